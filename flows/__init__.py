@@ -1,0 +1,1 @@
+"""What starts work: Prefect flows, deployments, automations, and the command line."""

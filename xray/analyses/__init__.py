@@ -1,0 +1,1 @@
+"""One question = one file: load (SQL), compute (stats), result rows, figure."""

@@ -1,0 +1,1 @@
+"""Drawn chest-like radiographs of sites whose differences are known."""

@@ -1,0 +1,1 @@
+"""A reader per native layout of a dataset."""

@@ -1,0 +1,53 @@
+"""The tree of errors.
+
+XrayError                  anything a user can put right
+├── DatabaseError          (db.errors)
+│   ├── ServerError        the embedded server
+│   └── StoreError         what the store refuses
+├── DataError              label files, images, manifests: names file, row and column
+│   ├── ManifestError      a manifest CSV
+│   └── ImageError         a picture that can't be read, or is not what it says
+├── StudyError             a study file: names file and key
+├── LearningError          training and inference
+└── AnalysisError          an analysis that can't be computed from what is stored
+"""
+
+from db.errors import DatabaseError, ServerError, StoreError, XrayError
+
+
+class DataError(XrayError):
+    """Something in a dataset's files is not as it must be."""
+
+
+class ManifestError(DataError):
+    """A manifest CSV is malformed; the message names file, row and column."""
+
+
+class ImageError(DataError):
+    """A picture can't be read, or its size or range is not what was declared."""
+
+
+class StudyError(XrayError):
+    """A study file asks for something that can't be; the message names file and key."""
+
+
+class LearningError(XrayError):
+    """Training or inference can't go on."""
+
+
+class AnalysisError(XrayError):
+    """An analysis can't be computed from what is stored."""
+
+
+__all__ = [
+    "AnalysisError",
+    "DataError",
+    "DatabaseError",
+    "ImageError",
+    "LearningError",
+    "ManifestError",
+    "ServerError",
+    "StoreError",
+    "StudyError",
+    "XrayError",
+]

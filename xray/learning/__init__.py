@@ -1,0 +1,1 @@
+"""Networks, objective, training, inference, model tracking."""

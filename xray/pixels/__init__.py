@@ -1,0 +1,1 @@
+"""Decode, crop, resize, cache, augment, batch. Knows no label and no database."""

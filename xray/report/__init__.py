@@ -1,0 +1,1 @@
+"""Results to figures and pages that a person reads."""

@@ -1,0 +1,1 @@
+"""Statistics as pure functions: numpy in, numpy out. Knows no pandas and no database."""
