@@ -1,0 +1,82 @@
+"""What every reader of a native layout returns, and the registry it enters.
+
+A reader turns the files of one dataset, as its owners publish them, into one `SourceTable`: rows in file order, a label
+state per row and task, and the native term that each state came from. It applies no protocol: choosing views, one image
+per patient, the No Finding rule, uncertain policies and splits come later and are reversible.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final, Protocol
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+POSITIVE: Final = 1
+NEGATIVE: Final = 0
+UNCERTAIN: Final = -1
+NOT_MENTIONED: Final = -2
+STATE_NAMES: Final[dict[int, str]] = {
+    POSITIVE: "positive",
+    NEGATIVE: "negative",
+    UNCERTAIN: "uncertain",
+    NOT_MENTIONED: "not mentioned",
+}
+"""The four label states and their codes in the database."""
+
+COLUMNS: Final = ("image", "patient", "path", "view", "age", "sex")
+"""Columns that every `SourceTable.rows` has; any further column is native metadata, kept as it is."""
+
+
+@dataclass(frozen=True)
+class Quarantined:
+    """One row or image that could not be taken, and why. `row` counts lines of the file from 1, header included."""
+
+    file: str
+    row: int | None
+    image: str | None
+    reason: str
+
+
+@dataclass(frozen=True)
+class SourceTable:
+    """A dataset's label files as they are: one row per image, in file order.
+
+    rows: columns `COLUMNS` (image: name unique in the site; patient: the site's id or None where unknown; path: relative
+        to the image folder or None; view, sex: text or None; age: years or NaN), then native metadata.
+    states: int8 (n_rows, n_tasks) in the order of `xray.tasks.TASKS`, codes of `STATE_NAMES`.
+    terms: object (n_rows, n_tasks), the native term behind each state, or None.
+    quarantine: what was left out, and why.
+    """
+
+    rows: pd.DataFrame
+    states: NDArray[np.int8]
+    terms: NDArray[np.object_]
+    quarantine: list[Quarantined] = field(default_factory=list)
+
+
+class Source(Protocol):
+    """A reader: native files in, `SourceTable` out. Raises `xray.errors.DataError` where nothing can be read."""
+
+    def __call__(self, labels: Path, images: Path | None, /) -> SourceTable:
+        """`labels`: the native label file; `images`: the folder of pictures, None for labels without pixels."""
+
+
+_SOURCES: dict[str, Source] = {}
+
+
+def source(name: str) -> Callable[[Source], Source]:
+    """Register a reader under the name that users type: `@source("nih")`."""
+
+    def register(reader: Source) -> Source:
+        _SOURCES[name] = reader
+        return reader
+
+    return register
+
+
+def sources() -> dict[str, Source]:
+    """Every registered reader by name."""
+    return dict(_SOURCES)
