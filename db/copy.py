@@ -1,0 +1,120 @@
+"""COPY in PostgreSQL's binary format: numpy vectors to array columns and back, without a Python object per element.
+
+A field is its length (int32, −1 for NULL) and bytes; an array is (dimensions, has_null, element type, length, lower bound)
+and its elements as fields (PostgreSQL documentation, COPY, Binary Format; array_send in arrayfuncs.c). All big-endian.
+"""
+
+import io
+import struct
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+from sqlalchemy import Connection
+
+_SIGNATURE: Final = b"PGCOPY\n\xff\r\n\x00" + struct.pack(">ii", 0, 0)
+_TRAILER: Final = struct.pack(">h", -1)
+_ELEMENTS: Final[dict[str, tuple[int, str]]] = {
+    "int2": (21, ">i2"),
+    "int4": (23, ">i4"),
+    "float4": (700, ">f4"),
+}
+
+Field = bytes | None
+
+
+def scalar(value: int | None, kind: str) -> Field:
+    """One integer as the bytes of a field; `kind` is int2 or int4."""
+    return None if value is None else struct.pack(">h" if kind == "int2" else ">i", value)
+
+
+def array(values: NDArray[Any], kind: str, null: NDArray[np.bool_] | None = None) -> bytes:
+    """A vector (n,) as the bytes of an array field. `null` (n,) marks elements that are NULL."""
+    oid, dtype = _ELEMENTS[kind]
+    width = np.dtype(dtype).itemsize
+    has_null = null is not None and bool(null.any())
+    header = struct.pack(">iii", 1 if len(values) else 0, has_null, oid)
+    if not len(values):
+        return header
+    elements = np.empty(len(values), dtype=[("length", ">i4"), ("value", dtype)])
+    elements["length"] = width
+    elements["value"] = np.where(null, 0, values) if has_null else values
+    header += struct.pack(">ii", len(values), 1)
+    if not has_null:
+        return header + elements.tobytes()
+    assert null is not None
+    elements["length"][null] = -1
+    octets = elements.view(np.uint8).reshape(len(values), 4 + width)
+    kept = np.ones(octets.shape, dtype=bool)
+    kept[null, 4:] = False
+    return header + octets[kept].tobytes()
+
+
+def copy_in(
+    connection: Connection, table: str, columns: Sequence[str], rows: Iterable[Sequence[Field]]
+) -> None:
+    """Load rows of encoded fields into a table by COPY BINARY, within the connection's transaction."""
+    buffer = io.BytesIO()
+    buffer.write(_SIGNATURE)
+    for row in rows:
+        buffer.write(struct.pack(">h", len(row)))
+        for field in row:
+            buffer.write(struct.pack(">i", -1 if field is None else len(field)))
+            if field is not None:
+                buffer.write(field)
+    buffer.write(_TRAILER)
+    buffer.seek(0)
+    statement = f"copy {table} ({', '.join(columns)}) from stdin (format binary)"
+    with _cursor(connection) as cursor:
+        cursor.copy_expert(statement, buffer)
+
+
+def copy_text(connection: Connection, table: str, columns: Sequence[str], lines: io.StringIO) -> None:
+    """Load CSV text (an unquoted empty field is NULL) into a table by COPY, within the connection's transaction."""
+    with _cursor(connection) as cursor:
+        cursor.copy_expert(f"copy {table} ({', '.join(columns)}) from stdin (format csv)", lines)
+
+
+def copy_out(connection: Connection, query: str) -> Iterator[list[memoryview | None]]:
+    """Rows of a query, each field as raw bytes or None. `query` is composed by us, never by a user."""
+    buffer = io.BytesIO()
+    with _cursor(connection) as cursor:
+        cursor.copy_expert(f"copy ({query}) to stdout (format binary)", buffer)
+    view = buffer.getbuffer()
+    place = len(_SIGNATURE)
+    while True:
+        (n_fields,) = struct.unpack_from(">h", view, place)
+        place += 2
+        if n_fields < 0:
+            return
+        row: list[memoryview | None] = []
+        for _ in range(n_fields):
+            (length,) = struct.unpack_from(">i", view, place)
+            place += 4
+            row.append(None if length < 0 else view[place : place + length])
+            place += max(length, 0)
+        yield row
+
+
+def read_scalar(field: memoryview) -> int:
+    """An int2, int4 or int8 field as a number."""
+    return int.from_bytes(field, "big", signed=True)
+
+
+def read_array(field: memoryview, kind: str) -> NDArray[Any]:
+    """A one-dimensional array field without NULLs as a vector (n,) in native byte order."""
+    oid, dtype = _ELEMENTS[kind]
+    dimensions, has_null, found = struct.unpack_from(">iii", field, 0)
+    if found != oid or has_null:
+        raise ValueError(
+            f"expected a {kind} array without NULLs, found element type {found}, NULLs: {bool(has_null)}"
+        )
+    if dimensions == 0:
+        return np.empty(0, dtype=np.dtype(dtype).newbyteorder("="))
+    elements = np.frombuffer(field, dtype=[("length", ">i4"), ("value", dtype)], offset=20)
+    return elements["value"].astype(np.dtype(dtype).newbyteorder("="))
+
+
+def _cursor(connection: Connection) -> Any:
+    return connection.connection.cursor()

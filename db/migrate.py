@@ -1,0 +1,116 @@
+"""Brings a database to the current schema: alembic for tables, db/sql for views, functions and guards."""
+
+import hashlib
+import re
+from importlib import resources
+from pathlib import Path
+
+from sqlalchemy import Connection, Engine, inspect, text
+
+from db.errors import DatabaseError
+
+_PARTS = ("functions", "guards", "views")
+_CREATES = re.compile(
+    r"^create (?:or replace )?(?P<kind>view|function) (?P<name>\w+)(?P<arguments>\([^)]*\))?", re.M | re.I
+)
+
+
+def _scripts() -> list[str]:
+    """Every .sql file of db/sql that makes an object, in the order in which they can be run."""
+    root = resources.files("db") / "sql"
+    folders = [root / part for part in _PARTS]
+    files = [
+        f
+        for folder in folders
+        for f in sorted(folder.iterdir(), key=lambda f: f.name)
+        if f.name.endswith(".sql")
+    ]
+    return [f.read_text(encoding="utf-8") for f in files]
+
+
+def create_objects(connection: Connection) -> None:
+    """Create views, functions and guards where the tables that they need exist (nothing after a full downgrade)."""
+    if not inspect(connection).has_table("prediction"):
+        return
+    for script in _scripts():
+        connection.execute(text(script.replace(":", r"\:")))
+    connection.exec_driver_sql(f"comment on view predictions is 'db/sql {_fingerprint()}'")
+
+
+def _fingerprint() -> str:
+    return hashlib.sha256("\n".join(_scripts()).encode()).hexdigest()[:16]
+
+
+def _objects_are_current(connection: Connection) -> bool:
+    comment = connection.scalar(text("select obj_description(to_regclass('predictions'), 'pg_class')"))
+    return comment == f"db/sql {_fingerprint()}"
+
+
+def drop_objects(connection: Connection) -> None:
+    """Drop our triggers, views and functions. A view of somebody else's that stands on ours stops it, and says so."""
+    triggers = connection.execute(
+        text(
+            "select tgname, tgrelid::regclass::text from pg_trigger"
+            " where not tgisinternal and tgname like 'guard%' and pg_table_is_visible(tgrelid)"
+        )
+    ).all()
+    for name, table in triggers:
+        connection.exec_driver_sql(f"drop trigger {name} on {table}")
+    made = [match for script in _scripts() for match in _CREATES.finditer(script)]
+    for match in reversed(made):
+        arguments = _argument_types(match["arguments"]) if match["kind"].lower() == "function" else ""
+        connection.exec_driver_sql(f"drop {match['kind']} if exists {match['name']}{arguments}")
+
+
+def _argument_types(arguments: str) -> str:
+    """`(logits real[], labels smallint[])` → `(real[], smallint[])`."""
+    inner = arguments.strip("()")
+    return "(" + ", ".join(part.split(maxsplit=1)[1] for part in inner.split(",") if part.strip()) + ")"
+
+
+def upgrade(engine: Engine, revision: str = "head") -> None:
+    """Bring the database to `revision`; does nothing where it is there already. Safe when several processes call it."""
+    _run(engine, "upgrade", revision)
+
+
+def downgrade(engine: Engine, revision: str = "base") -> None:
+    """Take the database back to `revision`, tables and their rows included."""
+    _run(engine, "downgrade", revision)
+
+
+def _run(engine: Engine, direction: str, revision: str) -> None:
+    from alembic.config import Config
+    from alembic.runtime.migration import MigrationContext
+    from alembic.script import ScriptDirectory
+
+    from alembic import command
+
+    folder = Path(__file__).resolve().parent.parent / "alembic"
+    if not (folder / "env.py").is_file():
+        raise DatabaseError(
+            f"migrations are not at {folder}: install xray from its checkout (pip install --editable .)"
+        )
+    config = Config()
+    config.set_main_option("script_location", str(folder).replace("%", "%%"))
+    with engine.connect() as connection:
+        connection.execute(text("select pg_advisory_lock(hashtext('xray migrations'))"))
+        connection.commit()
+        try:
+            current = MigrationContext.configure(connection).get_current_revision()
+            connection.commit()
+            target = (
+                ScriptDirectory.from_config(config).get_current_head() if revision == "head" else revision
+            )
+            if direction == "upgrade" and current == target:
+                if not _objects_are_current(connection):
+                    drop_objects(connection)
+                    create_objects(connection)
+                    connection.commit()
+                return
+            config.attributes["connection"] = connection
+            getattr(command, direction)(config, revision)
+            connection.commit()
+        finally:
+            connection.rollback()
+            connection.execute(text("select pg_advisory_unlock(hashtext('xray migrations'))"))
+            connection.commit()

@@ -1,0 +1,363 @@
+"""The tables, as SQLAlchemy models. Grain of each table in its docstring; guards that SQL can't declare are in sql/guards.
+
+Everything that belongs to many images at once is a vector in the order of an image list: label states of a dataset,
+1/0/missing labels of a cohort, logits of an evaluation. The views in sql/views turn vectors into rows with names.
+"""
+
+import datetime as dt
+from typing import Any, ClassVar
+
+from sqlalchemy import (
+    BigInteger,
+    CheckConstraint,
+    DateTime,
+    ForeignKey,
+    Index,
+    Integer,
+    MetaData,
+    SmallInteger,
+    Text,
+    UniqueConstraint,
+    func,
+    text,
+)
+from sqlalchemy.dialects.postgresql import ARRAY, DOUBLE_PRECISION, JSONB, REAL
+from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
+
+
+class Base(DeclarativeBase):
+    """Root of the models; constraint names are derived, so that migrations can name them."""
+
+    metadata = MetaData(
+        naming_convention={
+            "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+            "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+            "ck": "ck_%(table_name)s_%(constraint_name)s",
+            "fk": "fk_%(table_name)s_%(column_0_N_name)s_%(referred_table_name)s",
+            "pk": "pk_%(table_name)s",
+        }
+    )
+    type_annotation_map: ClassVar[dict[Any, Any]] = {
+        str: Text,
+        dt.datetime: DateTime(timezone=True),
+        dict[str, Any]: JSONB,
+        float: DOUBLE_PRECISION,
+        list[int]: ARRAY(Integer),
+    }
+
+
+class Site(Base):
+    """One row per place where images come from. A patient belongs to a site."""
+
+    __tablename__ = "site"
+    id: Mapped[int] = mapped_column(primary_key=True)
+    name: Mapped[str] = mapped_column(unique=True)
+    synthetic: Mapped[bool] = mapped_column(server_default=text("false"))
+
+
+class Task(Base):
+    """One row per finding; the id is the output position in every network."""
+
+    __tablename__ = "task"
+    id: Mapped[int] = mapped_column(SmallInteger, primary_key=True, autoincrement=False)
+    name: Mapped[str] = mapped_column(unique=True)
+
+
+class Image(Base):
+    """One row per picture of a site, whatever the number of datasets that it is in."""
+
+    __tablename__ = "image"
+    __table_args__ = (
+        UniqueConstraint("site_id", "name"),
+        Index(None, "name"),
+        Index(None, "content_hash"),
+        Index(None, "site_id", "patient"),
+    )
+    id: Mapped[int] = mapped_column(primary_key=True)
+    site_id: Mapped[int] = mapped_column(ForeignKey("site.id"))
+    name: Mapped[str]
+    patient: Mapped[str | None]
+    content_hash: Mapped[str | None]
+    path: Mapped[str | None]
+    view: Mapped[str | None]
+    age: Mapped[float | None] = mapped_column(REAL)
+    sex: Mapped[str | None]
+    metadata_: Mapped[dict[str, Any] | None] = mapped_column("metadata")
+
+
+class PlantedTruth(Base):
+    """One row per (image, finding) of a synthetic site: what was drawn, before the site's labelling changed it."""
+
+    __tablename__ = "planted_truth"
+    image_id: Mapped[int] = mapped_column(ForeignKey("image.id"), primary_key=True)
+    finding: Mapped[str] = mapped_column(primary_key=True)
+    present: Mapped[bool]
+    size: Mapped[float | None] = mapped_column(REAL)
+
+
+class ImageList(Base):
+    """One row per frozen, ordered list of images. `content_hash` covers sites and names in order. Never changed."""
+
+    __tablename__ = "image_list"
+    __table_args__ = (
+        CheckConstraint("cardinality(image_ids) = length", name="length"),
+        CheckConstraint("length > 0", name="not_empty"),
+    )
+    id: Mapped[int] = mapped_column(primary_key=True)
+    content_hash: Mapped[str] = mapped_column(unique=True)
+    length: Mapped[int]
+    image_ids: Mapped[list[int]]
+
+
+class Dataset(Base):
+    """One row per dataset: images of one site under one labeller, in the order of its label file."""
+
+    __tablename__ = "dataset"
+    id: Mapped[int] = mapped_column(primary_key=True)
+    name: Mapped[str] = mapped_column(unique=True)
+    site_id: Mapped[int] = mapped_column(ForeignKey("site.id"), index=True)
+    image_list_id: Mapped[int] = mapped_column(ForeignKey("image_list.id"))
+    source: Mapped[str]
+    content_hash: Mapped[str]
+    registered_at: Mapped[dt.datetime] = mapped_column(server_default=func.now())
+
+
+class SourceTerm(Base):
+    """One row per native term that a label of a dataset came from."""
+
+    __tablename__ = "source_term"
+    __table_args__ = (UniqueConstraint("dataset_id", "term"),)
+    id: Mapped[int] = mapped_column(primary_key=True)
+    dataset_id: Mapped[int] = mapped_column(ForeignKey("dataset.id"))
+    term: Mapped[str]
+
+
+class Label(Base):
+    """One row per (dataset, task): the four-state labels of its images in order, and the term behind each.
+
+    States: 1 positive, 0 negative, -1 uncertain, -2 not mentioned. `term_ids` is NULL where no term is kept.
+    """
+
+    __tablename__ = "label"
+    dataset_id: Mapped[int] = mapped_column(ForeignKey("dataset.id"), primary_key=True)
+    task_id: Mapped[int] = mapped_column(SmallInteger, ForeignKey("task.id"), primary_key=True)
+    states: Mapped[list[int]] = mapped_column(ARRAY(SmallInteger))
+    term_ids: Mapped[list[int] | None]
+
+
+class Protocol(Base):
+    """One row per version of a named set of rules: views, one per patient, label policy, split, pixels."""
+
+    __tablename__ = "protocol"
+    __table_args__ = (UniqueConstraint("name", "version"),)
+    id: Mapped[int] = mapped_column(primary_key=True)
+    name: Mapped[str]
+    version: Mapped[int]
+    definition: Mapped[dict[str, Any]]
+
+
+class Cohort(Base):
+    """One row per (dataset, protocol, part): an image list with frozen labels. Never changed."""
+
+    __tablename__ = "cohort"
+    __table_args__ = (
+        UniqueConstraint("dataset_id", "protocol_id", "part"),
+        CheckConstraint("part in ('train', 'validation', 'test')", name="part"),
+    )
+    id: Mapped[int] = mapped_column(primary_key=True)
+    dataset_id: Mapped[int] = mapped_column(ForeignKey("dataset.id"))
+    protocol_id: Mapped[int] = mapped_column(ForeignKey("protocol.id"))
+    part: Mapped[str]
+    image_list_id: Mapped[int] = mapped_column(ForeignKey("image_list.id"), index=True)
+    content_hash: Mapped[str]
+
+
+class CohortLabel(Base):
+    """One row per (cohort, task) that has any label: 1, 0 or NULL per image, in the order of the image list."""
+
+    __tablename__ = "cohort_label"
+    cohort_id: Mapped[int] = mapped_column(ForeignKey("cohort.id"), primary_key=True)
+    task_id: Mapped[int] = mapped_column(SmallInteger, ForeignKey("task.id"), primary_key=True)
+    labels: Mapped[list[int]] = mapped_column(ARRAY(SmallInteger))
+    n_pos: Mapped[int]
+    n_neg: Mapped[int]
+
+
+class Model(Base):
+    """One row per trained network. `key` is a hash of all that determines its weights."""
+
+    __tablename__ = "model"
+    id: Mapped[int] = mapped_column(primary_key=True)
+    name: Mapped[str] = mapped_column(unique=True)
+    key: Mapped[str] = mapped_column(unique=True)
+    trained_on: Mapped[str]
+    seed: Mapped[int]
+    network: Mapped[str]
+    image_size: Mapped[int]
+    protocol_id: Mapped[int] = mapped_column(ForeignKey("protocol.id"))
+    recipe: Mapped[dict[str, Any]]
+    mlflow_run_id: Mapped[str] = mapped_column(unique=True)
+    mlflow_model: Mapped[str]
+    mlflow_version: Mapped[int]
+    best_epoch: Mapped[int]
+    validation_auc: Mapped[float | None]
+    provenance: Mapped[dict[str, Any]]
+    trained_at: Mapped[dt.datetime] = mapped_column(server_default=func.now())
+
+
+class ModelTask(Base):
+    """One row per (model, task) whose output was trained."""
+
+    __tablename__ = "model_task"
+    model_id: Mapped[int] = mapped_column(ForeignKey("model.id", ondelete="cascade"), primary_key=True)
+    task_id: Mapped[int] = mapped_column(SmallInteger, ForeignKey("task.id"), primary_key=True)
+
+
+class TrainingCohort(Base):
+    """One row per (model, cohort) that the model was trained or selected on."""
+
+    __tablename__ = "training_cohort"
+    model_id: Mapped[int] = mapped_column(ForeignKey("model.id", ondelete="cascade"), primary_key=True)
+    cohort_id: Mapped[int] = mapped_column(ForeignKey("cohort.id"), primary_key=True, index=True)
+
+
+class Study(Base):
+    """One row per study file, by its name; `definition` is the file as last run."""
+
+    __tablename__ = "study"
+    id: Mapped[int] = mapped_column(primary_key=True)
+    name: Mapped[str] = mapped_column(unique=True)
+    definition: Mapped[dict[str, Any]]
+
+
+class StudyDataset(Base):
+    """One row per (study, dataset), in the order of the study file."""
+
+    __tablename__ = "study_dataset"
+    study_id: Mapped[int] = mapped_column(ForeignKey("study.id", ondelete="cascade"), primary_key=True)
+    dataset_id: Mapped[int] = mapped_column(ForeignKey("dataset.id"), primary_key=True)
+    position: Mapped[int] = mapped_column(SmallInteger)
+
+
+class StudyModel(Base):
+    """One row per (study, model) that the study file asks for."""
+
+    __tablename__ = "study_model"
+    study_id: Mapped[int] = mapped_column(ForeignKey("study.id", ondelete="cascade"), primary_key=True)
+    model_id: Mapped[int] = mapped_column(
+        ForeignKey("model.id", ondelete="cascade"), primary_key=True, index=True
+    )
+
+
+class Evaluation(Base):
+    """One row per (model, image list) that is completely scored; there are no half ones."""
+
+    __tablename__ = "evaluation"
+    __table_args__ = (UniqueConstraint("model_id", "image_list_id"),)
+    id: Mapped[int] = mapped_column(primary_key=True)
+    model_id: Mapped[int] = mapped_column(ForeignKey("model.id", ondelete="cascade"))
+    image_list_id: Mapped[int] = mapped_column(ForeignKey("image_list.id"), index=True)
+    seconds: Mapped[float | None] = mapped_column(REAL)
+    completed_at: Mapped[dt.datetime] = mapped_column(server_default=func.now())
+
+
+class Prediction(Base):
+    """One row per (evaluation, task): logits in the order of the image list.
+
+    NULL for an output that was never trained; NaN for an image that could not be scored.
+    """
+
+    __tablename__ = "prediction"
+    evaluation_id: Mapped[int] = mapped_column(
+        ForeignKey("evaluation.id", ondelete="cascade"), primary_key=True
+    )
+    task_id: Mapped[int] = mapped_column(SmallInteger, ForeignKey("task.id"), primary_key=True)
+    logits: Mapped[list[float] | None] = mapped_column(ARRAY(REAL))
+
+
+class Analysis(Base):
+    """One row per (study, analysis) whose result rows are stored; `fingerprint` covers all that they came from."""
+
+    __tablename__ = "analysis"
+    __table_args__ = (UniqueConstraint("study_id", "name"),)
+    id: Mapped[int] = mapped_column(primary_key=True)
+    study_id: Mapped[int] = mapped_column(ForeignKey("study.id", ondelete="cascade"))
+    name: Mapped[str]
+    fingerprint: Mapped[str]
+    computed_at: Mapped[dt.datetime] = mapped_column(server_default=func.now())
+
+
+class Auc(Base):
+    """One row per (study, configuration, test cohort, task, seed); seed NULL is the ensemble of the seeds."""
+
+    __tablename__ = "auc"
+    __table_args__ = (
+        UniqueConstraint(
+            "analysis_id", "trained_on", "cohort_id", "task_id", "seed", postgresql_nulls_not_distinct=True
+        ),
+    )
+    id: Mapped[int] = mapped_column(BigInteger, primary_key=True)
+    analysis_id: Mapped[int] = mapped_column(ForeignKey("analysis.id", ondelete="cascade"))
+    trained_on: Mapped[str]
+    cohort_id: Mapped[int] = mapped_column(ForeignKey("cohort.id"))
+    task_id: Mapped[int] = mapped_column(SmallInteger, ForeignKey("task.id"))
+    seed: Mapped[int | None]
+    n: Mapped[int]
+    n_pos: Mapped[int]
+    auc: Mapped[float | None]
+    lower: Mapped[float | None]
+    upper: Mapped[float | None]
+    method: Mapped[str]
+    reason: Mapped[str | None]
+    evaluation_ids: Mapped[list[int]]
+
+
+class AucDifference(Base):
+    """One row per (study, test cohort, task, pair of leave-one-site-out arms): paired difference of ensemble AUCs."""
+
+    __tablename__ = "auc_difference"
+    __table_args__ = (UniqueConstraint("analysis_id", "cohort_id", "task_id", "arm_a", "arm_b"),)
+    id: Mapped[int] = mapped_column(BigInteger, primary_key=True)
+    analysis_id: Mapped[int] = mapped_column(ForeignKey("analysis.id", ondelete="cascade"))
+    cohort_id: Mapped[int] = mapped_column(ForeignKey("cohort.id"))
+    task_id: Mapped[int] = mapped_column(SmallInteger, ForeignKey("task.id"))
+    arm_a: Mapped[str]
+    arm_b: Mapped[str]
+    trained_on_a: Mapped[str]
+    trained_on_b: Mapped[str]
+    n: Mapped[int]
+    n_pos: Mapped[int]
+    auc_a: Mapped[float | None]
+    auc_b: Mapped[float | None]
+    difference: Mapped[float | None]
+    lower: Mapped[float | None]
+    upper: Mapped[float | None]
+    p: Mapped[float | None]
+    p_holm: Mapped[float | None]
+    method: Mapped[str]
+    reason: Mapped[str | None]
+    evaluation_ids: Mapped[list[int]]
+
+
+class Agreement(Base):
+    """One row per (study, test cohort, task, model against the cohort's own): Cohen's kappa at Youden points."""
+
+    __tablename__ = "agreement"
+    __table_args__ = (UniqueConstraint("analysis_id", "cohort_id", "task_id", "reference", "trained_on"),)
+    id: Mapped[int] = mapped_column(BigInteger, primary_key=True)
+    analysis_id: Mapped[int] = mapped_column(ForeignKey("analysis.id", ondelete="cascade"))
+    cohort_id: Mapped[int] = mapped_column(ForeignKey("cohort.id"))
+    task_id: Mapped[int] = mapped_column(SmallInteger, ForeignKey("task.id"))
+    reference: Mapped[str]
+    trained_on: Mapped[str]
+    n: Mapped[int]
+    n_pos: Mapped[int]
+    kappa: Mapped[float | None]
+    lower: Mapped[float | None]
+    upper: Mapped[float | None]
+    pabak: Mapped[float | None]
+    threshold_reference: Mapped[float | None]
+    threshold: Mapped[float | None]
+    method: Mapped[str]
+    reason: Mapped[str | None]
+    evaluation_ids: Mapped[list[int]]

@@ -1,0 +1,145 @@
+"""The store of image lists, cohorts and predictions: numpy vectors in, numpy vectors out, nothing half-written."""
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from sqlalchemy import Connection, select, text
+from sqlalchemy.dialects.postgresql import insert
+
+from db.copy import array, copy_in, copy_out, read_array, read_scalar, scalar
+from db.errors import StoreError
+from db.schema import Evaluation, ImageList
+
+
+@dataclass(frozen=True)
+class StoredCohort:
+    """A cohort as the analyses need it.
+
+    images: int32 (n_images,), image ids in the order of the image list.
+    patients: int64 (n_images,), a code per (site, patient); an image of unknown patient has a code of its own.
+    labels: float32 (n_images, n_tasks), 1, 0 or NaN.
+    """
+
+    id: int
+    image_list_id: int
+    images: NDArray[np.int32]
+    patients: NDArray[np.int64]
+    labels: NDArray[np.float32]
+
+
+def list_hash(names: Sequence[str]) -> str:
+    """Content hash of an ordered list of images, each named `site/image`: the same wherever it is rebuilt."""
+    digest = hashlib.sha256()
+    for name in names:
+        digest.update(name.encode())
+        digest.update(b"\0")
+    return digest.hexdigest()
+
+
+def put_image_list(connection: Connection, content_hash: str, image_ids: NDArray[np.int32]) -> int:
+    """The id of the image list with this content, made where it is missing."""
+    values = {"content_hash": content_hash, "length": len(image_ids), "image_ids": image_ids.tolist()}
+    made = connection.scalar(
+        insert(ImageList)
+        .values(values)
+        .on_conflict_do_nothing(index_elements=["content_hash"])
+        .returning(ImageList.id)
+    )
+    if made is not None:
+        return made
+    return connection.execute(select(ImageList.id).where(ImageList.content_hash == content_hash)).scalar_one()
+
+
+def image_ids(connection: Connection, image_list_id: int) -> NDArray[np.int32]:
+    """Image ids (n_images,) of a list in its order. Raises `StoreError` where there is no such list."""
+    for row in copy_out(connection, f"select image_ids from image_list where id = {int(image_list_id)}"):
+        assert row[0] is not None
+        return read_array(row[0], "int4")
+    raise StoreError(f"there is no image list {image_list_id}")
+
+
+def read_cohort(connection: Connection, cohort_id: int, n_tasks: int) -> StoredCohort:
+    """A cohort's images, patients and labels, aligned. Raises `StoreError` where there is no such cohort."""
+    image_list_id = connection.scalar(
+        text("select image_list_id from cohort where id = :id"), {"id": cohort_id}
+    )
+    if image_list_id is None:
+        raise StoreError(f"there is no cohort {cohort_id}")
+    images = image_ids(connection, image_list_id)
+    query = (
+        "select array_agg(code order by position) from ("
+        " select listed.position, dense_rank() over (order by image.site_id,"
+        "  coalesce('p' || image.patient, 'i' || image.id))::integer as code"
+        " from image_list cross join lateral unnest(image_ids) with ordinality as listed (image_id, position)"
+        f" join image on image.id = listed.image_id where image_list.id = {int(image_list_id)}) as coded"
+    )
+    (codes,) = (read_array(row[0], "int4") for row in copy_out(connection, query) if row[0] is not None)
+    labels = np.full((len(images), n_tasks), np.nan, dtype=np.float32)
+    query = (
+        "select task_id, array_replace(labels, null, -1::smallint) from cohort_label"
+        f" where cohort_id = {int(cohort_id)}"
+    )
+    for task, vector in copy_out(connection, query):
+        assert task is not None
+        assert vector is not None
+        values = read_array(vector, "int2").astype(np.float32)
+        values[values < 0] = np.nan
+        labels[:, read_scalar(task)] = values
+    return StoredCohort(cohort_id, image_list_id, images, codes.astype(np.int64), labels)
+
+
+def write_evaluation(
+    connection: Connection,
+    model_id: int,
+    image_list_id: int,
+    logits: NDArray[np.float32],
+    trained: NDArray[np.bool_],
+    seconds: float | None = None,
+) -> int | None:
+    """Store the logits (n_images, n_tasks) of one model on one image list; the caller's transaction makes it whole.
+
+    Outputs that were never `trained` (n_tasks,) are stored as NULL. Where the evaluation exists already nothing is
+    written and None returned; where another transaction is writing it, this one waits for its end first.
+    """
+    made = connection.scalar(
+        insert(Evaluation)
+        .values(model_id=model_id, image_list_id=image_list_id, seconds=seconds)
+        .on_conflict_do_nothing(index_elements=["model_id", "image_list_id"])
+        .returning(Evaluation.id)
+    )
+    if made is None:
+        return None
+    rows = (
+        (
+            scalar(made, "int4"),
+            scalar(task, "int2"),
+            array(logits[:, task], "float4") if trained[task] else None,
+        )
+        for task in range(logits.shape[1])
+    )
+    copy_in(connection, "prediction", ("evaluation_id", "task_id", "logits"), rows)
+    return made
+
+
+def read_logits(connection: Connection, evaluation_id: int, n_tasks: int) -> NDArray[np.float32]:
+    """Logits (n_tasks, n_images) of one evaluation; NaN for outputs never trained and images not scored.
+
+    Raises `StoreError` where the evaluation does not exist.
+    """
+    vectors = {
+        read_scalar(task): read_array(logits, "float4")
+        for task, logits in copy_out(
+            connection, f"select task_id, logits from prediction where evaluation_id = {int(evaluation_id)}"
+        )
+        if task is not None and logits is not None
+    }
+    if not vectors:
+        raise StoreError(f"there is no evaluation {evaluation_id}")
+    n_images = len(next(iter(vectors.values())))
+    logits = np.full((n_tasks, n_images), np.nan, dtype=np.float32)
+    for task, vector in vectors.items():
+        logits[task] = vector
+    return logits
