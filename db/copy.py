@@ -76,11 +76,14 @@ def copy_text(connection: Connection, table: str, columns: Sequence[str], lines:
         cursor.copy_expert(f"copy {table} ({', '.join(columns)}) from stdin (format csv)", lines)
 
 
-def copy_out(connection: Connection, query: str) -> Iterator[list[memoryview | None]]:
-    """Rows of a query, each field as raw bytes or None. `query` is composed by us, never by a user."""
+def copy_out(
+    connection: Connection, query: str, **parameters: int | str
+) -> Iterator[list[memoryview | None]]:
+    """Rows of a query with its %(name)s parameters bound, each field as raw bytes or None."""
     buffer = io.BytesIO()
     with _cursor(connection) as cursor:
-        cursor.copy_expert(f"copy ({query}) to stdout (format binary)", buffer)
+        bound = cursor.mogrify(f"copy ({query}) to stdout (format binary)", parameters)
+        cursor.copy_expert(bound, buffer)
     view = buffer.getbuffer()
     place = len(_SIGNATURE)
     while True:

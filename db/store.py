@@ -11,6 +11,7 @@ from sqlalchemy.dialects.postgresql import insert
 
 from db.copy import array, copy_in, copy_out, read_array, read_scalar, scalar
 from db.errors import StoreError
+from db.queries import query
 from db.schema import Evaluation, ImageList
 
 
@@ -55,7 +56,7 @@ def put_image_list(connection: Connection, content_hash: str, image_ids: NDArray
 
 def image_ids(connection: Connection, image_list_id: int) -> NDArray[np.int32]:
     """Image ids (n_images,) of a list in its order. Raises `StoreError` where there is no such list."""
-    for row in copy_out(connection, f"select image_ids from image_list where id = {int(image_list_id)}"):
+    for row in copy_out(connection, query("image_ids"), image_list_id=image_list_id):
         assert row[0] is not None
         return read_array(row[0], "int4")
     raise StoreError(f"there is no image list {image_list_id}")
@@ -69,26 +70,16 @@ def read_cohort(connection: Connection, cohort_id: int, n_tasks: int) -> StoredC
     if image_list_id is None:
         raise StoreError(f"there is no cohort {cohort_id}")
     images = image_ids(connection, image_list_id)
-    query = (
-        "select array_agg(code order by position) from ("
-        " select listed.position, dense_rank() over (order by image.site_id,"
-        "  coalesce('p' || image.patient, 'i' || image.id))::integer as code"
-        " from image_list cross join lateral unnest(image_ids) with ordinality as listed (image_id, position)"
-        f" join image on image.id = listed.image_id where image_list.id = {int(image_list_id)}) as coded"
-    )
-    (codes,) = (read_array(row[0], "int4") for row in copy_out(connection, query) if row[0] is not None)
+    ((codes,),) = copy_out(connection, query("patient_codes"), image_list_id=image_list_id)
+    assert codes is not None
     labels = np.full((len(images), n_tasks), np.nan, dtype=np.float32)
-    query = (
-        "select task_id, array_replace(labels, null, -1::smallint) from cohort_label"
-        f" where cohort_id = {int(cohort_id)}"
-    )
-    for task, vector in copy_out(connection, query):
+    for task, vector in copy_out(connection, query("cohort_labels"), cohort_id=cohort_id):
         assert task is not None
         assert vector is not None
         values = read_array(vector, "int2").astype(np.float32)
         values[values < 0] = np.nan
         labels[:, read_scalar(task)] = values
-    return StoredCohort(cohort_id, image_list_id, images, codes.astype(np.int64), labels)
+    return StoredCohort(cohort_id, image_list_id, images, read_array(codes, "int4").astype(np.int64), labels)
 
 
 def write_evaluation(
@@ -131,9 +122,7 @@ def read_logits(connection: Connection, evaluation_id: int, n_tasks: int) -> NDA
     """
     vectors = {
         read_scalar(task): read_array(logits, "float4")
-        for task, logits in copy_out(
-            connection, f"select task_id, logits from prediction where evaluation_id = {int(evaluation_id)}"
-        )
+        for task, logits in copy_out(connection, query("logits"), evaluation_id=evaluation_id)
         if task is not None and logits is not None
     }
     if not vectors:

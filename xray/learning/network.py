@@ -1,0 +1,69 @@
+"""Networks by timm name: one input channel in [-1024, 1024], one output per task."""
+
+import json
+from pathlib import Path
+
+import timm
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor, nn
+
+import xray.learning.small_convnet  # noqa: F401  (its import registers the network with timm)
+from xray.errors import LearningError
+from xray.tasks import TASKS
+
+FULL_SCALE = 1024.0
+
+
+class Network(nn.Module):
+    """A timm classifier with the platform's input and heads.
+
+    forward: (n, 1, size, size) float32 in [-1024, 1024] → logits (n, n_tasks) in the order of `xray.tasks.TASKS`.
+    """
+
+    def __init__(self, name: str, image_size: int) -> None:
+        super().__init__()
+        if name not in timm.list_models():
+            near = timm.list_models(f"*{name.split('_')[0]}*")[:8]
+            raise LearningError(f"timm has no network {name!r}; near names: {', '.join(near) or 'none'}")
+        self.name = name
+        self.image_size = image_size
+        self.body = timm.create_model(name, pretrained=False, in_chans=1, num_classes=len(TASKS))
+
+    def forward(self, pixels: Tensor) -> Tensor:
+        """Logits (n, n_tasks) of pixels (n, 1, size, size) in [-1024, 1024]."""
+        logits: Tensor = self.body(pixels / FULL_SCALE)
+        return logits
+
+    def features(self, pixels: Tensor) -> Tensor:
+        """Pooled features (n, n_features) that the classifier rows are applied to."""
+        pooled: Tensor = self.body.forward_head(
+            self.body.forward_features(pixels / FULL_SCALE), pre_logits=True
+        )
+        return pooled
+
+
+def save(network: Network, path: Path) -> None:
+    """Write weights as safetensors, with what is needed to build the network again in the header."""
+    about = {"network": network.name, "image_size": str(network.image_size), "tasks": json.dumps(TASKS)}
+    tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in network.state_dict().items()}
+    save_file(tensors, path, metadata=about)
+
+
+def load(path: Path) -> Network:
+    """The network of a safetensors file of ours, on the CPU, in evaluation mode. Nothing is unpickled.
+
+    Raises `LearningError` where the file is not one of ours.
+    """
+    try:
+        with safe_open(path, framework="pt") as file:
+            about = file.metadata() or {}
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  (not a mapping)
+    except (OSError, SafetensorError) as error:
+        raise LearningError(f"{path}: not a safetensors file: {error}") from None
+    if tuple(json.loads(about.get("tasks", "[]"))) != TASKS:
+        raise LearningError(f"{path}: its outputs are not the {len(TASKS)} tasks of this platform in their order")
+    network = Network(about["network"], int(about["image_size"]))
+    network.load_state_dict(tensors)
+    return network.to(memory_format=torch.channels_last).eval()  # type: ignore[call-overload,no-any-return]

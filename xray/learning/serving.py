@@ -1,0 +1,36 @@
+"""What `mlflow.pyfunc.load_model` calls: our weights behind MLflow's predict, without unpickling.
+
+    model = mlflow.pyfunc.load_model("models:/phantom.phantom-a/1")
+    logits = model.predict(pixels)      # (n, 1, size, size) float32 in [-1024, 1024] → (n, 18)
+"""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from xray.learning.network import Network, load
+
+WEIGHTS = "model.safetensors"
+
+
+class Served:
+    """A network with MLflow's interface: numpy in, numpy out."""
+
+    def __init__(self, network: Network) -> None:
+        self.network = network
+
+    def predict(self, pixels: NDArray[np.float32], params: dict[str, Any] | None = None) -> NDArray[np.float32]:
+        """Logits (n, n_tasks) of pixels (n, 1, size, size) in [-1024, 1024]; `params` are not used."""
+        with torch.inference_mode():
+            batch = torch.from_numpy(np.ascontiguousarray(pixels, dtype=np.float32))
+            logits: NDArray[np.float32] = self.network(batch).numpy()
+        return logits
+
+
+def _load_pyfunc(data_path: str) -> Served:
+    """MLflow's entry: `data_path` is the folder of the weights, or the file itself."""
+    path = Path(data_path)
+    return Served(load(path / WEIGHTS if path.is_dir() else path))

@@ -1,0 +1,149 @@
+"""Models and their summary metrics in MLflow. The only code that imports mlflow.
+
+One run per model, tagged with the model's key; one registered version per run, in the registry under STUDY.CONFIGURATION,
+with the alias `seed-N`. Scores of images are not metrics: they are predictions, in PostgreSQL.
+"""
+
+import json
+import os
+import tempfile
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
+
+import mlflow
+import numpy as np
+from mlflow.entities import Dataset, DatasetInput, InputTag, Metric, Param
+from mlflow.exceptions import MlflowException
+from mlflow.models import ModelSignature
+from mlflow.tracking import MlflowClient
+from mlflow.types import Schema, TensorSpec
+
+from xray.learning.network import Network, save
+from xray.learning.serving import WEIGHTS
+from xray.tasks import TASKS
+
+KEY_TAG = "xray.model_key"
+
+
+@dataclass(frozen=True)
+class Input:
+    """A cohort that a model is trained on, as MLflow shows it: name, content hash, part ("train" or "validation"), size."""
+
+    name: str
+    digest: str
+    part: str
+    n_images: int
+
+
+@dataclass(frozen=True)
+class Registered:
+    """Where a finished model is: its run and its version in the registry."""
+
+    run_id: str
+    model: str
+    version: int
+
+
+class Tracker:
+    """MLflow of one installation: `url` is its database, `artifacts` the folder of new artifacts.
+
+    `artifacts` may be an object store's URI. Every call names its run: MLflow's active run is thread-local.
+    """
+
+    def __init__(self, url: str, artifacts: Path | str) -> None:
+        self._artifacts = artifacts.as_uri() if isinstance(artifacts, Path) else artifacts
+        mlflow.set_tracking_uri(url)
+        mlflow.set_registry_uri(url)
+        self._client = MlflowClient(url, url)
+
+    def experiment(self, name: str) -> str:
+        """The id of the experiment of this name, made where it is missing."""
+        found = self._client.get_experiment_by_name(name)
+        if found is not None:
+            return str(found.experiment_id)
+        try:
+            return str(self._client.create_experiment(name, artifact_location=f"{self._artifacts}/{name}"))
+        except MlflowException:  # another process made it in between
+            found = self._client.get_experiment_by_name(name)
+            if found is None:
+                raise
+            return str(found.experiment_id)
+
+    def start(self, study: str, name: str, key: str, params: Mapping[str, Any], inputs: Sequence[Input]) -> str:
+        """Begin the run of one model and return its id; what an earlier, unfinished try of `key` left is removed."""
+        experiment = self.experiment(study)
+        self._discard(experiment, key)
+        run = self._client.create_run(experiment, run_name=name, tags={KEY_TAG: key, "xray.study": study})
+        run_id = str(run.info.run_id)
+        self._client.log_batch(run_id, params=[Param(k, str(v)) for k, v in params.items()])
+        self._client.log_inputs(run_id, [_dataset_input(each) for each in inputs])
+        return run_id
+
+    def metrics(self, run_id: str, values: Mapping[str, float], step: int, milliseconds: int) -> None:
+        """Log the metrics of one epoch; undefined ones (NaN) are left out."""
+        logged = [Metric(k, v, milliseconds, step) for k, v in values.items() if v == v]
+        self._client.log_batch(run_id, metrics=logged)
+
+    def finish(self, run_id: str, network: Network, model: str, alias: str) -> Registered:
+        """Store the weights, register a version of `model` that `alias` points at, and end the run."""
+        with tempfile.TemporaryDirectory() as folder, mlflow.start_run(run_id=run_id):
+            save(network, Path(folder) / WEIGHTS)
+            logged = mlflow.pyfunc.log_model(
+                name="model",
+                loader_module="xray.learning.serving",
+                data_path=folder,
+                signature=_signature(network.image_size),
+                pip_requirements=["xray"],
+                registered_model_name=model,
+            )
+        version = int(logged.registered_model_version)
+        self._client.set_registered_model_alias(model, alias, str(version))
+        return Registered(run_id, model, version)
+
+    def fail(self, run_id: str, reason: str) -> None:
+        """Mark a run as failed, with the reason as a tag."""
+        self._client.set_tag(run_id, "xray.failure", reason)
+        self._client.set_terminated(run_id, status="FAILED")
+
+    def weights(self, model: str, version: int) -> Path:
+        """The weights file of a registered version, downloaded where it is not on this machine."""
+        folder = mlflow.artifacts.download_artifacts(f"models:/{model}/{version}")
+        (found,) = Path(folder).rglob(WEIGHTS)
+        return found
+
+    def report(self, study: str, name: str, folder: Path) -> None:
+        """Keep the files of a folder (figures, page, tables) as artifacts of one run per study, replacing the last ones."""
+        experiment = self.experiment(study)
+        found = self._client.search_runs([experiment], f"tags.`xray.report` = '{name}'", max_results=1)
+        run = found[0] if found else self._client.create_run(experiment, run_name=name, tags={"xray.report": name})
+        self._client.log_artifacts(run.info.run_id, str(folder), name)
+        self._client.set_terminated(run.info.run_id)
+
+    def _discard(self, experiment: str, key: str) -> None:
+        """Remove what an earlier try of this model left: its runs, and versions registered but never recorded."""
+        for run in self._client.search_runs([experiment], f"tags.`{KEY_TAG}` = '{key}'"):
+            for version in self._client.search_model_versions(f"run_id = '{run.info.run_id}'"):
+                self._client.delete_model_version(version.name, version.version)
+            self._client.delete_run(run.info.run_id)
+
+
+def _dataset_input(cohort: Input) -> DatasetInput:
+    dataset = Dataset(
+        name=cohort.name,
+        digest=cohort.digest[:36],
+        source_type="xray",
+        source=json.dumps({"cohort": cohort.name, "part": cohort.part, "content_hash": cohort.digest}),
+        profile=json.dumps({"images": cohort.n_images}),
+    )
+    return DatasetInput(dataset, [InputTag("mlflow.data.context", cohort.part)])
+
+
+def _signature(image_size: int) -> ModelSignature:
+    pixels = TensorSpec(np.dtype(np.float32), (-1, 1, image_size, image_size), "pixels")
+    logits = TensorSpec(np.dtype(np.float32), (-1, len(TASKS)), "logits")
+    return ModelSignature(Schema([pixels]), Schema([logits]))

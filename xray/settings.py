@@ -1,0 +1,33 @@
+"""Where this installation keeps its things: one folder, `XRAY_HOME` (default `.xray` in the current folder)."""
+
+import os
+import subprocess
+from functools import cache
+from importlib import metadata
+from pathlib import Path
+
+
+def home() -> Path:
+    """The platform's folder, absolute: database, pixel caches, models, figures. Made where it is missing."""
+    folder = Path(os.environ.get("XRAY_HOME") or ".xray").expanduser().resolve()
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder
+
+
+@cache
+def code_version() -> dict[str, str]:
+    """Version of the code and of the libraries that numbers depend on; `commit` where the code is a git checkout."""
+    packages = ("torch", "torchvision", "timm", "numpy", "scikit-learn", "mlflow", "prefect")
+    versions = {name: metadata.version(name) for name in packages}
+    return {"xray": metadata.version("xray"), **_commit(), **versions}
+
+
+def _commit() -> dict[str, str]:
+    root = Path(__file__).resolve().parent.parent
+    if not (root / ".git").exists():
+        return {}
+    command = ["git", "-C", str(root), "describe", "--always", "--dirty", "--abbrev=40"]
+    try:
+        return {"commit": subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()}
+    except (OSError, subprocess.CalledProcessError):
+        return {}
