@@ -1,0 +1,269 @@
+"""A study file (TOML) → datasets, configurations and recipe: what is to be true when the study is done.
+
+    name = "pneumonia"
+    protocol = "corrected"
+    configurations = ["each", "all", "all but one site"]
+    seeds = [0, 1, 2]
+
+    [[datasets]]
+    name = "nih"
+    site = "nih"
+    manifest = "nih/labels.csv"       # paths are relative to the study file
+
+    [network]
+    name = "densenet121"
+    image_size = 224
+
+    [training]
+    epochs = 100
+"""
+
+import dataclasses
+import difflib
+import hashlib
+import json
+import re
+import tomllib
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from xray.errors import StudyError
+from xray.learning.recipe import Recipe
+from xray.pixels.augment import Augmentation
+
+KINDS = ("each", "all", "all but one site")
+_NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,59}")
+
+
+@dataclass(frozen=True)
+class Phantom:
+    """A dataset to be drawn: one of the sites of a phantom file, so many patients, pictures of `size` pixels."""
+
+    site: str
+    patients: int
+    size: int = 64
+    seed: int = 0
+
+
+@dataclass(frozen=True)
+class StudyDataset:
+    """A dataset of a study: drawn (`phantom`), read from files (`labels`, `images`), or registered already (neither)."""
+
+    name: str
+    site: str
+    source: str
+    labels: Path | None
+    images: Path | None
+    phantom: Phantom | None
+
+
+@dataclass(frozen=True)
+class Configuration:
+    """What a model is trained on: its name and its datasets in the order of the study."""
+
+    name: str
+    datasets: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Study:
+    """A study file, read and checked."""
+
+    path: Path
+    name: str
+    title: str
+    protocol: str
+    datasets: tuple[StudyDataset, ...]
+    kinds: tuple[str, ...]
+    seeds: tuple[int, ...]
+    recipe: Recipe
+
+    def configurations(self) -> list[Configuration]:
+        """Every configuration asked for, each set of datasets once: each dataset, all, all but one site."""
+        names = tuple(d.name for d in self.datasets)
+        sites = list(dict.fromkeys(d.site for d in self.datasets))
+        asked: list[Configuration] = []
+        if "each" in self.kinds:
+            asked += [Configuration(name, (name,)) for name in names]
+        if "all" in self.kinds:
+            asked.append(Configuration("all", names))
+        if "all but one site" in self.kinds and len(sites) > 1:
+            asked += [Configuration(f"all-but-{site}", self.outside(site)) for site in sites]
+        first: dict[tuple[str, ...], Configuration] = {}
+        for configuration in asked:
+            first.setdefault(configuration.datasets, configuration)
+        return list(first.values())
+
+    def outside(self, site: str) -> tuple[str, ...]:
+        """Names of the datasets that are not of this site."""
+        return tuple(d.name for d in self.datasets if d.site != site)
+
+    def definition(self) -> dict[str, Any]:
+        """The study as plain data, for the database and for people."""
+        return {
+            "name": self.name,
+            "title": self.title,
+            "protocol": self.protocol,
+            "datasets": [{"name": d.name, "site": d.site} for d in self.datasets],
+            "configurations": list(self.kinds),
+            "seeds": list(self.seeds),
+            "recipe": asdict(self.recipe),
+        }
+
+
+def read_study(path: Path) -> Study:
+    """Read and check a study file. Raises `StudyError` that names file and key."""
+    try:
+        raw = tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise StudyError(f"{path}: can't be read: {error.strerror}") from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise StudyError(f"{path}: not TOML: {error}") from None
+    top = _Table(raw, str(path))
+    name = top.name("name")
+    study = Study(
+        path=path,
+        name=name,
+        title=top.text("title", name),
+        protocol=top.text("protocol", "corrected"),
+        datasets=tuple(_dataset(table, path) for table in top.tables("datasets")),
+        kinds=tuple(top.texts("configurations", KINDS, KINDS)),
+        seeds=tuple(top.numbers("seeds", (0, 1, 2))),
+        recipe=_recipe(top.table("network"), top.table("training"), top.table("augmentation")),
+    )
+    top.done()
+    _check(study)
+    return study
+
+
+def _check(study: Study) -> None:
+    names = [d.name for d in study.datasets]
+    for name in sorted({n for n in names if names.count(n) > 1}):
+        raise StudyError(f"{study.path}: datasets: {name!r} is named twice")
+    if not study.seeds or len(set(study.seeds)) < len(study.seeds):
+        raise StudyError(f"{study.path}: seeds: expected different numbers, found {list(study.seeds)}")
+    if not study.kinds:
+        raise StudyError(f"{study.path}: configurations: expected at least one of {', '.join(KINDS)}")
+
+
+def _dataset(table: "_Table", path: Path) -> StudyDataset:
+    name = table.name("name")
+    folder = path.resolve().parent
+    site = table.name("site", name)
+    manifest = table.text("manifest", "")
+    labels = table.text("labels", manifest)
+    images = table.text("images", "")
+    drawn = table.table("phantom")
+    phantom = None
+    if drawn.raw:
+        phantom = Phantom(
+            drawn.text("site"), drawn.number("patients"), drawn.number("size", 64), drawn.number("seed", 0)
+        )
+        if labels:
+            raise StudyError(f"{table.where}: expected either phantom or manifest, found both")
+    drawn.done()
+    source = table.text("source", "manifest")
+    table.done()
+    return StudyDataset(
+        name,
+        site,
+        source,
+        folder / Path(labels).expanduser() if labels else None,
+        folder / Path(images).expanduser() if images else None,
+        phantom,
+    )
+
+
+def _recipe(network: "_Table", training: "_Table", augmentation: "_Table") -> Recipe:
+    default = Recipe()
+    strengths = {f.name: f.default for f in dataclasses.fields(Augmentation)}
+    recipe = Recipe(
+        network=network.text("name", default.network),
+        image_size=network.number("image_size", default.image_size, least=8),
+        epochs=training.number("epochs", default.epochs),
+        batch_size=training.number("batch_size", default.batch_size, least=2),
+        learning_rate=training.real("learning_rate", default.learning_rate),
+        weight_decay=training.real("weight_decay", default.weight_decay),
+        epoch_images=training.number("epoch_images", 0, least=0) or None,
+        augmentation=Augmentation(**{k: augmentation.real(k, float(v)) for k, v in strengths.items()}),
+    )
+    for table in (network, training, augmentation):
+        table.done()
+    return recipe
+
+
+def fingerprint(study: Study) -> str:
+    """Content hash of what the study asks for."""
+    return hashlib.sha256(json.dumps(study.definition(), sort_keys=True).encode()).hexdigest()
+
+
+class _Table:
+    """One table of the file; remembers which keys were asked for, so that a misspelt key is an error."""
+
+    def __init__(self, raw: Mapping[str, Any], where: str) -> None:
+        self.raw, self.where = raw, where
+        self._known: set[str] = set()
+
+    def _get(self, key: str, kind: type | tuple[type, ...], expected: str, default: Any) -> Any:
+        self._known.add(key)
+        if key not in self.raw:
+            if default is None:
+                raise StudyError(f"{self.where}: {key} is missing; expected {expected}")
+            return default
+        value = self.raw[key]
+        if not isinstance(value, kind) or isinstance(value, bool):
+            raise StudyError(f"{self.where}: {key}: expected {expected}, found {value!r}")
+        return value
+
+    def text(self, key: str, default: str | None = None) -> str:
+        return str(self._get(key, str, "text", default))
+
+    def name(self, key: str, default: str | None = None) -> str:
+        value = self.text(key, default)
+        if not _NAME.fullmatch(value):
+            raise StudyError(f"{self.where}: {key}: expected lower-case letters, digits, - or _, found {value!r}")
+        return value
+
+    def number(self, key: str, default: int | None = None, least: int = 1) -> int:
+        value = int(self._get(key, int, "a whole number", default))
+        if value < least:
+            raise StudyError(f"{self.where}: {key}: expected at least {least}, found {value}")
+        return value
+
+    def real(self, key: str, default: float) -> float:
+        value = float(self._get(key, (int, float), "a number", default))
+        if not 0 <= value < float("inf"):
+            raise StudyError(f"{self.where}: {key}: expected a number of 0 or more, found {value}")
+        return value
+
+    def numbers(self, key: str, default: Iterable[int]) -> list[int]:
+        value = self._get(key, list, "a list of whole numbers", list(default))
+        if not all(isinstance(v, int) and not isinstance(v, bool) and v >= 0 for v in value):
+            raise StudyError(f"{self.where}: {key}: expected whole numbers of 0 or more, found {value!r}")
+        return list(value)
+
+    def texts(self, key: str, allowed: Iterable[str], default: Iterable[str]) -> list[str]:
+        value = self._get(key, list, "a list of texts", list(default))
+        for each in value:
+            if each not in allowed:
+                raise StudyError(f"{self.where}: {key}: expected some of {', '.join(allowed)}, found {each!r}")
+        return list(dict.fromkeys(value))
+
+    def table(self, key: str) -> "_Table":
+        return _Table(self._get(key, dict, "a table", {}), f"{self.where}: [{key}]")
+
+    def tables(self, key: str) -> list["_Table"]:
+        value = self._get(key, list, "one [[datasets]] table or more", None)
+        if not value or not all(isinstance(v, dict) for v in value):
+            raise StudyError(f"{self.where}: {key}: expected one [[{key}]] table or more, found {value!r}")
+        return [_Table(v, f"{self.where}: [[{key}]] {v.get('name', number)}") for number, v in enumerate(value, 1)]
+
+    def done(self) -> None:
+        """Refuse keys that nobody asked for."""
+        for key in self.raw:
+            if key not in self._known:
+                near = difflib.get_close_matches(key, self._known, n=1)
+                hint = f"; did you mean {near[0]!r}?" if near else f"; expected some of {', '.join(sorted(self._known))}"
+                raise StudyError(f"{self.where}: unknown key {key!r}{hint}")
