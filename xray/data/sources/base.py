@@ -1,8 +1,8 @@
 """What every reader of a native layout returns, and the registry it enters.
 
-A reader turns the files of one dataset, as its owners publish them, into one `SourceTable`: rows in file order, a label
-state per row and task, and the native term that each state came from. It applies no protocol: choosing views, one image
-per patient, the No Finding rule, uncertain policies and splits come later and are reversible.
+A reader turns the files of one dataset, as its owners publish them, into one `SourceTable`: rows in file order, a
+label state per row and task, and the native term that each state came from. It applies no protocol: choosing views,
+one image per patient, the No Finding rule, uncertain policies and splits come later and are reversible.
 """
 
 from collections.abc import Callable
@@ -32,7 +32,7 @@ COLUMNS: Final = ("image", "patient", "path", "view", "age", "sex")
 
 @dataclass(frozen=True)
 class Quarantined:
-    """One row or image that could not be taken, and why. `row` counts lines of the file from 1, header included."""
+    """One row or image that could not be taken, and why. `row` counts lines of the file, the header being 1."""
 
     file: str
     row: int | None
@@ -44,24 +44,27 @@ class Quarantined:
 class SourceTable:
     """A dataset's label files as they are: one row per image, in file order.
 
-    rows: columns `COLUMNS` (image: name unique in the site; patient: the site's id or None where unknown; path: relative
-        to the image folder or None; view, sex: text or None; age: years or NaN), then native metadata.
+    rows: columns `COLUMNS` (image: name unique in the site; patient: the site's id or None where unknown; path:
+        relative to the image folder or None; view, sex: text or None; age: years or NaN), then native metadata.
     states: int8 (n_rows, n_tasks) in the order of `xray.tasks.TASKS`, codes of `STATE_NAMES`.
     terms: object (n_rows, n_tasks), the native term behind each state, or None.
     quarantine: what was left out, and why.
+    notes: what a user should know of the whole dataset: the release recognised, a companion file not found and what
+        is unknown without it.
     """
 
     rows: pd.DataFrame
     states: NDArray[np.int8]
     terms: NDArray[np.object_]
     quarantine: list[Quarantined] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
 
 
 class Source(Protocol):
-    """A reader: native files in, `SourceTable` out. Raises `xray.errors.DataError` where nothing can be read."""
+    """A reader: native files in, `SourceTable` out. Raises `DataError` where nothing can be read."""
 
     def __call__(self, labels: Path, images: Path | None, /) -> SourceTable:
-        """`labels`: the native label file; `images`: the folder of pictures, None for labels without pixels."""
+        """`labels`: the native label file, or the folder it lies in; `images`: the pictures' folder, or None."""
 
 
 _SOURCES: dict[str, Source] = {}

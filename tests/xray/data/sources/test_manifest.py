@@ -1,0 +1,199 @@
+"""The manifest: a site's own CSV."""
+
+import gzip
+import zipfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from xray.data.sources.base import NEGATIVE, NOT_MENTIONED, POSITIVE, UNCERTAIN, SourceTable, sources
+from xray.data.sources.manifest import read_manifest
+from xray.errors import ManifestError
+from xray.tasks import TASK_INDEX
+
+HEADER = "image_id,patient_id,path,view,age,sex,Mass,Lung Opacity,ward"
+ROWS = [
+    "a,p1,one/a.png,PA,63,M,1,u,north",
+    "b,p1,one/b.png,AP,,female,0,,",
+    "c,,c.png,,018M,,,,south",
+]
+
+
+def manifest(tmp_path: Path, *rows: str, header: str = HEADER) -> SourceTable:
+    return read_manifest(write(tmp_path, "\n".join([header, *rows]) + "\n"), None)
+
+
+def write(tmp_path: Path, text: str | bytes) -> Path:
+    path = tmp_path / "labels.csv"
+    path.write_bytes(text if isinstance(text, bytes) else text.encode())
+    return path
+
+
+def check(table: SourceTable) -> None:
+    assert table.quarantine == []
+    assert table.rows["image"].tolist() == ["a", "b", "c"]
+    assert table.rows["patient"].tolist() == ["p1", "p1", None]
+    assert table.rows["path"].tolist() == ["one/a.png", "one/b.png", "c.png"]
+    assert table.rows["view"].tolist() == ["PA", "AP", None]
+    assert table.rows["sex"].tolist() == ["M", "F", None]
+    np.testing.assert_allclose(table.rows["age"], [63, np.nan, 1.5])
+    assert table.rows["ward"].tolist() == ["north", "", "south"]
+    mass, opacity = TASK_INDEX["Mass"], TASK_INDEX["Lung Opacity"]
+    assert table.states[:, mass].tolist() == [POSITIVE, NEGATIVE, NOT_MENTIONED]
+    assert table.states[:, opacity].tolist() == [UNCERTAIN, NOT_MENTIONED, NOT_MENTIONED]
+    assert table.terms[:, mass].tolist() == ["Mass", "Mass", None]
+    others = [index for index in range(18) if index not in (mass, opacity)]
+    assert (table.states[:, others] == NOT_MENTIONED).all()
+
+
+def test_plain(tmp_path: Path) -> None:
+    check(manifest(tmp_path, *ROWS))
+
+
+TEXT = "\n".join([HEADER, *ROWS])
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"\xef\xbb\xbf" + TEXT.encode(),
+        TEXT.replace("\n", "\r\n").encode(),
+        TEXT.replace("\n", "\r").encode(),
+        b"\xff\xfe" + TEXT.encode("utf-16-le"),
+        gzip.compress(TEXT.encode()),
+        TEXT.replace("a,p1", '"a","p1"').encode(),
+        (TEXT + "\n\n\n").encode(),
+        TEXT.replace("one/b", "one\\b").encode(),
+        TEXT.replace("a,p1", " a , p1").replace("image_id", " image_id ").encode(),
+    ],
+    ids=["BOM", "CRLF", "CR", "UTF-16", "gzip", "quoted", "blank lines", "backslash", "spaces"],
+)
+def test_ways_of_writing_the_same_file(tmp_path: Path, data: bytes) -> None:
+    check(read_manifest(write(tmp_path, data), None))
+
+
+def test_zip(tmp_path: Path) -> None:
+    with zipfile.ZipFile(tmp_path / "labels.zip", "w") as archive:
+        archive.writestr("folder/labels.csv", TEXT)
+        archive.writestr("__MACOSX/._labels.csv", "x")
+    check(read_manifest(tmp_path / "labels.zip", None))
+
+
+def test_columns_in_any_order(tmp_path: Path) -> None:
+    order = [8, 7, 2, 0, 1, 6, 5, 4, 3]
+    shuffled = [",".join(line.split(",")[i] for i in order) for line in [HEADER, *ROWS]]
+    check(manifest(tmp_path, *shuffled[1:], header=shuffled[0]))
+
+
+@pytest.mark.parametrize(
+    ("row", "words"),
+    [
+        ("d,p,d.png,PA,1,M,2,,", ["'Mass'", "'2'", "uncertain"]),
+        ("d,p,d.png,PA,1,M,,yes,", ["'Lung Opacity'", "'yes'"]),
+        ("a,p,d.png,PA,1,M,1,,", ["'image_id'", "'a'", "earlier"]),
+        (",p,d.png,PA,1,M,1,,", ["'image_id'", "name"]),
+        ("d,p,../d.png,PA,1,M,1,,", ["'path'", "'../d.png'", "folder"]),
+        ("d,p,one/../../d.png,PA,1,M,1,,", ["'path'", "folder"]),
+        ("d,p,/etc/passwd,PA,1,M,1,,", ["'path'", "folder"]),
+        ("d,p,C:/d.png,PA,1,M,1,,", ["'path'", "folder"]),
+        ("d,p,d.png,PA,old,M,1,,", ["'age'", "'old'", "years"]),
+        ("d,p,d.png,PA,-3,M,1,,", ["'age'", "'-3'"]),
+        ("d,p,d.png", ["3 fields", "9"]),
+        ("d,p,d.png,PA,1,M,1,,,,extra", ["11 fields"]),
+    ],
+)
+def test_a_bad_row_is_set_aside_and_the_rest_kept(tmp_path: Path, row: str, words: list[str]) -> None:
+    table = manifest(tmp_path, ROWS[0], ROWS[1], row, ROWS[2])
+    assert table.rows["image"].tolist() == ["a", "b", "c"]
+    assert len(table.states) == len(table.terms) == 3
+    (entry,) = table.quarantine
+    assert (entry.file, entry.row) == ("labels.csv", 4)
+    for word in words:
+        assert word in entry.reason
+
+
+def test_a_path_may_turn_inside_the_folder(tmp_path: Path) -> None:
+    assert manifest(tmp_path, "d,p,one/../d.png,PA,1,M,1,,").quarantine == []
+
+
+def test_a_row_that_is_not_text(tmp_path: Path) -> None:
+    data = "\n".join([HEADER, ROWS[0], "é,p,d.png,PA,1,M,1,,"]).encode("latin-1")
+    table = read_manifest(write(tmp_path, data), None)
+    assert table.rows["image"].tolist() == ["a"]
+    assert [(entry.row, "0xe9" in entry.reason) for entry in table.quarantine] == [(3, True)]
+
+
+def test_lines_are_counted_through_quoted_newlines(tmp_path: Path) -> None:
+    table = manifest(tmp_path, 'a,p1,a.png,PA,63,M,1,u,"two\nlines"', "b,p1,b.png,PA,63,M,7,,")
+    assert table.rows["ward"].tolist() == ["two\nlines"]
+    assert [entry.row for entry in table.quarantine] == [4]
+
+
+def test_a_quote_inside_a_field(tmp_path: Path) -> None:
+    table = manifest(tmp_path, 'a,p1,a.png,PA,63,M,1,u,5" tube', "b,p1,b.png,PA,63,M,1,,", "c,p1,c.png,PA")
+    assert table.rows["ward"].tolist() == ['5" tube', ""]
+    assert [entry.row for entry in table.quarantine] == [4]
+
+
+def test_a_quote_that_is_never_closed(tmp_path: Path) -> None:
+    table = manifest(tmp_path, ROWS[0], '"b,p1,b.png,PA,63,M,1,,', "c,p1,c.png,PA,63,M,1,,")
+    assert table.rows["image"].tolist() == ["a"]
+    assert [entry.row for entry in table.quarantine] == [3]
+    assert "quote" in table.quarantine[0].reason
+
+
+def test_pictures_that_are_not_there(tmp_path: Path) -> None:
+    (tmp_path / "pictures/one").mkdir(parents=True)
+    (tmp_path / "pictures/one/a.png").touch()
+    (tmp_path / "pictures/c.png").touch()
+    table = read_manifest(write(tmp_path, TEXT), tmp_path / "pictures")
+    assert table.rows["image"].tolist() == ["a", "c"]
+    assert [(entry.row, entry.image) for entry in table.quarantine] == [(3, "b")]
+
+
+@pytest.mark.parametrize(
+    ("header", "words"),
+    [
+        ("image_id,patient_id,Mass", ["labels.csv, row 1", "'path'"]),
+        ("image_id,patientid,path", ["'patient_id'", "did you mean", "'patientid'"]),
+        ("image_id;patient_id;path", ["commas"]),
+        ("image_id,patient_id,path,mass", ["'mass'", "did you mean 'Mass'"]),
+        ("image_id,patient_id,path,Pleural Thickening", ["did you mean 'Pleural_Thickening'"]),
+        ("image_id,patient_id,path,Pnuemonia", ["did you mean 'Pneumonia'"]),
+        ("image_id,patient_id,path,Age", ["did you mean 'age'"]),
+        ("image_id,patient_id,path,patient", ["did you mean 'patient_id'"]),
+        ("image_id,patient_id,path,Mass,Mass", ["'Mass'", "more than once"]),
+    ],
+)
+def test_a_wrong_header_is_an_error(tmp_path: Path, header: str, words: list[str]) -> None:
+    with pytest.raises(ManifestError) as failure:
+        manifest(tmp_path, header=header)
+    for word in words:
+        assert word in str(failure.value)
+
+
+@pytest.mark.parametrize("data", [b"", b"\n \n", b"PK\x03\x04junk", gzip.compress(TEXT.encode())[:40]])
+def test_nothing_to_read(tmp_path: Path, data: bytes) -> None:
+    with pytest.raises(ManifestError, match=r"labels\.csv"):
+        read_manifest(write(tmp_path, data), None)
+
+
+def test_no_such_file(tmp_path: Path) -> None:
+    with pytest.raises(ManifestError, match=r"nowhere\.csv"):
+        read_manifest(tmp_path / "nowhere.csv", None)
+
+
+def test_a_header_alone_is_an_empty_table(tmp_path: Path) -> None:
+    table = manifest(tmp_path)
+    assert len(table.rows) == 0
+    assert table.states.shape == table.terms.shape == (0, 18)
+
+
+def test_no_task_column_is_said(tmp_path: Path) -> None:
+    table = manifest(tmp_path, "a,p,a.png", header="image_id,patient_id,path")
+    assert "no column is a task" in table.notes[0]
+
+
+def test_registered() -> None:
+    assert sources()["manifest"] is read_manifest

@@ -1,0 +1,255 @@
+"""A CSV file as its owners publish it: plain, gzip or zip, with or without byte-order mark, any line ending.
+
+A row that can't be read (wrong number of fields, bytes that are not UTF-8) is set aside with its line.
+"""
+
+import csv
+import difflib
+import gzip
+import io
+import zipfile
+import zlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from xray.data.sources.base import Quarantined
+from xray.errors import DataError
+
+_NEWLINE, _QUOTE, _COMMA = ord("\n"), ord('"'), ord(",")
+_BOMS = ((b"\xef\xbb\xbf", "utf-8"), (b"\xff\xfe", "utf-16-le"), (b"\xfe\xff", "utf-16-be"))
+
+
+@dataclass(frozen=True)
+class CsvFile:
+    """A CSV file's rows as text.
+
+    name: the file's name, for messages.
+    frame: every cell text, "" where empty, columns named as in the header.
+    lines: int64 (n_rows,), the line of the file where each row starts, the header being line 1.
+    quarantine: rows set aside because they can't be read.
+    """
+
+    name: str
+    frame: pd.DataFrame
+    lines: NDArray[np.int64]
+    quarantine: list[Quarantined]
+
+    def set_aside(self, row: int, image: str | None, reason: str) -> Quarantined:
+        """The quarantine entry of row `row` (position in `frame`)."""
+        return Quarantined(self.name, int(self.lines[row]), image, reason)
+
+
+def read_csv(
+    path: Path, required: Sequence[str] = (), error: type[DataError] = DataError, stem: str = ""
+) -> CsvFile:
+    """The rows of a CSV file. Raises `error` where it can't be read or a required column is missing.
+
+    stem: in a zip archive of several files, the start of the wanted one's name.
+    """
+    data = read_bytes(path, error, stem)
+    data, undecodable = _readable_lines(data, path.name, error)
+    header, body_at = _header(data, path.name, error)
+    _check_header(header, required, path.name, error)
+    records, lines, malformed = _records(data, body_at, header, path.name, error)
+    quarantine = sorted(undecodable + malformed, key=lambda entry: entry.row or 0)
+    return CsvFile(path.name, records, lines, quarantine)
+
+
+def read_bytes(path: Path, error: type[DataError] = DataError, stem: str = "") -> bytes:
+    """The contents of a file, unpacked where they are gzip or zip (told by content, not by name).
+
+    Raises `error` for a missing, empty or damaged file, and for a zip archive whose wanted file isn't clear.
+    """
+    try:
+        data = path.read_bytes()
+        if data.startswith(b"\x1f\x8b"):
+            data = gzip.decompress(data)
+        elif data.startswith(b"PK\x03\x04"):
+            data = _unzip(data, path.name, error, stem)
+    except (OSError, EOFError, zlib.error, zipfile.BadZipFile) as failure:
+        raise error(f"{path}: can't be read: {failure}") from failure
+    if not data.strip():
+        raise error(f"{path.name}: the file is empty")
+    return data
+
+
+def _unzip(data: bytes, name: str, error: type[DataError], stem: str) -> bytes:
+    with zipfile.ZipFile(io.BytesIO(data)) as archive:
+        files = [info.filename for info in archive.infolist() if not info.is_dir()]
+        wanted = [file for file in files if file.lower().endswith(".csv") and "__MACOSX" not in file]
+        if len(wanted) > 1 and stem:
+            wanted = [file for file in wanted if Path(file).name.startswith(stem)]
+        if len(wanted) != 1:
+            raise error(f"{name}: expected one CSV file in the archive, found {wanted or files}")
+        return archive.read(wanted[0])
+
+
+def _readable_lines(data: bytes, name: str, error: type[DataError]) -> tuple[bytes, list[Quarantined]]:
+    """UTF-8 with plain newlines. A line that is not text is emptied (line numbers hold) and set aside."""
+    for mark, encoding in _BOMS:
+        if data.startswith(mark):
+            data = data[len(mark) :]
+            if encoding != "utf-8":
+                try:
+                    data = data.decode(encoding).encode()
+                except UnicodeDecodeError as failure:
+                    raise error(f"{name}: begins as UTF-16 but isn't: {failure}") from failure
+            break
+    if b"\r" in data:
+        data = data.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
+    if b"\0" not in data and _is_utf8(data):
+        return data, []
+    lines = data.split(b"\n")
+    bad = [index for index, line in enumerate(lines) if b"\0" in line or not _is_utf8(line)]
+    if 0 in bad:
+        raise error(f"{name}, row 1: the header isn't UTF-8 text; save the file as CSV in UTF-8")
+    quarantine = []
+    for index in bad:
+        quarantine.append(Quarantined(name, index + 1, None, _not_text(lines[index])))
+        lines[index] = b""
+    return b"\n".join(lines), quarantine
+
+
+def _is_utf8(data: bytes) -> bool:
+    try:
+        data.decode()
+    except UnicodeDecodeError:
+        return False
+    return True
+
+
+def _not_text(line: bytes) -> str:
+    try:
+        line.decode()
+    except UnicodeDecodeError as failure:
+        column = line[: failure.start].count(b",") + 1
+        return f"field {column}: byte 0x{line[failure.start]:02x} isn't UTF-8; save the file as UTF-8"
+    return "a zero byte in the row"
+
+
+def _header(data: bytes, name: str, error: type[DataError]) -> tuple[list[str], int]:
+    """The column names, and the position where the next record starts."""
+    end = data.find(b"\n")
+    while end >= 0 and data.count(b'"', 0, end) % 2:
+        end = data.find(b"\n", end + 1)
+    end = len(data) if end < 0 else end
+    fields = next(csv.reader(io.StringIO(data[:end].decode(), newline="")), [])
+    if not any(field.strip() for field in fields):
+        raise error(f"{name}, row 1: the first row must name the columns")
+    return [field.strip() for field in fields], end + 1
+
+
+def _check_header(header: list[str], required: Sequence[str], name: str, error: type[DataError]) -> None:
+    repeated = sorted({column for column in header if column and header.count(column) > 1})
+    if repeated:
+        raise error(f"{name}, row 1: column {repeated[0]!r} stands more than once")
+    missing = [column for column in required if column not in header]
+    if not missing:
+        return
+    hint = near(missing[0], header)
+    guess = f"; did you mean the column {hint!r}?" if hint else f"; columns found: {', '.join(header)[:300]}"
+    if len(header) == 1 and (";" in header[0] or "\t" in header[0]):
+        guess = "; the fields must be separated by commas"
+    raise error(f"{name}, row 1: required column {missing[0]!r} is missing{guess}")
+
+
+def near(wanted: str, names: Sequence[str]) -> str | None:
+    """The one of `names` that is nearly `wanted` (case, spaces, underscores, a typing slip), or None."""
+    plain = {_plain(name): name for name in names if name}
+    found = difflib.get_close_matches(_plain(wanted), list(plain), n=1, cutoff=0.85)
+    return plain[found[0]] if found else None
+
+
+def _plain(name: str) -> str:
+    return "".join(character for character in name.lower() if character.isalnum())
+
+
+def _records(
+    data: bytes, start: int, header: list[str], name: str, error: type[DataError]
+) -> tuple[pd.DataFrame, NDArray[np.int64], list[Quarantined]]:
+    """The rows after the header, their lines, and the rows with too many or too few fields."""
+    columns = [column or f"column {index + 1}" for index, column in enumerate(header)]
+    named = max(index for index, column in enumerate(header) if column) + 1
+    first_line = data.count(b"\n", 0, start) + 1
+    body = data[start:]
+    begins, ends, fields, lines = _outline(body)
+    blank = begins == ends
+    good = (fields >= named) & (fields <= len(header)) & ~blank
+    bad = np.flatnonzero(~good & ~blank)
+    kept = body
+    if len(bad):
+        kept = b"\n".join(body[a:b] for a, b in zip(begins[good], ends[good], strict=True))
+    frame = _parse(kept, columns)
+    if (
+        len(frame) != good.sum() or body.count(b'"') % 2
+    ):  # stray quotes: only a CSV parser finds the rows' ends
+        return _records_slowly(body, first_line, columns, named, name, error)
+    malformed = [
+        Quarantined(name, int(lines[i]) + first_line, None, _miscounted(int(fields[i]), named)) for i in bad
+    ]
+    return frame.iloc[:, :named], lines[good] + first_line, malformed
+
+
+def _outline(
+    body: bytes,
+) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
+    """Begin, end, number of fields and line (from 0) of every record, reading quotes as pairs."""
+    buffer = np.frombuffer(body, np.uint8)
+    newlines = np.flatnonzero(buffer == _NEWLINE)
+    commas = np.flatnonzero(buffer == _COMMA)
+    ends = newlines
+    if b'"' in body:
+        inside = np.bitwise_xor.accumulate((buffer == _QUOTE).view(np.uint8))
+        ends = newlines[inside[newlines] == 0]
+        commas = commas[inside[commas] == 0]
+    if len(buffer) and (not len(ends) or ends[-1] != len(buffer) - 1):
+        ends = np.append(ends, len(buffer))
+    begins = np.concatenate([[0], ends[:-1] + 1]) if len(ends) else ends
+    fields = np.diff(np.searchsorted(commas, ends), prepend=0) + 1
+    return begins, ends, fields, np.searchsorted(newlines, begins)
+
+
+def _parse(body: bytes, columns: list[str]) -> pd.DataFrame:
+    if not body.strip():
+        return pd.DataFrame({column: pd.Series(dtype=object) for column in columns})
+    try:
+        return pd.read_csv(
+            io.BytesIO(body), names=columns, header=None, dtype=str, keep_default_na=False, index_col=False
+        )
+    except pd.errors.ParserError:
+        return pd.DataFrame()
+
+
+def _records_slowly(
+    body: bytes, first_line: int, columns: list[str], named: int, name: str, error: type[DataError]
+) -> tuple[pd.DataFrame, NDArray[np.int64], list[Quarantined]]:
+    rows: list[list[str]] = []
+    lines: list[int] = []
+    malformed: list[Quarantined] = []
+    reader = csv.reader(io.StringIO(body.decode(), newline=""))
+    line = first_line
+    try:
+        for row in reader:
+            if named <= len(row) <= len(columns):
+                rows.append(row[:named])
+                lines.append(line)
+            elif row:
+                reason = _miscounted(len(row), named)
+                if reader.line_num + first_line - line > 1:
+                    reason += (
+                        f" (to line {reader.line_num + first_line - 1}): is a quote opened and never closed?"
+                    )
+                malformed.append(Quarantined(name, line, None, reason))
+            line = reader.line_num + first_line
+    except csv.Error as failure:
+        raise error(f"{name}, row {line}: {failure}; is a quote opened here and never closed?") from failure
+    return pd.DataFrame(rows, columns=columns[:named], dtype=str), np.array(lines, np.int64), malformed
+
+
+def _miscounted(found: int, expected: int) -> str:
+    return f"{found} fields where the header has {expected}"
