@@ -1,21 +1,21 @@
 """A study file (TOML) → datasets, configurations and recipe: what is to be true when the study is done.
 
-    name = "pneumonia"
-    protocol = "corrected"
-    configurations = ["each", "all", "all but one site"]
-    seeds = [0, 1, 2]
+name = "pneumonia"
+protocol = "corrected"
+configurations = ["each", "all", "all but one site"]
+seeds = [0, 1, 2]
 
-    [[datasets]]
-    name = "nih"
-    site = "nih"
-    manifest = "nih/labels.csv"       # paths are relative to the study file
+[[datasets]]
+name = "nih"
+site = "nih"
+manifest = "nih/labels.csv"       # paths are relative to the study file
 
-    [network]
-    name = "densenet121"
-    image_size = 224
+[network]
+name = "densenet121"
+image_size = 224
 
-    [training]
-    epochs = 100
+[training]
+epochs = 100
 """
 
 import dataclasses
@@ -223,7 +223,9 @@ class _Table:
     def name(self, key: str, default: str | None = None) -> str:
         value = self.text(key, default)
         if not _NAME.fullmatch(value):
-            raise StudyError(f"{self.where}: {key}: expected lower-case letters, digits, - or _, found {value!r}")
+            raise StudyError(
+                f"{self.where}: {key}: expected lower-case letters, digits, - or _, found {value!r}"
+            )
         return value
 
     def number(self, key: str, default: int | None = None, least: int = 1) -> int:
@@ -248,7 +250,9 @@ class _Table:
         value = self._get(key, list, "a list of texts", list(default))
         for each in value:
             if each not in allowed:
-                raise StudyError(f"{self.where}: {key}: expected some of {', '.join(allowed)}, found {each!r}")
+                raise StudyError(
+                    f"{self.where}: {key}: expected some of {', '.join(allowed)}, found {each!r}"
+                )
         return list(dict.fromkeys(value))
 
     def table(self, key: str) -> "_Table":
@@ -258,12 +262,18 @@ class _Table:
         value = self._get(key, list, "one [[datasets]] table or more", None)
         if not value or not all(isinstance(v, dict) for v in value):
             raise StudyError(f"{self.where}: {key}: expected one [[{key}]] table or more, found {value!r}")
-        return [_Table(v, f"{self.where}: [[{key}]] {v.get('name', number)}") for number, v in enumerate(value, 1)]
+        return [
+            _Table(v, f"{self.where}: [[{key}]] {v.get('name', number)}") for number, v in enumerate(value, 1)
+        ]
 
     def done(self) -> None:
         """Refuse keys that nobody asked for."""
         for key in self.raw:
             if key not in self._known:
                 near = difflib.get_close_matches(key, self._known, n=1)
-                hint = f"; did you mean {near[0]!r}?" if near else f"; expected some of {', '.join(sorted(self._known))}"
+                hint = (
+                    f"; did you mean {near[0]!r}?"
+                    if near
+                    else f"; expected some of {', '.join(sorted(self._known))}"
+                )
                 raise StudyError(f"{self.where}: unknown key {key!r}{hint}")

@@ -63,7 +63,9 @@ def load(path: Path) -> Network:
     except (OSError, SafetensorError) as error:
         raise LearningError(f"{path}: not a safetensors file: {error}") from None
     if tuple(json.loads(about.get("tasks", "[]"))) != TASKS:
-        raise LearningError(f"{path}: its outputs are not the {len(TASKS)} tasks of this platform in their order")
+        raise LearningError(
+            f"{path}: its outputs are not the {len(TASKS)} tasks of this platform in their order"
+        )
     network = Network(about["network"], int(about["image_size"]))
     network.load_state_dict(tensors)
     return network.to(memory_format=torch.channels_last).eval()  # type: ignore[call-overload,no-any-return]

@@ -1,7 +1,7 @@
 """What `mlflow.pyfunc.load_model` calls: our weights behind MLflow's predict, without unpickling.
 
-    model = mlflow.pyfunc.load_model("models:/phantom.phantom-a/1")
-    logits = model.predict(pixels)      # (n, 1, size, size) float32 in [-1024, 1024] → (n, 18)
+model = mlflow.pyfunc.load_model("models:/phantom.phantom-a/1")
+logits = model.predict(pixels)      # (n, 1, size, size) float32 in [-1024, 1024] → (n, 18)
 """
 
 from pathlib import Path
@@ -22,7 +22,9 @@ class Served:
     def __init__(self, network: Network) -> None:
         self.network = network
 
-    def predict(self, pixels: NDArray[np.float32], params: dict[str, Any] | None = None) -> NDArray[np.float32]:
+    def predict(
+        self, pixels: NDArray[np.float32], params: dict[str, Any] | None = None
+    ) -> NDArray[np.float32]:
         """Logits (n, n_tasks) of pixels (n, 1, size, size) in [-1024, 1024]; `params` are not used."""
         with torch.inference_mode():
             batch = torch.from_numpy(np.ascontiguousarray(pixels, dtype=np.float32))

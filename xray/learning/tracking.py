@@ -74,7 +74,9 @@ class Tracker:
                 raise
             return str(found.experiment_id)
 
-    def start(self, study: str, name: str, key: str, params: Mapping[str, Any], inputs: Sequence[Input]) -> str:
+    def start(
+        self, study: str, name: str, key: str, params: Mapping[str, Any], inputs: Sequence[Input]
+    ) -> str:
         """Begin the run of one model and return its id; what an earlier, unfinished try of `key` left is removed."""
         experiment = self.experiment(study)
         self._discard(experiment, key)
@@ -120,7 +122,11 @@ class Tracker:
         """Keep the files of a folder (figures, page, tables) as artifacts of one run per study, replacing the last ones."""
         experiment = self.experiment(study)
         found = self._client.search_runs([experiment], f"tags.`xray.report` = '{name}'", max_results=1)
-        run = found[0] if found else self._client.create_run(experiment, run_name=name, tags={"xray.report": name})
+        run = (
+            found[0]
+            if found
+            else self._client.create_run(experiment, run_name=name, tags={"xray.report": name})
+        )
         self._client.log_artifacts(run.info.run_id, str(folder), name)
         self._client.set_terminated(run.info.run_id)
 

@@ -63,7 +63,11 @@ class Trained:
 
 
 def train(
-    training: Part, validation: Part, recipe: Recipe, seed: int, on_epoch: Callable[[Epoch], None] = lambda _: None
+    training: Part,
+    validation: Part,
+    recipe: Recipe,
+    seed: int,
+    on_epoch: Callable[[Epoch], None] = lambda _: None,
 ) -> Trained:
     """Train a network by the recipe; `on_epoch` is told after each epoch. The same seed gives the same weights on a CPU.
 
@@ -82,7 +86,12 @@ def train(
     labels = torch.from_numpy(np.where(outputs, training.labels, np.float32("nan")))
     weights = task_weights((labels == 1).sum(dim=0))
     batches = Batches(
-        training.pixels, training.positions, recipe.batch_size, seed, recipe.augmentation, limit=recipe.epoch_images
+        training.pixels,
+        training.positions,
+        recipe.batch_size,
+        seed,
+        recipe.augmentation,
+        limit=recipe.epoch_images,
     )
 
     best: Epoch | None = None
@@ -106,9 +115,7 @@ def train(
             )
         aucs = auc(validation.labels, score(network, validation.pixels, validation.positions))
         took = time.perf_counter() - began
-        epoch = Epoch(
-            number, float(np.mean(losses)), np.where(outputs, aucs, np.nan), took, waited / took
-        )
+        epoch = Epoch(number, float(np.mean(losses)), np.where(outputs, aucs, np.nan), took, waited / took)
         on_epoch(epoch)
         if best is None or epoch.mean_auc > best.mean_auc or np.isnan(best.mean_auc):
             best, kept = epoch, copy.deepcopy(network.state_dict())
