@@ -1,0 +1,244 @@
+"""Random rotation, translation and scaling of a batch: torchvision's RandomAffine on Pillow pictures, for whole batches.
+
+Pillow walks its source in 16.16 fixed point, nearest neighbour. The same numbers are walked here, so that the same
+parameters give the same pixels, none differing. Stored integers become network values by a table on the way.
+"""
+
+import math
+from dataclasses import dataclass
+from typing import Any, Final
+
+import numpy as np
+from numba import njit
+from numpy.random import Generator
+from numpy.typing import NDArray
+
+from xray.pixels.decode import Grey
+from xray.pixels.scale import network_table
+
+MAX_SIZE: Final = 4096
+"""Above this size Pillow leaves fixed point for some parameters."""
+
+
+@dataclass(frozen=True)
+class Parameters:
+    """What was drawn for n images.
+
+    angle: float64 (n,), degrees, clockwise. shift: float64 (n, 2), shares of width and height. zoom: float64 (n,).
+    gain, offset: float64 (n,), change of intensity: value · gain + offset · 1024, cut to [−1024, 1024].
+    """
+
+    angle: NDArray[np.float64]
+    shift: NDArray[np.float64]
+    zoom: NDArray[np.float64]
+    gain: NDArray[np.float64]
+    offset: NDArray[np.float64]
+
+    def __len__(self) -> int:
+        """How many images they are for."""
+        return len(self.angle)
+
+
+@dataclass(frozen=True)
+class Augmentation:
+    """Ranges to draw from (protocol §7; the defaults are the paper's text).
+
+    rotation: degrees, uniform in ±rotation. translation: share of the side, uniform in ±translation, then rounded to
+    whole pixels. scale: uniform in 1 ± scale. intensity: gain uniform in 1 ± intensity and offset in ±intensity of the
+    half range. The filling is mid-grey: 0.
+    """
+
+    rotation: float = 45.0
+    translation: float = 0.15
+    scale: float = 0.10
+    intensity: float = 0.0
+
+    def __post_init__(self) -> None:
+        limits = {"rotation": 180.0, "translation": 1.0, "scale": 0.5, "intensity": 1.0}
+        for name, limit in limits.items():
+            value = getattr(self, name)
+            if not 0 <= value <= limit:
+                raise ValueError(f"{name} is {value}, expected 0 to {limit}")
+
+    def draw(self, rng: Generator, n: int) -> Parameters:
+        """Parameters of `n` images, independent of one another."""
+        return Parameters(
+            angle=rng.uniform(-self.rotation, self.rotation, n),
+            shift=rng.uniform(-self.translation, self.translation, (n, 2)),
+            zoom=rng.uniform(1 - self.scale, 1 + self.scale, n),
+            gain=rng.uniform(1 - self.intensity, 1 + self.intensity, n),
+            offset=rng.uniform(-self.intensity, self.intensity, n),
+        )
+
+    def apply(self, batch: Grey, parameters: Parameters) -> NDArray[np.float32]:
+        """A stored batch (n, size, size) → the augmented one, float32 (n, 1, size, size) in [−1024, 1024]."""
+        n, size = len(batch), batch.shape[-1]
+        out = np.empty((n, 1, size, size), np.float32)
+        gather(batch, np.arange(n), parameters, out)
+        return out
+
+
+def gather(pixels: Grey, rows: NDArray[np.integer[Any]], parameters: Parameters | None, out: NDArray[np.float32]) -> None:
+    """Write the images `pixels[rows]`, warped as `parameters` say (None: unchanged), to `out` (n, 1, size, size).
+
+    pixels: uint8 or uint16 (n_stored, size, size), for example `PixelCache.pixels`; read in place, never changed.
+    """
+    stored, out_images = _checked(pixels, rows, parameters, out)
+    table = network_table(stored.dtype)
+    positions = np.ascontiguousarray(rows, dtype=np.int64)
+    if parameters is None:
+        _look_up(stored, positions, table, out_images)
+        return
+    size = stored.shape[1]
+    tables, which = _tables(table, parameters)
+    steps = np.empty((len(positions), 6), np.int64)
+    straight: list[int] = []
+    for i in range(len(positions)):
+        matrix = inverse_matrix(parameters, i, size)
+        steps[i] = fixed_point(matrix)
+        if matrix[1] == 0 and matrix[3] == 0:
+            straight.append(i)
+    _warp(stored, positions, steps, tables, which, out_images)
+    for i in straight:
+        columns, lines = _straight_positions(inverse_matrix(parameters, i, size), size)
+        _warp_straight(stored, positions[i], columns, lines, tables[which[i]], out_images[i])
+
+
+def _checked(
+    pixels: Grey, rows: NDArray[np.integer[Any]], parameters: Parameters | None, out: NDArray[np.float32]
+) -> tuple[Grey, NDArray[np.float32]]:
+    """A read-only contiguous view of `pixels` and `out` without its channel; `ValueError` where shapes disagree."""
+    n, size = len(rows), pixels.shape[-1]
+    if pixels.ndim != 3 or pixels.shape[1] != size or not 1 <= size <= MAX_SIZE:
+        raise ValueError(f"expected squares (n, size, size) of at most {MAX_SIZE}, got {pixels.shape}")
+    if out.shape != (n, 1, size, size) or out.dtype != np.float32 or not out.flags.c_contiguous:
+        raise ValueError(f"out must be contiguous float32 {(n, 1, size, size)}, got {out.dtype} {out.shape}")
+    if parameters is not None and len(parameters) != n:
+        raise ValueError(f"{len(parameters)} parameters for {n} images")
+    if n and (np.min(rows) < 0 or np.max(rows) >= len(pixels)):
+        raise IndexError(f"rows {np.min(rows)} to {np.max(rows)} of {len(pixels)} images")
+    stored = np.ascontiguousarray(np.asarray(pixels)).view()
+    stored.flags.writeable = False
+    return stored, out[:, 0]
+
+
+def inverse_matrix(parameters: Parameters, i: int, size: int) -> tuple[float, float, float, float, float, float]:
+    """Output pixel → source pixel of image i: (a, b, c, d, e, f) of x' = a·x + b·y + c, y' = d·x + e·y + f.
+
+    Rotation and zoom about the centre, then the translation in whole pixels: torchvision's
+    `_get_inverse_affine_matrix` without shear, in its order of operations, so equal to the bit.
+    """
+    turn, zoom = math.radians(float(parameters.angle[i])), float(parameters.zoom[i])
+    centre = size * 0.5
+    right, down = (round(float(share) * size) for share in parameters.shift[i])
+    cosine, sine = math.cos(turn), math.sin(turn)
+    a, b, d, e = cosine / zoom, sine / zoom, -sine / zoom, cosine / zoom
+    c = a * (-centre - right) + b * (-centre - down) + centre
+    f = d * (-centre - right) + e * (-centre - down) + centre
+    return a, b, c, d, e, f
+
+
+def fixed_point(matrix: tuple[float, float, float, float, float, float]) -> tuple[int, int, int, int, int, int]:
+    """The matrix in 16.16 fixed point with the pixel centre added, rounded as Pillow's `affine_fixed` rounds."""
+    a, b, c, d, e, f = matrix
+    at_centre = (a, b, c + a * 0.5 + b * 0.5, d, e, f + d * 0.5 + e * 0.5)
+    a, b, c, d, e, f = (math.floor(value * 65536.0 + 0.5) for value in at_centre)
+    return a, b, c, d, e, f
+
+
+def _straight_positions(
+    matrix: tuple[float, float, float, float, float, float], size: int
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Source column of each output column and source row of each output row, −1 outside.
+
+    Without rotation Pillow adds up steps in double precision instead (`ImagingScaleAffine`).
+    """
+    a, _, c, _, e, f = matrix
+    found = []
+    for step, start in ((a, c), (e, f)):
+        positions = np.cumsum(np.concatenate([[start + step * 0.5], np.full(size - 1, step)]))
+        inside = (positions >= 0) & (positions.astype(np.int64) < size)
+        found.append(np.where(inside, positions, -1).astype(np.int64))
+    return found[0], found[1]
+
+
+def _tables(
+    table: NDArray[np.float32], parameters: Parameters
+) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
+    """Tables (n_tables, levels) and which one each image uses: one for all unless intensity changes."""
+    n = len(parameters)
+    if np.all(parameters.gain == 1) and np.all(parameters.offset == 0):
+        return table[None], np.zeros(n, np.int64)
+    changed = table * parameters.gain[:, None] + parameters.offset[:, None] * 1024
+    return np.clip(changed, -1024, 1024).astype(np.float32), np.arange(n)
+
+
+@njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+def _inside(start: int, step: int, size: int) -> tuple[int, int]:
+    """The x in [0, size) with 0 ≤ start + step · x < size in 16.16, as (first, end)."""
+    limit = size << 16
+    if step == 0:
+        return (0, size) if 0 <= start < limit else (0, 0)
+    if step > 0:
+        first, end = -(start // step), -((start - limit) // step)
+    else:
+        first, end = (start - limit) // -step + 1, start // -step + 1
+    first = min(max(first, 0), size)
+    return first, min(max(end, first), size)
+
+
+@njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+def _warp(
+    pixels: Grey,
+    rows: NDArray[np.int64],
+    steps: NDArray[np.int64],
+    tables: NDArray[np.float32],
+    which: NDArray[np.int64],
+    out: NDArray[np.float32],
+) -> None:
+    size = pixels.shape[1]
+    for i in range(rows.shape[0]):
+        source = pixels[rows[i]].ravel()
+        table = tables[which[i]]
+        a, b, c, d, e, f = steps[i]
+        for y in range(size):
+            line = out[i, y]
+            left, right = c + b * y, f + e * y
+            first, end = _inside(left, a, size)
+            first_y, end_y = _inside(right, d, size)
+            first, end = max(first, first_y), min(end, end_y)
+            end = max(first, end)
+            line[:first] = 0.0
+            u, v = left + a * first, right + d * first
+            for x in range(first, end):
+                line[x] = table[source[(v >> 16) * size + (u >> 16)]]
+                u += a
+                v += d
+            line[end:] = 0.0
+
+
+@njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+def _warp_straight(
+    pixels: Grey,
+    row: int,
+    columns: NDArray[np.int64],
+    lines: NDArray[np.int64],
+    table: NDArray[np.float32],
+    out: NDArray[np.float32],
+) -> None:
+    for y in range(lines.shape[0]):
+        for x in range(columns.shape[0]):
+            if lines[y] >= 0 and columns[x] >= 0:
+                out[y, x] = table[pixels[row, lines[y], columns[x]]]
+            else:
+                out[y, x] = 0.0
+
+
+@njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+def _look_up(
+    pixels: Grey, rows: NDArray[np.int64], table: NDArray[np.float32], out: NDArray[np.float32]
+) -> None:
+    for i in range(rows.shape[0]):
+        for y in range(pixels.shape[1]):
+            for x in range(pixels.shape[2]):
+                out[i, y, x] = table[pixels[rows[i], y, x]]

@@ -1,0 +1,185 @@
+"""A picture file → its grey values, or an error that says why not."""
+
+import hashlib
+import io
+import zlib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageFile
+
+from xray.errors import ImageError
+
+Grey = NDArray[np.uint8] | NDArray[np.uint16]
+
+MAX_PIXELS: Final = 2**26
+"""Larger pictures (8192 × 8192) are refused before any pixel is decoded."""
+
+_PNG: Final = b"\x89PNG\r\n\x1a\n"
+_JPEG: Final = b"\xff\xd8\xff"
+_DICOM_OFFSET: Final = 128
+_DICOM: Final = b"DICM"
+_JPEG_BASELINE: Final = "1.2.840.10008.1.2.4.50"
+
+
+@dataclass(frozen=True)
+class Decoded:
+    """Grey values (height, width) of one picture and the largest value that its format can hold."""
+
+    pixels: Grey
+    maximum: int
+
+
+def read_grey(path: Path) -> Decoded:
+    """The grey values of a PNG, JPEG or DICOM file, told apart by their first bytes.
+
+    Colour pictures give their first channel (protocol §7); palettes are resolved first and alpha is dropped.
+    8-bit sources give uint8 with maximum 255, 16-bit grey PNG uint16 with maximum 65535. 16-bit PNG with colour
+    or alpha comes as its high byte. PNG of 1, 2 or 4 bits is spread over 0–255. DICOM gives its stored values
+    with maximum 2^bits_stored − 1, MONOCHROME1 inverted, no window applied. EXIF orientation is not applied.
+
+    Raises `ImageError` naming the file where it is missing, truncated, damaged, empty, too large, of another
+    format, or DICOM without pydicom. A JPEG whose lost part was closed by an end marker can't be told.
+    """
+    path = Path(path)
+    try:
+        data = _read_bytes(path)
+        if data.startswith(_PNG):
+            return _png(data)
+        if data.startswith(_JPEG):
+            return _pillow(data, "JPEG")
+        return _dicom(data)
+    except ImageError as error:
+        raise ImageError(f"{path}: {error}") from error
+    except OSError as error:
+        raise ImageError(f"{path}: {error.strerror or error}") from error
+
+
+def content_hash(pixels: Grey) -> str:
+    """SHA-256 (hex) over type, shape and pixel values: the identity of an image, whatever file holds it."""
+    little = np.ascontiguousarray(pixels, dtype=pixels.dtype.newbyteorder("<"))
+    digest = hashlib.sha256(f"{little.dtype.name} {little.shape}\n".encode())
+    digest.update(little.data)
+    return digest.hexdigest()
+
+
+def _read_bytes(path: Path) -> bytes:
+    """The whole file, once its first bytes promise a format that is read here."""
+    with path.open("rb") as file:
+        head = file.read(_DICOM_OFFSET + len(_DICOM))
+        if not head:
+            raise ImageError("the file is empty")
+        if not head.startswith((_PNG, _JPEG)) and head[_DICOM_OFFSET:] != _DICOM:
+            raise ImageError(f"not a PNG, JPEG or DICOM file (it begins with {head[:8]!r})")
+        return head + file.read()
+
+
+def _png(data: bytes) -> Decoded:
+    _check_png_chunks(data)
+    return _pillow(data, "PNG")
+
+
+def _check_png_chunks(data: bytes) -> None:
+    """Raise where a chunk is cut short or fails its checksum, or the end chunk is missing. Pillow skips this."""
+    view = memoryview(data)
+    at = len(_PNG)
+    while at + 12 <= len(data):
+        end = at + 8 + int.from_bytes(view[at : at + 4], "big")
+        kind = bytes(view[at + 4 : at + 8])
+        if end + 4 > len(data):
+            break
+        if zlib.crc32(view[at + 4 : end]) != int.from_bytes(view[end : end + 4], "big"):
+            raise ImageError(f"damaged: checksum of PNG chunk {kind!r} at byte {at} is wrong")
+        if kind == b"IEND":
+            return
+        at = end + 4
+    raise ImageError(f"truncated: the PNG has no end chunk in its {len(data)} bytes")
+
+
+def _pillow(data: bytes, kind: str) -> Decoded:
+    if ImageFile.LOAD_TRUNCATED_IMAGES:
+        raise ImageError("PIL.ImageFile.LOAD_TRUNCATED_IMAGES is set, so damage would go unnoticed; unset it")
+    try:
+        with Image.open(io.BytesIO(data), formats=(kind,)) as image:
+            _check_size(*image.size)
+            image.load()
+            return _first_channel(image)
+    except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
+        raise ImageError(f"larger than {MAX_PIXELS} pixels: {error}") from error
+    except (OSError, SyntaxError, ValueError, EOFError, zlib.error) as error:
+        raise ImageError(f"can't be decoded as {kind}: {error}") from error
+
+
+def _check_size(width: int, height: int) -> None:
+    if width < 1 or height < 1:
+        raise ImageError(f"has no pixels ({width} × {height})")
+    if width * height > MAX_PIXELS:
+        raise ImageError(f"{width} × {height} is larger than {MAX_PIXELS} pixels")
+
+
+def _first_channel(image: Image.Image) -> Decoded:
+    if image.mode.startswith("I"):
+        return Decoded(_as_uint16(np.asarray(image)), 65535)
+    if image.mode == "1":
+        image = image.convert("L")
+    elif image.mode in ("P", "PA", "CMYK"):
+        image = image.convert("RGB")
+    if image.mode not in ("L", "LA", "RGB", "RGBA"):
+        raise ImageError(f"has pixels of an unknown kind ({image.mode})")
+    return Decoded(np.array(image if image.mode == "L" else image.getchannel(0)), 255)
+
+
+def _as_uint16(values: NDArray[Any]) -> NDArray[np.uint16]:
+    if values.dtype.itemsize > 2 and (values.min() < 0 or values.max() > 65535):
+        raise ImageError(f"has values {values.min()} to {values.max()}, outside 0 to 65535")
+    return values.astype(np.uint16)
+
+
+def _dicom(data: bytes) -> Decoded:
+    try:
+        import pydicom
+    except ImportError as error:
+        raise ImageError("is DICOM, which needs pydicom: pip install pydicom") from error
+    try:
+        header = pydicom.dcmread(io.BytesIO(data))
+        return _dicom_grey(header)
+    except ImageError:
+        raise
+    except Exception as error:  # pydicom and its decoders raise whatever they met
+        raise ImageError(f"can't be decoded as DICOM: {type(error).__name__}: {error}") from error
+
+
+def _dicom_grey(header: Any) -> Decoded:
+    """One grey frame from a parsed DICOM file."""
+    interpretation = header.PhotometricInterpretation
+    if interpretation not in ("MONOCHROME1", "MONOCHROME2"):
+        raise ImageError(f"photometric interpretation {interpretation} is not MONOCHROME1 or MONOCHROME2")
+    if int(header.get("NumberOfFrames") or 1) != 1:
+        raise ImageError(f"has {header.NumberOfFrames} frames; one is expected")
+    if header.PixelRepresentation != 0:
+        raise ImageError("has signed pixels; unsigned ones are expected")
+    if not 1 <= header.BitsStored <= 16:
+        raise ImageError(f"stores {header.BitsStored} bits a pixel; 1 to 16 are expected")
+    _check_size(header.Columns, header.Rows)
+    maximum = 2 ** int(header.BitsStored) - 1
+    values = _dicom_values(header)
+    if values.shape != (header.Rows, header.Columns):
+        raise ImageError(f"pixels are {values.shape}, the header says {(header.Rows, header.Columns)}")
+    if values.max() > maximum:
+        raise ImageError(f"has value {values.max()}, above {maximum} for {header.BitsStored} bits stored")
+    if interpretation == "MONOCHROME1":
+        values = (maximum - values.astype(np.int32)).astype(values.dtype)
+    return Decoded(values, maximum)
+
+
+def _dicom_values(header: Any) -> Grey:
+    """Stored values; 8-bit baseline JPEG is decoded here, which is the common case, the rest by pydicom."""
+    if header.file_meta.TransferSyntaxUID == _JPEG_BASELINE and header.BitsStored == 8:
+        from pydicom.encaps import get_frame
+
+        return _pillow(get_frame(header.PixelData, 0, number_of_frames=1), "JPEG").pixels
+    values: NDArray[Any] = header.pixel_array
+    return values.astype(np.uint8 if header.BitsAllocated <= 8 else np.uint16)
