@@ -19,7 +19,8 @@ from xray.learning.network import Network
 from xray.learning.objective import masked_bce, task_weights
 from xray.learning.recipe import Recipe
 from xray.pixels.batches import Batches
-from xray.pixels.pool import Pixels
+from xray.pixels.decode import Grey
+from xray.pixels.pool import Pool
 from xray.stats.roc import auc
 
 
@@ -31,7 +32,7 @@ class Part:
     (n_images, n_tasks), 1, 0 or NaN, aligned with positions.
     """
 
-    pixels: Pixels
+    pixels: Grey | Pool
     positions: NDArray[np.int64]
     labels: NDArray[np.float32]
 
@@ -97,25 +98,25 @@ def train(
     best: Epoch | None = None
     kept: dict[str, torch.Tensor] = {}
     for number in range(recipe.epochs):
-        began, waited, losses = time.perf_counter(), 0.0, []
+        began, losses = time.perf_counter(), []
+        batches.waited = 0.0
         network.train()
-        asked = began
-        for rows, pixels in batches.epoch(number):
-            waited += time.perf_counter() - asked
+        for rows, pixels in batches:
             batch = torch.from_numpy(pixels).to(memory_format=torch.channels_last)
             loss = masked_bce(network(batch), labels[rows], weights)
             optimiser.zero_grad(set_to_none=True)
             loss.backward()
             optimiser.step()
             losses.append(loss.item())
-            asked = time.perf_counter()
         if not np.isfinite(losses).all():
             raise LearningError(
                 f"the loss is not finite in epoch {number}: lower the learning rate ({recipe.learning_rate})"
             )
-        aucs = auc(validation.labels, score(network, validation.pixels, validation.positions))
+        aucs = auc(validation.labels, score(network, validation.pixels, validation.positions)).value
         took = time.perf_counter() - began
-        epoch = Epoch(number, float(np.mean(losses)), np.where(outputs, aucs, np.nan), took, waited / took)
+        epoch = Epoch(
+            number, float(np.mean(losses)), np.where(outputs, aucs, np.nan), took, batches.waited / took
+        )
         on_epoch(epoch)
         if best is None or epoch.mean_auc > best.mean_auc or np.isnan(best.mean_auc):
             best, kept = epoch, copy.deepcopy(network.state_dict())

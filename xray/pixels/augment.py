@@ -78,7 +78,9 @@ class Augmentation:
         return out
 
 
-def gather(pixels: Grey, rows: NDArray[np.integer[Any]], parameters: Parameters | None, out: NDArray[np.float32]) -> None:
+def gather(
+    pixels: Grey, rows: NDArray[np.integer[Any]], parameters: Parameters | None, out: NDArray[np.float32]
+) -> None:
     """Write the images `pixels[rows]`, warped as `parameters` say (None: unchanged), to `out` (n, 1, size, size).
 
     pixels: uint8 or uint16 (n_stored, size, size), for example `PixelCache.pixels`; read in place, never changed.
@@ -122,7 +124,9 @@ def _checked(
     return stored, out[:, 0]
 
 
-def inverse_matrix(parameters: Parameters, i: int, size: int) -> tuple[float, float, float, float, float, float]:
+def inverse_matrix(
+    parameters: Parameters, i: int, size: int
+) -> tuple[float, float, float, float, float, float]:
     """Output pixel → source pixel of image i: (a, b, c, d, e, f) of x' = a·x + b·y + c, y' = d·x + e·y + f.
 
     Rotation and zoom about the centre, then the translation in whole pixels: torchvision's
@@ -138,7 +142,9 @@ def inverse_matrix(parameters: Parameters, i: int, size: int) -> tuple[float, fl
     return a, b, c, d, e, f
 
 
-def fixed_point(matrix: tuple[float, float, float, float, float, float]) -> tuple[int, int, int, int, int, int]:
+def fixed_point(
+    matrix: tuple[float, float, float, float, float, float],
+) -> tuple[int, int, int, int, int, int]:
     """The matrix in 16.16 fixed point with the pixel centre added, rounded as Pillow's `affine_fixed` rounds."""
     a, b, c, d, e, f = matrix
     at_centre = (a, b, c + a * 0.5 + b * 0.5, d, e, f + d * 0.5 + e * 0.5)

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from xray.pixels.augment import Augmentation, gather
 from xray.pixels.decode import Grey
+from xray.pixels.pool import Pool
 
 
 class Batch(NamedTuple):
@@ -30,10 +31,11 @@ class State(NamedTuple):
 class Batches:
     """Batches over `pixels[indices]`; each pass over it is one epoch, in an order of its own.
 
-    pixels: uint8 or uint16 (n_stored, size, size), for example `PixelCache.pixels`. indices: rows of it to go over, in
-    any order, repeats allowed. augmentation: None shows the images unchanged. shuffle: False keeps the order of
-    `indices`. drop_last: leave out a last batch that is not full. prefetch: how many batches a background thread
-    makes ahead; 0 makes each when asked for.
+    pixels: uint8 or uint16 (n_stored, size, size), for example `PixelCache.pixels`, or a `Pool` of several caches.
+    indices: rows of it to go over, in any order, repeats allowed. augmentation: None shows the images unchanged.
+    shuffle: False keeps the order of `indices`. limit: an epoch shows only so many of them, others each time; None shows
+    all. drop_last: leave out a last batch that is not full. prefetch: how many batches a background thread makes ahead;
+    0 makes each when asked for.
 
     Order and augmentation depend on (seed, epoch, batch) alone, never on what was drawn before. So `state`, saved at
     any batch and given to `resume`, goes on with exactly the batches that would have come. A pass that was broken off
@@ -44,13 +46,14 @@ class Batches:
 
     def __init__(
         self,
-        pixels: Grey,
+        pixels: Grey | Pool,
         indices: Sequence[int] | NDArray[np.integer[Any]],
         batch_size: int,
         seed: int,
         augmentation: Augmentation | None = None,
         *,
         shuffle: bool = True,
+        limit: int | None = None,
         drop_last: bool = False,
         prefetch: int = 2,
     ) -> None:
@@ -66,6 +69,7 @@ class Batches:
         self.seed = seed
         self.augmentation = augmentation
         self.shuffle = shuffle
+        self.limit = len(self.indices) if limit is None else min(limit, len(self.indices))
         self.drop_last = drop_last
         self.prefetch = prefetch
         self.state = State(0, 0)
@@ -74,22 +78,23 @@ class Batches:
 
     def __len__(self) -> int:
         """Batches in one epoch."""
-        n = len(self.indices)
-        return n // self.batch_size if self.drop_last else -(-n // self.batch_size)
+        return self.limit // self.batch_size if self.drop_last else -(-self.limit // self.batch_size)
 
     def resume(self, state: State | tuple[int, int]) -> None:
         """Go on from a saved `state`: the next pass begins with the batch after the last delivered one."""
         epoch, delivered = state
         if epoch < 0 or not 0 <= delivered <= len(self):
-            raise ValueError(f"no state of these batches: epoch {epoch}, {delivered} of {len(self)} delivered")
+            raise ValueError(
+                f"no state of these batches: epoch {epoch}, {delivered} of {len(self)} delivered"
+            )
         self.state = State(epoch, delivered)
 
     def order(self, epoch: int) -> NDArray[np.int64]:
         """The positions of one epoch in the order they come."""
         n = len(self.indices)
         if not self.shuffle:
-            return np.arange(n)
-        return np.random.default_rng([self.seed, epoch, 0]).permutation(n)
+            return np.arange(self.limit)
+        return np.random.default_rng([self.seed, epoch, 0]).permutation(n)[: self.limit]
 
     def __iter__(self) -> Iterator[Batch]:
         """The rest of the current epoch; then the next epoch is current."""
@@ -128,7 +133,11 @@ class Batches:
             rng = np.random.default_rng([self.seed, epoch, 1, number])
             parameters = self.augmentation.draw(rng, len(positions))
         images = self._pool.take()[: len(positions)]
-        gather(self.pixels, self.indices[positions], parameters, images)
+        rows = self.indices[positions]
+        if isinstance(self.pixels, Pool):
+            gather(self.pixels[rows], np.arange(len(rows)), parameters, images)
+        else:
+            gather(self.pixels, rows, parameters, images)
         return Batch(positions, images)
 
 

@@ -134,7 +134,11 @@ def _request(paths: Sequence[Path], size: int, crop: str, dtype: np.dtype[Any]) 
 
 def _check_request(folder: Path, request: dict[str, Any], header: dict[str, Any]) -> None:
     """Raise where a cache is not the one that was asked for."""
-    different = [f"{key} is {header.get(key)}, not {value}" for key, value in request.items() if header.get(key) != value]
+    different = [
+        f"{key} is {header.get(key)}, not {value}"
+        for key, value in request.items()
+        if header.get(key) != value
+    ]
     if different:
         raise ImageError(
             f"{folder}: holds another cache ({'; '.join(different)}); give another folder or remove this one"

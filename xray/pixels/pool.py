@@ -1,43 +1,38 @@
 """Several pixel caches as one: training on many datasets reads each picture from where it lies."""
 
 from collections.abc import Sequence
-from typing import Protocol
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from xray.errors import ImageError
-
-
-class Pixels(Protocol):
-    """Pictures by position: an array, a memory map, or a `Pool`."""
-
-    def __len__(self) -> int:
-        """The number of pictures."""
-        ...
-
-    def __getitem__(self, positions: NDArray[np.int64], /) -> NDArray[np.uint8]:
-        """Pictures (n, size, size) uint8 at positions (n,)."""
-        ...
+from xray.pixels.decode import Grey
 
 
 class Pool:
-    """Caches of one size laid end to end, without copying: position p of cache k is `offsets[k] + p`."""
+    """Caches of one size laid end to end, without copying: picture p of cache k is at `offsets[k] + p`.
 
-    def __init__(self, caches: Sequence[NDArray[np.uint8]]) -> None:
-        sizes = {cache.shape[1:] for cache in caches}
-        if len(sizes) > 1:
-            raise ImageError(f"pixel caches of different sizes can't be pooled: {sorted(sizes)}")
+    shape: (n_pictures, size, size). Raises `ImageError` where sizes or dtypes differ.
+    """
+
+    def __init__(self, caches: Sequence[Grey]) -> None:
+        kinds = {(cache.shape[1:], cache.dtype.name) for cache in caches}
+        if len(kinds) != 1:
+            raise ImageError(
+                f"only caches of one size and dtype can be pooled, got {sorted(map(str, kinds))}"
+            )
         self._caches = list(caches)
         self.offsets: NDArray[np.int64] = np.cumsum([0, *(len(cache) for cache in caches)], dtype=np.int64)
+        self.shape: tuple[int, ...] = (int(self.offsets[-1]), *caches[0].shape[1:])
 
     def __len__(self) -> int:
-        return int(self.offsets[-1])
+        return self.shape[0]
 
-    def __getitem__(self, positions: NDArray[np.int64], /) -> NDArray[np.uint8]:
-        """Pictures (n, size, size) uint8 at pooled positions (n,)."""
+    def __getitem__(self, positions: NDArray[np.integer[Any]]) -> Grey:
+        """A copy of the pictures at pooled positions (n,): (n, size, size)."""
         owner = np.searchsorted(self.offsets, positions, side="right") - 1
-        pictures = np.empty((len(positions), *self._caches[0].shape[1:]), dtype=np.uint8)
+        pictures = np.empty((len(positions), *self.shape[1:]), dtype=self._caches[0].dtype)
         for k in np.unique(owner):
             mine = owner == k
             pictures[mine] = self._caches[k][positions[mine] - self.offsets[k]]
