@@ -240,13 +240,14 @@ class StudyDataset(Base):
 
 
 class StudyModel(Base):
-    """One row per (study, model) that the study file asks for."""
+    """One row per (study, model) that the study file asks for, in its order."""
 
     __tablename__ = "study_model"
     study_id: Mapped[int] = mapped_column(ForeignKey("study.id", ondelete="cascade"), primary_key=True)
     model_id: Mapped[int] = mapped_column(
         ForeignKey("model.id", ondelete="cascade"), primary_key=True, index=True
     )
+    position: Mapped[int] = mapped_column(SmallInteger)
 
 
 class Evaluation(Base):
@@ -340,16 +341,23 @@ class AucDifference(Base):
 
 
 class Agreement(Base):
-    """One row per (study, test cohort, task, model against the cohort's own): Cohen's kappa at Youden points."""
+    """One row per (study, test cohort, task, model against the cohort's own, rule): Cohen's kappa at Youden points.
+
+    rule: where a model's Youden point is read off: "target", the test cohort itself (paper, Fig 3), or "own", the test
+    cohorts of the datasets that it was trained on, as a hospital that buys a model must.
+    """
 
     __tablename__ = "agreement"
-    __table_args__ = (UniqueConstraint("analysis_id", "cohort_id", "task_id", "reference", "trained_on"),)
+    __table_args__ = (
+        UniqueConstraint("analysis_id", "cohort_id", "task_id", "reference", "trained_on", "rule"),
+    )
     id: Mapped[int] = mapped_column(BigInteger, primary_key=True)
     analysis_id: Mapped[int] = mapped_column(ForeignKey("analysis.id", ondelete="cascade"))
     cohort_id: Mapped[int] = mapped_column(ForeignKey("cohort.id"))
     task_id: Mapped[int] = mapped_column(SmallInteger, ForeignKey("task.id"))
     reference: Mapped[str]
     trained_on: Mapped[str]
+    rule: Mapped[str]
     n: Mapped[int]
     n_pos: Mapped[int]
     kappa: Mapped[float | None]

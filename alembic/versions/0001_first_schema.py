@@ -250,6 +250,7 @@ def upgrade() -> None:
         "study_model",
         sa.Column("study_id", sa.Integer(), nullable=False),
         sa.Column("model_id", sa.Integer(), nullable=False),
+        sa.Column("position", sa.SmallInteger(), nullable=False),
         sa.ForeignKeyConstraint(
             ["model_id"], ["model.id"], name=op.f("fk_study_model_model_id_model"), ondelete="cascade"
         ),
@@ -267,6 +268,7 @@ def upgrade() -> None:
         sa.Column("task_id", sa.SmallInteger(), nullable=False),
         sa.Column("reference", sa.Text(), nullable=False),
         sa.Column("trained_on", sa.Text(), nullable=False),
+        sa.Column("rule", sa.Text(), nullable=False),
         sa.Column("n", sa.Integer(), nullable=False),
         sa.Column("n_pos", sa.Integer(), nullable=False),
         sa.Column("kappa", sa.DOUBLE_PRECISION(), nullable=True),
@@ -293,7 +295,8 @@ def upgrade() -> None:
             "task_id",
             "reference",
             "trained_on",
-            name=op.f("uq_agreement_analysis_id_cohort_id_task_id_reference_trained_on"),
+            "rule",
+            name=op.f("uq_agreement_analysis_id_cohort_id_task_id_reference_trained_on_rule"),
         ),
     )
     op.create_table(

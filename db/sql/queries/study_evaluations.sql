@@ -1,0 +1,22 @@
+-- One row per (model of a study, test cohort of the study) that is scored: evaluation_id, trained_on, seed, cohort_id,
+-- task_ids (of trained outputs), datasets (that the model was trained on). Parameter: study_id.
+select
+    evaluation.id as evaluation_id,
+    model.trained_on,
+    model.seed,
+    cohort.id as cohort_id,
+    array(select task_id from model_task where model_task.model_id = model.id order by task_id) as task_ids,
+    array(
+        select distinct trained.name
+        from training_cohort
+        join cohort as part on part.id = training_cohort.cohort_id
+        join dataset as trained on trained.id = part.dataset_id
+        where training_cohort.model_id = model.id
+    ) as datasets
+from study_model
+join model on model.id = study_model.model_id
+join study_dataset on study_dataset.study_id = study_model.study_id
+join cohort on cohort.dataset_id = study_dataset.dataset_id and cohort.part = 'test' and cohort.protocol_id = model.protocol_id
+join evaluation on evaluation.model_id = model.id and evaluation.image_list_id = cohort.image_list_id
+where study_model.study_id = :study_id
+order by study_model.position, model.seed, study_dataset.position

@@ -1,0 +1,73 @@
+"""Does training on all other sites make up for not having a site's own data? (paper, Fig 2)
+
+Three arms per test cohort: "own" (its dataset alone), "all-but-site" (every dataset of other sites), "all". Ensembles of the
+seeds are compared on the same test images by DeLong's paired test, per task, Holm-adjusted over the study.
+"""
+
+from collections.abc import Iterator, Sequence
+from itertools import combinations
+from typing import Any
+
+from db.schema import AucDifference
+from xray.analyses.performance import number
+from xray.analyses.stored import StoredStudy, TestSet
+from xray.stats.delong import compare_paired
+from xray.stats.multiplicity import holm
+from xray.stats.roc import auc
+
+NAME = "leave_one_site_out"
+VERSION = 1
+TABLE = AucDifference
+METHOD = "difference of AUCs of mean logits over seeds, DeLong paired, 95 %, Holm over the study"
+
+
+def arms(study: StoredStudy, dataset: str) -> dict[str, str]:
+    """Arm → the configuration that plays it for this test dataset; an arm that the study lacks is left out."""
+    site = study.datasets[dataset]
+    wanted = {
+        "own": (dataset,),
+        "all-but-site": tuple(d for d, s in study.datasets.items() if s != site),
+        "all": tuple(study.datasets),
+    }
+    found = {arm: study.trained_on_exactly(datasets) for arm, datasets in wanted.items()}
+    return {arm: name for arm, name in found.items() if name is not None}
+
+
+def compute(study: StoredStudy, tests: Sequence[TestSet]) -> Iterator[dict[str, Any]]:
+    """Rows of table `auc_difference`: per test cohort, task and pair of arms."""
+    rows = [row for test in tests for row in _compare(study, test)]
+    tested = [row for row in rows if row["p"] is not None]
+    for row, adjusted in zip(tested, holm([row["p"] for row in tested]) if tested else [], strict=True):
+        row["p_holm"] = float(adjusted)
+    yield from rows
+
+
+def _compare(study: StoredStudy, test: TestSet) -> Iterator[dict[str, Any]]:
+    playing = {arm: name for arm, name in arms(study, test.dataset).items() if name in test.trained_on}
+    for (arm_a, a), (arm_b, b) in combinations(playing.items(), 2):
+        tasks = sorted(test.labelled_tasks() & test.trained_tasks(a) & test.trained_tasks(b))
+        labels = test.cohort.labels[:, tasks]
+        scores_a, scores_b = test.ensemble(a)[:, tasks], test.ensemble(b)[:, tasks]
+        auc_a, auc_b = auc(labels, scores_a), auc(labels, scores_b)
+        compared = compare_paired(labels, scores_a, scores_b)
+        for column, task in enumerate(tasks):
+            yield {
+                "cohort_id": test.cohort.id,
+                "task_id": task,
+                "arm_a": arm_a,
+                "arm_b": arm_b,
+                "trained_on_a": a,
+                "trained_on_b": b,
+                "n": int(compared.n[column]),
+                "n_pos": int(compared.n_pos[column]),
+                "auc_a": number(auc_a.value[column]),
+                "auc_b": number(auc_b.value[column]),
+                "difference": number(compared.difference[column]),
+                "lower": number(compared.lower[column]),
+                "upper": number(compared.upper[column]),
+                "p": number(compared.p[column]),
+                "p_holm": None,
+                "method": METHOD,
+                "reason": str(compared.reason[column]) or None,
+                "evaluation_ids": [e.evaluation_id for name in (a, b) for e in test.of(name)],
+            }

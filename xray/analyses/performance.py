@@ -1,0 +1,69 @@
+"""How well does each configuration do on each test cohort? AUC with DeLong interval, per task (paper, Fig 1)."""
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from db.schema import Auc
+from xray.analyses.stored import StoredStudy, TestSet
+from xray.stats.delong import auc_interval
+
+NAME = "performance"
+VERSION = 1
+TABLE = Auc
+METHOD = "AUC of mean logits over seeds, DeLong, logit interval 95 %"
+SEED_METHOD = "AUC, DeLong, logit interval 95 %"
+
+
+def compute(study: StoredStudy, tests: Sequence[TestSet]) -> Iterator[dict[str, Any]]:
+    """Rows of table `auc`: per configuration, test cohort and task, the ensemble (seed None) and each seed."""
+    tasks = study.tasks(tests)
+    for test in tests:
+        for trained_on in test.trained_on:
+            seeds = test.of(trained_on)
+            ensemble = test.ensemble(trained_on)
+            yield from _rows(test, trained_on, None, tasks, ensemble, METHOD, [e.evaluation_id for e in seeds])
+            for one in seeds:
+                scores = test.logits[one.evaluation_id].T
+                yield from _rows(test, trained_on, one.seed, tasks, scores, SEED_METHOD, [one.evaluation_id])
+
+
+def _rows(
+    test: TestSet,
+    trained_on: str,
+    seed: int | None,
+    tasks: Sequence[int],
+    scores: NDArray[np.floating],
+    method: str,
+    evaluation_ids: list[int],
+) -> Iterator[dict[str, Any]]:
+    labels = test.cohort.labels[:, tasks]
+    estimates = auc_interval(labels, scores[:, tasks])
+    trained, labelled = test.trained_tasks(trained_on), test.labelled_tasks()
+    for column, task in enumerate(tasks):
+        reason = str(estimates.reason[column]) or None
+        if task not in labelled:
+            reason = "not labelled"
+        elif task not in trained:
+            reason = "not trained"
+        yield {
+            "trained_on": trained_on,
+            "cohort_id": test.cohort.id,
+            "task_id": task,
+            "seed": seed,
+            "n": int((~np.isnan(labels[:, column])).sum()),
+            "n_pos": int((labels[:, column] == 1).sum()),
+            "auc": number(estimates.value[column]),
+            "lower": number(estimates.lower[column]),
+            "upper": number(estimates.upper[column]),
+            "method": method,
+            "reason": reason,
+            "evaluation_ids": evaluation_ids,
+        }
+
+
+def number(value: float) -> float | None:
+    """A float for the database: NaN is NULL."""
+    return None if np.isnan(value) else float(value)
