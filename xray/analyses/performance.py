@@ -24,7 +24,9 @@ def compute(study: StoredStudy, tests: Sequence[TestSet]) -> Iterator[dict[str, 
         for trained_on in test.trained_on:
             seeds = test.of(trained_on)
             ensemble = test.ensemble(trained_on)
-            yield from _rows(test, trained_on, None, tasks, ensemble, METHOD, [e.evaluation_id for e in seeds])
+            yield from _rows(
+                test, trained_on, None, tasks, ensemble, METHOD, [e.evaluation_id for e in seeds]
+            )
             for one in seeds:
                 scores = test.logits[one.evaluation_id].T
                 yield from _rows(test, trained_on, one.seed, tasks, scores, SEED_METHOD, [one.evaluation_id])

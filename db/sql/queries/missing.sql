@@ -1,0 +1,14 @@
+-- One row per missing evaluation: model_id, image_list_id. Parameter: study, a name, or NULL for everything.
+select distinct missing_evaluations.model_id, missing_evaluations.image_list_id
+from missing_evaluations
+where
+    cast(:study as text) is null
+    or exists (
+        select from study
+        join study_model on study_model.study_id = study.id and study_model.model_id = missing_evaluations.model_id
+        join study_dataset on study_dataset.study_id = study.id
+        join cohort on cohort.dataset_id = study_dataset.dataset_id
+            and cohort.image_list_id = missing_evaluations.image_list_id
+        where study.name = :study
+    )
+order by missing_evaluations.model_id, missing_evaluations.image_list_id

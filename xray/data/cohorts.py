@@ -1,0 +1,110 @@
+"""Cohorts: the parts of a dataset under a protocol, frozen: an image list with 1/0/missing labels."""
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import asdict
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from sqlalchemy import Connection, select, text
+from sqlalchemy.dialects.postgresql import insert
+
+from db.copy import array, copy_in, scalar
+from db.schema import Cohort
+from db.schema import Protocol as StoredProtocol
+from db.store import list_hash, put_image_list
+from xray.data.protocol import Protocol, derive
+from xray.data.registered import RegisteredDataset
+from xray.errors import DataError
+
+
+def store_protocol(connection: Connection, protocol: Protocol) -> int:
+    """The id of this version of a protocol, stored where it is not yet.
+
+    Raises `DataError` where the version is stored with another definition.
+    """
+    values = {"name": protocol.name, "version": protocol.version, "definition": asdict(protocol)}
+    connection.execute(insert(StoredProtocol).values(values).on_conflict_do_nothing())
+    row = connection.execute(
+        select(StoredProtocol.id, StoredProtocol.definition).where(
+            StoredProtocol.name == protocol.name, StoredProtocol.version == protocol.version
+        )
+    ).one()
+    return int(row.id)
+
+
+def freeze(connection: Connection, dataset: RegisteredDataset, protocol: Protocol) -> dict[str, int]:
+    """Part → cohort id of this dataset under this protocol, frozen now where they are not yet.
+
+    Raises `DataError` where a part would be empty.
+    """
+    protocol_id = store_protocol(connection, protocol)
+    connection.execute(
+        text("select pg_advisory_xact_lock(hashtext('xray cohorts'), :id)"), {"id": dataset.id}
+    )
+    stored = connection.execute(
+        select(Cohort.part, Cohort.id).where(
+            Cohort.dataset_id == dataset.id, Cohort.protocol_id == protocol_id
+        )
+    )
+    found: dict[str, int] = dict(stored.tuples().all())
+    if found:
+        return found
+    parts = derive(dataset.table, dataset.site, protocol)
+    return {
+        part: _freeze(connection, dataset, protocol_id, part, *derived) for part, derived in parts.items()
+    }
+
+
+def _freeze(
+    connection: Connection,
+    dataset: RegisteredDataset,
+    protocol_id: int,
+    part: str,
+    rows: NDArray[np.int64],
+    labels: NDArray[np.float32],
+) -> int:
+    """One cohort: rows (n_images,) of the dataset in order, labels (n_images, n_tasks) 1, 0 or NaN."""
+    if len(rows) == 0:
+        raise DataError(f"{dataset.name}: no image is left for the {part} part; the dataset is too small")
+    names = [f"{dataset.site}/{image}" for image in dataset.table.rows["image"].iloc[rows]]
+    listed = list_hash(names)
+    cohort_id = connection.scalar(
+        insert(Cohort)
+        .values(
+            dataset_id=dataset.id,
+            protocol_id=protocol_id,
+            part=part,
+            image_list_id=put_image_list(connection, listed, dataset.image_ids[rows]),
+            content_hash=_cohort_hash(listed, labels),
+        )
+        .returning(Cohort.id)
+    )
+    assert cohort_id is not None
+    vectors = []
+    for task in np.flatnonzero(~np.isnan(labels).all(axis=0)):
+        missing = np.isnan(labels[:, task])
+        values = np.where(missing, 0, labels[:, task]).astype(np.int16)
+        n_pos, n_neg = int((labels[:, task] == 1).sum()), int((labels[:, task] == 0).sum())
+        vectors.append(
+            (
+                scalar(cohort_id, "int4"),
+                scalar(int(task), "int2"),
+                array(values, "int2", missing),
+                scalar(n_pos, "int4"),
+                scalar(n_neg, "int4"),
+            )
+        )
+    copy_in(connection, "cohort_label", ("cohort_id", "task_id", "labels", "n_pos", "n_neg"), vectors)
+    return cohort_id
+
+
+def _cohort_hash(listed: str, labels: NDArray[np.float32]) -> str:
+    codes = np.where(np.isnan(labels), -1, labels).astype(np.int8)
+    return hashlib.sha256(listed.encode() + codes.tobytes()).hexdigest()
+
+
+def part_names(parts: Mapping[str, Any]) -> list[str]:
+    """Parts in the order train, validation, test."""
+    return [part for part in ("train", "validation", "test") if part in parts]

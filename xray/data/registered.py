@@ -1,0 +1,65 @@
+"""A registered dataset, read back from the database."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+from sqlalchemy import Connection, text
+
+from db.copy import copy_out, read_array, read_scalar
+from db.queries import query
+from xray.data.sources.base import COLUMNS, NOT_MENTIONED, SourceTable
+from xray.errors import DataError
+from xray.tasks import TASKS
+
+
+@dataclass(frozen=True)
+class RegisteredDataset:
+    """A dataset of the database: its images in order, ids (n_images,) aligned with the rows of `table`."""
+
+    id: int
+    name: str
+    site: str
+    image_ids: NDArray[np.int32]
+    table: SourceTable
+
+    def places(self, image_ids: NDArray[np.int32]) -> NDArray[np.int64]:
+        """Where these images are in the dataset's order. Raises `DataError` where one is not in it."""
+        order = np.argsort(self.image_ids, kind="stable")
+        found = order[np.searchsorted(self.image_ids, image_ids, sorter=order).clip(max=len(order) - 1)]
+        if not np.array_equal(self.image_ids[found], image_ids):
+            raise DataError(f"{self.name}: asked for images that the dataset does not have")
+        return found.astype(np.int64)
+
+
+def dataset_id(connection: Connection, name: str) -> int:
+    """The id of a dataset. Raises `DataError` where none has this name."""
+    found = connection.scalar(text("select id from dataset where name = :name"), {"name": name})
+    if found is None:
+        known = connection.scalars(text("select name from dataset order by name")).all()
+        raise DataError(f"there is no dataset {name!r}; registered: {', '.join(known) or 'none'}")
+    return int(found)
+
+
+def read_dataset(connection: Connection, identifier: int) -> RegisteredDataset:
+    """The dataset of this id, with its rows, states and paths as registered (terms are not read)."""
+    name, site = connection.execute(
+        text(
+            "select dataset.name, site.name from dataset join site on site.id = site_id where dataset.id = :id"
+        ),
+        {"id": identifier},
+    ).one()
+    found = connection.execute(text(query("dataset_images")), {"dataset_id": identifier})
+    frame = pd.DataFrame(found.all(), columns=list(found.keys()))
+    metadata = pd.DataFrame([m or {} for m in frame["metadata"]], index=frame.index)
+    states = np.full((len(frame), len(TASKS)), NOT_MENTIONED, dtype=np.int8)
+    for task, vector in copy_out(connection, query("dataset_labels"), dataset_id=identifier):
+        assert task is not None
+        assert vector is not None
+        states[:, read_scalar(task)] = read_array(vector, "int2")
+    terms = np.full(states.shape, None, dtype=object)
+    rows = pd.concat([frame[list(COLUMNS)], metadata], axis=1)
+    return RegisteredDataset(
+        identifier, name, site, frame["image_id"].to_numpy(np.int32), SourceTable(rows, states, terms)
+    )

@@ -1,0 +1,186 @@
+"""One model, asked for by a study: trained, tracked and recorded once, whoever asks and however often."""
+
+import time
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+from sqlalchemy import Connection, Engine, select, text
+from sqlalchemy.dialects.postgresql import insert
+
+from db.schema import Model, ModelTask, TrainingCohort
+from db.store import StoredCohort, read_cohort
+from xray.data.cohorts import freeze, store_protocol
+from xray.data.pictures import pixel_cache
+from xray.data.protocol import Protocol, protocols
+from xray.data.registered import RegisteredDataset, dataset_id, read_dataset
+from xray.learning.recipe import Recipe
+from xray.learning.tracking import Input, Registered, Tracker
+from xray.learning.train import Epoch, Part, Trained, train
+from xray.pixels.pool import Pool
+from xray.settings import code_version
+from xray.tasks import TASKS
+
+
+@dataclass(frozen=True)
+class ModelRequest:
+    """A model that a study asks for: study name, configuration name and its datasets in order, protocol, recipe, seed."""
+
+    study: str
+    trained_on: str
+    datasets: tuple[str, ...]
+    protocol: str
+    recipe: Recipe
+    seed: int
+
+
+@dataclass(frozen=True)
+class _Cohorts:
+    """The train or validation cohorts of a request, one per dataset."""
+
+    datasets: Sequence[RegisteredDataset]
+    cohorts: Sequence[StoredCohort]
+    hashes: Sequence[str]
+
+
+def model_key(connection: Connection, request: ModelRequest) -> str:
+    """The content hash that a request's model has or will have."""
+    protocol = protocols()[request.protocol]
+    found = [_cohorts(connection, request, part) for part in ("train", "validation")]
+    return _key(request, protocol, *found)
+
+
+def find_model(connection: Connection, key: str) -> int | None:
+    """The id of the model of this key, None where it is not trained yet."""
+    return connection.scalar(select(Model.id).where(Model.key == key))
+
+
+def ensure_model(engine: Engine, tracker: Tracker, home: Path, request: ModelRequest) -> tuple[int, bool]:
+    """The model that is asked for, and whether it had to be trained now.
+
+    Holds a lock on the model's key meanwhile: whoever asks for the same model waits and finds it done. A killed training
+    leaves nothing behind but an unfinished MLflow run, which the next try removes.
+    """
+    with engine.connect() as lock:
+        with engine.begin() as connection:
+            key = model_key(connection, request)
+        lock.execute(text("select pg_advisory_lock(hashtextextended(:key, 0))"), {"key": key})
+        lock.commit()
+        with engine.begin() as connection:
+            found = find_model(connection, key)
+            if found is not None:
+                return found, False
+            training = _cohorts(connection, request, "train")
+            validation = _cohorts(connection, request, "validation")
+        return _train(engine, tracker, home, request, key, training, validation), True
+
+
+def _train(
+    engine: Engine,
+    tracker: Tracker,
+    home: Path,
+    request: ModelRequest,
+    key: str,
+    training: _Cohorts,
+    validation: _Cohorts,
+) -> int:
+    recipe, protocol = request.recipe, protocols()[request.protocol]
+    name = f"{request.study}.{request.trained_on}"
+    params = {"trained_on": request.trained_on, "seed": request.seed, "protocol": protocol.name, **_flat(recipe)}
+    inputs = [
+        Input(dataset.name, digest, part, len(cohort.images))
+        for part, found in (("train", training), ("validation", validation))
+        for dataset, cohort, digest in zip(found.datasets, found.cohorts, found.hashes, strict=True)
+    ]
+    run_id = tracker.start(request.study, f"{request.trained_on}/{request.seed}", key, params, inputs)
+
+    def log(epoch: Epoch) -> None:
+        tracker.metrics(run_id, _metrics(epoch), epoch.number, int(time.time() * 1000))
+
+    try:
+        parts = (_part(found, home, recipe, protocol) for found in (training, validation))
+        trained = train(*parts, recipe, request.seed, log)
+        registered = tracker.finish(run_id, trained.network, name, alias=f"seed-{request.seed}")
+    except Exception as error:
+        tracker.fail(run_id, f"{type(error).__name__}: {error}")
+        raise
+    with engine.begin() as connection:
+        return _record(connection, request, key, protocol, trained, registered, [training, validation])
+
+
+def _record(
+    connection: Connection,
+    request: ModelRequest,
+    key: str,
+    protocol: Protocol,
+    trained: Trained,
+    registered: Registered,
+    cohorts: Sequence[_Cohorts],
+) -> int:
+    """The model's rows, in the caller's transaction: from here on it exists."""
+    auc = trained.best.mean_auc
+    model_id = connection.scalar(
+        insert(Model)
+        .values(
+            name=f"{registered.model}/{registered.version}",
+            key=key,
+            trained_on=request.trained_on,
+            seed=request.seed,
+            network=request.recipe.network,
+            image_size=request.recipe.image_size,
+            protocol_id=store_protocol(connection, protocol),
+            recipe=asdict(request.recipe),
+            mlflow_run_id=registered.run_id,
+            mlflow_model=registered.model,
+            mlflow_version=registered.version,
+            best_epoch=trained.best.number,
+            validation_auc=None if np.isnan(auc) else auc,
+            provenance=code_version(),
+        )
+        .returning(Model.id)
+    )
+    assert model_id is not None
+    outputs = [{"model_id": model_id, "task_id": int(task)} for task in np.flatnonzero(trained.outputs)]
+    connection.execute(insert(ModelTask), outputs)
+    used = [{"model_id": model_id, "cohort_id": cohort.id} for found in cohorts for cohort in found.cohorts]
+    connection.execute(insert(TrainingCohort), used)
+    return model_id
+
+
+def _cohorts(connection: Connection, request: ModelRequest, part: str) -> _Cohorts:
+    protocol = protocols()[request.protocol]
+    datasets = [read_dataset(connection, dataset_id(connection, name)) for name in request.datasets]
+    ids = [freeze(connection, dataset, protocol)[part] for dataset in datasets]
+    cohorts = [read_cohort(connection, cohort_id, len(TASKS)) for cohort_id in ids]
+    stored = connection.execute(text("select id, content_hash from cohort where id = any(:ids)"), {"ids": ids})
+    hashes = dict(stored.tuples().all())
+    return _Cohorts(datasets, cohorts, [hashes[cohort_id] for cohort_id in ids])
+
+
+def _part(found: _Cohorts, home: Path, recipe: Recipe, protocol: Protocol) -> Part:
+    caches = [pixel_cache(dataset, home, recipe.image_size, protocol.crop) for dataset in found.datasets]
+    pool = Pool([cache.pixels for cache in caches])
+    places = [d.places(c.images) for d, c in zip(found.datasets, found.cohorts, strict=True)]
+    positions = np.concatenate([p + offset for p, offset in zip(places, pool.offsets, strict=False)])
+    return Part(pool, positions, np.concatenate([cohort.labels for cohort in found.cohorts]))
+
+
+def _key(request: ModelRequest, protocol: Protocol, training: _Cohorts, validation: _Cohorts) -> str:
+    hashes = [*training.hashes, *validation.hashes]
+    return request.recipe.key(f"{protocol.name}/{protocol.version}", hashes, request.seed)
+
+
+def _metrics(epoch: Epoch) -> dict[str, float]:
+    """Names as MLflow shows them: `validation_auc` is the mean over tasks, one more per task."""
+    per_task = {
+        f"validation_auc/{task}": float(value) for task, value in zip(TASKS, epoch.validation_auc, strict=True)
+    }
+    return {"loss": epoch.loss, "validation_auc": epoch.mean_auc, "seconds": epoch.seconds, **per_task}
+
+
+def _flat(recipe: Recipe) -> dict[str, object]:
+    """The recipe as flat MLflow parameters: `augmentation.rotation` and so on."""
+    plain = asdict(recipe)
+    augmentation = plain.pop("augmentation")
+    return {**plain, **{f"augmentation.{k}": v for k, v in augmentation.items()}}
