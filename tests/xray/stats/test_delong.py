@@ -1,0 +1,218 @@
+import numpy as np
+import pytest
+from scipy.stats import norm, rankdata
+
+from xray.stats.delong import (
+    auc_interval,
+    compare_paired,
+    compare_unpaired,
+    delong_covariance,
+    newcombe_interval,
+)
+from xray.stats.estimates import FEW_NEGATIVES, FEW_POSITIVES, INFINITE_SCORE, NO_DATA, NO_VARIANCE, ONE_CLASS
+
+
+def midrank_covariance(labels, scores):
+    """Sun and Xu 2014: DeLong by midranks. scores (k, n); labels complete."""
+    positives, negatives = scores[:, labels == 1], scores[:, labels == 0]
+    m, n = positives.shape[1], negatives.shape[1]
+    together = rankdata(np.concatenate([positives, negatives], axis=1), axis=1)
+    v10 = (together[:, :m] - rankdata(positives, axis=1)) / n
+    v01 = 1 - (together[:, m:] - rankdata(negatives, axis=1)) / m
+    return v10.mean(axis=1), np.atleast_2d(np.cov(v10)) / m + np.atleast_2d(np.cov(v01)) / n
+
+
+def structural_covariance(labels, scores):
+    """DeLong by its definition, every pair of images."""
+    positives, negatives = scores[:, labels == 1], scores[:, labels == 0]
+    psi = (positives[:, :, None] > negatives[:, None, :]) + 0.5 * (
+        positives[:, :, None] == negatives[:, None, :]
+    )
+    m, n = psi.shape[1:]
+    v10, v01 = psi.mean(axis=2), psi.mean(axis=1)
+    return v10.mean(axis=1), np.cov(v10) / m + np.cov(v01) / n
+
+
+def models(seed, k=4, n=400, prevalence=0.3, decimals=None):
+    rng = np.random.default_rng(seed)
+    labels = (rng.random(n) < prevalence).astype(float)
+    labels[:4] = 0, 1, 0, 1
+    scores = rng.normal(size=n) + labels + rng.normal(size=(k, n))
+    return labels, scores if decimals is None else np.round(scores, decimals)
+
+
+@pytest.mark.parametrize("oracle", [midrank_covariance, structural_covariance])
+@pytest.mark.parametrize("decimals", [None, 1, 0])
+@pytest.mark.parametrize("prevalence", [0.05, 0.5, 0.9])
+def test_covariance_equals_midranks_and_definition(oracle, decimals, prevalence):
+    labels, scores = models(1, decimals=decimals, prevalence=prevalence)
+    value, covariance = oracle(labels, scores)
+    found = delong_covariance(labels, scores)
+    np.testing.assert_allclose(found.value, value, rtol=0, atol=1e-12)
+    np.testing.assert_allclose(found.covariance, covariance, rtol=0, atol=1e-14)
+    for dtype in (np.float32, np.float64):
+        alone = auc_interval(labels, scores.T.astype(dtype))
+        expected = oracle(labels, scores.astype(dtype))[1]
+        np.testing.assert_allclose(alone.se**2, np.diag(expected), rtol=0, atol=1e-14)
+
+
+def test_covariance_leaves_out_images_missing_in_any_model():
+    labels, scores = models(2)
+    rng = np.random.default_rng(3)
+    scores[rng.random(scores.shape) < 0.05] = np.nan
+    labels[rng.random(labels.shape) < 0.05] = np.nan
+    kept = ~np.isnan(labels) & ~np.isnan(scores).any(axis=0)
+    found, expected = delong_covariance(labels, scores), delong_covariance(labels[kept], scores[:, kept])
+    np.testing.assert_array_equal(found.covariance, expected.covariance)
+    assert (found.n, found.n_pos) == (kept.sum(), (labels[kept] == 1).sum())
+    assert found.n < 350
+
+
+def test_interval_is_on_the_logit_scale():
+    labels, scores = models(4, k=1)
+    found = auc_interval(labels, scores[0], level=0.9)
+    half = norm.ppf(0.95) * found.se / (found.value * (1 - found.value))
+    centre = np.log(found.value / (1 - found.value))
+    assert float(found.lower) == pytest.approx(1 / (1 + np.exp(half - centre)), abs=1e-14)
+    assert float(found.upper) == pytest.approx(1 / (1 + np.exp(-half - centre)), abs=1e-14)
+    wider = auc_interval(labels, scores[0], level=0.99)
+    assert wider.lower < found.lower < found.value < found.upper < wider.upper
+
+
+def test_interval_covers_at_its_level():
+    """Binormal scores of known AUC: 2,000 samples, so the share covered has a standard error of 0.5 %."""
+    rng = np.random.default_rng(5)
+    labels = np.repeat([1.0, 0.0], [30, 170])
+    scores = rng.normal(size=(200, 2000)) + 1.2 * labels[:, None]
+    found = auc_interval(labels, scores)
+    truth = norm.cdf(1.2 / np.sqrt(2))
+    assert 0.93 < np.mean((found.lower <= truth) & (truth <= found.upper)) < 0.97
+
+
+@pytest.mark.parametrize("perfect", [1.0, 0.0])
+def test_perfect_separation_has_an_honest_interval(perfect):
+    labels = np.repeat([0.0, 1.0], [20, 5])
+    found = auc_interval(labels, labels if perfect else -labels)
+    assert float(found.value) == perfect
+    assert float(found.se) == 0
+    inner = float(found.lower if perfect else found.upper)
+    assert float(found.upper if perfect else found.lower) == perfect
+    assert 0.1 < abs(perfect - inner) < 0.5
+    more = auc_interval(np.tile(labels, 10), np.tile(labels if perfect else -labels, 10))
+    assert abs(perfect - float(more.lower if perfect else more.upper)) < abs(perfect - inner)
+
+
+def test_equal_scores_say_nothing():
+    found = auc_interval(np.repeat([0, 1], 30), np.zeros(60))
+    assert float(found.value) == 0.5
+    assert found.lower < 0.4
+    assert found.upper > 0.6
+
+
+def test_newcombe_bounds_solve_their_equation():
+    value, m, n = np.array([0.0, 0.3, 0.9, 1.0]), np.array([2, 10, 50, 7]), np.array([9, 10, 400, 3])
+    lower, upper = newcombe_interval(value, m, n)
+    for bound, edge in ((lower, 0.0), (upper, 1.0)):
+        for theta, a, p, q in zip(bound, value, m, n, strict=True):
+            star = (p + q) / 2 - 1
+            spread = (
+                theta * (1 - theta) * (1 + star * ((1 - theta) / (2 - theta) + theta / (1 + theta))) / (p * q)
+            )
+            assert (
+                theta == edge if a == edge else abs(theta - a) == pytest.approx(norm.ppf(0.975) * spread**0.5)
+            )
+
+
+@pytest.mark.parametrize(
+    ("labels", "reason", "has_value"),
+    [
+        ([1, 0, 0, 0], FEW_POSITIVES, True),
+        ([1, 1, 1, 0], FEW_NEGATIVES, True),
+        ([1, 1, 1, 1], ONE_CLASS, False),
+        ([np.nan] * 4, NO_DATA, False),
+    ],
+)
+def test_too_few_images_give_no_interval(labels, reason, has_value):
+    labels, scores = np.array(labels, dtype=float), np.array([0.3, 0.1, 0.4, 0.2])
+    found = auc_interval(labels, scores)
+    assert str(found.reason) == reason
+    assert bool(np.isfinite(found.value)) is has_value
+    assert np.isnan([found.lower, found.upper, found.se]).all()
+    joint = delong_covariance(labels, np.stack([scores, scores**2]))
+    assert joint.reason == reason
+    assert np.isnan(joint.covariance).all()
+    assert np.isfinite(joint.value).all() == has_value
+    difference = compare_paired(labels, scores, scores**2)
+    assert str(difference.reason) == reason
+    assert bool(np.isfinite(difference.difference)) is has_value
+    assert np.isnan([difference.lower, difference.p]).all()
+
+
+def test_infinite_scores_are_refused():
+    labels, scores = models(6, k=2)
+    scores[0, 0] = np.inf
+    assert auc_interval(labels, scores.T).reason.tolist() == [INFINITE_SCORE, ""]
+    assert delong_covariance(labels, scores).reason == INFINITE_SCORE
+    assert str(compare_paired(labels, scores[0], scores[1]).reason) == INFINITE_SCORE
+
+
+@pytest.mark.parametrize("decimals", [None, 0])
+def test_paired_comparison_equals_the_contrast(decimals):
+    labels, scores = models(7, k=2, decimals=decimals)
+    value, covariance = structural_covariance(labels, scores)
+    contrast = np.array([1, -1])
+    found = compare_paired(labels, scores[0], scores[1])
+    se = np.sqrt(contrast @ covariance @ contrast)
+    assert float(found.difference) == pytest.approx(value[0] - value[1], abs=1e-13)
+    assert float(found.se) == pytest.approx(se, abs=1e-13)
+    z = (value[0] - value[1]) / se
+    assert float(found.z) == pytest.approx(z)
+    assert float(found.p) == pytest.approx(2 * norm.sf(abs(z)))
+    assert float(found.upper - found.lower) == pytest.approx(2 * norm.ppf(0.975) * se)
+
+
+def test_paired_comparison_by_column_with_gaps():
+    rng = np.random.default_rng(8)
+    labels = np.stack([models(seed)[0] for seed in range(3)], axis=1)
+    first, second = rng.normal(size=(2, 400, 3)) + labels
+    second[:50, 1] = np.nan
+    found = compare_paired(labels, first, second)
+    assert found.difference.shape == (3,)
+    assert found.n.tolist() == [400, 350, 400]
+    alone = compare_paired(labels[50:, 1], first[50:, 1], second[50:, 1])
+    assert found.p[1] == alone.p
+
+
+def test_same_ranks_have_no_variance():
+    labels, scores = models(9, k=1)
+    found = compare_paired(labels, scores[0], np.exp(scores[0]))
+    assert (float(found.difference), float(found.lower), float(found.upper), float(found.se)) == (0, 0, 0, 0)
+    assert str(found.reason) == NO_VARIANCE
+    assert np.isnan([found.z, found.p]).all()
+
+
+def test_paired_test_is_uniform_under_no_difference():
+    rng = np.random.default_rng(10)
+    labels = np.repeat([1.0, 0.0], [40, 160])[:, None] * np.ones(1500)
+    common = rng.normal(size=labels.shape) + labels
+    first, second = common + rng.normal(size=(2, *labels.shape))
+    p = compare_paired(labels, first, second).p
+    assert 0.03 < np.mean(p < 0.05) < 0.075
+    assert 0.45 < np.mean(p) < 0.55
+
+
+def test_unpaired_comparison_adds_variances():
+    one = auc_interval(*(array.T if array.ndim > 1 else array for array in models(11, k=2)))
+    two = auc_interval(*(array.T if array.ndim > 1 else array for array in models(12, k=2)))
+    found = compare_unpaired(one, two)
+    np.testing.assert_allclose(found.se, np.hypot(one.se, two.se))
+    np.testing.assert_allclose(found.difference, one.value - two.value)
+    np.testing.assert_array_equal(found.n, one.n + two.n)
+    scalar = auc_interval(np.array([0, 1, 1]), np.array([1.0, 2, 3]))
+    assert str(compare_unpaired(scalar, scalar).reason) == FEW_NEGATIVES
+    assert compare_unpaired(scalar, scalar).difference.shape == ()
+
+
+def test_level_as_a_percentage_is_refused():
+    with pytest.raises(ValueError, match=r"0\.95"):
+        auc_interval(np.array([0, 1]), np.array([0.0, 1]), level=95)

@@ -1,0 +1,295 @@
+"""DeLong: standard error, interval, covariance and tests of AUC, from placements and without resampling.
+
+Source: DeLong, DeLong and Clarke-Pearson, Biometrics 44 (1988) 837-845. With V10_i the share of negatives
+that positive i exceeds (ties half) and V01_j the share of positives that exceed negative j,
+    Cov(AUC_a, AUC_b) = cov_i(V10_ai, V10_bi) / n_pos + cov_j(V01_aj, V01_bj) / n_neg.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.special import expit, logit, ndtr, ndtri
+
+from xray.stats.estimates import (
+    DEFINED,
+    FEW_NEGATIVES,
+    FEW_POSITIVES,
+    INFINITE_SCORE,
+    NO_DATA,
+    NO_VARIANCE,
+    ONE_CLASS,
+    Estimates,
+    FloatArray,
+    IntArray,
+    Numbers,
+    TextArray,
+    check_level,
+    reasons,
+    reshaped,
+    undefined,
+)
+from xray.stats.placements import (
+    Counts,
+    Scores,
+    as_columns,
+    as_table,
+    count_pairs,
+    count_pairs_in_order,
+    split_by_label,
+)
+
+
+@dataclass(frozen=True)
+class Covariance:
+    """AUCs of k models on the same images and their joint uncertainty.
+
+    value: (k,) AUCs; covariance: (k, k); n, n_pos: images with label and every score, positives among them.
+    reason: "" or why `value` or `covariance` is NaN.
+    """
+
+    value: FloatArray
+    covariance: FloatArray
+    n: int
+    n_pos: int
+    reason: str
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """A difference with interval and two-sided test. All arrays have one shape.
+
+    difference: first minus second; z = difference / se; p: two-sided, from the normal distribution.
+    n, n_pos: images behind it (of both samples together where these are different).
+    """
+
+    difference: FloatArray
+    lower: FloatArray
+    upper: FloatArray
+    se: FloatArray
+    z: FloatArray
+    p: FloatArray
+    n: IntArray
+    n_pos: IntArray
+    reason: TextArray
+
+
+def auc_interval(labels: Numbers, scores: Numbers, level: float = 0.95) -> Estimates:
+    """AUC with DeLong's standard error and a confidence interval on the logit scale.
+
+    The interval is expit(logit(AUC) ± z · se / (AUC (1 − AUC))), so it stays within [0, 1] (Pepe 2003, §5.2).
+    Where the variance is exactly zero, which happens only at AUC = 1, AUC = 0 or all scores equal, the logit
+    or the variance says nothing; then the interval is Newcombe's score interval (`newcombe_interval`) and se
+    is 0.
+
+    labels, scores: as in `xray.stats.roc.auc`. level: in (0, 1).
+    One class: everything NaN. Fewer than two positives or negatives: value without interval, and the reason.
+    """
+    check_level(level)
+    groups = split_by_label(labels, scores)
+    shape = groups.reason.shape
+    value, variance = undefined(shape), undefined(shape)
+    reason = groups.reason.copy()
+    for column, positives, negatives in groups:
+        of_positives, of_negatives = count_pairs(positives, negatives)
+        value[column] = _auc_of(of_positives, negatives.size)
+        reason[column] = _too_few(positives.size, negatives.size)
+        if reason[column] == DEFINED:
+            variance[column] = (
+                _covariance_of_means(of_positives[None], negatives.size)
+                + _covariance_of_means(of_negatives[None], positives.size)
+            ).item()
+    lower, upper = _auc_bounds(value, variance, groups.n_pos, groups.n_neg, level)
+    n_images = groups.n_pos + groups.n_neg
+    return reshaped(
+        Estimates(value, lower, upper, np.sqrt(variance), n_images, groups.n_pos, reason), groups.shape
+    )
+
+
+def newcombe_interval(
+    value: FloatArray, n_pos: IntArray, n_neg: IntArray, level: float = 0.95
+) -> tuple[FloatArray, FloatArray]:
+    """Score interval of AUC that needs no variance estimate, so it holds at 0 and 1 too (Newcombe 2006,
+    method 5).
+
+    Bounds are the θ with |θ − AUC| = z √(θ(1−θ) (1 + m ((1−θ)/(2−θ) + θ/(1+θ))) / (n_pos n_neg)), m = (n_pos
+    + n_neg)/2 − 1. Arrays of one shape. Returns (lower, upper) within [0, 1].
+    """
+    check_level(level)
+    z = ndtri(0.5 + level / 2)
+    product, extra = n_pos * n_neg, (n_pos + n_neg) / 2 - 1
+
+    def gap(theta: FloatArray) -> FloatArray:
+        spread = (
+            theta * (1 - theta) * (1 + extra * ((1 - theta) / (2 - theta) + theta / (1 + theta))) / product
+        )
+        return np.abs(theta - value) - z * np.sqrt(spread)
+
+    bounds = []
+    for limit in (np.zeros_like(value), np.ones_like(value)):
+        outside, inside = limit, value
+        for _ in range(60):
+            middle = (outside + inside) / 2
+            beyond = gap(middle) > 0
+            outside, inside = np.where(beyond, middle, outside), np.where(beyond, inside, middle)
+        bounds.append(np.where(value == limit, limit, (outside + inside) / 2))
+    return bounds[0], bounds[1]
+
+
+def delong_covariance(labels: Numbers, scores: Numbers) -> Covariance:
+    """AUCs of k models on the same images and their covariance matrix.
+
+    labels: (n_images,), 1/0/NaN. scores: (n_models, n_images); an image without label or without any one
+    model's score is left out of all, so that the models are compared on the same images.
+    """
+    label, columns = as_columns(labels, np.atleast_2d(np.asarray(scores)).T)
+    if label.ndim != 1:
+        raise ValueError(f"labels are {label.shape}; expected one vector (n_images,) for all models")
+    joint = _place_jointly(label, columns.T)
+    value, covariance = undefined((columns.shape[1],)), undefined((columns.shape[1],) * 2)
+    if joint.n_pos and joint.n_neg and joint.reason != INFINITE_SCORE:
+        value = np.array([_auc_of(counts, joint.n_neg) for counts in joint.of_positives])
+    if joint.reason == DEFINED:
+        covariance = _covariance_of_means(joint.of_positives, joint.n_neg)
+        covariance += _covariance_of_means(joint.of_negatives, joint.n_pos)
+    return Covariance(value, covariance, joint.n_pos + joint.n_neg, joint.n_pos, joint.reason)
+
+
+def compare_paired(labels: Numbers, first: Numbers, second: Numbers, level: float = 0.95) -> Comparison:
+    """Difference in AUC of two models on the same images, first minus second: DeLong's interval and test.
+
+    labels: (n_images,) or (n_images, n_columns); first, second: scores of that shape. An image without either
+    score is left out of both. Normal interval, cut to [−1, 1]. Where the difference has no variance (the two
+    rank the images alike, or both perfectly) the interval is that one point, and z and p are NaN with reason
+    "no variance".
+    """
+    check_level(level)
+    label, one = as_columns(labels, first)
+    _, two = as_columns(labels, second)
+    if one.shape != two.shape:
+        raise ValueError(f"scores of the first model are {one.shape}, of the second {two.shape}")
+    shape = one.shape[1:]
+    one, two = as_table(one), as_table(two)
+    label_columns = np.broadcast_to(as_table(label), one.shape)
+    n_columns = one.shape[1]
+    difference, variance = undefined((n_columns,)), undefined((n_columns,))
+    n, n_pos = np.zeros((2, n_columns), dtype=np.int64)
+    reason = reasons((n_columns,))
+    for column in range(n_columns):
+        joint = _place_jointly(label_columns[:, column], np.stack([one[:, column], two[:, column]]))
+        n[column], n_pos[column], reason[column] = joint.n_pos + joint.n_neg, joint.n_pos, joint.reason
+        if joint.reason not in (NO_DATA, ONE_CLASS, INFINITE_SCORE):
+            gain = joint.of_positives[:1] - joint.of_positives[1:]
+            difference[column] = _auc_of(gain, joint.n_neg)
+        if joint.reason == DEFINED:
+            loss = joint.of_negatives[:1] - joint.of_negatives[1:]
+            variance[column] = (
+                _covariance_of_means(gain, joint.n_neg) + _covariance_of_means(loss, joint.n_pos)
+            ).item()
+    return _compare(difference, variance, n, n_pos, reason, shape, level)
+
+
+def compare_unpaired(first: Estimates, second: Estimates, level: float = 0.95) -> Comparison:
+    """Difference of two independent estimates, such as one model's AUC at two sites: first minus second.
+
+    se² = se_first² + se_second²; normal interval, cut to [−1, 1]. Not for models scored on the same patients.
+    """
+    check_level(level)
+    reason = np.where(first.reason != DEFINED, first.reason, second.reason)
+    return _compare(
+        np.atleast_1d(first.value - second.value),
+        np.atleast_1d(first.se**2 + second.se**2),
+        np.atleast_1d(first.n + second.n),
+        np.atleast_1d(first.n_pos + second.n_pos),
+        np.atleast_1d(reason),
+        first.value.shape,
+        level,
+    )
+
+
+@dataclass(frozen=True)
+class _Joint:
+    """Placements of k models on the same images, in half pairs: (k, n_pos) and (k, n_neg)."""
+
+    of_positives: Counts
+    of_negatives: Counts
+    n_pos: int
+    n_neg: int
+    reason: str
+
+
+def _place_jointly(labels: Scores, models: Scores) -> _Joint:
+    if not ((labels == 1) | (labels == 0) | np.isnan(labels)).all():
+        raise ValueError("labels must be 1, 0 or NaN")
+    complete = ~np.isnan(models).any(axis=0)
+    is_positive, is_negative = (
+        np.flatnonzero((labels == 1) & complete),
+        np.flatnonzero((labels == 0) & complete),
+    )
+    n_pos, n_neg = is_positive.size, is_negative.size
+    of_positives = np.zeros((len(models), n_pos), dtype=np.int32)
+    of_negatives = np.zeros((len(models), n_neg), dtype=np.int32)
+    positives, negatives = models[:, is_positive], models[:, is_negative]
+    reason = (
+        NO_DATA if n_pos + n_neg == 0 else ONE_CLASS if n_pos == 0 or n_neg == 0 else _too_few(n_pos, n_neg)
+    )
+    if np.isinf(positives).any() or np.isinf(negatives).any():
+        reason = INFINITE_SCORE
+    elif n_pos and n_neg:
+        for model in range(len(models)):
+            placed = count_pairs_in_order(positives[model], negatives[model])
+            of_positives[model], of_negatives[model] = placed
+    return _Joint(of_positives, of_negatives, n_pos, n_neg, reason)
+
+
+def _auc_of(of_positives: Counts, n_neg: int) -> float:
+    """Placements in half pairs → AUC, rounded once."""
+    return int(of_positives.sum(dtype=np.int64)) / (2 * of_positives.size * n_neg)
+
+
+def _covariance_of_means(counts: Counts, n_other: int) -> FloatArray:
+    """Covariance of the k means of placements: counts (k, n) in half pairs against n_other → (k, k).
+
+    Deviations are taken from the nearest whole number, exactly; so equal rows give equal entries, and
+    constant rows 0.
+    """
+    n = counts.shape[1]
+    deviation = counts - np.rint(counts.mean(axis=1, keepdims=True))
+    total = deviation.sum(axis=1)
+    squares: FloatArray = deviation @ deviation.T - np.outer(total, total) / n
+    return np.asarray(squares / (n - 1) / n / (2.0 * n_other) ** 2)
+
+
+def _too_few(n_pos: int, n_neg: int) -> str:
+    return FEW_POSITIVES if n_pos < 2 else FEW_NEGATIVES if n_neg < 2 else DEFINED
+
+
+def _auc_bounds(
+    value: FloatArray, variance: FloatArray, n_pos: IntArray, n_neg: IntArray, level: float
+) -> tuple[FloatArray, FloatArray]:
+    lower, upper = undefined(value.shape), undefined(value.shape)
+    smooth = variance > 0
+    centre = logit(value[smooth])
+    half = ndtri(0.5 + level / 2) * np.sqrt(variance[smooth]) / (value[smooth] * (1 - value[smooth]))
+    lower[smooth], upper[smooth] = expit(centre - half), expit(centre + half)
+    flat = variance == 0
+    lower[flat], upper[flat] = newcombe_interval(value[flat], n_pos[flat], n_neg[flat], level)
+    return lower, upper
+
+
+def _compare(
+    difference: FloatArray,
+    variance: FloatArray,
+    n: IntArray,
+    n_pos: IntArray,
+    reason: TextArray,
+    shape: tuple[int, ...],
+    level: float,
+) -> Comparison:
+    se = np.sqrt(variance)
+    half = ndtri(0.5 + level / 2) * se
+    reason = reason.copy()
+    reason[variance == 0] = NO_VARIANCE
+    z = np.divide(difference, se, out=undefined(se.shape), where=se > 0)
+    lower, upper = np.maximum(difference - half, -1), np.minimum(difference + half, 1)
+    p = 2 * ndtr(-np.abs(z))
+    return reshaped(Comparison(difference, lower, upper, se, z, p, n, n_pos, reason), shape)

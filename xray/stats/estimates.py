@@ -1,0 +1,88 @@
+"""What statistics return: arrays of values side by side, and a reason wherever a value is not defined.
+
+Conventions of the whole package. Labels are 1 (positive), 0 (negative) or NaN (missing); scores are logits or
+any other number that grows with suspicion, NaN where there is none. An image that lacks its label or its
+score is left out of that column. What can't be computed is NaN and has a reason: never 0, never 0.5, never
+infinity.
+"""
+
+from dataclasses import dataclass, fields, replace
+from typing import TYPE_CHECKING, Final, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
+
+Result = TypeVar("Result", bound="DataclassInstance")
+FloatArray = NDArray[np.float64]
+IntArray = NDArray[np.int64]
+TextArray = NDArray[np.str_]
+Numbers = NDArray[np.floating | np.integer | np.bool_]
+
+DEFINED: Final = ""
+NO_DATA: Final = "no image with label and score"
+ONE_CLASS: Final = "one class"
+FEW_POSITIVES: Final = "fewer than two positives"
+FEW_NEGATIVES: Final = "fewer than two negatives"
+INFINITE_SCORE: Final = "infinite score"
+NOT_BETTER: Final = "no threshold is better than chance"
+NO_VARIANCE: Final = "no variance"
+CONSTANT_CALLS: Final = "both raters always say the same"
+
+REASON_TYPE: Final = "<U48"
+"""Dtype of every `reason` array; the longest reason must fit."""
+
+
+@dataclass(frozen=True)
+class Values:
+    """Point estimates without an interval. All arrays have one shape: that of a row of the scores.
+
+    value: the statistic, NaN where undefined. n, n_pos: images used, positives among them. reason: "" or why
+    not.
+    """
+
+    value: FloatArray
+    n: IntArray
+    n_pos: IntArray
+    reason: TextArray
+
+
+@dataclass(frozen=True)
+class Estimates:
+    """Point estimates with confidence interval. All arrays have one shape: that of a row of the scores.
+
+    value may be finite where lower, upper and se are NaN: then `reason` says why there is no interval.
+    """
+
+    value: FloatArray
+    lower: FloatArray
+    upper: FloatArray
+    se: FloatArray
+    n: IntArray
+    n_pos: IntArray
+    reason: TextArray
+
+
+def reasons(shape: tuple[int, ...]) -> TextArray:
+    """An array of empty reasons."""
+    return np.full(shape, DEFINED, dtype=REASON_TYPE)
+
+
+def undefined(shape: tuple[int, ...]) -> FloatArray:
+    """An array of NaN."""
+    return np.full(shape, np.nan)
+
+
+def reshaped(result: Result, shape: tuple[int, ...]) -> Result:
+    """A dataclass of arrays with every array in another shape."""
+    return replace(
+        result, **{part.name: getattr(result, part.name).reshape(shape) for part in fields(result)}
+    )
+
+
+def check_level(level: float) -> None:
+    """Refuse a confidence level outside (0, 1), such as 95."""
+    if not 0 < level < 1:
+        raise ValueError(f"level is {level}; expected a number between 0 and 1, such as 0.95")
