@@ -1,1 +1,1 @@
-"""From native label files to frozen cohorts: sources, label rules, protocols, splits; leakage; phantom sites."""
+"""From native label files to frozen cohorts: sources, label rules, protocols, splits, leakage; phantoms."""

@@ -1,10 +1,12 @@
 """What every reader of a native layout returns, and the registry it enters.
 
 A reader turns the files of one dataset, as its owners publish them, into one `SourceTable`: rows in file order, a
-label state per row and task, and the native term that each state came from. It applies no protocol: choosing views,
-one image per patient, the No Finding rule, uncertain policies and splits come later and are reversible.
+label state per row and task, and the native term that each state came from. It applies no protocol: choosing
+views, one image per patient, the No Finding rule, uncertain policies and splits come later and are reversible.
 """
 
+import importlib
+import importlib.metadata
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,6 +15,8 @@ from typing import Final, Protocol
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
+
+from xray.errors import DataError
 
 POSITIVE: Final = 1
 NEGATIVE: Final = 0
@@ -29,10 +33,13 @@ STATE_NAMES: Final[dict[int, str]] = {
 COLUMNS: Final = ("image", "patient", "path", "view", "age", "sex")
 """Columns that every `SourceTable.rows` has; any further column is native metadata, kept as it is."""
 
+_READERS: Final = ("chexpert", "google", "manifest", "mimic", "nih", "openi", "padchest", "rsna")
+_ENTRY_POINTS: Final = "xray.sources"
+
 
 @dataclass(frozen=True)
 class Quarantined:
-    """One row or image that could not be taken, and why. `row` counts lines of the file, the header being 1."""
+    """One row or image that could not be taken, and why. `row` is a line of the file, the header being line 1."""
 
     file: str
     row: int | None
@@ -45,12 +52,13 @@ class SourceTable:
     """A dataset's label files as they are: one row per image, in file order.
 
     rows: columns `COLUMNS` (image: name unique in the site; patient: the site's id or None where unknown; path:
-        relative to the image folder or None; view, sex: text or None; age: years or NaN), then native metadata.
+        relative to the image folder or None; view, sex: text or None; age: years or NaN), then native metadata
+        as text.
     states: int8 (n_rows, n_tasks) in the order of `xray.tasks.TASKS`, codes of `STATE_NAMES`.
     terms: object (n_rows, n_tasks), the native term behind each state, or None.
     quarantine: what was left out, and why.
-    notes: what a user should know of the whole dataset: the release recognised, a companion file not found and what
-        is unknown without it.
+    notes: what a user should know of the whole dataset: the release recognised, a companion file not found and
+        what is unknown without it.
     """
 
     rows: pd.DataFrame
@@ -64,7 +72,7 @@ class Source(Protocol):
     """A reader: native files in, `SourceTable` out. Raises `DataError` where nothing can be read."""
 
     def __call__(self, labels: Path, images: Path | None, /) -> SourceTable:
-        """`labels`: the native label file, or the folder it lies in; `images`: the pictures' folder, or None."""
+        """`labels`: the native label file, or its folder; `images`: the folder of pictures, None without."""
 
 
 _SOURCES: dict[str, Source] = {}
@@ -81,5 +89,17 @@ def source(name: str) -> Callable[[Source], Source]:
 
 
 def sources() -> dict[str, Source]:
-    """Every registered reader by name."""
-    return dict(_SOURCES)
+    """Every reader by name: the platform's own, and those of other packages' `xray.sources` entry points.
+
+    The platform's own names can't be taken over. Raises `DataError` where another package's reader can't be loaded.
+    """
+    for module in _READERS:
+        importlib.import_module(f"xray.data.sources.{module}")
+    found = dict(_SOURCES)
+    for entry in importlib.metadata.entry_points(group=_ENTRY_POINTS):
+        if entry.name not in found:
+            try:
+                found[entry.name] = entry.load()
+            except (ImportError, AttributeError) as failure:
+                raise DataError(f"source {entry.name!r} ({entry.value}) can't be loaded: {failure}") from failure
+    return found

@@ -1,7 +1,7 @@
 """A site's own CSV file, the platform's native layout.
 
-Columns: image_id, patient_id, path (relative to the image folder), view, age (years), sex, and one column per task
-with 1 (positive), 0 (negative), u (uncertain) or nothing (not mentioned). Further columns are kept as metadata.
+Columns: image_id, patient_id, path (relative to the image folder), view, age (years), sex, and one column
+per task with 1 (positive), 0 (negative), u (uncertain) or nothing (not mentioned). Further columns are kept.
 """
 
 from collections.abc import Sequence
@@ -46,9 +46,9 @@ _RESERVED: Final = {"image": "image_id", "patient": "patient_id"}
 def read_manifest(labels: Path, images: Path | None, /) -> SourceTable:
     """The rows of a manifest CSV.
 
-    Raises `ManifestError` where the file can't be read, a required column is missing, or a column's name is nearly a
-    task's. A bad row (unknown label value, repeated image_id, path out of the image folder, no such picture) is set
-    aside.
+    Raises `ManifestError` where the file can't be read, a required column is missing, or a column's name is
+    nearly a task's. A bad row (unknown label value, repeated image_id, path out of the image folder, no such
+    picture) is set aside.
     """
     file = read_csv(labels, REQUIRED, ManifestError)
     tasks = _task_columns(file)

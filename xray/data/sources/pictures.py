@@ -34,7 +34,7 @@ def _names(folder: Path) -> set[str]:
 def find_pictures(images: Path, suffixes: Iterable[str]) -> dict[str, str]:
     """File name → path relative to `images`, for every file with one of `suffixes` at any depth.
 
-    Where a name stands in several folders, the first in sorted order counts. Raises `DataError` for no folder.
+    Where a name stands in several folders, the first in sorted order counts. No folder: `DataError`.
     """
     if not images.is_dir():
         raise DataError(f"{images}: no such folder of pictures")
