@@ -1,9 +1,6 @@
 """The study's figures, from result rows; and writing a figure with the data behind it."""
 
-import io
-import os
 import re
-import tempfile
 from pathlib import Path
 from typing import Final
 
@@ -11,11 +8,10 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from xray.report import bars, grids, panels
-from xray.report.style import settings
+from xray.report.files import png, svg, write_whole
 
-AUC: Final = panels.Scale("AUC", 0.0, 1.0, "–")
-KAPPA: Final = panels.Scale("Cohen's κ", -1.0, 1.0, ", ")
-DPI: Final = 200
+AUC: Final = panels.Scale("AUC", 0.0, 1.0, "–", "tested on its own dataset")
+KAPPA: Final = panels.Scale("Cohen's κ", -1.0, 1.0, ", ", "the dataset's own model")
 
 
 def auc_grid(performance: pd.DataFrame, published: pd.DataFrame | None = None) -> Figure:
@@ -30,7 +26,7 @@ def auc_grid(performance: pd.DataFrame, published: pd.DataFrame | None = None) -
 
 
 def agreement_grid(agreement: pd.DataFrame, published: pd.DataFrame | None = None) -> Figure:
-    """Does each model agree with the test dataset's own? Cohen's κ with 95% interval (the paper's Fig 3 in form).
+    """Does each model agree with the test dataset's own? Cohen's κ with 95% interval (Fig 3 in form).
 
     agreement: one row per result, columns `grids.AGREEMENT`. published: as in `auc_grid`.
     Raises AnalysisError for missing columns and doubled rows.
@@ -39,33 +35,17 @@ def agreement_grid(agreement: pd.DataFrame, published: pd.DataFrame | None = Non
 
 
 def leave_one_site_out(rows: pd.DataFrame) -> Figure:
-    """What does a model lose where the test site is left out of training? (The paper's Fig 2 in form.)
+    """What does a model lose where the test site is left out of training? (Fig 2 in form.)
 
-    rows: columns `bars.LEAVE_ONE_SITE_OUT`; arms own, all-but-site and all. Bars grow from chance (0.5): mean over
-    the seeds with their standard deviation; dots are the seeds.
+    rows: columns `leave_out.LEAVE_ONE_SITE_OUT`; arms own, all-but-site, all. Bars grow from chance (0.5):
+    mean over the seeds with their standard deviation; dots are the seeds.
     Raises AnalysisError for missing columns, an unknown arm and doubled rows.
     """
     return bars.draw(rows)
 
 
-def svg(figure: Figure) -> bytes:
-    """The figure as SVG: letters as outlines, no date, no reference to the outside. The same bytes every time."""
-    drawn = io.BytesIO()
-    with settings():
-        figure.savefig(drawn, format="svg", metadata=dict.fromkeys(("Date", "Creator", "Format", "Type")))
-    return re.sub(rb"<!DOCTYPE[^>]*>\s*", b"", drawn.getvalue(), count=1)
-
-
-def png(figure: Figure) -> bytes:
-    """The figure as PNG at 200 dots per inch, without a date. The same bytes every time."""
-    drawn = io.BytesIO()
-    with settings():
-        figure.savefig(drawn, format="png", dpi=DPI, metadata={"Software": None})
-    return drawn.getvalue()
-
-
 def save(figure: Figure, folder: Path, name: str, data: pd.DataFrame) -> list[Path]:
-    """Write name.png, name.svg and name.csv (the data behind the figure) into a folder; make it where missing.
+    """Write name.png, name.svg and name.csv (the data behind the figure) into a folder, made if missing.
 
     The same input gives the same bytes. Each file appears whole or not at all. Returns the three paths.
     Raises ValueError where `name` is not a plain file name.
@@ -79,17 +59,3 @@ def save(figure: Figure, folder: Path, name: str, data: pd.DataFrame) -> list[Pa
     }
     folder.mkdir(parents=True, exist_ok=True)
     return [write_whole(folder / f"{name}.{ending}", content) for ending, content in contents.items()]
-
-
-def write_whole(path: Path, content: bytes) -> Path:
-    """Write a file so that a reader sees the old one or the new one, never a part."""
-    handle, temporary = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(content)
-        Path(temporary).chmod(0o644)
-        os.replace(temporary, path)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise
-    return path

@@ -47,7 +47,10 @@ Record = Mapping[Hashable, Any]
 
 @dataclass(frozen=True)
 class Cell:
-    """One result: estimate with 95% interval, counts, and why a number is missing (None: missing)."""
+    """One result: estimate with 95% interval, counts, and why a number is missing (None: missing).
+
+    pabak: agreement adjusted for prevalence and bias, beside a κ.
+    """
 
     value: float | None = None
     lower: float | None = None
@@ -56,6 +59,7 @@ class Cell:
     n_pos: int | None = None
     reason: str | None = None
     published: float | None = None
+    pabak: float | None = None
     own: bool = False
     """Trained on the dataset that it is tested on."""
 
@@ -145,7 +149,8 @@ def kappa_grid(agreement: pd.DataFrame, published: pd.DataFrame | None = None) -
     """Cohen's κ by (task, trained on, tested on); each test dataset's model is the other rater.
 
     agreement: columns `AGREEMENT`. A column is named after its test dataset; where the reference model was
-    trained on something else, the name says on what. Raises AnalysisError for missing columns and doubled cells.
+    trained on something else, the name says on what.
+    Raises AnalysisError for missing columns and doubled cells.
     """
     rows = records(agreement, AGREEMENT, "agreement")
     cells: dict[Key, Cell] = {}
@@ -194,6 +199,7 @@ def _cell(row: Record, value: str, own: bool) -> Cell:
         n=count_or_none(row["n"]),
         n_pos=count_or_none(row.get("n_pos")),
         reason=text_or_none(row["reason"]),
+        pabak=number_or_none(row.get("pabak")),
         own=own,
     )
 

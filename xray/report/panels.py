@@ -55,6 +55,8 @@ class Scale:
     high: float
     separator: str
     """Between the bounds of an interval."""
+    own: str
+    """What a boxed cell is."""
 
 
 @dataclass(frozen=True)
@@ -226,7 +228,7 @@ def _frame(axes: Axes, layout: Layout, index: int, panels: int) -> None:
         [row + 0.5 for row in range(rows)], layout.row_labels if index % layout.across == 0 else [""] * rows
     )
     for label in axes.get_yticklabels():
-        label.set_linespacing(0.95)
+        label.set_linespacing(1.05)
     lowest = index + layout.across >= panels
     labels = layout.column_labels if layout.feet or lowest else [""] * columns
     axes.set_xticks([column + 0.5 for column in range(columns)], labels, rotation=90 if layout.upright else 0)
@@ -344,21 +346,21 @@ def _legend(figure: Figure, grid: Grid, scale: Scale) -> None:
     colorbar.outline.set_linewidth(0.4)
     axes.tick_params(labelsize=LABEL - 0.5, length=1.5, width=0.4, pad=1.5)
     axes.set_title(scale.name, size=LABEL, pad=2.5)
-    _key(figure, left + bar + 0.3, _key_entries(grid))
+    _key(figure, left + bar + 0.3, _key_entries(grid, scale))
 
 
 def _tick(value: float) -> str:
     return f"{value:g}".replace("-", MINUS)
 
 
-def _key_entries(grid: Grid) -> list[tuple[str, str, str]]:
+def _key_entries(grid: Grid, scale: Scale) -> list[tuple[str, str, str]]:
     """(fill, hatch, text) of what the colour bar does not say, and only of what occurs."""
     cells = list(grid.cells.values())
     entries = [(WHITE, "", "undefined, or no such model")]
     if any(cell.few and cell.value is not None for cell in cells):
         entries.append((GREY, "////", "fewer than 10 positives"))
     if any(cell.own for cell in cells):
-        entries.append(("none", "", "tested on its own dataset"))
+        entries.append(("none", "", scale.own))
     if any(cell.published is not None for cell in cells):
         entries.append(("", "", "(.77) published value"))
     return entries
