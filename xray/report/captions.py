@@ -59,8 +59,8 @@ def leave_one_site_out(rows: pd.DataFrame) -> Caption:
     return Caption(
         "Leaving the test site out of training",
         "Three bars for each test dataset: trained on its own data only, on all sites but this one, on all "
-        "sites. Height: mean AUC over the tasks that all three can be tested on, mean over the seeds, growing "
-        "from chance (0.5). Whisker: one standard deviation over the seeds; dots: the seeds. The second bar "
+        "sites. Height: mean AUC over the tasks that all three can be tested on, mean over the seeds, from "
+        "chance (0.5). Whisker: one standard deviation over the seeds; dots: the seeds. The second bar "
         "is how well the method does on a site that it has never seen.",
         "Bar chart of mean AUC. " + ("; ".join(parts) + "." if parts else "No results."),
     )

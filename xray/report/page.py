@@ -78,11 +78,11 @@ class Section:
 
 _ABOUT: Final = {
     PERFORMANCE: "AUC is the chance that a model ranks a random positive image above a random negative one: "
-    "0.5 is guessing, 1 is perfect. Each cell is an ensemble over the seeds, with its 95% interval. "
+    "0.5 is guessing, 1 is perfect. Each cell is the ensemble of its seeds, with the 95% interval. "
     "An AUC says nothing about prevalence or about the right threshold.",
-    LEAVE_ONE_SITE_OUT: "What would a site get from a model that has never seen its images? For each test dataset "
-    "three kinds of model are compared: trained on its own data only, on all sites but this one, and on all sites. "
-    "Differences are paired: the same images, first minus second. p values are corrected after Holm.",
+    LEAVE_ONE_SITE_OUT: "What would a site get from a model that has never seen its images? For each test "
+    "dataset three kinds of model are compared: trained on its own data only, on all sites but this one, and on "
+    "all sites. Differences are paired: the same images, first minus second. p values are corrected after Holm.",
     AGREEMENT: "Do two models give the same answers on the same images, whether right or wrong? Each model is "
     "compared with the model that was trained on the test dataset. Good AUC with poor agreement, or poor AUC "
     "with good agreement, points to the labels rather than to the images.",
@@ -101,11 +101,12 @@ def write(
 ) -> Path:
     """Write the report to `path` (whole or not at all; folders are made) and return it.
 
-    tables: result frames by name. "performance", "leave_one_site_out", "comparison" and "agreement" have the columns
-        of `grids`, `leave_out` and `words` and get their own sections; "published" and "published_agreement" (columns
-        trained_on, test_dataset, task, value) are shown beside them; any other frame is shown as it is.
+    tables: result frames by name. "performance", "leave_one_site_out", "comparison" and "agreement" have the
+        columns of `grids`, `leave_out` and `words` and get their own sections; "published" and
+        "published_agreement" (columns `grids.PUBLISHED`) are shown beside them; any other frame as it is.
     notes: limits and remarks, a sentence or two each. commands: shell lines that reproduce the report.
-    The same input gives the same bytes. Raises AnalysisError where a frame lacks a column or contradicts itself.
+    The same input gives the same bytes. Raises AnalysisError where a frame lacks a column or contradicts
+    itself.
     """
     from xray.report.files import write_whole
 

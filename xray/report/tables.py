@@ -28,7 +28,7 @@ COHORTS: Final = ("dataset", "part", "task", "n", "n_pos")
 class Entry:
     """What one place of a table says: a text, smaller lines under it, and a kind.
 
-    kind: "" (plain), "own" (tested on its own dataset), "few" (few positives), "undefined".
+    kind: words of "own" (tested on its own dataset), "few" (few positives), "undefined".
     """
 
     text: str
@@ -78,7 +78,8 @@ def _shared_counts(grid: Grid, task: str, column: str) -> str:
 def _counts(cell: Cell) -> str:
     if cell.n is None:
         return ""
-    return f"n = {cell.n:,}" + (f", {cell.n_pos:,} positive" if cell.n_pos is not None else "")
+    positive = "" if cell.n_pos is None else f", {cell.n_pos:,} positive"
+    return f"n = {cell.n:,}{positive}{' (few)' if cell.few else ''}"
 
 
 def _entry(grid: Grid, key: tuple[str, str, str], counted_above: bool) -> Entry:
@@ -90,14 +91,17 @@ def _entry(grid: Grid, key: tuple[str, str, str], counted_above: bool) -> Entry:
         detail.append(cell.reason or "undefined")
     if cell.pabak is not None:
         detail.append(f"PABAK {number(cell.pabak)}")
-    if cell.few and cell.value is not None:
-        detail.append(f"fewer than {FEW_POSITIVES} positives")
     if cell.published is not None:
         detail.append(f"published {number(cell.published)}")
     if not counted_above and (counts := _counts(cell)):
         detail.append(counts)
-    kind = "undefined" if cell.value is None else "few" if cell.few else "own" if cell.own else ""
-    return Entry(number(cell.value), tuple(detail), kind)
+    return Entry(number(cell.value), tuple(detail), _kind(cell))
+
+
+def _kind(cell: Cell) -> str:
+    if cell.value is None:
+        return "undefined"
+    return " ".join(kind for kind, holds in (("own", cell.own), ("few", cell.few)) if holds)
 
 
 def leave_one_site_out(rows: pd.DataFrame) -> Table:

@@ -133,21 +133,24 @@ def _comparison_sentence(test_dataset: str, arm_a: str, arm_b: str, rows: list[R
     lower = [row for row in shown if row["difference"] < 0]
     unclear = len(tested) - len(higher) - len(lower)
     first, second = ARMS.get(arm_a, arm_a), ARMS.get(arm_b, arm_b)
-    parts = [f"Tested on {test_dataset}, “{first}” against “{second}”, {counted(len(tested), 'task')}:"]
+    total = counted(len(tested), "task")
+    parts = [f"Tested on {test_dataset}, “{first}” against “{second}”:"]
     if higher:
-        parts.append(f"“{first}” is higher in {len(higher)}: {_differences(higher)}.")
+        parts.append(f"the first is higher in {len(higher)} of {total}: {_differences(higher)}.")
     if lower:
-        parts.append(f"“{first}” is lower in {len(lower)}: {_differences(lower)}.")
+        parts.append(f"the first is lower in {len(lower)} of {total}: {_differences(lower)}.")
     if unclear:
-        parts.append(f"In {unclear} no difference was shown, which does not show that there is none.")
+        parts.append(
+            f"no difference was shown in {unclear} of {total}, which does not show that there is none."
+        )
     missing = [
         f"{task_name(row['task'])} ({text_or_none(row['reason']) or 'undefined'})"
         for row in rows
         if number_or_none(row["difference"]) is None
     ]
     if missing:
-        parts.append(f"Not comparable: {', '.join(missing)}.")
-    return " ".join(parts)
+        parts.append(f"not comparable: {', '.join(missing)}.")
+    return " ".join([parts[0], parts[1], *(part[0].upper() + part[1:] for part in parts[2:])])
 
 
 def _significant(row: Record) -> bool:
