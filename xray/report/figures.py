@@ -1,0 +1,61 @@
+"""The study's figures, from result rows; and writing a figure with the data behind it."""
+
+import re
+from pathlib import Path
+from typing import Final
+
+import pandas as pd
+from matplotlib.figure import Figure
+
+from xray.report import bars, grids, panels
+from xray.report.files import png, svg, write_whole
+
+AUC: Final = panels.Scale("AUC", 0.0, 1.0, "–", "tested on its own dataset")
+KAPPA: Final = panels.Scale("Cohen's κ", -1.0, 1.0, ", ", "the dataset's own model")
+
+
+def auc_grid(performance: pd.DataFrame, published: pd.DataFrame | None = None) -> Figure:
+    """How well does each model do on each dataset? AUC with 95% interval (the paper's Fig 1 in form).
+
+    performance: one row per result, columns `grids.PERFORMANCE`; the ensemble rows (no seed) are shown.
+    published: columns trained_on, test_dataset, task, value; shown in brackets in place of the intervals.
+    White: undefined. Grey, hatched: fewer than 10 positives. Below chance is brown, above it blue.
+    Raises AnalysisError for missing columns and doubled rows.
+    """
+    return panels.draw(grids.auc_grid(performance, published), AUC)
+
+
+def agreement_grid(agreement: pd.DataFrame, published: pd.DataFrame | None = None) -> Figure:
+    """Does each model agree with the test dataset's own? Cohen's κ with 95% interval (Fig 3 in form).
+
+    agreement: one row per result, columns `grids.AGREEMENT`. published: as in `auc_grid`.
+    Raises AnalysisError for missing columns and doubled rows.
+    """
+    return panels.draw(grids.kappa_grid(agreement, published), KAPPA)
+
+
+def leave_one_site_out(rows: pd.DataFrame) -> Figure:
+    """What does a model lose where the test site is left out of training? (Fig 2 in form.)
+
+    rows: columns `leave_out.LEAVE_ONE_SITE_OUT`; arms own, all-but-site, all. Bars grow from chance (0.5):
+    mean over the seeds with their standard deviation; dots are the seeds.
+    Raises AnalysisError for missing columns, an unknown arm and doubled rows.
+    """
+    return bars.draw(rows)
+
+
+def save(figure: Figure, folder: Path, name: str, data: pd.DataFrame) -> list[Path]:
+    """Write name.png, name.svg and name.csv (the data behind the figure) into a folder, made if missing.
+
+    The same input gives the same bytes. Each file appears whole or not at all. Returns the three paths.
+    Raises ValueError where `name` is not a plain file name.
+    """
+    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", name):
+        raise ValueError(f"figure name {name!r}: expected letters, digits, '.', '_' and '-' only")
+    contents = {
+        "png": png(figure),
+        "svg": svg(figure),
+        "csv": data.to_csv(index=False, lineterminator="\n").encode(),
+    }
+    folder.mkdir(parents=True, exist_ok=True)
+    return [write_whole(folder / f"{name}.{ending}", content) for ending, content in contents.items()]

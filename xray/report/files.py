@@ -1,0 +1,47 @@
+"""Figures and pages as files: the same bytes for the same content, and whole or not at all."""
+
+import io
+import os
+import re
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+DPI: Final = 200
+
+
+def svg(figure: "Figure") -> bytes:
+    """The figure as SVG: letters as outlines, no date, nothing from outside, always the same bytes."""
+    from xray.report.style import settings
+
+    drawn = io.BytesIO()
+    with settings():
+        figure.savefig(drawn, format="svg", metadata=dict.fromkeys(("Date", "Creator", "Format", "Type")))
+    return re.sub(rb"<!DOCTYPE[^>]*>\s*", b"", drawn.getvalue(), count=1)
+
+
+def png(figure: "Figure") -> bytes:
+    """The figure as PNG at 200 dots per inch, without a date. The same bytes every time."""
+    from xray.report.style import settings
+
+    drawn = io.BytesIO()
+    with settings():
+        figure.savefig(drawn, format="png", dpi=DPI, metadata={"Software": None})
+    return drawn.getvalue()
+
+
+def write_whole(path: Path, content: bytes) -> Path:
+    """Write a file so that a reader sees the old one or the new one, never a part."""
+    handle, temporary = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(content)
+        Path(temporary).chmod(0o644)
+        os.replace(temporary, path)
+    except BaseException:
+        Path(temporary).unlink(missing_ok=True)
+        raise
+    return path

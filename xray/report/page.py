@@ -1,0 +1,214 @@
+"""The study's report: one HTML file that holds everything and needs nothing from outside."""
+
+import base64
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+import pandas as pd
+
+from xray.report import tables as forms
+from xray.report.captions import Caption
+from xray.report.grids import auc_grid, kappa_grid
+from xray.report.words import agreement_findings, comparison_findings, performance_findings
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+TEMPLATE: Final = "page.html"
+
+PERFORMANCE: Final = "performance"
+LEAVE_ONE_SITE_OUT: Final = "leave_one_site_out"
+AGREEMENT: Final = "agreement"
+OTHER: Final = "other"
+"""Sections that figures can stand in."""
+
+
+@dataclass(frozen=True)
+class Study:
+    """What was asked, and of what.
+
+    question: in one or two sentences. protocol: name and version. network: architecture and input size.
+    configurations: what the models are trained on ("nih", "all", "all-but-nih", …). seeds: one model for each.
+    cohorts: counts, columns `tables.COHORTS`. provenance: label → value (code version, date, versions of libraries).
+    models: any columns; one row per model with its version.
+    """
+
+    name: str
+    question: str
+    protocol: str
+    network: str
+    configurations: Sequence[str]
+    seeds: Sequence[int]
+    cohorts: pd.DataFrame
+    provenance: Mapping[str, str]
+    models: pd.DataFrame = field(default_factory=pd.DataFrame)
+
+
+@dataclass(frozen=True)
+class Illustration:
+    """A figure, how to read it, and the section that it stands in."""
+
+    figure: "Figure"
+    caption: Caption
+    section: str = OTHER
+
+
+@dataclass(frozen=True)
+class Picture:
+    """An illustration as the page embeds it: an SVG as a data address, and its width in CSS pixels."""
+
+    address: str
+    width: int
+    caption: Caption
+
+
+@dataclass(frozen=True)
+class Section:
+    """A part of the page: how to read it, findings in words, figures, tables."""
+
+    anchor: str
+    title: str
+    about: str
+    findings: Sequence[str]
+    pictures: Sequence[Picture]
+    tables: Sequence[forms.Table]
+
+
+_ABOUT: Final = {
+    PERFORMANCE: "AUC is the chance that a model ranks a random positive image above a random negative one: "
+    "0.5 is guessing, 1 is perfect. Each cell is the ensemble of its seeds, with the 95% interval. "
+    "An AUC says nothing about prevalence or about the right threshold.",
+    LEAVE_ONE_SITE_OUT: "What would a site get from a model that has never seen its images? For each test "
+    "dataset three kinds of model are compared: trained on its own data only, on all sites but this one, and on "
+    "all sites. Differences are paired: the same images, first minus second. p values are corrected after Holm.",
+    AGREEMENT: "Do two models give the same answers on the same images, whether right or wrong? Each model is "
+    "compared with the model that was trained on the test dataset. Good AUC with poor agreement, or poor AUC "
+    "with good agreement, points to the labels rather than to the images.",
+}
+
+
+def write(
+    path: Path,
+    *,
+    title: str,
+    study: Study,
+    tables: Mapping[str, pd.DataFrame],
+    figures: Sequence[Illustration],
+    notes: Sequence[str],
+    commands: Sequence[str],
+) -> Path:
+    """Write the report to `path` (whole or not at all; folders are made) and return it.
+
+    tables: result frames by name. "performance", "leave_one_site_out", "comparison" and "agreement" have the
+        columns of `grids`, `leave_out` and `words` and get their own sections; "published" and
+        "published_agreement" (columns `grids.PUBLISHED`) are shown beside them; any other frame as it is.
+    notes: limits and remarks, a sentence or two each. commands: shell lines that reproduce the report.
+    The same input gives the same bytes. Raises AnalysisError where a frame lacks a column or contradicts
+    itself.
+    """
+    from xray.report.files import write_whole
+
+    html = render(title=title, study=study, tables=tables, figures=figures, notes=notes, commands=commands)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    return write_whole(path, html.encode())
+
+
+def render(
+    *,
+    title: str,
+    study: Study,
+    tables: Mapping[str, pd.DataFrame],
+    figures: Sequence[Illustration],
+    notes: Sequence[str],
+    commands: Sequence[str],
+) -> str:
+    """The report as HTML text. Arguments and errors as in `write`."""
+    from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+    environment = Environment(
+        loader=FileSystemLoader(Path(__file__).parent),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+    )
+    pictures: dict[str, list[Picture]] = {}
+    for illustration in figures:
+        pictures.setdefault(illustration.section, []).append(_picture(illustration))
+    return environment.get_template(TEMPLATE).render(
+        title=title,
+        study=study,
+        cohorts=forms.cohorts(study.cohorts),
+        sections=_sections(tables, pictures),
+        models=forms.plain("Models", study.models) if len(study.models) else None,
+        notes=notes,
+        commands=commands,
+    )
+
+
+def _sections(tables: Mapping[str, pd.DataFrame], pictures: Mapping[str, Sequence[Picture]]) -> list[Section]:
+    made = {
+        PERFORMANCE: _performance,
+        LEAVE_ONE_SITE_OUT: _leave_one_site_out,
+        AGREEMENT: _agreement,
+    }
+    sections = [
+        make(tables, pictures.get(name, ()))
+        for name, make in made.items()
+        if name in tables or name in pictures
+    ]
+    known = {*made, "comparison", "published", "published_agreement"}
+    others = [forms.plain(name, frame) for name, frame in tables.items() if name not in known]
+    rest = [picture for name, some in pictures.items() if name not in made for picture in some]
+    if others or rest:
+        sections.append(Section("more", "Further results", "", (), rest, others))
+    return sections
+
+
+def _performance(tables: Mapping[str, pd.DataFrame], pictures: Sequence[Picture]) -> Section:
+    grid = auc_grid(tables.get(PERFORMANCE, pd.DataFrame()), tables.get("published"))
+    return Section(
+        "performance",
+        "How well does each model do on each dataset?",
+        _ABOUT[PERFORMANCE],
+        performance_findings(grid),
+        pictures,
+        forms.performance(grid),
+    )
+
+
+def _leave_one_site_out(tables: Mapping[str, pd.DataFrame], pictures: Sequence[Picture]) -> Section:
+    comparison = tables.get("comparison", pd.DataFrame())
+    rows = tables.get(LEAVE_ONE_SITE_OUT, pd.DataFrame())
+    return Section(
+        "leave-one-site-out",
+        "What is lost where the site was not in training?",
+        _ABOUT[LEAVE_ONE_SITE_OUT],
+        comparison_findings(comparison),
+        pictures,
+        [*([forms.leave_one_site_out(rows)] if len(rows) else []), *forms.comparison(comparison)],
+    )
+
+
+def _agreement(tables: Mapping[str, pd.DataFrame], pictures: Sequence[Picture]) -> Section:
+    grid = kappa_grid(tables.get(AGREEMENT, pd.DataFrame()), tables.get("published_agreement"))
+    return Section(
+        "agreement",
+        "Do the models agree?",
+        _ABOUT[AGREEMENT],
+        agreement_findings(grid),
+        pictures,
+        forms.agreement(grid),
+    )
+
+
+def _picture(illustration: Illustration) -> Picture:
+    from xray.report.files import svg
+
+    figure: Any = illustration.figure
+    encoded = base64.b64encode(svg(figure)).decode()
+    width = round(float(figure.get_size_inches()[0]) * 110)
+    return Picture(f"data:image/svg+xml;base64,{encoded}", width, illustration.caption)

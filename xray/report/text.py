@@ -1,0 +1,94 @@
+"""Results as plain text for a terminal, at most 100 columns wide."""
+
+from collections.abc import Mapping
+from typing import Final
+
+import pandas as pd
+
+from xray.report.grids import FEW_POSITIVES, Cell, Grid, auc_grid
+from xray.report.words import MINUS, short, task_name
+
+WIDTH: Final = 100
+NAME: Final = 26
+"""Columns for the names of the rows at most; longer names take further lines."""
+CELL: Final = 15
+"""Columns of "0.87*(.81-1.00)"."""
+BETWEEN: Final = "  "
+
+
+def auc_table(performance: pd.DataFrame) -> str:
+    """AUC with 95% interval, a block for each task: rows trained on, columns tested on; fits 100 columns.
+
+    performance: columns `grids.PERFORMANCE`. "*" marks fewer than 10 positives; "-" with a letter is
+    undefined, for the reason that the last lines give; blank was not evaluated. Ends without a newline.
+    Raises AnalysisError for missing columns and doubled rows.
+    """
+    grid = auc_grid(performance)
+    if not grid.cells:
+        return "no results"
+    name = min(NAME, max(map(len, ("trained on", *grid.rows))))
+    per_block = (WIDTH - name) // (CELL + len(BETWEEN))
+    letters = _letters(grid)
+    lines = ["AUC (95% interval); rows: trained on, columns: tested on"]
+    for task in grid.tasks:
+        for start in range(0, len(grid.columns), per_block):
+            lines += ["", *_block(grid, task, grid.columns[start : start + per_block], name, letters)]
+    return "\n".join([*lines, *_legend(grid, letters)])
+
+
+def _block(
+    grid: Grid, task: str, columns: tuple[str, ...], name: int, letters: Mapping[str, str]
+) -> list[str]:
+    lines = [task_name(task), *_row("trained on", [_wrap(column, CELL) for column in columns], name)]
+    for row in grid.rows:
+        cells = [grid.cells.get((task, row, column)) for column in columns]
+        lines += _row(row, [[_cell(cell, letters)] for cell in cells], name)
+    return lines
+
+
+def _row(head: str, cells: list[list[str]], name: int) -> list[str]:
+    heads = _wrap(head, name)
+    height = max(len(heads), *(len(cell) for cell in cells))
+    lines = []
+    for line in range(height):
+        texts = [cell[line] if line < len(cell) else "" for cell in cells]
+        first = heads[line] if line < len(heads) else ""
+        lines.append(BETWEEN.join([first.ljust(name), *(text.ljust(CELL) for text in texts)]).rstrip())
+    return lines
+
+
+def _cell(cell: Cell | None, letters: Mapping[str, str]) -> str:
+    if cell is None:
+        return ""
+    if cell.value is None:
+        return f"-    {letters[cell.reason or 'undefined']}"
+    mark = "*" if cell.few else " "
+    between = "" if cell.interval is None else f"({'-'.join(short(bound) for bound in cell.interval)})"
+    return f"{cell.value:.2f}{mark}{between}".rstrip().replace(MINUS, "-")
+
+
+def _letters(grid: Grid) -> dict[str, str]:
+    """A letter for each reason: a to z, then a1, b1, …"""
+    reasons = dict.fromkeys(cell.reason or "undefined" for cell in grid.cells.values() if cell.value is None)
+    return {
+        reason: chr(ord("a") + index % 26) + (str(index // 26) if index >= 26 else "")
+        for index, reason in enumerate(reasons)
+    }
+
+
+def _legend(grid: Grid, letters: Mapping[str, str]) -> list[str]:
+    lines = [f"- {letter}: {reason}" for reason, letter in letters.items()]
+    if any(cell.few and cell.value is not None for cell in grid.cells.values()):
+        lines.insert(0, f"*: fewer than {FEW_POSITIVES} positives")
+    return ["", *(part for line in lines for part in _wrap(line, WIDTH))] if lines else []
+
+
+def _wrap(text: str, width: int) -> list[str]:
+    """The text in lines of at most `width` letters, broken after " ", "_" or "-" where it can be."""
+    lines = []
+    text = " ".join(text.split())
+    while len(text) > width:
+        cut = max(text.rfind(letter, 0, width) for letter in " _-") + 1 or width
+        lines.append(text[:cut].rstrip())
+        text = text[cut:]
+    return [*lines, text]

@@ -1,0 +1,207 @@
+"""Numbers and results in words: how a value, an interval, a p value and a finding are written."""
+
+from collections.abc import Iterable
+from statistics import median
+from typing import Final
+
+import pandas as pd
+
+from xray.errors import AnalysisError
+from xray.report.grids import Cell, Grid, Record, number_or_none, records, task_order, text_or_none
+
+MINUS: Final = "−"
+SIGNIFICANT: Final = 0.05
+"""A comparison counts as shown where its p value after Holm's correction is below this."""
+LISTED: Final = 12
+"""So many single cells are named in a sentence; further ones are counted."""
+
+COMPARISON: Final = (
+    "test_dataset",
+    "task",
+    "arm_a",
+    "arm_b",
+    "auc_a",
+    "auc_b",
+    "difference",
+    "lower",
+    "upper",
+    "p",
+    "p_holm",
+    "reason",
+)
+"""Columns of a comparison frame. `difference` is auc_a minus auc_b."""
+
+ARMS: Final[dict[str, str]] = {
+    "own": "own data only",
+    "all-but-site": "all sites but this",
+    "all": "all sites",
+}
+"""The three configurations of leaving one site out, in the order in which they are shown."""
+
+
+def number(value: float | None, digits: int = 3) -> str:
+    """A number with fixed decimals and a true minus sign; "–" where it is missing. Never "−0.00"."""
+    if value is None:
+        return "–"
+    text = f"{abs(value):.{digits}f}"
+    return f"{MINUS}{text}" if value < 0 and float(text) > 0 else text
+
+
+def interval(bounds: tuple[float, float] | None, digits: int = 3) -> str:
+    """An interval as "0.81 to 0.92"; empty where it is missing."""
+    return "" if bounds is None else f"{number(bounds[0], digits)} to {number(bounds[1], digits)}"
+
+
+def short(value: float, digits: int = 2) -> str:
+    """A number in (−1, 1) without its leading zero, for narrow cells: ".87", "1.00", "−.12"."""
+    text = number(value, digits)
+    return text.replace("0.", ".", 1) if abs(float(text.replace(MINUS, "-"))) < 1 else text
+
+
+def p_value(p: float | None) -> str:
+    """A p value as "p = 0.012" or "p < 0.001"; empty where it is missing."""
+    if p is None:
+        return ""
+    return "p < 0.001" if p < 0.001 else f"p = {p:.3f}"
+
+
+def task_name(task: str) -> str:
+    """A task's name as people write it: "Pleural Thickening"."""
+    return task.replace("_", " ")
+
+
+def counted(count: int, singular: str, plural: str | None = None) -> str:
+    """A count with its noun: "1 cell", "2 cells"."""
+    return f"{count} {singular if count == 1 else plural or singular + 's'}"
+
+
+def performance_findings(grid: Grid) -> list[str]:
+    """What an AUC grid shows, as sentences: coverage, own against other datasets, cells below chance."""
+    if not grid.cells:
+        return ["There is no result yet."]
+    known = [(key, cell) for key, cell in grid.cells.items() if cell.value is not None]
+    solid = [(key, cell) for key, cell in known if not cell.few]
+    own = [cell.value for _, cell in solid if cell.own and cell.value is not None]
+    foreign = [
+        cell.value
+        for (_, row, _), cell in solid
+        if not cell.own and row in grid.columns and cell.value is not None
+    ]
+    sentences = [_coverage(len(grid.cells), len(known), len(known) - len(solid))]
+    if own:
+        sentences.append(f"Tested on the dataset that they were trained on, models reach {_spread(own)}.")
+    if foreign:
+        sentences.append(f"Trained on one dataset and tested on another, they reach {_spread(foreign)}.")
+    sentences.append(_below(solid, 0.5, "Below chance, with the whole interval under 0.5", "AUC"))
+    return sentences
+
+
+def agreement_findings(grid: Grid) -> list[str]:
+    """What a κ grid shows, as sentences: each task's median over other models, cells below chance."""
+    others = [(key, cell) for key, cell in grid.cells.items() if cell.value is not None and not cell.own]
+    if not others:
+        return ["No agreement could be computed."]
+    medians = [
+        f"{task_name(task)} {number(median(values), 2)}"
+        for task in grid.tasks
+        if (values := [cell.value for key, cell in others if key[0] == task and cell.value is not None])
+    ]
+    return [
+        "Median κ between a test dataset's own model and the other models: " + ", ".join(medians) + ".",
+        _below(others, 0.0, "Less agreement than by chance, with the whole interval under 0", "κ"),
+    ]
+
+
+def comparison_findings(comparison: pd.DataFrame) -> list[str]:
+    """For each test dataset and pair of arms: which tasks differ, by how much, with intervals.
+
+    comparison: columns `COMPARISON`. Raises AnalysisError where `difference` is not auc_a minus auc_b.
+    """
+    groups: dict[tuple[str, str, str], list[Record]] = {}
+    for row in records(comparison, COMPARISON, "comparison"):
+        _check_difference(row)
+        groups.setdefault((row["test_dataset"], row["arm_a"], row["arm_b"]), []).append(row)
+    return [_comparison_sentence(*group, rows) for group, rows in groups.items()]
+
+
+def _comparison_sentence(test_dataset: str, arm_a: str, arm_b: str, rows: list[Record]) -> str:
+    order = task_order(row["task"] for row in rows)
+    rows = sorted(rows, key=lambda row: order.index(row["task"]))
+    tested = [row for row in rows if number_or_none(row["difference"]) is not None]
+    shown = [row for row in tested if _significant(row)]
+    higher = [row for row in shown if row["difference"] > 0]
+    lower = [row for row in shown if row["difference"] < 0]
+    unclear = len(tested) - len(higher) - len(lower)
+    first, second = ARMS.get(arm_a, arm_a), ARMS.get(arm_b, arm_b)
+    total = counted(len(tested), "task")
+    parts = [f"Tested on {test_dataset}, “{first}” against “{second}”:"]
+    if higher:
+        parts.append(f"the first is higher in {len(higher)} of {total}: {_differences(higher)}.")
+    if lower:
+        parts.append(f"the first is lower in {len(lower)} of {total}: {_differences(lower)}.")
+    if unclear:
+        parts.append(
+            f"no difference was shown in {unclear} of {total}, which does not show that there is none."
+        )
+    missing = [
+        f"{task_name(row['task'])} ({text_or_none(row['reason']) or 'undefined'})"
+        for row in rows
+        if number_or_none(row["difference"]) is None
+    ]
+    if missing:
+        parts.append(f"not comparable: {', '.join(missing)}.")
+    return " ".join([parts[0], parts[1], *(part[0].upper() + part[1:] for part in parts[2:])])
+
+
+def _significant(row: Record) -> bool:
+    p = number_or_none(row["p_holm"])
+    return p is not None and p < SIGNIFICANT
+
+
+def _differences(rows: list[Record]) -> str:
+    texts = []
+    for row in rows:
+        bounds = number_or_none(row["lower"]), number_or_none(row["upper"])
+        between = "" if None in bounds else f"{number(bounds[0])} to {number(bounds[1])}, "
+        texts.append(
+            f"{task_name(row['task'])} {number(row['difference'])} ({between}{p_value(row['p_holm'])})"
+        )
+    return "; ".join(texts)
+
+
+def _check_difference(row: Record) -> None:
+    auc_a, auc_b, difference = (number_or_none(row[name]) for name in ("auc_a", "auc_b", "difference"))
+    if auc_a is None or auc_b is None or difference is None:
+        return
+    if abs(difference - (auc_a - auc_b)) > 0.005:
+        raise AnalysisError(
+            f"comparison on {row['test_dataset']}, {row['task']}: difference {difference} is not "
+            f"auc_a − auc_b = {auc_a - auc_b}"
+        )
+
+
+def _coverage(total: int, known: int, few: int) -> str:
+    sentence = f"{known} of {counted(total, 'cell')} could be computed"
+    return f"{sentence}, {few} of them from fewer than 10 positives." if few else f"{sentence}."
+
+
+def _spread(values: list[float]) -> str:
+    if len(values) == 1:
+        return f"an AUC of {number(values[0])} (1 cell)"
+    return (
+        f"a median AUC of {number(median(values))} "
+        f"({counted(len(values), 'cell')}, from {number(min(values))} to {number(max(values))})"
+    )
+
+
+def _below(cells: Iterable[tuple[tuple[str, str, str], Cell]], line: float, head: str, name: str) -> str:
+    below = [(key, cell) for key, cell in cells if cell.upper is not None and cell.upper < line]
+    if not below:
+        return f"{head}: no cell."
+    texts = [
+        f"{task_name(task)}, trained on {row}, tested on {column}, "
+        f"{name} {number(cell.value, 2)} ({interval(cell.interval, 2)})"
+        for (task, row, column), cell in below[:LISTED]
+    ]
+    more = f"; and {len(below) - LISTED} more" if len(below) > LISTED else ""
+    return f"{head}: {'; '.join(texts)}{more}."
