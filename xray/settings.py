@@ -14,6 +14,11 @@ def home() -> Path:
     return folder
 
 
+def artifacts() -> Path | str:
+    """Where new MLflow artifacts go: XRAY_ARTIFACTS (a URI such as s3://bucket/folder), else a folder of the home."""
+    return os.environ.get("XRAY_ARTIFACTS") or home() / "mlflow" / "artifacts"
+
+
 @cache
 def code_version() -> dict[str, str]:
     """Version of the code and of the libraries that numbers depend on; `commit` where the code is a git checkout."""

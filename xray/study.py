@@ -20,8 +20,6 @@ epochs = 100
 
 import dataclasses
 import difflib
-import hashlib
-import json
 import re
 import tomllib
 from collections.abc import Iterable, Mapping
@@ -29,34 +27,13 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from xray.data.prepare import DatasetRequest, Phantom
 from xray.errors import StudyError
 from xray.learning.recipe import Recipe
 from xray.pixels.augment import Augmentation
 
 KINDS = ("each", "all", "all but one site")
 _NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,59}")
-
-
-@dataclass(frozen=True)
-class Phantom:
-    """A dataset to be drawn: one of the sites of a phantom file, so many patients, pictures of `size` pixels."""
-
-    site: str
-    patients: int
-    size: int = 64
-    seed: int = 0
-
-
-@dataclass(frozen=True)
-class StudyDataset:
-    """A dataset of a study: drawn (`phantom`), read from files (`labels`, `images`), or registered already (neither)."""
-
-    name: str
-    site: str
-    source: str
-    labels: Path | None
-    images: Path | None
-    phantom: Phantom | None
 
 
 @dataclass(frozen=True)
@@ -75,7 +52,7 @@ class Study:
     name: str
     title: str
     protocol: str
-    datasets: tuple[StudyDataset, ...]
+    datasets: tuple[DatasetRequest, ...]
     kinds: tuple[str, ...]
     seeds: tuple[int, ...]
     recipe: Recipe
@@ -148,7 +125,7 @@ def _check(study: Study) -> None:
         raise StudyError(f"{study.path}: configurations: expected at least one of {', '.join(KINDS)}")
 
 
-def _dataset(table: "_Table", path: Path) -> StudyDataset:
+def _dataset(table: "_Table", path: Path) -> DatasetRequest:
     name = table.name("name")
     folder = path.resolve().parent
     site = table.name("site", name)
@@ -166,7 +143,7 @@ def _dataset(table: "_Table", path: Path) -> StudyDataset:
     drawn.done()
     source = table.text("source", "manifest")
     table.done()
-    return StudyDataset(
+    return DatasetRequest(
         name,
         site,
         source,
@@ -192,11 +169,6 @@ def _recipe(network: "_Table", training: "_Table", augmentation: "_Table") -> Re
     for table in (network, training, augmentation):
         table.done()
     return recipe
-
-
-def fingerprint(study: Study) -> str:
-    """Content hash of what the study asks for."""
-    return hashlib.sha256(json.dumps(study.definition(), sort_keys=True).encode()).hexdigest()
 
 
 class _Table:

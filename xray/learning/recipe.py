@@ -2,8 +2,9 @@
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
+from typing import Any
 
 from xray.pixels.augment import Augmentation
 
@@ -39,3 +40,8 @@ class Recipe:
             "seed": seed,
         }
         return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
+
+
+def recipe_of(plain: Mapping[str, Any]) -> Recipe:
+    """The recipe that `dataclasses.asdict` made plain."""
+    return Recipe(**{**plain, "augmentation": Augmentation(**plain["augmentation"])})

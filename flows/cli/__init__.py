@@ -1,0 +1,56 @@
+"""The command line `xray`. Commands are imported when they are called, so that `xray --help` is quick."""
+
+import importlib
+import sys
+from typing import Any
+
+import click
+
+COMMANDS = {
+    "demo": ("flows.cli.demo:demo", "From nothing to figures: four drawn sites, 18 models, one report."),
+    "study": ("flows.cli.study:study", "Run a study file, or see how far it is."),
+    "dataset": ("flows.cli.dataset:dataset", "Add, list and count datasets."),
+    "sql": ("flows.cli.sql:sql", "Ask the database: xray sql \"select …\"."),
+    "ui": ("flows.cli.ui:ui", "Open the MLflow or Prefect web interface."),
+}
+
+
+class LazyGroup(click.Group):
+    """A group whose commands are imported one by one, when asked for."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """Names in the order of `COMMANDS`."""
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Import a command."""
+        if cmd_name not in COMMANDS:
+            return None
+        module, name = COMMANDS[cmd_name][0].split(":")
+        command: click.Command = getattr(importlib.import_module(module), name)
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """The list of commands, without importing them."""
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, text) for name, (_, text) in COMMANDS.items()])
+
+
+@click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="xray", message="xray %(version)s")
+def cli() -> None:
+    """Does a chest X-ray classifier trained at one hospital work at another, and if not, is it the images or the labels?
+
+    Everything is kept under XRAY_HOME (default .xray); XRAY_DATABASE_URL names a PostgreSQL server of your own.
+    """
+
+
+def main(arguments: list[str] | None = None) -> Any:
+    """Run a command; an error that a user can put right is one message and exit code 1, not a traceback."""
+    from db.errors import XrayError
+
+    try:
+        return cli.main(arguments, prog_name="xray", standalone_mode=True)
+    except XrayError as error:
+        click.echo(f"error: {error}", err=True)
+        sys.exit(1)
