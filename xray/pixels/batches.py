@@ -30,14 +30,15 @@ class State(NamedTuple):
 class Batches:
     """Batches over `pixels[indices]`; each pass over it is one epoch, in an order of its own.
 
-    pixels: uint8 or uint16 (n_stored, size, size), for example `PixelCache.pixels`. indices: rows of it to go over, in
-    any order, repeats allowed. augmentation: None shows the images unchanged. shuffle: False keeps the order of
-    `indices`. drop_last: leave out a last batch that is not full. prefetch: how many batches a background thread
-    makes ahead; 0 makes each when asked for.
+    pixels: uint8 or uint16 (n_stored, size, size), for example `PixelCache.pixels`. indices: rows of it to go
+    over, in any order, repeats allowed. augmentation: None shows the images unchanged. shuffle: False keeps
+    the order of `indices`. drop_last: leave out a last batch that is not full. prefetch: how many batches a
+    background thread makes ahead; 0 makes each when asked for.
 
-    Order and augmentation depend on (seed, epoch, batch) alone, never on what was drawn before. So `state`, saved at
-    any batch and given to `resume`, goes on with exactly the batches that would have come. A pass that was broken off
-    is continued by the next one. `waited` adds up the seconds that the consumer waited for input.
+    Order and augmentation depend on (seed, epoch, batch) alone, never on what was drawn before. So `state`,
+    saved at any batch and given to `resume`, goes on with exactly the batches that would have come. A pass
+    that was broken off is continued by the next one. `waited` adds up the seconds that the consumer waited
+    for input.
 
     Labels of the same order as `indices` are `labels[batch.positions]`.
     """
@@ -70,7 +71,6 @@ class Batches:
         self.prefetch = prefetch
         self.state = State(0, 0)
         self.waited = 0.0
-        self._pool = _Pool((batch_size, 1, pixels.shape[1], pixels.shape[2]))
 
     def __len__(self) -> int:
         """Batches in one epoch."""
@@ -81,7 +81,9 @@ class Batches:
         """Go on from a saved `state`: the next pass begins with the batch after the last delivered one."""
         epoch, delivered = state
         if epoch < 0 or not 0 <= delivered <= len(self):
-            raise ValueError(f"no state of these batches: epoch {epoch}, {delivered} of {len(self)} delivered")
+            raise ValueError(
+                f"no state of these batches: epoch {epoch}, {delivered} of {len(self)} delivered"
+            )
         self.state = State(epoch, delivered)
 
     def order(self, epoch: int) -> NDArray[np.int64]:
@@ -105,29 +107,32 @@ class Batches:
         self.state = State(epoch + 1, 0)
 
     def _at_once(self, epoch: int, first: int) -> Iterator[Batch]:
-        order = self.order(epoch)
-        return (self._make(order, epoch, number) for number in range(first, len(self)))
+        order, pool = self.order(epoch), self._pool()
+        return (self._make(pool, order, epoch, number) for number in range(first, len(self)))
 
     def _ahead(self, epoch: int, first: int) -> Iterator[Batch]:
         """As `_at_once`, made by one thread, at most `prefetch` batches ahead."""
-        order = self.order(epoch)
+        order, pool = self.order(epoch), self._pool()
         waiting: list[Future[Batch]] = []
         with ThreadPoolExecutor(1, thread_name_prefix="batches") as thread:
             try:
                 for number in range(first, len(self)):
                     while len(waiting) <= self.prefetch and number + len(waiting) < len(self):
-                        waiting.append(thread.submit(self._make, order, epoch, number + len(waiting)))
+                        waiting.append(thread.submit(self._make, pool, order, epoch, number + len(waiting)))
                     yield waiting.pop(0).result()
             finally:
                 thread.shutdown(cancel_futures=True)
 
-    def _make(self, order: NDArray[np.int64], epoch: int, number: int) -> Batch:
+    def _pool(self) -> "_Pool":
+        return _Pool((self.batch_size, 1, *self.pixels.shape[1:]))
+
+    def _make(self, pool: "_Pool", order: NDArray[np.int64], epoch: int, number: int) -> Batch:
         positions = order[number * self.batch_size : (number + 1) * self.batch_size]
         parameters = None
         if self.augmentation is not None:
             rng = np.random.default_rng([self.seed, epoch, 1, number])
             parameters = self.augmentation.draw(rng, len(positions))
-        images = self._pool.take()[: len(positions)]
+        images = pool.take()[: len(positions)]
         gather(self.pixels, self.indices[positions], parameters, images)
         return Batch(positions, images)
 
