@@ -1,7 +1,8 @@
-"""Random rotation, translation and scaling of a batch: torchvision's RandomAffine on Pillow pictures, for whole batches.
+"""Random rotation, translation and scaling: torchvision's RandomAffine of Pillow pictures, for whole batches.
 
-Pillow walks its source in 16.16 fixed point, nearest neighbour. The same numbers are walked here, so that the same
-parameters give the same pixels, none differing. Stored integers become network values by a table on the way.
+Pillow walks its source in 16.16 fixed point, nearest neighbour. The same numbers are walked here, so that the
+same parameters give the same pixels, none differing. Stored integers become network values by a table on the
+way.
 """
 
 import math
@@ -24,8 +25,8 @@ MAX_SIZE: Final = 4096
 class Parameters:
     """What was drawn for n images.
 
-    angle: float64 (n,), degrees, clockwise. shift: float64 (n, 2), shares of width and height. zoom: float64 (n,).
-    gain, offset: float64 (n,), change of intensity: value · gain + offset · 1024, cut to [−1024, 1024].
+    angle: float64 (n,), degrees, clockwise. shift: float64 (n, 2), shares of width and height. zoom: float64
+    (n,). gain, offset: float64 (n,), change of intensity: value · gain + offset · 1024, cut to [−1024, 1024].
     """
 
     angle: NDArray[np.float64]
@@ -43,9 +44,9 @@ class Parameters:
 class Augmentation:
     """Ranges to draw from (protocol §7; the defaults are the paper's text).
 
-    rotation: degrees, uniform in ±rotation. translation: share of the side, uniform in ±translation, then rounded to
-    whole pixels. scale: uniform in 1 ± scale. intensity: gain uniform in 1 ± intensity and offset in ±intensity of the
-    half range. The filling is mid-grey: 0.
+    rotation: degrees, uniform in ±rotation. translation: share of the side, uniform in ±translation, then
+    rounded to whole pixels. scale: uniform in 1 ± scale. intensity: gain uniform in 1 ± intensity and offset
+    in ±intensity of the half range. The filling is mid-grey: 0.
     """
 
     rotation: float = 45.0
@@ -81,9 +82,10 @@ class Augmentation:
 def gather(
     pixels: Grey, rows: NDArray[np.integer[Any]], parameters: Parameters | None, out: NDArray[np.float32]
 ) -> None:
-    """Write the images `pixels[rows]`, warped as `parameters` say (None: unchanged), to `out` (n, 1, size, size).
+    """Write the images `pixels[rows]`, warped by `parameters` (None: unchanged), to `out` (n, 1, size, size).
 
-    pixels: uint8 or uint16 (n_stored, size, size), for example `PixelCache.pixels`; read in place, never changed.
+    pixels: uint8 or uint16 (n_stored, size, size), for example `PixelCache.pixels`; read in place, never
+    changed.
     """
     stored, out_images = _checked(pixels, rows, parameters, out)
     table = network_table(stored.dtype)
@@ -109,7 +111,7 @@ def gather(
 def _checked(
     pixels: Grey, rows: NDArray[np.integer[Any]], parameters: Parameters | None, out: NDArray[np.float32]
 ) -> tuple[Grey, NDArray[np.float32]]:
-    """A read-only contiguous view of `pixels` and `out` without its channel; `ValueError` where shapes disagree."""
+    """`pixels` as a read-only view and `out` without its channel; `ValueError` where shapes disagree."""
     n, size = len(rows), pixels.shape[-1]
     if pixels.ndim != 3 or pixels.shape[1] != size or not 1 <= size <= MAX_SIZE:
         raise ValueError(f"expected squares (n, size, size) of at most {MAX_SIZE}, got {pixels.shape}")
@@ -145,7 +147,7 @@ def inverse_matrix(
 def fixed_point(
     matrix: tuple[float, float, float, float, float, float],
 ) -> tuple[int, int, int, int, int, int]:
-    """The matrix in 16.16 fixed point with the pixel centre added, rounded as Pillow's `affine_fixed` rounds."""
+    """The matrix in 16.16 fixed point, pixel centre added, rounded as Pillow's `affine_fixed` rounds."""
     a, b, c, d, e, f = matrix
     at_centre = (a, b, c + a * 0.5 + b * 0.5, d, e, f + d * 0.5 + e * 0.5)
     a, b, c, d, e, f = (math.floor(value * 65536.0 + 0.5) for value in at_centre)
@@ -179,7 +181,7 @@ def _tables(
     return np.clip(changed, -1024, 1024).astype(np.float32), np.arange(n)
 
 
-@njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+@njit(cache=True, nogil=True)
 def _inside(start: int, step: int, size: int) -> tuple[int, int]:
     """The x in [0, size) with 0 ≤ start + step · x < size in 16.16, as (first, end)."""
     limit = size << 16
@@ -193,7 +195,7 @@ def _inside(start: int, step: int, size: int) -> tuple[int, int]:
     return first, min(max(end, first), size)
 
 
-@njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+@njit(cache=True, nogil=True)
 def _warp(
     pixels: Grey,
     rows: NDArray[np.int64],
@@ -202,28 +204,52 @@ def _warp(
     which: NDArray[np.int64],
     out: NDArray[np.float32],
 ) -> None:
+    """Walk every output row through its source; unsigned flat indices spare the test for negative ones."""
     size = pixels.shape[1]
+    sources = np.empty(size, np.int32)
     for i in range(rows.shape[0]):
-        source = pixels[rows[i]].ravel()
+        source = pixels[rows[i]].reshape(-1)
+        target = out[i].reshape(-1)
         table = tables[which[i]]
+        sources[0] = _touch(source)
         a, b, c, d, e, f = steps[i]
         for y in range(size):
-            line = out[i, y]
-            left, right = c + b * y, f + e * y
-            first, end = _inside(left, a, size)
-            first_y, end_y = _inside(right, d, size)
-            first, end = max(first, first_y), min(end, end_y)
-            end = max(first, end)
-            line[:first] = 0.0
-            u, v = left + a * first, right + d * first
-            for x in range(first, end):
-                line[x] = table[source[(v >> 16) * size + (u >> 16)]]
-                u += a
-                v += d
-            line[end:] = 0.0
+            u, v = c + b * y, f + e * y
+            first, end = _inside(u, a, size)
+            first_v, end_v = _inside(v, d, size)
+            first = max(first, first_v)
+            end = max(min(end, end_v), first)
+            _source_positions(np.int32(u), np.int32(v), np.int32(a), np.int32(d), sources)
+            line = np.uint64(y * size)
+            for x in range(np.uint64(0), np.uint64(first)):
+                target[line + x] = 0.0
+            for x in range(np.uint64(first), np.uint64(end)):
+                target[line + x] = table[source[np.uint32(sources[x])]]
+            for x in range(np.uint64(end), np.uint64(size)):
+                target[line + x] = 0.0
 
 
-@njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+@njit(cache=True, nogil=True)
+def _touch(source: NDArray[np.integer[Any]]) -> int:
+    """Read one value of every cache line, so that memory delivers them together and not one by one later."""
+    seen = 0
+    for at in range(0, source.shape[0], 64 // source.itemsize):
+        seen |= source[at]
+    return seen
+
+
+@njit(cache=True, nogil=True)
+def _source_positions(
+    u: np.int32, v: np.int32, step_u: np.int32, step_v: np.int32, positions: NDArray[np.int32]
+) -> None:
+    """Flat source position of each pixel of a row; meaningless where it lies outside."""
+    size = np.int32(positions.shape[0])
+    for x in range(positions.shape[0]):
+        column = (u + step_u * np.int32(x)) >> np.int32(16)
+        positions[x] = ((v + step_v * np.int32(x)) >> np.int32(16)) * size + column
+
+
+@njit(cache=True, nogil=True)
 def _warp_straight(
     pixels: Grey,
     row: int,
@@ -240,11 +266,12 @@ def _warp_straight(
                 out[y, x] = 0.0
 
 
-@njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+@njit(cache=True, nogil=True)
 def _look_up(
     pixels: Grey, rows: NDArray[np.int64], table: NDArray[np.float32], out: NDArray[np.float32]
 ) -> None:
     for i in range(rows.shape[0]):
-        for y in range(pixels.shape[1]):
-            for x in range(pixels.shape[2]):
-                out[i, y, x] = table[pixels[rows[i], y, x]]
+        source = pixels[rows[i]].reshape(-1)
+        target = out[i].reshape(-1)
+        for at in range(np.uint64(source.shape[0])):
+            target[at] = table[source[at]]

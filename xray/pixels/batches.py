@@ -31,15 +31,16 @@ class State(NamedTuple):
 class Batches:
     """Batches over `pixels[indices]`; each pass over it is one epoch, in an order of its own.
 
-    pixels: uint8 or uint16 (n_stored, size, size), for example `PixelCache.pixels`, or a `Pool` of several caches.
-    indices: rows of it to go over, in any order, repeats allowed. augmentation: None shows the images unchanged.
-    shuffle: False keeps the order of `indices`. limit: an epoch shows only so many of them, others each time; None shows
-    all. drop_last: leave out a last batch that is not full. prefetch: how many batches a background thread makes ahead;
-    0 makes each when asked for.
+    pixels: uint8 or uint16 (n_stored, size, size), for example `PixelCache.pixels`, or a `Pool` of
+    several caches. indices: rows of it to go over, in any order, repeats allowed. augmentation: None shows
+    the images unchanged. shuffle: False keeps the order of `indices`. limit: an epoch shows at most so many
+    of them, others each time. drop_last: leave out a last batch that is not full. prefetch: how many batches
+    a background thread makes ahead; 0 makes each when asked for.
 
-    Order and augmentation depend on (seed, epoch, batch) alone, never on what was drawn before. So `state`, saved at
-    any batch and given to `resume`, goes on with exactly the batches that would have come. A pass that was broken off
-    is continued by the next one. `waited` adds up the seconds that the consumer waited for input.
+    Order and augmentation depend on (seed, epoch, batch) alone, never on what was drawn before. So `state`,
+    saved at any batch and given to `resume`, goes on with exactly the batches that would have come. A pass
+    that was broken off is continued by the next one. `waited` adds up the seconds that the consumer waited
+    for input.
 
     Labels of the same order as `indices` are `labels[batch.positions]`.
     """
@@ -74,7 +75,6 @@ class Batches:
         self.prefetch = prefetch
         self.state = State(0, 0)
         self.waited = 0.0
-        self._pool = _Pool((batch_size, 1, pixels.shape[1], pixels.shape[2]))
 
     def __len__(self) -> int:
         """Batches in one epoch."""
@@ -91,10 +91,9 @@ class Batches:
 
     def order(self, epoch: int) -> NDArray[np.int64]:
         """The positions of one epoch in the order they come."""
-        n = len(self.indices)
         if not self.shuffle:
             return np.arange(self.limit)
-        return np.random.default_rng([self.seed, epoch, 0]).permutation(n)[: self.limit]
+        return np.random.default_rng([self.seed, epoch, 0]).permutation(len(self.indices))[: self.limit]
 
     def __iter__(self) -> Iterator[Batch]:
         """The rest of the current epoch; then the next epoch is current."""
@@ -110,29 +109,34 @@ class Batches:
         self.state = State(epoch + 1, 0)
 
     def _at_once(self, epoch: int, first: int) -> Iterator[Batch]:
-        order = self.order(epoch)
-        return (self._make(order, epoch, number) for number in range(first, len(self)))
+        order, buffers = self.order(epoch), self._buffers()
+        return (self._make(buffers, order, epoch, number) for number in range(first, len(self)))
 
     def _ahead(self, epoch: int, first: int) -> Iterator[Batch]:
         """As `_at_once`, made by one thread, at most `prefetch` batches ahead."""
-        order = self.order(epoch)
+        order, buffers = self.order(epoch), self._buffers()
         waiting: list[Future[Batch]] = []
         with ThreadPoolExecutor(1, thread_name_prefix="batches") as thread:
             try:
                 for number in range(first, len(self)):
                     while len(waiting) <= self.prefetch and number + len(waiting) < len(self):
-                        waiting.append(thread.submit(self._make, order, epoch, number + len(waiting)))
+                        waiting.append(
+                            thread.submit(self._make, buffers, order, epoch, number + len(waiting))
+                        )
                     yield waiting.pop(0).result()
             finally:
                 thread.shutdown(cancel_futures=True)
 
-    def _make(self, order: NDArray[np.int64], epoch: int, number: int) -> Batch:
+    def _buffers(self) -> "_Buffers":
+        return _Buffers((self.batch_size, 1, *self.pixels.shape[1:]))
+
+    def _make(self, buffers: "_Buffers", order: NDArray[np.int64], epoch: int, number: int) -> Batch:
         positions = order[number * self.batch_size : (number + 1) * self.batch_size]
         parameters = None
         if self.augmentation is not None:
             rng = np.random.default_rng([self.seed, epoch, 1, number])
             parameters = self.augmentation.draw(rng, len(positions))
-        images = self._pool.take()[: len(positions)]
+        images = buffers.take()[: len(positions)]
         rows = self.indices[positions]
         if isinstance(self.pixels, Pool):
             gather(self.pixels[rows], np.arange(len(rows)), parameters, images)
@@ -141,7 +145,7 @@ class Batches:
         return Batch(positions, images)
 
 
-class _Pool:
+class _Buffers:
     """Arrays of one shape, used again once nobody outside holds them or a view of them.
 
     Fresh memory for every batch would cost as much as filling it.

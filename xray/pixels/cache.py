@@ -1,8 +1,8 @@
 """Prepared pictures on disk, memory-mapped: decoded once, read at every epoch.
 
-A cache is a folder of `pixels.raw` (n, size, size) and `header.json`. It is made in `NAME.partial` beside it and renamed
-when complete, so a folder of the final name is whole. A build that was cut off goes on from its last finished chunk;
-two builds of one cache take turns, and the second finds the work done.
+A cache is a folder of `pixels.raw` (n, size, size) and `header.json`. It is made in `NAME.partial` beside it
+and renamed when complete, so a folder of the final name is whole. A build that was cut off goes on from its
+last finished chunk; two builds of one cache take turns, and the second finds the work done.
 """
 
 import fcntl
@@ -12,9 +12,9 @@ import os
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from pathlib import Path
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
@@ -31,7 +31,8 @@ _PROGRESS: Final = "progress.jsonl"
 _LOCK: Final = "lock"
 
 
-class Failed(NamedTuple):
+@dataclass(frozen=True)
+class Failed:
     """An image that could not be taken: its index in `paths` and why. Its pixels are zeros."""
 
     index: int
@@ -40,7 +41,7 @@ class Failed(NamedTuple):
 
 @dataclass(frozen=True)
 class PixelCache:
-    """An opened cache. `pixels`: read-only memory map (n, size, size) in the order of the paths it was built from."""
+    """An opened cache. `pixels`: read-only memory map (n, size, size) in the order of its paths."""
 
     folder: Path
     pixels: Grey
@@ -88,19 +89,20 @@ def build(
 ) -> PixelCache:
     """Decode, crop and resize `paths` into a cache at `folder`, or open it where it is already there.
 
-    An image that can't be read is filled with zeros and listed in `PixelCache.failed`; nothing else is lost with it.
-    `workers` threads (default: the cores this process may use). The result depends on nothing but the pictures.
+    An image that can't be read is filled with zeros and listed in `PixelCache.failed`; nothing else is lost
+    with it. `workers` threads (default: the cores this process may use). The result depends on nothing but
+    the pictures.
 
-    Raises `ImageError` where `folder` holds something else: other paths or file sizes, another size, crop or dtype,
-    or an older preprocessing. Nothing is overwritten: give another folder or remove it.
+    Raises `ImageError` where `folder` holds something else: other paths or file sizes, another size, crop or
+    dtype, or an older preprocessing. Nothing is overwritten: give another folder or remove it.
     """
     folder = Path(folder)
     request = _request(paths, size, crop, np.dtype(dtype))
     partial = folder.with_name(folder.name + ".partial")
     folder.parent.mkdir(parents=True, exist_ok=True)
     while not (folder / _HEADER).exists():
-        if folder.exists() and any(folder.iterdir()):
-            raise ImageError(f"{folder}: is not empty and holds no pixel cache")
+        if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+            raise ImageError(f"{folder}: is there but holds no pixel cache")
         with _sole_builder(partial) as mine:
             if mine and not (folder / _HEADER).exists():
                 _fill(paths, partial, request, workers, progress)
@@ -112,7 +114,7 @@ def build(
 
 
 def _request(paths: Sequence[Path], size: int, crop: str, dtype: np.dtype[Any]) -> dict[str, Any]:
-    """What identifies a cache: everything that its bytes depend on, file contents represented by their sizes."""
+    """What identifies a cache: everything that its bytes depend on, file contents only by their sizes."""
     if size < 1:
         raise ValueError(f"size must be at least 1, got {size}")
     digest = hashlib.sha256()
@@ -185,8 +187,7 @@ def _fill(
     done, failed = _resume(partial, request)
     n, size, dtype = request["n"], request["size"], np.dtype(request["dtype"])
     path = partial / _PIXELS
-    with path.open("ab") as file:
-        file.truncate(n * size * size * dtype.itemsize)
+    _reserve(path, n * size * size * dtype.itemsize)
     pixels: Grey = (
         np.memmap(path, dtype, "r+", shape=(n, size, size)) if n else np.zeros((0, size, size), dtype)
     )
@@ -199,7 +200,7 @@ def _fill(
             return Failed(index, str(error))
         return None
 
-    threads = workers or len(os.sched_getaffinity(0))
+    threads = workers or _cores()
     with (
         ThreadPoolExecutor(threads) as pool,
         (partial / _PROGRESS).open("a") as log,
@@ -211,12 +212,15 @@ def _fill(
             failed += new
             if isinstance(pixels, np.memmap):
                 pixels.flush()
-            log.write(json.dumps({"done": stop, "failed": new}) + "\n")
+            log.write(json.dumps({"done": stop, "failed": [astuple(failure) for failure in new]}) + "\n")
             log.flush()
             os.fsync(log.fileno())
             bar.update(stop - start)
     (partial / _PROGRESS).unlink()
-    _write_synced(partial / _HEADER, json.dumps(request | {"failed": failed}, indent=1) + "\n")
+    _write_synced(
+        partial / _HEADER,
+        json.dumps(request | {"failed": [astuple(failure) for failure in failed]}, indent=1) + "\n",
+    )
 
 
 def _resume(partial: Path, request: dict[str, Any]) -> tuple[int, list[Failed]]:
@@ -231,9 +235,25 @@ def _resume(partial: Path, request: dict[str, Any]) -> tuple[int, list[Failed]]:
                 failed += [Failed(*failure) for failure in entry["failed"]]
     except ValueError:
         pass  # the last line was cut off: its chunk is made again
-    entries = [request, {"done": done, "failed": failed}]
+    entries = [request, {"done": done, "failed": [astuple(failure) for failure in failed]}]
     _write_synced(partial / _PROGRESS, "".join(json.dumps(entry) + "\n" for entry in entries))
     return done, failed
+
+
+def _reserve(path: Path, length: int) -> None:
+    """A file of `length` bytes with its disk space taken: a full disk must not show as a fault of mapped memory."""
+    try:
+        with path.open("ab") as file:
+            file.truncate(length)
+            if length and hasattr(os, "posix_fallocate"):
+                os.posix_fallocate(file.fileno(), 0, length)
+    except OSError as error:
+        raise ImageError(f"{path}: {length} bytes can't be reserved: {error.strerror}") from error
+
+
+def _cores() -> int:
+    """Cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _write_synced(path: Path, text: str) -> None:

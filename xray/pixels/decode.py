@@ -37,9 +37,10 @@ def read_grey(path: Path) -> Decoded:
     """The grey values of a PNG, JPEG or DICOM file, told apart by their first bytes.
 
     Colour pictures give their first channel (protocol §7); palettes are resolved first and alpha is dropped.
-    8-bit sources give uint8 with maximum 255, 16-bit grey PNG uint16 with maximum 65535. 16-bit PNG with colour
-    or alpha comes as its high byte. PNG of 1, 2 or 4 bits is spread over 0–255. DICOM gives its stored values
-    with maximum 2^bits_stored − 1, MONOCHROME1 inverted, no window applied. EXIF orientation is not applied.
+    8-bit sources give uint8 with maximum 255, 16-bit grey PNG uint16 with maximum 65535. 16-bit PNG with
+    colour or alpha comes as its high byte. PNG of 1, 2 or 4 bits is spread over 0–255. DICOM gives its stored
+    values with maximum 2^bits_stored − 1, MONOCHROME1 inverted, no window applied. EXIF orientation is not
+    applied.
 
     Raises `ImageError` naming the file where it is missing, truncated, damaged, empty, too large, of another
     format, or DICOM without pydicom. A JPEG whose lost part was closed by an end marker can't be told.
@@ -83,7 +84,7 @@ def _png(data: bytes) -> Decoded:
 
 
 def _check_png_chunks(data: bytes) -> None:
-    """Raise where a chunk is cut short or fails its checksum, or the end chunk is missing. Pillow skips this."""
+    """Raise where a chunk is cut short or fails its checksum, or the end is missing. Pillow skips this."""
     view = memoryview(data)
     at = len(_PNG)
     while at + 12 <= len(data):
@@ -182,4 +183,4 @@ def _dicom_values(header: Any) -> Grey:
 
         return _pillow(get_frame(header.PixelData, 0, number_of_frames=1), "JPEG").pixels
     values: NDArray[Any] = header.pixel_array
-    return values.astype(np.uint8 if header.BitsAllocated <= 8 else np.uint16)
+    return values.astype(np.uint8) if header.BitsAllocated <= 8 else values.astype(np.uint16)

@@ -17,7 +17,7 @@ PREPROCESSING: Final = 1
 
 
 def centre_crop(pixels: Grey) -> Grey:
-    """The central square of a picture (height, width), placed as torchxrayvision's XRayCenterCrop places it."""
+    """The central square of a picture (height, width), where torchxrayvision's XRayCenterCrop takes it."""
     height, width = pixels.shape
     side = min(height, width)
     top, left = height // 2 - side // 2, width // 2 - side // 2
@@ -27,14 +27,15 @@ def centre_crop(pixels: Grey) -> Grey:
 def prepare(
     decoded: Decoded, size: int, crop: Crop = "centre", dtype: DTypeLike = np.uint8
 ) -> NDArray[np.uint8] | NDArray[np.uint16]:
-    """Crop, resize to (size, size) as scikit-image does, and round to `dtype`, whose whole range is the source's.
+    """Crop, resize to (size, size) as scikit-image does, and round to `dtype`, scaled to its whole range.
 
     The fill of the resize is mid-grey, 0 of the network's range. Rounding moves a network value by at most
-    0.5 / 255 · 2048 = 4.0 for uint8 and 0.016 for uint16. An 8-bit picture that already has the right size loses nothing.
-    Where a resize follows, the rounding (sd 0.29 of a grey level) is that of any 8-bit resized file. It drops the
-    low byte of a 16-bit source: a protocol that wants to keep that asks for uint16.
+    0.5 / 255 · 2048 = 4.0 for uint8 and 0.016 for uint16. An 8-bit picture that already has the right size
+    loses nothing. Where a resize follows, the rounding (sd 0.29 of a grey level) is that of any 8-bit resized
+    file. It drops the low byte of a 16-bit source: a protocol that wants to keep that asks for uint16.
 
-    Raises `ImageError` where a value is above the declared maximum, `ValueError` for an unknown crop or dtype.
+    Raises `ImageError` where a value is above the declared maximum, `ValueError` for an unknown crop or
+    dtype.
     """
     if crop not in get_args(Crop):
         raise ValueError(f"crop is {crop!r}, expected one of {get_args(Crop)}")
@@ -46,6 +47,8 @@ def prepare(
         raise ImageError(f"has value {pixels.max()}, above its declared maximum {decoded.maximum}")
     square = centre_crop(pixels) if crop == "centre" else pixels
     if square.shape == (size, size) and square.dtype == kind and decoded.maximum == np.iinfo(kind).max:
-        return square.copy()
+        unchanged: Grey = square.copy()
+        return unchanged
     values = resize(square, size, fill=decoded.maximum / 2)
-    return np.rint(values * np.float32(np.iinfo(kind).max / decoded.maximum)).astype(kind)
+    scaled = np.rint(values * np.float32(np.iinfo(kind).max / decoded.maximum))
+    return scaled.astype(np.uint8) if kind == np.uint8 else scaled.astype(np.uint16)

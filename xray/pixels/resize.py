@@ -1,8 +1,9 @@
 """Resize as scikit-image does it, as two products with banded matrices.
 
-`skimage.transform.resize` of order 1 with anti-aliasing is linear and separable: out = R · image · Cᵀ. Row j of R is a
-Gaussian of σ = (input / output − 1) / 2, cut at 4 σ (none when enlarging), interpolated linearly at the centre of output
-pixel j. Only a band of each row differs from 0. What falls outside the picture has the value `fill`.
+`skimage.transform.resize` of order 1 with anti-aliasing is linear and separable: out = R · image · Cᵀ. Row j
+of R is a Gaussian of σ = (input / output − 1) / 2, cut at 4 σ (none when enlarging), interpolated linearly at
+the centre of output pixel j. Only a band of each row differs from 0. What falls outside the picture has the
+value `fill`.
 """
 
 from functools import lru_cache
@@ -18,8 +19,8 @@ from xray.pixels.decode import Grey
 class Band(NamedTuple):
     """The rows of one resize matrix: row j is `weights[j]` from column `first[j]` on.
 
-    first: int64 (n_out,). weights: float32 (n_out, n_taps). outside: float32 (n_out,), the weight that falls outside
-    the picture.
+    first: int64 (n_out,). weights: float32 (n_out, n_taps). outside: float32 (n_out,), the weight that falls
+    outside the picture.
     """
 
     first: NDArray[np.int64]
@@ -31,8 +32,8 @@ def resize(pixels: Grey, size: int, *, fill: float = 0.0) -> NDArray[np.float32]
     """A picture (height, width) of uint8 or uint16 at (size, size), in the picture's own units.
 
     Equal, but for float32 rounding, to `skimage.transform.resize(pixels.astype(float), (size, size), order=1,
-    mode="constant", cval=fill, preserve_range=True)`: the aspect ratio is not kept, values are clipped to the range
-    of the input. `fill` is the value outside the picture, which its outermost pixels blend with.
+    mode="constant", cval=fill, preserve_range=True)`: the aspect ratio is not kept, values are clipped to the
+    range of the input. `fill` is the value outside the picture, which its outermost pixels blend with.
     """
     if pixels.ndim != 2 or 0 in pixels.shape:
         raise ValueError(f"expected a picture (height, width), got shape {pixels.shape}")
@@ -40,7 +41,7 @@ def resize(pixels: Grey, size: int, *, fill: float = 0.0) -> NDArray[np.float32]
         raise ValueError(f"expected uint8 or uint16, got {pixels.dtype}")
     if size < 1:
         raise ValueError(f"size must be at least 1, got {size}")
-    picture = np.ascontiguousarray(pixels).view()
+    picture: Grey = pixels[:] if pixels.flags.c_contiguous else pixels.copy()
     picture.flags.writeable = False
     out = np.empty((size, size), np.float32)
     _apply(picture, *band(pixels.shape[0], size), *band(pixels.shape[1], size), np.float32(fill), out)
@@ -73,7 +74,7 @@ def band(n_in: int, n_out: int) -> Band:
     return Band(first, weights.astype(np.float32), outside.astype(np.float32))
 
 
-@njit(cache=True, nogil=True, fastmath={"contract", "reassoc", "nsz"})  # type: ignore[untyped-decorator]
+@njit(cache=True, nogil=True, fastmath={"contract", "reassoc", "nsz"})
 def _apply(
     picture: Grey,
     first_row: NDArray[np.int64],

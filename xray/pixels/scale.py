@@ -10,9 +10,11 @@ from numpy.typing import NDArray
 def to_network_range(values: NDArray[Any]) -> NDArray[np.float32]:
     """uint8 (or uint16) of any shape → float32: value / 255 · 2048 − 1024 (65535 for uint16).
 
-    Computed as torchxrayvision's `normalize` does, (2 · value / maximum − 1) · 1024 in float32, so equal to the bit.
+    Computed as torchxrayvision's `normalize` does, (2 · value / maximum − 1) · 1024 in float32, so equal to
+    the bit.
     """
-    return network_table(values.dtype)[values]
+    scaled: NDArray[np.float32] = network_table(values.dtype)[values]
+    return scaled
 
 
 @lru_cache(maxsize=4)
