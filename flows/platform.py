@@ -42,7 +42,11 @@ def prefect_api(found: Databases) -> Iterator[str]:
         "PREFECT_LOGGING_LEVEL": os.environ.get("PREFECT_LOGGING_LEVEL", "WARNING"),
         "DO_NOT_TRACK": "1",
     }
-    with _environment(quiet), _server(found.prefect, home / "server.log") as url, _environment({"PREFECT_API_URL": url}):
+    with (
+        _environment(quiet),
+        _server(found.prefect, home / "server.log") as url,
+        _environment({"PREFECT_API_URL": url}),
+    ):
         yield url
 
 
@@ -59,7 +63,17 @@ def _server(database: str, log: Path) -> Iterator[str]:
     listener = socket.create_server(("127.0.0.1", 0))
     port = listener.getsockname()[1]
     app = "prefect.server.api.server:create_app"
-    command = [sys.executable, "-m", "uvicorn", "--factory", app, "--fd", str(listener.fileno()), "--log-level", "error"]
+    command = [
+        sys.executable,
+        "-m",
+        "uvicorn",
+        "--factory",
+        app,
+        "--fd",
+        str(listener.fileno()),
+        "--log-level",
+        "error",
+    ]
     with log.open("ab") as output, listener:
         process = subprocess.Popen(
             command,
@@ -89,7 +103,10 @@ def _wait_until_healthy(process: "subprocess.Popen[bytes]", url: str, log: Path)
     while time.monotonic() < deadline:
         if process.poll() is not None:
             break
-        with contextlib.suppress(urllib.error.URLError, OSError), urllib.request.urlopen(f"{url}/health", timeout=5):
+        with (
+            contextlib.suppress(urllib.error.URLError, OSError),
+            urllib.request.urlopen(f"{url}/health", timeout=5),
+        ):
             return
         time.sleep(0.1)
     tail = log.read_text(errors="replace")[-2000:] if log.exists() else ""

@@ -37,12 +37,16 @@ def prepare(study_path: str, dataset: str) -> dict[str, Any]:
     study = read_study(Path(study_path))
     (request,) = (each for each in study.datasets if each.name == dataset)
     with storage() as found:
-        done = prepare_dataset(found.engine(), settings.home(), request, study.protocol, study.recipe.image_size)
+        done = prepare_dataset(
+            found.engine(), settings.home(), request, study.protocol, study.recipe.image_size
+        )
     return asdict(done)
 
 
 @task(name="train")
-def train(study: str, trained_on: str, datasets: list[str], protocol: str, recipe: dict[str, Any], seed: int) -> dict[str, Any]:
+def train(
+    study: str, trained_on: str, datasets: list[str], protocol: str, recipe: dict[str, Any], seed: int
+) -> dict[str, Any]:
     """Make sure that one model is trained and registered: its id, and whether it was trained now."""
     from xray.learning.models import ModelRequest, ensure_model
     from xray.learning.recipe import recipe_of
@@ -73,3 +77,20 @@ def analyse(study: str) -> dict[str, bool]:
 
     with storage() as found:
         return run_all(found.engine(), study)
+
+
+@task(name="report")
+def report(study_path: str) -> str:
+    """Write a study's figures and page, and keep them in MLflow too; the folder."""
+    from xray.analyses.report import write_report
+    from xray.learning.tracking import Tracker
+    from xray.study import read_study
+
+    study = read_study(Path(study_path))
+    folder = settings.home() / "reports" / study.name
+    commands = [f"xray study run {study_path}", "xray ui mlflow"]
+    with storage() as found:
+        with found.engine().begin() as connection:
+            write_report(connection, study, folder, commands)
+        Tracker(found.mlflow, settings.artifacts()).report(study.name, "report", folder)
+    return str(folder)

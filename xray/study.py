@@ -32,6 +32,7 @@ from xray.errors import StudyError
 from xray.learning.recipe import Recipe
 from xray.pixels.augment import Augmentation
 
+QUESTION = "Does a model that was trained at one site work at another?"
 KINDS = ("each", "all", "all but one site")
 _NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,59}")
 
@@ -51,6 +52,7 @@ class Study:
     path: Path
     name: str
     title: str
+    question: str
     protocol: str
     datasets: tuple[DatasetRequest, ...]
     kinds: tuple[str, ...]
@@ -104,6 +106,7 @@ def read_study(path: Path) -> Study:
         path=path,
         name=name,
         title=top.text("title", name),
+        question=top.text("question", QUESTION),
         protocol=top.text("protocol", "corrected"),
         datasets=tuple(_dataset(table, path) for table in top.tables("datasets")),
         kinds=tuple(top.texts("configurations", KINDS, KINDS)),
@@ -169,6 +172,13 @@ def _recipe(network: "_Table", training: "_Table", augmentation: "_Table") -> Re
     for table in (network, training, augmentation):
         table.done()
     return recipe
+
+
+def check_name(where: str, value: str) -> str:
+    """A name of a study, dataset or site, given back. Raises `StudyError`, naming `where`, if it is not one."""
+    if not _NAME.fullmatch(value):
+        raise StudyError(f"{where}: expected lower-case letters, digits, - or _, found {value!r}")
+    return value
 
 
 class _Table:

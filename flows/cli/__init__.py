@@ -10,7 +10,7 @@ COMMANDS = {
     "demo": ("flows.cli.demo:demo", "From nothing to figures: four drawn sites, 18 models, one report."),
     "study": ("flows.cli.study:study", "Run a study file, or see how far it is."),
     "dataset": ("flows.cli.dataset:dataset", "Add, list and count datasets."),
-    "sql": ("flows.cli.sql:sql", "Ask the database: xray sql \"select …\"."),
+    "sql": ("flows.cli.sql:sql", 'Ask the database: xray sql "select …".'),
     "ui": ("flows.cli.ui:ui", "Open the MLflow or Prefect web interface."),
 }
 

@@ -33,7 +33,9 @@ ANALYSES = tuple(
 def run_all(engine: Engine, study_name: str) -> dict[str, bool]:
     """Analysis → whether it was computed now; False where the stored rows are those of the present evaluations."""
     with engine.begin() as connection:
-        connection.execute(text("select pg_advisory_xact_lock(hashtext('xray analyses'), hashtext(:s))"), {"s": study_name})
+        connection.execute(
+            text("select pg_advisory_xact_lock(hashtext('xray analyses'), hashtext(:s))"), {"s": study_name}
+        )
         study = load_study(connection, study_name)
         stale = [each for each in ANALYSES if not _is_current(connection, study, each)]
         tests = load_tests(connection, study) if stale else []
@@ -52,9 +54,7 @@ def _is_current(connection: Connection, study: StoredStudy, analysis: Definition
 def _replace(
     connection: Connection, study: StoredStudy, analysis: Definition, rows: Sequence[dict[str, Any]]
 ) -> None:
-    connection.execute(
-        delete(Analysis).where(Analysis.study_id == study.id, Analysis.name == analysis.name)
-    )
+    connection.execute(delete(Analysis).where(Analysis.study_id == study.id, Analysis.name == analysis.name))
     fingerprint = study.fingerprint(analysis.name, analysis.version)
     analysis_id = connection.scalar(
         insert(Analysis)

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pandas as pd
-from sqlalchemy import Connection, Engine
+from sqlalchemy import Engine
 
 from xray.data.cohorts import freeze
 from xray.data.phantom.generate import write_site
@@ -54,30 +54,47 @@ def prepare(engine: Engine, home: Path, request: DatasetRequest, protocol: str, 
 
     Raises `DataError` where its files are bad, or it is neither described nor registered.
     """
-    with engine.begin() as connection:
-        if request.phantom is None and request.labels is None:
+    if request.phantom is None and request.labels is None:
+        with engine.begin() as connection:
             registered, new = dataset_id(connection, request.name), False
-        else:
-            registration = _register(connection, home, request)
-            registered, new = registration.dataset_id, not registration.unchanged
+    else:
+        registration = register_request(engine, request, protocol, home=home)
+        registered, new = registration.dataset_id, not registration.unchanged
+    with engine.begin() as connection:
         dataset = read_dataset(connection, registered)
         if dataset.site != request.site:
-            raise DataError(f"{request.name}: registered as site {dataset.site}, the study says {request.site}")
+            raise DataError(
+                f"{request.name}: registered as site {dataset.site}, the study says {request.site}"
+            )
         rules = protocols()[protocol]
         freeze(connection, dataset, rules)
     pixel_cache(dataset, home, size, rules.crop)
     return Prepared(registered, len(dataset.image_ids), new)
 
 
-def _register(connection: Connection, home: Path, request: DatasetRequest) -> Registration:
+def register_request(
+    engine: Engine,
+    request: DatasetRequest,
+    protocol: str,
+    *,
+    home: Path | None = None,
+    progress: bool = False,
+) -> Registration:
+    """Register a dataset from its files and freeze its cohorts under a protocol, in one transaction."""
     if request.phantom is not None:
-        folder = home / "phantom" / f"{request.name}-{request.phantom.seed}"
-        table, truth = _draw(request.phantom, folder)
-        return register(connection, request.name, request.site, "phantom", table, folder, truth=truth)
-    assert request.labels is not None
-    images = request.images or request.labels.parent
-    table = read_source(request.source, request.labels, images)
-    return register(connection, request.name, request.site, request.source, table, images)
+        assert home is not None
+        source, images = "phantom", home / "phantom" / f"{request.name}-{request.phantom.seed}"
+        table, truth = _draw(request.phantom, images)
+    else:
+        assert request.labels is not None
+        source, images, truth = request.source, request.images or request.labels.parent, None
+        table = read_source(request.source, request.labels, images)
+    with engine.begin() as connection:
+        done = register(
+            connection, request.name, request.site, source, table, images, truth=truth, progress=progress
+        )
+        freeze(connection, read_dataset(connection, done.dataset_id), protocols()[protocol])
+    return done
 
 
 def _draw(phantom: Phantom, folder: Path) -> tuple[SourceTable, pd.DataFrame]:

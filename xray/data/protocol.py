@@ -1,7 +1,8 @@
 """TEMPORARY minimal protocol"""
 
-from dataclasses import dataclass
 import hashlib
+from dataclasses import dataclass
+
 import numpy as np
 
 

@@ -87,7 +87,12 @@ def _train(
 ) -> int:
     recipe, protocol = request.recipe, protocols()[request.protocol]
     name = f"{request.study}.{request.trained_on}"
-    params = {"trained_on": request.trained_on, "seed": request.seed, "protocol": protocol.name, **_flat(recipe)}
+    params = {
+        "trained_on": request.trained_on,
+        "seed": request.seed,
+        "protocol": protocol.name,
+        **_flat(recipe),
+    }
     inputs = [
         Input(dataset.name, digest, part, len(cohort.images))
         for part, found in (("train", training), ("validation", validation))
@@ -153,7 +158,9 @@ def _cohorts(connection: Connection, request: ModelRequest, part: str) -> _Cohor
     datasets = [read_dataset(connection, dataset_id(connection, name)) for name in request.datasets]
     ids = [freeze(connection, dataset, protocol)[part] for dataset in datasets]
     cohorts = [read_cohort(connection, cohort_id, len(TASKS)) for cohort_id in ids]
-    stored = connection.execute(text("select id, content_hash from cohort where id = any(:ids)"), {"ids": ids})
+    stored = connection.execute(
+        text("select id, content_hash from cohort where id = any(:ids)"), {"ids": ids}
+    )
     hashes = dict(stored.tuples().all())
     return _Cohorts(datasets, cohorts, [hashes[cohort_id] for cohort_id in ids])
 
@@ -174,7 +181,8 @@ def _key(request: ModelRequest, protocol: Protocol, training: _Cohorts, validati
 def _metrics(epoch: Epoch) -> dict[str, float]:
     """Names as MLflow shows them: `validation_auc` is the mean over tasks, one more per task."""
     per_task = {
-        f"validation_auc/{task}": float(value) for task, value in zip(TASKS, epoch.validation_auc, strict=True)
+        f"validation_auc/{task}": float(value)
+        for task, value in zip(TASKS, epoch.validation_auc, strict=True)
     }
     return {"loss": epoch.loss, "validation_auc": epoch.mean_auc, "seconds": epoch.seconds, **per_task}
 

@@ -5,7 +5,6 @@ Importing this module makes `timm.create_model("small_convnet", in_chans=1, num_
 
 from typing import Any, Final
 
-import torch
 from timm.models import register_model
 from torch import Tensor, nn
 
@@ -72,5 +71,7 @@ def small_convnet(pretrained: bool = False, **options: Any) -> SmallConvNet:
     """`SmallConvNet` by timm's registry. Raises LearningError for pretrained weights, of which there are none."""
     if pretrained:
         raise LearningError("small_convnet has no pretrained weights; create it with pretrained=False")
-    settings = {name: value for name, value in options.items() if not name.startswith(("pretrained_", "cache_"))}
+    settings = {
+        name: value for name, value in options.items() if not name.startswith(("pretrained_", "cache_"))
+    }
     return SmallConvNet(**settings)

@@ -187,7 +187,9 @@ def _mediastinum(body: Body, x: Float32Array, y: Float32Array, edge: float) -> F
     half_width = 0.12 + 0.10 * np.exp(-np.square(below_apex / 0.14)) + 0.05 * np.clip(y + 0.1, 0, 0.6)
     vessels = soft(half_width - np.abs(x), edge)
     np.maximum(vessels, soft(0.10 - radius_about(x - 0.075, below_apex - 0.42), edge), out=vessels)
-    return np.maximum(vessels, soft(0.13 - radius_about(x - 0.055, 0.5 * (below_apex - 0.68)), edge), out=vessels)
+    return np.maximum(
+        vessels, soft(0.13 - radius_about(x - 0.055, 0.5 * (below_apex - 0.68)), edge), out=vessels
+    )
 
 
 def _spine(lungs: Lungs) -> Float32Array:

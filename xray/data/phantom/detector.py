@@ -62,7 +62,9 @@ def _gaussian(size: int, sigma: float) -> Float32Array:
 def _noise(site: PhantomSite, cases: Cases, size: int, seed: int) -> Float32Array:
     noise = np.empty((len(cases.patient), size, size), dtype=np.float32)
     for grain, patient, image in zip(noise, cases.patient, cases.image, strict=True):
-        stream("noise", seed, site.name, int(patient), int(image)).standard_normal(out=grain, dtype=np.float32)
+        stream("noise", seed, site.name, int(patient), int(image)).standard_normal(
+            out=grain, dtype=np.float32
+        )
     return noise
 
 

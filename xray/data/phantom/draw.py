@@ -24,7 +24,9 @@ _DARKENING: Final = 1.25
 _LEAST_THICKNESS: Final = 0.03
 
 
-def draw_radiographs(cases: Cases, size: int, *, heart_magnification: FloatArray | None = None) -> Float32Array:
+def draw_radiographs(
+    cases: Cases, size: int, *, heart_magnification: FloatArray | None = None
+) -> Float32Array:
     """(n, size, size) brightness in [0, 1) of each case, before any detector.
 
     size: pixels along a side. heart_magnification: (n,) factor on the heart's width, 1 where not given.
@@ -41,7 +43,9 @@ def draw_radiographs(cases: Cases, size: int, *, heart_magnification: FloatArray
     for finding, draw in _SHADOWS.items():
         rows = np.flatnonzero(cases.present[:, FINDINGS.index(finding)])
         lungs = chest.lungs.take(rows)
-        extra = draw(lungs, column(cases.size_of(finding)[rows]), cases.place_of(finding)[rows].astype(np.float32))
+        extra = draw(
+            lungs, column(cases.size_of(finding)[rows]), cases.place_of(finding)[rows].astype(np.float32)
+        )
         shadow[rows] += extra * lungs.visible
     np.clip(shadow, _LEAST_THICKNESS, None, out=shadow)
     shadow *= column(-_DARKENING * cases.body.exposure)

@@ -141,7 +141,9 @@ def _site(name: str, table: object) -> PhantomSite:
 
 def _images(key: str, table: object) -> Images:
     values = _table(key, table, tuple(_IMAGE_RANGES))
-    return Images(**{name: _number(f"{key}.{name}", value, *_IMAGE_RANGES[name]) for name, value in values.items()})
+    return Images(
+        **{name: _number(f"{key}.{name}", value, *_IMAGE_RANGES[name]) for name, value in values.items()}
+    )
 
 
 def _labelling(key: str, table: object) -> Labelling:
@@ -175,7 +177,9 @@ def _number(key: str, value: object, low: float, high: float) -> float:
 
 
 def _numbers(key: str, table: object, known: tuple[str, ...]) -> dict[str, float]:
-    return {name: _number(f"{key}.{name}", value, 0.0, 1.0) for name, value in _table(key, table, known).items()}
+    return {
+        name: _number(f"{key}.{name}", value, 0.0, 1.0) for name, value in _table(key, table, known).items()
+    }
 
 
 def _tasks(key: str, value: object) -> tuple[str, ...]:

@@ -101,5 +101,7 @@ def sources() -> dict[str, Source]:
             try:
                 found[entry.name] = entry.load()
             except (ImportError, AttributeError) as failure:
-                raise DataError(f"source {entry.name!r} ({entry.value}) can't be loaded: {failure}") from failure
+                raise DataError(
+                    f"source {entry.name!r} ({entry.value}) can't be loaded: {failure}"
+                ) from failure
     return found

@@ -1,0 +1,8 @@
+-- One row per model of a study, in its order. Parameter: study.
+select model.name as model, model.trained_on, model.seed, model.best_epoch + 1 as best_epoch,
+    round(model.validation_auc::numeric, 3)::float as validation_auc, model.mlflow_run_id
+from study
+join study_model on study_model.study_id = study.id
+join model on model.id = study_model.model_id
+where study.name = :study
+order by study_model.position

@@ -1,0 +1,87 @@
+"""`xray study`: run a study file to its report, or see how far it is."""
+
+import json
+from dataclasses import asdict
+from pathlib import Path
+
+import click
+
+FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
+
+
+@click.group()
+def study() -> None:
+    """Run a study file, or see how far it is."""
+
+
+@study.command()
+@click.argument("file", type=FILE)
+@click.option("--json", "as_json", is_flag=True, help="What was done, as JSON, instead of tables.")
+def run(file: Path, as_json: bool) -> None:
+    """Make true what FILE says: datasets, models, predictions, results, figures. Only what is missing is done."""
+    run_file(file, as_json)
+
+
+@study.command()
+@click.argument("file", type=FILE)
+@click.option("--json", "as_json", is_flag=True, help="As one JSON object.")
+def status(file: Path, as_json: bool) -> None:
+    """How far FILE is from being true."""
+    from flows.platform import storage
+    from xray.plan import progress
+    from xray.study import read_study
+
+    asked = read_study(file)
+    with storage() as found, found.engine().begin() as connection:
+        now = progress(connection, asked)
+    if as_json:
+        click.echo(json.dumps(asdict(now)))
+        return
+    click.echo(f"{asked.name}: {asked.title}")
+    click.echo(f"  datasets ready       {now.datasets_ready} of {now.datasets}")
+    click.echo(f"  models trained       {now.models_trained} of {now.models}")
+    click.echo(f"  evaluations missing  {now.evaluations_missing}")
+    click.echo(f"  analyses stored      {now.analyses} of 3")
+
+
+def run_file(file: Path, as_json: bool = False) -> None:
+    """Run a study with the servers that it needs, and print what came out."""
+    from flows.platform import prefect_api, storage
+    from xray.study import read_study
+
+    asked = read_study(file)
+    with storage() as found:
+        click.echo(
+            f"{asked.title}: {len(asked.datasets)} datasets, {len(asked.configurations())} configurations, "
+            f"{len(asked.seeds)} seeds",
+            err=True,
+        )
+        with prefect_api(found):
+            from flows.study import run_study
+
+            done = run_study(str(file.resolve()))
+        with found.engine().begin() as connection:
+            from xray.analyses import results
+            from xray.report.text import auc_table
+
+            table = auc_table(results.performance(connection, asked.name))
+    if as_json:
+        click.echo(json.dumps(done))
+        return
+    click.echo(f"\n{table}\n")
+    click.echo(_summary(done))
+    for path in sorted(Path(done["folder"]).iterdir()):
+        click.echo(f"  {_short(path)}")
+
+
+def _summary(done: dict[str, int]) -> str:
+    if not (done["trained"] or done["evaluated"] or done["analysed"]):
+        return f"All {done['n_models']} models were trained, scored and analysed already: nothing was to be done. Files:"
+    return (
+        f"Trained {done['trained']} of {done['n_models']} models (the others were there), wrote {done['evaluated']} "
+        f"evaluations, computed {done['analysed']} analyses. Files:"
+    )
+
+
+def _short(path: Path) -> str:
+    return str(path.relative_to(Path.cwd())) if path.is_relative_to(Path.cwd()) else str(path)

@@ -1,0 +1,58 @@
+"""Stored result rows as frames, in the columns that the report and the command line take."""
+
+import pandas as pd
+from sqlalchemy import Connection, text
+
+from db.queries import query
+from xray.analyses.leave_one_site_out import arms
+from xray.analyses.stored import StoredStudy
+
+
+def performance(connection: Connection, study: str) -> pd.DataFrame:
+    """AUC rows: trained_on, test_dataset, task, seed (NaN for the ensemble), n, n_pos, auc, lower, upper, reason."""
+    return _frame(connection, "results_performance", study)
+
+
+def comparison(connection: Connection, study: str) -> pd.DataFrame:
+    """Paired differences between leave-one-site-out arms: test_dataset, task, arm_a, arm_b, auc_a, auc_b, …, p_holm."""
+    return _frame(connection, "results_comparison", study)
+
+
+def agreement(connection: Connection, study: str, rule: str = "target") -> pd.DataFrame:
+    """Kappa rows under one rule for operating points: test_dataset, task, reference, trained_on, n, kappa, …, reason."""
+    frame = _frame(connection, "results_agreement", study)
+    return frame[frame["rule"] == rule].reset_index(drop=True)
+
+
+def cohorts(connection: Connection, study: str) -> pd.DataFrame:
+    """Counts: dataset, part, task, n, n_pos; rows without a task count the images of the part."""
+    return _frame(connection, "results_cohorts", study)
+
+
+def models(connection: Connection, study: str) -> pd.DataFrame:
+    """The study's models: name (as MLflow loads it), trained_on, seed, best epoch, validation AUC."""
+    return _frame(connection, "results_models", study)
+
+
+def leave_one_site_out(study: StoredStudy, auc: pd.DataFrame) -> pd.DataFrame:
+    """Mean test AUC of each arm and seed, over the tasks that are defined in every arm: site, test_dataset, arm, seed, n_tasks, auc.
+
+    `auc`: the frame of `performance`.
+    """
+    seeds = auc[auc["seed"].notna() & auc["auc"].notna()]
+    rows = []
+    for dataset, site in study.datasets.items():
+        playing = arms(study, dataset)
+        here = seeds[seeds["test_dataset"] == dataset]
+        tasks = [set(here.loc[here["trained_on"] == name, "task"]) for name in playing.values()]
+        common = set.intersection(*tasks) if tasks else set()
+        for arm, name in playing.items():
+            mine = here[(here["trained_on"] == name) & here["task"].isin(common)]
+            for seed, values in mine.groupby("seed")["auc"]:
+                rows.append((site, dataset, arm, int(seed), len(common), float(values.mean())))
+    return pd.DataFrame(rows, columns=["site", "test_dataset", "arm", "seed", "n_tasks", "auc"])
+
+
+def _frame(connection: Connection, name: str, study: str) -> pd.DataFrame:
+    found = connection.execute(text(query(name)), {"study": study})
+    return pd.DataFrame(found.all(), columns=list(found.keys()))
