@@ -56,9 +56,9 @@ class Folder:
         try:
             text = str(root).encode("utf-8")
         except UnicodeEncodeError:
-            raise ServerError(f"{ascii(str(home))} is not valid UTF-8: choose another folder") from None
+            raise ServerError(f"{str(home)!a} is not valid UTF-8: choose another folder") from None
         if b"\n" in text or b"\r" in text:
-            raise ServerError(f"{ascii(str(home))} contains a line break: choose another folder")
+            raise ServerError(f"{str(home)!a} contains a line break: choose another folder")
         return cls(root)
 
     @property
