@@ -1,4 +1,4 @@
-"""The embedded PostgreSQL server: one per home folder, started when needed, gone when its last user is gone."""
+"""The embedded PostgreSQL server: one per home folder, there as long as somebody uses it."""
 
 from db.embedded.folder import ServerStatus
 from db.embedded.server import Server, acquire, status, stop

@@ -1,8 +1,8 @@
 """Under which account PostgreSQL runs, with what rights, and how it is tied to the process that started it.
 
 PostgreSQL refuses to run as root. So root hands it to another account. That account may not be able to reach
-the data or the programs (a folder like /root is closed to it): then it gets one capability that opens the way,
-the weakest that does.
+the data or the programs (a folder like /root is closed to it): then it gets one capability that opens the
+way, the weakest that does.
 """
 
 import ctypes
@@ -169,7 +169,7 @@ def find_launcher(account: Account | None, folders: Sequence[Path], program: Pat
         reasons.append(reason)
     raise ServerError(
         f"PostgreSQL does not run as root, and as user '{account.name}' it can't get past {reasons[0]}. "
-        f"Open that folder to '{account.name}' (chmod o+x), choose a home elsewhere, or run as an ordinary user"
+        f"Open that folder to '{account.name}' (chmod o+x), choose another home, or run as an ordinary user"
     )
 
 

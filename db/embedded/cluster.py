@@ -81,7 +81,7 @@ def installations() -> Iterator[Installation]:
 
 
 def installation_for(data: Path) -> Installation:
-    """The PostgreSQL for this data directory: its own major version, or the best one if there are no data yet.
+    """The PostgreSQL for this data directory: its own major version; for new data the best one.
 
     Raises ServerError if there is none, naming what the data need and what is there.
     """
@@ -175,7 +175,7 @@ def server_command(folder: Folder, installation: Installation, socket_dir: str, 
 
 
 def prepare_ownership(data: Path, account: Account | None) -> None:
-    """Put right what a copied or restored data directory often lacks: the server's owner (if root), mode 0700."""
+    """Put right what a restored data directory often lacks: the server's owner (if root), mode 0700."""
     if not data.exists():
         return
     if account and data.stat().st_uid != account.uid:
@@ -215,7 +215,7 @@ def clear_stale_pid(data: Path) -> None:
 
 
 def _is_postgres(pid: int, data: Path) -> bool:
-    """Whether `pid` is a PostgreSQL server on `data`; where that can't be seen, whether it is a PostgreSQL."""
+    """Whether `pid` is a PostgreSQL server on `data`; where that can't be seen, any PostgreSQL."""
     process = Path(f"/proc/{pid}")
     if Path("/proc/self").exists():
         try:

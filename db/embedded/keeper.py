@@ -3,8 +3,8 @@
     python -m db.embedded.keeper HOME [--linger SECONDS]
 
 It detaches itself, writes what it does to HOME/postgres/keeper.log, and ends when no process has held
-users.lock for SECONDS, when somebody holds stop.lock, or on SIGTERM. If PostgreSQL dies while it has users, the
-keeper starts it again on the same port. If the keeper dies, however it dies, PostgreSQL shuts down.
+users.lock for SECONDS, when somebody holds stop.lock, or on SIGTERM. If PostgreSQL dies while it has users,
+the keeper starts it again on the same port. If the keeper dies, however it dies, PostgreSQL shuts down.
 What it can't do it says on standard output, in the words of the ServerError that the user gets.
 """
 
@@ -103,11 +103,12 @@ def main(arguments: list[str] | None = None) -> int:
     lock = folder.open_lock("keeper")
     if not wait_lock(lock, EXCLUSIVE, 2.0):
         return BUSY
+    before = folder.read_status()
     folder.state.unlink(missing_ok=True)
     if os.fork() > 0:
         os._exit(0)  # the child has the lock
     try:
-        keep(folder, options.linger)
+        keep(folder, options.linger, before)
     except (ServerError, OSError) as error:
         say(f"failed: {error}")
         print(error, flush=True)
@@ -117,13 +118,16 @@ def main(arguments: list[str] | None = None) -> int:
     return 0
 
 
-def keep(folder: Folder, linger: float) -> None:
-    """Start the server and keep it until its end. Raises ServerError, OSError."""
+def keep(folder: Folder, linger: float, before: ServerStatus | None) -> None:
+    """Start the server and keep it until its end. Raises ServerError, OSError.
+
+    `before` is what a keeper that was killed has left written, if one was.
+    """
     os.chdir("/")
     os.umask(0o077)
     wakeup = listen_to_signals()
     folder.write_status(ServerStatus("starting", os.getpid(), 0, cluster.HOST, 0, "", ""))
-    setting = prepare(folder)
+    setting = prepare(folder, before)
     users = folder.open_lock("users")
     crashes: list[float] = []
     port = 0
@@ -131,9 +135,7 @@ def keep(folder: Folder, linger: float) -> None:
         while True:
             server = start(setting, port)
             folder.write_status(setting.status("ready", server))
-            say(
-                f"PostgreSQL {setting.installation.version} ready: process {server.process.pid}, port {server.port}"
-            )
+            say(f"ready: PostgreSQL {setting.installation.version}, {server.process.pid}, port {server.port}")
             mute()
             end = watch_over(folder, server, users, linger, wakeup)
             say(f"end: {end.value}")
@@ -147,10 +149,10 @@ def keep(folder: Folder, linger: float) -> None:
                 raise ServerError(f"PostgreSQL died {len(crashes)} times within a minute")
     finally:
         if setting.socket_dir != str(folder.socket):
-            shutil.rmtree(setting.socket_dir, ignore_errors=True)
+            remove_if_empty(Path(setting.socket_dir))
 
 
-def prepare(folder: Folder) -> Setting:
+def prepare(folder: Folder, before: ServerStatus | None = None) -> Setting:
     """Find programs and account, make the data directory if there is none, write the settings."""
     server_lock = folder.open_lock("server")
     try:
@@ -162,6 +164,7 @@ def prepare(folder: Folder) -> Setting:
         has_data = cluster.check_kind(folder.data)
         if has_data:
             cluster.clear_stale_pid(folder.data)
+        clear_old_sockets(folder, before)
         installation = cluster.installation_for(folder.data)
         account = server_account(folder.data)
         cluster.prepare_ownership(folder.data, account)
@@ -184,14 +187,36 @@ def prepare(folder: Folder) -> Setting:
 
 
 def make_socket_folder(folder: Folder) -> Path:
-    """The folder of the Unix socket: in ours, or a private one in a short place if the path grows too long."""
-    if len(os.fsencode(folder.socket / ".s.PGSQL.65535")) <= SOCKET_PATH_BYTES:
+    """The folder of the Unix socket: in ours, or a private one elsewhere.
+
+    Elsewhere if the path is too long, or has a comma, at which clients split a host into several.
+    """
+    short = len(os.fsencode(folder.socket / ".s.PGSQL.65535")) <= SOCKET_PATH_BYTES
+    if short and "," not in str(folder.socket):
         folder.socket.mkdir(mode=0o700, exist_ok=True)
         return folder.socket
     for place in (tempfile.gettempdir(), "/tmp", "/var/tmp"):
         if len(os.fsencode(place)) < SOCKET_PATH_BYTES - 40 and os.access(place, os.W_OK | os.X_OK):
             return Path(tempfile.mkdtemp(prefix="xray-", dir=place))
-    raise ServerError(f"no place for a Unix socket: {folder.socket} is too long, and /tmp can't be written")
+    raise ServerError(
+        f"no place for a Unix socket: {folder.socket} is too long or has a comma, and /tmp can't be written"
+    )
+
+
+def clear_old_sockets(folder: Folder, before: ServerStatus | None) -> None:
+    """Remove what a killed server left behind. The caller holds server.lock, so none of ours lives."""
+    places = {folder.socket, Path(before.socket_dir) if before and before.socket_dir else folder.socket}
+    for place in places:
+        for path in place.glob(".s.PGSQL.*"):
+            path.unlink(missing_ok=True)
+        if place != folder.socket:
+            remove_if_empty(place)
+
+
+def remove_if_empty(folder: Path) -> None:
+    """Remove a folder unless something is in it."""
+    with contextlib.suppress(OSError):
+        folder.rmdir()
 
 
 def start(setting: Setting, port: int) -> Running:

@@ -42,7 +42,7 @@ class _Lease:
 
 @dataclass(frozen=True)
 class Server:
-    """A running server, held by its user until `release`, the end of the `with` block, or the process's end."""
+    """A running server, held until `release`, the end of the `with` block, or the end of the process."""
 
     host: str
     port: int
@@ -52,7 +52,7 @@ class Server:
     _lease: _Lease = field(repr=False, compare=False)
 
     def url(self, database: str, driver: str = "psycopg2") -> str:
-        """The address of a database for SQLAlchemy; with an empty `driver` for libpq. It holds the password."""
+        """The address of a database for SQLAlchemy, password included; with an empty `driver` for libpq."""
         scheme = f"postgresql+{driver}" if driver else "postgresql"
         secret = f"{quote(self.user, safe='')}:{quote(self.password, safe='')}"
         return f"{scheme}://{secret}@{self.host}:{self.port}/{quote(database, safe='')}"
@@ -95,8 +95,8 @@ class Server:
 def acquire(home: Path, *, linger: float = 2.0, timeout: float = 300.0) -> Server:
     """The server whose data lie in `home`/postgres/data, running and ready; it is started if needed.
 
-    It runs as long as any process holds it, and `linger` seconds longer (the value of whoever starts it counts).
-    The first call in a home makes the data directory. `timeout` is in seconds; recovery after a crash takes some.
+    It runs as long as any process holds it, and `linger` seconds longer (who starts it sets that).
+    The first call in a home makes the data directory. `timeout` is in seconds; a recovery may take many.
     Raises ServerError: no PostgreSQL, another major version's data, a folder that can't be written, a server
     that is not ours, or not ready in time.
     """
@@ -125,7 +125,7 @@ def status(home: Path) -> ServerStatus | None:
 
 
 def stop(home: Path, *, timeout: float = 60.0) -> None:
-    """Shut the server in `home` down now, whoever uses it, and wait for its end. Nothing runs: nothing happens.
+    """Shut the server in `home` down now, whoever uses it, and wait for its end.
 
     Open connections are closed. Raises ServerError if it still runs after `timeout` seconds.
     """
@@ -224,6 +224,8 @@ def _is_ours(folder: Folder, found: ServerStatus, password: str) -> bool:
         ) from error
     directory = row[0] if row else ""
     if directory != str(folder.data):
+        if folder.read_status() != found:
+            return False
         raise ServerError(
             f"the server at {found.host}:{found.port} works on {directory!r}, expected {str(folder.data)!r}"
         )
