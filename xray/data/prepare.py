@@ -13,8 +13,7 @@ from xray.data.pictures import pixel_cache
 from xray.data.protocol import protocols
 from xray.data.register import Registration, register
 from xray.data.registered import dataset_id, read_dataset
-from xray.data.sources import sources
-from xray.data.sources.base import SourceTable
+from xray.data.sources.base import SourceTable, sources
 from xray.errors import DataError
 
 
