@@ -20,7 +20,7 @@ _RELEASE: Final = r"^CheXpert-v1\.0[^/]*/"
 
 @source("chexpert")
 def read_chexpert(labels: Path, images: Path | None, /) -> SourceTable:
-    """The rows of train.csv (given a folder) or of the file given. An image's name is its path in the release.
+    """The rows of train.csv (given a folder) or of the file given. An image is named by its path within.
 
     States are those of the image's own row; `No Finding` is kept as metadata. Raises `DataError` where the
     file can't be read. Rows with an unknown label value or without a patient in their path are set aside.

@@ -1,4 +1,4 @@
-"""MIMIC-CXR-JPG (Beth Israel Deaconess, Boston; Johnson et al. 2019) under CheXpert's or NegBio's labeller."""
+"""MIMIC-CXR-JPG (Beth Israel Deaconess, Boston; Johnson et al. 2019) by CheXpert's or NegBio's labeller."""
 
 from pathlib import Path
 from typing import Final
@@ -133,9 +133,4 @@ def _without(rows: pd.DataFrame, joined: pd.DataFrame, column: str) -> list[int]
 def _paths(frame: pd.DataFrame) -> list[list[str | None]]:
     subject, study = frame["subject_id"].astype(str), frame["study_id"].astype(str)
     folder = "p" + subject.str[:2] + "/p" + subject + "/s" + study + "/" + frame["dicom_id"].str.strip()
-    return [
-        ("files/" + folder + ".jpg").tolist(),
-        (folder + ".jpg").tolist(),
-        ("files/" + folder + ".dcm").tolist(),
-        (folder + ".dcm").tolist(),
-    ]
+    return [list(prefix + folder + ending) for ending in (".jpg", ".dcm") for prefix in ("files/", "")]

@@ -9,12 +9,10 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from xray.data.labels.rules import UNKNOWN
 from xray.data.sources.base import COLUMNS, SourceTable
 from xray.data.sources.csvfile import CsvFile
 from xray.data.sources.pictures import find_pictures, is_there
 from xray.errors import DataError
-from xray.tasks import TASKS
 
 PICTURE_SUFFIXES: Final = (".png", ".jpg", ".jpeg", ".dcm", ".dicom")
 
@@ -112,11 +110,6 @@ class Faults:
         kept = rows if free.all() else rows[free].reset_index(drop=True)
         return SourceTable(kept, states[free], terms[free], quarantine, notes)
 
-    def mark_unknown_states(self, states: NDArray[np.int8], columns: Sequence[str], expected: str) -> None:
-        """Note a fault where a rule did not know the label value. `columns`: the native column of each task."""
-        for task in range(len(TASKS)):
-            self.mark(states[:, task] == UNKNOWN, columns[task], expected)
-
 
 def with_metadata(rows: dict[str, object], frame: pd.DataFrame, keep: Sequence[str] = ()) -> pd.DataFrame:
     """The table's `COLUMNS`, then the native columns as they are (only those in `keep`, where given)."""
@@ -128,8 +121,8 @@ def with_metadata(rows: dict[str, object], frame: pd.DataFrame, keep: Sequence[s
 
 
 def locate(candidates: Sequence[Sequence[str | None]], images: Path | None) -> list[str | None]:
-    """Each picture's path relative to `images`: the first candidate that exists, else a file at any depth whose
-    name without ending is the first candidate's, else None.
+    """Each picture's path relative to `images`: the first candidate that exists, else a file at any depth
+    whose name without ending is the first candidate's, else None.
 
     Without `images`, the first candidates as they are.
     """

@@ -1,4 +1,4 @@
-"""PadChest (Hospital San Juan, Alicante; Bustos et al. 2019): PADCHEST_chest_x_ray_images_labels_160K*.csv."""
+"""PadChest (Hospital San Juan, Alicante; Bustos et al. 2019): PADCHEST_chest_x_ray_images_labels*.csv."""
 
 from pathlib import Path
 from typing import Final

@@ -1,5 +1,6 @@
 """RSNA Pneumonia Detection Challenge ("Kaggle"; NIH images): stage_2_train_labels.csv, one row per box."""
 
+import itertools
 import json
 from pathlib import Path
 from typing import Final
@@ -74,13 +75,13 @@ def read_rsna(labels: Path, images: Path | None, /) -> SourceTable:
 
 
 def _by_image(file: CsvFile) -> CsvFile:
-    """The box rows gathered: one row per image (patientId, Target, boxes, file_rows), at the line of its first."""
+    """The box rows gathered: one row per image, at the line of its first box."""
     codes, names = pd.factorize(file.frame["patientId"].str.strip().astype(object))
     targets = file.frame["Target"].str.strip().to_numpy(object)
     numbers = file.frame[list(BOX)].apply(pd.to_numeric, errors="coerce").to_numpy(np.float64)
     order = np.argsort(codes, kind="stable")
     starts = np.searchsorted(codes[order], np.arange(len(names) + 1))
-    rows = [order[a:b].tolist() for a, b in zip(starts[:-1], starts[1:], strict=True)]
+    rows = [order[a:b].tolist() for a, b in itertools.pairwise(starts)]
     boxed = np.isfinite(numbers).all(axis=1)
     gathered = pd.DataFrame(
         {
