@@ -1,8 +1,9 @@
 """What every reader of a native layout returns, and the registry it enters.
 
-A reader turns the files of one dataset, as its owners publish them, into one `SourceTable`: rows in file order, a
-label state per row and task, and the native term that each state came from. It applies no protocol: choosing
-views, one image per patient, the No Finding rule, uncertain policies and splits come later and are reversible.
+A reader turns the files of one dataset, as its owners publish them, into one `SourceTable`: rows in file
+order, a label state per row and task, and the native term that each state came from. It applies no protocol:
+choosing views, one image per patient, the No Finding rule, uncertain policies and splits come later and are
+reversible.
 """
 
 import importlib
@@ -39,7 +40,7 @@ _ENTRY_POINTS: Final = "xray.sources"
 
 @dataclass(frozen=True)
 class Quarantined:
-    """One row or image that could not be taken, and why. `row` is a line of the file, the header being line 1."""
+    """One row or image that could not be taken, and why. `row` is a line of the file; the header is 1."""
 
     file: str
     row: int | None
@@ -51,13 +52,15 @@ class Quarantined:
 class SourceTable:
     """A dataset's label files as they are: one row per image, in file order.
 
-    rows: columns `COLUMNS` (image: name unique in the site; patient: the site's id or None where unknown; path:
-        relative to the image folder or None; view, sex: text or None; age: years or NaN), then native metadata
-        as text.
+    rows: columns `COLUMNS` (image: name unique in the site; patient: the site's id or None where unknown;
+        path:
+        relative to the image folder or None; view, sex: text or None; age: years or NaN), then native
+        metadata as text.
     states: int8 (n_rows, n_tasks) in the order of `xray.tasks.TASKS`, codes of `STATE_NAMES`.
     terms: object (n_rows, n_tasks), the native term behind each state, or None.
     quarantine: what was left out, and why.
-    notes: what a user should know of the whole dataset: the release recognised, a companion file not found and
+    notes: what a user should know of the whole dataset: the release recognised, a companion file not found
+        and
         what is unknown without it.
     """
 
@@ -91,7 +94,8 @@ def source(name: str) -> Callable[[Source], Source]:
 def sources() -> dict[str, Source]:
     """Every reader by name: the platform's own, and those of other packages' `xray.sources` entry points.
 
-    The platform's own names can't be taken over. Raises `DataError` where another package's reader can't be loaded.
+    The platform's own names can't be taken over. Raises `DataError` where another package's reader can't be
+    loaded.
     """
     for module in _READERS:
         importlib.import_module(f"xray.data.sources.{module}")

@@ -1,0 +1,84 @@
+"""Why an image has the labels it has: native term → rule → state, per task."""
+
+from dataclasses import dataclass
+
+import pandas as pd
+
+from xray.data.labels.rules import RULES, Rule, apply_rules, rules
+from xray.data.protocol import Protocol
+from xray.data.selection import Selection
+from xray.data.sources.base import NEGATIVE, NOT_MENTIONED, STATE_NAMES, SourceTable
+from xray.tasks import TASK_INDEX, TASKS
+
+
+@dataclass(frozen=True)
+class Explanation:
+    """One label of one image.
+
+    state: a name of `STATE_NAMES`. label: what the protocol makes of it (1, 0, or None for missing).
+    image: whose row the label comes from (its own, unless labels are stitched), None where no row speaks.
+    column, value: the native cell. term: what was found there, None where nothing was. rule: how it speaks.
+    source: where the rule comes from.
+    """
+
+    task: str
+    state: str
+    label: int | None
+    image: str | None
+    column: str | None
+    value: str | None
+    term: str | None
+    rule: str
+    source: str
+
+
+def explain(
+    table: SourceTable,
+    selection: Selection,
+    position: int,
+    dataset: str,
+    protocol: Protocol,
+    labeller: str | None = None,
+) -> list[Explanation]:
+    """Every task's label of the image at `position` of what `select` gave for the same arguments."""
+    chosen = rules(labeller or dataset, protocol.label_rules)
+    return [_explain(table, selection, position, task, chosen) for task in TASKS]
+
+
+def _explain(
+    table: SourceTable, selection: Selection, position: int, task: str, chosen: tuple[Rule, ...]
+) -> Explanation:
+    column = TASK_INDEX[task]
+    state = int(selection.states[position, column])
+    value = selection.labels[position, column]
+    label = None if value != value else int(value)
+    its_rules = [rule for rule in chosen if rule.task == task]
+    if state == NOT_MENTIONED:
+        why = "the cell is blank" if its_rules or not chosen else "the labeller does not speak of this task"
+        native = its_rules[0].column if its_rules else None
+        source = its_rules[0].source if its_rules else ""
+        return Explanation(task, STATE_NAMES[state], label, None, native, None, None, why, source)
+    row = int(selection.label_rows[position, column])
+    rule, term = _speaker(table, row, task, its_rules)
+    if selection.cleared_by[position] >= 0 and state == NEGATIVE:
+        rule, term = next(each for each in chosen if each.rule == "clears all"), None
+    image = str(table.rows["image"].iloc[row])
+    if rule is None:  # a manifest: the column is the task's own
+        said = str(table.terms[row, column])
+        return Explanation(task, STATE_NAMES[state], label, image, said, None, said, "as written", "manifest")
+    cell = str(table.rows[rule.column].iloc[row])
+    return Explanation(
+        task, STATE_NAMES[state], label, image, rule.column, cell, term, RULES[rule.rule], rule.source
+    )
+
+
+def _speaker(
+    table: SourceTable, row: int, task: str, its_rules: list[Rule]
+) -> tuple[Rule | None, str | None]:
+    """The rule that decided, and the term that it found; of several, the first that found its term."""
+    frame = pd.DataFrame({rule.column: [table.rows[rule.column].iloc[row]] for rule in its_rules})
+    for rule in its_rules:
+        found = apply_rules(frame, [rule])[1][0, TASK_INDEX[task]]
+        if found:
+            return rule, str(found)
+    return (its_rules[0] if its_rules else None), None

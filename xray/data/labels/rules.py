@@ -1,0 +1,140 @@
+"""Reading the rules, and applying them to native columns."""
+
+import csv
+import functools
+from collections.abc import Sequence
+from dataclasses import dataclass
+from importlib import resources
+from typing import Final
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from xray.data.sources.base import NEGATIVE, NOT_MENTIONED, POSITIVE, UNCERTAIN
+from xray.errors import DataError
+from xray.tasks import TASK_INDEX, TASKS
+
+RULES: Final[dict[str, str]] = {
+    "contains": "the column's text contains the term: positive, else negative",
+    "is": "one of the terms listed in the column is exactly this one: positive, else negative",
+    "equals": "the column's value is the term: positive, else negative",
+    "state": "the column holds the state: 1 positive, 0 negative, -1 uncertain, blank not mentioned",
+    "clears all": "where the column is 1, every task of this labeller is negative",
+    "dropped": "known, and left out",
+}
+STATE_VALUES: Final[dict[str, int]] = {
+    "": NOT_MENTIONED,
+    "1": POSITIVE,
+    "1.0": POSITIVE,
+    "0": NEGATIVE,
+    "0.0": NEGATIVE,
+    "-0.0": NEGATIVE,
+    "-1": UNCERTAIN,
+    "-1.0": UNCERTAIN,
+}
+UNKNOWN: Final = 99
+"""What stands for a label value that no rule knows: a reader sets such rows aside."""
+
+_LABELLERS: Final = {"mimic_ch": "mimic", "mimic_nb": "mimic"}
+
+
+@dataclass(frozen=True)
+class Rule:
+    """One row of a labeller's rules; see the package's docstring."""
+
+    column: str
+    term: str
+    task: str
+    rule: str
+    protocol: str
+    source: str
+
+
+@functools.cache
+def all_rules(labeller: str) -> tuple[Rule, ...]:
+    """A labeller's rules of every protocol, in file order; none for a labeller without a file (a manifest's).
+
+    Raises `DataError`, naming file and row, where a rule or a task is unknown.
+    """
+    file = resources.files("xray.data.labels") / f"{_LABELLERS.get(labeller, labeller)}.csv"
+    if not file.is_file():
+        return ()
+    found = [Rule(**row) for row in csv.DictReader(file.read_text(encoding="utf-8").splitlines())]
+    for line, rule in enumerate(found, start=2):
+        if rule.rule not in RULES or (rule.task and rule.task not in TASK_INDEX):
+            raise DataError(f"{file.name}, row {line}: unknown rule {rule.rule!r} or task {rule.task!r}")
+    return tuple(found)
+
+
+def rules(labeller: str, rule_set: str) -> tuple[Rule, ...]:
+    """The rules of one labeller in one rule set (`paper` or `corrected`)."""
+    return tuple(rule for rule in all_rules(labeller) if rule.protocol in ("", rule_set))
+
+
+def differ(labeller: str) -> bool:
+    """Do the labeller's rules depend on the rule set?"""
+    return any(rule.protocol for rule in all_rules(labeller))
+
+
+def labelled_tasks(labeller: str, rule_set: str) -> tuple[str, ...]:
+    """The tasks that a labeller speaks of, in output order."""
+    named = {rule.task for rule in rules(labeller, rule_set)}
+    return tuple(task for task in TASKS if task in named)
+
+
+def apply_rules(frame: pd.DataFrame, chosen: Sequence[Rule]) -> tuple[NDArray[np.int8], NDArray[np.object_]]:
+    """States int8 (n_rows, n_tasks) and the term behind each, object (n_rows, n_tasks), from native columns.
+
+    A value that no rule knows gives `UNKNOWN`. The rule `clears all` is a protocol's to apply, and not
+    applied here.
+    """
+    states = np.full((len(frame), len(TASKS)), NOT_MENTIONED, dtype=np.int8)
+    terms = np.full(states.shape, None, dtype=object)
+    by_column: dict[str, list[Rule]] = {}
+    for rule in chosen:
+        if rule.task:
+            by_column.setdefault(rule.column, []).append(rule)
+    for column, its_rules in by_column.items():
+        codes, values = pd.factorize(frame[column].astype(object))
+        texts = [str(value).strip() for value in values]
+        seen_states, seen_terms = _speak(texts, its_rules)
+        tasks = sorted({TASK_INDEX[rule.task] for rule in its_rules})
+        states[:, tasks] = seen_states[:, tasks][codes]
+        terms[:, tasks] = seen_terms[:, tasks][codes]
+    return states, terms
+
+
+def _speak(texts: Sequence[str], its_rules: Sequence[Rule]) -> tuple[NDArray[np.int8], NDArray[np.object_]]:
+    """What the rules of one column say of each distinct text: states and terms, (n_texts, n_tasks)."""
+    states = np.full((len(texts), len(TASKS)), NOT_MENTIONED, dtype=np.int8)
+    terms = np.full(states.shape, None, dtype=object)
+    for index, text in enumerate(texts):
+        plain = text.lower()
+        listed = set(listed_terms(plain)) if any(rule.rule == "is" for rule in its_rules) else set()
+        for rule in its_rules:
+            task = TASK_INDEX[rule.task]
+            if rule.rule == "state":
+                states[index, task] = STATE_VALUES.get(text, UNKNOWN)
+                terms[index, task] = rule.column if text else None
+                continue
+            if rule.rule == "equals":
+                found = text == rule.term
+            elif rule.rule == "is":
+                found = rule.term.lower() in listed
+            else:
+                found = rule.term.lower() in plain
+            if found:
+                states[index, task] = POSITIVE
+                before = terms[index, task]
+                terms[index, task] = f"{before}, {rule.term}" if before else rule.term
+            elif states[index, task] == NOT_MENTIONED:
+                states[index, task] = NEGATIVE
+    return states, terms
+
+
+def listed_terms(text: str) -> list[str]:
+    """The terms of a list written as text: `['nodule', 'pleural effusion']` or `Mass|Nodule`."""
+    inner = text.strip().removeprefix("[").removesuffix("]")
+    parts = inner.replace("|", ",").split(",") if "|" in inner or "'" not in inner else inner.split("'")
+    return [term for part in parts if (term := part.strip().strip("'\"").strip()) and term != ","]

@@ -1,0 +1,192 @@
+"""From a dataset's rows to what a protocol takes of them: ordered rows and a 1/0/missing label matrix."""
+
+import json
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from xray.data.labels.rules import all_rules, apply_rules, differ, labelled_tasks, rules
+from xray.data.protocol import DatasetRule, Protocol
+from xray.data.sources.base import NEGATIVE, NOT_MENTIONED, POSITIVE, UNCERTAIN, SourceTable
+from xray.errors import DataError
+from xray.tasks import TASK_INDEX
+
+CLEARED: Final = ("1", "1.0")
+_UNCERTAIN_AS: Final = {"missing": np.nan, "positive": 1.0, "negative": 0.0}
+
+
+@dataclass(frozen=True)
+class Selection:
+    """What a protocol takes of a dataset, in order.
+
+    index: int64 (n,), positions in `SourceTable.rows`; a position may stand several times (RSNA's boxes).
+    states: int8 (n, n_tasks), the label state after the protocol's rules.
+    labels: float32 (n, n_tasks), 1 positive, 0 negative, NaN missing.
+    label_rows: int64 (n, n_tasks), the position of the row that each label was taken from; -1 where none was.
+    cleared_by: int64 (n,), the position of the row whose No Finding made every finding negative; -1 for none.
+    left_out: reason → number of rows.
+    """
+
+    index: NDArray[np.int64]
+    states: NDArray[np.int8]
+    labels: NDArray[np.float32]
+    label_rows: NDArray[np.int64]
+    cleared_by: NDArray[np.int64]
+    left_out: dict[str, int]
+
+    def __len__(self) -> int:
+        """Number of images, repeats counted."""
+        return len(self.index)
+
+
+def select(table: SourceTable, dataset: str, protocol: Protocol, labeller: str | None = None) -> Selection:
+    """The rows and labels of `table` under `protocol`. Pure.
+
+    dataset: names the protocol's rule. labeller: names the label rules; by default the dataset's.
+    Raises `DataError` where a native column that a rule reads is not in the table.
+    """
+    labeller = labeller or dataset
+    rule = protocol.rule(dataset)
+    states = _states(table, labeller, protocol)
+    taken, left_out = _views(table.rows, rule, dataset)
+    cleared, spoken = _no_finding(table.rows, labeller, protocol)
+    index, states, label_rows, cleared_by = _per_patient(table.rows, states, cleared, spoken, taken, rule)
+    if len(taken) > len(index):
+        left_out["another image of the same patient"] = len(taken) - len(index)
+    healthy = cleared_by >= 0
+    for task in labelled_tasks(labeller, protocol.label_rules):
+        states[healthy, TASK_INDEX[task]] = NEGATIVE
+        label_rows[healthy, TASK_INDEX[task]] = cleared_by[healthy]
+    if rule.repeat_file_rows and "file_rows" in table.rows.columns:
+        again = _repeats(table.rows["file_rows"].iloc[index])
+        index, states, label_rows = index[again], states[again], label_rows[again]
+        cleared_by = cleared_by[again]
+    labels = to_labels(states, protocol.labels.uncertain)
+    return Selection(index, states, labels, label_rows, cleared_by, left_out)
+
+
+def to_labels(states: NDArray[np.int8], uncertain: str) -> NDArray[np.float32]:
+    """Label states as 1, 0 or NaN, same shape; uncertain counts as `missing`, `positive` or `negative`."""
+    labels = np.full(states.shape, np.nan, dtype=np.float32)
+    labels[states == POSITIVE] = 1
+    labels[states == NEGATIVE] = 0
+    labels[states == UNCERTAIN] = _UNCERTAIN_AS[uncertain]
+    return labels
+
+
+def _states(table: SourceTable, labeller: str, protocol: Protocol) -> NDArray[np.int8]:
+    """The stored states, or those of the protocol's own rules where the labeller's rules depend on it."""
+    if not differ(labeller):
+        return table.states
+    chosen = rules(labeller, protocol.label_rules)
+    for rule in chosen:
+        _native(table.rows, rule.column, f"the label rules of {labeller}")
+    return apply_rules(table.rows, chosen)[0]
+
+
+def _native(rows: pd.DataFrame, column: str, wanted_by: str) -> pd.Series:
+    if column not in rows.columns:
+        raise DataError(f"native column {column!r} is not kept with the dataset, and {wanted_by} read it")
+    return rows[column]
+
+
+def _views(rows: pd.DataFrame, rule: DatasetRule, dataset: str) -> tuple[NDArray[np.int64], dict[str, int]]:
+    """Positions of the rows whose view counts, and why the others don't."""
+    if not rule.views:
+        return np.arange(len(rows), dtype=np.int64), {}
+    values = _native(rows, rule.view_column, f"the view rule of {dataset}")
+    codes, texts = pd.factorize(values.astype(object))
+    accepted = np.array(
+        [_view_counts(str(value), rule) for value in texts] + [_view_counts("", rule)], dtype=bool
+    )
+    taken = accepted[codes]
+    unknown = values.isna().to_numpy() | (values == "").to_numpy(dtype=bool, na_value=False)
+    wanted = f"view is {'' if rule.view_match == 'not' else 'not '}{' or '.join(rule.views)}"
+    counts = {wanted: int((~taken & ~unknown).sum()), "view unknown": int((~taken & unknown).sum())}
+    return np.flatnonzero(taken), {reason: count for reason, count in counts.items() if count}
+
+
+def _view_counts(value: str, rule: DatasetRule) -> bool:
+    plain, views = value.strip().lower(), [view.lower() for view in rule.views]
+    if rule.view_match == "contains":
+        return any(view in plain for view in views)
+    return (plain in views) != (rule.view_match == "not")
+
+
+def _no_finding(
+    rows: pd.DataFrame, labeller: str, protocol: Protocol
+) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+    """Where No Finding is 1, and where it says anything, both bool (n_rows,)."""
+    columns = [rule.column for rule in all_rules(labeller) if rule.rule == "clears all"]
+    if not columns or not protocol.labels.no_finding:
+        nothing = np.zeros(len(rows), dtype=bool)
+        return nothing, nothing
+    value = _native(rows, columns[0], f"the label rules of {labeller}").str.strip()
+    return value.isin(CLEARED).to_numpy(), (value != "").to_numpy(dtype=bool)
+
+
+def _per_patient(
+    rows: pd.DataFrame,
+    states: NDArray[np.int8],
+    cleared: NDArray[np.bool_],
+    spoken: NDArray[np.bool_],
+    taken: NDArray[np.int64],
+    rule: DatasetRule,
+) -> tuple[NDArray[np.int64], NDArray[np.int8], NDArray[np.int64], NDArray[np.int64]]:
+    """The images chosen: index, states, label_rows and cleared_by of a `Selection`."""
+    if rule.per_patient == "all":
+        index = taken
+    else:
+        group, n_groups = _patients(rows, taken, in_order=rule.per_patient == "stitched")
+        index = _first(np.ones(len(taken), dtype=bool), group, n_groups, taken)
+    if rule.per_patient != "stitched":
+        label_rows = np.where(states[index] != NOT_MENTIONED, index[:, None], -1)
+        return index, states[index], label_rows, np.where(cleared[index], index, -1)
+    label_rows = np.empty((len(index), states.shape[1]), dtype=np.int64)
+    for task in range(states.shape[1]):
+        label_rows[:, task] = _first(states[taken, task] != NOT_MENTIONED, group, n_groups, taken)
+    stitched = np.take_along_axis(states, np.maximum(label_rows, 0), axis=0)
+    stitched[label_rows < 0] = NOT_MENTIONED
+    said_by = _first(spoken[taken], group, n_groups, taken)
+    clears = (said_by >= 0) & cleared[said_by]
+    return index, stitched, label_rows, np.where(clears, said_by, -1)
+
+
+def _patients(rows: pd.DataFrame, taken: NDArray[np.int64], in_order: bool) -> tuple[NDArray[np.int64], int]:
+    """Each taken row's patient as a number from 0, by first appearance or, `in_order`, as pandas sorts: numbers
+    by value where all fit into 64 bits, else text. An unknown patient is one of its own.
+    """
+    patient = rows["patient"].iloc[taken]
+    own = "image " + rows["image"].iloc[taken].astype(object)
+    codes, names = pd.factorize(patient.where(patient.notna(), own).astype(object))
+    if not in_order:
+        return codes.astype(np.int64), len(names)
+    numbers = [int(name) if str(name).isdigit() else -1 for name in names]
+    fits = all(0 <= number < 2**64 for number in numbers)
+    order = sorted(
+        range(len(names)), key=numbers.__getitem__ if fits else [str(n) for n in names].__getitem__
+    )
+    rank = np.empty(len(names), dtype=np.int64)
+    rank[order] = np.arange(len(names))
+    return rank[codes], len(names)
+
+
+def _first(
+    mask: NDArray[np.bool_], group: NDArray[np.int64], n_groups: int, positions: NDArray[np.int64]
+) -> NDArray[np.int64]:
+    """For every group the position of its first row where `mask`, -1 for none; int64 (n_groups,)."""
+    first = np.full(n_groups, -1, dtype=np.int64)
+    rows = np.flatnonzero(mask)[::-1]  # assigned backwards, so that the first row stays
+    first[group[rows]] = positions[rows]
+    return first
+
+
+def _repeats(file_rows: pd.Series) -> NDArray[np.int64]:
+    """Each image as often as it has rows in the file, in order of those rows: positions, (n_file_rows,)."""
+    rows = [json.loads(value) for value in file_rows]
+    images = np.repeat(np.arange(len(rows)), [len(its) for its in rows])
+    lines = np.array([line for its in rows for line in its], dtype=np.int64)
+    return images[np.argsort(lines, kind="stable")].astype(np.int64)

@@ -1,0 +1,150 @@
+"""What readers of native layouts share: finding the files, setting bad rows aside, and building the table."""
+
+from collections.abc import Sequence
+from fnmatch import fnmatch
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from xray.data.sources.base import COLUMNS, SourceTable
+from xray.data.sources.csvfile import CsvFile
+from xray.data.sources.pictures import find_pictures, is_there
+from xray.errors import DataError
+
+PICTURE_SUFFIXES: Final = (".png", ".jpg", ".jpeg", ".dcm", ".dicom")
+
+
+def label_file(labels: Path, patterns: Sequence[str]) -> Path:
+    """The label file: `labels` itself, or where it is a folder the one file in it that a pattern matches.
+
+    Patterns are those of file names (`*`); the first that matches counts. Raises `DataError` where none
+    does, or several files match.
+    """
+    if not labels.is_dir():
+        return labels
+    found = matching(labels, patterns)
+    if len(found) != 1:
+        several = f"several: {', '.join(path.name for path in found)}" if found else "none"
+        raise DataError(f"{labels}: expected one label file named {' or '.join(patterns)}, found {several}")
+    return found[0]
+
+
+def companion(labels: Path, patterns: Sequence[str]) -> Path | None:
+    """The file beside the label file that a pattern matches (the first, sorted by name), or None."""
+    found = matching(labels if labels.is_dir() else labels.parent, patterns)
+    return found[0] if found else None
+
+
+def matching(folder: Path, patterns: Sequence[str]) -> list[Path]:
+    """Files in `folder` that match the first pattern with a match, sorted by name."""
+    if not folder.is_dir():
+        return []
+    files = sorted(folder.iterdir())
+    for pattern in patterns:
+        found = [path for path in files if fnmatch(path.name, pattern)]
+        if found:
+            return found
+    return []
+
+
+def text(column: pd.Series) -> pd.Series:
+    """Text stripped, with None where the cell is empty."""
+    stripped = column.astype(object).str.strip() if len(column) else column.astype(object)
+    return stripped.where(stripped != "", None)
+
+
+def whole_number(column: pd.Series) -> pd.Series:
+    """A number's plain text ("00000013", "13" and "13.0" are "13"); None where it is no whole number."""
+    codes, values = pd.factorize(column.astype(object))
+    plain = np.array([_whole(str(value)) for value in values] + [None], dtype=object)
+    return pd.Series(plain[codes], index=column.index, dtype=object)
+
+
+def _whole(value: str) -> str | None:
+    digits = value.strip().removesuffix(".0")
+    return str(int(digits)) if digits.isascii() and digits.isdigit() else None
+
+
+class Faults:
+    """The first fault found in each row of a CSV file."""
+
+    def __init__(self, file: CsvFile) -> None:
+        self._file = file
+        self._reasons: dict[int, str] = {}
+
+    def mark(self, bad: NDArray[np.bool_] | pd.Series, column: str, expected: str) -> None:
+        """Note a fault of the cell in `column` for every row where `bad`, bool (n_rows,)."""
+        frame = self._file.frame
+        for row in np.flatnonzero(np.asarray(bad)).tolist():
+            value = frame[column].iloc[row] if column in frame.columns else ""
+            self._reasons.setdefault(row, f"column {column!r}: {value!r}: {expected}")
+
+    def free(self) -> NDArray[np.bool_]:
+        """Which rows have no fault, bool (n_rows,)."""
+        free = np.ones(len(self._file.frame), dtype=bool)
+        free[list(self._reasons)] = False
+        return free
+
+    def table(
+        self,
+        rows: pd.DataFrame,
+        states: NDArray[np.int8],
+        terms: NDArray[np.object_],
+        notes: list[str],
+        image_column: str,
+    ) -> SourceTable:
+        """The rows without a fault as a `SourceTable`; the second row of an image is a fault too."""
+        free = self.free()
+        repeated = np.zeros(len(rows), dtype=bool)
+        repeated[free] = rows.loc[free, "image"].duplicated().to_numpy()
+        self.mark(repeated, image_column, "this image stands in an earlier row already")
+        free &= ~repeated
+        names = rows["image"].tolist()
+        entries = [
+            self._file.set_aside(row, names[row] or None, self._reasons[row]) for row in sorted(self._reasons)
+        ]
+        quarantine = sorted(self._file.quarantine + entries, key=lambda entry: entry.row or 0)
+        kept = rows if free.all() else rows[free].reset_index(drop=True)
+        return SourceTable(kept, states[free], terms[free], quarantine, notes)
+
+
+def with_metadata(rows: dict[str, object], frame: pd.DataFrame, keep: Sequence[str] = ()) -> pd.DataFrame:
+    """The table's `COLUMNS`, then the native columns as they are (only those in `keep`, where given)."""
+    named = {column: rows[column] for column in COLUMNS}
+    native = [column for column in frame.columns if column not in COLUMNS and (not keep or column in keep)]
+    return pd.DataFrame(
+        named | {column: frame[column].astype(object) for column in native}, index=frame.index
+    )
+
+
+def locate(candidates: Sequence[Sequence[str | None]], images: Path | None) -> list[str | None]:
+    """Each picture's path relative to `images`: the first candidate that exists, else a file at any depth
+    whose name without ending is the first candidate's, else None.
+
+    Without `images`, the first candidates as they are.
+    """
+    if images is None:
+        return list(candidates[0])
+    found: list[str | None] = [None] * len(candidates[0])
+    for candidate in candidates:
+        open_rows = [row for row, path in enumerate(found) if path is None]
+        there = is_there([candidate[row] for row in open_rows], images)
+        for row, yes in zip(open_rows, there.tolist(), strict=True):
+            if yes:
+                found[row] = candidate[row]
+    if None in found:
+        by_stem: dict[str, str] = {}
+        for name, path in find_pictures(images, PICTURE_SUFFIXES).items():
+            by_stem.setdefault(name.rpartition(".")[0], path)
+        for row, wanted in enumerate(candidates[0]):
+            if found[row] is None and wanted is not None:
+                found[row] = by_stem.get(Path(wanted).stem)
+    return found
+
+
+def no_picture(paths: Sequence[str | None], images: Path | None) -> NDArray[np.bool_]:
+    """Where a picture was looked for and not found, bool (n_rows,)."""
+    return np.array([images is not None and path is None for path in paths], dtype=bool)

@@ -1,0 +1,75 @@
+"""NIH ChestX-ray14 (NIH Clinical Center, Bethesda; Wang et al. 2017): Data_Entry_2017.csv."""
+
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+import pandas as pd
+
+from xray.data.labels.rules import all_rules, apply_rules, listed_terms
+from xray.data.sources.base import SourceTable, source
+from xray.data.sources.csvfile import CsvFile, read_csv
+from xray.data.sources.native import Faults, label_file, locate, no_picture, text, whole_number, with_metadata
+from xray.data.sources.people import AGE_EXPECTED, sex_of, years
+
+PATTERNS: Final = ("Data_Entry_2017.csv*", "Data_Entry_2017*.csv*")
+REQUIRED: Final = (
+    "Image Index",
+    "Finding Labels",
+    "Patient ID",
+    "Patient Age",
+    "Patient Gender",
+    "View Position",
+)
+
+
+@source("nih")
+def read_nih(labels: Path, images: Path | None, /) -> SourceTable:
+    """The rows of Data_Entry_2017.csv, release of 2017 or of 2020 (told apart by content, see `notes`).
+
+    Raises `DataError` where the file can't be read. Rows with an unknown finding are set aside.
+    """
+    file = read_csv(label_file(labels, PATTERNS), REQUIRED)
+    states, terms = apply_rules(file.frame, all_rules("nih"))
+    faults = Faults(file)
+    faults.mark(_unknown_finding(file.frame["Finding Labels"]), "Finding Labels", "an unknown finding")
+    rows = nih_rows(file, images, faults)
+    return faults.table(rows, states, terms, [_release(file.frame)], "Image Index")
+
+
+def nih_rows(file: CsvFile, images: Path | None, faults: Faults) -> pd.DataFrame:
+    """The table's rows from NIH's columns; `faults` takes what is wrong with them."""
+    frame = file.frame
+    image = text(frame["Image Index"])
+    patient = whole_number(frame["Patient ID"])
+    age, age_bad = years(frame["Patient Age"])
+    paths = locate([image.tolist(), [f"images/{name}" for name in image]], images)
+    faults.mark(image.isna(), "Image Index", "every image needs a name")
+    faults.mark(patient.isna(), "Patient ID", "expected a whole number")
+    faults.mark(age_bad, "Patient Age", AGE_EXPECTED)
+    faults.mark(no_picture(paths, images) & image.notna(), "Image Index", f"no such picture under {images}")
+    columns = {
+        "image": image,
+        "patient": patient,
+        "path": np.array(paths, dtype=object),
+        "view": text(frame["View Position"]),
+        "age": age,
+        "sex": sex_of(frame["Patient Gender"]),
+    }
+    return with_metadata(columns, frame)
+
+
+def _unknown_finding(findings: pd.Series) -> np.ndarray:
+    known = {rule.term for rule in all_rules("nih")}
+    codes, texts = pd.factorize(findings.astype(object))
+    bad = np.array(
+        [not (terms := listed_terms(str(t))) or not known.issuperset(terms) for t in texts] + [True]
+    )
+    return np.asarray(bad[codes])
+
+
+def _release(frame: pd.DataFrame) -> str:
+    """The releases differ in how ages are written (058Y in 2017, 58 in 2020) and in labels and row order."""
+    if frame["Patient Age"].str.strip().str.endswith(("Y", "M", "D")).any():
+        return "release of 2017, the paper's"
+    return "release of 2020: its labels are not the paper's; Table A.1 needs the release of 2017"
