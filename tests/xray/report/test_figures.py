@@ -208,7 +208,11 @@ def test_save_writes_the_same_bytes_each_time(performance: pd.DataFrame, tmp_pat
         r"DOCTYPE|<metadata|matplotlib\.org|(href|src)=\"(?!#|data:image/png)|url\((?!#)", drawn
     )
     assert first[0].read_bytes()[:8] == b"\x89PNG\r\n\x1a\n"
-    pd.testing.assert_frame_equal(pd.read_csv(first[2]), performance, check_dtype=False)
+    data = pd.read_csv(first[2], keep_default_na=False, na_values={"auc": "", "lower": "", "upper": ""})
+    assert list(data) == list(performance)
+    numbers = ["n", "n_pos", "auc", "lower", "upper"]
+    pd.testing.assert_frame_equal(data[numbers], performance[numbers], check_exact=True)
+    assert list(data["reason"]) == list(performance["reason"].fillna(""))
     assert sorted(path.name for path in (tmp_path / "a").iterdir()) == ["auc.csv", "auc.png", "auc.svg"]
 
 
