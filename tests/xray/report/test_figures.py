@@ -150,8 +150,8 @@ def test_awkward_frames(performance: pd.DataFrame) -> None:
     assert [text.get_text() for text in empty.texts] == ["no results"]
     undefined = figures.auc_grid(performance.assign(auc=np.nan, lower=np.nan, upper=np.nan, n_pos=None))
     assert to_hex(patch(undefined, "Mass|all|beta").get_facecolor()) == WHITE
-    one = figures.auc_grid(performance[:1].assign(lower=None, trained_on="$a_b$ <i>"))
-    assert texts(one, "Mass|$a_b$ <i>|beta|detail") == []
+    one = figures.auc_grid(performance[:1].assign(lower=None, trained_on="$a_{$ <i>"))
+    assert texts(one, "Mass|$a_{$ <i>|beta|detail") == []
     assert svg(one).startswith(b"<?xml")  # a "$" is no formula
 
 

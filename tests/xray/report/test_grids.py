@@ -3,7 +3,7 @@ import pandas as pd
 import pytest
 
 from xray.errors import AnalysisError
-from xray.report.grids import auc_grid, kappa_grid
+from xray.report.grids import Cell, auc_grid, kappa_grid
 
 
 def test_order_of_tasks_datasets_and_training_sets(performance: pd.DataFrame) -> None:
@@ -11,6 +11,10 @@ def test_order_of_tasks_datasets_and_training_sets(performance: pd.DataFrame) ->
     assert grid.tasks == ("Atelectasis", "Mass")  # of xray.tasks, not of the frame
     assert grid.columns == ("beta", "alpha")  # as seen
     assert grid.rows == ("beta", "alpha", "all")  # datasets first, in the columns' order
+
+
+def test_few_positives_are_fewer_than_ten() -> None:
+    assert [Cell(value=0.5, n_pos=n_pos).few for n_pos in (None, 0, 9, 10)] == [False, True, True, False]
 
 
 def test_unknown_tasks_come_last(performance: pd.DataFrame) -> None:
