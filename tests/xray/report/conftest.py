@@ -89,5 +89,6 @@ def comparison() -> pd.DataFrame:
         ["beta", "Hernia", "own", "all-but-site", 0.7, 0.9, -0.2, -0.3, -0.1, 0.001, 0.012, None],
         ["beta", "Nodule", "own", "all-but-site", 0.8, 0.7, 0.1, -0.1, 0.3, 0.3, 0.6, None],
         ["beta", "Edema", "own", "all-but-site", None, 0.7, None, None, None, None, None, "not trained"],
+        ["beta", "Edema", "all", "all-but-site", 0.9, 0.7, 0.2, None, None, None, None, None],
     ]
     return pd.DataFrame(rows, columns=[*names, "p", "p_holm", "reason"])

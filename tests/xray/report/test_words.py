@@ -57,13 +57,14 @@ def test_agreement_findings(agreement: pd.DataFrame) -> None:
 
 
 def test_comparison_findings(comparison: pd.DataFrame) -> None:
-    (sentence,) = comparison_findings(comparison)
+    sentence, untested = comparison_findings(comparison)
     assert sentence == (
         "Tested on beta, “own data only” against “all sites but this”: the first is higher in 1 of 3 tasks: "
         "Mass 0.800 (0.750 to 0.850, p < 0.001). The first is lower in 1 of 3 tasks: "
         "Hernia −0.200 (−0.300 to −0.100, p = 0.012). No difference was shown in 1 of 3 tasks, "
         "which does not show that there is none. Not comparable: Edema (not trained)."
     )
+    assert untested.endswith("against “all sites but this”: not comparable: Edema (not tested).")
 
 
 def test_a_difference_of_the_wrong_sign_is_refused(comparison: pd.DataFrame) -> None:
