@@ -1,6 +1,7 @@
 """The study's report: one HTML file that holds everything and needs nothing from outside."""
 
 import base64
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,6 +15,7 @@ from xray.report.grids import auc_grid, kappa_grid
 from xray.report.words import agreement_findings, comparison_findings, performance_findings
 
 if TYPE_CHECKING:
+    from markupsafe import Markup
     from matplotlib.figure import Figure
 
 TEMPLATE: Final = "page.html"
@@ -30,8 +32,8 @@ class Study:
     """What was asked, and of what.
 
     question: in one or two sentences. protocol: name and version. network: architecture and input size.
-    configurations: what the models are trained on ("nih", "all", "all-but-nih", …). seeds: one model for each.
-    cohorts: counts, columns `tables.COHORTS`. provenance: label → value (code version, date, versions of libraries).
+    configurations: what the models are trained on ("nih", "all", "all-but-nih", …). seeds: a model each.
+    cohorts: counts, columns `tables.COHORTS`. provenance: label → value (code version, date, …).
     models: any columns; one row per model with its version.
     """
 
@@ -81,11 +83,13 @@ _ABOUT: Final = {
     "0.5 is guessing, 1 is perfect. Each cell is the ensemble of its seeds, with the 95% interval. "
     "An AUC says nothing about prevalence or about the right threshold.",
     LEAVE_ONE_SITE_OUT: "What would a site get from a model that has never seen its images? For each test "
-    "dataset three kinds of model are compared: trained on its own data only, on all sites but this one, and on "
-    "all sites. Differences are paired: the same images, first minus second. p values are corrected after Holm.",
-    AGREEMENT: "Do two models give the same answers on the same images, whether right or wrong? Each model is "
+    "dataset three kinds of model are compared: trained on its own data only, on all sites but this one, and "
+    "on all sites. Differences are paired: the same images, first minus second. p values are corrected after "
+    "Holm.",
+    AGREEMENT: "Do two models give the same answers on the same images, right or wrong? Each model is "
     "compared with the model that was trained on the test dataset. Good AUC with poor agreement, or poor AUC "
-    "with good agreement, points to the labels rather than to the images.",
+    "with good agreement, is a sign that labels may mean different things at different sites; alone it is "
+    "no proof.",
 }
 
 
@@ -135,6 +139,7 @@ def render(
         lstrip_blocks=True,
         keep_trailing_newline=True,
     )
+    environment.filters["breakable"] = _breakable
     pictures: dict[str, list[Picture]] = {}
     for illustration in figures:
         pictures.setdefault(illustration.section, []).append(_picture(illustration))
@@ -203,6 +208,13 @@ def _agreement(tables: Mapping[str, pd.DataFrame], pictures: Sequence[Picture]) 
         pictures,
         forms.agreement(grid),
     )
+
+
+def _breakable(text: str) -> "Markup":
+    """The text, escaped, with a place to break the line after each "_" and "-"."""
+    from markupsafe import Markup, escape
+
+    return Markup("<wbr>").join(escape(piece) for piece in re.split(r"(?<=[_-])", text))
 
 
 def _picture(illustration: Illustration) -> Picture:

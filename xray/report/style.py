@@ -9,7 +9,6 @@ from typing import Any, Final, cast
 import matplotlib
 from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.font_manager import FontProperties
-from matplotlib.style.core import STYLE_BLACKLIST
 from matplotlib.textpath import text_to_path
 
 PAGE_WIDTH: Final = 7.2
@@ -43,8 +42,16 @@ DIVERGING: Final = LinearSegmentedColormap.from_list(
 ARM_COLOURS: Final[dict[str, str]] = {"own": "#0072b2", "all-but-site": "#e69f00", "all": "#009e73"}
 """Okabe and Ito's blue, orange and green, which colour-blind readers tell apart."""
 
+_DRAWING: Final = frozenset(
+    (
+        *("axes", "errorbar", "figure", "font", "grid", "hatch", "lines", "patch", "path"),
+        *("savefig", "svg", "text", "xaxis", "xtick", "yaxis", "ytick"),
+    )
+)
+"""Groups of settings that change what is drawn: they are taken from matplotlib's defaults, then from here."""
+
 _SETTINGS: Final[dict[str, Any]] = {
-    **{key: value for key, value in matplotlib.rcParamsDefault.items() if key not in STYLE_BLACKLIST},
+    **{key: value for key, value in matplotlib.rcParamsDefault.items() if key.split(".")[0] in _DRAWING},
     "font.family": "DejaVu Sans",  # comes with matplotlib: the same on every machine
     "font.size": 7.0,
     "text.color": INK,

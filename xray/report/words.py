@@ -127,7 +127,7 @@ def comparison_findings(comparison: pd.DataFrame) -> list[str]:
 def _comparison_sentence(test_dataset: str, arm_a: str, arm_b: str, rows: list[Record]) -> str:
     order = task_order(row["task"] for row in rows)
     rows = sorted(rows, key=lambda row: order.index(row["task"]))
-    tested = [row for row in rows if number_or_none(row["difference"]) is not None]
+    tested = [row for row in rows if _tested(row)]
     shown = [row for row in tested if _significant(row)]
     higher = [row for row in shown if row["difference"] > 0]
     lower = [row for row in shown if row["difference"] < 0]
@@ -144,13 +144,17 @@ def _comparison_sentence(test_dataset: str, arm_a: str, arm_b: str, rows: list[R
             f"no difference was shown in {unclear} of {total}, which does not show that there is none."
         )
     missing = [
-        f"{task_name(row['task'])} ({text_or_none(row['reason']) or 'undefined'})"
+        f"{task_name(row['task'])} ({text_or_none(row['reason']) or 'not tested'})"
         for row in rows
-        if number_or_none(row["difference"]) is None
+        if not _tested(row)
     ]
     if missing:
         parts.append(f"not comparable: {', '.join(missing)}.")
     return " ".join([parts[0], parts[1], *(part[0].upper() + part[1:] for part in parts[2:])])
+
+
+def _tested(row: Record) -> bool:
+    return all(number_or_none(row[name]) is not None for name in ("difference", "p_holm"))
 
 
 def _significant(row: Record) -> bool:

@@ -1,0 +1,253 @@
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import matplotlib
+import numpy as np
+import pandas as pd
+import pytest
+from matplotlib.colors import to_hex
+from matplotlib.figure import Figure
+from matplotlib.patches import Rectangle
+from matplotlib.text import Text
+
+from xray.errors import AnalysisError
+from xray.report import figures, panels
+from xray.report.files import svg, write_whole
+from xray.report.style import ARM_COLOURS, GREY, PAGE_WIDTH, WHITE, contrast_ink, text_width, wrap
+from xray.tasks import TASKS
+
+
+def patch(figure: Figure, gid: str) -> Rectangle:
+    (found,) = figure.findobj(lambda artist: isinstance(artist, Rectangle) and artist.get_gid() == gid)
+    return found
+
+
+def texts(figure: Figure, gid: str) -> list[str]:
+    return [
+        artist.get_text()
+        for artist in figure.findobj(lambda artist: isinstance(artist, Text) and artist.get_gid() == gid)
+    ]
+
+
+def luminance(colour: tuple[float, ...]) -> float:
+    return float(np.dot(colour[:3], (0.2126, 0.7152, 0.0722)))
+
+
+def test_cells_say_what_the_frame_says(performance: pd.DataFrame) -> None:
+    figure = figures.auc_grid(performance)
+    for row in performance[performance["seed"].isna()].itertuples():
+        name = f"{row.task}|{row.trained_on}|{row.test_dataset}"
+        face = to_hex(patch(figure, name).get_facecolor())
+        hatched = figure.findobj(lambda artist, gid=f"{name}|few": artist.get_gid() == gid)
+        if np.isnan(row.auc):
+            assert face == WHITE
+            assert texts(figure, f"{name}|value") == []
+            continue
+        assert texts(figure, f"{name}|value") == [f"{row.auc:.2f}".removeprefix("0")]
+        bounds = f"{row.lower:.2f}–{row.upper:.2f}".replace("0.", ".")
+        assert texts(figure, f"{name}|detail") == [bounds]
+        if row.n_pos < 10:
+            assert face == GREY
+            assert [artist.get_hatch() for artist in hatched] == ["////"]
+        else:
+            assert face not in (GREY, WHITE)
+            assert hatched == []
+
+
+def test_below_chance_is_brown_and_above_is_blue(performance: pd.DataFrame, agreement: pd.DataFrame) -> None:
+    red, _, blue, _ = patch(figures.auc_grid(performance), "Mass|alpha|beta").get_facecolor()
+    assert red > blue + 0.3
+    red, _, blue, _ = patch(figures.auc_grid(performance), "Mass|all|beta").get_facecolor()
+    assert blue > red + 0.3
+    kappa = figures.agreement_grid(agreement)
+    red, _, blue, _ = patch(kappa, "Mass|all|beta").get_facecolor()
+    assert red > blue + 0.3
+    red, _, blue, _ = patch(kappa, "Atelectasis|all|beta").get_facecolor()
+    assert blue > red + 0.3
+    assert texts(kappa, "Mass|all|beta|value") == ["−.25"]
+
+
+def test_colours_grow_darker_away_from_chance_and_are_never_white_or_grey() -> None:
+    scale = figures.AUC
+    fills = [
+        panels.cell_colours(panels.Cell(value=value), scale)[0]
+        for value in np.linspace(scale.low, scale.high, 41)
+    ]
+    light = [luminance(fill) for fill in fills]  # type: ignore[arg-type]
+    assert light == sorted(light[:21]) + sorted(light[21:], reverse=True)
+    assert not {to_hex(fill) for fill in fills} & {WHITE, GREY}
+    assert contrast_ink((1, 1, 1, 1)) != contrast_ink((0.05, 0.1, 0.3, 1)) == WHITE
+
+
+def test_own_dataset_is_boxed(performance: pd.DataFrame) -> None:
+    figure = figures.auc_grid(performance)
+    (mass,) = [axes for axes in figure.axes if axes.get_label() == "Mass"]
+    boxes = [artist.get_xy() for artist in mass.patches if artist.get_gid() is None]
+    assert boxes == [(0, 0), (1, 1)]
+
+
+def test_order_and_labels(performance: pd.DataFrame) -> None:
+    figure = figures.auc_grid(performance)
+    assert [axes.get_title() for axes in figure.axes[:2]] == ["Atelectasis", "Mass"]
+    assert [label.get_text() for label in figure.axes[0].get_xticklabels()] == ["beta", "alpha"]
+    assert [label.get_text() for label in figure.axes[0].get_yticklabels()] == ["beta", "alpha", "all"]
+
+
+def test_published_values_take_the_second_line(performance: pd.DataFrame) -> None:
+    published = pd.DataFrame([{"trained_on": "all", "test_dataset": "beta", "task": "Mass", "value": 0.77}])
+    figure = figures.auc_grid(performance, published)
+    assert texts(figure, "Mass|all|beta|detail") == ["(.77)"]
+    assert texts(figure, "Mass|all|alpha|detail") != []
+
+
+@pytest.mark.parametrize("tasks", [1, 7, 18])
+@pytest.mark.parametrize("rows", [2, 5, 10])
+@pytest.mark.parametrize("name", ["nih", "university_hospital_of_the_north_campus"])
+def test_arrangement_fits_the_page_and_stays_legible(tasks: int, rows: int, name: str) -> None:
+    names = tuple(f"{name}_{index}" for index in range(rows))
+    layout = panels.arrange(TASKS[:tasks], names, names)
+    assert layout.size[0] <= PAGE_WIDTH + 1e-6
+    assert layout.cell_width >= panels.SMALLEST[0]
+    assert layout.cell_height >= panels.SMALLEST[1]
+    assert layout.across * layout.down >= tasks > layout.across * (layout.down - 1)
+    assert len(set(layout.row_labels)) == len(set(layout.column_labels)) == rows
+    if not layout.upright:
+        for label in layout.column_labels:
+            assert max(text_width(line, panels.LABEL) for line in label.split("\n")) <= layout.cell_width
+    for label in layout.row_labels:
+        assert (label.count("\n") + 1) * panels.LABEL / 72 <= layout.cell_height
+
+
+@pytest.mark.parametrize("name", ["nih", "university_hospital_north"])
+def test_nothing_overlaps(performance: pd.DataFrame, name: str) -> None:
+    names = {old: f"{name}_{old}" for old in ("alpha", "beta")}
+    figure = figures.auc_grid(performance.replace(names))
+    figure.draw_without_rendering()
+    written = figure.findobj(lambda artist: isinstance(artist, Text) and artist.get_text() != "")
+    boxes = [(artist.get_text(), artist.get_window_extent()) for artist in written if artist.get_visible()]
+    page = figure.bbox.expanded(1.001, 1.001)
+    for index, (text, box) in enumerate(boxes):
+        assert page.x0 <= box.x0 <= box.x1 <= page.x1, text
+        assert page.y0 <= box.y0 <= box.y1 <= page.y1, text
+        for other, second in boxes[:index]:
+            assert not box.padded(-1.5).overlaps(second.padded(-1.5)), (text, other)
+
+
+def test_wrap_keeps_the_names_apart() -> None:
+    assert wrap("nih", 1.0, 7) == "nih"
+    assert wrap("north_campus", 0.5, 7) == "north_\ncampus"
+    first, second = (wrap(f"hospital_{'x' * 80}_{end}", 0.6, 7, most=2) for end in ("north", "south"))
+    assert first != second
+    assert first.count("\n") == 1
+    assert "…" in first
+    assert wrap("abc", 0.001, 7, most=1) == "abc"
+
+
+def test_awkward_frames(performance: pd.DataFrame) -> None:
+    empty = figures.auc_grid(pd.DataFrame())
+    assert [text.get_text() for text in empty.texts] == ["no results"]
+    undefined = figures.auc_grid(performance.assign(auc=np.nan, lower=np.nan, upper=np.nan, n_pos=None))
+    assert to_hex(patch(undefined, "Mass|all|beta").get_facecolor()) == WHITE
+    one = figures.auc_grid(performance[:1].assign(lower=None, trained_on="$a_{$ <i>"))
+    assert texts(one, "Mass|$a_{$ <i>|beta|detail") == []
+    assert svg(one).startswith(b"<?xml")  # a "$" is no formula
+
+
+def test_bars(left_out: pd.DataFrame) -> None:
+    figure = figures.leave_one_site_out(left_out)
+    for row in left_out.groupby(["test_dataset", "arm"])["auc"].mean().reset_index().itertuples():
+        bar = patch(figure, f"{row.test_dataset}|{row.arm}")
+        assert bar.get_y() == 0.5
+        assert bar.get_y() + bar.get_height() == pytest.approx(row.auc)
+        assert to_hex(bar.get_facecolor()) == ARM_COLOURS[row.arm]
+        (dots,) = figure.findobj(
+            lambda artist, gid=f"{row.test_dataset}|{row.arm}|seeds": artist.get_gid() == gid
+        )
+        assert sorted(dots.get_ydata()) == sorted(
+            left_out.query("test_dataset == @row.test_dataset and arm == @row.arm")["auc"]
+        )
+    labels = [label.get_text() for label in figure.axes[0].get_xticklabels()]
+    assert labels == ["beta_a\nsite beta\n8 tasks", "alpha_a\nsite alpha\n8 tasks"]
+    whiskers = [
+        np.ptp([y for segment in container.lines[2][0].get_segments() for _, y in segment])
+        for container in figure.axes[0].containers
+        if hasattr(container, "has_yerr")
+    ]
+    assert whiskers[0] == pytest.approx(2 * np.std([0.8, 0.9], ddof=1))
+    low, high = figure.axes[0].get_ylim()
+    assert low < 0.4
+    assert high > 1
+
+
+def test_bars_of_awkward_frames(left_out: pd.DataFrame) -> None:
+    assert [text.get_text() for text in figures.leave_one_site_out(pd.DataFrame()).texts] == ["no results"]
+    ensembles = pd.concat([left_out, left_out[:1].assign(seed=None, auc=0.1)])
+    assert patch(figures.leave_one_site_out(ensembles), "beta_a|own").get_height() == pytest.approx(0.35)
+    undefined = figures.leave_one_site_out(left_out.assign(auc=np.nan))
+    assert texts(undefined, "beta_a|own|none") == ["–"]
+    with pytest.raises(AnalysisError, match="arm 'most'; expected one of own"):
+        figures.leave_one_site_out(left_out.assign(arm="most"))
+    with pytest.raises(AnalysisError, match="two rows of one seed for arm 'own' on beta_a"):
+        figures.leave_one_site_out(pd.concat([left_out, left_out[:1]]))
+
+
+def test_save_writes_the_same_bytes_each_time(performance: pd.DataFrame, tmp_path: Path) -> None:
+    figure = figures.auc_grid(performance)
+    first = figures.save(figure, tmp_path / "a", "auc", performance)
+    again = figures.save(figure, tmp_path / "b", "auc", performance)
+    with matplotlib.rc_context({"font.size": 20, "svg.hashsalt": None, "axes.facecolor": "red"}):
+        other = figures.save(figures.auc_grid(performance.copy()), tmp_path / "c", "auc", performance)
+    assert [path.name for path in first] == ["auc.png", "auc.svg", "auc.csv"]
+    for paths in zip(first, again, other, strict=True):
+        assert len({path.read_bytes() for path in paths}) == 1
+    drawn = first[1].read_text()
+    assert "<text" not in drawn
+    assert not re.search(
+        r"DOCTYPE|<metadata|matplotlib\.org|(href|src)=\"(?!#|data:image/png)|url\((?!#)", drawn
+    )
+    assert first[0].read_bytes()[:8] == b"\x89PNG\r\n\x1a\n"
+    data = pd.read_csv(first[2], keep_default_na=False, na_values={"auc": "", "lower": "", "upper": ""})
+    assert list(data) == list(performance)
+    numbers = ["n", "n_pos", "auc", "lower", "upper"]
+    pd.testing.assert_frame_equal(data[numbers], performance[numbers], check_exact=True)
+    assert list(data["reason"]) == list(performance["reason"].fillna(""))
+    assert sorted(path.name for path in (tmp_path / "a").iterdir()) == ["auc.csv", "auc.png", "auc.svg"]
+
+
+@pytest.mark.parametrize("name", ["", "../auc", "a/b", ".hidden", "a b"])
+def test_save_refuses_names_that_are_no_file_names(name: str, tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="figure name"):
+        figures.save(figures.auc_grid(pd.DataFrame()), tmp_path, name, pd.DataFrame())
+
+
+def test_a_failed_write_leaves_the_old_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = write_whole(tmp_path / "auc.csv", b"old")
+
+    def fail(*_: object) -> None:
+        raise OSError("disk full")
+
+    monkeypatch.setattr("os.replace", fail)
+    with pytest.raises(OSError, match="disk full"):
+        write_whole(path, b"new")
+    assert path.read_bytes() == b"old"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_settings_of_the_user_stay_as_they_are(performance: pd.DataFrame) -> None:
+    with matplotlib.rc_context({"font.size": 21}):
+        svg(figures.auc_grid(performance))
+        assert matplotlib.rcParams["font.size"] == 21
+
+
+def test_importing_the_report_loads_no_matplotlib() -> None:
+    program = (
+        "import sys; import xray.report, xray.report.page, xray.report.text, xray.report.captions; "
+        "print(sorted({'matplotlib', 'torch', 'jinja2', 'db.connect'} & set(sys.modules)))"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
+    drawn = "import sys; import xray.report.figures; print('matplotlib.pyplot' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", drawn], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "False"

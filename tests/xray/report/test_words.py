@@ -1,0 +1,80 @@
+import pandas as pd
+import pytest
+
+from xray.errors import AnalysisError
+from xray.report.grids import auc_grid, kappa_grid
+from xray.report.words import (
+    agreement_findings,
+    comparison_findings,
+    interval,
+    number,
+    p_value,
+    performance_findings,
+    short,
+)
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        (0.8734, "0.873"),
+        (-0.25, "−0.250"),
+        (-0.0004, "0.000"),
+        (1.0, "1.000"),
+        (None, "–"),
+        (0.9999, "1.000"),
+    ],
+)
+def test_number(value: float | None, text: str) -> None:
+    assert number(value) == text
+
+
+@pytest.mark.parametrize(
+    ("value", "text"), [(0.874, ".87"), (0.996, "1.00"), (-0.126, "−.13"), (0.0, ".00"), (-1.0, "−1.00")]
+)
+def test_short(value: float, text: str) -> None:
+    assert short(value) == text
+
+
+def test_interval_and_p() -> None:
+    assert interval((-0.1, 0.25), 2) == "−0.10 to 0.25"
+    assert interval(None) == ""
+    assert [p_value(p) for p in (0.0004, 0.0123, None)] == ["p < 0.001", "p = 0.012", ""]
+
+
+def test_performance_findings(performance: pd.DataFrame) -> None:
+    first, own, foreign, below = performance_findings(auc_grid(performance))
+    assert first == "10 of 12 cells could be computed, 3 of them from fewer than 10 positives."
+    assert "(2 cells, from" in own  # Mass beta→beta, Atelectasis alpha→alpha; few positives do not count
+    assert "(2 cells, from 0.200 to" in foreign
+    assert below.endswith("Mass, trained on alpha, tested on beta, AUC 0.20 (0.10 to 0.30).")
+
+
+def test_agreement_findings(agreement: pd.DataFrame) -> None:
+    medians, below = agreement_findings(kappa_grid(agreement))
+    assert medians.endswith("Atelectasis 0.50, Mass −0.25.")
+    assert below.count("Mass, trained on") == 4  # the models of the datasets themselves are not counted
+
+
+def test_comparison_findings(comparison: pd.DataFrame) -> None:
+    sentence, untested = comparison_findings(comparison)
+    assert sentence == (
+        "Tested on beta, “own data only” against “all sites but this”: the first is higher in 1 of 3 tasks: "
+        "Mass 0.800 (0.750 to 0.850, p < 0.001). The first is lower in 1 of 3 tasks: "
+        "Hernia −0.200 (−0.300 to −0.100, p = 0.012). No difference was shown in 1 of 3 tasks, "
+        "which does not show that there is none. Not comparable: Edema (not trained)."
+    )
+    assert untested.endswith("against “all sites but this”: not comparable: Edema (not tested).")
+
+
+def test_a_difference_of_the_wrong_sign_is_refused(comparison: pd.DataFrame) -> None:
+    comparison.loc[0, "difference"] = -0.8
+    with pytest.raises(AnalysisError, match=r"beta, Mass: difference -0.8 is not auc_a − auc_b"):
+        comparison_findings(comparison)
+
+
+def test_nothing_to_say() -> None:
+    empty = pd.DataFrame()
+    assert performance_findings(auc_grid(empty)) == ["There is no result yet."]
+    assert agreement_findings(kappa_grid(empty)) == ["No agreement could be computed."]
+    assert comparison_findings(empty) == []
