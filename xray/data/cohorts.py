@@ -1,9 +1,7 @@
 """Cohorts: the parts of a dataset under a protocol, frozen: an image list with 1/0/missing labels."""
 
 import hashlib
-from collections.abc import Mapping
-from dataclasses import asdict
-from typing import Any
+import json
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,8 +12,10 @@ from db.copy import array, copy_in, scalar
 from db.schema import Cohort
 from db.schema import Protocol as StoredProtocol
 from db.store import list_hash, put_image_list
-from xray.data.protocol import Protocol, derive
+from xray.data.protocol import Protocol
 from xray.data.registered import RegisteredDataset
+from xray.data.selection import select as select_rows
+from xray.data.split import parts
 from xray.errors import DataError
 
 
@@ -24,20 +24,25 @@ def store_protocol(connection: Connection, protocol: Protocol) -> int:
 
     Raises `DataError` where the version is stored with another definition.
     """
-    values = {"name": protocol.name, "version": protocol.version, "definition": asdict(protocol)}
+    values = {"name": protocol.name, "version": protocol.version, "definition": protocol.as_dict()}
     connection.execute(insert(StoredProtocol).values(values).on_conflict_do_nothing())
     row = connection.execute(
         select(StoredProtocol.id, StoredProtocol.definition).where(
             StoredProtocol.name == protocol.name, StoredProtocol.version == protocol.version
         )
     ).one()
+    if row.definition != json.loads(json.dumps(protocol.as_dict())):
+        raise DataError(
+            f"protocol {protocol.name} version {protocol.version} is stored with other rules: give it a new version"
+        )
     return int(row.id)
 
 
 def freeze(connection: Connection, dataset: RegisteredDataset, protocol: Protocol) -> dict[str, int]:
     """Part → cohort id of this dataset under this protocol, frozen now where they are not yet.
 
-    Raises `DataError` where a part would be empty.
+    A protocol without a validation part (each run cuts its own) gives none. Raises `DataError` where there is nothing to
+    train on or to test.
     """
     protocol_id = store_protocol(connection, protocol)
     connection.execute(
@@ -51,9 +56,15 @@ def freeze(connection: Connection, dataset: RegisteredDataset, protocol: Protoco
     found: dict[str, int] = dict(stored.tuples().all())
     if found:
         return found
-    parts = derive(dataset.table, dataset.site, protocol)
+    chosen = select_rows(dataset.table, dataset.labeller, protocol)
+    split = parts(chosen, dataset.table, dataset.site, protocol)
+    for part in ("train", "test"):
+        if len(split[part]) == 0:
+            raise DataError(f"{dataset.name}: protocol {protocol.name} leaves no image for the {part} part")
     return {
-        part: _freeze(connection, dataset, protocol_id, part, *derived) for part, derived in parts.items()
+        part: _freeze(connection, dataset, protocol_id, part, chosen.index[taken], chosen.labels[taken])
+        for part, taken in split.items()
+        if len(taken)
     }
 
 
@@ -66,8 +77,6 @@ def _freeze(
     labels: NDArray[np.float32],
 ) -> int:
     """One cohort: rows (n_images,) of the dataset in order, labels (n_images, n_tasks) 1, 0 or NaN."""
-    if len(rows) == 0:
-        raise DataError(f"{dataset.name}: no image is left for the {part} part; the dataset is too small")
     names = [f"{dataset.site}/{image}" for image in dataset.table.rows["image"].iloc[rows]]
     listed = list_hash(names)
     cohort_id = connection.scalar(
@@ -103,8 +112,3 @@ def _freeze(
 def _cohort_hash(listed: str, labels: NDArray[np.float32]) -> str:
     codes = np.where(np.isnan(labels), -1, labels).astype(np.int8)
     return hashlib.sha256(listed.encode() + codes.tobytes()).hexdigest()
-
-
-def part_names(parts: Mapping[str, Any]) -> list[str]:
-    """Parts in the order train, validation, test."""
-    return [part for part in ("train", "validation", "test") if part in parts]

@@ -10,7 +10,7 @@ from xray.data.cohorts import freeze
 from xray.data.phantom.generate import write_site
 from xray.data.phantom.sites import load_sites
 from xray.data.pictures import pixel_cache
-from xray.data.protocol import protocols
+from xray.data.protocol import load_protocol
 from xray.data.register import Registration, register
 from xray.data.registered import dataset_id, read_dataset
 from xray.data.sources.base import SourceTable, sources
@@ -65,9 +65,9 @@ def prepare(engine: Engine, home: Path, request: DatasetRequest, protocol: str, 
             raise DataError(
                 f"{request.name}: registered as site {dataset.site}, the study says {request.site}"
             )
-        rules = protocols()[protocol]
+        rules = load_protocol(protocol)
         freeze(connection, dataset, rules)
-    pixel_cache(dataset, home, size, rules.crop)
+    pixel_cache(dataset, home, size, rules.preprocessing.crop)
     return Prepared(registered, len(dataset.image_ids), new)
 
 
@@ -92,7 +92,7 @@ def register_request(
         done = register(
             connection, request.name, request.site, source, table, images, truth=truth, progress=progress
         )
-        freeze(connection, read_dataset(connection, done.dataset_id), protocols()[protocol])
+        freeze(connection, read_dataset(connection, done.dataset_id), load_protocol(protocol))
     return done
 
 

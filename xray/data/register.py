@@ -199,11 +199,10 @@ def _labels(connection: Connection, dataset_id: int, table: SourceTable) -> None
     terms = sorted({str(term) for term in pd.unique(table.terms.ravel()) if term is not None})
     if terms:
         connection.execute(insert(SourceTerm), [{"dataset_id": dataset_id, "term": term} for term in terms])
-    codes = dict(
-        connection.execute(
-            select(SourceTerm.term, SourceTerm.id).where(SourceTerm.dataset_id == dataset_id)
-        ).tuples()
+    stored = connection.execute(
+        select(SourceTerm.term, SourceTerm.id).where(SourceTerm.dataset_id == dataset_id)
     )
+    codes = dict(stored.tuples().all())
     spoken_of = np.flatnonzero((table.states != NOT_MENTIONED).any(axis=0))
     rows = []
     for task in spoken_of:

@@ -16,11 +16,15 @@ from xray.tasks import TASKS
 
 @dataclass(frozen=True)
 class RegisteredDataset:
-    """A dataset of the database: its images in order, ids (n_images,) aligned with the rows of `table`."""
+    """A dataset of the database: its images in order, ids (n_images,) aligned with the rows of `table`.
+
+    labeller: whose label rules and view rules hold, the name of the reader that read it.
+    """
 
     id: int
     name: str
     site: str
+    labeller: str
     image_ids: NDArray[np.int32]
     table: SourceTable
 
@@ -44,15 +48,15 @@ def dataset_id(connection: Connection, name: str) -> int:
 
 def read_dataset(connection: Connection, identifier: int) -> RegisteredDataset:
     """The dataset of this id, with its rows, states and paths as registered (terms are not read)."""
-    name, site = connection.execute(
+    name, site, source = connection.execute(
         text(
-            "select dataset.name, site.name from dataset join site on site.id = site_id where dataset.id = :id"
+            "select dataset.name, site.name, dataset.source from dataset join site on site.id = site_id where dataset.id = :id"
         ),
         {"id": identifier},
     ).one()
     found = connection.execute(text(query("dataset_images")), {"dataset_id": identifier})
     frame = pd.DataFrame(found.all(), columns=list(found.keys()))
-    metadata = pd.DataFrame([m or {} for m in frame["metadata"]], index=frame.index)
+    metadata = pd.DataFrame([m or {} for m in frame["metadata"]], index=frame.index).fillna("")
     states = np.full((len(frame), len(TASKS)), NOT_MENTIONED, dtype=np.int8)
     for task, vector in copy_out(connection, query("dataset_labels"), dataset_id=identifier):
         assert task is not None
@@ -61,5 +65,10 @@ def read_dataset(connection: Connection, identifier: int) -> RegisteredDataset:
     terms = np.full(states.shape, None, dtype=object)
     rows = pd.concat([frame[list(COLUMNS)], metadata], axis=1)
     return RegisteredDataset(
-        identifier, name, site, frame["image_id"].to_numpy(np.int32), SourceTable(rows, states, terms)
+        identifier,
+        name,
+        site,
+        "manifest" if source == "phantom" else source,
+        frame["image_id"].to_numpy(np.int32),
+        SourceTable(rows, states, terms),
     )

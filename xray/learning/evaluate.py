@@ -11,7 +11,6 @@ from db.queries import query
 from db.schema import Model, ModelTask
 from db.store import image_ids, write_evaluation
 from xray.data.pictures import pixel_cache
-from xray.data.protocol import protocols
 from xray.data.registered import read_dataset
 from xray.learning.infer import score
 from xray.learning.network import load
@@ -44,12 +43,12 @@ def evaluate(engine: Engine, tracker: Tracker, home: Path, model_id: int, image_
     for image_list_id in image_list_ids:
         began = time.perf_counter()
         with engine.begin() as connection:
-            dataset_id, protocol = connection.execute(
+            dataset_id, crop = connection.execute(
                 text(query("image_list_dataset")), {"image_list_id": image_list_id}
             ).one()
             dataset = read_dataset(connection, dataset_id)
             positions = dataset.places(image_ids(connection, image_list_id))
-        cache = pixel_cache(dataset, home, model.image_size, protocols()[protocol].crop)
+        cache = pixel_cache(dataset, home, model.image_size, crop)
         logits = score(network, cache.pixels, positions)
         with engine.begin() as connection:
             seconds = time.perf_counter() - began

@@ -13,8 +13,9 @@ from db.schema import Model, ModelTask, TrainingCohort
 from db.store import StoredCohort, read_cohort
 from xray.data.cohorts import freeze, store_protocol
 from xray.data.pictures import pixel_cache
-from xray.data.protocol import Protocol, protocols
+from xray.data.protocol import Protocol, load_protocol
 from xray.data.registered import RegisteredDataset, dataset_id, read_dataset
+from xray.data.split import validation_cut
 from xray.learning.recipe import Recipe
 from xray.learning.tracking import Input, Registered, Tracker
 from xray.learning.train import Epoch, Part, Trained, train
@@ -46,7 +47,7 @@ class _Cohorts:
 
 def model_key(connection: Connection, request: ModelRequest) -> str:
     """The content hash that a request's model has or will have."""
-    protocol = protocols()[request.protocol]
+    protocol = load_protocol(request.protocol)
     found = [_cohorts(connection, request, part) for part in ("train", "validation")]
     return _key(request, protocol, *found)
 
@@ -85,7 +86,7 @@ def _train(
     training: _Cohorts,
     validation: _Cohorts,
 ) -> int:
-    recipe, protocol = request.recipe, protocols()[request.protocol]
+    recipe, protocol = request.recipe, load_protocol(request.protocol)
     name = f"{request.study}.{request.trained_on}"
     params = {
         "trained_on": request.trained_on,
@@ -104,7 +105,7 @@ def _train(
         tracker.metrics(run_id, _metrics(epoch), epoch.number, int(time.time() * 1000))
 
     try:
-        parts = (_part(found, home, recipe, protocol) for found in (training, validation))
+        parts = _parts(training, validation, home, request)
         trained = train(*parts, recipe, request.seed, log)
         registered = tracker.finish(run_id, trained.network, name, alias=f"seed-{request.seed}")
     except Exception as error:
@@ -154,9 +155,11 @@ def _record(
 
 
 def _cohorts(connection: Connection, request: ModelRequest, part: str) -> _Cohorts:
-    protocol = protocols()[request.protocol]
+    protocol = load_protocol(request.protocol)
     datasets = [read_dataset(connection, dataset_id(connection, name)) for name in request.datasets]
-    ids = [freeze(connection, dataset, protocol)[part] for dataset in datasets]
+    frozen = [(dataset, freeze(connection, dataset, protocol)) for dataset in datasets]
+    datasets = [dataset for dataset, parts in frozen if part in parts]
+    ids = [parts[part] for _, parts in frozen if part in parts]
     cohorts = [read_cohort(connection, cohort_id, len(TASKS)) for cohort_id in ids]
     stored = connection.execute(
         text("select id, content_hash from cohort where id = any(:ids)"), {"ids": ids}
@@ -166,11 +169,27 @@ def _cohorts(connection: Connection, request: ModelRequest, part: str) -> _Cohor
 
 
 def _part(found: _Cohorts, home: Path, recipe: Recipe, protocol: Protocol) -> Part:
-    caches = [pixel_cache(dataset, home, recipe.image_size, protocol.crop) for dataset in found.datasets]
+    caches = [
+        pixel_cache(dataset, home, recipe.image_size, protocol.preprocessing.crop)
+        for dataset in found.datasets
+    ]
     pool = Pool([cache.pixels for cache in caches])
     places = [d.places(c.images) for d, c in zip(found.datasets, found.cohorts, strict=True)]
     positions = np.concatenate([p + offset for p, offset in zip(places, pool.offsets, strict=False)])
     return Part(pool, positions, np.concatenate([cohort.labels for cohort in found.cohorts]))
+
+
+def _parts(training: _Cohorts, validation: _Cohorts, home: Path, request: ModelRequest) -> tuple[Part, Part]:
+    """What to fit on and what to select on: the protocol's validation cohorts, or a cut of the run's own by its seed."""
+    protocol = load_protocol(request.protocol)
+    whole = _part(training, home, request.recipe, protocol)
+    if validation.cohorts:
+        return whole, _part(validation, home, request.recipe, protocol)
+    fit, select_on = validation_cut(len(whole.positions), protocol, request.seed)
+    return (
+        Part(whole.pixels, whole.positions[fit], whole.labels[fit]),
+        Part(whole.pixels, whole.positions[select_on], whole.labels[select_on]),
+    )
 
 
 def _key(request: ModelRequest, protocol: Protocol, training: _Cohorts, validation: _Cohorts) -> str:

@@ -44,8 +44,8 @@ begin
         raise exception 'cohort label: % labels for the % images of cohort %', cardinality(new.labels), expected, new.cohort_id
             using errcode = 'check_violation';
     end if;
-    if (new.n_pos, new.n_neg) is distinct from (
-        select (count(*) filter (where v = 1))::integer, (count(*) filter (where v = 0))::integer
+    if array[new.n_pos, new.n_neg] <> (
+        select array[count(*) filter (where v = 1), count(*) filter (where v = 0)]::integer[]
         from unnest(new.labels) as v
     ) or exists (select from unnest(new.labels) as v where v not in (0, 1)) then
         raise exception 'cohort label: counts or values of cohort % are wrong', new.cohort_id using errcode = 'check_violation';

@@ -1,6 +1,6 @@
--- One row: a dataset whose pictures an image list is made of, and the protocol that cut it: dataset_id, protocol.
+-- One row: a dataset whose pictures an image list is made of, and the crop of the protocol that made it: dataset_id, crop.
 -- Parameter: image_list_id.
-select cohort.dataset_id, protocol.name as protocol
+select cohort.dataset_id, protocol.definition -> 'preprocessing' ->> 'crop' as crop
 from cohort
 join protocol on protocol.id = cohort.protocol_id
 where cohort.image_list_id = :image_list_id
