@@ -18,6 +18,7 @@ from xray.stats.estimates import (
     NO_DATA,
     NO_VARIANCE,
     ONE_CLASS,
+    Comparison,
     Estimates,
     FloatArray,
     IntArray,
@@ -52,25 +53,6 @@ class Covariance:
     n: int
     n_pos: int
     reason: str
-
-
-@dataclass(frozen=True)
-class Comparison:
-    """A difference with interval and two-sided test. All arrays have one shape.
-
-    difference: first minus second; z = difference / se; p: two-sided, from the normal distribution.
-    n, n_pos: images behind it (of both samples together where these are different).
-    """
-
-    difference: FloatArray
-    lower: FloatArray
-    upper: FloatArray
-    se: FloatArray
-    z: FloatArray
-    p: FloatArray
-    n: IntArray
-    n_pos: IntArray
-    reason: TextArray
 
 
 def auc_interval(labels: Numbers, scores: Numbers, level: float = 0.95) -> Estimates:
