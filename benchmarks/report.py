@@ -36,8 +36,8 @@ class Timing:
 def compare(peer: Callable[[], object], ours: Callable[[], object], rounds: int, repeats: int = 1) -> Timing:
     """CPU time of both sides, one after the other in every round, so that a busy machine hurts both.
 
-    Ours runs `repeats` times a round, where once would be too short to time. Call both once before, so that neither pays
-    for imports or compilation.
+    Ours runs `repeats` times a round, where once would be too short to time. Call both once before, so that
+    neither pays for imports or compilation.
     """
     peers, own = [], []
     for _ in range(rounds):
