@@ -8,6 +8,7 @@ that positive i exceeds (ties half) and V01_j the share of positives that exceed
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy.special import expit, logit, ndtr, ndtri
 
 from xray.stats.estimates import (
@@ -18,6 +19,7 @@ from xray.stats.estimates import (
     NO_DATA,
     NO_VARIANCE,
     ONE_CLASS,
+    Comparison,
     Estimates,
     FloatArray,
     IntArray,
@@ -54,25 +56,6 @@ class Covariance:
     reason: str
 
 
-@dataclass(frozen=True)
-class Comparison:
-    """A difference with interval and two-sided test. All arrays have one shape.
-
-    difference: first minus second; z = difference / se; p: two-sided, from the normal distribution.
-    n, n_pos: images behind it (of both samples together where these are different).
-    """
-
-    difference: FloatArray
-    lower: FloatArray
-    upper: FloatArray
-    se: FloatArray
-    z: FloatArray
-    p: FloatArray
-    n: IntArray
-    n_pos: IntArray
-    reason: TextArray
-
-
 def auc_interval(labels: Numbers, scores: Numbers, level: float = 0.95) -> Estimates:
     """AUC with DeLong's standard error and a confidence interval on the logit scale.
 
@@ -91,14 +74,14 @@ def auc_interval(labels: Numbers, scores: Numbers, level: float = 0.95) -> Estim
     reason = groups.reason.copy()
     for column, positives, negatives in groups:
         of_positives, of_negatives = count_pairs(positives, negatives)
-        value[column] = _auc_of(of_positives, negatives.size)
+        value[column] = auc_of(of_positives, negatives.size)
         reason[column] = _too_few(positives.size, negatives.size)
         if reason[column] == DEFINED:
             variance[column] = (
                 _covariance_of_means(of_positives[None], negatives.size)
                 + _covariance_of_means(of_negatives[None], positives.size)
             ).item()
-    lower, upper = _auc_bounds(value, variance, groups.n_pos, groups.n_neg, level)
+    lower, upper = logit_bounds(value, variance, groups.n_pos, groups.n_neg, level)
     n_images = groups.n_pos + groups.n_neg
     return reshaped(
         Estimates(value, lower, upper, np.sqrt(variance), n_images, groups.n_pos, reason), groups.shape
@@ -144,14 +127,12 @@ def delong_covariance(labels: Numbers, scores: Numbers) -> Covariance:
     label, columns = as_columns(labels, np.atleast_2d(np.asarray(scores)).T)
     if label.ndim != 1:
         raise ValueError(f"labels are {label.shape}; expected one vector (n_images,) for all models")
-    joint = _place_jointly(label, columns.T)
-    value, covariance = undefined((columns.shape[1],)), undefined((columns.shape[1],) * 2)
-    if joint.n_pos and joint.n_neg and joint.reason != INFINITE_SCORE:
-        value = np.array([_auc_of(counts, joint.n_neg) for counts in joint.of_positives])
+    joint = place_jointly(label, columns.T)
+    covariance = undefined((columns.shape[1],) * 2)
     if joint.reason == DEFINED:
         covariance = _covariance_of_means(joint.of_positives, joint.n_neg)
         covariance += _covariance_of_means(joint.of_negatives, joint.n_pos)
-    return Covariance(value, covariance, joint.n_pos + joint.n_neg, joint.n_pos, joint.reason)
+    return Covariance(joint.value, covariance, joint.n_pos + joint.n_neg, joint.n_pos, joint.reason)
 
 
 def compare_paired(labels: Numbers, first: Numbers, second: Numbers, level: float = 0.95) -> Comparison:
@@ -175,11 +156,11 @@ def compare_paired(labels: Numbers, first: Numbers, second: Numbers, level: floa
     n, n_pos = np.zeros((2, n_columns), dtype=np.int64)
     reason = reasons((n_columns,))
     for column in range(n_columns):
-        joint = _place_jointly(label_columns[:, column], np.stack([one[:, column], two[:, column]]))
+        joint = place_jointly(label_columns[:, column], np.stack([one[:, column], two[:, column]]))
         n[column], n_pos[column], reason[column] = joint.n_pos + joint.n_neg, joint.n_pos, joint.reason
         if joint.reason not in (NO_DATA, ONE_CLASS, INFINITE_SCORE):
             gain = joint.of_positives[:1] - joint.of_positives[1:]
-            difference[column] = _auc_of(gain, joint.n_neg)
+            difference[column] = auc_of(gain, joint.n_neg)
         if joint.reason == DEFINED:
             loss = joint.of_negatives[:1] - joint.of_negatives[1:]
             variance[column] = (
@@ -207,17 +188,41 @@ def compare_unpaired(first: Estimates, second: Estimates, level: float = 0.95) -
 
 
 @dataclass(frozen=True)
-class _Joint:
-    """Placements of k models on the same images, in half pairs: (k, n_pos) and (k, n_neg)."""
+class JointPlacements:
+    """Placements of k models on the same images, in half pairs: (k, n_pos) and (k, n_neg).
+
+    positives, negatives: which images these are. reason: as in `Covariance`; placements are 0 where there is
+    no AUC.
+    """
 
     of_positives: Counts
     of_negatives: Counts
-    n_pos: int
-    n_neg: int
+    positives: NDArray[np.intp]
+    negatives: NDArray[np.intp]
     reason: str
 
+    @property
+    def n_pos(self) -> int:
+        """Positives among the images."""
+        return self.positives.size
 
-def _place_jointly(labels: Scores, models: Scores) -> _Joint:
+    @property
+    def n_neg(self) -> int:
+        """Negatives among the images."""
+        return self.negatives.size
+
+    @property
+    def value(self) -> FloatArray:
+        """(k,) AUCs, NaN where undefined."""
+        if self.reason in (NO_DATA, ONE_CLASS, INFINITE_SCORE):
+            return undefined((len(self.of_positives),))
+        return np.array([auc_of(counts, self.n_neg) for counts in self.of_positives])
+
+
+def place_jointly(labels: Scores, models: Scores) -> JointPlacements:
+    """Placements of k models, models (k, n_images), on the images that have a label and every model's
+    score.
+    """
     if not ((labels == 1) | (labels == 0) | np.isnan(labels)).all():
         raise ValueError("labels must be 1, 0 or NaN")
     complete = ~np.isnan(models).any(axis=0)
@@ -238,10 +243,10 @@ def _place_jointly(labels: Scores, models: Scores) -> _Joint:
         for model in range(len(models)):
             placed = count_pairs_in_order(positives[model], negatives[model])
             of_positives[model], of_negatives[model] = placed
-    return _Joint(of_positives, of_negatives, n_pos, n_neg, reason)
+    return JointPlacements(of_positives, of_negatives, is_positive, is_negative, reason)
 
 
-def _auc_of(of_positives: Counts, n_neg: int) -> float:
+def auc_of(of_positives: Counts, n_neg: int) -> float:
     """Placements in half pairs → AUC, rounded once."""
     return int(of_positives.sum(dtype=np.int64)) / (2 * of_positives.size * n_neg)
 
@@ -263,9 +268,10 @@ def _too_few(n_pos: int, n_neg: int) -> str:
     return FEW_POSITIVES if n_pos < 2 else FEW_NEGATIVES if n_neg < 2 else DEFINED
 
 
-def _auc_bounds(
+def logit_bounds(
     value: FloatArray, variance: FloatArray, n_pos: IntArray, n_neg: IntArray, level: float
 ) -> tuple[FloatArray, FloatArray]:
+    """The bounds that `auc_interval` describes, of AUCs and their variances; NaN where the variance is."""
     lower, upper = undefined(value.shape), undefined(value.shape)
     smooth = variance > 0
     centre = logit(value[smooth])

@@ -29,7 +29,12 @@ FEW_NEGATIVES: Final = "fewer than two negatives"
 INFINITE_SCORE: Final = "infinite score"
 NOT_BETTER: Final = "no threshold is better than chance"
 NO_VARIANCE: Final = "no variance"
-CONSTANT_CALLS: Final = "both raters always say the same"
+CONSTANT_CALLS: Final = "both say the same of every image"
+CONSTANT_SCORES: Final = "all scores equal"
+FEW_PATIENTS: Final = "fewer than two patients of a class"
+NO_CASES: Final = "no case to count"
+NO_THRESHOLD: Final = "no threshold"
+FEW_IMAGES: Final = "fewer than two images"
 
 REASON_TYPE: Final = "<U48"
 """Dtype of every `reason` array; the longest reason must fit."""
@@ -60,6 +65,25 @@ class Estimates:
     lower: FloatArray
     upper: FloatArray
     se: FloatArray
+    n: IntArray
+    n_pos: IntArray
+    reason: TextArray
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """A difference with interval and two-sided test. All arrays have one shape.
+
+    difference: first minus second; z: the test statistic, standard normal under no difference; p: two-sided.
+    n, n_pos: images behind it (of both samples together where these are different), positives among them.
+    """
+
+    difference: FloatArray
+    lower: FloatArray
+    upper: FloatArray
+    se: FloatArray
+    z: FloatArray
+    p: FloatArray
     n: IntArray
     n_pos: IntArray
     reason: TextArray

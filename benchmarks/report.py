@@ -1,0 +1,73 @@
+"""How every benchmark measures and reports: interleaved rounds, medians, one line per claim."""
+
+import argparse
+import json
+import statistics
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+
+
+@dataclass(frozen=True)
+class Row:
+    """One claim. peer, ours: amount per piece of work in `unit`; ratio: how many times better ours is.
+
+    equal: whether both gave the same result, without which the ratio means nothing.
+    """
+
+    id: str
+    work: str
+    peer: float
+    ours: float
+    ratio: float
+    unit: str
+    equal: bool
+
+
+@dataclass(frozen=True)
+class Timing:
+    """Medians over rounds: CPU seconds of both sides, and their ratio round by round."""
+
+    peer: float
+    ours: float
+    ratio: float
+
+
+def compare(peer: Callable[[], object], ours: Callable[[], object], rounds: int, repeats: int = 1) -> Timing:
+    """CPU time of both sides, one after the other in every round, so that a busy machine hurts both.
+
+    Ours runs `repeats` times a round, where once would be too short to time. Call both once before, so that
+    neither pays for imports or compilation.
+    """
+    peers, own = [], []
+    for _ in range(rounds):
+        start = time.process_time()
+        peer()
+        between = time.process_time()
+        for _ in range(repeats):
+            ours()
+        end = time.process_time()
+        peers.append(between - start)
+        own.append((end - between) / repeats)
+    ratios = [theirs / mine for theirs, mine in zip(peers, own, strict=True)]
+    return Timing(statistics.median(peers), statistics.median(own), statistics.median(ratios))
+
+
+def arguments(what: str | None) -> argparse.Namespace:
+    """The options that every benchmark has: --quick (within a minute) and --json (one object per line)."""
+    parser = argparse.ArgumentParser(description=what)
+    parser.add_argument("--quick", action="store_true", help="fewer rounds: ends within a minute")
+    parser.add_argument("--json", action="store_true", help="print one JSON object per line")
+    return parser.parse_args()
+
+
+def show(row: Row, as_json: bool) -> None:
+    """Print one claim as it comes in."""
+    if as_json:
+        print(json.dumps(asdict(row), ensure_ascii=False), flush=True)
+        return
+    equal = "equal" if row.equal else "DIFFERENT"
+    print(
+        f"{row.id:3} {row.ratio:8.1f} ×  {row.peer:10.4g} → {row.ours:<10.4g} {row.unit:22} {equal:9}  {row.work}",
+        flush=True,
+    )

@@ -1,0 +1,164 @@
+import warnings
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from sklearn.metrics import cohen_kappa_score
+from statsmodels.stats.contingency_tables import mcnemar as statsmodels_mcnemar
+from statsmodels.stats.inter_rater import cohens_kappa as statsmodels_kappa
+
+from xray.stats.agreement import (
+    CrossTable,
+    cohen_kappa,
+    cross_table,
+    cross_tables,
+    kappa,
+    kappa_matrix,
+    mcnemar,
+    negative_agreement,
+    pabak,
+    positive_agreement,
+)
+from xray.stats.estimates import CONSTANT_CALLS, NO_CASES, NO_DATA, NO_VARIANCE
+from xray.stats.intervals import wilson
+
+
+def table(a, b, c, d):
+    return CrossTable(*(np.array(cell) for cell in (a, b, c, d)))
+
+
+cells = st.integers(0, 40)
+
+
+@settings(deadline=None, max_examples=300)
+@given(cells, cells, cells, cells, st.sampled_from([0.9, 0.95]))
+def test_kappa_equals_statsmodels(a, b, c, d, level):
+    found = kappa(table(a, b, c, d), level)
+    n = a + b + c + d
+    assert int(found.n) == n
+    assert int(found.n_pos) == a + b + c
+    with warnings.catch_warnings(), np.errstate(all="ignore"):
+        warnings.simplefilter("ignore")
+        expected = statsmodels_kappa(np.array([[a, b], [c, d]]), wt=None) if n else None
+    if expected is None or (a == n) or (d == n):
+        assert np.isnan([found.value, found.lower, found.upper, found.se]).all()
+        assert str(found.reason) == (CONSTANT_CALLS if n else NO_DATA)
+        return
+    assert float(found.value) == pytest.approx(expected.kappa, abs=1e-12)
+    # statsmodels takes the root of a variance that rounding can make negative where the true one is 0
+    assert float(found.se) ** 2 == pytest.approx(np.nan_to_num(expected.var_kappa), abs=1e-12)
+    constant = 0 in (a + b, c + d, a + c, b + d)
+    perfect = b + c == 0 or (a + d == 0 and b == c)
+    if constant or perfect:
+        assert str(found.reason) == NO_VARIANCE
+        assert float(found.se) == 0
+        assert np.isnan([found.lower, found.upper]).all()
+    else:
+        z = {0.9: 1.6448536269514722, 0.95: 1.959963984540054}[level]
+        assert float(found.lower) == pytest.approx(max(-1, expected.kappa - z * expected.std_kappa), abs=1e-9)
+        assert float(found.upper) == pytest.approx(min(1, expected.kappa + z * expected.std_kappa), abs=1e-9)
+
+
+@pytest.mark.parametrize("n_images", [1, 63, 64, 65, 1000])
+@pytest.mark.parametrize("missing", [0, 0.15])
+def test_matrix_equals_scikit_learn_pair_by_pair(n_images, missing):
+    rng = np.random.default_rng(n_images)
+    base = rng.random(n_images)
+    calls = (0.7 * base + 0.3 * rng.random((6, n_images)) < 0.4).astype(np.float64)
+    calls[5] = 1
+    calls[rng.random(calls.shape) < missing] = np.nan
+    found = kappa_matrix(calls)
+    for a in range(6):
+        for b in range(6):
+            kept = ~np.isnan(calls[a]) & ~np.isnan(calls[b])
+            assert found.n[a, b] == kept.sum()
+            one, two = calls[a, kept], calls[b, kept]
+            if kept.any() and np.unique(np.concatenate([one, two])).size == 2:
+                expected = cohen_kappa_score(one, two)
+                assert found.value[a, b] == pytest.approx(expected, abs=1e-12)
+            else:
+                assert np.isnan(found.value[a, b])
+                assert found.reason[a, b] == (CONSTANT_CALLS if kept.any() else NO_DATA)
+
+
+@pytest.mark.parametrize("missing", [0, 0.2])
+def test_packed_counts_equal_plain_ones(missing):
+    rng = np.random.default_rng(1)
+    calls = np.where(rng.random((4, 333)) < 0.3, 1.0, 0.0)
+    calls[rng.random(calls.shape) < missing] = np.nan
+    tables = cross_tables(calls)
+    for a in range(4):
+        for b in range(4):
+            plain = cross_table(calls[a], calls[b])
+            for packed, cell in zip(tables.cells, plain.cells, strict=True):
+                assert packed[a, b] == cell
+
+
+def test_calls_of_any_type_and_by_column():
+    rng = np.random.default_rng(2)
+    calls = rng.random((2, 50, 3)) < 0.5
+    found = cohen_kappa(calls[0], calls[1])
+    for dtype in (np.int8, np.float32, np.float64):
+        np.testing.assert_array_equal(cohen_kappa(*calls.astype(dtype)).value, found.value)
+    assert found.value[1] == cohen_kappa(calls[0, :, 1], calls[1, :, 1]).value
+    np.testing.assert_array_equal(
+        kappa_matrix(calls[:, :, 0]).value, kappa_matrix(calls[:, :, 0] * 1.0).value
+    )
+
+
+def test_what_is_not_a_call_is_refused():
+    with pytest.raises(ValueError, match="1, 0 or NaN"):
+        cohen_kappa(np.array([0.2, 1]), np.array([0, 1]))
+    with pytest.raises(ValueError, match="calls are"):
+        cohen_kappa(np.zeros(2), np.zeros(3))
+    with pytest.raises(ValueError, match="n_raters"):
+        kappa_matrix(np.zeros(3))
+
+
+def test_nothing_to_compare():
+    found = kappa_matrix(np.empty((3, 0)))
+    assert (found.reason == NO_DATA).all()
+    assert kappa_matrix(np.empty((0, 5))).value.shape == (0, 0)
+
+
+def test_pabak_and_specific_agreement_of_a_published_table():
+    # Feinstein and Cicchetti 1990, the first paradox: 85 % observed agreement, kappa 0.70 or 0.32
+    balanced, skewed = table(40, 9, 6, 45), table(80, 10, 5, 5)
+    assert float(kappa(balanced).value) == pytest.approx(0.70, abs=0.005)
+    assert float(kappa(skewed).value) == pytest.approx(0.32, abs=0.005)
+    for one in (balanced, skewed):
+        assert float(pabak(one).value) == pytest.approx(0.70)
+    assert float(positive_agreement(balanced).value) == pytest.approx(80 / 95)
+    assert float(negative_agreement(skewed).value) == pytest.approx(10 / 25)
+    assert float(pabak(skewed).lower) == pytest.approx(2 * float(wilson(85, 100)[0]) - 1)
+
+
+@settings(deadline=None)
+@given(cells, cells, cells, cells)
+def test_specific_agreement_has_graham_and_bulls_error(a, b, c, d):
+    found = positive_agreement(table(a, b, c, d))
+    if a + b + c == 0:
+        assert str(found.reason) == NO_CASES
+        assert np.isnan(found.value)
+        return
+    variance = 4 * a * (b + c) * (a + b + c) / (2 * a + b + c) ** 4
+    assert float(found.se) ** 2 == pytest.approx(variance, abs=1e-14)
+    assert float(found.value) == pytest.approx(2 * a / (2 * a + b + c))
+    assert 0 <= found.lower <= found.value <= found.upper <= 1
+    mirrored = negative_agreement(table(d, b, c, a))
+    assert (float(mirrored.value), float(mirrored.lower)) == (float(found.value), float(found.lower))
+
+
+@pytest.mark.parametrize(("b", "c"), [(10, 3), (0, 4), (7, 7), (121, 59), (0, 0)])
+def test_mcnemar_equals_statsmodels(b, c):
+    found = mcnemar(table(5, b, c, 8))
+    counts = np.array([[5, b], [c, 8]])
+    assert float(found.p_exact) == pytest.approx(statsmodels_mcnemar(counts, exact=True).pvalue)
+    if b + c:
+        expected = statsmodels_mcnemar(counts, exact=False, correction=False)
+        assert float(found.statistic) == pytest.approx(expected.statistic)
+        assert float(found.p) == pytest.approx(expected.pvalue)
+    else:
+        assert np.isnan([found.statistic, found.p]).all()
+    assert int(found.n_discordant) == b + c

@@ -1,0 +1,139 @@
+import numpy as np
+import pytest
+from sklearn.metrics import roc_auc_score
+
+from xray.stats.bootstrap import bootstrap_auc, bootstrap_difference, patient_weights
+from xray.stats.delong import auc_interval, compare_paired
+from xray.stats.estimates import FEW_PATIENTS, INFINITE_SCORE, NO_DATA, NO_VARIANCE, ONE_CLASS
+
+
+def sample(seed, n=400, n_patients=150, k=2, decimals=8):
+    rng = np.random.default_rng(seed)
+    patients = rng.integers(0, n_patients, n)
+    labels = (rng.random(n) < 0.3).astype(float)
+    effect = rng.normal(size=n_patients)[patients]
+    scores = np.round(effect + labels + rng.normal(size=(k, n)), decimals)
+    return labels, scores, patients
+
+
+@pytest.mark.parametrize("decimals", [8, 1, 0])
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_each_replicate_equals_scikit_learn_with_weights(decimals, dtype):
+    labels, scores, patients = sample(1, decimals=decimals)
+    labels[:30], scores[1, 30:50] = np.nan, np.nan
+    scores = scores.astype(dtype)
+    found = bootstrap_auc(labels, scores, patients, n_replicates=37, seed=5)
+    names, index = np.unique(patients[50:], return_inverse=True)
+    assert found.n_patients == names.size
+    weights = patient_weights(names.size, 37, seed=5)
+    for replicate in range(37):
+        for model in range(2):
+            expected = roc_auc_score(labels[50:], scores[model, 50:], sample_weight=weights[replicate, index])
+            assert found.replicates[replicate, model] == pytest.approx(expected, abs=1e-12)
+    np.testing.assert_array_equal(found.estimates.value, auc_interval(labels[50:], scores[:, 50:].T).value)
+
+
+def test_a_replicate_equals_the_resampled_data():
+    labels, scores, patients = sample(2, k=1)
+    found = bootstrap_auc(labels, scores[0], patients, n_replicates=3, seed=1)
+    names, index = np.unique(patients, return_inverse=True)
+    for replicate, drawn in enumerate(patient_weights(names.size, 3, seed=1)):
+        rows = np.concatenate(
+            [np.flatnonzero(index == patient) for patient in np.repeat(np.arange(names.size), drawn)]
+        )
+        expected = roc_auc_score(labels[rows], scores[0, rows])
+        assert found.replicates[replicate, 0] == pytest.approx(expected, abs=1e-12)
+
+
+def test_interval_and_error_are_those_of_the_replicates():
+    labels, scores, patients = sample(3)
+    found = bootstrap_auc(labels, scores, patients, n_replicates=500, level=0.8)
+    np.testing.assert_allclose(found.estimates.lower, np.quantile(found.replicates, 0.1, axis=0))
+    np.testing.assert_allclose(found.estimates.upper, np.quantile(found.replicates, 0.9, axis=0))
+    np.testing.assert_allclose(found.estimates.se, found.replicates.std(axis=0, ddof=1))
+
+
+def test_with_one_image_per_patient_it_agrees_with_delong():
+    labels, scores, _ = sample(4, n=600)
+    found = bootstrap_auc(labels, scores, np.arange(600), n_replicates=4000)
+    delong = auc_interval(labels, scores.T)
+    np.testing.assert_allclose(found.estimates.se, delong.se, rtol=0.06)
+    ours, theirs = bootstrap_difference(found, 0, 1), compare_paired(labels, *scores)
+    assert float(ours.difference) == pytest.approx(float(theirs.difference))
+    assert float(ours.se) == pytest.approx(float(theirs.se), rel=0.06)
+    assert float(ours.lower) == pytest.approx(float(theirs.lower), abs=0.005)
+
+
+def test_images_of_a_patient_are_not_independent():
+    labels, scores, _ = sample(5, n=200)
+    twice = np.tile(np.arange(200), 4)
+    clustered = bootstrap_auc(labels[twice], scores[:, twice], twice, n_replicates=2000)
+    ignoring = bootstrap_auc(labels[twice], scores[:, twice], np.arange(800), n_replicates=2000)
+    np.testing.assert_allclose(clustered.estimates.se / ignoring.estimates.se, 2, rtol=0.1)
+
+
+def test_it_is_a_function_of_the_seed():
+    labels, scores, patients = sample(6)
+    one, same, other = (bootstrap_auc(labels, scores, patients, 50, seed) for seed in (1, 1, 2))
+    np.testing.assert_array_equal(one.replicates, same.replicates)
+    assert not np.isclose(one.replicates, other.replicates).all()
+    longer = bootstrap_auc(labels, scores, patients, 77, 1)
+    np.testing.assert_array_equal(longer.replicates[:50], one.replicates)
+    names = np.array([f"patient {p:04d}" for p in patients])
+    np.testing.assert_array_equal(bootstrap_auc(labels, scores, names, 50, 1).replicates, one.replicates)
+
+
+@pytest.mark.parametrize("n_patients", [1, 2, 7, 1000])
+def test_weights_are_multinomial(n_patients):
+    weights = patient_weights(n_patients, 3001, seed=0)
+    assert weights.shape == (3001, n_patients)
+    assert (weights.sum(axis=1, dtype=int) == n_patients).all()
+    if n_patients > 1:
+        assert weights.mean(axis=0).std() < 3 / np.sqrt(3001)
+        counts = np.bincount(weights.ravel(), minlength=3)[:3] / weights.size
+        p = 1 / n_patients
+        expected = [(1 - p) ** n_patients, (1 - p) ** (n_patients - 1)]  # n p = 1
+        np.testing.assert_allclose(counts[:2], expected, atol=0.02)
+        neighbours = np.corrcoef(weights[:-1, 0], weights[1:, 0])[0, 1]
+        assert abs(neighbours) < 0.08
+
+
+@pytest.mark.parametrize(
+    ("labels", "patients", "reason"),
+    [
+        ([1, 1, 1, 1], [0, 1, 2, 3], ONE_CLASS),
+        ([1, 1, 0, 0], [0, 0, 1, 2], FEW_PATIENTS),
+        ([np.nan] * 4, [0, 1, 2, 3], NO_DATA),
+    ],
+)
+def test_too_little_to_resample(labels, patients, reason):
+    found = bootstrap_auc(np.array(labels, dtype=float), np.arange(4.0), np.array(patients), 20)
+    assert found.estimates.reason.tolist() == [reason]
+    assert np.isnan([found.estimates.lower, found.estimates.upper, found.estimates.se]).all()
+    assert np.isnan(found.replicates).all()
+    difference = bootstrap_difference(found, 0, 0)
+    assert str(difference.reason) == reason
+
+
+def test_replicates_of_one_class_are_left_out():
+    found = bootstrap_auc(np.array([1, 1, 0, 0]), np.array([2.0, 4, 1, 3]), np.arange(4), 400)
+    undefined = np.isnan(found.replicates).mean()
+    assert 0.05 < undefined < 0.2  # 2 · 2⁻⁴
+    assert np.isfinite([found.estimates.lower, found.estimates.upper]).all()
+
+
+def test_a_model_does_not_differ_from_itself():
+    labels, scores, patients = sample(7)
+    found = bootstrap_difference(bootstrap_auc(labels, scores, patients, 30), 1, 1)
+    assert (float(found.difference), float(found.lower), float(found.se)) == (0, 0, 0)
+    assert str(found.reason) == NO_VARIANCE
+
+
+def test_wrong_input_is_refused():
+    labels, scores, patients = sample(8)
+    with pytest.raises(ValueError, match="patients"):
+        bootstrap_auc(labels, scores, patients[1:])
+    with pytest.raises(ValueError, match="1, 0 or NaN"):
+        bootstrap_auc(labels * 2, scores, patients)
+    scores[0, 0] = np.inf
+    assert (bootstrap_auc(labels, scores, patients, 20).estimates.reason == INFINITE_SCORE).all()

@@ -1,0 +1,249 @@
+"""Do two readers, models or labellers call the same images positive? Everything follows from the 2 × 2
+table.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.special import bdtr, chdtrc, ndtri
+
+from xray.stats.compiled import compiled
+from xray.stats.estimates import (
+    CONSTANT_CALLS,
+    DEFINED,
+    NO_DATA,
+    NO_VARIANCE,
+    REASON_TYPE,
+    Estimates,
+    FloatArray,
+    IntArray,
+    Numbers,
+    check_level,
+    undefined,
+)
+from xray.stats.intervals import proportion
+
+
+@dataclass(frozen=True)
+class CrossTable:
+    """Two raters' 0/1 calls of the same images, counted. All arrays have one shape.
+
+    both: called positive by both. first_only, second_only: by one. neither: negative by both.
+    """
+
+    both: IntArray
+    first_only: IntArray
+    second_only: IntArray
+    neither: IntArray
+
+    @property
+    def cells(self) -> tuple[IntArray, IntArray, IntArray, IntArray]:
+        """(both, first_only, second_only, neither)."""
+        return self.both, self.first_only, self.second_only, self.neither
+
+    @property
+    def n(self) -> IntArray:
+        """Images that both raters called."""
+        return self.both + self.first_only + self.second_only + self.neither
+
+
+@dataclass(frozen=True)
+class McNemar:
+    """Do two raters call equally many positive? All arrays have one shape.
+
+    statistic: (b − c)² / (b + c); p: from chi-squared with 1 df; p_exact: binomial, two-sided. b, c: the
+    discordant.
+    """
+
+    statistic: FloatArray
+    p: FloatArray
+    p_exact: FloatArray
+    n_discordant: IntArray
+
+
+def cross_table(first: Numbers, second: Numbers) -> CrossTable:
+    """Count two raters' calls, column by column.
+
+    first, second: (n_images,) or (n_images, n_columns) of 1, 0 or NaN; an image that either left uncalled is
+    left out.
+    """
+    (one, called_one), (two, called_two) = _calls(first), _calls(second)
+    if one.shape != two.shape:
+        raise ValueError(f"the first rater's calls are {one.shape}, the second's {two.shape}")
+    no_one, no_two = called_one & ~one, called_two & ~two
+    cells = (one & two, one & no_two, no_one & two, no_one & no_two)
+    return CrossTable(*(np.asarray(cell.sum(axis=0, dtype=np.int64)) for cell in cells))
+
+
+def cross_tables(calls: Numbers) -> CrossTable:
+    """Count all pairs of k raters at once: arrays (k, k), entry (a, b) with a as first rater.
+
+    calls: (k, n_images) of 1, 0 or NaN; each pair uses the images that both called. Calls are packed 64 to a
+    word and counted by population count.
+    """
+    flags, called_flags = _calls(calls)
+    if flags.ndim != 2:
+        raise ValueError(f"calls are {flags.shape}; expected (n_raters, n_images)")
+    positive = _pack(flags)
+    both = _count_overlaps(positive, positive)
+    if called_flags.all():
+        first = np.broadcast_to(both.diagonal()[:, None], both.shape)
+        n = np.full_like(both, flags.shape[1])
+    else:
+        called = _pack(called_flags)
+        first, n = _count_overlaps(positive, called), _count_overlaps(called, called)
+    return CrossTable(both, first - both, first.T - both, n - first - first.T + both)
+
+
+def kappa(table: CrossTable, level: float = 0.95) -> Estimates:
+    """Cohen's κ = (p_o − p_e) / (1 − p_e) with its large-sample interval.
+
+    The variance is that of Fleiss, Cohen and Everitt 1969, the interval κ ± z · se cut to [−1, 1]. κ falls
+    with
+    prevalence at fixed skill: read it beside `pabak`, `positive_agreement` and `negative_agreement`.
+    `n_pos` of the result counts the images that at least one rater calls positive.
+    NaN with reason where both raters give every image the same one call (p_e = 1). At κ = ±1 the variance is
+    0: value without interval, reason "no variance".
+    """
+    check_level(level)
+    n, total = table.n, np.maximum(table.n, 1)
+    yes, only_first, only_second, no = (cell / total for cell in table.cells)
+    row, column = yes + only_first, yes + only_second
+    disagreement = _chance_disagreement(table)
+    excess = 2 * (table.both * table.neither - table.first_only * table.second_only)
+    value = np.divide(excess, disagreement, out=undefined(n.shape), where=disagreement > 0)
+    rest, by_chance = 1 - value, 1 - disagreement / total**2
+    agreeing = yes * (1 - (row + column) * rest) ** 2 + no * (1 - (2 - row - column) * rest) ** 2
+    crossing = rest**2 * (only_first * (1 - row + column) ** 2 + only_second * (1 - column + row) ** 2)
+    spread = np.maximum(agreeing + crossing - (value - by_chance * rest) ** 2, 0)
+    se = np.divide(np.sqrt(spread / total), 1 - by_chance, out=undefined(n.shape), where=disagreement > 0)
+    fixed = (disagreement > 0) & ((np.abs(value) == 1) | _one_is_constant(table))
+    se = np.where(fixed, 0, se)
+    half = np.where(fixed, np.nan, ndtri(0.5 + level / 2) * se)
+    reason = np.where(fixed, NO_VARIANCE, np.where(disagreement > 0, DEFINED, CONSTANT_CALLS))
+    reason = np.where(n == 0, NO_DATA, reason).astype(REASON_TYPE)
+    lower, upper = np.maximum(value - half, -1), np.minimum(value + half, 1)
+    return Estimates(value, lower, upper, se, n, n - table.neither, reason)
+
+
+def kappa_matrix(calls: Numbers, level: float = 0.95) -> Estimates:
+    """Cohen's κ of all pairs of k raters, arrays (k, k), symmetric. calls: (k, n_images) of 1, 0 or NaN; see
+    `kappa`.
+    """
+    return kappa(cross_tables(calls), level)
+
+
+def cohen_kappa(first: Numbers, second: Numbers, level: float = 0.95) -> Estimates:
+    """Cohen's κ of two raters, column by column; see `cross_table` for shapes and `kappa` for the rest."""
+    return kappa(cross_table(first, second), level)
+
+
+def pabak(table: CrossTable, level: float = 0.95) -> Estimates:
+    """Prevalence-adjusted bias-adjusted κ = 2 p_o − 1 (Byrt, Bishop and Carlin 1993), interval from Wilson's
+    of p_o.
+
+    `n_pos` of the result counts the images on which both agree.
+    """
+    observed = proportion(table.both + table.neither, table.n, level)
+    return Estimates(
+        2 * observed.value - 1,
+        2 * observed.lower - 1,
+        2 * observed.upper - 1,
+        2 * observed.se,
+        observed.n,
+        observed.n_pos,
+        observed.reason,
+    )
+
+
+def positive_agreement(table: CrossTable, level: float = 0.95) -> Estimates:
+    """Of the positive calls of both raters, the share on which they agree: 2a / (2a + b + c) (Cicchetti and
+    Feinstein 1990).
+
+    It is 2q / (1 + q) of q = a / (a + b + c), a proportion of the images that either calls positive: the
+    interval is Wilson's of q, carried over; se is that of Graham and Bull 1998. n is a + b + c, n_pos is a.
+    """
+    return _specific_agreement(table.both, table, level)
+
+
+def negative_agreement(table: CrossTable, level: float = 0.95) -> Estimates:
+    """As `positive_agreement`, of the negative calls: 2d / (2d + b + c)."""
+    return _specific_agreement(table.neither, table, level)
+
+
+def mcnemar(table: CrossTable) -> McNemar:
+    """McNemar's test that both raters call equally many images positive, without continuity correction.
+
+    Without any discordant image the exact p is 1, and the asymptotic test is undefined (NaN).
+    """
+    b, c = table.first_only, table.second_only
+    discordant = b + c
+    statistic = np.divide(
+        (b - c).astype(np.float64) ** 2, discordant, out=undefined(b.shape), where=discordant > 0
+    )
+    exact = np.minimum(1, 2 * bdtr(np.minimum(b, c).astype(np.float64), discordant, 0.5))
+    return McNemar(statistic, chdtrc(1, statistic), exact, discordant)
+
+
+def _specific_agreement(agreed: IntArray, table: CrossTable, level: float) -> Estimates:
+    share = proportion(agreed, agreed + table.first_only + table.second_only, level)
+    value, lower, upper = (2 * q / (1 + q) for q in (share.value, share.lower, share.upper))
+    se = share.se * 2 / (1 + share.value) ** 2
+    return Estimates(value, lower, upper, se, share.n, share.n_pos, share.reason)
+
+
+def _chance_disagreement(table: CrossTable) -> IntArray:
+    """n² (1 − p_e), a whole number."""
+    first, second = table.both + table.first_only, table.both + table.second_only
+    product: IntArray = first * (table.n - second) + second * (table.n - first)
+    return product
+
+
+def _one_is_constant(table: CrossTable) -> NDArray[np.bool_]:
+    first, second = table.both + table.first_only, table.both + table.second_only
+    constant: NDArray[np.bool_] = (first == 0) | (first == table.n) | (second == 0) | (second == table.n)
+    return constant
+
+
+def _calls(calls: Numbers) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+    """(positive, called) flags of calls 1, 0 or NaN."""
+    given = np.asarray(calls)
+    positive = given == 1
+    called = positive | (given == 0)
+    if not called.all():
+        rest = given[~called]
+        if not (rest != rest).all():
+            raise ValueError("calls must be 1, 0 or NaN")
+    return positive, called
+
+
+def _pack(flags: NDArray[np.bool_]) -> NDArray[np.uint64]:
+    """(k, n) flags → (k, ⌈n / 64⌉) words, the rest of the last one zero."""
+    bits = np.packbits(flags, axis=1)
+    words = np.zeros((len(bits), -(-bits.shape[1] // 8) * 8), dtype=np.uint8)
+    words[:, : bits.shape[1]] = bits
+    return words.view(np.uint64)
+
+
+def _count_overlaps(first: NDArray[np.uint64], second: NDArray[np.uint64]) -> IntArray:
+    overlaps = np.zeros((len(first), len(second)), dtype=np.int64)
+    _overlaps(first, second, overlaps)
+    return overlaps
+
+
+@compiled
+def _overlaps(first: NDArray[np.uint64], second: NDArray[np.uint64], overlaps: IntArray) -> None:
+    """overlaps[a, b] = number of bits set in both first[a] and second[b]."""
+    for a in range(len(first)):
+        for b in range(len(second)):
+            ones = np.uint64(0)
+            for word in range(first.shape[1]):
+                bits = first[a, word] & second[b, word]
+                bits -= (bits >> np.uint64(1)) & np.uint64(0x5555555555555555)
+                bits = (bits & np.uint64(0x3333333333333333)) + (
+                    (bits >> np.uint64(2)) & np.uint64(0x3333333333333333)
+                )
+                bits = (bits + (bits >> np.uint64(4))) & np.uint64(0x0F0F0F0F0F0F0F0F)
+                ones += (bits * np.uint64(0x0101010101010101)) >> np.uint64(56)
+            overlaps[a, b] = ones
