@@ -9,7 +9,8 @@ from sqlalchemy.dialects.postgresql import insert
 from db.queries import query
 from db.schema import Dataset, StudyDataset, StudyModel
 from db.schema import Study as StoredStudy
-from xray.learning.models import ModelRequest, find_model, model_key
+from xray.analyses.run import ANALYSES, count_current
+from xray.learning.request import ModelRequest, find_model, model_key
 from xray.study import Study
 
 
@@ -22,7 +23,18 @@ class Progress:
     models: int
     models_trained: int
     evaluations_missing: int
+    analyses_current: int
     analyses: int
+
+    @property
+    def is_done(self) -> bool:
+        """Whether nothing is left to do."""
+        return (
+            self.datasets_ready == self.datasets
+            and self.models_trained == self.models
+            and self.evaluations_missing == 0
+            and self.analyses_current == self.analyses
+        )
 
 
 def requests(study: Study) -> list[ModelRequest]:
@@ -64,8 +76,8 @@ def progress(connection: Connection, study: Study) -> Progress:
         text(query("datasets_ready")), {"names": names, "protocol": study.protocol}
     ).all()
     asked = requests(study)
-    trained = 0
-    if len(ready) == len(names):
-        trained = sum(find_model(connection, model_key(connection, each)) is not None for each in asked)
-    counts = connection.execute(text(query("study_progress")), {"study": study.name}).one()
-    return Progress(len(names), len(ready), len(asked), trained, counts.evaluations_missing, counts.analyses)
+    keys = [key for each in asked if (key := model_key(connection, each)) is not None]
+    trained = sum(find_model(connection, key) is not None for key in keys)
+    missing = connection.execute(text(query("study_progress")), {"study": study.name}).scalar_one()
+    current = count_current(connection, study.name)
+    return Progress(len(names), len(ready), len(asked), trained, missing, current, len(ANALYSES))

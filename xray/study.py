@@ -139,7 +139,10 @@ def _dataset(table: "_Table", path: Path) -> DatasetRequest:
     phantom = None
     if drawn.raw:
         phantom = Phantom(
-            drawn.text("site"), drawn.number("patients"), drawn.number("size", 64), drawn.number("seed", 0, least=0)
+            drawn.text("site"),
+            drawn.number("patients"),
+            drawn.number("size", 64),
+            drawn.number("seed", 0, least=0),
         )
         if labels:
             raise StudyError(f"{table.where}: expected either phantom or manifest, found both")

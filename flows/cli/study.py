@@ -3,8 +3,13 @@
 import json
 from dataclasses import asdict
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import click
+
+if TYPE_CHECKING:
+    from db.connection import Databases
+    from xray.study import Study
 
 FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 
@@ -41,29 +46,27 @@ def status(file: Path, as_json: bool) -> None:
     click.echo(f"  datasets ready       {now.datasets_ready} of {now.datasets}")
     click.echo(f"  models trained       {now.models_trained} of {now.models}")
     click.echo(f"  evaluations missing  {now.evaluations_missing}")
-    click.echo(f"  analyses stored      {now.analyses} of 3")
+    click.echo(f"  analyses current     {now.analyses_current} of {now.analyses}")
 
 
 def run_file(file: Path, as_json: bool = False) -> None:
     """Run a study with the servers that it needs, and print what came out."""
     from flows.platform import prefect_api, storage
+    from xray.analyses import results
+    from xray.report.text import auc_table
     from xray.study import read_study
 
     asked = read_study(file)
     with storage() as found:
-        click.echo(
-            f"{asked.title}: {len(asked.datasets)} datasets, {len(asked.configurations())} configurations, "
-            f"{len(asked.seeds)} seeds",
-            err=True,
-        )
-        with prefect_api(found):
-            from flows.study import run_study
+        done = done_already(found, asked)
+        if done is None:
+            parts = f"{len(asked.datasets)} datasets, {len(asked.configurations())} configurations, {len(asked.seeds)} seeds"
+            click.echo(f"{asked.title}: {parts}", err=True)
+            with prefect_api(found):
+                from flows.study import run_study
 
-            done = run_study(str(file.resolve()))
+                done = run_study(str(file.resolve()))
         with found.engine().begin() as connection:
-            from xray.analyses import results
-            from xray.report.text import auc_table
-
             table = auc_table(results.performance(connection, asked.name))
     if as_json:
         click.echo(json.dumps(done))
@@ -74,7 +77,34 @@ def run_file(file: Path, as_json: bool = False) -> None:
         click.echo(f"  {_short(path)}")
 
 
-def _summary(done: dict[str, int]) -> str:
+def done_already(found: "Databases", asked: "Study") -> dict[str, Any] | None:
+    """What `run_study` would say of a study that is finished, without starting anything; None where something is to be done.
+
+    The label files are read again: a file that has changed since it was registered is an error, not a silent skip.
+    """
+    from xray import settings
+    from xray.data.prepare import register_request
+    from xray.plan import progress
+
+    folder = settings.home() / "reports" / asked.name
+    with found.engine().begin() as connection:
+        now = progress(connection, asked)
+    if not now.is_done or not (folder / "report.html").exists():
+        return None
+    for dataset in asked.datasets:
+        if dataset.phantom or dataset.labels:
+            register_request(found.engine(), dataset, asked.protocol, home=settings.home())
+    return {
+        "study": asked.name,
+        "n_models": now.models,
+        "trained": 0,
+        "evaluated": 0,
+        "analysed": 0,
+        "folder": str(folder),
+    }
+
+
+def _summary(done: dict[str, Any]) -> str:
     if not (done["trained"] or done["evaluated"] or done["analysed"]):
         return f"All {done['n_models']} models were trained, scored and analysed already: nothing was to be done. Files:"
     return (

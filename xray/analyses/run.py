@@ -10,6 +10,7 @@ from sqlalchemy.dialects.postgresql import insert
 from db.schema import Agreement, Analysis, Auc, AucDifference
 from xray.analyses import agreement, leave_one_site_out, performance
 from xray.analyses.stored import StoredStudy, TestSet, load_study, load_tests
+from xray.errors import AnalysisError
 
 Compute = Callable[[StoredStudy, Sequence[TestSet]], Iterator[dict[str, Any]]]
 
@@ -42,6 +43,15 @@ def run_all(engine: Engine, study_name: str) -> dict[str, bool]:
         for each in stale:
             _replace(connection, study, each, list(each.compute(study, tests)))
     return {each.name: each in stale for each in ANALYSES}
+
+
+def count_current(connection: Connection, study_name: str) -> int:
+    """How many analyses of a study are stored and come from its present evaluations; 0 where it has none."""
+    try:
+        study = load_study(connection, study_name)
+    except AnalysisError:
+        return 0
+    return sum(_is_current(connection, study, each) for each in ANALYSES)
 
 
 def _is_current(connection: Connection, study: StoredStudy, analysis: Definition) -> bool:

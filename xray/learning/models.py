@@ -2,59 +2,26 @@
 
 import time
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
-from sqlalchemy import Connection, Engine, select, text
+from sqlalchemy import Connection, Engine, text
 from sqlalchemy.dialects.postgresql import insert
 
 from db.schema import Model, ModelTask, TrainingCohort
-from db.store import StoredCohort, read_cohort
-from xray.data.cohorts import freeze, store_protocol
+from xray.data.cohorts import store_protocol
 from xray.data.pictures import pixel_cache
 from xray.data.protocol import Protocol, load_protocol
-from xray.data.registered import RegisteredDataset, dataset_id, read_dataset
 from xray.data.split import validation_cut
+from xray.errors import LearningError
 from xray.learning.recipe import Recipe
+from xray.learning.request import ModelRequest, PartCohorts, find_model, model_key, part_cohorts
 from xray.learning.tracking import Input, Registered, Tracker
 from xray.learning.train import Epoch, Part, Trained, train
 from xray.pixels.pool import Pool
 from xray.settings import code_version
 from xray.tasks import TASKS
-
-
-@dataclass(frozen=True)
-class ModelRequest:
-    """A model that a study asks for: study name, configuration name and its datasets in order, protocol, recipe, seed."""
-
-    study: str
-    trained_on: str
-    datasets: tuple[str, ...]
-    protocol: str
-    recipe: Recipe
-    seed: int
-
-
-@dataclass(frozen=True)
-class _Cohorts:
-    """The train or validation cohorts of a request, one per dataset."""
-
-    datasets: Sequence[RegisteredDataset]
-    cohorts: Sequence[StoredCohort]
-    hashes: Sequence[str]
-
-
-def model_key(connection: Connection, request: ModelRequest) -> str:
-    """The content hash that a request's model has or will have."""
-    protocol = load_protocol(request.protocol)
-    found = [_cohorts(connection, request, part) for part in ("train", "validation")]
-    return _key(request, protocol, *found)
-
-
-def find_model(connection: Connection, key: str) -> int | None:
-    """The id of the model of this key, None where it is not trained yet."""
-    return connection.scalar(select(Model.id).where(Model.key == key))
 
 
 def ensure_model(engine: Engine, tracker: Tracker, home: Path, request: ModelRequest) -> tuple[int, bool]:
@@ -66,14 +33,18 @@ def ensure_model(engine: Engine, tracker: Tracker, home: Path, request: ModelReq
     with engine.connect() as lock:
         with engine.begin() as connection:
             key = model_key(connection, request)
+        if key is None:
+            raise LearningError(
+                f"{request.trained_on}: its datasets are not all prepared yet: {request.datasets}"
+            )
         lock.execute(text("select pg_advisory_lock(hashtextextended(:key, 0))"), {"key": key})
         lock.commit()
         with engine.begin() as connection:
             found = find_model(connection, key)
             if found is not None:
                 return found, False
-            training = _cohorts(connection, request, "train")
-            validation = _cohorts(connection, request, "validation")
+            training = part_cohorts(connection, request, "train")
+            validation = part_cohorts(connection, request, "validation")
         return _train(engine, tracker, home, request, key, training, validation), True
 
 
@@ -83,8 +54,8 @@ def _train(
     home: Path,
     request: ModelRequest,
     key: str,
-    training: _Cohorts,
-    validation: _Cohorts,
+    training: PartCohorts,
+    validation: PartCohorts,
 ) -> int:
     recipe, protocol = request.recipe, load_protocol(request.protocol)
     name = f"{request.study}.{request.trained_on}"
@@ -122,7 +93,7 @@ def _record(
     protocol: Protocol,
     trained: Trained,
     registered: Registered,
-    cohorts: Sequence[_Cohorts],
+    cohorts: Sequence[PartCohorts],
 ) -> int:
     """The model's rows, in the caller's transaction: from here on it exists."""
     auc = trained.best.mean_auc
@@ -154,21 +125,7 @@ def _record(
     return model_id
 
 
-def _cohorts(connection: Connection, request: ModelRequest, part: str) -> _Cohorts:
-    protocol = load_protocol(request.protocol)
-    datasets = [read_dataset(connection, dataset_id(connection, name)) for name in request.datasets]
-    frozen = [(dataset, freeze(connection, dataset, protocol)) for dataset in datasets]
-    datasets = [dataset for dataset, parts in frozen if part in parts]
-    ids = [parts[part] for _, parts in frozen if part in parts]
-    cohorts = [read_cohort(connection, cohort_id, len(TASKS)) for cohort_id in ids]
-    stored = connection.execute(
-        text("select id, content_hash from cohort where id = any(:ids)"), {"ids": ids}
-    )
-    hashes = dict(stored.tuples().all())
-    return _Cohorts(datasets, cohorts, [hashes[cohort_id] for cohort_id in ids])
-
-
-def _part(found: _Cohorts, home: Path, recipe: Recipe, protocol: Protocol) -> Part:
+def _part(found: PartCohorts, home: Path, recipe: Recipe, protocol: Protocol) -> Part:
     caches = [
         pixel_cache(dataset, home, recipe.image_size, protocol.preprocessing.crop)
         for dataset in found.datasets
@@ -179,7 +136,9 @@ def _part(found: _Cohorts, home: Path, recipe: Recipe, protocol: Protocol) -> Pa
     return Part(pool, positions, np.concatenate([cohort.labels for cohort in found.cohorts]))
 
 
-def _parts(training: _Cohorts, validation: _Cohorts, home: Path, request: ModelRequest) -> tuple[Part, Part]:
+def _parts(
+    training: PartCohorts, validation: PartCohorts, home: Path, request: ModelRequest
+) -> tuple[Part, Part]:
     """What to fit on and what to select on: the protocol's validation cohorts, or a cut of the run's own by its seed."""
     protocol = load_protocol(request.protocol)
     whole = _part(training, home, request.recipe, protocol)
@@ -190,11 +149,6 @@ def _parts(training: _Cohorts, validation: _Cohorts, home: Path, request: ModelR
         Part(whole.pixels, whole.positions[fit], whole.labels[fit]),
         Part(whole.pixels, whole.positions[select_on], whole.labels[select_on]),
     )
-
-
-def _key(request: ModelRequest, protocol: Protocol, training: _Cohorts, validation: _Cohorts) -> str:
-    hashes = [*training.hashes, *validation.hashes]
-    return request.recipe.key(f"{protocol.name}/{protocol.version}", hashes, request.seed)
 
 
 def _metrics(epoch: Epoch) -> dict[str, float]:

@@ -11,11 +11,14 @@ with used as (
     join model on model.id = study_model.model_id and model.protocol_id = cohort.protocol_id
     where study.name = :study
 )
-select used.dataset, used.part, null as task, used.length as n, null as n_pos, used.position, -1 as task_id
-from used
-union all
-select used.dataset, used.part, task.name, cohort_label.n_pos + cohort_label.n_neg, cohort_label.n_pos, used.position, task.id
-from used
-join cohort_label on cohort_label.cohort_id = used.id
-join task on task.id = cohort_label.task_id
-order by position, array_position(array['train', 'validation', 'test'], part), task_id
+select counted.dataset, counted.part, counted.task, counted.n, counted.n_pos
+from (
+    select used.dataset, used.part, null as task, used.length as n, null as n_pos, used.position, -1 as task_id
+    from used
+    union all
+    select used.dataset, used.part, task.name, cohort_label.n_pos + cohort_label.n_neg, cohort_label.n_pos, used.position, task.id
+    from used
+    join cohort_label on cohort_label.cohort_id = used.id
+    join task on task.id = cohort_label.task_id
+) as counted
+order by counted.position, array_position(array['train', 'validation', 'test'], counted.part), counted.task_id

@@ -1,15 +1,9 @@
--- One row: evaluations_missing and analyses (stored ones) of a study. Parameter: study, its name.
-select
-    (
-        select count(distinct (missing_evaluations.model_id, missing_evaluations.image_list_id))
-        from study
-        join study_model on study_model.study_id = study.id
-        join study_dataset on study_dataset.study_id = study.id
-        join cohort on cohort.dataset_id = study_dataset.dataset_id
-        join missing_evaluations on missing_evaluations.model_id = study_model.model_id
-            and missing_evaluations.image_list_id = cohort.image_list_id
-        where study.name = :study
-    ) as evaluations_missing,
-    (
-        select count(*) from analysis join study on study.id = analysis.study_id where study.name = :study
-    ) as analyses
+-- One row: how many evaluations of a study are missing. Parameter: study, its name.
+select count(distinct (missing_evaluations.model_id, missing_evaluations.image_list_id)) as evaluations_missing
+from study
+join study_model on study_model.study_id = study.id
+join study_dataset on study_dataset.study_id = study.id
+join cohort on cohort.dataset_id = study_dataset.dataset_id
+join missing_evaluations on missing_evaluations.model_id = study_model.model_id
+    and missing_evaluations.image_list_id = cohort.image_list_id
+where study.name = :study
