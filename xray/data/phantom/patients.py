@@ -71,12 +71,12 @@ class Cases:
 
     present: (n, n_findings) whether the finding is in the picture, by the reference definition.
 
-    size: (n, n_findings) how large the finding is, 0 where it is absent, except that Cardiomegaly always has the
-    cardio-thoracic ratio. Nodule, Mass: radius in widths of the picture. Effusion: height as a part of the lung's.
-    Pneumothorax: width as a part of the half chest's. Emphysema: part of the lung's density that is lost. The
-    others: x-ray thickness added.
+    size: (n, n_findings) how large the finding is, 0 where it is absent, except that Cardiomegaly always has
+    the cardio-thoracic ratio. Nodule, Mass: radius in widths of the picture. Effusion: height as a part of the
+    lung's. Pneumothorax: width as a part of the half chest's. Emphysema: part of the lung's density that is
+    lost. The others: x-ray thickness added.
 
-    place: (n, n_findings, 3) in [0, 1): the side that the finding is on, then what its drawing makes of the others.
+    place: (n, n_findings, 3) in [0, 1): the side that the finding is on, then what its drawing makes of them.
 
     texture, patches: (n, 12, 12), mean 0, deviation 1: the irregularity of the lungs and that of infiltrates.
     """
