@@ -72,7 +72,7 @@ class Cases:
     present: (n, n_findings) whether the finding is in the picture, by the reference definition.
 
     size: (n, n_findings) how large the finding is, 0 where it is absent, except that Cardiomegaly always has
-    the cardio-thoracic ratio. Nodule, Mass: radius in widths of the picture. Effusion: height as a part of the
+    the cardio-thoracic ratio. Nodule, Mass: radius in widths of the picture. Effusion: height as part of the
     lung's. Pneumothorax: width as a part of the half chest's. Emphysema: part of the lung's density that is
     lost. The others: x-ray thickness added.
 
