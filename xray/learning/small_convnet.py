@@ -1,4 +1,5 @@
-"""A plain network of five convolutions for small pictures: what learns the phantom sites in seconds without a GPU.
+"""A plain network of five convolutions for small pictures: what learns the phantom sites in seconds without a
+GPU.
 
 Importing this module makes `timm.create_model("small_convnet", in_chans=1, num_classes=18)` work.
 """
@@ -15,11 +16,11 @@ _STRIDES: Final = (2, 2, 2, 1, 1)
 
 
 class SmallConvNet(nn.Module):
-    """Five 3 × 3 convolutions, each with batch normalisation and ReLU, then maximum plus mean over the picture, then a linear
-    layer; 0.1 million weights. It has the methods that timm's models have.
+    """Five 3 × 3 convolutions, each with batch normalisation and ReLU, then maximum plus mean over the
+    picture, then a linear layer; 0.1 million weights. It has the methods that timm's models have.
 
-    in_chans: channels of the pictures. num_classes: outputs; 0 returns the features. drop_rate: dropout before the
-    classifier.
+    in_chans: channels of the pictures. num_classes: outputs; 0 returns the features. drop_rate: dropout
+    before the classifier.
     """
 
     def __init__(self, in_chans: int = 3, num_classes: int = 1000, drop_rate: float = 0.0) -> None:
@@ -60,7 +61,7 @@ class SmallConvNet(nn.Module):
     def reset_classifier(self, num_classes: int) -> None:
         """Put a new last layer with other outputs in place of the old one."""
         self.num_classes = num_classes
-        self.classifier = self._new_classifier().to(self.features[0].weight.device)
+        self.classifier = self._new_classifier().to(next(self.parameters()).device)
 
     def _new_classifier(self) -> nn.Module:
         return nn.Linear(self.num_features, self.num_classes) if self.num_classes else nn.Identity()
@@ -68,7 +69,7 @@ class SmallConvNet(nn.Module):
 
 @register_model
 def small_convnet(pretrained: bool = False, **options: Any) -> SmallConvNet:
-    """`SmallConvNet` by timm's registry. Raises LearningError for pretrained weights, of which there are none."""
+    """`SmallConvNet` by timm's registry. Raises LearningError where pretrained weights are asked for."""
     if pretrained:
         raise LearningError("small_convnet has no pretrained weights; create it with pretrained=False")
     settings = {

@@ -1,11 +1,12 @@
 """The chest of each image as soft masks on a grid of pixels: what the findings are drawn into.
 
-Lengths are in half-widths of the picture; x runs to the right (the patient's left), y downwards, both from -1 to 1. The x-ray
-thickness that is drawn adds up, and brightness is 1 - exp(-thickness), so overlapping shadows do not glow.
+Lengths are in half-widths of the picture; x runs to the right (the patient's left), y downwards, both from -1
+to 1. The x-ray thickness that is drawn adds up, and brightness is 1 - exp(-thickness), so overlapping shadows
+do not glow.
 """
 
 from dataclasses import dataclass, replace
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,7 +14,8 @@ from numpy.typing import NDArray
 from xray.data.phantom.patients import Body, Cases
 from xray.data.phantom.streams import FloatArray
 
-Float32Array = NDArray[np.float32]
+Floats = NDArray[np.floating[Any]]
+"""Arrays of pixels, float32 throughout."""
 
 _WIDEST: Final = 0.30
 _TILT: Final = 0.30
@@ -22,12 +24,12 @@ LUNG_TEXTURE: Final = 0.05
 
 @dataclass(frozen=True)
 class Heart:
-    """An ellipse leaning to the lower left of the patient: centre, greatest half-width, half-height, each (n, 1, 1)."""
+    """An ellipse that leans to the patient's left: centre, half-width and half-height, each (n, 1, 1)."""
 
-    x: Float32Array
-    y: Float32Array
-    half_width: Float32Array
-    half_height: Float32Array
+    x: Floats
+    y: Floats
+    half_width: Floats
+    half_height: Floats
 
 
 @dataclass(frozen=True)
@@ -35,44 +37,50 @@ class Lungs:
     """The lungs of n images, as findings need them.
 
     x: (n, 1, s); y: (n, s, 1); edge: width of a drawn border. apex, base, thorax: (n, 1, 1) as in `Body`.
-    wall: (n, s, 1) distance of the inner chest wall from the midline. visible: (n, s, s) mask of the lung that neither
-    heart nor mediastinum covers. texture: (n, s, s) and patches: (n, k, k) irregularity, mean 0, deviation about 1.
+    wall: (n, s, 1) distance of the inner chest wall from the midline. visible: (n, s, s) mask of the lung
+    that neither heart nor mediastinum covers. texture: (n, s, s) and patches: (n, k, k) irregularity, mean 0,
+    deviation about 1.
     """
 
-    x: Float32Array
-    y: Float32Array
+    x: Floats
+    y: Floats
     edge: float
-    apex: Float32Array
-    base: Float32Array
-    thorax: Float32Array
-    wall: Float32Array
+    apex: Floats
+    base: Floats
+    thorax: Floats
+    wall: Floats
     heart: Heart
-    visible: Float32Array
-    texture: Float32Array
-    patches: Float32Array
+    visible: Floats
+    texture: Floats
+    patches: Floats
 
     def take(self, rows: NDArray[np.intp]) -> "Lungs":
         """The lungs of some of the images."""
-        parts = {name: value[rows] for name, value in vars(self).items() if isinstance(value, np.ndarray)}
-        heart = Heart(*(value[rows] for value in vars(self.heart).values()))
-        return replace(self, heart=heart, **parts)
+        parts: dict[str, Any] = {
+            name: value[rows] for name, value in vars(self).items() if isinstance(value, np.ndarray)
+        }
+        parts["heart"] = Heart(*(value[rows] for value in vars(self.heart).values()))
+        return replace(self, **parts)
 
 
 @dataclass(frozen=True)
 class Chest:
-    """The lungs, and masks (n, s, s) of heart, mediastinum, thoracic cavity and what lies below the diaphragm."""
+    """The lungs, and masks (n, s, s) of heart, mediastinum, thoracic cavity and abdomen."""
 
     lungs: Lungs
-    heart: Float32Array
-    mediastinum: Float32Array
-    cavity: Float32Array
-    abdomen: Float32Array
+    heart: Floats
+    mediastinum: Floats
+    cavity: Floats
+    abdomen: Floats
 
 
 def build_chest(
     cases: Cases, size: int, *, heart_magnification: FloatArray, raised: FloatArray, flattened: FloatArray
 ) -> Chest:
-    """Masks of every image. raised: (n, 2) rise of the right and left dome; flattened: (n,) part of the curve lost."""
+    """Masks of every image, `size` pixels along a side.
+
+    raised: (n, 2) rise of the right and the left dome. flattened: (n,) part of the domes' curve that is lost.
+    """
     body = cases.body
     edge = max(0.02, 2.0 / size)
     pixels = ((np.arange(size) + 0.5) * (2.0 / size) - 1.0).astype(np.float32)
@@ -103,8 +111,8 @@ def build_chest(
     return Chest(lungs, heart_mask, mediastinum, cavity, inside * (1 - above))
 
 
-def chest_thickness(chest: Chest, body: Body, lung_density: FloatArray) -> Float32Array:
-    """(n, s, s) x-ray thickness of the chest without findings. lung_density: (n,) factor on the lungs' own."""
+def chest_thickness(chest: Chest, body: Body, lung_density: FloatArray) -> Floats:
+    """(n, s, s) thickness of the chest without opacities. lung_density: (n,) factor on the lungs' own."""
     lungs = chest.lungs
     shadow = (0.30 * column(lung_density) - 0.95 + LUNG_TEXTURE * lungs.texture) * lungs.visible
     shadow += 0.95
@@ -119,48 +127,52 @@ def chest_thickness(chest: Chest, body: Body, lung_density: FloatArray) -> Float
     return shadow
 
 
-def upsample(cells: Float32Array, size: int) -> Float32Array:
+def upsample(cells: Floats, size: int) -> Floats:
     """(n, k, k) values on a grid → (n, size, size), linear in between."""
     n_cells = cells.shape[-1]
     at = np.linspace(0, n_cells - 1, size)[:, None]
     weights = np.clip(1 - np.abs(at - np.arange(n_cells)), 0, None).astype(np.float32)
-    field: Float32Array = weights @ cells @ weights.T
+    field: Floats = weights @ cells @ weights.T
     return field
 
 
-def column(values: FloatArray) -> Float32Array:
+def column(values: FloatArray) -> Floats:
     """(n,) numbers, one per image, in the shape that goes with (n, s, s)."""
     return values.astype(np.float32)[:, None, None]
 
 
-def wall_at(y: Float32Array, apex: Float32Array, thorax: Float32Array) -> Float32Array:
-    """Distance of the inner chest wall from the midline at height y: 0 at the apex, `thorax` from the widest row down."""
+def wall_at(y: Floats, apex: Floats, thorax: Floats) -> Floats:
+    """Distance of the inner chest wall from the midline at height y: 0 at the apex, at most `thorax`."""
     above = np.clip((_WIDEST - y) / (_WIDEST - apex), 0, 1)
-    reached: Float32Array = thorax * (1 - above**2.4) ** np.float32(0.62)
+    reached: Floats = thorax * (1 - above**2.4) ** np.float32(0.62)
     return reached
 
 
-def radius_about(x: Float32Array, y: Float32Array) -> Float32Array:
+def radius_about(x: Floats, y: Floats) -> Floats:
     """Distance from the origin."""
-    square = np.square(x) + np.square(y)
-    return np.sqrt(square, out=square)
+    square: Floats = np.square(x) + np.square(y)
+    np.sqrt(square, out=square)
+    return square
 
 
-def soft(distance: Float32Array, edge: float) -> Float32Array:
+def soft(distance: Floats, edge: float) -> Floats:
     """Mask of a shape from the signed distance to its border: 1 inside, 0 outside, one half on the border."""
     mask = distance * np.float32(1 / edge)
     mask += np.float32(0.5)
-    return np.clip(mask, 0, 1, out=mask)
+    np.clip(mask, 0, 1, out=mask)
+    return mask
 
 
-def _diaphragm(body: Body, x: Float32Array, raised: FloatArray, flattened: FloatArray) -> Float32Array:
+def _diaphragm(body: Body, x: Floats, raised: FloatArray, flattened: FloatArray) -> Floats:
     left = x > 0
     base = column(body.base) + left * column(body.left_drop) + 0.10 * column(flattened)
     base = base - np.where(left, column(raised[:, 1]), column(raised[:, 0]))
     middle = 0.45 * column(body.thorax)
     curve = column(body.dome) * (1 - 0.8 * column(flattened))
     from_top = (np.abs(x) - middle) / middle
-    return base + curve * np.square(from_top) * np.where(from_top > 0, 1.0, 0.45).astype(np.float32)
+    fall = np.where(from_top > 0, np.float32(1), np.float32(0.45))
+    domes: Floats = base + curve * np.square(from_top) * fall
+    return domes
 
 
 def _heart(cases: Cases, magnification: FloatArray) -> Heart:
@@ -173,7 +185,7 @@ def _heart(cases: Cases, magnification: FloatArray) -> Heart:
     )
 
 
-def _ellipse(heart: Heart, x: Float32Array, y: Float32Array, edge: float) -> Float32Array:
+def _ellipse(heart: Heart, x: Floats, y: Floats, edge: float) -> Floats:
     """Mask whose half level reaches exactly half_width to either side of the centre."""
     across = (x - heart.x) / heart.half_width
     along = (y - heart.y) / heart.half_height
@@ -181,7 +193,7 @@ def _ellipse(heart: Heart, x: Float32Array, y: Float32Array, edge: float) -> Flo
     return soft((1 - np.sqrt(square)) * heart.half_height, edge)
 
 
-def _mediastinum(body: Body, x: Float32Array, y: Float32Array, edge: float) -> Float32Array:
+def _mediastinum(body: Body, x: Floats, y: Floats, edge: float) -> Floats:
     """The great vessels: a column, the aortic arch and the pulmonary trunk below it."""
     below_apex = y - column(body.apex)
     half_width = 0.12 + 0.10 * np.exp(-np.square(below_apex / 0.14)) + 0.05 * np.clip(y + 0.1, 0, 0.6)
@@ -192,15 +204,15 @@ def _mediastinum(body: Body, x: Float32Array, y: Float32Array, edge: float) -> F
     )
 
 
-def _spine(lungs: Lungs) -> Float32Array:
+def _spine(lungs: Lungs) -> Floats:
     x, y = np.abs(lungs.x), lungs.y
     vertebrae = 0.24 + 0.07 * np.cos(y * np.float32(2 * np.pi / 0.17))
     airway = soft(0.05 - x, 0.03) * soft(-0.22 - y, 0.1)
-    shadow: Float32Array = soft(0.085 - x, 0.04) * vertebrae - 0.22 * airway
+    shadow: Floats = soft(0.085 - x, 0.04) * vertebrae - 0.22 * airway
     return shadow
 
 
-def _ribs(lungs: Lungs, body: Body) -> Float32Array:
+def _ribs(lungs: Lungs, body: Body) -> Floats:
     """The posterior ribs, the fainter anterior ones that run across them, and the collar bones."""
     x, y = np.abs(lungs.x), lungs.y
     turn = np.float32(2 * np.pi) / column(body.rib_spacing)
@@ -218,21 +230,22 @@ def _ribs(lungs: Lungs, body: Body) -> Float32Array:
     return ribs
 
 
-def _crests(phase: Float32Array, floor: float) -> Float32Array:
-    crests = np.cos(phase, out=phase)
+def _crests(phase: Floats, floor: float) -> Floats:
+    crests: Floats = np.cos(phase, out=phase)
     crests -= floor
-    return np.clip(crests, 0, None, out=crests)
+    np.clip(crests, 0, None, out=crests)
+    return crests
 
 
-def _hila(lungs: Lungs) -> Float32Array:
+def _hila(lungs: Lungs) -> Floats:
     x, y = np.abs(lungs.x), lungs.y
-    near = 0.22 * np.exp(-np.square((x - 0.17) / 0.09)) * np.exp(-np.square((y + 0.06) / 0.14))
+    near: Floats = 0.22 * np.exp(-np.square((x - 0.17) / 0.09)) * np.exp(-np.square((y + 0.06) / 0.14))
     near += 0.10 * np.exp(-np.square((x - 0.2) / 0.24)) * np.exp(-np.square(y / 0.34))
     near *= lungs.visible
     return near
 
 
-def _soft_tissue(lungs: Lungs, body: Body) -> Float32Array:
+def _soft_tissue(lungs: Lungs, body: Body) -> Floats:
     """Shoulders and breasts, less the gas in the stomach."""
     x, y = np.abs(lungs.x), lungs.y
     shadow = soft(-0.35 - y + 0.5 * (x - 0.75), 0.3)
@@ -243,7 +256,7 @@ def _soft_tissue(lungs: Lungs, body: Body) -> Float32Array:
     return shadow
 
 
-def _outline(lungs: Lungs) -> Float32Array:
+def _outline(lungs: Lungs) -> Floats:
     x, y, edge = np.abs(lungs.x), lungs.y, 2 * lungs.edge
     flank = lungs.thorax + 0.12 + 0.9 * np.clip(-0.05 - y, 0, None) ** np.float32(1.2)
     shoulder_line = -1.02 + 0.55 * np.clip(x - 0.26, 0, None) ** np.float32(1.4)

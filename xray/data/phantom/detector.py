@@ -5,7 +5,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from xray.data.phantom.anatomy import Float32Array
+from xray.data.phantom.anatomy import Floats
 from xray.data.phantom.patients import Cases
 from xray.data.phantom.sites import Images, PhantomSite
 from xray.data.phantom.streams import FloatArray, stream, uniforms
@@ -33,9 +33,9 @@ def is_antero_posterior(images: Images, style: FloatArray) -> NDArray[np.bool_]:
 
 
 def expose(
-    site: PhantomSite, cases: Cases, style: FloatArray, brightness: Float32Array, seed: int
+    site: PhantomSite, cases: Cases, style: FloatArray, brightness: Floats, seed: int
 ) -> NDArray[np.uint8]:
-    """(n, s, s) pixels of brightness (n, s, s): gamma, contrast, blur, noise, border and marker, in this order."""
+    """(n, s, s) pixels of brightness (n, s, s): gamma, contrast, blur, noise, border, marker."""
     images, size = site.images, brightness.shape[-1]
     picture = np.power(brightness, np.float32(images.gamma))
     picture = np.float32(images.contrast) * (picture - np.float32(0.5)) + np.float32(0.5)
@@ -51,15 +51,15 @@ def expose(
     return (np.clip(picture, 0, 1) * 255 + 0.5).astype(np.uint8)
 
 
-def _gaussian(size: int, sigma: float) -> Float32Array:
+def _gaussian(size: int, sigma: float) -> Floats:
     """(size, size) matrix that blurs along one axis; its rows sum to one."""
     at = np.arange(size)
     weights = np.exp(-0.5 * np.square((at[:, None] - at) / sigma))
-    kernel: Float32Array = (weights / weights.sum(axis=1, keepdims=True)).astype(np.float32)
+    kernel: Floats = (weights / weights.sum(axis=1, keepdims=True)).astype(np.float32)
     return kernel
 
 
-def _noise(site: PhantomSite, cases: Cases, size: int, seed: int) -> Float32Array:
+def _noise(site: PhantomSite, cases: Cases, size: int, seed: int) -> Floats:
     noise = np.empty((len(cases.patient), size, size), dtype=np.float32)
     for grain, patient, image in zip(noise, cases.patient, cases.image, strict=True):
         stream("noise", seed, site.name, int(patient), int(image)).standard_normal(
@@ -68,16 +68,17 @@ def _noise(site: PhantomSite, cases: Cases, size: int, seed: int) -> Float32Arra
     return noise
 
 
-def _inside_border(widths: FloatArray, size: int) -> Float32Array:
-    """(n, size, size) 0 on a border of these widths (n, 4: left, right, top, bottom), in pixels, and 1 inside."""
+def _inside_border(widths: FloatArray, size: int) -> Floats:
+    """(n, size, size) 1 inside a border of 0; widths: (n, 4) left, right, top and bottom in pixels."""
     at = np.arange(size)
     left, right, top, bottom = (width[:, None] for width in np.floor(widths).T)
     across = (at >= left) & (at < size - right)
     along = (at >= top) & (at < size - bottom)
-    return (along[:, :, None] & across[:, None, :]).astype(np.float32)
+    inside: Floats = (along[:, :, None] & across[:, None, :]).astype(np.float32)
+    return inside
 
 
-def _burn_markers(picture: Float32Array, marked: NDArray[np.bool_], place: FloatArray) -> None:
+def _burn_markers(picture: Floats, marked: NDArray[np.bool_], place: FloatArray) -> None:
     """Burn R into the upper left corner (the patient's right) or L into the upper right."""
     size = picture.shape[-1]
     stroke = max(1, round(size / 64))

@@ -6,7 +6,7 @@ from typing import Final
 import numpy as np
 
 from xray.data.phantom.anatomy import (
-    Float32Array,
+    Floats,
     Lungs,
     build_chest,
     chest_thickness,
@@ -24,9 +24,7 @@ _DARKENING: Final = 1.25
 _LEAST_THICKNESS: Final = 0.03
 
 
-def draw_radiographs(
-    cases: Cases, size: int, *, heart_magnification: FloatArray | None = None
-) -> Float32Array:
+def draw_radiographs(cases: Cases, size: int, *, heart_magnification: FloatArray | None = None) -> Floats:
     """(n, size, size) brightness in [0, 1) of each case, before any detector.
 
     size: pixels along a side. heart_magnification: (n,) factor on the heart's width, 1 where not given.
@@ -60,12 +58,12 @@ def _raised(cases: Cases) -> FloatArray:
     return rise * np.hstack([~left, left])
 
 
-def _side(place: Float32Array) -> Float32Array:
+def _side(place: Floats) -> Floats:
     """(n, 1, 1) the lung that a one-sided finding is in: -1 the patient's right, 1 the left."""
     return np.where(place[:, 0, None, None] < 0.5, np.float32(-1), np.float32(1))
 
 
-def _atelectasis(lungs: Lungs, size: Float32Array, place: Float32Array) -> Float32Array:
+def _atelectasis(lungs: Lungs, size: Floats, place: Floats) -> Floats:
     """A plate of collapsed lung above a raised dome."""
     x = lungs.x * _side(place)
     height = lungs.base - 0.30 - 0.25 * place[:, 1, None, None]
@@ -75,31 +73,31 @@ def _atelectasis(lungs: Lungs, size: Float32Array, place: Float32Array) -> Float
     return plate
 
 
-def _infiltration(lungs: Lungs, size: Float32Array, place: Float32Array) -> Float32Array:
+def _infiltration(lungs: Lungs, size: Floats, place: Floats) -> Floats:
     """A patchy haze in the middle and lower zones of one lung."""
     x = lungs.x * _side(place)
-    across = np.exp(-np.square((x - (0.36 + 0.14 * place[:, 1, None, None])) / 0.20))
+    across: Floats = np.exp(-np.square((x - (0.36 + 0.14 * place[:, 1, None, None])) / 0.20))
     along = np.exp(-np.square((lungs.y - (0.35 * place[:, 2, None, None] - 0.10)) / 0.24))
-    haze = 0.8 + 0.55 * upsample(lungs.patches, lungs.x.shape[-1])
+    haze: Floats = 0.8 + 0.55 * upsample(lungs.patches, lungs.x.shape[-1])
     np.clip(haze, 0.1, None, out=haze)
     haze *= across * size
     haze *= along
     return haze
 
 
-def _reticular_pattern(lungs: Lungs, size: Float32Array, place: Float32Array) -> Float32Array:
+def _reticular_pattern(lungs: Lungs, size: Floats, place: Floats) -> Floats:
     """A fine irregular net in the upper zones of both lungs."""
     wave = np.float32(2 * np.pi / 0.115)
     phases = np.float32(2 * np.pi) * place
     bend = 0.9 * lungs.texture
-    net = np.cos(wave * (lungs.y + 0.7 * lungs.x) + phases[:, 1, None, None] + bend)
+    net: Floats = np.cos(wave * (lungs.y + 0.7 * lungs.x) + phases[:, 1, None, None] + bend)
     crossing = np.cos(wave * (lungs.y - 0.7 * lungs.x) + phases[:, 2, None, None] - bend)
     np.maximum(net, crossing, out=net)
     net *= soft(lungs.apex + 0.62 - lungs.y, 0.15) * size
     return net
 
 
-def _round_opacity(lungs: Lungs, radius: Float32Array, place: Float32Array) -> Float32Array:
+def _round_opacity(lungs: Lungs, radius: Floats, place: Floats) -> Floats:
     """A disc somewhere in the lung that the heart doesn't cover; a small one is dense."""
     radius = 2 * radius
     side = _side(place)
@@ -114,7 +112,7 @@ def _round_opacity(lungs: Lungs, radius: Float32Array, place: Float32Array) -> F
     return disc
 
 
-def _effusion(lungs: Lungs, size: Float32Array, place: Float32Array) -> Float32Array:
+def _effusion(lungs: Lungs, size: Floats, place: Floats) -> Floats:
     """Fluid above one dome that climbs up the chest wall."""
     x = lungs.x * _side(place)
     climb = 0.5 + 0.9 * np.square(np.clip(x / lungs.thorax, 0, 1))
@@ -124,7 +122,7 @@ def _effusion(lungs: Lungs, size: Float32Array, place: Float32Array) -> Float32A
     return fluid
 
 
-def _pneumothorax(lungs: Lungs, size: Float32Array, place: Float32Array) -> Float32Array:
+def _pneumothorax(lungs: Lungs, size: Floats, place: Floats) -> Floats:
     """Air beside one lung: a darker rim under the chest wall, and the fine line of the pleura."""
     x = lungs.x * _side(place)
     depth = np.clip((lungs.y - lungs.apex) / 1.2, 0, 1)
@@ -136,7 +134,7 @@ def _pneumothorax(lungs: Lungs, size: Float32Array, place: Float32Array) -> Floa
     return rim
 
 
-_SHADOWS: Final[dict[str, Callable[[Lungs, Float32Array, Float32Array], Float32Array]]] = {
+_SHADOWS: Final[dict[str, Callable[[Lungs, Floats, Floats], Floats]]] = {
     "Atelectasis": _atelectasis,
     "Infiltration": _infiltration,
     "Reticular_Pattern": _reticular_pattern,

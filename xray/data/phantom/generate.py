@@ -35,8 +35,9 @@ _LEAST_SIZE: Final = 16
 class DrawnSite:
     """Images of a phantom site, one row each, in the order (patient, image).
 
-    site: where they come from. cases: who and what is in them. antero_posterior: (n,), the others are postero-anterior.
-    labels: (n, n_phantom_tasks) in the order of `PHANTOM_TASKS`, 1, 0 or NaN. pixels: (n, size, size) 8-bit grey.
+    site: where they come from. cases: who and what is in them. antero_posterior: (n,), the others are
+    postero-anterior. labels: (n, n_phantom_tasks) in the order of `PHANTOM_TASKS`, 1, 0 or NaN. pixels: (n,
+    size, size) 8-bit grey.
     """
 
     site: PhantomSite
@@ -59,9 +60,9 @@ class DrawnSite:
 def draw_site(site: PhantomSite, *, patients: int | range, size: int, seed: int) -> DrawnSite:
     """The images of the first `patients` patients of a site, or of a range of them.
 
-    size: pixels along a side. Each image depends only on the site, the size, the seed, its patient and its number, so other
-    patients change nothing. One of the site's three parts changes only what it says: the pictures, who has what, or the labels.
-    Raises DataError where a number is out of its range.
+    size: pixels along a side. Each image depends only on the site, the size, the seed, its patient and its
+    number, so other patients change nothing. One of the site's three parts changes only what it says: the
+    pictures, who has what, or the labels. Raises DataError where a number is out of its range.
     """
     chosen = patients if isinstance(patients, range) else range(patients)
     _check(chosen, size, seed)
@@ -82,11 +83,13 @@ def draw_site(site: PhantomSite, *, patients: int | range, size: int, seed: int)
 def write_site(
     site: PhantomSite, folder: Path, *, patients: int, size: int, seed: int, progress: bool = False
 ) -> Path:
-    """Draw a site into a folder and return its manifest; what is already there under the same specification stays.
+    """Draw a site into a folder and return its manifest; what is already there under the same specification
+    stays.
 
-    The folder gets images/*.png (8-bit grey), labels.csv (the manifest, paths relative to the folder, without the columns of
-    tasks that the site doesn't label), truth.csv (one row per image and finding) and phantom.json (the specification). It
-    appears whole or not at all. Raises DataError where the folder holds anything else.
+    The folder gets images/*.png (8-bit grey), labels.csv (the manifest, paths relative to the folder, without
+    the columns of tasks that the site doesn't label), truth.csv (one row per image and finding) and
+    phantom.json (the specification). It appears whole or not at all. Raises DataError where the folder holds
+    anything else.
     """
     specification = _specification(site, patients, size, seed)
     if _is_written(folder, specification):
@@ -144,7 +147,7 @@ def _is_written(folder: Path, specification: dict[str, object]) -> bool:
         raise DataError(f"{file}: isn't the specification of a phantom site ({error!r})") from error
     if other:
         raise DataError(
-            f"{folder}: holds a phantom site with another {', '.join(other)}; remove the folder or choose another one"
+            f"{folder}: holds a phantom site with another {', '.join(other)}; choose another folder"
         )
     return True
 

@@ -40,10 +40,11 @@ _NORMAL_RATIO: Final = (0.37, 0.49)
 class Body:
     """The anatomy of each image's patient, as the patient stands in that image: every field is (n,).
 
-    Lengths are in half-widths of the picture. thorax: greatest inner half-width. apex, base: height of the lungs' top and
-    of the right dome. left_drop: how much lower the left dome lies. dome: how much the diaphragm curves. rib_spacing,
-    rib_phase, rib_contrast: the ribs. breast: its weight, 0 for men. gas: weight of the gastric bubble. exposure: factor
-    on thickness. shift_x, shift_y, zoom: how the patient stands.
+    Lengths are in half-widths of the picture. thorax: greatest inner half-width. apex, base: height of the
+    lungs' top and of the right dome. left_drop: how much lower the left dome lies. dome: how much the
+    diaphragm curves. rib_spacing, rib_phase, rib_contrast: the ribs. breast: its weight, 0 for men. gas:
+    weight of the gastric bubble. exposure: factor on thickness. shift_x, shift_y, zoom: how the patient
+    stands.
     """
 
     thorax: FloatArray
@@ -67,11 +68,16 @@ class Cases:
     """The images of some patients of a site, one row each, in the order (patient, image).
 
     patient, image: numbers from 0 (n,). age: whole years (n,). female: (n,). body: their anatomy.
+
     present: (n, n_findings) whether the finding is in the picture, by the reference definition.
-    size: (n, n_findings) how large it is, 0 where absent. Cardiomegaly: the cardio-thoracic ratio, absent or not.
-        Nodule, Mass: radius in widths of the picture. Effusion: height as a part of the lung's. Pneumothorax: width as a part of
-        the hemithorax's. Emphysema: part of the lung's density that is lost. The rest: thickness added.
-    place: (n, n_findings, 3) in [0, 1), where the finding lies: its side, then what its drawing makes of the others.
+
+    size: (n, n_findings) how large the finding is, 0 where it is absent, except that Cardiomegaly always has
+    the cardio-thoracic ratio. Nodule, Mass: radius in widths of the picture. Effusion: height as part of the
+    lung's. Pneumothorax: width as a part of the half chest's. Emphysema: part of the lung's density that is
+    lost. The others: x-ray thickness added.
+
+    place: (n, n_findings, 3) in [0, 1): the side that the finding is on, then what its drawing makes of them.
+
     texture, patches: (n, 12, 12), mean 0, deviation 1: the irregularity of the lungs and that of infiltrates.
     """
 
@@ -135,7 +141,7 @@ def sample_cases(site: PhantomSite, patients: range, seed: int) -> Cases:
 
 
 def _findings(at_first: FloatArray, later: FloatArray, image: IntArray) -> FloatArray:
-    """(n, n_findings, 5): each patient's numbers, drawn anew for a later image where the finding doesn't persist."""
+    """(n, n_findings, 5): the patient's numbers, or new ones where a finding changes by a later image."""
     fixed = at_first.reshape(len(image), len(FINDINGS), _N_FINDING)
     changing = later.reshape(len(image), len(FINDINGS), 1 + _N_FINDING)
     changes = (changing[:, :, :1] >= _PERSISTENCE) & (image > 0)[:, None, None]

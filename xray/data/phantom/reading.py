@@ -10,8 +10,8 @@ from xray.data.phantom.streams import FloatArray, uniforms
 def read_labels(site: PhantomSite, cases: Cases, seed: int) -> FloatArray:
     """(n, n_phantom_tasks) 1, 0 or NaN: the label of each case and task of `PHANTOM_TASKS`.
 
-    A finding is called by the site's definition, then turned over where the site inverts the task, then where a label is
-    flipped at random; a task that the site doesn't label is NaN.
+    A finding is called by the site's definition, then turned over where the site inverts the task, then where
+    a label is flipped at random; a task that the site doesn't label is NaN.
     """
     rule = site.labelling
     draws = uniforms("label", seed, site.name, cases.patient, cases.image, 2 + len(PHANTOM_TASKS))

@@ -1,7 +1,7 @@
 """What a phantom site is: its images, its prevalences and its labelling, which differ apart from one another.
 
-A site is data. What a site's table in a TOML file doesn't name is as at the reference site, so the file reads as a list of
-differences and each of them is known.
+A site is data. What a site's table in a TOML file doesn't name is as at the reference site, so the file reads
+as a list of differences and each of them is known.
 """
 
 import math
@@ -16,7 +16,7 @@ from xray.errors import StudyError
 from xray.tasks import TASK_INDEX
 
 RETICULAR_PATTERN: Final = "Reticular_Pattern"
-"""A fine pattern of the upper zones that every site has and no site labels, unless it calls it by another name."""
+"""A fine pattern of the upper zones that every site has; only a site that redefines a task names it."""
 
 PHANTOM_TASKS: Final = (
     "Atelectasis",
@@ -41,10 +41,10 @@ REFERENCE_THRESHOLD: Final = 0.50
 class Images:
     """How a site takes its pictures. The defaults are a clean detector and upright patients.
 
-    gamma: exponent on brightness in [0, 1]. contrast: factor about mid-grey. noise: standard deviation of each pixel, in
-    units of the range. blur: standard deviation in widths of the picture. border: widest black edge, in widths of the
-    picture. marker: fraction of pictures with a burnt-in side marker. ap_fraction: fraction of pictures taken
-    antero-posterior, which shows the heart heart_magnification times as wide.
+    gamma: exponent on brightness in [0, 1]. contrast: factor about mid-grey. noise: standard deviation of
+    each pixel, in units of the range. blur: standard deviation in widths of the picture. border: widest black
+    edge, in widths of the picture. marker: fraction of pictures with a burnt-in side marker. ap_fraction:
+    fraction of pictures taken antero-posterior, which shows the heart heart_magnification times as wide.
     """
 
     gamma: float = 1.0
@@ -59,12 +59,13 @@ class Images:
 
 @dataclass(frozen=True)
 class Labelling:
-    """How a site's reader names what is in a picture. The defaults are the reference definitions, read with care.
+    """How a site's reader names what is in a picture. The defaults are the reference definitions, read with
+    care.
 
-    cardiothoracic_threshold: the ratio above which the heart is Cardiomegaly. reading_error: standard deviation of the
-    ratio that the reader measures about the true one. redefined: task → the finding that is called so here. inverted:
-    tasks whose label says the opposite. flipped: task → fraction of labels turned over at random. unlabelled: tasks that
-    the reader never mentions.
+    cardiothoracic_threshold: the ratio above which the heart is Cardiomegaly. reading_error: standard
+    deviation of the ratio that the reader measures about the true one. redefined: task → the finding that is
+    called so here. inverted: tasks whose label says the opposite. flipped: task → fraction of labels turned
+    over at random. unlabelled: tasks that the reader never mentions.
     """
 
     cardiothoracic_threshold: float = REFERENCE_THRESHOLD
@@ -79,8 +80,9 @@ class Labelling:
 class PhantomSite:
     """A hospital that was drawn: a name and the three ways in which it may differ from the reference.
 
-    prevalence: finding → fraction of images that show it; a finding that isn't named has the reference prevalence. The
-    name enters the random numbers: two sites of one name have the same patients, two names have different ones.
+    prevalence: finding → fraction of images that show it; a finding that isn't named has the reference
+    prevalence. The name enters the random numbers: two sites of one name have the same patients, two names
+    have different ones.
     """
 
     name: str
@@ -110,7 +112,8 @@ _NAME_CHARACTERS: Final = frozenset("abcdefghijklmnopqrstuvwxyz0123456789_")
 def load_sites(path: Path | None = None) -> dict[str, PhantomSite]:
     """The sites of a TOML file by name, in file order; None reads the four that come with the package.
 
-    Raises StudyError naming file and key where a value isn't of the form that `Images`, `Labelling` and `PhantomSite` say.
+    Raises StudyError naming file and key where a value isn't of the form that `Images`, `Labelling` and
+    `PhantomSite` say.
     """
     source = files("xray.data.phantom") / "sites.toml" if path is None else path
     try:
@@ -156,7 +159,13 @@ def _labelling(key: str, table: object) -> Labelling:
         "unlabelled": _tasks,
     }
     values = _table(key, table, tuple(part.name for part in fields(Labelling)))
-    return Labelling(**{name: parsers[name](f"{key}.{name}", value) for name, value in values.items()})
+    labelling = Labelling(**{name: parsers[name](f"{key}.{name}", value) for name, value in values.items()})
+    for task in labelling.unlabelled:
+        if task in labelling.inverted or task in labelling.flipped or task in labelling.redefined:
+            raise StudyError(
+                f"{key}.unlabelled: {task} can't be unlabelled and labelled by another rule at once"
+            )
+    return labelling
 
 
 def _table(key: str, table: object, known: tuple[str, ...]) -> dict[str, object]:
