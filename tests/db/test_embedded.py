@@ -703,6 +703,14 @@ def test_root_in_an_open_folder_gives_no_rights_away(open_folder: Path, template
         assert real_uid(pid) != 0
         assert int(proc_field(pid, "CapEff"), 16) == 0
     stop(home)
+    for folder, _, files in os.walk(home):
+        for name in (".", *files):
+            os.chown(os.path.join(folder, name), 4321, 4321)
+    with acquire(home):
+        assert real_uid(running(home).pid) == 4321, "the owner of the data, once there is one"
+    stop(home)
+    owners = {each.stat().st_uid for each in (home / "postgres").iterdir()}
+    assert owners == {4321}, "nothing is left that the owner could not use"
 
 
 @AS_ROOT
@@ -717,21 +725,6 @@ def test_root_without_a_way_through(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     in_the_way = next(each for each in (*reversed(closed.parents), closed) if not each.stat().st_mode & 1)
     with pytest.raises(ServerError, match=f"{in_the_way}: Permission denied.*chmod o\\+x"):
         account.find_launcher(nobody, [closed / "home"], program)
-
-
-@AS_ROOT
-@LINUX
-def test_root_uses_the_owner_of_the_data(open_folder: Path, template: Path) -> None:
-    home = open_folder / "home"
-    shutil.copytree(template, home)
-    for folder, _, files in os.walk(home):
-        for name in (".", *files):
-            os.chown(os.path.join(folder, name), 4321, 4321)
-    with acquire(home):
-        assert real_uid(running(home).pid) == 4321
-    stop(home)
-    owners = {each.stat().st_uid for each in (home / "postgres").iterdir()}
-    assert owners == {4321}, "nothing is left that the owner could not use"
 
 
 @AS_ROOT
@@ -767,12 +760,15 @@ def test_folder_of_another_user(open_folder: Path, nobody_python: str) -> None:
 
 @AS_ROOT
 @LINUX
-def test_full_disk(tmp_path: Path, template: Path) -> None:
-    """On a disk of 20 MB, in a mount namespace that ends with the test."""
+@pytest.mark.parametrize(
+    ("disk", "reason"), [("size=20m", "No space left on device"), ("ro", "Read-only file system")]
+)
+def test_disk_that_takes_no_more(tmp_path: Path, disk: str, reason: str) -> None:
+    """On a disk of its own, in a mount namespace that ends with the test."""
     script = (
         "import sys; from pathlib import Path; from db.embedded import acquire; acquire(Path(sys.argv[1]))"
     )
-    mount = f'mount -t tmpfs -o size=20m tmpfs "{tmp_path}" && exec "$@"'
+    mount = f'mount -t tmpfs -o {disk} tmpfs "{tmp_path}" && exec "$@"'
     command = ["unshare", "-m", "sh", "-c", mount, "sh", sys.executable, "-c", script, str(tmp_path / "home")]
     try:
         said = subprocess.run(
@@ -783,4 +779,4 @@ def test_full_disk(tmp_path: Path, template: Path) -> None:
     if "unshare" in said.stderr or "mount:" in said.stderr:
         pytest.skip("mount namespaces are not allowed here")
     assert "ServerError" in said.stderr
-    assert "No space left on device" in said.stderr
+    assert reason in said.stderr
