@@ -25,8 +25,11 @@ PR_CAP_AMBIENT_RAISE: Final = 2
 CAPABILITY_VERSION: Final = 0x20080522
 CAP_DAC_OVERRIDE: Final = 1
 CAP_DAC_READ_SEARCH: Final = 2
+CAP_KILL: Final = 5
 WAYS: Final = ((), (CAP_DAC_READ_SEARCH,), (CAP_DAC_OVERRIDE,))
 """Capabilities to try, weakest first. Containers often have only the last."""
+
+NO_CHANGE: Final = "changing the account"
 
 _libc = ctypes.CDLL(None, use_errno=True)
 
@@ -120,7 +123,7 @@ class Launcher:
                 os.dup2(os.open(os.devnull, os.O_RDWR), 1)
                 os.execv(program, [str(program), "--version"])
             except OSError as error:
-                where = os.path.normpath(error.filename) if error.filename else "changing the account"
+                where = os.path.normpath(error.filename) if error.filename else NO_CHANGE
                 os.write(writer, f"{where}: {error.strerror}".encode())
             finally:
                 os._exit(1)
@@ -160,6 +163,11 @@ def find_launcher(account: Account | None, folders: Sequence[Path], program: Pat
     """
     if account is None:
         return Launcher(None)
+    if sys.platform == "linux" and not _effective_capabilities() & 1 << CAP_KILL:
+        raise ServerError(
+            f"root here lacks the capability CAP_KILL, so it could not stop a server that runs as "
+            f"'{account.name}': grant it, or run as an ordinary user"
+        )
     reasons = []
     for capabilities in WAYS if sys.platform == "linux" else WAYS[:1]:
         launcher = Launcher(account, capabilities)
@@ -167,6 +175,11 @@ def find_launcher(account: Account | None, folders: Sequence[Path], program: Pat
         if reason is None:
             return launcher
         reasons.append(reason)
+    if reasons[0].startswith(NO_CHANGE):
+        raise ServerError(
+            f"PostgreSQL does not run as root, and root here may not run it as user '{account.name}' "
+            f"({reasons[0]}); a container or sandbox forbids it. Run as an ordinary user"
+        )
     raise ServerError(
         f"PostgreSQL does not run as root, and as user '{account.name}' it can't get past {reasons[0]}. "
         f"Open that folder to '{account.name}' (chmod o+x), choose another home, or run as an ordinary user"
@@ -203,6 +216,13 @@ def _account_of(owner: os.stat_result) -> Account:
 def _environment() -> dict[str, str]:
     kept = {name: value for name, value in os.environ.items() if not name.startswith(("PG", "LC_", "LANG"))}
     return {**kept, "LC_ALL": "C"}
+
+
+def _effective_capabilities() -> int:
+    for line in Path("/proc/self/status").read_text().splitlines():
+        if line.startswith("CapEff:"):
+            return int(line.split()[1], 16)
+    return 0
 
 
 def _prctl(option: int, value: int, argument: int = 0) -> None:

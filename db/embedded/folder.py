@@ -54,10 +54,10 @@ class Folder:
         """The folder of `home`, which need not exist. Raises ServerError for a path PostgreSQL can't name."""
         root = Path(home).expanduser().resolve() / "postgres"
         try:
-            text = str(root).encode("utf-8")
-        except UnicodeEncodeError:
+            text = os.fsencode(root).decode("utf-8")
+        except UnicodeDecodeError:
             raise ServerError(f"{str(home)!a} is not valid UTF-8: choose another folder") from None
-        if b"\n" in text or b"\r" in text:
+        if "\n" in text or "\r" in text:
             raise ServerError(f"{str(home)!a} contains a line break: choose another folder")
         return cls(root)
 

@@ -193,8 +193,9 @@ def _start_keeper(folder: Folder, linger: float) -> IO[str] | None:
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.PIPE,
                 stderr=log,
-                text=True,
-                env={**os.environ, "PYTHONPATH": os.pathsep.join(paths)},
+                encoding="utf-8",
+                errors="replace",
+                env={**os.environ, "PYTHONPATH": os.pathsep.join(paths), "PYTHONUTF8": "1"},
                 start_new_session=True,
             )
         finally:
