@@ -21,7 +21,8 @@ from numpy.typing import DTypeLike, NDArray
 from tqdm import tqdm
 
 from xray.errors import ImageError
-from xray.pixels.decode import Grey, read_grey
+from xray.pixels.decode import read_grey
+from xray.pixels.grey import Grey
 from xray.pixels.preprocess import PREPROCESSING, Crop, prepare
 
 _CHUNK: Final = 512
@@ -241,7 +242,7 @@ def _resume(partial: Path, request: dict[str, Any]) -> tuple[int, list[Failed]]:
 
 
 def _reserve(path: Path, length: int) -> None:
-    """A file of `length` bytes with its disk space taken: a full disk must not show as a fault of mapped memory."""
+    """A file of `length` bytes, its disk space taken: a full disk would fault mapped memory."""
     try:
         with path.open("ab") as file:
             file.truncate(length)

@@ -1,0 +1,1 @@
+"""Every speed claim as a script: `python -m benchmarks.NAME [--quick] [--json]`."""
