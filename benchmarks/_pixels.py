@@ -16,13 +16,12 @@ def peer() -> Any:
     try:
         return import_module("torchxrayvision")
     except ImportError as error:
-        raise SystemExit(
-            f"not measured: the peer is not installed ({error.name}): pip install torchxrayvision"
-        ) from error
+        message = f"not measured: the peer is not installed ({error.name}): pip install torchxrayvision"
+        raise SystemExit(message) from error
 
 
 def radiograph(rng: np.random.Generator, size: int) -> NDArray[np.float32]:
-    """A made-up picture (size, size) in [0, 1] that compresses about as a real radiograph does: 2.5–3 bits a pixel."""
+    """A made-up picture (size, size) in [0, 1] that compresses as real ones do: about 3 bits a pixel."""
     y, x = np.mgrid[-1 : 1 : size * 1j, -1 : 1 : size * 1j].astype(np.float32)
     picture = 0.25 + 0.5 * np.exp(-(x**2) / 0.08) + 0.15 * (y + 1) / 2
     for side in (-1, 1):

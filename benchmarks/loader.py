@@ -1,4 +1,4 @@
-"""L1: training input, a torchxrayvision dataset with torchvision's RandomAffine against `Batches` over a cache.
+"""L1: training input, torchxrayvision with torchvision's RandomAffine against `Batches` over a cache.
 
 Both read the same pictures, 8-bit PNG already of the network's size, one thread, batch 64, in random order.
 The peer runs in a DataLoader without workers, so that its CPU time is all counted. Equal means: for the same

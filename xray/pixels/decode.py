@@ -114,7 +114,7 @@ def _dicom(data: bytes) -> Decoded:
     try:
         import pydicom
     except ImportError as error:
-        raise ImageError("is DICOM, which needs pydicom: pip install pydicom") from error
+        raise ImageError("is DICOM, which needs pydicom 3: pip install pydicom") from error
     try:
         header = pydicom.dcmread(io.BytesIO(data))
         return _dicom_grey(header)
@@ -153,5 +153,9 @@ def _dicom_values(header: Any) -> Grey:
         from pydicom.encaps import get_frame
 
         return _pillow(get_frame(header.PixelData, 0, number_of_frames=1), "JPEG").pixels
-    values: NDArray[Any] = header.pixel_array
+    from pydicom.pixels.utils import (
+        pixel_array,
+    )  # as stored: bits above BitsStored are refused, not cut off unseen
+
+    values = pixel_array(header, correct_unused_bits=False)
     return values.astype(np.uint8) if header.BitsAllocated <= 8 else values.astype(np.uint16)

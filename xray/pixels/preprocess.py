@@ -17,6 +17,18 @@ PREPROCESSING: Final = 1
 """Raised whenever the same file would give other stored values, so that old caches are noticed."""
 
 
+def check_request(size: int, crop: str, dtype: DTypeLike) -> np.dtype[Any]:
+    """The dtype to store; `ValueError` where a size, crop or dtype is none that `prepare` knows."""
+    if size < 1:
+        raise ValueError(f"size is {size}, expected 1 or more")
+    if crop not in get_args(Crop):
+        raise ValueError(f"crop is {crop!r}, expected one of {get_args(Crop)}")
+    kind: np.dtype[Any] = np.dtype(dtype)
+    if kind not in (np.uint8, np.uint16):
+        raise ValueError(f"dtype is {kind}, expected uint8 or uint16")
+    return kind
+
+
 def centre_crop(pixels: Grey) -> Grey:
     """The central square of a picture (height, width), where torchxrayvision's XRayCenterCrop takes it."""
     height, width = pixels.shape
@@ -36,11 +48,7 @@ def prepare(decoded: Decoded, size: int, crop: Crop = "centre", dtype: DTypeLike
     Raises `ImageError` where a value is above the declared maximum, `ValueError` for an unknown crop or
     dtype.
     """
-    if crop not in get_args(Crop):
-        raise ValueError(f"crop is {crop!r}, expected one of {get_args(Crop)}")
-    kind: np.dtype[Any] = np.dtype(dtype)
-    if kind not in (np.uint8, np.uint16):
-        raise ValueError(f"dtype is {kind}, expected uint8 or uint16")
+    kind = check_request(size, crop, dtype)
     pixels = decoded.pixels
     if pixels.max() > decoded.maximum:
         raise ImageError(f"has value {pixels.max()}, above its declared maximum {decoded.maximum}")
