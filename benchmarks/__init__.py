@@ -1,1 +1,1 @@
-"""Every speed claim as a script that prints a ratio against a peer, measured in the same run."""
+"""Every speed claim as a script: `python -m benchmarks.NAME [--quick] [--json]`."""

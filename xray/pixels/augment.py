@@ -14,7 +14,7 @@ from numba import njit
 from numpy.random import Generator
 from numpy.typing import NDArray
 
-from xray.pixels.decode import Grey
+from xray.pixels.grey import Grey
 from xray.pixels.scale import network_table
 
 MAX_SIZE: Final = 4096

@@ -10,8 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from xray.pixels.augment import Augmentation, gather
-from xray.pixels.decode import Grey
-from xray.pixels.pool import Pool
+from xray.pixels.grey import Grey
 
 
 class Batch(NamedTuple):

@@ -21,8 +21,9 @@ from numpy.typing import DTypeLike, NDArray
 from tqdm import tqdm
 
 from xray.errors import ImageError
-from xray.pixels.decode import Grey, read_grey
-from xray.pixels.preprocess import PREPROCESSING, Crop, prepare
+from xray.pixels.decode import read_grey
+from xray.pixels.grey import Grey
+from xray.pixels.preprocess import PREPROCESSING, Crop, check_request, prepare
 
 _CHUNK: Final = 512
 _PIXELS: Final = "pixels.raw"
@@ -68,7 +69,7 @@ class PixelCache:
         shape = (header["n"], header["size"], header["size"])
         dtype = np.dtype(header["dtype"])
         path = folder / _PIXELS
-        expected = int(np.prod(shape)) * dtype.itemsize
+        expected = _length(header)
         if not path.is_file() or path.stat().st_size != expected:
             raise ImageError(f"{path}: expected {expected} bytes; remove the folder and build it again")
         pixels = np.memmap(path, dtype, "r", shape=shape) if expected else np.zeros(shape, dtype)
@@ -97,7 +98,7 @@ def build(
     dtype, or an older preprocessing. Nothing is overwritten: give another folder or remove it.
     """
     folder = Path(folder)
-    request = _request(paths, size, crop, np.dtype(dtype))
+    request = _request(paths, size, crop, check_request(size, crop, dtype))
     partial = folder.with_name(folder.name + ".partial")
     folder.parent.mkdir(parents=True, exist_ok=True)
     while not (folder / _HEADER).exists():
@@ -115,8 +116,6 @@ def build(
 
 def _request(paths: Sequence[Path], size: int, crop: str, dtype: np.dtype[Any]) -> dict[str, Any]:
     """What identifies a cache: everything that its bytes depend on, file contents only by their sizes."""
-    if size < 1:
-        raise ValueError(f"size must be at least 1, got {size}")
     digest = hashlib.sha256()
     for path in paths:
         try:
@@ -187,7 +186,7 @@ def _fill(
     done, failed = _resume(partial, request)
     n, size, dtype = request["n"], request["size"], np.dtype(request["dtype"])
     path = partial / _PIXELS
-    _reserve(path, n * size * size * dtype.itemsize)
+    _reserve(path, _length(request))
     pixels: Grey = (
         np.memmap(path, dtype, "r+", shape=(n, size, size)) if n else np.zeros((0, size, size), dtype)
     )
@@ -226,22 +225,29 @@ def _fill(
 def _resume(partial: Path, request: dict[str, Any]) -> tuple[int, list[Failed]]:
     """How many images an earlier build of the same request finished, and which of them failed."""
     done, failed = 0, list[Failed]()
-    lines = (partial / _PROGRESS).read_text().splitlines() if (partial / _PROGRESS).exists() else []
     try:
-        if lines and json.loads(lines[0]) == request and (partial / _PIXELS).exists():
+        lines = (partial / _PROGRESS).read_text().splitlines()
+        whole = (partial / _PIXELS).stat().st_size == _length(request)
+        if whole and json.loads(lines[0]) == request:
             for line in lines[1:]:
                 entry = json.loads(line)
-                done = entry["done"]
                 failed += [Failed(*failure) for failure in entry["failed"]]
-    except ValueError:
-        pass  # the last line was cut off: its chunk is made again
+                done = min(entry["done"], request["n"])
+    except (FileNotFoundError, ValueError, KeyError, IndexError, TypeError):
+        pass  # nothing yet, or a line that was cut off: its chunk is made again
+    failed = [failure for failure in failed if failure.index < done]
     entries = [request, {"done": done, "failed": [astuple(failure) for failure in failed]}]
     _write_synced(partial / _PROGRESS, "".join(json.dumps(entry) + "\n" for entry in entries))
     return done, failed
 
 
+def _length(header: dict[str, Any]) -> int:
+    """Bytes of the pixel file."""
+    return int(header["n"] * header["size"] ** 2 * np.dtype(header["dtype"]).itemsize)
+
+
 def _reserve(path: Path, length: int) -> None:
-    """A file of `length` bytes with its disk space taken: a full disk must not show as a fault of mapped memory."""
+    """A file of `length` bytes, its disk space taken: a full disk would fault mapped memory."""
     try:
         with path.open("ab") as file:
             file.truncate(length)

@@ -2,7 +2,6 @@
 
 import hashlib
 import io
-import zlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -12,13 +11,9 @@ from numpy.typing import NDArray
 from PIL import Image, ImageFile
 
 from xray.errors import ImageError
+from xray.pixels.grey import MAX_PIXELS, Grey, check_size
+from xray.pixels.png import SIGNATURE, read_png
 
-Grey = NDArray[np.uint8] | NDArray[np.uint16]
-
-MAX_PIXELS: Final = 2**26
-"""Larger pictures (8192 × 8192) are refused before any pixel is decoded."""
-
-_PNG: Final = b"\x89PNG\r\n\x1a\n"
 _JPEG: Final = b"\xff\xd8\xff"
 _DICOM_OFFSET: Final = 128
 _DICOM: Final = b"DICM"
@@ -37,8 +32,8 @@ def read_grey(path: Path) -> Decoded:
     """The grey values of a PNG, JPEG or DICOM file, told apart by their first bytes.
 
     Colour pictures give their first channel (protocol §7); palettes are resolved first and alpha is dropped.
-    8-bit sources give uint8 with maximum 255, 16-bit grey PNG uint16 with maximum 65535. 16-bit PNG with
-    colour or alpha comes as its high byte. PNG of 1, 2 or 4 bits is spread over 0–255. DICOM gives its stored
+    8-bit sources give uint8 with maximum 255, 16-bit PNG uint16 with maximum 65535 (interlaced colour of 16
+    bits only its high byte, as uint8). PNG of 1, 2 or 4 bits is spread over 0–255. DICOM gives its stored
     values with maximum 2^bits_stored − 1, MONOCHROME1 inverted, no window applied. EXIF orientation is not
     applied.
 
@@ -48,7 +43,7 @@ def read_grey(path: Path) -> Decoded:
     path = Path(path)
     try:
         data = _read_bytes(path)
-        if data.startswith(_PNG):
+        if data.startswith(SIGNATURE):
             return _png(data)
         if data.startswith(_JPEG):
             return _pillow(data, "JPEG")
@@ -73,31 +68,14 @@ def _read_bytes(path: Path) -> bytes:
         head = file.read(_DICOM_OFFSET + len(_DICOM))
         if not head:
             raise ImageError("the file is empty")
-        if not head.startswith((_PNG, _JPEG)) and head[_DICOM_OFFSET:] != _DICOM:
+        if not head.startswith((SIGNATURE, _JPEG)) and head[_DICOM_OFFSET:] != _DICOM:
             raise ImageError(f"not a PNG, JPEG or DICOM file (it begins with {head[:8]!r})")
         return head + file.read()
 
 
 def _png(data: bytes) -> Decoded:
-    _check_png_chunks(data)
-    return _pillow(data, "PNG")
-
-
-def _check_png_chunks(data: bytes) -> None:
-    """Raise where a chunk is cut short or fails its checksum, or the end is missing. Pillow skips this."""
-    view = memoryview(data)
-    at = len(_PNG)
-    while at + 12 <= len(data):
-        end = at + 8 + int.from_bytes(view[at : at + 4], "big")
-        kind = bytes(view[at + 4 : at + 8])
-        if end + 4 > len(data):
-            break
-        if zlib.crc32(view[at + 4 : end]) != int.from_bytes(view[end : end + 4], "big"):
-            raise ImageError(f"damaged: checksum of PNG chunk {kind!r} at byte {at} is wrong")
-        if kind == b"IEND":
-            return
-        at = end + 4
-    raise ImageError(f"truncated: the PNG has no end chunk in its {len(data)} bytes")
+    pixels = read_png(data)
+    return _pillow(data, "PNG") if pixels is None else Decoded(pixels, int(np.iinfo(pixels.dtype).max))
 
 
 def _pillow(data: bytes, kind: str) -> Decoded:
@@ -105,20 +83,13 @@ def _pillow(data: bytes, kind: str) -> Decoded:
         raise ImageError("PIL.ImageFile.LOAD_TRUNCATED_IMAGES is set, so damage would go unnoticed; unset it")
     try:
         with Image.open(io.BytesIO(data), formats=(kind,)) as image:
-            _check_size(*image.size)
+            check_size(*image.size)
             image.load()
             return _first_channel(image)
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
         raise ImageError(f"larger than {MAX_PIXELS} pixels: {error}") from error
-    except (OSError, SyntaxError, ValueError, EOFError, zlib.error) as error:
+    except (OSError, SyntaxError, ValueError, EOFError) as error:
         raise ImageError(f"can't be decoded as {kind}: {error}") from error
-
-
-def _check_size(width: int, height: int) -> None:
-    if width < 1 or height < 1:
-        raise ImageError(f"has no pixels ({width} × {height})")
-    if width * height > MAX_PIXELS:
-        raise ImageError(f"{width} × {height} is larger than {MAX_PIXELS} pixels")
 
 
 def _first_channel(image: Image.Image) -> Decoded:
@@ -143,7 +114,7 @@ def _dicom(data: bytes) -> Decoded:
     try:
         import pydicom
     except ImportError as error:
-        raise ImageError("is DICOM, which needs pydicom: pip install pydicom") from error
+        raise ImageError("is DICOM, which needs pydicom 3: pip install pydicom") from error
     try:
         header = pydicom.dcmread(io.BytesIO(data))
         return _dicom_grey(header)
@@ -164,7 +135,7 @@ def _dicom_grey(header: Any) -> Decoded:
         raise ImageError("has signed pixels; unsigned ones are expected")
     if not 1 <= header.BitsStored <= 16:
         raise ImageError(f"stores {header.BitsStored} bits a pixel; 1 to 16 are expected")
-    _check_size(header.Columns, header.Rows)
+    check_size(header.Columns, header.Rows)
     maximum = 2 ** int(header.BitsStored) - 1
     values = _dicom_values(header)
     if values.shape != (header.Rows, header.Columns):
@@ -182,5 +153,9 @@ def _dicom_values(header: Any) -> Grey:
         from pydicom.encaps import get_frame
 
         return _pillow(get_frame(header.PixelData, 0, number_of_frames=1), "JPEG").pixels
-    values: NDArray[Any] = header.pixel_array
+    from pydicom.pixels.utils import (
+        pixel_array,
+    )  # as stored: bits above BitsStored are refused, not cut off unseen
+
+    values = pixel_array(header, correct_unused_bits=False)
     return values.astype(np.uint8) if header.BitsAllocated <= 8 else values.astype(np.uint16)

@@ -3,10 +3,11 @@
 from typing import Any, Final, Literal, get_args
 
 import numpy as np
-from numpy.typing import DTypeLike, NDArray
+from numpy.typing import DTypeLike
 
 from xray.errors import ImageError
-from xray.pixels.decode import Decoded, Grey
+from xray.pixels.decode import Decoded
+from xray.pixels.grey import Grey
 from xray.pixels.resize import resize
 
 Crop = Literal["centre", "none"]
@@ -14,6 +15,18 @@ Crop = Literal["centre", "none"]
 
 PREPROCESSING: Final = 1
 """Raised whenever the same file would give other stored values, so that old caches are noticed."""
+
+
+def check_request(size: int, crop: str, dtype: DTypeLike) -> np.dtype[Any]:
+    """The dtype to store; `ValueError` where a size, crop or dtype is none that `prepare` knows."""
+    if size < 1:
+        raise ValueError(f"size is {size}, expected 1 or more")
+    if crop not in get_args(Crop):
+        raise ValueError(f"crop is {crop!r}, expected one of {get_args(Crop)}")
+    kind: np.dtype[Any] = np.dtype(dtype)
+    if kind not in (np.uint8, np.uint16):
+        raise ValueError(f"dtype is {kind}, expected uint8 or uint16")
+    return kind
 
 
 def centre_crop(pixels: Grey) -> Grey:
@@ -24,9 +37,7 @@ def centre_crop(pixels: Grey) -> Grey:
     return pixels[top : top + side, left : left + side]
 
 
-def prepare(
-    decoded: Decoded, size: int, crop: Crop = "centre", dtype: DTypeLike = np.uint8
-) -> NDArray[np.uint8] | NDArray[np.uint16]:
+def prepare(decoded: Decoded, size: int, crop: Crop = "centre", dtype: DTypeLike = np.uint8) -> Grey:
     """Crop, resize to (size, size) as scikit-image does, and round to `dtype`, scaled to its whole range.
 
     The fill of the resize is mid-grey, 0 of the network's range. Rounding moves a network value by at most
@@ -37,18 +48,13 @@ def prepare(
     Raises `ImageError` where a value is above the declared maximum, `ValueError` for an unknown crop or
     dtype.
     """
-    if crop not in get_args(Crop):
-        raise ValueError(f"crop is {crop!r}, expected one of {get_args(Crop)}")
-    kind: np.dtype[Any] = np.dtype(dtype)
-    if kind not in (np.uint8, np.uint16):
-        raise ValueError(f"dtype is {kind}, expected uint8 or uint16")
+    kind = check_request(size, crop, dtype)
     pixels = decoded.pixels
     if pixels.max() > decoded.maximum:
         raise ImageError(f"has value {pixels.max()}, above its declared maximum {decoded.maximum}")
     square = centre_crop(pixels) if crop == "centre" else pixels
     if square.shape == (size, size) and square.dtype == kind and decoded.maximum == np.iinfo(kind).max:
-        unchanged: Grey = square.copy()
-        return unchanged
+        return square.copy()
     values = resize(square, size, fill=decoded.maximum / 2)
-    scaled = np.rint(values * np.float32(np.iinfo(kind).max / decoded.maximum))
-    return scaled.astype(np.uint8) if kind == np.uint8 else scaled.astype(np.uint16)
+    stored: Grey = np.rint(values * np.float32(np.iinfo(kind).max / decoded.maximum)).astype(kind)
+    return stored

@@ -13,7 +13,7 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from xray.pixels.decode import Grey
+from xray.pixels.grey import Grey
 
 
 class Band(NamedTuple):
