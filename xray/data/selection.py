@@ -156,8 +156,8 @@ def _per_patient(
 
 
 def _patients(rows: pd.DataFrame, taken: NDArray[np.int64], in_order: bool) -> tuple[NDArray[np.int64], int]:
-    """Each taken row's patient as a number from 0, by first appearance or, `in_order`, as pandas sorts: numbers
-    by value where all fit into 64 bits, else text. An unknown patient is one of its own.
+    """Each taken row's patient as a number from 0, by first appearance or, `in_order`, as pandas sorts (by
+    value where all are numbers of 64 bits, else as text). An unknown patient is one of its own.
     """
     patient = rows["patient"].iloc[taken]
     own = "image " + rows["image"].iloc[taken].astype(object)

@@ -120,11 +120,13 @@ def with_metadata(rows: dict[str, object], frame: pd.DataFrame, keep: Sequence[s
     )
 
 
-def locate(candidates: Sequence[Sequence[str | None]], images: Path | None) -> list[str | None]:
+def locate(
+    candidates: Sequence[Sequence[str | None]], images: Path | None, by_name: bool = True
+) -> list[str | None]:
     """Each picture's path relative to `images`: the first candidate that exists, else a file at any depth
     whose name without ending is the first candidate's, else None.
 
-    Without `images`, the first candidates as they are.
+    Without `images`, the first candidates as they are. by_name: whether a name alone tells a picture.
     """
     if images is None:
         return list(candidates[0])
@@ -135,7 +137,7 @@ def locate(candidates: Sequence[Sequence[str | None]], images: Path | None) -> l
         for row, yes in zip(open_rows, there.tolist(), strict=True):
             if yes:
                 found[row] = candidate[row]
-    if None in found:
+    if by_name and None in found:
         by_stem: dict[str, str] = {}
         for name, path in find_pictures(images, PICTURE_SUFFIXES).items():
             by_stem.setdefault(name.rpartition(".")[0], path)
