@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from xray.data.labels.rules import all_rules, apply_rules, differ, labelled_tasks, rules
+from xray.data.labels.rules import STORED, all_rules, apply_rules, differ, labelled_tasks, rules
 from xray.data.protocol import DatasetRule, Protocol
 from xray.data.sources.base import NEGATIVE, NOT_MENTIONED, POSITIVE, UNCERTAIN, SourceTable
 from xray.errors import DataError
@@ -79,7 +79,7 @@ def to_labels(states: NDArray[np.int8], uncertain: str) -> NDArray[np.float32]:
 
 def _states(table: SourceTable, labeller: str, protocol: Protocol) -> NDArray[np.int8]:
     """The stored states, or those of the protocol's own rules where the labeller's rules depend on it."""
-    if not differ(labeller):
+    if protocol.label_rules == STORED or not differ(labeller):
         return table.states
     chosen = rules(labeller, protocol.label_rules)
     for rule in chosen:

@@ -54,7 +54,7 @@ names = st.lists(st.one_of(st.none(), st.text(max_size=6)), max_size=40)
 
 
 @given(names, names, st.integers(0, 3))
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=60, deadline=None)
 def test_a_patient_stays_in_one_part_whatever_is_added(
     before: list[str | None], added: list[str | None], at: int
 ) -> None:

@@ -33,6 +33,9 @@ STATE_VALUES: Final[dict[str, int]] = {
     "-1": UNCERTAIN,
     "-1.0": UNCERTAIN,
 }
+STORED: Final = "corrected"
+"""The rule set that a `SourceTable`'s states follow, where a labeller's rules depend on it."""
+
 UNKNOWN: Final = 99
 """What stands for a label value that no rule knows: a reader sets such rows aside."""
 

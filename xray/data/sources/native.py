@@ -52,8 +52,9 @@ def matching(folder: Path, patterns: Sequence[str]) -> list[Path]:
 
 def text(column: pd.Series) -> pd.Series:
     """Text stripped, with None where the cell is empty."""
-    stripped = column.astype(object).str.strip() if len(column) else column.astype(object)
-    return stripped.where(stripped != "", None)
+    codes, values = pd.factorize(column.astype(object))
+    plain = np.array([str(value).strip() or None for value in values] + [None], dtype=object)
+    return pd.Series(plain[codes], index=column.index, dtype=object)
 
 
 def whole_number(column: pd.Series) -> pd.Series:
@@ -115,9 +116,13 @@ def with_metadata(rows: dict[str, object], frame: pd.DataFrame, keep: Sequence[s
     """The table's `COLUMNS`, then the native columns as they are (only those in `keep`, where given)."""
     named = {column: rows[column] for column in COLUMNS}
     native = [column for column in frame.columns if column not in COLUMNS and (not keep or column in keep)]
-    return pd.DataFrame(
-        named | {column: frame[column].astype(object) for column in native}, index=frame.index
-    )
+    return pd.DataFrame(named | {column: shared_text(frame[column]) for column in native}, index=frame.index)
+
+
+def shared_text(column: pd.Series) -> pd.Series:
+    """The same text as objects, equal cells sharing one: columns repeat few values many times."""
+    codes, values = pd.factorize(column)
+    return pd.Series(np.asarray(values, dtype=object)[codes], index=column.index, dtype=object)
 
 
 def locate(
