@@ -24,9 +24,9 @@ TEST_HALF = {
 
 
 def small() -> SourceTable:
-    rows = pd.DataFrame({"image": ["a", "b"], "patient": ["1", "2"], "view": "PA", "path": None})
-    states = np.full((2, len(TASKS)), -2, dtype=np.int8)
-    states[:, TASK_INDEX["Hernia"]] = [1, 0]
+    rows = pd.DataFrame({"image": ["a", "b", "c"], "patient": ["1", "2", "3"], "view": "PA", "path": None})
+    states = np.full((3, len(TASKS)), -2, dtype=np.int8)
+    states[:, TASK_INDEX["Hernia"]] = [1, 0, 0]
     states[:, TASK_INDEX["Fracture"]] = 0
     return SourceTable(rows, states, np.full(states.shape, None, dtype=object))
 
@@ -38,7 +38,7 @@ def test_all_cells_and_what_is_not_there() -> None:
     found = {(cell.dataset, cell.task): cell for cell in cells}
     hernia = found["nih", "Hernia"]
     assert (hernia.positive, hernia.negative) == (83, 30722)
-    assert (hernia.found_positive, hernia.found_negative, hernia.equal) == (1, 1, False)
+    assert (hernia.found_positive, hernia.found_negative, hernia.equal) == (1, 2, False)
     assert (found["nih", "Mass"].found_positive, found["rsna", "Pneumonia"].found_positive) == (0, None)
     assert unpublished({"nih": small()}) == [("nih", "Fracture")]
 

@@ -118,3 +118,16 @@ def test_google(tmp_path: Path) -> None:
     assert (table.states != NOT_MENTIONED).sum() == 6
     (entry,) = table.quarantine
     assert (entry.row, "'Airspace opacity'" in entry.reason, "'MAYBE'" in entry.reason) == (4, True, True)
+
+
+def test_a_real_subset_with_its_pictures() -> None:
+    path = Path(__file__).parents[4] / "../shared/data/images/nih"
+    if not path.is_dir():
+        pytest.skip("the pictures are not there")
+    table = read_nih(path, path)
+    assert "2020" in table.notes[0]
+    assert (table.quarantine, len(table.rows)) == ([], 1000)
+    assert set(table.rows["path"].str.partition("/")[0]) == {"images"}
+    labels = read_google(path, path)
+    assert (labels.quarantine, len(labels.rows)) == ([], 39)
+    assert set(labels.rows["image"]) <= set(table.rows["image"])
