@@ -27,8 +27,8 @@ class DatasetRule:
     views: values of `view_column`, compared without case; none: every view counts.
     view_match: a view counts that `is` one of them, `contains` one of them, or is `not` one of them; only in
         the last case does an unknown view count.
-    per_patient: `all` images; the `first` in file order; or `stitched`: the first, with each label column's first
-        value that is not blank, whichever image it belongs to, patients sorted (pandas' groupby-first).
+    per_patient: `all` images; the `first` in file order; or `stitched`: the first, with each label column's
+        first value that is not blank, whichever image it belongs to, patients sorted (pandas' groupby-first).
     repeat_file_rows: an image stands once per row of the label file (RSNA's boxes).
     """
 

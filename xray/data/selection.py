@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from xray.data.labels.rules import all_rules, apply_rules, differ, labelled_tasks, rules
+from xray.data.labels.rules import STORED, all_rules, apply_rules, differ, labelled_tasks, rules
 from xray.data.protocol import DatasetRule, Protocol
 from xray.data.sources.base import NEGATIVE, NOT_MENTIONED, POSITIVE, UNCERTAIN, SourceTable
 from xray.errors import DataError
@@ -79,7 +79,7 @@ def to_labels(states: NDArray[np.int8], uncertain: str) -> NDArray[np.float32]:
 
 def _states(table: SourceTable, labeller: str, protocol: Protocol) -> NDArray[np.int8]:
     """The stored states, or those of the protocol's own rules where the labeller's rules depend on it."""
-    if not differ(labeller):
+    if protocol.label_rules == STORED or not differ(labeller):
         return table.states
     chosen = rules(labeller, protocol.label_rules)
     for rule in chosen:
@@ -156,8 +156,8 @@ def _per_patient(
 
 
 def _patients(rows: pd.DataFrame, taken: NDArray[np.int64], in_order: bool) -> tuple[NDArray[np.int64], int]:
-    """Each taken row's patient as a number from 0, by first appearance or, `in_order`, as pandas sorts: numbers
-    by value where all fit into 64 bits, else text. An unknown patient is one of its own.
+    """Each taken row's patient as a number from 0, by first appearance or, `in_order`, as pandas sorts (by
+    value where all are numbers of 64 bits, else as text). An unknown patient is one of its own.
     """
     patient = rows["patient"].iloc[taken]
     own = "image " + rows["image"].iloc[taken].astype(object)

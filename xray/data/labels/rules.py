@@ -33,6 +33,9 @@ STATE_VALUES: Final[dict[str, int]] = {
     "-1": UNCERTAIN,
     "-1.0": UNCERTAIN,
 }
+STORED: Final = "corrected"
+"""The rule set that a `SourceTable`'s states follow, where a labeller's rules depend on it."""
+
 UNKNOWN: Final = 99
 """What stands for a label value that no rule knows: a reader sets such rows aside."""
 
@@ -57,8 +60,10 @@ def all_rules(labeller: str) -> tuple[Rule, ...]:
 
     Raises `DataError`, naming file and row, where a rule or a task is unknown.
     """
-    file = resources.files("xray.data.labels") / f"{_LABELLERS.get(labeller, labeller)}.csv"
-    if not file.is_file():
+    folder = resources.files("xray.data.labels")
+    wanted = f"{_LABELLERS.get(labeller, labeller)}.csv"
+    file = next((each for each in folder.iterdir() if each.name == wanted), None)
+    if file is None:
         return ()
     found = [Rule(**row) for row in csv.DictReader(file.read_text(encoding="utf-8").splitlines())]
     for line, rule in enumerate(found, start=2):
@@ -137,4 +142,4 @@ def listed_terms(text: str) -> list[str]:
     """The terms of a list written as text: `['nodule', 'pleural effusion']` or `Mass|Nodule`."""
     inner = text.strip().removeprefix("[").removesuffix("]")
     parts = inner.replace("|", ",").split(",") if "|" in inner or "'" not in inner else inner.split("'")
-    return [term for part in parts if (term := part.strip().strip("'\"").strip()) and term != ","]
+    return [term for part in parts if (term := part.strip(" ,'\""))]

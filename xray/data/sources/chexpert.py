@@ -40,7 +40,7 @@ def read_chexpert(labels: Path, images: Path | None, /) -> SourceTable:
     native = frame["Path"].str.strip()
     image = text(native.str.replace(_RELEASE, "", regex=True))
     patient = native.str.extract(r"(patient\d+)", expand=False).astype(object)
-    paths = locate([image.tolist(), native.tolist()], images) if images else image.tolist()
+    paths = locate([image.tolist(), native.tolist()], images, by_name=False)
     age, age_bad = years(frame["Age"])
     columns = {
         "image": image,

@@ -37,6 +37,8 @@ def read_person(path: Path) -> dict[str, str]:
                 if syntax == "1.2.840.10008.1.2.2":
                     raise DataError(f"{path.name}: big-endian DICOM can't be read")
                 explicit = syntax != "1.2.840.10008.1.2"
+            if position > len(data) and tag < _LAST:
+                raise DataError(f"{path.name}: the DICOM header ends too early")
             if tag in _WANTED:
                 found[_WANTED[tag]] = value.rstrip(b"\0 ").decode("latin-1").strip()
             if tag >= _LAST:

@@ -12,16 +12,17 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from xray.data.labels.rules import UNKNOWN
 from xray.data.sources.base import (
     NEGATIVE,
     NOT_MENTIONED,
     POSITIVE,
     UNCERTAIN,
-    Quarantined,
     SourceTable,
     source,
 )
 from xray.data.sources.csvfile import CsvFile, near, read_csv
+from xray.data.sources.native import Faults, text, with_metadata
 from xray.data.sources.people import AGE_EXPECTED, sex_of, years
 from xray.data.sources.pictures import is_there, leaves_folder
 from xray.errors import ManifestError
@@ -38,7 +39,6 @@ VALUES: Final = {
     "U": UNCERTAIN,
     "": NOT_MENTIONED,
 }
-_UNKNOWN: Final = 99
 _RESERVED: Final = {"image": "image_id", "patient": "patient_id"}
 
 
@@ -55,29 +55,37 @@ def read_manifest(labels: Path, images: Path | None, /) -> SourceTable:
     frame = file.frame.apply(lambda column: column.str.strip()) if len(file.frame) else file.frame
     states = _states(frame, tasks)
     age, age_bad = years(_optional(frame, "age"))
-    rows = pd.DataFrame(
-        {
-            "image": frame["image_id"].astype(object),
-            "patient": _text(frame["patient_id"]),
-            "path": _text(frame["path"].str.replace("\\", "/", regex=False)),
-            "view": _text(_optional(frame, "view")),
-            "age": age,
-            "sex": sex_of(_optional(frame, "sex")),
-        }
-    )
-    for column in frame.columns:
-        if column not in (*REQUIRED, *OPTIONAL, *TASKS):
-            rows[column] = frame[column].astype(object)
-    quarantine = _bad_rows(file, rows, frame, states, age_bad, tasks, images)
-    bad = {entry.row for entry in quarantine}
-    keep = np.array([line not in bad for line in file.lines.tolist()], dtype=bool)
+    paths = text(frame["path"].str.replace("\\", "/", regex=False)).tolist()
+    columns = {
+        "image": text(frame["image_id"]),
+        "patient": text(frame["patient_id"]),
+        "path": np.array(paths, dtype=object),
+        "view": text(_optional(frame, "view")),
+        "age": age,
+        "sex": sex_of(_optional(frame, "sex")),
+    }
+    metadata = frame.drop(columns=[name for name in (*REQUIRED, *OPTIONAL, *tasks) if name in frame.columns])
+    rows = with_metadata(columns, metadata)
     terms = np.full(states.shape, None, dtype=object)
     for task in tasks:
         terms[states[:, TASK_INDEX[task]] != NOT_MENTIONED, TASK_INDEX[task]] = task
     notes = [] if tasks else [f"{file.name}: no column is a task, so no image has a label"]
-    return SourceTable(
-        rows[keep].reset_index(drop=True), states[keep], terms[keep], file.quarantine + quarantine, notes
-    )
+    faults = Faults(file)
+    faults.mark(rows["image"].isna(), "image_id", "every image needs a name")
+    for task in tasks:
+        faults.mark(states[:, TASK_INDEX[task]] == UNKNOWN, task, "expected 1, 0, u (uncertain) or nothing")
+    faults.mark(age_bad, "age", AGE_EXPECTED)
+    _mark_paths(faults, paths, images)
+    return faults.table(rows, states, terms, notes, "image_id")
+
+
+def _mark_paths(faults: Faults, paths: list[str | None], images: Path | None) -> None:
+    leaving = np.array([path is not None and leaves_folder(path) for path in paths], dtype=bool)
+    faults.mark(leaving, "path", "the path leads out of the image folder")
+    if images is not None:
+        named = np.array([path is not None for path in paths], dtype=bool)
+        inside = [None if out else path for path, out in zip(paths, leaving, strict=True)]
+        faults.mark(named & ~leaving & ~is_there(inside, images), "path", f"no such picture under {images}")
 
 
 def _task_columns(file: CsvFile) -> list[str]:
@@ -97,49 +105,8 @@ def _optional(frame: pd.DataFrame, column: str) -> pd.Series:
     return frame[column] if column in frame.columns else pd.Series("", index=frame.index, dtype=object)
 
 
-def _text(column: pd.Series) -> pd.Series:
-    """Text, with None where the cell is empty."""
-    return column.astype(object).where(column != "", None)
-
-
 def _states(frame: pd.DataFrame, tasks: Sequence[str]) -> NDArray[np.int8]:
     states = np.full((len(frame), len(TASKS)), NOT_MENTIONED, dtype=np.int8)
     for task in tasks:
-        states[:, TASK_INDEX[task]] = frame[task].map(VALUES).fillna(_UNKNOWN).to_numpy(np.int8)
+        states[:, TASK_INDEX[task]] = frame[task].map(VALUES).fillna(UNKNOWN).to_numpy(np.int8)
     return states
-
-
-def _bad_rows(
-    file: CsvFile,
-    rows: pd.DataFrame,
-    frame: pd.DataFrame,
-    states: NDArray[np.int8],
-    age_bad: NDArray[np.bool_],
-    tasks: Sequence[str],
-    images: Path | None,
-) -> list[Quarantined]:
-    """One entry per bad row: the first fault found in it."""
-    faults: dict[int, str] = {}
-
-    def fault(bad: NDArray[np.bool_], column: str, expected: str) -> None:
-        for index in np.flatnonzero(bad).tolist():
-            value = frame[column].iloc[index] if column in frame.columns else ""
-            faults.setdefault(index, f"column {column!r}: {value!r}: {expected}")
-
-    fault((rows["image"] == "").to_numpy(), "image_id", "every image needs a name")
-    for task in tasks:
-        bad = states[:, TASK_INDEX[task]] == _UNKNOWN
-        fault(bad, task, "expected 1, 0, u (uncertain) or nothing")
-    fault(age_bad, "age", AGE_EXPECTED)
-    path = rows["path"].tolist()
-    leaving = np.array([value is not None and leaves_folder(value) for value in path], dtype=bool)
-    fault(leaving, "path", "the path leads out of the image folder")
-    if images is not None:
-        absent = ~is_there(path, images) & rows["path"].notna().to_numpy() & ~leaving
-        fault(absent, "path", f"no such picture under {images}")
-    good = np.array([index not in faults for index in range(len(rows))], dtype=bool)
-    repeated = np.zeros(len(rows), dtype=bool)
-    repeated[good] = rows.loc[good, "image"].duplicated().to_numpy()
-    fault(repeated, "image_id", "this image stands in an earlier row already")
-    names = rows["image"].tolist()
-    return [file.set_aside(index, names[index] or None, faults[index]) for index in sorted(faults)]

@@ -52,8 +52,9 @@ def matching(folder: Path, patterns: Sequence[str]) -> list[Path]:
 
 def text(column: pd.Series) -> pd.Series:
     """Text stripped, with None where the cell is empty."""
-    stripped = column.astype(object).str.strip() if len(column) else column.astype(object)
-    return stripped.where(stripped != "", None)
+    codes, values = pd.factorize(column.astype(object))
+    plain = np.array([str(value).strip() or None for value in values] + [None], dtype=object)
+    return pd.Series(plain[codes], index=column.index, dtype=object)
 
 
 def whole_number(column: pd.Series) -> pd.Series:
@@ -115,16 +116,22 @@ def with_metadata(rows: dict[str, object], frame: pd.DataFrame, keep: Sequence[s
     """The table's `COLUMNS`, then the native columns as they are (only those in `keep`, where given)."""
     named = {column: rows[column] for column in COLUMNS}
     native = [column for column in frame.columns if column not in COLUMNS and (not keep or column in keep)]
-    return pd.DataFrame(
-        named | {column: frame[column].astype(object) for column in native}, index=frame.index
-    )
+    return pd.DataFrame(named | {column: shared_text(frame[column]) for column in native}, index=frame.index)
 
 
-def locate(candidates: Sequence[Sequence[str | None]], images: Path | None) -> list[str | None]:
+def shared_text(column: pd.Series) -> pd.Series:
+    """The same text as objects, equal cells sharing one: columns repeat few values many times."""
+    codes, values = pd.factorize(column)
+    return pd.Series(np.asarray(values, dtype=object)[codes], index=column.index, dtype=object)
+
+
+def locate(
+    candidates: Sequence[Sequence[str | None]], images: Path | None, by_name: bool = True
+) -> list[str | None]:
     """Each picture's path relative to `images`: the first candidate that exists, else a file at any depth
     whose name without ending is the first candidate's, else None.
 
-    Without `images`, the first candidates as they are.
+    Without `images`, the first candidates as they are. by_name: whether a name alone tells a picture.
     """
     if images is None:
         return list(candidates[0])
@@ -135,7 +142,7 @@ def locate(candidates: Sequence[Sequence[str | None]], images: Path | None) -> l
         for row, yes in zip(open_rows, there.tolist(), strict=True):
             if yes:
                 found[row] = candidate[row]
-    if None in found:
+    if by_name and None in found:
         by_stem: dict[str, str] = {}
         for name, path in find_pictures(images, PICTURE_SUFFIXES).items():
             by_stem.setdefault(name.rpartition(".")[0], path)

@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from xray.data.labels.rules import apply_rules, rules
+from xray.data.labels.rules import STORED, apply_rules, rules
 from xray.data.sources.base import SourceTable, source
 from xray.data.sources.csvfile import read_csv
 from xray.data.sources.native import Faults, label_file, locate, no_picture, text, with_metadata
@@ -47,7 +47,7 @@ def read_padchest(labels: Path, images: Path | None, /) -> SourceTable:
     """
     file = read_csv(label_file(labels, PATTERNS), REQUIRED)
     frame = file.frame
-    states, terms = apply_rules(frame, rules("padchest", "corrected"))
+    states, terms = apply_rules(frame, rules("padchest", STORED))
     image, patient = text(frame["ImageID"]), text(frame["PatientID"])
     folder = frame["ImageDir"].str.strip().str.removesuffix(".0")
     paths = locate([(folder + "/" + frame["ImageID"].str.strip()).tolist(), image.tolist()], images)

@@ -57,7 +57,7 @@ def read_rsna(labels: Path, images: Path | None, /) -> SourceTable:
     person = _people(path, names, paths, images, notes)
     nih_image = _mapping(path, names, notes)
     frame["nih_image"] = nih_image.fillna("").astype(object)
-    frame["class"] = _classes(path, names, notes)
+    frame["class"] = _classes(path, names)
     age, _ = years(person["age"])
     columns = {
         "image": names,
@@ -108,18 +108,29 @@ def _people(
         named = {"age": rows["PatientAge"], "sex": rows["PatientSex"], "view": rows["ViewPosition"]}
         return pd.DataFrame(named, index=names.index)
     if images is not None and any(path and path.endswith(".dcm") for path in paths):
-        return (
-            pd.DataFrame([read_person(images / path) if path else {} for path in paths], index=names.index)
-            .reindex(columns=["age", "sex", "view"], fill_value="")
-            .fillna("")
-        )
+        persons = [_person(images / path if path else None) for path in paths]
+        unread = sum(person is None for person in persons)
+        if unread:
+            notes.append(
+                f"{unread} DICOM headers can't be read: view, age and sex of these images are unknown"
+            )
+        frame = pd.DataFrame([person or {} for person in persons], index=names.index)
+        return frame.reindex(columns=["age", "sex", "view"]).fillna("").astype(object)
     notes.append(
         "neither the table of DICOM headers nor DICOM files are there: view, age and sex are unknown"
     )
     return pd.DataFrame("", index=names.index, columns=["age", "sex", "view"], dtype=object)
 
 
-def _classes(labels: Path, names: pd.Series, notes: list[str]) -> pd.Series:
+def _person(path: Path | None) -> dict[str, str] | None:
+    """What a DICOM header says, None where it can't be read."""
+    try:
+        return read_person(path) if path else {}
+    except DataError:
+        return None
+
+
+def _classes(labels: Path, names: pd.Series) -> pd.Series:
     path = companion(labels, CLASSES)
     if path is None:
         return pd.Series("", index=names.index, dtype=object)

@@ -197,3 +197,16 @@ def test_no_task_column_is_said(tmp_path: Path) -> None:
 
 def test_registered() -> None:
     assert sources()["manifest"] is read_manifest
+
+
+@pytest.mark.parametrize(
+    ("folder", "images", "positives"),
+    [("nih", 1000, 500), ("guangzhou", 2500, 1500), ("covid_idc", 462, 419)],
+)
+def test_real_manifests_with_their_pictures(folder: str, images: int, positives: int) -> None:
+    path = Path(__file__).parents[4] / "../shared/data/images" / folder
+    if not path.is_dir():
+        pytest.skip("the pictures are not there")
+    table = read_manifest(path / "labels.csv", path)
+    assert (table.quarantine, len(table.rows)) == ([], images)
+    assert (table.states[:, TASK_INDEX["Pneumonia"]] == POSITIVE).sum() == positives
