@@ -67,7 +67,5 @@ def show(row: Row, as_json: bool) -> None:
         print(json.dumps(asdict(row), ensure_ascii=False), flush=True)
         return
     equal = "equal" if row.equal else "DIFFERENT"
-    print(
-        f"{row.id:3} {row.ratio:8.1f} ×  {row.peer:10.4g} → {row.ours:<10.4g} {row.unit:22} {equal:9}  {row.work}",
-        flush=True,
-    )
+    figures = f"{row.ratio:8.1f} ×  {row.peer:10.4g} → {row.ours:<10.4g} {row.unit:18}"
+    print(f"{row.id:3} {figures} {equal:9}  {row.work}", flush=True)

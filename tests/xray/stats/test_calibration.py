@@ -1,0 +1,98 @@
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from sklearn.calibration import calibration_curve
+from sklearn.metrics import brier_score_loss
+from statsmodels.api import Logit
+
+from xray.stats.calibration import brier, calibration_error, calibration_line, reliability_curve
+from xray.stats.estimates import NO_DATA
+from xray.stats.intervals import wilson
+
+
+def sample(seed, n=1000, decimals=8):
+    rng = np.random.default_rng(seed)
+    p = np.round(rng.beta(1, 4, n), decimals)
+    return (rng.random(n) < p).astype(float), p
+
+
+def test_curve_equals_scikit_learn_where_nothing_is_tied():
+    labels, p = sample(1)
+    found = reliability_curve(labels, p)
+    observed, predicted = calibration_curve(labels, p, n_bins=10, strategy="quantile")
+    np.testing.assert_allclose(found.observed.value, observed)
+    np.testing.assert_allclose(found.predicted, predicted)
+    assert found.observed.n.tolist() == [100] * 10
+    lower, upper = wilson(found.observed.n_pos, found.observed.n)
+    np.testing.assert_array_equal([found.observed.lower, found.observed.upper], [lower, upper])
+
+
+@settings(deadline=None)
+@given(st.integers(0, 1000), st.integers(0, 2), st.integers(1, 12), st.integers(1, 60))
+def test_bins_keep_ties_together_and_lose_no_image(seed, decimals, n_bins, n):
+    labels, p = sample(seed, n, decimals)
+    found = reliability_curve(labels, p, n_bins)
+    assert found.observed.n.sum() == n
+    assert found.observed.n_pos.sum() == labels.sum()
+    filled = found.predicted[found.observed.n > 0]
+    assert (np.diff(filled) > 0).all()
+    assert np.isnan(found.predicted[found.observed.n == 0]).all()
+    parts = brier(labels, p, n_bins)
+    assert float(parts.score) == pytest.approx(
+        brier_score_loss(labels, p) if 0 < labels.sum() < n else np.mean((labels - p) ** 2)
+    )
+    together = parts.reliability - parts.resolution + parts.uncertainty
+    assert float(together) == pytest.approx(float(parts.score), abs=1e-12)
+
+
+def test_parts_of_brier_are_murphys_where_forecasts_are_few():
+    rng = np.random.default_rng(2)
+    p = np.repeat([0.1, 0.3, 0.6, 0.9], 200)
+    labels = (rng.random(800) < p * 0.8).astype(float)
+    found = brier(labels, p, n_bins=4)
+    groups = [labels[p == value].mean() for value in (0.1, 0.3, 0.6, 0.9)]
+    assert float(found.resolution) == pytest.approx(np.mean([(g - labels.mean()) ** 2 for g in groups]))
+    assert float(found.reliability) == pytest.approx(
+        np.mean([(g - f) ** 2 for g, f in zip(groups, (0.1, 0.3, 0.6, 0.9), strict=True)])
+    )
+
+
+def test_calibration_error_knows_planted_miscalibration():
+    rng = np.random.default_rng(3)
+    p = rng.random(200_000) * 0.5
+    honest = (rng.random(p.size) < p).astype(float)
+    shifted = (rng.random(p.size) < p + 0.2).astype(float)
+    assert float(calibration_error(honest, p).value) < 0.006
+    assert float(calibration_error(shifted, p).value) == pytest.approx(0.2, abs=0.006)
+
+
+def test_columns_and_gaps():
+    labels, p = (np.stack(parts, axis=1) for parts in zip(sample(4), sample(5), sample(6), strict=True))
+    labels[:100, 1], p[100:150, 1], labels[:, 2] = np.nan, np.nan, np.nan
+    alone = slice(150, None), 1
+    found = brier(labels, p)
+    assert found.n.tolist() == [1000, 850, 0]
+    assert found.score[1] == brier(labels[alone], p[alone]).score
+    assert found.reason.tolist() == ["", "", NO_DATA]
+    assert np.isnan(found.score).tolist() == [False, False, True]
+    errors = calibration_error(labels, p)
+    assert errors.value[1] == calibration_error(labels[alone], p[alone]).value
+    assert errors.reason.tolist() == ["", "", NO_DATA]
+    assert np.isnan(errors.value[2])
+    assert reliability_curve(labels, p).predicted.shape == (10, 3)
+
+
+def test_calibration_line_equals_statsmodels():
+    labels, p = sample(7)
+    p = np.clip(p, 1e-6, 1 - 1e-6)
+    design = np.column_stack([np.ones(p.size), np.log(p / (1 - p))])
+    expected = Logit(labels, design).fit(disp=0).params
+    np.testing.assert_allclose(calibration_line(labels, p).coefficients, expected, rtol=1e-6)
+    with pytest.raises(ValueError, match="no logit"):
+        calibration_line(np.array([0, 1]), np.array([0.0, 1]))
+
+
+def test_logits_are_refused():
+    with pytest.raises(ValueError, match="sigmoid"):
+        brier(np.array([0, 1]), np.array([-1.0, 3]))

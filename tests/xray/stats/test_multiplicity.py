@@ -1,0 +1,34 @@
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as npst
+from statsmodels.stats.multitest import multipletests
+
+from xray.stats.multiplicity import benjamini_hochberg, holm
+
+
+@pytest.mark.parametrize(("ours", "method"), [(holm, "holm"), (benjamini_hochberg, "fdr_bh")])
+@given(
+    p=npst.arrays(np.float64, st.integers(1, 30), elements=st.floats(0, 1) | st.sampled_from([0.01, 0.05]))
+)
+def test_equals_statsmodels(ours, method, p):
+    np.testing.assert_allclose(ours(p), multipletests(p, method=method)[1], atol=1e-12)
+
+
+@pytest.mark.parametrize("ours", [holm, benjamini_hochberg])
+def test_tests_that_could_not_be_made_do_not_count(ours):
+    p = np.array([[0.01, np.nan, 0.04], [0.03, np.nan, 0.5]])
+    found = ours(p)
+    assert found.shape == p.shape
+    np.testing.assert_array_equal(np.isnan(found), np.isnan(p))
+    np.testing.assert_array_equal(found[~np.isnan(p)], ours([0.01, 0.04, 0.03, 0.5]))
+    assert ours([]).shape == (0,)
+    assert np.isnan(ours([np.nan])).all()
+    with pytest.raises(ValueError, match=r"\[0, 1\]"):
+        ours([0.1, 1.1])
+
+
+def test_a_worked_example():
+    np.testing.assert_allclose(holm([0.01, 0.02, 0.03, 0.04]), [0.04, 0.06, 0.06, 0.06])
+    np.testing.assert_allclose(benjamini_hochberg([0.01, 0.02, 0.03, 0.5]), [0.04, 0.04, 0.04, 0.5])
