@@ -33,21 +33,21 @@ def array(values: NDArray[Any], kind: str, null: NDArray[np.bool_] | None = None
     """A vector (n,) as the bytes of an array field. `null` (n,) marks elements that are NULL."""
     oid, dtype = _ELEMENTS[kind]
     width = np.dtype(dtype).itemsize
-    has_null = null is not None and bool(null.any())
+    missing = null if null is not None and null.any() else None
+    has_null = missing is not None
     header = struct.pack(">iii", 1 if len(values) else 0, has_null, oid)
     if not len(values):
         return header
     elements = np.empty(len(values), dtype=[("length", ">i4"), ("value", dtype)])
     elements["length"] = width
-    elements["value"] = np.where(null, 0, values) if has_null else values
+    elements["value"] = values if missing is None else np.where(missing, 0, values)
     header += struct.pack(">ii", len(values), 1)
-    if not has_null:
+    if missing is None:
         return header + elements.tobytes()
-    assert null is not None
-    elements["length"][null] = -1
+    elements["length"][missing] = -1
     octets = elements.view(np.uint8).reshape(len(values), 4 + width)
     kept = np.ones(octets.shape, dtype=bool)
-    kept[null, 4:] = False
+    kept[missing, 4:] = False
     return header + octets[kept].tobytes()
 
 

@@ -48,8 +48,9 @@ def train(
     study: str, trained_on: str, datasets: list[str], protocol: str, recipe: dict[str, Any], seed: int
 ) -> dict[str, Any]:
     """Make sure that one model is trained and registered: its id, and whether it was trained now."""
-    from xray.learning.models import ModelRequest, ensure_model
+    from xray.learning.models import ensure_model
     from xray.learning.recipe import recipe_of
+    from xray.learning.request import ModelRequest
     from xray.learning.tracking import Tracker
 
     request = ModelRequest(study, trained_on, tuple(datasets), protocol, recipe_of(recipe), seed)

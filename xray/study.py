@@ -161,7 +161,7 @@ def _dataset(table: "_Table", path: Path) -> DatasetRequest:
 
 def _recipe(network: "_Table", training: "_Table", augmentation: "_Table") -> Recipe:
     default = Recipe()
-    strengths = {f.name: f.default for f in dataclasses.fields(Augmentation)}
+    strengths = dataclasses.asdict(Augmentation())
     recipe = Recipe(
         network=network.text("name", default.network),
         image_size=network.number("image_size", default.image_size, least=8),
@@ -170,7 +170,7 @@ def _recipe(network: "_Table", training: "_Table", augmentation: "_Table") -> Re
         learning_rate=training.real("learning_rate", default.learning_rate),
         weight_decay=training.real("weight_decay", default.weight_decay),
         epoch_images=training.number("epoch_images", 0, least=0) or None,
-        augmentation=Augmentation(**{k: augmentation.real(k, float(v)) for k, v in strengths.items()}),
+        augmentation=Augmentation(**{k: augmentation.real(k, v) for k, v in strengths.items()}),
     )
     for table in (network, training, augmentation):
         table.done()

@@ -1,4 +1,4 @@
-"""Do models agree with a test cohort's own model? Cohen's kappa of calls at Youden points, on labelled images (paper, Fig 3)."""
+"""Do models agree with a test cohort's own model? Cohen's kappa of calls at Youden points (paper, Fig 3)."""
 
 from collections.abc import Iterator, Sequence
 from typing import Any

@@ -35,9 +35,9 @@ def models(connection: Connection, study: str) -> pd.DataFrame:
 
 
 def leave_one_site_out(study: StoredStudy, auc: pd.DataFrame) -> pd.DataFrame:
-    """Mean test AUC of each arm and seed, over the tasks that are defined in every arm: site, test_dataset, arm, seed, n_tasks, auc.
+    """Mean test AUC of each arm and seed, over the tasks that are defined in every arm.
 
-    `auc`: the frame of `performance`.
+    Columns site, test_dataset, arm, seed, n_tasks, auc. `auc`: the frame of `performance`.
     """
     seeds = auc[auc["seed"].notna() & auc["auc"].notna()]
     rows = []
@@ -48,8 +48,8 @@ def leave_one_site_out(study: StoredStudy, auc: pd.DataFrame) -> pd.DataFrame:
         common = set.intersection(*tasks) if tasks else set()
         for arm, name in playing.items():
             mine = here[(here["trained_on"] == name) & here["task"].isin(common)]
-            for seed, values in mine.groupby("seed")["auc"]:
-                rows.append((site, dataset, arm, int(seed), len(common), float(values.mean())))
+            for seed, mean in mine.groupby("seed")["auc"].mean().items():
+                rows.append((site, dataset, arm, int(str(seed).split(".")[0]), len(common), float(mean)))
     return pd.DataFrame(rows, columns=["site", "test_dataset", "arm", "seed", "n_tasks", "auc"])
 
 

@@ -1,6 +1,7 @@
 """The pictures of a registered dataset as a pixel cache: the one place where data and pixels meet."""
 
 from pathlib import Path
+from typing import cast
 
 from xray.data.registered import RegisteredDataset
 from xray.errors import DataError
@@ -9,7 +10,7 @@ from xray.pixels.preprocess import Crop
 
 
 def pixel_cache(
-    dataset: RegisteredDataset, home: Path, size: int, crop: Crop, *, progress: bool = False
+    dataset: RegisteredDataset, home: Path, size: int, crop: str, *, progress: bool = False
 ) -> PixelCache:
     """The cache of a dataset's pictures at this size, in the dataset's order; built where it is not there yet.
 
@@ -19,7 +20,7 @@ def pixel_cache(
     if paths.isna().any():
         raise DataError(f"{dataset.name}: registered without pictures; add it again with its image folder")
     folder = home / "pixels" / f"{dataset.name}-{dataset.id}-{size}-{crop}"
-    cache = build([Path(p) for p in paths], folder, size=size, crop=crop, progress=progress)
+    cache = build([Path(p) for p in paths], folder, size=size, crop=cast(Crop, crop), progress=progress)
     if cache.failed:
         first = cache.failed[0]
         raise DataError(

@@ -71,7 +71,7 @@ def register(
             )
         return Registration(found.id, name, len(table.rows), n_patients, unchanged=True)
 
-    hashes = _hash_pictures(table, images, progress) if images is not None else [None] * len(table.rows)
+    hashes = _hash_pictures(table, images, progress) if images is not None else None
     site_id = _site(connection, site, synthetic=truth is not None)
     image_ids = _images(connection, site_id, table.rows, images, hashes)
     listed = put_image_list(
@@ -133,13 +133,13 @@ def _site(connection: Connection, name: str, synthetic: bool) -> int:
 
 
 def _images(
-    connection: Connection, site_id: int, rows: pd.DataFrame, images: Path | None, hashes: list[str | None]
+    connection: Connection, site_id: int, rows: pd.DataFrame, images: Path | None, hashes: list[str] | None
 ) -> NDArray[np.int32]:
     """Ids (n_rows,) of the images of the rows; an image that another dataset of the site has is the same image."""
     metadata = [column for column in rows.columns if column not in COLUMNS]
     lines = io.StringIO()
     writer = csv.writer(lines)
-    for row, digest in zip(rows.to_dict("records"), hashes, strict=True):
+    for row, digest in zip(rows.to_dict("records"), hashes or [None] * len(rows), strict=True):
         path = str((images / row["path"]).resolve()) if images is not None and row["path"] else None
         extra = {column: row[column] for column in metadata if _given(row[column])}
         cells = [row["image"], row["patient"], digest, path, row["view"], row["age"], row["sex"]]

@@ -5,7 +5,7 @@ import torch
 from numpy.typing import NDArray
 
 from xray.learning.network import Network
-from xray.pixels.decode import Grey
+from xray.pixels.grey import Grey
 from xray.pixels.pool import Pool
 from xray.pixels.scale import to_network_range
 from xray.tasks import TASKS

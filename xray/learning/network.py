@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 import timm
 import torch
@@ -29,7 +30,7 @@ class Network(nn.Module):
             raise LearningError(f"timm has no network {name!r}; near names: {', '.join(near) or 'none'}")
         self.name = name
         self.image_size = image_size
-        self.body = timm.create_model(name, pretrained=False, in_chans=1, num_classes=len(TASKS))
+        self.body: Any = timm.create_model(name, pretrained=False, in_chans=1, num_classes=len(TASKS))
 
     def forward(self, pixels: Tensor) -> Tensor:
         """Logits (n, n_tasks) of pixels (n, 1, size, size) in [-1024, 1024]."""
@@ -68,4 +69,4 @@ def load(path: Path) -> Network:
         )
     network = Network(about["network"], int(about["image_size"]))
     network.load_state_dict(tensors)
-    return network.to(memory_format=torch.channels_last).eval()  # type: ignore[call-overload,no-any-return]
+    return network.to(memory_format=torch.channels_last).eval()

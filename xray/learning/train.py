@@ -19,7 +19,7 @@ from xray.learning.network import Network
 from xray.learning.objective import masked_bce, task_weights
 from xray.learning.recipe import Recipe
 from xray.pixels.batches import Batches
-from xray.pixels.decode import Grey
+from xray.pixels.grey import Grey
 from xray.pixels.pool import Pool
 from xray.stats.roc import auc
 
@@ -80,7 +80,7 @@ def train(
         raise LearningError("nothing to learn: no task has both positives and negatives in the training part")
     torch.manual_seed(seed)
     network = Network(recipe.network, recipe.image_size)
-    network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    network.to(memory_format=torch.channels_last)
     optimiser = torch.optim.Adam(
         network.parameters(), lr=recipe.learning_rate, weight_decay=recipe.weight_decay, amsgrad=True
     )

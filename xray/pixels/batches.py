@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from xray.pixels.augment import Augmentation, gather
 from xray.pixels.grey import Grey
+from xray.pixels.pool import Pool
 
 
 class Batch(NamedTuple):

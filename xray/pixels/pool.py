@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from xray.errors import ImageError
-from xray.pixels.decode import Grey
+from xray.pixels.grey import Grey
 
 
 class Pool:
