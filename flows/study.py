@@ -34,7 +34,7 @@ class Done:
 
 @flow(
     name="study",
-    task_runner=ProcessPoolTaskRunner(
+    task_runner=ProcessPoolTaskRunner(  # type: ignore[arg-type]  # prefect's own runner, its futures typed narrower
         tasks.workers(), initializer=tasks.start_worker, initargs=(os.getpid(),)
     ),
     log_prints=False,

@@ -107,8 +107,9 @@ def done_already(found: "Databases", asked: "Study") -> dict[str, Any] | None:
 def _summary(done: dict[str, Any]) -> str:
     if not (done["trained"] or done["evaluated"] or done["analysed"]):
         return f"All {done['n_models']} models were trained, scored and analysed already: nothing was to be done. Files:"
+    rest = "" if done["trained"] == done["n_models"] else " (the others were there)"
     return (
-        f"Trained {done['trained']} of {done['n_models']} models (the others were there), wrote {done['evaluated']} "
+        f"Trained {done['trained']} of {done['n_models']} models{rest}, wrote {done['evaluated']} "
         f"evaluations, computed {done['analysed']} analyses. Files:"
     )
 

@@ -139,7 +139,7 @@ def _images(
     metadata = [column for column in rows.columns if column not in COLUMNS]
     lines = io.StringIO()
     writer = csv.writer(lines)
-    for row, digest in zip(rows.to_dict("records"), hashes or [None] * len(rows), strict=True):
+    for row, digest in zip(rows.to_dict("records"), hashes or [""] * len(rows), strict=True):
         path = str((images / row["path"]).resolve()) if images is not None and row["path"] else None
         extra = {column: row[column] for column in metadata if _given(row[column])}
         cells = [row["image"], row["patient"], digest, path, row["view"], row["age"], row["sex"]]

@@ -50,7 +50,8 @@ def read_dataset(connection: Connection, identifier: int) -> RegisteredDataset:
     """The dataset of this id, with its rows, states and paths as registered (terms are not read)."""
     name, site, source = connection.execute(
         text(
-            "select dataset.name, site.name, dataset.source from dataset join site on site.id = site_id where dataset.id = :id"
+            "select dataset.name, site.name, dataset.source from dataset join site on site.id = site_id"
+            " where dataset.id = :id"
         ),
         {"id": identifier},
     ).one()

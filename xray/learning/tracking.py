@@ -4,9 +4,11 @@ One run per model, tagged with the model's key; one registered version per run, 
 with the alias `seed-N`. Scores of images are not metrics: they are predictions, in PostgreSQL.
 """
 
+import contextlib
 import json
 import os
 import tempfile
+import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -93,7 +95,12 @@ class Tracker:
 
     def finish(self, run_id: str, network: Network, model: str, alias: str) -> Registered:
         """Store the weights, register a version of `model` that `alias` points at, and end the run."""
-        with tempfile.TemporaryDirectory() as folder, mlflow.start_run(run_id=run_id):
+        with (
+            tempfile.TemporaryDirectory() as folder,
+            mlflow.start_run(run_id=run_id),
+            warnings.catch_warnings(),
+        ):
+            warnings.filterwarnings("ignore", "An input example was not provided")  # the signature is given
             save(network, Path(folder) / WEIGHTS)
             logged = mlflow.pyfunc.log_model(
                 name="model",
@@ -101,11 +108,14 @@ class Tracker:
                 data_path=folder,
                 signature=_signature(network.image_size),
                 pip_requirements=["xray"],
-                registered_model_name=model,
             )
-        version = int(logged.registered_model_version)
+        with contextlib.suppress(MlflowException):  # it is there already
+            self._client.create_registered_model(model)
+        version = self._client.create_model_version(
+            model, logged.model_uri, run_id, model_id=logged.model_id
+        ).version
         self._client.set_registered_model_alias(model, alias, str(version))
-        return Registered(run_id, model, version)
+        return Registered(run_id, model, int(version))
 
     def fail(self, run_id: str, reason: str) -> None:
         """Mark a run as failed, with the reason as a tag."""
