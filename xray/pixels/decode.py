@@ -18,6 +18,19 @@ _JPEG: Final = b"\xff\xd8\xff"
 _DICOM_OFFSET: Final = 128
 _DICOM: Final = b"DICM"
 _JPEG_BASELINE: Final = "1.2.840.10008.1.2.4.50"
+_DICOM_FIELDS: Final = [
+    "BitsAllocated",
+    "BitsStored",
+    "Columns",
+    "HighBit",
+    "NumberOfFrames",
+    "PhotometricInterpretation",
+    "PixelData",
+    "PixelRepresentation",
+    "PlanarConfiguration",
+    "Rows",
+    "SamplesPerPixel",
+]
 
 
 @dataclass(frozen=True)
@@ -116,7 +129,7 @@ def _dicom(data: bytes) -> Decoded:
     except ImportError as error:
         raise ImageError("is DICOM, which needs pydicom 3: pip install pydicom") from error
     try:
-        header = pydicom.dcmread(io.BytesIO(data))
+        header = pydicom.dcmread(io.BytesIO(data), specific_tags=_DICOM_FIELDS)
         return _dicom_grey(header)
     except ImageError:
         raise

@@ -195,8 +195,8 @@ def test_leftovers_of_another_request_are_not_used(pictures: list[Path], tmp_pat
     process.kill()
     process.wait()
     process.stdout.close()
-    whole = build(pictures[::-1], tmp_path / "whole", size=12)
-    np.testing.assert_array_equal(build(pictures[::-1], tmp_path / "cache", size=12).pixels, whole.pixels)
+    whole = build(pictures[::-1], tmp_path / "whole", size=16)
+    np.testing.assert_array_equal(build(pictures[::-1], tmp_path / "cache", size=16).pixels, whole.pixels)
 
 
 def test_two_builders_at_once_both_end_well(pictures: list[Path], tmp_path: Path) -> None:

@@ -137,6 +137,11 @@ def flip(data: bytes) -> bytes:
         ("a.png", cut, "truncated"),
         ("a.png", lambda data: data[:-12], "no end chunk"),
         ("a.png", flip, "damaged"),
+        (
+            "a.png",
+            lambda data: data[:-13] + bytes([data[-13] ^ 1]) + data[-12:],
+            "checksum of PNG chunk b'IDAT'",
+        ),
         ("a.png", lambda data: data[:20], "truncated"),
         ("a.jpg", cut, "JPEG"),
         ("a.jpg", lambda data: data[:30], "JPEG"),

@@ -88,13 +88,23 @@ def test_resize_refuses_what_is_no_picture() -> None:
         resize(np.zeros((3, 3), np.uint8), 0)
 
 
-@pytest.mark.parametrize("shape", [(5, 8), (8, 5), (6, 9), (7, 7), (1, 4)])
-def test_centre_crop_is_placed_as_torchxrayvision_places_it(shape: tuple[int, int]) -> None:
+@pytest.mark.parametrize(
+    ("shape", "top", "left"),
+    [
+        ((8, 5), 2, 0),
+        ((9, 6), 1, 0),
+        ((7, 4), 1, 0),
+        ((5, 8), 0, 2),
+        ((6, 9), 0, 1),
+        ((7, 7), 0, 0),
+        ((1, 4), 0, 2),
+    ],
+)
+def test_centre_crop_is_where_torchxrayvision_takes_it(shape: tuple[int, int], top: int, left: int) -> None:
     pixels = np.arange(shape[0] * shape[1], dtype=np.uint8).reshape(shape)
     side = min(shape)
-    left, top = shape[1] // 2 - side // 2, shape[0] // 2 - side // 2
-    np.testing.assert_array_equal(centre_crop(pixels), pixels[top : top + side, left : left + side])
     assert centre_crop(pixels).shape == (side, side)
+    np.testing.assert_array_equal(centre_crop(pixels), pixels[top : top + side, left : left + side])
 
 
 @pytest.mark.parametrize(("maximum", "kind"), [(255, np.uint8), (4095, np.uint16), (65535, np.uint16)])
