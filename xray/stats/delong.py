@@ -278,7 +278,8 @@ def logit_bounds(
     half = ndtri(0.5 + level / 2) * np.sqrt(variance[smooth]) / (value[smooth] * (1 - value[smooth]))
     lower[smooth], upper[smooth] = expit(centre - half), expit(centre + half)
     flat = variance == 0
-    lower[flat], upper[flat] = newcombe_interval(value[flat], n_pos[flat], n_neg[flat], level)
+    if flat.any():
+        lower[flat], upper[flat] = newcombe_interval(value[flat], n_pos[flat], n_neg[flat], level)
     return lower, upper
 
 

@@ -81,7 +81,7 @@ def calibrate(probabilities: ArrayLike, optimum: ArrayLike) -> FloatArray:
     for name, values in (("probabilities", x), ("optimum", opt)):
         if ((values < 0) | (values > 1)).any():
             raise ValueError(f"{name} must lie in [0, 1]; logits go through the sigmoid first")
-    below = 0.5 * np.divide(x, opt, out=np.ones_like(x), where=opt > 0)
-    above = 1 - 0.5 * np.divide(1 - x, 1 - opt, out=np.ones_like(x), where=opt < 1)
+    below = 0.5 * np.divide(np.minimum(x, opt), opt, out=np.ones_like(x), where=opt > 0)
+    above = 1 - 0.5 * np.divide(1 - np.maximum(x, opt), 1 - opt, out=np.ones_like(x), where=opt < 1)
     stretched = np.where(x <= opt, below, above)
     return np.where(np.isnan(x) | np.isnan(opt), np.nan, stretched)

@@ -30,7 +30,7 @@ Counts = NDArray[np.int32]
 
 _UNSIGNED: Any = np.uint64  # unsigned indices spare numba's test for negative ones
 _TILE = 256  # rows at a time: a tile of 18 columns stays in the first-level cache
-_SCAN = 8  # bucket entries below which a linear scan beats bisection
+_PADDING = 4  # infinities after the sorted scores: `_search` compares four of them at a time
 
 
 @dataclass(frozen=True)
@@ -120,6 +120,18 @@ def count_pairs(positives: Scores, negatives: Scores) -> tuple[Counts, Counts]:
     return (below + upto, counts) if positives_smaller else (counts, below + upto)
 
 
+def half_pairs(positives: Scores, negatives: Scores) -> int:
+    """2 · #(positive above negative) + #(tied), which is 2 · n_pos · n_neg · AUC. Sorts the smaller group in
+    place.
+    """
+    positives_smaller = positives.size <= negatives.size
+    small, large = (positives, negatives) if positives_smaller else (negatives, positives)
+    small.sort()
+    padded, table, pending = _workspace(small, large.size)
+    total = int(_half_pairs(padded, large, table, pending))
+    return 2 * positives.size * negatives.size - total if positives_smaller else total
+
+
 def count_pairs_in_order(positives: Scores, negatives: Scores) -> tuple[Counts, Counts]:
     """As `count_pairs`, leaving both groups, and the order of both results, as they are."""
     positives_smaller = positives.size <= negatives.size
@@ -138,14 +150,19 @@ def place(reference: Scores, others: Scores) -> tuple[Counts, Counts, Counts]:
     Returns (counts, below, upto): counts[i] = 2 · #(reference < others[i]) + #(reference == others[i]), in
     the order of `others`; below[k] = #(others < reference[k]) and upto[k] = #(others <= reference[k]).
     """
-    n_buckets = 1 << min(max(int(others.size).bit_length(), 6), 15)
-    padded = np.append(reference, np.full(4, np.inf, dtype=reference.dtype))
+    padded, table, pending = _workspace(reference, others.size)
     counts = np.empty(others.size, dtype=np.int32)
-    pending = np.empty(others.size + 1, dtype=np.int32)
     below = np.zeros(reference.size + 1, dtype=np.int32)
     upto = np.zeros(reference.size + 1, dtype=np.int32)
-    _place(padded, others, counts, below, upto, np.zeros(n_buckets + 3, dtype=np.int32), pending)
+    _place(padded, others, counts, below, upto, table, pending)
     return counts, below[:-1], upto[:-1]
+
+
+def _workspace(reference: Scores, n_others: int) -> tuple[Scores, Counts, Counts]:
+    """(padded reference, empty bucket table, room for pending positions)."""
+    n_buckets = 1 << min(max(max(n_others // 2, 2 * reference.size).bit_length(), 6), 17)
+    padded = np.append(reference, np.full(_PADDING, np.inf, dtype=reference.dtype))
+    return padded, np.zeros(n_buckets + 3, dtype=np.int32), np.empty(n_others + 1, dtype=np.int32)
 
 
 @compiled
@@ -196,16 +213,84 @@ def _bucket(score: float, low: float, scale: float, last: float) -> Any:
 
 
 @compiled
-def _bisect(reference: Scores, score: float, start: int, stop: int, after_ties: bool) -> int:
-    """The position in reference[start:stop] before, or after, all that equal the score."""
+def _fill(table: Counts, reference: Scores) -> tuple[float, float, float]:
+    """Make table[b] the number of reference scores in buckets before b. Returns what `_bucket` needs."""
     one = _UNSIGNED(1)
-    while start < stop:
-        middle = (start + stop) >> one
-        if (reference[middle] < score) | (after_ties & (reference[middle] == score)):
-            start = middle + one
-        else:
-            stop = middle
-    return start
+    n_reference = reference.size - _PADDING
+    last = _UNSIGNED(table.size - 2)
+    low = 0.5 * np.float64(reference[0])
+    width = 0.5 * np.float64(reference[n_reference - 1]) - low
+    scale = 0.0
+    if width > 0 and (table.size - 4) / width < 1e300:
+        scale = (table.size - 4) / width
+    top = np.float64(last)
+    for k in range(n_reference):
+        table[_bucket(reference[k], low, scale, top) + one] += 1
+    for bucket in range(last + one):
+        table[bucket + one] += table[bucket]
+    return low, scale, top
+
+
+@compiled
+def _search(reference: Scores, score: float, start: Any, stop: Any) -> Any:
+    """How many of the sorted reference are below the score, and how many are not above it.
+
+    start, stop: the entries of the score's bucket, at least one. If these are one value, one comparison
+    tells. Otherwise the first four from `start` are compared without a branch, and without asking where the
+    bucket ends: what lies beyond it exceeds every score in it. Only where all four are passed is the rest
+    searched.
+    """
+    one, two, three = _UNSIGNED(1), _UNSIGNED(2), _UNSIGNED(3)
+    a = reference[start]
+    if a == reference[stop - one]:
+        width = stop - start
+        return start + width * _UNSIGNED(a < score), start + width * _UNSIGNED(a <= score)
+    b, c, d = reference[start + one], reference[start + two], reference[start + three]
+    less = start + _UNSIGNED(a < score) + _UNSIGNED(b < score) + _UNSIGNED(c < score) + _UNSIGNED(d < score)
+    upto = (
+        start + _UNSIGNED(a <= score) + _UNSIGNED(b <= score) + _UNSIGNED(c <= score) + _UNSIGNED(d <= score)
+    )
+    if d <= score:
+        end = stop
+        while upto < end:
+            middle = (upto + end) >> one
+            if reference[middle] <= score:
+                upto = middle + one
+            else:
+                end = middle
+        if d < score:
+            end = upto
+            while less < end:
+                middle = (less + end) >> one
+                if reference[middle] < score:
+                    less = middle + one
+                else:
+                    end = middle
+    return less, upto
+
+
+@compiled
+def _half_pairs(reference: Scores, others: Scores, table: Counts, pending: Counts) -> int:
+    """See `half_pairs`. A score in an empty bucket is placed by the table alone; the rest wait for a second
+    pass.
+    """
+    low, scale, top = _fill(table, reference)
+    one = _UNSIGNED(1)
+    total = np.int64(0)
+    n_pending = _UNSIGNED(0)
+    for i in range(_UNSIGNED(others.size)):
+        bucket = _bucket(others[i], low, scale, top)
+        start = table[bucket]
+        occupied = start != table[bucket + one]
+        total += 0 if occupied else 2 * np.int64(start)
+        pending[n_pending] = i
+        n_pending += _UNSIGNED(occupied)
+    for p in range(n_pending):
+        score = others[_UNSIGNED(pending[p])]
+        bucket = _bucket(score, low, scale, top)
+        less, upto = _search(reference, score, _UNSIGNED(table[bucket]), _UNSIGNED(table[bucket + one]))
+        total += np.int64(less + upto)
+    return int(total)
 
 
 @compiled
@@ -218,70 +303,29 @@ def _place(
     table: Counts,
     pending: Counts,
 ) -> None:
-    """See `place`. `reference` ends with four infinities; table[b] becomes #(reference in buckets before b).
-
-    A score in an empty bucket is placed by the table alone; the others wait for a second pass. What lies
-    beyond a bucket exceeds every score in it, so there the first four entries from the bucket's start can be
-    compared without asking where it ends, and without a branch; only where all four are passed is the rest
-    searched.
+    """See `place`; in two passes as `_half_pairs`. below[k] and upto[k] first count the others placed exactly
+    there.
     """
-    one, two, three = _UNSIGNED(1), _UNSIGNED(2), _UNSIGNED(3)
-    n_reference = reference.size - 4
-    last = _UNSIGNED(table.size - 2)
-    low = 0.5 * np.float64(reference[0])
-    width = 0.5 * np.float64(reference[n_reference - 1]) - low
-    scale = 0.0
-    if width > 0 and (table.size - 4) / width < 1e300:
-        scale = (table.size - 4) / width
-    top = np.float64(last)
-    for k in range(n_reference):
-        table[_bucket(reference[k], low, scale, top) + one] += 1
-    for bucket in range(last + one):
-        table[bucket + one] += table[bucket]
-
+    low, scale, top = _fill(table, reference)
+    one = _UNSIGNED(1)
     n_pending = _UNSIGNED(0)
     for i in range(_UNSIGNED(others.size)):
         bucket = _bucket(others[i], low, scale, top)
         start = table[bucket]
+        occupied = start != table[bucket + one]
         counts[i] = start + start
-        below[_UNSIGNED(start)] += 1
+        below[_UNSIGNED(start)] += not occupied
         pending[n_pending] = i
-        n_pending += _UNSIGNED(start != table[bucket + one])
-    for k in range(reference.size - 3):
+        n_pending += _UNSIGNED(occupied)
+    for k in range(below.size):
         upto[k] = below[k]
-
     for p in range(n_pending):
         i = _UNSIGNED(pending[p])
-        score = others[i]
-        start = _UNSIGNED(counts[i] >> 1)
-        a, b, c, d = (
-            reference[start],
-            reference[start + one],
-            reference[start + two],
-            reference[start + three],
-        )
-        first = (
-            start + _UNSIGNED(a < score) + _UNSIGNED(b < score) + _UNSIGNED(c < score) + _UNSIGNED(d < score)
-        )
-        after = (
-            start
-            + _UNSIGNED(a <= score)
-            + _UNSIGNED(b <= score)
-            + _UNSIGNED(c <= score)
-            + _UNSIGNED(d <= score)
-        )
-        if d <= score:
-            stop = _UNSIGNED(table[_bucket(score, low, scale, top) + one])
-            after = stop
-            if reference[stop - one] > score:
-                after = _bisect(reference, score, start, stop, True)
-            if d < score:
-                first = _bisect(reference, score, start, after, False)
+        bucket = _bucket(others[i], low, scale, top)
+        first, after = _search(reference, others[i], _UNSIGNED(table[bucket]), _UNSIGNED(table[bucket + one]))
         counts[i] = first + after
-        upto[start] -= 1
         upto[first] += 1
-        below[start] -= 1
         below[after] += 1
-    for k in range(n_reference):
+    for k in range(below.size - 1):
         upto[k + 1] += upto[k]
         below[k + 1] += below[k]

@@ -16,7 +16,7 @@ from xray.stats.estimates import (
     reshaped,
     undefined,
 )
-from xray.stats.placements import Groups, Scores, count_pairs, place, split_by_label
+from xray.stats.placements import Groups, Scores, half_pairs, place, split_by_label
 
 
 @dataclass(frozen=True)
@@ -57,8 +57,7 @@ def auc(labels: Numbers, scores: Numbers) -> Values:
     groups = split_by_label(labels, scores)
     value = undefined(groups.reason.shape)
     for column, positives, negatives in groups:
-        counts, _ = count_pairs(positives, negatives)
-        value[column] = int(counts.sum(dtype=np.int64)) / (2 * positives.size * negatives.size)
+        value[column] = half_pairs(positives, negatives) / (2 * positives.size * negatives.size)
     return _values(value, groups)
 
 

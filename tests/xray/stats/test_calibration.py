@@ -96,3 +96,8 @@ def test_calibration_line_equals_statsmodels():
 def test_logits_are_refused():
     with pytest.raises(ValueError, match="sigmoid"):
         brier(np.array([0, 1]), np.array([-1.0, 3]))
+
+
+def test_ties_go_where_their_middle_lies():
+    p = np.repeat([0.1, 0.2], [40, 60])
+    assert reliability_curve(np.zeros(100), p, n_bins=2).observed.n.tolist() == [40, 60]

@@ -1,3 +1,5 @@
+from fractions import Fraction
+
 import numpy as np
 import pytest
 from scipy.stats import norm, rankdata
@@ -216,3 +218,20 @@ def test_unpaired_comparison_adds_variances():
 def test_level_as_a_percentage_is_refused():
     with pytest.raises(ValueError, match=r"0\.95"):
         auc_interval(np.array([0, 1]), np.array([0.0, 1]), level=95)
+
+
+def test_a_small_variance_keeps_its_digits():
+    """Nearly perfect separation: placements are huge counts that hardly vary."""
+    rng = np.random.default_rng(13)
+    labels = np.repeat([1.0, 0.0], [300, 20_000])
+    scores = rng.normal(size=labels.size) + 6 * labels
+    value, covariance = midrank_covariance(labels, scores[None])
+    assert 1 - value[0] < 1e-4
+    assert float(auc_interval(labels, scores).se) ** 2 == pytest.approx(covariance[0, 0], rel=1e-9)
+    counts = np.searchsorted(np.sort(scores[labels == 0]), scores[labels == 1])
+    of_negatives = np.searchsorted(np.sort(scores[labels == 1]), scores[labels == 0])
+    exact = sum(
+        (Fraction(int(k * (c**2).sum() - c.sum() ** 2), k * (k - 1) * k) / other**2)
+        for c, k, other in ((counts, 300, 20_000), (of_negatives, 20_000, 300))
+    )
+    assert float(auc_interval(labels, scores).se) ** 2 == pytest.approx(float(exact), rel=1e-14)

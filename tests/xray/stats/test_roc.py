@@ -198,3 +198,11 @@ def test_youden_rule_is_at_least():
     assert (float(found.threshold), float(found.sensitivity), float(found.specificity)) == (3, 1, 1)
     one_class = youden(np.ones(3), np.arange(3))
     assert str(one_class.reason) == ONE_CLASS
+
+
+@pytest.mark.parametrize("unit", [5e-324, 1e-322, 1e-310, 1e-300, 1e306])
+def test_extreme_ranges_are_ranked_exactly(unit):
+    rng = np.random.default_rng(6)
+    labels, ranks = (rng.random(200) < 0.4).astype(float), rng.integers(-80, 80, 200)
+    assert auc(labels, ranks * unit).value == auc(labels, ranks).value == auc(labels, ranks * 1.0 - 1e6).value
+    assert youden(labels, ranks * unit).j == youden(labels, ranks).j
