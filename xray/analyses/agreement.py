@@ -22,7 +22,10 @@ Scores = NDArray[np.float64]
 
 
 def compute(study: StoredStudy, tests: Sequence[TestSet]) -> Iterator[dict[str, Any]]:
-    """Rows of table `agreement`: per test cohort, task, configuration and rule, against the cohort's own model."""
+    """Rows of table `agreement`: per test cohort, task, configuration and rule, against the cohort's own model.
+
+    The own model stands beside the others, with kappa 1, under the rule "target".
+    """
     at_home = _points_at_home(study, tests)
     for test in tests:
         reference = study.trained_on_exactly((test.dataset,))
@@ -30,10 +33,8 @@ def compute(study: StoredStudy, tests: Sequence[TestSet]) -> Iterator[dict[str, 
             continue
         here = {name: youden(test.cohort.labels, test.ensemble(name)) for name in test.trained_on}
         for trained_on in test.trained_on:
-            if trained_on == reference:
-                continue
             yield from _compare(test, reference, trained_on, "target", here[reference], here[trained_on])
-            if trained_on in at_home:
+            if trained_on in at_home and trained_on != reference:
                 yield from _compare(test, reference, trained_on, "own", here[reference], at_home[trained_on])
 
 

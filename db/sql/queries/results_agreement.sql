@@ -11,4 +11,4 @@ select test_dataset, task, reference, agreement_results.trained_on, rule, n, kap
 from agreement_results
 join configuration on configuration.trained_on = agreement_results.trained_on
 where study = :study
-order by task_position, configuration.position, dataset_position, rule
+order by task_position, dataset_position, configuration.position, rule
