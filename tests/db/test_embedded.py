@@ -453,15 +453,18 @@ def test_old_server_still_shutting_down(home: Path) -> None:
     went_on: list[float] = []
 
     def let_go_on(old: ServerStatus) -> None:
-        wait_until(lambda: (now := status(home)) is not None and now.keeper_pid != old.keeper_pid)
-        time.sleep(0.7)
-        went_on.append(time.monotonic())
-        os.kill(old.pid, signal.SIGCONT)
+        try:
+            wait_until(lambda: status(home) is not None)
+            time.sleep(0.7)
+        finally:
+            went_on.append(time.monotonic())
+            os.kill(old.pid, signal.SIGCONT)
 
     with acquire(home):
         old = running(home)
         os.kill(old.pid, signal.SIGSTOP)
         os.kill(old.keeper_pid, signal.SIGKILL)
+        wait_until(lambda: not is_held(Folder.of(home).lock("keeper")))
         helper = threading.Thread(target=let_go_on, args=(old,))
         helper.start()
         try:
