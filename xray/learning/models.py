@@ -15,10 +15,11 @@ from xray.data.pictures import pixel_cache
 from xray.data.protocol import Protocol, load_protocol
 from xray.data.split import validation_cut
 from xray.errors import LearningError
+from xray.learning.progress import Epoch
 from xray.learning.recipe import Recipe
 from xray.learning.request import ModelRequest, PartCohorts, find_model, model_key, part_cohorts
 from xray.learning.tracking import Input, Registered, Tracker
-from xray.learning.train import Epoch, Part, Trained, train
+from xray.learning.train import Part, Trained, train
 from xray.pixels.pool import Pool
 from xray.settings import code_version
 from xray.tasks import TASKS
@@ -28,7 +29,7 @@ def ensure_model(engine: Engine, tracker: Tracker, home: Path, request: ModelReq
     """The model that is asked for, and whether it had to be trained now.
 
     Holds a lock on the model's key meanwhile: whoever asks for the same model waits and finds it done. A killed training
-    leaves nothing behind but an unfinished MLflow run, which the next try removes.
+    goes on from its checkpoint; the unfinished MLflow run that it left is made anew.
     """
     with engine.connect() as lock:
         with engine.begin() as connection:
@@ -77,13 +78,16 @@ def _train(
 
     try:
         parts = _parts(training, validation, home, request)
-        trained = train(*parts, recipe, request.seed, log)
+        checkpoint = home / "checkpoints" / f"{key}.safetensors"
+        trained = train(*parts, recipe, request.seed, log, checkpoint)
         registered = tracker.finish(run_id, trained.network, name, alias=f"seed-{request.seed}")
     except Exception as error:
         tracker.fail(run_id, f"{type(error).__name__}: {error}")
         raise
     with engine.begin() as connection:
-        return _record(connection, request, key, protocol, trained, registered, [training, validation])
+        model_id = _record(connection, request, key, protocol, trained, registered, [training, validation])
+    checkpoint.unlink(missing_ok=True)
+    return model_id
 
 
 def _record(

@@ -4,10 +4,11 @@ One network, one seed, one device. Images come augmented from the pixel cache, t
 the epoch with the best mean validation AUC is kept (protocol §7).
 """
 
-import copy
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
 
 import numpy as np
 import torch
@@ -17,11 +18,14 @@ from xray.errors import LearningError
 from xray.learning.infer import score
 from xray.learning.network import Network
 from xray.learning.objective import masked_bce, task_weights
+from xray.learning.progress import Epoch, Progress
 from xray.learning.recipe import Recipe
 from xray.pixels.batches import Batches
 from xray.pixels.grey import Grey
 from xray.pixels.pool import Pool
 from xray.stats.roc import auc
+
+CHECKPOINT_SECONDS: Final = 30.0
 
 
 @dataclass(frozen=True)
@@ -35,23 +39,6 @@ class Part:
     pixels: Grey | Pool
     positions: NDArray[np.int64]
     labels: NDArray[np.float32]
-
-
-@dataclass(frozen=True)
-class Epoch:
-    """What an epoch came to. validation_auc: (n_tasks,), NaN where undefined; waiting: share of time without input."""
-
-    number: int
-    loss: float
-    validation_auc: NDArray[np.float64]
-    seconds: float
-    waiting: float
-
-    @property
-    def mean_auc(self) -> float:
-        """Mean validation AUC over the tasks that have both classes; NaN where no task has."""
-        defined = self.validation_auc[~np.isnan(self.validation_auc)]
-        return float(defined.mean()) if len(defined) else float("nan")
 
 
 @dataclass(frozen=True)
@@ -69,11 +56,14 @@ def train(
     recipe: Recipe,
     seed: int,
     on_epoch: Callable[[Epoch], None] = lambda _: None,
+    checkpoint: Path | None = None,
+    every: float = CHECKPOINT_SECONDS,
 ) -> Trained:
     """Train a network by the recipe; `on_epoch` is told after each epoch. The same seed gives the same weights on a CPU.
 
-    An output is trained where the training part has both classes of it. Raises `LearningError` where none has, or when the
-    loss is no longer finite.
+    An output is trained where the training part has both classes of it. checkpoint: a file that is written every so many
+    seconds; where it is there already, training goes on from it and `on_epoch` is told of its epochs first.
+    Raises `LearningError` where no output can be trained, or when the loss is no longer finite.
     """
     outputs = np.array([np.any(task == 0) and np.any(task == 1) for task in training.labels.T])
     if not outputs.any():
@@ -86,20 +76,24 @@ def train(
     )
     labels = torch.from_numpy(np.where(outputs, training.labels, np.float32("nan")))
     weights = task_weights((labels == 1).sum(dim=0))
+    shown = min(recipe.epoch_images or len(labels), len(labels))
     batches = Batches(
         training.pixels,
         training.positions,
         recipe.batch_size,
         seed,
         recipe.augmentation,
-        limit=recipe.epoch_images,
+        limit=shown,
+        drop_last=shown % recipe.batch_size == 1,  # batch normalisation can't take a batch of one
     )
+    progress = Progress(network, optimiser, batches)
+    if checkpoint is not None and progress.restore(checkpoint):
+        for epoch in progress.epochs:
+            on_epoch(epoch)
 
-    best: Epoch | None = None
-    kept: dict[str, torch.Tensor] = {}
-    for number in range(recipe.epochs):
-        began, losses = time.perf_counter(), []
-        batches.waited = 0.0
+    saved = time.monotonic()
+    while len(progress.epochs) < recipe.epochs:
+        began, before = time.perf_counter(), progress.seconds
         network.train()
         for rows, pixels in batches:
             batch = torch.from_numpy(pixels).to(memory_format=torch.channels_last)
@@ -107,19 +101,26 @@ def train(
             optimiser.zero_grad(set_to_none=True)
             loss.backward()
             optimiser.step()
-            losses.append(loss.item())
-        if not np.isfinite(losses).all():
-            raise LearningError(
-                f"the loss is not finite in epoch {number}: lower the learning rate ({recipe.learning_rate})"
-            )
+            progress.losses.append(loss.item())
+            progress.seconds = before + time.perf_counter() - began
+            if not np.isfinite(progress.losses[-1]):
+                raise LearningError(
+                    f"the loss is not finite in epoch {len(progress.epochs)}: lower the learning rate "
+                    f"({recipe.learning_rate})"
+                )
+            if checkpoint is not None and time.monotonic() - saved >= every:
+                progress.save(checkpoint)
+                saved = time.monotonic()
         aucs = auc(validation.labels, score(network, validation.pixels, validation.positions)).value
-        took = time.perf_counter() - began
+        took = before + time.perf_counter() - began
         epoch = Epoch(
-            number, float(np.mean(losses)), np.where(outputs, aucs, np.nan), took, batches.waited / took
+            number=len(progress.epochs),
+            loss=float(np.mean(progress.losses)),
+            validation_auc=np.where(outputs, aucs, np.nan),
+            seconds=took,
+            waiting=batches.waited / took,
         )
+        progress.end_epoch(epoch)
         on_epoch(epoch)
-        if best is None or epoch.mean_auc > best.mean_auc or np.isnan(best.mean_auc):
-            best, kept = epoch, copy.deepcopy(network.state_dict())
-    assert best is not None
-    network.load_state_dict(kept)
-    return Trained(network.eval(), best, outputs)
+    network.load_state_dict(progress.best_weights)
+    return Trained(network.eval(), progress.epochs[progress.best], outputs)
