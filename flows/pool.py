@@ -1,0 +1,24 @@
+"""The processes that a flow's tasks run in, and waiting for them with a progress bar."""
+
+import os
+from collections.abc import Sequence
+from typing import Any
+
+from prefect.futures import PrefectFuture, as_completed
+from prefect.task_runners import ProcessPoolTaskRunner
+
+from flows import tasks
+
+
+def process_pool() -> Any:
+    """A task runner with one process per core, each computing on one thread; they die with this process."""
+    return ProcessPoolTaskRunner(tasks.workers(), initializer=tasks.start_worker, initargs=(os.getpid(),))
+
+
+def collect(what: str, futures: Sequence[PrefectFuture[Any]]) -> list[Any]:
+    """Results in the order of the futures, with a progress bar; the first failure is raised when all have ended."""
+    from tqdm import tqdm
+
+    for _ in tqdm(as_completed(list(futures)), what, len(futures), leave=True, disable=not futures):
+        pass
+    return [future.result() for future in futures]
