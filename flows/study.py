@@ -14,7 +14,6 @@ from flows import tasks
 from flows.platform import storage
 from flows.pool import process_pool
 from flows.steps import evaluate_models, prepare_datasets, train_models
-from xray import settings
 from xray.study import read_study
 
 
@@ -33,13 +32,12 @@ class Done:
 @flow(name="study", task_runner=process_pool())
 def run_study(path: str) -> dict[str, Any]:
     """Run a study file to its report. `path`: the TOML file. Returns `Done` as a dict."""
-    from xray.learning.tracking import Tracker
     from xray.plan import record_study
 
     study = read_study(Path(path))
-    with storage() as found:
-        Tracker(found.mlflow, settings.artifacts()).experiment(study.name)
+    opening = tasks.open_tracking.submit(study.name)
     prepare_datasets(study)
+    opening.result()
     models = train_models(study)
     with storage() as found, found.engine().begin() as connection:
         record_study(connection, study, [each["model_id"] for each in models])

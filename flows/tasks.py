@@ -43,6 +43,15 @@ def prepare(study_path: str, dataset: str) -> dict[str, Any]:
     return asdict(done)
 
 
+@task(name="open tracking")
+def open_tracking(study: str) -> str:
+    """Make sure that MLflow's database and the study's experiment are there, before many ask at once; its id."""
+    from xray.learning.tracking import Tracker
+
+    with storage() as found:
+        return Tracker(found.mlflow, settings.artifacts()).experiment(study)
+
+
 @task(name="train")
 def train(
     study: str, trained_on: str, datasets: list[str], protocol: str, recipe: dict[str, Any], seed: int
