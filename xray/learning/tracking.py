@@ -6,6 +6,7 @@ with the alias `seed-N`. Scores of images are not metrics: they are predictions,
 
 import contextlib
 import json
+import logging
 import os
 import tempfile
 import warnings
@@ -28,6 +29,8 @@ from mlflow.types import Schema, TensorSpec
 from xray.learning.network import Network, save
 from xray.learning.serving import WEIGHTS
 from xray.tasks import TASKS
+
+logging.getLogger("mlflow").setLevel(logging.WARNING)
 
 KEY_TAG = "xray.model_key"
 
@@ -100,7 +103,7 @@ class Tracker:
             mlflow.start_run(run_id=run_id),
             warnings.catch_warnings(),
         ):
-            warnings.filterwarnings("ignore", "An input example was not provided")  # the signature is given
+            warnings.filterwarnings("ignore", ".*An input example was not provided")  # the signature is given
             save(network, Path(folder) / WEIGHTS)
             logged = mlflow.pyfunc.log_model(
                 name="model",
