@@ -6,12 +6,15 @@ from typing import Any
 
 import numpy as np
 import pytest
-from sqlalchemy import Engine, insert
+from sqlalchemy import Engine, create_engine, insert, text
+from sqlalchemy.pool import NullPool
 
+from db.embedded import Server
 from db.schema import Base
 from db.store import write_evaluation
 
 N_TASKS = 18
+_numbers = itertools.count()
 
 
 class Rows:
@@ -111,3 +114,13 @@ class Rows:
 @pytest.fixture
 def rows(engine: Engine) -> Rows:
     return Rows(engine)
+
+
+@pytest.fixture(scope="module")
+def shared_rows(server: Server, _template: str) -> Rows:
+    """Rows in one migrated database for all tests of a file, which leave it as they find it."""
+    name = f"shared_{next(_numbers)}"
+    admin = create_engine(server.url("postgres"), poolclass=NullPool, isolation_level="AUTOCOMMIT")
+    with admin.connect() as connection:
+        connection.execute(text(f"create database {name} template {_template}"))
+    return Rows(create_engine(server.url(name), poolclass=NullPool))
