@@ -23,8 +23,7 @@ language sql stable as $$
         join prediction on prediction.evaluation_id = evaluation.id and prediction.logits is not null
         order by place.image_id, evaluation.model_id, prediction.task_id, evaluation.id
     )
-    select scored.site, model.name, model.seed, model.trained_on, task.name, scored.logit,
-        1 / (1 + exp(-least(greatest(scored.logit::double precision, -700), 700)))
+    select scored.site, model.name, model.seed, model.trained_on, task.name, scored.logit, expit(scored.logit)
     from scored
     join model on model.id = scored.model_id
     join task on task.id = scored.task_id

@@ -16,7 +16,7 @@ select
     image.sex,
     task.name as task,
     nullif(scored.logit, 'NaN') as logit,
-    1 / (1 + exp(-least(greatest(nullif(scored.logit, 'NaN')::double precision, -700), 700))) as probability,
+    expit(scored.logit) as probability,
     scored.label
 from evaluation
 join model on model.id = evaluation.model_id
