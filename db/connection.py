@@ -6,15 +6,17 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from sqlalchemy import Engine, create_engine, text
+from sqlalchemy import Connection, Engine, create_engine, text
 from sqlalchemy.engine import URL, make_url
-from sqlalchemy.exc import OperationalError, ProgrammingError
+from sqlalchemy.exc import ArgumentError, DBAPIError, OperationalError
 from sqlalchemy.pool import NullPool
 
 from db.errors import DatabaseError
 from db.migrate import upgrade
 
 DATABASES = ("xray", "mlflow", "prefect")
+NAME_BYTES = 63 - len("_prefect")
+"""How long the name of our database may be: PostgreSQL cuts names at 63 bytes, and the siblings' are longer."""
 
 
 @dataclass(frozen=True, repr=False)
@@ -35,6 +37,8 @@ class Databases:
 
 
 def _url(url: URL, database: str, driver: str) -> str:
+    if driver == "asyncpg" and "sslmode" in url.query:  # libpq's word; asyncpg says ssl
+        url = url.difference_update_query(["sslmode"]).update_query_dict({"ssl": url.query["sslmode"]})
     return url.set(drivername=f"postgresql+{driver}", database=database).render_as_string(hide_password=False)
 
 
@@ -53,7 +57,7 @@ def _named(url: URL) -> Databases:
 def databases(home: Path) -> Iterator[Databases]:
     """The databases of this home, migrated and ready: a server named by XRAY_DATABASE_URL, else the embedded one.
 
-    Raises `DatabaseError` where the URL is malformed or the server can't be reached.
+    Raises `DatabaseError` where the URL is malformed or the server can't be reached; no message holds the password.
     """
     given = os.environ.get("XRAY_DATABASE_URL")
     if given:
@@ -72,40 +76,85 @@ def databases(home: Path) -> Iterator[Databases]:
 
 
 def _given(value: str) -> Databases:
+    url = _parsed(value)
+    found = _named(url)
+    for database in (found.xray, found.mlflow, found.prefect):
+        _ensure_database(url.set(database=make_url(database).database))
+    return found
+
+
+def _parsed(value: str) -> URL:
+    """The URL, if it can be one. What the parser says is not repeated: it may quote a part of the password."""
     try:
         url = make_url(value)
-    except Exception as error:
+    except (ArgumentError, ValueError):
+        url = None
+    if url is None or "@" in (url.host or ""):
         raise DatabaseError(
-            f"XRAY_DATABASE_URL is not a URL such as postgresql://user:password@host/xray: {error}"
-        ) from None
+            "XRAY_DATABASE_URL is not a URL such as postgresql://user:password@host:5432/xray; "
+            "in the password write @ as %40, / as %2F, : as %3A and % as %25"
+        )
+    if url.get_backend_name() == "postgres":  # libpq takes this spelling too
+        url = url.set(drivername="postgresql")
     if url.get_backend_name() != "postgresql":
         raise DatabaseError(
             f"XRAY_DATABASE_URL must name a PostgreSQL server, not {url.get_backend_name()!r}"
         )
-    found = _named(url)
-    for database in (found.xray, found.mlflow, found.prefect):
-        _ensure_database(make_url(database))
-    return found
+    if len((url.database or "").encode()) > NAME_BYTES:
+        raise DatabaseError(
+            f"XRAY_DATABASE_URL: the name of database {url.database!r} is too long, at most {NAME_BYTES} bytes"
+        )
+    return url
 
 
 def _ensure_database(url: URL) -> None:
     """Create the database where it is missing; a server that can't be reached or refuses is a clear error."""
-    sync = url.set(drivername="postgresql+psycopg2")
     try:
-        with create_engine(sync, poolclass=NullPool).connect():
+        with _connect(url, str(url.database)):
             return
     except OperationalError as error:
-        if "does not exist" not in str(error.orig):
-            raise DatabaseError(
-                f"can't reach PostgreSQL at {sync.render_as_string()}: {error.orig}"
-            ) from None
-    engine = create_engine(sync.set(database="postgres"), poolclass=NullPool, isolation_level="AUTOCOMMIT")
-    quoted = engine.dialect.identifier_preparer.quote(str(url.database))
+        refusal = DatabaseError(
+            f"can't connect to database {url.database!r} on PostgreSQL at {url.host or 'the local socket'}"
+            f":{url.port or 5432} as {url.username or 'the default user'}: {str(error.orig).strip()}"
+        )
     try:
-        with engine.connect() as connection:
-            connection.execute(text(f"create database {quoted}"))
-    except (OperationalError, ProgrammingError) as error:
-        if "already exists" not in str(error.orig):
-            raise DatabaseError(
-                f"can't create database {url.database!r} on {sync.host}: {error.orig}"
-            ) from None
+        administration = _connect(url, "postgres")
+    except OperationalError:
+        raise refusal from None
+    with administration as connection:
+        _create_database(connection, url, refusal)
+
+
+def _connect(url: URL, database: str) -> Connection:
+    """A connection to one database of the URL's server, without transactions; gives up after ten seconds."""
+    waiting = {} if "connect_timeout" in url.query else {"connect_timeout": 10}
+    engine = create_engine(
+        _url(url, database, "psycopg2"),
+        poolclass=NullPool,
+        isolation_level="AUTOCOMMIT",
+        connect_args=waiting,
+    )
+    return engine.connect()
+
+
+def _create_database(connection: Connection, url: URL, refusal: DatabaseError) -> None:
+    """Make the URL's database; where it exists after all, the `refusal` to connect to it stands.
+
+    template0, unlike template1, may be copied while others are connected to it or copy it.
+    """
+    connection.execute(text("select pg_advisory_lock(hashtext('xray databases'))"))
+    exists = text("select exists (select from pg_database where datname = :name)")
+    if connection.scalar(exists, {"name": url.database}):
+        try:
+            _connect(url, str(url.database)).close()
+        except OperationalError:
+            raise refusal from None
+        return
+    quoted = connection.dialect.identifier_preparer.quote(str(url.database))
+    try:
+        connection.exec_driver_sql(f"create database {quoted} template template0")
+    except DBAPIError as error:
+        raise DatabaseError(
+            f"can't create database {url.database!r} on {url.host or 'the local socket'}: {str(error.orig).strip()}; "
+            "let an administrator create it"
+        ) from None

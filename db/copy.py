@@ -10,8 +10,11 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, Final
 
 import numpy as np
+import psycopg2
 from numpy.typing import NDArray
 from sqlalchemy import Connection
+
+from db.errors import StoreError
 
 _SIGNATURE: Final = b"PGCOPY\n\xff\r\n\x00" + struct.pack(">ii", 0, 0)
 _TRAILER: Final = struct.pack(">h", -1)
@@ -30,7 +33,10 @@ def scalar(value: int | None, kind: str) -> Field:
 
 
 def array(values: NDArray[Any], kind: str, null: NDArray[np.bool_] | None = None) -> bytes:
-    """A vector (n,) as the bytes of an array field. `null` (n,) marks elements that are NULL."""
+    """A vector (n,) as the bytes of an array field. `null` (n,) marks elements that are NULL.
+
+    Raises ValueError where an integer field can't hold a value.
+    """
     oid, dtype = _ELEMENTS[kind]
     width = np.dtype(dtype).itemsize
     missing = null if null is not None and null.any() else None
@@ -40,7 +46,10 @@ def array(values: NDArray[Any], kind: str, null: NDArray[np.bool_] | None = None
         return header
     elements = np.empty(len(values), dtype=[("length", ">i4"), ("value", dtype)])
     elements["length"] = width
-    elements["value"] = values if missing is None else np.where(missing, 0, values)
+    given = values if missing is None else np.where(missing, 0, values)
+    elements["value"] = given
+    if kind != "float4" and not np.array_equal(elements["value"], given):
+        raise ValueError(f"{kind} can't hold every value between {values.min()} and {values.max()}")
     header += struct.pack(">ii", len(values), 1)
     if missing is None:
         return header + elements.tobytes()
@@ -54,7 +63,10 @@ def array(values: NDArray[Any], kind: str, null: NDArray[np.bool_] | None = None
 def copy_in(
     connection: Connection, table: str, columns: Sequence[str], rows: Iterable[Sequence[Field]]
 ) -> None:
-    """Load rows of encoded fields into a table by COPY BINARY, within the connection's transaction."""
+    """Load rows of encoded fields into a table by COPY BINARY, within the connection's transaction.
+
+    Raises `StoreError` where a constraint or guard of the database refuses a row.
+    """
     buffer = io.BytesIO()
     buffer.write(_SIGNATURE)
     for row in rows:
@@ -67,7 +79,10 @@ def copy_in(
     buffer.seek(0)
     statement = f"copy {table} ({', '.join(columns)}) from stdin (format binary)"
     with _cursor(connection) as cursor:
-        cursor.copy_expert(statement, buffer)
+        try:
+            cursor.copy_expert(statement, buffer)
+        except psycopg2.IntegrityError as error:
+            raise StoreError(f"{table}: {error.diag.message_primary}") from error
 
 
 def copy_text(connection: Connection, table: str, columns: Sequence[str], lines: io.StringIO) -> None:
@@ -109,9 +124,10 @@ def read_array(field: memoryview, kind: str) -> NDArray[Any]:
     """A one-dimensional array field without NULLs as a vector (n,) in native byte order."""
     oid, dtype = _ELEMENTS[kind]
     dimensions, has_null, found = struct.unpack_from(">iii", field, 0)
-    if found != oid or has_null:
+    if found != oid or has_null or dimensions > 1:
         raise ValueError(
-            f"expected a {kind} array without NULLs, found element type {found}, NULLs: {bool(has_null)}"
+            f"expected a {kind} vector without NULLs, found element type {found}, NULLs: {bool(has_null)}, "
+            f"dimensions: {dimensions}"
         )
     if dimensions == 0:
         return np.empty(0, dtype=np.dtype(dtype).newbyteorder("="))
@@ -120,4 +136,7 @@ def read_array(field: memoryview, kind: str) -> NDArray[Any]:
 
 
 def _cursor(connection: Connection) -> Any:
+    """psycopg2's cursor, within the transaction of the SQLAlchemy connection, which it can't begin by itself."""
+    if not connection.in_transaction():
+        connection.begin()
     return connection.connection.cursor()

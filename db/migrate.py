@@ -6,6 +6,7 @@ from importlib import resources
 from pathlib import Path
 
 from sqlalchemy import Connection, Engine, inspect, text
+from sqlalchemy.exc import DBAPIError
 
 from db.errors import DatabaseError
 
@@ -13,6 +14,7 @@ _PARTS = ("functions", "guards", "views")
 _CREATES = re.compile(
     r"^create (?:or replace )?(?P<kind>view|function) (?P<name>\w+)(?P<arguments>\([^)]*\))?", re.M | re.I
 )
+_TRIGGERS = re.compile(r"^create (?:or replace |constraint )?trigger (\w+)", re.M | re.I)
 
 
 def _scripts() -> list[str]:
@@ -47,19 +49,37 @@ def _objects_are_current(connection: Connection) -> bool:
 
 
 def drop_objects(connection: Connection) -> None:
-    """Drop our triggers, views and functions. A view of somebody else's that stands on ours stops it, and says so."""
+    """Drop our triggers, views and functions.
+
+    Raises `DatabaseError` where something of the user's own stands on them; dropping it is for the user to decide.
+    """
     triggers = connection.execute(
         text(
-            "select tgname, tgrelid::regclass::text from pg_trigger"
-            " where not tgisinternal and tgname like 'guard%' and pg_table_is_visible(tgrelid)"
-        )
+            "select tgname, tgrelid::regclass::text from pg_trigger join pg_proc on pg_proc.oid = tgfoid"
+            " where not tgisinternal and proname like 'guard%' and tgname = any(:names) and pg_table_is_visible(tgrelid)"
+        ),
+        {"names": [name for script in _scripts() for name in _TRIGGERS.findall(script)]},
     ).all()
     for name, table in triggers:
         connection.exec_driver_sql(f"drop trigger {name} on {table}")
     made = [match for script in _scripts() for match in _CREATES.finditer(script)]
     for match in reversed(made):
         arguments = _argument_types(match["arguments"]) if match["kind"].lower() == "function" else ""
-        connection.exec_driver_sql(f"drop {match['kind']} if exists {match['name']}{arguments}")
+        _drop(connection, f"{match['kind']} if exists {match['name']}{arguments}")
+
+
+def _drop(connection: Connection, what: str) -> None:
+    from psycopg2.errors import DependentObjectsStillExist
+
+    try:
+        connection.exec_driver_sql(f"drop {what}")
+    except DBAPIError as error:
+        if not isinstance(error.orig, DependentObjectsStillExist):
+            raise
+        raise DatabaseError(
+            f"the database can't be brought up to date: {error.orig.diag.message_detail}. Nothing was changed. Keep its "
+            "definition (select pg_get_viewdef('NAME')), drop it, run this again, and create it anew"
+        ) from None
 
 
 def _argument_types(arguments: str) -> str:
@@ -82,6 +102,7 @@ def _run(engine: Engine, direction: str, revision: str) -> None:
     from alembic.config import Config
     from alembic.runtime.migration import MigrationContext
     from alembic.script import ScriptDirectory
+    from alembic.util import CommandError
 
     from alembic import command
 
@@ -108,7 +129,13 @@ def _run(engine: Engine, direction: str, revision: str) -> None:
                     connection.commit()
                 return
             config.attributes["connection"] = connection
-            getattr(command, direction)(config, revision)
+            try:
+                getattr(command, direction)(config, revision)
+            except CommandError as error:
+                raise DatabaseError(
+                    f"the database can't go from schema {current} to {revision}: {error}. It belongs to a newer xray, "
+                    "which must then be installed here too, or to another program: name another database"
+                ) from None
             connection.commit()
         finally:
             connection.rollback()

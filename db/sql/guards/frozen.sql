@@ -1,8 +1,9 @@
--- Guards: image lists, cohorts and their labels are never changed, and what belongs to them is never taken away.
+-- Guards: image lists, cohorts and their labels are never changed, and what belongs to them is never taken away. Nor is what
+-- gives a vector its meaning: the identity of an image, the image list of a dataset, the model and image list of an evaluation.
 
 create or replace function guard_frozen() returns trigger language plpgsql as $$
 begin
-    raise exception '% rows are frozen: make a new one instead of a % of this one', tg_table_name, lower(tg_op)
+    raise exception '% rows are frozen: % is refused, make a new one instead', tg_table_name, lower(tg_op)
         using errcode = 'restrict_violation';
 end $$;
 
@@ -18,3 +19,32 @@ create or replace trigger guard_frozen before update or delete on cohort_label
     for each row execute function guard_frozen();
 create or replace trigger guard_frozen_truncate before truncate on cohort_label
     for each statement execute function guard_frozen();
+create or replace trigger guard_frozen before update on prediction
+    for each row execute function guard_frozen();
+create or replace trigger guard_frozen_truncate before truncate on prediction
+    for each statement execute function guard_frozen();
+create or replace trigger guard_frozen before update of id, model_id, image_list_id on evaluation
+    for each row execute function guard_frozen();
+create or replace trigger guard_frozen before update of id, site_id, image_list_id on dataset
+    for each row execute function guard_frozen();
+create or replace trigger guard_frozen before update of id, site_id, name on image
+    for each row execute function guard_frozen();
+create or replace trigger guard_frozen_truncate before truncate on image
+    for each statement execute function guard_frozen();
+
+create or replace function guard_image_kept() returns trigger language plpgsql as $$
+declare
+    held text;
+begin
+    select gone.name into held
+    from image_list cross join lateral unnest(image_list.image_ids) as listed (id)
+    join gone on gone.id = listed.id
+    limit 1;
+    if held is not null then
+        raise exception 'image %: an image list holds it, so it can''t be deleted', held using errcode = 'restrict_violation';
+    end if;
+    return null;
+end $$;
+
+create or replace trigger guard_image_kept after delete on image
+    referencing old table as gone for each statement execute function guard_image_kept();

@@ -21,7 +21,8 @@ begin
     select image_list.length into expected
         from dataset join image_list on image_list.id = dataset.image_list_id where dataset.id = new.dataset_id;
     if cardinality(new.states) <> expected or cardinality(new.term_ids) <> expected then
-        raise exception 'label: % states for the % images of dataset %', cardinality(new.states), expected, new.dataset_id
+        raise exception 'label: % states, % terms for the % images of dataset %',
+            cardinality(new.states), coalesce(cardinality(new.term_ids)::text, 'no'), expected, new.dataset_id
             using errcode = 'check_violation';
     end if;
     if exists (select from unnest(new.states) as state where state is null or state not between -2 and 1) then
@@ -69,5 +70,5 @@ begin
     return new;
 end $$;
 
-create or replace trigger guard_prediction_length before insert or update on prediction
+create or replace trigger guard_prediction_length before insert on prediction
     for each row execute function guard_prediction_length();

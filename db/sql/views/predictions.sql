@@ -1,4 +1,5 @@
--- predictions: the shared relation. One row per (model, dataset, cohort part, image, task) whose output was trained.
+-- predictions: the shared relation. One row per (model, dataset, cohort part, image, task) whose output was trained; cohorts
+-- are those of the model's protocol.
 -- Columns: model, seed, trained_on, test_dataset, part, image, patient, view, age, sex, task, logit, probability, label.
 -- logit and probability are NULL for an image that could not be scored, label where the dataset says nothing.
 create or replace view predictions as
@@ -15,12 +16,12 @@ select
     image.sex,
     task.name as task,
     nullif(scored.logit, 'NaN') as logit,
-    1 / (1 + exp(-least(greatest(nullif(scored.logit, 'NaN')::double precision, -700), 700))) as probability,
+    expit(scored.logit) as probability,
     scored.label
 from evaluation
 join model on model.id = evaluation.model_id
 join image_list on image_list.id = evaluation.image_list_id
-join cohort on cohort.image_list_id = image_list.id
+join cohort on cohort.image_list_id = image_list.id and cohort.protocol_id = model.protocol_id
 join dataset on dataset.id = cohort.dataset_id
 join prediction on prediction.evaluation_id = evaluation.id and prediction.logits is not null
 join task on task.id = prediction.task_id

@@ -1,0 +1,286 @@
+"""Migrations on a real server: up, down, up again, by several at once, and beside a user's own objects."""
+
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from alembic.autogenerate import compare_metadata
+from alembic.runtime.migration import MigrationContext
+from sqlalchemy import Connection, Engine, create_engine, text
+from sqlalchemy.exc import ProgrammingError
+from sqlalchemy.pool import NullPool
+
+from db import migrate
+from db.embedded import Server
+from db.errors import DatabaseError
+from db.migrate import downgrade, upgrade
+from db.schema import Base
+
+PROJECT = Path(__file__).resolve().parents[2]
+
+OBJECTS = """
+select 'relation' as kind, relname::text as name, relkind::text as what from pg_class
+    where relnamespace = 'public'::regnamespace
+union all select 'function', proname, pg_get_functiondef(oid) from pg_proc where pronamespace = 'public'::regnamespace
+union all select 'trigger', tgname, tgrelid::regclass::text from pg_trigger where not tgisinternal
+union all select 'type', typname, typtype::text from pg_type
+    where typnamespace = 'public'::regnamespace and typrelid = 0 and typelem = 0
+union all select 'view', viewname, definition from pg_views where schemaname = 'public'
+union all select 'comment', objoid::text, description from pg_description
+    where classoid = 'pg_class'::regclass and objoid in (
+        select oid from pg_class where relnamespace = 'public'::regnamespace)
+"""
+
+TABLES = {
+    "column": """
+        select table_name, column_name, data_type, udt_name, is_nullable, column_default
+        from information_schema.columns where table_schema = 'public' and table_name not in (
+            select table_name from information_schema.views where table_schema = 'public')""",
+    "constraint": """
+        select conrelid::regclass::text, conname, contype::text, pg_get_constraintdef(pg_constraint.oid)
+        from pg_constraint where connamespace = 'public'::regnamespace and contype not in ('t', 'n')""",
+    "index": "select tablename, indexname, indexdef from pg_indexes where schemaname = 'public'",
+}
+
+
+@pytest.fixture
+def empty(server: Server, request: pytest.FixtureRequest) -> Engine:
+    """An engine on a new database without anything in it."""
+    name = f"empty {request.node.name}"[:60]
+    server.create_database(name)
+    return create_engine(server.url(name), poolclass=NullPool)
+
+
+def objects(engine: Engine) -> set[tuple[str, str, str]]:
+    """Everything in the schema, but for alembic's note of the revision."""
+    with engine.connect() as connection:
+        found = {(row.kind, row.name, row.what) for row in connection.execute(text(OBJECTS))}
+    return {each for each in found if not each[1].startswith("alembic_version") and each[0] != "comment"} | {
+        ("comment", "", each[2]) for each in found if each[0] == "comment"
+    }
+
+
+def tables(engine: Engine) -> dict[str, set[tuple[object, ...]]]:
+    """Columns, constraints and indexes as PostgreSQL describes them."""
+    with engine.connect() as connection:
+        found = {kind: {tuple(row) for row in connection.execute(text(sql))} for kind, sql in TABLES.items()}
+    return {kind: {row for row in found[kind] if row[0] != "alembic_version"} for kind in found}
+
+
+def view_id(connection: Connection) -> int | None:
+    return connection.scalar(text("select 'predictions'::regclass::oid"))
+
+
+def test_up_down_up(empty: Engine) -> None:
+    upgrade(empty)
+    first = objects(empty)
+    kinds = {each[0] for each in first}
+    assert kinds == {"relation", "function", "trigger", "view", "comment"}
+    assert ("relation", "predictions", "v") in first
+    downgrade(empty)
+    assert objects(empty) == set()
+    upgrade(empty)
+    assert objects(empty) == first
+    downgrade(empty)
+    downgrade(empty)
+    assert objects(empty) == set()
+
+
+def test_nothing_to_do_changes_nothing(engine: Engine) -> None:
+    with engine.begin() as connection:
+        before = view_id(connection)
+    upgrade(engine)
+    with engine.begin() as connection:
+        assert view_id(connection) == before
+
+
+def test_models_are_the_migrated_schema(engine: Engine, empty: Engine) -> None:
+    """By alembic's comparison, and by PostgreSQL's own description of both, names of constraints included."""
+    Base.metadata.create_all(empty)
+    migrated, modelled = tables(engine), tables(empty)
+    for kind in TABLES:
+        assert migrated[kind] == modelled[kind]
+        assert len(migrated[kind]) > 20
+    options = {"compare_type": True, "compare_server_default": True}
+    with engine.connect() as connection:
+        context = MigrationContext.configure(connection, opts=options)
+        differences = compare_metadata(context, Base.metadata)
+    assert differences == []
+    # that this comparison can fail:
+    for change in (
+        "alter table image alter column age type double precision",
+        "alter table site alter column synthetic drop default",
+        "alter table cohort rename constraint ck_cohort_part to other",
+        "drop index ix_image_name",
+        "alter table evaluation drop constraint fk_evaluation_model_id_model",
+    ):
+        with empty.begin() as connection:
+            connection.execute(text(change))
+        assert tables(empty) != modelled
+        modelled = tables(empty)
+
+
+def test_tasks_are_in_output_order(engine: Engine) -> None:
+    from xray.tasks import TASKS
+
+    with engine.connect() as connection:
+        found = connection.execute(text("select id, name from task order by id")).all()
+    assert [tuple(row) for row in found] == list(enumerate(TASKS))
+
+
+def test_logits_are_stored_uncompressed(engine: Engine) -> None:
+    storage = "select attstorage from pg_attribute where attrelid = 'prediction'::regclass and attname = 'logits'"
+    with engine.connect() as connection:
+        assert connection.scalar(text(storage)) == "e"
+
+
+def test_several_processes_at_once(empty: Engine) -> None:
+    script = (
+        "import sys; from sqlalchemy import create_engine; from db.migrate import upgrade; "
+        "engine = create_engine(sys.argv[1]); sys.stdin.readline(); upgrade(engine)"
+    )
+    url = empty.url.render_as_string(hide_password=False)
+    running = [
+        subprocess.Popen(
+            [sys.executable, "-c", script, url],
+            stdin=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            cwd=PROJECT,
+            env={**os.environ, "PYTHONPATH": str(PROJECT)},
+        )
+        for _ in range(3)
+    ]
+    for process in running:
+        assert process.stdin is not None
+        process.stdin.write("go\n")
+        process.stdin.flush()
+    said = [process.communicate(timeout=120)[1] for process in running]
+    assert [process.returncode for process in running] == [0, 0, 0], said
+    with empty.connect() as connection:
+        assert connection.execute(text("select version_num from alembic_version")).scalars().all() == ["0001"]
+        assert connection.scalar(text("select count(*) from task")) == 18
+        assert connection.scalar(text("select pg_try_advisory_lock(hashtext('xray migrations'))"))
+
+
+def test_alembic_command_line(empty: Engine) -> None:
+    url = empty.url.render_as_string(hide_password=False)
+    for command in (["upgrade", "head"], ["check"], ["downgrade", "base"]):
+        run = subprocess.run(
+            [sys.executable, "-m", "alembic", "-x", f"url={url}", *command],
+            capture_output=True,
+            text=True,
+            cwd=PROJECT,
+            env={**os.environ, "PYTHONPATH": str(PROJECT)},
+        )
+        assert run.returncode == 0, run.stderr + run.stdout
+        if command[0] == "upgrade":
+            assert ("relation", "predictions", "v") in objects(empty)
+    assert objects(empty) == set()
+
+
+@pytest.fixture
+def changed(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """As if the .sql files had been edited: a new message of a guard, and a column more in a view."""
+    scripts = [
+        script.replace("rows are frozen", "rows are set in stone").replace(
+            "    scored.label\nfrom evaluation", "    scored.label,\n    1 as one\nfrom evaluation"
+        )
+        for script in migrate._scripts()
+    ]
+    monkeypatch.setattr(migrate, "_scripts", lambda: scripts)
+    yield
+
+
+def test_changed_text_is_applied_without_a_migration(
+    engine: Engine, changed: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    upgrade(engine)
+    with engine.connect() as connection:
+        assert connection.execute(text("select one from predictions")).all() == []
+        before = view_id(connection)
+        function = connection.scalar(text("select pg_get_functiondef('guard_frozen'::regproc)"))
+        assert function is not None
+        assert "set in stone" in function
+    upgrade(engine)
+    with engine.connect() as connection:
+        assert view_id(connection) == before
+    monkeypatch.undo()
+    upgrade(engine)
+    with engine.connect() as connection, pytest.raises(ProgrammingError, match="one"):
+        connection.execute(text("select one from predictions"))
+
+
+def test_broken_text_changes_nothing(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
+    before = objects(engine)
+    scripts = [*migrate._scripts(), "create view broken as select nothing_like_this from predictions"]
+    monkeypatch.setattr(migrate, "_scripts", lambda: scripts)
+    with pytest.raises(ProgrammingError, match="nothing_like_this"):
+        upgrade(engine)
+    assert objects(engine) == before
+
+
+def test_view_of_the_users_own_is_kept(engine: Engine, changed: None) -> None:
+    """It stops the change of what it stands on, by name, and stays; once it is out of the way all goes on."""
+    for kind, on in (("view", "predictions"), ("materialized view", "predictions"), ("view", "auc_results")):
+        with engine.begin() as connection:
+            connection.execute(text(f"create {kind} my_own as select trained_on, task from {on}"))
+        before = objects(engine)
+        for move in (upgrade, downgrade):
+            with pytest.raises(DatabaseError, match=rf"{kind} my_own depends on view {on}.*drop it") as caught:
+                move(engine)
+            assert "Nothing was changed" in str(caught.value)
+            assert objects(engine) == before
+        with engine.begin() as connection:
+            assert connection.execute(text("select * from my_own")).all() == []
+            connection.execute(text(f"drop {kind} my_own"))
+    upgrade(engine)
+    with engine.connect() as connection:
+        connection.execute(text("select one from predictions"))
+
+
+def test_tables_and_triggers_of_the_users_own_are_left_alone(engine: Engine, changed: None) -> None:
+    with engine.begin() as connection:
+        connection.execute(text("create table notes (id integer)"))
+        connection.execute(
+            text(
+                "create function guard_notes() returns trigger language plpgsql as 'begin return new; end';"
+                " create trigger guard_notes before insert on notes for each row execute function guard_notes()"
+            )
+        )
+    mine = {each for each in objects(engine) if "notes" in each[1]}
+    assert len(mine) == 3
+    upgrade(engine)
+    assert mine <= objects(engine)
+    downgrade(engine)
+    assert objects(engine) == mine
+
+
+def test_database_of_a_newer_xray_or_another_program(engine: Engine) -> None:
+    with engine.begin() as connection:
+        connection.execute(text("update alembic_version set version_num = 'ffff'"))
+    before = objects(engine)
+    with pytest.raises(DatabaseError, match=r"from schema ffff to head.*newer xray.*another database"):
+        upgrade(engine)
+    assert objects(engine) == before
+
+
+def test_lock_is_given_back_after_an_error(engine: Engine) -> None:
+    pooled = create_engine(engine.url)
+    with engine.begin() as connection:
+        connection.execute(text("update alembic_version set version_num = 'ffff'"))
+    for _ in range(2):
+        with pytest.raises(DatabaseError, match="ffff"):
+            upgrade(pooled)
+    with engine.begin() as connection:
+        assert connection.scalar(text("select pg_try_advisory_lock(hashtext('xray migrations'))"))
+    pooled.dispose()
+
+
+def test_checkout_is_needed(engine: Engine, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(migrate, "__file__", str(tmp_path / "db" / "migrate.py"))
+    with pytest.raises(DatabaseError, match=r"migrations are not at .*checkout"):
+        upgrade(engine)

@@ -1,0 +1,40 @@
+"""The models: documented grain, names by convention."""
+
+import re
+
+import pytest
+from sqlalchemy import ForeignKeyConstraint, PrimaryKeyConstraint, UniqueConstraint
+
+from db.schema import Base
+
+MAPPERS = {mapper.class_.__name__: mapper for mapper in Base.registry.mappers}
+
+
+@pytest.mark.parametrize("name", MAPPERS)
+def test_grain_is_documented(name: str) -> None:
+    assert (MAPPERS[name].class_.__doc__ or "").startswith("One row per ")
+
+
+@pytest.mark.parametrize("name", MAPPERS)
+def test_table_is_the_class_in_snake_case(name: str) -> None:
+    table = MAPPERS[name].local_table
+    assert table.name == re.sub(r"(?<!^)(?=[A-Z])", "_", name).lower()
+
+
+@pytest.mark.parametrize("table", Base.metadata.sorted_tables, ids=lambda table: table.name)
+def test_constraints_are_named_by_convention(table: object) -> None:
+    prefixes = {PrimaryKeyConstraint: "pk_", UniqueConstraint: "uq_", ForeignKeyConstraint: "fk_"}
+    for constraint in table.constraints:  # type: ignore[attr-defined]
+        prefix = prefixes.get(type(constraint), "ck_")
+        assert str(constraint.name).startswith(f"{prefix}{table.name}")  # type: ignore[attr-defined]
+    for index in table.indexes:  # type: ignore[attr-defined]
+        assert str(index.name).startswith(f"ix_{table.name}_")  # type: ignore[attr-defined]
+        assert index.name != f"ix_{table.name}_"  # type: ignore[attr-defined]
+
+
+def test_children_of_models_studies_and_analyses_go_with_them() -> None:
+    """Everything that belongs to a model, a study or an analysis is deleted with it; frozen things have no such way."""
+    for table in Base.metadata.sorted_tables:
+        for key in table.foreign_keys:
+            cascades = key.ondelete == "cascade"
+            assert cascades == (key.column.table.name in {"model", "study", "analysis", "evaluation"}), key

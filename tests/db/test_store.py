@@ -1,0 +1,216 @@
+"""The store: image lists, cohorts and evaluations, through the real database."""
+
+import threading
+import time
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from sqlalchemy import Engine, text
+from sqlalchemy.exc import DBAPIError
+
+from db.errors import StoreError
+from db.store import image_ids, list_hash, put_image_list, read_cohort, read_logits, write_evaluation
+
+N_TASKS = 18
+EFFUSION, PNEUMONIA = 7, 8
+
+
+def scores(n_images: int, tasks: list[int], seed: int = 0) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
+    """Logits (n_images, 18) and which outputs are trained (18,)."""
+    logits = np.random.default_rng(seed).normal(size=(n_images, N_TASKS)).astype(np.float32)
+    return logits, np.isin(np.arange(N_TASKS), tasks)
+
+
+@pytest.fixture
+def three(rows: Any) -> dict[str, int]:
+    """Three images of a site in a list, and a model for two tasks."""
+    ids = rows.images(rows.site(), ["c", "a", "b"])
+    listed = rows.image_list(ids)
+    model = rows.model(rows.protocol(), [EFFUSION, PNEUMONIA])
+    return {"image_list": listed, "model": model}
+
+
+def test_list_hash_depends_on_names_and_order() -> None:
+    base = list_hash(["nih/1", "nih/2"])
+    assert base == list_hash(("nih/1", "nih/2"))
+    others = [["nih/2", "nih/1"], ["nih/1"], ["nih/1", "nih/2", "nih/2"], ["nih/1nih/2"], ["nih/1", "chexpert/2"], []]
+    assert len({base, *map(list_hash, others)}) == 1 + len(others)
+
+
+def test_image_list_is_kept_in_order_and_stored_once(engine: Engine, rows: Any) -> None:
+    ids = np.array(rows.images(rows.site(), [f"{i}" for i in range(20)]), dtype=np.int32)
+    shuffled = np.random.default_rng(0).permutation(ids)
+    with engine.begin() as connection:
+        first = put_image_list(connection, "one", shuffled)
+        assert put_image_list(connection, "one", shuffled) == first
+        assert put_image_list(connection, "two", shuffled[:1]) != first
+        np.testing.assert_array_equal(image_ids(connection, first), shuffled)
+
+
+def test_image_list_put_by_two_at_once_is_one(engine: Engine, rows: Any) -> None:
+    ids = np.array(rows.images(rows.site(), ["a", "b"]), dtype=np.int32)
+    found: list[int] = []
+
+    def put() -> None:
+        with engine.begin() as connection:
+            found.append(put_image_list(connection, "same", ids))
+
+    with engine.begin() as connection:
+        mine = put_image_list(connection, "same", ids)
+        other = threading.Thread(target=put)
+        other.start()
+        wait_for_lock(engine)
+    other.join(20)
+    assert found == [mine]
+
+
+def test_cohort_is_aligned(engine: Engine, rows: Any) -> None:
+    """Same patient name at one site is one patient, at two sites two; an unknown patient is nobody else."""
+    here, there = rows.site("here"), rows.site("there")
+    a = rows.images(here, ["1", "2", "3", "4"], ["p", "q", "p", None])
+    b = rows.images(there, ["1", "2", "3"], ["p", None, "i" + str(a[3])])
+    listed = rows.image_list([b[0], a[2], a[3], a[0], b[1], a[1], b[2]])
+    labels = {EFFUSION: [1, 0, None, 1, None, 0, 0], PNEUMONIA: [None] * 6 + [1]}
+    cohort_id = rows.cohort(rows.dataset("nih", here, listed), rows.protocol(), listed, labels)
+    with engine.begin() as connection:
+        cohort = read_cohort(connection, cohort_id, N_TASKS)
+    assert (cohort.id, cohort.image_list_id) == (cohort_id, listed)
+    assert cohort.images.tolist() == [b[0], a[2], a[3], a[0], b[1], a[1], b[2]]
+    assert cohort.images.dtype == np.int32
+    codes = cohort.patients
+    assert codes.dtype == np.int64
+    assert codes[1] == codes[3]
+    assert len(set(codes.tolist())) == 6
+    assert cohort.labels.shape == (7, N_TASKS)
+    assert cohort.labels.dtype == np.float32
+    nan = np.nan
+    np.testing.assert_array_equal(cohort.labels[:, EFFUSION], np.float32([1, 0, nan, 1, nan, 0, 0]))
+    np.testing.assert_array_equal(cohort.labels[:, PNEUMONIA], np.float32([nan] * 6 + [1]))
+    others = np.delete(cohort.labels, [EFFUSION, PNEUMONIA], axis=1)
+    assert np.isnan(others).all()
+
+
+def test_what_does_not_exist_is_named(engine: Engine) -> None:
+    with engine.begin() as connection:
+        with pytest.raises(StoreError, match="no image list 41"):
+            image_ids(connection, 41)
+        with pytest.raises(StoreError, match="no cohort 42"):
+            read_cohort(connection, 42, N_TASKS)
+        with pytest.raises(StoreError, match="no evaluation 43"):
+            read_logits(connection, 43, N_TASKS)
+
+
+def test_logits_come_back_as_they_were(engine: Engine, three: dict[str, int]) -> None:
+    logits, trained = scores(3, [EFFUSION, PNEUMONIA])
+    logits[1, EFFUSION] = np.nan
+    logits[2, EFFUSION] = -np.inf
+    with engine.begin() as connection:
+        made = write_evaluation(connection, three["model"], three["image_list"], logits, trained, seconds=2.5)
+        assert made is not None
+    with engine.begin() as connection:
+        found = read_logits(connection, made, N_TASKS)
+        stored = connection.execute(text("select seconds, completed_at from evaluation")).one()
+        empty = connection.scalar(text("select count(*) from prediction where logits is null"))
+    assert found.shape == (N_TASKS, 3)
+    np.testing.assert_array_equal(found[trained], logits.T[trained])
+    assert np.isnan(found[~trained]).all()
+    assert stored.seconds == 2.5
+    assert stored.completed_at is not None
+    assert empty == N_TASKS - 2
+
+
+def test_vectors_of_another_length_are_a_store_error(engine: Engine, three: dict[str, int]) -> None:
+    logits, trained = scores(4, [EFFUSION, PNEUMONIA])
+    with pytest.raises(StoreError, match=r"4 logits for the 3 images"), engine.begin() as connection:
+        write_evaluation(connection, three["model"], three["image_list"], logits, trained)
+    assert count(engine) == (0, 0)
+
+
+def test_second_evaluation_writes_nothing(engine: Engine, three: dict[str, int]) -> None:
+    logits, trained = scores(3, [EFFUSION, PNEUMONIA])
+    for turn in range(2):
+        with engine.begin() as connection:
+            made = write_evaluation(connection, three["model"], three["image_list"], logits + turn, trained)
+        assert (made is None) == (turn == 1)
+    assert count(engine) == (1, N_TASKS)
+    assert effusion(engine) == logits[:, EFFUSION].tolist()
+
+
+@pytest.mark.parametrize("first_commits", [True, False])
+def test_two_writers_at_once(engine: Engine, three: dict[str, int], first_commits: bool) -> None:
+    """The second waits for the end of the first; then it writes nothing, or everything if the first gave up."""
+    logits, trained = scores(3, [EFFUSION, PNEUMONIA])
+    made: list[int | None] = []
+
+    def write() -> None:
+        with engine.begin() as connection:
+            made.append(
+                write_evaluation(connection, three["model"], three["image_list"], logits + 1, trained)
+            )
+
+    first = engine.connect()
+    with first:
+        assert write_evaluation(first, three["model"], three["image_list"], logits, trained) is not None
+        second = threading.Thread(target=write)
+        second.start()
+        wait_for_lock(engine)
+        assert made == []
+        first.commit() if first_commits else first.rollback()
+    second.join(20)
+    assert len(made) == 1
+    assert (made[0] is None) == first_commits
+    assert count(engine) == (1, N_TASKS)
+    assert effusion(engine) == (logits if first_commits else logits + 1)[:, EFFUSION].tolist()
+
+
+def test_killed_writer_leaves_nothing(engine: Engine, three: dict[str, int]) -> None:
+    logits, trained = scores(3, [EFFUSION, PNEUMONIA])
+    writer = engine.connect()
+    assert write_evaluation(writer, three["model"], three["image_list"], logits, trained) is not None
+    backend = writer.scalar(text("select pg_backend_pid()"))
+    with engine.begin() as other:
+        assert other.scalar(text("select pg_terminate_backend(:pid, 10000)"), {"pid": backend})
+    with pytest.raises(DBAPIError, match="terminat"):
+        writer.execute(text("select 1"))
+    writer.close()
+    assert count(engine) == (0, 0)
+    with engine.begin() as connection:
+        again = write_evaluation(connection, three["model"], three["image_list"], logits, trained)
+    assert again is not None
+    assert count(engine) == (1, N_TASKS)
+
+
+def test_half_an_evaluation_is_refused_at_commit(engine: Engine, three: dict[str, int]) -> None:
+    logits, trained = scores(3, [EFFUSION])
+    with pytest.raises(DBAPIError, match="not complete: no scores for Pneumonia"), engine.begin() as connection:
+        write_evaluation(connection, three["model"], three["image_list"], logits, trained)
+    assert count(engine) == (0, 0)
+
+
+def wait_for_lock(engine: Engine) -> None:
+    """Until another connection to this database waits for a transaction to end."""
+    waiting = text("select count(*) from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'")
+    until = time.monotonic() + 20
+    while time.monotonic() < until:
+        with engine.connect() as connection:
+            if connection.scalar(waiting):
+                return
+        time.sleep(0.02)
+    raise AssertionError("nobody waits")
+
+
+def count(engine: Engine) -> tuple[int, int]:
+    """Evaluations and prediction vectors that are stored."""
+    with engine.connect() as connection:
+        found = connection.execute(
+            text("select (select count(*) from evaluation), (select count(*) from prediction)")
+        ).one()
+    return found[0], found[1]
+
+
+def effusion(engine: Engine) -> list[float]:
+    with engine.connect() as connection:
+        vector = connection.scalar(text("select logits::float4[] from prediction where task_id = 7"))
+    return [float(np.float32(each)) for each in vector]

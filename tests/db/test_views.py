@@ -1,0 +1,183 @@
+"""The views that people query: grain, names of columns, what is NULL and what is not there."""
+
+from typing import Any
+
+import numpy as np
+import pytest
+from scipy.special import expit
+from sqlalchemy import Engine, text
+
+ATELECTASIS, EFFUSION, PNEUMONIA = 0, 7, 8
+
+
+def select(engine: Engine, statement: str, **parameters: Any) -> list[dict[str, Any]]:
+    with engine.connect() as connection:
+        return [dict(row._mapping) for row in connection.execute(text(statement), parameters)]
+
+
+@pytest.fixture
+def mimic(rows: Any) -> dict[str, int]:
+    """Two datasets of the same three images of a site, with labels of their own, and one scored model.
+
+    mimic_ch and mimic_nb share the image list of the test part. Another protocol has the same list as well.
+    """
+    site = rows.site("bidmc")
+    ids = rows.images(site, ["m1", "m2", "m3"], ["p1", "p1", None])
+    listed, reverse = rows.image_list(ids), rows.image_list(ids[::-1])
+    ch, nb = rows.dataset("mimic_ch", site, listed), rows.dataset("mimic_nb", site, reverse)
+    protocol, paper = rows.protocol("corrected"), rows.protocol("paper")
+    part = rows.cohort(ch, protocol, listed, {EFFUSION: [1, None, 0], PNEUMONIA: [0, 0, 1]})
+    rows.cohort(nb, protocol, listed, {EFFUSION: [0, 1, 1]})
+    rows.cohort(ch, paper, listed, {EFFUSION: [1, 1, 1]})
+    train = rows.cohort(ch, protocol, reverse, {EFFUSION: [1, 1, 0]}, part="train")
+    model = rows.model(protocol, [EFFUSION, PNEUMONIA], [train], seed=2)
+    rows.evaluation(model, listed, {EFFUSION: [0.5, np.nan, -3.0], PNEUMONIA: [1.0, -1.0, 0.0]})
+    return {"model": model, "image_list": listed, "protocol": protocol, "cohort": part, "site": site}
+
+
+def test_predictions(engine: Engine, mimic: dict[str, int]) -> None:
+    """Every image of the shared list twice per task, once per labeller; the other protocol's cohort has no rows."""
+    found = select(engine, "select * from predictions order by test_dataset, task, image")
+    assert list(found[0]) == [
+        "model", "seed", "trained_on", "test_dataset", "part", "image", "patient", "view", "age", "sex", "task",
+        "logit", "probability", "label",
+    ]  # fmt: skip
+    assert {(row["seed"], row["trained_on"], row["part"]) for row in found} == {(2, "nih", "test")}
+    got = [(r["test_dataset"], r["task"], r["image"], r["patient"], r["logit"], r["label"]) for r in found]
+    assert got == [
+        ("mimic_ch", "Effusion", "m1", "p1", 0.5, 1),
+        ("mimic_ch", "Effusion", "m2", "p1", None, None),
+        ("mimic_ch", "Effusion", "m3", None, -3.0, 0),
+        ("mimic_ch", "Pneumonia", "m1", "p1", 1.0, 0),
+        ("mimic_ch", "Pneumonia", "m2", "p1", -1.0, 0),
+        ("mimic_ch", "Pneumonia", "m3", None, 0.0, 1),
+        ("mimic_nb", "Effusion", "m1", "p1", 0.5, 0),
+        ("mimic_nb", "Effusion", "m2", "p1", None, 1),
+        ("mimic_nb", "Effusion", "m3", None, -3.0, 1),
+        ("mimic_nb", "Pneumonia", "m1", "p1", 1.0, None),
+        ("mimic_nb", "Pneumonia", "m2", "p1", -1.0, None),
+        ("mimic_nb", "Pneumonia", "m3", None, 0.0, None),
+    ]
+    for row in found:
+        if row["logit"] is None:
+            assert row["probability"] is None
+        else:
+            assert row["probability"] == pytest.approx(expit(row["logit"]), rel=1e-15)
+
+
+def test_each_model_on_each_part(engine: Engine, rows: Any, mimic: dict[str, int]) -> None:
+    """Two models and two lists: the grain stays one row per (model, dataset, part, image, task)."""
+    other = rows.model(mimic["protocol"], [EFFUSION], seed=3)
+    rows.evaluation(other, mimic["image_list"], {EFFUSION: [1.0, 2.0, 3.0]})
+    with engine.connect() as connection:
+        reverse = connection.scalar(text("select image_list_id from cohort where part = 'train'"))
+    rows.evaluation(other, reverse, {EFFUSION: [3.0, 2.0, 1.0]})
+    grain = "model, test_dataset, part, image, task"
+    assert select(engine, f"select {grain} from predictions group by {grain} having count(*) > 1") == []
+    found = select(
+        engine,
+        "select part, test_dataset, string_agg(logit::text, ' ' order by image) as logits from predictions"
+        " where seed = 3 group by part, test_dataset order by part, test_dataset",
+    )
+    assert [tuple(each.values()) for each in found] == [
+        ("test", "mimic_ch", "1 2 3"),
+        ("test", "mimic_nb", "1 2 3"),
+        ("train", "mimic_ch", "1 2 3"),
+    ]
+
+
+def test_extreme_logits_have_finite_probabilities(engine: Engine, rows: Any) -> None:
+    logits = np.float32([0, 1e-30, 20, -20, 88, -88, 700, -700, 710, -745, 3e38, -3e38, np.inf, -np.inf])
+    site = rows.site()
+    listed = rows.image_list(rows.images(site, [f"{i:02d}" for i in range(len(logits))]))
+    protocol = rows.protocol()
+    rows.cohort(rows.dataset("nih", site, listed), protocol, listed, {EFFUSION: [1] * len(logits)})
+    rows.evaluation(rows.model(protocol, [EFFUSION]), listed, {EFFUSION: logits.tolist()})
+    found = select(engine, "select probability from predictions order by image")
+    one_by_one = [
+        select(engine, "select probability from image_predictions(:name)", name=f"{i:02d}")[0]["probability"]
+        for i in range(len(logits))
+    ]
+    probabilities = [row["probability"] for row in found]
+    assert probabilities == one_by_one
+    np.testing.assert_allclose(probabilities, expit(logits.astype(np.float64)), rtol=1e-14, atol=1e-300)
+    assert np.isfinite(probabilities).all()
+
+
+def test_labels(engine: Engine, rows: Any) -> None:
+    site = rows.site()
+    ids = rows.images(site, ["a", "b", "c", "d"], ["p", None, "q", "q"])
+    dataset = rows.dataset("padchest", site, rows.image_list([ids[2], ids[0], ids[3], ids[1]]))
+    term = rows.add("source_term", dataset_id=dataset, term="derrame pleural")
+    rows.add("label", dataset_id=dataset, task_id=EFFUSION, states=[1, 0, -1, -2], term_ids=[term, None, term, None])
+    rows.add("label", dataset_id=dataset, task_id=PNEUMONIA, states=[0, 0, 1, 1])
+    found = select(engine, "select * from labels order by task, image")
+    assert list(found[0]) == ["dataset", "image", "patient", "task", "state", "source_term"]
+    assert [tuple(row.values())[1:] for row in found if row["task"] == "Effusion"] == [
+        ("a", "p", "Effusion", "negative", None),
+        ("b", None, "Effusion", "not mentioned", None),
+        ("c", "q", "Effusion", "positive", "derrame pleural"),
+        ("d", "q", "Effusion", "uncertain", "derrame pleural"),
+    ]
+    assert [row["state"] for row in found if row["task"] == "Pneumonia"] == [
+        "negative", "positive", "negative", "positive",
+    ]  # fmt: skip
+    assert len(found) == 8
+
+
+def missing(engine: Engine) -> set[tuple[int, int, int, str]]:
+    rows = select(engine, "select model_id, image_list_id, n_images, test_datasets from missing_evaluations")
+    return {
+        (row["model_id"], row["image_list_id"], row["n_images"], " ".join(row["test_datasets"])) for row in rows
+    }
+
+
+def test_missing_evaluations(engine: Engine, rows: Any) -> None:
+    """Test cohorts under the model's protocol that share a task, drawn with drawn and real with real."""
+    real, drawn = rows.site("real"), rows.site("drawn", synthetic=True)
+    a, b = rows.images(real, ["1", "2", "3"]), rows.images(drawn, ["1", "2"])
+    whole, tested, painted = rows.image_list(a), rows.image_list(a[1:]), rows.image_list(b)
+    protocol, paper = rows.protocol(), rows.protocol("paper")
+    nih, google = rows.dataset("nih", real, whole), rows.dataset("google", real, whole)
+    phantom = rows.dataset("phantom", drawn, painted)
+    train = rows.cohort(nih, protocol, whole, {EFFUSION: [1, 0, 1]}, part="train")
+    paint = rows.cohort(phantom, protocol, painted, {EFFUSION: [1, 0]}, part="train")
+    assert missing(engine) == set()
+    effusion = rows.model(protocol, [EFFUSION], [train])
+    pneumonia = rows.model(protocol, [PNEUMONIA], [train])
+    synthetic = rows.model(protocol, [EFFUSION], [paint])
+    assert missing(engine) == set(), "there is no test cohort yet"
+    rows.cohort(nih, paper, tested, {EFFUSION: [0, 1]})
+    assert missing(engine) == set(), "another protocol's"
+    rows.cohort(nih, protocol, tested, {EFFUSION: [0, 1]})
+    rows.cohort(google, protocol, tested, {EFFUSION: [1, 1], ATELECTASIS: [0, 1]})
+    rows.cohort(phantom, protocol, painted, {EFFUSION: [1, 0]})
+    expected = {(effusion, tested, 2, "google nih"), (synthetic, painted, 2, "phantom")}
+    assert missing(engine) == expected
+    rows.cohort(google, protocol, whole, {PNEUMONIA: [1, 1, 0]}, part="validation")
+    assert missing(engine) == expected, "only tests are wanted"
+    rows.evaluation(effusion, tested, {EFFUSION: [1.0, 2.0]})
+    assert missing(engine) == {(synthetic, painted, 2, "phantom")}
+    chexpert = rows.dataset("chexpert", real, whole)
+    rows.cohort(chexpert, protocol, whole, {PNEUMONIA: [0, 1, None]})
+    assert missing(engine) == {(synthetic, painted, 2, "phantom"), (pneumonia, whole, 3, "chexpert")}
+    with engine.begin() as connection:
+        connection.execute(text("delete from evaluation"))
+    assert (effusion, tested, 2, "google nih") in missing(engine)
+
+
+def test_evaluation_being_written_is_still_missing(engine: Engine, mimic: dict[str, int], rows: Any) -> None:
+    """Until it is committed; a killed one is never anything else."""
+    with engine.connect() as connection:
+        train = connection.scalar(text("select id from cohort where part = 'train'"))
+        other = rows.model(mimic["protocol"], [EFFUSION], [train], seed=5)
+        connection.execute(
+            text("insert into evaluation (model_id, image_list_id) values (:model, :listed)"),
+            {"model": other, "listed": mimic["image_list"]},
+        )
+        assert {row[0] for row in missing(engine)} == {other}
+
+
+@pytest.mark.parametrize("view", ["auc_results", "auc_difference_results", "agreement_results"])
+def test_result_views_start_empty(engine: Engine, view: str) -> None:
+    assert select(engine, f"select study, test_dataset, task, dataset_position, task_position from {view}") == []
