@@ -1,0 +1,96 @@
+"""Documentation as tests: the fenced blocks of a page, and an installation with a small demo study to run them in.
+
+A block is run unless the line above it is a comment that begins with "<!-- not run:" and says why.
+"""
+
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from db.embedded import acquire
+
+ROOT = Path(__file__).resolve().parents[2]
+FENCE = re.compile(r"^(?P<above>[^\n]*)\n```(?P<language>\w+)\n(?P<text>.*?)^```$", re.M | re.S)
+
+DEMO = """
+name = "phantom"
+configurations = ["each", "all"]
+seeds = [0, 1]
+datasets = [
+    { name = "phantom-a", phantom = { site = "alpha", patients = 80, size = 32 } },
+    { name = "phantom-d", phantom = { site = "delta", patients = 80, size = 32 } },
+]
+network = { name = "small_convnet", image_size = 32 }
+training = { epochs = 2, batch_size = 16 }
+augmentation = { rotation = 0, translation = 0.03, scale = 0 }
+"""
+
+
+@dataclass(frozen=True)
+class Block:
+    """A fenced block: its language, its text, the number of its first line, and whether a test is to run it."""
+
+    language: str
+    text: str
+    line: int
+    run: bool
+
+
+@dataclass(frozen=True)
+class Installation:
+    """A home with a server that lives as long as the tests. `environment` has `xray` on its path."""
+
+    environment: Mapping[str, str]
+
+    def shell(self, command: str, folder: Path) -> str:
+        """Run a command in a folder; what it prints. A command that fails is an AssertionError with its messages."""
+        done = subprocess.run(
+            ["sh", "-euc", command], cwd=folder, env=self.environment, capture_output=True, text=True, timeout=500
+        )
+        assert done.returncode == 0, f"{command}\n{done.stdout[-3000:]}\n{done.stderr[-3000:]}"
+        return done.stdout
+
+
+def _blocks(page: str, language: str | None = None) -> list[Block]:
+    text = (ROOT / page).read_text(encoding="utf-8")
+    found = [
+        Block(
+            match["language"],
+            match["text"],
+            text.count("\n", 0, match.start("text")) + 1,
+            not match["above"].startswith("<!-- not run:"),
+        )
+        for match in FENCE.finditer(text)
+    ]
+    assert 2 * len(found) == len(re.findall(r"^```", text, re.M)), f"{page}: a fence has no language or no end"
+    return [block for block in found if language in (None, block.language)]
+
+
+@pytest.fixture(scope="session")
+def blocks() -> Callable[..., list[Block]]:
+    """blocks(page, language=None): the fenced blocks of a page, its path relative to the project."""
+    return _blocks
+
+
+@pytest.fixture(scope="session")
+def installation(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Installation]:
+    """An installation in which the demo study, made small, was run by the command line."""
+    folder = tmp_path_factory.mktemp("a reader")
+    program = folder / "bin" / "xray"
+    program.parent.mkdir()
+    program.write_text(f"#!/bin/sh\nexec '{sys.executable}' -c 'from flows.cli import main; main()' \"$@\"\n")
+    program.chmod(0o755)
+    home = folder / "home"
+    own = {"XRAY_HOME": str(home), "PYTHONPATH": str(ROOT), "PATH": f"{program.parent}{os.pathsep}{os.environ['PATH']}"}
+    kept = {k: v for k, v in os.environ.items() if not k.startswith(("XRAY_", "PREFECT_", "MLFLOW_"))}
+    found = Installation({**kept, **own})
+    (folder / "demo.toml").write_text(DEMO)
+    with acquire(home):
+        found.shell("xray study run demo.toml", folder)
+        yield found

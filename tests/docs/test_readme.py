@@ -1,0 +1,99 @@
+"""The README's commands and queries do what it says."""
+
+import csv
+import io
+import json
+import re
+from pathlib import Path
+
+import pytest
+
+from xray.data.phantom.generate import write_site
+from xray.data.phantom.sites import load_sites
+from xray.data.sources.manifest import read_manifest
+from xray.study import read_study
+
+ROOT = Path(__file__).resolve().parents[2]
+README = "README.md"
+
+
+@pytest.fixture(scope="module")
+def answers(blocks, installation, tmp_path_factory) -> list[list[dict[str, str]]]:
+    """Rows of each query of the README, in its order, as the command line gives them."""
+    folder = tmp_path_factory.mktemp("queries")
+    found = []
+    for block in blocks(README, "sql"):
+        (folder / "query.sql").write_text(block.text)
+        found.append(list(csv.DictReader(io.StringIO(installation.shell('xray sql --csv "$(cat query.sql)"', folder)))))
+    return found
+
+
+def test_queries_have_rows_but_that_of_missing_work(answers):
+    assert len(answers) >= 5
+    assert all(answers[:-1])
+    assert answers[-1] == []
+
+
+def test_worst_drops_are_those_of_other_labels(answers, installation, tmp_path):
+    drops = [float(row["at_home"]) - float(row["away"]) for row in answers[0]]
+    assert drops == sorted(drops, reverse=True)
+    assert {row["trained_on"] for row in answers[0]} <= {"phantom-a", "phantom-d"}
+    assert all(row["trained_on"] != row["test_dataset"] for row in answers[0])
+
+
+def test_one_image_has_a_row_per_model_and_task(answers):
+    keys = [(row["task"], row["trained_on"], row["seed"]) for row in answers[1]]
+    assert keys == [(t, m, s) for t in ("Effusion", "Mass") for m in ("all", "phantom-a", "phantom-d") for s in "01"]
+
+
+def test_groups_of_sex_add_up_to_the_test_cohorts(answers, installation, tmp_path):
+    query = "select test_dataset, n from auc_results where trained_on = 'phantom-a' and seed = 0 and task = 'Cardiomegaly'"
+    whole = csv.reader(io.StringIO(installation.shell(f'xray sql --csv "{query}"', tmp_path)))
+    sums: dict[str, int] = {}
+    for row in answers[2]:
+        sums[row["test_dataset"]] = sums.get(row["test_dataset"], 0) + int(row["n"])
+    assert sums == {name: int(n) for name, n in list(whole)[1:]}
+
+
+def test_ensembles_made_in_sql_are_those_that_are_stored(answers, installation, tmp_path):
+    query = (
+        "select trained_on, test_dataset, auc from auc_results"
+        " where study = 'phantom' and seed is null and task = 'Infiltration'"
+    )
+    stored = csv.reader(io.StringIO(installation.shell(f'xray sql --csv "{query}"', tmp_path)))
+    expected = {(trained_on, tested_on): float(auc) for trained_on, tested_on, auc in list(stored)[1:]}
+    found = {(row["trained_on"], row["test_dataset"]): float(row["auc"]) for row in answers[3]}
+    assert found == pytest.approx(expected, abs=1e-3)
+    assert len(found) == 6
+
+
+def test_the_csv_and_the_study_are_well_formed(blocks, tmp_path):
+    (manifest,) = blocks(README, "csv")
+    (tmp_path / "labels.csv").write_text(manifest.text)
+    table = read_manifest(tmp_path / "labels.csv", None)
+    assert not table.quarantine
+    assert len(table.rows) == 2
+    (study,) = blocks(README, "toml")
+    (tmp_path / "study.toml").write_text(study.text)
+    assert [d.name for d in read_study(tmp_path / "study.toml").datasets] == ["ours", "theirs"]
+
+
+def test_a_study_of_your_own(blocks, installation, tmp_path):
+    for name, site in (("ours", "alpha"), ("theirs", "bravo")):
+        write_site(load_sites()[site], tmp_path / name, patients=60, size=64, seed=1)
+    (study,) = blocks(README, "toml")
+    (tmp_path / "my_study.toml").write_text(study.text)
+    (commands,) = (block for block in blocks(README, "sh") if block.run)
+    said = installation.shell(commands.text, tmp_path)
+    assert "ours: registered" in said
+    assert "Trained 6 of 6 models" in said
+    assert re.search(r"models trained +6 of 6\n +evaluations missing +0\n +analyses current +3 of 3", said)
+    again = json.loads(installation.shell("xray study run my_study.toml --json", tmp_path))
+    assert (again["trained"], again["evaluated"], again["analysed"]) == (0, 0, 0)
+
+
+def test_links_and_pictures_are_there():
+    text = (ROOT / README).read_text(encoding="utf-8")
+    targets = re.findall(r"\]\(([^)#:]+)\)", text) + re.findall(r'src="([^"]+)"', text)
+    assert targets
+    assert [target for target in targets if not (ROOT / target).exists()] == []
