@@ -28,12 +28,15 @@ from pathlib import Path
 from typing import Any
 
 from xray.data.prepare import DatasetRequest, Phantom
+from xray.data.protocol import DEFAULT, NAMED, load_protocol
 from xray.errors import StudyError
 from xray.learning.recipe import Recipe
 from xray.pixels.augment import Augmentation
 
 QUESTION = "Does a model that was trained at one site work at another?"
 KINDS = ("each", "all", "all but one site")
+LARGEST_SEED = 2**31 - 1
+"""What the database's integer columns hold."""
 _NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,59}")
 
 
@@ -47,7 +50,7 @@ class Configuration:
 
 @dataclass(frozen=True)
 class Study:
-    """A study file, read and checked."""
+    """A study file, read and checked. protocol: the name of one that comes along, or the path of a TOML file."""
 
     path: Path
     name: str
@@ -107,7 +110,7 @@ def read_study(path: Path) -> Study:
         name=name,
         title=top.text("title", name),
         question=top.text("question", QUESTION),
-        protocol=top.text("protocol", "corrected"),
+        protocol=_protocol(top, path),
         datasets=tuple(_dataset(table, path) for table in top.tables("datasets")),
         kinds=tuple(top.texts("configurations", KINDS, KINDS)),
         seeds=tuple(top.numbers("seeds", (0, 1, 2))),
@@ -126,6 +129,19 @@ def _check(study: Study) -> None:
         raise StudyError(f"{study.path}: seeds: expected different numbers, found {list(study.seeds)}")
     if not study.kinds:
         raise StudyError(f"{study.path}: configurations: expected at least one of {', '.join(KINDS)}")
+    asked = [each.name for each in study.configurations()]
+    for name in sorted({n for n in asked if asked.count(n) > 1}):
+        raise StudyError(f"{study.path}: datasets: {name!r} is the name of a configuration of several datasets")
+
+
+def _protocol(top: "_Table", path: Path) -> str:
+    name = top.text("protocol", DEFAULT)
+    found = name if name in NAMED else str(path.resolve().parent / Path(name).expanduser())
+    try:
+        load_protocol(found)
+    except StudyError as error:
+        raise StudyError(f"{path}: protocol: {error}") from None
+    return found
 
 
 def _dataset(table: "_Table", path: Path) -> DatasetRequest:
@@ -137,7 +153,7 @@ def _dataset(table: "_Table", path: Path) -> DatasetRequest:
     images = table.text("images", "")
     drawn = table.table("phantom")
     phantom = None
-    if drawn.raw:
+    if "phantom" in table.raw:
         phantom = Phantom(
             drawn.text("site"),
             drawn.number("patients"),
@@ -161,7 +177,6 @@ def _dataset(table: "_Table", path: Path) -> DatasetRequest:
 
 def _recipe(network: "_Table", training: "_Table", augmentation: "_Table") -> Recipe:
     default = Recipe()
-    strengths = dataclasses.asdict(Augmentation())
     recipe = Recipe(
         network=network.text("name", default.network),
         image_size=network.number("image_size", default.image_size, least=8),
@@ -170,11 +185,19 @@ def _recipe(network: "_Table", training: "_Table", augmentation: "_Table") -> Re
         learning_rate=training.real("learning_rate", default.learning_rate),
         weight_decay=training.real("weight_decay", default.weight_decay),
         epoch_images=training.number("epoch_images", 0, least=0) or None,
-        augmentation=Augmentation(**{k: augmentation.real(k, v) for k, v in strengths.items()}),
+        augmentation=_augmentation(augmentation),
     )
     for table in (network, training, augmentation):
         table.done()
     return recipe
+
+
+def _augmentation(table: "_Table") -> Augmentation:
+    strengths = {k: table.real(k, v) for k, v in dataclasses.asdict(Augmentation()).items()}
+    try:
+        return Augmentation(**strengths)
+    except ValueError as error:
+        raise StudyError(f"{table.where}: {error}") from None
 
 
 def check_name(where: str, value: str) -> str:
@@ -227,8 +250,10 @@ class _Table:
 
     def numbers(self, key: str, default: Iterable[int]) -> list[int]:
         value = self._get(key, list, "a list of whole numbers", list(default))
-        if not all(isinstance(v, int) and not isinstance(v, bool) and v >= 0 for v in value):
-            raise StudyError(f"{self.where}: {key}: expected whole numbers of 0 or more, found {value!r}")
+        if not all(isinstance(v, int) and not isinstance(v, bool) and 0 <= v <= LARGEST_SEED for v in value):
+            raise StudyError(
+                f"{self.where}: {key}: expected whole numbers from 0 to {LARGEST_SEED}, found {value!r}"
+            )
         return list(value)
 
     def texts(self, key: str, allowed: Iterable[str], default: Iterable[str]) -> list[str]:

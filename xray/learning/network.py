@@ -63,10 +63,14 @@ def load(path: Path) -> Network:
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  (not a mapping)
     except (OSError, SafetensorError) as error:
         raise LearningError(f"{path}: not a safetensors file: {error}") from None
-    if tuple(json.loads(about.get("tasks", "[]"))) != TASKS:
-        raise LearningError(
-            f"{path}: its outputs are not the {len(TASKS)} tasks of this platform in their order"
-        )
-    network = Network(about["network"], int(about["image_size"]))
-    network.load_state_dict(tensors)
+    try:
+        tasks = tuple(json.loads(about.get("tasks", "[]")))
+        if tasks != TASKS:
+            raise LearningError(
+                f"{path}: its outputs are not the {len(TASKS)} tasks of this platform in their order"
+            )
+        network = Network(about["network"], int(about["image_size"]))
+        network.load_state_dict(tensors)
+    except (KeyError, ValueError, TypeError, RuntimeError) as error:
+        raise LearningError(f"{path}: not a weights file of this platform: {error!r:.200}") from None
     return network.to(memory_format=torch.channels_last).eval()

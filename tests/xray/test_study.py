@@ -1,0 +1,330 @@
+"""Study files: what they ask for, and that each mistake is told with file and key."""
+
+from pathlib import Path
+
+import pytest
+
+from xray.errors import StudyError
+from xray.learning.recipe import Recipe
+from xray.pixels.augment import Augmentation
+from xray.study import KINDS, QUESTION, Study, check_name, read_study
+
+PROJECT = Path(__file__).resolve().parents[2]
+LEAST = 'name = "mine"\n[[datasets]]\nname = "ours"\n'
+
+
+def study_of(folder: Path, content: str) -> Study:
+    file = folder / "study.toml"
+    file.write_text(content, encoding="utf-8")
+    return read_study(file)
+
+
+def with_datasets(folder: Path, *sites: tuple[str, str], head: str = "") -> Study:
+    tables = "".join(f'[[datasets]]\nname = "{name}"\nsite = "{site}"\n' for name, site in sites)
+    return study_of(folder, f'name = "mine"\n{head}\n{tables}')
+
+
+def asked(study: Study) -> dict[str, tuple[str, ...]]:
+    return {each.name: each.datasets for each in study.configurations()}
+
+
+def test_the_least_study_has_the_defaults(tmp_path):
+    study = study_of(tmp_path, LEAST)
+    assert (study.name, study.title, study.question) == ("mine", "mine", QUESTION)
+    assert study.protocol == "corrected"
+    assert study.kinds == KINDS
+    assert study.seeds == (0, 1, 2)
+    assert study.recipe == Recipe()
+    (dataset,) = study.datasets
+    assert (dataset.name, dataset.site, dataset.source) == ("ours", "ours", "manifest")
+    assert (dataset.labels, dataset.images, dataset.phantom) == (None, None, None)
+
+
+def test_every_key_is_read(tmp_path):
+    study = study_of(
+        tmp_path,
+        """
+        name = "every-key"
+        title = "A title"
+        question = "Why?"
+        protocol = "paper"
+        configurations = ["all", "each"]
+        seeds = [3, 1]
+        [[datasets]]
+        name = "drawn"
+        phantom = { site = "alpha", patients = 10, size = 32, seed = 4 }
+        [[datasets]]
+        name = "read"
+        site = "nih"
+        source = "nih"
+        labels = "labels.csv"
+        images = "pictures"
+        [network]
+        name = "resnet18"
+        image_size = 96
+        [training]
+        epochs = 5
+        batch_size = 16
+        learning_rate = 1e-2
+        weight_decay = 0
+        epoch_images = 100
+        [augmentation]
+        rotation = 1
+        translation = 0.2
+        scale = 0.3
+        intensity = 0.4
+        """,
+    )
+    assert (study.name, study.title, study.question, study.protocol) == (
+        "every-key",
+        "A title",
+        "Why?",
+        "paper",
+    )
+    assert study.kinds == ("all", "each")
+    assert study.seeds == (3, 1)
+    assert study.recipe == Recipe("resnet18", 96, 5, 16, 0.01, 0.0, 100, Augmentation(1.0, 0.2, 0.3, 0.4))
+    drawn, read = study.datasets
+    assert drawn.phantom is not None
+    assert (drawn.phantom.site, drawn.phantom.patients, drawn.phantom.size, drawn.phantom.seed) == (
+        "alpha",
+        10,
+        32,
+        4,
+    )
+    assert (read.site, read.source) == ("nih", "nih")
+    assert (read.labels, read.images) == (tmp_path / "labels.csv", tmp_path / "pictures")
+
+
+@pytest.mark.parametrize("file", sorted((PROJECT / "studies").glob("*.toml")), ids=lambda file: file.name)
+def test_the_studies_that_come_along_can_be_read(file):
+    study = read_study(file)
+    assert study.configurations()
+    assert study.name == file.stem
+
+
+def test_the_demo_is_what_it_says():
+    study = read_study(PROJECT / "studies" / "phantom.toml")
+    sites = [dataset.name for dataset in study.datasets]
+    assert sites == ["phantom-a", "phantom-b", "phantom-c", "phantom-d"]
+    assert list(asked(study)) == [*sites, "all", *(f"all-but-{site}" for site in sites)]
+    assert len(study.configurations()) * len(study.seeds) == 18
+
+
+# Paths
+
+
+def test_paths_are_relative_to_the_file_and_not_to_the_folder_of_the_caller(tmp_path, monkeypatch):
+    folder, elsewhere = tmp_path / "a study", tmp_path / "elsewhere"
+    folder.mkdir()
+    elsewhere.mkdir()
+    (folder / "study.toml").write_text(
+        LEAST + 'manifest = "../labels of ours.csv"\nimages = "pictures"\n', encoding="utf-8"
+    )
+    monkeypatch.chdir(folder)
+    near = read_study(Path("study.toml")).datasets[0]
+    monkeypatch.chdir(elsewhere)
+    far = read_study(Path("../a study/study.toml")).datasets[0]
+    assert near == far
+    assert near.labels is not None
+    assert near.images is not None
+    assert near.labels.resolve() == tmp_path / "labels of ours.csv"
+    assert near.images.resolve() == folder / "pictures"
+
+
+def test_paths_from_the_root_and_from_the_home_are_taken_as_they_are(tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path / "me"))
+    root = tmp_path / "anywhere.csv"
+    (dataset,) = study_of(tmp_path, LEAST + f'manifest = "{root}"\nimages = "~/pictures"\n').datasets
+    assert dataset.labels == root
+    assert dataset.images == tmp_path / "me" / "pictures"
+
+
+# Configurations
+
+
+def test_each_all_and_all_but_one_site(tmp_path):
+    study = with_datasets(tmp_path, ("x", "x"), ("y", "y"), ("z", "z"))
+    assert asked(study) == {
+        "x": ("x",),
+        "y": ("y",),
+        "z": ("z",),
+        "all": ("x", "y", "z"),
+        "all-but-x": ("y", "z"),
+        "all-but-y": ("x", "z"),
+        "all-but-z": ("x", "y"),
+    }
+
+
+def test_datasets_of_one_site_leave_together(tmp_path):
+    study = with_datasets(tmp_path, ("nih", "nih"), ("google", "nih"), ("openi", "openi"), ("rsna", "nih"))
+    assert study.outside("nih") == ("openi",)
+    found = asked(study)
+    assert "all-but-google" not in found
+    assert found["all-but-openi"] == ("nih", "google", "rsna")
+    # without NIH only openi is left, which is a configuration already
+    assert "all-but-nih" not in found
+    assert found["openi"] == ("openi",)
+    assert sorted(found) == ["all", "all-but-openi", "google", "nih", "openi", "rsna"]
+
+
+def test_one_set_of_datasets_is_one_configuration_under_its_first_name(tmp_path):
+    assert asked(with_datasets(tmp_path, ("x", "x"), ("y", "y"))) == {
+        "x": ("x",),
+        "y": ("y",),
+        "all": ("x", "y"),
+    }
+    assert asked(with_datasets(tmp_path, ("x", "x"))) == {"x": ("x",)}
+    without = with_datasets(tmp_path, ("x", "x"), ("y", "y"), head='configurations = ["all but one site"]')
+    assert asked(without) == {"all-but-x": ("y",), "all-but-y": ("x",)}
+
+
+@pytest.mark.parametrize(
+    ("kinds", "names"),
+    [
+        ('["each"]', ["x", "y", "z"]),
+        ('["all"]', ["all"]),
+        ('["all but one site"]', ["all-but-x", "all-but-y", "all-but-z"]),
+        ('["all", "all"]', ["all"]),
+    ],
+)
+def test_only_the_kinds_asked_for(tmp_path, kinds, names):
+    study = with_datasets(tmp_path, ("x", "x"), ("y", "y"), ("z", "z"), head=f"configurations = {kinds}")
+    assert list(asked(study)) == names
+
+
+def test_one_site_can_not_be_left_out_of_itself(tmp_path):
+    study = with_datasets(
+        tmp_path, ("nih", "nih"), ("google", "nih"), head='configurations = ["all but one site", "all"]'
+    )
+    assert asked(study) == {"all": ("nih", "google")}
+
+
+@pytest.mark.parametrize("name", ["all", "all-but-y"])
+def test_a_dataset_with_the_name_of_another_configuration_is_refused(tmp_path, name):
+    with pytest.raises(StudyError, match=f"study.toml: datasets: '{name}' is the name of a configuration"):
+        with_datasets(tmp_path, (name, "x"), ("y", "y"), ("z", "z"))
+
+
+# Mistakes: each message names the file and the key
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ("name = ", "not TOML"),
+        ("", "name is missing; expected text"),
+        ("name = 3", "name: expected text, found 3"),
+        ('name = "Mine"', "name: expected lower-case letters"),
+        ('name = ""', "name: expected lower-case letters"),
+        ('name = "mine"', "datasets is missing; expected one"),
+        ('name = "mine"\ndatasets = []', "datasets: expected one"),
+        ('name = "mine"\ndatasets = "nih"', "datasets: expected one"),
+        ('name = "mine"\ndatasets = ["nih"]', "datasets: expected one"),
+        (LEAST + '[[datasets]]\nname = "ours"', "datasets: 'ours' is named twice"),
+        (LEAST + '[[datasets]]\nsite = "x"', r"\[\[datasets\]\] 2: name is missing"),
+        (LEAST + '[[datasets]]\nname = "Y"', r"\[\[datasets\]\] Y: name: expected lower-case"),
+        (LEAST + 'site = "a b"', r"\[\[datasets\]\] ours: site: expected lower-case"),
+        (LEAST + 'manifset = "x"', r"\[\[datasets\]\] ours: unknown key 'manifset'; did you mean 'manifest'"),
+        (LEAST + "manifest = 3", r"\[\[datasets\]\] ours: manifest: expected text, found 3"),
+        (LEAST + 'phantom = "alpha"', r"\[\[datasets\]\] ours: phantom: expected a table"),
+        (LEAST + "phantom = {}", r"\[\[datasets\]\] ours: \[phantom\]: site is missing"),
+        (
+            LEAST + 'phantom = { site = "alpha" }',
+            r"\[\[datasets\]\] ours: \[phantom\]: patients is missing; expected a whole number",
+        ),
+        (
+            LEAST + 'phantom = { site = "alpha", patients = 0 }',
+            r"\[phantom\]: patients: expected at least 1, found 0",
+        ),
+        (
+            LEAST + 'phantom = { site = "alpha", patients = 3, seed = -1 }',
+            r"\[phantom\]: seed: expected at least 0",
+        ),
+        (
+            LEAST + 'phantom = { site = "alpha", patients = 3, sise = 64 }',
+            r"\[phantom\]: unknown key 'sise'; did you mean 'size'",
+        ),
+        (
+            LEAST + 'manifest = "x"\nphantom = { site = "alpha", patients = 3 }',
+            r"\[\[datasets\]\] ours: expected either phantom or manifest, found both",
+        ),
+        (LEAST + "[network]\nname = 3", r"\[network\]: name: expected text"),
+        (LEAST + "[network]\nimage_size = 7", r"\[network\]: image_size: expected at least 8, found 7"),
+        (LEAST + "[network]\nimage_size = 64.0", r"\[network\]: image_size: expected a whole number"),
+        (LEAST + "[network]\nlayers = 3", r"\[network\]: unknown key 'layers'; expected some of image_size"),
+        (LEAST + "[training]\nepochs = true", r"\[training\]: epochs: expected a whole number, found True"),
+        (LEAST + "[training]\nbatch_size = 1", r"\[training\]: batch_size: expected at least 2"),
+        (LEAST + '[training]\nlearning_rate = "1"', r"\[training\]: learning_rate: expected a number"),
+        (LEAST + "[training]\nlearning_rate = -1", r"\[training\]: learning_rate: expected a number of 0"),
+        (LEAST + "[training]\nweight_decay = nan", r"\[training\]: weight_decay: expected a number of 0"),
+        (LEAST + "[training]\nweight_decay = inf", r"\[training\]: weight_decay: expected a number of 0"),
+        (LEAST + "[augmentation]\nrotate = 1", r"\[augmentation\]: unknown key 'rotate'"),
+        (LEAST + "[augmentation]\nrotation = 181", r"\[augmentation\]: rotation is 181"),
+        (LEAST + "[augmentation]\nscale = 0.6", r"\[augmentation\]: scale is 0.6"),
+    ],
+)
+def test_a_mistake_is_told_with_file_and_key(tmp_path, content, message):
+    with pytest.raises(StudyError, match=message) as caught:
+        study_of(tmp_path, content)
+    assert str(caught.value).startswith(f"{tmp_path / 'study.toml'}: ")
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("head", "message"),
+    [
+        ("seeds = []", r"seeds: expected different numbers, found \[\]"),
+        ("seeds = [1, 1]", r"seeds: expected different numbers, found \[1, 1\]"),
+        ("seeds = [-1]", "seeds: expected whole numbers"),
+        ("seeds = [true]", "seeds: expected whole numbers"),
+        ("seeds = [0.5]", "seeds: expected whole numbers"),
+        ("seeds = [2147483648]", "seeds: expected whole numbers"),
+        ("seeds = 3", "seeds: expected a list of whole numbers, found 3"),
+        ("configurations = []", "configurations: expected at least one of each, all, all but one site"),
+        ('configurations = ["some"]', "configurations: expected some of each, all, .* found 'some'"),
+        ('configurations = "all"', "configurations: expected a list of texts"),
+        ("title = 3", "title: expected text"),
+        ('protocol = "corected"', "protocol: .*no such protocol.*paper, corrected"),
+        ('titel = "x"', "unknown key 'titel'; did you mean 'title'"),
+        ("colour = 3", "unknown key 'colour'; expected some of augmentation, configurations"),
+        ("network = 3", "network: expected a table, found 3"),
+        ("training = []", "training: expected a table"),
+    ],
+)
+def test_a_mistake_at_the_top_is_told_with_file_and_key(tmp_path, head, message):
+    with pytest.raises(StudyError, match=f"study.toml: {message}"):
+        with_datasets(tmp_path, ("x", "x"), head=head)
+
+
+def test_a_file_that_is_not_there_or_not_text_is_told(tmp_path):
+    with pytest.raises(StudyError, match=r"none\.toml: can't be read: No such file"):
+        read_study(tmp_path / "none.toml")
+    with pytest.raises(StudyError, match="can't be read: Is a directory"):
+        read_study(tmp_path)
+    (tmp_path / "binary.toml").write_bytes(b"\xff\xfe")
+    with pytest.raises(StudyError, match=r"binary\.toml: not TOML"):
+        read_study(tmp_path / "binary.toml")
+
+
+@pytest.mark.parametrize("name", ["a", "phantom-a", "mimic_ch", "0", "a" * 60])
+def test_names(name):
+    assert check_name("NAME", name) == name
+
+
+@pytest.mark.parametrize("name", ["", "A", "-a", "_a", "a b", "a/b", "a.b", "é", "a" * 61, "a\n"])
+def test_names_that_are_refused(name):
+    with pytest.raises(StudyError, match="NAME: expected lower-case letters"):
+        check_name("NAME", name)
+
+
+def test_the_definition_is_plain_and_says_what_decides_the_results(tmp_path):
+    import json
+
+    study = with_datasets(tmp_path, ("google", "nih"), head="seeds = [4]")
+    definition = study.definition()
+    assert json.loads(json.dumps(definition))["datasets"] == [{"name": "google", "site": "nih"}]
+    assert definition["seeds"] == [4]
+    assert definition["protocol"] == "corrected"
+    assert definition["recipe"]["augmentation"]["rotation"] == 45.0
+    assert str(tmp_path) not in json.dumps(definition)
