@@ -1,4 +1,4 @@
--- One row: how many evaluations of a study are missing. Parameter: study, its name.
+-- One row: evaluations_missing, how many evaluations of a study are still to be made. Parameter: study, its name.
 select count(distinct (missing_evaluations.model_id, missing_evaluations.image_list_id)) as evaluations_missing
 from study
 join study_model on study_model.study_id = study.id

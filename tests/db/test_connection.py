@@ -1,0 +1,220 @@
+"""XRAY_DATABASE_URL: which database it means, and what is said where it can't be had."""
+
+import asyncio
+import re
+import socket
+import threading
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+from urllib.parse import quote
+
+import psycopg2
+import pytest
+from sqlalchemy import create_engine, text
+from sqlalchemy.engine import make_url
+from sqlalchemy.ext.asyncio import create_async_engine
+from sqlalchemy.pool import NullPool
+
+from db.connection import Databases, databases
+from db.embedded import Server
+from db.errors import DatabaseError
+
+SECRET = "p@ss/w:rd%?#[ü] '\"x"
+
+
+@pytest.fixture
+def given(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[object]:
+    """A function that opens the databases of a URL; the home must not be touched."""
+
+    def open_url(url: str) -> Databases:
+        monkeypatch.setenv("XRAY_DATABASE_URL", url)
+        with databases(tmp_path / "home") as found:
+            return found
+
+    yield open_url
+    assert not (tmp_path / "home").exists()
+
+
+def refusal(given: object, url: str) -> str:
+    with pytest.raises(DatabaseError) as caught:
+        given(url)  # type: ignore[operator]
+    assert caught.value.__suppress_context__ or caught.value.__context__ is None
+    return str(caught.value)
+
+
+def names(server: Server) -> set[str]:
+    engine = create_engine(server.url("postgres"), poolclass=NullPool)
+    with engine.connect() as connection:
+        return set(connection.execute(text("select datname from pg_database")).scalars())
+
+
+def current(url: str) -> tuple[str, str]:
+    """Database and user that a URL leads to."""
+    with create_engine(url, poolclass=NullPool).connect() as connection:
+        row = connection.execute(text("select current_database(), current_user")).one()
+    return row[0], row[1]
+
+
+def administer(server: Server, statement: str, values: tuple[str, ...] | None = None) -> None:
+    with closing(psycopg2.connect(server.url("postgres", driver=""))) as connection:
+        connection.autocommit = True
+        with connection.cursor() as cursor:
+            cursor.execute(statement, values)
+
+
+@pytest.fixture(scope="module")
+def login(server: Server) -> str:
+    """A role that may create databases, with an awkward name and password: `user:password@host:port` of it."""
+    administer(server, 'create role "dr. o@hara" login createdb password %s', (SECRET,))
+    return f"{quote('dr. o@hara', safe='')}:{quote(SECRET, safe='')}@{server.host}:{server.port}"
+
+
+@pytest.mark.parametrize("scheme", ["postgresql", "postgres", "postgresql+psycopg", "postgresql+asyncpg"])
+def test_missing_databases_are_made(given: object, login: str, server: Server, scheme: str) -> None:
+    """The siblings of any name but `xray` carry it as a prefix. After the first time all is there."""
+    found = given(f"{scheme}://{login}/Chest%20X-rays%25")  # type: ignore[operator]
+    assert current(found.xray) == ("Chest X-rays%", "dr. o@hara")
+    assert current(found.mlflow) == ("Chest X-rays%_mlflow", "dr. o@hara")
+    assert make_url(found.prefect).database == "Chest X-rays%_prefect"
+    assert make_url(found.prefect).password == SECRET
+    assert {"Chest X-rays%", "Chest X-rays%_mlflow", "Chest X-rays%_prefect"} <= names(server)
+    with found.engine().connect() as connection:
+        assert connection.scalar(text("select count(*) from task")) == 18
+
+
+def test_databases_of_the_plain_name(given: object, login: str) -> None:
+    found = given(f"postgresql://{login}")  # type: ignore[operator]
+    assert [make_url(url).database for url in (found.xray, found.mlflow, found.prefect)] == [
+        "xray",
+        "mlflow",
+        "prefect",
+    ]
+    assert make_url(found.xray).drivername == "postgresql+psycopg2"
+    assert make_url(found.prefect).drivername == "postgresql+asyncpg"
+
+
+def test_psql_url_leads_there_too(given: object, login: str) -> None:
+    """Child processes get it as their XRAY_DATABASE_URL."""
+    found = given(f"postgresql://{login}/plain")  # type: ignore[operator]
+    with closing(psycopg2.connect(found.psql())) as connection, connection.cursor() as cursor:
+        cursor.execute("select current_database()")
+        assert cursor.fetchone() == ("plain",)
+    assert given(found.psql()) == found  # type: ignore[operator]
+    assert SECRET not in repr(found)
+
+
+def test_sslmode_is_understood_by_both_drivers(given: object, login: str) -> None:
+    found = given(f"postgresql://{login}/plain?sslmode=disable")  # type: ignore[operator]
+    assert current(found.xray)[0] == "plain"
+
+    async def ask() -> str | None:
+        engine = create_async_engine(found.prefect, poolclass=NullPool)
+        async with engine.connect() as connection:
+            return await connection.scalar(text("select current_database()"))
+
+    assert asyncio.run(ask()) == "plain_prefect"
+    refused = refusal(given, f"postgresql://{login}/plain?sslmode=require")
+    assert "does not support SSL" in refused
+
+
+def test_made_by_several_at_once(given: object, login: str, server: Server) -> None:
+    url, failed = f"postgresql://{login}/rush", []
+
+    def open_url() -> None:
+        try:
+            given(url)  # type: ignore[operator]
+        except Exception as error:
+            failed.append(error)
+
+    threads = [threading.Thread(target=open_url) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(60)
+    assert failed == []
+    assert {"rush", "rush_mlflow", "rush_prefect"} <= names(server)
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "nonsense",
+        "postgresql",
+        "postgresql:/host",
+        "postgresql://user:hunter2@host:port/xray",
+        "postgresql://user:hunter2@x@host/xray",
+        "//user:hunter2@host/xray",
+    ],
+)
+def test_malformed(given: object, url: str) -> None:
+    said = refusal(given, url)
+    assert said.startswith("XRAY_DATABASE_URL is not a URL such as postgresql://user:password@host:5432/xray")
+    assert "hunter2" not in said
+
+
+@pytest.mark.parametrize("url", ["mysql://u:hunter2@h/xray", "sqlite:///xray.db", "https://u:hunter2@h/xray"])
+def test_not_postgresql(given: object, url: str) -> None:
+    said = refusal(given, url)
+    assert re.fullmatch(r"XRAY_DATABASE_URL must name a PostgreSQL server, not '(mysql|sqlite|https)'", said)
+
+
+def test_name_that_postgresql_would_cut(given: object, login: str, server: Server) -> None:
+    before = names(server)
+    assert "too long, at most 55 bytes" in refusal(given, f"postgresql://{login}/{'x' * 56}")
+    assert names(server) == before
+    given(f"postgresql://{login}/{'x' * 55}")  # type: ignore[operator]
+    assert names(server) - before == {"x" * 55, "x" * 55 + "_mlflow", "x" * 55 + "_prefect"}
+
+
+def test_unreachable(given: object) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))  # bound, but it does not listen: nobody else can have it, nobody answers
+        port = taken.getsockname()[1]
+        said = refusal(given, f"postgresql://user:hunter2@127.0.0.1:{port}/xray")
+    assert said.startswith(f"can't connect to database 'xray' on PostgreSQL at 127.0.0.1:{port} as user: ")
+    assert "Connection refused" in said
+    assert "hunter2" not in said
+
+
+def test_unknown_host(given: object) -> None:
+    said = refusal(given, "postgresql://user:hunter2@no-such-host.invalid/xray")
+    assert "no-such-host.invalid" in said
+    assert "hunter2" not in said
+
+
+def test_wrong_password(given: object, login: str, server: Server) -> None:
+    before = names(server)
+    said = refusal(given, f"postgresql://{server.user}:hunter2%40@{server.host}:{server.port}/new")
+    assert f'password authentication failed for user "{server.user}"' in said
+    assert "hunter2" not in said
+    assert names(server) == before
+
+
+def test_may_not_create(given: object, server: Server, login: str) -> None:
+    administer(server, 'alter role "dr. o@hara" nocreatedb')
+    try:
+        said = refusal(given, f"postgresql://{login}/new")
+    finally:
+        administer(server, 'alter role "dr. o@hara" createdb')
+    assert "can't create database 'new'" in said
+    assert "permission denied to create database; let an administrator create it" in said
+    assert SECRET not in said
+
+
+def test_may_not_connect(given: object, server: Server, login: str) -> None:
+    """A database that is there and refuses us is not made anew."""
+    server.create_database("closed")
+    administer(server, "revoke connect on database closed from public")
+    said = refusal(given, f"postgresql://{login}/closed")
+    assert "can't connect to database 'closed'" in said
+    assert "permission denied" in said
+
+
+def test_embedded_server_without_a_url(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.delenv("XRAY_DATABASE_URL", raising=False)
+    with databases(tmp_path) as found:
+        assert [current(found.xray)[0], current(found.mlflow)[0]] == ["xray", "mlflow"]
+        assert make_url(found.prefect).database == "prefect"
+        with found.engine().connect() as connection:
+            assert connection.scalar(text("select count(*) from task")) == 18

@@ -1,0 +1,75 @@
+"""Every named query: has a header, runs on the migrated database, and gives the columns that its header names."""
+
+import re
+from importlib import resources
+from typing import Any
+
+import pytest
+from sqlalchemy import Engine, text
+
+from db.copy import copy_out
+from db.queries import query
+
+NAMES = sorted(f.name.removesuffix(".sql") for f in (resources.files("db") / "sql" / "queries").iterdir())
+VALUES = {
+    "datasets": ["nih"],
+    "names": ["nih"],
+    "protocol": "corrected",
+    "version": 1,
+    "part": None,
+    "study": "phantom",
+}
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_query_runs(shared_rows: Any, name: str) -> None:
+    statement = query(name)
+    header = " ".join(line.removeprefix("-- ") for line in statement.splitlines() if line.startswith("--"))
+    assert header.startswith("One row")
+    engine: Engine = shared_rows.engine
+    with engine.connect() as connection:
+        if "For COPY" in header:
+            parameters = re.findall(r"%\((\w+)\)s", statement)
+            assert list(copy_out(connection, statement, **dict.fromkeys(parameters, 1))) in ([], [[None]])
+        else:
+            parameters = re.findall(r"(?<!:):([a-z]\w*)", statement)
+            given = {each: VALUES.get(each, 1) for each in parameters}
+            result = connection.execute(text(statement), given)
+            for column in result.keys():
+                assert column in header or "results" in name
+            rows = result.all()
+            assert len(rows) == (1 if header.startswith("One row:") and "count" in statement else 0)
+    for parameter in parameters:
+        assert parameter in header
+
+
+def test_unknown_query() -> None:
+    with pytest.raises(FileNotFoundError):
+        query("no_such_query")
+
+
+def test_missing_of_one_study(shared_rows: Any) -> None:
+    """Only what the study's own models lack on the study's own datasets; without a study everything."""
+    rows = shared_rows
+    site = rows.site()
+    lists = [rows.image_list(rows.images(site, [name])) for name in ("a", "b")]
+    protocol = rows.protocol()
+    datasets = [rows.dataset(name, site, listed) for name, listed in zip(("nih", "rsna"), lists, strict=True)]
+    cohorts = [rows.cohort(d, protocol, listed, {7: [1]}) for d, listed in zip(datasets, lists, strict=True)]
+    models = [rows.model(protocol, [7], cohorts, seed=seed) for seed in (0, 1)]
+    study = rows.add("study", name="phantom", definition={})
+    rows.add("study_dataset", study_id=study, dataset_id=datasets[0], position=0)
+    rows.add("study_model", study_id=study, model_id=models[1], position=0)
+
+    def ask(name: str, **given: Any) -> list[tuple[Any, ...]]:
+        with rows.engine.connect() as connection:
+            return [tuple(row) for row in connection.execute(text(query(name)), given)]
+
+    assert ask("missing", study="phantom") == [(models[1], lists[0])]
+    assert ask("missing", study=None) == [(m, each) for m in models for each in lists]
+    assert ask("missing", study="other") == []
+    assert ask("study_progress", study="phantom") == [(1,)]
+    rows.evaluation(models[1], lists[0], {7: [0.5]})
+    assert ask("missing", study="phantom") == []
+    assert ask("study_progress", study="phantom") == [(0,)]
+    assert len(ask("missing", study=None)) == 3
