@@ -2,8 +2,10 @@
 
 import csv
 import json
+import math
 import sys
 from collections.abc import Sequence
+from decimal import Decimal
 from typing import Any
 
 import click
@@ -24,17 +26,19 @@ def sql(query: str, as_json: bool, as_csv: bool) -> None:
     if as_json and as_csv:
         raise click.UsageError("choose one of --json and --csv")
     with storage() as found, found.engine().connect() as connection:
-        connection.execute(text("set transaction read only"))
+        connection.execute(text("set session characteristics as transaction read only"))
+        connection.commit()
         try:
-            answer = connection.exec_driver_sql(query)
+            # without parameters a % in the query is just a %
+            answer = connection.exec_driver_sql(query, execution_options={"no_parameters": True})
         except DBAPIError as error:
-            raise DatabaseError(str(error.orig).strip()) from None
+            raise DatabaseError(_one_line(error.orig)) from None
         if not answer.returns_rows:
             raise DatabaseError("the query returns no rows; xray sql is for questions (select …)")
         columns, rows = list(answer.keys()), [tuple(row) for row in answer]
     if as_json:
         for row in rows:
-            click.echo(json.dumps(dict(zip(columns, row, strict=True)), default=str))
+            click.echo(json.dumps(dict(zip(columns, map(_plain, row), strict=True)), default=str))
     elif as_csv:
         writer = csv.writer(sys.stdout, lineterminator="\n")
         writer.writerows([columns, *rows])
@@ -48,7 +52,7 @@ def table(columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:
     cells = [[_text(value) for value in row] for row in rows]
     widths = [max([len(name), *(len(row[i]) for row in cells)]) for i, name in enumerate(columns)]
     numeric = [
-        all(isinstance(row[i], int | float) or row[i] is None for row in rows) and rows
+        all(isinstance(row[i], int | float | Decimal) or row[i] is None for row in rows) and rows
         for i in range(len(columns))
     ]
 
@@ -63,3 +67,17 @@ def _text(value: Any) -> str:
     if value is None:
         return ""
     return f"{value:.6g}" if isinstance(value, float) else str(value)
+
+
+def _plain(value: Any) -> Any:
+    """A value as JSON has it: exact numbers as numbers, NaN and infinity, which JSON lacks, as null."""
+    number = float(value) if isinstance(value, Decimal) else value
+    return None if isinstance(number, float) and not math.isfinite(number) else number
+
+
+def _one_line(error: BaseException | None) -> str:
+    """PostgreSQL's message, where in the query, and its hint, as one line."""
+    told = str(error).strip().splitlines() or ["the query failed"]
+    place = [f"({line.strip()})" for line in told[1:] if line.startswith("LINE ")]
+    hints = [line.strip() for line in told[1:] if line.startswith("HINT:")]
+    return " ".join([told[0], *place, *hints])

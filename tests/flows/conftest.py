@@ -1,0 +1,173 @@
+"""The platform as a user has it: the command `xray` in processes of its own, on a home whose name has spaces."""
+
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+from sqlalchemy import create_engine, text
+from sqlalchemy.pool import NullPool
+
+from db.connection import Databases, databases
+
+PROJECT = Path(__file__).resolve().parents[2]
+XRAY = Path(sys.executable).with_name("xray")
+OURS = ("XRAY_", "PREFECT_", "MLFLOW_")
+
+TINY = """
+name = "tiny"
+title = "Two small drawn hospitals"
+seeds = [0]
+[[datasets]]
+name = "tiny-a"
+phantom = { site = "alpha", patients = 120, size = 32 }
+[[datasets]]
+name = "tiny-d"
+phantom = { site = "delta", patients = 120, size = 32 }
+[network]
+name = "small_convnet"
+image_size = 32
+[training]
+epochs = 2
+batch_size = 16
+learning_rate = 3e-3
+[augmentation]
+rotation = 0
+translation = 0.04
+scale = 0
+intensity = 0.1
+"""
+
+
+@dataclass(frozen=True)
+class Home:
+    """One XRAY_HOME and the command line on it."""
+
+    path: Path
+    variables: dict[str, str] = field(default_factory=dict)
+
+    def environment(self) -> dict[str, str]:
+        """The environment of a user: nothing of this process's own settings of the platform."""
+        given = {name: value for name, value in os.environ.items() if not name.startswith(OURS)}
+        return {**given, "XRAY_HOME": str(self.path), "PYTHONPATH": str(PROJECT), **self.variables}
+
+    def start(self, *arguments: str | Path, **options: Any) -> "subprocess.Popen[str]":
+        """Start a command and leave it running."""
+        return subprocess.Popen(
+            [XRAY, *arguments],
+            env=self.environment(),
+            cwd=self.path.parent,
+            text=True,
+            stdin=subprocess.DEVNULL,
+            **options,
+        )
+
+    def run(self, *arguments: str | Path, exit_code: int = 0, timeout: float = 900) -> Any:
+        """Run a command to its end, which must have this exit code."""
+        with self.start(*arguments, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+            try:
+                out, err = process.communicate(timeout=timeout)
+            except BaseException:
+                process.kill()
+                raise
+        assert process.returncode == exit_code, f"{arguments}: {process.returncode}\n{out}\n{err}"
+        return subprocess.CompletedProcess(process.args, process.returncode, out, err)
+
+    def sql(self, query: str) -> list[dict[str, Any]]:
+        """Rows of `xray sql --json`."""
+        return [json.loads(line) for line in self.run("sql", "--json", query).stdout.splitlines()]
+
+
+@dataclass(frozen=True)
+class Done:
+    """A study that was run: the home, what the command printed, how long it took, and its databases, held open."""
+
+    home: Home
+    file: Path
+    output: str
+    messages: str
+    seconds: float
+    databases: Databases
+
+    def ask(self, query: str, database: str = "xray", **given: Any) -> pd.DataFrame:
+        """Rows of a query to one of the three databases."""
+        url = getattr(self.databases, database).replace("+asyncpg", "+psycopg2")
+        with create_engine(url, poolclass=NullPool).connect() as connection:
+            answer = connection.execute(text(query), given)
+            return pd.DataFrame(answer.all(), columns=list(answer.keys()))
+
+    def counts(self) -> dict[str, int]:
+        """Rows of every table of the three databases."""
+        found = {}
+        for database in ("xray", "mlflow", "prefect"):
+            tables = self.ask("select tablename from pg_tables where schemaname = 'public'", database)
+            for table in sorted(tables["tablename"]):
+                (rows,) = self.ask(f'select count(*) as n from "{table}"', database)["n"]
+                found[f"{database}.{table}"] = int(rows)
+        return found
+
+    def report(self, study: str) -> dict[str, bytes]:
+        """The files of a study's report."""
+        folder = self.home.path / "reports" / study
+        return {path.name: path.read_bytes() for path in sorted(folder.iterdir())}
+
+
+Runner = Callable[[Sequence[str | Path], str, Path], Done]
+
+
+@pytest.fixture(scope="session")
+def run_study(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Runner]:
+    """Runs a command in a new home, then holds the home's server until the session ends."""
+    with ExitStack() as held:
+
+        def run(arguments: Sequence[str | Path], name: str, file: Path) -> Done:
+            home = Home(tmp_path_factory.mktemp(f"folder of {name}") / "xray home")
+            began = time.monotonic()
+            done = home.run(*arguments)
+            seconds = time.monotonic() - began
+            with pytest.MonkeyPatch.context() as patch:
+                patch.delenv("XRAY_DATABASE_URL", raising=False)
+                found = held.enter_context(databases(home.path))
+            return Done(home, file, done.stdout, done.stderr, seconds, found)
+
+        yield run
+
+
+@pytest.fixture(scope="session")
+def demo(run_study: Runner) -> Done:
+    """`xray demo`, run once. Whatever changes its home belongs in a study of its own."""
+    return run_study(["demo"], "demo", PROJECT / "studies" / "phantom.toml")
+
+
+@pytest.fixture(scope="session")
+def predictions(demo: Done) -> pd.DataFrame:
+    """Every row of the view `predictions` of the demo."""
+    return demo.ask("select * from predictions")
+
+
+@pytest.fixture(scope="session")
+def tiny_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A study that is done in seconds: two drawn sites, three models of one seed."""
+    file = tmp_path_factory.mktemp("studies of ours") / "tiny study.toml"
+    file.write_text(TINY, encoding="utf-8")
+    return file
+
+
+@pytest.fixture(scope="session")
+def tiny(run_study: Runner, tiny_file: Path) -> Done:
+    """The tiny study, run to its end undisturbed."""
+    return run_study(["study", "run", tiny_file], "tiny", tiny_file)
+
+
+@pytest.fixture
+def new_home(tmp_path: Path) -> Home:
+    """A home where nothing has run yet."""
+    return Home(tmp_path / "a new folder" / "xray home")
