@@ -131,7 +131,9 @@ def _check(study: Study) -> None:
         raise StudyError(f"{study.path}: configurations: expected at least one of {', '.join(KINDS)}")
     asked = [each.name for each in study.configurations()]
     for name in sorted({n for n in asked if asked.count(n) > 1}):
-        raise StudyError(f"{study.path}: datasets: {name!r} is the name of a configuration of several datasets")
+        raise StudyError(
+            f"{study.path}: datasets: {name!r} is the name of a configuration of several datasets"
+        )
 
 
 def _protocol(top: "_Table", path: Path) -> str:

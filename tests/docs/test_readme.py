@@ -24,7 +24,9 @@ def answers(blocks, installation, tmp_path_factory) -> list[list[dict[str, str]]
     found = []
     for block in blocks(README, "sql"):
         (folder / "query.sql").write_text(block.text)
-        found.append(list(csv.DictReader(io.StringIO(installation.shell('xray sql --csv "$(cat query.sql)"', folder)))))
+        found.append(
+            list(csv.DictReader(io.StringIO(installation.shell('xray sql --csv "$(cat query.sql)"', folder))))
+        )
     return found
 
 
@@ -43,7 +45,9 @@ def test_worst_drops_are_those_of_other_labels(answers, installation, tmp_path):
 
 def test_one_image_has_a_row_per_model_and_task(answers):
     keys = [(row["task"], row["trained_on"], row["seed"]) for row in answers[1]]
-    assert keys == [(t, m, s) for t in ("Effusion", "Mass") for m in ("all", "phantom-a", "phantom-d") for s in "01"]
+    assert keys == [
+        (t, m, s) for t in ("Effusion", "Mass") for m in ("all", "phantom-a", "phantom-d") for s in "01"
+    ]
 
 
 def test_groups_of_sex_add_up_to_the_test_cohorts(answers, installation, tmp_path):

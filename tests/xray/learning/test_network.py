@@ -18,13 +18,17 @@ def network_of(name: str = "small_convnet", size: int = 32, seed: int = 0) -> Ne
     torch.manual_seed(seed)
     network = Network(name, size)
     network.train()
-    with torch.no_grad():  # so that the running statistics of the normalisation are not those of a new network
+    with (
+        torch.no_grad()
+    ):  # so that the running statistics of the normalisation are not those of a new network
         network(1024 * torch.randn(8, 1, size, size))
     return network.eval()
 
 
 def pictures(n: int = 5, size: int = 32) -> torch.Tensor:
-    return torch.from_numpy(np.random.default_rng(1).uniform(-1024, 1024, (n, 1, size, size)).astype(np.float32))
+    return torch.from_numpy(
+        np.random.default_rng(1).uniform(-1024, 1024, (n, 1, size, size)).astype(np.float32)
+    )
 
 
 @pytest.mark.parametrize("name", ["small_convnet", "resnet10t", "mobilenetv3_small_050"])

@@ -19,7 +19,12 @@ from xray.tasks import TASKS
 SIZE = 16
 LEFT, RIGHT, NEVER, ONE_CLASS = (TASKS.index(t) for t in ("Atelectasis", "Mass", "Hernia", "Edema"))
 RECIPE = Recipe(
-    "small_convnet", SIZE, epochs=3, batch_size=16, learning_rate=3e-3, augmentation=Augmentation(0, 0.07, 0, 0.1)
+    "small_convnet",
+    SIZE,
+    epochs=3,
+    batch_size=16,
+    learning_rate=3e-3,
+    augmentation=Augmentation(0, 0.07, 0, 0.1),
 )
 
 
@@ -142,7 +147,9 @@ def test_nothing_to_learn_is_an_error():
 
 def test_a_loss_that_is_not_finite_is_an_error():
     recipe = dataclasses.replace(RECIPE, learning_rate=1e30, epochs=5)
-    with pytest.raises(LearningError, match=r"the loss is not finite in epoch \d: lower the learning rate \(1e\+30\)"):
+    with pytest.raises(
+        LearningError, match=r"the loss is not finite in epoch \d: lower the learning rate \(1e\+30\)"
+    ):
         train(TRAINING, VALIDATION, recipe, seed=0)
 
 

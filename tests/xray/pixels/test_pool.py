@@ -43,9 +43,7 @@ def test_positions_outside_are_refused():
         pool[np.array([-1])]
 
 
-@pytest.mark.parametrize(
-    "unlike", [caches(2, size=9), caches(2, dtype=np.uint16)], ids=["size", "dtype"]
-)
+@pytest.mark.parametrize("unlike", [caches(2, size=9), caches(2, dtype=np.uint16)], ids=["size", "dtype"])
 def test_caches_of_other_kinds_can_not_be_pooled(unlike):
     with pytest.raises(ImageError, match="only caches of one size and dtype can be pooled"):
         Pool([*caches(3), *unlike])
