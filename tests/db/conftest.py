@@ -33,7 +33,9 @@ class Rows:
     def site(self, name: str = "bethesda", synthetic: bool = False) -> int:
         return self.add("site", name=name, synthetic=synthetic)
 
-    def images(self, site_id: int, names: Sequence[str], patients: Sequence[str | None] | None = None) -> list[int]:
+    def images(
+        self, site_id: int, names: Sequence[str], patients: Sequence[str | None] | None = None
+    ) -> list[int]:
         return [
             self.add("image", site_id=site_id, name=name, patient=patient)
             for name, patient in zip(names, patients or [None] * len(names), strict=True)
@@ -45,7 +47,12 @@ class Rows:
 
     def dataset(self, name: str, site_id: int, image_list_id: int) -> int:
         return self.add(
-            "dataset", name=name, site_id=site_id, image_list_id=image_list_id, source="csv", content_hash=name
+            "dataset",
+            name=name,
+            site_id=site_id,
+            image_list_id=image_list_id,
+            source="csv",
+            content_hash=name,
         )
 
     def protocol(self, name: str = "corrected", version: int = 1) -> int:

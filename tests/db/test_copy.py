@@ -64,7 +64,9 @@ def same(found: list[Any], expected: NDArray[Any], null: NDArray[np.bool_]) -> b
 @pytest.mark.parametrize("kind", KINDS)
 @given(data=st.data())
 @settings(max_examples=40, deadline=None)
-def test_written_vectors_are_what_psycopg2_reads(connection: Connection, kind: str, data: st.DataObject) -> None:
+def test_written_vectors_are_what_psycopg2_reads(
+    connection: Connection, kind: str, data: st.DataObject
+) -> None:
     several = data.draw(st.lists(vectors(kind), min_size=1, max_size=4))
     nulls = [data.draw(arrays(np.bool_, len(vector))) for vector in several]
     load(connection, kind, [array(v, kind, null) for v, null in zip(several, nulls, strict=True)])
@@ -79,7 +81,9 @@ def test_vectors_written_by_psycopg2_are_read(connection: Connection, kind: str,
     vector = data.draw(vectors(kind))
     connection.execute(text("truncate vector"))
     with connection.connection.cursor() as cursor:
-        cursor.execute(f"insert into vector (id, {kind}) values (7, %s::{KINDS[kind][1]}[])", (vector.tolist(),))
+        cursor.execute(
+            f"insert into vector (id, {kind}) values (7, %s::{KINDS[kind][1]}[])", (vector.tolist(),)
+        )
     ((number, field),) = copy_out(connection, f"select id, {kind} from vector where id = %(id)s", id=7)
     assert number is not None
     assert field is not None

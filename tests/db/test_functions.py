@@ -87,7 +87,9 @@ def test_kappa_is_that_of_sklearn(functions: Engine, pairs: list[tuple[bool | No
 def test_expit(functions: Engine) -> None:
     with functions.connect() as connection:
         found = connection.execute(
-            text("select expit(x) from unnest(array[null, 'NaN', 0, 1, -40, 1e300, '-infinity']::float[]) as x")
+            text(
+                "select expit(x) from unnest(array[null, 'NaN', 0, 1, -40, 1e300, '-infinity']::float[]) as x"
+            )
         ).scalars()
         none, nan, *others = found
     assert (none, nan) == (None, None)
@@ -131,7 +133,10 @@ def test_image_predictions(engine: Engine, rows: Any) -> None:
     first, second = rows.image_list(ids), rows.image_list([ids[2], ids[0]])
     elsewhere = rows.image_list(other)
     protocol = rows.protocol()
-    models = [rows.model(protocol, tasks, seed=seed) for seed, tasks in enumerate([[EFFUSION, PNEUMONIA], [EFFUSION]])]
+    models = [
+        rows.model(protocol, tasks, seed=seed)
+        for seed, tasks in enumerate([[EFFUSION, PNEUMONIA], [EFFUSION]])
+    ]
     rows.evaluation(models[0], first, {EFFUSION: [1, 2, 3], PNEUMONIA: [4, 5, math.nan]})
     rows.evaluation(models[0], second, {EFFUSION: [3, 1], PNEUMONIA: [math.nan, 4]})
     rows.evaluation(models[1], second, {EFFUSION: [-3, -1]})
@@ -155,7 +160,9 @@ def test_one_image_is_faster_than_the_view(engine: Engine, rows: Any) -> None:
         made = text(
             "insert into image (site_id, name) select :site, 'image ' || n from generate_series(1, :n) as n returning id"
         )
-        ids = np.array(connection.execute(made, {"site": site, "n": n_images}).scalars().all(), dtype=np.int32)
+        ids = np.array(
+            connection.execute(made, {"site": site, "n": n_images}).scalars().all(), dtype=np.int32
+        )
         listed = put_image_list(connection, "big", ids)
     protocol = rows.protocol()
     cohort = rows.cohort(rows.dataset("nih", site, listed), protocol, listed, {})

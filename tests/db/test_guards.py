@@ -185,7 +185,11 @@ def test_deleted_evaluation_takes_its_predictions_along(engine: Engine, scored: 
 
 @pytest.mark.parametrize(
     ("tasks", "missing"),
-    [({}, "Effusion, Pneumonia"), ({7: "{1,2,3}"}, "Pneumonia"), ({7: "{1,2,3}", 8: None, 9: "{1,2,3}"}, "Pneumonia")],
+    [
+        ({}, "Effusion, Pneumonia"),
+        ({7: "{1,2,3}"}, "Pneumonia"),
+        ({7: "{1,2,3}", 8: None, 9: "{1,2,3}"}, "Pneumonia"),
+    ],
 )
 def test_evaluation_must_be_complete_at_commit(
     engine: Engine, shared_rows: Any, scored: dict[str, int], tasks: dict[int, str | None], missing: str

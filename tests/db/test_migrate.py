@@ -3,7 +3,6 @@
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -132,7 +131,9 @@ def test_tasks_are_in_output_order(engine: Engine) -> None:
 
 
 def test_logits_are_stored_uncompressed(engine: Engine) -> None:
-    storage = "select attstorage from pg_attribute where attrelid = 'prediction'::regclass and attname = 'logits'"
+    storage = (
+        "select attstorage from pg_attribute where attrelid = 'prediction'::regclass and attname = 'logits'"
+    )
     with engine.connect() as connection:
         assert connection.scalar(text(storage)) == "e"
 
@@ -183,7 +184,7 @@ def test_alembic_command_line(empty: Engine) -> None:
 
 
 @pytest.fixture
-def changed(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+def changed(monkeypatch: pytest.MonkeyPatch) -> None:
     """As if the .sql files had been edited: a new message of a guard, and a column more in a view."""
     scripts = [
         script.replace("rows are frozen", "rows are set in stone").replace(
@@ -192,7 +193,6 @@ def changed(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
         for script in migrate._scripts()
     ]
     monkeypatch.setattr(migrate, "_scripts", lambda: scripts)
-    yield
 
 
 def test_changed_text_is_applied_without_a_migration(
@@ -230,7 +230,9 @@ def test_view_of_the_users_own_is_kept(engine: Engine, changed: None) -> None:
             connection.execute(text(f"create {kind} my_own as select trained_on, task from {on}"))
         before = objects(engine)
         for move in (upgrade, downgrade):
-            with pytest.raises(DatabaseError, match=rf"{kind} my_own depends on view {on}.*drop it") as caught:
+            with pytest.raises(
+                DatabaseError, match=rf"{kind} my_own depends on view {on}.*drop it"
+            ) as caught:
                 move(engine)
             assert "Nothing was changed" in str(caught.value)
             assert objects(engine) == before

@@ -35,7 +35,14 @@ def three(rows: Any) -> dict[str, int]:
 def test_list_hash_depends_on_names_and_order() -> None:
     base = list_hash(["nih/1", "nih/2"])
     assert base == list_hash(("nih/1", "nih/2"))
-    others = [["nih/2", "nih/1"], ["nih/1"], ["nih/1", "nih/2", "nih/2"], ["nih/1nih/2"], ["nih/1", "chexpert/2"], []]
+    others = [
+        ["nih/2", "nih/1"],
+        ["nih/1"],
+        ["nih/1", "nih/2", "nih/2"],
+        ["nih/1nih/2"],
+        ["nih/1", "chexpert/2"],
+        [],
+    ]
     assert len({base, *map(list_hash, others)}) == 1 + len(others)
 
 
@@ -184,14 +191,19 @@ def test_killed_writer_leaves_nothing(engine: Engine, three: dict[str, int]) -> 
 
 def test_half_an_evaluation_is_refused_at_commit(engine: Engine, three: dict[str, int]) -> None:
     logits, trained = scores(3, [EFFUSION])
-    with pytest.raises(DBAPIError, match="not complete: no scores for Pneumonia"), engine.begin() as connection:
+    with (
+        pytest.raises(DBAPIError, match="not complete: no scores for Pneumonia"),
+        engine.begin() as connection,
+    ):
         write_evaluation(connection, three["model"], three["image_list"], logits, trained)
     assert count(engine) == (0, 0)
 
 
 def wait_for_lock(engine: Engine) -> None:
     """Until another connection to this database waits for a transaction to end."""
-    waiting = text("select count(*) from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'")
+    waiting = text(
+        "select count(*) from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'"
+    )
     until = time.monotonic() + 20
     while time.monotonic() < until:
         with engine.connect() as connection:

@@ -109,7 +109,13 @@ def test_labels(engine: Engine, rows: Any) -> None:
     ids = rows.images(site, ["a", "b", "c", "d"], ["p", None, "q", "q"])
     dataset = rows.dataset("padchest", site, rows.image_list([ids[2], ids[0], ids[3], ids[1]]))
     term = rows.add("source_term", dataset_id=dataset, term="derrame pleural")
-    rows.add("label", dataset_id=dataset, task_id=EFFUSION, states=[1, 0, -1, -2], term_ids=[term, None, term, None])
+    rows.add(
+        "label",
+        dataset_id=dataset,
+        task_id=EFFUSION,
+        states=[1, 0, -1, -2],
+        term_ids=[term, None, term, None],
+    )
     rows.add("label", dataset_id=dataset, task_id=PNEUMONIA, states=[0, 0, 1, 1])
     found = select(engine, "select * from labels order by task, image")
     assert list(found[0]) == ["dataset", "image", "patient", "task", "state", "source_term"]
@@ -128,7 +134,8 @@ def test_labels(engine: Engine, rows: Any) -> None:
 def missing(engine: Engine) -> set[tuple[int, int, int, str]]:
     rows = select(engine, "select model_id, image_list_id, n_images, test_datasets from missing_evaluations")
     return {
-        (row["model_id"], row["image_list_id"], row["n_images"], " ".join(row["test_datasets"])) for row in rows
+        (row["model_id"], row["image_list_id"], row["n_images"], " ".join(row["test_datasets"]))
+        for row in rows
     }
 
 
@@ -180,4 +187,6 @@ def test_evaluation_being_written_is_still_missing(engine: Engine, mimic: dict[s
 
 @pytest.mark.parametrize("view", ["auc_results", "auc_difference_results", "agreement_results"])
 def test_result_views_start_empty(engine: Engine, view: str) -> None:
-    assert select(engine, f"select study, test_dataset, task, dataset_position, task_position from {view}") == []
+    assert (
+        select(engine, f"select study, test_dataset, task, dataset_position, task_position from {view}") == []
+    )
