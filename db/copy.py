@@ -18,6 +18,8 @@ from db.errors import StoreError
 
 _SIGNATURE: Final = b"PGCOPY\n\xff\r\n\x00" + struct.pack(">ii", 0, 0)
 _TRAILER: Final = struct.pack(">h", -1)
+_NULL: Final = struct.pack(">i", -1)
+_CHUNK: Final = 2**16
 _ELEMENTS: Final[dict[str, tuple[int, str]]] = {
     "int2": (21, ">i2"),
     "int4": (23, ">i4"),
@@ -67,20 +69,16 @@ def copy_in(
 
     Raises `StoreError` where a constraint or guard of the database refuses a row.
     """
-    buffer = io.BytesIO()
-    buffer.write(_SIGNATURE)
+    pieces = [_SIGNATURE]
     for row in rows:
-        buffer.write(struct.pack(">h", len(row)))
+        pieces.append(struct.pack(">h", len(row)))
         for field in row:
-            buffer.write(struct.pack(">i", -1 if field is None else len(field)))
-            if field is not None:
-                buffer.write(field)
-    buffer.write(_TRAILER)
-    buffer.seek(0)
+            pieces += [_NULL] if field is None else [struct.pack(">i", len(field)), field]
+    pieces.append(_TRAILER)
     statement = f"copy {table} ({', '.join(columns)}) from stdin (format binary)"
     with _cursor(connection) as cursor:
         try:
-            cursor.copy_expert(statement, buffer)
+            cursor.copy_expert(statement, io.BytesIO(b"".join(pieces)), _CHUNK)
         except psycopg2.IntegrityError as error:
             raise StoreError(f"{table}: {error.diag.message_primary}") from error
 

@@ -104,12 +104,8 @@ def write_evaluation(
     if made is None:
         return None
     rows = (
-        (
-            scalar(made, "int4"),
-            scalar(task, "int2"),
-            array(logits[:, task], "float4") if trained[task] else None,
-        )
-        for task in range(logits.shape[1])
+        (scalar(made, "int4"), scalar(task, "int2"), array(vector, "float4") if trained[task] else None)
+        for task, vector in enumerate(np.ascontiguousarray(logits.T))
     )
     copy_in(connection, "prediction", ("evaluation_id", "task_id", "logits"), rows)
     return made

@@ -3,7 +3,6 @@
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -198,7 +197,7 @@ def test_alembic_command_line(empty: Engine) -> None:
 
 
 @pytest.fixture
-def changed(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+def changed(monkeypatch: pytest.MonkeyPatch) -> None:
     """As if the .sql files had been edited: a new message of a guard, and a column more in a view."""
     scripts = [
         script.replace("rows are frozen", "rows are set in stone").replace(
@@ -207,7 +206,6 @@ def changed(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
         for script in migrate._scripts()
     ]
     monkeypatch.setattr(migrate, "_scripts", lambda: scripts)
-    yield
 
 
 def test_changed_text_is_applied_without_a_migration(
