@@ -20,7 +20,7 @@ FENCE = re.compile(r"^(?P<above>[^\n]*)\n```(?P<language>\w+)\n(?P<text>.*?)^```
 
 DEMO = """
 name = "phantom"
-configurations = ["each", "all"]
+configurations = ["each"]
 seeds = [0, 1]
 datasets = [
     { name = "phantom-a", phantom = { site = "alpha", patients = 80, size = 32 } },
@@ -51,7 +51,12 @@ class Installation:
     def shell(self, command: str, folder: Path) -> str:
         """Run a command in a folder; what it prints. A command that fails is an AssertionError with its messages."""
         done = subprocess.run(
-            ["sh", "-euc", command], cwd=folder, env=self.environment, capture_output=True, text=True, timeout=500
+            ["sh", "-euc", command],
+            cwd=folder,
+            env=self.environment,
+            capture_output=True,
+            text=True,
+            timeout=500,
         )
         assert done.returncode == 0, f"{command}\n{done.stdout[-3000:]}\n{done.stderr[-3000:]}"
         return done.stdout
@@ -68,7 +73,9 @@ def _blocks(page: str, language: str | None = None) -> list[Block]:
         )
         for match in FENCE.finditer(text)
     ]
-    assert 2 * len(found) == len(re.findall(r"^```", text, re.M)), f"{page}: a fence has no language or no end"
+    assert 2 * len(found) == len(re.findall(r"^```", text, re.M)), (
+        f"{page}: a fence has no language or no end"
+    )
     return [block for block in found if language in (None, block.language)]
 
 
@@ -87,7 +94,11 @@ def installation(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Installat
     program.write_text(f"#!/bin/sh\nexec '{sys.executable}' -c 'from flows.cli import main; main()' \"$@\"\n")
     program.chmod(0o755)
     home = folder / "home"
-    own = {"XRAY_HOME": str(home), "PYTHONPATH": str(ROOT), "PATH": f"{program.parent}{os.pathsep}{os.environ['PATH']}"}
+    own = {
+        "XRAY_HOME": str(home),
+        "PYTHONPATH": str(ROOT),
+        "PATH": f"{program.parent}{os.pathsep}{os.environ['PATH']}",
+    }
     kept = {k: v for k, v in os.environ.items() if not k.startswith(("XRAY_", "PREFECT_", "MLFLOW_"))}
     found = Installation({**kept, **own})
     (folder / "demo.toml").write_text(DEMO)
