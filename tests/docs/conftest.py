@@ -20,7 +20,7 @@ FENCE = re.compile(r"^(?P<above>[^\n]*)\n```(?P<language>\w+)\n(?P<text>.*?)^```
 
 DEMO = """
 name = "phantom"
-configurations = ["each", "all"]
+configurations = ["each"]
 seeds = [0, 1]
 datasets = [
     { name = "phantom-a", phantom = { site = "alpha", patients = 80, size = 32 } },
