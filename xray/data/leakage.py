@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 from sqlalchemy import Connection, text
+from sqlalchemy.dialects.postgresql import insert
 
 from db.copy import copy_out, read_array, read_scalar
 from db.queries import query
@@ -47,7 +48,7 @@ def record(connection: Connection, protocol_id: int) -> int:
             {"train_cohort_id": pair.train_cohort_id, "test_cohort_id": pair.test_cohort_id, **counts}
             for counts in overlap(train, test)
         ]
-    connection.execute(Leakage.__table__.insert(), rows)
+    connection.execute(insert(Leakage), rows)
     return len(pairs)
 
 
@@ -68,7 +69,7 @@ def overlap(train: Member, test: Member) -> list[dict[str, Any]]:
     known = test.patient >= 0
     same_patient = same_image | (known & np.isin(test.patient, train.patient))
     everything = np.ones(len(same_image), dtype=bool)
-    chosen: dict[int | None, NDArray[np.bool_]] = {None: everything, **test.positive}
+    chosen: list[tuple[int | None, NDArray[np.bool_]]] = [(None, everything), *test.positive.items()]
     counted = [
         {
             "task_id": task,
@@ -77,7 +78,7 @@ def overlap(train: Member, test: Member) -> list[dict[str, Any]]:
             "n_patient": int((of & same_patient).sum()),
             "n_unknown": int((of & ~known).sum()),
         }
-        for task, of in chosen.items()
+        for task, of in chosen
     ]
     return [row for row in counted if row["task_id"] is None or row["n_patient"]]
 
@@ -114,7 +115,7 @@ def _members(connection: Connection, cohorts: list[int], tests: set[int]) -> dic
     ).all()
     given = {"image_lists": [row.image_list_id for row in lists]}
     frame = pd.DataFrame(
-        connection.execute(text(query("image_identities")), given).all(),
+        [tuple(row) for row in connection.execute(text(query("image_identities")), given)],
         columns=["image_id", "site_id", "name", "content_hash", "patient"],
     )
     picture = identify(frame["site_id"].tolist(), frame["name"].tolist(), frame["content_hash"].tolist())

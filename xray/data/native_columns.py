@@ -1,18 +1,21 @@
 """The native columns of a dataset's label files: distinct texts and codes, as they are stored."""
 
 import hashlib
+import struct
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Final
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 from sqlalchemy import Connection, text
-from sqlalchemy.dialects.postgresql import insert
 
-from db.copy import copy_out, read_array
+from db.copy import array, copy_in, copy_out, read_array, scalar
 from db.queries import query
-from db.schema import NativeColumn
+
+_TEXT: Final = 25
+"""PostgreSQL's number of the type text."""
 
 
 @dataclass(frozen=True)
@@ -50,16 +53,26 @@ def digest_columns(columns: Sequence[EncodedColumn], digest: "hashlib._Hash") ->
 
 def put_columns(connection: Connection, dataset_id: int, columns: Sequence[EncodedColumn]) -> None:
     """Store the native columns of a dataset, in this order."""
-    for position, column in enumerate(columns):
-        connection.execute(
-            insert(NativeColumn).values(
-                dataset_id=dataset_id,
-                name=column.name,
-                position=position,
-                terms=column.terms,
-                codes=(column.codes + 1).tolist(),
-            )
+    rows = (
+        (
+            scalar(dataset_id, "int4"),
+            column.name.encode(),
+            scalar(position, "int2"),
+            _text_array(column.terms),
+            array(column.codes + 1, "int4"),
         )
+        for position, column in enumerate(columns)
+    )
+    copy_in(connection, "native_column", ("dataset_id", "name", "position", "terms", "codes"), rows)
+
+
+def _text_array(texts: Sequence[str]) -> bytes:
+    """Texts as the bytes of a text[] field of COPY BINARY (see `db.copy`)."""
+    parts = [struct.pack(">iiiii", 1, 0, _TEXT, len(texts), 1)]
+    for text in texts:
+        plain = text.encode()
+        parts += (struct.pack(">i", len(plain)), plain)
+    return b"".join(parts)
 
 
 def read_columns(connection: Connection, dataset_id: int) -> list[EncodedColumn]:

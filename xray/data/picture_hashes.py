@@ -120,7 +120,8 @@ def _see(file: Path) -> Seen | str:
     return Seen(
         content_hash(pixels),
         perceptual_hash(decoded),
-        *pixels.shape,
+        pixels.shape[0],
+        pixels.shape[1],
         int(pixels.min()),
         int(pixels.max()),
         decoded.maximum,

@@ -1,11 +1,12 @@
 """From what a study says of a dataset to cohorts that can be trained on: drawn, read, registered, split, cached."""
 
 import dataclasses
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import pandas as pd
-from sqlalchemy import Connection, Engine
+from sqlalchemy import Connection, Engine, text
 
 from xray.data.cohorts import freeze
 from xray.data.phantom.generate import write_site
@@ -134,6 +135,17 @@ def _read(
     return request.source, found, read_source(request.source, request.labels, found), None
 
 
+def freeze_all(connection: Connection, protocols: Sequence[str]) -> list[str]:
+    """Freeze the cohorts of every registered dataset under each of these protocols; what stood in the way of some."""
+    registered = connection.execute(text("select id, name from dataset order by id")).all()
+    return [
+        f"{row.name}: {note}"
+        for protocol in protocols
+        for row in registered
+        for note in _freeze(connection, row.id, protocol)
+    ]
+
+
 def _freeze(connection: Connection, registered: int, protocol: str) -> list[str]:
     """Freeze the cohorts of a dataset; what stood in the way, where it can't be split."""
     rules = load_protocol(protocol)
@@ -141,7 +153,7 @@ def _freeze(connection: Connection, registered: int, protocol: str) -> list[str]
         with connection.begin_nested():
             freeze(connection, read_dataset(connection, registered), rules)
     except DataError as failure:
-        return [f"no cohorts yet: {failure}"]
+        return [f"no cohorts under {rules.name}: {failure}"]
     return []
 
 

@@ -62,7 +62,7 @@ def read_dataset(connection: Connection, identifier: int, *, terms: bool = False
         {"id": identifier},
     ).one()
     found = connection.execute(text(query("dataset_images")), {"dataset_id": identifier})
-    frame = pd.DataFrame(found.all(), columns=list(found.keys()))
+    frame = pd.DataFrame([tuple(row) for row in found], columns=list(found.keys()))
     native = {column.name: column.texts() for column in read_columns(connection, identifier)}
     if "view" in native:  # what this dataset says; another one of the same images may say something else
         frame["view"] = native["view"].where(native["view"] != "", None)
