@@ -2,7 +2,7 @@
 
 import os
 
-from sqlalchemy import Connection, create_engine
+from sqlalchemy import Connection, create_engine, inspect
 
 from alembic import context
 from db.migrate import create_objects, drop_objects
@@ -17,7 +17,8 @@ def run(connection: Connection) -> None:
     with context.begin_transaction():
         drop_objects(connection)
         context.run_migrations()
-        create_objects(connection)
+        if set(Base.metadata.tables) <= set(inspect(connection).get_table_names()):
+            create_objects(connection)  # at an earlier revision not every table that they need is there
 
 
 given = context.config.attributes.get("connection")

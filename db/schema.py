@@ -64,7 +64,11 @@ class Task(Base):
 
 
 class Image(Base):
-    """One row per picture of a site, whatever the number of datasets that it is in."""
+    """One row per picture of a site, whatever the number of datasets that it is in.
+
+    original: the name, at the site, of the image that this one is a copy of; NULL for an original. content_hash and
+    perceptual_hash (256 bits of the picture's coarse structure, hex) are NULL where it was registered without pixels.
+    """
 
     __tablename__ = "image"
     __table_args__ = (
@@ -77,12 +81,13 @@ class Image(Base):
     site_id: Mapped[int] = mapped_column(ForeignKey("site.id"))
     name: Mapped[str]
     patient: Mapped[str | None]
+    original: Mapped[str | None]
     content_hash: Mapped[str | None]
+    perceptual_hash: Mapped[str | None]
     path: Mapped[str | None]
     view: Mapped[str | None]
     age: Mapped[float | None] = mapped_column(REAL)
     sex: Mapped[str | None]
-    metadata_: Mapped[dict[str, Any] | None] = mapped_column("metadata")
 
 
 class PlantedTruth(Base):
@@ -145,6 +150,52 @@ class Label(Base):
     term_ids: Mapped[list[int] | None]
 
 
+class NativeColumn(Base):
+    """One row per (dataset, column of its label files): cell i is terms[codes[i]], in the order of the image list."""
+
+    __tablename__ = "native_column"
+    __table_args__ = (UniqueConstraint("dataset_id", "position"),)
+    dataset_id: Mapped[int] = mapped_column(ForeignKey("dataset.id"), primary_key=True)
+    name: Mapped[str] = mapped_column(primary_key=True)
+    position: Mapped[int] = mapped_column(SmallInteger)
+    terms: Mapped[list[str]] = mapped_column(ARRAY(Text))
+    codes: Mapped[list[int]]
+
+
+class LabelRule(Base):
+    """One row per (dataset, rule) by which its labels were read, as it was when the dataset was registered.
+
+    task_id: NULL where the term speaks of no task. rule_set: the protocols' rule set, NULL for every one.
+    """
+
+    __tablename__ = "label_rule"
+    dataset_id: Mapped[int] = mapped_column(ForeignKey("dataset.id"), primary_key=True)
+    position: Mapped[int] = mapped_column(SmallInteger, primary_key=True)
+    native_column: Mapped[str]
+    term: Mapped[str]
+    task_id: Mapped[int | None] = mapped_column(SmallInteger, ForeignKey("task.id"))
+    rule: Mapped[str]
+    rule_set: Mapped[str | None]
+    source: Mapped[str]
+
+
+class Quarantine(Base):
+    """One row per row or picture of a dataset's files that was set aside, and why.
+
+    row: line of the file, the header being 1. kept: in the dataset all the same, and to be looked at.
+    """
+
+    __tablename__ = "quarantine"
+    id: Mapped[int] = mapped_column(primary_key=True)
+    dataset_id: Mapped[int] = mapped_column(ForeignKey("dataset.id"), index=True)
+    file: Mapped[str]
+    row: Mapped[int | None]
+    image: Mapped[str | None]
+    reason: Mapped[str]
+    kept: Mapped[bool] = mapped_column(server_default=text("false"))
+    at: Mapped[dt.datetime] = mapped_column(server_default=func.now())
+
+
 class Protocol(Base):
     """One row per version of a named set of rules: views, one per patient, label policy, split, pixels."""
 
@@ -181,6 +232,28 @@ class CohortLabel(Base):
     labels: Mapped[list[int]] = mapped_column(ARRAY(SmallInteger))
     n_pos: Mapped[int]
     n_neg: Mapped[int]
+
+
+class Leakage(Base):
+    """One row per (training or validation cohort, test cohort, task) of one protocol: test rows that training knows.
+
+    task_id: NULL for all rows, else the rows that are positive for the task. n_image: rows whose picture is in the training
+    cohort. n_patient: rows whose patient is, or whose picture is. n_unknown: rows of unknown patient, of which only the
+    picture can be told. A pair without an overlap has its row for all rows, and none per task.
+    """
+
+    __tablename__ = "leakage"
+    __table_args__ = (
+        UniqueConstraint("train_cohort_id", "test_cohort_id", "task_id", postgresql_nulls_not_distinct=True),
+    )
+    id: Mapped[int] = mapped_column(primary_key=True)
+    train_cohort_id: Mapped[int] = mapped_column(ForeignKey("cohort.id"))
+    test_cohort_id: Mapped[int] = mapped_column(ForeignKey("cohort.id"), index=True)
+    task_id: Mapped[int | None] = mapped_column(SmallInteger, ForeignKey("task.id"))
+    n: Mapped[int]
+    n_image: Mapped[int]
+    n_patient: Mapped[int]
+    n_unknown: Mapped[int]
 
 
 class Model(Base):

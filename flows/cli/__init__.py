@@ -10,6 +10,11 @@ COMMANDS = {
     "demo": ("flows.cli.demo:demo", "From nothing to figures: four drawn sites, 18 models, one report."),
     "study": ("flows.cli.study:study", "Run a study file, or see how far it is."),
     "dataset": ("flows.cli.dataset:dataset", "Add, list and count datasets."),
+    "labels": ("flows.cli.labels:labels", "Where a label comes from; do two labellers agree?"),
+    "protocol": ("flows.cli.protocol:protocol", "The rules of a protocol, and what changes between two."),
+    "cohort": ("flows.cli.cohort:cohort", "Frozen cohorts as a CSV of ids, to publish and to rebuild."),
+    "audit": ("flows.cli.audit:audit", "Images and patients that stand in training and in a test."),
+    "verify": ("flows.cli.verify:verify", "Published numbers, recomputed from label files."),
     "sql": ("flows.cli.sql:sql", 'Ask the database: xray sql "select …".'),
     "ui": ("flows.cli.ui:ui", "Open the MLflow or Prefect web interface."),
 }

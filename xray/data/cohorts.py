@@ -12,6 +12,7 @@ from db.copy import array, copy_in, scalar
 from db.schema import Cohort
 from db.schema import Protocol as StoredProtocol
 from db.store import list_hash, put_image_list
+from xray.data import leakage
 from xray.data.protocol import Protocol
 from xray.data.registered import RegisteredDataset
 from xray.data.selection import select as select_rows
@@ -41,31 +42,56 @@ def store_protocol(connection: Connection, protocol: Protocol) -> int:
 def freeze(connection: Connection, dataset: RegisteredDataset, protocol: Protocol) -> dict[str, int]:
     """Part → cohort id of this dataset under this protocol, frozen now where they are not yet.
 
-    A protocol without a validation part (each run cuts its own) gives none. Raises `DataError` where there is nothing to
-    train on or to test.
+    A protocol without a validation part (each run cuts its own) gives none. Their overlaps with the cohorts of all datasets
+    are recorded with them (`xray.data.leakage`). Raises `DataError` where there is nothing to train on or to test.
     """
     protocol_id = store_protocol(connection, protocol)
-    connection.execute(
-        text("select pg_advisory_xact_lock(hashtext('xray cohorts'), :id)"), {"id": dataset.id}
-    )
-    stored = connection.execute(
-        select(Cohort.part, Cohort.id).where(
-            Cohort.dataset_id == dataset.id, Cohort.protocol_id == protocol_id
-        )
-    )
-    found: dict[str, int] = dict(stored.tuples().all())
+    found = frozen(connection, dataset.id, protocol_id)
     if found:
+        leakage.record(connection, protocol_id)
         return found
     chosen = select_rows(dataset.table, dataset.labeller, protocol)
     split = parts(chosen, dataset.table, dataset.site, protocol)
     for part in ("train", "test"):
         if len(split[part]) == 0:
             raise DataError(f"{dataset.name}: protocol {protocol.name} leaves no image for the {part} part")
-    return {
-        part: _freeze(connection, dataset, protocol_id, part, chosen.index[taken], chosen.labels[taken])
-        for part, taken in split.items()
-        if len(taken)
+    rows = {part: (chosen.index[taken], chosen.labels[taken]) for part, taken in split.items() if len(taken)}
+    return put_cohorts(connection, dataset, protocol_id, rows)
+
+
+def frozen(connection: Connection, dataset_id: int, protocol_id: int) -> dict[str, int]:
+    """Part → cohort id of what is frozen of a dataset; no other transaction freezes until this one ends."""
+    connection.execute(text("select pg_advisory_xact_lock(hashtext('xray cohorts'))"))
+    stored = connection.execute(
+        select(Cohort.part, Cohort.id).where(
+            Cohort.dataset_id == dataset_id, Cohort.protocol_id == protocol_id
+        )
+    )
+    return dict(stored.tuples().all())
+
+
+def put_cohorts(
+    connection: Connection,
+    dataset: RegisteredDataset,
+    protocol_id: int,
+    rows: dict[str, tuple[NDArray[np.int64], NDArray[np.float32]]],
+) -> dict[str, int]:
+    """Part → id of new cohorts. rows: part → positions (n_images,) in the dataset, labels (n_images, n_tasks)."""
+    made = {
+        part: _freeze(connection, dataset, protocol_id, part, index, labels)
+        for part, (index, labels) in rows.items()
     }
+    leakage.record(connection, protocol_id)
+    return made
+
+
+def part_hashes(
+    dataset: RegisteredDataset, index: NDArray[np.int64], labels: NDArray[np.float32]
+) -> tuple[str, str]:
+    """Content hashes of a cohort's image list and of the cohort: the same wherever they are rebuilt."""
+    names = [f"{dataset.site}/{image}" for image in dataset.table.rows["image"].iloc[index]]
+    listed = list_hash(names)
+    return listed, _cohort_hash(listed, labels)
 
 
 def _freeze(
@@ -77,8 +103,7 @@ def _freeze(
     labels: NDArray[np.float32],
 ) -> int:
     """One cohort: rows (n_images,) of the dataset in order, labels (n_images, n_tasks) 1, 0 or NaN."""
-    names = [f"{dataset.site}/{image}" for image in dataset.table.rows["image"].iloc[rows]]
-    listed = list_hash(names)
+    listed, content_hash = part_hashes(dataset, rows, labels)
     cohort_id = connection.scalar(
         insert(Cohort)
         .values(
@@ -86,7 +111,7 @@ def _freeze(
             protocol_id=protocol_id,
             part=part,
             image_list_id=put_image_list(connection, listed, dataset.image_ids[rows]),
-            content_hash=_cohort_hash(listed, labels),
+            content_hash=content_hash,
         )
         .returning(Cohort.id)
     )

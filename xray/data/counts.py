@@ -1,28 +1,39 @@
 """How many images of a dataset have which label, per task."""
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 from sqlalchemy import Connection, text
 
 from db.queries import query
-from xray.data.registered import dataset_id, read_dataset
+from xray.data.cohorts import freeze
+from xray.data.protocol import DEFAULT, load_protocol
+from xray.data.registered import read_named
 from xray.data.sources.base import NOT_MENTIONED, STATE_NAMES
+from xray.errors import DataError
 from xray.tasks import TASKS
 
 
 def count_states(
-    connection: Connection, name: str, protocol: str | None = None, part: str | None = None
+    connection: Connection, name: str, protocol: str | Path | None = None, part: str | None = None
 ) -> dict[str, Any]:
     """{"dataset", "images", "patients", "tasks": {task: {state: count}}} of a dataset as registered.
 
-    With `protocol` (or `part`, of the default protocol) the frozen cohorts are counted instead: states are positive and
-    negative, the rest is "not mentioned". Raises `DataError` where there is no such dataset.
+    With `protocol` (or `part`, of the default protocol) its cohorts are counted instead, and frozen now where they are not
+    yet: states are positive and negative, the rest is "not mentioned". Raises `DataError` where there is no such dataset,
+    or the protocol makes no such part of it.
     """
-    identifier = dataset_id(connection, name)
+    dataset = read_named(connection, name)
     if protocol or part:
-        return _count_cohorts(connection, identifier, name, protocol or "corrected", part)
-    dataset = read_dataset(connection, identifier)
+        rules = load_protocol(protocol or DEFAULT)
+        cohorts = freeze(connection, dataset, rules)
+        if part and part not in cohorts:
+            raise DataError(
+                f"{name}: protocol {rules.name} has no {part} part; there are {', '.join(cohorts)}"
+            )
+        chosen = [cohorts[part]] if part else list(cohorts.values())
+        return {"dataset": name, "protocol": rules.name, "part": part} | _count_cohorts(connection, chosen)
     states = dataset.table.states
     spoken_of = np.flatnonzero((states != NOT_MENTIONED).any(axis=0))
     return {
@@ -36,17 +47,11 @@ def count_states(
     }
 
 
-def _count_cohorts(
-    connection: Connection, identifier: int, name: str, protocol: str, part: str | None
-) -> dict[str, Any]:
-    given = {"dataset_id": identifier, "protocol": protocol, "part": part}
-    total = connection.execute(text(query("cohort_sizes")), given).one()
-    rows = connection.execute(text(query("cohort_counts")), given).all()
+def _count_cohorts(connection: Connection, cohorts: list[int]) -> dict[str, Any]:
+    total = connection.execute(text(query("cohort_sizes")), {"cohorts": cohorts}).one()
+    rows = connection.execute(text(query("cohort_counts")), {"cohorts": cohorts}).all()
     none = {state: 0 for state in STATE_NAMES.values()}
     return {
-        "dataset": name,
-        "protocol": protocol,
-        "part": part,
         "images": total.images,
         "patients": total.patients,
         "tasks": {

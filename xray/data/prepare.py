@@ -1,17 +1,21 @@
 """From what a study says of a dataset to cohorts that can be trained on: drawn, read, registered, split, cached."""
 
+import dataclasses
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import pandas as pd
-from sqlalchemy import Engine
+from sqlalchemy import Connection, Engine, text
 
 from xray.data.cohorts import freeze
 from xray.data.phantom.generate import write_site
 from xray.data.phantom.sites import load_sites
+from xray.data.picture_hashes import look
 from xray.data.pictures import pixel_cache
 from xray.data.protocol import load_protocol
-from xray.data.register import Registration, register
+from xray.data.quarantine import refuse_unusable
+from xray.data.register import Registration, content_digest, find_registered, register
 from xray.data.registered import dataset_id, read_dataset
 from xray.data.sources.base import SourceTable, sources
 from xray.errors import DataError
@@ -29,7 +33,10 @@ class Phantom:
 
 @dataclass(frozen=True)
 class DatasetRequest:
-    """A dataset that is asked for: drawn (`phantom`), read from files (`labels`, `images`), or registered (neither)."""
+    """A dataset that is asked for: drawn (`phantom`), read from files (`labels`, `images`), or registered (neither).
+
+    images: where the pictures are, by default beside the labels. labels_only: register no pictures.
+    """
 
     name: str
     site: str
@@ -37,6 +44,7 @@ class DatasetRequest:
     labels: Path | None
     images: Path | None
     phantom: Phantom | None
+    labels_only: bool = False
 
 
 @dataclass(frozen=True)
@@ -78,22 +86,75 @@ def register_request(
     *,
     home: Path | None = None,
     progress: bool = False,
+    strict: bool = False,
+    partial: bool = False,
 ) -> Registration:
-    """Register a dataset from its files and freeze its cohorts under a protocol, in one transaction."""
+    """Register a dataset from its files and freeze its cohorts under a protocol, in one transaction.
+
+    home: what pictures show is remembered there, so that a registration that was stopped goes on where it was. strict,
+    partial: see `register`. A dataset that the protocol can't split is registered all the same, and noted.
+    """
+    source, images, table, truth = _read(request, home)
+    digest = content_digest(request.site, source, table, images)
+    with engine.begin() as connection:
+        done = find_registered(connection, request.name, request.site, digest)
+    seen = None
+    if done is None and images is not None:
+        refuse_unusable(request.name, len(table.rows), table.quarantine, strict=strict, partial=partial)
+        memory = home / "picture-hashes.sqlite" if home is not None else None
+        seen = look(table.rows["path"].tolist(), images, memory, progress)
+    with engine.begin() as connection:
+        done = done or register(
+            connection,
+            request.name,
+            request.site,
+            source,
+            table,
+            images,
+            truth=truth,
+            seen=seen,
+            strict=strict,
+            partial=partial,
+        )
+        notes = _freeze(connection, done.dataset_id, protocol)
+    return dataclasses.replace(done, notes=[*table.notes, *notes])
+
+
+def _read(
+    request: DatasetRequest, home: Path | None
+) -> tuple[str, Path | None, SourceTable, pd.DataFrame | None]:
+    """Source, image folder, rows and planted truth of a dataset that is asked for."""
     if request.phantom is not None:
         assert home is not None
-        source, images = "phantom", home / "phantom" / f"{request.name}-{request.phantom.seed}"
+        images = home / "phantom" / f"{request.name}-{request.phantom.seed}"
         table, truth = _draw(request.phantom, images)
-    else:
-        assert request.labels is not None
-        source, images, truth = request.source, request.images or request.labels.parent, None
-        table = read_source(request.source, request.labels, images)
-    with engine.begin() as connection:
-        done = register(
-            connection, request.name, request.site, source, table, images, truth=truth, progress=progress
-        )
-        freeze(connection, read_dataset(connection, done.dataset_id), load_protocol(protocol))
-    return done
+        return "phantom", images, table, truth
+    assert request.labels is not None
+    folder = request.labels if request.labels.is_dir() else request.labels.parent
+    found = None if request.labels_only else request.images or folder
+    return request.source, found, read_source(request.source, request.labels, found), None
+
+
+def freeze_all(connection: Connection, protocols: Sequence[str]) -> list[str]:
+    """Freeze the cohorts of every registered dataset under each of these protocols; what stood in the way of some."""
+    registered = connection.execute(text("select id, name from dataset order by id")).all()
+    return [
+        f"{row.name}: {note}"
+        for protocol in protocols
+        for row in registered
+        for note in _freeze(connection, row.id, protocol)
+    ]
+
+
+def _freeze(connection: Connection, registered: int, protocol: str) -> list[str]:
+    """Freeze the cohorts of a dataset; what stood in the way, where it can't be split."""
+    rules = load_protocol(protocol)
+    try:
+        with connection.begin_nested():
+            freeze(connection, read_dataset(connection, registered), rules)
+    except DataError as failure:
+        return [f"no cohorts under {rules.name}: {failure}"]
+    return []
 
 
 def _draw(phantom: Phantom, folder: Path) -> tuple[SourceTable, pd.DataFrame]:

@@ -1,41 +1,50 @@
 """Registration: the rows of a label file and their pictures into the database, in one transaction or not at all."""
 
-import csv
 import hashlib
 import io
 import json
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 from sqlalchemy import Connection, select, text
 from sqlalchemy.dialects.postgresql import insert
-from tqdm import tqdm
 
-from db.copy import array, copy_in, copy_text, scalar
-from db.schema import Dataset, Site, SourceTerm
+from db.copy import array, copy_in, copy_out, copy_text, read_array, scalar
+from db.queries import query
+from db.schema import Dataset, LabelRule, Site, SourceTerm
 from db.store import list_hash, put_image_list
+from xray.data import leakage
+from xray.data.labels.rules import all_rules
+from xray.data.native_columns import EncodedColumn, digest_columns, encode, put_columns
+from xray.data.picture_hashes import Seen, fault, look
+from xray.data.quarantine import put_quarantine, read_quarantine, refuse_unusable
 from xray.data.sources.base import COLUMNS, NOT_MENTIONED, Quarantined, SourceTable
-from xray.errors import DataError, ImageError
-from xray.pixels.decode import content_hash, read_grey
+from xray.data.sources.datasets import published_datasets
+from xray.errors import DataError
+from xray.tasks import TASK_INDEX
 
-SHOWN = 10
-"""How many bad rows an error message lists."""
+VIEW = "view"
+"""Kept as a native column too: another dataset of the same images may say something else."""
 
 
 @dataclass(frozen=True)
 class Registration:
-    """What was registered: the dataset's id and sizes; `unchanged` where the same content was there already."""
+    """What was registered: the dataset's id and sizes; `unchanged` where the same content was there already.
+
+    quarantine: what was set aside. notes: what a user should know of the dataset as a whole.
+    """
 
     dataset_id: int
     name: str
     n_images: int
     n_patients: int
     unchanged: bool
+    quarantine: list[Quarantined] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
 
 
 def register(
@@ -47,33 +56,29 @@ def register(
     images: Path | None,
     *,
     truth: pd.DataFrame | None = None,
-    progress: bool = False,
+    seen: Sequence[Seen | str] | None = None,
+    strict: bool = False,
+    partial: bool = False,
 ) -> Registration:
     """Register the rows of `table` as dataset `name` of `site`, within the caller's transaction.
 
-    images: the folder of the pictures, each of which is decoded once, to know what it shows; None for labels
-    without pixels. truth: columns image, finding, present, size, of a drawn site. The same content again changes nothing.
-    Raises `DataError` where a row or picture is bad, or another content has this name.
+    images: the folder of the pictures; None for labels without pixels. seen: what its pictures show, by `look`, row by row
+    (looked at now where it is not given). truth: columns image, finding, present, size, of a drawn site. What can't be used
+    is set aside (`strict`: is an error). The same content again changes nothing. Raises `DataError` where too little can be
+    used (see `refuse_unusable`), or another content has this name.
     """
-    _refuse_bad(name, table.quarantine)
-    if table.rows.empty:
-        raise DataError(f"{name}: the label file has no row")
-    digest = _digest(site, source, table, images)
-    found = connection.execute(
-        select(Dataset.id, Dataset.content_hash, Site.name).join(Site).where(Dataset.name == name)
-    ).one_or_none()
-    n_patients = int(table.rows["patient"].nunique())
+    encoded = _encode(table)
+    digest = _digest(site, source, table, encoded, images)
+    found = find_registered(connection, name, site, digest)
     if found is not None:
-        if (found.content_hash, found.name) != (digest, site):
-            raise DataError(
-                f"{name}: a dataset of this name is registered with other content or another site ({found.name}); "
-                "datasets are never changed, register the new files under another name"
-            )
-        return Registration(found.id, name, len(table.rows), n_patients, unchanged=True)
-
-    hashes = _hash_pictures(table, images, progress) if images is not None else None
+        return found
+    if images is not None:
+        seen = look(table.rows["path"].tolist(), images) if seen is None else seen
+        table, seen = _set_aside_pictures(table, seen, source)
+        encoded = _encode(table)
+    refuse_unusable(name, len(table.rows), table.quarantine, strict=strict, partial=partial)
     site_id = _site(connection, site, synthetic=truth is not None)
-    image_ids = _images(connection, site_id, table.rows, images, hashes)
+    image_ids = _images(connection, site_id, table.rows, images, seen)
     listed = put_image_list(
         connection, list_hash([f"{site}/{image}" for image in table.rows["image"]]), image_ids
     )
@@ -84,46 +89,97 @@ def register(
     )
     assert dataset_id is not None
     _labels(connection, dataset_id, table)
+    _rules(connection, dataset_id, source)
+    put_columns(connection, dataset_id, encoded)
+    put_quarantine(connection, dataset_id, table.quarantine)
     if truth is not None:
         _truth(connection, dict(zip(table.rows["image"], image_ids, strict=True)), truth)
-    return Registration(dataset_id, name, len(table.rows), n_patients, unchanged=False)
+    n_patients = int(table.rows["patient"].nunique())
+    return Registration(
+        dataset_id, name, len(table.rows), n_patients, False, list(table.quarantine), list(table.notes)
+    )
 
 
-def _refuse_bad(name: str, bad: list[Quarantined]) -> None:
-    if bad:
-        lines = [f"  {b.file}" + (f", row {b.row}" if b.row else "") + f": {b.reason}" for b in bad[:SHOWN]]
-        more = [f"  … and {len(bad) - SHOWN} more"] if len(bad) > SHOWN else []
-        raise DataError("\n".join([f"{name}: nothing was registered, {len(bad)} bad row(s):", *lines, *more]))
+def content_digest(site: str, source: str, table: SourceTable, images: Path | None) -> str:
+    """Content hash of what label files say (pictures are covered by the hashes of the images)."""
+    return _digest(site, source, table, _encode(table), images)
 
 
-def _digest(site: str, source: str, table: SourceTable, images: Path | None) -> str:
-    """Content hash of what the label files say (pictures are covered by the hashes of the images)."""
+def find_registered(connection: Connection, name: str, site: str, digest: str) -> Registration | None:
+    """The dataset of this name, None where there is none. Raises `DataError` where it has other content."""
+    found = connection.execute(text(query("registered")), {"name": name}).one_or_none()
+    if found is None:
+        return None
+    if (found.content_hash, found.site) != (digest, site):
+        raise DataError(
+            f"{name}: a dataset of this name is registered with other content or another site ({found.site}); "
+            "datasets are never changed, register the new files under another name"
+        )
+    return Registration(
+        found.dataset_id,
+        name,
+        found.images,
+        found.patients,
+        True,
+        read_quarantine(connection, found.dataset_id),
+    )
+
+
+def _encode(table: SourceTable) -> list[EncodedColumn]:
+    native = [column for column in table.rows.columns if column not in COLUMNS]
+    return [encode(column, table.rows[column]) for column in (*native, VIEW)]
+
+
+def _digest(
+    site: str, source: str, table: SourceTable, encoded: Sequence[EncodedColumn], images: Path | None
+) -> str:
     digest = hashlib.sha256(json.dumps([site, source, images is not None]).encode())
-    digest.update(table.rows.to_csv(index=False).encode())
+    own = [encode(column, table.rows[column]) for column in COLUMNS if column not in ("age", VIEW)]
+    digest_columns([*own, *encoded], digest)
+    digest.update(table.rows["age"].to_numpy("<f4").tobytes())
     digest.update(table.states.tobytes())
     return digest.hexdigest()
 
 
-def _hash_pictures(table: SourceTable, images: Path, progress: bool) -> list[str]:
-    """The content hash of every picture; refuses the dataset where one can't be read or two rows show the same one."""
+def _set_aside_pictures(
+    table: SourceTable, seen: Sequence[Seen | str], source: str
+) -> tuple[SourceTable, list[Seen | str]]:
+    """The rows whose pictures can be used. A second row that shows the same picture is set aside.
 
-    def digest(path: str) -> str | Quarantined:
-        try:
-            return content_hash(read_grey(images / path).pixels)
-        except ImageError as error:
-            return Quarantined(path, None, path, str(error))
-
-    paths = table.rows["path"].tolist()
-    with ThreadPoolExecutor() as pool:
-        found = list(
-            tqdm(pool.map(digest, paths), "reading pictures", len(paths), disable=not progress, leave=False)
-        )
-    bad = [each for each in found if isinstance(each, Quarantined)]
-    _refuse_bad(str(images), bad)
-    return [each for each in found if isinstance(each, str)]
+    In the published datasets it is kept and marked: their owners list it, and published counts include it.
+    """
+    known = published_datasets().get(source)
+    names, paths = table.rows["image"].tolist(), table.rows["path"].tolist()
+    first: dict[str, str] = {}
+    taken = np.ones(len(names), dtype=bool)
+    bad = []
+    for row, (name, path, each) in enumerate(zip(names, paths, seen, strict=True)):
+        reason = each if isinstance(each, str) else fault(each, known.maximum if known else None)
+        kept = False
+        if reason is None and not isinstance(each, str):
+            earlier = first.setdefault(each.content_hash, name)
+            if earlier != name:
+                reason, kept = f"shows the same picture as image {earlier}", known is not None
+        if reason is not None:
+            bad.append(Quarantined(str(path or name), None, name, reason, kept))
+            taken[row] = kept
+    return (
+        SourceTable(
+            table.rows[taken].reset_index(drop=True),
+            table.states[taken],
+            table.terms[taken],
+            [*table.quarantine, *bad],
+            table.notes,
+        ),
+        [each for each, yes in zip(seen, taken, strict=True) if yes],
+    )
 
 
 def _site(connection: Connection, name: str, synthetic: bool) -> int:
+    """The site's id; no other registration at this site goes on until this transaction ends."""
+    connection.execute(
+        text("select pg_advisory_xact_lock(hashtext('xray site'), hashtext(:name))"), {"name": name}
+    )
     connection.execute(insert(Site).values(name=name, synthetic=synthetic).on_conflict_do_nothing())
     found = connection.execute(select(Site.id, Site.synthetic).where(Site.name == name)).one()
     if found.synthetic != synthetic:
@@ -133,60 +189,43 @@ def _site(connection: Connection, name: str, synthetic: bool) -> int:
 
 
 def _images(
-    connection: Connection, site_id: int, rows: pd.DataFrame, images: Path | None, hashes: list[str] | None
+    connection: Connection,
+    site_id: int,
+    rows: pd.DataFrame,
+    images: Path | None,
+    seen: Sequence[Seen | str] | None,
 ) -> NDArray[np.int32]:
     """Ids (n_rows,) of the images of the rows; an image that another dataset of the site has is the same image."""
-    metadata = [column for column in rows.columns if column not in COLUMNS]
-    lines = io.StringIO()
-    writer = csv.writer(lines)
-    for row, digest in zip(rows.to_dict("records"), hashes or [""] * len(rows), strict=True):
-        path = str((images / row["path"]).resolve()) if images is not None and row["path"] else None
-        extra = {column: row[column] for column in metadata if _given(row[column])}
-        cells = [row["image"], row["patient"], digest, path, row["view"], row["age"], row["sex"]]
-        writer.writerow([_cell(cell) for cell in cells] + [json.dumps(extra, default=str) if extra else None])
-    lines.seek(0)
-    connection.execute(
-        text(
-            "create temporary table incoming (position serial, name text, patient text, content_hash text, path text,"
-            " view text, age real, sex text, metadata jsonb) on commit drop"
-        )
+    frame = rows[["image", "patient", "view", "age", "sex"]].rename(columns={"image": "name"})
+    if "original" in rows.columns:
+        frame["original"] = rows["original"].where(rows["original"] != rows["image"], "")
+    if seen is not None:
+        frame["content_hash"] = [each.content_hash for each in seen if isinstance(each, Seen)]
+        frame["perceptual_hash"] = [each.perceptual_hash for each in seen if isinstance(each, Seen)]
+    if images is not None:
+        folder = images.resolve()
+        frame["path"] = [str(folder / path) if path else None for path in rows["path"]]
+    connection.execute(text(query("incoming_images")))
+    copy_text(
+        connection, "incoming", tuple(frame.columns), io.StringIO(frame.to_csv(index=False, header=False))
     )
-    columns = ("name", "patient", "content_hash", "path", "view", "age", "sex", "metadata")
-    copy_text(connection, "incoming", columns, lines)
+    given = {"site_id": site_id}
+    connection.execute(text("analyze incoming"))
     _refuse_changed(connection, site_id)
-    connection.execute(
-        text(
-            "insert into image (site_id, name, patient, content_hash, path, view, age, sex, metadata)"
-            " select :site_id, name, patient, content_hash, path, view, age, sex, metadata from incoming order by position"
-            " on conflict (site_id, name) do update set"
-            " content_hash = coalesce(image.content_hash, excluded.content_hash),"
-            " path = coalesce(excluded.path, image.path), patient = coalesce(image.patient, excluded.patient),"
-            " view = coalesce(image.view, excluded.view), age = coalesce(image.age, excluded.age),"
-            " sex = coalesce(image.sex, excluded.sex), metadata = coalesce(image.metadata, excluded.metadata)"
-        ),
-        {"site_id": site_id},
-    )
-    ids = connection.scalars(
-        text(
-            "select image.id from incoming join image on image.site_id = :site_id and image.name = incoming.name"
-            " order by incoming.position"
-        ),
-        {"site_id": site_id},
-    ).all()
+    told = connection.execute(text(query("images_now_told")), given).scalar_one()
+    connection.execute(text(query("put_images")), given)
+    if told:
+        leakage.forget(connection)
+    ((ids,),) = copy_out(connection, query("incoming_ids"), **given)
+    assert ids is not None
+    found = read_array(ids, "int4")
     connection.execute(text("drop table incoming"))
-    return np.array(ids, dtype=np.int32)
+    return found.astype(np.int32)
 
 
 def _refuse_changed(connection: Connection, site_id: int) -> None:
     """An image name of a site stands for one picture and one patient, whichever dataset names it."""
-    changed = connection.execute(
-        text(
-            "select image.name from incoming join image on image.site_id = :site_id and image.name = incoming.name"
-            " where image.content_hash <> incoming.content_hash or image.patient <> incoming.patient"
-            " order by incoming.position limit 1"
-        ),
-        {"site_id": site_id},
-    ).scalar()
+    changed = connection.execute(text(query("images_changed")), {"site_id": site_id}).scalar()
     if changed is not None:
         raise DataError(
             f"image {changed}: registered before at this site with another picture or patient; "
@@ -196,37 +235,58 @@ def _refuse_changed(connection: Connection, site_id: int) -> None:
 
 def _labels(connection: Connection, dataset_id: int, table: SourceTable) -> None:
     """Label vectors of every task that the dataset speaks of, and the native terms behind them."""
-    terms = sorted({str(term) for term in pd.unique(table.terms.ravel()) if term is not None})
+    spoken_of = np.flatnonzero((table.states != NOT_MENTIONED).any(axis=0))
+    encoded = {task: pd.factorize(table.terms[:, task]) for task in spoken_of.tolist()}
+    terms = sorted({str(term) for _, found in encoded.values() for term in found})
     if terms:
         connection.execute(insert(SourceTerm), [{"dataset_id": dataset_id, "term": term} for term in terms])
     stored = connection.execute(
         select(SourceTerm.term, SourceTerm.id).where(SourceTerm.dataset_id == dataset_id)
     )
-    codes = dict(stored.tuples().all())
-    spoken_of = np.flatnonzero((table.states != NOT_MENTIONED).any(axis=0))
+    ids = dict(stored.tuples().all())
     rows = []
-    for task in spoken_of:
-        ids = pd.Series(table.terms[:, task]).map(codes)
-        term_ids = array(ids.fillna(0).to_numpy(np.int32), "int4", ids.isna().to_numpy())
-        states = array(table.states[:, task].astype(np.int16), "int2")
-        rows.append((scalar(dataset_id, "int4"), scalar(int(task), "int2"), states, term_ids))
+    for task, (codes, found) in encoded.items():
+        term_ids = np.array([ids[str(term)] for term in found] + [0], dtype=np.int32)[codes]
+        rows.append(
+            (
+                scalar(dataset_id, "int4"),
+                scalar(task, "int2"),
+                array(table.states[:, task].astype(np.int16), "int2"),
+                array(term_ids, "int4", codes < 0),
+            )
+        )
     copy_in(connection, "label", ("dataset_id", "task_id", "states", "term_ids"), rows)
 
 
+def _rules(connection: Connection, dataset_id: int, source: str) -> None:
+    """The label rules of the dataset's labeller, as they are now."""
+    rows = [
+        {
+            "dataset_id": dataset_id,
+            "position": position,
+            "native_column": rule.column,
+            "term": rule.term,
+            "task_id": TASK_INDEX[rule.task] if rule.task else None,
+            "rule": rule.rule,
+            "rule_set": rule.protocol or None,
+            "source": rule.source,
+        }
+        for position, rule in enumerate(all_rules(source))
+    ]
+    if rows:
+        connection.execute(insert(LabelRule), rows)
+
+
 def _truth(connection: Connection, ids: dict[str, int], truth: pd.DataFrame) -> None:
-    lines = io.StringIO()
-    writer = csv.writer(lines)
-    for row in truth.to_dict("records"):
-        if row["image"] not in ids:
-            raise DataError(f"planted truth: image {row['image']} is not in the dataset")
-        writer.writerow([ids[row["image"]], row["finding"], bool(row["present"]), _cell(row["size"])])
-    lines.seek(0)
-    copy_text(connection, "planted_truth", ("image_id", "finding", "present", "size"), lines)
-
-
-def _given(value: Any) -> bool:
-    return value is not None and value == value and value != ""
-
-
-def _cell(value: Any) -> Any:
-    return value if _given(value) else None
+    """The planted truth of the images that were taken."""
+    taken = truth[truth["image"].isin(list(ids))]
+    frame = pd.DataFrame(
+        {
+            "image_id": taken["image"].map(ids),
+            "finding": taken["finding"],
+            "present": taken["present"].astype(bool),
+            "size": taken["size"],
+        }
+    )
+    lines = io.StringIO(frame.to_csv(index=False, header=False))
+    copy_text(connection, "planted_truth", tuple(frame.columns), lines)

@@ -9,6 +9,7 @@ from sqlalchemy import Connection, text
 
 from db.copy import copy_out, read_array, read_scalar
 from db.queries import query
+from xray.data.native_columns import read_columns
 from xray.data.sources.base import COLUMNS, NOT_MENTIONED, SourceTable
 from xray.errors import DataError
 from xray.tasks import TASKS
@@ -46,8 +47,13 @@ def dataset_id(connection: Connection, name: str) -> int:
     return int(found)
 
 
-def read_dataset(connection: Connection, identifier: int) -> RegisteredDataset:
-    """The dataset of this id, with its rows, states and paths as registered (terms are not read)."""
+def read_named(connection: Connection, name: str, *, terms: bool = False) -> RegisteredDataset:
+    """The dataset of this name; see `read_dataset`. Raises `DataError` where none has it."""
+    return read_dataset(connection, dataset_id(connection, name), terms=terms)
+
+
+def read_dataset(connection: Connection, identifier: int, *, terms: bool = False) -> RegisteredDataset:
+    """The dataset of this id, with its rows, states and paths as registered; the terms behind states only with `terms`."""
     name, site, source = connection.execute(
         text(
             "select dataset.name, site.name, dataset.source from dataset join site on site.id = site_id"
@@ -56,20 +62,41 @@ def read_dataset(connection: Connection, identifier: int) -> RegisteredDataset:
         {"id": identifier},
     ).one()
     found = connection.execute(text(query("dataset_images")), {"dataset_id": identifier})
-    frame = pd.DataFrame(found.all(), columns=list(found.keys()))
-    metadata = pd.DataFrame([m or {} for m in frame["metadata"]], index=frame.index).fillna("")
-    states = np.full((len(frame), len(TASKS)), NOT_MENTIONED, dtype=np.int8)
-    for task, vector in copy_out(connection, query("dataset_labels"), dataset_id=identifier):
-        assert task is not None
-        assert vector is not None
-        states[:, read_scalar(task)] = read_array(vector, "int2")
-    terms = np.full(states.shape, None, dtype=object)
-    rows = pd.concat([frame[list(COLUMNS)], metadata], axis=1)
+    frame = pd.DataFrame([tuple(row) for row in found], columns=list(found.keys()))
+    native = {column.name: column.texts() for column in read_columns(connection, identifier)}
+    if "view" in native:  # what this dataset says; another one of the same images may say something else
+        frame["view"] = native["view"].where(native["view"] != "", None)
+    kept = {column: cells for column, cells in native.items() if column not in COLUMNS}
+    states = _states(connection, identifier, len(frame))
+    rows = pd.concat([frame[list(COLUMNS)], pd.DataFrame(kept, index=frame.index)], axis=1)
+    said = _terms(connection, identifier, len(frame)) if terms else np.full(states.shape, None, dtype=object)
     return RegisteredDataset(
         identifier,
         name,
         site,
         "manifest" if source == "phantom" else source,
         frame["image_id"].to_numpy(np.int32),
-        SourceTable(rows, states, terms),
+        SourceTable(rows, states, said),
     )
+
+
+def _states(connection: Connection, identifier: int, n_images: int) -> NDArray[np.int8]:
+    states = np.full((n_images, len(TASKS)), NOT_MENTIONED, dtype=np.int8)
+    for task, vector in copy_out(connection, query("dataset_labels"), dataset_id=identifier):
+        assert task is not None
+        assert vector is not None
+        states[:, read_scalar(task)] = read_array(vector, "int2")
+    return states
+
+
+def _terms(connection: Connection, identifier: int, n_images: int) -> NDArray[np.object_]:
+    given = {"id": identifier}
+    stored = connection.execute(text("select id, term from source_term where dataset_id = :id"), given)
+    names: dict[int, str | None] = {0: None, **dict(stored.tuples().all())}
+    terms = np.full((n_images, len(TASKS)), None, dtype=object)
+    for task, vector in copy_out(connection, query("dataset_terms"), dataset_id=identifier):
+        assert task is not None
+        assert vector is not None
+        ids, places = np.unique(read_array(vector, "int4"), return_inverse=True)
+        terms[:, read_scalar(task)] = np.array([names[each] for each in ids.tolist()], dtype=object)[places]
+    return terms

@@ -40,12 +40,16 @@ _ENTRY_POINTS: Final = "xray.sources"
 
 @dataclass(frozen=True)
 class Quarantined:
-    """One row or image that could not be taken, and why. `row` is a line of the file; the header is 1."""
+    """One row or image that could not be taken, and why. `row` is a line of the file; the header is 1.
+
+    kept: it is in the dataset all the same, and to be looked at.
+    """
 
     file: str
     row: int | None
     image: str | None
     reason: str
+    kept: bool = False
 
 
 @dataclass(frozen=True)
@@ -55,7 +59,8 @@ class SourceTable:
     rows: columns `COLUMNS` (image: name unique in the site; patient: the site's id or None where unknown;
         path:
         relative to the image folder or None; view, sex: text or None; age: years or NaN), then native
-        metadata as text.
+        metadata as text. A column `original` names, for a copy, the site's image that it is a copy of ("" for
+        none): copies and original are one image wherever overlaps are looked for.
     states: int8 (n_rows, n_tasks) in the order of `xray.tasks.TASKS`, codes of `STATE_NAMES`.
     terms: object (n_rows, n_tasks), the native term behind each state, or None.
     quarantine: what was left out, and why.

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from xray.data.sources.base import COLUMNS, SourceTable
 from xray.data.sources.csvfile import CsvFile
-from xray.data.sources.pictures import find_pictures, is_there
+from xray.data.sources.pictures import find_pictures, is_there, leaves_folder
 from xray.errors import DataError
 
 PICTURE_SUFFIXES: Final = (".png", ".jpg", ".jpeg", ".dcm", ".dicom")
@@ -131,14 +131,15 @@ def locate(
     """Each picture's path relative to `images`: the first candidate that exists, else a file at any depth
     whose name without ending is the first candidate's, else None.
 
-    Without `images`, the first candidates as they are. by_name: whether a name alone tells a picture.
+    Without `images`, the first candidates as they are. by_name: whether a name alone tells a picture. A path
+    that leads out of the folder is not looked for.
     """
     if images is None:
         return list(candidates[0])
     found: list[str | None] = [None] * len(candidates[0])
     for candidate in candidates:
         open_rows = [row for row, path in enumerate(found) if path is None]
-        there = is_there([candidate[row] for row in open_rows], images)
+        there = is_there([_inside(candidate[row]) for row in open_rows], images)
         for row, yes in zip(open_rows, there.tolist(), strict=True):
             if yes:
                 found[row] = candidate[row]
@@ -150,6 +151,11 @@ def locate(
             if found[row] is None and wanted is not None:
                 found[row] = by_stem.get(Path(wanted).stem)
     return found
+
+
+def _inside(path: str | None) -> str | None:
+    """The path, None where it leads out of the folder that it is relative to."""
+    return None if path is None or leaves_folder(path) else path
 
 
 def no_picture(paths: Sequence[str | None], images: Path | None) -> NDArray[np.bool_]:

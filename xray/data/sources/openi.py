@@ -166,7 +166,8 @@ def _table(
     rows = pd.DataFrame(columns | {c: frame[c] for c in frame.columns if c not in COLUMNS})
     absent = no_picture(paths.tolist(), images)
     quarantine += [
-        Quarantined("", None, str(name), f"no such picture under {images}") for name in rows["image"][absent]
+        Quarantined(f"{name}.png", None, str(name), f"no such picture under {images}")
+        for name in rows["image"][absent]
     ]
     return SourceTable(
         rows[~absent].reset_index(drop=True), states[~absent], terms[~absent], quarantine, notes

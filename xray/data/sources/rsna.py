@@ -40,8 +40,8 @@ def read_rsna(labels: Path, images: Path | None, /) -> SourceTable:
 
     Metadata: `boxes` (JSON list of [x, y, width, height]), `file_rows` (JSON list of the image's rows in the
         file, from 0: the paper's protocol repeats an image once per row), `class`
-        (stage_2_detailed_class_info.csv), `nih_image`. View, age and sex come from the table of DICOM
-        headers beside the label file, else from the DICOM files in `images`. RSNA's `patientId` names an
+        (stage_2_detailed_class_info.csv), `original` (NIH's name of the image). View, age and sex come from
+        the table of DICOM headers beside the label file, else from the DICOM files in `images`. RSNA's `patientId` names an
         image. Who the patient is says only the published mapping to NIH images
         (pneumonia-challenge-dataset-mappings_2018.json beside the label file); without it `patient` is None,
         and noted. Raises `DataError` where a file can't be read. Images whose rows disagree are set aside.
@@ -56,7 +56,7 @@ def read_rsna(labels: Path, images: Path | None, /) -> SourceTable:
     paths = locate([[f"{name}.dcm" for name in names], [f"{name}.png" for name in names]], images)
     person = _people(path, names, paths, images, notes)
     nih_image = _mapping(path, names, notes)
-    frame["nih_image"] = nih_image.fillna("").astype(object)
+    frame["original"] = nih_image.fillna("").astype(object)
     frame["class"] = _classes(path, names)
     age, _ = years(person["age"])
     columns = {

@@ -46,7 +46,7 @@ def test_one_row_per_image_with_its_boxes(tmp_path: Path) -> None:
     table = rsna(tmp_path)
     assert table.rows["image"].tolist() == ["a", "b", "c"]
     assert table.rows["patient"].tolist() == ["13", "13", None]
-    assert table.rows["nih_image"].tolist() == ["00000013_008.png", "00000013_026.png", ""]
+    assert table.rows["original"].tolist() == ["00000013_008.png", "00000013_026.png", ""]
     assert table.rows["view"].tolist() == ["PA", "PA", "AP"]
     assert table.rows["age"].tolist() == [51, 48, 155]
     assert table.rows["class"].tolist() == ["Normal", "Lung Opacity", ""]

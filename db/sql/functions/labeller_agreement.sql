@@ -1,0 +1,41 @@
+-- labeller_agreement(first, second): do two labellers call the same images positive? One row per task that both speak of,
+-- counted over the images that both datasets have (copies and originals are one image) and both called positive or negative:
+-- uncertain and not mentioned are left out. Nothing is said where the datasets share no image.
+-- Columns: task, n, both_positive, first_only, second_only, both_negative, kappa.
+--   select * from labeller_agreement('google', 'nih');
+create or replace function labeller_agreement(first_dataset text, second_dataset text)
+returns table (
+    task text, n integer, both_positive integer, first_only integer, second_only integer, both_negative integer,
+    kappa double precision
+)
+language sql stable as $$
+    with called as (
+        select dataset.name as dataset, dataset.site_id, label.task_id, coalesce(image.original, image.name) as name,
+            min(listed.state) as call
+        from dataset
+        join image_list on image_list.id = dataset.image_list_id
+        join label on label.dataset_id = dataset.id
+        cross join lateral unnest(image_list.image_ids, label.states) as listed (image_id, state)
+        join image on image.id = listed.image_id
+        where dataset.name in (first_dataset, second_dataset) and listed.state in (0, 1)
+        group by dataset.id, label.task_id, coalesce(image.original, image.name)
+        having min(listed.state) = max(listed.state)
+    ),
+    counted as (
+        select one.task_id, count(*)::integer as n,
+            count(*) filter (where one.call = 1 and two.call = 1)::integer as a,
+            count(*) filter (where one.call = 1 and two.call = 0)::integer as b,
+            count(*) filter (where one.call = 0 and two.call = 1)::integer as c,
+            count(*) filter (where one.call = 0 and two.call = 0)::integer as d
+        from called as one
+        join called as two using (site_id, task_id, name)
+        where one.dataset = first_dataset and two.dataset = second_dataset
+        group by one.task_id
+    )
+    select task.name, counted.n, a, b, c, d,
+        2 * (a::double precision * d - b::double precision * c)
+            / nullif((a + b)::double precision * (b + d) + (a + c)::double precision * (c + d), 0)
+    from counted
+    join task on task.id = counted.task_id
+    order by task.id
+$$;

@@ -1,0 +1,45 @@
+"""`xray audit`: images and patients that stand in training and in a test."""
+
+import json
+
+import click
+
+
+@click.group()
+def audit() -> None:
+    """Images and patients that stand in training and in a test."""
+
+
+@audit.command()
+@click.option(
+    "--protocol", multiple=True, help="Split every dataset under this protocol first (may be repeated)."
+)
+@click.option("--json", "as_json", is_flag=True, help="As one JSON object: cohorts, models, not_split.")
+def leakage(protocol: tuple[str, ...], as_json: bool) -> None:
+    """Overlaps of test cohorts with training and validation cohorts, by image and by patient, across all datasets.
+
+    Every pair of cohorts of one protocol is looked at, and every model with every test cohort of its protocol. Copies (rsna's
+    images are nih's) and equal pixels count as one. By SQL: views leaking_cohorts, leaking_models, leaking_evaluations.
+    """
+    from sqlalchemy import text
+
+    from db.queries import query
+    from flows.cli.rows import show_rows
+    from flows.platform import storage
+    from xray.data.leakage import record_all
+    from xray.data.prepare import freeze_all
+
+    with storage() as found, found.engine().begin() as connection:
+        skipped = freeze_all(connection, protocol)
+        record_all(connection)
+        cohorts = [dict(row) for row in connection.execute(text(query("leaking_cohorts"))).mappings()]
+        models = [dict(row) for row in connection.execute(text(query("leaking_models"))).mappings()]
+    if as_json:
+        click.echo(json.dumps({"cohorts": cohorts, "models": models, "not_split": skipped}))
+        return
+    for each in skipped:
+        click.echo(f"note: {each}", err=True)
+    show_rows(cohorts, False, "no cohort shares an image or a patient with a test cohort")
+    if models:
+        click.echo("\nModels that know images or patients of a test cohort:")
+        show_rows(models, False, "")

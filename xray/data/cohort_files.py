@@ -1,0 +1,170 @@
+"""Cohorts as a file: a split that can be published without data, and rebuilt elsewhere with the same hashes.
+
+The first line is `# ` and a JSON object: dataset, site, labeller, protocol, version, and for each part the number of images,
+the hash of the image list (names in order) and the hash of the cohort (names and labels). Then CSV: part, image. No label is
+in it: labels follow from the label file that its owners publish, by the protocol.
+"""
+
+import csv
+import io
+import json
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+from sqlalchemy import Connection, text
+
+from db.queries import query
+from xray.data.cohorts import freeze, frozen, part_hashes, put_cohorts, store_protocol
+from xray.data.protocol import Protocol
+from xray.data.registered import RegisteredDataset
+from xray.data.selection import select
+from xray.data.split import PARTS
+from xray.errors import DataError
+
+_ABOUT: Final = ("dataset", "site", "labeller", "protocol", "version", "parts")
+_SHOWN: Final = 5
+
+
+def export_cohorts(connection: Connection, dataset: RegisteredDataset, protocol: Protocol) -> str:
+    """The cohorts of a dataset under a protocol as a file's text; frozen now where they are not yet."""
+    cohorts = freeze(connection, dataset, protocol)
+    about: dict[str, Any] = {
+        "dataset": dataset.name,
+        "site": dataset.site,
+        "labeller": dataset.labeller,
+        "protocol": protocol.name,
+        "version": protocol.version,
+        "parts": {},
+    }
+    lines = io.StringIO()
+    writer = csv.writer(lines, lineterminator="\n")
+    writer.writerow(["part", "image"])
+    for part in [part for part in PARTS if part in cohorts]:
+        stored = connection.execute(text(query("cohort_names")), {"cohort_id": cohorts[part]}).one()
+        about["parts"][part] = {
+            "images": len(stored.names),
+            "image_list": stored.list_hash,
+            "cohort": stored.content_hash,
+        }
+        writer.writerows((part, name) for name in stored.names)
+    return f"# {json.dumps(about)}\n{lines.getvalue()}"
+
+
+def import_cohorts(
+    connection: Connection, dataset: RegisteredDataset, protocol: Protocol, path: Path
+) -> tuple[dict[str, int], bool]:
+    """Part → cohort id of the cohorts of a file, frozen now where they are not yet; and whether that was so.
+
+    Raises `DataError` where the file is damaged or another dataset's or protocol's, where the dataset lacks one of its
+    images or has other labels for them, or where other cohorts are frozen already.
+    """
+    about, names = read_cohort_file(path)
+    _check_about(about, dataset, protocol, path)
+    rows = _rows(dataset, protocol, names, path)
+    for part, (index, labels) in rows.items():
+        found = part_hashes(dataset, index, labels)
+        said = (about["parts"][part]["image_list"], about["parts"][part]["cohort"])
+        if found[0] != said[0]:
+            raise DataError(
+                f"{path.name}: part {part}: the images are not those of the hash in its first line"
+            )
+        if found[1] != said[1]:
+            raise DataError(
+                f"{path.name}: part {part}: {dataset.name} has the same images with other labels: "
+                "is its label file of another release?"
+            )
+    protocol_id = store_protocol(connection, protocol)
+    stored = frozen(connection, dataset.id, protocol_id)
+    if not stored:
+        return put_cohorts(connection, dataset, protocol_id, rows), True
+    hashes: dict[str, str] = dict(
+        connection.execute(
+            text("select part, content_hash from cohort where id = any(:ids)"), {"ids": list(stored.values())}
+        )
+        .tuples()
+        .all()
+    )
+    if hashes != {part: its["cohort"] for part, its in about["parts"].items()}:
+        raise DataError(
+            f"{path.name}: other cohorts of {dataset.name} are frozen under {protocol.name} already, and are never changed; "
+            "give the protocol another name, or register the dataset under another"
+        )
+    return stored, False
+
+
+def read_cohort_file(path: Path) -> tuple[dict[str, Any], dict[str, list[str]]]:
+    """The first line's values, and part → image names in order. Raises `DataError` naming file and row."""
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as failure:
+        raise DataError(f"{path}: can't be read: {failure}") from failure
+    about = _about(lines[0] if lines else "", path)
+    rows = list(csv.reader(lines[1:]))
+    if not rows or rows[0] != ["part", "image"]:
+        raise DataError(f"{path.name}, row 2: expected the columns part,image")
+    names: dict[str, list[str]] = {part: [] for part in about["parts"]}
+    for number, row in enumerate(rows[1:], start=3):
+        if len(row) != 2 or row[0] not in names:
+            raise DataError(
+                f"{path.name}, row {number}: expected one of {', '.join(names)} and an image, found {row}"
+            )
+        names[row[0]].append(row[1])
+    for part, its in names.items():
+        if len(its) != about["parts"][part]["images"]:
+            raise DataError(
+                f"{path.name}: part {part} has {len(its)} images, its first line says {about['parts'][part]['images']}"
+            )
+    return about, names
+
+
+def _about(line: str, path: Path) -> dict[str, Any]:
+    try:
+        about = json.loads(line.removeprefix("#"))
+        complete = all(key in about for key in _ABOUT) and {"train", "test"} <= set(about["parts"]) <= set(
+            PARTS
+        )
+        complete = complete and all(
+            {"images", "image_list", "cohort"} <= set(p) for p in about["parts"].values()
+        )
+    except (ValueError, TypeError, AttributeError):
+        complete = False
+    if not line.startswith("#") or not complete:
+        raise DataError(f"{path.name}, row 1: expected the line that `xray cohort export` writes: # {{…}}")
+    found: dict[str, Any] = about
+    return found
+
+
+def _check_about(about: dict[str, Any], dataset: RegisteredDataset, protocol: Protocol, path: Path) -> None:
+    here = {
+        "site": dataset.site,
+        "labeller": dataset.labeller,
+        "protocol": protocol.name,
+        "version": protocol.version,
+    }
+    for key, value in here.items():
+        if about[key] != value:
+            raise DataError(
+                f"{path.name}, row 1: {key} is {about[key]!r}; that of {dataset.name} here is {value!r}"
+            )
+
+
+def _rows(
+    dataset: RegisteredDataset, protocol: Protocol, names: dict[str, list[str]], path: Path
+) -> dict[str, tuple[np.ndarray, np.ndarray]]:
+    """Part → positions in the dataset and labels of the named images."""
+    images = dataset.table.rows["image"].tolist()
+    selection = select(dataset.table, dataset.labeller, protocol)
+    place = {images[row]: position for position, row in enumerate(selection.index.tolist())}
+    absent = [name for its in names.values() for name in its if name not in place]
+    if absent:
+        shown = ", ".join(absent[:_SHOWN]) + (" …" if len(absent) > _SHOWN else "")
+        known = set(images)
+        reason = (
+            "are not in"
+            if any(name not in known for name in absent)
+            else f"are not taken by {protocol.name} in"
+        )
+        raise DataError(f"{path.name}: {len(absent)} of its images {reason} {dataset.name}: {shown}")
+    positions = {part: np.array([place[name] for name in its], dtype=np.int64) for part, its in names.items()}
+    return {part: (selection.index[its], selection.labels[its]) for part, its in positions.items()}

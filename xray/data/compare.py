@@ -1,0 +1,120 @@
+"""What changes between two protocols, or versions of one: rules, images and counts of a dataset."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from xray.data.protocol import Protocol
+from xray.data.registered import RegisteredDataset
+from xray.data.selection import Selection, select
+from xray.data.split import parts
+from xray.tasks import TASKS
+
+
+def changed_rules(first: Protocol, second: Protocol, labeller: str | None = None) -> list[dict[str, Any]]:
+    """{"rule", first's name, second's name} for every rule that differs; of datasets only `labeller`'s, where given."""
+    one, two = (_flat(_relevant(protocol, labeller)) for protocol in (first, second))
+    keys = sorted(set(one) | set(two))
+    return [
+        {"rule": key, "first": one.get(key), "second": two.get(key)}
+        for key in keys
+        if one.get(key) != two.get(key)
+    ]
+
+
+def compare(dataset: RegisteredDataset, first: Protocol, second: Protocol) -> dict[str, Any]:
+    """Counts of a dataset under two protocols, and how many images are only in one of them.
+
+    {"dataset", "first", "second", "rules": see `changed_rules`, "images": {…}, "parts": {part: {…}}, "left_out": {…},
+    "tasks": {task: {…}}}. Nothing is stored. `only_first` and `only_second` count different images, `rows` repeats too;
+    `moved` counts images that are test images under one and not under the other, of those in both.
+    """
+    sides = {"first": first, "second": second}
+    chosen = {side: select(dataset.table, dataset.labeller, rules) for side, rules in sides.items()}
+    split = {side: parts(chosen[side], dataset.table, dataset.site, rules) for side, rules in sides.items()}
+    images = {side: set(chosen[side].index.tolist()) for side in sides}
+    tests = {side: set(chosen[side].index[split[side]["test"]].tolist()) for side in sides}
+    both = images["first"] & images["second"]
+    return {
+        "dataset": dataset.name,
+        "first": first.name,
+        "second": second.name,
+        "rules": changed_rules(first, second, dataset.labeller),
+        "images": {
+            "rows": {side: len(chosen[side]) for side in sides},
+            "different": {side: len(images[side]) for side in sides},
+            "both": len(both),
+            "only_first": len(images["first"] - images["second"]),
+            "only_second": len(images["second"] - images["first"]),
+            "moved": len(both & (tests["first"] ^ tests["second"])),
+            "other_labels": _relabelled(chosen["first"], chosen["second"]),
+        },
+        "parts": {
+            part: {side: len(split[side][part]) for side in sides} for part in ("train", "validation", "test")
+        },
+        "left_out": {side: chosen[side].left_out for side in sides},
+        "tasks": _counts(chosen),
+    }
+
+
+def image_changes(dataset: RegisteredDataset, first: Protocol, second: Protocol) -> list[dict[str, str]]:
+    """{"image", "first", "second"} for each image whose part differs; "" where a protocol leaves it out."""
+    named = [_part_of(dataset, protocol) for protocol in (first, second)]
+    rows = sorted(set(named[0]) | set(named[1]))
+    images = dataset.table.rows["image"]
+    return [
+        {"image": str(images.iloc[row]), "first": named[0].get(row, ""), "second": named[1].get(row, "")}
+        for row in rows
+        if named[0].get(row) != named[1].get(row)
+    ]
+
+
+def _part_of(dataset: RegisteredDataset, protocol: Protocol) -> dict[int, str]:
+    selection = select(dataset.table, dataset.labeller, protocol)
+    found: dict[int, set[str]] = {}
+    for part, taken in parts(selection, dataset.table, dataset.site, protocol).items():
+        for row in selection.index[taken].tolist():
+            found.setdefault(row, set()).add(part)
+    return {row: " and ".join(sorted(its)) for row, its in found.items()}
+
+
+def _relabelled(first: Selection, second: Selection) -> int:
+    """Images in both of which a label differs."""
+    _, one, two = np.intersect1d(first.index, second.index, return_indices=True)
+    a, b = first.labels[one], second.labels[two]
+    return int((~((a == b) | (np.isnan(a) & np.isnan(b)))).any(axis=1).sum())
+
+
+def _counts(chosen: Mapping[str, Selection]) -> dict[str, dict[str, dict[str, int]]]:
+    counted = {
+        side: {"positive": (its.labels == 1).sum(axis=0), "negative": (its.labels == 0).sum(axis=0)}
+        for side, its in chosen.items()
+    }
+    return {
+        task: {
+            side: {call: int(number[index]) for call, number in its.items()} for side, its in counted.items()
+        }
+        for index, task in enumerate(TASKS)
+        if any(number[index] for its in counted.values() for number in its.values())
+    }
+
+
+def _relevant(protocol: Protocol, labeller: str | None) -> dict[str, Any]:
+    plain = protocol.as_dict()
+    for key in ("name", "description", "version"):
+        del plain[key]
+    if labeller is not None:
+        rule = protocol.rule(labeller)
+        plain["datasets"] = {labeller: vars(rule)}
+    return plain
+
+
+def _flat(values: Mapping[str, Any], where: str = "") -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for key, value in values.items():
+        if isinstance(value, Mapping):
+            found |= _flat(value, f"{where}{key}.")
+        else:
+            found[where + key] = list(value) if isinstance(value, tuple) else value
+    return found

@@ -1,0 +1,140 @@
+"""Leakage: images and patients that stand in a test cohort and in what is trained or selected on, across datasets.
+
+Two images are one where their site gives them one name, where one is a copy of the other (`image.original`), or where their
+pixels are the same. Patients are those of the site.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+from scipy.sparse import coo_array
+from scipy.sparse.csgraph import connected_components
+from sqlalchemy import Connection, text
+from sqlalchemy.dialects.postgresql import insert
+
+from db.copy import copy_out, read_array, read_scalar
+from db.queries import query
+from db.schema import Leakage
+from db.store import image_ids
+
+
+@dataclass(frozen=True)
+class Member:
+    """Who and what is in a cohort, row by row: int64 (n_rows,), -1 for an unknown patient.
+
+    positive: task → bool (n_rows,), of tasks that are labelled.
+    """
+
+    picture: NDArray[np.int64]
+    patient: NDArray[np.int64]
+    positive: dict[int, NDArray[np.bool_]]
+
+
+def record(connection: Connection, protocol_id: int) -> int:
+    """Store the overlaps of every pair of cohorts of a protocol that has none stored yet; how many pairs that were."""
+    pairs = connection.execute(text(query("leakage_pairs")), {"protocol_id": protocol_id}).all()
+    if not pairs:
+        return 0
+    tests = {pair.test_cohort_id for pair in pairs}
+    members = _members(connection, sorted({pair.train_cohort_id for pair in pairs} | tests), tests)
+    rows = []
+    for pair in pairs:
+        train, test = members[pair.train_cohort_id], members[pair.test_cohort_id]
+        rows += [
+            {"train_cohort_id": pair.train_cohort_id, "test_cohort_id": pair.test_cohort_id, **counts}
+            for counts in overlap(train, test)
+        ]
+    connection.execute(insert(Leakage), rows)
+    return len(pairs)
+
+
+def forget(connection: Connection) -> None:
+    """Drop what is stored: more is known of who and what is in the images. `record` finds it anew."""
+    connection.execute(text("delete from leakage"))
+
+
+def record_all(connection: Connection) -> int:
+    """`record` for every protocol."""
+    protocols = connection.scalars(text("select id from protocol order by id")).all()
+    return sum(record(connection, protocol) for protocol in protocols)
+
+
+def overlap(train: Member, test: Member) -> list[dict[str, Any]]:
+    """Rows of table `leakage` of one pair: for all test rows, and per task for the positive ones that leak."""
+    same_image = np.isin(test.picture, train.picture)
+    known = test.patient >= 0
+    same_patient = same_image | (known & np.isin(test.patient, train.patient))
+    everything = np.ones(len(same_image), dtype=bool)
+    chosen: list[tuple[int | None, NDArray[np.bool_]]] = [(None, everything), *test.positive.items()]
+    counted = [
+        {
+            "task_id": task,
+            "n": int(of.sum()),
+            "n_image": int((of & same_image).sum()),
+            "n_patient": int((of & same_patient).sum()),
+            "n_unknown": int((of & ~known).sum()),
+        }
+        for task, of in chosen
+    ]
+    return [row for row in counted if row["task_id"] is None or row["n_patient"]]
+
+
+def identify(site: Sequence[Any], name: Sequence[Any], content_hash: Sequence[Any]) -> NDArray[np.int64]:
+    """A number per image, int64 (n,): the same for images of one name at one site, and for equal pixels.
+
+    name: of the original where the image is a copy. content_hash: None where the pixels are not known. An image that equals
+    two others makes all three one.
+    """
+    by_name = _codes(site, name)
+    by_pixels, hashes = pd.factorize(pd.Series(content_hash, dtype=object))
+    seen = by_pixels >= 0
+    n_names = int(by_name.max(initial=-1)) + 1
+    n_nodes = n_names + len(hashes)
+    edges = (by_name[seen], n_names + by_pixels[seen])
+    graph = coo_array((np.ones(int(seen.sum()), dtype=bool), edges), shape=(n_nodes, n_nodes))
+    _, component = connected_components(graph, directed=False)
+    found: NDArray[np.int64] = component[by_name].astype(np.int64)
+    return found
+
+
+def _codes(*columns: Sequence[Any]) -> NDArray[np.int64]:
+    frame = pd.DataFrame(dict(enumerate(columns)), dtype=object)
+    codes: NDArray[np.int64] = (
+        frame.groupby(list(frame.columns), sort=False, dropna=False).ngroup().to_numpy()
+    )
+    return codes
+
+
+def _members(connection: Connection, cohorts: list[int], tests: set[int]) -> dict[int, Member]:
+    lists = connection.execute(
+        text("select id, image_list_id from cohort where id = any(:ids)"), {"ids": cohorts}
+    ).all()
+    given = {"image_lists": [row.image_list_id for row in lists]}
+    frame = pd.DataFrame(
+        [tuple(row) for row in connection.execute(text(query("image_identities")), given)],
+        columns=["image_id", "site_id", "name", "content_hash", "patient"],
+    )
+    picture = identify(frame["site_id"].tolist(), frame["name"].tolist(), frame["content_hash"].tolist())
+    patient = np.where(
+        frame["patient"].isna(), -1, _codes(frame["site_id"].tolist(), frame["patient"].tolist())
+    )
+    known = frame["image_id"].to_numpy(np.int64)
+    members = {}
+    for row in lists:
+        places = np.searchsorted(known, image_ids(connection, row.image_list_id))
+        positive = _positive(connection, row.id) if row.id in tests else {}
+        members[row.id] = Member(picture[places], patient[places], positive)
+    return members
+
+
+def _positive(connection: Connection, cohort_id: int) -> dict[int, NDArray[np.bool_]]:
+    found = {}
+    for task, vector in copy_out(connection, query("cohort_labels"), cohort_id=cohort_id):
+        assert task is not None
+        assert vector is not None
+        found[read_scalar(task)] = read_array(vector, "int2") == 1
+    return found
