@@ -169,10 +169,8 @@ def youden_point(labels: np.ndarray, scores: np.ndarray) -> float:
 
 def pooled(ensembles, trained_on: str, task: str) -> pd.DataFrame:
     """Test images of the datasets that a configuration was trained on, with labels."""
-    if trained_on in SITES:
-        own = [trained_on]
-    else:
-        own = [site for site in SITES if trained_on != f"all-but-{site}"]
+    others = [site for site in SITES if trained_on != f"all-but-{site}"]
+    own = [trained_on] if trained_on in SITES else others
     rows = pd.concat([ensembles[trained_on, site, task] for site in own])
     return rows[rows["label"].notna()]
 

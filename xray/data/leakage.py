@@ -90,15 +90,15 @@ def identify(site: Sequence[Any], name: Sequence[Any], content_hash: Sequence[An
     two others makes all three one.
     """
     by_name = _codes(site, name)
-    by_pixels, hashes = pd.factorize(pd.Series(content_hash, dtype=object))
+    pixel_codes, hashes = pd.factorize(pd.Series(content_hash, dtype=object))
+    by_pixels = np.asarray(pixel_codes, dtype=np.int64)
     seen = by_pixels >= 0
     n_names = int(by_name.max(initial=-1)) + 1
     n_nodes = n_names + len(hashes)
     edges = (by_name[seen], n_names + by_pixels[seen])
     graph = coo_array((np.ones(int(seen.sum()), dtype=bool), edges), shape=(n_nodes, n_nodes))
-    _, component = connected_components(graph, directed=False)
-    found: NDArray[np.int64] = component[by_name].astype(np.int64)
-    return found
+    component = np.asarray(connected_components(graph, directed=False)[1], dtype=np.int64)
+    return component[by_name]
 
 
 def _codes(*columns: Sequence[Any]) -> NDArray[np.int64]:

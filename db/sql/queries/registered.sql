@@ -1,4 +1,4 @@
--- One row: a registered dataset: dataset_id, content_hash, site, images, patients. Parameter: name.
+-- One row per dataset of a name (at most one): dataset_id, content_hash, site, images, patients. Parameter: name.
 select
     dataset.id as dataset_id,
     dataset.content_hash,
