@@ -2,8 +2,8 @@
 
 The server is the embedded one, in a temporary folder. Times are CPU seconds of this process and of all of the server's
 processes, so that no work is hidden in the other (by the clock where the kernel does not tell). The peer is the common way:
-one row per score, loaded by pandas.to_sql, analysed by read_sql, groupby and scikit-learn. It gets fewer scores, as it takes
-longer; both are counted per score.
+one row per score, loaded by pandas.to_sql and analysed by read_sql, groupby and scikit-learn. It gets fewer scores, as it
+takes longer; both are counted per score.
 """
 
 import os
