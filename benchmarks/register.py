@@ -1,8 +1,8 @@
 """Registration of label files, from the file to frozen cohorts. python -m benchmarks.register [--quick] [--json]
 
 nih: the real Data_Entry_2017.csv(.gz) in the folder XRAY_LABELS where that is set, else a drawn file of the same size.
-chexpert: drawn, of the size of train.csv. Each runs in a process of its own, so its peak memory is its own. `equal`: the
-counts read back from the database are those of the file, counted by pandas.
+chexpert: drawn, of the size of train.csv. Each runs in a process of its own, so that its peak memory is its own. `equal`:
+the counts read back from the database are those of the file, counted by pandas.
 """
 
 import json

@@ -18,8 +18,9 @@ def audit() -> None:
 def leakage(protocol: tuple[str, ...], as_json: bool) -> None:
     """Overlaps of test cohorts with training and validation cohorts, by image and by patient, across all datasets.
 
-    Every pair of cohorts of one protocol is looked at, and each model with each test cohort of its protocol. Copies (rsna's
-    images are nih's) and equal pixels count as one. By SQL: views leaking_cohorts, leaking_models, leaking_evaluations.
+    Every pair of cohorts of one protocol is looked at, and every model with every test cohort of its protocol. Copies
+    (rsna's images are nih's) and equal pixels count as one image. By SQL: views leaking_cohorts, leaking_models,
+    leaking_evaluations.
     """
     from sqlalchemy import text
 

@@ -78,13 +78,10 @@ def import_cohorts(
     stored = frozen(connection, dataset.id, protocol_id)
     if not stored:
         return put_cohorts(connection, dataset, protocol_id, rows), True
-    hashes: dict[str, str] = dict(
-        connection.execute(
-            text("select part, content_hash from cohort where id = any(:ids)"), {"ids": list(stored.values())}
-        )
-        .tuples()
-        .all()
+    rows_stored = connection.execute(
+        text("select part, content_hash from cohort where id = any(:ids)"), {"ids": list(stored.values())}
     )
+    hashes = {row.part: row.content_hash for row in rows_stored}
     if hashes != {part: its["cohort"] for part, its in about["parts"].items()}:
         raise DataError(
             f"{path.name}: other cohorts of {dataset.name} are frozen under {protocol.name} already, and are never changed; "

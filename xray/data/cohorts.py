@@ -67,7 +67,7 @@ def frozen(connection: Connection, dataset_id: int, protocol_id: int) -> dict[st
             Cohort.dataset_id == dataset_id, Cohort.protocol_id == protocol_id
         )
     )
-    return dict(stored.tuples().all())
+    return {row.part: row.id for row in stored}
 
 
 def put_cohorts(

@@ -243,7 +243,7 @@ def _labels(connection: Connection, dataset_id: int, table: SourceTable) -> None
     stored = connection.execute(
         select(SourceTerm.term, SourceTerm.id).where(SourceTerm.dataset_id == dataset_id)
     )
-    ids = dict(stored.tuples().all())
+    ids = {row.term: row.id for row in stored}
     rows = []
     for task, (codes, found) in encoded.items():
         term_ids = np.array([ids[str(term)] for term in found] + [0], dtype=np.int32)[codes]

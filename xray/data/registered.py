@@ -92,7 +92,7 @@ def _states(connection: Connection, identifier: int, n_images: int) -> NDArray[n
 def _terms(connection: Connection, identifier: int, n_images: int) -> NDArray[np.object_]:
     given = {"id": identifier}
     stored = connection.execute(text("select id, term from source_term where dataset_id = :id"), given)
-    names: dict[int, str | None] = {0: None, **dict(stored.tuples().all())}
+    names: dict[int, str | None] = {0: None} | {row.id: row.term for row in stored}
     terms = np.full((n_images, len(TASKS)), None, dtype=object)
     for task, vector in copy_out(connection, query("dataset_terms"), dataset_id=identifier):
         assert task is not None
