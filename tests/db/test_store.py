@@ -76,25 +76,26 @@ def test_image_list_put_by_two_at_once_is_one(engine: Engine, rows: Any) -> None
 def test_cohort_is_aligned(engine: Engine, rows: Any) -> None:
     """Same patient name at one site is one patient, at two sites two; an unknown patient is nobody else."""
     here, there = rows.site("here"), rows.site("there")
-    a = rows.images(here, ["1", "2", "3", "4"], ["p", "q", "p", None])
+    a = rows.images(here, ["1", "2", "3", "4", "5"], ["p", "q", "p", None, None])
     b = rows.images(there, ["1", "2", "3"], ["p", None, "i" + str(a[3])])
-    listed = rows.image_list([b[0], a[2], a[3], a[0], b[1], a[1], b[2]])
-    labels = {EFFUSION: [1, 0, None, 1, None, 0, 0], PNEUMONIA: [None] * 6 + [1]}
+    order = [b[0], a[2], a[3], a[0], b[1], a[1], b[2], a[4]]
+    listed = rows.image_list(order)
+    labels = {EFFUSION: [1, 0, None, 1, None, 0, 0, 1], PNEUMONIA: [None] * 7 + [1]}
     cohort_id = rows.cohort(rows.dataset("nih", here, listed), rows.protocol(), listed, labels)
     with engine.begin() as connection:
         cohort = read_cohort(connection, cohort_id, N_TASKS)
     assert (cohort.id, cohort.image_list_id) == (cohort_id, listed)
-    assert cohort.images.tolist() == [b[0], a[2], a[3], a[0], b[1], a[1], b[2]]
+    assert cohort.images.tolist() == order
     assert cohort.images.dtype == np.int32
     codes = cohort.patients
     assert codes.dtype == np.int64
     assert codes[1] == codes[3]
-    assert len(set(codes.tolist())) == 6
-    assert cohort.labels.shape == (7, N_TASKS)
+    assert len(set(codes.tolist())) == 7
+    assert cohort.labels.shape == (8, N_TASKS)
     assert cohort.labels.dtype == np.float32
     nan = np.nan
-    np.testing.assert_array_equal(cohort.labels[:, EFFUSION], np.float32([1, 0, nan, 1, nan, 0, 0]))
-    np.testing.assert_array_equal(cohort.labels[:, PNEUMONIA], np.float32([nan] * 6 + [1]))
+    np.testing.assert_array_equal(cohort.labels[:, EFFUSION], np.float32([1, 0, nan, 1, nan, 0, 0, 1]))
+    np.testing.assert_array_equal(cohort.labels[:, PNEUMONIA], np.float32([nan] * 7 + [1]))
     others = np.delete(cohort.labels, [EFFUSION, PNEUMONIA], axis=1)
     assert np.isnan(others).all()
 
