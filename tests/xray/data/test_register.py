@@ -301,8 +301,7 @@ def test_fuzzed_files_are_registered_with_quarantine_or_refused_whole(
     before, name = count_rows(), f"d{count_rows()['dataset']}"
     try:
         done = add(engine, name, path, source="nih", site=f"s{before['site']}")
-    except XrayError as error:
-        assert str(error)
+    except XrayError:
         assert count_rows() == before
         return
     after = count_rows()
