@@ -90,7 +90,8 @@ def identify(site: Sequence[Any], name: Sequence[Any], content_hash: Sequence[An
     two others makes all three one.
     """
     by_name = _codes(site, name)
-    by_pixels, hashes = pd.factorize(pd.Series(content_hash, dtype=object))
+    codes, hashes = pd.factorize(pd.Series(content_hash, dtype=object))
+    by_pixels = codes.astype(np.int64)
     seen = by_pixels >= 0
     n_names = int(by_name.max(initial=-1)) + 1
     n_nodes = n_names + len(hashes)
