@@ -90,21 +90,24 @@ def identify(site: Sequence[Any], name: Sequence[Any], content_hash: Sequence[An
     two others makes all three one.
     """
     by_name = _codes(site, name)
-    pixel_codes, hashes = pd.factorize(pd.Series(content_hash, dtype=object))
-    by_pixels = np.asarray(pixel_codes, dtype=np.int64)
+    codes, hashes = pd.factorize(pd.Series(content_hash, dtype=object))
+    by_pixels = codes.astype(np.int64)
     seen = by_pixels >= 0
     n_names = int(by_name.max(initial=-1)) + 1
     n_nodes = n_names + len(hashes)
     edges = (by_name[seen], n_names + by_pixels[seen])
     graph = coo_array((np.ones(int(seen.sum()), dtype=bool), edges), shape=(n_nodes, n_nodes))
-    component = np.asarray(connected_components(graph, directed=False)[1], dtype=np.int64)
-    return component[by_name]
+    _, component = connected_components(graph, directed=False)
+    found: NDArray[np.int64] = component[by_name].astype(np.int64)
+    return found
 
 
 def _codes(*columns: Sequence[Any]) -> NDArray[np.int64]:
     frame = pd.DataFrame(dict(enumerate(columns)), dtype=object)
-    groups = frame.groupby(list(frame.columns), sort=False, dropna=False)
-    return np.asarray(groups.ngroup(), dtype=np.int64)
+    codes: NDArray[np.int64] = (
+        frame.groupby(list(frame.columns), sort=False, dropna=False).ngroup().to_numpy()
+    )
+    return codes
 
 
 def _members(connection: Connection, cohorts: list[int], tests: set[int]) -> dict[int, Member]:

@@ -23,6 +23,7 @@ from xray.pixels.decode import Decoded, content_hash, read_grey
 LEAST_SIDE: Final = 16
 """Pixels along the shorter side below which a picture is no radiograph."""
 
+NO_PATH: Final = "no picture is named for this image"
 _AT_ONCE: Final = 512
 _HASH_SIDE: Final = 16
 _TABLE: Final = """
@@ -47,22 +48,25 @@ class Seen:
 
 
 def look(
-    paths: Sequence[str], images: Path, memory: Path | None = None, progress: bool = False
+    paths: Sequence[str | None], images: Path, memory: Path | None = None, progress: bool = False
 ) -> list[Seen | str]:
-    """For each path relative to `images`: what the picture shows, or the reason why it can't be read.
+    """For each path relative to `images`: what the picture shows, or the reason why it can't be read (None: no path).
 
     memory: the SQLite file in which what was seen is kept; None: nothing is kept.
     """
-    found: list[Seen | str] = []
+    found: list[Seen | str] = [NO_PATH] * len(paths)
+    named = [(row, images / path) for row, path in enumerate(paths) if path is not None]
     with (
         _opened(memory) as kept,
         ThreadPoolExecutor() as pool,
-        tqdm(total=len(paths), desc="reading pictures", disable=not progress, leave=False) as bar,
+        tqdm(total=len(named), desc="reading pictures", disable=not progress, leave=False) as bar,
     ):
-        for start in range(0, len(paths), _AT_ONCE):
-            files = [images / path for path in paths[start : start + _AT_ONCE]]
-            found += _look_at(files, kept, pool)
-            bar.update(len(files))
+        for start in range(0, len(named), _AT_ONCE):
+            some = named[start : start + _AT_ONCE]
+            seen = _look_at([file for _, file in some], kept, pool)
+            for (row, _), each in zip(some, seen, strict=True):
+                found[row] = each
+            bar.update(len(some))
     return found
 
 

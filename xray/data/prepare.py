@@ -95,16 +95,19 @@ def register_request(
     partial: see `register`. A dataset that the protocol can't split is registered all the same, and noted.
     """
     source, images, table, truth = _read(request, home)
-    digest = content_digest(request.site, source, table, images)
-    with engine.begin() as connection:
-        done = find_registered(connection, request.name, request.site, digest)
     seen = None
-    if done is None and images is not None:
-        refuse_unusable(request.name, len(table.rows), table.quarantine, strict=strict, partial=partial)
-        memory = home / "picture-hashes.sqlite" if home is not None else None
-        seen = look(table.rows["path"].tolist(), images, memory, progress)
+    if (
+        images is not None
+    ):  # pictures are looked at before the transaction, and not at all where nothing has changed
+        digest = content_digest(request.site, source, table, images)
+        with engine.begin() as connection:
+            found = find_registered(connection, request.name, request.site, digest)
+        if found is None:
+            refuse_unusable(request.name, len(table.rows), table.quarantine, strict=strict, partial=partial)
+            memory = home / "picture-hashes.sqlite" if home is not None else None
+            seen = look(table.rows["path"].tolist(), images, memory, progress)
     with engine.begin() as connection:
-        done = done or register(
+        done = register(
             connection,
             request.name,
             request.site,

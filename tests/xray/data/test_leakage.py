@@ -1,7 +1,6 @@
 """Overlaps against a plain double loop, in the database, and on the published label files."""
 
 import json
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +12,7 @@ from sqlalchemy import Engine, create_engine, text
 from sqlalchemy.pool import NullPool
 
 from db.embedded import Server
-from db.schema import Evaluation, Model, TrainingCohort
+from db.schema import Model, TrainingCohort
 from xray.data.labeller_agreement import labeller_agreement
 from xray.data.leakage import Member, identify, overlap
 from xray.data.prepare import DatasetRequest, freeze_all, register_request
@@ -128,10 +127,11 @@ def test_models_and_evaluations_on_what_they_know_are_marked(engine: Engine, tmp
         )
         assert connection.execute(text("select count(*) from leaking_evaluations")).scalar_one() == 0
         connection.execute(
-            Evaluation.__table__.insert().from_select(
-                ["model_id", "image_list_id"],
-                text(f"select {model}, image_list_id from cohort where part = 'test'"),
-            )
+            text(
+                "insert into evaluation (model_id, image_list_id)"
+                " select distinct :model, image_list_id from cohort where part = 'test'"
+            ),
+            {"model": model},
         )
         marked = connection.execute(text("select test_dataset, n_image from leaking_evaluations")).all()
         assert marked == [("rsna", leak.n_image)]
@@ -163,7 +163,7 @@ def test_what_is_learnt_of_an_image_later_counts(engine: Engine, tmp_path: Path)
 
 
 @pytest.fixture(scope="module")
-def real(server: Server, _template: str, published: dict[str, SourceTable]) -> Iterator[Engine]:
+def real(server: Server, _template: str, published: dict[str, SourceTable]) -> Engine:
     """nih, google and rsna as published, split under both protocols."""
     admin = create_engine(server.url("postgres"), poolclass=NullPool, isolation_level="AUTOCOMMIT")
     with admin.connect() as connection:
@@ -173,7 +173,7 @@ def real(server: Server, _template: str, published: dict[str, SourceTable]) -> I
         for name in ("nih", "google", "rsna"):
             register(connection, name, dataset(name).site, name, published[name], None)
         freeze_all(connection, ["paper", "corrected"])
-    yield engine
+    return engine
 
 
 def leak(engine: Engine, protocol: str, train: str, test: str, task: str | None = None) -> Any:
@@ -197,7 +197,8 @@ def test_corrected_leaks_nothing(real: Engine) -> None:
     with real.connect() as connection:
         pairs, leaking = connection.execute(
             text(
-                "select count(*), count(*) filter (where n_patient > 0) from leakage join cohort on cohort.id = test_cohort_id"
+                "select count(*), count(*) filter (where n_patient > 0) from leakage"
+                " join cohort on cohort.id = test_cohort_id"
                 " join protocol on protocol.id = protocol_id where protocol.name = 'corrected'"
             )
         ).one()

@@ -132,19 +132,21 @@ def test_pictures_that_cant_be_used(engine: Engine, tmp_path: Path) -> None:
         tmp_path / "6.png"
     )
     (tmp_path / "7.png").unlink()
+    labels.write_text(labels.read_text().replace("i8,p8,8.png", "i8,p8,"))
     done = add(engine, "mine", labels, tmp_path, source="manifest", site="here")
     found = {entry.image: entry.reason for entry in done.quarantine}
     words = {
         "i1": "1.png", "i2": "not a PNG", "i3": "8 × 8 pixels", "i4": "every pixel is 7",
         "i5": "same picture as image i0", "i6": "8-bit picture in a wider file", "i7": "no such picture",
+        "i8": "no picture is named",
     }  # fmt: skip
     assert set(found) == set(words)
     for image, word in words.items():
         assert word in found[image]
-    assert done.n_images == 13
+    assert done.n_images == 12
     with engine.connect() as connection:
         hashes = connection.execute(text("select content_hash, perceptual_hash, path from image")).all()
-    assert len({row.content_hash for row in hashes}) == 13
+    assert len({row.content_hash for row in hashes}) == 12
     assert {len(row.perceptual_hash) for row in hashes} == {64}
     assert all(Path(row.path).is_file() for row in hashes)
 
@@ -301,8 +303,7 @@ def test_fuzzed_files_are_registered_with_quarantine_or_refused_whole(
     before, name = count_rows(), f"d{count_rows()['dataset']}"
     try:
         done = add(engine, name, path, source="nih", site=f"s{before['site']}")
-    except XrayError as error:
-        assert str(error)
+    except XrayError:
         assert count_rows() == before
         return
     after = count_rows()
