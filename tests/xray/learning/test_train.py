@@ -105,14 +105,19 @@ def test_a_task_with_one_class_in_training_is_neither_learned_nor_validated(trai
 
 
 def test_the_network_has_the_weights_of_the_best_epoch():
-    """Without a learning rate that fits, AUC goes up and down: the last epoch is not the best."""
+    """With a learning rate that is too large AUC goes up and down: there is a run whose last epoch is not its best."""
     recipe = dataclasses.replace(RECIPE, epochs=6, learning_rate=0.05)
-    seen: list[Epoch] = []
-    result = train(TRAINING, VALIDATION, recipe, 3, seen.append)
-    means = [epoch.mean_auc for epoch in seen]
+    for seed in range(10):
+        seen: list[Epoch] = []
+        result = train(TRAINING, VALIDATION, recipe, seed, seen.append)
+        means = [epoch.mean_auc for epoch in seen]
+        if max(means) > means[-1] + 0.01:
+            break
+    else:
+        pytest.fail("the last epoch was always the best: this test needs another recipe")
     assert [epoch.number for epoch in seen] == list(range(6))
-    assert result.best is seen[int(np.argmax(means))]
-    assert result.best.number != 5, "the test needs a run whose last epoch is not its best"
+    assert result.best.number == int(np.argmax(means))
+    assert result.best.mean_auc == max(means)
     logits = score(result.network, VALIDATION.pixels, VALIDATION.positions)
     for task in (LEFT, RIGHT):
         known = ~np.isnan(VALIDATION.labels[:, task])
@@ -136,7 +141,7 @@ def test_without_any_defined_validation_auc_the_last_epoch_is_kept():
     seen: list[Epoch] = []
     result = train(TRAINING, dataclasses.replace(VALIDATION, labels=labels), RECIPE, 0, seen.append)
     assert np.isnan(result.best.mean_auc)
-    assert result.best is seen[-1]
+    assert result.best.number == seen[-1].number == RECIPE.epochs - 1
 
 
 def test_nothing_to_learn_is_an_error():
