@@ -214,7 +214,8 @@ def test_the_proof_against_unpickling_can_fail(tmp_path):
 
 def test_one_completed_flow_run_and_its_task_runs(demo):
     flows = demo.ask(
-        "select f.name, r.id, r.state_type, r.parameters from flow_run r join flow f on f.id = r.flow_id", "prefect"
+        "select f.name, r.id, r.state_type, r.parameters from flow_run r join flow f on f.id = r.flow_id",
+        "prefect",
     )
     (flow,) = flows.itertuples()
     assert (flow.name, flow.state_type) == ("study", "COMPLETED")
@@ -250,7 +251,10 @@ def test_the_first_run_says_what_it_did_and_what_to_do_next(demo):
 def test_the_report_is_there_in_all_its_parts(demo):
     files = demo.report("phantom")
     names = ("auc", "leave_one_site_out", "agreement")
-    assert set(files) == {"report.html", *(f"{n}.{suffix}" for n in names for suffix in ("png", "svg", "csv"))}
+    assert set(files) == {
+        "report.html",
+        *(f"{n}.{suffix}" for n in names for suffix in ("png", "svg", "csv")),
+    }
     assert all(len(content) > 500 for content in files.values())
     assert files["auc.png"].startswith(b"\x89PNG")
     assert b"<svg" in files["auc.svg"][:1000]

@@ -21,7 +21,9 @@ from db.embedded.folder import Folder, is_held
 
 pytestmark = [
     pytest.mark.timeout(900),
-    pytest.mark.skipif(sys.platform != "linux", reason="looks into /proc, and dies with its parent on Linux only"),
+    pytest.mark.skipif(
+        sys.platform != "linux", reason="looks into /proc, and dies with its parent on Linux only"
+    ),
 ]
 
 

@@ -148,7 +148,9 @@ class Tracker:
         for run in self._client.search_runs([experiment], f"tags.`{KEY_TAG}` = '{key}'"):
             for version in self._client.search_model_versions(f"run_id = '{run.info.run_id}'"):
                 self._client.delete_model_version(version.name, version.version)
-            for model in self._client.search_logged_models([experiment], f"source_run_id = '{run.info.run_id}'"):
+            for model in self._client.search_logged_models(
+                [experiment], f"source_run_id = '{run.info.run_id}'"
+            ):
                 self._client.delete_logged_model(model.model_id)
             self._client.delete_run(run.info.run_id)
 

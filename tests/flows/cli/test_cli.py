@@ -14,7 +14,18 @@ from flows.cli import COMMANDS, cli, main
 from xray.errors import DataError
 
 PROJECT = Path(__file__).resolve().parents[3]
-HEAVY = ("torch", "mlflow", "prefect", "pandas", "sqlalchemy", "numpy", "numba", "timm", "sklearn", "matplotlib")
+HEAVY = (
+    "torch",
+    "mlflow",
+    "prefect",
+    "pandas",
+    "sqlalchemy",
+    "numpy",
+    "numba",
+    "timm",
+    "sklearn",
+    "matplotlib",
+)
 HELP_SECONDS = 0.3
 """Of CPU time (user and system): what other work on the machine can't stretch."""
 
@@ -33,7 +44,9 @@ def environment(**more: str) -> dict[str, str]:
     return {**os.environ, "PYTHONPATH": str(PROJECT), **more}
 
 
-@pytest.mark.parametrize("arguments", [["--help"], ["-h"], ["--version"], []], ids=lambda a: " ".join(a) or "none")
+@pytest.mark.parametrize(
+    "arguments", [["--help"], ["-h"], ["--version"], []], ids=lambda a: " ".join(a) or "none"
+)
 def test_help_imports_nothing_heavy(arguments, tmp_path):
     done = subprocess.run(
         [sys.executable, "-c", LOADED, *arguments],

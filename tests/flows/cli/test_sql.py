@@ -59,7 +59,8 @@ def strict(line: str) -> dict[str, object]:
 
 def test_json_is_json_whatever_the_values_are(call):
     query = """select 'NaN'::float8 as nan, '-Infinity'::float8 as infinite, 1.5::numeric as exact, true as yes,
-    'NaN'::numeric as exact_nan, array[1, 2] as list, '{"a": 1}'::jsonb as document, 'é' as letter, timestamptz 'epoch' as time"""
+    'NaN'::numeric as exact_nan, array[1, 2] as list, '{"a": 1}'::jsonb as document, 'é' as letter,
+    timestamptz 'epoch' as time"""
     (line,) = call("sql", "--json", query)[1].splitlines()
     assert strict(line) == {
         "nan": None,
@@ -149,7 +150,9 @@ def test_the_questions_of_the_demo_text_can_be_asked(tiny):
 
 
 def test_what_every_model_said_of_one_image(tiny):
-    image = tiny.home.sql("select min(image) as image from predictions where test_dataset = 'tiny-a'")[0]["image"]
+    image = tiny.home.sql("select min(image) as image from predictions where test_dataset = 'tiny-a'")[0][
+        "image"
+    ]
     rows = tiny.home.sql(f"select * from image_predictions('{image}')")
     stored = tiny.ask("select * from predictions where image = :image", image=image)
     assert len(rows) == len(stored) > 10

@@ -159,9 +159,7 @@ class World:
             for position, dataset in enumerate(datasets):
                 dataset_id = connection.scalar(select(Dataset.id).where(Dataset.name == dataset))
                 connection.execute(
-                    insert(StudyDataset).values(
-                        study_id=study_id, dataset_id=dataset_id, position=position
-                    )
+                    insert(StudyDataset).values(study_id=study_id, dataset_id=dataset_id, position=position)
                 )
         self.add_models(study_id, models)
         return study_id

@@ -121,7 +121,9 @@ def test_one_positive_has_a_value_without_an_interval(world):
     assert (row["lower"], row["upper"], row["reason"]) == (None, None, "fewer than two positives")
 
 
-@pytest.mark.parametrize(("value", "expected"), [(0.5, 0.5), (np.float32(0.25), 0.25), (np.nan, None), (0.0, 0.0)])
+@pytest.mark.parametrize(
+    ("value", "expected"), [(0.5, 0.5), (np.float32(0.25), 0.25), (np.nan, None), (0.0, 0.0)]
+)
 def test_a_number_for_the_database(value, expected):
     found = performance.number(value)
     assert found == expected

@@ -22,9 +22,7 @@ NAMES = [each.name for each in ANALYSES]
 
 def ids(engine) -> dict[str, list[int]]:
     with engine.begin() as connection:
-        return {
-            t: list(connection.scalars(text(f"select id from {t} order by id"))) for t in TABLES
-        }
+        return {t: list(connection.scalars(text(f"select id from {t} order by id"))) for t in TABLES}
 
 
 def current(engine) -> int:
@@ -175,7 +173,9 @@ def study_file(world, folder) -> Study:
     from xray.learning.recipe import Recipe
 
     asked = tuple(DatasetRequest(name, name, "manifest", None, None, None) for name in "xy")
-    study = Study(folder / "x.toml", "test", "A test", "Why?", "corrected", asked, ("each", "all"), (0, 1), Recipe())
+    study = Study(
+        folder / "x.toml", "test", "A test", "Why?", "corrected", asked, ("each", "all"), (0, 1), Recipe()
+    )
     assert study.configurations()[-1] == Configuration("all", ("x", "y"))
     return study
 

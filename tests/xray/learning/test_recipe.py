@@ -32,7 +32,9 @@ def test_every_field_of_the_recipe_is_tried_here():
 
 @pytest.mark.parametrize("field", OTHERS)
 def test_each_field_changes_the_key(field):
-    assert dataclasses.replace(Recipe(), **{field: OTHERS[field]}).key("nih", "corrected/1", COHORTS, 0) != KEY
+    assert (
+        dataclasses.replace(Recipe(), **{field: OTHERS[field]}).key("nih", "corrected/1", COHORTS, 0) != KEY
+    )
 
 
 @pytest.mark.parametrize("field", [field.name for field in dataclasses.fields(Augmentation)])
