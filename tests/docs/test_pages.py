@@ -2,7 +2,6 @@
 
 import csv
 import dataclasses
-import io
 import re
 import tomllib
 from pathlib import Path
@@ -44,13 +43,10 @@ def test_decisions_are_numbered_and_under_a_page():
         assert len(text) < 4000
 
 
-def test_queries_of_the_sql_page(blocks, installation, tmp_path):
+def test_queries_of_the_sql_page(blocks, installation):
     found = {}
     for block in blocks("docs/sql.md", "sql"):
-        (tmp_path / "query.sql").write_text(block.text)
-        rows = list(
-            csv.DictReader(io.StringIO(installation.shell('xray sql --csv "$(cat query.sql)"', tmp_path)))
-        )
+        rows = installation.ask(block.text)
         assert rows, f"docs/sql.md, line {block.line}: no row"
         found[tuple(rows[0])] = rows
     agreement = {
@@ -62,7 +58,7 @@ def test_queries_of_the_sql_page(blocks, installation, tmp_path):
     assert agreement["phantom-d", "Infiltration"] < 0.9
 
 
-def test_relations_of_the_sql_page_have_these_columns(installation, tmp_path):
+def test_relations_of_the_sql_page_have_these_columns(installation):
     documented = {
         name: [
             c.strip()
@@ -78,16 +74,16 @@ def test_relations_of_the_sql_page_have_these_columns(installation, tmp_path):
         " where columns.table_schema = 'public'"
     )
     views: dict[str, set[str]] = {}
-    for row in csv.DictReader(io.StringIO(installation.shell(f'xray sql --csv "{query}"', tmp_path))):
+    for row in installation.ask(query):
         views.setdefault(row["table_name"], set()).add(row["column_name"])
     assert {name: set(columns) for name, columns in documented.items()} == views
 
 
-def test_tables_of_the_sql_page_are_there(installation, tmp_path):
+def test_tables_of_the_sql_page_are_there(installation):
     (paragraph,) = re.findall(r"^### Tables\n\n(.*?)\n\n", read("docs/sql.md"), re.M | re.S)
     named = set(re.findall(r"`(\w+)`", paragraph))
     query = "select table_name from information_schema.tables where table_schema = 'public'"
-    there = set(installation.shell(f'xray sql --csv "{query}"', tmp_path).split())
+    there = {row["table_name"] for row in installation.ask(query)}
     assert len(named) > 10
     assert named <= there
 
