@@ -104,10 +104,7 @@ def identify(site: Sequence[Any], name: Sequence[Any], content_hash: Sequence[An
 
 def _codes(*columns: Sequence[Any]) -> NDArray[np.int64]:
     frame = pd.DataFrame(dict(enumerate(columns)), dtype=object)
-    codes: NDArray[np.int64] = (
-        frame.groupby(list(frame.columns), sort=False, dropna=False).ngroup().to_numpy()
-    )
-    return codes
+    return np.asarray(frame.groupby(list(frame.columns), sort=False, dropna=False).ngroup(), dtype=np.int64)
 
 
 def _members(connection: Connection, cohorts: list[int], tests: set[int]) -> dict[int, Member]:
