@@ -104,8 +104,7 @@ def identify(site: Sequence[Any], name: Sequence[Any], content_hash: Sequence[An
 
 def _codes(*columns: Sequence[Any]) -> NDArray[np.int64]:
     frame = pd.DataFrame(dict(enumerate(columns)), dtype=object)
-    groups = frame.groupby(list(frame.columns), sort=False, dropna=False)
-    return np.asarray(groups.ngroup(), dtype=np.int64)
+    return np.asarray(frame.groupby(list(frame.columns), sort=False, dropna=False).ngroup(), dtype=np.int64)
 
 
 def _members(connection: Connection, cohorts: list[int], tests: set[int]) -> dict[int, Member]:

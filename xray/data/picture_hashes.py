@@ -55,7 +55,7 @@ def look(
     memory: the SQLite file in which what was seen is kept; None: nothing is kept.
     """
     found: list[Seen | str] = [NO_PATH] * len(paths)
-    named = [(row, images / path) for row, path in enumerate(paths) if path is not None]
+    named = [(row, images / path) for row, path in enumerate(paths) if isinstance(path, str)]
     with (
         _opened(memory) as kept,
         ThreadPoolExecutor() as pool,

@@ -161,7 +161,7 @@ def _set_aside_pictures(
             if earlier != name:
                 reason, kept = f"shows the same picture as image {earlier}", known is not None
         if reason is not None:
-            bad.append(Quarantined(str(path or name), None, name, reason, kept))
+            bad.append(Quarantined(path if isinstance(path, str) else name, None, name, reason, kept))
             taken[row] = kept
     return (
         SourceTable(
@@ -204,7 +204,7 @@ def _images(
         frame["perceptual_hash"] = [each.perceptual_hash for each in seen if isinstance(each, Seen)]
     if images is not None:
         folder = images.resolve()
-        frame["path"] = [str(folder / path) if path else None for path in rows["path"]]
+        frame["path"] = [str(folder / path) for path in rows["path"]]
     connection.execute(text(query("incoming_images")))
     copy_text(
         connection, "incoming", tuple(frame.columns), io.StringIO(frame.to_csv(index=False, header=False))
