@@ -2,12 +2,14 @@
 
 import os
 from collections.abc import Sequence
+from concurrent.futures.process import BrokenProcessPool
 from typing import Any
 
 from prefect.futures import PrefectFuture, as_completed
 from prefect.task_runners import ProcessPoolTaskRunner
 
 from flows import tasks
+from xray.errors import XrayError
 
 
 def process_pool() -> Any:
@@ -21,4 +23,9 @@ def collect(what: str, futures: Sequence[PrefectFuture[Any]]) -> list[Any]:
 
     for _ in tqdm(as_completed(list(futures)), what, len(futures), leave=True, disable=not futures):
         pass
-    return [future.result() for future in futures]
+    try:
+        return [future.result() for future in futures]
+    except BrokenProcessPool:
+        raise XrayError(
+            f"{what}: a process of ours was killed (out of memory?); run the same command again, it goes on where it was"
+        ) from None
