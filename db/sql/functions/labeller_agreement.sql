@@ -9,28 +9,35 @@ returns table (
     kappa double precision
 )
 language sql stable as $$
-    with called as (
-        select dataset.name as dataset, dataset.site_id, label.task_id, coalesce(image.original, image.name) as name,
-            min(listed.state) as call
+    with shared as (
+        select label.task_id
+        from label join dataset on dataset.id = label.dataset_id and dataset.name in (first_dataset, second_dataset)
+        group by label.task_id
+        having count(distinct dataset.id) = 2
+    ),
+    called as (     -- one row per image and task; no join of vectors with vectors, whose lengths the planner can't know
+        select label.task_id,
+            min(listed.state) filter (where dataset.name = first_dataset) as one,
+            max(listed.state) filter (where dataset.name = first_dataset) as one_at_most,
+            min(listed.state) filter (where dataset.name = second_dataset) as two,
+            max(listed.state) filter (where dataset.name = second_dataset) as two_at_most
         from dataset
         join image_list on image_list.id = dataset.image_list_id
-        join label on label.dataset_id = dataset.id
+        join label on label.dataset_id = dataset.id and label.task_id in (select task_id from shared)
         cross join lateral unnest(image_list.image_ids, label.states) as listed (image_id, state)
         join image on image.id = listed.image_id
         where dataset.name in (first_dataset, second_dataset) and listed.state in (0, 1)
-        group by dataset.id, label.task_id, coalesce(image.original, image.name)
-        having min(listed.state) = max(listed.state)
+        group by dataset.site_id, label.task_id, coalesce(image.original, image.name)
     ),
     counted as (
-        select one.task_id, count(*)::integer as n,
-            count(*) filter (where one.call = 1 and two.call = 1)::integer as a,
-            count(*) filter (where one.call = 1 and two.call = 0)::integer as b,
-            count(*) filter (where one.call = 0 and two.call = 1)::integer as c,
-            count(*) filter (where one.call = 0 and two.call = 0)::integer as d
-        from called as one
-        join called as two using (site_id, task_id, name)
-        where one.dataset = first_dataset and two.dataset = second_dataset
-        group by one.task_id
+        select task_id, count(*)::integer as n,
+            count(*) filter (where one = 1 and two = 1)::integer as a,
+            count(*) filter (where one = 1 and two = 0)::integer as b,
+            count(*) filter (where one = 0 and two = 1)::integer as c,
+            count(*) filter (where one = 0 and two = 0)::integer as d
+        from called
+        where one = one_at_most and two = two_at_most
+        group by task_id
     )
     select task.name, counted.n, a, b, c, d,
         2 * (a::double precision * d - b::double precision * c)
