@@ -73,7 +73,8 @@ def login(server: Server) -> str:
 @pytest.mark.parametrize("scheme", ["postgresql", "postgres", "postgresql+psycopg", "postgresql+asyncpg"])
 def test_missing_databases_are_made(given: object, login: str, server: Server, scheme: str) -> None:
     """The siblings of any name but `xray` carry it as a prefix. After the first time all is there."""
-    found = given(f"{scheme}://{login}/Chest%20X-rays%25")  # type: ignore[operator]
+    with closing(psycopg2.connect(server.url("template1", driver=""))):  # which then can't be copied
+        found = given(f"{scheme}://{login}/Chest%20X-rays%25")  # type: ignore[operator]
     assert current(found.xray) == ("Chest X-rays%", "dr. o@hara")
     assert current(found.mlflow) == ("Chest X-rays%_mlflow", "dr. o@hara")
     assert make_url(found.prefect).database == "Chest X-rays%_prefect"

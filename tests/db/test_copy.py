@@ -63,7 +63,7 @@ def same(found: list[Any], expected: NDArray[Any], null: NDArray[np.bool_]) -> b
 
 @pytest.mark.parametrize("kind", KINDS)
 @given(data=st.data())
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=25, deadline=None)
 def test_written_vectors_are_what_psycopg2_reads(
     connection: Connection, kind: str, data: st.DataObject
 ) -> None:
@@ -76,7 +76,7 @@ def test_written_vectors_are_what_psycopg2_reads(
 
 @pytest.mark.parametrize("kind", KINDS)
 @given(data=st.data())
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=25, deadline=None)
 def test_vectors_written_by_psycopg2_are_read(connection: Connection, kind: str, data: st.DataObject) -> None:
     vector = data.draw(vectors(kind))
     connection.execute(text("truncate vector"))
@@ -95,7 +95,7 @@ def test_vectors_written_by_psycopg2_are_read(connection: Connection, kind: str,
 
 @pytest.mark.parametrize("kind", KINDS)
 @given(data=st.data())
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=25, deadline=None)
 @example(None)
 def test_round_trip_keeps_every_bit(connection: Connection, kind: str, data: st.DataObject | None) -> None:
     if data is None:

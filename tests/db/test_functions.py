@@ -36,7 +36,7 @@ def functions(shared_rows: Any) -> Engine:
 @example(pairs=[(None, 1), (math.nan, 0), (1.0, None)])
 @example(pairs=[(0.0, 1), (-0.0, 0)])
 @example(pairs=[(2.0, 1), (2.0, 0), (2.0, 0), (1.0, 1)])
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=30, deadline=None)
 def test_auc_is_that_of_sklearn(functions: Engine, pairs: list[tuple[float | None, int | None]]) -> None:
     found = auc(functions, pairs)
     used = [(x, y) for x, y in pairs if x is not None and not math.isnan(x) and y is not None]
@@ -72,7 +72,7 @@ def auc(engine: Engine, pairs: list[tuple[float | None, int | None]]) -> float |
 @example(pairs=[(True, True)] * 3)
 @example(pairs=[(True, False)] * 3)
 @example(pairs=[(True, None), (None, False)])
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=30, deadline=None)
 def test_kappa_is_that_of_sklearn(functions: Engine, pairs: list[tuple[bool | None, bool | None]]) -> None:
     given = {"a": [x for x, _ in pairs], "b": [y for _, y in pairs]}
     with functions.connect() as connection:
