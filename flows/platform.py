@@ -40,6 +40,10 @@ def prefect_api(found: Databases) -> Iterator[str]:
         "PREFECT_HOME": str(home),
         "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
         "PREFECT_LOGGING_LEVEL": os.environ.get("PREFECT_LOGGING_LEVEL", "WARNING"),
+        # a failed task is raised by the flow; on the terminal its traceback would only be in the way
+        "PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL": os.environ.get(
+            "PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL", "CRITICAL"
+        ),
         "DO_NOT_TRACK": "1",
     }
     with (

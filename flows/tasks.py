@@ -4,6 +4,7 @@ Each finds the databases by XRAY_DATABASE_URL and the files under XRAY_HOME, so 
 """
 
 import os
+import shlex
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -89,7 +90,7 @@ def report(study_path: str) -> str:
 
     study = read_study(Path(study_path))
     folder = settings.home() / "reports" / study.name
-    commands = [f"xray study run {study_path}", "xray ui mlflow"]
+    commands = [f"xray study run {shlex.quote(study_path)}", "xray ui mlflow"]
     with storage() as found:
         with found.engine().begin() as connection:
             write_report(connection, study, folder, commands)

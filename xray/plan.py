@@ -10,6 +10,7 @@ from db.queries import query
 from db.schema import Dataset, StudyDataset, StudyModel
 from db.schema import Study as StoredStudy
 from xray.analyses.run import ANALYSES, count_current
+from xray.data.protocol import load_protocol
 from xray.learning.request import ModelRequest, find_model, model_key
 from xray.study import Study
 
@@ -57,9 +58,8 @@ def record_study(connection: Connection, study: Study, model_ids: Sequence[int])
     )
     assert study_id is not None
     names = [dataset.name for dataset in study.datasets]
-    ids = dict(
-        connection.execute(select(Dataset.name, Dataset.id).where(Dataset.name.in_(names))).tuples().all()
-    )
+    found = connection.execute(select(Dataset.name, Dataset.id).where(Dataset.name.in_(names)))
+    ids = {row.name: row.id for row in found}
     connection.execute(delete(StudyDataset).where(StudyDataset.study_id == study_id))
     connection.execute(delete(StudyModel).where(StudyModel.study_id == study_id))
     datasets = [{"study_id": study_id, "dataset_id": ids[n], "position": i} for i, n in enumerate(names)]
@@ -73,7 +73,7 @@ def progress(connection: Connection, study: Study) -> Progress:
     """How far the study file is from being true."""
     names = [dataset.name for dataset in study.datasets]
     ready = connection.scalars(
-        text(query("datasets_ready")), {"names": names, "protocol": study.protocol}
+        text(query("datasets_ready")), {"names": names, "protocol": load_protocol(study.protocol).name}
     ).all()
     asked = requests(study)
     keys = [key for each in asked if (key := model_key(connection, each)) is not None]

@@ -17,6 +17,7 @@ from sqlalchemy import create_engine, text
 from sqlalchemy.pool import NullPool
 
 from db.connection import Databases, databases
+from flows.cli import main
 
 PROJECT = Path(__file__).resolve().parents[2]
 XRAY = Path(sys.executable).with_name("xray")
@@ -168,6 +169,26 @@ def tiny(run_study: Runner, tiny_file: Path) -> Done:
 
 
 @pytest.fixture
+def call(
+    tiny: Done, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> Callable[..., tuple[Any, str, str]]:
+    """Runs a command on the tiny study in this process, which is quicker: exit code, output, messages."""
+    monkeypatch.setenv("XRAY_HOME", str(tiny.home.path))
+    monkeypatch.setenv("XRAY_DATABASE_URL", tiny.databases.psql())
+
+    def run(*arguments: str) -> tuple[Any, str, str]:
+        capsys.readouterr()
+        with pytest.raises(SystemExit) as ended:
+            main(list(arguments))
+        printed = capsys.readouterr()
+        return ended.value.code, printed.out, printed.err
+
+    return run
+
+
+@pytest.fixture
 def new_home(tmp_path: Path) -> Home:
     """A home where nothing has run yet."""
-    return Home(tmp_path / "a new folder" / "xray home")
+    folder = tmp_path / "a new folder"
+    folder.mkdir()
+    return Home(folder / "xray home")

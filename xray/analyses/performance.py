@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from db.schema import Auc
-from xray.analyses.stored import StoredStudy, TestSet
+from xray.analyses.stored import Scored, StoredStudy, TestSet
 from xray.stats.delong import auc_interval
 
 NAME = "performance"
@@ -23,46 +23,44 @@ def compute(study: StoredStudy, tests: Sequence[TestSet]) -> Iterator[dict[str, 
     for test in tests:
         for trained_on in test.trained_on:
             seeds = test.of(trained_on)
-            ensemble = test.ensemble(trained_on)
-            yield from _rows(
-                test, trained_on, None, tasks, ensemble, METHOD, [e.evaluation_id for e in seeds]
-            )
+            yield from _rows(test, seeds, None, tasks, test.ensemble(trained_on), METHOD)
             for one in seeds:
                 scores = test.logits[one.evaluation_id].T
-                yield from _rows(test, trained_on, one.seed, tasks, scores, SEED_METHOD, [one.evaluation_id])
+                yield from _rows(test, [one], one.seed, tasks, scores, SEED_METHOD)
 
 
 def _rows(
     test: TestSet,
-    trained_on: str,
+    scored: Sequence[Scored],
     seed: int | None,
     tasks: Sequence[int],
     scores: NDArray[np.floating],
     method: str,
-    evaluation_ids: list[int],
 ) -> Iterator[dict[str, Any]]:
     labels = test.cohort.labels[:, tasks]
     estimates = auc_interval(labels, scores[:, tasks])
-    trained, labelled = test.trained_tasks(trained_on), test.labelled_tasks()
+    trained, labelled = frozenset.intersection(*(e.trained for e in scored)), test.labelled_tasks()
     for column, task in enumerate(tasks):
         reason = str(estimates.reason[column]) or None
+        n, n_pos = int(estimates.n[column]), int(estimates.n_pos[column])
         if task not in labelled:
             reason = "not labelled"
         elif task not in trained:
             reason = "not trained"
+            n, n_pos = int((~np.isnan(labels[:, column])).sum()), int((labels[:, column] == 1).sum())
         yield {
-            "trained_on": trained_on,
+            "trained_on": scored[0].trained_on,
             "cohort_id": test.cohort.id,
             "task_id": task,
             "seed": seed,
-            "n": int((~np.isnan(labels[:, column])).sum()),
-            "n_pos": int((labels[:, column] == 1).sum()),
+            "n": n,
+            "n_pos": n_pos,
             "auc": number(estimates.value[column]),
             "lower": number(estimates.lower[column]),
             "upper": number(estimates.upper[column]),
             "method": method,
             "reason": reason,
-            "evaluation_ids": evaluation_ids,
+            "evaluation_ids": [e.evaluation_id for e in scored],
         }
 
 

@@ -94,16 +94,19 @@ def load_study(connection: Connection, name: str) -> StoredStudy:
     if study_id is None:
         known = connection.scalars(text("select name from study order by name")).all()
         raise AnalysisError(f"there is no study {name!r}; known: {', '.join(known) or 'none, run one first'}")
-    datasets = connection.execute(text(query("study_datasets")), {"study_id": study_id}).tuples().all()
+    datasets = {
+        row.dataset: row.site
+        for row in connection.execute(text(query("study_datasets")), {"study_id": study_id})
+    }
     rows = connection.execute(text(query("study_evaluations")), {"study_id": study_id}).all()
     if not rows:
         raise AnalysisError(f"study {name!r} has no scored test cohort yet: xray study run its file")
     evaluations = tuple(
         Scored(r.evaluation_id, r.trained_on, r.seed, r.cohort_id, frozenset(r.task_ids)) for r in rows
     )
-    order = {dataset: position for position, (dataset, _) in enumerate(datasets)}
+    order = {dataset: position for position, dataset in enumerate(datasets)}
     configurations = {r.trained_on: tuple(sorted(r.datasets, key=order.__getitem__)) for r in rows}
-    return StoredStudy(study_id, name, dict(datasets), configurations, evaluations)
+    return StoredStudy(study_id, name, datasets, configurations, evaluations)
 
 
 def load_tests(connection: Connection, study: StoredStudy) -> list[TestSet]:

@@ -30,10 +30,13 @@ class Recipe:
     augmentation: Augmentation = field(default_factory=Augmentation)
     selection: str = "best mean validation AUC"
 
-    def key(self, protocol: str, cohorts: Sequence[str], seed: int) -> str:
-        """Content hash of all that determines a model's weights: this recipe, the protocol, cohort hashes, the seed."""
+    def key(self, trained_on: str, protocol: str, cohorts: Sequence[str], seed: int) -> str:
+        """Content hash of a model: all that determines its weights (this recipe, the protocol, cohort hashes, the seed) and
+        the name of its configuration, under which its results stand.
+        """
         parts = {
             "revision": REVISION,
+            "trained_on": trained_on,
             "recipe": asdict(self),
             "protocol": protocol,
             "cohorts": list(cohorts),

@@ -43,7 +43,8 @@ def model_key(connection: Connection, request: ModelRequest) -> str | None:
         return None
     parts = [(dataset, part) for part in ("train", "validation") for dataset in request.datasets]
     hashes = [found[part].content_hash for part in parts if part in found]
-    return request.recipe.key(f"{protocol.name}/{protocol.version}", hashes, request.seed)
+    version = f"{protocol.name}/{protocol.version}"
+    return request.recipe.key(request.trained_on, version, hashes, request.seed)
 
 
 def find_model(connection: Connection, key: str) -> int | None:

@@ -141,10 +141,12 @@ class Tracker:
         self._client.set_terminated(run.info.run_id)
 
     def _discard(self, experiment: str, key: str) -> None:
-        """Remove what an earlier try of this model left: its runs, and versions registered but never recorded."""
+        """Remove what an earlier try of this model left: its runs, logged models, and versions that were never recorded."""
         for run in self._client.search_runs([experiment], f"tags.`{KEY_TAG}` = '{key}'"):
             for version in self._client.search_model_versions(f"run_id = '{run.info.run_id}'"):
                 self._client.delete_model_version(version.name, version.version)
+            for model in self._client.search_logged_models([experiment], f"source_run_id = '{run.info.run_id}'"):
+                self._client.delete_logged_model(model.model_id)
             self._client.delete_run(run.info.run_id)
 
 
@@ -160,6 +162,7 @@ def _dataset_input(cohort: Input) -> DatasetInput:
 
 
 def _signature(image_size: int) -> ModelSignature:
-    pixels = TensorSpec(np.dtype(np.float32), (-1, 1, image_size, image_size), "pixels")
-    logits = TensorSpec(np.dtype(np.float32), (-1, len(TASKS)), "logits")
+    """Pixels (n, 1, size, size) to logits (n, n_tasks). Without names: MLflow hands named tensors on as a dict."""
+    pixels = TensorSpec(np.dtype(np.float32), (-1, 1, image_size, image_size))
+    logits = TensorSpec(np.dtype(np.float32), (-1, len(TASKS)))
     return ModelSignature(Schema([pixels]), Schema([logits]))

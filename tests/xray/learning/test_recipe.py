@@ -12,7 +12,7 @@ from xray.learning.recipe import Recipe, recipe_of
 from xray.pixels.augment import Augmentation
 
 COHORTS = ("a" * 64, "b" * 64)
-KEY = Recipe().key("corrected/1", COHORTS, 0)
+KEY = Recipe().key("nih", "corrected/1", COHORTS, 0)
 
 OTHERS = {
     "network": "resnet18",
@@ -32,39 +32,44 @@ def test_every_field_of_the_recipe_is_tried_here():
 
 @pytest.mark.parametrize("field", OTHERS)
 def test_each_field_changes_the_key(field):
-    assert dataclasses.replace(Recipe(), **{field: OTHERS[field]}).key("corrected/1", COHORTS, 0) != KEY
+    assert dataclasses.replace(Recipe(), **{field: OTHERS[field]}).key("nih", "corrected/1", COHORTS, 0) != KEY
 
 
 @pytest.mark.parametrize("field", [field.name for field in dataclasses.fields(Augmentation)])
 def test_each_strength_of_the_augmentation_changes_the_key(field):
     augmentation = dataclasses.replace(Augmentation(), **{field: 0.123})
-    assert Recipe(augmentation=augmentation).key("corrected/1", COHORTS, 0) != KEY
+    assert Recipe(augmentation=augmentation).key("nih", "corrected/1", COHORTS, 0) != KEY
 
 
 def test_protocol_cohorts_their_order_and_seed_change_the_key():
     recipe = Recipe()
     keys = {
         KEY,
-        recipe.key("corrected/2", COHORTS, 0),
-        recipe.key("paper/1", COHORTS, 0),
-        recipe.key("corrected/1", COHORTS[::-1], 0),
-        recipe.key("corrected/1", COHORTS[:1], 0),
-        recipe.key("corrected/1", [COHORTS[0] + COHORTS[1]], 0),
-        recipe.key("corrected/1", COHORTS, 1),
+        recipe.key("nih", "corrected/2", COHORTS, 0),
+        recipe.key("nih", "paper/1", COHORTS, 0),
+        recipe.key("nih", "corrected/1", COHORTS[::-1], 0),
+        recipe.key("nih", "corrected/1", COHORTS[:1], 0),
+        recipe.key("nih", "corrected/1", [COHORTS[0] + COHORTS[1]], 0),
+        recipe.key("nih", "corrected/1", COHORTS, 1),
     }
     assert len(keys) == 7
 
 
+def test_the_name_of_the_configuration_changes_the_key():
+    """One set of data may be "all" in one study and "all but a site" in the next, which has a site more."""
+    assert Recipe().key("all-but-openi", "corrected/1", COHORTS, 0) != KEY
+
+
 def test_a_new_revision_of_the_training_code_changes_the_key(monkeypatch):
     monkeypatch.setattr(module, "REVISION", module.REVISION + 1)
-    assert Recipe().key("corrected/1", COHORTS, 0) != KEY
+    assert Recipe().key("nih", "corrected/1", COHORTS, 0) != KEY
 
 
 def test_equal_recipes_have_one_key_in_any_process():
-    assert Recipe().key("corrected/1", list(COHORTS), 0) == KEY
+    assert Recipe().key("nih", "corrected/1", list(COHORTS), 0) == KEY
     program = (
         "from xray.learning.recipe import Recipe\n"
-        f"print(Recipe(epochs=160).key('corrected/1', {COHORTS!r}, 0))"
+        f"print(Recipe(epochs=160).key('nih', 'corrected/1', {COHORTS!r}, 0))"
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == KEY
@@ -74,7 +79,7 @@ def test_a_recipe_comes_back_from_plain_data_with_its_key():
     recipe = Recipe("small_convnet", 48, 3, epoch_images=10, augmentation=Augmentation(0, 0.1, 0, 0.5))
     back = recipe_of(json.loads(json.dumps(dataclasses.asdict(recipe))))
     assert back == recipe
-    assert back.key("x", COHORTS, 1) == recipe.key("x", COHORTS, 1)
+    assert back.key("nih", "x", COHORTS, 1) == recipe.key("nih", "x", COHORTS, 1)
 
 
 def test_the_key_is_a_sha256():

@@ -1,0 +1,117 @@
+"""`xray` itself: quick help, nothing heavy imported, errors as one message."""
+
+import json
+import os
+import statistics
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+from flows.cli import COMMANDS, cli, main
+from xray.errors import DataError
+
+PROJECT = Path(__file__).resolve().parents[3]
+HEAVY = ("torch", "mlflow", "prefect", "pandas", "sqlalchemy", "numpy", "numba", "timm", "sklearn", "matplotlib")
+HELP_SECONDS = 0.3
+"""Of CPU time (user and system): what other work on the machine can't stretch."""
+
+LOADED = """
+import json, sys
+from flows.cli import main
+try:
+    main(sys.argv[1:])
+except SystemExit as done:
+    code = done.code
+print(json.dumps([code, sorted(name.split(".")[0] for name in sys.modules)]), file=sys.stderr)
+"""
+
+
+def environment(**more: str) -> dict[str, str]:
+    return {**os.environ, "PYTHONPATH": str(PROJECT), **more}
+
+
+@pytest.mark.parametrize("arguments", [["--help"], ["-h"], ["--version"], []], ids=lambda a: " ".join(a) or "none")
+def test_help_imports_nothing_heavy(arguments, tmp_path):
+    done = subprocess.run(
+        [sys.executable, "-c", LOADED, *arguments],
+        capture_output=True,
+        text=True,
+        cwd=tmp_path,
+        env=environment(XRAY_HOME=str(tmp_path / "home")),
+    )
+    code, loaded = json.loads(done.stderr.splitlines()[-1])
+    assert code == (0 if arguments else 2)
+    assert not set(loaded) & set(HEAVY)
+    assert not (tmp_path / "home").exists()
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_help_of_a_command_imports_neither_torch_nor_mlflow_nor_prefect(command, tmp_path):
+    done = subprocess.run(
+        [sys.executable, "-c", LOADED, command, "--help"],
+        capture_output=True,
+        text=True,
+        cwd=tmp_path,
+        env=environment(XRAY_HOME=str(tmp_path / "home")),
+    )
+    code, loaded = json.loads(done.stderr.splitlines()[-1])
+    assert code == 0
+    assert not set(loaded) & {"torch", "mlflow", "prefect", "pandas"}
+    assert not (tmp_path / "home").exists()
+
+
+def test_help_takes_less_than_a_third_of_a_second():
+    script = Path(sys.executable).with_name("xray")
+
+    def cpu_seconds() -> float:
+        process = subprocess.Popen([script, "--help"], stdout=subprocess.DEVNULL, env=environment())
+        _, status, usage = os.wait4(process.pid, 0)
+        process.returncode = os.waitstatus_to_exitcode(status)
+        assert process.returncode == 0
+        return usage.ru_utime + usage.ru_stime
+
+    assert statistics.median(cpu_seconds() for _ in range(9)) <= HELP_SECONDS
+
+
+def test_help_names_every_command_with_what_it_does():
+    told = CliRunner().invoke(cli, ["--help"])
+    assert told.exit_code == 0
+    words = " ".join(told.output.split())
+    for name, (_, text) in COMMANDS.items():
+        assert f"{name} {text}" in words
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_what_the_list_says_of_a_command_is_what_its_own_help_says(command):
+    told = CliRunner().invoke(cli, [command, "--help"])
+    assert told.exit_code == 0
+    assert "Usage:" in told.output
+
+
+def test_a_command_that_does_not_exist():
+    told = CliRunner().invoke(cli, ["trian"])
+    assert told.exit_code == 2
+    assert "No such command 'trian'" in told.output
+
+
+def test_an_error_that_a_user_can_put_right_is_one_message(monkeypatch, capsys):
+    def fail(*_: object, **__: object) -> None:
+        raise DataError("labels.csv, row 3: no image")
+
+    monkeypatch.setattr(cli, "main", fail)
+    with pytest.raises(SystemExit) as ended:
+        main([])
+    assert ended.value.code == 1
+    assert capsys.readouterr().err == "error: labels.csv, row 3: no image\n"
+
+
+def test_a_fault_of_ours_is_not_hidden(monkeypatch):
+    def fail(*_: object, **__: object) -> None:
+        raise ZeroDivisionError
+
+    monkeypatch.setattr(cli, "main", fail)
+    with pytest.raises(ZeroDivisionError):
+        main([])

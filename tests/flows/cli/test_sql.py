@@ -1,0 +1,168 @@
+"""`xray sql`: questions are answered as table, JSON or CSV; writes are refused, whatever they hide behind."""
+
+import csv
+import io
+import json
+from decimal import Decimal
+
+import pytest
+
+from flows.cli.sql import table
+
+pytestmark = pytest.mark.timeout(900)
+
+QUESTION = """select trained_on, seed, count(*) as n, avg(logit) as mean_logit, max(label) filter (where false) as nothing
+from predictions where task = 'Effusion' and model like 'tiny.tiny-%' group by 1, 2 order by 1"""
+
+
+@pytest.fixture(scope="module")
+def expected(tiny):
+    rows = tiny.ask(QUESTION.replace("%", "%%").replace("%%", "%"))
+    assert rows["trained_on"].tolist() == ["tiny-a", "tiny-d"]
+    return rows
+
+
+def test_as_a_table(tiny, expected):
+    done = tiny.home.run("sql", QUESTION)
+    head, rule, *rows = done.stdout.splitlines()
+    assert head.split() == ["trained_on", "seed", "n", "mean_logit", "nothing"]
+    assert set(rule) == {"-", " "}
+    assert [row.split() for row in rows] == [
+        [row.trained_on, str(row.seed), str(row.n), f"{row.mean_logit:.6g}"] for row in expected.itertuples()
+    ]
+    assert done.stderr == "(2 rows)\n"
+
+
+def test_as_json(tiny, expected):
+    done = tiny.home.run("sql", "--json", QUESTION)
+    rows = [json.loads(line) for line in done.stdout.splitlines()]
+    assert [row["mean_logit"] for row in rows] == expected["mean_logit"].tolist()
+    assert [row["n"] for row in rows] == expected["n"].tolist()
+    assert [row["nothing"] for row in rows] == [None, None]
+
+
+def test_as_csv(tiny, expected):
+    rows = list(csv.DictReader(io.StringIO(tiny.home.run("sql", "--csv", QUESTION).stdout)))
+    assert [float(row["mean_logit"]) for row in rows] == expected["mean_logit"].tolist()
+    assert [row["nothing"] for row in rows] == ["", ""]
+
+
+def strict(line: str) -> dict[str, object]:
+    """JSON as the standard has it, without NaN."""
+
+    def refuse(constant: str) -> None:
+        raise ValueError(constant)
+
+    found: dict[str, object] = json.loads(line, parse_constant=refuse)
+    return found
+
+
+def test_json_is_json_whatever_the_values_are(call):
+    query = """select 'NaN'::float8 as nan, '-Infinity'::float8 as infinite, 1.5::numeric as exact, true as yes,
+    'NaN'::numeric as exact_nan, array[1, 2] as list, '{"a": 1}'::jsonb as document, 'é' as letter, timestamptz 'epoch' as time"""
+    (line,) = call("sql", "--json", query)[1].splitlines()
+    assert strict(line) == {
+        "nan": None,
+        "infinite": None,
+        "exact": 1.5,
+        "yes": True,
+        "exact_nan": None,
+        "list": [1, 2],
+        "document": {"a": 1},
+        "letter": "é",
+        "time": "1970-01-01 00:00:00+00:00",
+    }
+
+
+def test_no_row_is_an_answer(call):
+    query = "select image from predictions where false"
+    assert call("sql", query) == (0, "image\n-----\n", "(0 rows)\n")
+    assert call("sql", "--json", query) == (0, "", "")
+    assert call("sql", "--csv", query) == (0, "image\n", "")
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        "delete from evaluation",
+        "commit; delete from evaluation",
+        "rollback; begin; delete from evaluation; commit",
+        "select 1; update model set seed = 9; commit",
+        "with gone as (delete from evaluation returning 1) select * from gone",
+        "create table mine (x int)",
+        "end; drop table analysis cascade",
+    ],
+)
+def test_writes_are_refused(tiny, call, query):
+    before = tiny.counts()
+    code, output, message = call("sql", query)
+    assert code == 1
+    assert "in a read-only transaction" in message
+    assert output == ""
+    assert tiny.counts() == before
+
+
+@pytest.mark.parametrize(
+    ("query", "message"),
+    [
+        ("selct 1", 'syntax error at or near "selct"'),
+        ("select foo\nfrom predictions", 'column "foo" does not exist'),
+        ("select trained from predictions", "predictions.trained_on"),
+        ("select * from nothing", 'relation "nothing" does not exist'),
+        ("select 1/0", "division by zero"),
+        ("select '%s', '%(x)s', 100 % 0", "division by zero"),
+        ("", "empty query"),
+        ("set application_name = 'x'", "returns no rows"),
+    ],
+)
+def test_a_mistake_is_one_line_and_exit_code_1(call, query, message):
+    code, output, printed = call("sql", query)
+    (line,) = printed.splitlines()
+    assert code == 1
+    assert line.startswith("error: ")
+    assert message in line
+    assert output == ""
+
+
+def test_a_mistake_in_a_process_of_its_own(tiny):
+    done = tiny.home.run("sql", "selct 1", exit_code=1)
+    assert done.stderr == 'error: syntax error at or near "selct" (LINE 1: selct 1)\n'
+    assert done.stdout == ""
+
+
+def test_json_and_csv_at_once_is_a_wrong_use(call):
+    code, _, message = call("sql", "--json", "--csv", "select 1")
+    assert code == 2
+    assert "choose one of --json and --csv" in message
+
+
+def test_the_questions_of_the_demo_text_can_be_asked(tiny):
+    from flows.cli.demo import NEXT
+
+    question = NEXT.split('sql "')[1].split('"')[0].replace("Infiltration", "Mass")
+    rows = tiny.home.sql(question)
+    stored = tiny.ask("select * from auc_results where task = 'Mass' and seed = 0")
+    found = stored.set_index(["trained_on", "test_dataset"])["auc"]
+    assert len(rows) == 6
+    for row in rows:
+        assert row["auc"] == pytest.approx(found[row["trained_on"], row["test_dataset"]], abs=1e-12)
+
+
+def test_what_every_model_said_of_one_image(tiny):
+    image = tiny.home.sql("select min(image) as image from predictions where test_dataset = 'tiny-a'")[0]["image"]
+    rows = tiny.home.sql(f"select * from image_predictions('{image}')")
+    stored = tiny.ask("select * from predictions where image = :image", image=image)
+    assert len(rows) == len(stored) > 10
+    found = stored.set_index(["model", "task"])["logit"]
+    assert {(r["model"], r["task"]): r["logit"] for r in rows} == found.to_dict()
+
+
+def test_table_aligns_numbers_to_the_right_and_text_to_the_left():
+    rows = [("a", 1, Decimal("2.50"), None), ("bcd", 10, Decimal("0.5"), 0.123456789)]
+    assert table(("name", "n", "exact", "x"), rows).splitlines() == [
+        "name   n  exact         x",
+        "----  --  -----  --------",
+        "a      1   2.50",
+        "bcd   10    0.5  0.123457",
+    ]
+    assert table(("x",), []) == "x\n-"

@@ -1,0 +1,93 @@
+"""`xray study`: run and status."""
+
+import json
+
+import pytest
+
+from xray.data.split import PARTS
+
+pytestmark = pytest.mark.timeout(900)
+
+
+def test_status_of_a_study_that_is_done(tiny):
+    assert tiny.home.run("study", "status", tiny.file).stdout.splitlines() == [
+        "tiny: Two small drawn hospitals",
+        "  datasets ready       2 of 2",
+        "  models trained       3 of 3",
+        "  evaluations missing  0",
+        "  analyses current     3 of 3",
+    ]
+    assert json.loads(tiny.home.run("study", "status", tiny.file, "--json").stdout) == {
+        "datasets": 2,
+        "datasets_ready": 2,
+        "models": 3,
+        "models_trained": 3,
+        "evaluations_missing": 0,
+        "analyses_current": 3,
+        "analyses": 3,
+    }
+
+
+def test_status_of_a_study_that_asks_for_more(tiny, call, tmp_path):
+    file = tmp_path / "more.toml"
+    file.write_text(tiny.file.read_text().replace("seeds = [0]", "seeds = [0, 1]"))
+    told = json.loads(call("study", "status", str(file), "--json")[1])
+    assert (told["models"], told["models_trained"]) == (6, 3)
+    assert (told["datasets"], told["datasets_ready"]) == (2, 2)
+
+
+def test_status_where_nothing_has_run(new_home, tiny_file):
+    told = json.loads(new_home.run("study", "status", tiny_file, "--json").stdout)
+    assert told == {
+        "datasets": 2,
+        "datasets_ready": 0,
+        "models": 3,
+        "models_trained": 0,
+        "evaluations_missing": 0,
+        "analyses_current": 0,
+        "analyses": 3,
+    }
+
+
+def test_a_first_run_and_a_second(tiny):
+    assert "Trained 3 of 3 models, wrote 6 evaluations, computed 3 analyses" in tiny.output
+    rows, files = tiny.counts(), tiny.report("tiny")
+    again = json.loads(tiny.home.run("study", "run", tiny.file, "--json").stdout)
+    assert again == {
+        "study": "tiny",
+        "n_models": 3,
+        "trained": 0,
+        "evaluated": 0,
+        "analysed": 0,
+        "folder": str(tiny.home.path / "reports" / "tiny"),
+    }
+    assert tiny.counts() == rows
+    assert tiny.report("tiny") == files
+
+
+def test_mistakes_in_a_study_file_are_told_before_anything_starts(new_home, tmp_path):
+    file = tmp_path / "wrong study.toml"
+    file.write_text('name = "wrong"\n[[datasets]]\nname = "ours"\nmanifset = "x.csv"\n')
+    for command in ("run", "status"):
+        done = new_home.run("study", command, file, exit_code=1)
+        (line,) = done.stderr.splitlines()
+        assert line.startswith(f"error: {file}: [[datasets]] ours: unknown key 'manifset'")
+    assert not new_home.path.exists()
+    done = new_home.run("study", "run", tmp_path / "none.toml", exit_code=2)
+    assert "does not exist" in done.stderr
+
+
+def test_a_fault_in_the_data_is_one_message_and_exit_code_1(new_home, tmp_path):
+    """From a task in another process, through Prefect, to the person who can put it right."""
+    file = tmp_path / "study of ours.toml"
+    file.write_text('name = "ours"\n[[datasets]]\nname = "ours"\nmanifest = "labels.csv"\n')
+    done = new_home.run("study", "run", file, exit_code=1)
+    assert done.stderr.splitlines()[-1].startswith("error: ")
+    assert "labels.csv" in done.stderr.splitlines()[-1]
+    assert done.stdout == ""
+    assert "Traceback" not in done.stderr
+
+
+def test_parts_of_the_tiny_study_are_all_there(tiny):
+    parts = tiny.ask("select distinct part from cohort")["part"]
+    assert sorted(parts) == sorted(PARTS)

@@ -1,0 +1,255 @@
+"""kill −9 of a study at any moment: nothing goes on running, and the next run ends in the very same results."""
+
+import os
+import signal
+import sys
+import time
+from collections.abc import Callable
+from contextlib import ExitStack, closing
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import psycopg2
+import pytest
+from safetensors.numpy import load_file
+
+from db.connection import databases
+from db.embedded import status
+from db.embedded.folder import Folder, is_held
+
+pytestmark = [
+    pytest.mark.timeout(900),
+    pytest.mark.skipif(sys.platform != "linux", reason="looks into /proc, and dies with its parent on Linux only"),
+]
+
+
+@dataclass(frozen=True)
+class Moment:
+    """A state of the home at which a run is killed: a query to one of its databases, or a file."""
+
+    name: str
+    query: str = ""
+    database: str = "xray"
+    file: str = ""
+
+    def has_come(self, home: Path) -> bool:
+        if self.file:
+            return any(home.glob(self.file))
+        try:
+            return bool(ask(home, self.database, self.query))
+        except psycopg2.Error:  # no server, no database or no table yet
+            return False
+
+
+MOMENTS = {
+    moment.name: moment
+    for moment in (
+        Moment("drawing", file="phantom/.tiny-*/images/*"),
+        Moment("registering", "select count(*) from dataset"),
+        Moment("training", "select count(*) from model where trained_on <> 'all'"),
+        Moment("logging", "select count(*) from metrics where key = 'loss'", "mlflow"),
+        Moment("storing weights", file="mlflow/artifacts/tiny/**/model.safetensors"),
+        Moment("model registered", "select count(*) from model_versions", "mlflow"),
+        Moment("scoring", "select count(*) from evaluation"),
+        Moment("analysed", "select count(*) from analysis"),
+        Moment("reporting", file="reports/tiny/*.png"),
+    )
+}
+
+
+def ask(home: Path, database: str, query: str) -> int:
+    """The first value of a query, over a connection that does not keep the server running."""
+    running = status(home)
+    if running is None or running.phase != "ready":
+        raise psycopg2.OperationalError("no server")
+    password = Folder.of(home).password.read_text(encoding="utf-8").strip()
+    with (
+        closing(
+            psycopg2.connect(
+                host=running.host, port=running.port, user="xray", password=password, dbname=database
+            )
+        ) as connection,
+        connection.cursor() as cursor,
+    ):
+        cursor.execute(query)
+        row = cursor.fetchone()
+        return int(row[0]) if row else 0
+
+
+def ours(home: Path) -> dict[int, str]:
+    """Processes that belong to a home: pid → command. They have it in their environment or their arguments."""
+    found = {}
+    for process in Path("/proc").glob("[0-9]*"):
+        if int(process.name) == os.getpid():
+            continue
+        try:
+            about = (process / "environ").read_bytes() + (process / "cmdline").read_bytes()
+            state = (process / "stat").read_text().rsplit(")", 1)[1].split()[0]
+            command = (process / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
+        except OSError:
+            continue
+        if str(home).encode() in about and state != "Z":
+            found[int(process.name)] = command[:120]
+    return found
+
+
+def wait_until(true: Callable[[], bool], seconds: float, what: Callable[[], object]) -> float:
+    """Seconds until it was true."""
+    began = time.monotonic()
+    while not true():
+        assert time.monotonic() < began + seconds, what()
+        time.sleep(0.01)
+    return time.monotonic() - began
+
+
+def kill_at(home, file: Path, moment: Moment) -> None:
+    """Start the study, kill its main process alone at the moment, and see that everything of it ends."""
+    log = home.path.parent / "killed.log"
+    with log.open("w") as output:
+        process = home.start("study", "run", file, stdout=output, stderr=output, start_new_session=True)
+        try:
+            wait_until(
+                lambda: process.poll() is not None or moment.has_come(home.path),
+                600,
+                lambda: f"{moment.name} did not come:\n{log.read_text()}",
+            )
+            children = {pid: command for pid, command in ours(home.path).items() if pid != process.pid}
+        finally:
+            process.send_signal(signal.SIGKILL)
+            ended = process.wait()
+    assert ended == -signal.SIGKILL, f"ended before {moment.name}:\n{log.read_text()}"
+    assert children, "there was nothing to outlive the main process"
+    wait_until(lambda: not ours(home.path), 30, lambda: ours(home.path))
+    folder = Folder.of(home.path)
+    assert not is_held(folder.lock("keeper"))
+    assert not is_held(folder.lock("server"))
+    written = folder.server_log.read_text(encoding="utf-8", errors="replace")
+    assert "database system is shut down" in written.splitlines()[-1]
+    assert "not properly shut down" not in written
+
+
+def results(done) -> dict[str, pd.DataFrame]:
+    """What a study comes to, without ids, versions and times."""
+    found = {
+        view: done.ask(f"select * from {view}").drop(
+            columns=["evaluation_ids", "computed_at"], errors="ignore"
+        )
+        for view in ("auc_results", "auc_difference_results", "agreement_results")
+    }
+    found["predictions"] = done.ask("select * from predictions").drop(columns="model")
+    found["models"] = done.ask(
+        "select key, trained_on, seed, recipe::text, best_epoch, validation_auc from model"
+    )
+    found["labels"] = done.ask("select * from labels")
+    for name, frame in found.items():
+        columns = [column for column in frame.columns if frame[column].map(str).nunique() > 1]
+        found[name] = frame.sort_values(columns, key=lambda c: c.map(str)).reset_index(drop=True)
+    return found
+
+
+def weights(done) -> dict[str, dict[str, np.ndarray]]:
+    """Model key → weights as MLflow has registered them."""
+    models = done.ask("select key, mlflow_model, mlflow_version, mlflow_run_id from model")
+    found = {}
+    for row in models.itertuples():
+        (location,) = done.ask(
+            "select storage_location from model_versions where name = :name and version = :version",
+            "mlflow",
+            name=row.mlflow_model,
+            version=row.mlflow_version,
+        )["storage_location"]
+        (file,) = Path(location.removeprefix("file://").replace("%20", " ")).rglob("*.safetensors")
+        assert done.home.path in file.parents
+        found[row.key] = load_file(file)
+    return found
+
+
+@pytest.fixture
+def held():
+    """Keeps servers of homes running until the test ends."""
+    with ExitStack() as stack:
+        yield stack
+
+
+def finished(home, file: Path, held: ExitStack, like):
+    """Run the study to its end; what it then is, with the home's server held."""
+    done = home.run("study", "run", file)
+    found = held.enter_context(databases(home.path))
+    return replace(like, home=home, output=done.stdout, messages=done.stderr, databases=found)
+
+
+def assert_the_same(done, undisturbed) -> None:
+    """Equal results and weights, and nothing doubled."""
+    ours_, theirs = results(done), results(undisturbed)
+    for name, frame in theirs.items():
+        assert len(frame), name
+        pd.testing.assert_frame_equal(ours_[name], frame, obj=name, check_exact=True)
+    kept, expected = weights(done), weights(undisturbed)
+    assert kept.keys() == expected.keys()
+    for key, tensors in expected.items():
+        for name, tensor in tensors.items():
+            np.testing.assert_array_equal(kept[key][name], tensor, err_msg=f"{key} {name}")
+    counts, single = done.counts(), undisturbed.counts()
+    own = [table for table in single if table.startswith("xray.")]
+    assert {table: counts[table] for table in own} == {table: single[table] for table in own}
+    assert mlflow_of(done) == mlflow_of(undisturbed)
+    reports, expected_reports = done.report("tiny"), undisturbed.report("tiny")
+    assert reports.keys() == expected_reports.keys()
+    for name, content in expected_reports.items():
+        if not name.endswith(".html"):  # the page names the time of the computation
+            assert reports[name] == content, name
+    assert len(completed(done)) == 1
+
+
+def mlflow_of(done) -> dict[str, list]:
+    """Runs that MLflow shows, versions that can be loaded, and models that it lists."""
+    runs = done.ask(
+        "select name, status from runs where lifecycle_stage = 'active' order by name, status", "mlflow"
+    )
+    versions = done.ask(
+        "select v.name, count(*) as n from model_versions v join runs r on r.run_uuid = v.run_id"
+        " where v.current_stage <> 'Deleted_Internal' group by v.name order by v.name",
+        "mlflow",
+    )
+    aliases = done.ask("select name, alias from registered_model_aliases order by name, alias", "mlflow")
+    models = done.ask(
+        "select m.name, r.name as run, r.lifecycle_stage from logged_models m"
+        " join runs r on r.run_uuid = m.source_run_id where m.lifecycle_stage = 'active' order by 1, 2",
+        "mlflow",
+    )
+    frames = {"runs": runs, "versions": versions, "aliases": aliases, "models": models}
+    return {name: list(frame.itertuples(index=False, name=None)) for name, frame in frames.items()}
+
+
+def completed(done) -> list[str]:
+    return done.ask("select name from flow_run where state_type = 'COMPLETED'", "prefect")["name"].tolist()
+
+
+def test_killed_in_training_and_again_in_scoring(new_home, tiny, tiny_file, held):
+    kill_at(new_home, tiny_file, MOMENTS["training"])
+    kill_at(new_home, tiny_file, MOMENTS["scoring"])
+    done = finished(new_home, tiny_file, held, tiny)
+    assert "Trained 0 of 3 models (the others were there)" in done.output
+    assert_the_same(done, tiny)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("moment", MOMENTS.values(), ids=MOMENTS)
+def test_killed_at(moment, new_home, tiny, tiny_file, held):
+    kill_at(new_home, tiny_file, moment)
+    assert_the_same(finished(new_home, tiny_file, held, tiny), tiny)
+
+
+@pytest.mark.slow
+def test_killed_over_and_over(new_home, tiny, tiny_file, held):
+    for moment in MOMENTS.values():
+        kill_at(new_home, tiny_file, moment)
+    assert_the_same(finished(new_home, tiny_file, held, tiny), tiny)
+
+
+def test_a_command_that_no_one_kills_leaves_nothing_running(new_home):
+    new_home.run("dataset", "list")
+    wait_until(lambda: not ours(new_home.path), 30, lambda: ours(new_home.path))
+    assert "database system is shut down" in Folder.of(new_home.path).server_log.read_text().splitlines()[-1]

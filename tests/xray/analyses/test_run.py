@@ -1,0 +1,210 @@
+"""What is stored is computed once, and again when what it comes from has changed."""
+
+import dataclasses
+import threading
+
+import numpy as np
+import pandas as pd
+import pytest
+from sqlalchemy import text
+
+from xray.analyses import results, run
+from xray.analyses.report import write_report
+from xray.analyses.run import ANALYSES, count_current, run_all
+from xray.analyses.stored import load_study, load_tests
+from xray.errors import AnalysisError
+from xray.study import Configuration, Study
+from xray.tasks import TASK_INDEX
+
+TABLES = ("analysis", "auc", "auc_difference", "agreement")
+NAMES = [each.name for each in ANALYSES]
+
+
+def ids(engine) -> dict[str, list[int]]:
+    with engine.begin() as connection:
+        return {
+            t: list(connection.scalars(text(f"select id from {t} order by id"))) for t in TABLES
+        }
+
+
+def current(engine) -> int:
+    with engine.begin() as connection:
+        return count_current(connection, "test")
+
+
+def add_seed(world, trained_on="x", seed=2, shift=0.0):
+    """One more seed of x, scored at both sites and part of the study."""
+    rng = np.random.default_rng(seed)
+    with world.engine.begin() as connection:
+        study = connection.scalar(text("select id from study"))
+    model = world.model(trained_on, seed, ["x"], ["Effusion", "Mass", "Edema"])
+    world.add_models(study, [model], first=100 + seed)
+    for dataset in "xy":
+        world.score(model, dataset, {t: rng.normal(size=60) + shift for t in ("Effusion", "Mass", "Edema")})
+    return model
+
+
+def test_all_is_computed_once(two_sites):
+    assert current(two_sites.engine) == 0
+    assert run_all(two_sites.engine, "test") == dict.fromkeys(NAMES, True)
+    assert current(two_sites.engine) == 3
+    before = ids(two_sites.engine)
+    assert all(before.values())
+    assert run_all(two_sites.engine, "test") == dict.fromkeys(NAMES, False)
+    assert ids(two_sites.engine) == before
+
+
+def test_nothing_is_loaded_where_nothing_is_stale(two_sites, monkeypatch):
+    run_all(two_sites.engine, "test")
+
+    def refuse(*_):
+        raise AssertionError("scores were read")
+
+    monkeypatch.setattr(run, "load_tests", refuse)
+    assert not any(run_all(two_sites.engine, "test").values())
+
+
+def test_a_new_evaluation_makes_all_stale_and_replaces_rows_as_a_whole(two_sites):
+    run_all(two_sites.engine, "test")
+    before = ids(two_sites.engine)
+    add_seed(two_sites)
+    assert current(two_sites.engine) == 0
+    assert run_all(two_sites.engine, "test") == dict.fromkeys(NAMES, True)
+    after = ids(two_sites.engine)
+    for table in TABLES:
+        assert not set(before[table]) & set(after[table])
+    assert len(after["auc"]) == len(before["auc"]) + 2 * 3
+    assert len(after["agreement"]) == len(before["agreement"])
+    with two_sites.engine.begin() as connection:
+        auc = results.performance(connection, "test")
+    mine = auc[(auc["trained_on"] == "x") & (auc["test_dataset"] == "x") & (auc["task"] == "Effusion")]
+    assert mine["seed"].dropna().tolist() == [0, 1, 2]
+
+
+def test_an_evaluation_that_was_done_again_is_a_new_one(two_sites):
+    run_all(two_sites.engine, "test")
+    with two_sites.engine.begin() as connection:
+        model = connection.scalar(text("select model_id from evaluation order by id limit 1"))
+        connection.execute(text("delete from evaluation where id = (select min(id) from evaluation)"))
+    assert current(two_sites.engine) == 0
+    two_sites.score(model, "x", dict.fromkeys(("Effusion", "Mass", "Edema"), np.arange(60.0)))
+    assert current(two_sites.engine) == 0
+    assert all(run_all(two_sites.engine, "test").values())
+
+
+def test_evaluations_of_others_change_nothing(two_sites):
+    run_all(two_sites.engine, "test")
+    model = two_sites.model("elsewhere", 0, ["x"], ["Effusion"])
+    two_sites.score(model, "x", {"Effusion": np.arange(60.0)})
+    assert not any(run_all(two_sites.engine, "test").values())
+
+
+def test_a_new_version_of_one_analysis_computes_that_one(two_sites, monkeypatch):
+    run_all(two_sites.engine, "test")
+    first, *rest = ANALYSES
+    monkeypatch.setattr(run, "ANALYSES", (dataclasses.replace(first, version=first.version + 1), *rest))
+    assert run_all(two_sites.engine, "test") == {name: name == first.name for name in NAMES}
+
+
+def test_a_failure_leaves_the_old_rows(two_sites, monkeypatch):
+    run_all(two_sites.engine, "test")
+    before = ids(two_sites.engine)
+    add_seed(two_sites)
+    last = ANALYSES[-1]
+
+    def fail(study, tests):
+        yield from []
+        raise ZeroDivisionError
+
+    monkeypatch.setattr(run, "ANALYSES", (*ANALYSES[:-1], dataclasses.replace(last, compute=fail)))
+    with pytest.raises(ZeroDivisionError):
+        run_all(two_sites.engine, "test")
+    assert ids(two_sites.engine) == before
+
+
+def test_two_at_once_compute_once(two_sites):
+    done = []
+    threads = [
+        threading.Thread(target=lambda: done.append(run_all(two_sites.engine, "test"))) for _ in range(3)
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sorted(sum(each.values()) for each in done) == [0, 0, 3]
+    assert len(ids(two_sites.engine)["analysis"]) == 3
+
+
+def test_a_study_that_is_not_there_or_not_scored(two_sites):
+    with pytest.raises(AnalysisError, match="there is no study 'other'; known: test"):
+        run_all(two_sites.engine, "other")
+    two_sites.study(["x"], [two_sites.model("x", 7, ["x"], ["Effusion"])], name="empty")
+    with pytest.raises(AnalysisError, match="study 'empty' has no scored test cohort yet"):
+        run_all(two_sites.engine, "empty")
+    with two_sites.engine.begin() as connection:
+        assert count_current(connection, "other") == count_current(connection, "empty") == 0
+
+
+def test_the_stored_study_has_its_order(two_sites):
+    with two_sites.engine.begin() as connection:
+        study = load_study(connection, "test")
+        tests = load_tests(connection, study)
+    assert study.datasets == {"x": "x", "y": "y"}
+    assert study.configurations == {"x": ("x",), "y": ("y",), "all": ("x", "y")}
+    assert study.trained_on_exactly(("y", "x")) == "all"
+    assert study.trained_on_exactly(("z",)) is None
+    assert [test.dataset for test in tests] == ["x", "y"]
+    assert tests[0].trained_on == ["x", "y", "all"]
+    assert [e.seed for e in tests[0].of("y")] == [0, 1]
+    assert study.tasks(tests) == sorted(TASK_INDEX[t] for t in ("Effusion", "Mass", "Edema"))
+
+
+def test_an_ensemble_is_the_mean_of_logits_in_double_precision(two_sites):
+    with two_sites.engine.begin() as connection:
+        (test, _) = load_tests(connection, load_study(connection, "test"))
+    first, second = (test.logits[e.evaluation_id] for e in test.of("x"))
+    ensemble = test.ensemble("x")
+    assert ensemble.dtype == np.float64
+    np.testing.assert_array_equal(ensemble, (first.astype(float) + second.astype(float)).T / 2)
+    assert np.isnan(ensemble[:, TASK_INDEX["Hernia"]]).all()
+
+
+def study_file(world, folder) -> Study:
+    """The study as a file would say it, for the report."""
+    from xray.data.prepare import DatasetRequest
+    from xray.learning.recipe import Recipe
+
+    asked = tuple(DatasetRequest(name, name, "manifest", None, None, None) for name in "xy")
+    study = Study(folder / "x.toml", "test", "A test", "Why?", "corrected", asked, ("each", "all"), (0, 1), Recipe())
+    assert study.configurations()[-1] == Configuration("all", ("x", "y"))
+    return study
+
+
+@pytest.mark.filterwarnings("ignore:.*fewer than.*:UserWarning")
+def test_the_report_is_the_same_bytes_for_the_same_results(two_sites, tmp_path):
+    run_all(two_sites.engine, "test")
+    study = study_file(two_sites, tmp_path)
+    found = []
+    for name in ("first", "second"):
+        (tmp_path / name).mkdir()
+        with two_sites.engine.begin() as connection:
+            page = write_report(connection, study, tmp_path / name, ["xray study run x.toml"])
+        assert page == tmp_path / name / "report.html"
+        found.append({file.name: file.read_bytes() for file in (tmp_path / name).iterdir()})
+    assert found[0] == found[1]
+    assert len(found[0]) == 10
+    shown = pd.read_csv(tmp_path / "first" / "auc.csv")
+    with two_sites.engine.begin() as connection:
+        stored = results.performance(connection, "test")
+    assert len(shown) == len(stored)
+    np.testing.assert_allclose(shown["auc"], stored["auc"].astype(float), rtol=1e-12)
+
+
+def test_results_of_one_rule_only(two_sites):
+    run_all(two_sites.engine, "test")
+    with two_sites.engine.begin() as connection:
+        target, own = (results.agreement(connection, "test", rule) for rule in ("target", "own"))
+        (stored,) = connection.execute(text("select count(*) from agreement")).one()
+    assert set(target["rule"]) == {"target"}
+    assert len(target) + len(own) == stored
+    assert target.index.tolist() == list(range(len(target)))
