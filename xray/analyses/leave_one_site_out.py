@@ -22,7 +22,10 @@ METHOD = "difference of AUCs of mean logits over seeds, DeLong paired, 95 %, Hol
 
 
 def arms(study: StoredStudy, dataset: str) -> dict[str, str]:
-    """Arm → the configuration that plays it for this test dataset; an arm that the study lacks is left out."""
+    """Arm → the configuration that plays it for this test dataset; an arm that the study lacks is left out.
+
+    No configuration plays two arms: of a study of one dataset only "own" is left.
+    """
     site = study.datasets[dataset]
     wanted = {
         "own": (dataset,),
@@ -30,7 +33,11 @@ def arms(study: StoredStudy, dataset: str) -> dict[str, str]:
         "all": tuple(study.datasets),
     }
     found = {arm: study.trained_on_exactly(datasets) for arm, datasets in wanted.items()}
-    return {arm: name for arm, name in found.items() if name is not None}
+    first: dict[str, str] = {}
+    for arm, name in found.items():
+        if name is not None:
+            first.setdefault(name, arm)
+    return {arm: name for name, arm in first.items()}
 
 
 def compute(study: StoredStudy, tests: Sequence[TestSet]) -> Iterator[dict[str, Any]]:

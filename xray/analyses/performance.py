@@ -42,17 +42,19 @@ def _rows(
     trained, labelled = frozenset.intersection(*(e.trained for e in scored)), test.labelled_tasks()
     for column, task in enumerate(tasks):
         reason = str(estimates.reason[column]) or None
+        n, n_pos = int(estimates.n[column]), int(estimates.n_pos[column])
         if task not in labelled:
             reason = "not labelled"
         elif task not in trained:
             reason = "not trained"
+            n, n_pos = int((~np.isnan(labels[:, column])).sum()), int((labels[:, column] == 1).sum())
         yield {
             "trained_on": scored[0].trained_on,
             "cohort_id": test.cohort.id,
             "task_id": task,
             "seed": seed,
-            "n": int((~np.isnan(labels[:, column])).sum()),
-            "n_pos": int((labels[:, column] == 1).sum()),
+            "n": n,
+            "n_pos": n_pos,
             "auc": number(estimates.value[column]),
             "lower": number(estimates.lower[column]),
             "upper": number(estimates.upper[column]),

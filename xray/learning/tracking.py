@@ -6,7 +6,6 @@ with the alias `seed-N`. Scores of images are not metrics: they are predictions,
 
 import contextlib
 import json
-import logging
 import os
 import tempfile
 import warnings
@@ -29,8 +28,6 @@ from mlflow.types import Schema, TensorSpec
 from xray.learning.network import Network, save
 from xray.learning.serving import WEIGHTS
 from xray.tasks import TASKS
-
-logging.getLogger("mlflow").setLevel(logging.WARNING)
 
 KEY_TAG = "xray.model_key"
 

@@ -1,0 +1,60 @@
+"""A child process does not outlive its parent, however that ends."""
+
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="there is such a call on Linux only")
+
+PROJECT = Path(__file__).resolve().parents[2]
+PARENT = """
+import os, subprocess, sys, time
+from functools import partial
+from flows.processes import die_with_parent
+child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"],
+                         preexec_fn=partial(die_with_parent, os.getpid()), start_new_session=True)
+print(child.pid, flush=True)
+time.sleep(60)
+"""
+
+
+def is_running(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0] != "Z"
+    except OSError:
+        return False
+
+
+@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGTERM])
+def test_the_child_dies_with_its_parent(how):
+    with subprocess.Popen(
+        [sys.executable, "-c", PARENT], stdout=subprocess.PIPE, text=True, cwd=PROJECT
+    ) as parent:
+        assert parent.stdout is not None
+        child = int(parent.stdout.readline())
+        assert is_running(child)
+        parent.send_signal(how)
+        parent.wait()
+    deadline = time.monotonic() + 10
+    while is_running(child):
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+
+
+def test_a_child_whose_parent_is_gone_already_ends_at_once():
+    program = "from flows.processes import die_with_parent; die_with_parent(1 << 22); print('still here')"
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, cwd=PROJECT)
+    assert done.returncode == -signal.SIGKILL
+    assert done.stdout == ""
+
+
+def test_a_child_of_a_living_parent_goes_on():
+    program = (
+        "import os; from flows.processes import die_with_parent; die_with_parent(os.getppid()); print('here')"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, cwd=PROJECT)
+    assert (done.returncode, done.stdout) == (0, "here\n")

@@ -1,0 +1,272 @@
+"""A model that is asked for is trained once, recorded whole, and found again."""
+
+import dataclasses
+import threading
+
+import numpy as np
+import pytest
+from mlflow.tracking import MlflowClient
+from sqlalchemy import text
+from sqlalchemy.exc import OperationalError
+
+from xray.errors import LearningError
+from xray.learning import models
+from xray.learning.evaluate import evaluate, missing
+from xray.learning.infer import score
+from xray.learning.models import ensure_model
+from xray.learning.network import load
+from xray.learning.request import ModelRequest, find_model, model_key, part_cohorts
+from xray.pixels.cache import PixelCache
+from xray.tasks import TASK_INDEX
+
+
+@pytest.fixture
+def ask(request, quick):
+    """A request of this test's own study."""
+    study = request.node.name.replace("_", "-")[:50]
+
+    def make(trained_on="a", datasets=("a",), seed=0, protocol="corrected", **changes) -> ModelRequest:
+        return ModelRequest(
+            study, trained_on, datasets, protocol, dataclasses.replace(quick, **changes), seed
+        )
+
+    return make
+
+
+@pytest.fixture
+def client(mlflow_url) -> MlflowClient:
+    return MlflowClient(mlflow_url, mlflow_url)
+
+
+def rows(engine, query: str) -> list:
+    with engine.begin() as connection:
+        return list(connection.execute(text(query)))
+
+
+def test_a_model_is_trained_once_and_recorded_whole(engine, tracker, home, draw, ask, client):
+    draw("a", "b")
+    request = ask("both", ("a", "b"), seed=4)
+    model_id, new = ensure_model(engine, tracker, home, request)
+    assert new
+    assert ensure_model(engine, tracker, home, request) == (model_id, False)
+    (row,) = rows(engine, "select * from model")
+    assert (row.id, row.trained_on, row.seed, row.network, row.image_size) == (
+        model_id,
+        "both",
+        4,
+        "small_convnet",
+        16,
+    )
+    assert row.name == f"{request.study}.both/1"
+    assert row.recipe == dataclasses.asdict(request.recipe)
+    assert row.provenance["torch"]
+    run = client.get_run(row.mlflow_run_id)
+    assert run.info.status == "FINISHED"
+    assert run.data.metrics["validation_auc"] == pytest.approx(row.validation_auc)
+    used = rows(
+        engine,
+        "select dataset.name || ' ' || part as part from training_cohort join cohort on cohort.id = cohort_id"
+        " join dataset on dataset.id = dataset_id",
+    )
+    assert sorted(each.part for each in used) == ["a train", "a validation", "b train", "b validation"]
+    inputs = {(i.dataset.name, i.tags[0].value) for i in run.inputs.dataset_inputs}
+    assert inputs == {("a", "train"), ("a", "validation"), ("b", "train"), ("b", "validation")}
+    outputs = {
+        each.name for each in rows(engine, "select name from task join model_task on task_id = task.id")
+    }
+    labelled = rows(
+        engine,
+        "select task_id, sum(n_pos) as pos, sum(n_neg) as neg from cohort_label"
+        " join cohort on cohort.id = cohort_id where part = 'train' group by 1",
+    )
+    assert {TASK_INDEX[name] for name in outputs} == {r.task_id for r in labelled if r.pos and r.neg}
+
+
+def test_those_who_ask_at_once_get_one_model(engine, tracker, home, draw, ask, client):
+    draw("a")
+    found: list[tuple[int, bool]] = []
+    threads = [
+        threading.Thread(target=lambda: found.append(ensure_model(engine, tracker, home, ask())))
+        for _ in range(3)
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sorted(new for _, new in found) == [False, False, True]
+    assert len({model for model, _ in found}) == 1
+    assert len(client.search_model_versions(f"name = '{ask().study}.a'")) == 1
+
+
+def test_datasets_that_are_not_there_yet(engine, tracker, home, draw, ask):
+    draw("a")
+    request = ask("both", ("a", "b"))
+    with engine.begin() as connection:
+        assert model_key(connection, request) is None
+    with pytest.raises(LearningError, match="both: its datasets are not all prepared yet"):
+        ensure_model(engine, tracker, home, request)
+
+
+def test_a_training_that_fails_leaves_no_model_and_can_be_tried_again(
+    engine, tracker, home, draw, ask, client, monkeypatch
+):
+    draw("a")
+    bad = ask(learning_rate=1e30, epochs=4)
+    with pytest.raises(LearningError, match="loss is not finite"):
+        ensure_model(engine, tracker, home, bad)
+    assert rows(engine, "select * from model") == []
+    experiment = client.get_experiment_by_name(bad.study).experiment_id
+    (run,) = client.search_runs([experiment])
+    assert run.info.status == "FAILED"
+    assert "not finite" in run.data.tags["xray.failure"]
+    with pytest.raises(LearningError):
+        ensure_model(engine, tracker, home, bad)
+    assert len(client.search_runs([experiment])) == 1
+    _, new = ensure_model(engine, tracker, home, ask())
+    assert new
+
+
+def test_a_try_that_was_cut_off_before_its_record_is_removed(
+    engine, tracker, home, draw, ask, client, monkeypatch
+):
+    """The database goes away between MLflow's version and our row: the version must not stay."""
+    draw("a")
+
+    def cut(*_):
+        raise OperationalError("insert", {}, Exception("server closed the connection"))
+
+    with monkeypatch.context() as patch:
+        patch.setattr(models, "_record", cut)
+        with pytest.raises(OperationalError):
+            ensure_model(engine, tracker, home, ask())
+    name = f"{ask().study}.a"
+    (left,) = client.search_model_versions(f"name = '{name}'")
+    model_id, new = ensure_model(engine, tracker, home, ask())
+    assert new
+    (version,) = client.search_model_versions(f"name = '{name}'")
+    assert version.run_id != left.run_id
+    (row,) = rows(engine, "select * from model")
+    assert (row.id, str(row.mlflow_version), row.mlflow_run_id) == (model_id, version.version, version.run_id)
+    assert client.get_model_version_by_alias(name, "seed-0").version == version.version
+
+
+def test_the_paper_cuts_its_validation_part_by_the_seed_of_the_run(engine, tracker, home, draw, ask):
+    draw("a", protocol="paper", patients=60)
+    first, _ = ensure_model(engine, tracker, home, ask(protocol="paper"))
+    second, _ = ensure_model(engine, tracker, home, ask(protocol="paper", seed=1))
+    assert first != second
+    parts = rows(engine, "select part from training_cohort join cohort on cohort.id = cohort_id")
+    assert {row.part for row in parts} == {"train"}
+    fits = []
+    for seed in (0, 1):
+        request = ask(protocol="paper", seed=seed)
+        with engine.begin() as connection:
+            whole = part_cohorts(connection, request, "train")
+            none = part_cohorts(connection, request, "validation")
+        fit, select_on = models._parts(whole, none, home, request)
+        together = np.concatenate([fit.positions, select_on.positions])
+        assert len(select_on.positions) == pytest.approx(0.2 * len(together), abs=1)
+        everything = whole.datasets[0].places(whole.cohorts[0].images)
+        assert sorted(together) == sorted(everything)
+        fits.append(set(select_on.positions))
+    assert fits[0] != fits[1]
+
+
+def test_pooled_parts_have_the_pictures_and_labels_of_each_dataset(engine, home, draw, ask):
+    draw("a", "b")
+    request = ask("both", ("b", "a"))
+    with engine.begin() as connection:
+        training, validation = (part_cohorts(connection, request, p) for p in ("train", "validation"))
+    part, _ = models._parts(training, validation, home, request)
+    assert [dataset.name for dataset in training.datasets] == ["b", "a"]
+    start = 0
+    for dataset, cohort in zip(training.datasets, training.cohorts, strict=True):
+        n = len(cohort.images)
+        (folder,) = (home / "pixels").glob(f"{dataset.name}-*")
+        places = dataset.places(cohort.images)
+        expected = PixelCache.open(folder).pixels[places]
+        np.testing.assert_array_equal(part.pixels[part.positions[start : start + n]], expected)
+        np.testing.assert_array_equal(part.labels[start : start + n], cohort.labels)
+        start += n
+    assert start == len(part.positions) == len(part.labels)
+
+
+def test_one_set_of_data_under_two_names_is_two_models(engine, tracker, home, draw, ask):
+    """ "all" of two sites is "all but c" once there is a third; results of the two must not be mixed up."""
+    draw("a", "b")
+    first, _ = ensure_model(engine, tracker, home, ask("all", ("a", "b")))
+    second, new = ensure_model(engine, tracker, home, ask("all-but-c", ("a", "b")))
+    assert new
+    assert first != second
+    names = rows(engine, "select trained_on from model order by id")
+    assert [row.trained_on for row in names] == ["all", "all-but-c"]
+
+
+def test_other_studies_find_the_model(engine, tracker, home, draw, ask):
+    draw("a")
+    model_id, _ = ensure_model(engine, tracker, home, ask())
+    elsewhere = dataclasses.replace(ask(), study="another-study")
+    assert ensure_model(engine, tracker, home, elsewhere) == (model_id, False)
+    with engine.begin() as connection:
+        assert find_model(connection, "no such key") is None
+
+
+# Evaluations
+
+
+def test_missing_evaluations_are_filled_once_with_the_networks_logits(engine, tracker, home, draw, ask):
+    draw("a", "b")
+    model_id, _ = ensure_model(engine, tracker, home, ask())
+    with engine.begin() as connection:
+        wanted = missing(connection)
+    assert list(wanted) == [model_id]
+    assert len(wanted[model_id]) == 2
+    assert evaluate(engine, tracker, home, model_id, wanted[model_id]) == 2
+    with engine.begin() as connection:
+        assert missing(connection) == {}
+    assert evaluate(engine, tracker, home, model_id, wanted[model_id]) == 0
+    assert len(rows(engine, "select * from evaluation")) == 2
+
+    (model,) = rows(engine, "select * from model")
+    network = load(tracker.weights(model.mlflow_model, model.mlflow_version))
+    stored = rows(
+        engine,
+        "select image, task, logit, path from predictions join image on name = image and"
+        " path like '%' || test_dataset || '%' where test_dataset = 'b' order by image, task",
+    )
+    assert len(stored) > 20
+    (folder,) = (home / "pixels").glob("b-*")
+    cache = PixelCache.open(folder)
+    with engine.begin() as connection:
+        cohort = part_cohorts(connection, ask("b", ("b",)), "test")
+    images = dict(
+        zip(cohort.cohorts[0].images, cohort.datasets[0].places(cohort.cohorts[0].images), strict=True)
+    )
+    ids = {
+        row.name: row.id
+        for row in rows(
+            engine,
+            "select image.name, image.id from image join site on site.id = site_id where site.name = 'b'",
+        )
+    }
+    for row in stored:
+        logits = score(network, cache.pixels, np.array([images[ids[row.image]]]))
+        assert logits[0, TASK_INDEX[row.task]] == pytest.approx(row.logit, abs=1e-4)
+
+
+def test_a_list_that_was_scored_meanwhile_is_left_as_it_is(engine, tracker, home, draw, ask):
+    draw("a")
+    model_id, _ = ensure_model(engine, tracker, home, ask())
+    with engine.begin() as connection:
+        wanted = missing(connection)[model_id]
+    counts: list[int] = []
+    threads = [
+        threading.Thread(target=lambda: counts.append(evaluate(engine, tracker, home, model_id, wanted)))
+        for _ in range(2)
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sum(counts) == 1
+    assert len(rows(engine, "select * from evaluation")) == 1

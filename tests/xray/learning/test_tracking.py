@@ -1,0 +1,130 @@
+"""Runs and models through a real MLflow."""
+
+import json
+import time
+
+import numpy as np
+import pytest
+import torch
+from mlflow.tracking import MlflowClient
+
+from xray.learning.network import Network, load
+from xray.learning.tracking import KEY_TAG, Input, Tracker
+from xray.tasks import TASKS
+
+
+@pytest.fixture
+def client(mlflow_url: str) -> MlflowClient:
+    return MlflowClient(mlflow_url, mlflow_url)
+
+
+@pytest.fixture
+def study(request) -> str:
+    """A study name of this test's own."""
+    return request.node.name.replace("_", "-")[:50]
+
+
+def network(seed: int = 0) -> Network:
+    torch.manual_seed(seed)
+    return Network("small_convnet", 16).eval()
+
+
+def runs(client: MlflowClient, study: str) -> list:
+    return list(client.search_runs([client.get_experiment_by_name(study).experiment_id]))
+
+
+def test_an_experiment_is_made_once(tracker, client, study):
+    first = tracker.experiment(study)
+    assert tracker.experiment(study) == first
+    location = client.get_experiment(first).artifact_location
+    assert location.startswith("file://")
+    assert location.endswith(f"/{study}")
+    assert "%20" in location
+
+
+def test_a_run_from_start_to_finish(tracker, client, study):
+    inputs = [Input("nih", "a" * 64, "train", 100), Input("nih", "b" * 64, "validation", 20)]
+    run_id = tracker.start(study, "nih/3", "the key", {"epochs": 2, "seed": 3}, inputs)
+    now = int(time.time() * 1000)
+    for step in range(2):
+        tracker.metrics(run_id, {"loss": 1.0 / (step + 1), "validation_auc": float("nan")}, step, now + step)
+    made = network()
+    registered = tracker.finish(run_id, made, f"{study}.nih", alias="seed-3")
+    assert (registered.run_id, registered.model, registered.version) == (run_id, f"{study}.nih", 1)
+
+    run = client.get_run(run_id)
+    assert (run.info.status, run.info.run_name) == ("FINISHED", "nih/3")
+    assert run.data.params == {"epochs": "2", "seed": "3"}
+    assert run.data.tags[KEY_TAG] == "the key"
+    history = client.get_metric_history(run_id, "loss")
+    assert [(m.step, m.value) for m in history] == [(0, 1.0), (1, 0.5)]
+    assert "validation_auc" not in run.data.metrics  # undefined is left out, never 0
+    seen = {i.dataset.digest: (i.dataset.name, i.tags[0].value) for i in run.inputs.dataset_inputs}
+    assert seen == {"a" * 36: ("nih", "train"), "b" * 36: ("nih", "validation")}
+    profile = {json.loads(i.dataset.profile)["images"] for i in run.inputs.dataset_inputs}
+    assert profile == {100, 20}
+
+    (version,) = client.search_model_versions(f"name = '{study}.nih'")
+    assert (version.version, version.run_id) == ("1", run_id)
+    assert client.get_model_version_by_alias(f"{study}.nih", "seed-3").version == "1"
+    back = load(tracker.weights(f"{study}.nih", 1))
+    for name, tensor in made.state_dict().items():
+        assert torch.equal(back.state_dict()[name], tensor)
+
+
+def test_pyfunc_takes_an_array_and_gives_an_array(tracker, study):
+    import mlflow
+
+    run_id = tracker.start(study, "nih/0", "key", {}, [])
+    made = network()
+    tracker.finish(run_id, made, f"{study}.nih", alias="seed-0")
+    served = mlflow.pyfunc.load_model(f"models:/{study}.nih@seed-0")
+    pixels = np.random.default_rng(0).uniform(-1024, 1024, (3, 1, 16, 16)).astype(np.float32)
+    with torch.inference_mode():
+        expected = made(torch.from_numpy(pixels)).numpy()
+    logits = served.predict(pixels)
+    assert logits.shape == (3, len(TASKS))
+    np.testing.assert_allclose(logits, expected, atol=1e-5)
+    signature = served.metadata.signature
+    assert signature.inputs.inputs[0].shape == (-1, 1, 16, 16)
+    assert signature.outputs.inputs[0].shape == (-1, 18)
+
+
+def test_an_unfinished_try_is_removed_whole_and_others_are_kept(tracker, client, study):
+    other = tracker.start(study, "other/0", "another key", {}, [])
+    tracker.finish(other, network(), f"{study}.other", alias="seed-0")
+    killed = tracker.start(study, "nih/0", "key", {}, [])
+    half = tracker.start(study, "nih/0", "key", {}, [])
+    assert killed not in {run.info.run_id for run in runs(client, study)}
+    tracker.finish(half, network(), f"{study}.nih", alias="seed-0")  # killed before it was recorded
+    again = tracker.start(study, "nih/0", "key", {}, [])
+    registered = tracker.finish(again, network(1), f"{study}.nih", alias="seed-0")
+
+    assert {run.info.run_id for run in runs(client, study)} == {other, again}
+    (version,) = client.search_model_versions(f"name = '{study}.nih'")
+    assert (int(version.version), version.run_id) == (registered.version, again)
+    assert client.get_model_version_by_alias(f"{study}.nih", "seed-0").run_id == again
+    experiment = client.get_experiment_by_name(study).experiment_id
+    assert {m.source_run_id for m in client.search_logged_models([experiment])} == {other, again}
+    loaded = load(tracker.weights(registered.model, registered.version))
+    assert torch.equal(
+        loaded.state_dict()["body.classifier.bias"], network(1).state_dict()["body.classifier.bias"]
+    )
+
+
+def test_a_failed_run_says_why(tracker, client, study):
+    run_id = tracker.start(study, "nih/0", "key", {}, [])
+    tracker.fail(run_id, "LearningError: the loss is not finite")
+    run = client.get_run(run_id)
+    assert run.info.status == "FAILED"
+    assert run.data.tags["xray.failure"] == "LearningError: the loss is not finite"
+
+
+def test_a_report_is_kept_once_per_study_and_replaced(tracker: Tracker, client, study, tmp_path):
+    for content in ("first", "second"):
+        (tmp_path / "report.html").write_text(content)
+        tracker.report(study, "report", tmp_path)
+    (run,) = runs(client, study)
+    assert run.info.status == "FINISHED"
+    folder = client.download_artifacts(run.info.run_id, "report", str(tmp_path.parent))
+    assert (tmp_path.parent / "report" / "report.html").read_text() == "second", folder

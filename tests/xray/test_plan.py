@@ -1,0 +1,156 @@
+"""A study in the database: what it asks for, how far it is, and that it may grow."""
+
+import pytest
+from sqlalchemy import text
+
+from xray.analyses import results
+from xray.analyses.run import run_all
+from xray.learning.evaluate import evaluate, missing
+from xray.learning.models import ensure_model
+from xray.plan import Progress, progress, record_study, requests
+from xray.study import Study, read_study
+
+HEAD = """name = "growing"
+seeds = [0, 1]
+{more}
+[network]
+name = "small_convnet"
+image_size = 16
+[training]
+epochs = 1
+batch_size = 8
+[augmentation]
+rotation = 0
+translation = 0
+scale = 0
+"""
+
+
+@pytest.fixture
+def study_of(tmp_path):
+    def make(*names: str, more: str = "") -> Study:
+        tables = "".join(
+            f'[[datasets]]\nname = "{n}"\nphantom = {{ site = "alpha", patients = 40, size = 16 }}\n'
+            for n in names
+        )
+        file = tmp_path / "growing.toml"
+        file.write_text(HEAD.format(more=more) + tables)
+        return read_study(file)
+
+    return make
+
+
+def now(engine, study: Study) -> Progress:
+    with engine.begin() as connection:
+        return progress(connection, study)
+
+
+def train(engine, tracker, home, study: Study) -> int:
+    """Every model of the study; how many are new. Records the study."""
+    made = [ensure_model(engine, tracker, home, each) for each in requests(study)]
+    with engine.begin() as connection:
+        record_study(connection, study, [model_id for model_id, _ in made])
+    return sum(new for _, new in made)
+
+
+def fill(engine, tracker, home, study: Study) -> int:
+    with engine.begin() as connection:
+        wanted = missing(connection, study.name)
+    return sum(evaluate(engine, tracker, home, model, lists) for model, lists in wanted.items())
+
+
+def test_requests_come_configuration_by_configuration_and_seed_by_seed(study_of):
+    found = requests(study_of("a", "b", more='configurations = ["all", "each"]'))
+    assert [(r.trained_on, r.seed) for r in found] == [
+        (name, seed) for name in ("a", "b", "all") for seed in (0, 1)
+    ]
+    assert {r.study for r in found} == {"growing"}
+    assert found[-1].datasets == ("a", "b")
+    assert found[0].recipe.image_size == 16
+
+
+def test_progress_step_by_step_and_a_study_that_grows(engine, tracker, home, draw, study_of):
+    study = study_of("a", "b")
+    assert now(engine, study) == Progress(2, 0, 6, 0, 0, 0, 3)
+    draw("a")
+    assert now(engine, study) == Progress(2, 1, 6, 0, 0, 0, 3)
+    draw("b")
+    assert train(engine, tracker, home, study) == 6
+    assert now(engine, study) == Progress(2, 2, 6, 6, 12, 0, 3)
+    assert not now(engine, study).is_done
+    assert fill(engine, tracker, home, study) == 12
+    assert now(engine, study) == Progress(2, 2, 6, 6, 0, 0, 3)
+    run_all(engine, study.name)
+    assert now(engine, study) == Progress(2, 2, 6, 6, 0, 3, 3)
+    assert now(engine, study).is_done
+    assert train(engine, tracker, home, study) == 0
+
+    # a third site: "all" is now of three, and what was "all" would be "all but c"
+    larger = study_of("a", "b", "c")
+    assert not now(engine, larger).is_done
+    draw("c")
+    known = {(r.trained_on, r.datasets) for r in requests(study)}
+    asked = [r for r in requests(larger) if (r.trained_on, r.datasets) not in known]
+    assert {r.trained_on for r in asked} == {"c", "all", "all-but-a", "all-but-b", "all-but-c"}
+    assert train(engine, tracker, home, larger) == len(asked)
+    # models of a and b have still to score c, and the new ones all three
+    assert fill(engine, tracker, home, larger) == 2 * 2 + 5 * 2 * 3
+    run_all(engine, larger.name)
+    assert now(engine, larger).is_done
+    with engine.begin() as connection:
+        auc = results.performance(connection, larger.name)
+        names = [
+            name
+            for (name,) in connection.execute(
+                text("select trained_on from model join study_model on model_id = model.id order by position")
+            )
+        ]
+    assert names == [each.name for each in larger.configurations() for _ in (0, 1)]
+    assert not auc.duplicated(["trained_on", "test_dataset", "task", "seed"]).any()
+    assert set(auc["trained_on"]) == set(names)
+    assert set(auc["test_dataset"]) == {"a", "b", "c"}
+
+
+def test_a_study_that_shrinks_shows_what_it_asks_for_only(engine, tracker, home, draw, study_of):
+    draw("a", "b")
+    study = study_of("a", "b", more='configurations = ["each"]')
+    train(engine, tracker, home, study)
+    fill(engine, tracker, home, study)
+    smaller = study_of("a", more='configurations = ["each"]')
+    assert train(engine, tracker, home, smaller) == 0
+    run_all(engine, smaller.name)
+    with engine.begin() as connection:
+        auc = results.performance(connection, smaller.name)
+        (evaluations,) = connection.execute(text("select count(*) from evaluation")).one()
+    assert set(auc["trained_on"]) == set(auc["test_dataset"]) == {"a"}
+    assert evaluations == 8  # nothing is thrown away
+    assert now(engine, smaller).is_done
+
+
+def test_a_recorded_study_has_its_definition_and_one_row(engine, draw, study_of):
+    draw("a", "b")
+    for study in (study_of("a", "b"), study_of("b", "a")):
+        with engine.begin() as connection:
+            study_id = record_study(connection, study, [])
+            order = connection.scalars(
+                text(
+                    "select name from study_dataset join dataset on dataset.id = dataset_id order by position"
+                )
+            ).all()
+            stored = connection.execute(text("select id, definition from study")).one()
+        assert list(order) == [dataset.name for dataset in study.datasets]
+        assert stored == (study_id, study.definition())
+
+
+def test_a_protocol_of_ones_own_beside_the_study_file(engine, home, tmp_path, study_of):
+    from xray.data.prepare import prepare
+
+    (tmp_path / "mine.toml").write_text(
+        'base = "corrected"\nname = "mine"\nversion = 1\n[split]\ntrain = 0.5\nvalidation = 0.2\ntest = 0.3\n'
+    )
+    study = study_of("a", "b", more='protocol = "mine.toml"')
+    assert study.protocol == str(tmp_path / "mine.toml")
+    assert now(engine, study).datasets_ready == 0
+    for dataset in study.datasets:
+        prepare(engine, home, dataset, study.protocol, 16)
+    assert now(engine, study).datasets_ready == 2

@@ -1,0 +1,70 @@
+"""Where things are kept, and what numbers depend on."""
+
+import subprocess
+from importlib import metadata
+from pathlib import Path
+
+import pytest
+
+from xray import settings
+
+
+@pytest.fixture(autouse=True)
+def fresh():
+    settings.code_version.cache_clear()
+    yield
+    settings.code_version.cache_clear()
+
+
+def test_the_home_is_made_and_absolute(tmp_path, monkeypatch):
+    monkeypatch.setenv("XRAY_HOME", str(tmp_path / "not yet" / "xray home"))
+    assert settings.home() == tmp_path / "not yet" / "xray home"
+    assert settings.home().is_dir()
+
+
+@pytest.mark.parametrize("given", [None, ""])
+def test_without_a_name_the_home_is_in_the_current_folder(given, tmp_path, monkeypatch):
+    monkeypatch.delenv("XRAY_HOME", raising=False)
+    if given is not None:
+        monkeypatch.setenv("XRAY_HOME", given)
+    monkeypatch.chdir(tmp_path)
+    assert settings.home() == (tmp_path / ".xray").resolve()
+
+
+def test_the_home_may_be_named_from_the_users_own(tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("XRAY_HOME", "~/x")
+    assert settings.home() == tmp_path / "x"
+
+
+def test_artifacts_are_in_the_home_or_where_they_are_sent(tmp_path, monkeypatch):
+    monkeypatch.setenv("XRAY_HOME", str(tmp_path))
+    monkeypatch.delenv("XRAY_ARTIFACTS", raising=False)
+    assert settings.artifacts() == tmp_path / "mlflow" / "artifacts"
+    monkeypatch.setenv("XRAY_ARTIFACTS", "s3://bucket/folder")
+    assert settings.artifacts() == "s3://bucket/folder"
+
+
+def test_versions_are_those_that_are_installed():
+    versions = settings.code_version()
+    for package in ("xray", "torch", "numpy", "scikit-learn", "mlflow", "prefect"):
+        assert versions[package] == metadata.version(package)
+
+
+def test_the_commit_is_named_where_there_is_a_checkout():
+    root = Path(settings.__file__).resolve().parent.parent
+    if not (root / ".git").exists():
+        assert "commit" not in settings.code_version()
+        return
+    done = subprocess.run(["git", "-C", root, "rev-parse", "HEAD"], capture_output=True, text=True)
+    if done.returncode:
+        pytest.skip("git can't read this checkout")
+    assert settings.code_version()["commit"].removesuffix("-dirty") == done.stdout.strip()
+
+
+def test_without_git_there_is_no_commit(monkeypatch):
+    def refuse(*_, **__):
+        raise FileNotFoundError("git")
+
+    monkeypatch.setattr(subprocess, "run", refuse)
+    assert "commit" not in settings.code_version()
