@@ -65,7 +65,8 @@ def record_study(connection: Connection, study: Study, model_ids: Sequence[int])
     datasets = [{"study_id": study_id, "dataset_id": ids[n], "position": i} for i, n in enumerate(names)]
     models = [{"study_id": study_id, "model_id": m, "position": i} for i, m in enumerate(model_ids)]
     connection.execute(insert(StudyDataset), datasets)
-    connection.execute(insert(StudyModel), models)
+    if models:
+        connection.execute(insert(StudyModel), models)
     return study_id
 
 
