@@ -146,7 +146,7 @@ def test_a_try_that_was_cut_off_before_its_record_is_removed(
     (version,) = client.search_model_versions(f"name = '{name}'")
     assert version.run_id != left.run_id
     (row,) = rows(engine, "select * from model")
-    assert (row.id, str(row.mlflow_version), row.mlflow_run_id) == (model_id, version.version, version.run_id)
+    assert (row.id, str(row.mlflow_version), row.mlflow_run_id) == (model_id, str(version.version), version.run_id)
     assert client.get_model_version_by_alias(name, "seed-0").version == version.version
 
 
