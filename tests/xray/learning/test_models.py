@@ -146,8 +146,12 @@ def test_a_try_that_was_cut_off_before_its_record_is_removed(
     (version,) = client.search_model_versions(f"name = '{name}'")
     assert version.run_id != left.run_id
     (row,) = rows(engine, "select * from model")
-    assert (row.id, str(row.mlflow_version), row.mlflow_run_id) == (model_id, str(version.version), version.run_id)
-    assert client.get_model_version_by_alias(name, "seed-0").version == version.version
+    assert (row.id, str(row.mlflow_version), row.mlflow_run_id) == (
+        model_id,
+        str(version.version),
+        version.run_id,
+    )
+    assert str(client.get_model_version_by_alias(name, "seed-0").version) == str(version.version)
 
 
 def test_the_paper_cuts_its_validation_part_by_the_seed_of_the_run(engine, tracker, home, draw, ask):

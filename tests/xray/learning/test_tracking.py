@@ -66,7 +66,7 @@ def test_a_run_from_start_to_finish(tracker, client, study):
 
     (version,) = client.search_model_versions(f"name = '{study}.nih'")
     assert (str(version.version), version.run_id) == ("1", run_id)
-    assert client.get_model_version_by_alias(f"{study}.nih", "seed-3").version == "1"
+    assert str(client.get_model_version_by_alias(f"{study}.nih", "seed-3").version) == "1"
     back = load(tracker.weights(f"{study}.nih", 1))
     for name, tensor in made.state_dict().items():
         assert torch.equal(back.state_dict()[name], tensor)
