@@ -81,11 +81,6 @@ def other_pictures(folder: Path, engine: Engine) -> None:
     register_request(engine, request(folder, "theirs"), "corrected")
 
 
-def lateral_views(folder: Path, engine: Engine) -> None:
-    pictures(folder, 20, view="L")
-    register_request(engine, request(folder), "corrected")
-
-
 def drawn_and_real(folder: Path, engine: Engine) -> None:
     pictures(folder, 20)
     register_request(engine, request(folder), "corrected")
@@ -126,7 +121,6 @@ CAUSES: dict[str, Callable[[Path, Engine], None]] = {
     "not a PNG, JPEG or DICOM file": text_for_a_picture,
     "registered with other content or another site": changed_labels,
     "registered before at this site with another picture or patient": other_pictures,
-    "leaves no image for the": lateral_views,
     "can't share a site": drawn_and_real,
     "unknown key 'epoch'; did you mean 'epochs'?": bad_study(
         'name = "s"\n[[datasets]]\nname = "d"\n[training]\nepoch = 3\n'
