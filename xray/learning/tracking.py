@@ -100,7 +100,9 @@ class Tracker:
             mlflow.start_run(run_id=run_id),
             warnings.catch_warnings(),
         ):
-            warnings.simplefilter("ignore", UserWarning)  # wants an example and type hints; the signature is given
+            warnings.simplefilter(
+                "ignore", UserWarning
+            )  # wants an example and type hints; the signature is given
             save(network, Path(folder) / WEIGHTS)
             logged = mlflow.pyfunc.log_model(
                 name="model",
