@@ -190,3 +190,34 @@ def test_result_views_start_empty(engine: Engine, view: str) -> None:
     assert (
         select(engine, f"select study, test_dataset, task, dataset_position, task_position from {view}") == []
     )
+
+
+def test_joins_of_views_take_no_minutes(engine: Engine, rows: Any) -> None:
+    """The planner must expect many rows of a view: two models, or two labellers, on the same 20,000 images."""
+    n = 20_000
+    site = rows.site()
+    with engine.begin() as connection:
+        made = text(
+            "insert into image (site_id, name) select :site, 'i' || n from generate_series(1, :n) as n returning id"
+        )
+        ids = connection.execute(made, {"site": site, "n": n}).scalars().all()
+    listed, protocol = rows.image_list(ids), rows.protocol()
+    for name in ("mimic_ch", "mimic_nb"):
+        dataset = rows.dataset(name, site, listed)
+        for task in range(9):
+            rows.add("label", dataset_id=dataset, task_id=task, states=[1, 0] * (n // 2))
+    rows.cohort(dataset, protocol, listed, {EFFUSION: [1, 0] * (n // 2)})
+    for seed in range(2):
+        rows.evaluation(rows.model(protocol, [EFFUSION], seed=seed), listed, {EFFUSION: [float(seed)] * n})
+    models = (
+        "select count(*), count(distinct b.logit) from predictions a join predictions b using (image, task)"
+        " where a.seed = 0 and b.seed = 1"
+    )
+    labellers = (
+        "select count(*) from labels a join labels b using (image, task) where a.dataset = 'mimic_ch'"
+        " and b.dataset = 'mimic_nb' and task = 'Effusion' and a.state = 'positive'"
+    )
+    with engine.begin() as connection:
+        connection.execute(text("set local statement_timeout = '30s'"))
+        assert tuple(connection.execute(text(models)).one()) == (n, 1)
+        assert connection.scalar(text(labellers)) == n // 2

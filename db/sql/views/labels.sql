@@ -12,6 +12,7 @@ from dataset
 join image_list on image_list.id = dataset.image_list_id
 join label on label.dataset_id = dataset.id
 join task on task.id = label.task_id
-cross join lateral unnest(image_list.image_ids, label.states, label.term_ids) as listed (image_id, state, term_id)
+cross join lateral rows from (elements(image_list.image_ids), elements(label.states), elements(label.term_ids))
+    as listed (image_id, state, term_id)
 join image on image.id = listed.image_id
 left join source_term on source_term.id = listed.term_id;

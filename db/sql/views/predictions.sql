@@ -26,5 +26,7 @@ join dataset on dataset.id = cohort.dataset_id
 join prediction on prediction.evaluation_id = evaluation.id and prediction.logits is not null
 join task on task.id = prediction.task_id
 left join cohort_label on cohort_label.cohort_id = cohort.id and cohort_label.task_id = prediction.task_id
-cross join lateral unnest(image_list.image_ids, prediction.logits, cohort_label.labels) as scored (image_id, logit, label)
+cross join lateral rows from (
+    elements(image_list.image_ids), elements(prediction.logits), elements(cohort_label.labels)
+) as scored (image_id, logit, label)
 join image on image.id = scored.image_id;
