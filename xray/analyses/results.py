@@ -9,17 +9,21 @@ from xray.analyses.stored import StoredStudy
 
 
 def performance(connection: Connection, study: str) -> pd.DataFrame:
-    """AUC rows: trained_on, test_dataset, task, seed (NaN for the ensemble), n, n_pos, auc, lower, upper, reason."""
+    """AUC rows: trained_on, test_dataset, task, seed (NaN for the ensemble), n, n_pos, auc, lower, upper, reason,
+    warning (what the models saw of the test cohort in training).
+    """
     return _frame(connection, "results_performance", study)
 
 
 def comparison(connection: Connection, study: str) -> pd.DataFrame:
-    """Paired differences between leave-one-site-out arms: test_dataset, task, arm_a, arm_b, auc_a, auc_b, …, p_holm."""
+    """Paired differences of leave-one-site-out arms: test_dataset, task, arm_a, arm_b, auc_a, …, p_holm, warning."""
     return _frame(connection, "results_comparison", study)
 
 
 def agreement(connection: Connection, study: str, rule: str = "target") -> pd.DataFrame:
-    """Kappa rows under one rule for operating points: test_dataset, task, reference, trained_on, n, kappa, …, reason."""
+    """Kappa rows under one rule for operating points: test_dataset, task, reference, trained_on, n, kappa, …, reason,
+    warning.
+    """
     frame = _frame(connection, "results_agreement", study)
     return frame[frame["rule"] == rule].reset_index(drop=True)
 

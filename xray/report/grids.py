@@ -62,6 +62,8 @@ class Cell:
     pabak: float | None = None
     own: bool = False
     """Trained on the dataset that it is tested on."""
+    warning: str | None = None
+    """What the models saw of the test images or patients in training: the value flatters them."""
 
     @property
     def few(self) -> bool:
@@ -201,6 +203,7 @@ def _cell(row: Record, value: str, own: bool) -> Cell:
         reason=text_or_none(row["reason"]),
         pabak=number_or_none(row.get("pabak")),
         own=own,
+        warning=text_or_none(row.get("warning")),
     )
 
 

@@ -288,7 +288,7 @@ def _write(
     detail = detail_text(cell, scale) if sizes.second else ""
     if cell.value is not None:
         axes.text(
-            x, y - sizes.offset(sizes.second * 0.62 if detail else 0.0), short(cell.value),
+            x, y - sizes.offset(sizes.second * 0.62 if detail else 0.0), value_text(cell),
             size=sizes.first, color=ink, ha="center", va="center", gid=f"{name}|value",
         )  # fmt: skip
     if detail:
@@ -296,6 +296,11 @@ def _write(
             x, y + sizes.offset(sizes.first * 0.6 if cell.value is not None else 0.0), detail,
             size=sizes.second, color=ink, ha="center", va="center", gid=f"{name}|detail",
         )  # fmt: skip
+
+
+def value_text(cell: Cell) -> str:
+    """The first line of a cell: its value, with "!" where training saw test images or patients; empty without a value."""
+    return "" if cell.value is None else f"{short(cell.value)}{'!' if cell.warning else ''}"
 
 
 def detail_text(cell: Cell, scale: Scale) -> str:
@@ -309,7 +314,7 @@ def detail_text(cell: Cell, scale: Scale) -> str:
 
 def _type_sizes(grid: Grid, layout: Layout, scale: Scale) -> tuple[float, float]:
     """Points of the first and of the second line; 0 for the second where it would not fit."""
-    values = [short(cell.value) for cell in grid.cells.values() if cell.value is not None]
+    values = [text for cell in grid.cells.values() if (text := value_text(cell))]
     details = [text for cell in grid.cells.values() if (text := detail_text(cell, scale))]
     width, height = layout.cell_width * 0.9, layout.cell_height * 72 * 0.9
     widest = max((text_width(text, 10) for text in values), default=inf) / 10
@@ -361,6 +366,8 @@ def _key_entries(grid: Grid, scale: Scale) -> list[tuple[str, str, str]]:
         entries.append((GREY, "////", "fewer than 10 positives"))
     if any(cell.own for cell in cells):
         entries.append(("none", "", scale.own))
+    if any(cell.warning and cell.value is not None for cell in cells):
+        entries.append(("", "", "! training saw test images"))
     if any(cell.published is not None for cell in cells):
         entries.append(("", "", "(.77) published value"))
     return entries

@@ -28,7 +28,8 @@ COHORTS: Final = ("dataset", "part", "task", "n", "n_pos")
 class Entry:
     """What one place of a table says: a text, smaller lines under it, and a kind.
 
-    kind: words of "own" (tested on its own dataset), "few" (few positives), "undefined".
+    kind: words of "own" (tested on its own dataset), "few" (few positives), "leaks" (training saw test images or patients),
+    "undefined".
     """
 
     text: str
@@ -91,6 +92,8 @@ def _entry(grid: Grid, key: tuple[str, str, str], counted_above: bool) -> Entry:
         detail.append(cell.reason or "undefined")
     if cell.pabak is not None:
         detail.append(f"PABAK {number(cell.pabak)}")
+    if cell.warning is not None and cell.value is not None:
+        detail.append("leaks from training")
     if cell.published is not None:
         detail.append(f"published {number(cell.published)}")
     if not counted_above and (counts := _counts(cell)):
@@ -101,7 +104,11 @@ def _entry(grid: Grid, key: tuple[str, str, str], counted_above: bool) -> Entry:
 def _kind(cell: Cell) -> str:
     if cell.value is None:
         return "undefined"
-    return " ".join(kind for kind, holds in (("own", cell.own), ("few", cell.few)) if holds)
+    return " ".join(
+        kind
+        for kind, holds in (("own", cell.own), ("few", cell.few), ("leaks", cell.warning is not None))
+        if holds
+    )
 
 
 def leave_one_site_out(rows: pd.DataFrame) -> Table:
@@ -158,6 +165,8 @@ def _comparison_entries(row: Record) -> tuple[Entry, ...]:
     detail = [] if lower is None or upper is None else [interval((lower, upper))]
     if difference is None or text_or_none(row["reason"]):
         detail.append(text_or_none(row["reason"]) or "undefined")
+    if text_or_none(row.get("warning")):
+        detail.append("leaks from training")
     return (
         Entry(ARMS.get(row["arm_a"], str(row["arm_a"]))),
         Entry(ARMS.get(row["arm_b"], str(row["arm_b"]))),

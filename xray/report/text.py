@@ -6,7 +6,7 @@ from typing import Final
 import pandas as pd
 
 from xray.report.grids import FEW_POSITIVES, Cell, Grid, auc_grid
-from xray.report.words import MINUS, short, task_name
+from xray.report.words import MINUS, short, task_name, warnings
 
 WIDTH: Final = 100
 NAME: Final = 26
@@ -19,8 +19,9 @@ BETWEEN: Final = "  "
 def auc_table(performance: pd.DataFrame) -> str:
     """AUC with 95% interval, a block for each task: rows trained on, columns tested on; fits 100 columns.
 
-    performance: columns `grids.PERFORMANCE`. "*" marks fewer than 10 positives; "-" with a letter is
-    undefined, for the reason that the last lines give; blank was not evaluated. Ends without a newline.
+    performance: columns `grids.PERFORMANCE`. "*" marks fewer than 10 positives, "!" a model that saw test images or
+    patients in training; "-" with a letter is undefined, for the reason that the last lines give; blank was not
+    evaluated. Ends without a newline.
     Raises AnalysisError for missing columns and doubled rows.
     """
     grid = auc_grid(performance)
@@ -62,7 +63,7 @@ def _cell(cell: Cell | None, letters: Mapping[str, str]) -> str:
         return ""
     if cell.value is None:
         return f"-    {letters[cell.reason or 'undefined']}"
-    mark = "*" if cell.few else " "
+    mark = "!" if cell.warning else "*" if cell.few else " "
     between = "" if cell.interval is None else f"({'-'.join(short(bound) for bound in cell.interval)})"
     return f"{cell.value:.2f}{mark}{between}".rstrip().replace(MINUS, "-")
 
@@ -78,8 +79,12 @@ def _letters(grid: Grid) -> dict[str, str]:
 
 def _legend(grid: Grid, letters: Mapping[str, str]) -> list[str]:
     lines = [f"- {letter}: {reason}" for reason, letter in letters.items()]
-    if any(cell.few and cell.value is not None for cell in grid.cells.values()):
+    shown = [cell for cell in grid.cells.values() if cell.value is not None]
+    if any(cell.few for cell in shown):
         lines.insert(0, f"*: fewer than {FEW_POSITIVES} positives")
+    if any(cell.warning for cell in shown):
+        lines.append("!: the model saw test images or patients in training, which flatters it:")
+        lines += warnings(grid)
     return ["", *(part for line in lines for part in _wrap(line, WIDTH))] if lines else []
 
 

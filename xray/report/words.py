@@ -92,6 +92,7 @@ def performance_findings(grid: Grid) -> list[str]:
         sentences.append(f"Tested on the dataset that they were trained on, models reach {_spread(own)}.")
     if foreign:
         sentences.append(f"Trained on one dataset and tested on another, they reach {_spread(foreign)}.")
+    sentences += leaking(grid)
     sentences.append(_below(solid, 0.5, "Below chance, with the whole interval under 0.5", "AUC"))
     return sentences
 
@@ -108,8 +109,26 @@ def agreement_findings(grid: Grid) -> list[str]:
     ]
     return [
         "Median κ between a test dataset's own model and the other models: " + ", ".join(medians) + ".",
+        *leaking(grid),
         _below(others, 0.0, "Less agreement than by chance, with the whole interval under 0", "κ"),
     ]
+
+
+def warnings(grid: Grid) -> list[str]:
+    """Each warning of a grid's cells once, in order."""
+    found = (
+        w for cell in grid.cells.values() if cell.value is not None and cell.warning for w in [cell.warning]
+    )
+    return list(dict.fromkeys(warning for each in found for warning in each.split("; ")))
+
+
+def leaking(grid: Grid) -> list[str]:
+    """A sentence on the cells whose models saw test images or patients in training; none where there are none."""
+    cells = sum(cell.value is not None and cell.warning is not None for cell in grid.cells.values())
+    if not cells:
+        return []
+    seen = "; ".join(warnings(grid))
+    return [f"{counted(cells, 'cell')} can't be trusted, training saw test images or patients: {seen}."]
 
 
 def comparison_findings(comparison: pd.DataFrame) -> list[str]:

@@ -7,7 +7,7 @@ with configuration as (
     where study.name = :study
     group by model.trained_on
 )
-select auc_results.trained_on, test_dataset, task, seed, n, n_pos, auc, lower, upper, reason
+select auc_results.trained_on, test_dataset, task, seed, n, n_pos, auc, lower, upper, reason, warning
 from auc_results
 join configuration on configuration.trained_on = auc_results.trained_on
 where auc_results.study = :study

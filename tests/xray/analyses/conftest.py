@@ -1,7 +1,8 @@
 """A small study in a real database, whose labels and logits a test gives."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -23,6 +24,9 @@ from db.schema import (
 )
 from db.schema import Study as StoredStudyRow
 from db.store import list_hash, put_image_list, write_evaluation
+from xray.data.prepare import DatasetRequest
+from xray.learning.recipe import Recipe
+from xray.study import Configuration, Study
 from xray.tasks import TASK_INDEX, TASKS
 
 Columns = dict[str, Sequence[float] | NDArray[np.floating]]
@@ -209,3 +213,18 @@ def two_sites(world: World) -> World:
                 world.score(model, dataset, {task: logits[task] for task in tasks[trained_on]})
     world.study(["x", "y"], models)
     return world
+
+
+@pytest.fixture
+def study_file() -> Callable[[Path], Study]:
+    """Makes the study of `two_sites` as a file in a folder would say it, for the report."""
+
+    def made(folder: Path) -> Study:
+        asked = tuple(DatasetRequest(name, name, "manifest", None, None, None) for name in "xy")
+        study = Study(
+            folder / "x.toml", "test", "A test", "Why?", "corrected", asked, ("each", "all"), (0, 1), Recipe()
+        )
+        assert study.configurations()[-1] == Configuration("all", ("x", "y"))
+        return study
+
+    return made

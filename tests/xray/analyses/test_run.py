@@ -13,7 +13,6 @@ from xray.analyses.report import write_report
 from xray.analyses.run import ANALYSES, count_current, run_all
 from xray.analyses.stored import load_study, load_tests
 from xray.errors import AnalysisError
-from xray.study import Configuration, Study
 from xray.tasks import TASK_INDEX
 
 TABLES = ("analysis", "auc", "auc_difference", "agreement")
@@ -167,23 +166,10 @@ def test_an_ensemble_is_the_mean_of_logits_in_double_precision(two_sites):
     assert np.isnan(ensemble[:, TASK_INDEX["Hernia"]]).all()
 
 
-def study_file(world, folder) -> Study:
-    """The study as a file would say it, for the report."""
-    from xray.data.prepare import DatasetRequest
-    from xray.learning.recipe import Recipe
-
-    asked = tuple(DatasetRequest(name, name, "manifest", None, None, None) for name in "xy")
-    study = Study(
-        folder / "x.toml", "test", "A test", "Why?", "corrected", asked, ("each", "all"), (0, 1), Recipe()
-    )
-    assert study.configurations()[-1] == Configuration("all", ("x", "y"))
-    return study
-
-
 @pytest.mark.filterwarnings("ignore:.*fewer than.*:UserWarning")
-def test_the_report_is_the_same_bytes_for_the_same_results(two_sites, tmp_path):
+def test_the_report_is_the_same_bytes_for_the_same_results(two_sites, tmp_path, study_file):
     run_all(two_sites.engine, "test")
-    study = study_file(two_sites, tmp_path)
+    study = study_file(tmp_path)
     found = []
     for name in ("first", "second"):
         (tmp_path / name).mkdir()
