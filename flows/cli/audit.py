@@ -44,3 +44,29 @@ def leakage(protocol: tuple[str, ...], as_json: bool) -> None:
     if models:
         click.echo("\nModels that know images or patients of a test cohort:")
         show_rows(models, False, "")
+
+
+@audit.command("near-copies")
+@click.option(
+    "--distance",
+    type=click.IntRange(0, 256),
+    default=24,
+    show_default=True,
+    help="Bits of the 256-bit perceptual hash by which two pictures differ at most.",
+)
+@click.option("--json", "as_json", is_flag=True, help="One JSON object per pair.")
+def near_copies(distance: int, as_json: bool) -> None:
+    """Pictures that look the same though their pixels differ: other sizes, compression, brightness.
+
+    Every pair of registered pictures is compared. Look at them yourself: what is listed is a suspicion, and no count of
+    `xray audit leakage` includes it.
+    """
+    from flows.cli.rows import show_rows
+    from flows.platform import storage
+    from xray.data.near_copies import near_copies as search
+
+    with storage() as found, found.engine().begin() as connection:
+        pairs = search(connection, distance)
+    if not as_json:
+        pairs = [{**pair, "across": "; ".join(pair["across"])} for pair in pairs]
+    show_rows(pairs, as_json, f"no two pictures are within {distance} bits of each other")

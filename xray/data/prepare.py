@@ -120,7 +120,7 @@ def register_request(
             partial=partial,
         )
         notes = _freeze(connection, done.dataset_id, protocol)
-    return dataclasses.replace(done, notes=[*table.notes, *notes])
+    return dataclasses.replace(done, notes=[*dict.fromkeys([*table.notes, *done.notes]), *notes])
 
 
 def _read(

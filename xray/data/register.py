@@ -4,7 +4,7 @@ import hashlib
 import io
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -27,6 +27,7 @@ from xray.data.sources.datasets import published_datasets
 from xray.errors import DataError
 from xray.tasks import TASK_INDEX
 
+_SAME_PICTURE = "shows the same picture"
 VIEW = "view"
 """Kept as a native column too: another dataset of the same images may say something else."""
 
@@ -69,9 +70,13 @@ def register(
     """
     encoded = _encode(table)
     digest = _digest(site, source, table, encoded, images)
+    # another registration of this name ends first
+    connection.execute(
+        text("select pg_advisory_xact_lock(hashtext('xray dataset'), hashtext(:name))"), {"name": name}
+    )
     found = find_registered(connection, name, site, digest)
     if found is not None:
-        return found
+        return replace(found, notes=_repaired(found, table, images, source))
     if images is not None:
         seen = look(table.rows["path"].tolist(), images) if seen is None else seen
         table, seen = _set_aside_pictures(table, seen, source)
@@ -159,7 +164,7 @@ def _set_aside_pictures(
         if reason is None and not isinstance(each, str):
             earlier = first.setdefault(each.content_hash, name)
             if earlier != name:
-                reason, kept = f"shows the same picture as image {earlier}", known is not None
+                reason, kept = f"{_SAME_PICTURE} as image {earlier}", known is not None
         if reason is not None:
             bad.append(Quarantined(path if isinstance(path, str) else name, None, name, reason, kept))
             taken[row] = kept
@@ -173,6 +178,26 @@ def _set_aside_pictures(
         ),
         [each for each, yes in zip(seen, taken, strict=True) if yes],
     )
+
+
+def _repaired(found: Registration, table: SourceTable, images: Path | None, source: str) -> list[str]:
+    """A note where pictures that were set aside at registration can be used now: a registered dataset stays as it is."""
+    aside = {
+        entry.image
+        for entry in found.quarantine
+        if entry.row is None and not entry.kept and not entry.reason.startswith(_SAME_PICTURE)
+    }
+    rows = table.rows[table.rows["image"].isin(aside)].reset_index(drop=True)
+    if images is None or rows.empty:
+        return []
+    chosen = SourceTable(rows, table.states[: len(rows)], table.terms[: len(rows)], [])
+    usable, _ = _set_aside_pictures(chosen, look(rows["path"].tolist(), images), source)
+    if usable.rows.empty:
+        return []
+    return [
+        f"{len(usable.rows)} picture(s) that were set aside can be used now, such as {usable.rows['image'][0]}; "
+        "a registered dataset is never changed: register the files under another name to take them in"
+    ]
 
 
 def _site(connection: Connection, name: str, synthetic: bool) -> int:

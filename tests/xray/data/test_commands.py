@@ -115,6 +115,23 @@ def test_table_a1_of_the_published_files(run: Run) -> None:
     assert set(found) == set(published_datasets())
 
 
+def test_counts_of_the_published_files(run: Run) -> None:
+    """The fourteen numbers of the released code's NIH test half (protocol §6, seen in its output)."""
+    file = ROOT / "../shared/data/labels/Data_Entry_2017.csv.gz"
+    if not file.is_file():
+        pytest.skip("the published label files are not there")
+    run("dataset", "add", "nih", "--labels", file, "--labels-only")
+    counted = json.loads(
+        run("dataset", "counts", "nih", "--protocol", "paper", "--part", "test", "--json").stdout
+    )
+    assert counted["images"] == 15_403
+    assert {task: states["positive"] for task, states in counted["tasks"].items() if states["positive"]} == {
+        "Atelectasis": 866, "Consolidation": 203, "Infiltration": 1809, "Pneumothorax": 136, "Edema": 41,
+        "Emphysema": 126, "Fibrosis": 292, "Effusion": 656, "Pneumonia": 87, "Pleural_Thickening": 379,
+        "Cardiomegaly": 399, "Nodule": 806, "Mass": 614, "Hernia": 39,
+    }  # fmt: skip
+
+
 def test_a_reader_of_ones_own(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The worked example of docs/add-a-dataset.md, installed as pip would: module and entry point."""
     page = (ROOT / "docs/add-a-dataset.md").read_text(encoding="utf-8")

@@ -2,6 +2,7 @@
 
 import random
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import hypothesis.strategies as st
@@ -149,6 +150,48 @@ def test_pictures_that_cant_be_used(engine: Engine, tmp_path: Path) -> None:
     assert len({row.content_hash for row in hashes}) == 12
     assert {len(row.perceptual_hash) for row in hashes} == {64}
     assert all(Path(row.path).is_file() for row in hashes)
+
+
+def test_a_repaired_picture_is_said_and_changes_nothing(
+    engine: Engine, tmp_path: Path, count_rows: Counts
+) -> None:
+    labels = manifest(tmp_path)
+    (tmp_path / "2.png").write_bytes(b"not a picture at all")
+    draw(tmp_path / "5.png", 0)
+    add(engine, "mine", labels, tmp_path, source="manifest", site="here")
+    before = count_rows()
+    assert add(engine, "mine", labels, tmp_path, source="manifest", site="here").notes == []
+    draw(tmp_path / "2.png", 2)
+    again = add(engine, "mine", labels, tmp_path, source="manifest", site="here")
+    (note,) = again.notes
+    assert note.startswith("1 picture(s) that were set aside can be used now, such as i2;")
+    assert again.unchanged
+    assert count_rows() == before
+
+
+def test_registrations_at_the_same_time(engine: Engine, tmp_path: Path, count_rows: Counts) -> None:
+    """Four of one dataset and two others of the site at once: one each is new, and nothing is doubled."""
+    names = ["mine", "mine", "mine", "mine", "second", "third"]
+    files = {name: tmp_path / name for name in set(names)}
+    for name, folder in files.items():
+        folder.mkdir()
+        manifest(folder)
+        text_of = (folder / "labels.csv").read_text()
+        (folder / "labels.csv").write_text(
+            text_of if name != "third" else text_of.replace("\ni", "\nother-i")
+        )
+
+    def one(name: str) -> bool:
+        done = add(engine, name, files[name] / "labels.csv", files[name], source="manifest", site="here")
+        return done.unchanged
+
+    with ThreadPoolExecutor(len(names)) as pool:
+        unchanged = list(pool.map(one, names))
+    assert sorted(unchanged[:4]) == [False, True, True, True]
+    assert unchanged[4:] == [False, False]
+    rows = count_rows()
+    assert (rows["dataset"], rows["site"], rows["image"]) == (3, 1, 40)
+    assert rows["cohort"] == 3 * 3
 
 
 def test_published_datasets_keep_their_duplicates_and_say_so(
