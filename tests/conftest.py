@@ -11,6 +11,19 @@ from db.embedded import Server, acquire
 from db.migrate import upgrade
 
 _numbers = itertools.count()
+COSTLY = ("demo", "tiny", "installation", "stack")
+"""Fixtures of the whole session that take long: the files that share one run in one process (`pytest -n 2 --dist loadgroup`)."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Keep a file's tests together, and the files that share a costly fixture, where tests run in several processes."""
+    shared: dict[str, str] = {}
+    for item in items:
+        for name in COSTLY:
+            if name in getattr(item, "fixturenames", ()):
+                shared.setdefault(str(item.path), name)
+    for item in items:
+        item.add_marker(pytest.mark.xdist_group(shared.get(str(item.path), str(item.path))))
 
 
 @pytest.fixture(scope="session")
