@@ -59,3 +59,14 @@ select evaluation.id as evaluation_id, leaking_models.*
 from leaking_models
 join cohort on cohort.id = leaking_models.test_cohort_id
 join evaluation on evaluation.model_id = leaking_models.model_id and evaluation.image_list_id = cohort.image_list_id;
+
+-- leak_warning(evaluations, cohorts…): what the models of these evaluations saw of these test cohorts in training, in words;
+-- NULL where nothing is known of it.
+create or replace function leak_warning(evaluations integer[], variadic cohorts integer[])
+returns text
+language sql stable parallel safe
+return (
+    select string_agg(distinct leaking_evaluations.warning, '; ')
+    from leaking_evaluations
+    where leaking_evaluations.evaluation_id = any(evaluations) and leaking_evaluations.test_cohort_id = any(cohorts)
+);
