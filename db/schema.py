@@ -261,29 +261,50 @@ class Leakage(Base):
 
 
 class Model(Base):
-    """One row per trained network. `key` is a hash of all that determines its weights.
+    """One row per model: a network trained here, or a foreign one, trained elsewhere.
 
-    configuration: its datasets, tasks (NULL: all) and conditions on images (empty: none), as the study asked for them.
+    `key` is a hash of all that determines its scores. trained_on: the name under which its results stand: its
+    configuration, or a foreign model's own name. A foreign model has a card, that says what is known of it, and no seed,
+    recipe or protocol; it has a network (its file's format), an image size and a version in MLflow where its file is here,
+    and none of them where only its scores are.
+    configuration: its datasets, tasks (NULL: all) and conditions on images (empty: none), as the study asked for them;
+    NULL of a foreign model.
     """
 
     __tablename__ = "model"
+    __table_args__ = (
+        CheckConstraint("kind in ('trained', 'foreign')", name="kind"),
+        CheckConstraint(
+            "kind <> 'trained' or num_nonnulls(seed, network, image_size, protocol_id, recipe, mlflow_run_id, mlflow_model,"
+            " mlflow_version, best_epoch, trained_at) = 10 and card is null",
+            name="trained",
+        ),
+        CheckConstraint(
+            "kind <> 'foreign' or num_nonnulls(seed, protocol_id, recipe, best_epoch, validation_auc, trained_at) = 0"
+            " and num_nonnulls(network, image_size, mlflow_run_id, mlflow_model, mlflow_version) in (0, 5)"
+            " and card is not null and trained_on = name",
+            name="foreign",
+        ),
+    )
     id: Mapped[int] = mapped_column(primary_key=True)
     name: Mapped[str] = mapped_column(unique=True)
     key: Mapped[str] = mapped_column(unique=True)
+    kind: Mapped[str] = mapped_column(server_default="trained")
     trained_on: Mapped[str]
-    seed: Mapped[int]
-    network: Mapped[str]
-    image_size: Mapped[int]
-    protocol_id: Mapped[int] = mapped_column(ForeignKey("protocol.id"))
-    recipe: Mapped[dict[str, Any]]
-    mlflow_run_id: Mapped[str] = mapped_column(unique=True)
-    mlflow_model: Mapped[str]
-    mlflow_version: Mapped[int]
-    best_epoch: Mapped[int]
+    seed: Mapped[int | None]
+    network: Mapped[str | None]
+    image_size: Mapped[int | None]
+    protocol_id: Mapped[int | None] = mapped_column(ForeignKey("protocol.id"))
+    recipe: Mapped[dict[str, Any] | None] = mapped_column(JSONB(none_as_null=True))
+    card: Mapped[dict[str, Any] | None] = mapped_column(JSONB(none_as_null=True))
+    mlflow_run_id: Mapped[str | None] = mapped_column(unique=True)
+    mlflow_model: Mapped[str | None]
+    mlflow_version: Mapped[int | None]
+    best_epoch: Mapped[int | None]
     validation_auc: Mapped[float | None]
     provenance: Mapped[dict[str, Any]]
-    configuration: Mapped[dict[str, Any] | None]
-    trained_at: Mapped[dt.datetime] = mapped_column(server_default=func.now())
+    configuration: Mapped[dict[str, Any] | None] = mapped_column(JSONB(none_as_null=True))
+    trained_at: Mapped[dt.datetime | None] = mapped_column(server_default=func.now())
 
 
 class ModelTask(Base):
@@ -324,12 +345,39 @@ class Classifier(Base):
     bias: Mapped[float] = mapped_column(REAL)
 
 
+class ForeignTraining(Base):
+    """One row per (foreign model, dataset that it is said to be trained on), by name: it may not be registered here.
+
+    Which of its images were used is not known. A model without a row: what it was trained on is unknown.
+    """
+
+    __tablename__ = "foreign_training"
+    model_id: Mapped[int] = mapped_column(ForeignKey("model.id", ondelete="cascade"), primary_key=True)
+    dataset: Mapped[str] = mapped_column(primary_key=True)
+
+
+class ForeignLeakage(Base):
+    """One row per (dataset that a foreign model is said to be trained on, test cohort): test rows that it may know.
+
+    Counts as in `leakage`, against all images of the dataset.
+    """
+
+    __tablename__ = "foreign_leakage"
+    dataset_id: Mapped[int] = mapped_column(ForeignKey("dataset.id"), primary_key=True)
+    test_cohort_id: Mapped[int] = mapped_column(ForeignKey("cohort.id"), primary_key=True, index=True)
+    n: Mapped[int]
+    n_image: Mapped[int]
+    n_patient: Mapped[int]
+    n_unknown: Mapped[int]
+
+
 class Study(Base):
-    """One row per study file, by its name; `definition` is the file as last run."""
+    """One row per study file, by its name; `definition` is the file as last run. protocol_id: NULL before its first run."""
 
     __tablename__ = "study"
     id: Mapped[int] = mapped_column(primary_key=True)
     name: Mapped[str] = mapped_column(unique=True)
+    protocol_id: Mapped[int | None] = mapped_column(ForeignKey("protocol.id"))
     definition: Mapped[dict[str, Any]]
 
 

@@ -32,9 +32,11 @@ class Done:
 @flow(name="study", task_runner=process_pool())
 def run_study(path: str) -> dict[str, Any]:
     """Run a study file to its report. `path`: the TOML file. Returns `Done` as a dict."""
-    from xray.plan import record_study
+    from xray.plan import foreign_models, record_study
 
     study = read_study(Path(path))
+    with storage() as found, found.engine().begin() as connection:
+        foreign_models(connection, study)  # an unknown one is said before anything is trained
     opening = tasks.open_tracking.submit(study.name)
     prepare_datasets(study)
     opening.result()

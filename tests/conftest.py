@@ -12,7 +12,7 @@ from db.migrate import upgrade
 
 _numbers = itertools.count()
 COSTLY = ("demo", "tiny", "installation", "stack")
-"""Fixtures of the whole session that take long: the files that share one run in one process (`pytest -n 2 --dist loadgroup`)."""
+"""Fixtures of the whole session that take long: files that share one run in one process (pytest -n 2 --dist loadgroup)."""
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -6,9 +6,12 @@ XrayError                  anything a user can put right
 │   └── StoreError         what the store refuses
 ├── DataError              label files, images, manifests: names file, row and column
 │   ├── ManifestError      a manifest CSV
-│   └── ImageError         a picture that can't be read, or is not what it says
+│   ├── ImageError         a picture that can't be read, or is not what it says
+│   └── PredictionsError   a file of scores made elsewhere: every mismatch, counted
 ├── StudyError             a study file: names file and key
 ├── LearningError          training and inference
+│   └── ForeignModelError  a model from elsewhere: its file or its card
+│       └── UntrustedError a file that would run code of its author's when loaded
 └── AnalysisError          an analysis that can't be computed from what is stored
 """
 
@@ -27,12 +30,24 @@ class ImageError(DataError):
     """A picture can't be read, or its size or range is not what was declared."""
 
 
+class PredictionsError(DataError):
+    """Scores made elsewhere don't fit the cohort that they are for; the message counts every mismatch."""
+
+
 class StudyError(XrayError):
     """A study file asks for something that can't be; the message names file and key."""
 
 
 class LearningError(XrayError):
     """Training or inference can't go on."""
+
+
+class ForeignModelError(LearningError):
+    """A model from elsewhere can't be taken: its file or its card is not as it must be."""
+
+
+class UntrustedError(ForeignModelError):
+    """A file would run code of its author's when it is loaded, which needs the user's word for it."""
 
 
 class AnalysisError(XrayError):
@@ -43,11 +58,14 @@ __all__ = [
     "AnalysisError",
     "DataError",
     "DatabaseError",
+    "ForeignModelError",
     "ImageError",
     "LearningError",
     "ManifestError",
+    "PredictionsError",
     "ServerError",
     "StoreError",
     "StudyError",
+    "UntrustedError",
     "XrayError",
 ]

@@ -7,9 +7,11 @@ from sqlalchemy import Connection, delete, select, text
 from sqlalchemy.dialects.postgresql import insert
 
 from db.queries import query
-from db.schema import Dataset, StudyDataset, StudyModel
+from db.schema import Dataset, Model, StudyDataset, StudyModel
 from db.schema import Study as StoredStudy
 from xray.analyses.run import ANALYSES, count_current
+from xray.data.cohorts import store_protocol
+from xray.data.foreign_models import get_foreign
 from xray.data.protocol import load_protocol
 from xray.learning.request import ModelRequest, find_model, model_key
 from xray.study import Study
@@ -17,7 +19,7 @@ from xray.study import Study
 
 @dataclass(frozen=True)
 class Progress:
-    """How far a study is: what it asks for, and what is there."""
+    """How far a study is: what it asks for, and what is there. Models: its own and the foreign ones that it names."""
 
     datasets: int
     datasets_ready: int
@@ -48,12 +50,19 @@ def requests(study: Study) -> list[ModelRequest]:
 
 
 def record_study(connection: Connection, study: Study, model_ids: Sequence[int]) -> int:
-    """Store what the study is made of now, models in the order given; its id."""
-    values = {"name": study.name, "definition": study.definition()}
+    """Store what the study is made of now, models in the order given, then the foreign ones that it names; its id.
+
+    Raises `ForeignModelError` where one of those was never imported.
+    """
+    protocol_id = store_protocol(connection, load_protocol(study.protocol))
+    values = {"name": study.name, "definition": study.definition(), "protocol_id": protocol_id}
+    model_ids = [*model_ids, *foreign_models(connection, study)]
     study_id = connection.scalar(
         insert(StoredStudy)
         .values(values)
-        .on_conflict_do_update(index_elements=["name"], set_={"definition": values["definition"]})
+        .on_conflict_do_update(
+            index_elements=["name"], set_={k: values[k] for k in ("definition", "protocol_id")}
+        )
         .returning(StoredStudy.id)
     )
     assert study_id is not None
@@ -70,6 +79,22 @@ def record_study(connection: Connection, study: Study, model_ids: Sequence[int])
     return study_id
 
 
+def foreign_models(connection: Connection, study: Study) -> list[int]:
+    """Ids of the foreign models that a study names. Raises `ForeignModelError` where one was never imported."""
+    return [get_foreign(connection, name).id for name in study.foreign]
+
+
+def _foreign_recorded(connection: Connection, study: Study) -> int | None:
+    """How many of the foreign models that the study file names stand in the stored study; None where others do too."""
+    stored = connection.scalars(
+        select(Model.name)
+        .join(StudyModel, StudyModel.model_id == Model.id)
+        .join(StoredStudy, StoredStudy.id == StudyModel.study_id)
+        .where(StoredStudy.name == study.name, Model.kind == "foreign")
+    ).all()
+    return len(stored) if set(stored) <= set(study.foreign) else None
+
+
 def progress(connection: Connection, study: Study) -> Progress:
     """How far the study file is from being true."""
     names = [dataset.name for dataset in study.datasets]
@@ -81,4 +106,15 @@ def progress(connection: Connection, study: Study) -> Progress:
     trained = sum(find_model(connection, key) is not None for key in keys)
     missing = connection.execute(text(query("study_progress")), {"study": study.name}).scalar_one()
     current = count_current(connection, study.name)
-    return Progress(len(names), len(ready), len(asked), trained, missing, current, len(ANALYSES))
+    foreign = _foreign_recorded(connection, study)
+    if foreign is None:  # the last run named a foreign model that the file no longer does
+        foreign, current = 0, 0
+    return Progress(
+        len(names),
+        len(ready),
+        len(asked) + len(study.foreign),
+        trained + foreign,
+        missing,
+        current,
+        len(ANALYSES),
+    )

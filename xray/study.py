@@ -63,6 +63,8 @@ class Study:
     recipe: Recipe
     features: tuple[str, ...] = ()
     """Datasets of which the pooled features of every image are stored, by the models of the first seed."""
+    foreign: tuple[str, ...] = ()
+    """Models from elsewhere, by name, that stand beside the study's own."""
 
     def configurations(self) -> list[Configuration]:
         """Every configuration asked for, each set of datasets once: each dataset, all, all but one site."""
@@ -93,6 +95,7 @@ class Study:
             "datasets": [{"name": d.name, "site": d.site} for d in self.datasets],
             "configurations": list(self.kinds),
             "seeds": list(self.seeds),
+            "foreign": list(self.foreign),
             "recipe": asdict(self.recipe),
             "features": list(self.features),
         }
@@ -120,6 +123,7 @@ def read_study(path: Path) -> Study:
         seeds=tuple(top.numbers("seeds", (0, 1, 2))),
         recipe=_recipe(top.table("network"), top.table("training"), top.table("augmentation")),
         features=tuple(top.texts("features", [d.name for d in datasets], ())),
+        foreign=tuple(top.names("foreign")),
     )
     top.done()
     _check(study)
@@ -139,6 +143,11 @@ def _check(study: Study) -> None:
         raise StudyError(
             f"{study.path}: datasets: {name!r} is the name of a configuration of several datasets"
         )
+    for name in study.foreign:
+        if name in {*asked, *names}:
+            raise StudyError(
+                f"{study.path}: foreign: {name!r} is the name of a dataset or configuration here"
+            )
 
 
 def _protocol(top: "_Table", path: Path) -> str:
@@ -271,6 +280,15 @@ class _Table:
                     f"{self.where}: {key}: expected some of {', '.join(allowed)}, found {each!r}"
                 )
         return list(dict.fromkeys(value))
+
+    def names(self, key: str) -> list[str]:
+        value = self._get(key, list, "a list of names", [])
+        for each in value:
+            if not isinstance(each, str) or not _NAME.fullmatch(each):
+                raise StudyError(f"{self.where}: {key}: expected names of models, found {each!r}")
+        if len(set(value)) < len(value):
+            raise StudyError(f"{self.where}: {key}: a name stands twice in {value!r}")
+        return list(value)
 
     def table(self, key: str) -> "_Table":
         return _Table(self._get(key, dict, "a table", {}), f"{self.where}: [{key}]")

@@ -62,7 +62,7 @@ def upgrade() -> None:
         ["image_list_id"],
         ["id"],
     )
-    op.add_column("model", sa.Column("configuration", postgresql.JSONB(), nullable=True))
+    op.add_column("model", sa.Column("configuration", postgresql.JSONB(none_as_null=True), nullable=True))
     op.add_column("leakage", sa.Column("model_id", sa.Integer(), nullable=True))
     op.create_foreign_key(
         op.f("fk_leakage_model_id_model"), "leakage", "model", ["model_id"], ["id"], ondelete="cascade"

@@ -13,6 +13,11 @@ COMMANDS = {
     "labels": ("flows.cli.labels:labels", "Where a label comes from; do two labellers agree?"),
     "protocol": ("flows.cli.protocol:protocol", "The rules of a protocol, and what changes between two."),
     "cohort": ("flows.cli.cohort:cohort", "Frozen cohorts as a CSV of ids, to publish and to rebuild."),
+    "model": ("flows.cli.model:model", "Models from elsewhere: import, list, show; export one of ours."),
+    "predictions": (
+        "flows.cli.predictions:predictions",
+        "Scores made elsewhere, imported; stored ones, exported.",
+    ),
     "audit": ("flows.cli.audit:audit", "Images and patients that stand in training and in a test."),
     "verify": ("flows.cli.verify:verify", "Published numbers, recomputed from label files."),
     "sql": ("flows.cli.sql:sql", 'Ask the database: xray sql "select …".'),

@@ -96,7 +96,7 @@ def done_already(found: "Databases", asked: "Study") -> dict[str, Any] | None:
             register_request(found.engine(), dataset, asked.protocol, home=settings.home())
     return {
         "study": asked.name,
-        "n_models": now.models,
+        "n_models": now.models - len(asked.foreign),
         "trained": 0,
         "evaluated": 0,
         "analysed": 0,

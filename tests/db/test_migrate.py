@@ -201,7 +201,7 @@ def changed(monkeypatch: pytest.MonkeyPatch) -> None:
     """As if the .sql files had been edited: a new message of a guard, and a column more in a view."""
     scripts = [
         script.replace("rows are frozen", "rows are set in stone").replace(
-            "    scored.label\nfrom evaluation", "    scored.label,\n    1 as one\nfrom evaluation"
+            "    scored.label,\n", "    scored.label,\n    1 as one,\n"
         )
         for script in migrate._scripts()
     ]

@@ -21,6 +21,7 @@ VALUES = {
     "part": None,
     "study": "phantom",
     "name": "nih",
+    "dataset": "nih",
     "image_lists": [1],
     "cohorts": [1],
 }

@@ -40,7 +40,7 @@ def test_predictions(engine: Engine, mimic: dict[str, int]) -> None:
     found = select(engine, "select * from predictions order by test_dataset, task, image")
     assert list(found[0]) == [
         "model", "seed", "trained_on", "test_dataset", "part", "image", "patient", "view", "age", "sex", "task",
-        "logit", "probability", "label",
+        "logit", "probability", "label", "protocol",
     ]  # fmt: skip
     assert {(row["seed"], row["trained_on"], row["part"]) for row in found} == {(2, "nih", "test")}
     got = [(r["test_dataset"], r["task"], r["image"], r["patient"], r["logit"], r["label"]) for r in found]

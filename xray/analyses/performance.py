@@ -15,16 +15,22 @@ VERSION = 1
 TABLE = Auc
 METHOD = "AUC of mean logits over seeds, DeLong, logit interval 95 %"
 SEED_METHOD = "AUC, DeLong, logit interval 95 %"
+FOREIGN_METHOD = "AUC of one foreign model, DeLong, logit interval 95 %"
 
 
 def compute(study: StoredStudy, tests: Sequence[TestSet]) -> Iterator[dict[str, Any]]:
-    """Rows of table `auc`: per configuration, test cohort and task, the ensemble (seed None) and each seed."""
+    """Rows of table `auc`: per configuration, test cohort and task, the ensemble (seed None) and each seed.
+
+    A foreign model is one network without a seed: one row, in the place of the ensemble's.
+    """
     tasks = study.tasks(tests)
     for test in tests:
         for trained_on in test.trained_on:
             seeds = test.of(trained_on)
-            yield from _rows(test, seeds, None, tasks, test.ensemble(trained_on), METHOD)
-            for one in seeds:
+            foreign = any(one.foreign for one in seeds)
+            method = FOREIGN_METHOD if foreign else METHOD
+            yield from _rows(test, seeds, None, tasks, test.ensemble(trained_on), method)
+            for one in seeds if not foreign else ():
                 scores = test.logits[one.evaluation_id].T
                 yield from _rows(test, [one], one.seed, tasks, scores, SEED_METHOD)
 

@@ -33,7 +33,7 @@ def write_report(connection: Connection, study: Study, folder: Path, commands: l
         study=_about(connection, study),
         tables=tables,
         figures=illustrations,
-        notes=NOTES,
+        notes=(*NOTES, *results.foreign_notes(connection, study.name)),
         commands=commands,
     )
 

@@ -1,5 +1,7 @@
 """Stored result rows as frames, in the columns that the report and the command line take."""
 
+from typing import Any
+
 import pandas as pd
 from sqlalchemy import Connection, text
 
@@ -36,6 +38,22 @@ def cohorts(connection: Connection, study: str) -> pd.DataFrame:
 def models(connection: Connection, study: str) -> pd.DataFrame:
     """The study's models: name (as MLflow loads it), trained_on, seed, best epoch, validation AUC."""
     return _frame(connection, "results_models", study)
+
+
+def foreign_notes(connection: Connection, study: str) -> list[str]:
+    """A sentence or two on each foreign model of a study: what it is, what it knows, where it was not scored."""
+    return [_foreign_note(row) for row in _frame(connection, "results_foreign", study).itertuples()]
+
+
+def _foreign_note(row: Any) -> str:
+    note = f"{row.model} was not trained here: its rows stand under its own name"
+    note += f" ({row.citation}). " if row.citation else ". "
+    if row.trained_on is None:
+        note += "What it was trained on is unknown, and so whether it knows images or patients of the test cohorts."
+    else:
+        note += f"It is said to be trained on {', '.join(row.trained_on)}; which images of them is unknown."
+        note += f" {row.warning}: what it scores there is flattered." if row.warning else ""
+    return note
 
 
 def leave_one_site_out(study: StoredStudy, auc: pd.DataFrame) -> pd.DataFrame:

@@ -19,13 +19,17 @@ from xray.tasks import TASKS
 
 @dataclass(frozen=True)
 class Scored:
-    """One evaluation of a study: which model on which test cohort. trained: ids of the tasks that its outputs learned."""
+    """One evaluation of a study: which model on which test cohort. trained: ids of the tasks that its outputs learned.
+
+    A foreign model has no seed, and its own name for `trained_on`.
+    """
 
     evaluation_id: int
     trained_on: str
-    seed: int
+    seed: int | None
     cohort_id: int
     trained: frozenset[int]
+    foreign: bool = False
 
 
 @dataclass(frozen=True)
@@ -64,7 +68,10 @@ class TestSet:
 
 @dataclass(frozen=True)
 class StoredStudy:
-    """A study as the database has it: `datasets` (name → site) in order, configurations (name → its datasets)."""
+    """A study as the database has it: `datasets` (name → site) in order, configurations (name → its datasets).
+
+    Foreign models are no configurations: what they were trained on is known by hearsay, if at all.
+    """
 
     id: int
     name: str
@@ -102,10 +109,13 @@ def load_study(connection: Connection, name: str) -> StoredStudy:
     if not rows:
         raise AnalysisError(f"study {name!r} has no scored test cohort yet: xray study run its file")
     evaluations = tuple(
-        Scored(r.evaluation_id, r.trained_on, r.seed, r.cohort_id, frozenset(r.task_ids)) for r in rows
+        Scored(r.evaluation_id, r.trained_on, r.seed, r.cohort_id, frozenset(r.task_ids), r.kind == "foreign")
+        for r in rows
     )
     order = {dataset: position for position, dataset in enumerate(datasets)}
-    configurations = {r.trained_on: tuple(sorted(r.datasets, key=order.__getitem__)) for r in rows}
+    configurations = {
+        r.trained_on: tuple(sorted(r.datasets, key=order.__getitem__)) for r in rows if r.kind == "trained"
+    }
     return StoredStudy(study_id, name, datasets, configurations, evaluations)
 
 

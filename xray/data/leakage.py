@@ -5,7 +5,7 @@ pixels are the same. Patients are those of the site.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -18,7 +18,7 @@ from sqlalchemy.dialects.postgresql import insert
 
 from db.copy import copy_out, read_array, read_scalar
 from db.queries import query
-from db.schema import Leakage
+from db.schema import ForeignLeakage, Leakage
 from db.store import image_ids
 
 
@@ -36,6 +36,7 @@ class Member:
 
 def record(connection: Connection, protocol_id: int) -> int:
     """Store the overlaps of every pair of cohorts of a protocol that has none stored yet; how many pairs that were."""
+    record_foreign(connection)
     pairs = connection.execute(text(query("leakage_pairs")), {"protocol_id": protocol_id}).all()
     if not pairs:
         return 0
@@ -52,9 +53,29 @@ def record(connection: Connection, protocol_id: int) -> int:
     return len(pairs)
 
 
+def record_foreign(connection: Connection) -> int:
+    """Store the overlaps of test cohorts with the datasets that foreign models are said to be trained on; how many were new.
+
+    Which of a dataset's images were used is not known: all of them are taken for known.
+    """
+    pairs = connection.execute(text(query("foreign_leakage_pairs"))).all()
+    if not pairs:
+        return 0
+    lists = {pair.image_list_id for pair in pairs} | {pair.test_list_id for pair in pairs}
+    members = _members_of_lists(connection, sorted(lists))
+    rows = []
+    for pair in pairs:
+        (counts,) = overlap(members[pair.image_list_id], members[pair.test_list_id])
+        del counts["task_id"]
+        rows.append({"dataset_id": pair.dataset_id, "test_cohort_id": pair.test_cohort_id, **counts})
+    connection.execute(insert(ForeignLeakage), rows)
+    return len(pairs)
+
+
 def forget(connection: Connection) -> None:
     """Drop what is stored: more is known of who and what is in the images. `record` finds it anew."""
     connection.execute(text("delete from leakage"))
+    connection.execute(text("delete from foreign_leakage"))
 
 
 def record_all(connection: Connection) -> int:
@@ -111,9 +132,19 @@ def _members(connection: Connection, cohorts: list[int], tests: set[int]) -> dic
     lists = connection.execute(
         text("select id, image_list_id from cohort where id = any(:ids)"), {"ids": cohorts}
     ).all()
-    given = {"image_lists": [row.image_list_id for row in lists]}
+    found = _members_of_lists(connection, [row.image_list_id for row in lists])
+    return {
+        row.id: replace(
+            found[row.image_list_id], positive=_positive(connection, row.id) if row.id in tests else {}
+        )
+        for row in lists
+    }
+
+
+def _members_of_lists(connection: Connection, lists: list[int]) -> dict[int, Member]:
+    """Image list → who and what is in it, by codes that all of them share."""
     frame = pd.DataFrame(
-        [tuple(row) for row in connection.execute(text(query("image_identities")), given)],
+        [tuple(row) for row in connection.execute(text(query("image_identities")), {"image_lists": lists})],
         columns=["image_id", "site_id", "name", "content_hash", "patient"],
     )
     picture = identify(frame["site_id"].tolist(), frame["name"].tolist(), frame["content_hash"].tolist())
@@ -122,10 +153,9 @@ def _members(connection: Connection, cohorts: list[int], tests: set[int]) -> dic
     )
     known = frame["image_id"].to_numpy(np.int64)
     members = {}
-    for row in lists:
-        places = np.searchsorted(known, image_ids(connection, row.image_list_id))
-        positive = _positive(connection, row.id) if row.id in tests else {}
-        members[row.id] = Member(picture[places], patient[places], positive)
+    for listed in set(lists):
+        places = np.searchsorted(known, image_ids(connection, listed))
+        members[listed] = Member(picture[places], patient[places], {})
     return members
 
 

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 from sqlalchemy import Connection, Engine, select, text
+from torch import nn
 
 from db.queries import query
 from db.schema import Evaluation, Model, ModelTask
@@ -13,7 +14,7 @@ from db.store import image_ids, write_evaluation, write_features
 from xray.data.pictures import pixel_cache
 from xray.data.registered import read_dataset
 from xray.learning.infer import features, score
-from xray.learning.network import load
+from xray.learning.network import Network, load
 from xray.learning.tracking import Tracker
 from xray.tasks import TASKS
 
@@ -35,10 +36,22 @@ def evaluate(engine: Engine, tracker: Tracker, home: Path, model_id: int, image_
     """
     with engine.begin() as connection:
         model = connection.execute(
-            select(Model.mlflow_model, Model.mlflow_version, Model.image_size).where(Model.id == model_id)
+            select(
+                Model.name, Model.mlflow_model, Model.mlflow_version, Model.image_size, Model.card, Model.kind
+            ).where(Model.id == model_id)
         ).one()
         tasks = connection.scalars(select(ModelTask.task_id).where(ModelTask.model_id == model_id)).all()
-    network = load(tracker.weights(model.mlflow_model, model.mlflow_version))
+    assert model.mlflow_model is not None
+    assert model.mlflow_version is not None
+    assert model.image_size is not None
+    network: nn.Module
+    if model.kind == "foreign":
+        from xray.learning.foreign_import import open_foreign
+
+        assert model.card is not None
+        network = open_foreign(tracker, model.mlflow_model, model.mlflow_version, model.card, model.name)
+    else:
+        network = load(tracker.weights(model.mlflow_model, model.mlflow_version))
     trained = np.isin(np.arange(len(TASKS)), tasks)
     written = 0
     for image_list_id in image_list_ids:
@@ -49,9 +62,13 @@ def evaluate(engine: Engine, tracker: Tracker, home: Path, model_id: int, image_
             wanted = connection.scalar(text(query("features_wanted")), asked)
             dataset = read_dataset(connection, dataset_id)
             positions = dataset.places(image_ids(connection, image_list_id))
+        if model.card is not None:  # a foreign model has no protocol: its card says how it wants pictures
+            crop = model.card["crop"]
         cache = pixel_cache(dataset, home, model.image_size, crop)
         logits = score(network, cache.pixels, positions)
-        pooled = features(network, cache.pixels, positions) if wanted is not None else None
+        pooled = None
+        if wanted is not None and isinstance(network, Network):
+            pooled = features(network, cache.pixels, positions)
         with engine.begin() as connection:
             seconds = time.perf_counter() - began
             made = write_evaluation(connection, model_id, image_list_id, logits, trained, seconds)

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
+from torch import Tensor, nn
 
 from xray.learning.network import Network
 from xray.pixels.grey import Grey
@@ -16,7 +16,7 @@ from xray.tasks import TASKS
 BATCH = 128
 
 
-def score(network: Network, pixels: Grey | Pool, positions: NDArray[np.int64]) -> NDArray[np.float32]:
+def score(network: nn.Module, pixels: Grey | Pool, positions: NDArray[np.int64]) -> NDArray[np.float32]:
     """Logits (n_images, n_tasks) of the pictures at `positions` (n_images,), without augmentation."""
     network.eval()
     logits = np.empty((len(positions), len(TASKS)), dtype=np.float32)

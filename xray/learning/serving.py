@@ -10,8 +10,9 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import nn
 
-from xray.learning.network import Network, load
+from xray.learning.network import load
 
 WEIGHTS = "model.safetensors"
 
@@ -19,7 +20,7 @@ WEIGHTS = "model.safetensors"
 class Served:
     """A network with MLflow's interface: numpy in, numpy out."""
 
-    def __init__(self, network: Network) -> None:
+    def __init__(self, network: nn.Module) -> None:
         self.network = network
 
     def predict(

@@ -130,6 +130,42 @@ class Tracker:
         (found,) = Path(folder).rglob(WEIGHTS)
         return found
 
+    def keep(
+        self,
+        experiment: str,
+        name: str,
+        folder: Path,
+        loader: str,
+        image_size: int,
+        params: Mapping[str, Any],
+    ) -> Registered:
+        """Store a folder as the model that the module `loader` loads, and register a version of it: for foreign models."""
+        run = self._client.create_run(self.experiment(experiment), run_name=name)
+        run_id = str(run.info.run_id)
+        self._client.log_batch(run_id, params=[Param(k, str(v)[:500]) for k, v in params.items()])
+        with mlflow.start_run(run_id=run_id), warnings.catch_warnings():
+            warnings.simplefilter("ignore", UserWarning)
+            logged = mlflow.pyfunc.log_model(
+                name="model",
+                loader_module=loader,
+                data_path=str(folder),
+                signature=_signature(image_size),
+                pip_requirements=["xray"],
+            )
+        model = f"{experiment}.{name}"
+        with contextlib.suppress(MlflowException):  # it is there already
+            self._client.create_registered_model(model)
+        version = self._client.create_model_version(
+            model, logged.model_uri, run_id, model_id=logged.model_id
+        ).version
+        return Registered(run_id, model, int(version))
+
+    def folder(self, model: str, version: int, holds: str) -> Path:
+        """The folder of a registered version in which the file `holds` is, downloaded where it is not on this machine."""
+        found = mlflow.artifacts.download_artifacts(f"models:/{model}/{version}")
+        (file,) = Path(found).rglob(holds)
+        return file.parent
+
     def report(self, study: str, name: str, folder: Path) -> None:
         """Keep the files of a folder (figures, page, tables) as artifacts of one run per study, replacing the last ones."""
         experiment = self.experiment(study)

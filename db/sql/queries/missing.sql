@@ -7,8 +7,10 @@ where
     or exists (
         select from study
         join study_model on study_model.study_id = study.id and study_model.model_id = missing_evaluations.model_id
+        join model on model.id = study_model.model_id
         join study_dataset on study_dataset.study_id = study.id
         join cohort on cohort.dataset_id = study_dataset.dataset_id
+            and cohort.protocol_id = coalesce(model.protocol_id, study.protocol_id)
             and cohort.image_list_id = missing_evaluations.image_list_id
         where study.name = :study
     )

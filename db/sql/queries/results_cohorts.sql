@@ -8,7 +8,8 @@ with used as (
     join cohort on cohort.dataset_id = dataset.id
     join image_list on image_list.id = cohort.image_list_id
     join study_model on study_model.study_id = study.id
-    join model on model.id = study_model.model_id and model.protocol_id = cohort.protocol_id
+    join model on model.id = study_model.model_id
+        and coalesce(model.protocol_id, study.protocol_id) = cohort.protocol_id
     where study.name = :study
 )
 select counted.dataset, counted.part, counted.task, counted.n, counted.n_pos

@@ -1,4 +1,4 @@
--- One row per model of a study, in its order. Parameter: study.
+-- One row per model of a study, in its order; a foreign one has neither seed nor epoch. Parameter: study.
 select model.name as model, model.trained_on, model.seed, model.best_epoch + 1 as best_epoch,
     round(model.validation_auc::numeric, 3)::float as validation_auc, model.mlflow_run_id
 from study

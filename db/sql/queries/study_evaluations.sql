@@ -1,9 +1,11 @@
--- One row per (model of a study, test cohort of the study) that is scored: evaluation_id, trained_on, seed, cohort_id,
--- task_ids (of trained outputs), datasets (that the model was trained on). Parameter: study_id.
+-- One row per (model of a study, test cohort of the study) that is scored: evaluation_id, trained_on, seed, kind,
+-- cohort_id, task_ids (of trained outputs), datasets (of the cohorts that it was trained on). A foreign model has no seed.
+-- Parameter: study_id.
 select
     evaluation.id as evaluation_id,
     model.trained_on,
     model.seed,
+    model.kind,
     cohort.id as cohort_id,
     array(select task_id from model_task where model_task.model_id = model.id order by task_id) as task_ids,
     array(
@@ -14,9 +16,11 @@ select
         where training_cohort.model_id = model.id
     ) as datasets
 from study_model
+join study on study.id = study_model.study_id
 join model on model.id = study_model.model_id
 join study_dataset on study_dataset.study_id = study_model.study_id
-join cohort on cohort.dataset_id = study_dataset.dataset_id and cohort.part = 'test' and cohort.protocol_id = model.protocol_id
+join cohort on cohort.dataset_id = study_dataset.dataset_id and cohort.part = 'test'
+    and cohort.protocol_id = coalesce(model.protocol_id, study.protocol_id)
 join evaluation on evaluation.model_id = model.id and evaluation.image_list_id = cohort.image_list_id
 where study_model.study_id = :study_id
 order by study_model.position, model.seed, study_dataset.position

@@ -6,7 +6,9 @@ from (
     from study
     join study_model on study_model.study_id = study.id
     join study_dataset on study_dataset.study_id = study.id
+    join model on model.id = study_model.model_id
     join cohort on cohort.dataset_id = study_dataset.dataset_id
+        and cohort.protocol_id = coalesce(model.protocol_id, study.protocol_id)
     join missing_evaluations on missing_evaluations.model_id = study_model.model_id
         and missing_evaluations.image_list_id = cohort.image_list_id
     where study.name = :study

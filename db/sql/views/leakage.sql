@@ -25,32 +25,49 @@ left join task on task.id = leakage.task_id
 where leakage.n_patient > 0;
 
 -- leaking_models: one row per (model, test cohort of its protocol) that shares a patient or an image with what the model was
--- trained or selected on. Columns: model_id, model, trained_on, protocol, test_cohort_id, test_dataset, n, n_image, n_patient
--- (of the training cohort with the largest overlap), warning (every overlap, in words).
+-- trained or selected on; for a foreign model, with any image of the datasets that it is said to be trained on, and test
+-- cohorts of every protocol. Columns: model_id, model, trained_on, protocol, test_cohort_id, test_dataset, n, n_image,
+-- n_patient (of the training cohort with the largest overlap), warning (every overlap, in words).
 create or replace view leaking_models as
+with overlap as (
+    select training_cohort.model_id, leaking_cohorts.protocol, leaking_cohorts.test_cohort_id, leaking_cohorts.test_dataset,
+        leaking_cohorts.n, leaking_cohorts.n_image, leaking_cohorts.n_patient,
+        format('%s %s', leaking_cohorts.train_dataset, leaking_cohorts.train_part) as training,
+        leaking_cohorts.train_cohort_id as position
+    from leaking_cohorts
+    join training_cohort on training_cohort.cohort_id = leaking_cohorts.train_cohort_id
+    where leaking_cohorts.task is null
+    union all
+    select foreign_training.model_id, protocol.name, cohort.id, test_dataset.name,
+        foreign_leakage.n, foreign_leakage.n_image, foreign_leakage.n_patient,
+        format('%s, which it is said to be trained on', trained.name), trained.id
+    from foreign_training
+    join dataset as trained on trained.name = foreign_training.dataset
+    join foreign_leakage on foreign_leakage.dataset_id = trained.id and foreign_leakage.n_patient > 0
+    join cohort on cohort.id = foreign_leakage.test_cohort_id
+    join protocol on protocol.id = cohort.protocol_id
+    join dataset as test_dataset on test_dataset.id = cohort.dataset_id
+)
 select
     model.id as model_id,
     model.name as model,
     model.trained_on,
-    leaking_cohorts.protocol,
-    leaking_cohorts.test_cohort_id,
-    leaking_cohorts.test_dataset,
-    max(leaking_cohorts.n) as n,
-    max(leaking_cohorts.n_image) as n_image,
-    max(leaking_cohorts.n_patient) as n_patient,
+    overlap.protocol,
+    overlap.test_cohort_id,
+    overlap.test_dataset,
+    max(overlap.n) as n,
+    max(overlap.n_image) as n_image,
+    max(overlap.n_patient) as n_patient,
     string_agg(
         format(
-            '%s of %s %s test rows show an image, %s a patient of %s %s',
-            leaking_cohorts.n_image, leaking_cohorts.n, leaking_cohorts.test_dataset, leaking_cohorts.n_patient,
-            leaking_cohorts.train_dataset, leaking_cohorts.train_part
+            '%s of %s %s test rows show an image, %s a patient of %s',
+            overlap.n_image, overlap.n, overlap.test_dataset, overlap.n_patient, overlap.training
         ),
-        '; ' order by leaking_cohorts.n_patient desc, leaking_cohorts.train_cohort_id
+        '; ' order by overlap.n_patient desc, overlap.position
     ) as warning
-from leaking_cohorts
-join training_cohort on training_cohort.cohort_id = leaking_cohorts.train_cohort_id
-join model on model.id = training_cohort.model_id
-where leaking_cohorts.task is null
-group by model.id, leaking_cohorts.protocol, leaking_cohorts.test_cohort_id, leaking_cohorts.test_dataset;
+from overlap
+join model on model.id = overlap.model_id
+group by model.id, overlap.protocol, overlap.test_cohort_id, overlap.test_dataset;
 
 -- leaking_evaluations: one row per (evaluation, test cohort) whose scores are flattered by what the model saw in training:
 -- results that rest on it carry the warning. Columns: evaluation_id, and those of leaking_models.

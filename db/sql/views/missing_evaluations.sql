@@ -1,5 +1,7 @@
 -- missing_evaluations: one row per (model, image list) that is not scored though it should be: the list is that of a test
--- cohort under the model's protocol, which shares a task with the model, both drawn or both real.
+-- cohort that shares a task with the model, both drawn or both real, under the model's protocol. A foreign model whose file is
+-- here has no protocol: test cohorts of every one; it is real unless it is said to be trained on a drawn dataset; and the test
+-- cohorts of a study that names it, drawn or real. Of a foreign model without a file nothing is missing.
 -- Columns: model_id, model, image_list_id, n_images, test_datasets.
 create or replace view missing_evaluations as
 with model_kind as (
@@ -9,6 +11,14 @@ with model_kind as (
     join dataset on dataset.id = cohort.dataset_id
     join site on site.id = dataset.site_id
     group by training_cohort.model_id
+    union all
+    select model.id, coalesce(bool_or(site.synthetic), false)
+    from model
+    left join foreign_training on foreign_training.model_id = model.id
+    left join dataset on dataset.name = foreign_training.dataset
+    left join site on site.id = dataset.site_id
+    where model.kind = 'foreign' and model.mlflow_model is not null
+    group by model.id
 )
 select
     model.id as model_id,
@@ -18,11 +28,20 @@ select
     array_agg(distinct dataset.name) as test_datasets
 from model
 join model_kind on model_kind.model_id = model.id
-join cohort on cohort.part = 'test' and cohort.protocol_id = model.protocol_id
+join cohort on cohort.part = 'test' and cohort.protocol_id = coalesce(model.protocol_id, cohort.protocol_id)
 join dataset on dataset.id = cohort.dataset_id
-join site on site.id = dataset.site_id and site.synthetic = model_kind.synthetic
+join site on site.id = dataset.site_id
 join image_list on image_list.id = cohort.image_list_id
-where exists (
+where (
+    site.synthetic = model_kind.synthetic
+    or model.kind = 'foreign' and exists (
+        select from study
+        join study_model on study_model.study_id = study.id and study_model.model_id = model.id
+        join study_dataset on study_dataset.study_id = study.id and study_dataset.dataset_id = dataset.id
+        where study.protocol_id = cohort.protocol_id
+    )
+)
+and exists (
     select from cohort_label
     join model_task on model_task.task_id = cohort_label.task_id and model_task.model_id = model.id
     where cohort_label.cohort_id = cohort.id

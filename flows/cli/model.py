@@ -1,0 +1,118 @@
+"""`xray model`: models from elsewhere beside those that were trained here."""
+
+import json
+from pathlib import Path
+
+import click
+
+FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
+
+
+@click.group()
+def model() -> None:
+    """Import a model from elsewhere, export one of ours, list and show them all."""
+
+
+@model.command("import")
+@click.argument("file", type=FILE)
+@click.option(
+    "--card", type=FILE, help="What FILE does not say, as TOML (default: FILE with the ending .toml)."
+)
+@click.option(
+    "--xrv", metavar="WEIGHTS", help="FILE is torchxrayvision's, of this name: densenet121-res224-all, …"
+)
+@click.option("--name", help="Name under which its results stand (default: the card's, or WEIGHTS).")
+@click.option("--trained-on", multiple=True, metavar="DATASET", help="A dataset that it knows (repeatable).")
+@click.option("--trust", is_flag=True, help="Load FILE even where that runs code of its author's.")
+def import_(
+    file: Path, card: Path | None, xrv: str | None, name: str | None, trained_on: tuple[str, ...], trust: bool
+) -> None:
+    """Take in a model that was trained elsewhere: ONNX, TorchScript, a torch.export program, or weights alone.
+
+    FILE is checked before it is loaded: a pickle is a program, and is refused unless you say --trust. The model is scored by
+    the next `xray study run` of a study that names it (foreign = ["NAME"]).
+    """
+    import dataclasses
+
+    from flows.platform import storage
+    from xray import settings
+    from xray.errors import ForeignModelError
+    from xray.learning.foreign_card import read_card
+    from xray.learning.foreign_import import import_model
+    from xray.learning.foreign_xrv import xrv_card
+    from xray.learning.tracking import Tracker
+
+    if card is not None and xrv is not None:
+        raise click.UsageError("choose one of --card and --xrv")
+    beside = card or file.with_suffix(".toml")
+    if xrv is None and not beside.exists():
+        raise ForeignModelError(
+            f"{file.name}: there is no card {beside.name} beside it: write one, or say --card"
+        )
+    told = xrv_card(xrv, xrv) if xrv is not None else read_card(beside)
+    told = dataclasses.replace(told, name=name or told.name)
+    with storage() as found:
+        tracker = Tracker(found.mlflow, settings.artifacts())
+        done = import_model(found.engine(), tracker, file, told, trust=trust, trained_on=trained_on)
+    said = "imported" if done.new else "was imported before"
+    click.echo(f'{done.name}: {said} ({done.format}); name it in a study file: foreign = ["{done.name}"]')
+
+
+@model.command()
+@click.argument("name")
+@click.option("--format", "kind", required=True, type=click.Choice(["onnx", "torchscript"]))
+@click.option(
+    "--output", required=True, type=click.Path(dir_okay=False, path_type=Path), help="File to write."
+)
+def export(name: str, kind: str, output: Path) -> None:
+    """Write the model NAME, trained here, as one file for other programs, and its card beside it (OUTPUT.toml)."""
+    from flows.platform import storage
+    from xray import settings
+    from xray.learning.export_model import export_model
+    from xray.learning.tracking import Tracker
+
+    with storage() as found:
+        card = export_model(found.engine(), Tracker(found.mlflow, settings.artifacts()), name, kind, output)
+    click.echo(f"{output}: pixels (n, 1, size, size) in [-1024, 1024] → logits (n, 18); its card: {card}")
+
+
+@model.command("list")
+@click.option("--json", "as_json", is_flag=True, help="One JSON object per model.")
+def list_(as_json: bool) -> None:
+    """Every model, trained here or foreign."""
+    from flows.cli.rows import show
+    from flows.platform import storage
+
+    with storage() as found, found.engine().begin() as connection:
+        show(connection, "models", {}, as_json, "no model yet: xray study run …, xray model import …")
+
+
+@model.command()
+@click.argument("name")
+@click.option("--json", "as_json", is_flag=True, help="As one JSON object.")
+def show(name: str, as_json: bool) -> None:
+    """What is known of the model NAME: where it comes from, what it was trained on, what it has scored."""
+    from flows.platform import storage
+    from xray.data.foreign_models import describe_model
+
+    with storage() as found, found.engine().begin() as connection:
+        told = describe_model(connection, name)
+    if as_json:
+        click.echo(json.dumps(told, default=str))
+        return
+    width = max(map(len, told))
+    for key, value in told.items():
+        text = ", ".join(map(str, value)) if isinstance(value, list) else value
+        click.echo(f"{key.ljust(width)}  {'–' if text in (None, '') else text}")
+
+
+@model.command()
+@click.argument("name")
+def remove(name: str) -> None:
+    """Drop the foreign model NAME and its scores from the database; its file stays in MLflow."""
+    from flows.platform import storage
+    from xray.data.foreign_models import remove_foreign
+
+    with storage() as found, found.engine().begin() as connection:
+        remove_foreign(connection, name)
+    click.echo(f"{name}: removed with its scores")

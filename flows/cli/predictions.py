@@ -1,0 +1,125 @@
+"""`xray predictions`: scores made elsewhere into the store, stored scores out of it."""
+
+import os
+import sys
+from pathlib import Path
+
+import click
+
+KIND = click.Choice(["probability", "logit"])
+
+
+@click.group()
+def predictions() -> None:
+    """Import scores that were made elsewhere, export those that are stored."""
+
+
+@predictions.command("import")
+@click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.option(
+    "--model", required=True, help="Name under which the scores stand: a new one, or one imported before."
+)
+@click.option(
+    "--cohort", required=True, metavar="DATASET", help="Whose images were scored (xray cohort list)."
+)
+@click.option("--protocol", default="corrected", show_default=True, help="Name or TOML file.")
+@click.option("--part", default="test", show_default=True, type=click.Choice(["train", "validation", "test"]))
+@click.option("--kind", required=True, type=KIND, help="What the numbers are.")
+@click.option(
+    "--missing-as-nan", is_flag=True, help="Images without a score are not scored, instead of refused."
+)
+@click.option(
+    "--ignore-unknown", is_flag=True, help="Leave out rows of images that the dataset does not have."
+)
+@click.option("--from-model", help="Whose rows to take, where FILE has a column `model` with several.")
+@click.option("--image-column", help="The column with the images' names (default: image or image_id).")
+@click.option(
+    "--trained-on", multiple=True, metavar="DATASET", help="A dataset that the model knows (repeatable)."
+)
+@click.option("--citation", help="Where the model comes from.")
+def import_(
+    file: Path,
+    model: str,
+    cohort: str,
+    protocol: str,
+    part: str,
+    kind: str,
+    missing_as_nan: bool,
+    ignore_unknown: bool,
+    from_model: str | None,
+    image_column: str | None,
+    trained_on: tuple[str, ...],
+    citation: str | None,
+) -> None:
+    """Store the scores of FILE (CSV or Parquet: a column of image names, a column per task) as those of a foreign model.
+
+    Every image must be known, stand once and have a number for each task; what does not fit is counted with examples, and
+    nothing is stored then.
+    """
+    from flows.platform import storage
+    from xray.data.prediction_files import find_cohort, import_predictions
+
+    with storage() as found, found.engine().begin() as connection:
+        done = import_predictions(
+            connection,
+            file,
+            model,
+            find_cohort(connection, cohort, protocol, part),
+            "logit" if kind == "logit" else "probability",
+            missing_as_nan=missing_as_nan,
+            ignore_unknown=ignore_unknown,
+            from_model=from_model,
+            image_column=image_column,
+            trained_on=trained_on,
+            citation=citation,
+        )
+    for note in done.notes:
+        click.echo(f"note: {note}", err=True)
+    scored = done.n_images - done.n_missing
+    said = "imported" if done.new else "the same scores were imported before:"
+    click.echo(
+        f"{done.model}: {said} {len(done.tasks)} tasks of {scored} of the {done.n_images} images of {done.cohort}"
+    )
+
+
+@predictions.command()
+@click.option(
+    "--model", multiple=True, help="Whose scores (repeatable; default: every model that scored the cohort)."
+)
+@click.option("--cohort", required=True, metavar="DATASET", help="Scores of whose images (xray cohort list).")
+@click.option("--protocol", default="corrected", show_default=True, help="Name or TOML file.")
+@click.option("--part", default="test", show_default=True, type=click.Choice(["train", "validation", "test"]))
+@click.option("--kind", default="logit", show_default=True, type=KIND, help="What to write.")
+@click.option(
+    "--output",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="File to write, Parquet where it ends with .parquet (default: CSV to standard output).",
+)
+def export(
+    model: tuple[str, ...], cohort: str, protocol: str, part: str, kind: str, output: Path | None
+) -> None:
+    """Write stored scores of a cohort, a row per model and image, a column per task by torchxrayvision's names.
+
+    Logits are written as they are stored, so that importing them gives the same numbers. A task that a model never learned
+    is empty.
+    """
+    from flows.platform import storage
+    from xray.data.prediction_files import exported, find_cohort, write_csv, write_parquet
+
+    with storage() as found, found.engine().begin() as connection:
+        listed = find_cohort(connection, cohort, protocol, part)
+        frames = exported(connection, listed, model, "logit" if kind == "logit" else "probability")
+        if output is None:
+            write_csv(frames, sys.stdout)
+            return
+        partial = output.with_name(f".{output.name}.partial")
+        try:
+            if output.suffix == ".parquet":
+                rows = write_parquet(frames, partial)
+            else:
+                with partial.open("w", encoding="utf-8", newline="") as file:
+                    rows = write_csv(frames, file)
+            os.replace(partial, output)
+        finally:
+            partial.unlink(missing_ok=True)
+    click.echo(f"{output}: {rows} rows", err=True)

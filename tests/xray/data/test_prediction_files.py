@@ -1,0 +1,293 @@
+"""Scores made elsewhere: matched by image, every mismatch counted, nothing half written; out and in again unchanged."""
+
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from scipy.special import expit
+from sqlalchemy import Engine, text
+
+from db.store import read_logits
+from xray.data.prediction_files import (
+    LOGIT_OF_0,
+    LOGIT_OF_1,
+    exported,
+    find_cohort,
+    import_predictions,
+    to_logits,
+    write_csv,
+    write_parquet,
+)
+from xray.data.task_columns import task_columns
+from xray.errors import DataError, ForeignModelError, PredictionsError
+from xray.tasks import TASK_INDEX, TASKS
+
+
+@pytest.fixture
+def bring(engine: Engine, draw: Callable[..., None], tmp_path: Path) -> Callable[..., Any]:
+    """bring(frame): imports a frame as theirs on the test cohort of the drawn dataset a."""
+    draw("a")
+
+    def run(frame: pd.DataFrame, model: str = "theirs", kind: str = "probability", **options: Any) -> Any:
+        path = tmp_path / "scores.csv"
+        frame.to_csv(path, index=False)
+        with engine.begin() as connection:
+            cohort = find_cohort(connection, "a", "corrected", "test")
+            return import_predictions(connection, path, model, cohort, kind, **options)
+
+    return run
+
+
+@pytest.fixture
+def images(engine: Engine, bring: Any) -> list[str]:
+    """The images of the cohort, in order."""
+    with engine.begin() as connection:
+        return list(find_cohort(connection, "a", "corrected", "test").images)
+
+
+def stored(engine: Engine, model: str) -> Any:
+    """Logits (n_tasks, n_images) of a model's only evaluation."""
+    with engine.begin() as connection:
+        evaluation = connection.scalar(
+            text("select e.id from evaluation e join model on model.id = model_id where model.name = :m"),
+            {"m": model},
+        )
+        return read_logits(connection, evaluation, len(TASKS))
+
+
+def counts(engine: Engine) -> dict[str, int]:
+    with engine.begin() as connection:
+        names = ("model", "model_task", "evaluation", "prediction", "foreign_training")
+        return {name: connection.scalar(text(f"select count(*) from {name}")) for name in names}
+
+
+def scores(images: list[str], seed: int = 0) -> pd.DataFrame:
+    random = np.random.default_rng(seed)
+    values = random.uniform(0.01, 0.99, (len(images), 2))
+    return pd.DataFrame({"Image_ID": images, "effusion": values[:, 0], "pleural thickening": values[:, 1]})
+
+
+def test_scores_stand_in_the_order_of_the_cohort(engine: Engine, bring: Any, images: list[str]) -> None:
+    frame = scores(images).sample(frac=1, random_state=1)
+    frame["age"] = 50
+    done = bring(frame, citation="Doe 2026", trained_on=["a", "far-away"])
+    assert (done.n_images, done.n_missing, done.new) == (len(images), 0, True)
+    assert done.tasks == ("Effusion", "Pleural_Thickening")
+    assert done.notes == ("1 column(s) that are no task left out: age",)
+    found = stored(engine, "theirs")
+    expected = frame.set_index("Image_ID").loc[images]
+    for task, column in (("Effusion", "effusion"), ("Pleural_Thickening", "pleural thickening")):
+        p = expected[column].to_numpy()
+        np.testing.assert_array_equal(found[TASK_INDEX[task]], np.log(p / (1 - p)).astype(np.float32))
+    assert np.isnan(np.delete(found, [TASK_INDEX[t] for t in done.tasks], axis=0)).all()
+    with engine.begin() as connection:
+        row = connection.execute(text("select * from foreign_models")).mappings().one()
+        assert (row["model"], row["format"], row["scored"], row["citation"]) == (
+            "theirs",
+            None,
+            ["a/corrected"],
+            "Doe 2026",
+        )
+        assert row["trained_on"] == ["a", "far-away"]
+        seen = connection.execute(text("select distinct model, seed, trained_on, protocol from predictions"))
+        assert seen.all() == [("theirs", None, "theirs", "corrected")]
+        assert connection.scalar(text("select count(*) from missing_evaluations")) == 0
+        leak = connection.execute(text("select model, n, n_image from leaking_models")).one()
+        assert tuple(leak) == ("theirs", len(images), len(images)), (
+            "every test image is of a dataset it knows"
+        )
+    again = bring(frame)
+    assert not again.new
+    with pytest.raises(PredictionsError, match="theirs has other scores of the images of a/corrected/test"):
+        bring(scores(images, seed=3))
+    with pytest.raises(PredictionsError, match="theirs has other tasks in its earlier files: Effusion"):
+        bring(scores(images)[["Image_ID", "pleural thickening"]])
+
+
+def test_every_mismatch_is_counted_and_nothing_is_written(
+    engine: Engine, bring: Any, images: list[str]
+) -> None:
+    frame = scores(images).astype({"effusion": object})
+    frame.loc[0, "effusion"] = "high"
+    frame.loc[1, "effusion"] = ""
+    frame.loc[2, "effusion"] = 1.5
+    frame.loc[3, "effusion"] = float("inf")
+    frame.loc[4, "Image_ID"] = "nobody"
+    twice = frame.iloc[[5]].assign(effusion=0.123)
+    before = counts(engine)
+    with pytest.raises(PredictionsError) as failure:
+        bring(pd.concat([frame, twice]).assign(Efusion=0.5))
+    said = str(failure.value)
+    for part in (
+        "nothing was imported to theirs on a/corrected/test",
+        "column 'Efusion' is no task; did you mean 'Effusion'?",
+        "1 row(s) name images that a does not have (--ignore-unknown leaves them out): 'nobody' in row 6",
+        f"1 image(s) stand in several rows with different scores: {images[5]!r}",
+        f"1 score(s) are no numbers: effusion of {images[0]!r} is 'high'",
+        "2 score(s) are outside what is expected, probabilities from 0 to 1 (is it --kind logit?): effusion of",
+        "1 score(s) are empty or NaN (--missing-as-nan takes them as not scored): effusion of",
+        f"1 of the {len(images)} images of a/corrected/test are missing (--missing-as-nan takes them as not scored)",
+        repr(images[4]),
+    ):
+        assert part in said
+    assert counts(engine) == before
+
+
+def test_what_is_missing_is_nan_only_when_said(engine: Engine, bring: Any, images: list[str]) -> None:
+    frame = scores(images)[2:]
+    frame.loc[2, "effusion"] = np.nan
+    with pytest.raises(PredictionsError, match="2 of the"):
+        bring(frame)
+    extra = pd.concat([frame, frame.iloc[[0]].assign(Image_ID="nobody")])
+    done = bring(extra, missing_as_nan=True, ignore_unknown=True)
+    assert (done.n_missing, done.new) == (2, True)
+    assert len(done.notes) == 3
+    found = stored(engine, "theirs")[TASK_INDEX["Effusion"]]
+    assert np.isnan(found[:3]).all()
+    assert np.isfinite(found[3:]).all()
+    with engine.begin() as connection:
+        unscored = connection.scalar(text("select count(*) from predictions where logit is null"))
+    assert unscored == 5, "two images of two tasks, one of one"
+
+
+def test_rows_of_another_dataset_or_model_are_told_apart(bring: Any, images: list[str]) -> None:
+    frame = scores(images)
+    other = frame.assign(Image_ID=[f"other {i}" for i in range(len(frame))])
+    both = pd.concat([frame.assign(dataset="a"), other.assign(dataset="b")])
+    assert bring(both).notes == (f"{len(frame)} row(s) of another dataset left out",)
+    with pytest.raises(PredictionsError, match="no row has 'a' as its site; found here"):
+        bring(frame.assign(site="here"), "second")
+    models = pd.concat([frame.assign(model="one"), frame.assign(model="two", effusion=0.5)])
+    with pytest.raises(PredictionsError, match="holds scores of 2 models, one, two: say --from-model"):
+        bring(models, "second")
+    assert bring(models, "second", from_model="two").new
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"Image_ID": "film"}, "expected one column image or image_id"),
+        (
+            {"effusion": "pleural_thickening"},
+            "'pleural_thickening' and 'pleural thickening' are both Pleural",
+        ),
+        (
+            {"effusion": "Hepatitis", "pleural thickening": "Gout"},
+            "no column is a task; expected some of Atelec",
+        ),
+    ],
+)
+def test_columns_that_are_not_clear(bring: Any, images: list[str], change: dict[str, str], said: str) -> None:
+    with pytest.raises(PredictionsError, match=re.escape(said)):
+        bring(scores(images).rename(columns=change))
+
+
+def test_names_that_stand_for_something_else(engine: Engine, bring: Any, images: list[str]) -> None:
+    with pytest.raises(ForeignModelError, match="'a' is the name of a dataset"):
+        bring(scores(images), "a")
+    with pytest.raises(ForeignModelError, match="expected lower-case letters"):
+        bring(scores(images), "Their Model")
+    with (
+        engine.begin() as connection,
+        pytest.raises(DataError, match="no cohort b/corrected/test; frozen: a/corr"),
+    ):
+        find_cohort(connection, "b", "corrected", "test")
+    assert counts(engine)["model"] == 0
+
+
+def test_logits_that_look_like_probabilities_are_noted(bring: Any, images: list[str]) -> None:
+    assert "are they probabilities" in bring(scores(images), kind="logit").notes[0]
+
+
+def test_column_names_are_tolerant_where_they_are_clear() -> None:
+    names = [task.replace("_", " ").upper() for task in TASKS]
+    assert task_columns(names) == (dict(enumerate(names)), [], [])
+    assert task_columns(list(TASKS))[0] == dict(enumerate(TASKS))
+    assert task_columns(["enlarged_cardiomediastinum", "lungopacity", "Sex"])[0].keys() == {17, 16}
+
+
+def test_logits_of_extreme_probabilities_keep_their_order() -> None:
+    p = np.array([0, 5e-324, 1e-300, 1e-9, 0.5, 1 - 1e-9, 1 - 2**-53, 1.0, np.nan])
+    found = to_logits(p)
+    assert (np.diff(found[:-1]) > 0).all()
+    assert (found[0], found[-2]) == (LOGIT_OF_0, LOGIT_OF_1)
+    assert np.isnan(found[-1])
+    assert (np.diff(found[:-1].astype(np.float32)) > 0).all()
+    np.testing.assert_allclose(expit(found[2:-2]), p[2:-2], rtol=1e-6)
+
+
+@pytest.mark.parametrize("ending", ["csv", "parquet"])
+def test_out_and_in_again_is_the_same_to_the_bit(
+    engine: Engine, bring: Any, images: list[str], tmp_path: Path, ending: str
+) -> None:
+    """Awkward float32 values, images not scored, and outputs never trained among them."""
+    bring(scores(images))
+    random = np.random.default_rng(2)
+    n = len(images)
+    logits = np.full((n, len(TASKS)), np.nan, np.float32)
+    trained = np.zeros(len(TASKS), dtype=bool)
+    trained[[0, 7, 9, 17]] = True
+    logits[:, trained] = (random.normal(size=(n, 4)) * 10.0 ** random.integers(-30, 30, (n, 4))).astype(
+        np.float32
+    )
+    logits[0, 0], logits[1, 7], logits[2, 9] = np.nan, np.float32(1e-45), np.float32(3.4028235e38)
+    with engine.begin() as connection:
+        cohort = find_cohort(connection, "a", "corrected", "test")
+        made = import_predictions(
+            connection,
+            _file(tmp_path, images, logits, trained),
+            "first",
+            cohort,
+            "logit",
+            missing_as_nan=True,
+        )
+        assert made.new
+        path = tmp_path / f"out.{ending}"
+        frames = list(exported(connection, cohort, ["first"], "logit"))
+        if ending == "csv":
+            with path.open("w") as file:
+                write_csv(frames, file)
+        else:
+            write_parquet(frames, path)
+        import_predictions(connection, path, "second", cohort, "logit", missing_as_nan=True)
+        assert [list(f.columns[-18:]) for f in frames] == [list(TASKS)]
+    np.testing.assert_array_equal(stored(engine, "second"), logits.T)
+    np.testing.assert_array_equal(stored(engine, "first"), stored(engine, "second"))
+    with engine.begin() as connection:
+        (frame,) = exported(connection, cohort, ["theirs"], "probability")
+        with pytest.raises(
+            DataError, match="nobody has no scores of a/corrected/test; scored by: theirs, first"
+        ):
+            list(exported(connection, cohort, ["nobody"], "logit"))
+    np.testing.assert_allclose(frame["Effusion"], scores(images)["effusion"], rtol=1e-6)
+    assert frame["image"].tolist() == images
+
+
+def _file(folder: Path, images: list[str], logits: Any, trained: Any) -> Path:
+    """A Parquet file that another program wrote: float32 columns, numbers as they are."""
+    tasks = np.flatnonzero(trained)
+    frame = pd.DataFrame(logits[:, tasks], columns=[TASKS[t] for t in tasks])
+    frame.insert(0, "image", images)
+    frame.to_parquet(folder / "theirs.parquet")
+    return folder / "theirs.parquet"
+
+
+def test_an_image_that_stands_twice_in_a_cohort(
+    engine: Engine, bring: Any, images: list[str], tmp_path: Path
+) -> None:
+    """Under `paper`, rsna's images stand once per box: equal rows of a file are one."""
+    frame = scores(images)
+    assert bring(pd.concat([frame, frame])).new
+
+
+def test_a_file_that_is_none(engine: Engine, bring: Any, images: list[str], tmp_path: Path) -> None:
+    with engine.begin() as connection:
+        cohort = find_cohort(connection, "a", "corrected", "test")
+        (tmp_path / "broken.parquet").write_bytes(b"PAR1 and no more")
+        for name, said in (("broken.parquet", "not a Parquet file"), ("gone.csv", "can't be read")):
+            with pytest.raises(PredictionsError, match=said):
+                import_predictions(connection, tmp_path / name, "theirs", cohort, "logit")

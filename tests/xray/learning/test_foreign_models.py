@@ -1,0 +1,272 @@
+"""Models from elsewhere beside our own: taken in, scored by the same steps, with the same numbers."""
+
+import dataclasses
+import sys
+from pathlib import Path
+from typing import Any
+
+import mlflow
+import numpy as np
+import pytest
+import torch
+from sklearn.metrics import roc_auc_score
+from sqlalchemy import Engine, text
+from sqlalchemy.exc import IntegrityError
+from torch import nn
+
+from db.store import read_cohort, read_logits
+from xray.errors import ForeignModelError, LearningError, UntrustedError
+from xray.learning.evaluate import evaluate, missing
+from xray.learning.export_model import export_model
+from xray.learning.foreign_card import Card, card_of, read_card
+from xray.learning.foreign_import import import_model
+from xray.learning.foreign_network import ForeignNetwork, probe
+from xray.learning.models import ensure_model
+from xray.learning.request import ModelRequest
+from xray.tasks import TASK_INDEX, TASKS
+
+pytestmark = pytest.mark.filterwarnings("ignore:.*torch.jit.*:FutureWarning")
+PLAIN = {
+    "name": "theirs",
+    "size": 16,
+    "range": [-1024, 1024],
+    "output": "logit",
+    "tasks": ["Mass", "Effusion"],
+}
+
+
+def card(**changes: Any) -> Card:
+    return card_of({**PLAIN, **changes}, "card.toml")
+
+
+def scores(engine: Engine, model_id: int) -> Any:
+    """Logits (n_tasks, n_images) of a model's only evaluation."""
+    with engine.begin() as connection:
+        evaluation = connection.scalar(text("select id from evaluation where model_id = :m"), {"m": model_id})
+        return read_logits(connection, evaluation, len(TASKS))
+
+
+def aucs(engine: Engine, logits: Any) -> dict[str, float]:
+    with engine.begin() as connection:
+        cohort = connection.scalar(text("select id from cohort where part = 'test'"))
+        labels = read_cohort(connection, cohort, len(TASKS)).labels
+    found = {}
+    for task, name in enumerate(TASKS):
+        known = ~np.isnan(labels[:, task]) & ~np.isnan(logits[task])
+        if len(set(labels[known, task])) == 2:
+            found[name] = float(roc_auc_score(labels[known, task], logits[task][known]))
+    return found
+
+
+def network() -> nn.Module:
+    torch.manual_seed(0)
+    return nn.Sequential(
+        nn.Conv2d(1, 4, 3), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(4, 2)
+    ).eval()
+
+
+def scripted(path: Path, module: nn.Module | None = None) -> Path:
+    torch.jit.script(module or network()).save(str(path))
+    return path
+
+
+def test_our_own_model_exported_and_imported_gives_the_same_numbers(
+    engine, tracker, home, draw, quick, tmp_path, request
+):
+    """As ONNX and as TorchScript: through file, card, MLflow and the normal evaluate step, AUCs to 1e-6."""
+    pytest.importorskip("onnxscript")
+    pytest.importorskip("onnxruntime")
+    draw("a")
+    recipe = dataclasses.replace(quick, epochs=2)
+    own, _ = ensure_model(engine, tracker, home, ModelRequest("s", "a", ("a",), "corrected", recipe, 0))
+    with engine.begin() as connection:
+        name = connection.scalar(text("select name from model where id = :own"), {"own": own})
+    made = {}
+    for kind in ("onnx", "torchscript"):
+        path = tmp_path / f"Our {kind}.{kind}"
+        told = read_card(export_model(engine, tracker, name, kind, path))
+        assert (told.name, told.size, told.trained_on) == (f"our-{kind}", 16, ("a",))
+        done = import_model(engine, tracker, path, told)
+        assert (done.new, done.format) == (True, kind)
+        assert not import_model(engine, tracker, path, told).new
+        made[kind] = done.model_id
+    with engine.begin() as connection:
+        wanted = missing(connection)
+    assert set(wanted) == {own, *made.values()}
+    for model_id, lists in wanted.items():
+        assert evaluate(engine, tracker, home, model_id, lists) == 1
+    with engine.begin() as connection:
+        assert missing(connection) == {}
+        leaks = connection.execute(text("select model, n_image from leaking_models")).all()
+        assert {row.model for row in leaks} == {"our-onnx", "our-torchscript"}, (
+            "trained on a: which part, who knows"
+        )
+    ours = scores(engine, own)
+    expected = aucs(engine, ours)
+    assert len(expected) >= 3
+    for model_id in made.values():
+        theirs = scores(engine, model_id)
+        np.testing.assert_allclose(theirs, ours, atol=1e-5)
+        assert aucs(engine, theirs) == pytest.approx(expected, abs=1e-6)
+    served = mlflow.pyfunc.load_model("models:/foreign.our-onnx/1")
+    pixels = np.random.default_rng(0).uniform(-1024, 1024, (3, 1, 16, 16)).astype(np.float32)
+    assert served.predict(pixels).shape == (3, 18)
+    with pytest.raises(LearningError, match="our-onnx came from elsewhere"):
+        export_model(engine, tracker, "our-onnx", "onnx", tmp_path / "again.onnx")
+
+
+def _xrv():
+    if "torchxrayvision" not in sys.modules:
+        pytest.importorskip("torchxrayvision", reason="torchxrayvision is not installed (extra xrv)")
+    import torchxrayvision
+
+    return torchxrayvision
+
+
+def test_a_densenet_of_torchxrayvision_round_trips(engine, tracker, home, draw, tmp_path):
+    """Random weights, saved by their class: as a state dict, and as the whole module that their files are."""
+    xrv = _xrv()
+    from xray.learning.foreign_xrv import xrv_card
+
+    draw("a", patients=24)
+    torch.manual_seed(3)
+    theirs = xrv.models.DenseNet(num_classes=18, in_channels=1).eval()
+    told = xrv_card("densenet121-res224-nih", "xrv-nih")
+    assert told.trained_on == ("nih",)
+    assert [TASKS[t] for t in told.tasks if t is not None] == list(TASKS[:14])
+    assert "Effusion 0.03874" in (told.note or "")
+    torch.save(theirs, tmp_path / "whole.pt")
+    torch.save(theirs.state_dict(), tmp_path / "state.pt")
+    with pytest.raises(UntrustedError, match=r"torchxrayvision.models.DenseNet|more than weights"):
+        import_model(engine, tracker, tmp_path / "whole.pt", told)
+    done = import_model(engine, tracker, tmp_path / "state.pt", told)
+    assert (done.format, done.new) == ("safetensors", True)
+    whole = dataclasses.replace(told, name="xrv-whole")
+    assert import_model(engine, tracker, tmp_path / "whole.pt", whole, trust=True).format == "safetensors"
+    with engine.begin() as connection:
+        assert connection.scalar(text("select count(*) from missing_evaluations")) == 0, (
+            "drawn images, a real model"
+        )
+        connection.execute(
+            text("insert into study (name, definition, protocol_id) select 's', '{}', id from protocol")
+        )
+        connection.execute(
+            text("insert into study_dataset select study.id, dataset.id, 0 from study, dataset")
+        )
+        connection.execute(
+            text("insert into study_model select study.id, model.id, model.id from study, model")
+        )
+        wanted = missing(connection, "s")
+    for model_id, lists in wanted.items():
+        evaluate(engine, tracker, home, model_id, lists)
+    found = [scores(engine, model_id) for model_id in wanted]
+    assert len(found) == 2
+    np.testing.assert_array_equal(found[0], found[1])
+    from xray.data.pictures import pixel_cache
+    from xray.data.registered import read_named
+    from xray.pixels.scale import to_network_range
+
+    with engine.begin() as connection:
+        dataset = read_named(connection, "a")
+        ids = connection.scalar(
+            text(
+                "select image_ids from image_list join cohort on image_list.id = image_list_id"
+                " where part = 'test'"
+            )
+        )
+    cache = pixel_cache(dataset, home, 224, "centre")
+    pixels = to_network_range(cache.pixels[dataset.places(np.array(ids, np.int32))])[:, None]
+    with torch.inference_mode():
+        expected = theirs(torch.from_numpy(pixels)).numpy()
+    np.testing.assert_allclose(found[0][:14].T, expected[:, :14], atol=1e-4, rtol=1e-4)
+    assert np.isnan(found[0][14:]).all()
+    assert aucs(engine, found[0]) == pytest.approx(
+        aucs(engine, np.where(np.isnan(found[0]), np.nan, expected.T)), abs=1e-6
+    )
+
+
+def test_probabilities_range_channels_and_order_are_the_cards(tmp_path):
+    """Answers by hand: a model of three channels in [0, 1], normalised, that gives the mean of each channel's picture."""
+    told = card(
+        range=[1, 0], channels=3, mean=[0.5, 0.5, 0.25], std=[1, 2, 4], tasks=["Mass", "", "Hernia"], size=8
+    )
+    found = ForeignNetwork(lambda x: x.mean((2, 3)), told)(torch.full((2, 1, 8, 8), 512.0))
+    np.testing.assert_allclose(found[:, TASK_INDEX["Mass"]], 0.25 - 0.5)
+    np.testing.assert_allclose(found[:, TASK_INDEX["Hernia"]], 0)
+    assert torch.isnan(found).sum() == 2 * 16
+    answers = torch.tensor([[0.9, 0.0], [0.2, 1.0]])
+    by_hand = ForeignNetwork(lambda x: answers, card(output="probability"))(torch.zeros(2, 1, 16, 16))
+    np.testing.assert_allclose(by_hand[:, TASK_INDEX["Mass"]], np.log([9, 0.25]), rtol=1e-6)
+    assert by_hand[:, TASK_INDEX["Effusion"]].tolist() == [-746.0, 37.5]
+    with pytest.raises(ForeignModelError, match="its card says probability, it answers"):
+        ForeignNetwork(lambda x: answers * 3, card(output="probability"))(torch.zeros(2, 1, 16, 16))
+    with pytest.raises(ForeignModelError, match="its card names 2 outputs, it answers"):
+        ForeignNetwork(lambda x: answers[:, :1], card())(torch.zeros(2, 1, 16, 16))
+
+
+def test_a_model_in_training_mode_is_found_out():
+    trained = nn.Sequential(
+        nn.Conv2d(1, 2, 3), nn.BatchNorm2d(2), nn.AdaptiveAvgPool2d(1), nn.Flatten()
+    ).train()
+    with pytest.raises(ForeignModelError, match="saved in training mode"):
+        probe(ForeignNetwork(trained, card()).requires_grad_(False))
+    with pytest.raises(ForeignModelError, match="fails on pictures of 1 x 16 x 16"):
+        probe(ForeignNetwork(nn.Conv2d(3, 2, 3), card()))
+
+
+def test_a_name_holds_one_model(engine, tracker, tmp_path):
+    path = scripted(tmp_path / "m.pt")
+    first = import_model(engine, tracker, path, card())
+    assert (first.new, import_model(engine, tracker, path, card()).model_id) == (True, first.model_id)
+    with pytest.raises(ForeignModelError, match="theirs is the name of another foreign model"):
+        import_model(engine, tracker, path, card(range=[0, 1]))
+    with pytest.raises(ForeignModelError, match="expected lower-case letters"):
+        import_model(engine, tracker, path, card(name="Their Model"))
+    with engine.begin() as connection:
+        assert connection.scalar(text("select count(*) from model")) == 1
+
+
+def test_a_file_that_was_changed_in_the_registry_is_not_run(engine, tracker, home, draw, tmp_path):
+    draw("a")
+    told = card(trained_on=["a"])
+    done = import_model(engine, tracker, scripted(tmp_path / "m.pt"), told)
+    folder = tracker.folder("foreign.theirs", 1, "about.json")
+    scripted(folder / "model.torchscript", nn.Sequential(nn.AvgPool2d(16), nn.Flatten()))
+    with engine.begin() as connection:
+        (lists,) = missing(connection).values()
+    with pytest.raises(ForeignModelError, match="is not the one that was imported"):
+        evaluate(engine, tracker, home, done.model_id, lists)
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"size": "224"}, "size: expected pixels along a side"),
+        ({"range": [0]}, "range: expected 2 number"),
+        ({"range": [1, 1]}, "black and white can't both be 1"),
+        ({"output": "softmax"}, "output: expected one of 'logit', 'probability'"),
+        ({"tasks": ["Mass", "Gout"]}, "tasks: 'Gout' is no task"),
+        ({"tasks": ["Mass", "mass"]}, "tasks: expected one task or more, each once"),
+        ({"channels": 2}, "channels: expected one of 1, 3"),
+        ({"crop": "middle"}, "crop: expected one of 'centre', 'none'"),
+        ({"mean": [0.5, 0.5]}, "mean: expected 1 number"),
+        ({"sizes": 3}, "unknown key 'sizes'"),
+    ],
+)
+def test_a_card_that_can_not_be(change, said):
+    with pytest.raises(ForeignModelError, match=said):
+        card(**change)
+
+
+def test_rows_of_model_are_one_kind_or_the_other(engine, tracker, tmp_path):
+    done = import_model(engine, tracker, scripted(tmp_path / "m.pt"), card())
+    for change in (
+        "seed = 0",
+        "card = null",
+        "mlflow_run_id = null",
+        "kind = 'trained'",
+        "kind = 'bought'",
+        "trained_on = 'x'",
+    ):
+        with engine.begin() as connection, pytest.raises(IntegrityError, match="ck_model_"):
+            connection.execute(text(f"update model set {change} where id = {done.model_id}"))

@@ -1,0 +1,450 @@
+"""Scores made elsewhere, read from a file into the store, and stored scores written to one.
+
+A file has a column of image names and a column per task (CSV or Parquet). What does not fit the cohort is counted, with
+examples, and nothing is stored then.
+"""
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final, Literal
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+from scipy.special import expit, logit
+from sqlalchemy import Connection, Row, select, text
+
+from db.queries import query
+from db.schema import Evaluation
+from db.store import read_logits, write_evaluation
+from xray.data.foreign_models import ForeignModel, add_foreign, find_foreign, say_trained_on
+from xray.data.protocol import load_protocol
+from xray.data.sources.csvfile import read_csv
+from xray.data.task_columns import plain_name, task_columns
+from xray.errors import DataError, PredictionsError
+from xray.tasks import TASKS
+
+Kind = Literal["logit", "probability"]
+Scores = NDArray[np.float64]
+
+LOGIT_OF_0, LOGIT_OF_1 = -746.0, 37.5
+"""Stored for probabilities of just 0 and 1, whose logits are infinite: beyond those of their neighbours, so order holds."""
+_IMAGE: Final = ("image", "imageid")
+_KEYS: Final = ("model", "dataset", "site", "protocol", "part")
+_SHOWN: Final = 3
+_CHUNK: Final = 16_384
+
+
+@dataclass(frozen=True)
+class Cohort:
+    """A frozen cohort by its names, and the names of its images in order."""
+
+    id: int
+    image_list_id: int
+    dataset: str
+    site: str
+    protocol: str
+    part: str
+    images: Sequence[str]
+
+    def __str__(self) -> str:
+        return f"{self.dataset}/{self.protocol}/{self.part}"
+
+
+@dataclass(frozen=True)
+class Imported:
+    """What an import did. new: whether scores were written now (else the same ones were there). notes: what was left out."""
+
+    model: str
+    cohort: str
+    n_images: int
+    n_missing: int
+    tasks: tuple[str, ...]
+    new: bool
+    notes: tuple[str, ...]
+
+
+@dataclass
+class _Table:
+    """A file's rows: image names, and the row's place in the file for messages."""
+
+    name: str
+    frame: pd.DataFrame
+    lines: NDArray[np.int64]
+    notes: list[str] = field(default_factory=list)
+    wrong: list[str] = field(default_factory=list)
+
+
+def find_cohort(connection: Connection, dataset: str, protocol: str, part: str) -> Cohort:
+    """The cohort of a dataset under a protocol (a name or a TOML file). Raises `DataError` where none is frozen."""
+    rules = load_protocol(protocol)
+    given = {"dataset": dataset, "protocol": rules.name, "version": rules.version, "part": part}
+    row = connection.execute(text(query("cohort_found")), given).one_or_none()
+    if row is None:
+        known = connection.execute(text(query("cohorts"))).all()
+        names = ", ".join(f"{each.dataset}/{each.protocol}/{each.part}" for each in known)
+        raise DataError(f"there is no cohort {dataset}/{rules.name}/{part}; frozen: {names or 'none'}")
+    names = connection.execute(text(query("cohort_names")), {"cohort_id": row.cohort_id}).one().names
+    return Cohort(row.cohort_id, row.image_list_id, row.dataset, row.site, row.protocol, row.part, names)
+
+
+def import_predictions(
+    connection: Connection,
+    path: Path,
+    model: str,
+    cohort: Cohort,
+    kind: Kind,
+    *,
+    missing_as_nan: bool = False,
+    ignore_unknown: bool = False,
+    from_model: str | None = None,
+    image_column: str | None = None,
+    trained_on: Sequence[str] | None = None,
+    citation: str | None = None,
+) -> Imported:
+    """Store the scores of a file as those of a foreign model on a cohort, which is made where it is new.
+
+    missing_as_nan: images without a score are stored as not scored; otherwise they are refused. ignore_unknown: rows of
+    images that the dataset does not have are left out. from_model: whose rows count, where the file has a column `model`.
+    Raises `PredictionsError` that counts every mismatch, and leaves the database as it was.
+    """
+    table = _read(path)
+    column = _image_column(table, image_column)
+    _choose_rows(table, cohort, from_model)
+    columns = _score_columns(table, column)
+    dataset_images = set(_dataset_images(connection, cohort.dataset))
+    rows = _match(table, column, columns, cohort, dataset_images, ignore_unknown=ignore_unknown)
+    scores = _scores(table, column, columns, rows, kind, missing_as_nan)
+    _check_missing(table, cohort, rows, missing_as_nan)
+    known = find_foreign(connection, model)
+    trained = ~np.isnan(scores).all(axis=0)
+    if not trained.any() and not table.wrong:
+        table.wrong.append("there is no score of any task in it")
+    if known is not None and not table.wrong:
+        _check_model(table, known, frozenset(np.flatnonzero(trained).tolist()))
+    if table.wrong:
+        raise PredictionsError(
+            f"{path.name}: nothing was imported to {model} on {cohort}: " + "; ".join(table.wrong)
+        )
+    logits = scores.astype(np.float32)
+    card = {"kind": "scores", **({"citation": citation} if citation else {})}
+    if known is None:
+        model_id = add_foreign(connection, model, card, np.flatnonzero(trained).tolist(), trained_on)
+    else:
+        model_id = known.id
+        say_trained_on(connection, model_id, trained_on)
+    new = _store(connection, model, model_id, cohort, logits, trained)
+    n_missing = int(np.isnan(scores[:, trained]).all(axis=1).sum())
+    names = tuple(TASKS[task] for task in np.flatnonzero(trained))
+    return Imported(model, str(cohort), len(logits), n_missing, names, new, tuple(table.notes))
+
+
+def to_logits(probabilities: Scores) -> Scores:
+    """Logits of probabilities in [0, 1]; those of 0 and 1 are `LOGIT_OF_0` and `LOGIT_OF_1`. NaN stays."""
+    with np.errstate(divide="ignore", invalid="ignore"):
+        found: Scores = np.clip(logit(probabilities), LOGIT_OF_0, LOGIT_OF_1)
+    return found
+
+
+def scored_models(connection: Connection, cohort: Cohort, models: Sequence[str]) -> dict[str, int]:
+    """Model → evaluation of a cohort: these models, or all that scored it. Raises `DataError` where one did not."""
+    given = {"image_list_id": cohort.image_list_id}
+    scored = {row.model: row.evaluation_id for row in connection.execute(text(query("scored_models")), given)}
+    absent = [name for name in models if name not in scored]
+    if absent or not scored:
+        raise DataError(
+            f"{', '.join(absent) or 'no model'} has no scores of {cohort}; scored by: {', '.join(scored) or 'none'}"
+        )
+    return {name: scored[name] for name in models} if models else scored
+
+
+def exported(
+    connection: Connection, cohort: Cohort, models: Sequence[str], kind: Kind
+) -> Iterator[pd.DataFrame]:
+    """Frames of scores, at most 16,384 images of one model each: model, dataset, protocol, part, image, and 18 tasks.
+
+    Tasks have torchxrayvision's names and order; an output that was never trained is empty. Logits are float32 as stored,
+    probabilities float64.
+    """
+    for model, evaluation_id in scored_models(connection, cohort, models).items():
+        scores: NDArray[Any] = read_logits(connection, evaluation_id, len(TASKS))
+        for start in range(0, scores.shape[1], _CHUNK):
+            chunk = scores[:, start : start + _CHUNK].T
+            if kind == "probability":
+                chunk = expit(chunk.astype(np.float64))
+            frame = pd.DataFrame(chunk, columns=list(TASKS))
+            frame.insert(0, "image", cohort.images[start : start + _CHUNK])
+            for name in ("part", "protocol", "dataset"):
+                frame.insert(0, name, getattr(cohort, name))
+            frame.insert(0, "model", model)
+            yield frame
+
+
+def write_csv(frames: Iterable[pd.DataFrame], file: Any) -> int:
+    """Write frames as one CSV to an open text file; how many rows. Nine digits give every float32 back."""
+    rows = 0
+    for frame in frames:
+        digits = "%.9g" if frame.dtypes.iloc[-1] == np.float32 else "%.17g"
+        frame.to_csv(file, index=False, header=rows == 0, float_format=digits, lineterminator="\n")
+        rows += len(frame)
+    return rows
+
+
+def write_parquet(frames: Iterable[pd.DataFrame], path: Path) -> int:
+    """Write frames as one Parquet file, a row group each; how many rows."""
+    import pyarrow
+    from pyarrow.parquet import ParquetWriter
+
+    rows, writer = 0, None
+    try:
+        for frame in frames:
+            table = pyarrow.Table.from_pandas(frame, preserve_index=False)
+            if writer is None:
+                writer = ParquetWriter(path, table.schema)
+            writer.write_table(table)
+            rows += len(frame)
+    finally:
+        if writer is not None:
+            writer.close()
+    return rows
+
+
+def _read(path: Path) -> _Table:
+    """CSV (also gzip and zip) or Parquet, told by the first bytes."""
+    try:
+        with path.open("rb") as file:
+            parquet = file.read(4) == b"PAR1"
+    except OSError as failure:
+        raise PredictionsError(f"{path}: can't be read: {failure.strerror}") from None
+    if not parquet:
+        found = read_csv(path, error=PredictionsError)
+        table = _Table(found.name, found.frame, found.lines)
+        _count(table, "row(s) can't be read", [f"row {each.row}: {each.reason}" for each in found.quarantine])
+        return table
+    import pyarrow
+    from pyarrow.parquet import read_table
+
+    try:
+        frame = read_table(path).to_pandas()
+    except (pyarrow.ArrowException, OSError) as failure:
+        raise PredictionsError(f"{path.name}: not a Parquet file: {failure!s:.200}") from None
+    frame.columns = [str(column) for column in frame.columns]
+    repeated = frame.columns[frame.columns.duplicated()]
+    if len(repeated):
+        raise PredictionsError(f"{path.name}: column {repeated[0]!r} stands more than once")
+    return _Table(path.name, frame, np.arange(1, len(frame) + 1))
+
+
+def _image_column(table: _Table, wanted: str | None) -> str:
+    names = list(table.frame.columns)
+    found = [name for name in names if (name == wanted if wanted else plain_name(name) in _IMAGE)]
+    if len(found) != 1:
+        expected = repr(wanted) if wanted else "image or image_id"
+        raise PredictionsError(
+            f"{table.name}: expected one column {expected} with the images' names (--image-column says which), found "
+            f"{', '.join(map(repr, found or names[:8]))}"
+        )
+    table.frame[found[0]] = table.frame[found[0]].astype(str).str.strip()
+    return found[0]
+
+
+def _choose_rows(table: _Table, cohort: Cohort, from_model: str | None) -> None:
+    """Keep the rows of the cohort's dataset and site, and of one model, where the file has columns of these names."""
+    named = {plain_name(name): name for name in table.frame.columns}
+    for key, wanted in (("dataset", cohort.dataset), ("site", cohort.site), ("model", from_model)):
+        if key not in named:
+            if key == "model" and from_model is not None:
+                raise PredictionsError(f"{table.name}: there is no column model to find {from_model!r} in")
+            continue
+        cells = table.frame[named[key]].astype(str)
+        values = sorted(set(cells))
+        if wanted is None:
+            if len(values) > 1:
+                raise PredictionsError(
+                    f"{table.name}: holds scores of {len(values)} models, {_some(values)}: say --from-model"
+                )
+            continue
+        mine = (cells == wanted).to_numpy()
+        if not mine.any():
+            raise PredictionsError(f"{table.name}: no row has {wanted!r} as its {key}; found {_some(values)}")
+        if not mine.all():
+            table.notes.append(f"{int((~mine).sum())} row(s) of another {key} left out")
+        table.frame, table.lines = table.frame[mine].reset_index(drop=True), table.lines[mine]
+
+
+def _score_columns(table: _Table, image: str) -> dict[int, str]:
+    keys = {image, *(name for name in table.frame.columns if plain_name(name) in _KEYS)}
+    columns, others, wrong = task_columns([name for name in table.frame.columns if name not in keys])
+    table.wrong += wrong
+    if not columns:
+        raise PredictionsError(f"{table.name}: no column is a task; expected some of {', '.join(TASKS)}")
+    if others:
+        table.notes.append(f"{len(others)} column(s) that are no task left out: {_some(others)}")
+    return columns
+
+
+def _dataset_images(connection: Connection, dataset: str) -> list[str]:
+    names = text(
+        "select image.name from dataset join image_list on image_list.id = dataset.image_list_id"
+        " join image on image.id = any(image_list.image_ids) where dataset.name = :name"
+    )
+    return list(connection.scalars(names, {"name": dataset}))
+
+
+def _match(
+    table: _Table,
+    image: str,
+    columns: dict[int, str],
+    cohort: Cohort,
+    dataset_images: set[str],
+    *,
+    ignore_unknown: bool,
+) -> NDArray[np.int64]:
+    """The row of the file for each image of the cohort, (n_images,); -1 where there is none."""
+    names = table.frame[image]
+    unknown = names[~names.isin(dataset_images)]
+    if len(unknown) and ignore_unknown:
+        table.notes.append(f"{len(unknown)} row(s) of images unknown to {cohort.dataset} left out")
+    elif len(unknown):
+        stems = {Path(name).stem: name for name in dataset_images}
+        alike = next((n for n in unknown if Path(n).stem in stems), None)
+        hint = f"; {alike!r} looks like {stems[Path(alike).stem]!r}" if alike is not None else ""
+        _count(
+            table,
+            f"row(s) name images that {cohort.dataset} does not have (--ignore-unknown leaves them out)",
+            [f"{name!r} in row {table.lines[index]}" for index, name in unknown.items()],
+            hint,
+        )
+    mine = names[names.isin(set(cohort.images))]
+    outside = len(names) - len(unknown) - len(mine)
+    if outside:
+        table.notes.append(f"{outside} row(s) of images of {cohort.dataset} outside {cohort} left out")
+    doubled = mine[mine.duplicated(keep=False)]
+    if len(doubled):
+        scores = table.frame.loc[doubled.index, [image, *columns.values()]]
+        different = scores.drop_duplicates()[image].value_counts()
+        _count(
+            table,
+            "image(s) stand in several rows with different scores",
+            [repr(name) for name, rows in different.items() if rows > 1],
+        )
+    place = dict(zip(mine, mine.index, strict=True))
+    return np.array([place.get(name, -1) for name in cohort.images], dtype=np.int64)
+
+
+def _scores(
+    table: _Table, image: str, columns: dict[int, str], rows: NDArray[np.int64], kind: Kind, nan_ok: bool
+) -> Scores:
+    """Logits (n_images, n_tasks) in the cohort's order: NaN without a row, a value, or a column. Notes what is wrong."""
+    found = np.full((len(rows), len(TASKS)), np.nan)
+    there = np.flatnonzero(rows >= 0)
+    used = rows[there]
+    not_numbers, outside, empty, ends, untrained = [], [], [], 0, []
+    for task, column in columns.items():
+        cells = table.frame[column].iloc[used]
+        values, words = _numbers(cells)
+
+        def where(places: NDArray[np.bool_], cells: Any = cells, column: str = column) -> list[str]:
+            return [
+                f"{column} of {table.frame[image].iloc[used[k]]!r} is {cells.iloc[k]!r}"
+                for k in np.flatnonzero(places)
+            ]
+
+        not_numbers += where(words)
+        if not words.any() and np.isnan(values).all():
+            untrained.append(column)
+            continue
+        empty += where(np.isnan(values) & ~words)
+        with np.errstate(over="ignore"):
+            infinite = np.isinf(values.astype(np.float32))
+        bad = ((values < 0) | (values > 1)) if kind == "probability" else infinite
+        outside += where(bad)
+        ends += int(((values == 0) | (values == 1)).sum()) if kind == "probability" else 0
+        found[there, task] = to_logits(np.where(bad, np.nan, values)) if kind == "probability" else values
+    _count(table, "score(s) are no numbers", not_numbers)
+    expected = "probabilities from 0 to 1 (is it --kind logit?)" if kind == "probability" else "finite logits"
+    _count(table, f"score(s) are outside what is expected, {expected}", outside)
+    if empty and not nan_ok:
+        _count(table, "score(s) are empty or NaN (--missing-as-nan takes them as not scored)", empty)
+    elif empty:
+        table.notes.append(f"{len(empty)} score(s) that are empty or NaN taken as not scored")
+    if untrained:
+        table.notes.append(
+            f"{len(untrained)} task(s) without any score taken as never trained: {_some(untrained)}"
+        )
+    if ends:
+        table.notes.append(f"{ends} probability(ies) of just 0 or 1: which of them is higher is not known")
+    with np.errstate(invalid="ignore"):
+        inside = (found >= 0) & (found <= 1)
+    if kind == "logit" and (~np.isnan(found)).any() and (inside | np.isnan(found)).all():
+        table.notes.append("every logit is between 0 and 1: are they probabilities (--kind probability)?")
+    return found
+
+
+def _numbers(cells: "pd.Series[Any]") -> tuple[Scores, NDArray[np.bool_]]:
+    """Values (n,), NaN where a cell is empty or no number; and where it is a word."""
+    values = pd.to_numeric(cells, errors="coerce").to_numpy(np.float64, na_value=np.nan)
+    if pd.api.types.is_numeric_dtype(cells.dtype):
+        return values, np.zeros(len(values), dtype=bool)
+    plain = cells.fillna("").astype(str).str.strip().str.lower()
+    return values, np.isnan(values) & ~plain.isin({"", "nan", "na", "n/a", "null", "none"}).to_numpy()
+
+
+def _check_missing(table: _Table, cohort: Cohort, rows: NDArray[np.int64], nan_ok: bool) -> None:
+    missing = [cohort.images[place] for place in np.flatnonzero(rows < 0)]
+    if missing and nan_ok:
+        table.notes.append(f"{len(missing)} of {len(rows)} images not in the file: taken as not scored")
+    elif missing:
+        _count(
+            table,
+            f"of the {len(rows)} images of {cohort} are missing (--missing-as-nan takes them as not scored)",
+            [repr(name) for name in missing],
+        )
+
+
+def _check_model(table: _Table, known: ForeignModel, tasks: frozenset[int]) -> None:
+    if known.has_file:
+        table.wrong.append(
+            f"{known.name} has its file here and is scored by it; give these scores another name"
+        )
+    elif tasks != known.tasks:
+        differ = [TASKS[task] for task in sorted(tasks ^ known.tasks)]
+        table.wrong.append(
+            f"{known.name} has other tasks in its earlier files: {_some(differ)}; give another --model"
+        )
+
+
+def _store(
+    connection: Connection,
+    model: str,
+    model_id: int,
+    cohort: Cohort,
+    logits: NDArray[np.float32],
+    trained: NDArray[np.bool_],
+) -> bool:
+    """Write the scores; False where the same ones are there. Raises `PredictionsError` where others are."""
+    if write_evaluation(connection, model_id, cohort.image_list_id, logits, trained) is not None:
+        return True
+    found: Row[tuple[int]] = connection.execute(
+        select(Evaluation.id).where(
+            Evaluation.model_id == model_id, Evaluation.image_list_id == cohort.image_list_id
+        )
+    ).one()
+    if not np.array_equal(read_logits(connection, found.id, len(TASKS)), logits.T, equal_nan=True):
+        raise PredictionsError(
+            f"{model} has other scores of the images of {cohort} already; give another --model, or drop it: "
+            f"xray model remove {model}"
+        )
+    return False
+
+
+def _count(table: _Table, what: str, examples: Sequence[str], hint: str = "") -> None:
+    if examples:
+        table.wrong.append(f"{len(examples)} {what}: {_some(examples)}{hint}")
+
+
+def _some(values: Sequence[str]) -> str:
+    return ", ".join(map(str, values[:_SHOWN])) + (
+        f" and {len(values) - _SHOWN} more" if len(values) > _SHOWN else ""
+    )

@@ -1,0 +1,145 @@
+"""A model from elsewhere, taken in: checked, tried, kept in MLflow, and recorded beside our own."""
+
+import dataclasses
+import hashlib
+import json
+import shutil
+import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from safetensors.torch import save_file
+from sqlalchemy import Connection, Engine, select, text
+
+from db.schema import Model
+from xray.data.foreign_models import Artifact, add_foreign, find_foreign, foreign_key, say_trained_on
+from xray.errors import ForeignModelError
+from xray.learning.foreign_card import Card, card_of
+from xray.learning.foreign_network import ForeignNetwork, build, load_foreign, probe, read_state
+from xray.learning.foreign_safety import EXPORTED, ONNX, SAFETENSORS, STATE, TORCHSCRIPT, check_file
+from xray.learning.tracking import Tracker
+
+EXPERIMENT = "foreign"
+FILES = {
+    ONNX: "model.onnx",
+    TORCHSCRIPT: "model.torchscript",
+    EXPORTED: "model.pt2",
+    SAFETENSORS: "model.safetensors",
+}
+"""Format → the name under which a file is kept. Weights are kept as safetensors, whatever they came as."""
+ABOUT = "about.json"
+
+
+@dataclass(frozen=True)
+class Imported:
+    """A foreign model that is here: its id, and whether it was taken in now."""
+
+    model_id: int
+    name: str
+    format: str
+    new: bool
+
+
+def import_model(
+    engine: Engine,
+    tracker: Tracker,
+    path: Path,
+    card: Card,
+    *,
+    trust: bool = False,
+    trained_on: Sequence[str] | None = None,
+) -> Imported:
+    """Take in a model's file with its card. trained_on: names of datasets, instead of the card's.
+
+    The file is copied first: what is checked is what is loaded and kept. Raises `UntrustedError` where loading it would run
+    code of its author's, `ForeignModelError` where file and card don't fit, or the name stands for another model.
+    """
+    said = tuple(trained_on or ()) or card.trained_on
+    card = dataclasses.replace(card, trained_on=said)
+    with tempfile.TemporaryDirectory() as folder:
+        copied = Path(folder) / f"given{path.suffix}"
+        shutil.copyfile(path, copied)
+        format = _check(copied, path.name, trust)
+        kept = Path(folder) / "kept"
+        kept.mkdir()
+        file = _keep(copied, format, card, kept, trust)
+        format = SAFETENSORS if format == STATE else format
+        probe(load_foreign(file, format, card, trust))
+        digest = sha256(file)
+        about = {"format": format, "sha256": digest, "trusted": trust, **card.plain()}
+        del copied
+        with engine.begin() as connection:
+            connection.execute(
+                text("select pg_advisory_xact_lock(hashtextextended(:name, 1))"), {"name": card.name}
+            )
+            found = _found(connection, card, about, digest)
+            if found is not None:
+                say_trained_on(connection, found, said)
+                return Imported(found, card.name, format, False)
+            add_check(connection, card.name)
+            (kept / ABOUT).write_text(json.dumps({"name": card.name, **about}, indent=2))
+            registered = tracker.keep(
+                EXPERIMENT, card.name, kept, "xray.learning.foreign_serving", card.size, about
+            )
+            artifact = Artifact(format, card.size, registered.run_id, registered.model, registered.version)
+            tasks = [task for task in card.tasks if task is not None]
+            made = add_foreign(connection, card.name, about, tasks, said, artifact, digest)
+    return Imported(made, card.name, format, True)
+
+
+def open_foreign(
+    tracker: Tracker, model: str, version: int, about: dict[str, Any], name: str
+) -> ForeignNetwork:
+    """The network of a foreign model that was taken in. Raises `ForeignModelError` where its file was changed since."""
+    return read_kept(tracker.folder(model, version, ABOUT), {"name": name, **about})
+
+
+def read_kept(folder: Path, about: dict[str, Any]) -> ForeignNetwork:
+    """The network of a kept folder, if its file is the one that `about` tells of."""
+    format = str(about["format"])
+    file = folder / FILES[format]
+    if sha256(file) != about["sha256"]:
+        raise ForeignModelError(
+            f"{about['name']}: its file in MLflow is not the one that was imported: import it again under another name"
+        )
+    plain = {k: v for k, v in about.items() if k not in ("format", "sha256", "trusted")}
+    return load_foreign(file, format, card_of(plain, str(about["name"])), bool(about["trusted"]))
+
+
+def sha256(path: Path) -> str:
+    """The content hash of a file, hex."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def add_check(connection: Connection, name: str) -> None:
+    """Refuse a name that stands for another foreign model. Raises `ForeignModelError`."""
+    if find_foreign(connection, name) is not None:
+        raise ForeignModelError(
+            f"{name} is the name of another foreign model: give this one another (--name), or drop that one: "
+            f"xray model remove {name}"
+        )
+
+
+def _check(copied: Path, name: str, trust: bool) -> str:
+    try:
+        return check_file(copied, trust)
+    except ForeignModelError as error:
+        raise type(error)(str(error).replace(copied.name, name)) from None
+
+
+def _keep(copied: Path, format: str, card: Card, folder: Path, trust: bool) -> Path:
+    """The file as it is kept: weights alone as safetensors, without what else the file had."""
+    if format not in (STATE, SAFETENSORS):
+        return copied.rename(folder / FILES[format])
+    network = build(card, read_state(copied, trust))
+    tensors = {name: tensor.detach().contiguous() for name, tensor in network.state_dict().items()}
+    save_file(tensors, folder / FILES[SAFETENSORS])
+    return folder / FILES[SAFETENSORS]
+
+
+def _found(connection: Connection, card: Card, about: dict[str, Any], digest: str) -> int | None:
+    key = foreign_key(card.name, about, digest)
+    return connection.scalar(select(Model.id).where(Model.key == key))

@@ -1,0 +1,256 @@
+"""A model from elsewhere behind the interface of our own networks: the platform's pixels in, the platform's logits out."""
+
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from xray.data.prediction_files import LOGIT_OF_0, LOGIT_OF_1
+from xray.errors import ForeignModelError
+from xray.learning.foreign_card import Card
+from xray.learning.foreign_safety import EXPORTED, ONNX, SAFETENSORS, TORCHSCRIPT, check_graph
+from xray.learning.network import FULL_SCALE
+from xray.tasks import TASKS
+
+Run = Callable[[Tensor], Tensor]
+_TOLERANCE: Final = 1e-3
+
+
+class ForeignNetwork(nn.Module):
+    """forward: (n, 1, size, size) float32 in [-1024, 1024] → logits (n, n_tasks), NaN for tasks that it does not know."""
+
+    mean: Tensor
+    std: Tensor
+
+    def __init__(self, run: Run, card: Card) -> None:
+        super().__init__()
+        self.run, self.card = run, card
+        self.image_size = card.size
+        self.outputs = [place for place, task in enumerate(card.tasks) if task is not None]
+        self.tasks = [task for task in card.tasks if task is not None]
+        low, high = card.range
+        self.half, self.middle = (high - low) / 2, (high + low) / 2
+        per_channel = (1, card.channels, 1, 1)
+        self.register_buffer("mean", torch.tensor(card.mean or (0.0,) * card.channels).view(per_channel))
+        self.register_buffer("std", torch.tensor(card.std or (1.0,) * card.channels).view(per_channel))
+
+    def forward(self, pixels: Tensor) -> Tensor:
+        """Logits (n, n_tasks) of pixels (n, 1, size, size) in [-1024, 1024].
+
+        Raises `ForeignModelError` where the model's answer is not what its card says.
+        """
+        said = self.answers(pixels)[:, self.outputs].to(torch.float64)
+        logits = torch.full((len(pixels), len(TASKS)), torch.nan, dtype=torch.float32)
+        if self.card.output == "probability":
+            if bool(((said < 0) | (said > 1)).any()):
+                raise ForeignModelError(
+                    f"{self.card.name}: its card says probability, it answers {said.min():.3g} to {said.max():.3g}; "
+                    'is it output = "logit"?'
+                )
+            said = torch.logit(said).clamp(LOGIT_OF_0, LOGIT_OF_1)
+        logits[:, self.tasks] = said.to(torch.float32)
+        if bool(torch.isinf(logits).any()):
+            raise ForeignModelError(f"{self.card.name}: answers an infinite logit")
+        return logits
+
+    def answers(self, pixels: Tensor) -> Tensor:
+        """The model's own outputs (n, n_outputs) for pixels as in `forward`."""
+        values = pixels / FULL_SCALE * self.half + self.middle
+        given = (values.expand(-1, self.card.channels, -1, -1) - self.mean) / self.std
+        said = self.run(given.contiguous())
+        if said.shape != (len(pixels), len(self.card.tasks)):
+            raise ForeignModelError(
+                f"{self.card.name}: its card names {len(self.card.tasks)} outputs, it answers {tuple(said.shape)} for "
+                f"{len(pixels)} images"
+            )
+        return said
+
+
+def load_foreign(path: Path, format: str, card: Card, trust: bool) -> ForeignNetwork:
+    """The network of a file that `check_file` has let pass, on the CPU. Raises `ForeignModelError` where it is none."""
+    run = _onnx(path) if format == ONNX else _torch(path, format, card, trust)
+    return ForeignNetwork(run, card).eval()
+
+
+def probe(network: ForeignNetwork) -> None:
+    """Try a model on two pictures of noise, together and alone: it must answer, and each picture by itself.
+
+    Raises `ForeignModelError` where it fails, or where an answer depends on the rest of the batch.
+    """
+    random = np.random.default_rng(0)
+    size = network.card.size
+    pixels = torch.from_numpy(random.uniform(-FULL_SCALE, FULL_SCALE, (2, 1, size, size)).astype(np.float32))
+    name = network.card.name
+    try:
+        with torch.inference_mode():
+            both = network(pixels)[:, network.tasks]
+            alone = torch.cat([network(one[None])[:, network.tasks] for one in pixels])
+    except ForeignModelError:
+        raise
+    except Exception as error:
+        raise ForeignModelError(
+            f"{name}: fails on pictures of {network.card.channels} x {size} x {size}: {str(error).strip()[:200]}"
+        ) from None
+    if not bool(torch.isfinite(both).all()):
+        raise ForeignModelError(f"{name}: answers NaN for pictures of noise")
+    if not torch.allclose(both, alone, rtol=_TOLERANCE, atol=_TOLERANCE):
+        raise ForeignModelError(
+            f"{name}: answers otherwise when a picture stands alone; it was saved in training mode (call eval() first)"
+        )
+
+
+def read_state(path: Path, trust: bool) -> dict[str, Tensor]:
+    """Weights by name, from safetensors or from a file of torch.save; a whole module gives its state dict, if trusted."""
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
+
+    try:
+        if path.suffix == ".safetensors" or path.read_bytes()[8:9] == b"{":
+            return load_file(path)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            found = torch.load(path, map_location="cpu", weights_only=not trust)
+    except (SafetensorError, RuntimeError, AttributeError, ModuleNotFoundError) as error:
+        raise ForeignModelError(f"{path.name}: can't be opened: {str(error).strip()[:200]}") from None
+    if isinstance(found, nn.Module):
+        found = found.state_dict()
+    if isinstance(found, dict) and isinstance(found.get("state_dict"), dict):
+        found = found["state_dict"]
+    if not isinstance(found, dict) or not found or not all(isinstance(v, Tensor) for v in found.values()):
+        raise ForeignModelError(
+            f"{path.name}: expected weights by name (a state dict), found {type(found).__name__}"
+        )
+    return dict(found)
+
+
+def build(card: Card, state: dict[str, Tensor]) -> nn.Module:
+    """The torchvision network that the card names, with the card's channels and outputs, and these weights.
+
+    Raises `ForeignModelError` where the card names none, or the weights are another's.
+    """
+    import torchvision
+
+    if card.network is None:
+        raise ForeignModelError(
+            f'{card.name}: the file has weights alone: the card must say whose (network = "densenet121")'
+        )
+    if card.network not in torchvision.models.list_models(module=torchvision.models):
+        raise ForeignModelError(f"{card.name}: network: torchvision has no classifier {card.network!r}")
+    network = torchvision.models.get_model(card.network, weights=None, num_classes=len(card.tasks))
+    if card.channels == 1:
+        _one_channel(network)
+    own = network.state_dict()
+    # saved from within a wrapper: module.features…, model.conv1…
+    for prefix in ("module.", "model."):
+        if not set(state) & set(own):
+            state = {name.removeprefix(prefix): tensor for name, tensor in state.items()}
+    given = {name: tensor for name, tensor in state.items() if name in own}
+    wrong = sorted(
+        {name for name in own if name not in given} | {n for n in given if given[n].shape != own[n].shape}
+    )
+    if wrong:
+        raise ForeignModelError(
+            f"{card.name}: its weights are not those of {card.network} with {card.channels} channel(s) and "
+            f"{len(card.tasks)} outputs: {', '.join(wrong[:3])} missing or of another shape"
+        )
+    network.load_state_dict(given)
+    return network.eval()
+
+
+def _one_channel(network: nn.Module) -> None:
+    """Replace the first convolution by one that takes one channel."""
+    for name, module in network.named_modules():
+        if isinstance(module, nn.Conv2d):
+            parent = network.get_submodule(name.rpartition(".")[0])
+            made = nn.Conv2d(
+                1,
+                module.out_channels,
+                module.kernel_size,  # type: ignore[arg-type]
+                module.stride,  # type: ignore[arg-type]
+                module.padding,  # type: ignore[arg-type]
+                bias=module.bias is not None,
+            )
+            setattr(parent, name.rpartition(".")[2], made)
+            return
+
+
+def _torch(path: Path, format: str, card: Card, trust: bool) -> Run:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # torch calls TorchScript deprecated
+        try:
+            if format == TORCHSCRIPT:
+                module: Any = torch.jit.load(str(path), map_location="cpu")
+                if not trust:
+                    check_graph(path.name, module)
+                return _first(module.eval())
+            if format == EXPORTED:
+                program = torch.export.load(str(path))
+                return _batched(_first(program.module()), _fixed_batch(program))
+        except RuntimeError as error:
+            raise ForeignModelError(f"{path.name}: can't be loaded: {str(error).strip()[:200]}") from None
+    assert format == SAFETENSORS
+    return build(card, read_state(path, trust=False))
+
+
+def _first(module: Any) -> Run:
+    """The first output of a module that may have several."""
+
+    def run(pixels: Tensor) -> Tensor:
+        said = module(pixels)
+        found: Tensor = said[0] if isinstance(said, tuple | list) else said
+        return found
+
+    return run
+
+
+def _fixed_batch(program: Any) -> int | None:
+    (name, *_) = program.graph_signature.user_inputs
+    (node,) = [node for node in program.graph.nodes if node.name == name]
+    n = node.meta["val"].shape[0]
+    return n if isinstance(n, int) else None
+
+
+def _batched(run: Run, batch: int | None) -> Run:
+    """A model that takes batches of one size only, as one that takes any: the last batch is filled up with blanks."""
+    if batch is None:
+        return run
+
+    def padded(pixels: Tensor) -> Tensor:
+        said = []
+        for part in pixels.split(batch):
+            blank = torch.zeros((batch - len(part), *part.shape[1:]), dtype=part.dtype)
+            said.append(run(torch.cat([part, blank]))[: len(part)])
+        return torch.cat(said)
+
+    return padded
+
+
+def _onnx(path: Path) -> Run:
+    try:
+        import onnxruntime
+    except ImportError:
+        raise ForeignModelError(f"{path.name}: ONNX needs its extra: pip install 'xray[onnx]'") from None
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = torch.get_num_threads()
+    options.log_severity_level = 3
+    try:
+        session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+    except Exception as error:
+        raise ForeignModelError(f"{path.name}: can't be loaded: {str(error).strip()[:200]}") from None
+    inputs = session.get_inputs()
+    if len(inputs) != 1 or len(inputs[0].shape) != 4:
+        raise ForeignModelError(
+            f"{path.name}: expected one input (n, channels, size, size), found {[each.shape for each in inputs]}"
+        )
+
+    def run(pixels: Tensor) -> Tensor:
+        said: NDArray[np.float32] = session.run(None, {inputs[0].name: pixels.numpy()})[0]
+        return torch.from_numpy(np.asarray(said))
+
+    n = inputs[0].shape[0]
+    return _batched(run, n if isinstance(n, int) else None)
