@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from scipy.special import expit, ndtri
 
 from xray.stats.roc import auc
-from xray.stats.verdict import SiteScores
+from xray.stats.transfer import SiteScores
 
 KINDS: Final[dict[str, frozenset[str]]] = {
     "none": frozenset(),
@@ -53,21 +53,21 @@ Read = Callable[[Floats, Floats, np.random.Generator], Floats]
 
 @dataclass(frozen=True)
 class World:
-    """One pair of sites. task: the finding that the cause is planted in; images causes hit every finding."""
+    """One pair of sites. task: the finding that the cause is planted in; image causes hit every finding.
+
+    auc: (N_TASKS, 2, 2) AUC [task, model, site] in a large sample.
+    """
 
     kind: str
     task: int
     a: SiteScores
     b: SiteScores
+    auc: Floats
 
     @property
     def planted(self) -> frozenset[str]:
         """The causes planted in the finding."""
         return KINDS[self.kind]
-
-    def planted_in(self, task: int) -> frozenset[str]:
-        """The causes that act on any of the findings."""
-        return self.planted if task == self.task else self.planted & {"image"}
 
     @property
     def n_pos(self) -> int:
@@ -117,11 +117,22 @@ def draw_world(kind: str, seed: int) -> World:
     for cause in kind.split(" + "):
         b = _plant(cause, nature, b, task, model_a, rng)
     model_b = _train(nature, b, sizes[1], rng)
-    scored = [_score(nature, site, int(n), model_a, model_b, rng) for site, n in ((a, sizes[2]), (b, sizes[3]))]
-    return World(kind, task, *scored)
+    scored = [
+        _score(nature, site, int(n), model_a, model_b, rng) for site, n in ((a, sizes[2]), (b, sizes[3]))
+    ]
+    large = [_score(nature, site, LARGE, model_a, model_b, rng) for site in (a, b)]
+    true = [
+        auc(site.labels, scores).value
+        for scores_of in ("of_a", "of_b")
+        for site in large
+        for scores in [getattr(site, scores_of)]
+    ]
+    return World(kind, task, scored[0], scored[1], np.stack(true, axis=1).reshape(N_TASKS, 2, 2))
 
 
-def _draw(nature: _Nature, site: _Site, n: int, rng: np.random.Generator) -> tuple[Floats, Floats, NDArray[np.intp]]:
+def _draw(
+    nature: _Nature, site: _Site, n: int, rng: np.random.Generator
+) -> tuple[Floats, Floats, NDArray[np.intp]]:
     """n images: features, labels, patients."""
     patient = np.repeat(np.arange(n), 1 + rng.poisson(nature.images_per_patient, n))[:n]
     n_patients = int(patient[-1]) + 1
@@ -138,12 +149,19 @@ def _draw(nature: _Nature, site: _Site, n: int, rng: np.random.Generator) -> tup
         labels[:, task] = read(severity, labels[:, task], rng)
     about = rng.normal(size=(n_patients, 6))[patient]
     features = np.tanh(
-        0.5 * (severity @ nature.signal + about @ nature.nuisance + nature.noise * rng.normal(size=(n, N_FEATURES)))
+        0.5
+        * (
+            severity @ nature.signal
+            + about @ nature.nuisance
+            + nature.noise * rng.normal(size=(n, N_FEATURES))
+        )
     )
     return site.images(features, rng), labels, patient
 
 
-def _plant(cause: str, nature: _Nature, site: _Site, task: int, model: "_Model", rng: np.random.Generator) -> _Site:
+def _plant(
+    cause: str, nature: _Nature, site: _Site, task: int, model: "_Model", rng: np.random.Generator
+) -> _Site:
     """The site with a cause added, of a severity that matters."""
     if cause == "none":
         return site
@@ -155,7 +173,10 @@ def _plant(cause: str, nature: _Nature, site: _Site, task: int, model: "_Model",
             ratio = after[1] / before[1]
             if LEAST_RATIO <= max(ratio, 1 / max(ratio, 1e-9)) <= 4 and 0.015 < after[1] < 0.6:
                 return changed
-        elif before[0] - after[0] >= (LEAST_REDEFINED if "redefined" in cause else LEAST_DROP) and after[1] > 0.01:
+        elif (
+            before[0] - after[0] >= (LEAST_REDEFINED if "redefined" in cause else LEAST_DROP)
+            and after[1] > 0.01
+        ):
             return changed
     raise RuntimeError(f"no severity of {cause!r} that matters")
 

@@ -447,9 +447,9 @@ class Agreement(Base):
 class Shift(Base):
     """One row per (study, task, training cohort's test images A, target's test images B): images, prevalence or labels?
 
-    auc_XY: the ensemble of the model of X on images of Y. auc_drop = auc_aa − auc_ab = intrinsic + transfer; excess: transfer
-    minus the median of the pair's other tasks. p_*: tests; p_adjusted: of "nothing changed", over the study. verdict: `none`,
-    `cannot tell`, or causes joined by " + ".
+    auc_XY: the ensemble of the model of X on images of Y. auc_drop = auc_aa − auc_ab = intrinsic + transfer; excess:
+    transfer minus the median of the pair's other tasks. p_*: tests; p_adjusted: of "nothing changed", over the
+    study. verdict: `none`, `cannot tell`, or causes joined by " + ".
     """
 
     __tablename__ = "shift"

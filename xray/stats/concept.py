@@ -16,9 +16,10 @@ RIDGE: Final = 0.5
 def meaning_changed(a: SiteScores, b: SiteScores, task: int) -> float:
     """p of the hypothesis that logit P(y) = site + f(s_A, s_B) with one f for both sites, against another slope at B.
 
-    f is linear with squares. Wald's test of site · s_A and site · s_B (2 df) with covariances clustered by patient. The
-    site's own intercept takes up prevalence, and most of a shift of the labelling threshold. Against F with the positives of the site
-    that has fewer as denominator. NaN with fewer than six.
+    f is linear with squares. Wald's test of site · s_A and site · s_B (2 df), by the covariance clustered by patient
+    or that of the likelihood, whichever says less: the first fails where scores nearly separate the classes. The
+    site's own intercept takes up prevalence, and most of a shift of the labelling threshold. Against F with the
+    positives of the site that has fewer as denominator. NaN with fewer than six.
     """
     labels, scores, site, unit = [], [], [], []
     for number, part in enumerate((a, b)):
@@ -41,7 +42,10 @@ def meaning_changed(a: SiteScores, b: SiteScores, task: int) -> float:
     np.add.at(sums, index, rest)
     covariance = inverse @ (sums.T @ sums) @ inverse
     tested = beta[-2:]
-    statistic = float(tested @ np.linalg.solve(covariance[-2:, -2:], tested))
+    statistic = min(
+        float(tested @ np.linalg.pinv(each[-2:, -2:], hermitian=True) @ tested)
+        for each in (covariance, inverse)
+    )
     return float(fdtrc(2, degrees, statistic * (degrees - 1) / (2 * degrees)))
 
 

@@ -55,9 +55,7 @@ def tilt(a: SiteScores, b: SiteScores, tasks: IntArray) -> Tilting:
         chosen = np.sort(np.concatenate([np.flatnonzero(own), middle]))
         fit = _Fit(steps_a[:, chosen], steps_b[:, chosen], centred, unit_a, unit_b)
         known = ~np.isnan(labels[:, place])
-        values = fit.prevalence(
-            np.where(known, labels[:, place], 0), known.astype(float), b.labels[:, task]
-        )
+        values = fit.prevalence(np.where(known, labels[:, place], 0), known.astype(float), b.labels[:, task])
         for array, number in zip(found, (fit.p, *values), strict=True):
             array[task] = number
     whole = _Fit(steps_a, steps_b, centred, unit_a, unit_b)

@@ -42,7 +42,8 @@ class SiteScores:
 
 @dataclass(frozen=True)
 class Part:
-    """One part of a drop, per task: estimate, interval, standard error, two-sided p. Arrays (n_tasks,), NaN where undefined."""
+    """One part of a drop, per task: estimate, interval, standard error, two-sided p. Arrays (n_tasks,), NaN where
+    undefined."""
 
     value: FloatArray
     lower: FloatArray
@@ -108,17 +109,31 @@ def decompose(a: SiteScores, b: SiteScores, level: float = 0.95) -> Decompositio
     degrees = np.maximum(counts.min(axis=(0, 2)) - 1, 1)
     least = _least_variance(counts)
     aa, ab, ba, bb = (value[:, model, site] for model in (0, 1) for site in (0, 1))
-    of = {key: influence[:, m, s] for key, (m, s) in {"aa": (0, 0), "ab": (0, 1), "ba": (1, 0), "bb": (1, 1)}.items()}
+    of = {
+        key: influence[:, m, s]
+        for key, (m, s) in {"aa": (0, 0), "ab": (0, 1), "ba": (1, 0), "bb": (1, 1)}.items()
+    }
     drop = _part(aa - ab, of["aa"] - of["ab"], usable, degrees, least, level)
     both = 0.5 * ((aa - ab) + (ba - bb)), 0.5 * ((of["aa"] - of["ab"]) + (of["ba"] - of["bb"]))
     home = 0.5 * ((aa - ab) + (bb - ba)), 0.5 * ((of["aa"] - of["ab"]) + (of["bb"] - of["ba"]))
     intrinsic, transfer = (_part(*each, usable, degrees, least / 2, level) for each in (both, home))
     beyond = [
-        _beyond(part, of_part, usable, degrees, level) for part, (_, of_part) in ((intrinsic, both), (transfer, home))
+        _beyond(part, of_part, usable, degrees, level)
+        for part, (_, of_part) in ((intrinsic, both), (transfer, home))
     ]
     se = np.where(usable[:, None, None], np.sqrt((influence**2).sum(axis=3)), np.nan)
     return Decomposition(
-        value, se, drop, drop.value + stdtrit(degrees, level) * drop.se, intrinsic, transfer, beyond[0], beyond[1], counts[0], counts[1], reason
+        value,
+        se,
+        drop,
+        drop.value + stdtrit(degrees, level) * drop.se,
+        intrinsic,
+        transfer,
+        beyond[0],
+        beyond[1],
+        counts[0],
+        counts[1],
+        reason,
     )
 
 
@@ -180,7 +195,11 @@ def _beyond(
         covariance = influence[tasks] @ influence[tasks].T
         covariance[np.diag_indices_from(covariance)] = part.se[tasks] ** 2
         roots, axes = np.linalg.eigh(covariance)
-        noise = np.random.default_rng(0).normal(size=(N_DRAWS, tasks.size)) * np.sqrt(np.maximum(roots, 0)) @ axes.T
+        noise = (
+            np.random.default_rng(0).normal(size=(N_DRAWS, tasks.size))
+            * np.sqrt(np.maximum(roots, 0))
+            @ axes.T
+        )
         drawn = part.value[tasks] + noise
         for place, task in enumerate(tasks):
             others = np.delete(np.arange(tasks.size), place)

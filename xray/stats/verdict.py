@@ -1,9 +1,10 @@
 """Images, prevalence or labels? Evidence from stored scores and labels of two sites → a verdict, or "cannot tell".
 
 For each finding, A the training site and B the target:
-1. Did anything change? Five tests: transfer, intrinsic (`xray.stats.transfer`), the meaning of scores, companions of the label
-   (`xray.stats.concept`), observed prevalence. The smallest p times five, adjusted over all cells of a study (Benjamini and
-   Hochberg). Nothing shown: "none" where a drop above the margin is excluded, else "cannot tell".
+1. Did anything change? Six tests: transfer, intrinsic (`xray.stats.transfer`), the meaning of scores, companions of
+   the label (`xray.stats.concept`), observed prevalence, and that against the one which the scores imply. The smallest
+   p times six, adjusted over all cells of a study (Benjamini and Hochberg). Nothing shown: "none" where a drop above the
+   margin is excluded, else "cannot tell".
 2. Did the images change beyond what prevalences explain (`xray.stats.tilting`)?
 3. Is the finding hit, or all findings of the pair?
 Each verdict says on what assumption it rests, and "cannot tell" what would resolve it.
@@ -17,13 +18,17 @@ import numpy as np
 from scipy.special import ndtr
 
 from xray.stats.concept import companions_changed, meaning_changed
-from xray.stats.estimates import DEFINED, FloatArray
+from xray.stats.estimates import DEFINED
 from xray.stats.multiplicity import benjamini_hochberg
 from xray.stats.tilting import Tilting, tilt
 from xray.stats.transfer import Decomposition, SiteScores, decompose
 
 MARGIN: Final = 0.10
 """A drop of AUC that matters: "none" says that a larger one is excluded."""
+SAME_LABELLER: Final = 0.8
+"""Cohen's kappa of two labellers on the same images from which on their labels count as the same."""
+LEAST_LOSS: Final = 0.01
+"""A change of AUC that is not worth a cause."""
 HETEROGENEITY: Final = 0.6
 """How differently one image shift may hit findings: standard deviation of their losses, in units of the loss itself."""
 FALSE_DISCOVERIES: Final = 0.05
@@ -38,8 +43,10 @@ LABEL: Final = "label"
 class Evidence:
     """All that speaks on one finding between two sites. Numbers are floats, NaN where undefined; z = estimate / se.
 
-    drop_limit: upper bound of the drop, one-sided at 95 %. p_changed: of "nothing changed", before adjustment. z_prevalence: observed prevalence, B minus A. implied_a,
-    implied_observed: z of the prevalence that B's scores imply minus A's, and minus the one observed at B.
+    drop_limit: upper bound of the drop, one-sided at 95 %. p_changed: of "nothing changed", before adjustment.
+    z_prevalence: observed prevalence, B minus A. implied_a, implied_observed: z of the prevalence that B's scores
+    imply minus A's, and minus the one observed at B. kappa_lower, kappa_upper: interval of the agreement of both
+    labellers on images that both labelled.
     """
 
     drop: float
@@ -68,6 +75,8 @@ class Evidence:
     implied_a: float
     implied_observed: float
     p_changed: float
+    kappa_lower: float = np.nan
+    kappa_upper: float = np.nan
 
 
 def gather(a: SiteScores, b: SiteScores) -> tuple[Decomposition, Tilting | None, dict[int, Evidence]]:
@@ -86,7 +95,9 @@ def _evidence(
     meaning, companions = meaning_changed(a, b, task), companions_changed(a, b, task, tasks)
     z_prevalence = prevalence_z(a, b, task)
     p_prevalence = float(2 * ndtr(-abs(z_prevalence)))
-    tests = [parts.transfer.p[task], parts.intrinsic.p[task], meaning, companions, p_prevalence]
+    z_observed = tilting.observed_gap[task] / tilting.observed_gap_se[task]
+    p_observed = float(2 * ndtr(-abs(z_observed)))
+    tests = [parts.transfer.p[task], parts.intrinsic.p[task], meaning, companions, p_prevalence, p_observed]
     known = [p for p in tests if not np.isnan(p)]
     t, i = parts.beyond_transfer, parts.beyond_intrinsic
     return Evidence(
@@ -114,7 +125,7 @@ def _evidence(
         images_p=tilting.p[task],
         images_all_p=tilting.p_all,
         implied_a=tilting.a_gap[task] / tilting.a_gap_se[task],
-        implied_observed=tilting.observed_gap[task] / tilting.observed_gap_se[task],
+        implied_observed=z_observed,
         p_changed=min(1.0, len(known) * min(known)),
     )
 
@@ -180,13 +191,18 @@ def _judge(e: Evidence, p: float, margin: float, q: float) -> Verdict:
         if e.drop_limit < margin:
             return say(set(), f"no change is shown, and a drop of AUC above {margin:g} is excluded")
         return say(None, f"no change is shown, but a drop of AUC above {margin:g} is not excluded", "", MORE)
-    if e.images_all_p < 0.005 or e.images_p < 0.005:
-        return _images_changed(e, say)
-    return _images_unchanged(e, say)
+    if e.kappa_upper < SAME_LABELLER:
+        return say({LABEL}, "both labelled some of the same images, and do not agree on them")
+    images = e.images_all_p < 0.005 or e.images_p < 0.005
+    found = _images_changed(e, say) if images else _images_unchanged(e, say)
+    if found.causes and LABEL in found.causes and e.kappa_lower > SAME_LABELLER:
+        return say(
+            None, "it looks like labels, but both agree on the images that both labelled", "", PIPELINE
+        )
+    return found
 
 
 def _images_changed(e: Evidence, say: Callable[..., Verdict]) -> Verdict:
-    others = max(e.others_transfer, e.others_intrinsic, 0.0)
     others_hit = (e.others_transfer_p < 0.005 and e.others_transfer > 0.01) or (
         e.others_intrinsic_p < 0.005 and e.others_intrinsic > 0.02
     )
@@ -194,17 +210,33 @@ def _images_changed(e: Evidence, say: Callable[..., Verdict]) -> Verdict:
     beyond = e.excess_transfer / np.hypot(e.excess_transfer_se, HETEROGENEITY * max(e.others_transfer, 0.0))
     if e.auc_away + 2.6 * e.auc_away_se < 0.5 or (beyond > 3 and e.excess_transfer > 0.05):
         if others_hit:
-            return say({IMAGE, LABEL}, "all findings lose, and this one far more than the others", ALIKE, SAME_IMAGES)
-        if e.auc_away + 2.6 * e.auc_away_se < 0.5 or e.companions_p < 0.002:
-            return say({LABEL}, "this finding is turned round or goes with others no more", ALIKE, SAME_IMAGES)
+            return say(
+                {IMAGE, LABEL}, "all findings lose, and this one far more than the others", ALIKE, SAME_IMAGES
+            )
+        if (
+            e.auc_away + 2.6 * e.auc_away_se < 0.5
+            or e.companions_p < 0.002
+            or (beyond > 4 and e.excess_transfer > 0.1)
+        ):
+            return say({LABEL}, "this finding alone loses, and much", ALIKE, SAME_IMAGES)
         return say(None, "this finding alone loses, and the images changed", "", f"{RELABEL}, or {PIPELINE}")
     if not lost:
-        return say(None, "the images changed, but no loss of this finding is shown", "", f"{MORE}, or {RELABEL}")
+        return say(
+            None, "the images changed, but no loss of this finding is shown", "", f"{MORE}, or {RELABEL}"
+        )
     if not others_hit:
-        return say(None, "the images changed, but the other findings do not lose", "", f"{RELABEL}, or {PIPELINE}")
+        return say(
+            None, "the images changed, but the other findings do not lose", "", f"{RELABEL}, or {PIPELINE}"
+        )
     against = e.implied_a * e.z_prevalence < 0 and abs(e.implied_a) > 1.5
-    if e.prevalence_p < 0.003 and beyond < 1.5 and not against:
-        return say({IMAGE, PREVALENCE}, "the images changed, this finding loses as the others do, and it is labelled more or less often", f"{ALIKE}; {SAME_CUT}", RELABEL)
+    as_others = beyond < 1.5 and not e.excess_intrinsic_z > 2.5
+    if e.prevalence_p < 0.003 and as_others and not against:
+        return say(
+            {IMAGE, PREVALENCE},
+            "the images changed, this finding loses as the others do, and it is labelled more or less often",
+            f"{ALIKE}; {SAME_CUT}",
+            RELABEL,
+        )
     return say({IMAGE}, "the images changed, and this finding loses as the others do", ALIKE, "")
 
 
@@ -217,9 +249,16 @@ def _images_unchanged(e: Evidence, say: Callable[..., Verdict]) -> Verdict:
     harder = e.intrinsic_p < 0.005 and e.intrinsic > 0.03 and e.excess_intrinsic_z > 2.5
     if _lost(e) or (harder and not prevalence_explains):
         if others_hit and e.excess_transfer_z < 3 and e.excess_intrinsic_z < 3:
-            return say(None, "all findings lose, yet the scores look unchanged", "", f"{RELABEL}, or {PIPELINE}")
-        if e.implied_a * e.z_prevalence > 0 and to_a > 2.6 or to_a > 3:
-            return say({PREVALENCE, LABEL}, "the same scores mean something else, the images look unchanged, and the scores imply another prevalence", f"{SPREAD}; {SAME_LOOK}", "")
+            return say(
+                None, "all findings lose, yet the scores look unchanged", "", f"{RELABEL}, or {PIPELINE}"
+            )
+        if to_a > 3 or (to_a > 2.6 and e.implied_a * e.z_prevalence > 0):
+            return say(
+                {PREVALENCE, LABEL},
+                "the same scores mean something else, the images look unchanged, and the scores imply another prevalence",
+                f"{SPREAD}; {SAME_LOOK}",
+                "",
+            )
         return say({LABEL}, "the same scores mean something else, and the images look unchanged", SPREAD, "")
     if prevalence_explains:
         return say({PREVALENCE}, "B's scores imply about the prevalence that B observes", SAME_LOOK)
@@ -229,6 +268,12 @@ def _images_unchanged(e: Evidence, say: Callable[..., Verdict]) -> Verdict:
 
 
 def _lost(e: Evidence) -> bool:
-    """Whether the finding is ranked worse away from home, or the same scores mean something else."""
+    """Whether the finding is ranked worse away from home, or the same scores mean something else, and it matters at all."""
+    if max(e.transfer, abs(e.intrinsic)) < LEAST_LOSS:
+        return False
     ranked_worse = e.transfer_p < 0.01 and e.transfer > 0
-    return ranked_worse or e.meaning_p < 0.001 or (e.meaning_p < 0.01 and e.intrinsic_p < 0.05 and e.intrinsic > 0)
+    return (
+        ranked_worse
+        or e.meaning_p < 0.001
+        or (e.meaning_p < 0.01 and e.intrinsic_p < 0.05 and e.intrinsic > 0)
+    )
