@@ -114,8 +114,9 @@ def write(
     """Write the report to `path` (whole or not at all; folders are made) and return it.
 
     tables: result frames by name. "performance", "leave_one_site_out", "comparison", "agreement" and
-        "images_or_labels" have the columns of `grids`, `leave_out`, `words` and `verdicts` and get their own sections; "published" and
-        "published_agreement" (columns `grids.PUBLISHED`) are shown beside them; any other frame as it is.
+        "images_or_labels" have the columns of `grids`, `leave_out`, `words` and `verdicts` and get their own
+        sections; "published" and "published_agreement" (columns `grids.PUBLISHED`) are shown beside them; any other
+        frame as it is.
     notes: limits and remarks, a sentence or two each. commands: shell lines that reproduce the report.
     The same input gives the same bytes. Raises AnalysisError where a frame lacks a column or contradicts
     itself.

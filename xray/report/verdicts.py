@@ -47,8 +47,8 @@ CAPTION: Final = Caption(
     "Images, prevalence or labels: why a model does worse elsewhere",
     "One panel for each task. Rows: what the model was trained on (A). Columns: the test images (B). Blue, I: the images "
     "differ. Yellow, P: the finding is more or less common. Orange, L: the labels mean something else. White: no change is "
-    "shown and a large drop is excluded. Grey, ?: the data can't tell. The small number is the drop in AUC from A's test images to B's.",
-    "Grid of verdicts by training and test dataset; the tables hold them.",
+    "shown and a large drop is excluded. Grey, ?: the data can't tell. The small number is the drop in AUC from A's
+    test images to B's.", "Grid of verdicts by training and test dataset; the tables hold them.",
 )
 
 
@@ -77,7 +77,8 @@ def findings(frame: pd.DataFrame) -> list[str]:
 
 
 def tables(frame: pd.DataFrame) -> list[Table]:
-    """A table for each training dataset: rows test dataset and task; verdict, drop and its parts, why, and what would settle it."""
+    """A table for each training dataset: rows test dataset and task; verdict, drop and its parts, why, and what
+    would settle it."""
     rows = records(frame, SHIFT, "images or labels")
     columns = (
         "verdict",

@@ -224,6 +224,10 @@ def _images_changed(e: Evidence, say: Callable[..., Verdict]) -> Verdict:
         return say(
             None, "the images changed, but no loss of this finding is shown", "", f"{MORE}, or {RELABEL}"
         )
+    if np.isnan(e.others_transfer):
+        return say(
+            None, "the images changed, and there are too few other findings to compare with", "", RELABEL
+        )
     if not others_hit:
         return say(
             None, "the images changed, but the other findings do not lose", "", f"{RELABEL}, or {PIPELINE}"
