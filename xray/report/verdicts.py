@@ -46,9 +46,10 @@ LETTERS: Final = {"image": "I", "prevalence": "P", "label": "L"}
 CAPTION: Final = Caption(
     "Images, prevalence or labels: why a model does worse elsewhere",
     "One panel for each task. Rows: what the model was trained on (A). Columns: the test images (B). Blue, I: the images "
-    "differ. Yellow, P: the finding is more or less common. Orange, L: the labels mean something else. White: no change is "
-    "shown and a large drop is excluded. Grey, ?: the data can't tell. The small number is the drop in AUC from A's
-    test images to B's.", "Grid of verdicts by training and test dataset; the tables hold them.",
+    "differ. Yellow, P: the finding is more or less common. Orange, L: the labels mean something else. White: no change "
+    "is shown and a large drop is excluded, or the pair has no verdict. Grey, ?: the data can't tell. The small number is "
+    "the drop in AUC from A's test images to B's.",
+    "Grid of verdicts by training and test dataset; the tables hold them.",
 )
 
 
