@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 from scipy.special import expit, fdtrc, ndtr
 
 from xray.stats.estimates import FloatArray
-from xray.stats.transfer import SiteScores
+from xray.stats.transfer import Patients, SiteScores
 
 RIDGE: Final = 0.5
 """Penalty on standardised coefficients: keeps them finite where scores separate the classes."""
@@ -37,9 +37,7 @@ def meaning_changed(a: SiteScores, b: SiteScores, task: int) -> float:
     design = np.column_stack([np.ones(y.size), at_b, s, s**2, at_b[:, None] * s])
     beta, inverse = _ridge(design, y)
     rest = (y - expit(design @ beta))[:, None] * design
-    _, index = np.unique(np.concatenate(unit), return_inverse=True)
-    sums = np.zeros((int(index.max()) + 1, design.shape[1]))
-    np.add.at(sums, index, rest)
+    sums = Patients(np.concatenate(unit)).sums(rest)
     covariance = inverse @ (sums.T @ sums) @ inverse
     tested = beta[-2:]
     statistic = min(

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from scipy.special import fdtrc
 
 from xray.stats.estimates import FloatArray, IntArray, undefined
-from xray.stats.transfer import SiteScores
+from xray.stats.transfer import Patients, SiteScores
 
 QUANTILES: Final = (0.1, 0.25, 0.5, 0.75, 0.9)
 """Functions of a score: is it above this quantile of A's scores?"""
@@ -44,22 +44,20 @@ def tilt(a: SiteScores, b: SiteScores, tasks: IntArray) -> Tilting:
     """Fit prevalences of B to its scores, for the given columns; see the module. Patients are the units."""
     n_tasks = a.labels.shape[1]
     found = [undefined((n_tasks,)) for _ in range(7)]
-    units = np.unique(np.concatenate([a.patients, b.patients]), return_inverse=True)[1]
-    unit_a, unit_b = units[: len(a.patients)], units[len(a.patients) :]
     labels = a.labels[:, tasks]
-    centred = np.nan_to_num(labels - np.nanmean(labels, axis=0))
     steps_a, steps_b, of_task = _steps(a, b, tasks)
+    moments = _Moments(
+        steps_a, steps_b, np.nan_to_num(labels - np.nanmean(labels, axis=0)), a.patients, b.patients
+    )
     for place, task in enumerate(tasks):
         own = of_task == place
         middle = np.flatnonzero(~own)[len(QUANTILES) // 2 :: len(QUANTILES)]
-        chosen = np.sort(np.concatenate([np.flatnonzero(own), middle]))
-        fit = _Fit(steps_a[:, chosen], steps_b[:, chosen], centred, unit_a, unit_b)
+        fit = _Fit(moments, np.sort(np.concatenate([np.flatnonzero(own), middle])))
         known = ~np.isnan(labels[:, place])
         values = fit.prevalence(np.where(known, labels[:, place], 0), known.astype(float), b.labels[:, task])
         for array, number in zip(found, (fit.p, *values), strict=True):
             array[task] = number
-    whole = _Fit(steps_a, steps_b, centred, unit_a, unit_b)
-    return Tilting(*found, whole.p)
+    return Tilting(*found, _Fit(moments, np.arange(of_task.size)).p)
 
 
 def _steps(a: SiteScores, b: SiteScores, tasks: IntArray) -> tuple[FloatArray, FloatArray, IntArray]:
@@ -74,76 +72,76 @@ def _steps(a: SiteScores, b: SiteScores, tasks: IntArray) -> tuple[FloatArray, F
     return np.hstack(at_a).astype(float), np.hstack(at_b).astype(float), np.array(of_task)
 
 
-class _Fit:
-    """Generalised least squares of mean_B h − mean_A h on Cov_A(h, y)."""
+class _Moments:
+    """What all fits of a pair share: functions of scores at both sites, their covariance with labels, and each other."""
 
     def __init__(
         self,
         h_a: FloatArray,
         h_b: FloatArray,
         labels: FloatArray,
-        unit_a: NDArray[np.intp],
-        unit_b: NDArray[np.intp],
+        patients_a: NDArray[np.generic],
+        patients_b: NDArray[np.generic],
     ) -> None:
-        self.units, self.labels = (unit_a, unit_b), labels
-        self.gap = h_b.mean(axis=0) - h_a.mean(axis=0)
-        slopes = (h_a - h_a.mean(axis=0)).T @ labels / len(labels)
-        weights = np.ones(len(labels))
-        n_moments, n_free = slopes.shape
-        n_units = min(np.unique(unit).size for unit in self.units)
-        for _ in range(2):
-            self.of_gap = self._influence(h_a * weights[:, None], h_b)
-            covariance = sum(part.T @ part for part in self.of_gap)
-            covariance[np.diag_indices_from(covariance)] += 1e-3 * covariance.trace() / n_moments
-            inverse = np.linalg.inv(covariance)
-            self.to_beta = np.linalg.pinv(slopes.T @ inverse @ slopes) @ slopes.T @ inverse
-            self.beta = self.to_beta @ self.gap
-            weights = 1 + labels @ self.beta
-        self.weights = weights
-        rest = self.gap - slopes @ self.beta
-        df, left = n_moments - n_free, n_units - n_moments
-        statistic = float(rest @ inverse @ rest)
-        self.p = float(fdtrc(df, left, statistic * left / (n_units * df))) if df > 0 and left > 0 else np.nan
+        self.h_a, self.h_b, self.labels = h_a, h_b, labels
+        self.at_a, self.at_b = Patients(patients_a), Patients(patients_b)
+        self.mean_b = h_b.mean(axis=0)
+        self.gap = self.mean_b - h_a.mean(axis=0)
+        self.slopes = (h_a - h_a.mean(axis=0)).T @ labels / len(labels)
+        self.covariance_a, self.covariance_b = (
+            part.T @ part for part in (self.at_a.influence(h_a), self.at_b.influence(h_b))
+        )
+        self.n_units = min(self.at_a.n, self.at_b.n)
 
-    def _influence(self, of_a: FloatArray, of_b: FloatArray) -> list[FloatArray]:
-        """Each patient's influence on mean_B − mean_A, by site: (n_patients, n_columns) each."""
-        return [
-            sign * _sums(values - values.mean(axis=0), unit) / len(values)
-            for values, unit, sign in zip((of_a, of_b), self.units, (-1.0, 1.0), strict=True)
-        ]
+
+class _Fit:
+    """Generalised least squares of mean_B h − mean_A h on Cov_A(h, y), for chosen functions."""
+
+    def __init__(self, moments: _Moments, chosen: IntArray) -> None:
+        self.moments, self.chosen = moments, chosen
+        block = np.ix_(chosen, chosen)
+        gap, slopes = moments.gap[chosen], moments.slopes[chosen]
+        self._solve(moments.covariance_a[block] + moments.covariance_b[block], gap, slopes)
+        self.of_a = -moments.at_a.influence(moments.h_a[:, chosen] * self.weights[:, None])
+        inverse = self._solve(self.of_a.T @ self.of_a + moments.covariance_b[block], gap, slopes)
+        rest = gap - slopes @ self.beta
+        df, left = chosen.size - slopes.shape[1], moments.n_units - chosen.size
+        statistic = float(rest @ inverse @ rest) * left / (moments.n_units * max(df, 1))
+        self.p = float(fdtrc(df, left, statistic)) if df > 0 and left > 0 else np.nan
+
+    def _solve(self, covariance: FloatArray, gap: FloatArray, slopes: FloatArray) -> FloatArray:
+        """Sets beta and the weights of A's images that follow from it; the inverse of the (stabilised) covariance."""
+        covariance[np.diag_indices_from(covariance)] += 1e-3 * covariance.trace() / gap.size
+        inverse: FloatArray = np.linalg.inv(covariance)
+        self.to_beta = np.linalg.pinv(slopes.T @ inverse @ slopes) @ slopes.T @ inverse
+        self.beta = self.to_beta @ gap
+        self.weights = 1 + self.moments.labels @ self.beta
+        return inverse
 
     def prevalence(self, positive: FloatArray, known: FloatArray, labels_b: FloatArray) -> tuple[float, ...]:
         """Implied prevalence at B with se, minus observed with se, minus A's with se."""
-        mean_known = known.mean()
+        moments, mean_known = self.moments, known.mean()
         share = float(positive.mean() / mean_known)
         about = (positive - share * known) / mean_known
-        slope = (about @ self.labels) / len(about)
+        slope = (about @ moments.labels) / len(about)
         implied = share + float(slope @ self.beta)
-        of_beta = [part @ self.to_beta.T @ slope for part in self.of_gap]
-        tilted = about * self.weights
-        of_implied = _sums((tilted - tilted.mean())[:, None], self.units[0])[:, 0] / len(about) + of_beta[0]
-        change = about * (self.weights - 1)
-        of_change = _sums((change - change.mean())[:, None], self.units[0])[:, 0] / len(about) + of_beta[0]
+        toward = self.to_beta.T @ slope
+        beta_a = self.of_a @ toward
+        beta_b = moments.at_b.influence(moments.h_b[:, self.chosen] @ toward)
         seen = ~np.isnan(labels_b)
         observed = float(labels_b[seen].mean())
-        of_observed = _sums(np.where(seen, labels_b - observed, 0)[:, None], self.units[1])[:, 0] / seen.sum()
+        of_observed = moments.at_b.sums(np.where(seen, labels_b - observed, 0)) / seen.sum()
 
         def se(at_a: FloatArray, at_b: FloatArray) -> float:
             return float(np.sqrt((at_a**2).sum() + (at_b**2).sum()))
 
+        of_implied = moments.at_a.influence(about * self.weights) + beta_a
+        of_change = moments.at_a.influence(about * (self.weights - 1)) + beta_a
         return (
             implied,
-            se(of_implied, of_beta[1]),
+            se(of_implied, beta_b),
             implied - observed,
-            se(of_implied, of_beta[1] - of_observed),
+            se(of_implied, beta_b - of_observed),
             implied - share,
-            se(of_change, of_beta[1]),
+            se(of_change, beta_b),
         )
-
-
-def _sums(values: FloatArray, unit: NDArray[np.intp]) -> FloatArray:
-    """Sum over each patient's images: (n_images, n_columns) → (n_patients, n_columns)."""
-    order = np.argsort(unit, kind="stable")
-    ordered = unit[order]
-    starts = np.flatnonzero(np.concatenate([[True], ordered[1:] != ordered[:-1]]))
-    return np.asarray(np.add.reduceat(values[order], starts, axis=0))

@@ -40,6 +40,28 @@ class SiteScores:
     patients: NDArray[np.generic]
 
 
+class Patients:
+    """Which images are of one patient: the units of every standard error here. n: how many patients."""
+
+    def __init__(self, patients: NDArray[np.generic]) -> None:
+        unit = np.unique(patients, return_inverse=True)[1]
+        self.n = int(unit.max()) + 1 if unit.size else 0
+        self._order: NDArray[np.intp] | None = None
+        if self.n < unit.size:
+            self._order = np.argsort(unit, kind="stable")
+            self._starts = np.searchsorted(unit[self._order], np.arange(self.n))
+
+    def sums(self, values: FloatArray) -> FloatArray:
+        """Sum over each patient's images: (n_images, …) → (n_patients, …); the values themselves where each has one."""
+        if self._order is None:
+            return values
+        return np.asarray(np.add.reduceat(values[self._order], self._starts, axis=0))
+
+    def influence(self, values: FloatArray) -> FloatArray:
+        """Each patient's influence on the mean over images: (n_images, …) → (n_patients, …)."""
+        return self.sums(values - values.mean(axis=0)) / len(values)
+
+
 @dataclass(frozen=True)
 class Part:
     """One part of a drop, per task: estimate, interval, standard error, two-sided p. Arrays (n_tasks,), NaN where
