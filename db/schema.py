@@ -534,3 +534,66 @@ class Agreement(Base):
     method: Mapped[str]
     reason: Mapped[str | None]
     evaluation_ids: Mapped[list[int]]
+
+
+class Shift(Base):
+    """One row per (study, task, training cohort's test images A, target's test images B): images, prevalence or labels?
+
+    auc_XY: the ensemble of the model of X on images of Y. auc_drop = auc_aa − auc_ab = intrinsic + transfer; excess:
+    transfer minus the median of the pair's other tasks. p_*: tests; p_adjusted: of "nothing changed", over the
+    study. verdict: `none`, `cannot tell`, or causes joined by " + ".
+    """
+
+    __tablename__ = "shift"
+    __table_args__ = (UniqueConstraint("analysis_id", "cohort_a_id", "cohort_b_id", "task_id"),)
+    id: Mapped[int] = mapped_column(BigInteger, primary_key=True)
+    analysis_id: Mapped[int] = mapped_column(ForeignKey("analysis.id", ondelete="cascade"))
+    cohort_a_id: Mapped[int] = mapped_column(ForeignKey("cohort.id"))
+    cohort_b_id: Mapped[int] = mapped_column(ForeignKey("cohort.id"))
+    task_id: Mapped[int] = mapped_column(SmallInteger, ForeignKey("task.id"))
+    trained_on_a: Mapped[str]
+    trained_on_b: Mapped[str]
+    n_a: Mapped[int]
+    n_pos_a: Mapped[int]
+    n_b: Mapped[int]
+    n_pos_b: Mapped[int]
+    auc_aa: Mapped[float | None]
+    auc_ab: Mapped[float | None]
+    auc_ba: Mapped[float | None]
+    auc_bb: Mapped[float | None]
+    auc_drop: Mapped[float | None]
+    drop_lower: Mapped[float | None]
+    drop_upper: Mapped[float | None]
+    intrinsic: Mapped[float | None]
+    intrinsic_lower: Mapped[float | None]
+    intrinsic_upper: Mapped[float | None]
+    p_intrinsic: Mapped[float | None]
+    transfer: Mapped[float | None]
+    transfer_lower: Mapped[float | None]
+    transfer_upper: Mapped[float | None]
+    p_transfer: Mapped[float | None]
+    excess: Mapped[float | None]
+    excess_lower: Mapped[float | None]
+    excess_upper: Mapped[float | None]
+    p_meaning: Mapped[float | None]
+    p_companions: Mapped[float | None]
+    p_images: Mapped[float | None]
+    p_images_all: Mapped[float | None]
+    prevalence_a: Mapped[float | None]
+    prevalence_b: Mapped[float | None]
+    p_prevalence: Mapped[float | None]
+    implied_prevalence: Mapped[float | None]
+    implied_lower: Mapped[float | None]
+    implied_upper: Mapped[float | None]
+    n_shared: Mapped[int]
+    kappa: Mapped[float | None]
+    kappa_lower: Mapped[float | None]
+    kappa_upper: Mapped[float | None]
+    p_adjusted: Mapped[float | None]
+    verdict: Mapped[str]
+    basis: Mapped[str]
+    assumption: Mapped[str | None]
+    resolve: Mapped[str | None]
+    method: Mapped[str]
+    reason: Mapped[str | None]
+    evaluation_ids: Mapped[list[int]]

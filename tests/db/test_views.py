@@ -185,7 +185,9 @@ def test_evaluation_being_written_is_still_missing(engine: Engine, mimic: dict[s
         assert {row[0] for row in missing(engine)} == {other}
 
 
-@pytest.mark.parametrize("view", ["auc_results", "auc_difference_results", "agreement_results"])
+@pytest.mark.parametrize(
+    "view", ["auc_results", "auc_difference_results", "agreement_results", "shift_results"]
+)
 def test_result_views_start_empty(engine: Engine, view: str) -> None:
     assert (
         select(engine, f"select study, test_dataset, task, dataset_position, task_position from {view}") == []

@@ -38,5 +38,5 @@ def test_status_says_that_nothing_is_left_to_do(demo):
         "  datasets ready       4 of 4",
         "  models trained       18 of 18",
         "  evaluations missing  0",
-        "  analyses current     3 of 3",
+        "  analyses current     4 of 4",
     ]

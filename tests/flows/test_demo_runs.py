@@ -238,7 +238,7 @@ def test_no_array_is_ever_handed_to_a_task(demo):
 
 
 def test_the_first_run_says_what_it_did_and_what_to_do_next(demo):
-    assert "Trained 18 of 18 models, wrote 72 evaluations, computed 3 analyses" in demo.output
+    assert "Trained 18 of 18 models, wrote 72 evaluations, computed 4 analyses" in demo.output
     assert "xray ui mlflow" in demo.output
     for name in demo.report("phantom"):
         assert name in demo.output
@@ -250,7 +250,7 @@ def test_the_first_run_says_what_it_did_and_what_to_do_next(demo):
 
 def test_the_report_is_there_in_all_its_parts(demo):
     files = demo.report("phantom")
-    names = ("auc", "leave_one_site_out", "agreement")
+    names = ("auc", "leave_one_site_out", "agreement", "images_or_labels")
     assert set(files) == {
         "report.html",
         *(f"{n}.{suffix}" for n in names for suffix in ("png", "svg", "csv")),

@@ -138,7 +138,7 @@ def results(done) -> dict[str, pd.DataFrame]:
         view: done.ask(f"select * from {view}").drop(
             columns=["evaluation_ids", "computed_at"], errors="ignore"
         )
-        for view in ("auc_results", "auc_difference_results", "agreement_results")
+        for view in ("auc_results", "auc_difference_results", "agreement_results", "shift_results")
     }
     found["predictions"] = done.ask("select * from predictions").drop(columns="model")
     found["models"] = done.ask(

@@ -8,7 +8,7 @@ from sqlalchemy import Connection, text
 
 from xray.analyses import results
 from xray.analyses.stored import load_study
-from xray.report import captions, figures, grids, page
+from xray.report import captions, figures, grids, page, verdicts
 from xray.settings import code_version
 from xray.study import Study
 
@@ -45,6 +45,7 @@ def _tables(connection: Connection, name: str) -> dict[str, pd.DataFrame]:
         page.LEAVE_ONE_SITE_OUT: results.leave_one_site_out(load_study(connection, name), auc),
         "comparison": results.comparison(connection, name),
         page.AGREEMENT: results.agreement(connection, name),
+        page.IMAGES_OR_LABELS: results.images_or_labels(connection, name),
     }
 
 
@@ -60,11 +61,15 @@ def _figures(tables: Mapping[str, pd.DataFrame], folder: Path) -> list[page.Illu
         page.Illustration(
             figures.agreement_grid(kappa), captions.agreement_grid(grids.kappa_grid(kappa)), page.AGREEMENT
         ),
+        page.Illustration(
+            verdicts.draw(tables[page.IMAGES_OR_LABELS]), verdicts.CAPTION, page.IMAGES_OR_LABELS
+        ),
     ]
     names = {
         page.PERFORMANCE: "auc",
         page.LEAVE_ONE_SITE_OUT: "leave_one_site_out",
         page.AGREEMENT: "agreement",
+        page.IMAGES_OR_LABELS: "images_or_labels",
     }
     for each in drawn:
         figures.save(each.figure, folder, names[each.section], tables[each.section])

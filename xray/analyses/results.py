@@ -30,6 +30,11 @@ def agreement(connection: Connection, study: str, rule: str = "target") -> pd.Da
     return frame[frame["rule"] == rule].reset_index(drop=True)
 
 
+def images_or_labels(connection: Connection, study: str) -> pd.DataFrame:
+    """Verdict rows: train_dataset, test_dataset, task, verdict, basis, assumption, resolve, auc_drop, …, reason."""
+    return _frame(connection, "results_shift", study)
+
+
 def cohorts(connection: Connection, study: str) -> pd.DataFrame:
     """Counts: dataset, part, task, n, n_pos; rows without a task count the images of the part."""
     return _frame(connection, "results_cohorts", study)

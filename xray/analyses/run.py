@@ -7,8 +7,8 @@ from typing import Any
 from sqlalchemy import Connection, Engine, delete, select, text
 from sqlalchemy.dialects.postgresql import insert
 
-from db.schema import Agreement, Analysis, Auc, AucDifference
-from xray.analyses import agreement, leave_one_site_out, performance
+from db.schema import Agreement, Analysis, Auc, AucDifference, Shift
+from xray.analyses import agreement, images_or_labels, leave_one_site_out, performance
 from xray.analyses.stored import StoredStudy, TestSet, load_study, load_tests
 from xray.errors import AnalysisError
 
@@ -21,13 +21,13 @@ class Definition:
 
     name: str
     version: int
-    table: type[Auc | AucDifference | Agreement]
+    table: type[Auc | AucDifference | Agreement | Shift]
     compute: Compute
 
 
 ANALYSES = tuple(
     Definition(module.NAME, module.VERSION, module.TABLE, module.compute)
-    for module in (performance, leave_one_site_out, agreement)
+    for module in (performance, leave_one_site_out, agreement, images_or_labels)
 )
 
 

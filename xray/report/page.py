@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 import pandas as pd
 
 from xray.report import tables as forms
+from xray.report import verdicts
 from xray.report.captions import Caption
 from xray.report.grids import auc_grid, kappa_grid
 from xray.report.words import agreement_findings, comparison_findings, performance_findings
@@ -23,6 +24,7 @@ TEMPLATE: Final = "page.html"
 PERFORMANCE: Final = "performance"
 LEAVE_ONE_SITE_OUT: Final = "leave_one_site_out"
 AGREEMENT: Final = "agreement"
+IMAGES_OR_LABELS: Final = "images_or_labels"
 OTHER: Final = "other"
 """Sections that figures can stand in."""
 
@@ -90,6 +92,12 @@ _ABOUT: Final = {
     "compared with the model that was trained on the test dataset. Good AUC with poor agreement, or poor AUC "
     "with good agreement, is a sign that labels may mean different things at different sites; alone it is "
     "no proof.",
+    IMAGES_OR_LABELS: "Where a model that was trained on one dataset does worse on another: are the images other, is "
+    "the finding more or less common, or do the labels mean something else? The drop in AUC is the sum of what both sites' "
+    "own models lose on the second dataset (its images or labels are harder) and of what each model is better at home "
+    "(the datasets differ in kind). A verdict is given per task where the tests allow it; each rests on the "
+    "assumption that stands beside it, and “cannot tell” names what would settle the matter. p: that nothing "
+    "changed, adjusted over the study after Benjamini and Hochberg.",
 }
 
 
@@ -105,9 +113,10 @@ def write(
 ) -> Path:
     """Write the report to `path` (whole or not at all; folders are made) and return it.
 
-    tables: result frames by name. "performance", "leave_one_site_out", "comparison" and "agreement" have the
-        columns of `grids`, `leave_out` and `words` and get their own sections; "published" and
-        "published_agreement" (columns `grids.PUBLISHED`) are shown beside them; any other frame as it is.
+    tables: result frames by name. "performance", "leave_one_site_out", "comparison", "agreement" and
+        "images_or_labels" have the columns of `grids`, `leave_out`, `words` and `verdicts` and get their own
+        sections; "published" and "published_agreement" (columns `grids.PUBLISHED`) are shown beside them; any other
+        frame as it is.
     notes: limits and remarks, a sentence or two each. commands: shell lines that reproduce the report.
     The same input gives the same bytes. Raises AnalysisError where a frame lacks a column or contradicts
     itself.
@@ -159,6 +168,7 @@ def _sections(tables: Mapping[str, pd.DataFrame], pictures: Mapping[str, Sequenc
         PERFORMANCE: _performance,
         LEAVE_ONE_SITE_OUT: _leave_one_site_out,
         AGREEMENT: _agreement,
+        IMAGES_OR_LABELS: _images_or_labels,
     }
     sections = [
         make(tables, pictures.get(name, ()))
@@ -207,6 +217,18 @@ def _agreement(tables: Mapping[str, pd.DataFrame], pictures: Sequence[Picture]) 
         agreement_findings(grid),
         pictures,
         forms.agreement(grid),
+    )
+
+
+def _images_or_labels(tables: Mapping[str, pd.DataFrame], pictures: Sequence[Picture]) -> Section:
+    frame = tables.get(IMAGES_OR_LABELS, pd.DataFrame())
+    return Section(
+        "images-or-labels",
+        "Images or labels?",
+        _ABOUT[IMAGES_OR_LABELS],
+        verdicts.findings(frame),
+        pictures,
+        verdicts.tables(frame),
     )
 
 

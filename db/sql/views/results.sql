@@ -42,3 +42,25 @@ join cohort on cohort.id = a.cohort_id
 join dataset on dataset.id = cohort.dataset_id
 join study_dataset on study_dataset.study_id = study.id and study_dataset.dataset_id = dataset.id
 join task on task.id = a.task_id;
+
+-- shift_results: one row per stored verdict on a task between a training dataset A and a test dataset B, by names.
+create or replace view shift_results as
+select study.name as study, a.name as train_dataset, b.name as test_dataset, task.name as task, s.verdict, s.basis,
+    s.assumption, s.resolve, s.p_adjusted, s.auc_drop, s.drop_lower, s.drop_upper,
+    s.intrinsic, s.intrinsic_lower, s.intrinsic_upper, s.p_intrinsic,
+    s.transfer, s.transfer_lower, s.transfer_upper, s.p_transfer, s.excess, s.excess_lower, s.excess_upper,
+    s.p_meaning, s.p_companions, s.p_images, s.p_images_all, s.prevalence_a, s.prevalence_b, s.p_prevalence,
+    s.implied_prevalence, s.implied_lower, s.implied_upper, s.n_shared, s.kappa, s.kappa_lower, s.kappa_upper,
+    s.trained_on_a, s.trained_on_b, s.auc_aa, s.auc_ab, s.auc_ba, s.auc_bb, s.n_a, s.n_pos_a, s.n_b, s.n_pos_b,
+    s.reason, s.method, s.evaluation_ids, analysis.computed_at, in_a.position as train_position,
+    in_b.position as dataset_position, task.id as task_position
+from shift as s
+join analysis on analysis.id = s.analysis_id
+join study on study.id = analysis.study_id
+join cohort as at_a on at_a.id = s.cohort_a_id
+join cohort as at_b on at_b.id = s.cohort_b_id
+join dataset as a on a.id = at_a.dataset_id
+join dataset as b on b.id = at_b.dataset_id
+join study_dataset as in_a on in_a.study_id = study.id and in_a.dataset_id = a.id
+join study_dataset as in_b on in_b.study_id = study.id and in_b.dataset_id = b.id
+join task on task.id = s.task_id;

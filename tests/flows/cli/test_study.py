@@ -15,7 +15,7 @@ def test_status_of_a_study_that_is_done(tiny):
         "  datasets ready       2 of 2",
         "  models trained       3 of 3",
         "  evaluations missing  0",
-        "  analyses current     3 of 3",
+        "  analyses current     4 of 4",
     ]
     assert json.loads(tiny.home.run("study", "status", tiny.file, "--json").stdout) == {
         "datasets": 2,
@@ -50,7 +50,7 @@ def test_status_where_nothing_has_run(new_home, tiny_file):
 
 
 def test_a_first_run_and_a_second(tiny):
-    assert "Trained 3 of 3 models, wrote 6 evaluations, computed 3 analyses" in tiny.output
+    assert "Trained 3 of 3 models, wrote 6 evaluations, computed 4 analyses" in tiny.output
     rows, files = tiny.counts(), tiny.report("tiny")
     again = json.loads(tiny.home.run("study", "run", tiny.file, "--json").stdout)
     assert again == {

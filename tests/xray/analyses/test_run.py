@@ -15,7 +15,7 @@ from xray.analyses.stored import load_study, load_tests
 from xray.errors import AnalysisError
 from xray.tasks import TASK_INDEX
 
-TABLES = ("analysis", "auc", "auc_difference", "agreement")
+TABLES = ("analysis", "auc", "auc_difference", "agreement", "shift")
 NAMES = [each.name for each in ANALYSES]
 
 
@@ -44,7 +44,7 @@ def add_seed(world, trained_on="x", seed=2, shift=0.0):
 def test_all_is_computed_once(two_sites):
     assert current(two_sites.engine) == 0
     assert run_all(two_sites.engine, "test") == dict.fromkeys(NAMES, True)
-    assert current(two_sites.engine) == 3
+    assert current(two_sites.engine) == 4
     before = ids(two_sites.engine)
     assert all(before.values())
     assert run_all(two_sites.engine, "test") == dict.fromkeys(NAMES, False)
@@ -129,7 +129,7 @@ def test_two_at_once_compute_once(two_sites):
     for thread in threads:
         thread.join()
     assert sorted(sum(each.values()) for each in done) == [0, 0, 3]
-    assert len(ids(two_sites.engine)["analysis"]) == 3
+    assert len(ids(two_sites.engine)["analysis"]) == 4
 
 
 def test_a_study_that_is_not_there_or_not_scored(two_sites):

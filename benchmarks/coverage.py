@@ -1,0 +1,145 @@
+"""Do 95 % intervals of AUC hold the truth in 95 % of samples? python -m benchmarks.coverage [--quick] [--json]
+
+Normal scores of known AUC, drawn again and again. `rate` is the share of intervals that hold the true AUC, `error` its Monte
+Carlo standard error. Clustered: patients with six images each, whose scores have the patient in common; there the
+interval that takes images as independent must fail, and those with the patient as unit must hold.
+"""
+
+import json
+import os
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass
+
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.special import ndtri
+
+from benchmarks.report import arguments
+from xray.stats.bootstrap import bootstrap_auc
+from xray.stats.clustered import clustered_auc_interval
+from xray.stats.delong import auc_interval
+
+Sample = tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.int64]]
+"""Labels, scores, patients."""
+Bounds = tuple[float, float]
+LEVEL = 0.95
+
+
+@dataclass(frozen=True)
+class Row:
+    """One claim: an interval in a setting. holds: whether `rate` is at least the nominal one, within two and a half errors
+    and, for few positives, two points; None where failing is what is shown."""
+
+    interval: str
+    setting: str
+    rate: float
+    error: float
+    width: float
+    samples: int
+    holds: bool | None
+
+
+def independent(rng: np.random.Generator, area: float, n_pos: int, n_neg: int) -> Sample:
+    """One image per patient."""
+    labels = np.repeat([1.0, 0.0], [n_pos, n_neg])
+    scores = rng.normal(size=labels.size) + np.sqrt(2) * ndtri(area) * labels
+    return labels, scores, np.arange(labels.size)
+
+
+def clustered(rng: np.random.Generator, area: float, n_ill: int, n_well: int, images: int = 6) -> Sample:
+    """`images` per patient, of one label, 70 % of the variance of scores between patients."""
+    ill = np.repeat([1.0, 0.0], [n_ill, n_well])
+    patients = np.repeat(np.arange(ill.size), images)
+    scores = np.sqrt(0.7) * rng.normal(size=ill.size)[patients] + np.sqrt(0.3) * rng.normal(
+        size=patients.size
+    )
+    return ill[patients], scores + np.sqrt(2) * ndtri(area) * ill[patients], patients
+
+
+def delong(sample: Sample) -> Bounds:
+    """DeLong, logit scale."""
+    found = auc_interval(*sample[:2], LEVEL)
+    return float(found.lower), float(found.upper)
+
+
+def with_patients(sample: Sample) -> Bounds:
+    """DeLong with the patient as unit (Obuchowski)."""
+    found = clustered_auc_interval(*sample, LEVEL)
+    return float(found.lower), float(found.upper)
+
+
+def bootstrap(sample: Sample) -> Bounds:
+    """Percentile bootstrap over patients, 500 replicates."""
+    found = bootstrap_auc(*sample, n_replicates=500, level=LEVEL).estimates
+    return float(found.lower[0]), float(found.upper[0])
+
+
+def wald(sample: Sample) -> Bounds:
+    """The textbook interval, AUC ± 1.96 se: for comparison."""
+    found = auc_interval(*sample[:2], LEVEL)
+    half = ndtri(0.5 + LEVEL / 2) * float(found.se)
+    return float(found.value) - half, float(found.value) + half
+
+
+def rows(quick: bool) -> Iterator[Row]:
+    """All settings, each as soon as it is simulated."""
+    many, few = (500, 150) if quick else (5000, 1000)
+    for area in (0.75, 0.9, 0.98):
+        for n_pos, n_neg in ((10, 200), (30, 300), (100, 1000)):
+            setting = f"AUC {area}, {n_pos} positives of {n_pos + n_neg}"
+            draw = _draws(independent, area, n_pos, n_neg)
+            yield _simulate("DeLong, logit", delong, setting, draw, area, many, few=n_pos < 30)
+            yield _simulate("bootstrap", bootstrap, setting, draw, area, few, few=n_pos < 30)
+            yield _simulate("DeLong, Wald (for comparison)", wald, setting, draw, area, many, few=None)
+    for n_ill, n_well in ((30, 200), (100, 600)):
+        setting = f"AUC 0.85, six images of each of {n_ill} patients with and {n_well} without"
+        draw = _draws(clustered, 0.85, n_ill, n_well)
+        yield _simulate("DeLong, images as units", delong, setting, draw, 0.85, few, few=None)
+        yield _simulate("DeLong, patients as units", with_patients, setting, draw, 0.85, few, few=False)
+        yield _simulate("bootstrap over patients", bootstrap, setting, draw, 0.85, few // 2, few=False)
+
+
+def _draws(kind: Callable[..., Sample], *arguments: float) -> Callable[[np.random.Generator], Sample]:
+    return lambda rng: kind(rng, *arguments)
+
+
+def _simulate(
+    name: str,
+    interval: Callable[[Sample], Bounds],
+    setting: str,
+    draw: Callable[[np.random.Generator], Sample],
+    truth: float,
+    samples: int,
+    few: bool | None,
+) -> Row:
+    rng = np.random.default_rng(7)
+    bounds = np.array([interval(draw(rng)) for _ in range(samples)])
+    rate = float(((bounds[:, 0] <= truth) & (truth <= bounds[:, 1])).mean())
+    error = float(np.sqrt(LEVEL * (1 - LEVEL) / samples))
+    slack = 0.02 if few else 0.01
+    holds = None if few is None else rate >= LEVEL - slack - 2.5 * error
+    width = float(np.mean(bounds[:, 1] - bounds[:, 0]))
+    return Row(name, setting, rate, error, width, samples, holds)
+
+
+def main() -> int:
+    """Print every rate; exit code 1 where an interval that should hold does not."""
+    options = arguments(__doc__)
+    good = True
+    for row in rows(options.quick):
+        good &= row.holds is not False
+        if options.json:
+            print(json.dumps(asdict(row), ensure_ascii=False), flush=True)
+        else:
+            said = {True: "holds", False: "FAILS", None: ""}[row.holds]
+            print(
+                f"{row.rate:6.1%} ± {row.error:.1%}  width {row.width:.3f}  {row.interval:30} {row.setting:66} {said}",
+                flush=True,
+            )
+    return 0 if good else 1
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -1,0 +1,106 @@
+"""Verdicts from the store: what was planted is found, the models are those of one dataset alone, labellers are compared."""
+
+import numpy as np
+import pandas as pd
+import pytest
+from sklearn.metrics import roc_auc_score
+
+from xray.analyses import images_or_labels, results
+from xray.analyses.run import run_all
+from xray.analyses.stored import load_study, load_tests
+from xray.stats.agreement import cohen_kappa
+
+TASKS = ["Effusion", "Mass", "Edema", "Nodule"]
+CHANGED = "Mass"
+N = 700
+
+
+def labelled(rng, n=N):
+    """What is in n images, per task, and what would be called so at the other place."""
+    truth = {task: (rng.random(n) < 0.3).astype(float) for task in TASKS}
+    return truth, {**truth, CHANGED: (rng.random(n) < 0.3).astype(float)}
+
+
+@pytest.fixture
+def planted(world):
+    """Sites x and y, where Mass means something else; y2 has y's images under x's reader. Two seeds, a model of all."""
+    rng = np.random.default_rng(3)
+    in_x, other_x = labelled(rng)
+    in_y, other_y = labelled(rng)
+    world.dataset("x", in_x)
+    world.dataset("y", other_y)
+    world.dataset("y2", in_y, site="y", like="y")
+    meant = {("x", "x"): in_x, ("x", "y"): other_x, ("y", "x"): in_y, ("y", "y"): other_y}
+    evaluations, models = {}, []
+    for trained_on, datasets, meaning in (
+        ("x", ["x"], "x"),
+        ("y", ["y"], "y"),
+        ("y2", ["y2"], "x"),
+        ("all", "xy", "x"),
+    ):
+        for seed in (0, 1):
+            model = world.model(trained_on, seed, list(datasets), TASKS)
+            models.append(model)
+            for place in ("x", "y"):
+                logits = {t: 1.5 * meant[place, meaning][t] + rng.normal(size=N) for t in TASKS}
+                evaluations[trained_on, seed, place] = (world.score(model, place, logits), logits)
+    world.study(["x", "y", "y2"], models)
+    run_all(world.engine, "test")
+    with world.engine.begin() as connection:
+        frame = results.images_or_labels(connection, "test")
+    return world, frame.set_index(["train_dataset", "test_dataset", "task"]), evaluations, other_y, in_y
+
+
+def test_the_label_that_means_something_else_is_found_and_no_other(planted):
+    _, frame, *_ = planted
+    assert len(frame) == 6 * len(TASKS)
+    for (a, b, task), row in frame.iterrows():
+        changed = task == CHANGED and {a, b} != {"x", "y2"}
+        assert row.verdict == ("label" if changed else "none"), (a, b, task, row)
+        if changed:
+            assert row.p_adjusted < 0.001
+            assert row.basis
+
+
+def test_numbers_are_those_of_ensembles_of_one_dataset_alone(planted):
+    _, frame, evaluations, other_y, _ = planted
+    row = frame.loc["x", "y", "Mass"]
+    ensemble = np.mean([np.float32(evaluations["x", s, "y"][1]["Mass"]) for s in (0, 1)], axis=0)
+    assert row.auc_ab == pytest.approx(roc_auc_score(other_y["Mass"], ensemble), abs=1e-6)
+    assert row.auc_drop == pytest.approx(row.intrinsic + row.transfer)
+    assert row.drop_lower < row.auc_drop < row.drop_upper
+    assert row.n_b == N
+    assert row.n_pos_b == other_y["Mass"].sum()
+    assert row.n_shared == 0
+    assert pd.isna(row.kappa)
+
+
+def test_rows_name_their_evaluations(planted):
+    world, _, evaluations, *_ = planted
+    with world.engine.begin() as connection:
+        study = load_study(connection, "test")
+        rows = list(images_or_labels.compute(study, load_tests(connection, study)))
+    (row,) = [r for r in rows if (r["trained_on_a"], r["trained_on_b"], r["task_id"]) == ("x", "y", 12)]
+    used = {evaluations[model, seed, place][0] for model in "xy" for seed in (0, 1) for place in "xy"}
+    assert set(row["evaluation_ids"]) == used
+
+
+def test_two_labellers_of_the_same_images_are_direct_evidence(planted):
+    _, frame, _, other_y, in_y = planted
+    row = frame.loc["y", "y2", CHANGED]
+    assert row.n_shared == N
+    assert row.kappa == pytest.approx(float(cohen_kappa(other_y[CHANGED], in_y[CHANGED]).value))
+    assert "same images" in row.basis
+    assert frame.loc["y", "y2", "Edema"].kappa == pytest.approx(1)
+
+
+def test_a_dataset_without_a_model_of_its_own_has_no_verdict(two_sites):
+    with two_sites.engine.begin() as connection:
+        study = load_study(connection, "test")
+        rows = list(images_or_labels.compute(study, load_tests(connection, study)))
+        alone = {k: v for k, v in study.configurations.items() if k != "y"}
+        object.__setattr__(study, "configurations", alone)
+        assert list(images_or_labels.compute(study, load_tests(connection, study))) == []
+    assert {(r["trained_on_a"], r["trained_on_b"]) for r in rows} == {("x", "y"), ("y", "x")}
+    assert {r["task_id"] for r in rows} == {7}
+    assert all(r["verdict"] and r["basis"] for r in rows)

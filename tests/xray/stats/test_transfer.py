@@ -1,0 +1,104 @@
+"""The parts of a drop against scikit-learn, the bootstrap over patients, and sites that are alike."""
+
+import numpy as np
+import pytest
+from sklearn.metrics import roc_auc_score
+
+from xray.stats.bootstrap import bootstrap_auc
+from xray.stats.clustered import clustered_covariance
+from xray.stats.transfer import SiteScores, decompose
+
+
+def site(rng, n=400, skill=(1.0, 1.0), tasks=4, images=1, first=0) -> SiteScores:
+    """Scores of two models of given skill on patients with `images` images each."""
+    patients = np.repeat(np.arange(n // images), images) + first
+    labels = (rng.random((n // images, tasks)) < 0.3)[patients - first].astype(float)
+    own = rng.normal(size=(n // images, tasks))[patients - first]
+    a, b = (s * labels + 0.8 * own + 0.6 * rng.normal(size=labels.shape) for s in skill)
+    return SiteScores(labels, a, b, patients)
+
+
+@pytest.fixture
+def pair() -> tuple[SiteScores, SiteScores]:
+    rng = np.random.default_rng(1)
+    return site(rng, skill=(1.5, 0.8), images=2), site(rng, skill=(0.7, 1.6), images=2, first=1000)
+
+
+def test_parts_are_those_of_scikit_learn_and_add_up(pair):
+    a, b = pair
+    found = decompose(a, b)
+    for task in range(4):
+        area = {
+            (model, place): roc_auc_score(part.labels[:, task], scores[:, task])
+            for place, part in enumerate(pair)
+            for model, scores in enumerate((part.of_a, part.of_b))
+        }
+        assert found.auc[task].ravel() == pytest.approx([area[m, s] for m in (0, 1) for s in (0, 1)])
+        assert found.drop.value[task] == pytest.approx(area[0, 0] - area[0, 1])
+        home = (area[0, 0] - area[0, 1] + area[1, 1] - area[1, 0]) / 2
+        assert found.transfer.value[task] == pytest.approx(home)
+    assert found.drop.value == pytest.approx(found.intrinsic.value + found.transfer.value)
+    others = [np.median(np.delete(found.transfer.value, task)) for task in range(4)]
+    assert found.beyond_transfer.excess.value == pytest.approx(found.transfer.value - others)
+
+
+def test_standard_errors_are_obuchowskis(pair):
+    a, b = pair
+    found = decompose(a, b)
+    contrast = np.array([0.5, -0.5])
+    for task in range(4):
+        variance = 0.0
+        for place, part in enumerate(pair):
+            scores = np.stack([part.of_a[:, task], part.of_b[:, task]])
+            covariance = clustered_covariance(part.labels[:, task], scores, part.patients).covariance
+            assert found.auc_se[task, :, place] == pytest.approx(np.sqrt(covariance.diagonal()), rel=0.01)
+            variance += contrast @ covariance @ contrast
+        assert found.transfer.se[task] == pytest.approx(np.sqrt(variance), rel=0.01)
+
+
+def test_standard_errors_are_those_of_the_bootstrap_over_patients(pair):
+    drawn = []
+    for seed, part in enumerate(pair):
+        scores = np.stack([part.of_a[:, 0], part.of_b[:, 0]])
+        drawn.append(bootstrap_auc(part.labels[:, 0], scores, part.patients, 3000, seed).replicates)
+    home, away = drawn
+    transfer = ((home[:, 0] - away[:, 0]) + (away[:, 1] - home[:, 1])) / 2
+    assert decompose(*pair).transfer.se[0] == pytest.approx(transfer.std(), rel=0.06)
+
+
+def test_another_skill_of_the_models_is_no_shift():
+    """A model of few images is worse at both sites alike: neither part may see it."""
+    rng = np.random.default_rng(2)
+    found = decompose(site(rng, 20_000, (2.0, 0.3)), site(rng, 20_000, (2.0, 0.3), first=90_000))
+    for part in (found.drop, found.intrinsic, found.transfer, found.beyond_transfer.excess):
+        assert np.abs(part.value).max() < 0.02
+        assert np.abs(part.value / part.se).max() < 3.5
+    assert (found.auc[:, 0, 0] - found.auc[:, 1, 1]).min() > 0.2
+
+
+def test_shared_patients_are_one_unit(pair):
+    a, _ = pair
+    same = decompose(a, a)
+    assert np.abs(same.drop.value).max() == 0
+    least = decompose(a, SiteScores(a.labels, a.of_a, a.of_b, a.patients + 5000))
+    assert (same.drop.se < least.drop.se / 5).all()
+
+
+def test_what_cannot_be_computed_has_a_reason(pair):
+    a, b = pair
+    labels = a.labels.copy()
+    labels[:, 0], labels[:, 1] = np.nan, 0
+    found = decompose(SiteScores(labels, a.of_a, a.of_b, a.patients), b)
+    assert found.reason.tolist() == ["no image with label and score", "one class", "", ""]
+    assert np.isnan(found.transfer.value[:2]).all()
+    assert np.isfinite(found.transfer.value[2:]).all()
+    assert np.isnan(found.beyond_transfer.excess.value).all()  # two findings: one other each
+
+
+def test_perfect_scores_have_an_interval():
+    rng = np.random.default_rng(3)
+    labels = np.tile(np.repeat([1.0, 0.0], [12, 60])[:, None], 3)
+    perfect = SiteScores(labels, labels + 0.1 * rng.random(labels.shape), labels, np.arange(72))
+    found = decompose(perfect, SiteScores(labels, perfect.of_a, labels, np.arange(72) + 100))
+    assert (found.drop.upper > 0.01).all()
+    assert (found.drop.value == 0).all()

@@ -1,0 +1,114 @@
+"""Verdicts in simulated worlds whose cause was planted, and what a verdict says. Development seeds only (below 1,000)."""
+
+import numpy as np
+import pytest
+
+from benchmarks.worlds import KINDS, draw_world
+from xray.stats.concept import companions_changed, meaning_changed
+from xray.stats.transfer import SiteScores
+from xray.stats.verdict import gather, judge
+
+CLEAR = {
+    "none": 1,
+    "image, invertible": 0,
+    "image, destroys": 0,
+    "prevalence": 1,
+    "label redefined": 0,
+    "label noise": 0,
+    "image + redefined": 0,
+}
+"""Kind → a development seed in which the cause is plain."""
+
+
+def verdicts(kind, seed):
+    world = draw_world(kind, seed)
+    _, _, evidence = gather(world.a, world.b)
+    return world, dict(zip(evidence, judge(list(evidence.values())), strict=True))
+
+
+@pytest.mark.parametrize("kind", CLEAR)
+def test_a_plain_cause_is_named(kind):
+    world, found = verdicts(kind, CLEAR[kind])
+    assert found[world.task].causes == KINDS[kind], found[world.task]
+    if KINDS[kind]:
+        assert found[world.task].assumption
+
+
+def test_the_cause_of_one_finding_is_not_that_of_the_others():
+    world, found = verdicts("label redefined", 0)
+    assert {found[task].code for task in found if task != world.task} <= {"none", "cannot tell"}
+
+
+def test_what_cannot_be_told_says_what_would_resolve_it():
+    few = draw_world("none", 1)
+    kept = slice(0, 150)
+    a, b = (SiteScores(s.labels[kept], s.of_a[kept], s.of_b[kept], s.patients[kept]) for s in (few.a, few.b))
+    _, _, evidence = gather(a, b)
+    told = [each for each in judge(list(evidence.values())) if each.causes is None]
+    assert told
+    assert all(each.resolve for each in told)
+
+
+def test_disagreement_on_the_same_images_is_direct_evidence():
+    from dataclasses import replace
+
+    world = draw_world("label redefined", 0)
+    _, _, evidence = gather(world.a, world.b)
+    own = evidence[world.task]
+    (told,) = judge([replace(own, kappa_lower=0.1, kappa_upper=0.4)])
+    assert told.code == "label"
+    assert "same images" in told.basis
+    (told,) = judge([replace(own, kappa_lower=0.9, kappa_upper=0.99)])
+    assert told.code == "cannot tell"
+
+
+def test_false_discoveries_are_controlled_over_the_whole_family():
+    _, _, evidence = gather(*(lambda w: (w.a, w.b))(draw_world("label noise", 1)))
+    cells = list(evidence.values())
+    alone = [judge([cell])[0].p_adjusted for cell in cells]
+    together = [each.p_adjusted for each in judge(cells)]
+    assert alone == pytest.approx([cell.p_changed for cell in cells])
+    assert all(many >= one - 1e-12 for many, one in zip(together, alone, strict=True))
+
+
+def two_sites(rng, n=1500, slope=1.0, shift=0.0):
+    """One finding and a companion; B's labels follow the same score with another slope or intercept."""
+    sites = []
+    for at, (k, c) in enumerate(((1.0, 0.0), (slope, shift))):
+        scores = rng.normal(size=(n, 2)) * 1.5
+        own = scores.mean(axis=1)
+        labels = (rng.random(n) < 1 / (1 + np.exp(-(2 * k * own - 1 + c)))).astype(float)
+        companion = (rng.random(n) < 0.2 + 0.3 * labels).astype(float)
+        two = np.column_stack([labels, companion])
+        sites.append(SiteScores(two, scores[:, :1] * [1, 1], scores[:, 1:] * [1, 1], np.arange(n) + at * n))
+    return sites
+
+
+def test_meaning_is_blind_to_prevalence_and_sees_another_slope():
+    rng = np.random.default_rng(4)
+    null = [meaning_changed(*two_sites(rng, 600, shift=-0.8), 0) for _ in range(100)]
+    assert np.mean(np.array(null) < 0.05) < 0.12
+    assert meaning_changed(*two_sites(rng, slope=0.2), 0) < 1e-6
+    assert meaning_changed(*two_sites(rng, slope=-1), 0) < 1e-12
+
+
+def test_meaning_does_not_change_where_scores_separate_the_classes():
+    rng = np.random.default_rng(5)
+    for _ in range(10):
+        sites = []
+        for at in range(2):
+            labels = (rng.random((400, 1)) < 0.3).astype(float)
+            scores = 12 * labels + rng.normal(size=labels.shape)
+            sites.append(SiteScores(labels, scores, scores + 0.1, np.arange(400) + 400 * at))
+        assert meaning_changed(*sites, 0) > 0.05
+
+
+def test_companions_see_labels_only():
+    rng = np.random.default_rng(6)
+    a, b = two_sites(rng)
+    same = companions_changed(a, b, 0, np.arange(2))
+    blind = SiteScores(b.labels, 0 * b.of_a, 0 * b.of_b, b.patients)
+    assert companions_changed(a, blind, 0, np.arange(2)) == same
+    shuffled = b.labels.copy()
+    shuffled[:, 0] = rng.permutation(shuffled[:, 0])
+    assert companions_changed(a, SiteScores(shuffled, b.of_a, b.of_b, b.patients), 0, np.arange(2)) < 1e-4

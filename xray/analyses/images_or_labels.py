@@ -1,0 +1,160 @@
+"""Images, prevalence or labels: why does a model that was trained at A do worse at B? A verdict per task and pair.
+
+The models are those trained on A alone and on B alone (ensembles of their seeds), scored on the test images of both.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from db.schema import Shift
+from xray.analyses.performance import number
+from xray.analyses.stored import Scored, StoredStudy, TestSet
+from xray.stats.agreement import cross_table, kappa
+from xray.stats.estimates import Estimates
+from xray.stats.tilting import Tilting
+from xray.stats.transfer import Decomposition, Part, SiteScores
+from xray.stats.verdict import CANNOT_TELL, Evidence, Verdict, gather, judge
+
+NAME = "images_or_labels"
+VERSION = 1
+TABLE = Shift
+METHOD = (
+    "ensembles; AUC parts by DeLong with patients as units, Student's t, 95 %; "
+    "tests adjusted over the study (Benjamini and Hochberg)"
+)
+
+
+@dataclass(frozen=True)
+class Pair:
+    """A training test set and a target, the configurations of both, and what is known of them per task."""
+
+    a: TestSet
+    b: TestSet
+    own_a: str
+    own_b: str
+    parts: Decomposition
+    tilting: Tilting | None
+    evidence: dict[int, Evidence]
+    labellers: Estimates
+
+
+def compute(study: StoredStudy, tests: Sequence[TestSet]) -> Iterator[dict[str, Any]]:
+    """Rows of table `shift`: per ordered pair of datasets and task that both label and both own models were trained on.
+
+    One family of tests: false discoveries are controlled over all rows together.
+    """
+    pairs = list(_pairs(study, tests))
+    keys = [(pair, task) for pair in pairs for task in pair.evidence]
+    verdicts = judge([pair.evidence[task] for pair, task in keys])
+    judged = {(id(pair), task): found for (pair, task), found in zip(keys, verdicts, strict=True)}
+    for pair in pairs:
+        shared = pair.a.labelled_tasks() & pair.b.labelled_tasks()
+        trained = pair.a.trained_tasks(pair.own_a) & pair.b.trained_tasks(pair.own_b)
+        for task in sorted(shared & trained):
+            yield _row(pair, task, judged.get((id(pair), task)))
+
+
+def _pairs(study: StoredStudy, tests: Sequence[TestSet]) -> Iterator[Pair]:
+    own = {test.dataset: study.trained_on_exactly((test.dataset,)) for test in tests}
+    for a in tests:
+        for b in tests:
+            of_a, of_b = own[a.dataset], own[b.dataset]
+            if a is b or of_a is None or of_b is None:
+                continue
+            if all(model in test.trained_on for model in (of_a, of_b) for test in (a, b)):
+                yield _pair(a, b, of_a, of_b)
+
+
+def _pair(a: TestSet, b: TestSet, own_a: str, own_b: str) -> Pair:
+    patients_a, patients_b = _patients(a, b)
+    at_a, at_b = (
+        SiteScores(
+            test.cohort.labels.astype(np.float64), test.ensemble(own_a), test.ensemble(own_b), patients
+        )
+        for test, patients in ((a, patients_a), (b, patients_b))
+    )
+    parts, tilting, evidence = gather(at_a, at_b)
+    labellers = _labellers(a, b)
+    known = {
+        task: replace(
+            each, kappa_lower=float(labellers.lower[task]), kappa_upper=float(labellers.upper[task])
+        )
+        for task, each in evidence.items()
+    }
+    return Pair(a, b, own_a, own_b, parts, tilting, known, labellers)
+
+
+def _patients(a: TestSet, b: TestSet) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Patients of both test sets under one numbering; those of one site that share an image are one patient."""
+    codes_a, codes_b = a.cohort.patients, b.cohort.patients
+    beyond = int(codes_a.max()) + 1
+    if a.site != b.site:
+        return codes_a, codes_b + beyond
+    _, in_a, in_b = np.intersect1d(a.cohort.images, b.cohort.images, return_indices=True)
+    names = {int(code): int(code) + beyond for code in codes_b}
+    names |= {int(codes_b[j]): int(codes_a[i]) for i, j in zip(in_a, in_b, strict=True)}
+    return codes_a, np.array([names[int(code)] for code in codes_b])
+
+
+def _labellers(a: TestSet, b: TestSet) -> Estimates:
+    """Agreement of both datasets' labels on the images that both test cohorts have, per task."""
+    _, in_a, in_b = np.intersect1d(a.cohort.images, b.cohort.images, return_indices=True)
+    return kappa(cross_table(a.cohort.labels[in_a], b.cohort.labels[in_b]))
+
+
+def _row(pair: Pair, task: int, verdict: Verdict | None) -> dict[str, Any]:
+    parts, tilting, found = pair.parts, pair.tilting, pair.evidence.get(task)
+    reason = str(parts.reason[task]) or None
+    scored: list[Scored] = [
+        e for test in (pair.a, pair.b) for name in (pair.own_a, pair.own_b) for e in test.of(name)
+    ]
+    row: dict[str, Any] = {
+        "cohort_a_id": pair.a.cohort.id,
+        "cohort_b_id": pair.b.cohort.id,
+        "task_id": task,
+        "trained_on_a": pair.own_a,
+        "trained_on_b": pair.own_b,
+        **{
+            f"auc_{name}": number(parts.auc[task, model, site])
+            for name, model, site in (("aa", 0, 0), ("ab", 0, 1), ("ba", 1, 0), ("bb", 1, 1))
+        },
+        **_part("auc_drop", "drop", parts.drop, task),
+        **_part("intrinsic", "intrinsic", parts.intrinsic, task),
+        **_part("transfer", "transfer", parts.transfer, task),
+        **_part("excess", "excess", parts.beyond_transfer.excess, task),
+        "p_intrinsic": number(parts.intrinsic.p[task]),
+        "p_transfer": number(parts.transfer.p[task]),
+        "n_shared": int(pair.labellers.n[task]),
+        "kappa": number(pair.labellers.value[task]),
+        "kappa_lower": number(pair.labellers.lower[task]),
+        "kappa_upper": number(pair.labellers.upper[task]),
+        "p_adjusted": None if verdict is None else number(verdict.p_adjusted),
+        "verdict": CANNOT_TELL if verdict is None else verdict.code,
+        "basis": f"not computed: {reason}" if verdict is None else verdict.basis,
+        "assumption": (verdict.assumption or None) if verdict else None,
+        "resolve": (verdict.resolve or None) if verdict else "test more images of both classes",
+        "method": METHOD,
+        "reason": reason,
+        "evaluation_ids": [e.evaluation_id for e in scored],
+    }
+    for name, test in (("a", pair.a), ("b", pair.b)):
+        labels = test.cohort.labels[:, task]
+        row[f"n_{name}"], row[f"n_pos_{name}"] = int((~np.isnan(labels)).sum()), int((labels == 1).sum())
+        row[f"prevalence_{name}"] = number(float(np.nanmean(labels)))
+    for name in ("meaning_p", "companions_p", "images_p", "images_all_p", "prevalence_p"):
+        test_of = "p_" + name.removesuffix("_p")
+        row[test_of] = number(getattr(found, name)) if found else None
+    implied, se = (tilting.implied[task], tilting.implied_se[task]) if tilting else (np.nan, np.nan)
+    row["implied_prevalence"] = number(float(np.clip(implied, 0, 1)))
+    row["implied_lower"] = number(float(np.clip(implied - 1.96 * se, 0, 1)))
+    row["implied_upper"] = number(float(np.clip(implied + 1.96 * se, 0, 1)))
+    return row
+
+
+def _part(name: str, prefix: str, part: Part, task: int) -> dict[str, float | None]:
+    values = {name: part.value, f"{prefix}_lower": part.lower, f"{prefix}_upper": part.upper}
+    return {key: number(array[task]) for key, array in values.items()}

@@ -1,0 +1,84 @@
+"""Do the same two scores mean the same at both sites, and do labels still go together with each other as they did?"""
+
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.special import expit, fdtrc, ndtr
+
+from xray.stats.estimates import FloatArray
+from xray.stats.transfer import Patients, SiteScores
+
+RIDGE: Final = 0.5
+"""Penalty on standardised coefficients: keeps them finite where scores separate the classes."""
+
+
+def meaning_changed(a: SiteScores, b: SiteScores, task: int) -> float:
+    """p of the hypothesis that logit P(y) = site + f(s_A, s_B) with one f for both sites, against another slope at B.
+
+    f is linear with squares. Wald's test of site · s_A and site · s_B (2 df), by the covariance clustered by patient
+    or that of the likelihood, whichever says less: the first fails where scores nearly separate the classes. The
+    site's own intercept takes up prevalence, and most of a shift of the labelling threshold. Against F with the
+    positives of the site that has fewer as denominator. NaN with fewer than six.
+    """
+    labels, scores, site, unit = [], [], [], []
+    for number, part in enumerate((a, b)):
+        pair = np.column_stack([part.of_a[:, task], part.of_b[:, task]])
+        kept = ~np.isnan(part.labels[:, task]) & np.isfinite(pair).all(axis=1)
+        labels.append(part.labels[kept, task])
+        scores.append(pair[kept])
+        site.append(np.full(int(kept.sum()), float(number)))
+        unit.append(np.asarray(part.patients)[kept])
+    y, s, at_b = np.concatenate(labels), np.concatenate(scores), np.concatenate(site)
+    degrees = min(int((part == value).sum()) for part in labels for value in (0, 1)) - 4
+    if degrees < 2 or (s.std(axis=0) == 0).any():
+        return np.nan
+    s = np.clip((s - s.mean(axis=0)) / s.std(axis=0), -5, 5)
+    design = np.column_stack([np.ones(y.size), at_b, s, s**2, at_b[:, None] * s])
+    beta, inverse = _ridge(design, y)
+    rest = (y - expit(design @ beta))[:, None] * design
+    sums = Patients(np.concatenate(unit)).sums(rest)
+    covariance = inverse @ (sums.T @ sums) @ inverse
+    tested = beta[-2:]
+    statistic = min(
+        float(tested @ np.linalg.pinv(each[-2:, -2:], hermitian=True) @ tested)
+        for each in (covariance, inverse)
+    )
+    return float(fdtrc(2, degrees, statistic * (degrees - 1) / (2 * degrees)))
+
+
+def companions_changed(a: SiteScores, b: SiteScores, task: int, tasks: NDArray[np.int64]) -> float:
+    """p that the odds ratio of the finding's labels with every other finding's is the same at both sites.
+
+    The largest |Δ log odds ratio| / se over other findings, Bonferroni over them. Sees labels only: an image shift can't
+    change it. ½ is added to each cell; variances are inflated by images per patient. NaN without another finding.
+    """
+    z = []
+    for other in tasks:
+        if other != task:
+            (one, v_one), (two, v_two) = (_log_odds_ratio(part, task, int(other)) for part in (a, b))
+            z.append((two - one) / np.sqrt(v_one + v_two))
+    return min(1.0, len(z) * float(2 * ndtr(-np.max(np.abs(z))))) if z else np.nan
+
+
+def _log_odds_ratio(site: SiteScores, task: int, other: int) -> tuple[float, float]:
+    first, second = site.labels[:, task], site.labels[:, other]
+    cells = [float(((first == i) & (second == j)).sum()) + 0.5 for i, j in ((1, 1), (0, 0), (1, 0), (0, 1))]
+    clustering = len(site.patients) / np.unique(site.patients).size
+    return float(np.log(cells[0] * cells[1] / (cells[2] * cells[3]))), clustering * sum(1 / c for c in cells)
+
+
+def _ridge(x: FloatArray, y: FloatArray) -> tuple[FloatArray, FloatArray]:
+    """Penalised maximum likelihood: coefficients and the inverse of the information."""
+    ridge = np.full(x.shape[1], RIDGE)
+    ridge[:2] = 1e-3
+    beta = np.zeros(x.shape[1])
+    for _ in range(25):
+        mean = expit(x @ beta)
+        information = (x * (mean * (1 - mean))[:, None]).T @ x + np.diag(ridge)
+        step = np.linalg.solve(information, x.T @ (y - mean) - ridge * beta)
+        size = np.abs(step).max()
+        beta = beta + step * min(1.0, 4 / size if size else 1.0)
+        if size < 1e-8:
+            break
+    return beta, np.linalg.inv(information)

@@ -1,0 +1,147 @@
+"""Did the images change, beyond what other prevalences make of them? From scores of both sites and labels of A alone.
+
+If only prevalences changed, a function h of an image's scores has at B the mean that it has among A's images when these are
+weighted by their labels. With weights linear in the labels, w(y) = 1 + β · (y − mean y),
+    mean_B h = mean_A [h w(y)] = mean_A h + Cov_A(h, y) β,
+which for one finding is black-box shift estimation (Lipton, Wang and Smola 2018) and here is fitted for all findings at
+once, with more functions than findings, by generalised least squares. What is left over is tested by Hansen's J (1982): no
+prevalences explain the scores of B. The fit also says what prevalence B's scores imply, whatever B's labels say.
+"""
+
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.special import fdtrc
+
+from xray.stats.estimates import FloatArray, IntArray, undefined
+from xray.stats.transfer import Patients, SiteScores
+
+QUANTILES: Final = (0.1, 0.25, 0.5, 0.75, 0.9)
+"""Functions of a score: is it above this quantile of A's scores?"""
+
+
+@dataclass(frozen=True)
+class Tilting:
+    """Per task: p that its scores at B come from A's images under other prevalences, and the prevalence that they imply.
+
+    p, implied, implied_se: (n_tasks,). observed_gap, observed_gap_se: implied minus observed prevalence of B.
+    a_gap, a_gap_se: implied minus A's prevalence. p_all: of all tasks' scores together. NaN where it can't be fitted.
+    """
+
+    p: FloatArray
+    implied: FloatArray
+    implied_se: FloatArray
+    observed_gap: FloatArray
+    observed_gap_se: FloatArray
+    a_gap: FloatArray
+    a_gap_se: FloatArray
+    p_all: float
+
+
+def tilt(a: SiteScores, b: SiteScores, tasks: IntArray) -> Tilting:
+    """Fit prevalences of B to its scores, for the given columns; see the module. Patients are the units."""
+    n_tasks = a.labels.shape[1]
+    found = [undefined((n_tasks,)) for _ in range(7)]
+    labels = a.labels[:, tasks]
+    steps_a, steps_b, of_task = _steps(a, b, tasks)
+    moments = _Moments(
+        steps_a, steps_b, np.nan_to_num(labels - np.nanmean(labels, axis=0)), a.patients, b.patients
+    )
+    for place, task in enumerate(tasks):
+        own = of_task == place
+        middle = np.flatnonzero(~own)[len(QUANTILES) // 2 :: len(QUANTILES)]
+        fit = _Fit(moments, np.sort(np.concatenate([np.flatnonzero(own), middle])))
+        known = ~np.isnan(labels[:, place])
+        values = fit.prevalence(np.where(known, labels[:, place], 0), known.astype(float), b.labels[:, task])
+        for array, number in zip(found, (fit.p, *values), strict=True):
+            array[task] = number
+    return Tilting(*found, _Fit(moments, np.arange(of_task.size)).p)
+
+
+def _steps(a: SiteScores, b: SiteScores, tasks: IntArray) -> tuple[FloatArray, FloatArray, IntArray]:
+    """Step functions of every task's two scores at both sites, and each column's place among the tasks."""
+    at_a, at_b, of_task = [], [], []
+    for place, task in enumerate(tasks):
+        for scores_a, scores_b in ((a.of_a, b.of_a), (a.of_b, b.of_b)):
+            cuts = np.nanquantile(scores_a[:, task], QUANTILES)
+            at_a.append(scores_a[:, task, None] > cuts)
+            at_b.append(scores_b[:, task, None] > cuts)
+            of_task += [place] * len(cuts)
+    return np.hstack(at_a).astype(float), np.hstack(at_b).astype(float), np.array(of_task)
+
+
+class _Moments:
+    """What all fits of a pair share: functions of scores at both sites, their covariance with labels, and each other."""
+
+    def __init__(
+        self,
+        h_a: FloatArray,
+        h_b: FloatArray,
+        labels: FloatArray,
+        patients_a: NDArray[np.generic],
+        patients_b: NDArray[np.generic],
+    ) -> None:
+        self.h_a, self.h_b, self.labels = h_a, h_b, labels
+        self.at_a, self.at_b = Patients(patients_a), Patients(patients_b)
+        self.mean_b = h_b.mean(axis=0)
+        self.gap = self.mean_b - h_a.mean(axis=0)
+        self.slopes = (h_a - h_a.mean(axis=0)).T @ labels / len(labels)
+        self.covariance_a, self.covariance_b = (
+            part.T @ part for part in (self.at_a.influence(h_a), self.at_b.influence(h_b))
+        )
+        self.n_units = min(self.at_a.n, self.at_b.n)
+
+
+class _Fit:
+    """Generalised least squares of mean_B h − mean_A h on Cov_A(h, y), for chosen functions."""
+
+    def __init__(self, moments: _Moments, chosen: IntArray) -> None:
+        self.moments, self.chosen = moments, chosen
+        block = np.ix_(chosen, chosen)
+        gap, slopes = moments.gap[chosen], moments.slopes[chosen]
+        self._solve(moments.covariance_a[block] + moments.covariance_b[block], gap, slopes)
+        self.of_a = -moments.at_a.influence(moments.h_a[:, chosen] * self.weights[:, None])
+        inverse = self._solve(self.of_a.T @ self.of_a + moments.covariance_b[block], gap, slopes)
+        rest = gap - slopes @ self.beta
+        df, left = chosen.size - slopes.shape[1], moments.n_units - chosen.size
+        statistic = float(rest @ inverse @ rest) * left / (moments.n_units * max(df, 1))
+        self.p = float(fdtrc(df, left, statistic)) if df > 0 and left > 0 else np.nan
+
+    def _solve(self, covariance: FloatArray, gap: FloatArray, slopes: FloatArray) -> FloatArray:
+        """Sets beta and the weights of A's images that follow from it; the inverse of the (stabilised) covariance."""
+        covariance[np.diag_indices_from(covariance)] += 1e-3 * covariance.trace() / gap.size
+        inverse: FloatArray = np.linalg.inv(covariance)
+        self.to_beta = np.linalg.pinv(slopes.T @ inverse @ slopes) @ slopes.T @ inverse
+        self.beta = self.to_beta @ gap
+        self.weights = 1 + self.moments.labels @ self.beta
+        return inverse
+
+    def prevalence(self, positive: FloatArray, known: FloatArray, labels_b: FloatArray) -> tuple[float, ...]:
+        """Implied prevalence at B with se, minus observed with se, minus A's with se."""
+        moments, mean_known = self.moments, known.mean()
+        share = float(positive.mean() / mean_known)
+        about = (positive - share * known) / mean_known
+        slope = (about @ moments.labels) / len(about)
+        implied = share + float(slope @ self.beta)
+        toward = self.to_beta.T @ slope
+        beta_a = self.of_a @ toward
+        beta_b = moments.at_b.influence(moments.h_b[:, self.chosen] @ toward)
+        seen = ~np.isnan(labels_b)
+        observed = float(labels_b[seen].mean())
+        of_observed = moments.at_b.sums(np.where(seen, labels_b - observed, 0)) / seen.sum()
+
+        def se(at_a: FloatArray, at_b: FloatArray) -> float:
+            return float(np.sqrt((at_a**2).sum() + (at_b**2).sum()))
+
+        of_implied = moments.at_a.influence(about * self.weights) + beta_a
+        of_change = moments.at_a.influence(about * (self.weights - 1)) + beta_a
+        return (
+            implied,
+            se(of_implied, beta_b),
+            implied - observed,
+            se(of_implied, beta_b - of_observed),
+            implied - share,
+            se(of_change, beta_b),
+        )

@@ -1,0 +1,238 @@
+"""What is lost between two sites, taken apart: two models at two sites, the patient as unit.
+
+With AUC_XY the AUC of the model of site X on images of site Y, the drop of A's model at B is exactly
+    AUC_AA − AUC_AB = intrinsic + transfer,
+    intrinsic = ½ [(AUC_AA − AUC_AB) + (AUC_BA − AUC_BB)]   what both models lose at B: its images or labels are harder,
+    transfer  = ½ [(AUC_AA − AUC_AB) + (AUC_BB − AUC_BA)]   what each model is better at home: the sites differ in kind.
+Each part is a contrast of one and the same model between sites, so where the sites are alike both are 0 whatever the
+models are worth. AUC_AA − AUC_BB and AUC_BB − AUC_AB, which compare two models, are not: a smaller training set passes for a
+shift. The excess of a finding is its transfer minus the median of the other findings' of the same sites.
+
+Standard errors are DeLong's for patients with several images (Obuchowski 1997), by each patient's influence on each AUC, so
+that covariances between findings, models and (where sites share patients) sites come along.
+"""
+
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.special import stdtr, stdtrit
+
+from xray.stats.delong import place_jointly
+from xray.stats.estimates import DEFINED, FloatArray, IntArray, TextArray, check_level, reasons, undefined
+
+N_DRAWS: Final = 2000
+"""Draws of the normal distribution by which the median over other findings gets its standard error."""
+
+
+@dataclass(frozen=True)
+class SiteScores:
+    """Held-out images of one site: labels (n_images, n_tasks), 1/0/NaN; scores of both sites' models, NaN = none.
+
+    of_a, of_b: (n_images, n_tasks) logits of the models trained on A and on B. patients: (n_images,), names that both
+    sites share where they share patients.
+    """
+
+    labels: FloatArray
+    of_a: FloatArray
+    of_b: FloatArray
+    patients: NDArray[np.generic]
+
+
+class Patients:
+    """Which images are of one patient: the units of every standard error here. n: how many patients."""
+
+    def __init__(self, patients: NDArray[np.generic]) -> None:
+        unit = np.unique(patients, return_inverse=True)[1]
+        self.n = int(unit.max()) + 1 if unit.size else 0
+        self._order: NDArray[np.intp] | None = None
+        if self.n < unit.size:
+            self._order = np.argsort(unit, kind="stable")
+            self._starts = np.searchsorted(unit[self._order], np.arange(self.n))
+
+    def sums(self, values: FloatArray) -> FloatArray:
+        """Sum over each patient's images: (n_images, …) → (n_patients, …); the values themselves where each has one."""
+        if self._order is None:
+            return values
+        return np.asarray(np.add.reduceat(values[self._order], self._starts, axis=0))
+
+    def influence(self, values: FloatArray) -> FloatArray:
+        """Each patient's influence on the mean over images: (n_images, …) → (n_patients, …)."""
+        return self.sums(values - values.mean(axis=0)) / len(values)
+
+
+@dataclass(frozen=True)
+class Part:
+    """One part of a drop, per task: estimate, interval, standard error, two-sided p. Arrays (n_tasks,), NaN where
+    undefined."""
+
+    value: FloatArray
+    lower: FloatArray
+    upper: FloatArray
+    se: FloatArray
+    p: FloatArray
+
+
+@dataclass(frozen=True)
+class Beyond:
+    """A part beside the same part of the other findings of the same sites; NaN with fewer than two others.
+
+    others: their median. excess: the finding's minus that. spread: (n_tasks,) standard deviation between the others, beyond
+    their sampling error.
+    """
+
+    others: Part
+    excess: Part
+    spread: FloatArray
+
+
+@dataclass(frozen=True)
+class Decomposition:
+    """AUCs of two models at two sites, per task, and the drop of A's model at B taken apart.
+
+    auc, auc_se: (n_tasks, 2, 2), [task, model, site]. drop_limit: (n_tasks,) upper bound of the
+    drop, one-sided at `level`. n_pos, n_neg: (n_tasks, 2) by site. reason: "" or why undefined.
+    """
+
+    auc: FloatArray
+    auc_se: FloatArray
+    drop: Part
+    drop_limit: FloatArray
+    intrinsic: Part
+    transfer: Part
+    beyond_intrinsic: Beyond
+    beyond_transfer: Beyond
+    n_pos: IntArray
+    n_neg: IntArray
+    reason: TextArray
+
+
+def decompose(a: SiteScores, b: SiteScores, level: float = 0.95) -> Decomposition:
+    """The drop of A's model at B in parts. Intervals are Student's, with the positives of the site that has fewer minus 1
+    as degrees of freedom.
+
+    Undefined (NaN, with reason) where a site or a model lacks the task or a site has fewer than two positives or negatives.
+    """
+    check_level(level)
+    n_tasks = a.labels.shape[1]
+    units = np.unique(np.concatenate([a.patients, b.patients]), return_inverse=True)[1]
+    n_units = int(units.max()) + 1
+    value, reason = undefined((n_tasks, 2, 2)), reasons((n_tasks,))
+    influence = np.zeros((n_tasks, 2, 2, n_units))
+    counts = np.zeros((2, n_tasks, 2), dtype=np.int64)
+    for place, (site, unit) in enumerate(((a, units[: len(a.patients)]), (b, units[len(a.patients) :]))):
+        for task in range(n_tasks):
+            found = _influence(site, task, unit, n_units)
+            value[task, :, place], influence[task, :, place], counts[:, task, place], why = found
+            reason[task] = reason[task] or why
+    usable = reason == DEFINED
+    influence[~usable] = 0
+    degrees = np.maximum(counts.min(axis=(0, 2)) - 1, 1)
+    least = _least_variance(counts)
+    aa, ab, ba, bb = (value[:, model, site] for model in (0, 1) for site in (0, 1))
+    of = {
+        key: influence[:, m, s]
+        for key, (m, s) in {"aa": (0, 0), "ab": (0, 1), "ba": (1, 0), "bb": (1, 1)}.items()
+    }
+    drop = _part(aa - ab, of["aa"] - of["ab"], usable, degrees, least, level)
+    both = 0.5 * ((aa - ab) + (ba - bb)), 0.5 * ((of["aa"] - of["ab"]) + (of["ba"] - of["bb"]))
+    home = 0.5 * ((aa - ab) + (bb - ba)), 0.5 * ((of["aa"] - of["ab"]) + (of["bb"] - of["ba"]))
+    intrinsic, transfer = (_part(*each, usable, degrees, least / 2, level) for each in (both, home))
+    beyond = [
+        _beyond(part, of_part, usable, degrees, level)
+        for part, (_, of_part) in ((intrinsic, both), (transfer, home))
+    ]
+    se = np.where(usable[:, None, None], np.sqrt((influence**2).sum(axis=3)), np.nan)
+    return Decomposition(
+        value,
+        se,
+        drop,
+        drop.value + stdtrit(degrees, level) * drop.se,
+        intrinsic,
+        transfer,
+        beyond[0],
+        beyond[1],
+        counts[0],
+        counts[1],
+        reason,
+    )
+
+
+def _influence(
+    site: SiteScores, task: int, unit: NDArray[np.intp], n_units: int
+) -> tuple[FloatArray, FloatArray, IntArray, str]:
+    """AUC of both models (2,), each patient's influence on them (2, n_units), (positives, negatives), reason."""
+    scores = np.stack([site.of_a[:, task], site.of_b[:, task]])
+    joint = place_jointly(site.labels[:, task], scores)
+    counts = np.array([joint.n_pos, joint.n_neg])
+    if joint.reason != DEFINED:
+        return joint.value, np.zeros((2, n_units)), counts, joint.reason
+    pairs = 2.0 * joint.n_pos * joint.n_neg
+    influence = np.zeros((2, n_units))
+    for counted, where, sign in (
+        (joint.of_positives, joint.positives, 1.0),
+        (joint.of_negatives, joint.negatives, -1.0),
+    ):
+        deviation = counted - counted.mean(axis=1, keepdims=True)
+        share = np.unique(unit[where]).size
+        scale = sign * np.sqrt(share / max(share - 1, 1)) / pairs
+        for model in range(2):
+            influence[model] += scale * np.bincount(unit[where], deviation[model], minlength=n_units)
+    return joint.value, influence, counts, DEFINED
+
+
+def _least_variance(counts: IntArray) -> FloatArray:
+    """A floor for the variance of a difference between sites: near AUC = 1 placements vary too little to tell."""
+    return np.asarray(((0.25 / (counts.min(axis=0) + 1.0)) ** 2).sum(axis=1))
+
+
+def _part(
+    value: FloatArray,
+    influence: FloatArray,
+    usable: NDArray[np.bool_],
+    degrees: IntArray,
+    least: FloatArray,
+    level: float,
+) -> Part:
+    variance = np.maximum((influence**2).sum(axis=1), least)
+    return _interval(np.where(usable, value, np.nan), np.sqrt(variance), degrees, level)
+
+
+def _interval(value: FloatArray, se: FloatArray, degrees: IntArray, level: float) -> Part:
+    t = stdtrit(degrees, 0.5 + level / 2)
+    p = 2 * stdtr(degrees, -np.abs(value / se))
+    se = np.where(np.isnan(value), np.nan, se)
+    return Part(value, np.maximum(value - t * se, -1), np.minimum(value + t * se, 1), se, p)
+
+
+def _beyond(
+    part: Part, influence: FloatArray, usable: NDArray[np.bool_], degrees: IntArray, level: float
+) -> Beyond:
+    """Standard errors of medians by draws from the joint normal distribution of all findings' parts."""
+    n_tasks = usable.size
+    median, median_se, excess_se, spread = (undefined((n_tasks,)) for _ in range(4))
+    tasks = np.flatnonzero(usable)
+    if tasks.size >= 3:
+        covariance = influence[tasks] @ influence[tasks].T
+        covariance[np.diag_indices_from(covariance)] = part.se[tasks] ** 2
+        roots, axes = np.linalg.eigh(covariance)
+        noise = (
+            np.random.default_rng(0).normal(size=(N_DRAWS, tasks.size))
+            * np.sqrt(np.maximum(roots, 0))
+            @ axes.T
+        )
+        drawn = part.value[tasks] + noise
+        for place, task in enumerate(tasks):
+            others = np.delete(np.arange(tasks.size), place)
+            known = part.value[tasks[others]]
+            medians = np.median(drawn[:, others], axis=1)
+            median[task], median_se[task] = np.median(known), medians.std(ddof=1)
+            excess_se[task] = (drawn[:, place] - medians).std(ddof=1)
+            far = 1.4826 * np.median(np.abs(known - np.median(known)))
+            spread[task] = np.sqrt(max(far**2 - np.median(part.se[tasks[others]] ** 2), 0.0))
+    return Beyond(
+        _interval(median, median_se, degrees, level),
+        _interval(part.value - median, excess_se, degrees, level),
+        spread,
+    )
