@@ -53,7 +53,8 @@ select study.name as study, a.name as train_dataset, b.name as test_dataset, tas
     s.implied_prevalence, s.implied_lower, s.implied_upper, s.n_shared, s.kappa, s.kappa_lower, s.kappa_upper,
     s.trained_on_a, s.trained_on_b, s.auc_aa, s.auc_ab, s.auc_ba, s.auc_bb, s.n_a, s.n_pos_a, s.n_b, s.n_pos_b,
     s.reason, s.method, s.evaluation_ids, analysis.computed_at, in_a.position as train_position,
-    in_b.position as dataset_position, task.id as task_position
+    in_b.position as dataset_position, task.id as task_position,
+    leak_warning(s.evaluation_ids, s.cohort_a_id, s.cohort_b_id) as warning
 from shift as s
 join analysis on analysis.id = s.analysis_id
 join study on study.id = analysis.study_id
