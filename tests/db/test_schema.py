@@ -10,12 +10,12 @@ from db.schema import Base
 MAPPERS = {mapper.class_.__name__: mapper for mapper in Base.registry.mappers}
 
 
-@pytest.mark.parametrize("name", MAPPERS)
+@pytest.mark.parametrize("name", sorted(MAPPERS))
 def test_grain_is_documented(name: str) -> None:
     assert (MAPPERS[name].class_.__doc__ or "").startswith("One row per ")
 
 
-@pytest.mark.parametrize("name", MAPPERS)
+@pytest.mark.parametrize("name", sorted(MAPPERS))
 def test_table_is_the_class_in_snake_case(name: str) -> None:
     table = MAPPERS[name].local_table
     assert table.name == re.sub(r"(?<!^)(?=[A-Z])", "_", name).lower()
