@@ -12,6 +12,7 @@ from xray.data.foreign_models import add_foreign
 from xray.data.leakage import record_foreign
 from xray.report.grids import auc_grid, kappa_grid
 from xray.report.page import Study, write
+from xray.report.tables import plain
 from xray.report.text import auc_table
 from xray.tasks import TASK_INDEX
 
@@ -69,6 +70,8 @@ def test_it_stands_beside_our_own(with_theirs, tmp_path):
     assert "theirs" in kappa_grid(agreement).rows
     assert "theirs" in auc_table(auc)
     assert len(models) == 8
+    assert [entry.text for entry in plain("Models", models).rows[0][1][1:3]] == ["0", "1"]
+    assert [entry.text for entry in plain("Models", models).rows[6][1][1:3]] == ["–", "–"]
     page = write(
         tmp_path / "report.html",
         title="t",
