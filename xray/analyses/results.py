@@ -41,7 +41,9 @@ def models(connection: Connection, study: str) -> pd.DataFrame:
 
 def foreign_notes(connection: Connection, study: str) -> list[str]:
     """A sentence or two on each foreign model of a study: what it is, what it knows, where it was not scored."""
-    return [_foreign_note(row) for row in _frame(connection, "results_foreign", study).itertuples()]
+    return [
+        _foreign_note(row) for row in connection.execute(text(query("results_foreign")), {"study": study})
+    ]
 
 
 def _foreign_note(row: Any) -> str:

@@ -28,7 +28,8 @@ def with_theirs(two_sites):
         study = connection.scalar(text("select id from study"))
         connection.execute(text("update study set protocol_id = (select id from protocol)"))
     run_all(two_sites.engine, "test")
-    assert count_current(two_sites.engine.connect(), "test") == 3
+    with two_sites.engine.begin() as connection:
+        assert count_current(connection, "test") == 3
     two_sites.add_models(study, [made, silent], first=6)
     for dataset in ("x", "y"):
         two_sites.score(made, dataset, {"Effusion": np.random.default_rng(8).normal(size=60)})
@@ -50,6 +51,7 @@ def test_it_stands_beside_our_own(with_theirs, tmp_path):
         agreement = results.agreement(connection, "test")
         notes = results.foreign_notes(connection, "test")
         models = results.models(connection, "test")
+        cohorts = results.cohorts(connection, "test")
         methods = connection.scalars(
             text("select distinct method from auc where trained_on = 'theirs'")
         ).all()
@@ -75,17 +77,7 @@ def test_it_stands_beside_our_own(with_theirs, tmp_path):
     page = write(
         tmp_path / "report.html",
         title="t",
-        study=Study(
-            "t",
-            "?",
-            "corrected",
-            "-",
-            [],
-            [],
-            results.cohorts(with_theirs.engine.connect(), "test"),
-            {},
-            models,
-        ),
+        study=Study("t", "?", "corrected", "-", [], [], cohorts, {}, models),
         tables={"performance": auc, "agreement": agreement},
         figures=[],
         notes=notes,
