@@ -35,11 +35,14 @@ def leakage(protocol: tuple[str, ...], as_json: bool) -> None:
         record_all(connection)
         cohorts = [dict(row) for row in connection.execute(text(query("leaking_cohorts"))).mappings()]
         models = [dict(row) for row in connection.execute(text(query("leaking_models"))).mappings()]
+        silent = connection.scalars(text("select model from foreign_models where trained_on is null")).all()
     if as_json:
         click.echo(json.dumps({"cohorts": cohorts, "models": models, "not_split": skipped}))
         return
     for each in skipped:
         click.echo(f"note: {each}", err=True)
+    for each in silent:
+        click.echo(f"note: {each}: what it was trained on is unknown, no leak can be ruled out", err=True)
     show_rows(cohorts, False, "no cohort shares an image or a patient with a test cohort")
     if models:
         click.echo("\nModels that know images or patients of a test cohort:")

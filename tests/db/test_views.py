@@ -7,6 +7,8 @@ import pytest
 from scipy.special import expit
 from sqlalchemy import Engine, text
 
+from db.queries import query
+
 ATELECTASIS, EFFUSION, PNEUMONIA = 0, 7, 8
 
 
@@ -223,3 +225,58 @@ def test_joins_of_views_take_no_minutes(engine: Engine, rows: Any) -> None:
         connection.execute(text("set local statement_timeout = '30s'"))
         assert tuple(connection.execute(text(models)).one()) == (n, 1)
         assert connection.scalar(text(labellers)) == n // 2
+
+
+def foreign(rows: Any, name: str, file: bool) -> int:
+    """A foreign model for Effusion, with its file or by its scores alone."""
+    where = {
+        "network": "onnx",
+        "image_size": 64,
+        "mlflow_run_id": name,
+        "mlflow_model": name,
+        "mlflow_version": 1,
+    }
+    given = {"name": name, "key": name, "trained_on": name, "kind": "foreign", "card": {}, "provenance": {}}
+    made: int = rows.add("model", **given, trained_at=None, **(where if file else {}))
+    rows.add("model_task", model_id=made, task_id=EFFUSION)
+    return made
+
+
+def test_foreign_models_are_wanted_where_they_can_be_scored(engine: Engine, rows: Any) -> None:
+    """On real test cohorts of every protocol, or drawn ones where they know those, and on what a study asks of them."""
+    real, drawn = rows.site("real"), rows.site("drawn", synthetic=True)
+    a, b = rows.images(real, ["1", "2", "3"]), rows.images(drawn, ["1", "2"])
+    whole, tested, painted = rows.image_list(a), rows.image_list(a[1:]), rows.image_list(b)
+    protocol, paper = rows.protocol(), rows.protocol("paper")
+    nih, phantom = rows.dataset("nih", real, whole), rows.dataset("phantom", drawn, painted)
+    rows.cohort(nih, protocol, tested, {EFFUSION: [1, 0]})
+    rows.cohort(nih, paper, whole, {EFFUSION: [1, 0, 1]})
+    rows.cohort(phantom, protocol, painted, {EFFUSION: [1, 0]})
+    foreign(rows, "scores", file=False)
+    assert missing(engine) == set()
+    theirs = foreign(rows, "theirs", file=True)
+    on_real = {(theirs, tested, 2, "nih"), (theirs, whole, 3, "nih")}
+    assert missing(engine) == on_real
+    study = rows.add("study", name="s", definition={}, protocol_id=protocol)
+    for position, dataset in enumerate((nih, phantom)):
+        rows.add("study_dataset", study_id=study, dataset_id=dataset, position=position)
+    rows.add("study_model", study_id=study, model_id=theirs, position=0)
+    assert missing(engine) == on_real | {(theirs, painted, 2, "phantom")}
+    of_study = select(engine, query("missing"), study="s")
+    assert [row["image_list_id"] for row in of_study] == [tested, painted], "only under the study's protocol"
+    assert select(engine, query("study_progress"), study="s") == [{"evaluations_missing": 2}]
+    rows.evaluation(theirs, tested, {EFFUSION: [0.5, 1.0]})
+    rows.evaluation(theirs, whole, {EFFUSION: [0.0, 0.5, 1.0]})
+    rows.add("foreign_training", model_id=theirs, dataset="phantom")
+    assert missing(engine) == {(theirs, painted, 2, "phantom")}
+    found = select(
+        engine, "select seed, trained_on, protocol, count(*) as n from predictions group by 1, 2, 3"
+    )
+    assert sorted((row["seed"], row["trained_on"], row["protocol"], row["n"]) for row in found) == [
+        (None, "theirs", "corrected", 2),
+        (None, "theirs", "paper", 3),
+    ]
+    known = {row["model"]: row for row in select(engine, "select * from foreign_models")}
+    assert known["scores"]["trained_on"] is None
+    assert known["theirs"]["trained_on"] == ["phantom"]
+    assert known["theirs"]["scored"] == ["nih/corrected", "nih/paper"]

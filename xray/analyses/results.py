@@ -41,13 +41,18 @@ def cohorts(connection: Connection, study: str) -> pd.DataFrame:
 
 
 def models(connection: Connection, study: str) -> pd.DataFrame:
-    """The study's models: name (as MLflow loads it), trained_on, seed, best epoch, validation AUC."""
-    return _frame(connection, "results_models", study)
+    """The study's models: name (as MLflow loads it), trained_on, seed, best epoch, validation AUC.
+
+    A foreign one has neither seed nor epoch (NA).
+    """
+    return _frame(connection, "results_models", study).astype({"seed": "Int64", "best_epoch": "Int64"})
 
 
 def foreign_notes(connection: Connection, study: str) -> list[str]:
     """A sentence or two on each foreign model of a study: what it is, what it knows, where it was not scored."""
-    return [_foreign_note(row) for row in _frame(connection, "results_foreign", study).itertuples()]
+    return [
+        _foreign_note(row) for row in connection.execute(text(query("results_foreign")), {"study": study})
+    ]
 
 
 def _foreign_note(row: Any) -> str:

@@ -68,8 +68,9 @@ def import_model(
         format = SAFETENSORS if format == STATE else format
         probe(load_foreign(file, format, card, trust))
         digest = sha256(file)
-        about = {"format": format, "sha256": digest, "trusted": trust, **card.plain()}
-        del copied
+        runs_code = trust and format in (TORCHSCRIPT, EXPORTED)
+        about = {"format": format, "sha256": digest, "trusted": runs_code, **card.plain()}
+        about.pop("trained_on", None)  # hearsay, which may grow: it has rows of its own
         with engine.begin() as connection:
             connection.execute(
                 text("select pg_advisory_xact_lock(hashtextextended(:name, 1))"), {"name": card.name}

@@ -112,15 +112,16 @@ def _check_onnx(path: Path) -> None:
         raise ForeignModelError(f"{path.name}: ONNX needs its extra: pip install 'xray[onnx]'") from None
     try:
         model = onnx.load(str(path), load_external_data=False)
-        onnx.checker.check_model(model)
-    except Exception as error:
-        if "xternal data" not in str(error) and "doesn't exist" not in str(error):
-            raise ForeignModelError(f"{path.name}: not an ONNX file: {str(error).strip()[:200]}") from None
-        model = onnx.load(str(path), load_external_data=False)
+    except Exception as error:  # protobuf's own
+        raise ForeignModelError(f"{path.name}: not an ONNX file: {str(error).strip()[:200]}") from None
     if any(tensor.data_location == onnx.TensorProto.EXTERNAL for tensor in _tensors(model.graph)):
         raise ForeignModelError(
             f"{path.name}: keeps weights in other files; save it as one file (external_data=False)"
         )
+    try:
+        onnx.checker.check_model(model)
+    except onnx.checker.ValidationError as error:
+        raise ForeignModelError(f"{path.name}: not an ONNX file: {str(error).strip()[:200]}") from None
 
 
 def _tensors(graph: Any) -> Iterator[Any]:

@@ -1,0 +1,183 @@
+"""docs/models-from-elsewhere.md: its commands run on the demo, its card and study are read, its messages have causes."""
+
+import re
+import shlex
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+import torch
+from click.testing import CliRunner
+from sqlalchemy import Engine
+from torch import nn
+
+from flows.cli import cli
+from xray.data.foreign_models import get_foreign
+from xray.data.prediction_files import find_cohort, import_predictions
+from xray.data.prepare import DatasetRequest, Phantom, prepare
+from xray.errors import XrayError
+from xray.learning.foreign_card import card_of, read_card
+from xray.learning.foreign_network import ForeignNetwork, build, load_foreign, probe
+from xray.learning.foreign_safety import check_file
+from xray.study import read_study
+
+pytestmark = pytest.mark.filterwarnings("ignore:.*torch.jit.*:FutureWarning")
+ROOT = Path(__file__).resolve().parents[2]
+PAGE = "docs/models-from-elsewhere.md"
+DOCUMENTED = re.findall(
+    r"^\| `([^|]+)` \|", (ROOT / PAGE).read_text(encoding="utf-8").split("## Errors")[1], re.M
+)
+
+
+def test_its_commands_and_queries(blocks, installation, tmp_path, monkeypatch):
+    """In this process, which saves a start of Python for each; the last ones remove what the others brought."""
+    monkeypatch.chdir(tmp_path)
+    said = []
+    queries = [block.text for block in blocks(PAGE, "sql")]
+    for block in (block for block in blocks(PAGE, "sh") if block.run):
+        if "remove" in block.text:
+            (rows,) = (installation.ask(query) for query in queries)
+            assert {row["trained_on"] for row in rows} == {"phantom-a", "phantom-d", "their-model"}
+            by = {(row["trained_on"], row["task"]): row["auc"] for row in rows}
+            assert by["their-model", "Effusion"] != by["phantom-a", "Effusion"]
+        for line in block.text.splitlines():
+            done = CliRunner().invoke(
+                cli, shlex.split(line)[1:], env={"XRAY_HOME": installation.environment["XRAY_HOME"]}
+            )
+            assert done.exit_code == 0, f"{line}\n{done.output}{done.exception}"
+            said.append(done.stdout)
+    shown = "\n".join(said)
+    assert re.search(
+        r"their-model: imported 11 tasks of (\d+) of the \1 images of phantom-a/corrected/test", shown
+    )
+    assert "ours-again: imported (torchscript)" in shown
+    assert re.search(r"^ours-again +foreign +phantom-a ", shown, re.M)
+    assert re.search(r"their-model +their-model +corrected +phantom-d", shown) is None, (
+        "d and a share no image"
+    )
+    left = installation.ask("select count(*) as n from model where kind = 'foreign'")
+    assert left == [{"n": "0"}]
+
+
+def test_its_card_and_its_study(blocks, tmp_path):
+    card, study = (block.text for block in blocks(PAGE, "toml"))
+    (tmp_path / "card.toml").write_text(card)
+    found = read_card(tmp_path / "card.toml")
+    assert set(re.findall(r"^(\w+) =", card, re.M)) == {*found.plain(), "name"}
+    (tmp_path / "study.toml").write_text(study)
+    assert read_study(tmp_path / "study.toml").foreign == ("their-model", "ours-again")
+
+
+Given = dict[str, Any]
+CARD = {"name": "t", "size": 16, "range": [0, 1], "output": "logit", "tasks": ["Mass", "Effusion"]}
+
+
+def scores(**changes: Any) -> Callable[[Given], None]:
+    """Import a file of scores, changed; `rows` says how many."""
+
+    def run(given: Given) -> None:
+        options = dict(changes)
+        rows, twice = options.pop("rows", None), options.pop("twice", False)
+        name, model = options.pop("rename", {}), options.pop("model", "theirs")
+        frame = (
+            pd.DataFrame({"image": given["images"], "Effusion": 0.5})
+            .assign(**options)[:rows]
+            .rename(columns=name)
+        )
+        if twice:
+            frame = pd.concat([frame, frame.assign(Effusion=0.25)])
+        frame.to_csv(given["folder"] / "scores.csv", index=False)
+        cohort = find_cohort(given["connection"], "a", "corrected", "test")
+        import_predictions(given["connection"], given["folder"] / "scores.csv", model, cohort, "probability")
+
+    return run
+
+
+def two_times(given: Given) -> None:
+    scores()(given)
+    scores(Effusion=0.25)(given)
+
+
+def saved(what: Callable[[Path], object], name: str = "m.pt") -> Callable[[Given], None]:
+    def run(given: Given) -> None:
+        path = given["folder"] / name
+        what(path)
+        load_foreign(path, check_file(path), card_of(CARD, "card"), trust=False)
+
+    return run
+
+
+class Writer(nn.Module):
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        torch.save(x, "nowhere")
+        return x.mean((2, 3))
+
+
+def exported(path: Path) -> None:
+    torch.export.save(torch.export.export(nn.Flatten(), (torch.zeros(2, 1, 4, 4),)), path)
+
+
+def training_mode(given: Given) -> None:
+    network = nn.Sequential(
+        nn.Conv2d(1, 2, 3), nn.BatchNorm2d(2), nn.AdaptiveAvgPool2d(1), nn.Flatten()
+    ).train()
+    probe(ForeignNetwork(network, card_of(CARD, "card")))
+
+
+def answers_above_1(given: Given) -> None:
+    network = ForeignNetwork(
+        lambda x: torch.full((len(x), 2), 3.0), card_of({**CARD, "output": "probability"}, "c")
+    )
+    network(torch.zeros(1, 1, 16, 16))
+
+
+CAUSES: dict[str, Callable[[Given], object]] = {
+    "expected one column image or image_id": scores(rename={"image": "film"}),
+    "no column is a task": scores(rename={"Effusion": "Gout"}),
+    "is no task; did you mean 'Effusion'?": scores(Efusion=0.5),
+    "name images that a does not have": scores(image="nobody"),
+    "are missing (--missing-as-nan": scores(rows=3),
+    "stand in several rows with different scores": scores(twice=True),
+    "are outside what is expected, probabilities from 0 to 1": scores(Effusion=1.5),
+    "there is no cohort b/corrected/test": lambda given: find_cohort(
+        given["connection"], "b", "corrected", "test"
+    ),
+    "has other scores of the images of": two_times,
+    "is the name of a dataset": scores(model="a"),
+    "there is no foreign model 'nobody'": lambda given: get_foreign(given["connection"], "nobody"),
+    "a pickle that is more than weights": saved(lambda path: torch.save(nn.Linear(2, 2), path)),
+    "its code calls aten::save": saved(lambda path: torch.jit.script(Writer()).save(str(path))),
+    "torch.export program is opened by unpickling": saved(exported, "m.pt2"),
+    "size is missing; a card has": lambda _: card_of(
+        {"name": "t"} | {k: CARD[k] for k in ("range", "output", "tasks")}, "c"
+    ),
+    "the card must say whose (network": lambda _: build(card_of(CARD, "c"), {}),
+    "are not those of densenet121 with 1 channel(s)": lambda _: build(
+        card_of({**CARD, "network": "densenet121"}, "c"), {"weight": torch.zeros(1)}
+    ),
+    "its card says probability, it answers": answers_above_1,
+    "saved in training mode": training_mode,
+}
+
+
+def test_every_documented_message_has_its_cause():
+    assert list(CAUSES) == DOCUMENTED
+
+
+def test_the_messages_are_what_a_user_gets(tmp_path: Path, engine: Engine):
+    home = tmp_path / "home"
+    home.mkdir()
+    prepare(
+        engine,
+        home,
+        DatasetRequest("a", "a", "manifest", None, None, Phantom("alpha", 30, 16)),
+        "corrected",
+        16,
+    )
+    with engine.begin() as connection:
+        images = find_cohort(connection, "a", "corrected", "test").images
+    for message, cause in CAUSES.items():
+        with engine.connect() as connection, pytest.raises(XrayError, match=re.escape(message)):
+            cause({"connection": connection, "folder": tmp_path, "images": images})

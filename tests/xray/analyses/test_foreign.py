@@ -1,0 +1,111 @@
+"""A model from elsewhere in a study: a row of the performance grid, of agreement, of the report; what it knows is said."""
+
+import numpy as np
+import pytest
+from sklearn.metrics import roc_auc_score
+from sqlalchemy import text
+
+from xray.analyses import results
+from xray.analyses.run import count_current, run_all
+from xray.analyses.stored import load_study, load_tests
+from xray.data.foreign_models import add_foreign
+from xray.data.leakage import record_foreign
+from xray.report.grids import auc_grid, kappa_grid
+from xray.report.page import Study, write
+from xray.report.tables import plain
+from xray.report.text import auc_table
+from xray.tasks import TASK_INDEX
+
+CARD = {"kind": "scores", "citation": "Doe 2026"}
+
+
+@pytest.fixture
+def with_theirs(two_sites):
+    """Two sites and, in their study, a model from elsewhere that is said to know x; it scored both for Effusion."""
+    with two_sites.engine.begin() as connection:
+        made = add_foreign(connection, "theirs", CARD, [TASK_INDEX["Effusion"]], ["x", "unheard-of"])
+        silent = add_foreign(connection, "silent", {"kind": "scores"}, [TASK_INDEX["Mass"]], None)
+        study = connection.scalar(text("select id from study"))
+        connection.execute(text("update study set protocol_id = (select id from protocol)"))
+    run_all(two_sites.engine, "test")
+    with two_sites.engine.begin() as connection:
+        assert count_current(connection, "test") == 3
+    two_sites.add_models(study, [made, silent], first=6)
+    for dataset in ("x", "y"):
+        two_sites.score(made, dataset, {"Effusion": np.random.default_rng(8).normal(size=60)})
+    return two_sites
+
+
+def test_it_stands_beside_our_own(with_theirs, tmp_path):
+    with with_theirs.engine.begin() as connection:
+        assert count_current(connection, "test") == 0, "new scores make every analysis stale"
+        own = load_study(connection, "test").configurations
+    assert list(own) == ["x", "y", "all"], (
+        "it is no configuration: it plays no arm, and is nobody's own model"
+    )
+    assert all(run_all(with_theirs.engine, "test").values())
+    with with_theirs.engine.begin() as connection:
+        study = load_study(connection, "test")
+        tests = load_tests(connection, study)
+        auc = results.performance(connection, "test")
+        agreement = results.agreement(connection, "test")
+        notes = results.foreign_notes(connection, "test")
+        models = results.models(connection, "test")
+        cohorts = results.cohorts(connection, "test")
+        methods = connection.scalars(
+            text("select distinct method from auc where trained_on = 'theirs'")
+        ).all()
+        arms = connection.scalar(text("select count(*) from auc_difference where trained_on_a = 'theirs'"))
+    mine = auc[auc["trained_on"] == "theirs"]
+    assert mine["seed"].isna().all()
+    assert methods == ["AUC of one foreign model, DeLong, logit interval 95 %"]
+    assert arms == 0
+    for test in tests:
+        column = TASK_INDEX["Effusion"]
+        known = ~np.isnan(test.cohort.labels[:, column])
+        (value,) = mine.loc[(mine["test_dataset"] == test.dataset) & (mine["task"] == "Effusion"), "auc"]
+        scores = test.ensemble("theirs")[known, column]
+        assert value == pytest.approx(roc_auc_score(test.cohort.labels[known, column], scores), abs=1e-12)
+    assert set(mine.loc[mine["task"] == "Edema", "reason"]) == {"not trained"}
+    assert auc_grid(auc).rows == ("x", "y", "all", "theirs")
+    assert set(agreement.loc[agreement["trained_on"] == "theirs", "test_dataset"]) == {"x", "y"}
+    assert "theirs" in kappa_grid(agreement).rows
+    assert "theirs" in auc_table(auc)
+    assert len(models) == 8
+    assert [entry.text for entry in plain("Models", models).rows[0][1][1:3]] == ["0", "1"]
+    assert [entry.text for entry in plain("Models", models).rows[6][1][1:3]] == ["–", "–"]
+    page = write(
+        tmp_path / "report.html",
+        title="t",
+        study=Study("t", "?", "corrected", "-", [], [], cohorts, {}, models),
+        tables={"performance": auc, "agreement": agreement},
+        figures=[],
+        notes=notes,
+        commands=[],
+    ).read_text()
+    assert "theirs was not trained here" in page
+    assert (
+        "silent was not trained here: its rows stand under its own name. What it was trained on is unknown"
+        in page
+    )
+
+
+def test_what_it_is_said_to_know_is_looked_for(with_theirs):
+    """Every image of x, whichever was used; of a model of which nothing is said, nothing."""
+    with with_theirs.engine.begin() as connection:
+        warned = connection.execute(
+            text("select model, test_dataset, n, n_image, n_patient, warning from leaking_models")
+        ).all()
+        (note, other) = results.foreign_notes(connection, "test")
+        assert record_foreign(connection) == 0, "it was recorded when the model came"
+        evaluations = connection.scalar(text("select count(*) from leaking_evaluations"))
+    assert [tuple(row)[:5] for row in warned] == [("theirs", "x", 60, 60, 60)]
+    assert evaluations == 1
+    assert warned[0].warning == (
+        "60 of 60 x test rows show an image, 60 a patient of x, which it is said to be trained on"
+    )
+    assert note == (
+        "theirs was not trained here: its rows stand under its own name (Doe 2026). It is said to be trained on "
+        f"unheard-of, x; which images of them is unknown. {warned[0].warning}: what it scores there is flattered."
+    )
+    assert "unknown" in other
