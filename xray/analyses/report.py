@@ -8,7 +8,7 @@ from sqlalchemy import Connection, text
 
 from xray.analyses import results
 from xray.analyses.stored import load_study
-from xray.report import captions, figures, grids, page, verdicts
+from xray.report import captions, figures, grids, page, verdict_grid
 from xray.settings import code_version
 from xray.study import Study
 
@@ -62,7 +62,7 @@ def _figures(tables: Mapping[str, pd.DataFrame], folder: Path) -> list[page.Illu
             figures.agreement_grid(kappa), captions.agreement_grid(grids.kappa_grid(kappa)), page.AGREEMENT
         ),
         page.Illustration(
-            verdicts.draw(tables[page.IMAGES_OR_LABELS]), verdicts.CAPTION, page.IMAGES_OR_LABELS
+            verdict_grid.draw(tables[page.IMAGES_OR_LABELS]), verdict_grid.CAPTION, page.IMAGES_OR_LABELS
         ),
     ]
     names = {

@@ -3,10 +3,9 @@
 from typing import Final
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy.special import expit, fdtrc, ndtr
 
-from xray.stats.estimates import FloatArray
+from xray.stats.estimates import FloatArray, IntArray
 from xray.stats.transfer import Patients, SiteScores
 
 RIDGE: Final = 0.5
@@ -47,25 +46,29 @@ def meaning_changed(a: SiteScores, b: SiteScores, task: int) -> float:
     return float(fdtrc(2, degrees, statistic * (degrees - 1) / (2 * degrees)))
 
 
-def companions_changed(a: SiteScores, b: SiteScores, task: int, tasks: NDArray[np.int64]) -> float:
-    """p that the odds ratio of the finding's labels with every other finding's is the same at both sites.
+def companions_changed(a: SiteScores, b: SiteScores, tasks: IntArray) -> FloatArray:
+    """p that the odds ratio of a finding's labels with every other finding's is the same at both sites, per finding.
 
-    The largest |Δ log odds ratio| / se over other findings, Bonferroni over them. Sees labels only: an image shift can't
-    change it. ½ is added to each cell; variances are inflated by images per patient. NaN without another finding.
+    The largest |Δ log odds ratio| / se over the other findings in `tasks`, Bonferroni over them. Sees labels only: an image
+    shift can't change it. ½ is added to each cell; variances are inflated by images per patient. (n_tasks,), NaN without
+    another finding.
     """
-    z = []
-    for other in tasks:
-        if other != task:
-            (one, v_one), (two, v_two) = (_log_odds_ratio(part, task, int(other)) for part in (a, b))
-            z.append((two - one) / np.sqrt(v_one + v_two))
-    return min(1.0, len(z) * float(2 * ndtr(-np.max(np.abs(z))))) if z else np.nan
+    p = np.full(a.labels.shape[1], np.nan)
+    if len(tasks) > 1:
+        (one, v_one), (two, v_two) = (_log_odds_ratios(part, tasks) for part in (a, b))
+        z = np.abs((two - one) / np.sqrt(v_one + v_two))
+        np.fill_diagonal(z, 0)
+        p[tasks] = np.minimum(1, (len(tasks) - 1) * 2 * ndtr(-z.max(axis=1)))
+    return p
 
 
-def _log_odds_ratio(site: SiteScores, task: int, other: int) -> tuple[float, float]:
-    first, second = site.labels[:, task], site.labels[:, other]
-    cells = [float(((first == i) & (second == j)).sum()) + 0.5 for i, j in ((1, 1), (0, 0), (1, 0), (0, 1))]
-    clustering = len(site.patients) / np.unique(site.patients).size
-    return float(np.log(cells[0] * cells[1] / (cells[2] * cells[3]))), clustering * sum(1 / c for c in cells)
+def _log_odds_ratios(site: SiteScores, tasks: IntArray) -> tuple[FloatArray, FloatArray]:
+    """Log odds ratios of all pairs of findings, and their variances: (n, n) each."""
+    yes, no = ((site.labels[:, tasks] == value).astype(np.float64) for value in (1, 0))
+    both, neither, first, second = (x.T @ y + 0.5 for x, y in ((yes, yes), (no, no), (yes, no), (no, yes)))
+    clustering = len(site.patients) / Patients(site.patients).n
+    ratios = np.log(both * neither / (first * second))
+    return ratios, clustering * (1 / both + 1 / neither + 1 / first + 1 / second)
 
 
 def _ridge(x: FloatArray, y: FloatArray) -> tuple[FloatArray, FloatArray]:

@@ -85,14 +85,18 @@ def gather(a: SiteScores, b: SiteScores) -> tuple[Decomposition, Tilting | None,
     tasks = np.flatnonzero(parts.reason == DEFINED)
     if not tasks.size:
         return parts, None, {}
-    tilting = tilt(a, b, tasks)
-    return parts, tilting, {int(t): _evidence(a, b, parts, tilting, int(t), tasks) for t in tasks}
+    tilting, companions = tilt(a, b, tasks), companions_changed(a, b, tasks)
+    return (
+        parts,
+        tilting,
+        {int(t): _evidence(a, b, parts, tilting, int(t), float(companions[t])) for t in tasks},
+    )
 
 
 def _evidence(
-    a: SiteScores, b: SiteScores, parts: Decomposition, tilting: Tilting, task: int, tasks: np.ndarray
+    a: SiteScores, b: SiteScores, parts: Decomposition, tilting: Tilting, task: int, companions: float
 ) -> Evidence:
-    meaning, companions = meaning_changed(a, b, task), companions_changed(a, b, task, tasks)
+    meaning = meaning_changed(a, b, task)
     z_prevalence = prevalence_z(a, b, task)
     p_prevalence = float(2 * ndtr(-abs(z_prevalence)))
     z_observed = tilting.observed_gap[task] / tilting.observed_gap_se[task]

@@ -1,0 +1,87 @@
+"""Verdicts as people read them: sentences, tables, figure."""
+
+import pandas as pd
+import pytest
+
+from xray.errors import AnalysisError
+from xray.report import verdict_grid, verdicts
+
+
+@pytest.fixture
+def frame() -> pd.DataFrame:
+    base = {
+        "basis": "why so",
+        "assumption": "what it rests on",
+        "resolve": None,
+        "intrinsic": 0.01,
+        "transfer": 0.3,
+        "p_adjusted": 0.0004,
+        "kappa": None,
+        "n_shared": 0,
+        "n_pos_a": 120,
+        "n_pos_b": 95,
+        "drop_lower": 0.25,
+        "drop_upper": 0.37,
+    }
+    rows = [
+        ("alpha", "beta", "Mass", "label", 0.31),
+        ("beta", "alpha", "Mass", "image + label", 0.41),
+        ("alpha", "beta", "Edema", "none", 0.01),
+        ("beta", "alpha", "Edema", "cannot tell", 0.05),
+    ]
+    names = ("train_dataset", "test_dataset", "task", "verdict", "auc_drop")
+    return pd.DataFrame([{**base, **dict(zip(names, row, strict=True))} for row in rows])
+
+
+def test_findings_count_and_name_the_largest_drop_first(frame):
+    counts, labels, images = verdicts.findings(frame)
+    assert "4 verdicts" in counts
+    for said in ("label 1", "image + label 1", "none 1", "cannot tell 1"):
+        assert said in counts
+    assert labels.startswith(
+        "Labels: Mass, beta to alpha, drop 0.41 (0.25 to 0.37); Mass, alpha to beta, drop 0.31"
+    )
+    assert images == "Images: Mass, beta to alpha, drop 0.41 (0.25 to 0.37)."
+
+
+def test_a_table_for_each_training_dataset(frame):
+    frame.loc[3, "resolve"] = "test more positives"
+    frame.loc[3, "kappa"], frame.loc[3, "n_shared"] = 0.42, 300
+    first, second = verdicts.tables(frame)
+    assert first.caption.startswith("Trained on alpha")
+    assert [head for head, _ in first.rows] == ["beta, Mass", "beta, Edema"]
+    verdict, drop, *_, why, note = first.rows[0][1]
+    assert (verdict.text, verdict.detail) == ("label", ("p < 0.001",))
+    assert (drop.text, drop.detail) == ("0.310", ("0.250 to 0.370", "120 and 95 positive"))
+    assert (why.text, note.text) == ("why so", "what it rests on")
+    unknown = second.rows[1][1]
+    assert unknown[0].kind == "undefined"
+    assert unknown[-1].text == "what it rests on; test more positives"
+    assert unknown[-2].detail == ("κ of both labellers 0.42 on 300 shared images",)
+
+
+def test_the_figure_has_a_cell_per_verdict(frame):
+    figure = verdict_grid.draw(frame)
+    said = {
+        artist.get_gid(): artist.get_text()
+        for axes in figure.axes
+        for artist in axes.texts
+        if (artist.get_gid() or "").endswith("|verdict")
+    }
+    assert said == {
+        "Mass|alpha|beta|verdict": "L",
+        "Mass|beta|alpha|verdict": "IL",
+        "Edema|alpha|beta|verdict": "",
+        "Edema|beta|alpha|verdict": "?",
+    }
+
+
+def test_nothing_to_say():
+    assert len(verdicts.findings(pd.DataFrame())) == 1
+    assert verdicts.tables(pd.DataFrame()) == []
+    assert verdict_grid.draw(pd.DataFrame()).axes == []
+
+
+def test_a_frame_that_lacks_a_column_is_refused(frame):
+    with pytest.raises(AnalysisError, match="auc_drop"):
+        verdicts.findings(frame.drop(columns="auc_drop"))
