@@ -16,7 +16,7 @@ NOTES = (
     "Intervals are DeLong's, for images that are independent of each other: under the protocol named above each "
     "patient gives one image. They say nothing of the chance of another training run; the seeds do.",
     "An ensemble is the mean of its seeds' logits. A cell is undefined where the test cohort lacks a class, and grey where "
-    "it has fewer than 10 positives.",
+    "it has fewer than 10 positives or negatives.",
 )
 
 

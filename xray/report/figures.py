@@ -19,7 +19,7 @@ def auc_grid(performance: pd.DataFrame, published: pd.DataFrame | None = None) -
 
     performance: one row per result, columns `grids.PERFORMANCE`; the ensemble rows (no seed) are shown.
     published: columns trained_on, test_dataset, task, value; shown in brackets in place of the intervals.
-    White: undefined. Grey, hatched: fewer than 10 positives. Below chance is brown, above it blue.
+    White: undefined. Grey, hatched: fewer than 10 of a class. Below chance is brown, above it blue.
     Raises AnalysisError for missing columns and doubled rows.
     """
     return panels.draw(grids.auc_grid(performance, published), AUC)

@@ -358,7 +358,7 @@ def _key_entries(grid: Grid, scale: Scale) -> list[tuple[str, str, str]]:
     cells = list(grid.cells.values())
     entries = [(WHITE, "", "undefined, or no such model")]
     if any(cell.few and cell.value is not None for cell in cells):
-        entries.append((GREY, "////", "fewer than 10 positives"))
+        entries.append((GREY, "////", "fewer than 10 of a class"))
     if any(cell.own for cell in cells):
         entries.append(("none", "", scale.own))
     if any(cell.published is not None for cell in cells):

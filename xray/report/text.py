@@ -5,7 +5,7 @@ from typing import Final
 
 import pandas as pd
 
-from xray.report.grids import FEW_POSITIVES, Cell, Grid, auc_grid
+from xray.report.grids import FEW_OF_A_CLASS, Cell, Grid, auc_grid
 from xray.report.words import MINUS, short, task_name
 
 WIDTH: Final = 100
@@ -19,27 +19,31 @@ BETWEEN: Final = "  "
 def auc_table(performance: pd.DataFrame) -> str:
     """AUC with 95% interval, a block for each task: rows trained on, columns tested on; fits 100 columns.
 
-    performance: columns `grids.PERFORMANCE`. "*" marks fewer than 10 positives; "-" with a letter is
+    performance: columns `grids.PERFORMANCE`. "*" marks fewer than 10 of a class; "-" with a letter is
     undefined, for the reason that the last lines give; blank was not evaluated. Ends without a newline.
     Raises AnalysisError for missing columns and doubled rows.
     """
-    grid = auc_grid(performance)
+    return grid_table(auc_grid(performance), "AUC (95% interval); rows: trained on, columns: tested on")
+
+
+def grid_table(grid: Grid, heading: str, head: str = "trained on") -> str:
+    """A grid as text: a heading, a block for each task; marks as in `auc_table`. `head` names the rows."""
     if not grid.cells:
         return "no results"
-    name = min(NAME, max(map(len, ("trained on", *grid.rows))))
+    name = min(NAME, max(map(len, (head, *grid.rows))))
     per_block = (WIDTH - name) // (CELL + len(BETWEEN))
     letters = _letters(grid)
-    lines = ["AUC (95% interval); rows: trained on, columns: tested on"]
+    lines = [heading]
     for task in grid.tasks:
         for start in range(0, len(grid.columns), per_block):
-            lines += ["", *_block(grid, task, grid.columns[start : start + per_block], name, letters)]
+            lines += ["", *_block(grid, task, grid.columns[start : start + per_block], name, letters, head)]
     return "\n".join([*lines, *_legend(grid, letters)])
 
 
 def _block(
-    grid: Grid, task: str, columns: tuple[str, ...], name: int, letters: Mapping[str, str]
+    grid: Grid, task: str, columns: tuple[str, ...], name: int, letters: Mapping[str, str], head: str
 ) -> list[str]:
-    lines = [task_name(task), *_row("trained on", [_wrap(column, CELL) for column in columns], name)]
+    lines = [task_name(task), *_row(head, [_wrap(column, CELL) for column in columns], name)]
     for row in grid.rows:
         cells = [grid.cells.get((task, row, column)) for column in columns]
         lines += _row(row, [[_cell(cell, letters)] for cell in cells], name)
@@ -79,7 +83,7 @@ def _letters(grid: Grid) -> dict[str, str]:
 def _legend(grid: Grid, letters: Mapping[str, str]) -> list[str]:
     lines = [f"- {letter}: {reason}" for reason, letter in letters.items()]
     if any(cell.few and cell.value is not None for cell in grid.cells.values()):
-        lines.insert(0, f"*: fewer than {FEW_POSITIVES} positives")
+        lines.insert(0, f"*: fewer than {FEW_OF_A_CLASS} of a class")
     return ["", *(part for line in lines for part in _wrap(line, WIDTH))] if lines else []
 
 
