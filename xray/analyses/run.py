@@ -5,7 +5,7 @@ rows of TABLE; raise VERSION where the rows would differ. Its rows are read by n
 """
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from sqlalchemy import Connection, Engine, delete, select, text
@@ -37,7 +37,8 @@ Tell = Callable[[str], None]
 class Definition:
     """An analysis: its name, the version of its code, its result table and the function that makes the rows.
 
-    columns: what it needs to know of the images beside their labels (`stored.load_tests`).
+    columns: what it needs to know of the images beside their labels (`stored.load_tests`). groupings: of a result with
+    subgroups, those to be shown.
     """
 
     name: str
@@ -46,6 +47,7 @@ class Definition:
     compute: Compute
     question: str = ""
     columns: tuple[str, ...] = ()
+    groupings: tuple[str, ...] = ()
 
     @property
     def view(self) -> str:
@@ -88,10 +90,21 @@ def named(name: str) -> Definition:
 
 
 def by_column(column: str) -> Definition:
-    """The analysis of subgroups by one column of the images, stored beside that of the usual ones."""
+    """The analysis of subgroups by one column of the images, stored beside that of the usual ones.
+
+    By one of the usual ones it is a part of that: the same rows, of which only these are shown.
+    """
+    if column in subgroups.COLUMNS:
+        return replace(named(subgroups.NAME), groupings=(column,))
     name = f"{subgroups.NAME} by {column}"
     return Definition(
-        name, subgroups.VERSION, subgroups.TABLE, subgroups.by(column), subgroups.QUESTION, (column,)
+        name,
+        subgroups.VERSION,
+        subgroups.TABLE,
+        subgroups.by(column),
+        subgroups.QUESTION,
+        (column,),
+        (column,),
     )
 
 

@@ -131,16 +131,27 @@ def load_study(connection: Connection, name: str) -> StoredStudy:
     return StoredStudy(study_id, name, datasets, configurations, evaluations)
 
 
-def load_tests(connection: Connection, study: StoredStudy, columns: Collection[str] = ()) -> list[TestSet]:
+def load_tests(
+    connection: Connection,
+    study: StoredStudy,
+    columns: Collection[str] = (),
+    datasets: Collection[str] | None = None,
+    trained_on: Collection[str] | None = None,
+) -> list[TestSet]:
     """Every test cohort of the study with its scores, in the order of its datasets, and these columns of its images.
 
-    columns: of `OF_IMAGES`, or native columns. Raises `AnalysisError` where no dataset of the study has one of them.
+    columns: of `OF_IMAGES`, or native columns. datasets, trained_on: only these test datasets and configurations.
+    Raises `AnalysisError` where no dataset of the study has one of the columns.
     """
     cohorts = connection.execute(text(query("study_test_cohorts")), {"study_id": study.id}).all()
     tests = []
     for row in cohorts:
-        mine = tuple(e for e in study.evaluations if e.cohort_id == row.cohort_id)
-        if not mine:
+        mine = tuple(
+            e
+            for e in study.evaluations
+            if e.cohort_id == row.cohort_id and (trained_on is None or e.trained_on in trained_on)
+        )
+        if not mine or (datasets is not None and row.dataset not in datasets):
             continue
         logits = {e.evaluation_id: read_logits(connection, e.evaluation_id, len(TASKS)) for e in mine}
         cohort = read_cohort(connection, row.cohort_id, len(TASKS))

@@ -49,6 +49,13 @@ def agreement_grid(grid: Grid) -> Caption:
     )
 
 
+def read_grid(grid: Grid) -> str:
+    """How the cells of any grid are to be read, after what is special to it."""
+    few = any(cell.few and cell.value is not None for cell in grid.cells.values())
+    grey = f"Grey and hatched: fewer than {FEW_OF_A_CLASS} positives or negatives. " if few else ""
+    return f"{grey}{_READ}{_published(grid)}."
+
+
 def leave_one_site_out(rows: pd.DataFrame) -> Caption:
     """For the bars of leaving one site out."""
     parts = [

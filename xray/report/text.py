@@ -1,7 +1,7 @@
 """Results as plain text for a terminal, at most 100 columns wide."""
 
 from collections.abc import Mapping
-from typing import Final
+from typing import Any, Final
 
 import pandas as pd
 
@@ -96,3 +96,27 @@ def _wrap(text: str, width: int) -> list[str]:
         lines.append(text[:cut].rstrip())
         text = text[cut:]
     return [*lines, text]
+
+
+def frame_table(frame: pd.DataFrame) -> str:
+    """A frame as aligned text: numbers to three decimals, to the right; what is missing as "-"."""
+    if not len(frame):
+        return "no results"
+    cells = [[_plain(value) for value in row] for row in frame.itertuples(index=False, name=None)]
+    heads = [str(column).replace("_", " ") for column in frame.columns]
+    widths = [max(len(head), *(len(row[i]) for row in cells)) for i, head in enumerate(heads)]
+    numeric = [pd.api.types.is_numeric_dtype(frame[column]) for column in frame.columns]
+    lines = [heads, ["-" * width for width in widths], *cells]
+    return "\n".join(
+        BETWEEN.join(
+            text.rjust(width) if right else text.ljust(width)
+            for text, width, right in zip(line, widths, numeric, strict=True)
+        ).rstrip()
+        for line in lines
+    )
+
+
+def _plain(value: Any) -> str:
+    if value is None or (pd.api.types.is_scalar(value) and pd.isna(value)):
+        return "-"
+    return f"{value:.3f}" if isinstance(value, float) else str(value)

@@ -28,7 +28,7 @@ join task on task.id = d.task_id;
 create or replace view agreement_results as
 select study.name as study, dataset.name as test_dataset, task.name as task, a.reference, a.trained_on, a.rule, a.n, a.n_pos,
     a.kappa, a.lower, a.upper, a.pabak, a.tau, a.threshold_reference, a.threshold, a.reason, a.method, a.evaluation_ids,
-    analysis.computed_at, study_dataset.position as dataset_position, task.id as task_position
+    analysis.computed_at, a.id as position, study_dataset.position as dataset_position, task.id as task_position
 from agreement as a
 join analysis on analysis.id = a.analysis_id
 join study on study.id = analysis.study_id
@@ -41,7 +41,8 @@ join task on task.id = a.task_id;
 create or replace view threshold_transfer_results as
 select study.name as study, t.trained_on, dataset.name as test_dataset, task.name as task, t.measure, t.n, t.n_pos,
     t.threshold_target, t.threshold_home, t.at_target, t.at_home, t.difference, t.lower, t.upper, t.reason, t.method,
-    t.evaluation_ids, analysis.computed_at, study_dataset.position as dataset_position, task.id as task_position
+    t.evaluation_ids,
+    analysis.computed_at, t.id as position, study_dataset.position as dataset_position, task.id as task_position
 from threshold_transfer as t
 join analysis on analysis.id = t.analysis_id
 join study on study.id = analysis.study_id
@@ -54,7 +55,7 @@ join task on task.id = t.task_id;
 create or replace view seed_agreement_results as
 select study.name as study, s.trained_on, dataset.name as test_dataset, task.name as task, s.seed_a, s.seed_b, s.n, s.n_pos,
     s.kappa, s.lower, s.upper, s.pabak, s.reason, s.method, s.evaluation_ids,
-    analysis.computed_at, study_dataset.position as dataset_position, task.id as task_position
+    analysis.computed_at, s.id as position, study_dataset.position as dataset_position, task.id as task_position
 from seed_agreement as s
 join analysis on analysis.id = s.analysis_id
 join study on study.id = analysis.study_id
@@ -65,8 +66,9 @@ join task on task.id = s.task_id;
 
 -- pooled_agreement_results: one row per stored kappa and tau of two configurations over all test cohorts, by names.
 create or replace view pooled_agreement_results as
-select study.name as study, p.trained_on_a, p.trained_on_b, task.name as task, p.rule, p.n, p.n_pos, p.kappa, p.lower, p.upper,
-    p.pabak, p.tau, p.cohort_ids, p.reason, p.method, p.evaluation_ids, analysis.computed_at, task.id as task_position
+select study.name as study, p.trained_on_a, p.trained_on_b, task.name as task, p.rule, p.n, p.n_pos,
+    p.kappa, p.lower, p.upper, p.pabak, p.tau, p.cohort_ids, p.reason, p.method, p.evaluation_ids,
+    analysis.computed_at, p.id as position, task.id as task_position
 from pooled_agreement as p
 join analysis on analysis.id = p.analysis_id
 join study on study.id = analysis.study_id
@@ -77,7 +79,8 @@ create or replace view bland_altman_results as
 select study.name as study, b.reference, b.trained_on, dataset.name as test_dataset, task.name as task, b.n, b.n_pos,
     b.bias, b.bias_from, b.bias_to, b.lower_limit, b.lower_limit_from, b.lower_limit_to,
     b.upper_limit, b.upper_limit_from, b.upper_limit_to, b.sd, b.auc_reference, b.auc, b.kappa, b.reason, b.method,
-    b.evaluation_ids, analysis.computed_at, study_dataset.position as dataset_position, task.id as task_position
+    b.evaluation_ids,
+    analysis.computed_at, b.id as position, study_dataset.position as dataset_position, task.id as task_position
 from bland_altman as b
 join analysis on analysis.id = b.analysis_id
 join study on study.id = analysis.study_id
@@ -90,7 +93,7 @@ join task on task.id = b.task_id;
 create or replace view operating_point_results as
 select study.name as study, o.trained_on, dataset.name as test_dataset, task.name as task, o.rule, o.measure, o.threshold,
     o.n, o.n_pos, o.numerator, o.denominator, o.value, o.lower, o.upper, o.reason, o.method, o.evaluation_ids,
-    analysis.computed_at, study_dataset.position as dataset_position, task.id as task_position
+    analysis.computed_at, o.id as position, study_dataset.position as dataset_position, task.id as task_position
 from operating_point as o
 join analysis on analysis.id = o.analysis_id
 join study on study.id = analysis.study_id
@@ -103,7 +106,7 @@ join task on task.id = o.task_id;
 create or replace view average_precision_results as
 select study.name as study, a.trained_on, dataset.name as test_dataset, task.name as task, a.n, a.n_pos,
     a.average_precision, a.lower, a.upper, a.prevalence, a.reason, a.method, a.evaluation_ids,
-    analysis.computed_at, study_dataset.position as dataset_position, task.id as task_position
+    analysis.computed_at, a.id as position, study_dataset.position as dataset_position, task.id as task_position
 from average_precision as a
 join analysis on analysis.id = a.analysis_id
 join study on study.id = analysis.study_id
@@ -117,7 +120,7 @@ create or replace view calibration_results as
 select study.name as study, c.trained_on, dataset.name as test_dataset, task.name as task, c.n, c.n_pos,
     c.brier, c.reliability, c.resolution, c.uncertainty, c.ece, c.intercept, c.slope, c.slope_lower, c.slope_upper,
     c.bin_n, c.bin_predicted, c.bin_observed, c.bin_lower, c.bin_upper, c.reason, c.method, c.evaluation_ids,
-    analysis.computed_at, study_dataset.position as dataset_position, task.id as task_position
+    analysis.computed_at, c.id as position, study_dataset.position as dataset_position, task.id as task_position
 from calibration as c
 join analysis on analysis.id = c.analysis_id
 join study on study.id = analysis.study_id
@@ -128,10 +131,10 @@ join task on task.id = c.task_id;
 
 -- subgroup_auc_results: one row per stored AUC of a subgroup, by names.
 create or replace view subgroup_auc_results as
-select study.name as study, s.trained_on, dataset.name as test_dataset, task.name as task, s.grouping, s.subgroup, s.n, s.n_pos,
-    s.auc, s.lower, s.upper, s.auc_rest, s.difference, s.difference_lower, s.difference_upper, s.p, s.p_holm, s.q, s.is_worst,
-    s.reason, s.method, s.evaluation_ids,
-    analysis.computed_at, study_dataset.position as dataset_position, task.id as task_position
+select study.name as study, s.trained_on, dataset.name as test_dataset, task.name as task, s.grouping, s.subgroup,
+    s.n, s.n_pos, s.auc, s.lower, s.upper, s.auc_rest, s.difference, s.difference_lower, s.difference_upper,
+    s.p, s.p_holm, s.q, s.is_worst, s.reason, s.method, s.evaluation_ids,
+    analysis.computed_at, s.id as position, study_dataset.position as dataset_position, task.id as task_position
 from subgroup_auc as s
 join analysis on analysis.id = s.analysis_id
 join study on study.id = analysis.study_id
@@ -145,7 +148,7 @@ create or replace view mean_auc_results as
 select study.name as study, m.trained_on, dataset.name as test_dataset, m.reference,
     array(select task.name from task where task.id = any(m.task_ids) order by task.id) as tasks, m.n, m.n_patients,
     m.auc, m.lower, m.upper, m.difference, m.difference_lower, m.difference_upper, m.p, m.p_holm, m.reason, m.method,
-    m.evaluation_ids, analysis.computed_at, study_dataset.position as dataset_position
+    m.evaluation_ids, analysis.computed_at, m.id as position, study_dataset.position as dataset_position
 from mean_auc as m
 join analysis on analysis.id = m.analysis_id
 join study on study.id = analysis.study_id
