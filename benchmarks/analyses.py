@@ -94,14 +94,18 @@ def build(engine: Engine, share: float) -> int:
             if n:
                 listed, length = _images(connection, rng, site, name, n), n
                 skill = rng.normal(size=(length, N_TASKS)).astype(np.float32)
-            labels = (skill + rng.normal(size=skill.shape) * 0.7 > rng.uniform(1.1, 2.8, N_TASKS)).astype(np.int16)
+            labels = (skill + rng.normal(size=skill.shape) * 0.7 > rng.uniform(1.1, 2.8, N_TASKS)).astype(
+                np.int16
+            )
             described = {"site_id": site, "image_list_id": listed, "source": "manifest", "content_hash": name}
             dataset = _add(connection, Dataset, name=name, **described)
             owner = {"dataset_id": dataset, "protocol_id": protocol, "image_list_id": listed}
             train[name] = _add(connection, Cohort, part="train", content_hash=f"{name} train", **owner)
             cohort = _add(connection, Cohort, part="test", content_hash=f"{name} test", **owner)
             store_labels(connection, cohort, labels)
-            connection.execute(insert(StudyDataset).values(study_id=study, dataset_id=dataset, position=position))
+            connection.execute(
+                insert(StudyDataset).values(study_id=study, dataset_id=dataset, position=position)
+            )
             truth[listed] = skill
         models = []
         for trained_on, datasets in configurations().items():
@@ -112,7 +116,9 @@ def build(engine: Engine, share: float) -> int:
                     network="n", image_size=224, protocol_id=protocol, recipe={}, mlflow_run_id=f"{number}",
                     mlflow_model=f"grid.{trained_on}", mlflow_version=seed + 1, best_epoch=0, provenance={},
                 )  # fmt: skip
-                connection.execute(insert(ModelTask), [{"model_id": model, "task_id": t} for t in range(N_TASKS)])
+                connection.execute(
+                    insert(ModelTask), [{"model_id": model, "task_id": t} for t in range(N_TASKS)]
+                )
                 used = [{"model_id": model, "cohort_id": train[name]} for name in datasets]
                 connection.execute(insert(TrainingCohort), used)
                 connection.execute(insert(StudyModel).values(study_id=study, model_id=model, position=number))
@@ -166,8 +172,8 @@ def agrees(engine: Engine) -> bool:
             for name in (row.reference, row.trained_on):
                 found = connection.execute(
                     text(
-                        "select label, avg(logit::float8) as logit from predictions where test_dataset = :test and part = 'test'"
-                        " and task = :task and trained_on = :name group by image, label order by image"
+                        "select label, avg(logit::float8) as logit from predictions where test_dataset = :test"
+                        " and part = 'test' and task = :task and trained_on = :name group by image, label order by image"
                     ),
                     {**given, "name": name},
                 ).all()
@@ -181,7 +187,10 @@ def agrees(engine: Engine) -> bool:
                 {**given, "name": row.trained_on},
             )
             kappa = cohen_kappa_score(scores[0] >= row.threshold_reference, scores[1] >= row.threshold)
-            equal &= abs(float(stored or 0) - roc_auc_score(labels, scores[1])) < 1e-9 and abs(kappa - row.kappa) < 1e-9
+            equal &= (
+                abs(float(stored or 0) - roc_auc_score(labels, scores[1])) < 1e-9
+                and abs(kappa - row.kappa) < 1e-9
+            )
     return bool(equal)
 
 
@@ -210,11 +219,23 @@ def rows(quick: bool) -> Iterator[Row]:
                 print(done.stderr, file=sys.stderr)
             cpu = used["cpu"] + server_seconds(running.pid) - before
             equal = agrees(engine)
-            what = "analyse all, nothing stale" if again else "analyse all, headline bootstrap of 1,000 replicates included"
+            what = (
+                "analyse all, nothing stale"
+                if again
+                else "analyse all, headline bootstrap of 1,000 replicates included"
+            )
             work = f"{what}, figures drawn: {n_scores / 1e6:.3g} M scores; {cpu:.0f} CPU s; peer: the limit"
             yield Row("A6", work, SECONDS, wall, SECONDS / wall, "s by the clock", equal)
             memory = used["kilobytes"] / 2**20
-            yield Row("A6", f"{what}: largest memory; peer: the limit", GIGABYTES, memory, GIGABYTES / memory, "GB", equal)
+            yield Row(
+                "A6",
+                f"{what}: largest memory; peer: the limit",
+                GIGABYTES,
+                memory,
+                GIGABYTES / memory,
+                "GB",
+                equal,
+            )
 
 
 def main() -> int:

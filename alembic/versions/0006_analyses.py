@@ -29,12 +29,14 @@ TABLES = {
     "calibration": "trained_on:text brier:float? reliability:float? resolution:float? uncertainty:float? ece:float? "
     "intercept:float? slope:float? slope_lower:float? slope_upper:float? bin_n:int[] bin_predicted:float[] "
     f"bin_observed:float[] bin_lower:float[] bin_upper:float[] {OF_A_CELL}",
-    "subgroup_auc": f"trained_on:text grouping:text subgroup:text auc:float? {INTERVAL} auc_rest:float? difference:float? "
+    "subgroup_auc": f"trained_on:text grouping:text subgroup:text auc:float? {INTERVAL} auc_rest:float? "
+    "difference:float? "
     f"difference_lower:float? difference_upper:float? p:float? p_holm:float? q:float? is_worst:bool {OF_A_CELL}",
     "pooled_agreement": f"trained_on_a:text trained_on_b:text rule:text kappa:float? {INTERVAL} pabak:float? tau:float? "
     f"cohort_ids:int[] {OF_A_CELL}",
-    "mean_auc": f"trained_on:text reference:text? task_ids:int[] n:int n_patients:int auc:float? {INTERVAL} difference:float? "
-    "difference_lower:float? difference_upper:float? p:float? p_holm:float? method:text reason:text? evaluation_ids:int[]",
+    "mean_auc": f"trained_on:text reference:text? task_ids:int[] n:int n_patients:int auc:float? {INTERVAL} "
+    "difference:float? difference_lower:float? difference_upper:float? p:float? p_holm:float? method:text "
+    "reason:text? evaluation_ids:int[]",
 }
 """Table → its columns beside id and keys, as name:type; a ? may be NULL."""
 GRAIN = {

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 import pandas as pd
-from sqlalchemy import Connection, text
+from sqlalchemy import Connection, column, literal_column, select, table
 
 from xray.analyses import results
 from xray.analyses.bland_altman import calibrated
@@ -40,7 +40,8 @@ def rows(connection: Connection, study: str, analysis: Definition) -> pd.DataFra
 
     Rows of subgroups by other columns than the analysis's own are left out.
     """
-    found = connection.execute(text(f"select * from {analysis.view} where study = :study"), {"study": study})
+    stored = table(analysis.view, column("study"))
+    found = connection.execute(select(literal_column("*")).select_from(stored).where(stored.c.study == study))
     frame = pd.DataFrame(found.all(), columns=list(found.keys()))
     if "grouping" in frame:
         frame = frame[frame["grouping"].isin(analysis.groupings or analysis.columns)]
@@ -131,8 +132,9 @@ def named_pair(connection: Connection, study: str, analysis: Definition, name: s
     ]
     if not len(same):
         raise AnalysisError(
-            f"--pair {name!r}: there is no such pair; tasks: {', '.join(dict.fromkeys(frame['task']))}; test datasets: "
-            f"{', '.join(dict.fromkeys(frame['test_dataset']))}; trained on: {', '.join(dict.fromkeys(frame['trained_on']))}"
+            f"--pair {name!r}: there is no such pair; tasks: {', '.join(dict.fromkeys(frame['task']))}; test "
+            f"datasets: {', '.join(dict.fromkeys(frame['test_dataset']))}; trained on: "
+            f"{', '.join(dict.fromkeys(frame['trained_on']))}"
         )
     row = same.iloc[0]
     if pd.isna(row["sd"]):
@@ -149,9 +151,10 @@ def _with_pairs(made: Part, connection: Connection, study: str, chosen: "dict[st
     pairs = [_pair(connection, stored, heading, row) for heading, row in chosen.items()]
     caption = Caption(
         "Bland-Altman plots of contrasting pairs of models",
-        "Each dot is an image: mean of the two models' calibrated scores against their difference. Left coloured by label, right "
-        "by whether the two answers agree. Lines: mean difference, and limits that hold 95% of the differences; bands: their "
-        "95% bounds. Lines that the dots form are images to which one model gives nearly the same score.",
+        "Each dot is an image: mean of the two models' calibrated scores against their difference. Left "
+        "coloured by label, right by whether the two answers agree. Lines: mean difference, and limits that "
+        "hold 95% of the differences; bands: their 95% bounds. Lines that the dots form are images to "
+        "which one model gives nearly the same score.",
         "Bland-Altman plots of "
         + "; ".join(f"{p.task} on {p.test_dataset}: {p.names[0]} and {p.names[1]}" for p in pairs),
     )

@@ -51,7 +51,7 @@ def mean_auc(rows: pd.DataFrame) -> Figure:
 
 
 def subgroups(rows: pd.DataFrame, most: int = 24) -> Figure:
-    """A panel for each task and test dataset of the dataset's own model; at most so many, those with the widest gap first."""
+    """A panel for each task and test dataset of the dataset's own model; at most so many, the widest gaps first."""
     own = rows[(rows["trained_on"] == rows["test_dataset"]) & rows["auc"].notna()]
     gaps = own.groupby(["task", "test_dataset"], sort=False)["auc"].agg(
         lambda values: values.max() - values.min()

@@ -1,6 +1,6 @@
 """A grid of results as a figure: a panel for each task, rows trained on, columns tested on."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from math import ceil, inf
 from typing import Any, Final
 
@@ -57,7 +57,7 @@ class Scale:
     """Between the bounds of an interval."""
     own: str
     """What a boxed cell is."""
-    colours: Colormap = DIVERGING
+    colours: Colormap = field(default_factory=lambda: DIVERGING)
     rows: str = "trained on"
     columns: str = "tested on"
 

@@ -80,9 +80,10 @@ def mean_auc(rows: pd.DataFrame) -> Part:
     return Part(
         "mean_auc",
         "The headline: mean AUC over tasks",
-        "Mean AUC over the tasks that a model shares with the test dataset's own model and that have at least 10 positives "
-        "and 10 negatives. Intervals: 1,000 draws of patients, the same for every task and model, so that differences are "
-        "paired. Rows with other tasks are not comparable by their means, only by the difference.",
+        "Mean AUC over the tasks that a model shares with the test dataset's own model and that have at least "
+        "10 positives and 10 negatives. Intervals: 1,000 draws of patients, the same for every task and model, "
+        "so that differences are paired. Rows with other tasks are not comparable by their means, only by "
+        "the difference.",
         lines,
         rows.assign(tasks=[", ".join(tasks) for tasks in rows["tasks"]]),
         frame_table(shown),
@@ -90,8 +91,8 @@ def mean_auc(rows: pd.DataFrame) -> Part:
         lambda: _figures().forest(rows),
         Caption(
             "Mean AUC of each model on each test dataset",
-            "Dot: mean over the tasks that the model shares with the dataset's own model (filled: that model). Line: 95% "
-            "interval of a bootstrap over patients.",
+            "Dot: mean over the tasks that the model shares with the dataset's own model (filled: that model). "
+            "Line: 95% interval of a bootstrap over patients.",
             "Forest plot of mean AUC; the table below holds the same values.",
         ),
     )
@@ -123,9 +124,10 @@ def threshold_transfer(rows: pd.DataFrame, published: pd.DataFrame | None = None
     return Part(
         "threshold_transfer",
         title,
-        "A hospital that buys a model cannot choose its threshold by labels that it has not got. Change when the model's "
-        "threshold is Youden's point on its own dataset instead of on the test images: below 0 is a loss. Each on the same "
-        "images and scores. The point on the test images is chosen on them, so it flatters a little.",
+        "A hospital that buys a model cannot choose its threshold by labels that it has not got. Change when "
+        "the model's threshold is Youden's point on its own dataset instead of on the test images: below 0 is "
+        "a loss. Each on the same images and scores. The point on the test images is chosen on them, so "
+        "it flatters a little.",
         lines,
         rows,
         "\n\n".join(
@@ -140,9 +142,9 @@ def threshold_transfer(rows: pd.DataFrame, published: pd.DataFrame | None = None
         lambda: _figures().transfer_grid(grid),
         Caption(
             "Change in accuracy at the threshold from home",
-            "One panel for each task. Rows: what the model was trained on, columns: the test images. Brown: accuracy is "
-            "lost, blue: gained against the threshold that is best on the test images themselves; the scale ends at ±0.5. "
-            + read_grid(grid),
+            "One panel for each task. Rows: what the model was trained on, columns: the test images. Brown: "
+            "accuracy is lost, blue: gained against the threshold that is best on the test images "
+            "themselves; the scale ends at ±0.5. " + read_grid(grid),
             _alt(grid, "change in accuracy"),
         ),
     )
@@ -159,8 +161,8 @@ def _transfer_findings(rows: pd.DataFrame) -> list[str]:
         lines.append(
             f"{measure.capitalize()}: {number(float(some['difference'].mean()), 3)} on average over "
             f"{counted(len(some), 'cell')} away from home; worst {number(float(worst['difference']), 3)} "
-            f"({interval((float(worst['lower']), float(worst['upper'])))}) for {task_name(str(worst['task']))}, trained on "
-            f"{worst['trained_on']}, tested on {worst['test_dataset']}."
+            f"({interval((float(worst['lower']), float(worst['upper'])))}) for "
+            f"{task_name(str(worst['task']))}, trained on {worst['trained_on']}, tested on {worst['test_dataset']}."
         )
     return lines or ["No threshold could be carried over."]
 
@@ -234,17 +236,18 @@ def pooled_agreement(rows: pd.DataFrame, published: pd.DataFrame | None = None) 
     return Part(
         "pooled_agreement",
         "Do they agree on everybody's images together?",
-        "As above, but symmetric: each pair of models of one dataset each is compared on all test images that are labelled for "
-        "the task, each model at its Youden point on each test dataset; the rule “own” is in the database.",
+        "As above, but symmetric: each pair of models of one dataset each is compared on all test images that "
+        "are labelled for the task, each model at its Youden point on each test dataset; the rule “own” "
+        "is in the database.",
         lines,
         rows,
         grid_table(grid, "Upper right: Cohen's kappa (95% interval), lower left: Kendall's tau", "model"),
         draw=lambda: _figures().pooled_grid(grid),
         caption=Caption(
             "Agreement of pairs of models over all test images",
-            "One panel for each task; rows and columns are models. Above the diagonal: Cohen's κ of their yes/no answers; "
-            "below it: Kendall's τ of their scores, which needs no threshold. 1 is full agreement, 0 what chance gives. "
-            + read_grid(grid),
+            "One panel for each task; rows and columns are models. Above the diagonal: Cohen's κ of their "
+            "yes/no answers; below it: Kendall's τ of their scores, which needs no threshold. 1 is full "
+            "agreement, 0 what chance gives. " + read_grid(grid),
             _alt(grid, "agreement"),
         ),
     )
@@ -269,8 +272,8 @@ def seed_agreement(rows: pd.DataFrame) -> Part:
     if solid:
         lines = [
             f"Two trainings of one configuration agree with a median κ of {number(median(solid), 2)} "
-            f"({counted(len(solid), 'cell')}, from {number(min(solid), 2)} to {number(max(solid), 2)}): the ceiling for the "
-            "agreement of different models."
+            f"({counted(len(solid), 'cell')}, from {number(min(solid), 2)} to {number(max(solid), 2)}): the "
+            "ceiling for the agreement of different models."
         ]
     return Part(
         "seed_agreement",
@@ -282,9 +285,9 @@ def seed_agreement(rows: pd.DataFrame) -> Part:
         draw=lambda: _figures().seed_grid(grid),
         caption=Caption(
             "Agreement between the seeds of one configuration",
-            "One panel for each task. Rows: what the models were trained on, columns: the test images. Cohen's κ, each seed at "
-            "its Youden point there; mean over the pairs of seeds, second line the lowest and highest pair. "
-            + read_grid(grid),
+            "One panel for each task. Rows: what the models were trained on, columns: the test images. Cohen's "
+            "κ, each seed at its Youden point there; mean over the pairs of seeds, second line the lowest "
+            "and highest pair. " + read_grid(grid),
             _alt(grid, "kappa between seeds"),
         ),
     )
@@ -316,16 +319,16 @@ def operating_points(rows: pd.DataFrame) -> Part:
     return Part(
         "operating_points",
         "What does each model do at its threshold?",
-        "The threshold is Youden's point on the model's own test images. Wilson's intervals. Predictive values depend on how "
-        "common the finding is in the test images.",
+        "The threshold is Youden's point on the model's own test images. Wilson's intervals. Predictive values "
+        "depend on how common the finding is in the test images.",
         lines or ["No model has a threshold of its own."],
         rows,
         "\n\n".join(blocks),
         draw=lambda: _figures().sensitivity_grid(grid),
         caption=Caption(
             "Sensitivity at the threshold from home",
-            "One panel for each task. Rows: what the model was trained on, columns: the test images. Share of the positives "
-            "that the model finds. " + read_grid(grid),
+            "One panel for each task. Rows: what the model was trained on, columns: the test images. Share of "
+            "the positives that the model finds. " + read_grid(grid),
             _alt(grid, "sensitivity"),
         ),
     )
@@ -338,20 +341,23 @@ def average_precision(rows: pd.DataFrame) -> Part:
     gains = [float(v) for v in known["average_precision"] / known["prevalence"]]
     line = "No area is defined."
     if gains:
-        line = f"Against guessing, which gets the prevalence, models reach {number(median(gains), 1)} times that in the median cell."
+        line = (
+            "Against guessing, which gets the prevalence, models reach "
+            f"{number(median(gains), 1)} times that in the median cell."
+        )
     return Part(
         "average_precision",
         "How pure is what the models find?",
-        "Area under the precision-recall curve. Guessing gets the prevalence, so cells of datasets with other prevalences are "
-        "not comparable with each other.",
+        "Area under the precision-recall curve. Guessing gets the prevalence, so cells of datasets with other "
+        "prevalences are not comparable with each other.",
         [line],
         rows,
         grid_table(grid, "Average precision (95% interval); rows: trained on, columns: tested on"),
         draw=lambda: _figures().precision_grid(grid),
         caption=Caption(
             "Area under the precision-recall curve",
-            "One panel for each task. Rows: what the model was trained on, columns: the test images. Guessing gets the "
-            "prevalence of the test images, not ½. " + read_grid(grid),
+            "One panel for each task. Rows: what the model was trained on, columns: the test images. Guessing "
+            "gets the prevalence of the test images, not ½. " + read_grid(grid),
             _alt(grid, "average precision"),
         ),
     )
@@ -397,9 +403,9 @@ def calibration(rows: pd.DataFrame) -> Part:
     return Part(
         "calibration",
         "Do the probabilities mean what they say?",
-        "Brier's score = reliability − resolution + uncertainty; ECE: mean gap between predicted and observed share over ten "
-        "bins of equally many images, too high in small samples. Slope below 1: too extreme. Sigmoid of the mean logit, "
-        "nothing fitted afterwards.",
+        "Brier's score = reliability − resolution + uncertainty; ECE: mean gap between predicted and observed "
+        "share over ten bins of equally many images, too high in small samples. Slope below 1: too extreme. "
+        "Sigmoid of the mean logit, nothing fitted afterwards.",
         lines,
         rows,
         frame_table(rows[columns]),
@@ -407,9 +413,9 @@ def calibration(rows: pd.DataFrame) -> Part:
         lambda: _figures().reliability(rows),
         Caption(
             "Reliability of the probabilities",
-            "One panel for each task, one line for each test dataset: observed share of positives in ten bins of predicted "
-            "probability. Coloured: the dataset's own model, with 95% intervals; grey: models of other datasets. On the "
-            "diagonal the probabilities are right; below it they are too high.",
+            "One panel for each task, one line for each test dataset: observed share of positives in ten bins "
+            "of predicted probability. Coloured: the dataset's own model, with 95% intervals; grey: models of "
+            "other datasets. On the diagonal the probabilities are right; below it they are too high.",
             "Reliability curves; the table below lists the worst cells.",
         ),
     )
@@ -422,8 +428,9 @@ def subgroups(rows: pd.DataFrame) -> Part:
         tested = same[same["p_holm"].notna()]
         shown = tested[(tested["p_holm"] < 0.05) & (tested["difference"] < 0)]
         lines.append(
-            f"By {grouping}: {counted(len(tested), 'comparison')} of a subgroup with the rest; {len(shown)} lower after Holm's "
-            f"correction, {int(((tested['q'] < 0.05) & (tested['difference'] < 0)).sum())} at a false discovery rate of 5%."
+            f"By {grouping}: {counted(len(tested), 'comparison')} of a subgroup with the rest; {len(shown)} "
+            f"lower after Holm's correction, "
+            f"{int(((tested['q'] < 0.05) & (tested['difference'] < 0)).sum())} at a false discovery rate of 5%."
         )
     worst = rows[rows["is_worst"].astype(bool) & rows["difference"].notna()] if len(rows) else rows
     worst = worst.nsmallest(LISTED, "difference") if len(worst) else worst
@@ -444,9 +451,9 @@ def subgroups(rows: pd.DataFrame) -> Part:
     return Part(
         "subgroups",
         "For whom do the models work less well?",
-        "AUC in each subgroup against the rest of the same test dataset. The worst of many subgroups is low by chance alone: "
-        "p values are adjusted over all comparisons of one grouping in the study. Worst group: among those with at least 10 "
-        "positives and 10 negatives.",
+        "AUC in each subgroup against the rest of the same test dataset. The worst of many subgroups is low by "
+        "chance alone: p values are adjusted over all comparisons of one grouping in the study. Worst group: "
+        "among those with at least 10 positives and 10 negatives.",
         lines or ["Nothing is known of the images that could group them."],
         rows,
         frame_table(table) if len(table) else "no worst group: no subgroup has 10 positives and 10 negatives",
@@ -454,8 +461,8 @@ def subgroups(rows: pd.DataFrame) -> Part:
         (lambda: _figures().subgroup_forest(rows)) if len(rows) else None,
         Caption(
             "AUC by subgroup",
-            "Each test dataset's own model (mean over its tasks would hide the worst: the panels are tasks). Dot and line: AUC "
-            "with 95% interval in the subgroup; hollow: fewer than 10 of a class.",
+            "Each test dataset's own model (mean over its tasks would hide the worst: the panels are tasks). "
+            "Dot and line: AUC with 95% interval in the subgroup; hollow: fewer than 10 of a class.",
             "Forest plot of AUC by subgroup; the table below lists the worst groups.",
         ),
     )
@@ -468,9 +475,9 @@ def bland_altman(rows: pd.DataFrame) -> Part:
     for what, row in chosen.items():
         lines.append(
             f"{what}: {task_name(str(row['task']))} on {row['test_dataset']}, {row['reference']} (AUC "
-            f"{number(float(row['auc_reference']), 2)}) and {row['trained_on']} (AUC {number(float(row['auc']), 2)}), κ "
-            f"{number(float(row['kappa']), 2)}; 95% of the differences within {number(float(row['lower_limit']), 2)} to "
-            f"{number(float(row['upper_limit']), 2)}."
+            f"{number(float(row['auc_reference']), 2)}) and {row['trained_on']} (AUC "
+            f"{number(float(row['auc']), 2)}), κ {number(float(row['kappa']), 2)}; 95% of the differences "
+            f"within {number(float(row['lower_limit']), 2)} to {number(float(row['upper_limit']), 2)}."
         )
     known = rows[rows["sd"].notna()]
     columns = [
@@ -487,8 +494,8 @@ def bland_altman(rows: pd.DataFrame) -> Part:
     return Part(
         "bland_altman",
         "How far apart are two models' scores of one image?",
-        "Scores are probabilities, stretched so that each model's Youden point lies at ½ (Eq. 1 of the paper). Limits of "
-        "agreement hold 95% of the differences, if these are normal.",
+        "Scores are probabilities, stretched so that each model's Youden point lies at ½ (Eq. 1 of the paper). "
+        "Limits of agreement hold 95% of the differences, if these are normal.",
         lines or ["No pair of models can be compared."],
         rows,
         frame_table(known[[*columns, "auc", "kappa"]]),
@@ -559,8 +566,8 @@ def _alt(grid: grids.Grid, what: str) -> str:
     if not values:
         return f"Heat map of {what}: no value is defined."
     return (
-        f"Heat map of {what}, {counted(len(values), 'value')} from {number(min(values), 2)} to {number(max(values), 2)}, mean "
-        f"{number(mean(values), 2)}."
+        f"Heat map of {what}, {counted(len(values), 'value')} from {number(min(values), 2)} to "
+        f"{number(max(values), 2)}, mean {number(mean(values), 2)}."
     )
 
 

@@ -28,7 +28,7 @@ AGREEMENT: Final = (
 class Pair:
     """Two models on one test cohort and task, with what is known of them.
 
-    first, second: calibrated scores of the labelled images (n,), one half being each one's threshold. labels: (n,) of 1 and 0.
+    first, second: calibrated scores of the labelled images (n,), ½ being each one's threshold. labels: (n,) of 1 and 0.
     bias, lower, upper: each (value, from, to), of first minus second.
     """
 
@@ -47,7 +47,7 @@ class Pair:
 
 
 def bland_altman(pairs: list[Pair]) -> Figure:
-    """A row for each pair: points coloured by label, and by whether the two calls agree. Bands: 95 % bounds of the limits."""
+    """A row for each pair: points coloured by label, and by agreement of the calls. Bands: 95 % bounds of the limits."""
     with settings():
         if not pairs:
             return empty()
@@ -73,8 +73,8 @@ def bland_altman(pairs: list[Pair]) -> Figure:
                 )
                 _panel(figure.add_axes(place, label=f"{index}|{column}"), pair, shown, colouring, column == 0)
             text = (
-                f"{task_name(pair.task)}, tested on {pair.test_dataset}: {pair.names[0]} (AUC {number(pair.aucs[0], 2)}) and "
-                f"{pair.names[1]} (AUC {number(pair.aucs[1], 2)}), κ {number(pair.kappa, 2)}"
+                f"{task_name(pair.task)}, tested on {pair.test_dataset}: {pair.names[0]} (AUC "
+                f"{number(pair.aucs[0], 2)}) and {pair.names[1]} (AUC {number(pair.aucs[1], 2)}), κ {number(pair.kappa, 2)}"
             )
             y = 1 - (top - 0.36) / height
             figure.text(0.5 / width, y, pair.heading, size=LABEL + 1, weight="bold", color=INK)
