@@ -51,7 +51,7 @@ N_TASKS = len(TASKS)
 DATASETS = {
     "nih": ("nih", 15_400), "padchest": ("padchest", 31_000), "chexpert": ("chexpert", 28_000),
     "mimic_ch": ("mimic", 17_000), "mimic_nb": ("mimic", 0), "openi": ("openi", 1_600), "google": ("nih", 900),
-    "rsna": ("nih", 6_100),
+    "rsna": ("rsna", 6_100),
 }  # fmt: skip
 """Dataset → its site and number of test images; 0: those of the dataset before it, under another labeller."""
 SEVERAL = ("padchest", "chexpert", "google", "rsna")

@@ -28,7 +28,7 @@ LABEL: Final = 6.5
 SIDE: Final = 1.25
 """Inches: a panel is square."""
 LEFT: Final = 0.42
-FOOT: Final = 0.62
+FOOT: Final = 0.74
 HEAD: Final = 0.24
 
 
@@ -61,7 +61,7 @@ def reliability(rows: pd.DataFrame) -> Figure:
             axes = figure.add_axes(place, label=task)
             same = known[known["task"] == task]
             _panel(axes, task, same.to_dict("records"), datasets)
-        figure.text(0.5, 0.34 / height, "predicted probability", size=LABEL, color=SOFT, ha="center")
+        figure.text(0.5, 0.46 / height, "predicted probability", size=LABEL, color=SOFT, ha="center")
         figure.text(
             0.06 / width,
             0.5,
@@ -99,7 +99,7 @@ def _panel(axes: Axes, task: str, rows: list[dict[Any, Any]], datasets: list[str
             above = [up - o for o, up in zip(row["bin_observed"], row["bin_upper"], strict=True)]
             axes.errorbar(
                 row["bin_predicted"], row["bin_observed"], (below, above), color=colour, linewidth=1.0, marker="o",
-                markersize=2.2, elinewidth=0.5, zorder=3, gid=f"{task}|{row['test_dataset']}",
+                markersize=2.2, elinewidth=0.4, zorder=3, gid=f"{task}|{row['test_dataset']}",
             )  # fmt: skip
 
 
@@ -107,7 +107,7 @@ def _legend(figure: Figure, datasets: list[str]) -> None:
     width, height = figure.get_size_inches()
     entries = [(name, CATEGORIES[i % len(CATEGORIES)]) for i, name in enumerate(datasets)]
     entries.append(("models of other datasets", GREY))
-    x, y = LEFT, 0.14
+    x, y = LEFT, 0.28
     for text, colour in entries:
         room = 0.3 + text_width(text, LABEL)
         if x + room > width - 0.05 and x > LEFT:

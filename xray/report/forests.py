@@ -47,13 +47,14 @@ def mean_auc(rows: pd.DataFrame) -> Figure:
             for r in same.itertuples()
         ]  # fmt: skip
         panels.append((f"tested on {dataset}", lines))
-    return _draw(panels, "mean AUC over tasks")
+    return _draw(panels, "mean AUC over tasks (filled: the test dataset's own model)")
 
 
 def subgroups(rows: pd.DataFrame, most: int = 24) -> Figure:
     """A panel for each task and test dataset of the dataset's own model; at most so many, the widest gaps first."""
     own = rows[(rows["trained_on"] == rows["test_dataset"]) & rows["auc"].notna()]
-    gaps = own.groupby(["task", "test_dataset"], sort=False)["auc"].agg(
+    enough = own[["n_pos"]].assign(n_neg=own["n"] - own["n_pos"]).min(axis=1) >= FEW_OF_A_CLASS
+    gaps = own[enough].groupby(["task", "test_dataset"], sort=False)["auc"].agg(
         lambda values: values.max() - values.min()
     )
     if not len(gaps):
@@ -76,7 +77,7 @@ def subgroups(rows: pd.DataFrame, most: int = 24) -> Figure:
                 for r in same.itertuples()
             ]  # fmt: skip
             panels.append((f"{task_name(task)}, {dataset}", lines))
-    return _draw(panels, "AUC in the subgroup")
+    return _draw(panels, "AUC in the subgroup (hollow: fewer than 10 of a class)")
 
 
 def _draw(panels: list[tuple[str, list[tuple[Any, ...]]]], axis: str) -> Figure:
@@ -108,7 +109,7 @@ def _draw(panels: list[tuple[str, list[tuple[Any, ...]]]], axis: str) -> Figure:
                 (step - left - 0.1) / width,
                 (height_of - 0.5) / height,
             )
-            _panel(figure.add_axes(place, label=title), title, lines, (low, 1.01), tallest, step - left)
+            _panel(figure.add_axes(place, label=title), title, lines, (low, 1.01), tallest, step - 0.2)
         figure.text(0.5, 0.06 / height, axis, size=LABEL, color=SOFT, ha="center", va="bottom")
         return figure
 
@@ -122,7 +123,7 @@ def _panel(
     axes.grid(axis="x", color=EDGE, linewidth=0.4)
     axes.set_axisbelow(True)
     axes.spines[["top", "right", "left"]].set_visible(False)
-    axes.set_title(wrap(title, room + 0.9, LABEL + 0.5, most=1), size=LABEL + 0.5, pad=3, loc="right")
+    axes.set_title(wrap(title, room, LABEL + 0.5, most=1), size=LABEL + 0.5, pad=3, loc="right")
     labels = [wrap(str(line[0]), WIDEST_LABEL, LABEL, most=1) for line in lines]
     axes.set_yticks(range(len(lines)), labels)
     axes.tick_params(axis="y", length=0, labelsize=LABEL, pad=3)

@@ -151,5 +151,5 @@ def _key(axes: Axes, groups: list[tuple[NDArray[np.bool_], str, str]]) -> None:
     for member, text, colour in groups:
         said = f"{text} ({int(member.sum()):,})"
         axes.figure.text(x / width, y / height, "●", size=LABEL, color=colour, va="center_baseline")
-        axes.figure.text((x + 0.1) / width, y / height, said, size=LABEL, color=INK, va="center_baseline")
-        x += 0.1 + text_width(said, LABEL) + 0.14
+        axes.figure.text((x + 0.09) / width, y / height, said, size=LABEL, color=INK, va="center_baseline")
+        x += 0.1 + text_width(said, LABEL) + 0.08
