@@ -25,13 +25,14 @@ _ELEMENTS: Final[dict[str, tuple[int, str]]] = {
     "int4": (23, ">i4"),
     "float4": (700, ">f4"),
 }
+_SCALARS: Final[dict[str, str]] = {"int2": ">h", "int4": ">i", "float4": ">f"}
 
 Field = bytes | None
 
 
-def scalar(value: int | None, kind: str) -> Field:
-    """One integer as the bytes of a field; `kind` is int2 or int4."""
-    return None if value is None else struct.pack(">h" if kind == "int2" else ">i", value)
+def scalar(value: float | None, kind: str) -> Field:
+    """One number as the bytes of a field; `kind` is int2, int4 or float4."""
+    return None if value is None else struct.pack(_SCALARS[kind], value)
 
 
 def array(values: NDArray[Any], kind: str, null: NDArray[np.bool_] | None = None) -> bytes:

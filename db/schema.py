@@ -240,12 +240,15 @@ class Leakage(Base):
 
     task_id: NULL for all rows, else the rows that are positive for the task. n_image: rows whose picture is in the training
     cohort. n_patient: rows whose patient is, or whose picture is. n_unknown: rows of unknown patient, of which only the
-    picture can be told. A pair without an overlap has its row for all rows, and none per task.
+    picture can be told. A pair without an overlap has its row for all rows, and none per task. model_id: NULL for the whole
+    training cohort, else for the images of it that this model was trained on.
     """
 
     __tablename__ = "leakage"
     __table_args__ = (
-        UniqueConstraint("train_cohort_id", "test_cohort_id", "task_id", postgresql_nulls_not_distinct=True),
+        UniqueConstraint(
+            "train_cohort_id", "test_cohort_id", "task_id", "model_id", postgresql_nulls_not_distinct=True
+        ),
     )
     id: Mapped[int] = mapped_column(primary_key=True)
     train_cohort_id: Mapped[int] = mapped_column(ForeignKey("cohort.id"))
@@ -255,10 +258,14 @@ class Leakage(Base):
     n_image: Mapped[int]
     n_patient: Mapped[int]
     n_unknown: Mapped[int]
+    model_id: Mapped[int | None] = mapped_column(ForeignKey("model.id", ondelete="cascade"))
 
 
 class Model(Base):
-    """One row per trained network. `key` is a hash of all that determines its weights."""
+    """One row per trained network. `key` is a hash of all that determines its weights.
+
+    configuration: its datasets, tasks (NULL: all) and conditions on images (empty: none), as the study asked for them.
+    """
 
     __tablename__ = "model"
     id: Mapped[int] = mapped_column(primary_key=True)
@@ -276,6 +283,7 @@ class Model(Base):
     best_epoch: Mapped[int]
     validation_auc: Mapped[float | None]
     provenance: Mapped[dict[str, Any]]
+    configuration: Mapped[dict[str, Any] | None]
     trained_at: Mapped[dt.datetime] = mapped_column(server_default=func.now())
 
 
@@ -288,11 +296,33 @@ class ModelTask(Base):
 
 
 class TrainingCohort(Base):
-    """One row per (model, cohort) that the model was trained or selected on."""
+    """One row per (model, cohort) that the model was trained or selected on.
+
+    image_list_id: the images of the cohort that were used, NULL for all of them.
+    """
 
     __tablename__ = "training_cohort"
     model_id: Mapped[int] = mapped_column(ForeignKey("model.id", ondelete="cascade"), primary_key=True)
     cohort_id: Mapped[int] = mapped_column(ForeignKey("cohort.id"), primary_key=True, index=True)
+    image_list_id: Mapped[int | None] = mapped_column(ForeignKey("image_list.id"))
+
+
+class Classifier(Base):
+    """One row per output of a model that was trained: what its last layer makes of the pooled features.
+
+    logit = weights · features + bias. dataset_id: NULL for a head that all datasets share.
+    """
+
+    __tablename__ = "classifier"
+    __table_args__ = (
+        UniqueConstraint("model_id", "dataset_id", "task_id", postgresql_nulls_not_distinct=True),
+    )
+    id: Mapped[int] = mapped_column(primary_key=True)
+    model_id: Mapped[int] = mapped_column(ForeignKey("model.id", ondelete="cascade"))
+    dataset_id: Mapped[int | None] = mapped_column(ForeignKey("dataset.id"))
+    task_id: Mapped[int] = mapped_column(SmallInteger, ForeignKey("task.id"))
+    weights: Mapped[list[float]] = mapped_column(ARRAY(REAL))
+    bias: Mapped[float] = mapped_column(REAL)
 
 
 class Study(Base):
@@ -348,6 +378,20 @@ class Prediction(Base):
     )
     task_id: Mapped[int] = mapped_column(SmallInteger, ForeignKey("task.id"), primary_key=True)
     logits: Mapped[list[float] | None] = mapped_column(ARRAY(REAL))
+
+
+class Feature(Base):
+    """One row per (evaluation, image) whose pooled features were asked for; position is that in the image list, from 1.
+
+    All images of the evaluation's list, or none.
+    """
+
+    __tablename__ = "feature"
+    evaluation_id: Mapped[int] = mapped_column(
+        ForeignKey("evaluation.id", ondelete="cascade"), primary_key=True, autoincrement=False
+    )
+    position: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    features: Mapped[list[float]] = mapped_column(ARRAY(REAL))
 
 
 class Analysis(Base):

@@ -111,6 +111,60 @@ def write_evaluation(
     return made
 
 
+def write_features(connection: Connection, evaluation_id: int, features: NDArray[np.float32]) -> bool:
+    """Store the pooled features (n_images, n_features) of an evaluation, in the order of its image list.
+
+    The caller's transaction makes them whole. Where they are stored already nothing is written and False returned.
+    """
+    given = {"id": evaluation_id}
+    connection.execute(text("select id from evaluation where id = :id for update"), given)
+    if connection.scalar(text("select exists (select from feature where evaluation_id = :id)"), given):
+        return False
+    rows = (
+        (scalar(evaluation_id, "int4"), scalar(position, "int4"), array(vector, "float4"))
+        for position, vector in enumerate(features, 1)
+    )
+    copy_in(connection, "feature", ("evaluation_id", "position", "features"), rows)
+    return True
+
+
+def read_features(connection: Connection, evaluation_id: int) -> NDArray[np.float32]:
+    """Pooled features (n_images, n_features) of one evaluation. Raises `StoreError` where none are stored."""
+    found = [
+        read_array(row[0], "float4")
+        for row in copy_out(connection, query("features"), evaluation_id=evaluation_id)
+        if row[0] is not None
+    ]
+    if not found:
+        raise StoreError(
+            f"evaluation {evaluation_id} has no features: name its dataset in the study's `features`"
+        )
+    return np.stack(found)
+
+
+def write_classifier(
+    connection: Connection,
+    model_id: int,
+    outputs: Sequence[tuple[int | None, int]],
+    weights: NDArray[np.float32],
+    bias: NDArray[np.float32],
+) -> None:
+    """Store a model's last layer. outputs: (dataset id or None, task id) of each of the rows of weights
+    (n_outputs, n_features) and bias (n_outputs,).
+    """
+    rows = (
+        (
+            scalar(model_id, "int4"),
+            scalar(dataset, "int4"),
+            scalar(task, "int2"),
+            array(row, "float4"),
+            scalar(float(b), "float4"),
+        )
+        for (dataset, task), row, b in zip(outputs, weights, bias, strict=True)
+    )
+    copy_in(connection, "classifier", ("model_id", "dataset_id", "task_id", "weights", "bias"), rows)
+
+
 def read_logits(connection: Connection, evaluation_id: int, n_tasks: int) -> NDArray[np.float32]:
     """Logits (n_tasks, n_images) of one evaluation; NaN for outputs never trained and images not scored.
 

@@ -61,6 +61,8 @@ class Study:
     kinds: tuple[str, ...]
     seeds: tuple[int, ...]
     recipe: Recipe
+    features: tuple[str, ...] = ()
+    """Datasets of which the pooled features of every image are stored, by the models of the first seed."""
 
     def configurations(self) -> list[Configuration]:
         """Every configuration asked for, each set of datasets once: each dataset, all, all but one site."""
@@ -92,6 +94,7 @@ class Study:
             "configurations": list(self.kinds),
             "seeds": list(self.seeds),
             "recipe": asdict(self.recipe),
+            "features": list(self.features),
         }
 
 
@@ -105,16 +108,18 @@ def read_study(path: Path) -> Study:
         raise StudyError(f"{path}: not TOML: {error}") from None
     top = _Table(raw, str(path))
     name = top.name("name")
+    datasets = tuple(_dataset(table, path) for table in top.tables("datasets"))
     study = Study(
         path=path,
         name=name,
         title=top.text("title", name),
         question=top.text("question", QUESTION),
         protocol=_protocol(top, path),
-        datasets=tuple(_dataset(table, path) for table in top.tables("datasets")),
+        datasets=datasets,
         kinds=tuple(top.texts("configurations", KINDS, KINDS)),
         seeds=tuple(top.numbers("seeds", (0, 1, 2))),
         recipe=_recipe(top.table("network"), top.table("training"), top.table("augmentation")),
+        features=tuple(top.texts("features", [d.name for d in datasets], ())),
     )
     top.done()
     _check(study)

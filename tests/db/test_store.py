@@ -11,7 +11,17 @@ from sqlalchemy import Engine, text
 from sqlalchemy.exc import DBAPIError
 
 from db.errors import StoreError
-from db.store import image_ids, list_hash, put_image_list, read_cohort, read_logits, write_evaluation
+from db.store import (
+    image_ids,
+    list_hash,
+    put_image_list,
+    read_cohort,
+    read_features,
+    read_logits,
+    write_classifier,
+    write_evaluation,
+    write_features,
+)
 
 N_TASKS = 18
 EFFUSION, PNEUMONIA = 7, 8
@@ -227,3 +237,69 @@ def effusion(engine: Engine) -> list[float]:
     with engine.connect() as connection:
         vector = connection.scalar(text("select logits::float4[] from prediction where task_id = 7"))
     return [float(np.float32(each)) for each in vector]
+
+
+# Features and classifiers
+
+
+def test_features_are_stored_whole_and_once(engine: Engine, rows: Any, three: dict[str, int]) -> None:
+    evaluation = rows.evaluation(
+        three["model"], three["image_list"], {EFFUSION: [1, 2, 3], PNEUMONIA: [1, 2, 3]}
+    )
+    features = np.random.default_rng(0).normal(size=(3, 1024)).astype(np.float32)
+    with (
+        pytest.raises(StoreError, match=f"evaluation {evaluation} has no features"),
+        engine.begin() as connection,
+    ):
+        read_features(connection, evaluation)
+    with pytest.raises(StoreError, match="2 of 3 images"), engine.begin() as connection:
+        write_features(connection, evaluation, features[:2])
+    with engine.begin() as connection:
+        assert write_features(connection, evaluation, features)
+        assert not write_features(connection, evaluation, features + 1)
+        np.testing.assert_array_equal(read_features(connection, evaluation), features)
+    with pytest.raises(DBAPIError, match="feature rows are frozen"), engine.begin() as connection:
+        connection.execute(text("update feature set features = array[1.0]::real[]"))
+    with engine.begin() as connection:
+        connection.execute(text("delete from evaluation"))
+        assert connection.scalar(text("select count(*) from feature")) == 0
+
+
+def test_those_who_store_features_at_once_store_them_once(
+    engine: Engine, rows: Any, three: dict[str, int]
+) -> None:
+    evaluation = rows.evaluation(
+        three["model"], three["image_list"], {EFFUSION: [1, 2, 3], PNEUMONIA: [1, 2, 3]}
+    )
+    features = np.ones((3, 4), np.float32)
+    made: list[bool] = []
+
+    def write() -> None:
+        with engine.begin() as connection:
+            made.append(write_features(connection, evaluation, features))
+
+    with engine.begin() as connection:
+        assert write_features(connection, evaluation, features)
+        other = threading.Thread(target=write)
+        other.start()
+        wait_for_lock(engine)
+    other.join(20)
+    assert made == [False]
+
+
+def test_classifier_rows_of_a_shared_head_and_of_datasets(
+    engine: Engine, rows: Any, three: dict[str, int]
+) -> None:
+    dataset = rows.dataset("nih", rows.site("elsewhere"), three["image_list"])
+    weights = np.random.default_rng(0).normal(size=(2, 5)).astype(np.float32)
+    bias = np.array([0.25, -3.1], np.float32)
+    with engine.begin() as connection:
+        write_classifier(connection, three["model"], [(None, EFFUSION), (dataset, EFFUSION)], weights, bias)
+        found = connection.execute(
+            text("select dataset_id, task_id, weights, bias from classifier order by id")
+        ).all()
+    assert [(row.dataset_id, row.task_id) for row in found] == [(None, EFFUSION), (dataset, EFFUSION)]
+    np.testing.assert_array_equal(np.array([row.weights for row in found], np.float32), weights)
+    np.testing.assert_array_equal(np.array([row.bias for row in found], np.float32), bias)
+    with pytest.raises(StoreError, match=r"classifier: .*unique"), engine.begin() as connection:
+        write_classifier(connection, three["model"], [(None, EFFUSION)], weights[:1], bias[:1])

@@ -50,6 +50,7 @@ def test_every_key_is_read(tmp_path):
         protocol = "paper"
         configurations = ["all", "each"]
         seeds = [3, 1]
+        features = ["read"]
         [[datasets]]
         name = "drawn"
         phantom = { site = "alpha", patients = 10, size = 32, seed = 4 }
@@ -83,6 +84,7 @@ def test_every_key_is_read(tmp_path):
     )
     assert study.kinds == ("all", "each")
     assert study.seeds == (3, 1)
+    assert study.features == ("read",)
     assert study.recipe == Recipe("resnet18", 96, 5, 16, 0.01, 0.0, 100, Augmentation(1.0, 0.2, 0.3, 0.4))
     drawn, read = study.datasets
     assert drawn.phantom is not None

@@ -8,18 +8,18 @@ import numpy as np
 from sqlalchemy import Connection, Engine, select, text
 
 from db.queries import query
-from db.schema import Model, ModelTask
-from db.store import image_ids, write_evaluation
+from db.schema import Evaluation, Model, ModelTask
+from db.store import image_ids, write_evaluation, write_features
 from xray.data.pictures import pixel_cache
 from xray.data.registered import read_dataset
-from xray.learning.infer import score
+from xray.learning.infer import features, score
 from xray.learning.network import load
 from xray.learning.tracking import Tracker
 from xray.tasks import TASKS
 
 
 def missing(connection: Connection, study: str | None = None) -> dict[int, list[int]]:
-    """Model id → image lists that it has still to score: of one study, or of everything."""
+    """Model id → image lists that it has still to score, or to give the features of: of one study, or of everything."""
     rows = connection.execute(text(query("missing")), {"study": study}).all()
     found = defaultdict(list)
     for row in rows:
@@ -30,7 +30,8 @@ def missing(connection: Connection, study: str | None = None) -> dict[int, list[
 def evaluate(engine: Engine, tracker: Tracker, home: Path, model_id: int, image_list_ids: list[int]) -> int:
     """Score these image lists with one model and store the logits, each list in one transaction; how many were written.
 
-    A list that somebody else has scored meanwhile is left as it is.
+    Where a study asks for it the pooled features of the images are stored with them. A list that somebody else has scored
+    meanwhile is left as it is.
     """
     with engine.begin() as connection:
         model = connection.execute(
@@ -42,16 +43,26 @@ def evaluate(engine: Engine, tracker: Tracker, home: Path, model_id: int, image_
     written = 0
     for image_list_id in image_list_ids:
         began = time.perf_counter()
+        asked = {"model_id": model_id, "image_list_id": image_list_id}
         with engine.begin() as connection:
-            dataset_id, crop = connection.execute(
-                text(query("image_list_dataset")), {"image_list_id": image_list_id}
-            ).one()
+            dataset_id, crop = connection.execute(text(query("image_list_dataset")), asked).one()
+            wanted = connection.scalar(text(query("features_wanted")), asked)
             dataset = read_dataset(connection, dataset_id)
             positions = dataset.places(image_ids(connection, image_list_id))
         cache = pixel_cache(dataset, home, model.image_size, crop)
         logits = score(network, cache.pixels, positions)
+        pooled = features(network, cache.pixels, positions) if wanted is not None else None
         with engine.begin() as connection:
             seconds = time.perf_counter() - began
             made = write_evaluation(connection, model_id, image_list_id, logits, trained, seconds)
+            if pooled is not None:
+                write_features(connection, made or _evaluation(connection, model_id, image_list_id), pooled)
         written += made is not None
     return written
+
+
+def _evaluation(connection: Connection, model_id: int, image_list_id: int) -> int:
+    found = select(Evaluation.id).where(
+        Evaluation.model_id == model_id, Evaluation.image_list_id == image_list_id
+    )
+    return connection.execute(found).scalar_one()

@@ -1,8 +1,11 @@
-"""Inference: logits of a network for pictures of the pixel cache."""
+"""Inference: logits, and pooled features, of a network for pictures of the pixel cache."""
+
+from collections.abc import Iterator
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from xray.learning.network import Network
 from xray.pixels.grey import Grey
@@ -18,8 +21,20 @@ def score(network: Network, pixels: Grey | Pool, positions: NDArray[np.int64]) -
     network.eval()
     logits = np.empty((len(positions), len(TASKS)), dtype=np.float32)
     with torch.inference_mode():
-        for start in range(0, len(positions), BATCH):
-            chosen = positions[start : start + BATCH]
-            batch = torch.from_numpy(to_network_range(pixels[chosen])[:, None])
-            logits[start : start + BATCH] = network(batch.to(memory_format=torch.channels_last)).numpy()
+        for start, batch in _batches(pixels, positions):
+            logits[start : start + BATCH] = network(batch).numpy()
     return logits
+
+
+def features(network: Network, pixels: Grey | Pool, positions: NDArray[np.int64]) -> NDArray[np.float32]:
+    """Pooled features (n_images, n_features) of the pictures at `positions` (n_images,): what the last layer reads."""
+    network.eval()
+    with torch.inference_mode():
+        found = [network.features(batch).numpy() for _, batch in _batches(pixels, positions)]
+    return np.concatenate(found) if found else np.empty((0, 0), np.float32)
+
+
+def _batches(pixels: Grey | Pool, positions: NDArray[np.int64]) -> Iterator[tuple[int, Tensor]]:
+    for start in range(0, len(positions), BATCH):
+        batch = torch.from_numpy(to_network_range(pixels[positions[start : start + BATCH]])[:, None])
+        yield start, batch.to(memory_format=torch.channels_last)

@@ -10,6 +10,7 @@ from sqlalchemy import Connection, Engine, text
 from sqlalchemy.dialects.postgresql import insert
 
 from db.schema import Model, ModelTask, TrainingCohort
+from db.store import write_classifier
 from xray.data.cohorts import store_protocol
 from xray.data.pictures import pixel_cache
 from xray.data.protocol import Protocol, load_protocol
@@ -126,6 +127,11 @@ def _record(
     connection.execute(insert(ModelTask), outputs)
     used = [{"model_id": model_id, "cohort_id": cohort.id} for found in cohorts for cohort in found.cohorts]
     connection.execute(insert(TrainingCohort), used)
+    last = trained.network.classifier()
+    if last is not None:
+        kept = np.flatnonzero(trained.outputs)
+        weights, bias = (tensor.float().cpu().numpy()[kept] for tensor in last)
+        write_classifier(connection, model_id, [(None, int(task)) for task in kept], weights, bias)
     return model_id
 
 

@@ -44,6 +44,17 @@ class Network(nn.Module):
         )
         return pooled
 
+    def classifier(self) -> tuple[Tensor, Tensor] | None:
+        """Weights (n_outputs, n_features) and bias (n_outputs,) of the last layer: logits = features · weightsᵀ + bias.
+
+        None where the network does not end in one linear layer.
+        """
+        layer = self.body.get_classifier()
+        if not isinstance(layer, nn.Linear):
+            return None
+        bias = layer.bias if layer.bias is not None else layer.weight.new_zeros(len(layer.weight))
+        return layer.weight.detach(), bias.detach()
+
 
 def save(network: Network, path: Path) -> None:
     """Write weights as safetensors, with what is needed to build the network again in the header."""

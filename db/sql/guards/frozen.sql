@@ -23,6 +23,10 @@ create or replace trigger guard_frozen before update on prediction
     for each row execute function guard_frozen();
 create or replace trigger guard_frozen_truncate before truncate on prediction
     for each statement execute function guard_frozen();
+create or replace trigger guard_frozen before update on feature
+    for each row execute function guard_frozen();
+create or replace trigger guard_frozen before update on classifier
+    for each row execute function guard_frozen();
 create or replace trigger guard_frozen before update of id, model_id, image_list_id on evaluation
     for each row execute function guard_frozen();
 create or replace trigger guard_frozen before update of id, site_id, image_list_id on dataset

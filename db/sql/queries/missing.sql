@@ -1,5 +1,6 @@
--- One row per missing evaluation: model_id, image_list_id. Parameter: study, a name, or NULL for everything.
-select distinct missing_evaluations.model_id, missing_evaluations.image_list_id
+-- One row per evaluation to be made: model_id, image_list_id. It is missing, or a study asks for its features and has none.
+-- Parameter: study, a name, or NULL for everything.
+select missing_evaluations.model_id, missing_evaluations.image_list_id
 from missing_evaluations
 where
     cast(:study as text) is null
@@ -11,4 +12,8 @@ where
             and cohort.image_list_id = missing_evaluations.image_list_id
         where study.name = :study
     )
-order by missing_evaluations.model_id, missing_evaluations.image_list_id
+union
+select missing_features.model_id, missing_features.image_list_id
+from missing_features
+where cast(:study as text) is null or missing_features.study = :study
+order by model_id, image_list_id

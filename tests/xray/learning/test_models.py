@@ -9,6 +9,7 @@ from mlflow.tracking import MlflowClient
 from sqlalchemy import text
 from sqlalchemy.exc import OperationalError
 
+from db.store import read_features, read_logits
 from xray.errors import LearningError
 from xray.learning import models
 from xray.learning.evaluate import evaluate, missing
@@ -17,6 +18,8 @@ from xray.learning.models import ensure_model
 from xray.learning.network import load
 from xray.learning.request import ModelRequest, find_model, model_key, part_cohorts
 from xray.pixels.cache import PixelCache
+from xray.plan import progress, record_study
+from xray.study import read_study
 from xray.tasks import TASK_INDEX
 
 
@@ -80,6 +83,13 @@ def test_a_model_is_trained_once_and_recorded_whole(engine, tracker, home, draw,
         " join cohort on cohort.id = cohort_id where part = 'train' group by 1",
     )
     assert {TASK_INDEX[name] for name in outputs} == {r.task_id for r in labelled if r.pos and r.neg}
+    weights, bias = load(tracker.weights(row.mlflow_model, row.mlflow_version)).classifier()
+    stored = rows(engine, "select dataset_id, task_id, weights, bias from classifier")
+    assert {each.task_id for each in stored} == {TASK_INDEX[name] for name in outputs}
+    for each in stored:
+        assert each.dataset_id is None
+        np.testing.assert_array_equal(np.float32(each.weights), weights[each.task_id].numpy())
+        assert np.float32(each.bias) == bias[each.task_id].numpy()
 
 
 def test_those_who_ask_at_once_get_one_model(engine, tracker, home, draw, ask, client):
@@ -256,6 +266,55 @@ def test_missing_evaluations_are_filled_once_with_the_networks_logits(engine, tr
     for row in stored:
         logits = score(network, cache.pixels, np.array([images[ids[row.image]]]))
         assert logits[0, TASK_INDEX[row.task]] == pytest.approx(row.logit, abs=1e-4)
+
+
+def test_features_that_a_study_asks_for_are_stored_with_the_scores(engine, tracker, home, draw, ask):
+    """Of every image of the dataset, also those in no cohort; logits follow from them and the stored classifier."""
+    draw("a", "b")
+    first, _ = ensure_model(engine, tracker, home, ask(seed=3))
+    second, _ = ensure_model(engine, tracker, home, ask(seed=1))
+    text_of = f"""
+        name = "{ask().study}"
+        seeds = [3, 1]
+        features = ["b"]
+        [[datasets]]
+        name = "a"
+        [[datasets]]
+        name = "b"
+    """
+    (home / "study.toml").write_text(text_of)
+    study = read_study(home / "study.toml")
+    with engine.begin() as connection:
+        record_study(connection, study, [first, second])
+        asked = connection.execute(text("select model_id, dataset from missing_features")).all()
+        wanted = missing(connection, study.name)
+        assert progress(connection, study).evaluations_missing == 5
+    assert [tuple(row) for row in asked] == [(first, "b")]
+    assert [len(wanted[first]), len(wanted[second])] == [3, 2]
+    evaluate(engine, tracker, home, first, wanted[first])
+    evaluate(engine, tracker, home, second, wanted[second])
+    with engine.begin() as connection:
+        assert missing(connection, study.name) == {}
+    (list_id, length, evaluation) = rows(
+        engine,
+        "select image_list.id, length, evaluation.id from dataset join image_list on image_list.id = image_list_id"
+        f" join evaluation on evaluation.image_list_id = image_list.id where name = 'b' and model_id = {first}",
+    )[0]
+    with engine.begin() as connection:
+        features = read_features(connection, evaluation)
+        logits = read_logits(connection, evaluation, len(TASK_INDEX))
+    assert features.shape == (length, 96)
+    assert len(rows(engine, "select distinct evaluation_id from feature")) == 1
+    for row in rows(engine, f"select task_id, weights, bias from classifier where model_id = {first}"):
+        expected = features @ np.float32(row.weights) + row.bias
+        np.testing.assert_allclose(logits[row.task_id], expected, atol=1e-3)
+    # an evaluation that is there already gets its features too
+    with engine.begin() as connection:
+        connection.execute(text("delete from feature"))
+        assert missing(connection, study.name) == {first: [list_id]}
+    assert evaluate(engine, tracker, home, first, [list_id]) == 0
+    with engine.begin() as connection:
+        np.testing.assert_array_equal(read_features(connection, evaluation), features)
 
 
 def test_a_list_that_was_scored_meanwhile_is_left_as_it_is(engine, tracker, home, draw, ask):
