@@ -11,7 +11,7 @@ from sqlalchemy.dialects import postgresql
 from alembic import op
 
 revision = "0006"
-down_revision = "0002"
+down_revision = "0003"
 
 OF_A_CELL = "n:int n_pos:int method:text reason:text? evaluation_ids:int[]"
 INTERVAL = "lower:float? upper:float?"

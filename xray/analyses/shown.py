@@ -16,6 +16,7 @@ from xray.analyses.stored import StoredStudy, load_study, load_tests
 from xray.errors import AnalysisError
 from xray.report import parts, published
 from xray.report.captions import Caption
+from xray.report.page import Drawn
 from xray.report.parts import Part
 from xray.tasks import TASK_INDEX
 
@@ -61,7 +62,7 @@ def part(connection: Connection, study: str, analysis: Definition, reference: bo
     make: dict[str, Callable[[], Part]] = {
         "performance": lambda: parts.performance(results.performance(connection, study), values),
         "mean_auc": lambda: parts.mean_auc(frame),
-        "leave_one_site_out": lambda: parts.leave_one_site_out(results.comparison(connection, study)),
+        "leave_one_site_out": lambda: _leave_one_site_out(connection, study),
         "threshold_transfer": lambda: parts.threshold_transfer(frame, values),
         "agreement": lambda: parts.agreement(frame, values),
         "pooled_agreement": lambda: parts.pooled_agreement(frame, values),
@@ -80,11 +81,22 @@ def part(connection: Connection, study: str, analysis: Definition, reference: bo
 
 def write_figure(each: Part, folder: Path) -> list[Path]:
     """The figure of a part as PNG, SVG and CSV in a folder; nothing where it has none."""
-    if each.draw is None:
-        return []
+    return [] if each.draw is None else _save(each, each.draw(), folder)
+
+
+def _save(each: Part, figure: "Figure", folder: Path) -> list[Path]:
     from xray.report import figures
 
-    return figures.save(each.draw(), folder, each.name, each.data)
+    return figures.save(figure, folder, each.name, each.data)
+
+
+def drawn(each: Part, folder: Path) -> Drawn:
+    """A part as the page takes it, its figure written into the folder too."""
+    if each.draw is None:
+        return Drawn(each)
+    figure = each.draw()
+    _, svg, _ = _save(each, figure, folder)
+    return Drawn(each, svg.read_bytes(), float(figure.get_size_inches()[0]))
 
 
 def _published(name: str, frame: pd.DataFrame) -> pd.DataFrame:
@@ -101,6 +113,11 @@ def _published(name: str, frame: pd.DataFrame) -> pd.DataFrame:
             f"published: {', '.join(dict.fromkeys(values['trained_on']))}"
         )
     return values
+
+
+def _leave_one_site_out(connection: Connection, study: str) -> Part:
+    rows = results.leave_one_site_out(load_study(connection, study), results.performance(connection, study))
+    return parts.leave_one_site_out(results.comparison(connection, study), rows)
 
 
 def _halves(frame: pd.DataFrame, kappas: pd.DataFrame, taus: pd.DataFrame) -> pd.DataFrame:

@@ -54,8 +54,10 @@ def subgroups(rows: pd.DataFrame, most: int = 24) -> Figure:
     """A panel for each task and test dataset of the dataset's own model; at most so many, the widest gaps first."""
     own = rows[(rows["trained_on"] == rows["test_dataset"]) & rows["auc"].notna()]
     enough = own[["n_pos"]].assign(n_neg=own["n"] - own["n_pos"]).min(axis=1) >= FEW_OF_A_CLASS
-    gaps = own[enough].groupby(["task", "test_dataset"], sort=False)["auc"].agg(
-        lambda values: values.max() - values.min()
+    gaps = (
+        own[enough]
+        .groupby(["task", "test_dataset"], sort=False)["auc"]
+        .agg(lambda values: values.max() - values.min())
     )
     if not len(gaps):
         with settings():

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import pandas as pd
 
-from xray.report import grids
+from xray.report import captions, grids
 from xray.report.captions import Caption, read_grid
 from xray.report.text import auc_table, frame_table, grid_table
 from xray.report.words import counted, interval, number, task_name
@@ -98,8 +98,8 @@ def mean_auc(rows: pd.DataFrame) -> Part:
     )
 
 
-def leave_one_site_out(comparison: pd.DataFrame) -> Part:
-    """Paired differences between the arms."""
+def leave_one_site_out(comparison: pd.DataFrame, rows: pd.DataFrame) -> Part:
+    """Paired differences between the arms, and the bars of mean AUC (`rows`, columns `leave_out.LEAVE_ONE_SITE_OUT`)."""
     from xray.report.words import comparison_findings
 
     shown = comparison[
@@ -110,8 +110,10 @@ def leave_one_site_out(comparison: pd.DataFrame) -> Part:
         "What is lost where the site was not in training?",
         "",
         comparison_findings(comparison),
-        comparison,
+        rows,
         frame_table(shown),
+        draw=lambda: _figures().leave_one_site_out(rows),
+        caption=captions.leave_one_site_out(rows),
     )
 
 
@@ -202,9 +204,11 @@ def agreement(rows: pd.DataFrame, published: pd.DataFrame | None = None) -> Part
             *([f"Median Kendall τ of their scores, which needs no threshold: {said}."] if said else []),
         ],
         rows,
-        grid_table(
-            grid, "Cohen's kappa with the test dataset's own model (95% interval); columns: tested on"
-        ),
+        grid_table(grid, "Cohen's kappa with the test dataset's own model (95% interval); columns: tested on")
+        if published is None
+        else frame_table(beside(grid)),
+        draw=lambda: _figures().agreement_grid(target, published),
+        caption=captions.agreement_grid(grid),
     )
 
 
@@ -538,6 +542,17 @@ def contrasting_pairs(rows: pd.DataFrame) -> "dict[str, pd.Series[Any]]":
     area = known[["auc", "auc_reference"]].min(axis=1).rank()
     gap = area - known["kappa"].rank()
     return {BEST_WORST: known.loc[gap.idxmax()], WORST_BEST: known.loc[gap.idxmin()]}
+
+
+def beside(grid: grids.Grid) -> pd.DataFrame:
+    """One's own values beside the published ones, where both are: task, row, column, value, interval, published."""
+    rows = [
+        (task_name(task), row, column, cell.value, interval(cell.interval), cell.published)
+        for (task, row, column), cell in grid.cells.items()
+        if cell.published is not None
+    ]
+    names = ["task", "trained on", "tested on", "here", "95% interval", "published"]
+    return pd.DataFrame(rows, columns=names).sort_values("task", kind="stable", ignore_index=True)
 
 
 def _records(frame: pd.DataFrame) -> list[dict[str, Any]]:

@@ -258,7 +258,8 @@ def test_native_columns_group_too_beside_the_usual_ones(two_sites):
         connection.execute(
             text(
                 "insert into native_column (dataset_id, name, position, terms, codes) select dataset.id, 'Scanner',"
-                " 0, array['A', 'B', ''], array(select 1 + k % 3 from generate_series(1, 60) as k) from dataset where name = 'x'"
+                " 0, array['A', 'B', ''], array(select 1 + k % 3 from generate_series(1, 60) as k)"
+                " from dataset where name = 'x'"
             )
         )
     assert run(two_sites.engine, "test", [by_column("Scanner")]) == {"subgroups by Scanner": True}
