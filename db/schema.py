@@ -43,6 +43,7 @@ class Base(DeclarativeBase):
         dict[str, Any]: JSONB,
         float: DOUBLE_PRECISION,
         list[int]: ARRAY(Integer),
+        list[float]: ARRAY(DOUBLE_PRECISION),
     }
 
 
@@ -529,6 +530,7 @@ class Agreement(Base):
     lower: Mapped[float | None]
     upper: Mapped[float | None]
     pabak: Mapped[float | None]
+    tau: Mapped[float | None]
     threshold_reference: Mapped[float | None]
     threshold: Mapped[float | None]
     method: Mapped[str]
@@ -594,6 +596,231 @@ class Shift(Base):
     basis: Mapped[str]
     assumption: Mapped[str | None]
     resolve: Mapped[str | None]
+    method: Mapped[str]
+    reason: Mapped[str | None]
+    evaluation_ids: Mapped[list[int]]
+
+
+class _Result:
+    """Columns of every result that is one of a test cohort and a task: counts, how, why not, and from what."""
+
+    id: Mapped[int] = mapped_column(BigInteger, primary_key=True)
+    analysis_id: Mapped[int] = mapped_column(ForeignKey("analysis.id", ondelete="cascade"))
+    cohort_id: Mapped[int] = mapped_column(ForeignKey("cohort.id"))
+    task_id: Mapped[int] = mapped_column(SmallInteger, ForeignKey("task.id"))
+    n: Mapped[int]
+    n_pos: Mapped[int]
+    method: Mapped[str]
+    reason: Mapped[str | None]
+    evaluation_ids: Mapped[list[int]]
+
+
+def _grain(table: str, *columns: str) -> tuple[UniqueConstraint]:
+    """One row per (analysis, cohort, task) and these columns; a name of its own, as the derived one would be too long."""
+    return (UniqueConstraint("analysis_id", "cohort_id", "task_id", *columns, name=f"uq_{table}_grain"),)
+
+
+class ThresholdTransfer(_Result, Base):
+    """One row per (study, test cohort, task, configuration, measure): what a threshold that was set at home costs here.
+
+    measure: accuracy, sensitivity or specificity; difference: at the home threshold minus at the target's own (Youden's).
+    """
+
+    __tablename__ = "threshold_transfer"
+    __table_args__ = _grain("threshold_transfer", "trained_on", "measure")
+    trained_on: Mapped[str]
+    measure: Mapped[str]
+    threshold_target: Mapped[float | None]
+    threshold_home: Mapped[float | None]
+    at_target: Mapped[float | None]
+    at_home: Mapped[float | None]
+    difference: Mapped[float | None]
+    lower: Mapped[float | None]
+    upper: Mapped[float | None]
+
+
+class SeedAgreement(_Result, Base):
+    """One row per (study, test cohort, task, configuration, pair of its seeds): Cohen's kappa between two trainings."""
+
+    __tablename__ = "seed_agreement"
+    __table_args__ = _grain("seed_agreement", "trained_on", "seed_a", "seed_b")
+    trained_on: Mapped[str]
+    seed_a: Mapped[int]
+    seed_b: Mapped[int]
+    kappa: Mapped[float | None]
+    lower: Mapped[float | None]
+    upper: Mapped[float | None]
+    pabak: Mapped[float | None]
+
+
+class PooledAgreement(Base):
+    """One row per (study, task, pair of single-dataset configurations, rule): kappa and tau over all test cohorts together.
+
+    rule: as in `agreement`. Symmetric: each pair stands once. cohort_ids: the cohorts that are pooled.
+    """
+
+    __tablename__ = "pooled_agreement"
+    __table_args__ = (
+        UniqueConstraint(
+            "analysis_id", "task_id", "trained_on_a", "trained_on_b", "rule", name="uq_pooled_agreement_grain"
+        ),
+    )
+    id: Mapped[int] = mapped_column(BigInteger, primary_key=True)
+    analysis_id: Mapped[int] = mapped_column(ForeignKey("analysis.id", ondelete="cascade"))
+    task_id: Mapped[int] = mapped_column(SmallInteger, ForeignKey("task.id"))
+    trained_on_a: Mapped[str]
+    trained_on_b: Mapped[str]
+    rule: Mapped[str]
+    n: Mapped[int]
+    n_pos: Mapped[int]
+    kappa: Mapped[float | None]
+    lower: Mapped[float | None]
+    upper: Mapped[float | None]
+    pabak: Mapped[float | None]
+    tau: Mapped[float | None]
+    cohort_ids: Mapped[list[int]]
+    method: Mapped[str]
+    reason: Mapped[str | None]
+    evaluation_ids: Mapped[list[int]]
+
+
+class BlandAltman(_Result, Base):
+    """One row per (study, test cohort, task, configuration against the cohort's own): limits of agreement of scores.
+
+    Scores are calibrated (Eq. 1 of the paper) to lie in [0, 1]; differences are reference minus trained_on. A name that ends
+    in _from or _to is the 95 % bound of the one before. auc, auc_reference, kappa: what pairs are chosen by.
+    """
+
+    __tablename__ = "bland_altman"
+    __table_args__ = _grain("bland_altman", "reference", "trained_on")
+    reference: Mapped[str]
+    trained_on: Mapped[str]
+    bias: Mapped[float | None]
+    bias_from: Mapped[float | None]
+    bias_to: Mapped[float | None]
+    lower_limit: Mapped[float | None]
+    lower_limit_from: Mapped[float | None]
+    lower_limit_to: Mapped[float | None]
+    upper_limit: Mapped[float | None]
+    upper_limit_from: Mapped[float | None]
+    upper_limit_to: Mapped[float | None]
+    sd: Mapped[float | None]
+    auc_reference: Mapped[float | None]
+    auc: Mapped[float | None]
+    kappa: Mapped[float | None]
+
+
+class OperatingPoint(_Result, Base):
+    """One row per (study, test cohort, task, configuration, rule, measure): a proportion at a threshold.
+
+    rule: where the Youden point is read off, as in `agreement`. measure: sensitivity, specificity, ppv, npv or accuracy,
+    which is numerator / denominator.
+    """
+
+    __tablename__ = "operating_point"
+    __table_args__ = _grain("operating_point", "trained_on", "rule", "measure")
+    trained_on: Mapped[str]
+    rule: Mapped[str]
+    measure: Mapped[str]
+    threshold: Mapped[float | None]
+    numerator: Mapped[int]
+    denominator: Mapped[int]
+    value: Mapped[float | None]
+    lower: Mapped[float | None]
+    upper: Mapped[float | None]
+
+
+class AveragePrecision(_Result, Base):
+    """One row per (study, test cohort, task, configuration): area under the precision-recall curve of the ensemble.
+
+    prevalence: what a model that knows nothing gets.
+    """
+
+    __tablename__ = "average_precision"
+    __table_args__ = _grain("average_precision", "trained_on")
+    trained_on: Mapped[str]
+    average_precision: Mapped[float | None]
+    lower: Mapped[float | None]
+    upper: Mapped[float | None]
+    prevalence: Mapped[float | None]
+
+
+class Calibration(_Result, Base):
+    """One row per (study, test cohort, task, configuration): do the ensemble's probabilities mean what they say?
+
+    brier = reliability - resolution + uncertainty. ece: expected calibration error. intercept, slope: Cox's line, (0, 1)
+    where perfect. bin_*: the reliability curve, ten bins of equally many images.
+    """
+
+    __tablename__ = "calibration"
+    __table_args__ = _grain("calibration", "trained_on")
+    trained_on: Mapped[str]
+    brier: Mapped[float | None]
+    reliability: Mapped[float | None]
+    resolution: Mapped[float | None]
+    uncertainty: Mapped[float | None]
+    ece: Mapped[float | None]
+    intercept: Mapped[float | None]
+    slope: Mapped[float | None]
+    slope_lower: Mapped[float | None]
+    slope_upper: Mapped[float | None]
+    bin_n: Mapped[list[int]]
+    bin_predicted: Mapped[list[float]]
+    bin_observed: Mapped[list[float]]
+    bin_lower: Mapped[list[float]]
+    bin_upper: Mapped[list[float]]
+
+
+class SubgroupAuc(_Result, Base):
+    """One row per (study, test cohort, task, configuration, grouping, subgroup): AUC among these images, and among the rest.
+
+    difference: subgroup minus rest. p_holm, q: adjusted over all such comparisons of the grouping. is_worst: the lowest AUC
+    of its grouping among subgroups with at least 10 positives and 10 negatives.
+    """
+
+    __tablename__ = "subgroup_auc"
+    __table_args__ = _grain("subgroup_auc", "trained_on", "grouping", "subgroup")
+    trained_on: Mapped[str]
+    grouping: Mapped[str]
+    subgroup: Mapped[str]
+    auc: Mapped[float | None]
+    lower: Mapped[float | None]
+    upper: Mapped[float | None]
+    auc_rest: Mapped[float | None]
+    difference: Mapped[float | None]
+    difference_lower: Mapped[float | None]
+    difference_upper: Mapped[float | None]
+    p: Mapped[float | None]
+    p_holm: Mapped[float | None]
+    q: Mapped[float | None]
+    is_worst: Mapped[bool]
+
+
+class MeanAuc(Base):
+    """One row per (study, test cohort, configuration): mean AUC over tasks, and its difference to the cohort's own model.
+
+    Intervals are of a bootstrap over patients that draws the same patients for every task and model. task_ids: those that
+    enter, which the configuration shares with the cohort's own (`reference`).
+    """
+
+    __tablename__ = "mean_auc"
+    __table_args__ = (UniqueConstraint("analysis_id", "cohort_id", "trained_on"),)
+    id: Mapped[int] = mapped_column(BigInteger, primary_key=True)
+    analysis_id: Mapped[int] = mapped_column(ForeignKey("analysis.id", ondelete="cascade"))
+    cohort_id: Mapped[int] = mapped_column(ForeignKey("cohort.id"))
+    trained_on: Mapped[str]
+    reference: Mapped[str | None]
+    task_ids: Mapped[list[int]]
+    n: Mapped[int]
+    n_patients: Mapped[int]
+    auc: Mapped[float | None]
+    lower: Mapped[float | None]
+    upper: Mapped[float | None]
+    difference: Mapped[float | None]
+    difference_lower: Mapped[float | None]
+    difference_upper: Mapped[float | None]
+    p: Mapped[float | None]
+    p_holm: Mapped[float | None]
     method: Mapped[str]
     reason: Mapped[str | None]
     evaluation_ids: Mapped[list[int]]

@@ -9,6 +9,10 @@ import click
 COMMANDS = {
     "demo": ("flows.cli.demo:demo", "From nothing to figures: four drawn sites, 18 models, one report."),
     "study": ("flows.cli.study:study", "Run a study file, or see how far it is."),
+    "analyse": (
+        "flows.cli.analyse:analyse",
+        "Analyses of a study from its stored predictions: tables, figures, JSON.",
+    ),
     "dataset": ("flows.cli.dataset:dataset", "Add, list and count datasets."),
     "labels": ("flows.cli.labels:labels", "Where a label comes from; do two labellers agree?"),
     "protocol": ("flows.cli.protocol:protocol", "The rules of a protocol, and what changes between two."),

@@ -20,6 +20,7 @@ from xray.stats.transfer import Decomposition, Part, SiteScores
 from xray.stats.verdict import CANNOT_TELL, Evidence, Verdict, gather, judge
 
 NAME = "images_or_labels"
+QUESTION = "Why does a model do worse elsewhere: images, prevalence or labels? A verdict per task and pair"
 VERSION = 1
 TABLE = Shift
 METHOD = (

@@ -1,21 +1,41 @@
-"""How well does each configuration do on each test cohort? AUC with DeLong interval, per task (paper, Fig 1)."""
+"""How well does each configuration do on each test cohort? AUC with interval, per task (paper, Fig 1).
+
+DeLong's interval where each patient has one image. Where patients have several, images are not independent: then ensembles
+have a bootstrap over patients, the same draws for every model, and single seeds Obuchowski's form of DeLong.
+"""
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from db.schema import Auc
+from xray.analyses.resampled import REPLICATES, has_repeated_patients, replicates
+from xray.analyses.rows import NOT_LABELLED, NOT_TRAINED, number
 from xray.analyses.stored import Scored, StoredStudy, TestSet
+from xray.stats.clustered import clustered_auc_interval
 from xray.stats.delong import auc_interval
+from xray.stats.estimates import Estimates
 
 NAME = "performance"
-VERSION = 1
+QUESTION = "How well does each model do on each test dataset? AUC with interval (Fig 1)"
+VERSION = 2
 TABLE = Auc
 METHOD = "AUC of mean logits over seeds, DeLong, logit interval 95 %"
 SEED_METHOD = "AUC, DeLong, logit interval 95 %"
+CLUSTERED_METHOD = (
+    f"AUC of mean logits over seeds, bootstrap over patients, {REPLICATES} replicates, percentile 95 %"
+)
+CLUSTERED_SEED_METHOD = "AUC, DeLong by patient (Obuchowski 1997), logit interval 95 %"
 FOREIGN_METHOD = "AUC of one foreign model, DeLong, logit interval 95 %"
+METHODS = {
+    (False, False): METHOD,
+    (False, True): CLUSTERED_METHOD,
+    (True, False): FOREIGN_METHOD,
+    (True, True): CLUSTERED_METHOD.replace("mean logits over seeds", "one foreign model"),
+}
+"""By whether the model is foreign, and whether patients have several images here."""
 
 
 def compute(study: StoredStudy, tests: Sequence[TestSet]) -> Iterator[dict[str, Any]]:
@@ -25,14 +45,37 @@ def compute(study: StoredStudy, tests: Sequence[TestSet]) -> Iterator[dict[str, 
     """
     tasks = study.tasks(tests)
     for test in tests:
+        clustered = has_repeated_patients(test)
         for trained_on in test.trained_on:
-            seeds = test.of(trained_on)
+            seeds, scores = test.of(trained_on), test.ensemble(trained_on)[:, tasks]
             foreign = any(one.foreign for one in seeds)
-            method = FOREIGN_METHOD if foreign else METHOD
-            yield from _rows(test, seeds, None, tasks, test.ensemble(trained_on), method)
+            estimates = auc_interval(test.cohort.labels[:, tasks], scores)
+            if clustered:
+                estimates = _bootstrapped(test, trained_on, tasks, estimates)
+            method = METHODS[foreign, clustered]
+            yield from _rows(test, seeds, None, tasks, estimates, method)
             for one in seeds if not foreign else ():
-                scores = test.logits[one.evaluation_id].T
-                yield from _rows(test, [one], one.seed, tasks, scores, SEED_METHOD)
+                labels, scores = test.cohort.labels[:, tasks], test.logits[one.evaluation_id].T[:, tasks]
+                if clustered:
+                    estimates = clustered_auc_interval(labels, scores, test.cohort.patients)
+                else:
+                    estimates = auc_interval(labels, scores)
+                method = CLUSTERED_SEED_METHOD if clustered else SEED_METHOD
+                yield from _rows(test, [one], one.seed, tasks, estimates, method)
+
+
+def _bootstrapped(test: TestSet, trained_on: str, tasks: Sequence[int], estimates: Estimates) -> Estimates:
+    """The same AUCs with the bootstrap's intervals in place of DeLong's."""
+    lower, upper, se = (np.full(len(tasks), np.nan) for _ in range(3))
+    reason = estimates.reason.copy()
+    for column, task in enumerate(tasks):
+        drawn = replicates(test).get(task)
+        if drawn is None or trained_on not in drawn.names:
+            continue
+        place, found = drawn.names.index(trained_on), drawn.result.estimates
+        lower[column], upper[column], se[column] = found.lower[place], found.upper[place], found.se[place]
+        reason[column] = found.reason[place]
+    return replace(estimates, lower=lower, upper=upper, se=se, reason=reason)
 
 
 def _rows(
@@ -40,19 +83,18 @@ def _rows(
     scored: Sequence[Scored],
     seed: int | None,
     tasks: Sequence[int],
-    scores: NDArray[np.floating],
+    estimates: Estimates,
     method: str,
 ) -> Iterator[dict[str, Any]]:
     labels = test.cohort.labels[:, tasks]
-    estimates = auc_interval(labels, scores[:, tasks])
     trained, labelled = frozenset.intersection(*(e.trained for e in scored)), test.labelled_tasks()
     for column, task in enumerate(tasks):
         reason = str(estimates.reason[column]) or None
         n, n_pos = int(estimates.n[column]), int(estimates.n_pos[column])
         if task not in labelled:
-            reason = "not labelled"
+            reason = NOT_LABELLED
         elif task not in trained:
-            reason = "not trained"
+            reason = NOT_TRAINED
             n, n_pos = int((~np.isnan(labels[:, column])).sum()), int((labels[:, column] == 1).sum())
         yield {
             "trained_on": scored[0].trained_on,
@@ -68,8 +110,3 @@ def _rows(
             "reason": reason,
             "evaluation_ids": [e.evaluation_id for e in scored],
         }
-
-
-def number(value: float) -> float | None:
-    """A float for the database: NaN is NULL."""
-    return None if np.isnan(value) else float(value)

@@ -6,17 +6,20 @@ from pathlib import Path
 import pandas as pd
 from sqlalchemy import Connection, text
 
-from xray.analyses import results
+from xray.analyses import results, shown
+from xray.analyses.run import ANALYSES
 from xray.analyses.stored import load_study
 from xray.report import captions, figures, grids, page, verdict_grid
 from xray.settings import code_version
 from xray.study import Study
 
+SHOWN_IN_FULL = ("performance", "leave_one_site_out", "agreement", "images_or_labels")
+"""Analyses whose every number is in the page; of the others the findings, the figure and the extremes."""
 NOTES = (
-    "Intervals are DeLong's, for images that are independent of each other: under the protocol named above each "
-    "patient gives one image. They say nothing of the chance of another training run; the seeds do.",
+    "Intervals of AUC are DeLong's where each patient gives one image, and of a bootstrap over patients where some give "
+    "several. They say nothing of the chance of another training run; the seeds do.",
     "An ensemble is the mean of its seeds' logits. A cell is undefined where the test cohort lacks a class, and grey where "
-    "it has fewer than 10 positives.",
+    "it has fewer than 10 positives or negatives.",
 )
 
 
@@ -27,6 +30,8 @@ def write_report(connection: Connection, study: Study, folder: Path, commands: l
     """
     tables = _tables(connection, study.name)
     illustrations = _figures(tables, folder)
+    further = [each for each in ANALYSES if each.name not in SHOWN_IN_FULL]
+    parts = [shown.drawn(shown.part(connection, study.name, each), folder) for each in further]
     return page.write(
         folder / "report.html",
         title=study.title,
@@ -35,6 +40,7 @@ def write_report(connection: Connection, study: Study, folder: Path, commands: l
         figures=illustrations,
         notes=(*NOTES, *results.foreign_notes(connection, study.name)),
         commands=commands,
+        parts=parts,
     )
 
 

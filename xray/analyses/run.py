@@ -1,48 +1,154 @@
-"""Brings result tables up to date: computes what is stale, leaves the rest, replaces each analysis as a whole."""
+"""Brings result tables up to date: computes what is stale, leaves the rest, replaces each analysis as a whole.
+
+An analysis is a module of this package with NAME, QUESTION, VERSION, TABLE and `compute(study, tests)`, which yields the
+rows of TABLE; raise VERSION where the rows would differ. Its rows are read by names from the view `TABLE_results`.
+"""
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from sqlalchemy import Connection, Engine, delete, select, text
 from sqlalchemy.dialects.postgresql import insert
 
-from db.schema import Agreement, Analysis, Auc, AucDifference, Shift
-from xray.analyses import agreement, images_or_labels, leave_one_site_out, performance
+from db.schema import Analysis, Base
+from xray.analyses import (
+    agreement,
+    average_precision,
+    bland_altman,
+    calibration,
+    images_or_labels,
+    leave_one_site_out,
+    mean_auc,
+    operating_points,
+    performance,
+    pooled_agreement,
+    seed_agreement,
+    subgroups,
+    threshold_transfer,
+)
 from xray.analyses.stored import StoredStudy, TestSet, load_study, load_tests
 from xray.errors import AnalysisError
 
 Compute = Callable[[StoredStudy, Sequence[TestSet]], Iterator[dict[str, Any]]]
+Tell = Callable[[str], None]
 
 
 @dataclass(frozen=True)
 class Definition:
-    """An analysis: its name, the version of its code, its result table and the function that makes the rows."""
+    """An analysis: its name, the version of its code, its result table and the function that makes the rows.
+
+    columns: what it needs to know of the images beside their labels (`stored.load_tests`). groupings: of a result with
+    subgroups, those to be shown.
+    """
 
     name: str
     version: int
-    table: type[Auc | AucDifference | Agreement | Shift]
+    table: type[Base]
     compute: Compute
+    question: str = ""
+    columns: tuple[str, ...] = ()
+    groupings: tuple[str, ...] = ()
+
+    @property
+    def view(self) -> str:
+        """The view of its rows by names."""
+        return f"{self.table.__tablename__}_results"
 
 
 ANALYSES = tuple(
-    Definition(module.NAME, module.VERSION, module.TABLE, module.compute)
-    for module in (performance, leave_one_site_out, agreement, images_or_labels)
+    Definition(
+        module.NAME,
+        module.VERSION,
+        module.TABLE,
+        module.compute,
+        module.QUESTION,
+        getattr(module, "COLUMNS", ()),
+    )
+    for module in (
+        performance,
+        mean_auc,
+        leave_one_site_out,
+        images_or_labels,
+        threshold_transfer,
+        agreement,
+        pooled_agreement,
+        seed_agreement,
+        bland_altman,
+        operating_points,
+        average_precision,
+        calibration,
+        subgroups,
+    )
 )
+
+
+def named(name: str) -> Definition:
+    """The analysis of this name. Raises `AnalysisError` where there is none."""
+    for each in ANALYSES:
+        if each.name == name:
+            return each
+    raise AnalysisError(f"there is no analysis {name!r}; known: {', '.join(each.name for each in ANALYSES)}")
+
+
+def by_column(column: str) -> Definition:
+    """The analysis of subgroups by one column of the images, stored beside that of the usual ones.
+
+    By one of the usual ones it is a part of that: the same rows, of which only these are shown.
+    """
+    if column in subgroups.COLUMNS:
+        return replace(named(subgroups.NAME), groupings=(column,))
+    name = f"{subgroups.NAME} by {column}"
+    return Definition(
+        name,
+        subgroups.VERSION,
+        subgroups.TABLE,
+        subgroups.by(column),
+        subgroups.QUESTION,
+        (column,),
+        (column,),
+    )
 
 
 def run_all(engine: Engine, study_name: str) -> dict[str, bool]:
     """Analysis → whether it was computed now; False where the stored rows are those of the present evaluations."""
-    with engine.begin() as connection:
-        connection.execute(
-            text("select pg_advisory_xact_lock(hashtext('xray analyses'), hashtext(:s))"), {"s": study_name}
-        )
-        study = load_study(connection, study_name)
-        stale = [each for each in ANALYSES if not _is_current(connection, study, each)]
-        tests = load_tests(connection, study) if stale else []
-        for each in stale:
-            _replace(connection, study, each, list(each.compute(study, tests)))
-    return {each.name: each in stale for each in ANALYSES}
+    return run(engine, study_name, ANALYSES)
+
+
+def run(
+    engine: Engine, study_name: str, wanted: Sequence[Definition], tell: Tell = lambda name: None
+) -> dict[str, bool]:
+    """As `run_all`, of some analyses. `tell` is called with the name of each that is to be computed, before it is.
+
+    Each is stored when it is ready, so that what was done before an error or a kill is kept.
+    """
+    with engine.connect() as connection:
+        lock = {"s": study_name}
+        connection.execute(text("select pg_advisory_lock(hashtext('xray analyses'), hashtext(:s))"), lock)
+        connection.commit()
+        try:
+            study = load_study(connection, study_name)
+            stale = [each for each in wanted if not _is_current(connection, study, each)]
+            columns = sorted({column for each in stale for column in each.columns})
+            tests = load_tests(connection, study, columns) if stale else []
+            connection.commit()
+            for each in stale:
+                tell(each.name)
+                rows = list(each.compute(study, tests))
+                _replace(connection, study, each, rows)
+                connection.commit()
+        finally:
+            connection.rollback()
+            connection.execute(
+                text("select pg_advisory_unlock(hashtext('xray analyses'), hashtext(:s))"), lock
+            )
+            connection.commit()
+    return {each.name: each in stale for each in wanted}
+
+
+def is_current(connection: Connection, study_name: str, analysis: Definition) -> bool:
+    """Whether the stored rows of an analysis come from the present evaluations of the study."""
+    return _is_current(connection, load_study(connection, study_name), analysis)
 
 
 def count_current(connection: Connection, study_name: str) -> int:

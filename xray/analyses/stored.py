@@ -2,8 +2,8 @@
 
 import hashlib
 import json
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
@@ -14,7 +14,11 @@ from sqlalchemy import Connection, text
 from db.queries import query
 from db.store import StoredCohort, read_cohort, read_logits
 from xray.errors import AnalysisError
+from xray.stats.roc import Youden, youden
 from xray.tasks import TASKS
+
+OF_IMAGES = ("age", "sex", "view")
+"""Columns that every image has, known or not; others are native columns of label files."""
 
 
 @dataclass(frozen=True)
@@ -42,6 +46,12 @@ class TestSet:
     evaluations: tuple[Scored, ...]
     logits: dict[int, NDArray[np.float32]]
     """By evaluation id: (n_tasks, n_images)."""
+    columns: dict[str, NDArray[np.object_]] = field(default_factory=dict)
+    """By name, what is known of each image beside its labels: (n_images,), None where it is not."""
+    kept: dict[Any, Any] = field(default_factory=dict, compare=False, repr=False)
+    """What was computed of this cohort and may be asked for again (`resampled.replicates`)."""
+    _ensembles: dict[str, NDArray[np.float64]] = field(default_factory=dict, compare=False, repr=False)
+    _points: dict[str, Youden] = field(default_factory=dict, compare=False, repr=False)
 
     @cached_property
     def trained_on(self) -> list[str]:
@@ -53,9 +63,21 @@ class TestSet:
         return [e for e in self.evaluations if e.trained_on == trained_on]
 
     def ensemble(self, trained_on: str) -> NDArray[np.float64]:
-        """Mean of the seeds' logits, (n_images, n_tasks): the ensemble's logit (protocol §8)."""
-        seeds = [self.logits[e.evaluation_id].astype(np.float64) for e in self.of(trained_on)]
-        return np.mean(seeds, axis=0).T
+        """Mean of the seeds' logits, (n_images, n_tasks): the ensemble's logit (protocol §8). Kept, so not to be changed."""
+        if trained_on not in self._ensembles:
+            seeds = [self.logits[e.evaluation_id] for e in self.of(trained_on)]
+            self._ensembles[trained_on] = np.mean(seeds, axis=0, dtype=np.float64).T
+        return self._ensembles[trained_on]
+
+    def youden(self, trained_on: str) -> Youden:
+        """The ensemble's Youden points (n_tasks,) on this very cohort."""
+        if trained_on not in self._points:
+            self._points[trained_on] = youden(self.cohort.labels, self.ensemble(trained_on))
+        return self._points[trained_on]
+
+    def ids(self, *trained_on: str) -> list[int]:
+        """The evaluations behind the ensembles of some configurations."""
+        return [e.evaluation_id for name in trained_on for e in self.of(name)]
 
     def trained_tasks(self, trained_on: str) -> frozenset[int]:
         """Ids of the tasks that every seed of a configuration was trained on."""
@@ -119,15 +141,65 @@ def load_study(connection: Connection, name: str) -> StoredStudy:
     return StoredStudy(study_id, name, datasets, configurations, evaluations)
 
 
-def load_tests(connection: Connection, study: StoredStudy) -> list[TestSet]:
-    """Every test cohort of the study with its scores, in the order of its datasets."""
+def load_tests(
+    connection: Connection,
+    study: StoredStudy,
+    columns: Collection[str] = (),
+    datasets: Collection[str] | None = None,
+    trained_on: Collection[str] | None = None,
+) -> list[TestSet]:
+    """Every test cohort of the study with its scores, in the order of its datasets, and these columns of its images.
+
+    columns: of `OF_IMAGES`, or native columns. datasets, trained_on: only these test datasets and configurations.
+    Raises `AnalysisError` where no dataset of the study has one of the columns.
+    """
     cohorts = connection.execute(text(query("study_test_cohorts")), {"study_id": study.id}).all()
     tests = []
     for row in cohorts:
-        mine = tuple(e for e in study.evaluations if e.cohort_id == row.cohort_id)
-        if not mine:
+        mine = tuple(
+            e
+            for e in study.evaluations
+            if e.cohort_id == row.cohort_id and (trained_on is None or e.trained_on in trained_on)
+        )
+        if not mine or (datasets is not None and row.dataset not in datasets):
             continue
         logits = {e.evaluation_id: read_logits(connection, e.evaluation_id, len(TASKS)) for e in mine}
         cohort = read_cohort(connection, row.cohort_id, len(TASKS))
-        tests.append(TestSet(row.dataset, row.site, cohort, mine, logits))
+        known = _columns(connection, row.dataset, cohort, columns)
+        tests.append(TestSet(row.dataset, row.site, cohort, mine, logits, known))
+    for column in columns:
+        if not any(column in test.columns for test in tests):
+            raise AnalysisError(
+                f"no dataset of study {study.name!r} has a column {column!r}: {', '.join(OF_IMAGES)} "
+                f"or one of {', '.join(_native_names(connection, study)) or 'none (the label files have no other)'}"
+            )
     return tests
+
+
+def _columns(
+    connection: Connection, dataset: str, cohort: StoredCohort, wanted: Collection[str]
+) -> dict[str, NDArray[np.object_]]:
+    found: dict[str, NDArray[np.object_]] = {}
+    if set(wanted) & set(OF_IMAGES):
+        row = connection.execute(text(query("image_columns")), {"image_list_id": cohort.image_list_id}).one()
+        found = {
+            name: np.array(cells, dtype=object)
+            for name, cells in (("age", row.ages), ("sex", row.sexes), ("view", row.views))
+            if name in wanted
+        }
+    for name in set(wanted) - set(OF_IMAGES):
+        cells = connection.scalar(
+            text(query("native_cells_of_list")),
+            {"dataset": dataset, "native_column": name, "image_list_id": cohort.image_list_id},
+        )
+        if cells is not None:
+            found[name] = np.array(cells, dtype=object)
+    return found
+
+
+def _native_names(connection: Connection, study: StoredStudy) -> list[str]:
+    found = text(
+        "select distinct native_column.name from native_column join dataset on dataset.id = dataset_id"
+        " where dataset.name = any(:datasets) order by native_column.name"
+    )
+    return list(connection.scalars(found, {"datasets": list(study.datasets)}))

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-from xray.report.grids import FEW_POSITIVES, Grid
+from xray.report.grids import FEW_OF_A_CLASS, Grid
 from xray.report.leave_out import groups
 from xray.report.words import ARMS, counted, number
 
@@ -30,7 +30,7 @@ def auc_grid(grid: Grid) -> Caption:
         "AUC of each model on each dataset",
         "One panel for each task. Rows: what the model was trained on. Columns: the test images. "
         "0.5 is chance (cream), 1 is perfect (dark blue); brown is below chance: the order is inverted. "
-        f"Grey and hatched: fewer than {FEW_POSITIVES} positives, too few to judge. "
+        f"Grey and hatched: fewer than {FEW_OF_A_CLASS} positives or negatives, too few to judge. "
         "Boxed: tested on held-out images of the dataset that it was trained on; compare the other cells "
         f"of its row to see what is lost elsewhere. {_READ}{_published(grid)}.",
         f"Heat map of AUC by training and test dataset, {_alt(grid)}",
@@ -47,6 +47,13 @@ def agreement_grid(grid: Grid) -> Caption:
         f"rare, at the same skill: read it beside PABAK in the tables. {_READ}{_published(grid)}.",
         f"Heat map of Cohen's kappa by model and test dataset, {_alt(grid)}",
     )
+
+
+def read_grid(grid: Grid) -> str:
+    """How the cells of any grid are to be read, after what is special to it."""
+    few = any(cell.few and cell.value is not None for cell in grid.cells.values())
+    grey = f"Grey and hatched: fewer than {FEW_OF_A_CLASS} positives or negatives. " if few else ""
+    return f"{grey}{_READ}{_published(grid)}."
 
 
 def leave_one_site_out(rows: pd.DataFrame) -> Caption:

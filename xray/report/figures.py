@@ -7,11 +7,20 @@ from typing import Final
 import pandas as pd
 from matplotlib.figure import Figure
 
-from xray.report import bars, grids, panels
+from xray.report import bars, curves, forests, grids, panels, scatter
 from xray.report.files import png, svg, write_whole
+from xray.report.style import SEQUENTIAL
 
 AUC: Final = panels.Scale("AUC", 0.0, 1.0, "–", "tested on its own dataset")
 KAPPA: Final = panels.Scale("Cohen's κ", -1.0, 1.0, ", ", "the dataset's own model")
+OWN: Final = "tested on its own dataset"
+SEEDS: Final = panels.Scale("Cohen's κ between seeds", -1.0, 1.0, "–", OWN)
+POOLED: Final = panels.Scale(
+    "Cohen's κ (upper right), Kendall's τ (lower left)", -1.0, 1.0, "–", "", rows="model", columns="model"
+)
+TRANSFER: Final = panels.Scale("change in accuracy", -0.5, 0.5, ", ", OWN)
+SENSITIVITY: Final = panels.Scale("sensitivity", 0.0, 1.0, "–", OWN, SEQUENTIAL)
+PRECISION: Final = panels.Scale("average precision", 0.0, 1.0, "–", OWN, SEQUENTIAL)
 
 
 def auc_grid(performance: pd.DataFrame, published: pd.DataFrame | None = None) -> Figure:
@@ -19,7 +28,7 @@ def auc_grid(performance: pd.DataFrame, published: pd.DataFrame | None = None) -
 
     performance: one row per result, columns `grids.PERFORMANCE`; the ensemble rows (no seed) are shown.
     published: columns trained_on, test_dataset, task, value; shown in brackets in place of the intervals.
-    White: undefined. Grey, hatched: fewer than 10 positives. Below chance is brown, above it blue.
+    White: undefined. Grey, hatched: fewer than 10 of a class. Below chance is brown, above it blue.
     Raises AnalysisError for missing columns and doubled rows.
     """
     return panels.draw(grids.auc_grid(performance, published), AUC)
@@ -42,6 +51,51 @@ def leave_one_site_out(rows: pd.DataFrame) -> Figure:
     Raises AnalysisError for missing columns, an unknown arm and doubled rows.
     """
     return bars.draw(rows)
+
+
+def transfer_grid(grid: grids.Grid) -> Figure:
+    """What does a threshold from home cost? Change in accuracy (§4)."""
+    return panels.draw(grid, TRANSFER)
+
+
+def seed_grid(grid: grids.Grid) -> Figure:
+    """Do the seeds of one configuration agree? Mean Cohen's κ over their pairs (Fig A.1 in form)."""
+    return panels.draw(grid, SEEDS)
+
+
+def pooled_grid(grid: grids.Grid) -> Figure:
+    """Do pairs of models agree on all test images? κ above the diagonal, τ below."""
+    return panels.draw(grid, POOLED)
+
+
+def sensitivity_grid(grid: grids.Grid) -> Figure:
+    """Sensitivity at the threshold from home."""
+    return panels.draw(grid, SENSITIVITY)
+
+
+def precision_grid(grid: grids.Grid) -> Figure:
+    """Area under the precision-recall curve."""
+    return panels.draw(grid, PRECISION)
+
+
+def forest(rows: pd.DataFrame) -> Figure:
+    """Mean AUC of each model on each test dataset, with interval. rows: those of `mean_auc_results`."""
+    return forests.mean_auc(rows)
+
+
+def subgroup_forest(rows: pd.DataFrame) -> Figure:
+    """AUC by subgroup of each test dataset's own model. rows: those of `subgroup_auc_results`."""
+    return forests.subgroups(rows)
+
+
+def reliability(rows: pd.DataFrame) -> Figure:
+    """Reliability curves, a panel for each task. rows: those of `calibration_results`."""
+    return curves.reliability(rows)
+
+
+def bland_altman(pairs: "list[scatter.Pair]") -> Figure:
+    """Mean against difference of two models' calibrated scores, for each pair twice (Fig 4 in form)."""
+    return scatter.bland_altman(pairs)
 
 
 def save(figure: Figure, folder: Path, name: str, data: pd.DataFrame) -> list[Path]:

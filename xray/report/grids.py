@@ -9,8 +9,8 @@ import pandas as pd
 from xray.errors import AnalysisError
 from xray.tasks import TASK_INDEX
 
-FEW_POSITIVES: Final = 10
-"""A cell with fewer positives than this is greyed (protocol §8)."""
+FEW_OF_A_CLASS: Final = 10
+"""A cell with fewer positives, or negatives, than this is greyed (protocol §8)."""
 
 PERFORMANCE: Final = (
     "trained_on",
@@ -67,8 +67,10 @@ class Cell:
 
     @property
     def few(self) -> bool:
-        """Whether fewer than `FEW_POSITIVES` positives carry the value."""
-        return self.n_pos is not None and self.n_pos < FEW_POSITIVES
+        """Whether fewer than `FEW_OF_A_CLASS` positives, or negatives, carry the value."""
+        if self.n_pos is None:
+            return False
+        return self.n_pos < FEW_OF_A_CLASS or (self.n is not None and self.n - self.n_pos < FEW_OF_A_CLASS)
 
     @property
     def interval(self) -> tuple[float, float] | None:
@@ -169,6 +171,34 @@ def kappa_grid(agreement: pd.DataFrame, published: pd.DataFrame | None = None) -
         rows=training_order((row for _, row, _ in cells), datasets.values()),
         columns=tuple(datasets),
         cells=_with_published(cells, published, datasets),
+    )
+
+
+def value_grid(
+    frame: pd.DataFrame,
+    value: str,
+    what: str,
+    published: pd.DataFrame | None = None,
+    row: str = "trained_on",
+    column: str = "test_dataset",
+) -> Grid:
+    """Any value by (task, row, column): a frame of one row per cell with lower, upper, n, n_pos and reason.
+
+    Raises AnalysisError for missing columns and doubled cells.
+    """
+    wanted = ("task", row, column, value, "lower", "upper", "n", "n_pos", "reason")
+    cells: dict[Key, Cell] = {}
+    for each in records(frame, wanted, what):
+        key = (each["task"], each[row], each[column])
+        if key in cells:
+            raise AnalysisError(_doubled(what, key))
+        cells[key] = _cell(each, value, own=each[row] == each[column])
+    columns = tuple(dict.fromkeys(column for _, _, column in cells))
+    return Grid(
+        tasks=task_order(task for task, _, _ in cells),
+        rows=training_order((row for _, row, _ in cells), columns),
+        columns=columns,
+        cells=_with_published(cells, published, {column: column for column in columns}),
     )
 
 

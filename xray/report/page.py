@@ -13,6 +13,7 @@ from xray.report import tables as forms
 from xray.report import verdicts
 from xray.report.captions import Caption
 from xray.report.grids import auc_grid, kappa_grid
+from xray.report.parts import Part
 from xray.report.words import agreement_findings, comparison_findings, performance_findings
 
 if TYPE_CHECKING:
@@ -101,6 +102,19 @@ _ABOUT: Final = {
 }
 
 
+LARGEST: Final = 700_000
+"""Bytes of a further part's SVG that the page still takes in."""
+
+
+@dataclass(frozen=True)
+class Drawn:
+    """A further part of the report, its figure as SVG, if it has one, and the figure's width in inches."""
+
+    part: Part
+    svg: bytes | None = None
+    inches: float = 0.0
+
+
 def write(
     path: Path,
     *,
@@ -110,6 +124,7 @@ def write(
     figures: Sequence[Illustration],
     notes: Sequence[str],
     commands: Sequence[str],
+    parts: Sequence[Drawn] = (),
 ) -> Path:
     """Write the report to `path` (whole or not at all; folders are made) and return it.
 
@@ -118,12 +133,21 @@ def write(
         sections; "published" and "published_agreement" (columns `grids.PUBLISHED`) are shown beside them; any other
         frame as it is.
     notes: limits and remarks, a sentence or two each. commands: shell lines that reproduce the report.
+    parts: further sections, with their figures; one that is too large for a page is named instead.
     The same input gives the same bytes. Raises AnalysisError where a frame lacks a column or contradicts
     itself.
     """
     from xray.report.files import write_whole
 
-    html = render(title=title, study=study, tables=tables, figures=figures, notes=notes, commands=commands)
+    html = render(
+        title=title,
+        study=study,
+        tables=tables,
+        figures=figures,
+        notes=notes,
+        commands=commands,
+        parts=parts,
+    )
     path.parent.mkdir(parents=True, exist_ok=True)
     return write_whole(path, html.encode())
 
@@ -136,6 +160,7 @@ def render(
     figures: Sequence[Illustration],
     notes: Sequence[str],
     commands: Sequence[str],
+    parts: Sequence[Drawn] = (),
 ) -> str:
     """The report as HTML text. Arguments and errors as in `write`."""
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
@@ -156,14 +181,16 @@ def render(
         title=title,
         study=study,
         cohorts=forms.cohorts(study.cohorts),
-        sections=_sections(tables, pictures),
+        sections=_sections(tables, pictures, parts),
         models=forms.plain("Models", study.models) if len(study.models) else None,
         notes=notes,
         commands=commands,
     )
 
 
-def _sections(tables: Mapping[str, pd.DataFrame], pictures: Mapping[str, Sequence[Picture]]) -> list[Section]:
+def _sections(
+    tables: Mapping[str, pd.DataFrame], pictures: Mapping[str, Sequence[Picture]], parts: Sequence[Drawn]
+) -> list[Section]:
     made = {
         PERFORMANCE: _performance,
         LEAVE_ONE_SITE_OUT: _leave_one_site_out,
@@ -175,6 +202,7 @@ def _sections(tables: Mapping[str, pd.DataFrame], pictures: Mapping[str, Sequenc
         for name, make in made.items()
         if name in tables or name in pictures
     ]
+    sections += [_further(drawn) for drawn in parts]
     known = {*made, "comparison", "published", "published_agreement"}
     others = [forms.plain(name, frame) for name, frame in tables.items() if name not in known]
     rest = [picture for name, some in pictures.items() if name not in made for picture in some]
@@ -232,6 +260,20 @@ def _images_or_labels(tables: Mapping[str, pd.DataFrame], pictures: Sequence[Pic
     )
 
 
+def _further(drawn: Drawn) -> Section:
+    part = drawn.part
+    pictures, about = [], part.about
+    if drawn.svg is not None and part.caption is not None:
+        if len(drawn.svg) <= LARGEST:
+            pictures = [_embedded(drawn.svg, drawn.inches, part.caption)]
+        else:
+            about = f"{about} The figure is too large for this page: {part.name}.png and {part.name}.svg are beside it."
+    tables = (
+        [forms.plain("The extremes; every row is in the database", part.shown)] if len(part.shown) else []
+    )
+    return Section(part.name.replace("_", "-"), part.title, about, part.findings, pictures, tables)
+
+
 def _breakable(text: str) -> "Markup":
     """The text, escaped, with a place to break the line after each "_" and "-"."""
     from markupsafe import Markup, escape
@@ -243,6 +285,9 @@ def _picture(illustration: Illustration) -> Picture:
     from xray.report.files import svg
 
     figure: Any = illustration.figure
-    encoded = base64.b64encode(svg(figure)).decode()
-    width = round(float(figure.get_size_inches()[0]) * 110)
-    return Picture(f"data:image/svg+xml;base64,{encoded}", width, illustration.caption)
+    return _embedded(svg(figure), float(figure.get_size_inches()[0]), illustration.caption)
+
+
+def _embedded(drawn: bytes, inches: float, caption: Caption) -> Picture:
+    encoded = base64.b64encode(drawn).decode()
+    return Picture(f"data:image/svg+xml;base64,{encoded}", round(inches * 110), caption)

@@ -1,13 +1,13 @@
 """A grid of results as a figure: a panel for each task, rows trained on, columns tested on."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from math import ceil, inf
 from typing import Any, Final
 
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.cm import ScalarMappable
-from matplotlib.colors import Normalize
+from matplotlib.colors import Colormap, Normalize
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
@@ -48,7 +48,7 @@ LARGEST_TYPE: Final = (8.0, 5.6)
 
 @dataclass(frozen=True)
 class Scale:
-    """What the colours say: name of the value, range, and its chance level in the middle."""
+    """What the colours say: name of the value and range, its chance level in the middle if the colours diverge."""
 
     name: str
     low: float
@@ -57,6 +57,9 @@ class Scale:
     """Between the bounds of an interval."""
     own: str
     """What a boxed cell is."""
+    colours: Colormap = field(default_factory=lambda: DIVERGING)
+    rows: str = "trained on"
+    columns: str = "tested on"
 
 
 @dataclass(frozen=True)
@@ -203,7 +206,7 @@ def draw(grid: Grid, scale: Scale) -> Figure:
             axes = figure.add_axes(place, label=task)
             _frame(axes, layout, index, len(grid.tasks))
             _fill(axes, grid, task, scale, Type(*sizes, layout.cell_height))
-        _axis_names(figure, layout)
+        _axis_names(figure, layout, scale)
         _legend(figure, grid, scale)
         return figure
 
@@ -271,7 +274,7 @@ def cell_colours(cell: Cell, scale: Scale) -> tuple[tuple[float, float, float, f
         return WHITE, SOFT
     if cell.few:
         return GREY, INK
-    fill = DIVERGING(Normalize(scale.low, scale.high, clip=True)(cell.value))
+    fill = scale.colours(Normalize(scale.low, scale.high, clip=True)(cell.value))
     return fill, contrast_ink(fill)
 
 
@@ -326,17 +329,17 @@ def _type_sizes(grid: Grid, layout: Layout, scale: Scale) -> tuple[float, float]
     return min(first, height - 1.2 * second), second
 
 
-def _axis_names(figure: Figure, layout: Layout) -> None:
+def _axis_names(figure: Figure, layout: Layout, scale: Scale) -> None:
     width, height = layout.size
     style: dict[str, Any] = {"size": LABEL, "color": SOFT, "ha": "center", "va": "center"}
     for line in range(layout.down):
         left, top = layout.corner(line * layout.across)
         x, y = left - layout.left + LABEL * LINE / 2, top + layout.panel[1] / 2
-        figure.text(x / width, 1 - y / height, "trained on", rotation=90, **style)
+        figure.text(x / width, 1 - y / height, scale.rows, rotation=90, **style)
     last = top + layout.panel[1]
     middle = left + (layout.content - layout.left) / 2
     y = last + layout.foot + LABEL * LINE / 2 + 0.02
-    figure.text(middle / width, 1 - y / height, "tested on", **style)
+    figure.text(middle / width, 1 - y / height, scale.columns, **style)
 
 
 def _legend(figure: Figure, grid: Grid, scale: Scale) -> None:
@@ -344,7 +347,7 @@ def _legend(figure: Figure, grid: Grid, scale: Scale) -> None:
     bar = 1.5
     left = max(MARGIN + 0.12, (width - 3.35) / 2)
     axes = figure.add_axes((left / width, 0.34 / height, bar / width, 0.11 / height), label="scale")
-    mappable = ScalarMappable(Normalize(scale.low, scale.high), DIVERGING)
+    mappable = ScalarMappable(Normalize(scale.low, scale.high), scale.colours)
     colorbar = figure.colorbar(mappable, cax=axes, orientation="horizontal")
     ticks = [scale.low + (scale.high - scale.low) * step / 4 for step in range(5)]
     colorbar.set_ticks(ticks, labels=[_tick(tick) for tick in ticks])
@@ -363,7 +366,7 @@ def _key_entries(grid: Grid, scale: Scale) -> list[tuple[str, str, str]]:
     cells = list(grid.cells.values())
     entries = [(WHITE, "", "undefined, or no such model")]
     if any(cell.few and cell.value is not None for cell in cells):
-        entries.append((GREY, "////", "fewer than 10 positives"))
+        entries.append((GREY, "////", "fewer than 10 of a class"))
     if any(cell.own for cell in cells):
         entries.append(("none", "", scale.own))
     if any(cell.warning and cell.value is not None for cell in cells):

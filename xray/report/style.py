@@ -39,6 +39,14 @@ DIVERGING: Final = LinearSegmentedColormap.from_list(
 )
 """Brown below the centre, blue above it; the centre is cream: white and grey keep their own meaning."""
 
+SEQUENTIAL: Final = LinearSegmentedColormap.from_list(
+    "cream-blue", ["#fbeec4", "#d3e3df", "#abd0e6", "#5ba3cf", "#2166ac", "#08306b"]
+)
+"""From nothing (cream) to all (dark blue), for values without a chance level in their middle."""
+
+CATEGORIES: Final = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#56b4e9", "#e69f00", "#000000", "#8c6d1f")
+"""Okabe and Ito's colours, the yellow darkened so that it can be read on white; further categories repeat them."""
+
 ARM_COLOURS: Final[dict[str, str]] = {"own": "#0072b2", "all-but-site": "#e69f00", "all": "#009e73"}
 """Okabe and Ito's blue, orange and green, which colour-blind readers tell apart."""
 

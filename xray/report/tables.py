@@ -7,7 +7,7 @@ from typing import Any, Final
 import pandas as pd
 
 from xray.report.grids import (
-    FEW_POSITIVES,
+    FEW_OF_A_CLASS,
     Cell,
     Grid,
     Record,
@@ -218,7 +218,7 @@ def _cohort_entry(row: Record | None) -> Entry:
     n_pos = None if row is None else count_or_none(row["n_pos"])
     if not n or n_pos is None:
         return Entry("–", ("not labelled",), "undefined")
-    return Entry(f"{n_pos:,} of {n:,}", kind="few" if n_pos < FEW_POSITIVES else "")
+    return Entry(f"{n_pos:,} of {n:,}", kind="few" if n_pos < FEW_OF_A_CLASS else "")
 
 
 def plain(name: str, frame: pd.DataFrame) -> Table:

@@ -1,11 +1,11 @@
 """Results as plain text for a terminal, at most 100 columns wide."""
 
 from collections.abc import Mapping
-from typing import Final
+from typing import Any, Final
 
 import pandas as pd
 
-from xray.report.grids import FEW_POSITIVES, Cell, Grid, auc_grid
+from xray.report.grids import FEW_OF_A_CLASS, Cell, Grid, auc_grid
 from xray.report.words import MINUS, short, task_name, warnings
 
 WIDTH: Final = 100
@@ -19,28 +19,32 @@ BETWEEN: Final = "  "
 def auc_table(performance: pd.DataFrame) -> str:
     """AUC with 95% interval, a block for each task: rows trained on, columns tested on; fits 100 columns.
 
-    performance: columns `grids.PERFORMANCE`. "*" marks fewer than 10 positives, "!" a model that saw test images or
+    performance: columns `grids.PERFORMANCE`. "*" marks fewer than 10 of a class, "!" a model that saw test images or
     patients in training; "-" with a letter is undefined, for the reason that the last lines give; blank was not
     evaluated. Ends without a newline.
     Raises AnalysisError for missing columns and doubled rows.
     """
-    grid = auc_grid(performance)
+    return grid_table(auc_grid(performance), "AUC (95% interval); rows: trained on, columns: tested on")
+
+
+def grid_table(grid: Grid, heading: str, head: str = "trained on") -> str:
+    """A grid as text: a heading, a block for each task; marks as in `auc_table`. `head` names the rows."""
     if not grid.cells:
         return "no results"
-    name = min(NAME, max(map(len, ("trained on", *grid.rows))))
+    name = min(NAME, max(map(len, (head, *grid.rows))))
     per_block = (WIDTH - name) // (CELL + len(BETWEEN))
     letters = _letters(grid)
-    lines = ["AUC (95% interval); rows: trained on, columns: tested on"]
+    lines = [heading]
     for task in grid.tasks:
         for start in range(0, len(grid.columns), per_block):
-            lines += ["", *_block(grid, task, grid.columns[start : start + per_block], name, letters)]
+            lines += ["", *_block(grid, task, grid.columns[start : start + per_block], name, letters, head)]
     return "\n".join([*lines, *_legend(grid, letters)])
 
 
 def _block(
-    grid: Grid, task: str, columns: tuple[str, ...], name: int, letters: Mapping[str, str]
+    grid: Grid, task: str, columns: tuple[str, ...], name: int, letters: Mapping[str, str], head: str
 ) -> list[str]:
-    lines = [task_name(task), *_row("trained on", [_wrap(column, CELL) for column in columns], name)]
+    lines = [task_name(task), *_row(head, [_wrap(column, CELL) for column in columns], name)]
     for row in grid.rows:
         cells = [grid.cells.get((task, row, column)) for column in columns]
         lines += _row(row, [[_cell(cell, letters)] for cell in cells], name)
@@ -81,7 +85,7 @@ def _legend(grid: Grid, letters: Mapping[str, str]) -> list[str]:
     lines = [f"- {letter}: {reason}" for reason, letter in letters.items()]
     shown = [cell for cell in grid.cells.values() if cell.value is not None]
     if any(cell.few for cell in shown):
-        lines.insert(0, f"*: fewer than {FEW_POSITIVES} positives")
+        lines.insert(0, f"*: fewer than {FEW_OF_A_CLASS} of a class")
     if any(cell.warning for cell in shown):
         lines.append("!: the model saw test images or patients in training, which flatters it:")
         lines += warnings(grid)
@@ -97,3 +101,27 @@ def _wrap(text: str, width: int) -> list[str]:
         lines.append(text[:cut].rstrip())
         text = text[cut:]
     return [*lines, text]
+
+
+def frame_table(frame: pd.DataFrame) -> str:
+    """A frame as aligned text: numbers to three decimals, to the right; what is missing as "-"."""
+    if not len(frame):
+        return "no results"
+    cells = [[_plain(value) for value in row] for row in frame.itertuples(index=False, name=None)]
+    heads = [str(column).replace("_", " ") for column in frame.columns]
+    widths = [max(len(head), *(len(row[i]) for row in cells)) for i, head in enumerate(heads)]
+    numeric = [pd.api.types.is_numeric_dtype(frame[column]) for column in frame.columns]
+    lines = [heads, ["-" * width for width in widths], *cells]
+    return "\n".join(
+        BETWEEN.join(
+            text.rjust(width) if right else text.ljust(width)
+            for text, width, right in zip(line, widths, numeric, strict=True)
+        ).rstrip()
+        for line in lines
+    )
+
+
+def _plain(value: Any) -> str:
+    if value is None or (pd.api.types.is_scalar(value) and pd.isna(value)):
+        return "-"
+    return f"{value:.3f}" if isinstance(value, float) else str(value)

@@ -205,7 +205,7 @@ def _check_difference(row: Record) -> None:
 
 def _coverage(total: int, known: int, few: int) -> str:
     sentence = f"{known} of {counted(total, 'cell')} could be computed"
-    return f"{sentence}, {few} of them from fewer than 10 positives." if few else f"{sentence}."
+    return f"{sentence}, {few} of them from fewer than 10 of a class." if few else f"{sentence}."
 
 
 def _spread(values: list[float]) -> str:

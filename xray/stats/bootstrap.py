@@ -41,7 +41,7 @@ class BootstrapAuc:
 
     estimates: arrays (k,); se is the standard deviation of the replicates.
     replicates: (n_replicates, k), NaN where a replicate drew one class only; same row, same patients.
-    n_patients: patients with a usable image, the units drawn.
+    n_patients: the units drawn: patients with a usable image, or all (`draw_all`).
     """
 
     estimates: Estimates
@@ -56,6 +56,7 @@ def bootstrap_auc(
     n_replicates: int = 2000,
     seed: int = 0,
     level: float = 0.95,
+    draw_all: bool = False,
 ) -> BootstrapAuc:
     """AUC of k models on the same images with percentile intervals from a bootstrap over patients.
 
@@ -63,6 +64,8 @@ def bootstrap_auc(
     without any one model's score is left out of all. patients: (n_images,), equal where the patient is.
     The result depends on the inputs, n_replicates and seed only. Undefined where fewer than two patients have
     positives, or negatives. Replicates of one class only are left out of se and interval.
+    draw_all: draw from all patients, those without a usable image too. Then the replicates of two tasks on the same
+    patients are of the same draws, whatever labels each lacks, and means over tasks can be taken row by row.
     """
     check_level(level)
     label, columns = as_columns(labels, np.atleast_2d(np.asarray(scores)).T)
@@ -70,7 +73,8 @@ def bootstrap_auc(
         raise ValueError(f"labels {label.shape} and patients {np.shape(patients)} must both be (n_images,)")
     kept = ~np.isnan(label) & ~np.isnan(columns).any(axis=1)
     label, models = label[kept], np.ascontiguousarray(columns[kept].T)
-    names, index = np.unique(np.asarray(patients)[kept], return_inverse=True)
+    names, index = np.unique(np.asarray(patients)[kept | draw_all], return_inverse=True)
+    index = index[kept] if draw_all else index
     point = auc_interval(label, models.T, level)
     replicates = np.full((n_replicates, len(models)), np.nan)
     reason = _reason(label, models, index)

@@ -7,7 +7,8 @@ with configuration as (
     where study.name = :study
     group by model.trained_on
 )
-select test_dataset, task, reference, agreement_results.trained_on, rule, n, kappa, lower, upper, pabak, reason, warning
+select test_dataset, task, reference, agreement_results.trained_on, rule, n, n_pos, kappa, lower, upper, pabak, tau,
+    reason, warning
 from agreement_results
 join configuration on configuration.trained_on = agreement_results.trained_on
 where study = :study

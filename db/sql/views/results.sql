@@ -32,8 +32,8 @@ join task on task.id = d.task_id;
 -- agreement_results: one row per stored kappa of a model against the test dataset's own model, by names.
 create or replace view agreement_results as
 select study.name as study, dataset.name as test_dataset, task.name as task, a.reference, a.trained_on, a.rule, a.n, a.n_pos,
-    a.kappa, a.lower, a.upper, a.pabak, a.threshold_reference, a.threshold, a.reason, a.method, a.evaluation_ids,
-    analysis.computed_at, study_dataset.position as dataset_position, task.id as task_position,
+    a.kappa, a.lower, a.upper, a.pabak, a.tau, a.threshold_reference, a.threshold, a.reason, a.method, a.evaluation_ids,
+    analysis.computed_at, a.id as position, study_dataset.position as dataset_position, task.id as task_position,
     leak_warning(a.evaluation_ids, a.cohort_id) as warning
 from agreement as a
 join analysis on analysis.id = a.analysis_id
@@ -52,7 +52,7 @@ select study.name as study, a.name as train_dataset, b.name as test_dataset, tas
     s.p_meaning, s.p_companions, s.p_images, s.p_images_all, s.prevalence_a, s.prevalence_b, s.p_prevalence,
     s.implied_prevalence, s.implied_lower, s.implied_upper, s.n_shared, s.kappa, s.kappa_lower, s.kappa_upper,
     s.trained_on_a, s.trained_on_b, s.auc_aa, s.auc_ab, s.auc_ba, s.auc_bb, s.n_a, s.n_pos_a, s.n_b, s.n_pos_b,
-    s.reason, s.method, s.evaluation_ids, analysis.computed_at, in_a.position as train_position,
+    s.reason, s.method, s.evaluation_ids, analysis.computed_at, s.id as position, in_a.position as train_position,
     in_b.position as dataset_position, task.id as task_position,
     leak_warning(s.evaluation_ids, s.cohort_a_id, s.cohort_b_id) as warning
 from shift as s
@@ -65,3 +65,131 @@ join dataset as b on b.id = at_b.dataset_id
 join study_dataset as in_a on in_a.study_id = study.id and in_a.dataset_id = a.id
 join study_dataset as in_b on in_b.study_id = study.id and in_b.dataset_id = b.id
 join task on task.id = s.task_id;
+
+-- threshold_transfer_results: one row per stored change of accuracy, sensitivity or specificity, by names.
+create or replace view threshold_transfer_results as
+select study.name as study, t.trained_on, dataset.name as test_dataset, task.name as task, t.measure, t.n, t.n_pos,
+    t.threshold_target, t.threshold_home, t.at_target, t.at_home, t.difference, t.lower, t.upper, t.reason, t.method,
+    t.evaluation_ids,
+    analysis.computed_at, t.id as position, study_dataset.position as dataset_position, task.id as task_position,
+    leak_warning(t.evaluation_ids, t.cohort_id) as warning
+from threshold_transfer as t
+join analysis on analysis.id = t.analysis_id
+join study on study.id = analysis.study_id
+join cohort on cohort.id = t.cohort_id
+join dataset on dataset.id = cohort.dataset_id
+join study_dataset on study_dataset.study_id = study.id and study_dataset.dataset_id = dataset.id
+join task on task.id = t.task_id;
+
+-- seed_agreement_results: one row per stored kappa of two seeds of a configuration, by names.
+create or replace view seed_agreement_results as
+select study.name as study, s.trained_on, dataset.name as test_dataset, task.name as task, s.seed_a, s.seed_b, s.n, s.n_pos,
+    s.kappa, s.lower, s.upper, s.pabak, s.reason, s.method, s.evaluation_ids,
+    analysis.computed_at, s.id as position, study_dataset.position as dataset_position, task.id as task_position,
+    leak_warning(s.evaluation_ids, s.cohort_id) as warning
+from seed_agreement as s
+join analysis on analysis.id = s.analysis_id
+join study on study.id = analysis.study_id
+join cohort on cohort.id = s.cohort_id
+join dataset on dataset.id = cohort.dataset_id
+join study_dataset on study_dataset.study_id = study.id and study_dataset.dataset_id = dataset.id
+join task on task.id = s.task_id;
+
+-- pooled_agreement_results: one row per stored kappa and tau of two configurations over all test cohorts, by names.
+create or replace view pooled_agreement_results as
+select study.name as study, p.trained_on_a, p.trained_on_b, task.name as task, p.rule, p.n, p.n_pos,
+    p.kappa, p.lower, p.upper, p.pabak, p.tau, p.cohort_ids, p.reason, p.method, p.evaluation_ids,
+    analysis.computed_at, p.id as position, task.id as task_position,
+    leak_warning(p.evaluation_ids, variadic p.cohort_ids) as warning
+from pooled_agreement as p
+join analysis on analysis.id = p.analysis_id
+join study on study.id = analysis.study_id
+join task on task.id = p.task_id;
+
+-- bland_altman_results: one row per stored pair of a model and the test dataset's own, by names.
+create or replace view bland_altman_results as
+select study.name as study, b.reference, b.trained_on, dataset.name as test_dataset, task.name as task, b.n, b.n_pos,
+    b.bias, b.bias_from, b.bias_to, b.lower_limit, b.lower_limit_from, b.lower_limit_to,
+    b.upper_limit, b.upper_limit_from, b.upper_limit_to, b.sd, b.auc_reference, b.auc, b.kappa, b.reason, b.method,
+    b.evaluation_ids,
+    analysis.computed_at, b.id as position, study_dataset.position as dataset_position, task.id as task_position,
+    leak_warning(b.evaluation_ids, b.cohort_id) as warning
+from bland_altman as b
+join analysis on analysis.id = b.analysis_id
+join study on study.id = analysis.study_id
+join cohort on cohort.id = b.cohort_id
+join dataset on dataset.id = cohort.dataset_id
+join study_dataset on study_dataset.study_id = study.id and study_dataset.dataset_id = dataset.id
+join task on task.id = b.task_id;
+
+-- operating_point_results: one row per stored proportion at a threshold, by names.
+create or replace view operating_point_results as
+select study.name as study, o.trained_on, dataset.name as test_dataset, task.name as task, o.rule, o.measure, o.threshold,
+    o.n, o.n_pos, o.numerator, o.denominator, o.value, o.lower, o.upper, o.reason, o.method, o.evaluation_ids,
+    analysis.computed_at, o.id as position, study_dataset.position as dataset_position, task.id as task_position,
+    leak_warning(o.evaluation_ids, o.cohort_id) as warning
+from operating_point as o
+join analysis on analysis.id = o.analysis_id
+join study on study.id = analysis.study_id
+join cohort on cohort.id = o.cohort_id
+join dataset on dataset.id = cohort.dataset_id
+join study_dataset on study_dataset.study_id = study.id and study_dataset.dataset_id = dataset.id
+join task on task.id = o.task_id;
+
+-- average_precision_results: one row per stored area under a precision-recall curve, by names.
+create or replace view average_precision_results as
+select study.name as study, a.trained_on, dataset.name as test_dataset, task.name as task, a.n, a.n_pos,
+    a.average_precision, a.lower, a.upper, a.prevalence, a.reason, a.method, a.evaluation_ids,
+    analysis.computed_at, a.id as position, study_dataset.position as dataset_position, task.id as task_position,
+    leak_warning(a.evaluation_ids, a.cohort_id) as warning
+from average_precision as a
+join analysis on analysis.id = a.analysis_id
+join study on study.id = analysis.study_id
+join cohort on cohort.id = a.cohort_id
+join dataset on dataset.id = cohort.dataset_id
+join study_dataset on study_dataset.study_id = study.id and study_dataset.dataset_id = dataset.id
+join task on task.id = a.task_id;
+
+-- calibration_results: one row per stored calibration, by names.
+create or replace view calibration_results as
+select study.name as study, c.trained_on, dataset.name as test_dataset, task.name as task, c.n, c.n_pos,
+    c.brier, c.reliability, c.resolution, c.uncertainty, c.ece, c.intercept, c.slope, c.slope_lower, c.slope_upper,
+    c.bin_n, c.bin_predicted, c.bin_observed, c.bin_lower, c.bin_upper, c.reason, c.method, c.evaluation_ids,
+    analysis.computed_at, c.id as position, study_dataset.position as dataset_position, task.id as task_position,
+    leak_warning(c.evaluation_ids, c.cohort_id) as warning
+from calibration as c
+join analysis on analysis.id = c.analysis_id
+join study on study.id = analysis.study_id
+join cohort on cohort.id = c.cohort_id
+join dataset on dataset.id = cohort.dataset_id
+join study_dataset on study_dataset.study_id = study.id and study_dataset.dataset_id = dataset.id
+join task on task.id = c.task_id;
+
+-- subgroup_auc_results: one row per stored AUC of a subgroup, by names.
+create or replace view subgroup_auc_results as
+select study.name as study, s.trained_on, dataset.name as test_dataset, task.name as task, s.grouping, s.subgroup,
+    s.n, s.n_pos, s.auc, s.lower, s.upper, s.auc_rest, s.difference, s.difference_lower, s.difference_upper,
+    s.p, s.p_holm, s.q, s.is_worst, s.reason, s.method, s.evaluation_ids,
+    analysis.computed_at, s.id as position, study_dataset.position as dataset_position, task.id as task_position,
+    leak_warning(s.evaluation_ids, s.cohort_id) as warning
+from subgroup_auc as s
+join analysis on analysis.id = s.analysis_id
+join study on study.id = analysis.study_id
+join cohort on cohort.id = s.cohort_id
+join dataset on dataset.id = cohort.dataset_id
+join study_dataset on study_dataset.study_id = study.id and study_dataset.dataset_id = dataset.id
+join task on task.id = s.task_id;
+
+-- mean_auc_results: one row per stored mean AUC over tasks, by names. tasks: which ones.
+create or replace view mean_auc_results as
+select study.name as study, m.trained_on, dataset.name as test_dataset, m.reference,
+    array(select task.name from task where task.id = any(m.task_ids) order by task.id) as tasks, m.n, m.n_patients,
+    m.auc, m.lower, m.upper, m.difference, m.difference_lower, m.difference_upper, m.p, m.p_holm, m.reason, m.method,
+    m.evaluation_ids, analysis.computed_at, m.id as position, study_dataset.position as dataset_position,
+    leak_warning(m.evaluation_ids, m.cohort_id) as warning
+from mean_auc as m
+join analysis on analysis.id = m.analysis_id
+join study on study.id = analysis.study_id
+join cohort on cohort.id = m.cohort_id
+join dataset on dataset.id = cohort.dataset_id
+join study_dataset on study_dataset.study_id = study.id and study_dataset.dataset_id = dataset.id;

@@ -48,8 +48,18 @@ class World:
     n_images: dict[str, int] = field(default_factory=dict)
     _made: int = 0
 
-    def dataset(self, name: str, labels: Columns, site: str | None = None, like: str | None = None) -> None:
-        """A dataset with one test cohort and one training cohort; `like` names one whose images it shares."""
+    def dataset(
+        self,
+        name: str,
+        labels: Columns,
+        site: str | None = None,
+        like: str | None = None,
+        images_per_patient: int = 1,
+    ) -> None:
+        """A dataset with one test cohort and one training cohort; `like` names one whose images it shares.
+
+        Sexes are M and F in turn, ages 10, 11, …; no view is known.
+        """
         n = len(next(iter(labels.values())))
         self.n_images[name] = n
         with self.engine.begin() as connection:
@@ -58,7 +68,13 @@ class World:
                 site_id = connection.scalar(insert(Site).values(name=site or name).returning(Site.id))
             if like is None:
                 rows = [
-                    {"site_id": site_id, "name": f"{name}-{part}{k}", "patient": f"{name}-{part}{k}"}
+                    {
+                        "site_id": site_id,
+                        "name": f"{name}-{part}{k}",
+                        "patient": f"{name}-{part}{k // images_per_patient}",
+                        "sex": "MF"[k % 2],
+                        "age": 10 + k,
+                    }
                     for part, size in (("test", n), ("train", 2))
                     for k in range(size)
                 ]

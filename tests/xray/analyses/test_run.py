@@ -15,7 +15,7 @@ from xray.analyses.stored import load_study, load_tests
 from xray.errors import AnalysisError
 from xray.tasks import TASK_INDEX
 
-TABLES = ("analysis", "auc", "auc_difference", "agreement", "shift")
+TABLES = ("analysis", *(each.table.__tablename__ for each in ANALYSES))
 NAMES = [each.name for each in ANALYSES]
 
 
@@ -44,7 +44,7 @@ def add_seed(world, trained_on="x", seed=2, shift=0.0):
 def test_all_is_computed_once(two_sites):
     assert current(two_sites.engine) == 0
     assert run_all(two_sites.engine, "test") == dict.fromkeys(NAMES, True)
-    assert current(two_sites.engine) == 4
+    assert current(two_sites.engine) == len(ANALYSES)
     before = ids(two_sites.engine)
     assert all(before.values())
     assert run_all(two_sites.engine, "test") == dict.fromkeys(NAMES, False)
@@ -103,7 +103,9 @@ def test_a_new_version_of_one_analysis_computes_that_one(two_sites, monkeypatch)
     assert run_all(two_sites.engine, "test") == {name: name == first.name for name in NAMES}
 
 
-def test_a_failure_leaves_the_old_rows(two_sites, monkeypatch):
+def test_a_failure_leaves_the_old_rows_of_that_analysis_and_the_new_ones_of_those_before(
+    two_sites, monkeypatch
+):
     run_all(two_sites.engine, "test")
     before = ids(two_sites.engine)
     add_seed(two_sites)
@@ -116,7 +118,10 @@ def test_a_failure_leaves_the_old_rows(two_sites, monkeypatch):
     monkeypatch.setattr(run, "ANALYSES", (*ANALYSES[:-1], dataclasses.replace(last, compute=fail)))
     with pytest.raises(ZeroDivisionError):
         run_all(two_sites.engine, "test")
-    assert ids(two_sites.engine) == before
+    after = ids(two_sites.engine)
+    assert after[last.table.__tablename__] == before[last.table.__tablename__]
+    assert not set(after["auc"]) & set(before["auc"])
+    assert current(two_sites.engine) == len(ANALYSES) - 1
 
 
 def test_two_at_once_compute_once(two_sites):
@@ -128,8 +133,8 @@ def test_two_at_once_compute_once(two_sites):
         thread.start()
     for thread in threads:
         thread.join()
-    assert sorted(sum(each.values()) for each in done) == [0, 0, 4]
-    assert len(ids(two_sites.engine)["analysis"]) == 4
+    assert sorted(sum(each.values()) for each in done) == [0, 0, len(ANALYSES)]
+    assert len(ids(two_sites.engine)["analysis"]) == len(ANALYSES)
 
 
 def test_a_study_that_is_not_there_or_not_scored(two_sites):
@@ -178,7 +183,7 @@ def test_the_report_is_the_same_bytes_for_the_same_results(two_sites, tmp_path, 
         assert page == tmp_path / name / "report.html"
         found.append({file.name: file.read_bytes() for file in (tmp_path / name).iterdir()})
     assert found[0] == found[1]
-    assert len(found[0]) == 13
+    assert len(found[0]) == 1 + 3 * (len(ANALYSES))
     shown = pd.read_csv(tmp_path / "first" / "auc.csv")
     with two_sites.engine.begin() as connection:
         stored = results.performance(connection, "test")

@@ -25,14 +25,14 @@ def test_performance_holds_the_numbers_of_the_frame(performance: pd.DataFrame) -
 def test_counts_stand_in_the_heading_where_they_are_shared(performance: pd.DataFrame) -> None:
     _, mass = tables.performance(auc_grid(performance))
     assert [column.detail for column in mass.columns] == [
-        ("n = 800, 1,100 positive",),
-        ("n = 800, 9 positive (few)",),
+        ("n = 8,000, 1,100 positive",),
+        ("n = 8,000, 9 positive (few)",),
     ]
     one = (performance["task"] == "Mass") & (performance["trained_on"] == "all")
-    performance.loc[one & (performance["test_dataset"] == "beta"), "n"] = 700
+    performance.loc[one & (performance["test_dataset"] == "beta"), "n"] = 7000
     _, mass = tables.performance(auc_grid(performance))
     assert mass.columns[0].detail == ()
-    assert dict(mass.rows)["all"][0].detail[-1] == "n = 700, 1,100 positive"
+    assert dict(mass.rows)["all"][0].detail[-1] == "n = 7,000, 1,100 positive"
 
 
 def test_combination_without_a_row_and_interval_without_bounds(performance: pd.DataFrame) -> None:

@@ -18,7 +18,7 @@ def test_numbers_and_marks(performance: pd.DataFrame) -> None:
             mark = "*" if row.n_pos < 10 else " "
             bounds = f"({row.lower:.2f}-{row.upper:.2f})".replace("0.", ".")
             assert cell == f"{row.auc:.2f}{mark}{bounds}"
-    assert lines[-2:] == ["*: fewer than 10 positives", "- a: not trained"]
+    assert lines[-2:] == ["*: fewer than 10 of a class", "- a: not trained"]
 
 
 def test_fits_the_terminal_with_many_long_names(performance: pd.DataFrame) -> None:

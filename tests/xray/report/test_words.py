@@ -44,7 +44,7 @@ def test_interval_and_p() -> None:
 
 def test_performance_findings(performance: pd.DataFrame) -> None:
     first, own, foreign, below = performance_findings(auc_grid(performance))
-    assert first == "10 of 12 cells could be computed, 3 of them from fewer than 10 positives."
+    assert first == "10 of 12 cells could be computed, 3 of them from fewer than 10 of a class."
     assert "(2 cells, from" in own  # Mass beta→beta, Atelectasis alpha→alpha; few positives do not count
     assert "(2 cells, from 0.200 to" in foreign
     assert below.endswith("Mass, trained on alpha, tested on beta, AUC 0.20 (0.10 to 0.30).")

@@ -137,3 +137,19 @@ def test_wrong_input_is_refused():
         bootstrap_auc(labels * 2, scores, patients)
     scores[0, 0] = np.inf
     assert (bootstrap_auc(labels, scores, patients, 20).estimates.reason == INFINITE_SCORE).all()
+
+
+def test_drawn_from_all_patients_the_replicates_of_two_tasks_are_of_the_same_draws():
+    rng = np.random.default_rng(8)
+    labels = (rng.random((80, 2)) < 0.4).astype(np.float32)
+    labels[rng.random((80, 2)) < 0.3] = np.nan
+    scores = rng.normal(size=80)
+    patients = rng.integers(0, 50, 80)
+    names, index = np.unique(patients, return_inverse=True)
+    weights = patient_weights(names.size, 20, 5)[:, index]
+    for column in labels.T:
+        found = bootstrap_auc(column, scores, patients, 20, seed=5, draw_all=True)
+        kept = ~np.isnan(column)
+        expected = [roc_auc_score(column[kept], scores[kept], sample_weight=w[kept]) for w in weights]
+        np.testing.assert_allclose(found.replicates[:, 0], expected, atol=1e-12)
+        assert found.n_patients == names.size

@@ -173,7 +173,9 @@ def test_a_wrong_header_is_an_error(tmp_path: Path, header: str, words: list[str
         assert word in str(failure.value)
 
 
-@pytest.mark.parametrize("data", [b"", b"\n \n", b"PK\x03\x04junk", gzip.compress(TEXT.encode(), mtime=0)[:40]])
+@pytest.mark.parametrize(
+    "data", [b"", b"\n \n", b"PK\x03\x04junk", gzip.compress(TEXT.encode(), mtime=0)[:40]]
+)
 def test_nothing_to_read(tmp_path: Path, data: bytes) -> None:
     with pytest.raises(ManifestError, match=r"labels\.csv"):
         read_manifest(write(tmp_path, data), None)

@@ -1,0 +1,173 @@
+"""`xray analyse`: bring analyses of a study up to date from its stored predictions, and read them."""
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+if TYPE_CHECKING:
+    from sqlalchemy import Connection, Engine
+
+    from xray.analyses.run import Definition
+    from xray.report.parts import Part
+
+ALL = "all"
+
+
+@click.command()
+@click.argument("name", required=False)
+@click.option("--study", help="The study (default: the only one).")
+@click.option("--protocol", help="Only studies under this protocol, such as paper or corrected.")
+@click.option("--by", "column", help="Of performance: AUC by age, sex, view, or a column of the label files.")
+@click.option("--pair", help="Of bland_altman: one pair of models, TASK:TEST_DATASET:TRAINED_ON.")
+@click.option("--reference", is_flag=True, help="Published values beside one's own, in brackets.")
+@click.option("--json", "as_json", is_flag=True, help="The rows, one JSON object each.")
+@click.option(
+    "--output",
+    type=click.Path(file_okay=False, path_type=Path),
+    help="Folder for figures (default: the study's report).",
+)
+def analyse(
+    name: str | None,
+    study: str | None,
+    protocol: str | None,
+    column: str | None,
+    pair: str | None,
+    reference: bool,
+    as_json: bool,
+    output: Path | None,
+) -> None:
+    """Bring the analysis NAME of a study up to date, print it, and draw its figure; "all" is every one.
+
+    Without NAME: the analyses and whether their results are current. Only what is stale is computed, from the stored
+    predictions; no model is loaded.
+    """
+    from flows.platform import storage
+    from xray import settings
+    from xray.analyses import shown
+    from xray.analyses.run import ANALYSES, named, run
+
+    with storage() as found:
+        engine = found.engine()
+        with engine.begin() as connection:
+            chosen = _study(connection, study, protocol)
+            if name is None:
+                _list(connection, chosen, as_json)
+                return
+        wanted = list(ANALYSES) if name == ALL else [named(name)]
+        if column is not None:
+            wanted = [_by(name, column)]
+        if pair is not None and name != "bland_altman":
+            raise click.UsageError("--pair is of bland_altman")
+        _run(engine, chosen, wanted, run)
+        folder = output or settings.home() / "reports" / chosen
+        for analysis in wanted:
+            with engine.begin() as connection:
+                if as_json:
+                    _rows(shown.rows(connection, chosen, analysis), len(wanted) > 1 and analysis.name)
+                    continue
+                published = reference and (name != ALL or analysis.name in shown.REFERENCES)
+                if pair is not None:
+                    part = shown.named_pair(connection, chosen, analysis, pair)
+                else:
+                    part = shown.part(connection, chosen, analysis, published)
+            _print(part, whole=name != ALL)
+            for path in shown.write_figure(part, folder):
+                click.echo(f"  {path}")
+        if reference and not as_json:
+            click.echo("\nTable A.1 of the paper, from label files: xray verify table-a1 --labels FOLDER")
+
+
+def _study(connection: "Connection", name: str | None, protocol: str | None) -> str:
+    """The one study that is meant."""
+    from sqlalchemy import text
+
+    from xray.errors import AnalysisError
+
+    rows = connection.execute(
+        text("select name, definition ->> 'protocol' as protocol from study order by id")
+    ).all()
+    known = (
+        ", ".join(f"{row.name} ({row.protocol})" for row in rows)
+        or "none, run one first: xray study run FILE"
+    )
+    fitting = [
+        row.name
+        for row in rows
+        if name in (None, row.name) and protocol in (None, row.protocol, Path(row.protocol or "").stem)
+    ]
+    if len(fitting) == 1:
+        return str(fitting[0])
+    if not fitting:
+        asked = " ".join(
+            each
+            for each in (f"study {name!r}" if name else "", f"under {protocol!r}" if protocol else "")
+            if each
+        )
+        raise AnalysisError(f"there is no {asked or 'study'}; known: {known}")
+    raise AnalysisError(f"several studies are there; choose one with --study: {known}")
+
+
+def _by(name: str, column: str) -> "Definition":
+    from xray.analyses.run import by_column
+
+    if name not in ("performance", "subgroups"):
+        raise click.UsageError(
+            "--by is of performance (subgroups by age, sex, view, or a column of the label files)"
+        )
+    return by_column(column)
+
+
+def _run(engine: "Engine", study: str, wanted: "list[Definition]", run: Any) -> None:
+    """Compute what is stale, saying on stderr what is being computed."""
+    import time
+
+    started: list[tuple[str, float]] = []
+
+    def tell(name: str) -> None:
+        now = time.perf_counter()
+        if started:
+            click.echo(f" {now - started[-1][1]:.1f} s", err=True)
+        started.append((name, now))
+        click.echo(f"computing {name} …", nl=False, err=True)
+
+    done = run(engine, study, wanted, tell)
+    if started:
+        click.echo(f" {time.perf_counter() - started[-1][1]:.1f} s", err=True)
+    current = [name for name, computed in done.items() if not computed]
+    if current:
+        click.echo(f"current already: {', '.join(current)}", err=True)
+
+
+def _list(connection: "Connection", study: str, as_json: bool) -> None:
+    from flows.cli.rows import show_rows
+    from xray.analyses.run import ANALYSES, is_current
+
+    rows = [
+        {
+            "analysis": each.name,
+            "state": "current" if is_current(connection, study, each) else "stale",
+            "relation": each.view,
+            "question": each.question,
+        }
+        for each in ANALYSES
+    ]
+    if not as_json:
+        click.echo(f"Analyses of study {study}:\n")
+    show_rows(rows, as_json, "")
+
+
+def _rows(frame: Any, name: str | bool) -> None:
+    """One JSON object per row; of several analyses, with its name first."""
+    for row in json.loads(frame.to_json(orient="records", date_format="iso", double_precision=15)):
+        click.echo(json.dumps({"analysis": name, **row} if name else row))
+
+
+def _print(part: "Part", whole: bool) -> None:
+    """Findings, and the table; of "all" the findings only."""
+    click.echo(f"\n{part.title}\n")
+    for line in part.findings:
+        click.echo(f"  {line}")
+    if whole:
+        click.echo(f"\n{part.text}")

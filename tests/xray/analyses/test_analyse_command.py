@@ -1,0 +1,112 @@
+"""`xray analyse` on the small study: lists, computes what is stale, prints, writes figures; errors in one message."""
+
+import json
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from click.testing import CliRunner
+from sqlalchemy import text
+
+from flows.cli import cli, main
+from xray.analyses.run import ANALYSES
+
+
+@pytest.fixture
+def xray(two_sites, database, tmp_path, monkeypatch):
+    """Runs a command on the study's database; its result."""
+    with two_sites.engine.begin() as connection:
+        connection.execute(text("""update study set definition = '{"protocol": "corrected"}'"""))
+    monkeypatch.setenv("XRAY_DATABASE_URL", database)
+    monkeypatch.setenv("XRAY_HOME", str(tmp_path / "home"))
+
+    def run(*arguments: str):
+        return CliRunner().invoke(cli, ["analyse", *arguments], catch_exceptions=True)
+
+    return run
+
+
+def told(capsys, *arguments: str) -> str:
+    """The one message of a command that fails."""
+    with pytest.raises(SystemExit) as failed:
+        main(["analyse", *arguments])
+    assert failed.value.code in (1, 2)
+    return capsys.readouterr().err
+
+
+@pytest.mark.filterwarnings("ignore:The Result.tuples")
+def test_from_stale_to_current(xray, tmp_path):
+    listed = [json.loads(line) for line in xray("--json").stdout.splitlines()]
+    assert [(row["analysis"], row["state"]) for row in listed] == [(each.name, "stale") for each in ANALYSES]
+    one = xray("threshold_transfer")
+    assert one.exit_code == 0, one.output
+    assert "computing threshold_transfer" in one.stderr
+    assert "Change in accuracy at the home threshold" in one.stdout
+    folder = tmp_path / "home" / "reports" / "test"
+    assert sorted(p.suffix for p in folder.glob("threshold_transfer.*")) == [".csv", ".png", ".svg"]
+    whole = xray("all", "--output", str(tmp_path / "out"))
+    assert whole.exit_code == 0, whole.output
+    assert "current already: threshold_transfer" in whole.stderr
+    assert len(list((tmp_path / "out").glob("*.png"))) == len(ANALYSES)
+    again = xray("all", "--json")
+    assert "computing" not in again.stderr
+    rows = [json.loads(line) for line in again.stdout.splitlines()]
+    assert {row["analysis"] for row in rows} == {each.name for each in ANALYSES}
+    women = [json.loads(line) for line in xray("performance", "--by", "sex", "--json").stdout.splitlines()]
+    assert {row["grouping"] for row in women} == {"sex"}
+    mine = [r for r in rows if r["analysis"] == "subgroups" and r["grouping"] == "sex"]
+    assert len(mine) == len(women)
+    pair = xray("bland_altman", "--pair", "Effusion:x:y", "--output", str(tmp_path / "out"))
+    assert "bland_altman_Effusion_x_y.png" in pair.stdout
+
+
+def test_errors_say_what_there_is(xray, two_sites, capsys):
+    assert "there is no analysis 'perfomance'; known: performance, mean_auc" in told(capsys, "perfomance")
+    assert "there is no study 'other'; known: test (corrected)" in told(capsys, "all", "--study", "other")
+    assert "there is no under 'paper'; known: test (corrected)" in told(capsys, "all", "--protocol", "paper")
+    assert "--by is of performance" in told(capsys, "agreement", "--by", "sex")
+    assert "has a column 'Scanner'" in told(capsys, "performance", "--by", "Scanner")
+    assert "expected TASK:TEST_DATASET:TRAINED_ON" in told(capsys, "bland_altman", "--pair", "Effusion")
+    assert "there is no such pair; tasks: Edema, Effusion" in told(
+        capsys, "bland_altman", "--pair", "Hernia:x:y"
+    )
+    assert "nothing was published of 'calibration'" in told(capsys, "calibration", "--reference")
+    assert "no published value is of a model of this study" in told(capsys, "performance", "--reference")
+    two_sites.study(["x"], [], name="second")
+    assert "several studies are there; choose one with --study: test" in told(capsys, "all")
+
+
+def test_published_values_stand_beside_ones_own(world, database, tmp_path, monkeypatch):
+    rng = np.random.default_rng(1)
+    labels = (rng.random(60) < 0.4).astype(float)
+    for name in ("nih", "padchest"):
+        world.dataset(name, {"Effusion": labels})
+    models = [world.model(name, 0, [name], ["Effusion"]) for name in ("nih", "padchest")]
+    for model in models:
+        for name in ("nih", "padchest"):
+            world.score(model, name, {"Effusion": labels + rng.normal(size=60)})
+    world.study(["nih", "padchest"], models)
+    monkeypatch.setenv("XRAY_DATABASE_URL", database)
+    monkeypatch.setenv("XRAY_HOME", str(tmp_path / "home"))
+    for name in ("performance", "agreement", "pooled_agreement", "threshold_transfer"):
+        said = CliRunner().invoke(cli, ["analyse", name, "--reference"])
+        assert said.exit_code == 0, said.output
+        assert "xray verify table-a1" in said.stdout
+        if name == "performance":
+            assert "published" in said.stdout
+            line = next(
+                line
+                for line in said.stdout.splitlines()
+                if line.split()[:3] == ["Effusion", "padchest", "nih"]
+            )
+            assert 0.7 < float(line.split()[-1]) < 0.95
+
+
+def test_no_model_is_loaded(xray):
+    program = (
+        "import sys; from flows.cli import cli; cli.main(['analyse', 'all'], standalone_mode=False);"
+        "print(sorted({'torch', 'mlflow', 'prefect', 'timm'} & set(sys.modules)))"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
+    assert done.stdout.splitlines()[-1] == "[]", done.stderr

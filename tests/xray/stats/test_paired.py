@@ -1,0 +1,64 @@
+"""Newcombe's paired interval: against its formula number by number, on tables at the edge, and by its coverage."""
+
+import math
+
+import numpy as np
+import pytest
+from statsmodels.stats.proportion import proportion_confint
+
+from xray.stats.paired import paired_difference
+
+
+def by_hand(a: int, b: int, c: int, d: int) -> tuple[float, float, float]:
+    """Method 10 as Newcombe 1998 writes it, of p1 − p2 = (b − c)/n, with statsmodels' Wilson intervals."""
+    n = a + b + c + d
+    p1, p2 = (a + b) / n, (a + c) / n
+    l1, u1 = proportion_confint(a + b, n, method="wilson")
+    l2, u2 = proportion_confint(a + c, n, method="wilson")
+    margins = (a + b) * (c + d) * (a + c) * (b + d)
+    lead = a * d - b * c
+    lead = max(lead - n / 2, 0) if lead > 0 else lead
+    phi = lead / math.sqrt(margins) if margins else 0.0
+    low = math.sqrt((p1 - l1) ** 2 - 2 * phi * (p1 - l1) * (u2 - p2) + (u2 - p2) ** 2)
+    high = math.sqrt((p2 - l2) ** 2 - 2 * phi * (p2 - l2) * (u1 - p1) + (u1 - p1) ** 2)
+    return p1 - p2, p1 - p2 - low, p1 - p2 + high
+
+
+@pytest.mark.parametrize(
+    "table",
+    [
+        (36, 12, 2, 0),
+        (20, 12, 2, 16),
+        (1, 97, 1, 1),
+        (0, 29, 1, 0),
+        (98, 2, 0, 0),
+        (30, 0, 0, 0),
+        (5, 4, 9, 80),
+    ],
+)
+def test_numbers_are_those_of_the_formula(table):
+    a, b, c, d = table
+    found = paired_difference(a, c, b, d)  # second minus first: p1 is our second
+    assert (found.value, found.lower, found.upper) == pytest.approx(by_hand(a, b, c, d), abs=1e-12)
+    turned = paired_difference(a, b, c, d)
+    assert (-turned.value, -turned.upper, -turned.lower) == pytest.approx(by_hand(a, b, c, d), abs=1e-12)
+    assert found.n == sum(table)
+    assert found.n_pos == a + b
+
+
+def test_it_covers_at_its_level():
+    rng = np.random.default_rng(3)
+    p = np.array([0.55, 0.08, 0.17, 0.2])
+    drawn = rng.multinomial(80, p, size=40_000)
+    found = paired_difference(*drawn.T)
+    inside = (found.lower <= p[2] - p[1]) & (p[2] - p[1] <= found.upper)
+    assert 0.94 < inside.mean() < 0.965
+
+
+def test_no_case_and_no_difference():
+    found = paired_difference([0, 10], [0, 0], [0, 0], [0, 10])
+    assert np.isnan(found.value[0])
+    assert np.isnan(found.lower[0])
+    assert found.reason.tolist() == ["no case to count", ""]
+    assert (found.value[1], found.se[1]) == (0, 0)
+    assert found.lower[1] < 0 < found.upper[1]

@@ -1,0 +1,48 @@
+"""How pure is what a model finds? Area under the precision-recall curve, beside the prevalence that guessing gets."""
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import numpy as np
+
+from db.schema import AveragePrecision
+from xray.analyses.rows import NOT_TRAINED, number
+from xray.analyses.stored import StoredStudy, TestSet
+from xray.stats.precision_recall import average_precision_interval
+
+NAME = "average_precision"
+QUESTION = "How pure is what a model finds? Area under the precision-recall curve, beside prevalence"
+VERSION = 1
+TABLE = AveragePrecision
+METHOD = "average precision of mean logits over seeds, logit interval of Boyd et al. 2013, 95 %"
+
+
+def compute(study: StoredStudy, tests: Sequence[TestSet]) -> Iterator[dict[str, Any]]:
+    """Rows of table `average_precision`: per test cohort, task and configuration."""
+    for test in tests:
+        labels = test.cohort.labels
+        for trained_on in test.trained_on:
+            found, trained = (
+                average_precision_interval(labels, test.ensemble(trained_on)),
+                test.trained_tasks(trained_on),
+            )
+            for task in sorted(test.labelled_tasks()):
+                n, n_pos = int(found.n[task]), int(found.n_pos[task])
+                reason = str(found.reason[task]) or None
+                if task not in trained:
+                    reason = NOT_TRAINED
+                    n, n_pos = int((~np.isnan(labels[:, task])).sum()), int((labels[:, task] == 1).sum())
+                yield {
+                    "cohort_id": test.cohort.id,
+                    "task_id": task,
+                    "trained_on": trained_on,
+                    "n": n,
+                    "n_pos": n_pos,
+                    "average_precision": number(found.value[task]),
+                    "lower": number(found.lower[task]),
+                    "upper": number(found.upper[task]),
+                    "prevalence": n_pos / n if n else None,
+                    "method": METHOD,
+                    "reason": reason,
+                    "evaluation_ids": test.ids(trained_on),
+                }

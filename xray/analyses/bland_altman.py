@@ -1,0 +1,86 @@
+"""How far apart are two models' scores of the same images? Limits of agreement of calibrated scores (paper, Fig 4).
+
+Scores are the ensembles' probabilities, stretched by Eq. 1 so that each model's Youden point on the cohort lies at one half.
+"""
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.special import expit
+
+from db.schema import BlandAltman
+from xray.analyses.points import calls
+from xray.analyses.rows import number
+from xray.analyses.stored import StoredStudy, TestSet
+from xray.stats.agreement import cross_table, kappa
+from xray.stats.bland_altman import bland_altman
+from xray.stats.operating import calibrate
+from xray.stats.roc import auc
+
+NAME = "bland_altman"
+QUESTION = "How far apart are two models' scores of one image? Limits of agreement (Fig 4)"
+VERSION = 1
+TABLE = BlandAltman
+METHOD = "limits of agreement (Bland and Altman 1999) of ensembles' probabilities, Youden point at 1/2 (Eq. 1), 95 %"
+
+
+def compute(study: StoredStudy, tests: Sequence[TestSet]) -> Iterator[dict[str, Any]]:
+    """Rows of table `bland_altman`: per test cohort, task and configuration, against the cohort's own model."""
+    for test in tests:
+        reference = study.trained_on_exactly((test.dataset,))
+        if reference is None or reference not in test.trained_on:
+            continue
+        areas = {name: auc(test.cohort.labels, test.ensemble(name)).value for name in test.trained_on}
+        for trained_on in test.trained_on:
+            if trained_on != reference:
+                yield from _compare(test, reference, trained_on, areas[reference], areas[trained_on])
+
+
+def calibrated(test: TestSet, trained_on: str, tasks: Sequence[int]) -> NDArray[np.float64]:
+    """Eq. 1 of the ensemble's probabilities on the labelled images, (n_images, n_tasks): ½ is the Youden point."""
+    labels, scores = test.cohort.labels[:, tasks], test.ensemble(trained_on)[:, tasks]
+    stretched = calibrate(expit(scores), expit(test.youden(trained_on).threshold[tasks]))
+    return np.where(np.isnan(labels), np.nan, stretched)
+
+
+def _compare(
+    test: TestSet,
+    reference: str,
+    trained_on: str,
+    auc_reference: NDArray[np.float64],
+    auc_other: NDArray[np.float64],
+) -> Iterator[dict[str, Any]]:
+    tasks = sorted(test.labelled_tasks() & test.trained_tasks(reference) & test.trained_tasks(trained_on))
+    labels = test.cohort.labels[:, tasks]
+    found = bland_altman(calibrated(test, reference, tasks), calibrated(test, trained_on, tasks))
+    called = [
+        calls(labels, test.ensemble(name)[:, tasks], test.youden(name).threshold[tasks])
+        for name in (reference, trained_on)
+    ]
+    kappas = kappa(cross_table(*called)).value
+    for column, task in enumerate(tasks):
+        reason = str(found.reason[column]) or None
+        for name in (reference, trained_on):
+            if np.isnan(test.youden(name).threshold[task]):
+                reason = f"{name}: {test.youden(name).reason[task]}"
+        row: dict[str, Any] = {
+            "cohort_id": test.cohort.id,
+            "task_id": task,
+            "reference": reference,
+            "trained_on": trained_on,
+            "n": int(found.n[column]),
+            "n_pos": int((labels[:, column] == 1).sum()),
+            "sd": number(found.sd[column]),
+            "auc_reference": number(auc_reference[task]),
+            "auc": number(auc_other[task]),
+            "kappa": number(kappas[column]),
+            "method": METHOD,
+            "reason": reason,
+            "evaluation_ids": test.ids(reference, trained_on),
+        }
+        for name in ("bias", "lower_limit", "upper_limit"):
+            for ending, value in zip(("", "_from", "_to"), getattr(found, name)[:, column], strict=True):
+                row[name + ending] = number(value)
+        yield row

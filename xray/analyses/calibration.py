@@ -1,0 +1,71 @@
+"""Do a model's probabilities mean what they say? Brier's score and its parts, ECE, Cox's line, the reliability curve."""
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.special import expit, ndtri
+
+from db.schema import Calibration
+from xray.analyses.rows import NOT_TRAINED, number
+from xray.analyses.stored import StoredStudy, TestSet
+from xray.stats.calibration import brier, calibration_error, calibration_line, reliability_curve
+
+NAME = "calibration"
+QUESTION = "Do probabilities mean what they say? Brier score and its parts, ECE, reliability curve"
+VERSION = 1
+TABLE = Calibration
+METHOD = "sigmoid of mean logits over seeds, 10 bins of equal mass, Cox's line by maximum likelihood, 95 %"
+FEWEST = 10
+"""So many of either class before a line is fitted."""
+
+
+def compute(study: StoredStudy, tests: Sequence[TestSet]) -> Iterator[dict[str, Any]]:
+    """Rows of table `calibration`: per test cohort, task and configuration."""
+    for test in tests:
+        for trained_on in test.trained_on:
+            yield from _rows(test, trained_on)
+
+
+def _rows(test: TestSet, trained_on: str) -> Iterator[dict[str, Any]]:
+    labels, probabilities = test.cohort.labels, expit(test.ensemble(trained_on))
+    score, error = brier(labels, probabilities), calibration_error(labels, probabilities)
+    curve = reliability_curve(labels, probabilities)
+    trained = test.trained_tasks(trained_on)
+    for task in sorted(test.labelled_tasks()):
+        n, n_pos = int(score.n[task]), int(score.n_pos[task])
+        line = [np.nan] * 4
+        if min(n_pos, n - n_pos) >= FEWEST:
+            line = _line(labels[:, task], probabilities[:, task])
+        filled = curve.observed.n[:, task] > 0
+        yield {
+            "cohort_id": test.cohort.id,
+            "task_id": task,
+            "trained_on": trained_on,
+            "n": n,
+            "n_pos": n_pos,
+            "brier": number(score.score[task]),
+            "reliability": number(score.reliability[task]),
+            "resolution": number(score.resolution[task]),
+            "uncertainty": number(score.uncertainty[task]),
+            "ece": number(error.value[task]),
+            **dict(zip(("intercept", "slope", "slope_lower", "slope_upper"), map(number, line), strict=True)),
+            "bin_n": curve.observed.n[filled, task].tolist(),
+            "bin_predicted": curve.predicted[filled, task].tolist(),
+            "bin_observed": curve.observed.value[filled, task].tolist(),
+            "bin_lower": curve.observed.lower[filled, task].tolist(),
+            "bin_upper": curve.observed.upper[filled, task].tolist(),
+            "method": METHOD,
+            "reason": (str(score.reason[task]) or None) if task in trained else NOT_TRAINED,
+            "evaluation_ids": test.ids(trained_on),
+        }
+
+
+def _line(labels: NDArray[np.float32], probabilities: NDArray[np.float64]) -> list[float]:
+    """(intercept, slope, its lower and upper bound); NaN where the likelihood has no maximum."""
+    inside = np.clip(probabilities, 1e-15, 1 - 1e-15)
+    fitted = calibration_line(labels, inside)
+    intercept, slope = fitted.coefficients
+    half = ndtri(0.975) * np.sqrt(fitted.covariance[1, 1])
+    return [float(value) for value in (intercept, slope, slope - half, slope + half)]

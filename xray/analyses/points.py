@@ -1,0 +1,32 @@
+"""Operating points: Youden's on the test cohort itself, or at home, and the calls that they give."""
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from xray.analyses.stored import StoredStudy, TestSet
+from xray.stats.roc import Youden, youden
+
+Scores = NDArray[np.float64]
+
+
+def points_at_home(study: StoredStudy, tests: Sequence[TestSet]) -> dict[str, Youden]:
+    """Configuration → Youden points (n_tasks,) on the pooled test cohorts of the datasets that it was trained on."""
+    by_dataset = {test.dataset: test for test in tests}
+    points = {}
+    for name, datasets in study.configurations.items():
+        home = [by_dataset[d] for d in datasets if d in by_dataset and name in by_dataset[d].trained_on]
+        if len(home) == 1:
+            points[name] = home[0].youden(name)
+        elif home:
+            labels = np.concatenate([test.cohort.labels for test in home])
+            points[name] = youden(labels, np.concatenate([test.ensemble(name) for test in home]))
+    return points
+
+
+def calls(labels: NDArray[np.float32], scores: Scores, thresholds: Scores) -> Scores:
+    """1 where score >= threshold, 0 below, NaN without label, score or threshold; (n_images, n_tasks)."""
+    called = np.where(scores >= thresholds, 1.0, 0.0)
+    called[np.isnan(labels) | np.isnan(scores) | np.isnan(thresholds)] = np.nan
+    return called

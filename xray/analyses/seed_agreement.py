@@ -1,0 +1,61 @@
+"""How far do two trainings of one configuration agree, if only the seed differs? (paper, Fig A.1)"""
+
+from collections.abc import Iterator, Sequence
+from itertools import combinations
+from typing import Any
+
+import numpy as np
+
+from db.schema import SeedAgreement
+from xray.analyses.points import calls
+from xray.analyses.rows import number
+from xray.analyses.stored import StoredStudy, TestSet
+from xray.stats.agreement import cross_table, kappa, pabak
+from xray.stats.roc import youden
+
+NAME = "seed_agreement"
+QUESTION = "Do two trainings of one configuration agree? Cohen's kappa between seeds (Fig A.1)"
+VERSION = 1
+TABLE = SeedAgreement
+METHOD = "Cohen's kappa of two seeds, each at its Youden point on the test cohort, Fleiss et al. 1969, 95 %"
+
+
+def compute(study: StoredStudy, tests: Sequence[TestSet]) -> Iterator[dict[str, Any]]:
+    """Rows of table `seed_agreement`: per test cohort, task, configuration and pair of seeds."""
+    for test in tests:
+        for trained_on in test.trained_on:
+            yield from _agree(test, trained_on)
+
+
+def _agree(test: TestSet, trained_on: str) -> Iterator[dict[str, Any]]:
+    labels, labelled = test.cohort.labels, test.labelled_tasks()
+    seeds = []
+    for one in test.of(trained_on):
+        scores = test.logits[one.evaluation_id].T
+        point = youden(labels, scores)
+        seeds.append((one, point, calls(labels, scores, point.threshold)))
+    for (a, point_a, calls_a), (b, point_b, calls_b) in combinations(seeds, 2):
+        tasks = sorted(labelled & a.trained & b.trained)
+        table = cross_table(calls_a[:, tasks], calls_b[:, tasks])
+        kappas, pabaks = kappa(table), pabak(table)
+        for column, task in enumerate(tasks):
+            reason = str(kappas.reason[column]) or None
+            for seed, point in ((a.seed, point_a), (b.seed, point_b)):
+                if np.isnan(point.threshold[task]):
+                    reason = f"seed {seed}: {point.reason[task]}"
+            yield {
+                "cohort_id": test.cohort.id,
+                "task_id": task,
+                "trained_on": trained_on,
+                "seed_a": a.seed,
+                "seed_b": b.seed,
+                "n": int(kappas.n[column]),
+                "n_pos": int((labels[:, task] == 1).sum()),
+                "kappa": number(kappas.value[column]),
+                "lower": number(kappas.lower[column]),
+                "upper": number(kappas.upper[column]),
+                "pabak": number(pabaks.value[column]),
+                "method": METHOD,
+                "reason": reason,
+                "evaluation_ids": [a.evaluation_id, b.evaluation_id],
+            }

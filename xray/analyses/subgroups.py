@@ -1,0 +1,147 @@
+"""For whom does a model work less well? AUC by age band, sex, view, or any column of the label files.
+
+Each subgroup is compared with the rest of the same test cohort (DeLong, independent images); p values are adjusted over one
+declared family: all comparisons of one grouping in the study.
+"""
+
+from collections.abc import Iterator, Sequence
+from functools import partial
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from db.schema import SubgroupAuc
+from xray.analyses.resampled import has_repeated_patients
+from xray.analyses.rows import number
+from xray.analyses.stored import OF_IMAGES, StoredStudy, TestSet
+from xray.errors import AnalysisError
+from xray.stats.clustered import clustered_auc_interval
+from xray.stats.delong import auc_interval, compare_unpaired
+from xray.stats.estimates import Estimates
+from xray.stats.multiplicity import benjamini_hochberg, holm
+
+NAME = "subgroups"
+QUESTION = "For whom does a model work less well? AUC by age band, sex and view, or --by any column"
+VERSION = 1
+TABLE = SubgroupAuc
+COLUMNS = OF_IMAGES
+METHOD = "AUC of mean logits over seeds in the subgroup, DeLong, against the rest, adjusted over the grouping"
+CLUSTERED_METHOD = METHOD.replace("DeLong", "DeLong by patient (Obuchowski 1997)")
+UNKNOWN: Final = "unknown"
+MOST: Final = 20
+"""A column with more distinct values than this is no grouping."""
+FEWEST: Final = 10
+"""So many of either class before a subgroup may be called the worst."""
+AGE_BANDS: Final = ((18, "0-17"), (40, "18-39"), (65, "40-64"), (80, "65-79"), (np.inf, "80+"))
+"""Ages below each bound, in years."""
+
+
+def compute(
+    study: StoredStudy, tests: Sequence[TestSet], columns: Sequence[str] = COLUMNS
+) -> Iterator[dict[str, Any]]:
+    """Rows of table `subgroup_auc`: per test cohort, task, configuration, grouping and subgroup."""
+    for column in columns:
+        rows = [row for test in tests if column in test.columns for row in _group(test, column)]
+        tested = [row for row in rows if row["p"] is not None]
+        p = [row["p"] for row in tested]
+        for row, family, rate in zip(
+            tested, holm(p) if p else [], benjamini_hochberg(p) if p else [], strict=True
+        ):
+            row["p_holm"], row["q"] = float(family), float(rate)
+        yield from rows
+
+
+def by(column: str) -> partial[Iterator[dict[str, Any]]]:
+    """`compute` for one column."""
+    return partial(compute, columns=(column,))
+
+
+def subgroups(column: str, values: NDArray[np.object_]) -> NDArray[np.object_]:
+    """Each image's subgroup: an age band, or the value itself; "unknown" where there is none. (n_images,) texts.
+
+    Raises `AnalysisError` for a column of too many distinct values.
+    """
+    known = np.array([value is not None for value in values], dtype=bool)
+    named = np.full(len(values), UNKNOWN, dtype=object)
+    if column == "age":
+        ages = np.array([np.nan if value is None else float(value) for value in values])
+        known &= ~np.isnan(ages)
+        bounds = [bound for bound, _ in AGE_BANDS[:-1]]
+        bands = np.array([name for _, name in AGE_BANDS], dtype=object)
+        named[known] = bands[np.searchsorted(bounds, ages[known], side="right")]
+    else:
+        named[known] = [str(value) for value in values[known]]
+    found = set(named)
+    if len(found) > MOST:
+        raise AnalysisError(
+            f"column {column!r} has {len(found)} distinct values, which are no subgroups; choose one with at most {MOST}"
+        )
+    return named
+
+
+def _group(test: TestSet, column: str) -> Iterator[dict[str, Any]]:
+    member = subgroups(column, test.columns[column])
+    names = sorted(set(member))
+    if len(names) < 2:
+        return
+    clustered = has_repeated_patients(test)
+    for trained_on in test.trained_on:
+        tasks = sorted(test.labelled_tasks() & test.trained_tasks(trained_on))
+        scores = test.ensemble(trained_on)[:, tasks]
+        rows: dict[int, list[dict[str, Any]]] = {task: [] for task in tasks}
+        for name in names:
+            inside = member == name
+            own, rest = (_interval(test, part, tasks, scores, clustered) for part in (inside, ~inside))
+            compared = compare_unpaired(own, rest)
+            for place, task in enumerate(tasks):
+                rows[task].append(
+                    {
+                        "cohort_id": test.cohort.id,
+                        "task_id": task,
+                        "trained_on": trained_on,
+                        "grouping": column,
+                        "subgroup": name,
+                        "n": int(own.n[place]),
+                        "n_pos": int(own.n_pos[place]),
+                        "auc": number(own.value[place]),
+                        "lower": number(own.lower[place]),
+                        "upper": number(own.upper[place]),
+                        "auc_rest": number(rest.value[place]),
+                        "difference": number(compared.difference[place]),
+                        "difference_lower": number(compared.lower[place]),
+                        "difference_upper": number(compared.upper[place]),
+                        "p": number(compared.p[place]),
+                        "p_holm": None,
+                        "q": None,
+                        "is_worst": False,
+                        "method": CLUSTERED_METHOD if clustered else METHOD,
+                        "reason": str(own.reason[place]) or None,
+                        "evaluation_ids": test.ids(trained_on),
+                    }
+                )
+        for of_task in rows.values():
+            _mark_worst(of_task)
+            yield from of_task
+
+
+def _interval(
+    test: TestSet,
+    part: NDArray[np.bool_],
+    tasks: Sequence[int],
+    scores: NDArray[np.float64],
+    clustered: bool,
+) -> Estimates:
+    labels = test.cohort.labels[part][:, tasks]
+    if clustered:
+        return clustered_auc_interval(labels, scores[part], test.cohort.patients[part])
+    return auc_interval(labels, scores[part])
+
+
+def _mark_worst(rows: Sequence[dict[str, Any]]) -> None:
+    """Mark the subgroup with the lowest AUC, among those with enough of either class; none where only one has."""
+    solid = [
+        row for row in rows if row["auc"] is not None and min(row["n_pos"], row["n"] - row["n_pos"]) >= FEWEST
+    ]
+    if len(solid) > 1:
+        min(solid, key=lambda row: row["auc"])["is_worst"] = True

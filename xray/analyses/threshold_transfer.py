@@ -1,0 +1,77 @@
+"""What does a threshold that was set at home cost elsewhere? Accuracy, sensitivity, specificity (paper, §4).
+
+Each ensemble calls the test images at two thresholds: Youden's point on these very images, which takes labels that a
+hospital that buys a model has not got, and Youden's point on the test cohorts of its own datasets. Both are taken as given.
+"""
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import numpy as np
+
+from db.schema import ThresholdTransfer
+from xray.analyses.points import calls, points_at_home
+from xray.analyses.rows import NOT_TRAINED, number
+from xray.analyses.stored import StoredStudy, TestSet
+from xray.stats.agreement import cross_table
+from xray.stats.paired import paired_difference
+from xray.stats.roc import Youden
+
+NAME = "threshold_transfer"
+QUESTION = "What does a threshold that was set at home cost elsewhere? (paper, §4)"
+VERSION = 1
+TABLE = ThresholdTransfer
+METHOD = "ensemble at its home Youden point minus at the target's, same images, Newcombe 1998 paired 95 %"
+MEASURES = ("accuracy", "sensitivity", "specificity")
+
+
+def compute(study: StoredStudy, tests: Sequence[TestSet]) -> Iterator[dict[str, Any]]:
+    """Rows of table `threshold_transfer`: per test cohort, task, configuration and measure."""
+    at_home = points_at_home(study, tests)
+    for test in tests:
+        for trained_on in test.trained_on:
+            if trained_on in at_home:
+                yield from _transfer(test, trained_on, at_home[trained_on])
+
+
+def _transfer(test: TestSet, trained_on: str, home: Youden) -> Iterator[dict[str, Any]]:
+    here, scores, labels = test.youden(trained_on), test.ensemble(trained_on), test.cohort.labels
+    at_target = _right(labels, calls(labels, scores, here.threshold))
+    at_home = _right(labels, calls(labels, scores, home.threshold))
+    labelled, trained = test.labelled_tasks(), test.trained_tasks(trained_on)
+    for measure, counted in zip(MEASURES, (labels >= 0, labels == 1, labels == 0), strict=True):
+        first, second = (np.where(counted, right, np.nan) for right in (at_target, at_home))
+        table = cross_table(first, second)
+        found = paired_difference(*table.cells)
+        shares = [np.divide(c, np.maximum(table.n, 1)) for c in (table.both + table.first_only, found.n_pos)]
+        for task in sorted(labelled):
+            reason = str(found.reason[task]) or None
+            for name, point in (("target", here), ("home", home)):
+                if np.isnan(point.threshold[task]):
+                    reason = f"{name}: {point.reason[task]}"
+            if task not in trained:
+                reason = NOT_TRAINED
+            known = table.n[task] > 0
+            yield {
+                "cohort_id": test.cohort.id,
+                "task_id": task,
+                "trained_on": trained_on,
+                "measure": measure,
+                "n": int(table.n[task]),
+                "n_pos": int((labels[:, task] == 1).sum()),
+                "threshold_target": number(here.threshold[task]),
+                "threshold_home": number(home.threshold[task]),
+                "at_target": number(shares[0][task]) if known else None,
+                "at_home": number(shares[1][task]) if known else None,
+                "difference": number(found.value[task]),
+                "lower": number(found.lower[task]),
+                "upper": number(found.upper[task]),
+                "method": METHOD,
+                "reason": reason,
+                "evaluation_ids": test.ids(trained_on),
+            }
+
+
+def _right(labels: np.typing.NDArray[np.float32], called: np.typing.NDArray[np.float64]) -> Any:
+    """1 where the call is the label, 0 where not, NaN where there is none."""
+    return np.where(np.isnan(called), np.nan, called == labels)

@@ -1,0 +1,139 @@
+"""Estimates with intervals as dots and lines, one under another."""
+
+from math import ceil
+from typing import Any, Final
+
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+
+from xray.report.grids import FEW_OF_A_CLASS, task_order
+from xray.report.panels import empty
+from xray.report.style import (
+    CATEGORIES,
+    COLUMN_WIDTH,
+    EDGE,
+    INK,
+    PAGE_HEIGHT,
+    PAGE_WIDTH,
+    SOFT,
+    WHITE,
+    settings,
+    text_width,
+    wrap,
+)
+from xray.report.words import task_name
+
+LABEL: Final = 6.5
+LINE: Final = 0.145
+"""Inches between two lines."""
+WIDEST_LABEL: Final = 1.25
+
+
+def mean_auc(rows: pd.DataFrame) -> Figure:
+    """A panel for each test dataset, a line for each model; the dataset's own is filled."""
+    known = rows[rows["auc"].notna()]
+    if not len(known):
+        with settings():
+            return empty()
+    panels = []
+    for dataset, same in known.groupby("test_dataset", sort=False):
+        lines = [
+            (
+                str(r.trained_on), float(r.auc), float(r.lower), float(r.upper),
+                CATEGORIES[0] if r.trained_on == r.reference else SOFT, bool(r.trained_on == r.reference),
+            )
+            for r in same.itertuples()
+        ]  # fmt: skip
+        panels.append((f"tested on {dataset}", lines))
+    return _draw(panels, "mean AUC over tasks (filled: the test dataset's own model)")
+
+
+def subgroups(rows: pd.DataFrame, most: int = 24) -> Figure:
+    """A panel for each task and test dataset of the dataset's own model; at most so many, the widest gaps first."""
+    own = rows[(rows["trained_on"] == rows["test_dataset"]) & rows["auc"].notna()]
+    enough = own[["n_pos"]].assign(n_neg=own["n"] - own["n_pos"]).min(axis=1) >= FEW_OF_A_CLASS
+    gaps = (
+        own[enough]
+        .groupby(["task", "test_dataset"], sort=False)["auc"]
+        .agg(lambda values: values.max() - values.min())
+    )
+    if not len(gaps):
+        with settings():
+            return empty()
+    chosen = set(gaps.nlargest(most).index)
+    tasks = task_order(str(task) for task in own["task"])
+    panels = []
+    for task in tasks:
+        for (_, dataset), same in own[own["task"] == task].groupby(["task", "test_dataset"], sort=False):
+            if (task, dataset) not in chosen:
+                continue
+            groupings = list(dict.fromkeys(same["grouping"]))
+            lines = [
+                (
+                    f"{r.grouping} {r.subgroup}", float(r.auc), float(r.lower), float(r.upper),
+                    CATEGORIES[groupings.index(r.grouping) % len(CATEGORIES)],
+                    min(r.n_pos, r.n - r.n_pos) >= FEW_OF_A_CLASS,
+                )
+                for r in same.itertuples()
+            ]  # fmt: skip
+            panels.append((f"{task_name(task)}, {dataset}", lines))
+    return _draw(panels, "AUC in the subgroup (hollow: fewer than 10 of a class)")
+
+
+def _draw(panels: list[tuple[str, list[tuple[Any, ...]]]], axis: str) -> Figure:
+    """Panels of lines (label, value, lower, upper, colour, filled), as many side by side as the page has room for."""
+    with settings():
+        left = (
+            min(WIDEST_LABEL, max(text_width(line[0], LABEL) for _, lines in panels for line in lines)) + 0.12
+        )
+        wanted = left + 1.15
+        across = max(1, min(len(panels), int(PAGE_WIDTH / wanted)))
+        tallest = max(len(lines) for _, lines in panels)
+        down = ceil(len(panels) / across)
+        height_of = tallest * LINE + 0.5
+        width, height = max(COLUMN_WIDTH, PAGE_WIDTH if across > 1 else COLUMN_WIDTH), down * height_of + 0.25
+        if height > 2 * PAGE_HEIGHT:
+            height_of *= 2 * PAGE_HEIGHT / height
+            height = down * height_of + 0.25
+        figure = Figure(figsize=(width, height), facecolor=WHITE)
+        FigureCanvasAgg(figure)
+        values = [v for _, lines in panels for line in lines for v in line[1:4] if v == v]
+        low = min(0.5, max(0.0, min(values) - 0.02))
+        step = (width - 0.1) / across
+        for index, (title, lines) in enumerate(panels):
+            x = 0.05 + (index % across) * step + left
+            top = (index // across) * height_of + 0.24
+            place = (
+                x / width,
+                1 - (top + tallest * LINE * (height_of - 0.5) / (tallest * LINE)) / height,
+                (step - left - 0.1) / width,
+                (height_of - 0.5) / height,
+            )
+            _panel(figure.add_axes(place, label=title), title, lines, (low, 1.01), tallest, step - 0.2)
+        figure.text(0.5, 0.06 / height, axis, size=LABEL, color=SOFT, ha="center", va="bottom")
+        return figure
+
+
+def _panel(
+    axes: Axes, title: str, lines: list[tuple[Any, ...]], limits: tuple[float, float], rows: int, room: float
+) -> None:
+    axes.set_xlim(*limits)
+    axes.set_ylim(rows - 0.5, -0.5)
+    axes.axvline(0.5, color=INK, linewidth=0.6)
+    axes.grid(axis="x", color=EDGE, linewidth=0.4)
+    axes.set_axisbelow(True)
+    axes.spines[["top", "right", "left"]].set_visible(False)
+    axes.set_title(wrap(title, room, LABEL + 0.5, most=1), size=LABEL + 0.5, pad=3, loc="right")
+    labels = [wrap(str(line[0]), WIDEST_LABEL, LABEL, most=1) for line in lines]
+    axes.set_yticks(range(len(lines)), labels)
+    axes.tick_params(axis="y", length=0, labelsize=LABEL, pad=3)
+    axes.tick_params(axis="x", length=2, width=0.4, labelsize=LABEL - 0.5, pad=2)
+    for y, (label, value, lower, upper, colour, filled) in enumerate(lines):
+        if lower == lower and upper == upper:
+            axes.plot([lower, upper], [y, y], color=colour, linewidth=0.9, solid_capstyle="butt")
+        axes.plot(
+            [value], [y], "o", markersize=3.4, markerfacecolor=colour if filled else WHITE, markeredgecolor=colour,
+            markeredgewidth=0.8, gid=f"{title}|{label}",
+        )  # fmt: skip

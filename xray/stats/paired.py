@@ -1,0 +1,71 @@
+"""Two calls of the same images, such as at two thresholds: how far apart are the proportions?"""
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from xray.stats.estimates import (
+    DEFINED,
+    NO_CASES,
+    REASON_TYPE,
+    FloatArray,
+    IntArray,
+    check_level,
+    undefined,
+)
+from xray.stats.estimates import Estimates as PairedDifference
+from xray.stats.intervals import wilson
+
+
+def paired_difference(
+    both: ArrayLike, first_only: ArrayLike, second_only: ArrayLike, neither: ArrayLike, level: float = 0.95
+) -> PairedDifference:
+    """Difference of two proportions of the same cases, second minus first, with Newcombe's interval.
+
+    Method 10 of Newcombe (Statistics in Medicine 17, 1998, 2635-2650): Wilson's intervals of the two proportions, added in
+    squares with their correlation φ, which is corrected for continuity where it is positive. Within [−1, 1].
+    both, first_only, second_only, neither: cases that are a success of both, one or none; arrays that broadcast.
+    se: √(b + c − (b − c)²/n) / n. n_pos of the result: successes of the second. NaN with reason where there is no case.
+    """
+    check_level(level)
+    a, b, c, d = (
+        np.asarray(cell, dtype=np.float64)
+        for cell in np.broadcast_arrays(both, first_only, second_only, neither)
+    )
+    n = a + b + c + d
+    first, second = _share(a + b, n), _share(a + c, n)
+    difference = second - first
+    (low_1, up_1), (low_2, up_2) = wilson(a + b, n, level), wilson(a + c, n, level)
+    phi = _correlation(a, b, c, d, n)
+    lower = _reach(second - low_2, up_1 - first, phi)
+    upper = _reach(up_2 - second, first - low_1, phi)
+    se = np.sqrt(np.maximum(b + c - (b - c) ** 2 / np.maximum(n, 1), 0)) / np.maximum(n, 1)
+    reason = np.where(n > 0, DEFINED, NO_CASES).astype(REASON_TYPE)
+    return PairedDifference(
+        difference,
+        np.maximum(difference - lower, -1),
+        np.minimum(difference + upper, 1),
+        np.where(n > 0, se, np.nan),
+        _whole(n),
+        _whole(a + c),
+        reason,
+    )
+
+
+def _reach(here: FloatArray, there: FloatArray, phi: FloatArray) -> FloatArray:
+    return np.sqrt(np.maximum(here**2 - 2 * phi * here * there + there**2, 0))
+
+
+def _correlation(a: FloatArray, b: FloatArray, c: FloatArray, d: FloatArray, n: FloatArray) -> FloatArray:
+    """φ of the 2 × 2 table, its numerator lowered by n/2 towards 0 where it is positive; 0 where a margin is empty."""
+    margins = (a + b) * (c + d) * (a + c) * (b + d)
+    product = a * d - b * c
+    corrected = np.where(product > n / 2, product - n / 2, np.where(product >= 0, 0, product))
+    return np.divide(corrected, np.sqrt(margins), out=np.zeros_like(margins), where=margins > 0)
+
+
+def _share(part: FloatArray, whole: FloatArray) -> FloatArray:
+    return np.divide(part, whole, out=undefined(whole.shape), where=whole > 0)
+
+
+def _whole(count: FloatArray) -> IntArray:
+    return np.asarray(count, dtype=np.int64)
