@@ -92,6 +92,7 @@ class Study:
             "configurations": list(self.kinds),
             "seeds": list(self.seeds),
             "recipe": asdict(self.recipe),
+            "file": str(self.path.resolve()),
         }
 
 

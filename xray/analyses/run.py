@@ -11,6 +11,7 @@ from db.schema import Agreement, Analysis, Auc, AucDifference
 from xray.analyses import agreement, leave_one_site_out, performance
 from xray.analyses.stored import StoredStudy, TestSet, load_study, load_tests
 from xray.errors import AnalysisError
+from xray.settings import provenance
 
 Compute = Callable[[StoredStudy, Sequence[TestSet]], Iterator[dict[str, Any]]]
 
@@ -68,7 +69,7 @@ def _replace(
     fingerprint = study.fingerprint(analysis.name, analysis.version)
     analysis_id = connection.scalar(
         insert(Analysis)
-        .values(study_id=study.id, name=analysis.name, fingerprint=fingerprint)
+        .values(study_id=study.id, name=analysis.name, fingerprint=fingerprint, provenance=provenance())
         .returning(Analysis.id)
     )
     if rows:

@@ -64,13 +64,22 @@ class TestSet:
 
 @dataclass(frozen=True)
 class StoredStudy:
-    """A study as the database has it: `datasets` (name → site) in order, configurations (name → its datasets)."""
+    """A study as the database has it: `datasets` (name → site) in order, configurations (name → its datasets).
+
+    guests: those of its datasets that are not of its file: registered later, and tested on only.
+    """
 
     id: int
     name: str
     datasets: dict[str, str]
     configurations: dict[str, tuple[str, ...]]
     evaluations: tuple[Scored, ...]
+    guests: frozenset[str] = frozenset()
+
+    @property
+    def own(self) -> dict[str, str]:
+        """The datasets of its file, name → site."""
+        return {name: site for name, site in self.datasets.items() if name not in self.guests}
 
     def tasks(self, tests: Sequence[TestSet]) -> list[int]:
         """Ids of the tasks that any test cohort of the study is labelled for, in output order."""
@@ -94,10 +103,9 @@ def load_study(connection: Connection, name: str) -> StoredStudy:
     if study_id is None:
         known = connection.scalars(text("select name from study order by name")).all()
         raise AnalysisError(f"there is no study {name!r}; known: {', '.join(known) or 'none, run one first'}")
-    datasets = {
-        row.dataset: row.site
-        for row in connection.execute(text(query("study_datasets")), {"study_id": study_id})
-    }
+    listed = connection.execute(text(query("study_datasets")), {"study_id": study_id}).all()
+    datasets = {row.dataset: row.site for row in listed}
+    guests = frozenset(row.dataset for row in listed if row.guest)
     rows = connection.execute(text(query("study_evaluations")), {"study_id": study_id}).all()
     if not rows:
         raise AnalysisError(f"study {name!r} has no scored test cohort yet: xray study run its file")
@@ -106,7 +114,7 @@ def load_study(connection: Connection, name: str) -> StoredStudy:
     )
     order = {dataset: position for position, dataset in enumerate(datasets)}
     configurations = {r.trained_on: tuple(sorted(r.datasets, key=order.__getitem__)) for r in rows}
-    return StoredStudy(study_id, name, datasets, configurations, evaluations)
+    return StoredStudy(study_id, name, datasets, configurations, evaluations, guests)
 
 
 def load_tests(connection: Connection, study: StoredStudy) -> list[TestSet]:

@@ -15,6 +15,7 @@ from xray.data.registered import read_dataset
 from xray.learning.infer import score
 from xray.learning.network import load
 from xray.learning.tracking import Tracker
+from xray.settings import provenance
 from xray.tasks import TASKS
 
 
@@ -52,6 +53,8 @@ def evaluate(engine: Engine, tracker: Tracker, home: Path, model_id: int, image_
         logits = score(network, cache.pixels, positions)
         with engine.begin() as connection:
             seconds = time.perf_counter() - began
-            made = write_evaluation(connection, model_id, image_list_id, logits, trained, seconds)
+            made = write_evaluation(
+                connection, model_id, image_list_id, logits, trained, seconds, provenance()
+            )
         written += made is not None
     return written
