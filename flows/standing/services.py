@@ -102,6 +102,7 @@ def base_environment(place: Place, found: Databases) -> dict[str, str]:
     return {
         **kept,
         MARK: str(place.home),
+        "PATH": os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath)]),
         "PYTHONPATH": path,
         "PYTHONUNBUFFERED": "1",
         "XRAY_HOME": str(place.home),
