@@ -50,7 +50,7 @@ def prefect_api(found: Databases) -> Iterator[str]:
     place = here()
     standing = place.running()
     if standing is not None and standing.url("prefect"):
-        own = client_environment(place, standing)
+        own = client_environment(place, standing) | {"PREFECT_FLOWS_HEARTBEAT_FREQUENCY": "30"}
         with _environment(quiet), _environment(own):
             yield own["PREFECT_API_URL"]
         return

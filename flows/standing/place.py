@@ -8,10 +8,16 @@ import secrets
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, Final
 
 from xray import settings
 
+MLFLOW_AUTH: Final = """[mlflow]
+default_permission = NO_PERMISSIONS
+database_uri = sqlite:///{users}
+admin_username = admin
+authorization_function = mlflow.server.auth:authenticate_request_basic_auth
+"""
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
 
 
@@ -152,6 +158,13 @@ class Place:
         with os.fdopen(descriptor, "w", encoding="utf-8") as file:
             file.write(text)
         unfinished.replace(self.folder / name)
+
+
+def write_mlflow_auth(folder: Path) -> Path:
+    """MLflow's own list of users, and its settings, in a folder; the file of the settings. Passwords are not in it."""
+    file = folder / "mlflow_auth.ini"
+    file.write_text(MLFLOW_AUTH.format(users=folder / "mlflow_users.db"))
+    return file
 
 
 def here() -> Place:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from db.connection import Databases
 from flows.standing.nursery import MARK, SERVICE
-from flows.standing.place import Options, Place
+from flows.standing.place import Options, Place, write_mlflow_auth
 from xray import settings
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -172,15 +172,8 @@ def _mlflow(
     own = {"MLFLOW_BACKEND_STORE_URI": found.mlflow, "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
     if options.is_open:
         passwords = place.passwords()
-        configuration = place.folder / "mlflow_auth.ini"
-        users = place.folder / "mlflow_users.db"
-        configuration.write_text(
-            "[mlflow]\ndefault_permission = NO_PERMISSIONS\n"
-            f"database_uri = sqlite:///{users}\nadmin_username = admin\n"
-            "authorization_function = mlflow.server.auth:authenticate_request_basic_auth\n"
-        )
         own |= {
-            "MLFLOW_AUTH_CONFIG_PATH": str(configuration),
+            "MLFLOW_AUTH_CONFIG_PATH": str(write_mlflow_auth(place.folder)),
             "MLFLOW_AUTH_ADMIN_PASSWORD": passwords["mlflow_password"],
             "MLFLOW_FLASK_SERVER_SECRET_KEY": passwords["mlflow_secret_key"],
         }
