@@ -383,12 +383,16 @@ class Study(Base):
 
 
 class StudyDataset(Base):
-    """One row per (study, dataset), in the order of the study file."""
+    """One row per (study, dataset), in the order of the study file.
+
+    guest: not of the study file; registered later, and tested on only. Guests stand behind the others, from position 1000.
+    """
 
     __tablename__ = "study_dataset"
     study_id: Mapped[int] = mapped_column(ForeignKey("study.id", ondelete="cascade"), primary_key=True)
     dataset_id: Mapped[int] = mapped_column(ForeignKey("dataset.id"), primary_key=True)
     position: Mapped[int] = mapped_column(SmallInteger)
+    guest: Mapped[bool] = mapped_column(server_default=text("false"))
 
 
 class StudyModel(Base):
@@ -403,7 +407,10 @@ class StudyModel(Base):
 
 
 class Evaluation(Base):
-    """One row per (model, image list) that is completely scored; there are no half ones."""
+    """One row per (model, image list) that is completely scored; there are no half ones.
+
+    provenance: code version, flow run and worker that wrote it; NULL for those of before this was kept.
+    """
 
     __tablename__ = "evaluation"
     __table_args__ = (UniqueConstraint("model_id", "image_list_id"),)
@@ -411,6 +418,7 @@ class Evaluation(Base):
     model_id: Mapped[int] = mapped_column(ForeignKey("model.id", ondelete="cascade"))
     image_list_id: Mapped[int] = mapped_column(ForeignKey("image_list.id"), index=True)
     seconds: Mapped[float | None] = mapped_column(REAL)
+    provenance: Mapped[dict[str, Any] | None]
     completed_at: Mapped[dt.datetime] = mapped_column(server_default=func.now())
 
 
@@ -443,7 +451,10 @@ class Feature(Base):
 
 
 class Analysis(Base):
-    """One row per (study, analysis) whose result rows are stored; `fingerprint` covers all that they came from."""
+    """One row per (study, analysis) whose result rows are stored; `fingerprint` covers all that they came from.
+
+    provenance: code version, flow run and worker that computed it; NULL for those of before this was kept.
+    """
 
     __tablename__ = "analysis"
     __table_args__ = (UniqueConstraint("study_id", "name"),)
@@ -451,6 +462,7 @@ class Analysis(Base):
     study_id: Mapped[int] = mapped_column(ForeignKey("study.id", ondelete="cascade"))
     name: Mapped[str]
     fingerprint: Mapped[str]
+    provenance: Mapped[dict[str, Any] | None]
     computed_at: Mapped[dt.datetime] = mapped_column(server_default=func.now())
 
 

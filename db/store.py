@@ -3,6 +3,7 @@
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -89,6 +90,7 @@ def write_evaluation(
     logits: NDArray[np.float32],
     trained: NDArray[np.bool_],
     seconds: float | None = None,
+    provenance: dict[str, Any] | None = None,
 ) -> int | None:
     """Store the logits (n_images, n_tasks) of one model on one image list; the caller's transaction makes it whole.
 
@@ -97,7 +99,7 @@ def write_evaluation(
     """
     made = connection.scalar(
         insert(Evaluation)
-        .values(model_id=model_id, image_list_id=image_list_id, seconds=seconds)
+        .values(model_id=model_id, image_list_id=image_list_id, seconds=seconds, provenance=provenance)
         .on_conflict_do_nothing(index_elements=["model_id", "image_list_id"])
         .returning(Evaluation.id)
     )

@@ -14,6 +14,7 @@ from pathlib import Path
 
 from db.connection import Databases, databases
 from flows.processes import die_with_parent
+from flows.standing.place import client_environment, here
 from xray import settings
 from xray.errors import XrayError
 
@@ -29,7 +30,7 @@ def storage() -> Iterator[Databases]:
 
 @contextlib.contextmanager
 def prefect_api(found: Databases) -> Iterator[str]:
-    """URL of a Prefect API: that of PREFECT_API_URL, else a server of our own on a free port for as long as we live."""
+    """URL of a Prefect API: that of PREFECT_API_URL, of the standing stack, or of a server that lives as long as we do."""
     given = os.environ.get("PREFECT_API_URL")
     if given:
         yield given
@@ -46,8 +47,15 @@ def prefect_api(found: Databases) -> Iterator[str]:
         ),
         "DO_NOT_TRACK": "1",
     }
+    place = here()
+    standing = place.running()
+    if standing is not None and standing.url("prefect"):
+        own = client_environment(place, standing) | {"PREFECT_FLOWS_HEARTBEAT_FREQUENCY": "30"}
+        with _environment(quiet), _environment(own):
+            yield own["PREFECT_API_URL"]
+        return
     with (
-        _environment(quiet),
+        _environment(quiet | {"XRAY_PREFECT_ENDS": "1"}),
         _server(found.prefect, home / "server.log") as url,
         _environment({"PREFECT_API_URL": url}),
     ):

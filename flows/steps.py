@@ -1,64 +1,189 @@
-"""The steps of a study as flows of their own, for deployments: register, train, predict, analyse.
+"""The steps of a study as flows of their own, for deployments: add a dataset, register, train, predict, analyse, re-evaluate.
 
 Each does only what is missing, so that running one twice changes nothing. The study flow runs the same tasks in one go.
+`study` is the name of a study file that comes along (studies/), or the path of another.
 """
 
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, Literal
 
 from prefect import flow
+from pydantic import Field
 
-from flows import tasks
-from flows.platform import storage
+from flows import shown, tasks
+from flows.events import announce
 from flows.pool import collect, process_pool
-from xray.errors import StudyError
-from xray.study import Study, read_study
+from flows.studies import study_file
+from xray.errors import StudyError, XrayError
+from xray.study import Configuration, Study, read_study
+
+Count = Annotated[int, Field(ge=1)]
+Name = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]{0,59}$")]
 
 
-@flow(name="register", task_runner=process_pool())
-def register(study_path: str) -> list[dict[str, Any]]:
-    """Draw or read, register, split and cache every dataset of a study file."""
-    return prepare_datasets(read_study(Path(study_path)))
+@flow(name="register", task_runner=process_pool(), on_cancellation=[shown.tidy], on_crashed=[shown.tidy])
+def register(study: str = "phantom") -> list[dict[str, Any]]:
+    """Draw or read, register, split and cache every dataset of a study file.
+
+    Args:
+        study: Name of a study that comes along, or the path of a study file.
+    """
+    return prepare_datasets(read_study(study_file(study)))
 
 
-@flow(name="train", task_runner=process_pool())
-def train(study_path: str, configuration: str | None = None) -> list[dict[str, Any]]:
-    """Train the models of a study file: of one configuration (such as "nih" or "all-but-nih"), or all of them."""
-    study = read_study(Path(study_path))
-    prepare_datasets(study)
-    return train_models(study, configuration)
+@flow(name="train", task_runner=process_pool(), on_cancellation=[shown.tidy], on_crashed=[shown.tidy])
+def train(
+    study: str = "phantom",
+    configuration: str | None = None,
+    seeds: list[Annotated[int, Field(ge=0)]] | None = None,
+    network: str | None = None,
+    image_size: Annotated[int, Field(ge=8)] | None = None,
+    epochs: Count | None = None,
+    epoch_images: Count | None = None,
+    batch_size: Annotated[int, Field(ge=2)] | None = None,
+) -> list[dict[str, Any]]:
+    """Train the models of a study file: of one configuration, or all of them. Models that are there already stay.
+
+    A model that is trained with other numbers than the study's is another model, and no part of the study's results.
+
+    Args:
+        study: Name of a study that comes along, or the path of a study file.
+        configuration: Such as nih, all or all-but-nih-cc. Empty: every configuration of the study.
+        seeds: Seeds to train. Empty: those of the study.
+        network: Another network than the study's, by its name in timm, or small_convnet.
+        image_size: Another size of the pictures, in pixels.
+        epochs: Another number of epochs.
+        epoch_images: Show so many pictures per epoch at most.
+        batch_size: Another number of pictures per step.
+    """
+    asked = read_study(study_file(study))
+    own = {"network": network, "image_size": image_size, "epochs": epochs}
+    own |= {"epoch_images": epoch_images, "batch_size": batch_size}
+    asked = replace(
+        asked,
+        seeds=tuple(seeds) if seeds else asked.seeds,
+        recipe=replace(asked.recipe, **{k: v for k, v in own.items() if v is not None}),
+    )
+    chosen = chosen_configurations(asked, configuration)
+    wanted = {dataset for each in chosen for dataset in each.datasets}
+    tasks.open_tracking.submit(asked.name).result()
+    prepare_datasets(asked, wanted)
+    models = train_models(asked, configuration)
+    shown.models([each["model_id"] for each in models])
+    tell_new(models)
+    return models
 
 
-@flow(name="predict", task_runner=process_pool())
+@flow(name="predict", task_runner=process_pool(), on_cancellation=[shown.tidy], on_crashed=[shown.tidy])
 def predict(study: str | None = None) -> int:
-    """Fill the missing evaluations of a study, by its name, or of everything; how many were written."""
-    return evaluate_models(study)
+    """Fill the missing evaluations of a study, or of everything; how many were written.
+
+    Args:
+        study: Name of a study as the database has it. Empty: everything.
+    """
+    written = evaluate_models(study)
+    shown.evaluations()
+    return written
 
 
 @flow(name="analyse", task_runner=process_pool())
-def analyse(study_path: str) -> str:
-    """Bring the results, figures and page of a study file up to date; the folder."""
-    tasks.analyse.submit(read_study(Path(study_path)).name).result()
-    return str(tasks.report.submit(study_path).result())
+def analyse(study: str | None = None) -> dict[str, str]:
+    """Bring the results, figures and page of a study, or of all, up to date; study → folder of its report.
+
+    Args:
+        study: Name of a study as the database has it. Empty: all that have anything scored.
+    """
+    return refresh([study] if study else tasks.studies.submit().result())
 
 
-def prepare_datasets(study: Study) -> list[dict[str, Any]]:
-    """Every dataset of the study, ready: id, images, and whether it is new."""
+@flow(name="add-dataset", task_runner=process_pool())
+def add_dataset(
+    name: Name = "trial",
+    site: Name | None = None,
+    source: str = "phantom",
+    labels: str | None = None,
+    images: str | None = None,
+    labels_only: bool = False,
+    protocol: str = "corrected",
+    phantom_site: Literal["alpha", "bravo", "charlie", "delta"] = "alpha",
+    patients: Count = 100,
+    size: Annotated[int, Field(ge=16)] = 48,
+) -> dict[str, Any]:
+    """Register images and labels as a dataset, whole or not at all, and let it be known.
+
+    Args:
+        name: The dataset's name here.
+        site: Where the images come from. Empty: as known for published datasets, else the dataset's name.
+        source: Native layout of the files (nih, chexpert, …), manifest for a CSV of your own, or phantom to draw it.
+        labels: The label file, or the folder that it is in, as the worker sees it.
+        images: Folder of the pictures, as the worker sees it. Empty: beside the labels.
+        labels_only: Register labels without pictures.
+        protocol: Rules by which cohorts are made.
+        phantom_site: Which drawn site, where source is phantom.
+        patients: How many patients are drawn, where source is phantom.
+        size: Size of the drawn pictures, in pixels.
+    """
+    from xray.data.sources.datasets import published_datasets
+
+    drawn = {"site": phantom_site, "patients": patients, "size": size} if source == "phantom" else None
+    if drawn is None and not labels:
+        raise XrayError(f"{name}: labels is missing: the label file of source {source!r}")
+    published = published_datasets().get(source)
+    request = {
+        "site": site or (published.site if published else name),
+        "source": "manifest" if drawn else source,
+        "labels": labels,
+        "images": images,
+        "phantom": drawn,
+        "labels_only": labels_only,
+    }
+    done: dict[str, Any] = tasks.add_dataset.submit(name, request, protocol).result()
+    if done["new"]:
+        announce("dataset", name, images=done["images"])
+    return done
+
+
+@flow(name="reevaluate", task_runner=process_pool(), on_cancellation=[shown.tidy], on_crashed=[shown.tidy])
+def reevaluate() -> dict[str, Any]:
+    """Make true for everything that is registered: split, scored by every model that can, and results up to date.
+
+    Fills what the view missing_evaluations shows. A dataset that came after a study joins the study's test datasets. Runs
+    of this deployment that are waiting are called off: this one does their work.
+    """
+    shown.call_off_waiting()
+    notes = tasks.freeze.submit().result()
+    written, failures = evaluate_what_can_be()
+    stale = tasks.widen.submit().result()
+    folders = refresh(stale)
+    shown.evaluations()
+    if failures:
+        raise XrayError("; ".join(failures))
+    return {"evaluations": written, "studies": sorted(folders), "notes": notes}
+
+
+def prepare_datasets(study: Study, wanted: set[str] | None = None) -> list[dict[str, Any]]:
+    """The datasets of the study, or those that are wanted, ready: id, images, and whether each is new."""
     path = str(study.path)
-    return collect("preparing datasets", [tasks.prepare.submit(path, each.name) for each in study.datasets])
+    names = [each.name for each in study.datasets if wanted is None or each.name in wanted]
+    return collect("preparing datasets", [tasks.prepare.submit(path, name) for name in names])
 
 
-def train_models(study: Study, configuration: str | None = None) -> list[dict[str, Any]]:
-    """The models of one configuration of a study, or all, in its order: id, and whether it was trained now."""
+def chosen_configurations(study: Study, configuration: str | None = None) -> list[Configuration]:
+    """One configuration of a study, or all. Raises `StudyError` where there is none of this name."""
     chosen = [each for each in study.configurations() if configuration in (None, each.name)]
     if not chosen:
         known = ", ".join(each.name for each in study.configurations())
         raise StudyError(f"{study.path}: there is no configuration {configuration!r}; known: {known}")
+    return chosen
+
+
+def train_models(study: Study, configuration: str | None = None) -> list[dict[str, Any]]:
+    """The models of one configuration of a study, or all, in its order: id, and whether it was trained now."""
     recipe = asdict(study.recipe)
     futures = [
         tasks.train.submit(study.name, each.name, list(each.datasets), study.protocol, recipe, seed)
-        for each in chosen
+        for each in chosen_configurations(study, configuration)
         for seed in study.seeds
     ]
     return collect("training models", futures)
@@ -66,8 +191,38 @@ def train_models(study: Study, configuration: str | None = None) -> list[dict[st
 
 def evaluate_models(study: str | None) -> int:
     """Fill the missing evaluations of a study, or of everything; how many were written."""
-    from xray.learning.evaluate import missing
-
-    with storage() as found, found.engine().begin() as connection:
-        wanted = missing(connection, study)
+    wanted = tasks.missing.submit(study).result()
     return sum(collect("scoring images", [tasks.evaluate.submit(m, lists) for m, lists in wanted.items()]))
+
+
+def evaluate_what_can_be() -> tuple[int, list[str]]:
+    """Fill the missing evaluations of everything; how many were written, and why others could not be."""
+    wanted = tasks.missing.submit(None).result()
+    futures = [tasks.evaluate.submit(model, lists) for model, lists in wanted.items()]
+    for future in futures:
+        future.wait()
+    states = [future.state for future in futures]
+    written = sum(state.result() for state in states if state.is_completed())
+    failed = {str(state.result(raise_on_failure=False)) for state in states if not state.is_completed()}
+    return written, sorted(failed)
+
+
+def refresh(studies: list[str]) -> dict[str, str]:
+    """Bring the analyses of these studies up to date, and their reports; study → folder."""
+    folders = {}
+    for study in studies:
+        tasks.analyse.submit(study).result()
+        stored = tasks.results.submit(study).result()
+        folder = ""
+        if stored["file"] and Path(stored["file"]).exists():
+            folder = str(tasks.report.submit(stored["file"]).result())
+        folders[study] = folder
+        shown.results(study, stored["rows"], folder)
+    return folders
+
+
+def tell_new(models: list[dict[str, Any]]) -> None:
+    """Let it be known which models were trained now."""
+    for each in models:
+        if each["trained"]:
+            announce("model", str(each["model_id"]))

@@ -5,15 +5,15 @@ second run trains nothing, and a run that was killed goes on where it was.
 """
 
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import Any
 
 from prefect import flow
 
-from flows import tasks
+from flows import shown, tasks
 from flows.platform import storage
 from flows.pool import process_pool
-from flows.steps import evaluate_models, prepare_datasets, train_models
+from flows.steps import evaluate_models, prepare_datasets, tell_new, train_models
+from flows.studies import study_file
 from xray.study import read_study
 
 
@@ -29,22 +29,32 @@ class Done:
     folder: str
 
 
-@flow(name="study", task_runner=process_pool())
-def run_study(path: str) -> dict[str, Any]:
-    """Run a study file to its report. `path`: the TOML file. Returns `Done` as a dict."""
-    from xray.plan import foreign_models, record_study
+@flow(name="study", task_runner=process_pool(), on_cancellation=[shown.tidy], on_crashed=[shown.tidy])
+def run_study(study: str = "phantom") -> dict[str, Any]:
+    """Run a study file to its report: datasets, models, predictions, results, figures; only what is missing is done.
 
-    study = read_study(Path(path))
-    with storage() as found, found.engine().begin() as connection:
-        foreign_models(connection, study)  # an unknown one is said before anything is trained
-    opening = tasks.open_tracking.submit(study.name)
-    prepare_datasets(study)
+    Args:
+        study: Name of a study that comes along, or the path of a study file.
+    """
+    from xray.plan import foreign_models
+
+    path = study_file(study)
+    asked = read_study(path)
+    if asked.foreign:
+        with storage() as found, found.engine().begin() as connection:
+            foreign_models(connection, asked)  # an unknown one is said before anything is trained
+    opening = tasks.open_tracking.submit(asked.name)
+    prepare_datasets(asked)
     opening.result()
-    models = train_models(study)
-    with storage() as found, found.engine().begin() as connection:
-        record_study(connection, study, [each["model_id"] for each in models])
-    evaluated = evaluate_models(study.name)
-    analysed = sum(tasks.analyse.submit(study.name).result().values())
-    folder = tasks.report.submit(path).result()
+    models = train_models(asked)
+    tasks.record.submit(str(path), [each["model_id"] for each in models]).result()
+    evaluated = evaluate_models(asked.name)
+    analysed = sum(tasks.analyse.submit(asked.name).result().values())
+    folder = tasks.report.submit(str(path)).result()
+    if shown.is_watched():
+        shown.models([each["model_id"] for each in models])
+        shown.evaluations()
+        shown.results(asked.name, tasks.results.submit(asked.name).result()["rows"], folder)
+        tell_new(models)
     trained = sum(each["trained"] for each in models)
-    return asdict(Done(study.name, len(models), trained, evaluated, analysed, folder))
+    return asdict(Done(asked.name, len(models), trained, evaluated, analysed, folder))

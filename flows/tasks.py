@@ -5,6 +5,7 @@ Each finds the databases by XRAY_DATABASE_URL and the files under XRAY_HOME, so 
 
 import os
 import shlex
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ from prefect import task
 
 from flows.platform import storage
 from flows.processes import die_with_parent
+from flows.retry import PATIENT
 from xray import settings
 
 
@@ -29,7 +31,15 @@ def workers() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-@task(name="prepare")
+def tell_where() -> None:
+    """Let what this process stores say which flow run it was stored by (`xray explain`)."""
+    from prefect.runtime import flow_run
+
+    if identifier := flow_run.get_id():
+        os.environ["XRAY_FLOW_RUN"] = str(identifier)
+
+
+@task(name="prepare", task_run_name="prepare {dataset}", **PATIENT)
 def prepare(study_path: str, dataset: str) -> dict[str, Any]:
     """Make sure that one dataset of a study is drawn, registered, split and cached; what it holds."""
     from xray.data.prepare import prepare as prepare_dataset
@@ -44,7 +54,7 @@ def prepare(study_path: str, dataset: str) -> dict[str, Any]:
     return asdict(done)
 
 
-@task(name="open tracking")
+@task(name="open tracking", task_run_name="open tracking {study}", **PATIENT)
 def open_tracking(study: str) -> str:
     """Make sure that MLflow's database and the study's experiment are there, before many ask at once; its id."""
     from xray.learning.tracking import Tracker
@@ -53,7 +63,7 @@ def open_tracking(study: str) -> str:
         return Tracker(found.mlflow, settings.artifacts()).experiment(study)
 
 
-@task(name="train")
+@task(name="train", task_run_name="train {trained_on} seed {seed}", **PATIENT)
 def train(
     study: str, trained_on: str, datasets: list[str], protocol: str, recipe: dict[str, Any], seed: int
 ) -> dict[str, Any]:
@@ -64,33 +74,36 @@ def train(
     from xray.learning.tracking import Tracker
 
     request = ModelRequest(study, trained_on, tuple(datasets), protocol, recipe_of(recipe), seed)
+    tell_where()
     with storage() as found:
         tracker = Tracker(found.mlflow, settings.artifacts())
         model_id, trained = ensure_model(found.engine(), tracker, settings.home(), request)
     return {"model_id": model_id, "trained": trained}
 
 
-@task(name="evaluate")
+@task(name="evaluate", task_run_name="evaluate model {model_id}", **PATIENT)
 def evaluate(model_id: int, image_list_ids: list[int]) -> int:
     """Score image lists with one model; how many evaluations were written."""
     from xray.learning import evaluate as evaluation
     from xray.learning.tracking import Tracker
 
+    tell_where()
     with storage() as found:
         tracker = Tracker(found.mlflow, settings.artifacts())
         return evaluation.evaluate(found.engine(), tracker, settings.home(), model_id, image_list_ids)
 
 
-@task(name="analyse")
+@task(name="analyse", task_run_name="analyse {study}", **PATIENT)
 def analyse(study: str) -> dict[str, bool]:
     """Bring every analysis of a study up to date: name → whether it had to be computed."""
     from xray.analyses.run import run_all
 
+    tell_where()
     with storage() as found:
         return run_all(found.engine(), study)
 
 
-@task(name="report")
+@task(name="report", task_run_name="report", **PATIENT)
 def report(study_path: str) -> str:
     """Write a study's figures and page, and keep them in MLflow too; the folder."""
     from xray.analyses.report import write_report
@@ -105,3 +118,79 @@ def report(study_path: str) -> str:
             write_report(connection, study, folder, commands)
         Tracker(found.mlflow, settings.artifacts()).report(study.name, "report", folder)
     return str(folder)
+
+
+@task(name="add dataset", task_run_name="add dataset {name}", **PATIENT)
+def add_dataset(name: str, request: dict[str, Any], protocol: str) -> dict[str, Any]:
+    """Register one dataset; its name, images, and whether that was done now. `request`: fields of a `DatasetRequest`."""
+    from xray.data.prepare import DatasetRequest, Phantom, register_request
+
+    drawn = request.pop("phantom")
+    paths = {
+        key: Path(request.pop(key)) if request[key] else request.pop(key) for key in ("labels", "images")
+    }
+    asked = DatasetRequest(name=name, phantom=Phantom(**drawn) if drawn else None, **paths, **request)
+    with storage() as found:
+        done = register_request(found.engine(), asked, protocol, home=settings.home())
+    return {"name": done.name, "images": done.n_images, "new": not done.unchanged, "notes": list(done.notes)}
+
+
+@task(name="missing", task_run_name="what is missing", **PATIENT)
+def missing(study: str | None) -> dict[int, list[int]]:
+    """Model id → image lists that it has still to score: of a study, by its name, or of everything."""
+    from xray.learning.evaluate import missing as missing_evaluations
+
+    with storage() as found, found.engine().begin() as connection:
+        return missing_evaluations(connection, study)
+
+
+@task(name="record", task_run_name="record the study", **PATIENT)
+def record(study_path: str, model_ids: Sequence[int]) -> int:
+    """Store what a study is made of now; its id."""
+    from xray.plan import record_study
+    from xray.study import read_study
+
+    with storage() as found, found.engine().begin() as connection:
+        return record_study(connection, read_study(Path(study_path)), list(model_ids))
+
+
+@task(name="freeze", task_run_name="freeze cohorts", **PATIENT)
+def freeze() -> list[str]:
+    """Split every dataset under every protocol that a model was trained under; what stood in the way of some."""
+    from xray.data.prepare import freeze_for_models
+
+    with storage() as found, found.engine().begin() as connection:
+        return freeze_for_models(connection)
+
+
+@task(name="widen", task_run_name="widen studies", **PATIENT)
+def widen() -> list[str]:
+    """Let datasets that a study's models were scored on join its test datasets; the studies that have results to refresh."""
+    from xray.plan import join_guests, stale_studies
+
+    with storage() as found, found.engine().begin() as connection:
+        join_guests(connection)
+        return stale_studies(connection)
+
+
+@task(name="studies", task_run_name="stored studies", **PATIENT)
+def studies() -> list[str]:
+    """Names of the studies of which anything is scored."""
+    from xray.plan import scored_studies
+
+    with storage() as found, found.engine().begin() as connection:
+        return scored_studies(connection)
+
+
+@task(name="show", task_run_name="results of {study}", **PATIENT)
+def results(study: str) -> dict[str, Any]:
+    """A study's stored AUCs of ensembles as rows, for people to see; and where its study file is."""
+    from xray.analyses.results import performance
+    from xray.plan import file_of
+
+    with storage() as found, found.engine().begin() as connection:
+        frame = performance(connection, study)
+        file = file_of(connection, study)
+    shown = frame[frame["seed"].isna()].drop(columns="seed").astype(object)
+    rows = shown.where(shown.notna(), None).to_dict("records")
+    return {"rows": rows, "file": file}

@@ -52,6 +52,7 @@ def requests(study: Study) -> list[ModelRequest]:
 def record_study(connection: Connection, study: Study, model_ids: Sequence[int]) -> int:
     """Store what the study is made of now, models in the order given, then the foreign ones that it names; its id.
 
+    Datasets that joined it later stay.
     Raises `ForeignModelError` where one of those was never imported.
     """
     protocol_id = store_protocol(connection, load_protocol(study.protocol))
@@ -69,7 +70,10 @@ def record_study(connection: Connection, study: Study, model_ids: Sequence[int])
     names = [dataset.name for dataset in study.datasets]
     found = connection.execute(select(Dataset.name, Dataset.id).where(Dataset.name.in_(names)))
     ids = {row.name: row.id for row in found}
-    connection.execute(delete(StudyDataset).where(StudyDataset.study_id == study_id))
+    mine = StudyDataset.study_id == study_id
+    connection.execute(
+        delete(StudyDataset).where(mine, ~StudyDataset.guest | StudyDataset.dataset_id.in_(ids.values()))
+    )
     connection.execute(delete(StudyModel).where(StudyModel.study_id == study_id))
     datasets = [{"study_id": study_id, "dataset_id": ids[n], "position": i} for i, n in enumerate(names)]
     models = [{"study_id": study_id, "model_id": m, "position": i} for i, m in enumerate(model_ids)]
@@ -118,3 +122,25 @@ def progress(connection: Connection, study: Study) -> Progress:
         current,
         len(ANALYSES),
     )
+
+
+def join_guests(connection: Connection) -> None:
+    """Let datasets that came after a study join its test datasets: those that its models were scored on."""
+    connection.execute(text(query("join_guests")))
+
+
+def scored_studies(connection: Connection) -> list[str]:
+    """Names of the studies of which anything is scored."""
+    return list(connection.scalars(text(query("scored_studies"))))
+
+
+def stale_studies(connection: Connection) -> list[str]:
+    """Those of them whose results are not those of their present evaluations."""
+    names = scored_studies(connection)
+    return [name for name in names if count_current(connection, name) < len(ANALYSES)]
+
+
+def file_of(connection: Connection, name: str) -> str | None:
+    """The file that a study was last run from, as that machine named it."""
+    definition = connection.scalar(select(StoredStudy.definition).where(StoredStudy.name == name))
+    return None if definition is None else definition.get("file")

@@ -1,6 +1,7 @@
 """Where this installation keeps its things: one folder, `XRAY_HOME` (default `.xray` in the current folder)."""
 
 import os
+import socket
 import subprocess
 from functools import cache
 from importlib import metadata
@@ -25,6 +26,12 @@ def code_version() -> dict[str, str]:
     packages = ("torch", "torchvision", "timm", "numpy", "scikit-learn", "mlflow", "prefect")
     versions = {name: metadata.version(name) for name in packages}
     return {"xray": metadata.version("xray"), **_commit(), **versions}
+
+
+def provenance() -> dict[str, str]:
+    """What stored rows say of where they come from: code version, and the host, worker and flow run that wrote them."""
+    told = {"flow_run": os.environ.get("XRAY_FLOW_RUN"), "worker": os.environ.get("XRAY_WORKER")}
+    return {**code_version(), "host": socket.gethostname(), **{k: v for k, v in told.items() if v}}
 
 
 def _commit() -> dict[str, str]:

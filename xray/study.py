@@ -98,6 +98,7 @@ class Study:
             "foreign": list(self.foreign),
             "recipe": asdict(self.recipe),
             "features": list(self.features),
+            "file": str(self.path.resolve()),
         }
 
 

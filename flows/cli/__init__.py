@@ -24,7 +24,13 @@ COMMANDS = {
     ),
     "audit": ("flows.cli.audit:audit", "Images and patients that stand in training and in a test."),
     "verify": ("flows.cli.verify:verify", "Published numbers, recomputed from label files."),
+    "explain": ("flows.cli.explain:explain", "Where a result comes from: code, data, configuration, worker."),
     "sql": ("flows.cli.sql:sql", 'Ask the database: xray sql "select …".'),
+    "up": ("flows.cli.stack:up", "Start the standing platform: servers, deployments, workers."),
+    "down": ("flows.cli.stack:down", "Stop the standing platform."),
+    "status": ("flows.cli.stack:status", "What of the standing platform runs, waits and is missing."),
+    "logs": ("flows.cli.stack:logs", "What its services wrote."),
+    "env": ("flows.cli.stack:env", "What a shell needs to talk to its servers."),
     "ui": ("flows.cli.ui:ui", "Open the MLflow or Prefect web interface."),
 }
 

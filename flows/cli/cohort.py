@@ -51,6 +51,7 @@ def export(dataset: str, protocol: str, output: Path | None) -> None:
 @click.option("--protocol", help="TOML file of the protocol, where it is one of your own.")
 def import_(file: Path, dataset: str | None, protocol: str | None) -> None:
     """Freeze the cohorts that FILE lists, from the dataset registered here; refused where the hashes would differ."""
+    from flows.events import announce
     from flows.platform import storage
     from xray.data.cohort_files import import_cohorts, read_cohort_file
     from xray.data.protocol import load_protocol
@@ -61,5 +62,7 @@ def import_(file: Path, dataset: str | None, protocol: str | None) -> None:
     rules = load_protocol(protocol or str(about["protocol"]))
     with storage() as found, found.engine().begin() as connection:
         cohorts, new = import_cohorts(connection, read_named(connection, name), rules, file)
+    if new:
+        announce("cohort", f"{name}.{rules.name}", cohorts=list(cohorts))
     said = "frozen, with the same hashes" if new else "were frozen already, with the same hashes"
     click.echo(f"{name}: the cohorts {', '.join(cohorts)} of {rules.name} {said}")

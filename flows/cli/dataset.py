@@ -52,6 +52,7 @@ def add(
     Rows and pictures that can't be used are set aside, named, counted, and kept with their reasons in table `quarantine`
     (xray dataset quarantine NAME). Where more than half of the rows would be, nothing is registered.
     """
+    from flows.events import announce
     from flows.platform import storage
     from xray import settings
     from xray.data.prepare import register_request
@@ -67,6 +68,8 @@ def add(
             strict=strict,
             partial=partial,
         )
+    if not done.unchanged:
+        announce("dataset", name, images=done.n_images)
     _say(done)
 
 

@@ -38,8 +38,8 @@ def arms(study: StoredStudy, dataset: str) -> dict[str, str]:
     site = study.datasets[dataset]
     wanted = {
         "own": (dataset,),
-        "all-but-site": tuple(d for d, s in study.datasets.items() if s != site),
-        "all": tuple(study.datasets),
+        "all-but-site": tuple(d for d, s in study.own.items() if s != site),
+        "all": tuple(study.own),
     }
     found = {arm: study.trained_on_exactly(datasets) for arm, datasets in wanted.items()}
     first: dict[str, str] = {}

@@ -29,6 +29,7 @@ from xray.analyses import (
 )
 from xray.analyses.stored import StoredStudy, TestSet, load_study, load_tests
 from xray.errors import AnalysisError
+from xray.settings import provenance
 
 Compute = Callable[[StoredStudy, Sequence[TestSet]], Iterator[dict[str, Any]]]
 Tell = Callable[[str], None]
@@ -174,7 +175,7 @@ def _replace(
     fingerprint = study.fingerprint(analysis.name, analysis.version)
     analysis_id = connection.scalar(
         insert(Analysis)
-        .values(study_id=study.id, name=analysis.name, fingerprint=fingerprint)
+        .values(study_id=study.id, name=analysis.name, fingerprint=fingerprint, provenance=provenance())
         .returning(Analysis.id)
     )
     if rows:

@@ -93,6 +93,7 @@ class StoredStudy:
     """A study as the database has it: `datasets` (name → site) in order, configurations (name → its datasets).
 
     Foreign models are no configurations: what they were trained on is known by hearsay, if at all.
+    guests: those of its datasets that are not of its file: registered later, and tested on only.
     """
 
     id: int
@@ -100,6 +101,12 @@ class StoredStudy:
     datasets: dict[str, str]
     configurations: dict[str, tuple[str, ...]]
     evaluations: tuple[Scored, ...]
+    guests: frozenset[str] = frozenset()
+
+    @property
+    def own(self) -> dict[str, str]:
+        """The datasets of its file, name → site."""
+        return {name: site for name, site in self.datasets.items() if name not in self.guests}
 
     def tasks(self, tests: Sequence[TestSet]) -> list[int]:
         """Ids of the tasks that any test cohort of the study is labelled for, in output order."""
@@ -123,10 +130,9 @@ def load_study(connection: Connection, name: str) -> StoredStudy:
     if study_id is None:
         known = connection.scalars(text("select name from study order by name")).all()
         raise AnalysisError(f"there is no study {name!r}; known: {', '.join(known) or 'none, run one first'}")
-    datasets = {
-        row.dataset: row.site
-        for row in connection.execute(text(query("study_datasets")), {"study_id": study_id})
-    }
+    listed = connection.execute(text(query("study_datasets")), {"study_id": study_id}).all()
+    datasets = {row.dataset: row.site for row in listed}
+    guests = frozenset(row.dataset for row in listed if row.guest)
     rows = connection.execute(text(query("study_evaluations")), {"study_id": study_id}).all()
     if not rows:
         raise AnalysisError(f"study {name!r} has no scored test cohort yet: xray study run its file")
@@ -138,7 +144,7 @@ def load_study(connection: Connection, name: str) -> StoredStudy:
     configurations = {
         r.trained_on: tuple(sorted(r.datasets, key=order.__getitem__)) for r in rows if r.kind == "trained"
     }
-    return StoredStudy(study_id, name, datasets, configurations, evaluations)
+    return StoredStudy(study_id, name, datasets, configurations, evaluations, guests)
 
 
 def load_tests(

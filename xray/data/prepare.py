@@ -8,12 +8,13 @@ from pathlib import Path
 import pandas as pd
 from sqlalchemy import Connection, Engine, text
 
+from db.queries import query
 from xray.data.cohorts import freeze
 from xray.data.phantom.generate import write_site
 from xray.data.phantom.sites import load_sites
 from xray.data.picture_hashes import look
 from xray.data.pictures import pixel_cache
-from xray.data.protocol import load_protocol
+from xray.data.protocol import NAMED, load_protocol
 from xray.data.quarantine import refuse_unusable
 from xray.data.register import Registration, content_digest, find_registered, register
 from xray.data.registered import dataset_id, read_dataset
@@ -146,6 +147,22 @@ def freeze_all(connection: Connection, protocols: Sequence[str]) -> list[str]:
         for protocol in protocols
         for row in registered
         for note in _freeze(connection, row.id, protocol)
+    ]
+
+
+def freeze_for_models(connection: Connection) -> list[str]:
+    """Freeze the cohorts that are missing under protocols that models were trained under; what stood in the way of some.
+
+    A protocol that does not come along (a file of the user's own) is left to who has the file.
+    """
+    missing = connection.execute(text(query("cohorts_missing"))).all()
+    wanted = [
+        row for row in missing if row.protocol in NAMED and load_protocol(row.protocol).version == row.version
+    ]
+    return [
+        f"{row.dataset}: {note}"
+        for row in wanted
+        for note in _freeze(connection, row.dataset_id, row.protocol)
     ]
 
 

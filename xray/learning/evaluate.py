@@ -16,6 +16,7 @@ from xray.data.registered import read_dataset
 from xray.learning.infer import features, score
 from xray.learning.network import Network, load
 from xray.learning.tracking import Tracker
+from xray.settings import provenance
 from xray.tasks import TASKS
 
 
@@ -71,7 +72,9 @@ def evaluate(engine: Engine, tracker: Tracker, home: Path, model_id: int, image_
             pooled = features(network, cache.pixels, positions)
         with engine.begin() as connection:
             seconds = time.perf_counter() - began
-            made = write_evaluation(connection, model_id, image_list_id, logits, trained, seconds)
+            made = write_evaluation(
+                connection, model_id, image_list_id, logits, trained, seconds, provenance()
+            )
             if pooled is not None:
                 write_features(connection, made or _evaluation(connection, model_id, image_list_id), pooled)
         written += made is not None

@@ -22,7 +22,7 @@ from xray.learning.request import ModelRequest, PartCohorts, find_model, model_k
 from xray.learning.tracking import Input, Registered, Tracker
 from xray.learning.train import Part, Trained, train
 from xray.pixels.pool import Pool
-from xray.settings import code_version
+from xray.settings import provenance
 from xray.tasks import TASKS
 
 
@@ -118,7 +118,7 @@ def _record(
             mlflow_version=registered.version,
             best_epoch=trained.best.number,
             validation_auc=None if np.isnan(auc) else auc,
-            provenance=code_version(),
+            provenance=provenance(),
         )
         .returning(Model.id)
     )

@@ -27,9 +27,11 @@ from mlflow.types import Schema, TensorSpec
 
 from xray.learning.network import Network, save
 from xray.learning.serving import WEIGHTS
+from xray.settings import provenance
 from xray.tasks import TASKS
 
 KEY_TAG = "xray.model_key"
+FLOW_RUN_TAG = "xray.flow_run"
 
 
 @dataclass(frozen=True)
@@ -82,7 +84,8 @@ class Tracker:
         """Begin the run of one model and return its id; what an earlier, unfinished try of `key` left is removed."""
         experiment = self.experiment(study)
         self._discard(experiment, key)
-        run = self._client.create_run(experiment, run_name=name, tags={KEY_TAG: key, "xray.study": study})
+        tags = {KEY_TAG: key, "xray.study": study, **_where()}
+        run = self._client.create_run(experiment, run_name=name, tags=tags)
         run_id = str(run.info.run_id)
         self._client.log_batch(run_id, params=[Param(k, str(v)) for k, v in params.items()])
         self._client.log_inputs(run_id, [_dataset_input(each) for each in inputs])
@@ -123,6 +126,18 @@ class Tracker:
         """Mark a run as failed, with the reason as a tag."""
         self._client.set_tag(run_id, "xray.failure", reason)
         self._client.set_terminated(run_id, status="FAILED")
+
+    def experiment_of(self, run_id: str) -> str:
+        """The id of the experiment that a run is in."""
+        return str(self._client.get_run(run_id).info.experiment_id)
+
+    def end_unfinished(self, flow_run: str, reason: str) -> None:
+        """Mark the runs that a flow run left unfinished as killed, with the reason as a tag."""
+        experiments = [each.experiment_id for each in self._client.search_experiments()]
+        mine = f"tags.`{FLOW_RUN_TAG}` = '{flow_run}' and attributes.status = 'RUNNING'"
+        for run in self._client.search_runs(experiments, mine):
+            self._client.set_tag(run.info.run_id, "xray.failure", reason)
+            self._client.set_terminated(run.info.run_id, status="KILLED")
 
     def weights(self, model: str, version: int) -> Path:
         """The weights file of a registered version, downloaded where it is not on this machine."""
@@ -188,6 +203,12 @@ class Tracker:
             ):
                 self._client.delete_logged_model(model.model_id)
             self._client.delete_run(run.info.run_id)
+
+
+def _where() -> dict[str, str]:
+    """Tags that say which flow run and worker a run belongs to, and the commit of the code."""
+    known = provenance()
+    return {f"xray.{key}": known[key] for key in ("flow_run", "worker", "host", "commit") if key in known}
 
 
 def _dataset_input(cohort: Input) -> DatasetInput:

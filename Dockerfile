@@ -1,0 +1,20 @@
+# The platform's code with exact versions of everything: servers, one-shots and workers are this one image.
+FROM python:3.11.14-slim-bookworm
+
+ARG TORCH_INDEX=""
+ENV PYTHONUNBUFFERED=1 PIP_NO_CACHE_DIR=1 PIP_DISABLE_PIP_VERSION_CHECK=1
+
+WORKDIR /opt/xray
+COPY pyproject.toml constraints.txt README.md ./
+COPY db db
+COPY xray xray
+COPY flows flows
+COPY alembic alembic
+COPY alembic.ini ./
+COPY studies studies
+RUN pip install ${TORCH_INDEX:+--extra-index-url "$TORCH_INDEX"} --constraint constraints.txt --editable '.[s3]'
+
+RUN useradd --create-home --uid 10001 xray && mkdir -p /var/lib/xray && chown xray /var/lib/xray
+USER xray
+VOLUME /var/lib/xray
+CMD ["xray", "--help"]

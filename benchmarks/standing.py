@@ -1,0 +1,258 @@
+"""A study on a standing stack that is disturbed in every way: it completes, equals an undisturbed run, and nothing is doubled.
+
+    python -m benchmarks.standing [FOLDER]
+
+Two workers and a tiny study, as deployment runs. While it trains: the worker that trains is killed −9, the Prefect server is
+killed, PostgreSQL is killed, MLflow is stopped for a while. Then ten events at once; then the supervisor itself is killed −9.
+Prints a line per disturbance; ends with exit code 1 where results differ from those of an undisturbed run.
+"""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+ROOT = Path(__file__).resolve().parents[1]
+STUDY = """
+name = "disturbed"
+seeds = [0]
+[[datasets]]
+name = "dis-a"
+phantom = { site = "alpha", patients = 120, size = 32 }
+[[datasets]]
+name = "dis-d"
+phantom = { site = "delta", patients = 120, size = 32 }
+[network]
+name = "small_convnet"
+image_size = 32
+[training]
+epochs = 120
+batch_size = 16
+learning_rate = 3e-3
+[augmentation]
+rotation = 0
+translation = 0.04
+scale = 0
+intensity = 0.1
+"""
+RESULTS = """select study, trained_on, test_dataset, task, seed, n, n_pos, auc, lower, upper from auc_results
+order by study, trained_on, test_dataset, task, seed"""
+KEYS = "select key, trained_on, best_epoch, validation_auc from model order by key"
+DOUBLES = """select
+(select count(*) from (select key from model group by key having count(*) > 1) as d) as models,
+(select count(*) from (select 1 from evaluation group by model_id, image_list_id having count(*) > 1) as d) as evaluations,
+(select count(*) from missing_evaluations) as missing"""
+
+
+def say(message: str) -> None:
+    """Print with the time."""
+    print(f"{time.strftime('%H:%M:%S')} {message}", flush=True)
+
+
+class Home:
+    """One XRAY_HOME and the command line on it."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        kept = {k: v for k, v in os.environ.items() if not k.startswith(("XRAY_", "PREFECT_", "MLFLOW_"))}
+        self.environment = {**kept, "XRAY_HOME": str(path), "PYTHONPATH": str(ROOT)}
+
+    def run(self, *arguments: str, check: bool = True) -> str:
+        """What a command prints."""
+        command = [sys.executable, "-c", "from flows.cli import main; main()", *arguments]
+        done = subprocess.run(
+            command, env=self.environment, capture_output=True, text=True, cwd=self.path.parent
+        )
+        if check and done.returncode:
+            raise RuntimeError(f"{arguments}: {done.returncode}\n{done.stdout}\n{done.stderr}")
+        return done.stdout
+
+    def rows(self, query: str) -> list[dict[str, Any]]:
+        """Rows of a query; asked again while the database is coming back."""
+        for _ in range(60):
+            said = self.run("sql", "--json", query, check=False)
+            if said:
+                return [json.loads(line) for line in said.splitlines()]
+            time.sleep(1)
+        return []
+
+    def status(self) -> dict[str, Any]:
+        """What `xray status --json` says."""
+        found: dict[str, Any] = json.loads(self.run("status", "--json", check=False))
+        return found
+
+    def service(self, name: str) -> dict[str, Any]:
+        """The state of one service."""
+        state = json.loads((self.path / "stack" / "state.json").read_text())
+        (found,) = (each for each in state["services"] if each["name"] == name)
+        return dict(found)
+
+    def processes(self) -> list[psutil.Process]:
+        """Everything that belongs to this home."""
+        found = []
+        for process in psutil.process_iter():
+            try:
+                about = " ".join(process.cmdline()) + " ".join(process.environ().values())
+            except psutil.Error:
+                continue
+            if (
+                str(self.path) in about
+                and process.pid != os.getpid()
+                and process.status() != psutil.STATUS_ZOMBIE
+            ):
+                found.append(process)
+        return found
+
+    def api(self) -> Any:
+        """Prefect's API of the stack."""
+        from flows.standing.api import Api
+        from flows.standing.place import Place, client_environment
+
+        place = Place(self.path)
+        state = place.running()
+        assert state is not None
+        own = client_environment(place, state)
+        return Api(own["PREFECT_API_URL"], own.get("PREFECT_API_AUTH_STRING", ""))
+
+
+def wait(true: Callable[[], bool], seconds: float, what: str) -> float:
+    """Seconds until it was true; what raises meanwhile (a server that is away) is not true yet."""
+    began = time.monotonic()
+    while True:
+        try:
+            if true():
+                return time.monotonic() - began
+        except (OSError, ValueError, KeyError, AssertionError):
+            pass
+        if time.monotonic() > began + seconds:
+            raise TimeoutError(what)
+        time.sleep(0.2)
+
+
+def program(home: Home, service: str) -> psutil.Process:
+    """The program of a service, below its nursery."""
+    return psutil.Process(home.service(service)["pid"]).children()[0]
+
+
+def flow_runs(home: Home, *names: str) -> list[dict[str, Any]]:
+    """Flow runs of these flows that are or were at work."""
+    body = {"flows": {"name": {"any_": list(names)}}, "sort": "START_TIME_DESC"}
+    found: list[dict[str, Any]] = home.api().post("/flow_runs/filter", body)
+    return [run for run in found if not run["auto_scheduled"]]
+
+
+def start_run(home: Home, deployment: str, parameters: dict[str, Any]) -> str:
+    """Start a deployment; the flow run's id."""
+    found = home.api().get(f"/deployments/name/{deployment}")
+    made = home.api().post(f"/deployments/{found['id']}/create_flow_run", {"parameters": parameters})
+    return str(made["id"])
+
+
+def state_of(home: Home, run: str) -> str:
+    """The state of a flow run."""
+    return str(home.api().get(f"/flow_runs/{run}")["state_name"])
+
+
+def trainer(home: Home, run: str) -> str | None:
+    """The worker whose process works at a flow run."""
+    for process in home.processes():
+        own = process.environ()
+        if own.get("PREFECT__FLOW_RUN_ID") == run:
+            return own.get("XRAY_SERVICE")
+    return None
+
+
+def disturb(home: Home, run: str) -> None:
+    """Everything that can go wrong, one after the other, while the run is under way."""
+    wait(lambda: state_of(home, run) == "Running", 300, "running")
+    wait(lambda: any((home.path / "checkpoints").glob("*.safetensors")), 300, "a checkpoint")
+    before = trainer(home, run)
+    assert before is not None
+    program(home, before).kill()
+    say(f"{before}, which trains, was killed -9")
+    wait(lambda: trainer(home, run) is None, 30, "its flow run's processes end with it")
+    took = wait(lambda: trainer(home, run) is not None, 300, "it goes on")
+    say(f"  the run went on after {took:.0f} s, on {trainer(home, run)}")
+    wait(lambda: state_of(home, run) == "Running", 200, "running again")
+
+    program(home, "prefect").kill()
+    wait(lambda: home.service("prefect")["restarts"] >= 1, 30, "its death is seen")
+    took = wait(lambda: home.service("prefect")["phase"] == "ready", 300, "prefect is back")
+    say(f"Prefect's server was killed -9; back after {took:.0f} s")
+
+    (postmaster,) = [p for p in home.processes() if "-D" in p.cmdline() and p.name() == "postgres"][:1]
+    postmaster.kill()
+    took = wait(lambda: bool(home.rows("select 1 as one")), 120, "postgres is back")
+    say(f"PostgreSQL was killed -9; it answered after {took:.0f} s")
+
+    nursery = psutil.Process(home.service("mlflow")["pid"])
+    for process in (*nursery.children(recursive=True), nursery):
+        process.suspend()
+    say("MLflow is stopped for 30 s")
+    time.sleep(30)
+    for process in (nursery, *nursery.children(recursive=True)):
+        process.resume()
+    say("MLflow goes on")
+
+
+def main(folder: Path) -> int:
+    """Run all; 0 where the disturbed results are those of the undisturbed run."""
+    study = folder / "disturbed.toml"
+    study.write_text(STUDY)
+    calm = Home(folder / "calm")
+    began = time.monotonic()
+    calm.run("study", "run", str(study))
+    expected, keys = calm.rows(RESULTS), calm.rows(KEYS)
+    say(f"undisturbed: {len(keys)} models, {len(expected)} results in {time.monotonic() - began:.0f} s")
+    home = Home(folder / "disturbed")
+    began = time.monotonic()
+    home.run("up", "--gpu-workers", "2")
+    say(f"the stack was up after {time.monotonic() - began:.0f} s")
+    try:
+        run = start_run(home, "study/phantom", {"study": str(study)})
+        disturb(home, run)
+        wait(lambda: state_of(home, run) in ("Completed", "Failed", "Cancelled"), 900, "the run's end")
+        say(f"the run is {state_of(home, run)}, after {time.monotonic() - began:.0f} s in all")
+        wait(
+            lambda: not any(r["state_type"] in ("RUNNING", "PENDING") for r in flow_runs(home, "reevaluate")),
+            300,
+            "idle",
+        )
+        found, now = home.rows(RESULTS), home.rows(KEYS)
+        (doubles,) = home.rows(DOUBLES)
+        say(f"results equal: {found == expected}; models equal: {now == keys}; doubled or missing: {doubles}")
+        well = found == expected and now == keys and not any(doubles.values())
+        state = json.loads((home.path / "stack" / "state.json").read_text())
+        psutil.Process(state["pid"]).kill()
+        took = wait(lambda: not home.processes(), 60, "everything ends with the supervisor")
+        say(f"the supervisor was killed -9: everything of it had ended after {took:.1f} s")
+        began = time.monotonic()
+        home.run("up", "--gpu-workers", "2")
+        say(f"up again after {time.monotonic() - began:.0f} s: {home.status()['phase']}")
+    finally:
+        home.run("down", check=False)
+    try:
+        wait(lambda: not home.processes(), 30, "down leaves nothing")
+        say("down leaves no process")
+    except TimeoutError:
+        say(f"down left {[p.cmdline()[:6] for p in home.processes()]}")
+        well = False
+    return 0 if well else 1
+
+
+if __name__ == "__main__":
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
+    if len(sys.argv) > 1:
+        target = Path(sys.argv[1]).resolve()
+        target.mkdir(parents=True, exist_ok=True)
+        sys.exit(main(target))
+    with tempfile.TemporaryDirectory() as scratch:
+        sys.exit(main(Path(scratch)))

@@ -1,0 +1,250 @@
+"""`xray up`, `down`, `status`, `logs`, `env`: the standing platform on one machine."""
+
+import contextlib
+import json
+import os
+import shlex
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from xray.errors import XrayError
+
+if TYPE_CHECKING:
+    from flows.standing.place import Place, State
+
+UP_SECONDS = 600.0
+
+
+@click.command()
+@click.option(
+    "--host", default="127.0.0.1", show_default=True, help="Address to listen on; 0.0.0.0 is all of them."
+)
+@click.option("--prefect-port", default=0, help="Port of Prefect (default: 4200, or a free one).")
+@click.option("--mlflow-port", default=0, help="Port of MLflow (default: 5000, or a free one).")
+@click.option(
+    "--gpu-workers",
+    type=click.IntRange(1),
+    help="Workers that train and infer (default: one per GPU, at least 1).",
+)
+@click.option(
+    "--cpu-workers",
+    type=click.IntRange(1),
+    default=1,
+    show_default=True,
+    help="Workers that register and analyse.",
+)
+def up(host: str, prefect_port: int, mlflow_port: int, gpu_workers: int | None, cpu_workers: int) -> None:
+    """Start the standing platform: PostgreSQL, MLflow, Prefect, its deployments and workers; they stay until `xray down`.
+
+    Other machines can reach the web interfaces only where --host says so; they then ask for the passwords in
+    XRAY_HOME/stack/secrets.json, which only you can read.
+    """
+    from flows.standing.place import Options, here
+    from flows.standing.services import gpus
+
+    place = here()
+    options = Options(host, prefect_port, mlflow_port, gpu_workers or max(1, len(gpus())), cpu_workers)
+    _check_ports(place, options)
+    log = place.log("supervisor")
+    if place.running() is None:
+        place.clear_state()
+        with log.open("ab") as output:
+            process = subprocess.Popen(
+                [sys.executable, "-m", "flows.standing.supervisor", json.dumps(asdict(options))],
+                env=_own_environment(),
+                cwd=place.folder,
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=output,
+                start_new_session=True,
+            )
+        _wait_until_up(place, process)
+    else:
+        click.echo("it runs already", err=True)
+    found = place.running()
+    if found is not None:
+        _say_where(place, found)
+
+
+@click.command()
+def down() -> None:
+    """Stop the standing platform, and everything that it has started."""
+    from flows.standing.nursery import kill, marked
+    from flows.standing.place import here
+
+    place = here()
+    running = place.running()
+    if running is not None:
+        os.kill(running.pid, signal.SIGTERM)
+        deadline = time.monotonic() + 120
+        while place.running() is not None:
+            if time.monotonic() > deadline:
+                os.kill(running.pid, signal.SIGKILL)
+                break
+            time.sleep(0.1)
+    kill(marked(str(place.home)))
+    place.clear_state()
+    click.echo("stopped" if running is not None else "it was not running")
+
+
+@click.command()
+@click.option("--json", "as_json", is_flag=True, help="As one JSON object, for monitoring.")
+def status(as_json: bool) -> None:
+    """What runs, where the web interfaces are, what waits, and what is missing. Exit code 1 unless everything is well."""
+    from flows.standing.place import here
+    from flows.standing.status import report
+
+    found = report(here())
+    if as_json:
+        click.echo(json.dumps(found))
+    else:
+        _show(found)
+    if found["phase"] != "ready":
+        raise SystemExit(1)
+
+
+@click.command()
+@click.argument("name", required=False)
+@click.option("-f", "--follow", is_flag=True, help="Go on as lines are written.")
+@click.option("-n", "--lines", default=50, show_default=True, help="So many of the last lines.")
+def logs(name: str | None, follow: bool, lines: int) -> None:
+    """The last lines that service NAME (as `xray status` names it) wrote, or every service."""
+    from flows.standing.place import here
+
+    place = here()
+    known = place.logs()
+    if name is not None and name not in known:
+        raise XrayError(
+            f"there is no log {name!r}; there are: {', '.join(known) or 'none, as nothing ran here'}"
+        )
+    paths = [place.log(each) for each in ([name] if name else known)]
+    positions = {}
+    for path in paths:
+        text, positions[path] = _tail(path, lines)
+        _print(path, text, several=len(paths) > 1)
+    if follow:
+        with contextlib.suppress(KeyboardInterrupt):
+            for path, text in _grow(positions):
+                _print(path, text, several=len(paths) > 1)
+
+
+@click.command()
+def env() -> None:
+    """Print what a shell needs to talk to the servers: eval "$(xray env)"."""
+    from flows.standing.place import client_environment, here
+
+    place = here()
+    running = place.running()
+    if running is None:
+        raise XrayError("nothing runs here: xray up")
+    for name, value in client_environment(place, running).items():
+        click.echo(f"export {name}={shlex.quote(value)}")
+
+
+def _check_ports(place: "Place", options: Any) -> None:
+    """A port that was asked for must be free, or ours already."""
+    from flows.standing.services import is_free
+
+    if place.running() is not None:
+        return
+    for name in ("prefect_port", "mlflow_port"):
+        port = getattr(options, name)
+        if port and not is_free(options.host, port):
+            raise XrayError(
+                f"--{name.replace('_', '-')} {port}: something else listens there, or {options.host} is not ours"
+            )
+
+
+def _own_environment() -> dict[str, str]:
+    from flows.standing.services import ROOT
+
+    path = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))
+    return {**os.environ, "PYTHONPATH": path, "PYTHONUNBUFFERED": "1"}
+
+
+def _wait_until_up(place: "Place", process: "subprocess.Popen[bytes]") -> None:
+    """Until everything is ready, telling what has come up. Raises `XrayError` where it does not."""
+    told: set[str] = set()
+    deadline = time.monotonic() + UP_SECONDS
+    while time.monotonic() < deadline:
+        state = place.state()
+        for each in state.services if state else []:
+            if each.phase == "ready" and each.name not in told:
+                told.add(each.name)
+                click.echo(f"  {each.name} is ready", err=True)
+        if state is not None and state.phase == "ready":
+            return
+        if process.poll() is not None:
+            detail = state.detail if state is not None and state.detail else f"see {place.log('supervisor')}"
+            raise XrayError(f"it did not start: {detail}")
+        time.sleep(0.2)
+    raise XrayError(f"it is not ready after {UP_SECONDS:.0f} s: xray status, xray logs")
+
+
+def _say_where(place: "Place", state: "State") -> None:
+    from flows.standing.place import Options
+
+    click.echo(f"Prefect   {state.url('prefect')}   flows, deployments, events")
+    click.echo(f"MLflow    {state.url('mlflow')}   models and their metrics")
+    if Options(**state.options).is_open:
+        click.echo(f"Both ask for user admin and a password of {place.folder / 'secrets.json'}")
+    click.echo('To use them from a shell:  eval "$(xray env)"')
+    click.echo("then, for example:         prefect deployment run train/phantom-a --watch")
+
+
+def _show(found: dict[str, Any]) -> None:
+    from flows.cli.sql import table
+
+    click.echo(f"{found['phase']}{': ' + found['detail'] if found['detail'] else ''}")
+    if found["services"]:
+        rows = [
+            (s["name"], s["phase"], s["pid"] or "", s["restarts"], s["url"], s["detail"])
+            for s in found["services"]
+        ]
+        click.echo(table(("service", "phase", "pid", "restarts", "url", "last failure"), rows))
+    queue = found["queue"]
+    if queue is not None:
+        click.echo(
+            f"flow runs: {queue['running']} running, {queue['waiting']} waiting, {queue['crashed']} crashed today"
+        )
+    missing = found["missing"]
+    if missing is not None:
+        click.echo(
+            f"missing evaluations: {missing['evaluations']}, stale studies: {missing['stale_studies']}"
+        )
+
+
+def _tail(path: Path, lines: int) -> tuple[str, int]:
+    content = path.read_bytes()
+    kept = content.splitlines(keepends=True)[-lines:] if lines else []
+    return b"".join(kept).decode(errors="replace"), len(content)
+
+
+def _grow(positions: dict[Path, int]) -> Iterator[tuple[Path, str]]:
+    """What is appended to these files, for ever."""
+    while True:
+        for path, position in positions.items():
+            size = path.stat().st_size if path.exists() else 0
+            if size < position:  # it was moved aside
+                position = 0
+            if size > position:
+                with path.open("rb") as file:
+                    file.seek(position)
+                    text = file.read(size - position).decode(errors="replace")
+                yield path, text
+            positions[path] = size
+        time.sleep(0.2)
+
+
+def _print(path: Path, text: str, several: bool) -> None:
+    prefix = f"{path.stem}: " if several else ""
+    for line in text.splitlines():
+        click.echo(f"{prefix}{line}")

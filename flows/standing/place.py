@@ -1,0 +1,187 @@
+"""What a stack keeps under XRAY_HOME/stack: its lock, state, ports, secrets and logs. And how commands find a running one."""
+
+import contextlib
+import fcntl
+import json
+import os
+import secrets
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import IO, Any, Final
+
+from xray import settings
+
+MLFLOW_AUTH: Final = """[mlflow]
+default_permission = NO_PERMISSIONS
+database_uri = sqlite:///{users}
+admin_username = admin
+authorization_function = mlflow.server.auth:authenticate_request_basic_auth
+"""
+LOOPBACK = ("127.0.0.1", "localhost", "::1")
+
+
+@dataclass(frozen=True)
+class Options:
+    """What `xray up` was asked for. Ports of 0: the last ones, the usual ones, or free ones."""
+
+    host: str = "127.0.0.1"
+    prefect_port: int = 0
+    mlflow_port: int = 0
+    gpu_workers: int = 1
+    cpu_workers: int = 1
+
+    @property
+    def is_open(self) -> bool:
+        """Whether others than this machine can reach the servers, so that they ask for passwords."""
+        return self.host not in LOOPBACK
+
+
+@dataclass
+class ServiceState:
+    """One service as `xray status` tells it. phase: starting, ready, waiting (to be started again) or stopped."""
+
+    name: str
+    phase: str = "stopped"
+    pid: int = 0
+    url: str = ""
+    restarts: int = 0
+    since: float = 0.0
+    detail: str = ""
+
+
+@dataclass
+class State:
+    """The stack as its supervisor sees it. phase: starting, ready, stopping or failed."""
+
+    pid: int
+    phase: str
+    since: float
+    options: dict[str, Any] = field(default_factory=dict)
+    services: list[ServiceState] = field(default_factory=list)
+    detail: str = ""
+
+    def url(self, service: str) -> str:
+        """Where a service is reached; empty where it is not."""
+        return next((each.url for each in self.services if each.name == service), "")
+
+
+@dataclass(frozen=True)
+class Place:
+    """The folder of a stack."""
+
+    home: Path
+
+    @property
+    def folder(self) -> Path:
+        """XRAY_HOME/stack, made where it is missing; for its owner only."""
+        path = self.home / "stack"
+        path.mkdir(mode=0o700, exist_ok=True)
+        return path
+
+    def log(self, service: str) -> Path:
+        """The log of a service."""
+        return self.folder / f"{service}.log"
+
+    def logs(self) -> list[str]:
+        """Names of the services that have a log."""
+        return sorted(path.stem for path in self.folder.glob("*.log"))
+
+    def state(self) -> State | None:
+        """What the supervisor wrote last, whether it lives or not."""
+        try:
+            raw = json.loads((self.folder / "state.json").read_text(encoding="utf-8"))
+        except (OSError, ValueError):
+            return None
+        return State(**{**raw, "services": [ServiceState(**each) for each in raw["services"]]})
+
+    def write_state(self, state: State) -> None:
+        """Replace the state, at once."""
+        self._write("state.json", json.dumps(asdict(state), indent=1))
+
+    def clear_state(self) -> None:
+        """No stack runs any more."""
+        (self.folder / "state.json").unlink(missing_ok=True)
+
+    def running(self) -> State | None:
+        """The state of the supervisor that lives here, or None."""
+        if not (self.home / "stack" / "lock").exists() or not self._is_locked():
+            return None
+        return self.state()
+
+    @contextlib.contextmanager
+    def lock(self) -> Iterator[bool]:
+        """Hold the supervisor's lock; False where another one has it."""
+        with self._lock_file() as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                yield False
+                return
+            yield True
+
+    def _is_locked(self) -> bool:
+        with self._lock_file() as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+            except BlockingIOError:
+                return True
+        return False
+
+    def _lock_file(self) -> IO[bytes]:
+        return (self.folder / "lock").open("ab")
+
+    def remembered(self, name: str) -> dict[str, Any]:
+        """A small JSON file of the folder; empty where there is none."""
+        try:
+            found = json.loads((self.folder / name).read_text(encoding="utf-8"))
+        except (OSError, ValueError):
+            return {}
+        return found if isinstance(found, dict) else {}
+
+    def remember(self, name: str, values: dict[str, Any]) -> None:
+        """Write such a file; only its owner reads it."""
+        self._write(name, json.dumps(values, indent=1))
+
+    def passwords(self) -> dict[str, str]:
+        """Secrets of a stack that others can reach, made once, in a file that only its owner reads."""
+        found = self.remembered("secrets.json")
+        wanted = ("prefect_password", "mlflow_password", "mlflow_secret_key")
+        if any(name not in found for name in wanted):
+            found = {name: secrets.token_urlsafe(24) for name in wanted} | found
+            self.remember("secrets.json", found)
+        return {name: str(found[name]) for name in wanted}
+
+    def _write(self, name: str, text: str) -> None:
+        unfinished = self.folder / f".{name}.{os.getpid()}"
+        descriptor = os.open(unfinished, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+            file.write(text)
+        unfinished.replace(self.folder / name)
+
+
+def write_mlflow_auth(folder: Path) -> Path:
+    """MLflow's own list of users, and its settings, in a folder; the file of the settings. Passwords are not in it."""
+    file = folder / "mlflow_auth.ini"
+    file.write_text(MLFLOW_AUTH.format(users=folder / "mlflow_users.db"))
+    return file
+
+
+def here() -> Place:
+    """The place of this installation's stack."""
+    return Place(settings.home())
+
+
+def client_environment(place: Place, state: State) -> dict[str, str]:
+    """What a program needs to talk to the stack's servers; with passwords where they ask for them."""
+    found = {"XRAY_HOME": str(place.home)}
+    if url := state.url("prefect"):
+        found["PREFECT_API_URL"] = f"{url}/api"
+    if url := state.url("mlflow"):
+        found["MLFLOW_TRACKING_URI"] = url
+    if Options(**state.options).is_open:
+        own = place.passwords()
+        found["PREFECT_API_AUTH_STRING"] = f"admin:{own['prefect_password']}"
+        found["MLFLOW_TRACKING_USERNAME"] = "admin"
+        found["MLFLOW_TRACKING_PASSWORD"] = own["mlflow_password"]
+    return found

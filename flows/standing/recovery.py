@@ -1,0 +1,143 @@
+"""Flow runs whose process is gone: told so to Prefect, which frees their slots, and run again where that can help.
+
+What is done is known by our own database, so a flow run that starts again does only what is missing, and a training goes on
+from its checkpoint. Nothing here decides what is done.
+
+    python -m flows.standing.recovery        the second half alone, again and again, where no supervisor runs (containers)
+"""
+
+import contextlib
+import socket
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any, Final
+
+import psutil
+
+from flows.standing.api import Api, reason
+from flows.standing.nursery import MARK
+
+EVERY_SECONDS: Final = 3.0
+LOST_SECONDS: Final = 10.0
+"""How long a flow run may be without a process before it counts as lost: a new one is just being started."""
+PENDING_SECONDS: Final = 60.0
+RUNS_ALLOWED: Final = 5
+POOLS: Final = ("gpu", "cpu")
+Say = Callable[[str], None]
+
+
+@dataclass
+class Recovery:
+    """Looks for lost flow runs. home: of the stack whose workers are on this machine; None where there are none."""
+
+    api: Api
+    home: str | None = None
+    without: dict[str, float] = field(default_factory=dict)
+    """Flow run id → since when it has had no process here."""
+    looked_at: float = 0.0
+
+    def tend(self, say: Say) -> None:
+        """Look once, but not more often than every few seconds; a server that does not answer is asked again later."""
+        if time.monotonic() - self.looked_at < EVERY_SECONDS:
+            return
+        self.looked_at = time.monotonic()
+        try:
+            if self.home is not None and self._all_workers_are_here():
+                self._find_lost(self.home, say)
+            self._resume(say)
+        except (OSError, KeyError, ValueError) as error:
+            say(f"can't look for lost flow runs now: {reason(error)}")
+
+    def _all_workers_are_here(self) -> bool:
+        """Whether every worker that is online belongs to this machine: only then no process here means none anywhere."""
+        ours = f"{socket.gethostname()}-"
+        for pool in POOLS:
+            for worker in self.api.post(f"/work_pools/{pool}/workers/filter", {}):
+                if worker.get("status") == "ONLINE" and not worker["name"].startswith(ours):
+                    return False
+        return True
+
+    def _find_lost(self, home: str, say: Say) -> None:
+        living = _flow_runs_here(home)
+        runs = self._runs("RUNNING", "PENDING", "CANCELLING")
+        now = time.monotonic()
+        lost = {run["id"]: run for run in runs if run["id"] not in living}
+        self.without = {each: self.without.get(each, now) for each in lost}
+        for identifier, since in self.without.items():
+            run = lost[identifier]
+            allowed = PENDING_SECONDS if run["state_type"] == "PENDING" else LOST_SECONDS
+            if now - since < allowed:
+                continue
+            if run["state_type"] == "CANCELLING":
+                state = {"type": "CANCELLED", "name": "Cancelled", "message": "its process is gone"}
+            else:
+                state = {"type": "CRASHED", "name": "Crashed", "message": "its process is gone"}
+            say(f"flow run {run['name']} ({identifier}) has no process: {state['name']}")
+            self._set(identifier, state)
+
+    def _resume(self, say: Say) -> None:
+        """Schedule crashed runs of our deployments again; one that has crashed too often stays as it is."""
+        for run in self._runs("CRASHED"):
+            if run["run_count"] >= RUNS_ALLOWED or not _is_recent(run):
+                continue
+            say(
+                f"flow run {run['name']} ({run['id']}) crashed: it is run again, for the {run['run_count']}th time"
+            )
+            now = datetime.now(UTC).isoformat()
+            self._set(
+                run["id"],
+                {
+                    "type": "SCHEDULED",
+                    "name": "AwaitingRetry",
+                    "message": "crashed; goes on where it was",
+                    "state_details": {"scheduled_time": now},
+                },
+            )
+
+    def _runs(self, *states: str) -> list[dict[str, Any]]:
+        wanted = {
+            "flow_runs": {"state": {"type": {"any_": list(states)}}},
+            "work_pools": {"name": {"any_": list(POOLS)}},
+            "sort": "START_TIME_DESC",
+            "limit": 200,
+        }
+        found: list[dict[str, Any]] = self.api.post("/flow_runs/filter", wanted)
+        return found
+
+    def _set(self, flow_run: str, state: dict[str, Any]) -> None:
+        self.api.post(f"/flow_runs/{flow_run}/set_state", {"state": state, "force": True})
+
+
+def _is_recent(run: dict[str, Any]) -> bool:
+    """Whether it crashed within a day: what is older is for people to decide."""
+    when = datetime.fromisoformat(run["state"]["timestamp"].replace("Z", "+00:00"))
+    return (datetime.now(UTC) - when).total_seconds() < 86400
+
+
+def _flow_runs_here(home: str) -> set[str]:
+    """Ids of the flow runs that a living process of this stack works at."""
+    found = set()
+    for process in psutil.process_iter():
+        with contextlib.suppress(psutil.Error):
+            own = process.environ()
+            if own.get(MARK) == home and "PREFECT__FLOW_RUN_ID" in own:
+                found.add(own["PREFECT__FLOW_RUN_ID"])
+    return found
+
+
+def main() -> None:
+    """Resume crashed flow runs for ever."""
+    api = Api.of_environment()
+    if api is None:
+        sys.exit("PREFECT_API_URL is not set")
+    recovery = Recovery(api)
+    while True:
+        recovery.tend(lambda message: print(message, flush=True))
+        time.sleep(EVERY_SECONDS)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,72 @@
+"""What `xray status` tells: of the supervisor, of Prefect's queue, and of our own database."""
+
+from dataclasses import asdict
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from flows.standing.api import Api
+from flows.standing.place import Place, client_environment
+from flows.standing.recovery import POOLS
+
+
+def report(place: Place) -> dict[str, Any]:
+    """phase, detail, home, services, queue and missing; the last two are None where they can't be asked for."""
+    state = place.running()
+    if state is None:
+        last = place.state()
+        failed = last is not None and last.phase == "failed"
+        detail = last.detail if failed and last else "xray up starts it"
+        return {
+            "phase": "failed" if failed else "not running",
+            "detail": detail,
+            "home": str(place.home),
+            "services": [],
+            "queue": None,
+            "missing": None,
+        }
+    own = client_environment(place, state)
+    api = Api(own.get("PREFECT_API_URL", ""), own.get("PREFECT_API_AUTH_STRING", ""))
+    return {
+        "phase": state.phase,
+        "detail": state.detail,
+        "home": str(place.home),
+        "since": datetime.fromtimestamp(state.since, UTC).isoformat(),
+        "services": [asdict(each) for each in state.services],
+        "queue": _queue(api),
+        "missing": _missing(),
+    }
+
+
+def _queue(api: Api) -> dict[str, int] | None:
+    now = datetime.now(UTC)
+    late = {"before_": now.isoformat()}
+    today = {"after_": (now - timedelta(days=1)).isoformat()}
+    try:
+        return {
+            "running": _count(api, {"state": {"type": {"any_": ["RUNNING", "PENDING", "CANCELLING"]}}}),
+            "waiting": _count(api, {"state": {"type": {"any_": ["SCHEDULED"]}}, "expected_start_time": late}),
+            "crashed": _count(api, {"state": {"type": {"any_": ["CRASHED"]}}, "end_time": today}),
+        }
+    except (OSError, ValueError):
+        return None
+
+
+def _count(api: Api, flow_runs: dict[str, Any]) -> int:
+    pools = {"name": {"any_": list(POOLS)}}
+    return int(api.post("/flow_runs/count", {"flow_runs": flow_runs, "work_pools": pools}))
+
+
+def _missing() -> dict[str, int] | None:
+    from sqlalchemy import text
+    from sqlalchemy.exc import DBAPIError
+
+    from flows.platform import storage
+    from xray.errors import XrayError
+    from xray.plan import stale_studies
+
+    try:
+        with storage() as found, found.engine().begin() as connection:
+            evaluations = connection.scalar(text("select count(*) from missing_evaluations"))
+            return {"evaluations": int(evaluations or 0), "stale_studies": len(stale_studies(connection))}
+    except (XrayError, DBAPIError):
+        return None

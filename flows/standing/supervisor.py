@@ -1,0 +1,324 @@
+"""The supervisor: starts a stack in order, looks at its health, and starts again what has died or hangs.
+
+    python -m flows.standing.supervisor '{"host": "127.0.0.1", …}'
+
+PostgreSQL first (kept by its own keeper, of which we are a user), then MLflow and Prefect, then the deployments, then the
+workers. Every service runs under a nursery, so that nothing outlives us, however we end.
+"""
+
+import contextlib
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from types import FrameType
+from typing import Final
+
+from db.connection import Databases, databases
+from db.embedded import status as server_status
+from db.errors import XrayError
+from flows.standing import nursery
+from flows.standing.api import Api, reason
+from flows.standing.place import Options, Place, ServiceState, State, here
+from flows.standing.recovery import Recovery
+from flows.standing.services import Service, ports, servers, workers
+
+LOOK_SECONDS: Final = 0.5
+HEALTH_SECONDS: Final = 3.0
+START_SECONDS: Final = 240.0
+FAILURES_ALLOWED: Final = 5
+"""Health checks in a row that may fail before a service is started again."""
+LONGEST_WAIT: Final = 60.0
+STEADY_SECONDS: Final = 60.0
+LOG_BYTES: Final = 32 * 2**20
+
+
+@dataclass
+class Kept:
+    """One service under our care."""
+
+    service: Service
+    place: Place
+    state: ServiceState
+    process: "subprocess.Popen[bytes] | None" = None
+    failures: int = 0
+    looked_at: float = 0.0
+    wait: float = 1.0
+    next_start: float = 0.0
+
+    def start(self) -> None:
+        """Start it under a nursery of its own."""
+        nursery.kill(nursery.marked(str(self.place.home), self.service.name))
+        log = self.place.log(self.service.name)
+        command = [sys.executable, "-m", "flows.standing.nursery", str(os.getpid()), str(log)]
+        command += [str(self.service.grace), "--", *self.service.command]
+        with log.open("ab") as output:
+            self.process = subprocess.Popen(
+                command,
+                env=dict(self.service.environment),
+                cwd=self.place.folder,
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=output,
+                start_new_session=True,
+            )
+        self.failures, self.looked_at = 0, time.monotonic()
+        self._now("starting", pid=self.process.pid)
+        self.state.url = self.service.url
+
+    def tend(self) -> None:
+        """Look after it once: start it again when its time has come, note its death, ask for its health."""
+        now = time.monotonic()
+        if self.process is None:
+            if now >= self.next_start:
+                self.start()
+            return
+        code = self.process.poll()
+        if code is not None:
+            self._died(f"ended with {code}")
+            return
+        if self.state.phase == "ready" and time.time() - self.state.since > STEADY_SECONDS:
+            self.wait = 1.0
+        if not self.service.health:
+            if self.state.phase == "starting" and now - self.looked_at > 1:
+                self._now("ready", self.state.pid)
+            return
+        if now - self.looked_at < (0.3 if self.state.phase == "starting" else HEALTH_SECONDS):
+            return
+        self.looked_at = now
+        self._ask()
+
+    def _ask(self) -> None:
+        refusal = is_well(self.service.health)
+        if refusal is None:
+            self.failures = 0
+            if self.state.phase != "ready":
+                self._now("ready", self.state.pid)
+            return
+        if self.state.phase == "starting":
+            if time.time() - self.state.since > START_SECONDS:
+                self.stop()
+                self._died(f"did not start within {START_SECONDS:.0f} s: {refusal}")
+            return
+        self.failures += 1
+        if self.failures >= FAILURES_ALLOWED:
+            self.stop()
+            self._died(f"does not answer: {refusal}")
+
+    def _died(self, detail: str) -> None:
+        say(f"{self.service.name} {detail}; next start in {self.wait:.0f} s")
+        self.process = None
+        nursery.kill(nursery.marked(str(self.place.home), self.service.name))
+        self.next_start = time.monotonic() + self.wait
+        self.wait = min(self.wait * 2, LONGEST_WAIT)
+        self.state.restarts += 1
+        self._now("waiting", 0, detail)
+
+    def ask_to_stop(self) -> None:
+        """Tell it to end."""
+        if self.process is not None:
+            with contextlib.suppress(ProcessLookupError):
+                self.process.send_signal(signal.SIGTERM)
+
+    def stop(self) -> None:
+        """End it, and wait until it and all that descends from it are gone."""
+        if self.process is None:
+            return
+        self.ask_to_stop()
+        try:
+            self.process.wait(self.service.grace + 10)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            self.process.wait()
+        nursery.kill(nursery.marked(str(self.place.home), self.service.name))
+        self.process = None
+        self._now("stopped", 0)
+
+    def _now(self, phase: str, pid: int, detail: str = "") -> None:
+        self.state.phase, self.state.pid, self.state.since = phase, pid, time.time()
+        if phase != "starting":
+            self.state.detail = detail
+
+
+@dataclass
+class Supervisor:
+    """A stack under way."""
+
+    place: Place
+    options: Options
+    state: State
+    kept: list[Kept] = field(default_factory=list)
+    stopping: bool = False
+    _written: str = ""
+
+    def run(self) -> None:
+        """Bring everything up and keep it until SIGTERM. Raises `XrayError` where it can't be brought up."""
+        signal.signal(signal.SIGTERM, self._stop)
+        signal.signal(signal.SIGINT, self._stop)
+        nursery.kill(nursery.marked(str(self.place.home)))  # what a supervisor that was killed has left
+        with ExitStack() as held:
+            try:
+                while not self.stopping:
+                    self._once(held.enter_context(ExitStack()))
+            finally:
+                self.state.phase = "stopping"
+                self._write()
+                self._stop_all()
+                nursery.kill(nursery.marked(str(self.place.home)))
+
+    def _once(self, held: ExitStack) -> None:
+        """From the database to the workers, until we are told to stop or the database is another one."""
+        with held:
+            found = held.enter_context(databases(self.place.home))
+            self.kept = []
+            port = ports(self.place, self.options)
+            self._add(servers(self.place, found, self.options, port))
+            self.state.phase = "starting"
+            for _ in self._until(lambda: all(k.state.phase == "ready" for k in self.kept)):
+                self._check_start()
+            prefect = self.kept[0].service
+            api = Api(
+                f"{prefect.url}/api",
+                f"admin:{self.place.passwords()['prefect_password']}" if self.options.is_open else "",
+            )
+            if not self.stopping:
+                self._deploy(found, prefect.url)
+            self._add(workers(self.place, found, self.options, prefect.url, self.kept[1].service.url))
+            recovery = Recovery(api, str(self.place.home))
+            lost_since = 0.0
+            for _ in self._until(lambda: False):
+                ready = all(k.state.phase == "ready" for k in self.kept)
+                self.state.phase = "ready" if ready else "degraded"
+                if self.kept[0].state.phase == "ready":
+                    recovery.tend(say)
+                lost_since = 0.0 if self._has_database(found) else lost_since or time.monotonic()
+                if lost_since and time.monotonic() - lost_since > 5:
+                    say("the database server's keeper is gone: starting all over")
+                    self._stop_all()
+                    return
+
+    def _has_database(self, found: Databases) -> bool:
+        """Whether the embedded server is kept and on the same port. A server of the user's own is the user's to keep."""
+        if os.environ.get("XRAY_DATABASE_URL"):
+            return True
+        running = server_status(self.place.home)
+        return running is not None and (running.phase != "ready" or f":{running.port}/" in found.xray)
+
+    def _until(self, done: Callable[[], bool]) -> Iterator[None]:
+        """Tend all services again and again until `done`, or until we are to stop."""
+        while not self.stopping and not done():
+            for each in self.kept:
+                each.tend()
+                rotate(self.place.log(each.service.name))
+            self._write()
+            yield
+            time.sleep(LOOK_SECONDS)
+
+    def _check_start(self) -> None:
+        for each in self.kept:
+            if each.state.restarts >= 3 and self.state.phase == "starting":
+                tail = self.place.log(each.service.name).read_text(errors="replace")[-1500:]
+                raise XrayError(f"{each.service.name} does not start: {each.state.detail}\n{tail}")
+
+    def _deploy(self, found: Databases, prefect: str) -> None:
+        """Make pools, deployments and automations; in a process of its own, as it imports all flows."""
+        from flows.standing.services import base_environment, prefect_client
+
+        environment = base_environment(self.place, found) | prefect_client(self.place, self.options, prefect)
+        environment |= {nursery.SERVICE: "deploy"}
+        with self.place.log("deploy").open("ab") as output:
+            process = subprocess.Popen(
+                [sys.executable, "-m", "flows.standing.deploy"],
+                env=environment,
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=output,
+            )
+        for _ in self._until(lambda: process.poll() is not None):
+            pass
+        if process.poll() is None:
+            process.kill()
+            process.wait()
+        elif process.returncode:
+            tail = self.place.log("deploy").read_text(errors="replace")[-1500:]
+            raise XrayError(f"the deployments could not be registered:\n{tail}")
+
+    def _add(self, services: list[Service]) -> None:
+        for service in services:
+            state = ServiceState(service.name)
+            self.kept.append(Kept(service, self.place, state))
+        self.state.services = [each.state for each in self.kept]
+
+    def _stop_all(self) -> None:
+        """Workers first: their flow runs tell the servers how they ended."""
+        last_first = self.kept[::-1]
+        late = [k for k in last_first if not k.service.health]
+        for group in (late, [k for k in last_first if k.service.health]):
+            for each in group:
+                each.ask_to_stop()
+            for each in group:
+                each.stop()
+
+    def _stop(self, number: int, frame: FrameType | None) -> None:
+        self.stopping = True
+
+    def _write(self) -> None:
+        now = json.dumps(asdict(self.state))
+        if now != self._written:
+            self.place.write_state(self.state)
+            self._written = now
+
+
+def is_well(url: str) -> str | None:
+    """None where the page answers 200; else what is the matter."""
+    try:
+        with urllib.request.urlopen(url, timeout=10):
+            return None
+    except (OSError, ValueError) as error:
+        return reason(error)
+
+
+def rotate(log: Path) -> None:
+    """Move a log that has grown large aside; it is emptied in place, as the service appends to it."""
+    with contextlib.suppress(OSError):
+        if log.stat().st_size > LOG_BYTES:
+            log.with_suffix(".log.1").write_bytes(log.read_bytes())
+            os.truncate(log, 0)
+
+
+def say(message: str) -> None:
+    """Write a line to the supervisor's log."""
+    print(f"{time.strftime('%Y-%m-%d %H:%M:%S')} {message}", flush=True)
+
+
+def main(arguments: list[str]) -> int:
+    """Run a stack; 0 when it was told to stop, 1 where it could not be brought up, 3 where another one runs here."""
+    place = here()
+    options = Options(**json.loads(arguments[0])) if arguments else Options()
+    with place.lock() as is_ours:
+        if not is_ours:
+            return 3
+        state = State(os.getpid(), "starting", time.time(), asdict(options))
+        place.write_state(state)
+        say(f"starting with {options}")
+        try:
+            Supervisor(place, options, state).run()
+        except (XrayError, OSError) as error:
+            say(f"failed: {error}")
+            state.phase, state.detail = "failed", str(error)
+            place.write_state(state)
+            return 1
+        place.clear_state()
+        say("stopped")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,55 @@
+"""One standing stack for all tests of it, on ports of its own."""
+
+import json
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from flows.standing.api import Api
+from flows.standing.place import Place, client_environment
+from tests.flows.conftest import Home
+
+
+@dataclass(frozen=True)
+class Stack:
+    """A stack that runs: its home, and Prefect's API."""
+
+    home: Home
+    place: Place
+    api: Api
+
+    def status(self, exit_code: int = 0) -> dict[str, Any]:
+        """What `xray status --json` says."""
+        found: dict[str, Any] = json.loads(self.home.run("status", "--json", exit_code=exit_code).stdout)
+        return found
+
+
+@pytest.fixture(scope="session")
+def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+    """`xray up` in a new home; `xray down` at the end, which must leave nothing."""
+    home = Home(tmp_path_factory.mktemp("a stack") / "xray home")
+    home.run("up")
+    place = Place(home.path)
+    state = place.running()
+    assert state is not None
+    own = client_environment(place, state)
+    yield Stack(home, place, Api(own["PREFECT_API_URL"]))
+    home.run("down")
+
+
+def processes_of(home: Path) -> list[int]:
+    """Living processes that have a home in their environment or arguments."""
+    found = []
+    for process in Path("/proc").glob("[0-9]*"):
+        try:
+            about = (process / "environ").read_bytes() + (process / "cmdline").read_bytes()
+            state = (process / "stat").read_text().rsplit(")", 1)[1].split()[0]
+        except OSError:
+            continue
+        if str(home).encode() in about and state != "Z" and int(process.name) != os.getpid():
+            found.append(int(process.name))
+    return found

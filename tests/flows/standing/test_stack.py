@@ -1,0 +1,118 @@
+"""`xray up` as a user has it: what runs, what is deployed, that a registration is acted on, and that nothing is left."""
+
+import os
+import time
+from datetime import UTC, datetime
+
+import psutil
+import pytest
+
+from db.connection import databases
+from flows.events import announce
+from flows.standing.deploy import read_file
+from tests.flows.standing.conftest import processes_of
+
+pytestmark = pytest.mark.timeout(900)
+
+
+def runs(stack, flow):
+    body = {"flows": {"name": {"any_": [flow]}}}
+    return [each for each in stack.api.post("/flow_runs/filter", body) if not each["auto_scheduled"]]
+
+
+def wait_until(true, seconds, what):
+    deadline = time.monotonic() + seconds
+    while not true():
+        assert time.monotonic() < deadline, what
+        time.sleep(0.2)
+
+
+def test_everything_runs_and_says_where(stack):
+    found = stack.status()
+    assert found["phase"] == "ready"
+    assert [each["name"] for each in found["services"]] == [
+        "prefect",
+        "mlflow",
+        "worker-gpu-0",
+        "worker-cpu-0",
+    ]
+    assert all(each["phase"] == "ready" and each["restarts"] == 0 for each in found["services"])
+    assert found["missing"] == {"evaluations": 0, "stale_studies": 0}
+    assert found["queue"]["crashed"] == 0
+
+
+def test_every_deployment_of_the_file_is_registered(stack):
+    asked = {(each.entrypoint.rsplit(".", 1)[1], each.name): each for each in read_file().deployments}
+    made = {
+        (d["entrypoint"].rsplit(".", 1)[1], d["name"]): d for d in stack.api.post("/deployments/filter", {})
+    }
+    assert made.keys() == asked.keys()
+    for key, deployment in made.items():
+        assert deployment["work_pool_name"] == asked[key].work_pool.name
+        assert deployment["enforce_parameter_schema"]
+        for name, parameter in deployment["parameter_openapi_schema"]["properties"].items():
+            assert parameter.get("description"), f"{key}: parameter {name} is not documented"
+    again = made["reevaluate", "missing"]
+    assert again["concurrency_limit"] == 1
+    assert [each["schedule"]["cron"] for each in again["schedules"]] == ["30 2 * * *"]
+
+
+def test_ten_registrations_at_once_are_one_piece_of_work(stack, monkeypatch):
+    monkeypatch.setenv("XRAY_HOME", str(stack.home.path))
+    monkeypatch.delenv("PREFECT_API_URL", raising=False)
+    began = datetime.now(UTC)
+    assert all(announce("dataset", f"none-{number}") for number in range(10))
+    wait_until(lambda: len(runs(stack, "reevaluate")) == 10, 60, "ten runs")
+
+    def ended():
+        return {each["state_type"] for each in runs(stack, "reevaluate")} <= {"COMPLETED", "CANCELLED"}
+
+    wait_until(ended, 240, "they end")
+    done = [each for each in runs(stack, "reevaluate") if each["state_type"] == "COMPLETED"]
+    assert 1 <= len(done) <= 2  # a second one where an event came after the first had called off the others
+    first = min(datetime.fromisoformat(each["start_time"].replace("Z", "+00:00")) for each in done)
+    assert (first - began).total_seconds() < 120
+
+
+def test_bad_data_fails_at_once_with_its_reason(stack):
+    found = stack.api.get("/deployments/name/add-dataset/default")
+    body = {"parameters": {"name": "nothing", "source": "manifest"}}
+    run = stack.api.post(f"/deployments/{found['id']}/create_flow_run", body)["id"]
+    wait_until(lambda: stack.api.get(f"/flow_runs/{run}")["state_type"] == "FAILED", 120, "it fails")
+    state = stack.api.get(f"/flow_runs/{run}")
+    assert "labels is missing" in state["state"]["message"]
+    assert state["run_count"] == 1
+
+
+def test_parameters_are_checked_before_anything_runs(stack):
+    found = stack.api.get("/deployments/name/train/phantom-a")
+    with pytest.raises(OSError, match="422|409"):
+        stack.api.post(f"/deployments/{found['id']}/create_flow_run", {"parameters": {"epochs": 0}})
+
+
+def test_a_server_that_dies_is_started_again(stack):
+    (mlflow,) = (each for each in stack.status()["services"] if each["name"] == "mlflow")
+    psutil.Process(mlflow["pid"]).children()[0].kill()
+
+    def is_back():
+        (now,) = (each for each in stack.place.running().services if each.name == "mlflow")
+        return now.phase == "ready" and now.restarts == 1
+
+    wait_until(is_back, 120, "MLflow is back")
+
+
+def test_its_logs_can_be_read(stack):
+    assert "starting with Options" in stack.home.run("logs", "supervisor").stdout
+    said = stack.home.run("logs", "nothing", exit_code=1).stderr
+    assert "there is no log 'nothing'; there are: deploy, mlflow, prefect, supervisor, worker" in said
+    assert f"export XRAY_HOME='{stack.home.path}'" in stack.home.run("env").stdout
+
+
+def test_killed_with_9_nothing_goes_on_and_up_recovers(stack):
+    """The last test of the stack, as it ends it."""
+    stack.place.running()
+    os.kill(stack.place.running().pid, 9)
+    wait_until(lambda: not processes_of(stack.home.path), 60, lambda: processes_of(stack.home.path))
+    assert stack.status(exit_code=1)["phase"] == "not running"
+    with databases(stack.home.path):
+        pass

@@ -1,0 +1,69 @@
+"""flows/prefect.yaml: made from the studies, valid for Prefect, and with every deployment that is promised."""
+
+import pytest
+from prefect.events import DeploymentTriggerTypes
+from prefect.flows import load_flow_from_entrypoint
+from prefect.utilities.callables import parameter_schema
+from pydantic import TypeAdapter
+
+from flows.deployments import as_yaml
+from flows.standing.deploy import FILE, read_file
+from flows.studies import study_file
+from xray.errors import StudyError
+from xray.study import read_study
+
+ALL = read_file().deployments
+
+
+def named(flow):
+    return {each.name: each for each in ALL if load_flow_from_entrypoint(each.entrypoint).name == flow}
+
+
+def test_the_file_is_what_the_studies_make():
+    assert FILE.read_text(encoding="utf-8") == as_yaml(), "python -m flows.deployments > flows/prefect.yaml"
+
+
+def test_every_promised_deployment_is_there():
+    sites = ("nih-cc", "san-juan-alicante", "stanford", "bidmc", "indiana")
+    trainings = {"nih", "padchest", "chexpert", "mimic_ch", "mimic_nb", "openi", "google", "rsna", "all"}
+    trainings |= {f"all-but-{site}" for site in sites} | {f"phantom-{letter}" for letter in "abcd"}
+    assert trainings <= named("train").keys()
+    assert named("study").keys() == {"paper", "phantom", "pneumonia"}
+    for flow, name in (
+        ("predict", "missing"),
+        ("analyse", "all"),
+        ("add-dataset", "default"),
+        ("reevaluate", "missing"),
+    ):
+        assert name in named(flow)
+
+
+@pytest.mark.parametrize("deployment", ALL, ids=lambda each: f"{each.entrypoint}/{each.name}")
+def test_parameters_are_those_of_the_flow_and_valid(deployment):
+    flow = load_flow_from_entrypoint(deployment.entrypoint)
+    assert flow.validate_parameters(dict(deployment.parameters)) is not None
+    schema = parameter_schema(flow)
+    assert schema.required == []
+    assert all(each.get("description") for each in schema.properties.values())
+    assert deployment.tags
+    assert deployment.description
+    assert deployment.work_pool.name in ("gpu", "cpu")
+    if flow.name == "train":
+        study = read_study(study_file(deployment.parameters["study"]))
+        assert deployment.parameters["configuration"] in {each.name for each in study.configurations()}
+
+
+def test_registrations_and_nights_start_a_re_evaluation():
+    found = named("reevaluate")["missing"]
+    (trigger,) = (TypeAdapter(DeploymentTriggerTypes).validate_python(each) for each in found.triggers)
+    assert trigger.expect == {f"xray.{kind}.registered" for kind in ("dataset", "cohort", "model")}
+    assert found.schedules[0].cron
+    assert found.concurrency_limit.limit == 1
+
+
+def test_a_study_is_found_by_name_or_path(tmp_path):
+    assert study_file("phantom").name == "phantom.toml"
+    with pytest.raises(
+        StudyError, match="there is no study 'phantum'; give the path of a .toml file, or one of paper"
+    ):
+        study_file("phantum")
