@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 from scipy.special import expit, logit
-from sqlalchemy import Connection, Row, select, text
+from sqlalchemy import Connection, select, text
 
 from db.queries import query
 from db.schema import Evaluation
@@ -118,7 +118,7 @@ def import_predictions(
     scores = _scores(table, column, columns, rows, kind, missing_as_nan)
     _check_missing(table, cohort, rows, missing_as_nan)
     known = find_foreign(connection, model)
-    trained = ~np.isnan(scores).all(axis=0)
+    trained: NDArray[np.bool_] = np.asarray(~np.isnan(scores).all(axis=0), dtype=bool)
     if not trained.any() and not table.wrong:
         table.wrong.append("there is no score of any task in it")
     if known is not None and not table.wrong:
@@ -287,7 +287,8 @@ def _score_columns(table: _Table, image: str) -> dict[int, str]:
 def _dataset_images(connection: Connection, dataset: str) -> list[str]:
     names = text(
         "select image.name from dataset join image_list on image_list.id = dataset.image_list_id"
-        " join image on image.id = any(image_list.image_ids) where dataset.name = :name"
+        " cross join lateral unnest(image_list.image_ids) as listed (image_id)"
+        " join image on image.id = listed.image_id where dataset.name = :name"
     )
     return list(connection.scalars(names, {"name": dataset}))
 
@@ -303,7 +304,8 @@ def _match(
 ) -> NDArray[np.int64]:
     """The row of the file for each image of the cohort, (n_images,); -1 where there is none."""
     names = table.frame[image]
-    unknown = names[~names.isin(dataset_images)]
+    known = names.isin(dataset_images).to_numpy()
+    unknown = names[~known]
     if len(unknown) and ignore_unknown:
         table.notes.append(f"{len(unknown)} row(s) of images unknown to {cohort.dataset} left out")
     elif len(unknown):
@@ -313,7 +315,7 @@ def _match(
         _count(
             table,
             f"row(s) name images that {cohort.dataset} does not have (--ignore-unknown leaves them out)",
-            [f"{name!r} in row {table.lines[index]}" for index, name in unknown.items()],
+            [f"{names[place]!r} in row {table.lines[place]}" for place in np.flatnonzero(~known)],
             hint,
         )
     mine = names[names.isin(set(cohort.images))]
@@ -392,7 +394,7 @@ def _numbers(cells: "pd.Series[Any]") -> tuple[Scores, NDArray[np.bool_]]:
 
 
 def _check_missing(table: _Table, cohort: Cohort, rows: NDArray[np.int64], nan_ok: bool) -> None:
-    missing = [cohort.images[place] for place in np.flatnonzero(rows < 0)]
+    missing = [cohort.images[int(place)] for place in np.flatnonzero(rows < 0)]
     if missing and nan_ok:
         table.notes.append(f"{len(missing)} of {len(rows)} images not in the file: taken as not scored")
     elif missing:
@@ -426,12 +428,12 @@ def _store(
     """Write the scores; False where the same ones are there. Raises `PredictionsError` where others are."""
     if write_evaluation(connection, model_id, cohort.image_list_id, logits, trained) is not None:
         return True
-    found: Row[tuple[int]] = connection.execute(
+    found = connection.execute(
         select(Evaluation.id).where(
             Evaluation.model_id == model_id, Evaluation.image_list_id == cohort.image_list_id
         )
-    ).one()
-    if not np.array_equal(read_logits(connection, found.id, len(TASKS)), logits.T, equal_nan=True):
+    ).scalar_one()
+    if not np.array_equal(read_logits(connection, found, len(TASKS)), logits.T, equal_nan=True):
         raise PredictionsError(
             f"{model} has other scores of the images of {cohort} already; give another --model, or drop it: "
             f"xray model remove {model}"

@@ -34,7 +34,7 @@ class ForeignNetwork(nn.Module):
         self.outputs = [place for place, task in enumerate(card.tasks) if task is not None]
         self.tasks = [task for task in card.tasks if task is not None]
         low, high = card.range
-        self.half, self.middle = (high - low) / 2, (high + low) / 2
+        self.scale, self.middle = (high - low) / 2, (high + low) / 2
         per_channel = (1, card.channels, 1, 1)
         self.register_buffer("mean", torch.tensor(card.mean or (0.0,) * card.channels).view(per_channel))
         self.register_buffer("std", torch.tensor(card.std or (1.0,) * card.channels).view(per_channel))
@@ -60,7 +60,7 @@ class ForeignNetwork(nn.Module):
 
     def answers(self, pixels: Tensor) -> Tensor:
         """The model's own outputs (n, n_outputs) for pixels as in `forward`."""
-        values = pixels / FULL_SCALE * self.half + self.middle
+        values = pixels / FULL_SCALE * self.scale + self.middle
         given = (values.expand(-1, self.card.channels, -1, -1) - self.mean) / self.std
         said = self.run(given.contiguous())
         if said.shape != (len(pixels), len(self.card.tasks)):

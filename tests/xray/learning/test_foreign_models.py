@@ -1,7 +1,6 @@
 """Models from elsewhere beside our own: taken in, scored by the same steps, with the same numbers."""
 
 import dataclasses
-import sys
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, urlparse
@@ -117,11 +116,7 @@ def test_our_own_model_exported_and_imported_gives_the_same_numbers(
 
 
 def _xrv():
-    if "torchxrayvision" not in sys.modules:
-        pytest.importorskip("torchxrayvision", reason="torchxrayvision is not installed (extra xrv)")
-    import torchxrayvision
-
-    return torchxrayvision
+    return pytest.importorskip("torchxrayvision", reason="torchxrayvision is not installed (extra xrv)")
 
 
 def test_a_densenet_of_torchxrayvision_round_trips(engine, tracker, home, draw, tmp_path):
