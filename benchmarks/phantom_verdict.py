@@ -92,7 +92,7 @@ def main() -> int:
     """Print the confusion table; exit code 1 where more than 5 % of the claims are false."""
     options = argparse.ArgumentParser(description=__doc__)
     options.add_argument("--seeds", type=int, nargs="+", default=[1, 2, 3, 4])
-    options.add_argument("--home", type=Path, default=Path(".xray-phantoms"))
+    options.add_argument("--home", type=Path, default=Path(".xray") / "phantom_verdict")
     options.add_argument("--quick", action="store_true", help="one seed")
     options.add_argument("--json", action="store_true", help="print one JSON object per line")
     given = options.parse_args()

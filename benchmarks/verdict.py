@@ -1,8 +1,8 @@
 """Is the verdict right? Planted cause against verdict in simulated worlds. python -m benchmarks.verdict [--quick] [--json]
 
-benchmarks/worlds.py says how worlds are drawn. The rule was developed on seeds below 1,000 and frozen before the first world
-of a seed from 100,000 on was drawn; these are what is tested here. The verdict counts that of the finding in which the cause
-was planted:
+benchmarks/_worlds.py says how worlds are drawn. The rule was developed on seeds below 1,000 and frozen before the first
+world of a seed from 100,000 on was drawn; these are what is tested here. The verdict counts that of the finding in which
+the cause was planted:
     exact        claims the planted causes and no other
     part         claims some of them and no other
     missed       says "none" where a cause was planted
@@ -25,7 +25,7 @@ from typing import Final
 
 import numpy as np
 
-from benchmarks.worlds import KINDS, World, draw_world
+from benchmarks._worlds import KINDS, World, draw_world
 from xray.stats.transfer import Decomposition
 from xray.stats.verdict import Verdict, gather, judge
 

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from scipy.special import ndtr
 
 from xray.stats.compiled import compiled
-from xray.stats.delong import auc_interval
+from xray.stats.delong import auc_interval, few_misplaced, newcombe_interval
 from xray.stats.estimates import (
     DEFINED,
     FEW_PATIENTS,
@@ -63,7 +63,9 @@ def bootstrap_auc(
     labels: (n_images,), 1/0/NaN. scores: (n_images,) or (n_models, n_images); an image without label or
     without any one model's score is left out of all. patients: (n_images,), equal where the patient is.
     The result depends on the inputs, n_replicates and seed only. Undefined where fewer than two patients have
-    positives, or negatives. Replicates of one class only are left out of se and interval.
+    positives, or negatives. Replicates of one class only are left out of se and interval. Where next to nothing is
+    misplaced (`xray.stats.delong.few_misplaced`, patients counted) replicates vary too little: the interval is
+    Newcombe's there.
     draw_all: draw from all patients, those without a usable image too. Then the replicates of two tasks on the same
     patients are of the same draws, whatever labels each lacks, and means over tasks can be taken row by row.
     """
@@ -84,7 +86,8 @@ def bootstrap_auc(
         who, gains = (np.concatenate(parts) for parts in zip(*events, strict=True))
         positives_of = np.bincount(index[label == 1], minlength=names.size)
         _replicate(who, gains, ends, positives_of, _key(seed), replicates)
-    return BootstrapAuc(_summarise(point, replicates, reason, level), replicates, names.size)
+    units = [np.array(np.unique(index[label == value]).size) for value in (1, 0)]
+    return BootstrapAuc(_summarise(point, replicates, reason, level, *units), replicates, names.size)
 
 
 def bootstrap_difference(result: BootstrapAuc, first: int, second: int, level: float = 0.95) -> Comparison:
@@ -127,8 +130,14 @@ def _reason(label: Scores, models: Scores, index: NDArray[np.intp]) -> str:
     return ONE_CLASS if min(of_class) == 0 else FEW_PATIENTS if min(of_class) < 2 else DEFINED
 
 
-def _summarise(point: Estimates, replicates: FloatArray, reason: str, level: float) -> Estimates:
+def _summarise(
+    point: Estimates, replicates: FloatArray, reason: str, level: float, n_pos: IntArray, n_neg: IntArray
+) -> Estimates:
+    """n_pos, n_neg: patients with positives and with negatives."""
     spreads = np.array([_spread(column, level) for column in replicates.T]).reshape(-1, 3)
+    rough = few_misplaced(point.value, n_pos, n_neg) & (reason == DEFINED)
+    if rough.any():
+        spreads[rough, 0], spreads[rough, 1] = newcombe_interval(point.value[rough], n_pos, n_neg, level)
     reasons = np.full(point.reason.shape, reason, dtype=REASON_TYPE)
     return Estimates(point.value, spreads[:, 0], spreads[:, 1], spreads[:, 2], point.n, point.n_pos, reasons)
 

@@ -52,14 +52,17 @@ def clustered_auc_interval(
     shape, score = score.shape[1:], as_table(score)
     label = np.broadcast_to(as_table(label), score.shape)
     value, variance = undefined(score.shape[1:]), undefined(score.shape[1:])
-    n_pos, n_neg = np.zeros((2, score.shape[1]), dtype=np.int64)
+    n_pos, n_neg, units_pos, units_neg = np.zeros((4, score.shape[1]), dtype=np.int64)
     reason = reasons(score.shape[1:])
     for column in range(score.shape[1]):
         joint = place_jointly(label[:, column], score[None, :, column])
         covariance, reason[column] = _covariance(joint, np.asarray(patients))
         value[column], variance[column] = joint.value[0], covariance[0, 0]
         n_pos[column], n_neg[column] = joint.n_pos, joint.n_neg
-    lower, upper = logit_bounds(value, variance, n_pos, n_neg, level)
+        units_pos[column], units_neg[column] = (
+            np.unique(np.asarray(patients)[images]).size for images in (joint.positives, joint.negatives)
+        )
+    lower, upper = logit_bounds(value, variance, units_pos, units_neg, level)
     found = Estimates(value, lower, upper, np.sqrt(variance), n_pos + n_neg, n_pos, reason)
     return reshaped(found, shape)
 

@@ -75,7 +75,7 @@ def _ridge(x: FloatArray, y: FloatArray) -> tuple[FloatArray, FloatArray]:
     """Penalised maximum likelihood: coefficients and the inverse of the information."""
     ridge = np.full(x.shape[1], RIDGE)
     ridge[:2] = 1e-3
-    beta = np.zeros(x.shape[1])
+    beta: FloatArray = np.zeros(x.shape[1])
     for _ in range(25):
         mean = expit(x @ beta)
         information = (x * (mean * (1 - mean))[:, None]).T @ x + np.diag(ridge)
@@ -84,4 +84,4 @@ def _ridge(x: FloatArray, y: FloatArray) -> tuple[FloatArray, FloatArray]:
         beta = beta + step * min(1.0, 4 / size if size else 1.0)
         if size < 1e-8:
             break
-    return beta, np.linalg.inv(information)
+    return beta, np.asarray(np.linalg.inv(information), dtype=np.float64)

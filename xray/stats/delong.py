@@ -60,9 +60,9 @@ def auc_interval(labels: Numbers, scores: Numbers, level: float = 0.95) -> Estim
     """AUC with DeLong's standard error and a confidence interval on the logit scale.
 
     The interval is expit(logit(AUC) ± z · se / (AUC (1 − AUC))), so it stays within [0, 1] (Pepe 2003, §5.2).
-    Where the variance is exactly zero, which happens only at AUC = 1, AUC = 0 or all scores equal, the logit
-    or the variance says nothing; then the interval is Newcombe's score interval (`newcombe_interval`) and se
-    is 0.
+    Where next to nothing is misplaced (`few_misplaced`) DeLong's variance is too uncertain, and at AUC = 1, AUC = 0
+    or where all scores are equal it is 0: there the interval is Newcombe's score interval (`newcombe_interval`). se
+    is DeLong's throughout.
 
     labels, scores: as in `xray.stats.roc.auc`. level: in (0, 1).
     One class: everything NaN. Fewer than two positives or negatives: value without interval, and the reason.
@@ -86,6 +86,16 @@ def auc_interval(labels: Numbers, scores: Numbers, level: float = 0.95) -> Estim
     return reshaped(
         Estimates(value, lower, upper, np.sqrt(variance), n_images, groups.n_pos, reason), groups.shape
     )
+
+
+def few_misplaced(value: FloatArray, n_pos: IntArray, n_neg: IntArray) -> NDArray[np.bool_]:
+    """Where fewer than five of the rarer class are misplaced: min(AUC, 1 − AUC) · min(n_pos, n_neg) < 5.
+
+    There intervals from DeLong's variance, and percentiles of a bootstrap, hold the truth too rarely
+    (benchmarks/coverage.py).
+    """
+    few: NDArray[np.bool_] = np.minimum(value, 1 - value) * np.minimum(n_pos, n_neg) < 5
+    return few
 
 
 def newcombe_interval(
@@ -271,15 +281,18 @@ def _too_few(n_pos: int, n_neg: int) -> str:
 def logit_bounds(
     value: FloatArray, variance: FloatArray, n_pos: IntArray, n_neg: IntArray, level: float
 ) -> tuple[FloatArray, FloatArray]:
-    """The bounds that `auc_interval` describes, of AUCs and their variances; NaN where the variance is."""
+    """The bounds that `auc_interval` describes, of AUCs and their variances; NaN where the variance is.
+
+    n_pos, n_neg: independent units of each class (images, or patients).
+    """
     lower, upper = undefined(value.shape), undefined(value.shape)
     smooth = variance > 0
     centre = logit(value[smooth])
     half = ndtri(0.5 + level / 2) * np.sqrt(variance[smooth]) / (value[smooth] * (1 - value[smooth]))
     lower[smooth], upper[smooth] = expit(centre - half), expit(centre + half)
-    flat = variance == 0
-    if flat.any():
-        lower[flat], upper[flat] = newcombe_interval(value[flat], n_pos[flat], n_neg[flat], level)
+    rough = (variance == 0) | (smooth & few_misplaced(value, n_pos, n_neg))
+    if rough.any():
+        lower[rough], upper[rough] = newcombe_interval(value[rough], n_pos[rough], n_neg[rough], level)
     return lower, upper
 
 

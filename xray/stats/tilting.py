@@ -57,7 +57,9 @@ def tilt(a: SiteScores, b: SiteScores, tasks: IntArray) -> Tilting:
         values = fit.prevalence(np.where(known, labels[:, place], 0), known.astype(float), b.labels[:, task])
         for array, number in zip(found, (fit.p, *values), strict=True):
             array[task] = number
-    return Tilting(*found, _Fit(moments, np.arange(of_task.size)).p)
+    p, implied, implied_se, observed, observed_se, against_a, against_a_se = found
+    p_all = _Fit(moments, np.arange(of_task.size)).p
+    return Tilting(p, implied, implied_se, observed, observed_se, against_a, against_a_se, p_all)
 
 
 def _steps(a: SiteScores, b: SiteScores, tasks: IntArray) -> tuple[FloatArray, FloatArray, IntArray]:
@@ -112,8 +114,9 @@ class _Fit:
     def _solve(self, covariance: FloatArray, gap: FloatArray, slopes: FloatArray) -> FloatArray:
         """Sets beta and the weights of A's images that follow from it; the inverse of the (stabilised) covariance."""
         covariance[np.diag_indices_from(covariance)] += 1e-3 * covariance.trace() / gap.size
-        inverse: FloatArray = np.linalg.inv(covariance)
-        self.to_beta = np.linalg.pinv(slopes.T @ inverse @ slopes) @ slopes.T @ inverse
+        inverse = np.asarray(np.linalg.inv(covariance), dtype=np.float64)
+        normal = np.asarray(np.linalg.pinv(slopes.T @ inverse @ slopes), dtype=np.float64)
+        self.to_beta = normal @ slopes.T @ inverse
         self.beta = self.to_beta @ gap
         self.weights = 1 + self.moments.labels @ self.beta
         return inverse

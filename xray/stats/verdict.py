@@ -191,12 +191,12 @@ def _judge(e: Evidence, p: float, margin: float, q: float) -> Verdict:
     def say(causes: set[str] | None, basis: str, assumption: str = "", resolve: str = "") -> Verdict:
         return Verdict(None if causes is None else frozenset(causes), p, basis, assumption, resolve)
 
+    if e.kappa_upper < SAME_LABELLER:
+        return say({LABEL}, "both labelled some of the same images, and do not agree on them")
     if not p < q:
         if e.drop_limit < margin:
             return say(set(), f"no change is shown, and a drop of AUC above {margin:g} is excluded")
         return say(None, f"no change is shown, but a drop of AUC above {margin:g} is not excluded", "", MORE)
-    if e.kappa_upper < SAME_LABELLER:
-        return say({LABEL}, "both labelled some of the same images, and do not agree on them")
     images = e.images_all_p < 0.005 or e.images_p < 0.005
     found = _images_changed(e, say) if images else _images_unchanged(e, say)
     if found.causes and LABEL in found.causes and e.kappa_lower > SAME_LABELLER:
@@ -245,7 +245,11 @@ def _images_changed(e: Evidence, say: Callable[..., Verdict]) -> Verdict:
             f"{ALIKE}; {SAME_CUT}",
             RELABEL,
         )
-    return say({IMAGE}, "the images changed, and this finding loses as the others do", ALIKE, "")
+    if as_others:
+        return say({IMAGE}, "the images changed, and this finding loses as the others do", ALIKE)
+    return say(
+        {IMAGE}, "the images changed; whether more than that, this finding's loss leaves open", ALIKE, RELABEL
+    )
 
 
 def _images_unchanged(e: Evidence, say: Callable[..., Verdict]) -> Verdict:

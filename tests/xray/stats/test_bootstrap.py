@@ -53,6 +53,16 @@ def test_interval_and_error_are_those_of_the_replicates():
     np.testing.assert_allclose(found.estimates.se, found.replicates.std(axis=0, ddof=1))
 
 
+def test_where_little_is_misplaced_the_interval_counts_patients():
+    """Perfect scores vary in no replicate; ten images of a patient are no ten patients."""
+    labels = np.repeat([1.0, 0.0], [12, 60])
+    few = bootstrap_auc(labels, labels, np.arange(72), n_replicates=50).estimates
+    np.testing.assert_allclose(few.lower, auc_interval(labels, labels).lower)
+    ten = np.repeat(np.arange(72), 10)
+    many = bootstrap_auc(labels[ten], labels[ten], ten, n_replicates=50).estimates
+    np.testing.assert_allclose(many.lower, few.lower)
+
+
 def test_with_one_image_per_patient_it_agrees_with_delong():
     labels, scores, _ = sample(4, n=600)
     found = bootstrap_auc(labels, scores, np.arange(600), n_replicates=4000)

@@ -91,6 +91,18 @@ def test_interval_covers_at_its_level():
     assert 0.93 < np.mean((found.lower <= truth) & (truth <= found.upper)) < 0.97
 
 
+@pytest.mark.parametrize("area", [0.9, 0.98])
+def test_interval_covers_with_ten_positives_near_one(area):
+    """Where DeLong's own interval on the logit scale holds the truth in 86 to 90 % only (benchmarks/coverage.py)."""
+    rng = np.random.default_rng(6)
+    labels = np.repeat([1.0, 0.0], [10, 200])
+    scores = rng.normal(size=(210, 1500)) + np.sqrt(2) * norm.ppf(area) * labels[:, None]
+    found = auc_interval(labels, scores)
+    assert np.mean((found.lower <= area) & (area <= found.upper)) > 0.94
+    mirrored = auc_interval(1 - labels, scores)
+    np.testing.assert_allclose(mirrored.lower, 1 - found.upper, atol=1e-9)
+
+
 @pytest.mark.parametrize("perfect", [1.0, 0.0])
 def test_perfect_separation_has_an_honest_interval(perfect):
     labels = np.repeat([0.0, 1.0], [20, 5])

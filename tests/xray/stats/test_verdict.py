@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from benchmarks.worlds import KINDS, draw_world
+from benchmarks._worlds import KINDS, draw_world
 from xray.stats.concept import companions_changed, meaning_changed
 from xray.stats.transfer import SiteScores
 from xray.stats.verdict import gather, judge
