@@ -106,7 +106,8 @@ def _points(axes: Axes, points: pd.DataFrame, groups: Sequence[str], named: bool
         same = points[points["group"] == group]
         axes.plot(
             same["x"], same["y"], "o", markersize=3.4 if named else 2.0, markeredgewidth=0,
-            markerfacecolor=CATEGORIES[position % len(CATEGORIES)], alpha=0.9 if named else 0.6, rasterized=not named, gid=f"{axes.get_label()}|{group}",
+            markerfacecolor=CATEGORIES[position % len(CATEGORIES)], alpha=0.9 if named else 0.6,
+            rasterized=not named, gid=f"{axes.get_label()}|{group}",
         )  # fmt: skip
     if named:
         for row in points.itertuples():
