@@ -35,7 +35,7 @@ def features(rows: pd.DataFrame) -> Figure:
     """A panel for each model with features: a dot for each image, coloured by its stated view."""
     if not len(rows):
         return _draw([], [], False)
-    views = [view if view else UNKNOWN for view in rows["view"]]
+    views = [view if isinstance(view, str) and view else UNKNOWN for view in rows["view"]]
     named = rows.assign(group=views, text="")
     panels = [
         (f"trained on {trained_on}, seed {seed}", same)
