@@ -836,3 +836,82 @@ class MeanAuc(Base):
     method: Mapped[str]
     reason: Mapped[str | None]
     evaluation_ids: Mapped[list[int]]
+
+
+class ClassifierMap(Base):
+    """One row per (study, configuration, seed, dataset, task) with a head of its own: its place on two principal axes.
+
+    explained_x, explained_y: shares of the variance of the model's vectors along the axes.
+    """
+
+    __tablename__ = "classifier_map"
+    __table_args__ = (UniqueConstraint("analysis_id", "trained_on", "seed", "dataset_id", "task_id"),)
+    id: Mapped[int] = mapped_column(BigInteger, primary_key=True)
+    analysis_id: Mapped[int] = mapped_column(ForeignKey("analysis.id", ondelete="cascade"))
+    trained_on: Mapped[str]
+    seed: Mapped[int]
+    dataset_id: Mapped[int] = mapped_column(ForeignKey("dataset.id"))
+    task_id: Mapped[int] = mapped_column(SmallInteger, ForeignKey("task.id"))
+    x: Mapped[float]
+    y: Mapped[float]
+    explained_x: Mapped[float]
+    explained_y: Mapped[float]
+    method: Mapped[str]
+
+
+class ClassifierDistance(Base):
+    """One row per (study, configuration, task, seed) of models with a head per dataset; seed NULL is the mean of the seeds.
+
+    distance: mean L2 distance between the task's vectors over datasets; relative: over the mean of all tasks.
+    cross_domain_auc: mean AUC of the models of one dataset each on the other datasets.
+    """
+
+    __tablename__ = "classifier_distance"
+    __table_args__ = (
+        UniqueConstraint("analysis_id", "trained_on", "task_id", "seed", postgresql_nulls_not_distinct=True),
+    )
+    id: Mapped[int] = mapped_column(BigInteger, primary_key=True)
+    analysis_id: Mapped[int] = mapped_column(ForeignKey("analysis.id", ondelete="cascade"))
+    trained_on: Mapped[str]
+    task_id: Mapped[int] = mapped_column(SmallInteger, ForeignKey("task.id"))
+    seed: Mapped[int | None]
+    n_datasets: Mapped[int]
+    distance: Mapped[float]
+    relative: Mapped[float | None]
+    cross_domain_auc: Mapped[float | None]
+    method: Mapped[str]
+
+
+class FeatureMap(Base):
+    """One row per (study, evaluation with features, image): its place on a plane by t-SNE."""
+
+    __tablename__ = "feature_map"
+    __table_args__ = (UniqueConstraint("analysis_id", "evaluation_id", "image_id"),)
+    id: Mapped[int] = mapped_column(BigInteger, primary_key=True)
+    analysis_id: Mapped[int] = mapped_column(ForeignKey("analysis.id", ondelete="cascade"))
+    evaluation_id: Mapped[int] = mapped_column(ForeignKey("evaluation.id", ondelete="cascade"))
+    trained_on: Mapped[str]
+    seed: Mapped[int]
+    image_id: Mapped[int] = mapped_column(ForeignKey("image.id"))
+    x: Mapped[float]
+    y: Mapped[float]
+    method: Mapped[str]
+
+
+class ViewClassifier(Base):
+    """One row per (study, evaluation with features): AUC of telling lateral (n_pos) from frontal views by the features."""
+
+    __tablename__ = "view_classifier"
+    __table_args__ = (UniqueConstraint("analysis_id", "evaluation_id"),)
+    id: Mapped[int] = mapped_column(BigInteger, primary_key=True)
+    analysis_id: Mapped[int] = mapped_column(ForeignKey("analysis.id", ondelete="cascade"))
+    evaluation_id: Mapped[int] = mapped_column(ForeignKey("evaluation.id", ondelete="cascade"))
+    trained_on: Mapped[str]
+    seed: Mapped[int]
+    n: Mapped[int]
+    n_pos: Mapped[int]
+    auc: Mapped[float | None]
+    lower: Mapped[float | None]
+    upper: Mapped[float | None]
+    method: Mapped[str]
+    reason: Mapped[str | None]

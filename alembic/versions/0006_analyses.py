@@ -37,6 +37,11 @@ TABLES = {
     "mean_auc": f"trained_on:text reference:text? task_ids:int[] n:int n_patients:int auc:float? {INTERVAL} "
     "difference:float? difference_lower:float? difference_upper:float? p:float? p_holm:float? method:text "
     "reason:text? evaluation_ids:int[]",
+    "classifier_map": "trained_on:text seed:int x:float y:float explained_x:float explained_y:float method:text",
+    "classifier_distance": "trained_on:text seed:int? n_datasets:int distance:float relative:float? cross_domain_auc:float? "
+    "method:text",
+    "feature_map": "trained_on:text seed:int x:float y:float method:text",
+    "view_classifier": f"trained_on:text seed:int n:int n_pos:int auc:float? {INTERVAL} method:text reason:text?",
 }
 """Table → its columns beside id and keys, as name:type; a ? may be NULL."""
 GRAIN = {
@@ -49,7 +54,15 @@ GRAIN = {
     "subgroup_auc": ("cohort_id", "task_id", "trained_on", "grouping", "subgroup"),
     "pooled_agreement": ("task_id", "trained_on_a", "trained_on_b", "rule"),
     "mean_auc": ("cohort_id", "trained_on"),
+    "classifier_map": ("trained_on", "seed", "dataset_id", "task_id"),
+    "classifier_distance": ("trained_on", "task_id", "seed"),
+    "feature_map": ("evaluation_id", "image_id"),
+    "view_classifier": ("evaluation_id",),
 }
+KEYS = {"cohort_id": None, "task_id": None, "dataset_id": None, "image_id": None, "evaluation_id": "cascade"}
+"""Column that refers to a table of its name → what happens when the row there is deleted."""
+NAMED = ("mean_auc", "classifier_map", "classifier_distance", "feature_map", "view_classifier")
+"""Tables whose unique constraint has the derived name; that of the others would be too long."""
 TYPES: dict[str, Any] = {
     "int": sa.Integer(),
     "text": sa.Text(),
@@ -63,28 +76,22 @@ TYPES: dict[str, Any] = {
 def upgrade() -> None:
     op.add_column("agreement", sa.Column("tau", postgresql.DOUBLE_PRECISION(), nullable=True))
     for table, columns in TABLES.items():
-        keys = [key for key in ("cohort_id", "task_id") if key in GRAIN[table]]
+        keys = [key for key in KEYS if key in GRAIN[table]]
         op.create_table(
             table,
             sa.Column("id", sa.BigInteger(), nullable=False),
             sa.Column("analysis_id", sa.Integer(), nullable=False),
-            *(
-                sa.Column(k, sa.SmallInteger() if k == "task_id" else sa.Integer(), nullable=False)
-                for k in keys
-            ),
+            *(_key(key) for key in keys),
             *map(_column, columns.split()),
-            sa.ForeignKeyConstraint(
-                ["analysis_id"],
-                ["analysis.id"],
-                name=op.f(f"fk_{table}_analysis_id_analysis"),
-                ondelete="cascade",
-            ),
-            *(
-                sa.ForeignKeyConstraint([k], [f"{k[:-3]}.id"], name=op.f(f"fk_{table}_{k}_{k[:-3]}"))
-                for k in keys
-            ),
+            _reference(table, "analysis_id", "cascade"),
+            *(_reference(table, key, KEYS[key]) for key in keys),
             sa.PrimaryKeyConstraint("id", name=op.f(f"pk_{table}")),
-            sa.UniqueConstraint("analysis_id", *GRAIN[table], name=op.f(_name(table))),
+            sa.UniqueConstraint(
+                "analysis_id",
+                *GRAIN[table],
+                name=op.f(_name(table)),
+                postgresql_nulls_not_distinct=table == "classifier_distance" or None,
+            ),
         )
 
 
@@ -99,5 +106,16 @@ def _column(described: str) -> Any:
     return sa.Column(name, TYPES[kind.rstrip("?")], nullable=kind.endswith("?"))
 
 
+def _key(name: str) -> Any:
+    return sa.Column(name, sa.SmallInteger() if name == "task_id" else sa.Integer(), nullable=False)
+
+
+def _reference(table: str, key: str, ondelete: str | None) -> Any:
+    other = key.removesuffix("_id")
+    return sa.ForeignKeyConstraint(
+        [key], [f"{other}.id"], name=op.f(f"fk_{table}_{key}_{other}"), ondelete=ondelete
+    )
+
+
 def _name(table: str) -> str:
-    return f"uq_{table}_analysis_id_cohort_id_trained_on" if table == "mean_auc" else f"uq_{table}_grain"
+    return f"uq_{table}_" + ("_".join(("analysis_id", *GRAIN[table])) if table in NAMED else "grain")

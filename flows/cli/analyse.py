@@ -100,12 +100,8 @@ def _study(connection: "Connection", name: str | None, protocol: str | None) -> 
     if len(fitting) == 1:
         return str(fitting[0])
     if not fitting:
-        asked = " ".join(
-            each
-            for each in (f"study {name!r}" if name else "", f"under {protocol!r}" if protocol else "")
-            if each
-        )
-        raise AnalysisError(f"there is no {asked or 'study'}; known: {known}")
+        asked = "study" + (f" {name!r}" if name else "") + (f" under {protocol!r}" if protocol else "")
+        raise AnalysisError(f"there is no {asked}; known: {known}")
     raise AnalysisError(f"several studies are there; choose one with --study: {known}")
 
 

@@ -14,6 +14,7 @@ import pytest
 from PIL import Image
 from safetensors import safe_open
 
+from xray.analyses.run import ANALYSES
 from xray.tasks import TASKS
 
 N_MODELS, N_EPOCHS, N_CONFIGURATIONS = 18, 16, 9
@@ -238,7 +239,7 @@ def test_no_array_is_ever_handed_to_a_task(demo):
 
 
 def test_the_first_run_says_what_it_did_and_what_to_do_next(demo):
-    assert "Trained 18 of 18 models, wrote 72 evaluations, computed 4 analyses" in demo.output
+    assert f"Trained 18 of 18 models, wrote 72 evaluations, computed {len(ANALYSES)} analyses" in demo.output
     assert "xray ui mlflow" in demo.output
     for name in demo.report("phantom"):
         assert name in demo.output
@@ -250,7 +251,15 @@ def test_the_first_run_says_what_it_did_and_what_to_do_next(demo):
 
 def test_the_report_is_there_in_all_its_parts(demo):
     files = demo.report("phantom")
-    names = ("auc", "leave_one_site_out", "agreement", "images_or_labels")
+    names = ("auc", "leave_one_site_out", "agreement", "images_or_labels", "mean_auc", "threshold_transfer", "pooled_agreement")
+    names += (
+        "seed_agreement",
+        "bland_altman",
+        "operating_points",
+        "average_precision",
+        "calibration",
+        "subgroups",
+    )
     assert set(files) == {
         "report.html",
         *(f"{n}.{suffix}" for n in names for suffix in ("png", "svg", "csv")),

@@ -31,7 +31,8 @@ def write_report(connection: Connection, study: Study, folder: Path, commands: l
     tables = _tables(connection, study.name)
     illustrations = _figures(tables, folder)
     further = [each for each in ANALYSES if each.name not in SHOWN_IN_FULL]
-    parts = [shown.drawn(shown.part(connection, study.name, each), folder) for each in further]
+    made = [shown.part(connection, study.name, each) for each in further]
+    parts = [shown.drawn(each, folder) for each in made if len(each.data)]
     return page.write(
         folder / "report.html",
         title=study.title,

@@ -4,6 +4,8 @@ An analysis is a module of this package with NAME, QUESTION, VERSION, TABLE and 
 rows of TABLE; raise VERSION where the rows would differ. Its rows are read by names from the view `TABLE_results`.
 """
 
+import hashlib
+import json
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -17,6 +19,9 @@ from xray.analyses import (
     average_precision,
     bland_altman,
     calibration,
+    classifier_distance,
+    classifier_map,
+    feature_map,
     images_or_labels,
     leave_one_site_out,
     mean_auc,
@@ -26,12 +31,14 @@ from xray.analyses import (
     seed_agreement,
     subgroups,
     threshold_transfer,
+    view_classifier,
 )
-from xray.analyses.stored import StoredStudy, TestSet, load_study, load_tests
+from xray.analyses.stored import StoredStudy, load_study, load_tests
 from xray.errors import AnalysisError
 from xray.settings import provenance
 
-Compute = Callable[[StoredStudy, Sequence[TestSet]], Iterator[dict[str, Any]]]
+Compute = Callable[..., Iterator[dict[str, Any]]]
+"""compute(study, tests), or compute(study, tests, prepared) where the module has PREPARE."""
 Tell = Callable[[str], None]
 
 
@@ -40,7 +47,7 @@ class Definition:
     """An analysis: its name, the version of its code, its result table and the function that makes the rows.
 
     columns: what it needs to know of the images beside their labels (`stored.load_tests`). groupings: of a result with
-    subgroups, those to be shown.
+    subgroups, those to be shown. prepare: what else it reads, given to `compute` last; state: what that depends on.
     """
 
     name: str
@@ -50,6 +57,8 @@ class Definition:
     question: str = ""
     columns: tuple[str, ...] = ()
     groupings: tuple[str, ...] = ()
+    prepare: Callable[[Connection, StoredStudy], Any] | None = None
+    state: Callable[[Connection, StoredStudy], Sequence[Any]] | None = None
 
     @property
     def view(self) -> str:
@@ -65,6 +74,8 @@ ANALYSES = tuple(
         module.compute,
         module.QUESTION,
         getattr(module, "COLUMNS", ()),
+        prepare=getattr(module, "PREPARE", None),
+        state=getattr(module, "STATE", None),
     )
     for module in (
         performance,
@@ -80,6 +91,10 @@ ANALYSES = tuple(
         average_precision,
         calibration,
         subgroups,
+        classifier_map,
+        classifier_distance,
+        feature_map,
+        view_classifier,
     )
 )
 
@@ -135,7 +150,8 @@ def run(
             connection.commit()
             for each in stale:
                 tell(each.name)
-                rows = list(each.compute(study, tests))
+                prepared = () if each.prepare is None else (each.prepare(connection, study),)
+                rows = list(each.compute(study, tests, *prepared))
                 _replace(connection, study, each, rows)
                 connection.commit()
         finally:
@@ -165,14 +181,24 @@ def _is_current(connection: Connection, study: StoredStudy, analysis: Definition
     stored = connection.scalar(
         select(Analysis.fingerprint).where(Analysis.study_id == study.id, Analysis.name == analysis.name)
     )
-    return stored == study.fingerprint(analysis.name, analysis.version)
+    return stored == _fingerprint(connection, study, analysis)
+
+
+def _fingerprint(connection: Connection, study: StoredStudy, analysis: Definition) -> str:
+    """Content hash of all that the rows come from."""
+    found = study.fingerprint(analysis.name, analysis.version)
+    if analysis.state is None:
+        return found
+    return (
+        f"{found} {hashlib.sha256(json.dumps(list(analysis.state(connection, study))).encode()).hexdigest()}"
+    )
 
 
 def _replace(
     connection: Connection, study: StoredStudy, analysis: Definition, rows: Sequence[dict[str, Any]]
 ) -> None:
     connection.execute(delete(Analysis).where(Analysis.study_id == study.id, Analysis.name == analysis.name))
-    fingerprint = study.fingerprint(analysis.name, analysis.version)
+    fingerprint = _fingerprint(connection, study, analysis)
     analysis_id = connection.scalar(
         insert(Analysis)
         .values(study_id=study.id, name=analysis.name, fingerprint=fingerprint, provenance=provenance())

@@ -72,6 +72,10 @@ def part(connection: Connection, study: str, analysis: Definition, reference: bo
         "operating_points": lambda: parts.operating_points(frame),
         "average_precision": lambda: parts.average_precision(frame),
         "calibration": lambda: parts.calibration(frame),
+        "classifier_map": lambda: parts.classifier_map(frame),
+        "classifier_distance": lambda: parts.classifier_distance(frame),
+        "feature_map": lambda: parts.feature_map(frame),
+        "view_classifier": lambda: parts.view_classifier(frame),
     }
     if analysis.name in make:
         return make[analysis.name]()

@@ -8,6 +8,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from db.schema import ThresholdTransfer
 from xray.analyses.points import calls, points_at_home
@@ -72,6 +73,6 @@ def _transfer(test: TestSet, trained_on: str, home: Youden) -> Iterator[dict[str
             }
 
 
-def _right(labels: np.typing.NDArray[np.float32], called: np.typing.NDArray[np.float64]) -> Any:
+def _right(labels: NDArray[np.float32], called: NDArray[np.float64]) -> NDArray[np.float64]:
     """1 where the call is the label, 0 where not, NaN where there is none."""
     return np.where(np.isnan(called), np.nan, called == labels)

@@ -7,7 +7,7 @@ from typing import Final
 import pandas as pd
 from matplotlib.figure import Figure
 
-from xray.report import bars, curves, forests, grids, panels, scatter
+from xray.report import bars, curves, forests, grids, maps, panels, scatter
 from xray.report.files import png, svg, write_whole
 from xray.report.style import SEQUENTIAL
 
@@ -96,6 +96,21 @@ def reliability(rows: pd.DataFrame) -> Figure:
 def bland_altman(pairs: "list[scatter.Pair]") -> Figure:
     """Mean against difference of two models' calibrated scores, for each pair twice (Fig 4 in form)."""
     return scatter.bland_altman(pairs)
+
+
+def classifier_map(rows: pd.DataFrame) -> Figure:
+    """Principal components of classifier vectors (Fig 5 in form). rows: those of `classifier_map_results`."""
+    return maps.classifiers(rows)
+
+
+def classifier_distance(rows: pd.DataFrame) -> Figure:
+    """Relative distance of classifiers against AUC across datasets (Fig 6 in form). rows: `classifier_distance_results`."""
+    return maps.distances(rows)
+
+
+def feature_map(rows: pd.DataFrame) -> Figure:
+    """t-SNE of pooled features by view (Fig A.2 in form). rows: those of `feature_map_results`."""
+    return maps.features(rows)
 
 
 def save(figure: Figure, folder: Path, name: str, data: pd.DataFrame) -> list[Path]:

@@ -193,3 +193,40 @@ join study on study.id = analysis.study_id
 join cohort on cohort.id = m.cohort_id
 join dataset on dataset.id = cohort.dataset_id
 join study_dataset on study_dataset.study_id = study.id and study_dataset.dataset_id = dataset.id;
+
+-- classifier_map_results: one row per stored place of a (dataset, task) vector, by names.
+create or replace view classifier_map_results as
+select study.name as study, c.trained_on, c.seed, dataset.name as dataset, task.name as task, c.x, c.y,
+    c.explained_x, c.explained_y, c.method, analysis.computed_at, c.id as position, task.id as task_position
+from classifier_map as c
+join analysis on analysis.id = c.analysis_id
+join study on study.id = analysis.study_id
+join dataset on dataset.id = c.dataset_id
+join task on task.id = c.task_id;
+
+-- classifier_distance_results: one row per stored distance of a task's vectors, by names. seed NULL is the mean of the seeds.
+create or replace view classifier_distance_results as
+select study.name as study, c.trained_on, task.name as task, c.seed, c.n_datasets, c.distance, c.relative, c.cross_domain_auc,
+    c.method, analysis.computed_at, c.id as position, task.id as task_position
+from classifier_distance as c
+join analysis on analysis.id = c.analysis_id
+join study on study.id = analysis.study_id
+join task on task.id = c.task_id;
+
+-- feature_map_results: one row per stored place of an image by its features, by names.
+create or replace view feature_map_results as
+select study.name as study, f.trained_on, f.seed, site.name as site, image.name as image, image.view, f.x, f.y, f.method,
+    f.evaluation_id, analysis.computed_at, f.id as position
+from feature_map as f
+join analysis on analysis.id = f.analysis_id
+join study on study.id = analysis.study_id
+join image on image.id = f.image_id
+join site on site.id = image.site_id;
+
+-- view_classifier_results: one row per stored classifier of the view, by names.
+create or replace view view_classifier_results as
+select study.name as study, v.trained_on, v.seed, v.n, v.n_pos, v.auc, v.lower, v.upper, v.reason, v.method, v.evaluation_id,
+    analysis.computed_at, v.id as position
+from view_classifier as v
+join analysis on analysis.id = v.analysis_id
+join study on study.id = analysis.study_id;

@@ -15,7 +15,8 @@ from xray.analyses.stored import load_study, load_tests
 from xray.errors import AnalysisError
 from xray.tasks import TASK_INDEX
 
-TABLES = ("analysis", *(each.table.__tablename__ for each in ANALYSES))
+WITHOUT_ROWS = ("classifier_map", "classifier_distance", "feature_map", "view_classifier")
+TABLES = ("analysis", *(each.table.__tablename__ for each in ANALYSES if each.name not in WITHOUT_ROWS))
 NAMES = [each.name for each in ANALYSES]
 
 
@@ -109,19 +110,20 @@ def test_a_failure_leaves_the_old_rows_of_that_analysis_and_the_new_ones_of_thos
     run_all(two_sites.engine, "test")
     before = ids(two_sites.engine)
     add_seed(two_sites)
-    last = ANALYSES[-1]
+    last = next(each for each in ANALYSES if each.name == "subgroups")
 
     def fail(study, tests):
         yield from []
         raise ZeroDivisionError
 
-    monkeypatch.setattr(run, "ANALYSES", (*ANALYSES[:-1], dataclasses.replace(last, compute=fail)))
+    before_last = ANALYSES[: ANALYSES.index(last)]
+    monkeypatch.setattr(run, "ANALYSES", (*before_last, dataclasses.replace(last, compute=fail)))
     with pytest.raises(ZeroDivisionError):
         run_all(two_sites.engine, "test")
     after = ids(two_sites.engine)
     assert after[last.table.__tablename__] == before[last.table.__tablename__]
     assert not set(after["auc"]) & set(before["auc"])
-    assert current(two_sites.engine) == len(ANALYSES) - 1
+    assert current(two_sites.engine) == len(before_last)
 
 
 def test_two_at_once_compute_once(two_sites):

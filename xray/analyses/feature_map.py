@@ -1,0 +1,53 @@
+"""Does a network see the view? Its pooled features of frontal and lateral pictures on a plane (paper, Fig A.2).
+
+t-SNE of at most `MOST` images, an even choice that is always the same; distances on the plane mean little beyond neighbours.
+"""
+
+from collections.abc import Iterator, Sequence
+from typing import Any, Final
+
+import numpy as np
+
+from db.schema import FeatureMap
+from xray.analyses import features
+from xray.analyses.features import Pooled
+from xray.analyses.stored import StoredStudy, TestSet
+
+NAME = "feature_map"
+QUESTION = "Does a network see the view? t-SNE of pooled features, frontal and lateral (Fig A.2)"
+VERSION = 1
+TABLE = FeatureMap
+MOST: Final = 2000
+PERPLEXITY: Final = 30.0
+METHOD = f"t-SNE of pooled features (scikit-learn, perplexity {PERPLEXITY:g}, PCA start, seed 0), at most {MOST} images"
+PREPARE, STATE = features.load, features.state
+
+
+def compute(
+    study: StoredStudy, tests: Sequence[TestSet], pooled: Sequence[Pooled]
+) -> Iterator[dict[str, Any]]:
+    """Rows of table `feature_map`: per evaluation with features, and image."""
+    from sklearn.manifold import TSNE
+
+    for each in pooled:
+        n = len(each.images)
+        chosen = np.sort(np.random.default_rng(0).permutation(n)[:MOST])
+        if chosen.size < 8:
+            continue
+        scaled = each.features[chosen].astype(np.float64)
+        spread = scaled.std(axis=0)
+        scaled = (scaled - scaled.mean(axis=0))[:, spread > 0] / spread[spread > 0]
+        if scaled.shape[1] < 2:
+            continue
+        perplexity = min(PERPLEXITY, (chosen.size - 1) / 3)
+        places = TSNE(perplexity=perplexity, init="pca", random_state=0).fit_transform(scaled)
+        for place, (x, y) in zip(chosen, places, strict=True):
+            yield {
+                "evaluation_id": each.evaluation_id,
+                "trained_on": each.trained_on,
+                "seed": each.seed,
+                "image_id": int(each.images[place]),
+                "x": float(x),
+                "y": float(y),
+                "method": METHOD,
+            }

@@ -1,0 +1,72 @@
+"""Pooled features of images, where a study stores them, with what is known of the images."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+from sqlalchemy import Connection, text
+
+from db.copy import copy_out, read_array
+from db.queries import query
+from db.store import image_ids, read_features
+from xray.analyses.stored import StoredStudy
+
+FRONTAL: Final = ("PA", "AP", "FRONTAL")
+LATERAL: Final = ("LL", "RL", "LAT")
+"""What the names of views begin with."""
+
+
+@dataclass(frozen=True)
+class Pooled:
+    """Features of every image of one evaluation, aligned.
+
+    features: float32 (n_images, n_features). images: ids. patients: a code per patient. views: 1 lateral, 0 frontal, NaN
+    where neither is said.
+    """
+
+    evaluation_id: int
+    trained_on: str
+    seed: int
+    features: NDArray[np.float32]
+    images: NDArray[np.int32]
+    patients: NDArray[np.int64]
+    lateral: NDArray[np.float64]
+
+
+def load(connection: Connection, study: StoredStudy) -> list[Pooled]:
+    """Everything of a study that has features, in its order."""
+    found = []
+    for row in connection.execute(text(query("study_features")), {"study_id": study.id}).all():
+        given = {"image_list_id": row.image_list_id}
+        ((codes,),) = copy_out(connection, query("patient_codes"), **given)
+        views = connection.execute(text(query("image_columns")), given).one().views
+        assert codes is not None
+        found.append(
+            Pooled(
+                row.evaluation_id,
+                row.trained_on,
+                row.seed,
+                read_features(connection, row.evaluation_id),
+                image_ids(connection, row.image_list_id),
+                read_array(codes, "int4").astype(np.int64),
+                np.array([is_lateral(view) for view in views]),
+            )
+        )
+    return found
+
+
+def state(connection: Connection, study: StoredStudy) -> Sequence[Any]:
+    """What the results come from beside the evaluations of test cohorts: which evaluations have features."""
+    return [
+        row.evaluation_id for row in connection.execute(text(query("study_features")), {"study_id": study.id})
+    ]
+
+
+def is_lateral(view: str | None) -> float:
+    """1 for a lateral view, 0 for a frontal one, NaN for any other or none."""
+    name = (view or "").strip().upper()
+    if name.startswith(LATERAL):
+        return 1.0
+    return 0.0 if name.startswith(FRONTAL) else np.nan

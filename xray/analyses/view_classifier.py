@@ -1,0 +1,52 @@
+"""Can the view be told from a network's features? A linear classifier of lateral against frontal pictures."""
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import numpy as np
+
+from db.schema import ViewClassifier
+from xray.analyses import features
+from xray.analyses.features import Pooled
+from xray.analyses.rows import number
+from xray.analyses.stored import StoredStudy, TestSet
+from xray.stats.probe import source_probe
+
+NAME = "view_classifier"
+QUESTION = "Can the view be told from a network's features? Scored by the view that the files state"
+VERSION = 1
+TABLE = ViewClassifier
+METHOD = "ridge linear discriminant of pooled features, five folds by patient, AUC with DeLong's 95 %"
+FEWEST = 5
+PREPARE, STATE = features.load, features.state
+
+
+def compute(
+    study: StoredStudy, tests: Sequence[TestSet], pooled: Sequence[Pooled]
+) -> Iterator[dict[str, Any]]:
+    """Rows of table `view_classifier`: per evaluation with features."""
+    for each in pooled:
+        known = ~np.isnan(each.lateral)
+        lateral = each.lateral[known]
+        n, n_pos = int(known.sum()), int(lateral.sum())
+        row: dict[str, Any] = {
+            "evaluation_id": each.evaluation_id,
+            "trained_on": each.trained_on,
+            "seed": each.seed,
+            "n": n,
+            "n_pos": n_pos,
+            "auc": None,
+            "lower": None,
+            "upper": None,
+            "method": METHOD,
+            "reason": f"fewer than {FEWEST} images of a view",
+        }
+        if min(n_pos, n - n_pos) >= FEWEST:
+            found = source_probe(each.features[known], lateral, each.patients[known])
+            row |= {
+                "auc": number(float(found.value)),
+                "lower": number(float(found.lower)),
+                "upper": number(float(found.upper)),
+                "reason": str(found.reason) or None,
+            }
+        yield row

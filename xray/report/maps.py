@@ -1,0 +1,135 @@
+"""Points on a plane: classifiers by dataset and task, images by view, tasks by distance and AUC."""
+
+from collections.abc import Sequence
+from typing import Final
+
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+
+from xray.report.panels import empty
+from xray.report.style import CATEGORIES, EDGE, INK, PAGE_WIDTH, SOFT, WHITE, settings, text_width, wrap
+from xray.report.words import task_name
+
+LABEL: Final = 6.5
+SIDE: Final = 3.1
+"""Inches: a panel is square."""
+UNKNOWN: Final = "unknown"
+
+
+def classifiers(rows: pd.DataFrame) -> Figure:
+    """A panel for each configuration (its first seed): a dot for each dataset (colour) and task (name)."""
+    panels = []
+    datasets = list(dict.fromkeys(rows["dataset"])) if len(rows) else []
+    for trained_on, same in rows.groupby("trained_on", sort=False) if len(rows) else ():
+        shown = same[same["seed"] == same["seed"].min()]
+        title = f"{trained_on}, {100 * float((shown['explained_x'] + shown['explained_y']).iloc[0]):.0f}% of the variance"
+        panels.append(
+            (title, shown.assign(group=shown["dataset"], text=[task_name(str(t)) for t in shown["task"]]))
+        )
+    return _draw(panels, datasets, True)
+
+
+def features(rows: pd.DataFrame) -> Figure:
+    """A panel for each model with features: a dot for each image, coloured by its stated view."""
+    if not len(rows):
+        return _draw([], [], False)
+    views = [view if isinstance(view, str) and view else UNKNOWN for view in rows["view"]]
+    named = rows.assign(group=views, text="")
+    panels = [
+        (f"trained on {trained_on}, seed {seed}", same)
+        for (trained_on, seed, _), same in named.groupby(["trained_on", "seed", "evaluation_id"], sort=False)
+    ]
+    return _draw(panels, sorted(set(views)), False)
+
+
+def distances(rows: pd.DataFrame) -> Figure:
+    """A panel for each configuration: each task's relative distance against its AUC across datasets."""
+    known = (
+        rows[rows["seed"].isna() & rows["relative"].notna() & rows["cross_domain_auc"].notna()]
+        if len(rows)
+        else rows
+    )
+    panels = [
+        (
+            str(trained_on),
+            same.assign(
+                x=same["relative"],
+                y=same["cross_domain_auc"],
+                group="",
+                text=[task_name(str(t)) for t in same["task"]],
+            ),
+        )
+        for trained_on, same in (known.groupby("trained_on", sort=False) if len(known) else ())
+    ]
+    return _draw(
+        panels,
+        [],
+        True,
+        ("distance between datasets, relative to the other tasks", "mean AUC on other datasets"),
+    )
+
+
+def _draw(
+    panels: Sequence[tuple[str, pd.DataFrame]],
+    groups: Sequence[str],
+    named: bool,
+    axes_names: tuple[str, str] | None = None,
+) -> Figure:
+    with settings():
+        if not panels:
+            return empty()
+        across = min(2, len(panels))
+        down = -(-len(panels) // across)
+        left, top, between = 0.5, 0.3, 0.5
+        width = PAGE_WIDTH if across == 2 else SIDE + left + 0.2
+        height = down * (SIDE + between) + top + 0.25
+        figure = Figure(figsize=(width, height), facecolor=WHITE)
+        FigureCanvasAgg(figure)
+        for index, (title, points) in enumerate(panels):
+            x = left + (index % across) * (SIDE + left)
+            y = top + (index // across) * (SIDE + between)
+            place = (x / width, 1 - (y + SIDE) / height, (SIDE - 0.1) / width, SIDE / height)
+            axes = figure.add_axes(place, label=title)
+            axes.set_title(wrap(title, SIDE, LABEL + 1, most=1), size=LABEL + 1, pad=3)
+            _points(axes, points, groups, named)
+            if axes_names is not None:
+                axes.set_xlabel(axes_names[0], size=LABEL, color=SOFT, labelpad=2)
+                axes.set_ylabel(axes_names[1], size=LABEL, color=SOFT, labelpad=2)
+        _legend(figure, groups)
+        return figure
+
+
+def _points(axes: Axes, points: pd.DataFrame, groups: Sequence[str], named: bool) -> None:
+    for position, group in enumerate(groups or [""]):
+        same = points[points["group"] == group]
+        axes.plot(
+            same["x"], same["y"], "o", markersize=3.4 if named else 2.0, markeredgewidth=0,
+            markerfacecolor=CATEGORIES[position % len(CATEGORIES)], alpha=0.9 if named else 0.6,
+            rasterized=not named, gid=f"{axes.get_label()}|{group}",
+        )  # fmt: skip
+    if named:
+        for row in points.itertuples():
+            axes.annotate(
+                str(row.text),
+                (float(row.x), float(row.y)),
+                (2.5, 1.5),
+                textcoords="offset points",
+                size=LABEL - 2,
+                color=INK,
+            )
+    axes.margins(0.12)
+    axes.tick_params(length=2, width=0.4, labelsize=LABEL - 0.5, pad=2)
+    for spine in axes.spines.values():
+        spine.set_edgecolor(EDGE)
+
+
+def _legend(figure: Figure, groups: Sequence[str]) -> None:
+    width, height = figure.get_size_inches()
+    x = 0.5
+    for position, group in enumerate(groups):
+        colour = CATEGORIES[position % len(CATEGORIES)]
+        figure.text(x / width, 0.1 / height, "●", size=LABEL, color=colour, va="center_baseline")
+        figure.text((x + 0.1) / width, 0.1 / height, group, size=LABEL, color=INK, va="center_baseline")
+        x += 0.22 + text_width(group, LABEL)
