@@ -1,9 +1,9 @@
-"""A study on a standing stack that is disturbed in every way: it completes, equals an undisturbed run, and nothing is doubled.
+"""A study on a standing stack that is disturbed in every way: it completes, equals a calm run, and nothing is doubled.
 
     python -m benchmarks.standing [FOLDER]
 
 Two workers and a tiny study, as deployment runs. While it trains: the worker that trains is killed −9, the Prefect server is
-killed, PostgreSQL is killed, MLflow is stopped for a while. Then ten events at once; then the supervisor itself is killed −9.
+killed, PostgreSQL is killed, MLflow is stopped for a while. Then the supervisor itself is killed −9.
 Prints a line per disturbance; ends with exit code 1 where results differ from those of an undisturbed run.
 """
 
@@ -68,7 +68,9 @@ class Home:
     def run(self, *arguments: str, check: bool = True) -> str:
         """What a command prints."""
         command = [sys.executable, "-c", "from flows.cli import main; main()", *arguments]
-        done = subprocess.run(command, env=self.environment, capture_output=True, text=True, cwd=self.path.parent)
+        done = subprocess.run(
+            command, env=self.environment, capture_output=True, text=True, cwd=self.path.parent
+        )
         if check and done.returncode:
             raise RuntimeError(f"{arguments}: {done.returncode}\n{done.stdout}\n{done.stderr}")
         return done.stdout
@@ -101,7 +103,11 @@ class Home:
                 about = " ".join(process.cmdline()) + " ".join(process.environ().values())
             except psutil.Error:
                 continue
-            if str(self.path) in about and process.pid != os.getpid() and process.status() != psutil.STATUS_ZOMBIE:
+            if (
+                str(self.path) in about
+                and process.pid != os.getpid()
+                and process.status() != psutil.STATUS_ZOMBIE
+            ):
                 found.append(process)
         return found
 
@@ -215,7 +221,11 @@ def main(folder: Path) -> int:
         disturb(home, run)
         wait(lambda: state_of(home, run) in ("Completed", "Failed", "Cancelled"), 900, "the run's end")
         say(f"the run is {state_of(home, run)}, after {time.monotonic() - began:.0f} s in all")
-        wait(lambda: not any(r["state_type"] in ("RUNNING", "PENDING") for r in flow_runs(home, "reevaluate")), 300, "idle")
+        wait(
+            lambda: not any(r["state_type"] in ("RUNNING", "PENDING") for r in flow_runs(home, "reevaluate")),
+            300,
+            "idle",
+        )
         found, now = home.rows(RESULTS), home.rows(KEYS)
         (doubles,) = home.rows(DOUBLES)
         say(f"results equal: {found == expected}; models equal: {now == keys}; doubled or missing: {doubles}")

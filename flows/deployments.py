@@ -1,6 +1,6 @@
 """What flows/prefect.yaml says, made from the study files where it repeats.
 
-    python -m flows.deployments > flows/prefect.yaml
+python -m flows.deployments > flows/prefect.yaml
 """
 
 import sys
@@ -36,7 +36,11 @@ def _trainings() -> Iterator[dict[str, Any]]:
     taken: set[str] = set()
     for study in _in_order():
         for configuration in study.configurations():
-            name = configuration.name if configuration.name not in taken else f"{study.name}-{configuration.name}"
+            name = (
+                configuration.name
+                if configuration.name not in taken
+                else f"{study.name}-{configuration.name}"
+            )
             taken.add(name)
             trained_on = ", ".join(configuration.datasets)
             yield {

@@ -19,4 +19,6 @@ def study_file(study: str) -> Path:
         return given.resolve()
     if study in known():
         return FOLDER / f"{study}.toml"
-    raise StudyError(f"there is no study {study!r}; give the path of a .toml file, or one of {', '.join(known())}")
+    raise StudyError(
+        f"there is no study {study!r}; give the path of a .toml file, or one of {', '.join(known())}"
+    )

@@ -126,7 +126,9 @@ def add_dataset(name: str, request: dict[str, Any], protocol: str) -> dict[str, 
     from xray.data.prepare import DatasetRequest, Phantom, register_request
 
     drawn = request.pop("phantom")
-    paths = {key: Path(request.pop(key)) if request[key] else request.pop(key) for key in ("labels", "images")}
+    paths = {
+        key: Path(request.pop(key)) if request[key] else request.pop(key) for key in ("labels", "images")
+    }
     asked = DatasetRequest(name=name, phantom=Phantom(**drawn) if drawn else None, **paths, **request)
     with storage() as found:
         done = register_request(found.engine(), asked, protocol, home=settings.home())

@@ -61,7 +61,9 @@ def record_study(connection: Connection, study: Study, model_ids: Sequence[int])
     found = connection.execute(select(Dataset.name, Dataset.id).where(Dataset.name.in_(names)))
     ids = {row.name: row.id for row in found}
     mine = StudyDataset.study_id == study_id
-    connection.execute(delete(StudyDataset).where(mine, ~StudyDataset.guest | StudyDataset.dataset_id.in_(ids.values())))
+    connection.execute(
+        delete(StudyDataset).where(mine, ~StudyDataset.guest | StudyDataset.dataset_id.in_(ids.values()))
+    )
     connection.execute(delete(StudyModel).where(StudyModel.study_id == study_id))
     datasets = [{"study_id": study_id, "dataset_id": ids[n], "position": i} for i, n in enumerate(names)]
     models = [{"study_id": study_id, "model_id": m, "position": i} for i, m in enumerate(model_ids)]

@@ -33,12 +33,13 @@ def _head(about: dict[str, Any]) -> str:
     value = "undefined" if about["auc"] is None else f"{about['auc']:.4f}"
     interval = "" if about["lower"] is None else f" ({about['lower']:.4f} to {about['upper']:.4f})"
     by = about["computed_by"] or {}
+    by_whom = _by(by.get("commit"), by.get("worker") or by.get("host"), by.get("flow_run"))
     return "\n".join(
         [
             f"{about['study']}: {about['trained_on']} on {about['test_dataset']}, {about['task']}, {which}",
             f"  AUC {value}{interval}, {about['n']} images, {about['n_pos']} positive",
             f"  {about['method']}",
-            f"  computed {about['computed_at']:%Y-%m-%d %H:%M} UTC{_by(by.get('commit'), by.get('worker') or by.get('host'), by.get('flow_run'))}",
+            f"  computed {about['computed_at']:%Y-%m-%d %H:%M} UTC{by_whom}",
         ]
     )
 
@@ -48,7 +49,9 @@ def _evaluation(each: dict[str, Any]) -> str:
     versions = ", ".join(f"{key} {value}" for key, value in (each["model_versions"] or {}).items())
     trained = _by(each["model_commit"], each["model_worker"], each["model_flow_run"])
     scored = _by(each["scored_commit"], each["scored_worker"], each["scored_flow_run"])
-    cohorts = "\n".join(f"      {name}  {digest}" for name, digest in sorted(each["training_cohorts"].items()))
+    cohorts = "\n".join(
+        f"      {name}  {digest}" for name, digest in sorted(each["training_cohorts"].items())
+    )
     return "\n".join(
         [
             f"\nevaluation {each['evaluation_id']}: {each['model']}, seed {each['seed']}",

@@ -24,11 +24,23 @@ UP_SECONDS = 600.0
 
 
 @click.command()
-@click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on; 0.0.0.0 is all of them.")
+@click.option(
+    "--host", default="127.0.0.1", show_default=True, help="Address to listen on; 0.0.0.0 is all of them."
+)
 @click.option("--prefect-port", default=0, help="Port of Prefect (default: 4200, or a free one).")
 @click.option("--mlflow-port", default=0, help="Port of MLflow (default: 5000, or a free one).")
-@click.option("--gpu-workers", type=click.IntRange(1), help="Workers that train and infer (default: one per GPU, at least 1).")
-@click.option("--cpu-workers", type=click.IntRange(1), default=1, show_default=True, help="Workers that register and analyse.")
+@click.option(
+    "--gpu-workers",
+    type=click.IntRange(1),
+    help="Workers that train and infer (default: one per GPU, at least 1).",
+)
+@click.option(
+    "--cpu-workers",
+    type=click.IntRange(1),
+    default=1,
+    show_default=True,
+    help="Workers that register and analyse.",
+)
 def up(host: str, prefect_port: int, mlflow_port: int, gpu_workers: int | None, cpu_workers: int) -> None:
     """Start the standing platform: PostgreSQL, MLflow, Prefect, its deployments and workers; they stay until `xray down`.
 
@@ -110,7 +122,9 @@ def logs(name: str | None, follow: bool, lines: int) -> None:
     place = here()
     known = place.logs()
     if name is not None and name not in known:
-        raise XrayError(f"there is no log {name!r}; there are: {', '.join(known) or 'none, as nothing ran here'}")
+        raise XrayError(
+            f"there is no log {name!r}; there are: {', '.join(known) or 'none, as nothing ran here'}"
+        )
     paths = [place.log(each) for each in ([name] if name else known)]
     positions = {}
     for path in paths:
@@ -144,7 +158,9 @@ def _check_ports(place: "Place", options: Any) -> None:
     for name in ("prefect_port", "mlflow_port"):
         port = getattr(options, name)
         if port and not is_free(options.host, port):
-            raise XrayError(f"--{name.replace('_', '-')} {port}: something else listens there, or {options.host} is not ours")
+            raise XrayError(
+                f"--{name.replace('_', '-')} {port}: something else listens there, or {options.host} is not ours"
+            )
 
 
 def _own_environment() -> dict[str, str]:
@@ -190,15 +206,20 @@ def _show(found: dict[str, Any]) -> None:
     click.echo(f"{found['phase']}{': ' + found['detail'] if found['detail'] else ''}")
     if found["services"]:
         rows = [
-            (s["name"], s["phase"], s["pid"] or "", s["restarts"], s["url"], s["detail"]) for s in found["services"]
+            (s["name"], s["phase"], s["pid"] or "", s["restarts"], s["url"], s["detail"])
+            for s in found["services"]
         ]
         click.echo(table(("service", "phase", "pid", "restarts", "url", "last failure"), rows))
     queue = found["queue"]
     if queue is not None:
-        click.echo(f"flow runs: {queue['running']} running, {queue['waiting']} waiting, {queue['crashed']} crashed today")
+        click.echo(
+            f"flow runs: {queue['running']} running, {queue['waiting']} waiting, {queue['crashed']} crashed today"
+        )
     missing = found["missing"]
     if missing is not None:
-        click.echo(f"missing evaluations: {missing['evaluations']}, stale studies: {missing['stale_studies']}")
+        click.echo(
+            f"missing evaluations: {missing['evaluations']}, stale studies: {missing['stale_studies']}"
+        )
 
 
 def _tail(path: Path, lines: int) -> tuple[str, int]:

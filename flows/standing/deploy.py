@@ -11,7 +11,6 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Final
 
-
 import yaml
 from prefect.cli.deploy._models import (
     ConcurrencyLimitSpec,

@@ -1,6 +1,6 @@
 """One-shot: brings the databases of the platform, of MLflow and of Prefect to their current tables, and makes the bucket.
 
-    python -m flows.standing.migrate        with XRAY_DATABASE_URL and XRAY_ARTIFACTS; running it again changes nothing
+python -m flows.standing.migrate        with XRAY_DATABASE_URL and XRAY_ARTIFACTS; running it again changes nothing
 """
 
 import os
@@ -17,6 +17,7 @@ from xray import settings
 from xray.errors import XrayError
 from xray.learning.tracking import Tracker
 
+
 def main() -> int:
     """Migrate everything; 0 when it is done."""
     home = settings.home()
@@ -24,7 +25,9 @@ def main() -> int:
         environment = {**os.environ, "PREFECT_API_DATABASE_CONNECTION_URL": found.prefect}
         if _has_tables(found):
             _run([sys.executable, "-m", "mlflow", "db", "upgrade", found.mlflow], environment)
-        Tracker(found.mlflow, settings.artifacts()).experiment("Default")  # makes the tables where there are none
+        Tracker(found.mlflow, settings.artifacts()).experiment(
+            "Default"
+        )  # makes the tables where there are none
         _run([sys.executable, "-m", "prefect", "server", "database", "upgrade", "-y"], environment)
     write_mlflow_auth(home)
     make_bucket(str(settings.artifacts()))

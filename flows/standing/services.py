@@ -68,10 +68,8 @@ def servers(place: Place, found: Databases, options: Options, port: Mapping[str,
     ]
 
 
-def workers(
-    place: Place, found: Databases, options: Options, prefect: str, mlflow: str
-) -> list[Service]:
-    """One worker per GPU (one where there is none) on pool gpu, and those of pool cpu. prefect, mlflow: the servers' URLs."""
+def workers(place: Place, found: Databases, options: Options, prefect: str, mlflow: str) -> list[Service]:
+    """One worker per GPU (one where there is none) on pool gpu, and those of pool cpu. prefect, mlflow: their URLs."""
     devices = gpus()
     made = []
     for number in range(options.gpu_workers):
@@ -155,9 +153,7 @@ def _prefect(
     if options.is_open:
         own["PREFECT_SERVER_API_AUTH_STRING"] = f"admin:{place.passwords()['prefect_password']}"
     command = (*_python("prefect"), "server", "start", "--host", options.host, "--port", str(port))
-    return Service(
-        "prefect", command, {**base, **own, SERVICE: "prefect"}, url, f"{url}/api/health", grace=5
-    )
+    return Service("prefect", command, {**base, **own, SERVICE: "prefect"}, url, f"{url}/api/health", grace=5)
 
 
 def _mlflow(
@@ -213,5 +209,3 @@ def _reached(options: Options) -> str:
 def _named(options: Options) -> str:
     """The address by which browsers reach the servers."""
     return socket.gethostname() if options.host == "0.0.0.0" else options.host
-
-

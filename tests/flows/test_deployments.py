@@ -29,7 +29,12 @@ def test_every_promised_deployment_is_there():
     trainings |= {f"all-but-{site}" for site in sites} | {f"phantom-{letter}" for letter in "abcd"}
     assert trainings <= named("train").keys()
     assert named("study").keys() == {"paper", "phantom", "pneumonia"}
-    for flow, name in (("predict", "missing"), ("analyse", "all"), ("add-dataset", "default"), ("reevaluate", "missing")):
+    for flow, name in (
+        ("predict", "missing"),
+        ("analyse", "all"),
+        ("add-dataset", "default"),
+        ("reevaluate", "missing"),
+    ):
         assert name in named(flow)
 
 
@@ -58,5 +63,7 @@ def test_registrations_and_nights_start_a_re_evaluation():
 
 def test_a_study_is_found_by_name_or_path(tmp_path):
     assert study_file("phantom").name == "phantom.toml"
-    with pytest.raises(StudyError, match="there is no study 'phantum'; give the path of a .toml file, or one of paper"):
+    with pytest.raises(
+        StudyError, match=r"there is no study 'phantum'; give the path of a \.toml file, or one of paper"
+    ):
         study_file("phantum")

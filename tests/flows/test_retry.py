@@ -19,7 +19,9 @@ def chained(outer: Exception, inner: Exception) -> Exception:
         return error
 
 
-LOST = sqlalchemy.exc.OperationalError("select 1", {}, psycopg2.OperationalError("server closed the connection"))
+LOST = sqlalchemy.exc.OperationalError(
+    "select 1", {}, psycopg2.OperationalError("server closed the connection")
+)
 
 
 @pytest.mark.parametrize(

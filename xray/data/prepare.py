@@ -156,9 +156,13 @@ def freeze_for_models(connection: Connection) -> list[str]:
     A protocol that does not come along (a file of the user's own) is left to who has the file.
     """
     missing = connection.execute(text(query("cohorts_missing"))).all()
-    wanted = [row for row in missing if row.protocol in NAMED and load_protocol(row.protocol).version == row.version]
+    wanted = [
+        row for row in missing if row.protocol in NAMED and load_protocol(row.protocol).version == row.version
+    ]
     return [
-        f"{row.dataset}: {note}" for row in wanted for note in _freeze(connection, row.dataset_id, row.protocol)
+        f"{row.dataset}: {note}"
+        for row in wanted
+        for note in _freeze(connection, row.dataset_id, row.protocol)
     ]
 
 

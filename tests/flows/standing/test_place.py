@@ -18,7 +18,10 @@ def place(tmp_path):
 
 @pytest.fixture
 def state():
-    up = [ServiceState("prefect", "ready", 1, "http://127.0.0.1:1"), ServiceState("mlflow", url="http://127.0.0.1:2")]
+    up = [
+        ServiceState("prefect", "ready", 1, "http://127.0.0.1:1"),
+        ServiceState("mlflow", url="http://127.0.0.1:2"),
+    ]
     return State(1, "ready", time.time(), {}, up)
 
 

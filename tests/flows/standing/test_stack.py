@@ -30,7 +30,12 @@ def wait_until(true, seconds, what):
 def test_everything_runs_and_says_where(stack):
     found = stack.status()
     assert found["phase"] == "ready"
-    assert [each["name"] for each in found["services"]] == ["prefect", "mlflow", "worker-gpu-0", "worker-cpu-0"]
+    assert [each["name"] for each in found["services"]] == [
+        "prefect",
+        "mlflow",
+        "worker-gpu-0",
+        "worker-cpu-0",
+    ]
     assert all(each["phase"] == "ready" and each["restarts"] == 0 for each in found["services"])
     assert found["missing"] == {"evaluations": 0, "stale_studies": 0}
     assert found["queue"]["crashed"] == 0
@@ -38,7 +43,9 @@ def test_everything_runs_and_says_where(stack):
 
 def test_every_deployment_of_the_file_is_registered(stack):
     asked = {(each.entrypoint.rsplit(".", 1)[1], each.name): each for each in read_file().deployments}
-    made = {(d["entrypoint"].rsplit(".", 1)[1], d["name"]): d for d in stack.api.post("/deployments/filter", {})}
+    made = {
+        (d["entrypoint"].rsplit(".", 1)[1], d["name"]): d for d in stack.api.post("/deployments/filter", {})
+    }
     assert made.keys() == asked.keys()
     for key, deployment in made.items():
         assert deployment["work_pool_name"] == asked[key].work_pool.name
@@ -79,7 +86,7 @@ def test_bad_data_fails_at_once_with_its_reason(stack):
 
 def test_parameters_are_checked_before_anything_runs(stack):
     found = stack.api.get("/deployments/name/train/phantom-a")
-    with pytest.raises(OSError, match="422|409"):
+    with pytest.raises(OSError, match=r"422|409"):
         stack.api.post(f"/deployments/{found['id']}/create_flow_run", {"parameters": {"epochs": 0}})
 
 
