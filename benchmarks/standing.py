@@ -1,9 +1,9 @@
-"""A study on a standing stack that is disturbed in every way: it completes, equals an undisturbed run, and nothing is doubled.
+"""A study on a standing stack that is disturbed in every way: it completes, equals a calm run, and nothing is doubled.
 
     python -m benchmarks.standing [FOLDER]
 
 Two workers and a tiny study, as deployment runs. While it trains: the worker that trains is killed −9, the Prefect server is
-killed, PostgreSQL is killed, MLflow is stopped for a while. Then ten events at once; then the supervisor itself is killed −9.
+killed, PostgreSQL is killed, MLflow is stopped for a while. Then the supervisor itself is killed −9.
 Prints a line per disturbance; ends with exit code 1 where results differ from those of an undisturbed run.
 """
 

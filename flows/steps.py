@@ -1,4 +1,4 @@
-"""The steps of a study as flows of their own, for deployments: add a dataset, register, train, predict, analyse, re-evaluate.
+"""The steps of a study as flows of their own, for deployments.
 
 Each does only what is missing, so that running one twice changes nothing. The study flow runs the same tasks in one go.
 `study` is the name of a study file that comes along (studies/), or the path of another.

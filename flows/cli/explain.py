@@ -33,12 +33,13 @@ def _head(about: dict[str, Any]) -> str:
     value = "undefined" if about["auc"] is None else f"{about['auc']:.4f}"
     interval = "" if about["lower"] is None else f" ({about['lower']:.4f} to {about['upper']:.4f})"
     by = about["computed_by"] or {}
+    by_whom = _by(by.get("commit"), by.get("worker") or by.get("host"), by.get("flow_run"))
     return "\n".join(
         [
             f"{about['study']}: {about['trained_on']} on {about['test_dataset']}, {about['task']}, {which}",
             f"  AUC {value}{interval}, {about['n']} images, {about['n_pos']} positive",
             f"  {about['method']}",
-            f"  computed {about['computed_at']:%Y-%m-%d %H:%M} UTC{_by(by.get('commit'), by.get('worker') or by.get('host'), by.get('flow_run'))}",
+            f"  computed {about['computed_at']:%Y-%m-%d %H:%M} UTC{by_whom}",
         ]
     )
 

@@ -1,4 +1,4 @@
-"""What a stack keeps under XRAY_HOME/stack: its lock, state, ports, secrets and logs. And how commands find a running one."""
+"""What a stack keeps under XRAY_HOME/stack: lock, state, ports, secrets and logs. And how commands find a running one."""
 
 import contextlib
 import fcntl

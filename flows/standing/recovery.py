@@ -18,13 +18,17 @@ from typing import Any, Final
 import psutil
 
 from flows.standing.api import Api, reason
-from flows.standing.nursery import MARK
+from flows.standing.nursery import MARK, kill
 
 EVERY_SECONDS: Final = 3.0
 LOST_SECONDS: Final = 10.0
 """How long a flow run may be without a process before it counts as lost: a new one is just being started."""
 PENDING_SECONDS: Final = 60.0
+CANCEL_SECONDS: Final = 30.0
+"""How long a flow run may take to be cancelled: a worker that lost its server for a while no longer hears of it."""
 RUNS_ALLOWED: Final = 5
+DAY: Final = 86400.0
+"""What crashed earlier is for people to decide."""
 POOLS: Final = ("gpu", "cpu")
 Say = Callable[[str], None]
 
@@ -63,6 +67,10 @@ class Recovery:
     def _find_lost(self, home: str, say: Say) -> None:
         living = _flow_runs_here(home)
         runs = self._runs("RUNNING", "PENDING", "CANCELLING")
+        for run in runs:
+            if run["state_type"] == "CANCELLING" and _age(run) > CANCEL_SECONDS and run["id"] in living:
+                say(f"flow run {run['name']} ({run['id']}) is to be cancelled and goes on: it is killed")
+                kill(living[run["id"]])
         now = time.monotonic()
         lost = {run["id"]: run for run in runs if run["id"] not in living}
         self.without = {each: self.without.get(each, now) for each in lost}
@@ -81,7 +89,7 @@ class Recovery:
     def _resume(self, say: Say) -> None:
         """Schedule crashed runs of our deployments again; one that has crashed too often stays as it is."""
         for run in self._runs("CRASHED"):
-            if run["run_count"] >= RUNS_ALLOWED or not _is_recent(run):
+            if run["run_count"] >= RUNS_ALLOWED or _age(run) > DAY:
                 continue
             say(
                 f"flow run {run['name']} ({run['id']}) crashed: it is run again, for the {run['run_count']}th time"
@@ -111,20 +119,20 @@ class Recovery:
         self.api.post(f"/flow_runs/{flow_run}/set_state", {"state": state, "force": True})
 
 
-def _is_recent(run: dict[str, Any]) -> bool:
-    """Whether it crashed within a day: what is older is for people to decide."""
+def _age(run: dict[str, Any]) -> float:
+    """Seconds since a flow run got its state."""
     when = datetime.fromisoformat(run["state"]["timestamp"].replace("Z", "+00:00"))
-    return (datetime.now(UTC) - when).total_seconds() < 86400
+    return (datetime.now(UTC) - when).total_seconds()
 
 
-def _flow_runs_here(home: str) -> set[str]:
-    """Ids of the flow runs that a living process of this stack works at."""
-    found = set()
+def _flow_runs_here(home: str) -> dict[str, list[psutil.Process]]:
+    """Flow run id → the living processes of this stack that work at it."""
+    found: dict[str, list[psutil.Process]] = {}
     for process in psutil.process_iter():
         with contextlib.suppress(psutil.Error):
             own = process.environ()
             if own.get(MARK) == home and "PREFECT__FLOW_RUN_ID" in own:
-                found.add(own["PREFECT__FLOW_RUN_ID"])
+                found.setdefault(own["PREFECT__FLOW_RUN_ID"], []).append(process)
     return found
 
 

@@ -69,7 +69,7 @@ def servers(place: Place, found: Databases, options: Options, port: Mapping[str,
 
 
 def workers(place: Place, found: Databases, options: Options, prefect: str, mlflow: str) -> list[Service]:
-    """One worker per GPU (one where there is none) on pool gpu, and those of pool cpu. prefect, mlflow: the servers' URLs."""
+    """One worker per GPU (one where there is none) on pool gpu, and those of pool cpu. prefect, mlflow: their URLs."""
     devices = gpus()
     made = []
     for number in range(options.gpu_workers):

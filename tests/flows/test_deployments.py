@@ -64,6 +64,6 @@ def test_registrations_and_nights_start_a_re_evaluation():
 def test_a_study_is_found_by_name_or_path(tmp_path):
     assert study_file("phantom").name == "phantom.toml"
     with pytest.raises(
-        StudyError, match="there is no study 'phantum'; give the path of a .toml file, or one of paper"
+        StudyError, match=r"there is no study 'phantum'; give the path of a \.toml file, or one of paper"
     ):
         study_file("phantum")

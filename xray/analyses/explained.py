@@ -20,9 +20,7 @@ def explain_result(connection: Connection, result: str, seed: int | None = None)
     rows = connection.execute(text(query("explain_result")), {**given, "seed": seed}).mappings().all()
     if not rows:
         which = "the ensemble" if seed is None else f"seed {seed}"
-        raise AnalysisError(
-            f'{result}: no AUC of {which} is stored; xray sql "select * from auc_results" shows what is'
-        )
+        raise AnalysisError(f"{result}: no AUC of {which} is stored; the view auc_results shows what is")
     about = dict(rows[0])
     del about["evaluation"]
     return {**about, "evaluations": [row["evaluation"] for row in rows]}

@@ -86,7 +86,7 @@ def test_bad_data_fails_at_once_with_its_reason(stack):
 
 def test_parameters_are_checked_before_anything_runs(stack):
     found = stack.api.get("/deployments/name/train/phantom-a")
-    with pytest.raises(OSError, match="422|409"):
+    with pytest.raises(OSError, match=r"422|409"):
         stack.api.post(f"/deployments/{found['id']}/create_flow_run", {"parameters": {"epochs": 0}})
 
 
