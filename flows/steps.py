@@ -57,7 +57,7 @@ def train_models(study: Study, configuration: str | None = None) -> list[dict[st
         raise StudyError(f"{study.path}: there is no configuration {configuration!r}; known: {known}")
     recipe = asdict(study.recipe)
     futures = [
-        tasks.train.submit(study.name, each.name, list(each.datasets), study.protocol, recipe, seed)
+        tasks.train.submit(study.name, each.plain(), study.protocol, recipe, seed)
         for each in chosen
         for seed in study.seeds
     ]

@@ -71,6 +71,8 @@ class StoredStudy:
     datasets: dict[str, str]
     configurations: dict[str, tuple[str, ...]]
     evaluations: tuple[Scored, ...]
+    partial: frozenset[str] = frozenset()
+    """Configurations of only some images or tasks of their datasets: they stand for themselves, not for the datasets."""
 
     def tasks(self, tests: Sequence[TestSet]) -> list[int]:
         """Ids of the tasks that any test cohort of the study is labelled for, in output order."""
@@ -79,7 +81,8 @@ class StoredStudy:
     def trained_on_exactly(self, datasets: Sequence[str]) -> str | None:
         """The configuration that is trained on just these datasets, or None."""
         wanted = set(datasets)
-        return next((name for name, own in self.configurations.items() if set(own) == wanted), None)
+        whole = {name: own for name, own in self.configurations.items() if name not in self.partial}
+        return next((name for name, own in whole.items() if set(own) == wanted), None)
 
     def fingerprint(self, analysis: str, version: int) -> str:
         """Content hash of all that an analysis of this study comes from."""
@@ -106,7 +109,8 @@ def load_study(connection: Connection, name: str) -> StoredStudy:
     )
     order = {dataset: position for position, dataset in enumerate(datasets)}
     configurations = {r.trained_on: tuple(sorted(r.datasets, key=order.__getitem__)) for r in rows}
-    return StoredStudy(study_id, name, datasets, configurations, evaluations)
+    partial = frozenset(r.trained_on for r in rows if r.partial)
+    return StoredStudy(study_id, name, datasets, configurations, evaluations, partial)
 
 
 def load_tests(connection: Connection, study: StoredStudy) -> list[TestSet]:

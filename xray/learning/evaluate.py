@@ -5,6 +5,7 @@ from collections import defaultdict
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 from sqlalchemy import Connection, Engine, select, text
 
 from db.queries import query
@@ -12,8 +13,9 @@ from db.schema import Evaluation, Model, ModelTask
 from db.store import image_ids, write_evaluation, write_features
 from xray.data.pictures import pixel_cache
 from xray.data.registered import read_dataset
+from xray.learning.device import device
 from xray.learning.infer import features, score
-from xray.learning.network import load
+from xray.learning.network import Network, load
 from xray.learning.tracking import Tracker
 from xray.tasks import TASKS
 
@@ -40,25 +42,41 @@ def evaluate(engine: Engine, tracker: Tracker, home: Path, model_id: int, image_
         tasks = connection.scalars(select(ModelTask.task_id).where(ModelTask.model_id == model_id)).all()
     network = load(tracker.weights(model.mlflow_model, model.mlflow_version))
     trained = np.isin(np.arange(len(TASKS)), tasks)
-    written = 0
-    for image_list_id in image_list_ids:
-        began = time.perf_counter()
-        asked = {"model_id": model_id, "image_list_id": image_list_id}
-        with engine.begin() as connection:
-            dataset_id, crop = connection.execute(text(query("image_list_dataset")), asked).one()
-            wanted = connection.scalar(text(query("features_wanted")), asked)
-            dataset = read_dataset(connection, dataset_id)
-            positions = dataset.places(image_ids(connection, image_list_id))
-        cache = pixel_cache(dataset, home, model.image_size, crop)
-        logits = score(network, cache.pixels, positions)
-        pooled = features(network, cache.pixels, positions) if wanted is not None else None
-        with engine.begin() as connection:
-            seconds = time.perf_counter() - began
-            made = write_evaluation(connection, model_id, image_list_id, logits, trained, seconds)
-            if pooled is not None:
-                write_features(connection, made or _evaluation(connection, model_id, image_list_id), pooled)
-        written += made is not None
-    return written
+    with device(home) as chosen:
+        network.to(chosen)
+        return sum(
+            _evaluate(engine, home, network, model_id, model.image_size, image_list_id, trained)
+            for image_list_id in image_list_ids
+        )
+
+
+def _evaluate(
+    engine: Engine,
+    home: Path,
+    network: Network,
+    model_id: int,
+    image_size: int,
+    image_list_id: int,
+    trained: NDArray[np.bool_],
+) -> bool:
+    """Score one image list; whether it was written, and not by somebody else meanwhile."""
+    began = time.perf_counter()
+    asked = {"model_id": model_id, "image_list_id": image_list_id}
+    with engine.begin() as connection:
+        dataset_id, crop = connection.execute(text(query("image_list_dataset")), asked).one()
+        wanted = connection.scalar(text(query("features_wanted")), asked)
+        own = connection.scalars(text(query("own_datasets")), asked).all()
+        dataset = read_dataset(connection, dataset_id)
+        positions = dataset.places(image_ids(connection, image_list_id))
+    cache = pixel_cache(dataset, home, image_size, crop)
+    logits = score(network, cache.pixels, positions, own)
+    pooled = features(network, cache.pixels, positions) if wanted is not None else None
+    with engine.begin() as connection:
+        seconds = time.perf_counter() - began
+        made = write_evaluation(connection, model_id, image_list_id, logits, trained, seconds)
+        if pooled is not None:
+            write_features(connection, made or _evaluation(connection, model_id, image_list_id), pooled)
+    return made is not None
 
 
 def _evaluation(connection: Connection, model_id: int, image_list_id: int) -> int:

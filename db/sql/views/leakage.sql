@@ -22,35 +22,39 @@ join protocol on protocol.id = test.protocol_id
 join dataset as train_dataset on train_dataset.id = train.dataset_id
 join dataset as test_dataset on test_dataset.id = test.dataset_id
 left join task on task.id = leakage.task_id
-where leakage.n_patient > 0;
+where leakage.n_patient > 0 and leakage.model_id is null;
 
 -- leaking_models: one row per (model, test cohort of its protocol) that shares a patient or an image with what the model was
--- trained or selected on. Columns: model_id, model, trained_on, protocol, test_cohort_id, test_dataset, n, n_image, n_patient
+-- trained or selected on: the images of its cohorts that it used, where it used some of them. Columns: model_id, model, trained_on, protocol, test_cohort_id, test_dataset, n, n_image, n_patient
 -- (of the training cohort with the largest overlap), warning (every overlap, in words).
 create or replace view leaking_models as
 select
     model.id as model_id,
     model.name as model,
     model.trained_on,
-    leaking_cohorts.protocol,
-    leaking_cohorts.test_cohort_id,
-    leaking_cohorts.test_dataset,
-    max(leaking_cohorts.n) as n,
-    max(leaking_cohorts.n_image) as n_image,
-    max(leaking_cohorts.n_patient) as n_patient,
+    protocol.name as protocol,
+    test.id as test_cohort_id,
+    test_dataset.name as test_dataset,
+    max(leakage.n) as n,
+    max(leakage.n_image) as n_image,
+    max(leakage.n_patient) as n_patient,
     string_agg(
         format(
             '%s of %s %s test rows show an image, %s a patient of %s %s',
-            leaking_cohorts.n_image, leaking_cohorts.n, leaking_cohorts.test_dataset, leaking_cohorts.n_patient,
-            leaking_cohorts.train_dataset, leaking_cohorts.train_part
+            leakage.n_image, leakage.n, test_dataset.name, leakage.n_patient, train_dataset.name, train.part
         ),
-        '; ' order by leaking_cohorts.n_patient desc, leaking_cohorts.train_cohort_id
+        '; ' order by leakage.n_patient desc, train.id
     ) as warning
-from leaking_cohorts
-join training_cohort on training_cohort.cohort_id = leaking_cohorts.train_cohort_id
+from training_cohort
 join model on model.id = training_cohort.model_id
-where leaking_cohorts.task is null
-group by model.id, leaking_cohorts.protocol, leaking_cohorts.test_cohort_id, leaking_cohorts.test_dataset;
+join leakage on leakage.train_cohort_id = training_cohort.cohort_id and leakage.task_id is null and leakage.n_patient > 0
+    and leakage.model_id is not distinct from case when training_cohort.image_list_id is null then null else model.id end
+join cohort as train on train.id = leakage.train_cohort_id
+join cohort as test on test.id = leakage.test_cohort_id
+join protocol on protocol.id = test.protocol_id
+join dataset as train_dataset on train_dataset.id = train.dataset_id
+join dataset as test_dataset on test_dataset.id = test.dataset_id
+group by model.id, protocol.name, test.id, test_dataset.name;
 
 -- leaking_evaluations: one row per (evaluation, test cohort) whose scores are flattered by what the model saw in training:
 -- results that rest on it carry the warning. Columns: evaluation_id, and those of leaking_models.
