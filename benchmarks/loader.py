@@ -27,11 +27,11 @@ BATCH = 64
 AUGMENTATION = Augmentation(rotation=45, translation=0.15, scale=0.10)
 
 
-def make_pictures(folder: Path, n: int) -> list[Path]:
+def make_pictures(folder: Path, n: int, size: int = SIZE) -> list[Path]:
     rng = np.random.default_rng(0)
     paths = [folder / f"{i:05d}.png" for i in range(n)]
     for path in paths:
-        Image.fromarray(np.uint8(radiograph(rng, SIZE) * 255)).save(path)
+        Image.fromarray(np.uint8(radiograph(rng, size) * 255)).save(path)
     return paths
 
 

@@ -182,7 +182,7 @@ def train_models(study: Study, configuration: str | None = None) -> list[dict[st
     """The models of one configuration of a study, or all, in its order: id, and whether it was trained now."""
     recipe = asdict(study.recipe)
     futures = [
-        tasks.train.submit(study.name, each.name, list(each.datasets), study.protocol, recipe, seed)
+        tasks.train.submit(study.name, each.plain(), study.protocol, recipe, seed)
         for each in chosen_configurations(study, configuration)
         for seed in study.seeds
     ]

@@ -63,17 +63,21 @@ def open_tracking(study: str) -> str:
         return Tracker(found.mlflow, settings.artifacts()).experiment(study)
 
 
-@task(name="train", task_run_name="train {trained_on} seed {seed}", **PATIENT)
+@task(name="train", task_run_name="train {configuration[name]} seed {seed}", **PATIENT)
 def train(
-    study: str, trained_on: str, datasets: list[str], protocol: str, recipe: dict[str, Any], seed: int
+    study: str, configuration: dict[str, Any], protocol: str, recipe: dict[str, Any], seed: int
 ) -> dict[str, Any]:
     """Make sure that one model is trained and registered: its id, and whether it was trained now."""
+    from xray.configuration import configuration_of
     from xray.learning.models import ensure_model
     from xray.learning.recipe import recipe_of
     from xray.learning.request import ModelRequest
     from xray.learning.tracking import Tracker
 
-    request = ModelRequest(study, trained_on, tuple(datasets), protocol, recipe_of(recipe), seed)
+    asked = configuration_of(configuration)
+    request = ModelRequest(
+        study, asked.name, asked.datasets, protocol, recipe_of(recipe), seed, asked.tasks, asked.where
+    )
     tell_where()
     with storage() as found:
         tracker = Tracker(found.mlflow, settings.artifacts())

@@ -43,7 +43,16 @@ class Progress:
 def requests(study: Study) -> list[ModelRequest]:
     """Every model that a study asks for, configuration by configuration, seed by seed."""
     return [
-        ModelRequest(study.name, each.name, each.datasets, study.protocol, study.recipe, seed)
+        ModelRequest(
+            study.name,
+            each.name,
+            each.datasets,
+            study.protocol,
+            study.recipe,
+            seed,
+            each.tasks,
+            each.where,
+        )
         for each in study.configurations()
         for seed in study.seeds
     ]

@@ -1,6 +1,7 @@
 """Where this installation keeps its things: one folder, `XRAY_HOME` (default `.xray` in the current folder)."""
 
 import os
+import platform
 import socket
 import subprocess
 from functools import cache
@@ -23,7 +24,17 @@ def artifacts() -> Path | str:
 @cache
 def code_version() -> dict[str, str]:
     """Version of the code and of the libraries that numbers depend on; `commit` where the code is a git checkout."""
-    packages = ("torch", "torchvision", "timm", "numpy", "scikit-learn", "mlflow", "prefect")
+    packages = (
+        "torch",
+        "torchvision",
+        "timm",
+        "accelerate",
+        "safetensors",
+        "numpy",
+        "scikit-learn",
+        "mlflow",
+        "prefect",
+    )
     versions = {name: metadata.version(name) for name in packages}
     return {"xray": metadata.version("xray"), **_commit(), **versions}
 
@@ -32,6 +43,29 @@ def provenance() -> dict[str, str]:
     """What stored rows say of where they come from: code version, and the host, worker and flow run that wrote them."""
     told = {"flow_run": os.environ.get("XRAY_FLOW_RUN"), "worker": os.environ.get("XRAY_WORKER")}
     return {**code_version(), "host": socket.gethostname(), **{k: v for k, v in told.items() if v}}
+
+
+@cache
+def hardware() -> dict[str, str | int]:
+    """What this process computes on: system, processor and its cores, and the GPU where there is one."""
+    import torch
+
+    found: dict[str, str | int] = {
+        "system": platform.platform(),
+        "python": platform.python_version(),
+        "processor": _processor(),
+        "cores": os.cpu_count() or 1,
+    }
+    if torch.cuda.is_available():
+        found |= {"gpu": torch.cuda.get_device_name(), "gpus": torch.cuda.device_count()}
+    return found
+
+
+def _processor() -> str:
+    info = Path("/proc/cpuinfo")
+    lines = info.read_text(encoding="utf-8", errors="replace").splitlines() if info.exists() else []
+    named = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    return named[0] if named else platform.processor() or platform.machine()
 
 
 def _commit() -> dict[str, str]:

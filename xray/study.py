@@ -20,32 +20,30 @@ epochs = 100
 
 import dataclasses
 import difflib
+import math
 import re
 import tomllib
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
+from itertools import combinations
 from pathlib import Path
 from typing import Any
 
+from xray.configuration import Condition, Configuration
 from xray.data.prepare import DatasetRequest, Phantom
 from xray.data.protocol import DEFAULT, NAMED, load_protocol
 from xray.errors import StudyError
 from xray.learning.recipe import Recipe
+from xray.learning.selection import RULES as SELECTION
 from xray.pixels.augment import Augmentation
+from xray.tasks import TASKS
 
 QUESTION = "Does a model that was trained at one site work at another?"
 KINDS = ("each", "all", "all but one site")
+ALL_KINDS = (*KINDS, "pairs")
 LARGEST_SEED = 2**31 - 1
 """What the database's integer columns hold."""
 _NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,59}")
-
-
-@dataclass(frozen=True)
-class Configuration:
-    """What a model is trained on: its name and its datasets in the order of the study."""
-
-    name: str
-    datasets: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -65,9 +63,11 @@ class Study:
     """Datasets of which the pooled features of every image are stored, by the models of the first seed."""
     foreign: tuple[str, ...] = ()
     """Models from elsewhere, by name, that stand beside the study's own."""
+    named: tuple[Configuration, ...] = ()
+    """Configurations with a [[configuration]] table of their own."""
 
     def configurations(self) -> list[Configuration]:
-        """Every configuration asked for, each set of datasets once: each dataset, all, all but one site."""
+        """Every configuration asked for, each content once: each dataset, all, all but one site, pairs, those by name."""
         names = tuple(d.name for d in self.datasets)
         sites = list(dict.fromkeys(d.site for d in self.datasets))
         asked: list[Configuration] = []
@@ -77,10 +77,12 @@ class Study:
             asked.append(Configuration("all", names))
         if "all but one site" in self.kinds and len(sites) > 1:
             asked += [Configuration(f"all-but-{site}", self.outside(site)) for site in sites]
-        first: dict[tuple[str, ...], Configuration] = {}
+        if "pairs" in self.kinds:
+            asked += [Configuration(f"{a}-and-{b}", (a, b)) for a, b in combinations(names, 2)]
+        first: dict[object, Configuration] = {}
         for configuration in asked:
-            first.setdefault(configuration.datasets, configuration)
-        return list(first.values())
+            first.setdefault(configuration.content, configuration)
+        return [*first.values(), *self.named]
 
     def outside(self, site: str) -> tuple[str, ...]:
         """Names of the datasets that are not of this site."""
@@ -94,6 +96,7 @@ class Study:
             "protocol": self.protocol,
             "datasets": [{"name": d.name, "site": d.site} for d in self.datasets],
             "configurations": list(self.kinds),
+            "named": [each.plain() for each in self.named],
             "seeds": list(self.seeds),
             "foreign": list(self.foreign),
             "recipe": asdict(self.recipe),
@@ -120,11 +123,17 @@ def read_study(path: Path) -> Study:
         question=top.text("question", QUESTION),
         protocol=_protocol(top, path),
         datasets=datasets,
-        kinds=tuple(top.texts("configurations", KINDS, KINDS)),
+        kinds=tuple(top.texts("configurations", ALL_KINDS, KINDS)),
         seeds=tuple(top.numbers("seeds", (0, 1, 2))),
-        recipe=_recipe(top.table("network"), top.table("training"), top.table("augmentation")),
+        recipe=_recipe(
+            top.table("network"), top.table("training"), top.table("augmentation"), path.resolve().parent
+        ),
         features=tuple(top.texts("features", [d.name for d in datasets], ())),
         foreign=tuple(top.names("foreign")),
+        named=tuple(
+            _configuration(table, [d.name for d in datasets])
+            for table in (top.tables("configuration") if "configuration" in raw else [])
+        ),
     )
     top.done()
     _check(study)
@@ -137,10 +146,18 @@ def _check(study: Study) -> None:
         raise StudyError(f"{study.path}: datasets: {name!r} is named twice")
     if not study.seeds or len(set(study.seeds)) < len(study.seeds):
         raise StudyError(f"{study.path}: seeds: expected different numbers, found {list(study.seeds)}")
-    if not study.kinds:
-        raise StudyError(f"{study.path}: configurations: expected at least one of {', '.join(KINDS)}")
+    if not study.kinds and not study.named:
+        raise StudyError(f"{study.path}: configurations: expected at least one of {', '.join(ALL_KINDS)}")
     asked = [each.name for each in study.configurations()]
+    seen: dict[object, str] = {}
+    for each in study.configurations():
+        if (other := seen.setdefault(each.content, each.name)) != each.name:
+            raise StudyError(
+                f"{study.path}: [[configuration]] {each.name}: is the same as configuration {other!r}"
+            )
     for name in sorted({n for n in asked if asked.count(n) > 1}):
+        if any(each.name == name for each in study.named):
+            raise StudyError(f"{study.path}: [[configuration]] {name}: another configuration has this name")
         raise StudyError(
             f"{study.path}: datasets: {name!r} is the name of a configuration of several datasets"
         )
@@ -149,6 +166,40 @@ def _check(study: Study) -> None:
             raise StudyError(
                 f"{study.path}: foreign: {name!r} is the name of a dataset or configuration here"
             )
+
+
+def _configuration(table: "_Table", datasets: list[str]) -> Configuration:
+    name = table.name("name")
+    chosen = table.texts("datasets", datasets, datasets)
+    tasks = table.texts("tasks", TASKS, ())
+    where = table.table("where")
+    found = Configuration(
+        name,
+        tuple(each for each in datasets if each in chosen),
+        tuple(each for each in TASKS if each in tasks),
+        tuple(_condition(where, column) for column in sorted(where.raw)),
+    )
+    table.done()
+    if not found.datasets:
+        raise StudyError(f"{table.where}: datasets: expected at least one of {', '.join(datasets)}")
+    return found
+
+
+def _condition(where: "_Table", column: str) -> Condition:
+    value = where.raw[column]
+    if isinstance(value, dict):
+        bounds = where.table(column)
+        least, most = (bounds.real(key, math.nan) if key in value else None for key in ("least", "most"))
+        bounds.done()
+        if least is None and most is None:
+            raise StudyError(f"{bounds.where}: expected least, most or both")
+        return Condition(column, (), least, most)
+    texts = value if isinstance(value, list) else [value]
+    if not texts or not all(isinstance(each, str) for each in texts):
+        raise StudyError(
+            f"{where.where}: {column}: expected a text, a list of texts, or {{ least = …, most = … }}, found {value!r}"
+        )
+    return Condition(column, tuple(sorted(set(texts))))
 
 
 def _protocol(top: "_Table", path: Path) -> str:
@@ -192,8 +243,9 @@ def _dataset(table: "_Table", path: Path) -> DatasetRequest:
     )
 
 
-def _recipe(network: "_Table", training: "_Table", augmentation: "_Table") -> Recipe:
+def _recipe(network: "_Table", training: "_Table", augmentation: "_Table", folder: Path) -> Recipe:
     default = Recipe()
+    weights = network.text("weights", "")
     recipe = Recipe(
         network=network.text("name", default.network),
         image_size=network.number("image_size", default.image_size, least=8),
@@ -203,7 +255,15 @@ def _recipe(network: "_Table", training: "_Table", augmentation: "_Table") -> Re
         weight_decay=training.real("weight_decay", default.weight_decay),
         epoch_images=training.number("epoch_images", 0, least=0) or None,
         augmentation=_augmentation(augmentation),
+        selection=training.choice("selection", tuple(SELECTION)),
+        heads=network.choice("heads", ("shared", "per dataset")),
+        penalty=network.real("penalty", default.penalty),
+        weights=str(folder / Path(weights).expanduser()) if weights else None,
+        precision=training.choice("precision", ("float32", "bfloat16")),
+        compile=training.flag("compile"),
     )
+    if recipe.penalty and recipe.heads != "per dataset":
+        raise StudyError(f'{network.where}: penalty: needs heads = "per dataset"')
     for table in (network, training, augmentation):
         table.done()
     return recipe
@@ -253,6 +313,21 @@ class _Table:
             )
         return value
 
+    def choice(self, key: str, allowed: tuple[str, ...]) -> str:
+        """One of some texts; the first is the default."""
+        value = self.text(key, allowed[0])
+        if value not in allowed:
+            raise StudyError(f"{self.where}: {key}: expected one of {', '.join(allowed)}, found {value!r}")
+        return value
+
+    def flag(self, key: str) -> bool:
+        """True or false, which is the default."""
+        self._known.add(key)
+        value = self.raw.get(key, False)
+        if not isinstance(value, bool):
+            raise StudyError(f"{self.where}: {key}: expected true or false, found {value!r}")
+        return value
+
     def number(self, key: str, default: int | None = None, least: int = 1) -> int:
         value = int(self._get(key, int, "a whole number", default))
         if value < least:
@@ -295,7 +370,7 @@ class _Table:
         return _Table(self._get(key, dict, "a table", {}), f"{self.where}: [{key}]")
 
     def tables(self, key: str) -> list["_Table"]:
-        value = self._get(key, list, "one [[datasets]] table or more", None)
+        value = self._get(key, list, f"one [[{key}]] table or more", None)
         if not value or not all(isinstance(v, dict) for v in value):
             raise StudyError(f"{self.where}: {key}: expected one [[{key}]] table or more, found {value!r}")
         return [

@@ -49,6 +49,43 @@ def status(file: Path, as_json: bool) -> None:
     click.echo(f"  analyses current     {now.analyses_current} of {now.analyses}")
 
 
+@study.command()
+@click.argument("file", type=FILE)
+@click.option("--configuration", required=True, help='What to train on: "nih", "all", "all-but-nih-cc", …')
+@click.option("--seed", type=int, default=None, help="Default: the first seed of the study.")
+def train(file: Path, configuration: str, seed: int | None) -> None:
+    """Train one model of FILE here and now, with a bar for each epoch; `xray study run` finds it afterwards.
+
+    Several processes train it together: accelerate launch -m flows.cli study train FILE …
+    """
+    from flows.platform import storage
+    from xray import settings
+    from xray.data.prepare import prepare
+    from xray.errors import StudyError
+    from xray.learning.models import ensure_model
+    from xray.learning.tracking import Tracker
+    from xray.plan import requests
+    from xray.study import read_study
+
+    asked = read_study(file)
+    number = asked.seeds[0] if seed is None else seed
+    found = [each for each in requests(asked) if (each.trained_on, each.seed) == (configuration, number)]
+    if not found:
+        known = ", ".join(each.name for each in asked.configurations())
+        raise StudyError(
+            f"{file}: there is no configuration {configuration!r} with seed {number}; known: {known}; seeds "
+            + ", ".join(map(str, asked.seeds))
+        )
+    with storage() as databases:
+        engine, home = databases.engine(), settings.home()
+        for dataset in asked.datasets:
+            if dataset.name in found[0].datasets:
+                prepare(engine, home, dataset, asked.protocol, asked.recipe.image_size)
+        tracker = Tracker(databases.mlflow, settings.artifacts())
+        model_id, new = ensure_model(engine, tracker, home, found[0], bar=True)
+    click.echo(f"model {model_id} " + ("was trained" if new else "was there already"))
+
+
 def run_file(file: Path, as_json: bool = False) -> None:
     """Run a study with the servers that it needs, and print what came out."""
     from flows.platform import prefect_api, storage

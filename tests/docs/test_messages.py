@@ -2,17 +2,23 @@
 
 import re
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
+from safetensors.torch import save_file
 from sqlalchemy import Engine
 
+from xray.configuration import Condition
 from xray.data.prepare import DatasetRequest, Phantom, prepare, register_request
 from xray.errors import XrayError
+from xray.learning.initial import start_from
 from xray.learning.network import Network
 from xray.learning.recipe import Recipe
+from xray.learning.request import ModelRequest, part_cohorts
 from xray.learning.train import Part, train
 from xray.study import read_study
 
@@ -98,16 +104,35 @@ def one_class(folder: Path, engine: Engine) -> None:
     train(part, part, Recipe(network="small_convnet", image_size=16), 0)
 
 
-def too_fast(folder: Path, engine: Engine) -> None:
+def too_fast(folder: Path, engine: Engine, rate: float = 1e30, batch: int = 4) -> None:
     pixels = np.random.default_rng(0).integers(0, 255, (32, 16, 16), dtype=np.uint8)
     labels = np.tile(np.float32([[0], [1]]), (16, 18))
     part = Part(pixels, np.arange(32), labels)
     train(
         part,
         part,
-        Recipe(network="small_convnet", image_size=16, batch_size=4, epochs=9, learning_rate=1e30),
+        Recipe(network="small_convnet", image_size=16, batch_size=batch, epochs=9, learning_rate=rate),
         0,
     )
+
+
+def nobody(folder: Path, engine: Engine, where: dict[str, str]) -> None:
+    pictures(folder, 30)
+    register_request(engine, request(folder), "corrected")
+    conditions = tuple(Condition(column, (value,)) for column, value in where.items())
+    asked = ModelRequest("s", "some", ("ours",), "corrected", Recipe(), 0, (), conditions)
+    with engine.begin() as connection:
+        part_cohorts(connection, asked, "train")
+
+
+def other_weights(folder: Path, engine: Engine) -> None:
+    save_file({"weight": torch.zeros(1)}, folder / "other.safetensors")
+    start_from(Network("small_convnet", 16), folder / "other.safetensors")
+
+
+def pickled_weights(folder: Path, engine: Engine) -> None:
+    torch.save({}, folder / "model.pt")
+    start_from(Network("small_convnet", 16), folder / "model.pt")
 
 
 CAUSES: dict[str, Callable[[Path, Engine], None]] = {
@@ -130,6 +155,14 @@ CAUSES: dict[str, Callable[[Path, Engine], None]] = {
     "timm has no network 'resnet19'": lambda folder, engine: Network("resnet19", 32) and None,
     "no task has both positives and negatives in the training part": one_class,
     "the loss is not finite": too_fast,
+    "times that of guessing, and stays there": partial(too_fast, rate=1e4, batch=2),
+    "there is no column 'Sex' to choose by": partial(nobody, where={"Sex": "M"}),
+    "image of ours fits": partial(nobody, where={"view": "LL"}),
+    "is the same as configuration": bad_study(
+        'name = "s"\n[[datasets]]\nname = "d"\n[[configuration]]\nname = "e"\n'
+    ),
+    "not weights of small_convnet": other_weights,
+    "Pickled weights (.pt, .pth) are not read": pickled_weights,
     "there is no dataset 'ours'": never_registered,
 }
 

@@ -101,7 +101,6 @@ def test_study_keys_are_shown_with_their_defaults(blocks, tmp_path):
     shown = tomllib.loads(block.text)
     fields = {field.name for field in dataclasses.fields(Recipe)} - {
         "network",
-        "selection",
         "augmentation",
     } | {"name"}
     assert set(shown["network"]) | set(shown["training"]) == fields

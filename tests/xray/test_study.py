@@ -1,9 +1,11 @@
 """Study files: what they ask for, and that each mistake is told with file and key."""
 
+import json
 from pathlib import Path
 
 import pytest
 
+from xray.configuration import Condition, Configuration
 from xray.errors import StudyError
 from xray.learning.recipe import Recipe
 from xray.pixels.augment import Augmentation
@@ -63,12 +65,18 @@ def test_every_key_is_read(tmp_path):
         [network]
         name = "resnet18"
         image_size = 96
+        heads = "per dataset"
+        penalty = 0.1
+        weights = "start.safetensors"
         [training]
         epochs = 5
         batch_size = 16
         learning_rate = 1e-2
         weight_decay = 0
         epoch_images = 100
+        selection = "last epoch"
+        precision = "bfloat16"
+        compile = true
         [augmentation]
         rotation = 1
         translation = 0.2
@@ -85,7 +93,22 @@ def test_every_key_is_read(tmp_path):
     assert study.kinds == ("all", "each")
     assert study.seeds == (3, 1)
     assert study.features == ("read",)
-    assert study.recipe == Recipe("resnet18", 96, 5, 16, 0.01, 0.0, 100, Augmentation(1.0, 0.2, 0.3, 0.4))
+    assert study.recipe == Recipe(
+        "resnet18",
+        96,
+        5,
+        16,
+        0.01,
+        0.0,
+        100,
+        Augmentation(1.0, 0.2, 0.3, 0.4),
+        "last epoch",
+        "per dataset",
+        0.1,
+        str(tmp_path / "start.safetensors"),
+        "bfloat16",
+        True,
+    )
     drawn, read = study.datasets
     assert drawn.phantom is not None
     assert (drawn.phantom.site, drawn.phantom.patients, drawn.phantom.size, drawn.phantom.seed) == (
@@ -195,6 +218,80 @@ def test_only_the_kinds_asked_for(tmp_path, kinds, names):
     assert list(asked(study)) == names
 
 
+def test_pairs(tmp_path):
+    study = with_datasets(tmp_path, ("x", "x"), ("y", "y"), ("z", "z"), head='configurations = ["pairs"]')
+    assert asked(study) == {"x-and-y": ("x", "y"), "x-and-z": ("x", "z"), "y-and-z": ("y", "z")}
+    every = with_datasets(
+        tmp_path, ("x", "x"), ("y", "y"), head='configurations = ["each", "all", "all but one site", "pairs"]'
+    )
+    assert asked(every) == {"x": ("x",), "y": ("y",), "all": ("x", "y")}
+
+
+NAMED = """
+name = "mine"
+configurations = []
+[[datasets]]
+name = "x"
+[[datasets]]
+name = "y"
+[[configuration]]
+name = "men"
+where = { sex = "M", age = { least = 18, most = 65 }, view = ["PA", "AP"] }
+[[configuration]]
+name = "effusion"
+datasets = ["y"]
+tasks = ["Mass", "Effusion"]
+"""
+
+
+def test_configurations_by_name(tmp_path):
+    men, effusion = study_of(tmp_path, NAMED).configurations()
+    where = (
+        Condition("age", least=18.0, most=65.0),
+        Condition("sex", ("M",)),
+        Condition("view", ("AP", "PA")),
+    )
+    assert men == Configuration("men", ("x", "y"), (), where)
+    assert effusion == Configuration("effusion", ("y",), ("Effusion", "Mass"))
+    definition = study_of(tmp_path, NAMED).definition()
+    assert [each["name"] for each in json.loads(json.dumps(definition))["named"]] == ["men", "effusion"]
+
+
+@pytest.mark.parametrize(
+    ("more", "message"),
+    [
+        (
+            '[[configuration]]\nname = "x-only"\ndatasets = ["x"]\n',
+            "x-only: is the same as configuration 'x'",
+        ),
+        ('[[configuration]]\nname = "x"\ntasks = ["Mass"]\n', "another configuration has this name"),
+        ('[[configuration]]\ndatasets = ["x"]\n', "name is missing"),
+        ('[[configuration]]\nname = "a"\ndatasets = []\n', "datasets: expected at least one of x, y"),
+        ('[[configuration]]\nname = "a"\ndatasets = ["z"]\n', "datasets: expected some of x, y, found 'z'"),
+        ('[[configuration]]\nname = "a"\ntasks = ["Effusions"]\n', "tasks: expected some of Atelectasis"),
+        ('[[configuration]]\nname = "a"\nwhere = { sex = 3 }\n', "sex: expected a text, a list of texts, or"),
+        ('[[configuration]]\nname = "a"\nwhere = { age = {} }\n', r"\[age\]: expected least, most or both"),
+        (
+            '[[configuration]]\nname = "a"\nwhere = { age = { lest = 3 } }\n',
+            "unknown key 'lest'; did you mean 'least'",
+        ),
+        ('[[configuration]]\nname = "a"\nwho = "M"\n', "unknown key 'who'"),
+        ("[network]\npenalty = 0.1\n", 'penalty: needs heads = "per dataset"'),
+        ('[network]\nheads = "two"\n', "heads: expected one of shared, per dataset, found 'two'"),
+        (
+            '[training]\nselection = "worst"\n',
+            "selection: expected one of best mean validation AUC, last epoch",
+        ),
+        ('[training]\nprecision = "float16"\n', "precision: expected one of float32, bfloat16"),
+        ("[training]\ncompile = 1\n", "compile: expected true or false, found 1"),
+    ],
+)
+def test_a_mistake_in_a_configuration_is_told(tmp_path, more, message):
+    two = 'name = "mine"\n[[datasets]]\nname = "x"\n[[datasets]]\nname = "y"\n'
+    with pytest.raises(StudyError, match=message):
+        study_of(tmp_path, two + more)
+
+
 def test_one_site_can_not_be_left_out_of_itself(tmp_path):
     study = with_datasets(
         tmp_path, ("nih", "nih"), ("google", "nih"), head='configurations = ["all but one site", "all"]'
@@ -254,7 +351,10 @@ def test_a_dataset_with_the_name_of_another_configuration_is_refused(tmp_path, n
         (LEAST + "[network]\nname = 3", r"\[network\]: name: expected text"),
         (LEAST + "[network]\nimage_size = 7", r"\[network\]: image_size: expected at least 8, found 7"),
         (LEAST + "[network]\nimage_size = 64.0", r"\[network\]: image_size: expected a whole number"),
-        (LEAST + "[network]\nlayers = 3", r"\[network\]: unknown key 'layers'; expected some of image_size"),
+        (
+            LEAST + "[network]\nlayers = 3",
+            r"\[network\]: unknown key 'layers'; expected some of heads, image_size",
+        ),
         (LEAST + "[training]\nepochs = true", r"\[training\]: epochs: expected a whole number, found True"),
         (LEAST + "[training]\nbatch_size = 1", r"\[training\]: batch_size: expected at least 2"),
         (LEAST + '[training]\nlearning_rate = "1"', r"\[training\]: learning_rate: expected a number"),

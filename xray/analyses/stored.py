@@ -102,6 +102,8 @@ class StoredStudy:
     configurations: dict[str, tuple[str, ...]]
     evaluations: tuple[Scored, ...]
     guests: frozenset[str] = frozenset()
+    partial: frozenset[str] = frozenset()
+    """Configurations of only some images or tasks of their datasets: they stand for themselves, not for the datasets."""
 
     @property
     def own(self) -> dict[str, str]:
@@ -115,7 +117,8 @@ class StoredStudy:
     def trained_on_exactly(self, datasets: Sequence[str]) -> str | None:
         """The configuration that is trained on just these datasets, or None."""
         wanted = set(datasets)
-        return next((name for name, own in self.configurations.items() if set(own) == wanted), None)
+        whole = {name: own for name, own in self.configurations.items() if name not in self.partial}
+        return next((name for name, own in whole.items() if set(own) == wanted), None)
 
     def fingerprint(self, analysis: str, version: int) -> str:
         """Content hash of all that an analysis of this study comes from."""
@@ -144,7 +147,8 @@ def load_study(connection: Connection, name: str) -> StoredStudy:
     configurations = {
         r.trained_on: tuple(sorted(r.datasets, key=order.__getitem__)) for r in rows if r.kind == "trained"
     }
-    return StoredStudy(study_id, name, datasets, configurations, evaluations, guests)
+    partial = frozenset(r.trained_on for r in rows if r.partial)
+    return StoredStudy(study_id, name, datasets, configurations, evaluations, guests, partial)
 
 
 def load_tests(

@@ -35,8 +35,12 @@ class Member:
 
 
 def record(connection: Connection, protocol_id: int) -> int:
-    """Store the overlaps of every pair of cohorts of a protocol that has none stored yet; how many pairs that were."""
+    """Store the overlaps of every pair of cohorts of a protocol that has none stored yet; how many pairs that were.
+
+    Of a model that was trained on some images of a cohort, those of its own images too.
+    """
     record_foreign(connection)
+    _record_chosen(connection, protocol_id)
     pairs = connection.execute(text(query("leakage_pairs")), {"protocol_id": protocol_id}).all()
     if not pairs:
         return 0
@@ -70,6 +74,30 @@ def record_foreign(connection: Connection) -> int:
         rows.append({"dataset_id": pair.dataset_id, "test_cohort_id": pair.test_cohort_id, **counts})
     connection.execute(insert(ForeignLeakage), rows)
     return len(pairs)
+
+
+def _record_chosen(connection: Connection, protocol_id: int) -> None:
+    pairs = connection.execute(text(query("leakage_pairs_of_models")), {"protocol_id": protocol_id}).all()
+    tests = {pair.test_cohort_id for pair in pairs}
+    members = (
+        _members(connection, sorted({pair.train_cohort_id for pair in pairs} | tests), tests) if pairs else {}
+    )
+    rows = []
+    for pair in pairs:
+        whole = members[pair.train_cohort_id]
+        kept = np.isin(image_ids(connection, pair.whole_list_id), image_ids(connection, pair.image_list_id))
+        used = Member(whole.picture[kept], whole.patient[kept], {})
+        rows += [
+            {
+                "train_cohort_id": pair.train_cohort_id,
+                "test_cohort_id": pair.test_cohort_id,
+                "model_id": pair.model_id,
+                **counts,
+            }
+            for counts in overlap(used, members[pair.test_cohort_id])
+        ]
+    if rows:
+        connection.execute(insert(Leakage), rows)
 
 
 def forget(connection: Connection) -> None:

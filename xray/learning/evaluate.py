@@ -3,8 +3,10 @@
 import time
 from collections import defaultdict
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 from sqlalchemy import Connection, Engine, select, text
 from torch import nn
 
@@ -13,6 +15,7 @@ from db.schema import Evaluation, Model, ModelTask
 from db.store import image_ids, write_evaluation, write_features
 from xray.data.pictures import pixel_cache
 from xray.data.registered import read_dataset
+from xray.learning.device import device
 from xray.learning.infer import features, score
 from xray.learning.network import Network, load
 from xray.learning.tracking import Tracker
@@ -54,31 +57,46 @@ def evaluate(engine: Engine, tracker: Tracker, home: Path, model_id: int, image_
     else:
         network = load(tracker.weights(model.mlflow_model, model.mlflow_version))
     trained = np.isin(np.arange(len(TASKS)), tasks)
-    written = 0
-    for image_list_id in image_list_ids:
-        began = time.perf_counter()
-        asked = {"model_id": model_id, "image_list_id": image_list_id}
-        with engine.begin() as connection:
-            dataset_id, crop = connection.execute(text(query("image_list_dataset")), asked).one()
-            wanted = connection.scalar(text(query("features_wanted")), asked)
-            dataset = read_dataset(connection, dataset_id)
-            positions = dataset.places(image_ids(connection, image_list_id))
-        if model.card is not None:  # a foreign model has no protocol: its card says how it wants pictures
-            crop = model.card["crop"]
-        cache = pixel_cache(dataset, home, model.image_size, crop)
-        logits = score(network, cache.pixels, positions)
-        pooled = None
-        if wanted is not None and isinstance(network, Network):
-            pooled = features(network, cache.pixels, positions)
-        with engine.begin() as connection:
-            seconds = time.perf_counter() - began
-            made = write_evaluation(
-                connection, model_id, image_list_id, logits, trained, seconds, provenance()
-            )
-            if pooled is not None:
-                write_features(connection, made or _evaluation(connection, model_id, image_list_id), pooled)
-        written += made is not None
-    return written
+    with device(home) as chosen:
+        network.to(chosen)
+        return sum(
+            _evaluate(engine, home, network, model_id, model.image_size, model.card, image_list_id, trained)
+            for image_list_id in image_list_ids
+        )
+
+
+def _evaluate(
+    engine: Engine,
+    home: Path,
+    network: nn.Module,
+    model_id: int,
+    image_size: int,
+    card: dict[str, Any] | None,
+    image_list_id: int,
+    trained: NDArray[np.bool_],
+) -> bool:
+    """Score one image list; whether it was written, and not by somebody else meanwhile."""
+    began = time.perf_counter()
+    asked = {"model_id": model_id, "image_list_id": image_list_id}
+    with engine.begin() as connection:
+        dataset_id, crop = connection.execute(text(query("image_list_dataset")), asked).one()
+        wanted = connection.scalar(text(query("features_wanted")), asked)
+        own = connection.scalars(text(query("own_datasets")), asked).all()
+        dataset = read_dataset(connection, dataset_id)
+        positions = dataset.places(image_ids(connection, image_list_id))
+    if card is not None:  # a foreign model has no protocol: its card says how it wants pictures
+        crop = card["crop"]
+    cache = pixel_cache(dataset, home, image_size, crop)
+    logits = score(network, cache.pixels, positions, own)
+    pooled = None
+    if wanted is not None and isinstance(network, Network):
+        pooled = features(network, cache.pixels, positions)
+    with engine.begin() as connection:
+        seconds = time.perf_counter() - began
+        made = write_evaluation(connection, model_id, image_list_id, logits, trained, seconds, provenance())
+        if pooled is not None:
+            write_features(connection, made or _evaluation(connection, model_id, image_list_id), pooled)
+    return made is not None
 
 
 def _evaluation(connection: Connection, model_id: int, image_list_id: int) -> int:

@@ -1,6 +1,6 @@
 """Inference: logits, and pooled features, of a network for pictures of the pixel cache."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 import torch
@@ -16,25 +16,45 @@ from xray.tasks import TASKS
 BATCH = 128
 
 
-def score(network: nn.Module, pixels: Grey | Pool, positions: NDArray[np.int64]) -> NDArray[np.float32]:
-    """Logits (n_images, n_tasks) of the pictures at `positions` (n_images,), without augmentation."""
+def score(
+    network: nn.Module, pixels: Grey | Pool, positions: NDArray[np.int64], own: Sequence[str] = ()
+) -> NDArray[np.float32]:
+    """Logits (n_images, n_tasks) of the pictures at `positions` (n_images,), without augmentation.
+
+    own: the datasets whose images they are, for a network with a head per dataset.
+    """
     network.eval()
     logits = np.empty((len(positions), len(TASKS)), dtype=np.float32)
     with torch.inference_mode():
-        for start, batch in _batches(pixels, positions):
-            logits[start : start + BATCH] = network(batch).numpy()
+        for start, batch in _batches(network, pixels, positions):
+            found = network.logits(batch, own) if isinstance(network, Network) else network(batch)
+            logits[start : start + BATCH] = found.cpu().numpy()
     return logits
+
+
+def outputs(network: Network, pixels: Grey | Pool, positions: NDArray[np.int64]) -> NDArray[np.float32]:
+    """Every output, (n_images, n_heads, n_tasks), of the pictures at `positions` (n_images,)."""
+    network.eval()
+    found = np.empty((len(positions), *network.trained.shape), dtype=np.float32)
+    with torch.inference_mode():
+        for start, batch in _batches(network, pixels, positions):
+            found[start : start + BATCH] = network(batch).unflatten(1, network.trained.shape).cpu().numpy()
+    return found
 
 
 def features(network: Network, pixels: Grey | Pool, positions: NDArray[np.int64]) -> NDArray[np.float32]:
     """Pooled features (n_images, n_features) of the pictures at `positions` (n_images,): what the last layer reads."""
     network.eval()
     with torch.inference_mode():
-        found = [network.features(batch).numpy() for _, batch in _batches(pixels, positions)]
+        found = [network.features(batch).cpu().numpy() for _, batch in _batches(network, pixels, positions)]
     return np.concatenate(found) if found else np.empty((0, 0), np.float32)
 
 
-def _batches(pixels: Grey | Pool, positions: NDArray[np.int64]) -> Iterator[tuple[int, Tensor]]:
+def _batches(
+    network: nn.Module, pixels: Grey | Pool, positions: NDArray[np.int64]
+) -> Iterator[tuple[int, Tensor]]:
+    weights = next(network.parameters(), None)  # a program of another runtime has none
+    device = torch.device("cpu") if weights is None else weights.device
     for start in range(0, len(positions), BATCH):
         batch = torch.from_numpy(to_network_range(pixels[positions[start : start + BATCH]])[:, None])
-        yield start, batch.to(memory_format=torch.channels_last)
+        yield start, batch.to(device, memory_format=torch.channels_last)

@@ -6,32 +6,47 @@ from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
+import torch
+from accelerate import PartialState
+from accelerate.utils import broadcast_object_list
 from sqlalchemy import Connection, Engine, text
 from sqlalchemy.dialects.postgresql import insert
 
 from db.schema import Model, ModelTask, TrainingCohort
-from db.store import write_classifier
+from db.store import StoredCohort, list_hash, put_image_list, write_classifier
+from xray.data import leakage
 from xray.data.cohorts import store_protocol
 from xray.data.pictures import pixel_cache
 from xray.data.protocol import Protocol, load_protocol
+from xray.data.registered import RegisteredDataset
 from xray.data.split import validation_cut
 from xray.errors import LearningError
+from xray.learning.card import model_card
+from xray.learning.device import device
 from xray.learning.progress import Epoch
 from xray.learning.recipe import Recipe
 from xray.learning.request import ModelRequest, PartCohorts, find_model, model_key, part_cohorts
 from xray.learning.tracking import Input, Registered, Tracker
 from xray.learning.train import Part, Trained, train
 from xray.pixels.pool import Pool
-from xray.settings import provenance
+from xray.settings import hardware, provenance
 from xray.tasks import TASKS
 
 
-def ensure_model(engine: Engine, tracker: Tracker, home: Path, request: ModelRequest) -> tuple[int, bool]:
+def ensure_model(
+    engine: Engine, tracker: Tracker, home: Path, request: ModelRequest, *, bar: bool = False
+) -> tuple[int, bool]:
     """The model that is asked for, and whether it had to be trained now.
 
     Holds a lock on the model's key meanwhile: whoever asks for the same model waits and finds it done. A killed training
-    goes on from its checkpoint; the unfinished MLflow run that it left is made anew.
+    goes on from its checkpoint; the unfinished MLflow run that it left is made anew. bar: show progress.
+
+    Processes that `accelerate launch` started together train one model together. The first of them asks, tracks and records;
+    the others get its answer.
     """
+    together = PartialState(cpu=not torch.cuda.is_available())
+    if not together.is_main_process:
+        return _take_part(engine, home, request)
     with engine.connect() as lock:
         with engine.begin() as connection:
             key = model_key(connection, request)
@@ -43,28 +58,66 @@ def ensure_model(engine: Engine, tracker: Tracker, home: Path, request: ModelReq
         lock.commit()
         with engine.begin() as connection:
             found = find_model(connection, key)
-            if found is not None:
-                return found, False
-            training = part_cohorts(connection, request, "train")
-            validation = part_cohorts(connection, request, "validation")
-        return _train(engine, tracker, home, request, key, training, validation), True
+        _tell(found)
+        if found is not None:
+            return found, False
+        model_id = _train(engine, tracker, home, request, key, bar)
+        _tell(model_id)
+        return model_id, True
 
 
-def _train(
-    engine: Engine,
-    tracker: Tracker,
-    home: Path,
-    request: ModelRequest,
-    key: str,
-    training: PartCohorts,
-    validation: PartCohorts,
-) -> int:
+def _take_part(engine: Engine, home: Path, request: ModelRequest) -> tuple[int, bool]:
+    """What the other processes of a training do: as much of it as the first one needs them for."""
+    found = _tell(None)
+    if found is not None:
+        return found, False
+    with engine.begin() as connection:
+        cohorts = (
+            part_cohorts(connection, request, "train"),
+            part_cohorts(connection, request, "validation"),
+        )
+    parts = _parts(*cohorts, home, request)
+    checkpoint = _checkpoint(home, _told_key(None))
+    train(*parts, request.recipe, request.seed, checkpoint=checkpoint, heads=_heads(request))
+    model_id = _tell(None)
+    assert model_id is not None
+    return model_id, True
+
+
+def _tell(model_id: int | None) -> int | None:
+    """What the first process says, to every one."""
+    said: list[int | None] = [model_id]
+    broadcast_object_list(said)
+    return said[0]
+
+
+def _told_key(key: str | None) -> str:
+    said: list[str | None] = [key]
+    broadcast_object_list(said)
+    assert said[0] is not None
+    return said[0]
+
+
+def _checkpoint(home: Path, key: str) -> Path:
+    return home / "checkpoints" / f"{key}.safetensors"
+
+
+def _heads(request: ModelRequest) -> tuple[str, ...]:
+    return request.datasets if request.recipe.heads == "per dataset" else ()
+
+
+def _train(engine: Engine, tracker: Tracker, home: Path, request: ModelRequest, key: str, bar: bool) -> int:
     recipe, protocol = request.recipe, load_protocol(request.protocol)
+    with engine.begin() as connection:
+        training = part_cohorts(connection, request, "train")
+        validation = part_cohorts(connection, request, "validation")
     name = f"{request.study}.{request.trained_on}"
     params = {
         "trained_on": request.trained_on,
         "seed": request.seed,
         "protocol": protocol.name,
+        "tasks": ", ".join(request.tasks) or "all",
+        "where": ", ".join(map(str, request.where)) or "all images",
         **_flat(recipe),
     }
     inputs = [
@@ -73,15 +126,20 @@ def _train(
         for dataset, cohort, digest in zip(found.datasets, found.cohorts, found.hashes, strict=True)
     ]
     run_id = tracker.start(request.study, f"{request.trained_on}/{request.seed}", key, params, inputs)
+    epochs: list[Epoch] = []
 
     def log(epoch: Epoch) -> None:
+        epochs.append(epoch)
         tracker.metrics(run_id, _metrics(epoch), epoch.number, int(time.time() * 1000))
 
     try:
         parts = _parts(training, validation, home, request)
-        checkpoint = home / "checkpoints" / f"{key}.safetensors"
-        trained = train(*parts, recipe, request.seed, log, checkpoint)
-        registered = tracker.finish(run_id, trained.network, name, alias=f"seed-{request.seed}")
+        checkpoint = _checkpoint(home, _told_key(key))
+        with device(home):
+            trained = train(*parts, recipe, request.seed, log, checkpoint, heads=_heads(request), bar=bar)
+        card = model_card(request, protocol, trained, training, validation, epochs)
+        alias = f"seed-{request.seed}"
+        registered = tracker.finish(run_id, trained.network, name, alias, trained.best.mean_auc, card)
     except Exception as error:
         tracker.fail(run_id, f"{type(error).__name__}: {error}")
         raise
@@ -118,32 +176,60 @@ def _record(
             mlflow_version=registered.version,
             best_epoch=trained.best.number,
             validation_auc=None if np.isnan(auc) else auc,
-            provenance=provenance(),
+            provenance={**provenance(), "hardware": hardware(), "processes": PartialState().num_processes},
+            configuration=request.configuration.plain(),
         )
         .returning(Model.id)
     )
     assert model_id is not None
     outputs = [{"model_id": model_id, "task_id": int(task)} for task in np.flatnonzero(trained.outputs)]
     connection.execute(insert(ModelTask), outputs)
-    used = [{"model_id": model_id, "cohort_id": cohort.id} for found in cohorts for cohort in found.cohorts]
+    used = [
+        {
+            "model_id": model_id,
+            "cohort_id": cohort.id,
+            "image_list_id": _used(connection, request, dataset, cohort),
+        }
+        for found in cohorts
+        for dataset, cohort in zip(found.datasets, found.cohorts, strict=True)
+    ]
     connection.execute(insert(TrainingCohort), used)
+    if request.where:
+        leakage.record(connection, store_protocol(connection, protocol))
     last = trained.network.classifier()
     if last is not None:
-        kept = np.flatnonzero(trained.outputs)
-        weights, bias = (tensor.float().cpu().numpy()[kept] for tensor in last)
-        write_classifier(connection, model_id, [(None, int(task)) for task in kept], weights, bias)
+        kept = np.argwhere(trained.network.trained)
+        weights, bias = (tensor.float().cpu().numpy()[trained.network.trained.ravel()] for tensor in last)
+        ids = {dataset.name: dataset.id for dataset in cohorts[0].datasets}
+        owners: list[int | None] = [ids[name] for name in trained.network.heads]
+        owners = owners or [None]
+        outputs_of = [(owners[head], int(task)) for head, task in kept]
+        write_classifier(connection, model_id, outputs_of, weights, bias)
     return model_id
 
 
-def _part(found: PartCohorts, home: Path, recipe: Recipe, protocol: Protocol) -> Part:
+def _used(
+    connection: Connection, request: ModelRequest, dataset: RegisteredDataset, cohort: StoredCohort
+) -> int | None:
+    """The image list of what is used of a cohort, None where all of it is."""
+    if not request.where:
+        return None
+    names = dataset.table.rows["image"].iloc[dataset.places(cohort.images)]
+    return put_image_list(connection, list_hash([f"{dataset.site}/{name}" for name in names]), cohort.images)
+
+
+def _part(found: PartCohorts, home: Path, request: ModelRequest, protocol: Protocol) -> Part:
     caches = [
-        pixel_cache(dataset, home, recipe.image_size, protocol.preprocessing.crop)
+        pixel_cache(dataset, home, request.recipe.image_size, protocol.preprocessing.crop)
         for dataset in found.datasets
     ]
     pool = Pool([cache.pixels for cache in caches])
     places = [d.places(c.images) for d, c in zip(found.datasets, found.cohorts, strict=True)]
     positions = np.concatenate([p + offset for p, offset in zip(places, pool.offsets, strict=False)])
-    return Part(pool, positions, np.concatenate([cohort.labels for cohort in found.cohorts]))
+    heads = _heads(request)
+    counts = [len(cohort.images) for cohort in found.cohorts]
+    owner = np.repeat([heads.index(d.name) for d in found.datasets], counts) if heads else None
+    return Part(pool, positions, np.concatenate([cohort.labels for cohort in found.cohorts]), owner)
 
 
 def _parts(
@@ -151,23 +237,36 @@ def _parts(
 ) -> tuple[Part, Part]:
     """What to fit on and what to select on: the protocol's validation cohorts, or a cut of the run's own by its seed."""
     protocol = load_protocol(request.protocol)
-    whole = _part(training, home, request.recipe, protocol)
+    whole = _part(training, home, request, protocol)
     if validation.cohorts:
-        return whole, _part(validation, home, request.recipe, protocol)
-    fit, select_on = validation_cut(len(whole.positions), protocol, request.seed)
-    return (
-        Part(whole.pixels, whole.positions[fit], whole.labels[fit]),
-        Part(whole.pixels, whole.positions[select_on], whole.labels[select_on]),
+        return whole, _part(validation, home, request, protocol)
+    fit, select_on = (
+        Part(
+            whole.pixels,
+            whole.positions[rows],
+            whole.labels[rows],
+            None if whole.owner is None else whole.owner[rows],
+        )
+        for rows in validation_cut(len(whole.positions), protocol, request.seed)
     )
+    return fit, select_on
 
 
 def _metrics(epoch: Epoch) -> dict[str, float]:
-    """Names as MLflow shows them: `validation_auc` is the mean over tasks, one more per task."""
+    """Names as MLflow shows them: `validation_auc` is the mean over tasks, one more per task; `waiting` the share of the
+    time that was spent waiting for input.
+    """
     per_task = {
         f"validation_auc/{task}": float(value)
         for task, value in zip(TASKS, epoch.validation_auc, strict=True)
     }
-    return {"loss": epoch.loss, "validation_auc": epoch.mean_auc, "seconds": epoch.seconds, **per_task}
+    return {
+        "loss": epoch.loss,
+        "validation_auc": epoch.mean_auc,
+        "seconds": epoch.seconds,
+        "waiting": epoch.waiting,
+        **per_task,
+    }
 
 
 def _flat(recipe: Recipe) -> dict[str, object]:

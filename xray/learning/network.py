@@ -1,11 +1,14 @@
-"""Networks by timm name: one input channel in [-1024, 1024], one output per task."""
+"""Networks by timm name: one input channel in [-1024, 1024], one output per task, or one per (dataset, task)."""
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import timm
 import torch
+from numpy.typing import NDArray
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
@@ -20,22 +23,44 @@ FULL_SCALE = 1024.0
 class Network(nn.Module):
     """A timm classifier with the platform's input and heads.
 
-    forward: (n, 1, size, size) float32 in [-1024, 1024] → logits (n, n_tasks) in the order of `xray.tasks.TASKS`.
+    heads: names of the datasets that have outputs of their own; none: one head that all share. trained: bool (n_heads,
+    n_tasks), the outputs that were trained. forward: (n, 1, size, size) float32 in [-1024, 1024] → the outputs,
+    (n, n_heads · n_tasks), head by head, tasks in the order of `xray.tasks.TASKS`.
     """
 
-    def __init__(self, name: str, image_size: int) -> None:
+    def __init__(self, name: str, image_size: int, heads: Sequence[str] = ()) -> None:
         super().__init__()
         if name not in timm.list_models():
             near = timm.list_models(f"*{name.split('_')[0]}*")[:8]
             raise LearningError(f"timm has no network {name!r}; near names: {', '.join(near) or 'none'}")
         self.name = name
         self.image_size = image_size
-        self.body: Any = timm.create_model(name, pretrained=False, in_chans=1, num_classes=len(TASKS))
+        self.heads = tuple(heads)
+        self.trained: NDArray[np.bool_] = np.ones((max(1, len(self.heads)), len(TASKS)), dtype=bool)
+        n_outputs = self.trained.size
+        self.body: Any = timm.create_model(name, pretrained=False, in_chans=1, num_classes=n_outputs)
 
     def forward(self, pixels: Tensor) -> Tensor:
-        """Logits (n, n_tasks) of pixels (n, 1, size, size) in [-1024, 1024]."""
-        logits: Tensor = self.body(pixels / FULL_SCALE)
-        return logits
+        """Outputs (n, n_heads · n_tasks) of pixels (n, 1, size, size) in [-1024, 1024]."""
+        outputs: Tensor = self.body(pixels / FULL_SCALE)
+        return outputs
+
+    def logits(self, pixels: Tensor, own: Sequence[str] = ()) -> Tensor:
+        """Logits (n, n_tasks): of the heads of the datasets `own`, and where none of them was trained for a task, or none is
+        named, the mean over all heads that were.
+        """
+        outputs = self(pixels)
+        if not self.heads:
+            return outputs
+        share = torch.from_numpy(self._share(own)).to(outputs)
+        return (outputs.unflatten(1, share.shape) * share).sum(dim=1)
+
+    def _share(self, own: Sequence[str]) -> NDArray[np.float32]:
+        """What each head adds to a task's logit, (n_heads, n_tasks); 0 for a task that none was trained for."""
+        mine = self.trained & np.isin(self.heads, own)[:, None]
+        used = np.where(mine.any(axis=0), mine, self.trained)
+        found: NDArray[np.float32] = (used / np.maximum(used.sum(axis=0), 1)).astype(np.float32)
+        return found
 
     def features(self, pixels: Tensor) -> Tensor:
         """Pooled features (n, n_features) that the classifier rows are applied to."""
@@ -59,6 +84,8 @@ class Network(nn.Module):
 def save(network: Network, path: Path) -> None:
     """Write weights as safetensors, with what is needed to build the network again in the header."""
     about = {"network": network.name, "image_size": str(network.image_size), "tasks": json.dumps(TASKS)}
+    if network.heads:
+        about |= {"heads": json.dumps(network.heads), "trained": json.dumps(network.trained.tolist())}
     tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in network.state_dict().items()}
     save_file(tensors, path, metadata=about)
 
@@ -80,8 +107,12 @@ def load(path: Path) -> Network:
             raise LearningError(
                 f"{path}: its outputs are not the {len(TASKS)} tasks of this platform in their order"
             )
-        network = Network(about["network"], int(about["image_size"]))
+        network = Network(about["network"], int(about["image_size"]), json.loads(about.get("heads", "[]")))
         network.load_state_dict(tensors)
+        if network.heads:
+            network.trained = np.array(json.loads(about["trained"]), dtype=bool).reshape(
+                network.trained.shape
+            )
     except (KeyError, ValueError, TypeError, RuntimeError) as error:
         raise LearningError(f"{path}: not a weights file of this platform: {error!r:.200}") from None
     return network.to(memory_format=torch.channels_last).eval()

@@ -16,13 +16,30 @@ def task_weights(positives: Tensor) -> Tensor:
     return (alpha / alpha.max() if alpha.max() > 0 else torch.ones_like(alpha)).to(torch.float32)
 
 
-def masked_bce(logits: Tensor, labels: Tensor, weights: Tensor) -> Tensor:
+def alignment_penalty(weights: Tensor) -> Tensor:
+    """Σ_t mean over pairs of datasets a, b of ‖W_{a,t} − W_{b,t}‖₂, of the last layer's weights without biases; a scalar.
+
+    weights: (n_heads, n_tasks, n_features). Every pair counts, also where a dataset has no label of the task, as in the
+    released code (paper §5; protocol §7). One dataset alone gives 0.
+    """
+    first, second = torch.triu_indices(len(weights), len(weights), 1)
+    if not len(first):
+        return weights.new_zeros(())
+    distances = torch.linalg.vector_norm(weights[first] - weights[second], dim=-1)
+    return distances.mean(dim=0).sum()
+
+
+def masked_bce(
+    logits: Tensor, labels: Tensor, weights: Tensor, labelled_in_batch: Tensor | None = None
+) -> Tensor:
     """Σ_t w_t · mean over the batch's labelled images of BCE(σ(logit_t), label_t); a scalar.
 
     logits, labels: (n_images, n_tasks), a label is 1, 0 or NaN for missing; weights: (n_tasks,). A task without a label in
-    the batch adds nothing; a batch without any label gives 0 with zero gradient.
+    the batch adds nothing; a batch without any label gives 0 with zero gradient. labelled_in_batch: (n_tasks,), labelled
+    images of the whole batch where these are a share of it: the shares' losses then add up to the batch's.
     """
     labelled = ~labels.isnan()
     losses = binary_cross_entropy_with_logits(logits, labels.nan_to_num(0.0), reduction="none")
-    per_task = (losses * labelled).sum(dim=0) / labelled.sum(dim=0).clamp(min=1)
+    counts = labelled.sum(dim=0) if labelled_in_batch is None else labelled_in_batch
+    per_task = (losses * labelled).sum(dim=0) / counts.clamp(min=1)
     return (weights * per_task).sum()

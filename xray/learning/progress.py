@@ -17,6 +17,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from xray.learning.network import Network
+from xray.learning.selection import RULES
 from xray.pixels.batches import Batches
 
 Tensors = dict[str, Tensor]
@@ -46,6 +47,7 @@ class Progress:
     network: Network
     optimiser: torch.optim.Optimizer
     batches: Batches
+    selection: str = "best mean validation AUC"
     epochs: list[Epoch] = field(default_factory=list)
     best: int = -1
     best_weights: Tensors = field(default_factory=dict)
@@ -53,21 +55,24 @@ class Progress:
     seconds: float = 0.0
 
     def end_epoch(self, epoch: Epoch) -> None:
-        """Note a finished epoch; its weights are kept where its mean validation AUC is the highest so far."""
+        """Note a finished epoch; its weights are kept where the selection rule prefers it to the one kept so far."""
         self.epochs.append(epoch)
         self.losses, self.seconds, self.batches.waited = [], 0.0, 0.0
-        best = self.epochs[self.best].mean_auc if self.best >= 0 else float("nan")
-        if self.best < 0 or epoch.mean_auc > best or np.isnan(best):
+        if self.best < 0 or RULES[self.selection](epoch.mean_auc, self.epochs[self.best].mean_auc):
             self.best = len(self.epochs) - 1
             self.best_weights = {k: v.detach().clone() for k, v in self.network.state_dict().items()}
 
     def save(self, path: Path) -> None:
-        """Write everything to `path`, replacing what is there at once."""
+        """Write everything to `path`, replacing what is there at once; not where a weight is no longer finite."""
+        if not all(bool(weight.isfinite().all()) for weight in self.network.parameters()):
+            return
         tensors = {f"network/{k}": v for k, v in self.network.state_dict().items()}
         tensors |= {f"best/{k}": v for k, v in self.best_weights.items()}
         for index, state in self.optimiser.state_dict()["state"].items():
             tensors |= {f"optimiser/{index}/{k}": v for k, v in state.items()}
         tensors["random"] = torch.get_rng_state()
+        if torch.cuda.is_available():
+            tensors["random/cuda"] = torch.cuda.get_rng_state()
         about = {
             "epochs": [asdict(e) | {"validation_auc": e.validation_auc.tolist()} for e in self.epochs],
             "best": self.best,
@@ -100,6 +105,8 @@ class Progress:
             moments.setdefault(int(index), {})[key] = tensor
         self.optimiser.load_state_dict({**self.optimiser.state_dict(), "state": moments})
         torch.set_rng_state(tensors["random"])
+        if "random/cuda" in tensors and torch.cuda.is_available():
+            torch.cuda.set_rng_state(tensors["random/cuda"])
         self.epochs = [
             Epoch(**{**e, "validation_auc": np.array(e["validation_auc"], dtype=np.float64)})
             for e in about["epochs"]

@@ -1,22 +1,27 @@
 """A model that a study asks for, and how it is found again: by a hash of all that determines its weights."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, replace
 
 from sqlalchemy import Connection, Row, select, text
 
 from db.queries import query
-from db.schema import Model
+from db.schema import Dataset, Model
 from db.store import StoredCohort, read_cohort
+from xray.configuration import Condition, Configuration, chosen_labels, chosen_rows
 from xray.data.protocol import Protocol, load_protocol
 from xray.data.registered import RegisteredDataset, dataset_id, read_dataset
+from xray.errors import LearningError
 from xray.learning.recipe import Recipe
 from xray.tasks import TASKS
 
 
 @dataclass(frozen=True)
 class ModelRequest:
-    """A model that a study asks for: study name, configuration name and its datasets in order, protocol, recipe, seed."""
+    """A model that a study asks for: study name, configuration name and its datasets in order, protocol, recipe, seed.
+
+    tasks, where: the part of the datasets that it is trained on, see `Configuration`.
+    """
 
     study: str
     trained_on: str
@@ -24,11 +29,18 @@ class ModelRequest:
     protocol: str
     recipe: Recipe
     seed: int
+    tasks: tuple[str, ...] = ()
+    where: tuple[Condition, ...] = ()
+
+    @property
+    def configuration(self) -> Configuration:
+        """What it is trained on."""
+        return Configuration(self.trained_on, self.datasets, self.tasks, self.where)
 
 
 @dataclass(frozen=True)
 class PartCohorts:
-    """The train or validation cohorts of a request, one per dataset."""
+    """The train or validation cohorts of a request, one per dataset; of each the images and labels that it chooses."""
 
     datasets: Sequence[RegisteredDataset]
     cohorts: Sequence[StoredCohort]
@@ -44,7 +56,14 @@ def model_key(connection: Connection, request: ModelRequest) -> str | None:
     parts = [(dataset, part) for part in ("train", "validation") for dataset in request.datasets]
     hashes = [found[part].content_hash for part in parts if part in found]
     version = f"{protocol.name}/{protocol.version}"
-    return request.recipe.key(request.trained_on, version, hashes, request.seed)
+    chosen = None
+    if request.tasks or request.where:
+        chosen = {"tasks": request.tasks, "where": [asdict(each) for each in request.where]}
+    if request.where:  # what decides who fits stands in the dataset, not in the cohort
+        contents = select(Dataset.name, Dataset.content_hash).where(Dataset.name.in_(request.datasets))
+        rows = connection.execute(contents.order_by(Dataset.name))
+        chosen = {**(chosen or {}), "contents": [tuple(row) for row in rows]}
+    return request.recipe.key(request.trained_on, version, hashes, request.seed, chosen)
 
 
 def find_model(connection: Connection, key: str) -> int | None:
@@ -53,14 +72,32 @@ def find_model(connection: Connection, key: str) -> int | None:
 
 
 def part_cohorts(connection: Connection, request: ModelRequest, part: str) -> PartCohorts:
-    """The cohorts of one part, one per dataset that has this part, in the order of the request."""
+    """The cohorts of one part, one per dataset that has this part, in the order of the request; the images that it chooses.
+
+    Raises `LearningError` where no image of a dataset fits.
+    """
     found = _frozen(connection, request, load_protocol(request.protocol))
     mine = [found[dataset, part] for dataset in request.datasets if (dataset, part) in found]
-    return PartCohorts(
-        [read_dataset(connection, dataset_id(connection, row.dataset)) for row in mine],
-        [read_cohort(connection, row.cohort_id, len(TASKS)) for row in mine],
-        [row.content_hash for row in mine],
-    )
+    datasets = [read_dataset(connection, dataset_id(connection, row.dataset)) for row in mine]
+    cohorts = [
+        _chosen(dataset, read_cohort(connection, row.cohort_id, len(TASKS)), request, part)
+        for dataset, row in zip(datasets, mine, strict=True)
+    ]
+    return PartCohorts(datasets, cohorts, [row.content_hash for row in mine])
+
+
+def _chosen(
+    dataset: RegisteredDataset, cohort: StoredCohort, request: ModelRequest, part: str
+) -> StoredCohort:
+    labels = chosen_labels(cohort.labels, request.tasks)
+    if not request.where:
+        return replace(cohort, labels=labels)
+    rows = dataset.table.rows.iloc[dataset.places(cohort.images)]
+    kept = chosen_rows(rows, request.where, dataset.name)
+    if not kept.any():
+        asked = ", ".join(map(str, request.where))
+        raise LearningError(f"{request.trained_on}: no {part} image of {dataset.name} fits {asked}")
+    return replace(cohort, images=cohort.images[kept], patients=cohort.patients[kept], labels=labels[kept])
 
 
 def _frozen(

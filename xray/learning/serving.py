@@ -26,10 +26,13 @@ class Served:
     def predict(
         self, pixels: NDArray[np.float32], params: dict[str, Any] | None = None
     ) -> NDArray[np.float32]:
-        """Logits (n, n_tasks) of pixels (n, 1, size, size) in [-1024, 1024]; `params` are not used."""
+        """Logits (n, n_tasks) of pixels (n, 1, size, size) in [-1024, 1024]; `params` are not used.
+
+        Of a network with a head per dataset the mean over the heads.
+        """
         with torch.inference_mode():
             batch = torch.from_numpy(np.ascontiguousarray(pixels, dtype=np.float32))
-            logits: NDArray[np.float32] = self.network(batch).numpy()
+            logits: NDArray[np.float32] = self.network.logits(batch).numpy()
         return logits
 
 

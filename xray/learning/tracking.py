@@ -1,7 +1,8 @@
 """Models and their summary metrics in MLflow. The only code that imports mlflow.
 
 One run per model, tagged with the model's key; one registered version per run, in the registry under STUDY.CONFIGURATION,
-with the alias `seed-N`. Scores of images are not metrics: they are predictions, in PostgreSQL.
+with the alias `seed-N`; `best` is the version with the highest validation AUC among those of the seeds. Scores of images
+are not metrics: they are predictions, in PostgreSQL.
 """
 
 import contextlib
@@ -32,6 +33,8 @@ from xray.tasks import TASKS
 
 KEY_TAG = "xray.model_key"
 FLOW_RUN_TAG = "xray.flow_run"
+AUC_TAG = "xray.validation_auc"
+CARD = "model_card.md"
 
 
 @dataclass(frozen=True)
@@ -96,8 +99,20 @@ class Tracker:
         logged = [Metric(k, v, milliseconds, step) for k, v in values.items() if v == v]
         self._client.log_batch(run_id, metrics=logged)
 
-    def finish(self, run_id: str, network: Network, model: str, alias: str) -> Registered:
-        """Store the weights, register a version of `model` that `alias` points at, and end the run."""
+    def finish(
+        self,
+        run_id: str,
+        network: Network,
+        model: str,
+        alias: str,
+        validation_auc: float = float("nan"),
+        card: str = "",
+    ) -> Registered:
+        """Store the weights, register a version of `model` that `alias` points at, and end the run.
+
+        card: Markdown, kept beside the weights and shown with the version. The alias `best` goes to the version of the
+        highest validation AUC among those that the seeds' aliases point at.
+        """
         with (
             tempfile.TemporaryDirectory() as folder,
             mlflow.start_run(run_id=run_id),
@@ -114,13 +129,33 @@ class Tracker:
                 signature=_signature(network.image_size),
                 pip_requirements=["xray"],
             )
+        if card:
+            self._client.log_text(run_id, card, CARD)
         with contextlib.suppress(MlflowException):  # it is there already
             self._client.create_registered_model(model)
         version = self._client.create_model_version(
-            model, logged.model_uri, run_id, model_id=logged.model_id
+            model,
+            logged.model_uri,
+            run_id,
+            tags={} if np.isnan(validation_auc) else {AUC_TAG: repr(validation_auc)},
+            description=card or None,
+            model_id=logged.model_id,
         ).version
         self._client.set_registered_model_alias(model, alias, str(version))
+        self._point_at_best(model)
         return Registered(run_id, model, int(version))
+
+    def _point_at_best(self, model: str) -> None:
+        """Look again after each change: another seed may have ended meanwhile."""
+        while True:
+            aliases = self._client.get_registered_model(model).aliases
+            seeds = sorted({int(v) for alias, v in aliases.items() if alias.startswith("seed-")})
+            tags = {version: self._client.get_model_version(model, str(version)).tags for version in seeds}
+            known = {version: float(each[AUC_TAG]) for version, each in tags.items() if AUC_TAG in each}
+            best = max(known, key=known.__getitem__, default=None)
+            if best is None or int(aliases.get("best", 0)) == best:
+                return
+            self._client.set_registered_model_alias(model, "best", str(best))
 
     def fail(self, run_id: str, reason: str) -> None:
         """Mark a run as failed, with the reason as a tag."""

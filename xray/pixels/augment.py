@@ -39,6 +39,10 @@ class Parameters:
         """How many images they are for."""
         return len(self.angle)
 
+    def part(self, first: int, end: int) -> "Parameters":
+        """Those of the images from `first` up to `end`."""
+        return Parameters(*(values[first:end] for values in vars(self).values()))
+
 
 @dataclass(frozen=True)
 class Augmentation:

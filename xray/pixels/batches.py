@@ -35,7 +35,8 @@ class Batches:
     several caches. indices: rows of it to go over, in any order, repeats allowed. augmentation: None shows
     the images unchanged. shuffle: False keeps the order of `indices`. limit: an epoch shows at most so many
     of them, others each time. drop_last: leave out a last batch that is not full. prefetch: how many batches
-    a background thread makes ahead; 0 makes each when asked for.
+    a background thread makes ahead; 0 makes each when asked for. share: (k, n), only the k-th of n shares of
+    each batch, where n processes work through it together: the shares put together are the batch.
 
     Order and augmentation depend on (seed, epoch, batch) alone, never on what was drawn before. So `state`,
     saved at any batch and given to `resume`, goes on with exactly the batches that would have come. A pass
@@ -57,6 +58,7 @@ class Batches:
         limit: int | None = None,
         drop_last: bool = False,
         prefetch: int = 2,
+        share: tuple[int, int] = (0, 1),
     ) -> None:
         self.indices = np.asarray(indices, dtype=np.int64)
         if self.indices.ndim != 1:
@@ -73,6 +75,7 @@ class Batches:
         self.limit = len(self.indices) if limit is None else min(limit, len(self.indices))
         self.drop_last = drop_last
         self.prefetch = prefetch
+        self.share = share
         self.state = State(0, 0)
         self.waited = 0.0
 
@@ -136,6 +139,9 @@ class Batches:
         if self.augmentation is not None:
             rng = np.random.default_rng([self.seed, epoch, 1, number])
             parameters = self.augmentation.draw(rng, len(positions))
+        process, n_processes = self.share
+        first, end = (len(positions) * (process + i) // n_processes for i in (0, 1))
+        positions, parameters = positions[first:end], parameters.part(first, end) if parameters else None
         images = buffers.take()[: len(positions)]
         rows = self.indices[positions]
         if isinstance(self.pixels, Pool):

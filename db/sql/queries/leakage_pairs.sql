@@ -10,6 +10,7 @@ join site as test_site on test_site.id = test_dataset.site_id and test_site.synt
 where
     train.part in ('train', 'validation') and train.protocol_id = :protocol_id
     and not exists (
-        select from leakage where leakage.train_cohort_id = train.id and leakage.test_cohort_id = test.id
+        select from leakage
+        where leakage.train_cohort_id = train.id and leakage.test_cohort_id = test.id and leakage.model_id is null
     )
 order by train.id, test.id

@@ -22,21 +22,27 @@ join protocol on protocol.id = test.protocol_id
 join dataset as train_dataset on train_dataset.id = train.dataset_id
 join dataset as test_dataset on test_dataset.id = test.dataset_id
 left join task on task.id = leakage.task_id
-where leakage.n_patient > 0;
+where leakage.n_patient > 0 and leakage.model_id is null;
 
 -- leaking_models: one row per (model, test cohort of its protocol) that shares a patient or an image with what the model was
--- trained or selected on; for a foreign model, with any image of the datasets that it is said to be trained on, and test
--- cohorts of every protocol. Columns: model_id, model, trained_on, protocol, test_cohort_id, test_dataset, n, n_image,
--- n_patient (of the training cohort with the largest overlap), warning (every overlap, in words).
+-- trained or selected on (the images of its cohorts that it used, where it used some of them); for a foreign model, with any
+-- image of the datasets that it is said to be trained on, and test cohorts of every protocol. Columns: model_id, model,
+-- trained_on, protocol, test_cohort_id, test_dataset, n, n_image, n_patient (of the training cohort with the largest overlap),
+-- warning (every overlap, in words).
 create or replace view leaking_models as
 with overlap as (
-    select training_cohort.model_id, leaking_cohorts.protocol, leaking_cohorts.test_cohort_id, leaking_cohorts.test_dataset,
-        leaking_cohorts.n, leaking_cohorts.n_image, leaking_cohorts.n_patient,
-        format('%s %s', leaking_cohorts.train_dataset, leaking_cohorts.train_part) as training,
-        leaking_cohorts.train_cohort_id as position
-    from leaking_cohorts
-    join training_cohort on training_cohort.cohort_id = leaking_cohorts.train_cohort_id
-    where leaking_cohorts.task is null
+    select training_cohort.model_id, protocol.name as protocol, test.id as test_cohort_id, test_dataset.name as test_dataset,
+        leakage.n, leakage.n_image, leakage.n_patient,
+        format('%s %s', train_dataset.name, train.part) as training, train.id as position
+    from training_cohort
+    join leakage on leakage.train_cohort_id = training_cohort.cohort_id and leakage.task_id is null and leakage.n_patient > 0
+        and leakage.model_id is not distinct from
+            case when training_cohort.image_list_id is null then null else training_cohort.model_id end
+    join cohort as train on train.id = leakage.train_cohort_id
+    join cohort as test on test.id = leakage.test_cohort_id
+    join protocol on protocol.id = test.protocol_id
+    join dataset as train_dataset on train_dataset.id = train.dataset_id
+    join dataset as test_dataset on test_dataset.id = test.dataset_id
     union all
     select foreign_training.model_id, protocol.name, cohort.id, test_dataset.name,
         foreign_leakage.n, foreign_leakage.n_image, foreign_leakage.n_patient,

@@ -10,15 +10,18 @@ from sqlalchemy import text
 from sqlalchemy.exc import OperationalError
 
 from db.store import read_features, read_logits
+from xray.analyses.stored import load_study
+from xray.configuration import Condition
+from xray.data import leakage
 from xray.errors import LearningError
 from xray.learning import models
 from xray.learning.evaluate import evaluate, missing
-from xray.learning.infer import score
+from xray.learning.infer import outputs, score
 from xray.learning.models import ensure_model
 from xray.learning.network import load
 from xray.learning.request import ModelRequest, find_model, model_key, part_cohorts
 from xray.pixels.cache import PixelCache
-from xray.plan import progress, record_study
+from xray.plan import progress, record_study, requests
 from xray.study import read_study
 from xray.tasks import TASK_INDEX
 
@@ -63,9 +66,19 @@ def test_a_model_is_trained_once_and_recorded_whole(engine, tracker, home, draw,
     assert row.name == f"{request.study}.both/1"
     assert row.recipe == dataclasses.asdict(request.recipe)
     assert row.provenance["torch"]
+    assert row.provenance["hardware"]["cores"] >= 1
+    assert row.configuration == {"name": "both", "datasets": ["a", "b"], "tasks": [], "where": []}
+    card = client.get_model_version(row.mlflow_model, str(row.mlflow_version)).description
+    assert f"# {request.study}.both, seed 4" in card
+    assert f"Mean validation AUC: {row.validation_auc:.3f}." in card
+    for line in ("| a | a | train |", "| b | b | validation |", "## Limits"):
+        assert line in card
     run = client.get_run(row.mlflow_run_id)
     assert run.info.status == "FINISHED"
     assert run.data.metrics["validation_auc"] == pytest.approx(row.validation_auc)
+    assert 0 <= run.data.metrics["waiting"] <= 1
+    (saved,) = [file.path for file in client.list_artifacts(row.mlflow_run_id) if file.path.endswith(".md")]
+    assert saved == "model_card.md"
     used = rows(
         engine,
         "select dataset.name || ' ' || part as part from training_cohort join cohort on cohort.id = cohort_id"
@@ -223,6 +236,158 @@ def test_other_studies_find_the_model(engine, tracker, home, draw, ask):
     assert ensure_model(engine, tracker, home, elsewhere) == (model_id, False)
     with engine.begin() as connection:
         assert find_model(connection, "no such key") is None
+
+
+# Configurations
+
+
+def test_a_study_with_every_kind_of_configuration(engine, tracker, home, draw, ask):
+    """Trained, recorded with what they used, and scored; a second run finds them all."""
+    draw("a", "b", "c")
+    (home / "study.toml").write_text(
+        f"""
+        name = "{ask().study}"
+        configurations = ["each", "all", "all but one site", "pairs"]
+        seeds = [0]
+        {"".join(f'[[datasets]]{chr(10)}name = "{name}"{chr(10)}' for name in "abc")}
+        [[configuration]]
+        name = "men"
+        datasets = ["a"]
+        where = {{ sex = "M" }}
+        [[configuration]]
+        name = "two-tasks"
+        datasets = ["a", "b"]
+        tasks = ["Effusion", "Mass"]
+        """
+    )
+    study = dataclasses.replace(read_study(home / "study.toml"), recipe=ask().recipe)
+    asked = requests(study)
+    names = ["a", "b", "c", "all", "all-but-a", "all-but-b", "all-but-c", "men", "two-tasks"]
+    assert [each.trained_on for each in asked] == names  # of three sites, all but one are the pairs
+    done = {each.trained_on: ensure_model(engine, tracker, home, each) for each in asked}
+    assert all(new for _, new in done.values())
+    assert {
+        name: ensure_model(engine, tracker, home, r)[0] for name, r in zip(names, asked, strict=True)
+    } == {name: model for name, (model, _) in done.items()}
+    ids = {name: model for name, (model, _) in done.items()}
+    used = rows(
+        engine,
+        "select trained_on, part, cohort.image_list_id as whole, training_cohort.image_list_id as used"
+        " from training_cohort join model on model.id = model_id join cohort on cohort.id = cohort_id",
+    )
+    assert {row.trained_on for row in used if row.used is not None} == {"men"}
+    for row in used:
+        if row.trained_on == "men":
+            (found,) = rows(
+                engine,
+                "select array_agg(distinct sex) as sexes, count(*) as n,"
+                f" (select count(*) from image_list, unnest(image_ids) as i join image on image.id = i"
+                f"   where image_list.id = {row.whole} and sex = 'M') as expected"
+                f" from image_list, unnest(image_ids) as listed join image on image.id = listed"
+                f" where image_list.id = {row.used}",
+            )
+            assert found.sexes == ["M"]
+            assert found.n == found.expected
+    tasks = rows(
+        engine,
+        f"select name from model_task join task on task.id = task_id where model_id = {ids['two-tasks']}",
+    )
+    assert {row.name for row in tasks} <= {"Effusion", "Mass"}
+    assert tasks
+    with engine.begin() as connection:
+        record_study(connection, study, list(ids.values()))
+        for model, lists in missing(connection, study.name).items():
+            assert len(lists) == 3, model
+    for model, lists in missing_of(engine, study.name).items():
+        evaluate(engine, tracker, home, model, lists)
+    assert missing_of(engine, study.name) == {}
+    with engine.begin() as connection:
+        stored = load_study(connection, study.name)
+    assert stored.partial == {"men", "two-tasks"}
+    assert stored.trained_on_exactly(("a",)) == "a"
+    assert stored.trained_on_exactly(("a", "b")) == "all-but-c"
+
+
+def missing_of(engine, study: str) -> dict[int, list[int]]:
+    with engine.begin() as connection:
+        return missing(connection, study)
+
+
+def test_what_leaks_into_a_model_is_what_it_was_trained_on(engine, tracker, home, draw, ask):
+    """Two labellers of one site under a split of rows: only the images that a model used can leak into its tests."""
+    draw("a", protocol="paper", patients=60)
+    with engine.begin() as connection:
+        connection.execute(
+            text(  # the same pictures, tested: a training cohort's list as a test cohort of another dataset
+                "insert into dataset (name, site_id, image_list_id, source, content_hash)"
+                " select 'again', site_id, cohort.image_list_id, 'csv', 'again' from dataset join cohort on dataset_id ="
+                " dataset.id where name = 'a' and part = 'train'"
+            )
+        )
+        connection.execute(
+            text(
+                "insert into cohort (dataset_id, protocol_id, part, image_list_id, content_hash)"
+                " select again.id, protocol_id, 'test', again.image_list_id, 'again' from dataset as again, cohort"
+                " where again.name = 'again' and part = 'train'"
+            )
+        )
+    whole, _ = ensure_model(engine, tracker, home, ask(protocol="paper"))
+    men = dataclasses.replace(ask(protocol="paper"), trained_on="men", where=(Condition("sex", ("M",)),))
+    part, _ = ensure_model(engine, tracker, home, men)
+    with engine.begin() as connection:
+        leakage.record_all(connection)
+        leakage.record_all(connection)
+        n_men = len(part_cohorts(connection, men, "train").cohorts[0].images)
+        n_all = len(part_cohorts(connection, ask(protocol="paper"), "train").cohorts[0].images)
+    assert 0 < n_men < n_all
+    found = {
+        row.model_id: row for row in rows(engine, "select * from leaking_models where test_dataset = 'again'")
+    }
+    assert (found[whole].n, found[whole].n_image) == (n_all, n_all)
+    assert (found[part].n, found[part].n_image) == (n_all, n_men)
+    assert (
+        len(rows(engine, "select * from leaking_cohorts where test_dataset = 'again' and task is null")) == 1
+    )
+
+
+def test_nobody_fits_is_an_error(engine, tracker, home, draw, ask):
+    draw("a")
+    nobody = dataclasses.replace(ask(), where=(Condition("age", least=200.0),))
+    with pytest.raises(LearningError, match="a: no train image of a fits age from 200"):
+        ensure_model(engine, tracker, home, nobody)
+
+
+def test_a_head_per_dataset_is_recorded_and_used_for_its_own_images(engine, tracker, home, draw, ask):
+    draw("a", "b", "c")
+    request = ask("heads", ("a", "b"), heads="per dataset", penalty=0.1)
+    model_id, _ = ensure_model(engine, tracker, home, request)
+    stored = rows(
+        engine, "select name, task_id, bias from classifier join dataset on dataset.id = dataset_id"
+    )
+    network = load(tracker.weights(f"{request.study}.heads", 1))
+    assert len(stored) == network.trained.sum()
+    bias = network.classifier()[1].numpy().reshape(network.trained.shape)
+    for row in stored:
+        head = network.heads.index(row.name)
+        assert network.trained[head, row.task_id]
+        assert np.float32(row.bias) == bias[head, row.task_id]
+    evaluate(engine, tracker, home, model_id, missing_of(engine, None)[model_id])
+    for name in "abc":
+        with engine.begin() as connection:
+            test = part_cohorts(connection, ask(name, (name,)), "test")
+            (evaluation,) = connection.scalars(
+                text("select id from evaluation where image_list_id = :id"),
+                {"id": test.cohorts[0].image_list_id},
+            )
+            logits = read_logits(connection, evaluation, len(TASK_INDEX))
+        (folder,) = (home / "pixels").glob(f"{name}-*")
+        positions = test.datasets[0].places(test.cohorts[0].images)
+        every = outputs(network, PixelCache.open(folder).pixels, positions)
+        task = int(np.flatnonzero(network.trained.all(axis=0))[0])
+        expected = (
+            every[:, :, task].mean(axis=1) if name == "c" else every[:, network.heads.index(name), task]
+        )
+        np.testing.assert_allclose(logits[task], expected, atol=1e-4)
 
 
 # Evaluations

@@ -7,6 +7,7 @@ import sys
 
 import pytest
 
+from xray.errors import LearningError
 from xray.learning import recipe as module
 from xray.learning.recipe import Recipe, recipe_of
 from xray.pixels.augment import Augmentation
@@ -23,11 +24,15 @@ OTHERS = {
     "weight_decay": 1.1e-5,
     "epoch_images": 1000,
     "selection": "last epoch",
+    "heads": "per dataset",
+    "penalty": 0.1,
+    "precision": "bfloat16",
+    "compile": True,
 }
 
 
 def test_every_field_of_the_recipe_is_tried_here():
-    assert {field.name for field in dataclasses.fields(Recipe)} == {*OTHERS, "augmentation"}
+    assert {field.name for field in dataclasses.fields(Recipe)} == {*OTHERS, "augmentation", "weights"}
 
 
 @pytest.mark.parametrize("field", OTHERS)
@@ -55,6 +60,23 @@ def test_protocol_cohorts_their_order_and_seed_change_the_key():
         recipe.key("nih", "corrected/1", COHORTS, 1),
     }
     assert len(keys) == 7
+
+
+def test_what_is_chosen_of_the_cohorts_changes_the_key():
+    chosen = {"tasks": ["Mass"], "where": []}
+    assert Recipe().key("nih", "corrected/1", COHORTS, 0, chosen) != KEY
+
+
+def test_weights_to_start_from_count_by_their_content(tmp_path):
+    def key(name: str, content: bytes) -> str:
+        (tmp_path / name).write_bytes(content)
+        recipe = dataclasses.replace(Recipe(), weights=str(tmp_path / name))
+        return recipe.key("nih", "corrected/1", COHORTS, 0)
+
+    assert key("a", b"1") == key("b", b"1") != key("a", b"2")
+    gone = dataclasses.replace(Recipe(), weights=str(tmp_path / "gone"))
+    with pytest.raises(LearningError, match="gone: weights to start from can't be read: No such file"):
+        gone.key("nih", "corrected/1", COHORTS, 0)
 
 
 def test_the_name_of_the_configuration_changes_the_key():

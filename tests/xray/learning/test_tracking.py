@@ -72,6 +72,32 @@ def test_a_run_from_start_to_finish(tracker, client, study):
         assert torch.equal(back.state_dict()[name], tensor)
 
 
+def test_the_best_seed_is_pointed_at_and_kept_current(tracker, client, study):
+    import mlflow
+
+    def finish(seed: int, auc: float) -> str:
+        run_id = tracker.start(study, f"nih/{seed}", f"{seed} {auc}", {}, [])
+        done = tracker.finish(run_id, network(seed), f"{study}.nih", f"seed-{seed}", auc, "# A card")
+        return str(done.version)
+
+    def best() -> str | None:
+        aliases = client.get_registered_model(f"{study}.nih").aliases
+        return str(aliases["best"]) if "best" in aliases else None
+
+    finish(0, float("nan"))
+    assert best() is None
+    first = finish(1, 0.7)
+    assert best() == first
+    finish(2, 0.6)
+    assert best() == first
+    third = finish(3, 0.8)
+    assert best() == third
+    finish(3, 0.5)  # the seed's newer model is worse: its old version is no longer the seed's
+    assert best() == first
+    assert mlflow.pyfunc.load_model(f"models:/{study}.nih@best").metadata.run_id
+    assert client.get_model_version(f"{study}.nih", first).description == "# A card"
+
+
 def test_pyfunc_takes_an_array_and_gives_an_array(tracker, study):
     import mlflow
 

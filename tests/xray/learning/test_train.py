@@ -10,6 +10,8 @@ from sklearn.metrics import roc_auc_score
 from xray.errors import LearningError
 from xray.learning import train as module
 from xray.learning.infer import score
+from xray.learning.network import Network
+from xray.learning.progress import Progress
 from xray.learning.recipe import Recipe
 from xray.learning.train import Epoch, Part, Trained, train
 from xray.pixels.augment import Augmentation
@@ -158,6 +160,40 @@ def test_a_loss_that_is_not_finite_is_an_error():
         LearningError, match=r"the loss is not finite in epoch \d: lower the learning rate \(1e\+30\)"
     ):
         train(TRAINING, VALIDATION, recipe, seed=0)
+
+
+def test_a_loss_that_only_grows_is_an_error_long_before_it_is_not_finite():
+    """Finite losses, but far beyond those of guessing, over many steps."""
+    steps = dataclasses.replace(RECIPE, batch_size=2, epochs=4, learning_rate=1e4, weight_decay=0.0)
+    with pytest.raises(
+        LearningError, match=r"over 50 times that of guessing, and stays there, in epoch \d: lower"
+    ):
+        train(TRAINING, VALIDATION, steps, seed=0)
+
+
+def test_weights_that_are_not_finite_never_replace_the_last_checkpoint(tmp_path):
+    network = Network("small_convnet", SIZE)
+    batches = module.Batches(TRAINING.pixels, TRAINING.positions, 8, 0)
+    progress = Progress(network, torch.optim.Adam(network.parameters()), batches)
+    progress.save(tmp_path / "checkpoint.safetensors")
+    good = (tmp_path / "checkpoint.safetensors").read_bytes()
+    with torch.no_grad():
+        network.classifier()[1][3] = float("nan")
+    progress.save(tmp_path / "checkpoint.safetensors")
+    assert (tmp_path / "checkpoint.safetensors").read_bytes() == good
+
+
+def test_the_last_epoch_is_kept_where_the_recipe_says_so():
+    seen: list[Epoch] = []
+    recipe = dataclasses.replace(RECIPE, selection="last epoch")
+    assert train(TRAINING, VALIDATION, recipe, 0, seen.append).best is seen[-1]
+
+
+def test_bfloat16_learns_as_well():
+    recipe = dataclasses.replace(RECIPE, epochs=12, precision="bfloat16")
+    result = train(TRAINING, VALIDATION, recipe, seed=0)
+    assert result.best.mean_auc > 0.95
+    assert all(tensor.dtype != torch.bfloat16 for tensor in weights(result).values())
 
 
 def test_a_last_batch_of_one_image_can_be_trained_on():

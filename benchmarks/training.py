@@ -1,0 +1,206 @@
+"""T1: a training step and inference, torchxrayvision's training script against `train` and `score`, on one thread of a CPU.
+
+Both train DenseNet-121 on the same made-up radiographs, 8-bit PNG already of the network's size, with the paper's
+augmentation, task weights and optimiser. The peer is `train_epoch` and `valid_test_epoch` of its scripts/train_utils.py,
+which its package does not bring: name the file of a checkout by --script. Ours is a whole call of `train`, network and
+last validation included. Equal means: the same weights give the same logits, to 1e-3, and the same loss, to 1e-4.
+
+Then a table over networks, ours alone.
+"""
+
+import contextlib
+import importlib.util
+import io
+import json
+import sys
+import tempfile
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import click
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torchvision.transforms import Compose, RandomAffine, ToTensor
+
+from benchmarks._pixels import _rate, interleaved, peer, show
+from benchmarks.loader import make_dataset, make_pictures
+from xray.learning.infer import score
+from xray.learning.network import FULL_SCALE, Network
+from xray.learning.objective import masked_bce, task_weights
+from xray.learning.recipe import Recipe
+from xray.learning.train import Part, train
+from xray.pixels.augment import Augmentation
+from xray.pixels.cache import build
+from xray.pixels.grey import Grey
+from xray.tasks import TASKS
+
+NETWORKS = ("densenet121", "resnet18", "resnet50", "mobilenetv3_small_050", "small_convnet")
+AUGMENTATION = Augmentation(rotation=45, translation=0.15, scale=0.10)
+
+
+def train_utils(script: Path) -> Any:
+    """The peer's module; it reads no arguments when imported."""
+    spec = importlib.util.spec_from_file_location("train_utils", script)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def labels_of(n: int) -> NDArray[np.float32]:
+    rng = np.random.default_rng(0)
+    labels = rng.integers(0, 2, (n, len(TASKS))).astype(np.float32)
+    labels[rng.random(labels.shape) < 0.3] = np.nan
+    return labels
+
+
+def same_results(
+    xrv: Any, module: Any, model: Any, pixels: Grey, labels: NDArray[np.float32], size: int
+) -> bool:
+    """Whether our network with the peer's weights gives its logits, and our objective its loss."""
+    ours = Network("densenet121", size)
+    ours.body.load_state_dict(model.state_dict())
+    model.eval()
+    logits = score(ours, pixels, np.arange(8))
+    images = torch.from_numpy(pixels[:8].astype(np.float32) / 255 * 2 - 1)[:, None] * FULL_SCALE
+    with torch.no_grad():
+        theirs = model(images / FULL_SCALE).numpy()
+    said = torch.from_numpy(labels[:8])
+    weights = task_weights((torch.from_numpy(labels) == 1).sum(dim=0))
+    mine = masked_bce(torch.from_numpy(theirs), said, weights).item()
+    with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
+        loader = torch.utils.data.DataLoader(Listed(images / FULL_SCALE, said, labels), batch_size=8)
+        still = torch.optim.SGD(model.parameters(), lr=0.0)
+        model.train = lambda mode=True: (
+            model
+        )  # statistics stay as they are: the loss is that of the logits above
+        loss = module.train_epoch(config(), 0, model, "cpu", loader, still, torch.nn.BCEWithLogitsLoss())
+        del model.train
+    return bool(np.allclose(logits, theirs, atol=1e-3) and abs(mine - float(loss)) < 1e-4 * abs(mine))
+
+
+class Listed(torch.utils.data.Dataset[Any]):
+    """Images and labels as the peer's loop takes them; `labels` (all of them) for its task weights."""
+
+    def __init__(self, images: torch.Tensor, said: torch.Tensor, labels: NDArray[np.float32]) -> None:
+        self.images, self.said, self.labels = images, said, labels
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    def __getitem__(self, index: int) -> dict[str, torch.Tensor]:
+        return {"img": self.images[index], "lab": self.said[index]}
+
+
+def config() -> SimpleNamespace:
+    return SimpleNamespace(taskweights=True, label_concat_reg=False, featurereg=False, weightreg=False)
+
+
+class Ours:
+    """`train` and `score` on a cache of pictures."""
+
+    def __init__(self, network: str, pixels: Grey, labels: NDArray[np.float32], batch: int) -> None:
+        size = pixels.shape[-1]
+        self.recipe = Recipe(network, size, epochs=1, batch_size=batch, augmentation=AUGMENTATION)
+        self.training = Part(pixels, np.arange(len(pixels)), labels)
+        self.validation = Part(pixels, np.arange(2), labels[:2])
+        self.network = Network(network, size).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+
+    def train(self) -> int:
+        train(self.training, self.validation, self.recipe, 0)
+        return len(self.training.positions)
+
+    def score(self) -> int:
+        return len(score(self.network, self.training.pixels, self.training.positions))
+
+
+@click.command()
+@click.option("--quick", is_flag=True, help="Smaller pictures and batches.")
+@click.option("--json", "as_json", is_flag=True, help="One JSON object per line.")
+@click.option(
+    "--script", type=click.Path(path_type=Path), help="scripts/train_utils.py of a torchxrayvision checkout."
+)
+@click.option("--rounds", default=3, show_default=True, help="Interleaved rounds, after one that warms up.")
+def main(quick: bool, as_json: bool, script: Path | None, rounds: int) -> None:
+    """Measure T1 of the performance table, and images per CPU second over networks."""
+    torch.set_num_threads(1)
+    size, batch = (64, 16) if quick else (224, 32)
+    n = (8 if quick else 2) * batch
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        paths = make_pictures(folder, n, size)
+        pixels = build(paths, folder / "cache", size=size, workers=1).pixels
+        labels = labels_of(n)
+        if script is None or not script.exists():
+            click.echo(
+                "T1 not measured: name scripts/train_utils.py of a torchxrayvision checkout by --script",
+                err=True,
+            )
+        else:
+            _against_peer(script, folder, paths, pixels, labels, batch, rounds, as_json)
+        _table(pixels, labels, batch, rounds, as_json)
+
+
+def _against_peer(
+    script: Path,
+    folder: Path,
+    paths: list[Path],
+    pixels: Grey,
+    labels: NDArray[np.float32],
+    batch: int,
+    rounds: int,
+    as_json: bool,
+) -> None:
+    xrv, module, size = peer(), train_utils(script), pixels.shape[-1]
+    turn = Compose([xrv.datasets.ToPILImage(), RandomAffine(45, (0.15, 0.15), (0.9, 1.1)), ToTensor()])
+    augmented, plain = (make_dataset(xrv, folder, paths, each) for each in (turn, None))
+    augmented.labels = plain.labels = labels
+    model = xrv.models.DenseNet(
+        num_classes=len(TASKS), in_channels=1, **xrv.models.get_densenet_params("densenet121")
+    )
+    ours = Ours("densenet121", pixels, labels, batch)
+    equal = same_results(xrv, module, model, pixels, labels, size)
+    criterion = torch.nn.BCEWithLogitsLoss()
+    optimiser = torch.optim.Adam(model.parameters(), lr=1e-3, weight_decay=1e-5, amsgrad=True)
+
+    def theirs(training: bool) -> int:
+        loader = torch.utils.data.DataLoader(
+            augmented if training else plain, batch_size=batch, shuffle=training
+        )
+        with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
+            if training:
+                module.train_epoch(config(), 0, model, "cpu", loader, optimiser, criterion)
+            else:
+                module.valid_test_epoch("Valid", 0, model.eval(), "cpu", loader, criterion)
+        return len(paths)
+
+    work = f"densenet121 at {size} px, batch {batch}"
+    for what, rates in (
+        (f"training, {work}", interleaved(lambda: theirs(True), ours.train, rounds)),
+        (f"inference, {work}", interleaved(lambda: theirs(False), ours.score, rounds)),
+    ):
+        show(as_json, id="T1", work=what, rates=rates, target=1.3, equal=equal)
+
+
+def _table(pixels: Grey, labels: NDArray[np.float32], batch: int, rounds: int, as_json: bool) -> None:
+    if not as_json:
+        click.echo(
+            f"\nimages per CPU second, {pixels.shape[-1]} px, batch {batch}\n{'network':24}training  inference"
+        )
+    for network in NETWORKS:
+        ours = Ours(network, pixels, labels, batch)
+        rates = np.array([[_rate(ours.train), _rate(ours.score)] for _ in range(rounds + 1)])[1:]
+        training, inference = np.median(rates, axis=0)
+        if as_json:
+            row = {"id": "T1", "work": f"network {network}", "training": training, "inference": inference}
+            click.echo(json.dumps(row | {"unit": "images/CPU-s"}))
+        else:
+            click.echo(f"{network:24}{training:8.1f}  {inference:9.1f}")
+        sys.stdout.flush()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,58 @@
+"""Which images and labels a configuration chooses."""
+
+import json
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from xray.configuration import Condition, Configuration, chosen_labels, chosen_rows, configuration_of
+from xray.errors import LearningError
+from xray.tasks import TASKS
+
+ROWS = pd.DataFrame(
+    {
+        "image_id": range(5),
+        "path": "x",
+        "sex": ["M", "F", "M", None, "M"],
+        "age": [17.0, 18.0, 65.0, 40.0, np.nan],
+        "scanner": ["12", "x", "", "13.5", None],
+    }
+)
+
+
+@pytest.mark.parametrize(
+    ("where", "expected"),
+    [
+        ((), [0, 1, 2, 3, 4]),
+        ((Condition("sex", ("M",)),), [0, 2, 4]),
+        ((Condition("sex", ("F", "M")),), [0, 1, 2, 4]),
+        ((Condition("age", least=18, most=65),), [1, 2, 3]),
+        ((Condition("age", most=18),), [0, 1]),
+        ((Condition("scanner", least=12.5),), [3]),
+        ((Condition("sex", ("M",)), Condition("age", least=18)), [2]),
+    ],
+)
+def test_rows_that_fit_every_condition(where, expected):
+    assert np.flatnonzero(chosen_rows(ROWS, where, "nih")).tolist() == expected
+
+
+def test_a_column_that_is_not_there():
+    with pytest.raises(
+        LearningError, match=r"nih: there is no column 'Sex' to choose by; known: age, scanner, sex"
+    ):
+        chosen_rows(ROWS, [Condition("Sex", ("M",))], "nih")
+
+
+def test_labels_of_other_tasks_are_taken_away():
+    labels = np.ones((2, len(TASKS)), np.float32)
+    assert chosen_labels(labels, ()) is labels
+    kept = chosen_labels(labels, ("Mass", "Edema"))
+    assert [TASKS[i] for i in np.flatnonzero((kept == 1).all(axis=0))] == ["Edema", "Mass"]
+    assert np.isnan(kept).sum() == 2 * (len(TASKS) - 2)
+
+
+def test_a_configuration_comes_back_from_json():
+    asked = Configuration("men", ("a", "b"), ("Mass",), (Condition("sex", ("M",)), Condition("age", least=3)))
+    assert configuration_of(json.loads(json.dumps(asked.plain()))) == asked
+    assert [str(each) for each in asked.where] == ["sex = M", "age from 3"]

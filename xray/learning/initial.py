@@ -1,0 +1,54 @@
+"""Weights that a network starts from: a safetensors file of timm's format, or of ours. Nothing is unpickled."""
+
+import json
+from pathlib import Path
+
+from safetensors import SafetensorError, safe_open
+from timm.models import adapt_input_conv
+from torch import Tensor
+
+from xray.errors import LearningError
+from xray.learning.network import Network
+from xray.tasks import TASKS
+
+
+def start_from(network: Network, path: Path) -> None:
+    """Fill a network with the weights of a file. The last layer is taken only from a file of ours with the same outputs.
+
+    A first layer for three colours is summed over them. Raises `LearningError` where the file is not safetensors, or its
+    tensors are not those of this network.
+    """
+    try:
+        with safe_open(path, framework="pt") as file:
+            about = file.metadata() or {}
+            given = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  (not a mapping)
+    except (OSError, SafetensorError) as error:
+        raise LearningError(
+            f"{path}: not a safetensors file: {error}. Pickled weights (.pt, .pth) are not read: they can run code"
+        ) from None
+    given = {name.removeprefix("body."): tensor for name, tensor in given.items()}
+    wanted: dict[str, Tensor] = network.body.state_dict()
+    last = {id(tensor) for tensor in network.body.get_classifier().state_dict(keep_vars=True).values()}
+    head = {name for name, tensor in network.body.state_dict(keep_vars=True).items() if id(tensor) in last}
+    if about.get("tasks") != json.dumps(TASKS) or json.loads(about.get("heads", "[]")) != list(network.heads):
+        given = {name: tensor for name, tensor in given.items() if name not in head} | {
+            name: wanted[name] for name in head
+        }
+    for name, tensor in given.items():
+        if name in wanted and tensor.ndim == 4 and tensor.shape[1] == 3 and wanted[name].shape[1] == 1:
+            given[name] = adapt_input_conv(1, tensor)
+    wrong = [
+        *(f"{name} is missing" for name in wanted if name not in given),
+        *(f"{name} is not in the network" for name in given if name not in wanted),
+        *(
+            f"{name} is {tuple(given[name].shape)}, the network has {tuple(wanted[name].shape)}"
+            for name in wanted
+            if name in given and given[name].shape != wanted[name].shape
+        ),
+    ]
+    if wrong:
+        raise LearningError(
+            f"{path}: not weights of {network.name}: {'; '.join(wrong[:3])}"
+            + (f" and {len(wrong) - 3} more" if len(wrong) > 3 else "")
+        )
+    network.body.load_state_dict(given)
