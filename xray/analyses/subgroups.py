@@ -90,9 +90,13 @@ def _group(test: TestSet, column: str) -> Iterator[dict[str, Any]]:
         tasks = sorted(test.labelled_tasks() & test.trained_tasks(trained_on))
         scores = test.ensemble(trained_on)[:, tasks]
         rows: dict[int, list[dict[str, Any]]] = {task: [] for task in tasks}
+        known = {name: _interval(test, member == name, tasks, scores, clustered) for name in names}
         for name in names:
-            inside = member == name
-            own, rest = (_interval(test, part, tasks, scores, clustered) for part in (inside, ~inside))
+            own, others = known[name], [known[other] for other in names if other != name]
+            # the rest of two groups is the other one
+            rest = (
+                others[0] if len(others) == 1 else _interval(test, member != name, tasks, scores, clustered)
+            )
             compared = compare_unpaired(own, rest)
             for place, task in enumerate(tasks):
                 rows[task].append(
