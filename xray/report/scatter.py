@@ -105,7 +105,8 @@ def _chosen(pair: Pair) -> NDArray[np.bool_]:
     order = np.random.default_rng(0).permutation(n)
     positives = order[pair.labels[order] == 1]
     shown[positives[: MOST // 2]] = True
-    shown[order[: MOST - int(shown.sum())]] = True
+    rest = order[~shown[order]]
+    shown[rest[: MOST - int(shown.sum())]] = True
     return shown
 
 

@@ -86,8 +86,9 @@ def test_the_pairs_that_contrast_most_are_chosen():
     kappa = [0.1, 0.5, 0.4, 0.8]
     rows = pd.DataFrame(
         {
-            "task": "Mass", "test_dataset": "alpha", "reference": "alpha", "trained_on": list("abcd"), "n": 100, "n_pos": 40,
-            "auc": auc, "auc_reference": 0.97, "kappa": kappa, "sd": 0.1, "bias": 0.0, "lower_limit": -0.2, "upper_limit": 0.2,
+            "task": "Mass", "test_dataset": "alpha", "reference": "alpha", "trained_on": list("abcd"), "n": 100,
+            "n_pos": 40, "auc": auc, "auc_reference": 0.97, "kappa": kappa, "sd": 0.1, "bias": 0.0,
+            "lower_limit": -0.2, "upper_limit": 0.2,
         }
     )  # fmt: skip
     chosen = parts.contrasting_pairs(rows)
