@@ -5,7 +5,6 @@ import pandas as pd
 import pytest
 from matplotlib.colors import to_hex
 from matplotlib.lines import Line2D
-from matplotlib.text import Text
 
 from xray.errors import AnalysisError
 from xray.report import figures, grids, parts, published, scatter
@@ -37,11 +36,9 @@ def cells(**values) -> pd.DataFrame:
 
 
 def boxes(figure) -> list[tuple[str, object]]:
+    """The texts of a figure outside its axes, and where they stand."""
     figure.draw_without_rendering()
-    written = figure.findobj(
-        lambda artist: isinstance(artist, Text) and artist.get_text() and artist.get_visible()
-    )
-    return [(artist.get_text(), artist.get_window_extent()) for artist in written]
+    return [(artist.get_text(), artist.get_window_extent()) for artist in figure.texts]
 
 
 def test_few_negatives_are_grey_too():
