@@ -10,7 +10,7 @@ from scipy.special import expit, ndtri
 from db.schema import Calibration
 from xray.analyses.rows import NOT_TRAINED, number
 from xray.analyses.stored import StoredStudy, TestSet
-from xray.stats.calibration import brier, calibration_error, calibration_line, reliability_curve
+from xray.stats.calibration import brier, calibration_line, curve_error, reliability_curve
 
 NAME = "calibration"
 QUESTION = "Do probabilities mean what they say? Brier score and its parts, ECE, reliability curve"
@@ -30,8 +30,8 @@ def compute(study: StoredStudy, tests: Sequence[TestSet]) -> Iterator[dict[str, 
 
 def _rows(test: TestSet, trained_on: str) -> Iterator[dict[str, Any]]:
     labels, probabilities = test.cohort.labels, expit(test.ensemble(trained_on))
-    score, error = brier(labels, probabilities), calibration_error(labels, probabilities)
-    curve = reliability_curve(labels, probabilities)
+    score, curve = brier(labels, probabilities), reliability_curve(labels, probabilities)
+    error = curve_error(curve)
     trained = test.trained_tasks(trained_on)
     for task in sorted(test.labelled_tasks()):
         n, n_pos = int(score.n[task]), int(score.n_pos[task])

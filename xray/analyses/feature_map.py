@@ -27,6 +27,8 @@ def compute(
     study: StoredStudy, tests: Sequence[TestSet], pooled: Sequence[Pooled]
 ) -> Iterator[dict[str, Any]]:
     """Rows of table `feature_map`: per evaluation with features, and image."""
+    if not pooled:
+        return
     from sklearn.manifold import TSNE
 
     for each in pooled:

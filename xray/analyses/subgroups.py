@@ -32,7 +32,8 @@ UNKNOWN: Final = "unknown"
 MOST: Final = 20
 """A column with more distinct values than this is no grouping."""
 FEWEST: Final = 10
-"""So many of either class before a subgroup may be called the worst."""
+"""So many of either class, in the subgroup and in the rest, before it is tested or may be called the worst: with fewer
+DeLong's variance can be far too small."""
 AGE_BANDS: Final = ((18, "0-17"), (40, "18-39"), (65, "40-64"), (80, "65-79"), (np.inf, "80+"))
 """Ages below each bound, in years."""
 
@@ -90,10 +91,15 @@ def _group(test: TestSet, column: str) -> Iterator[dict[str, Any]]:
         tasks = sorted(test.labelled_tasks() & test.trained_tasks(trained_on))
         scores = test.ensemble(trained_on)[:, tasks]
         rows: dict[int, list[dict[str, Any]]] = {task: [] for task in tasks}
+        known = {name: _interval(test, member == name, tasks, scores, clustered) for name in names}
         for name in names:
-            inside = member == name
-            own, rest = (_interval(test, part, tasks, scores, clustered) for part in (inside, ~inside))
+            own, others = known[name], [known[other] for other in names if other != name]
+            # the rest of two groups is the other one
+            rest = (
+                others[0] if len(others) == 1 else _interval(test, member != name, tasks, scores, clustered)
+            )
             compared = compare_unpaired(own, rest)
+            enough = np.minimum(_fewer(own), _fewer(rest)) >= FEWEST
             for place, task in enumerate(tasks):
                 rows[task].append(
                     {
@@ -111,7 +117,7 @@ def _group(test: TestSet, column: str) -> Iterator[dict[str, Any]]:
                         "difference": number(compared.difference[place]),
                         "difference_lower": number(compared.lower[place]),
                         "difference_upper": number(compared.upper[place]),
-                        "p": number(compared.p[place]),
+                        "p": number(compared.p[place]) if enough[place] else None,
                         "p_holm": None,
                         "q": None,
                         "is_worst": False,
@@ -136,6 +142,11 @@ def _interval(
     if clustered:
         return clustered_auc_interval(labels, scores[part], test.cohort.patients[part])
     return auc_interval(labels, scores[part])
+
+
+def _fewer(estimates: Estimates) -> NDArray[np.int64]:
+    """Images of the rarer class, per task."""
+    return np.minimum(estimates.n_pos, estimates.n - estimates.n_pos)
 
 
 def _mark_worst(rows: Sequence[dict[str, Any]]) -> None:

@@ -49,7 +49,9 @@ def performance(rows: pd.DataFrame, published: pd.DataFrame | None = None) -> Pa
         "",
         performance_findings(grid),
         rows,
-        auc_table(rows),
+        auc_table(rows) if published is None else frame_table(beside(grid)),
+        draw=lambda: _figures().auc_grid(rows, published),
+        caption=captions.auc_grid(grid),
     )
 
 
@@ -160,7 +162,9 @@ def threshold_transfer(rows: pd.DataFrame, published: pd.DataFrame | None = None
         "it flatters a little.",
         lines,
         rows,
-        "\n\n".join(
+        frame_table(beside(grid))
+        if published is not None
+        else "\n\n".join(
             grid_table(
                 grids.value_grid(rows[rows["measure"] == m], "difference", "threshold transfer"),
                 f"Change in {m} at the home threshold (95% interval); rows: trained on, columns: tested on",
@@ -273,7 +277,9 @@ def pooled_agreement(rows: pd.DataFrame, published: pd.DataFrame | None = None) 
         "is in the database.",
         lines,
         rows,
-        grid_table(grid, "Upper right: Cohen's kappa (95% interval), lower left: Kendall's tau", "model"),
+        grid_table(grid, "Upper right: Cohen's kappa (95% interval), lower left: Kendall's tau", "model")
+        if published is None
+        else frame_table(beside(grid)),
         draw=lambda: _figures().pooled_grid(grid),
         caption=Caption(
             "Agreement of pairs of models over all test images",

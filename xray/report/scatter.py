@@ -105,7 +105,8 @@ def _chosen(pair: Pair) -> NDArray[np.bool_]:
     order = np.random.default_rng(0).permutation(n)
     positives = order[pair.labels[order] == 1]
     shown[positives[: MOST // 2]] = True
-    shown[order[: MOST - int(shown.sum())]] = True
+    rest = order[~shown[order]]
+    shown[rest[: MOST - int(shown.sum())]] = True
     return shown
 
 
@@ -147,9 +148,11 @@ def _panel(
 def _key(axes: Axes, groups: list[tuple[NDArray[np.bool_], str, str]]) -> None:
     box: Any = axes.get_position()
     width, height = axes.figure.get_size_inches()  # type: ignore[union-attr]
+    texts = [f"{text} ({int(member.sum()):,})" for member, text, _ in groups]
+    needed = sum(0.18 + text_width(text, LABEL) for text in texts)
+    size = LABEL * min(1.0, box.width * width / needed)
     x, y = box.x0 * width, box.y0 * height - 0.27
-    for member, text, colour in groups:
-        said = f"{text} ({int(member.sum()):,})"
-        axes.figure.text(x / width, y / height, "●", size=LABEL, color=colour, va="center_baseline")
-        axes.figure.text((x + 0.09) / width, y / height, said, size=LABEL, color=INK, va="center_baseline")
-        x += 0.1 + text_width(said, LABEL) + 0.08
+    for said, (_, _, colour) in zip(texts, groups, strict=True):
+        axes.figure.text(x / width, y / height, "●", size=size, color=colour, va="center_baseline")
+        axes.figure.text((x + 0.09) / width, y / height, said, size=size, color=INK, va="center_baseline")
+        x += (0.18 + text_width(said, LABEL)) * size / LABEL

@@ -84,7 +84,11 @@ def calibration_error(labels: Numbers, probabilities: Numbers, n_bins: int = 10)
 
     Arguments as in `reliability_curve`. In [0, 1], 0 best; biased upwards in small samples.
     """
-    curve = reliability_curve(labels, probabilities, n_bins)
+    return curve_error(reliability_curve(labels, probabilities, n_bins))
+
+
+def curve_error(curve: Reliability) -> Values:
+    """As `calibration_error`, of a reliability curve that is there already."""
     n = np.asarray(curve.observed.n.sum(axis=0))
     gap = np.abs(curve.observed.value - curve.predicted) * curve.observed.n
     value = np.divide(np.nansum(gap, axis=0), n, out=undefined(n.shape), where=n > 0)

@@ -351,3 +351,19 @@ def test_the_headline_is_the_mean_over_common_tasks_with_paired_draws(world):
         np.quantile(change, [0.025, 0.975]), abs=1e-9
     )
     assert rows["x"]["difference"] is rows["x"]["p"] is None
+
+
+def test_a_handful_of_a_class_is_not_tested(world):
+    labels = np.zeros(200)
+    labels[:30:2] = 1  # fifteen men, no woman
+    labels[1:8:2] = 1  # four women
+    world.dataset("x", {"Effusion": labels})
+    model = world.model("x", 0, ["x"], ["Effusion"])
+    world.score(model, "x", {"Effusion": np.random.default_rng(0).normal(size=200) + labels})
+    world.study(["x"], [model])
+    study, tests = load(world.engine)
+    rows = {r["subgroup"]: r for r in subgroups.compute(study, tests, ("sex",))}
+    assert (rows["M"]["n_pos"], rows["F"]["n_pos"]) == (15, 4)
+    assert all(row["difference"] is not None for row in rows.values())
+    assert [row["p"] for row in rows.values()] == [None, None]
+    assert not any(row["is_worst"] for row in rows.values())

@@ -1,0 +1,176 @@
+"""Parts of the further analyses: what they say and draw is what the rows say."""
+
+import numpy as np
+import pandas as pd
+import pytest
+from matplotlib.colors import to_hex
+from matplotlib.lines import Line2D
+
+from xray.errors import AnalysisError
+from xray.report import figures, grids, parts, published, scatter
+from xray.report.page import Drawn, render
+from xray.report.style import CATEGORIES, GREY
+from xray.report.text import frame_table
+
+SITES = ("beta", "alpha")
+
+
+def cells(**values) -> pd.DataFrame:
+    """A row for each (trained on, tested on) of Mass."""
+    rows = [
+        {
+            "task": "Mass",
+            "trained_on": a,
+            "test_dataset": b,
+            "n": 100,
+            "n_pos": 40,
+            "lower": 0.1,
+            "upper": 0.9,
+            "reason": None,
+        }
+        | {name: value(a, b) if callable(value) else value for name, value in values.items()}
+        for a in SITES
+        for b in SITES
+    ]
+    return pd.DataFrame(rows)
+
+
+def boxes(figure) -> list[tuple[str, object]]:
+    """The texts of a figure outside its axes, and where they stand."""
+    figure.draw_without_rendering()
+    return [(artist.get_text(), artist.get_window_extent()) for artist in figure.texts]
+
+
+def test_few_negatives_are_grey_too():
+    assert grids.Cell(value=0.9, n=100, n_pos=91).few
+    assert grids.Cell(value=0.9, n=100, n_pos=9).few
+    assert not grids.Cell(value=0.9, n=100, n_pos=90).few
+    grid = grids.value_grid(cells(value=0.5, n_pos=95), "value", "a test")
+    figure = figures.sensitivity_grid(grid)
+    (patch,) = figure.findobj(lambda artist: artist.get_gid() == "Mass|beta|alpha")
+    assert to_hex(patch.get_facecolor()) == GREY
+
+
+def test_a_grid_of_any_value_says_what_its_frame_lacks():
+    with pytest.raises(AnalysisError, match="a test: the frame lacks the columns value"):
+        grids.value_grid(cells(), "value", "a test")
+    with pytest.raises(AnalysisError, match="two rows for Mass, trained on beta"):
+        grids.value_grid(pd.concat([cells(value=1), cells(value=1)]), "value", "a test")
+
+
+def test_transfer_names_the_mean_and_the_worst_away_from_home():
+    change = {("beta", "alpha"): -0.3, ("alpha", "beta"): -0.1}
+    rows = pd.concat(
+        [
+            cells(
+                measure=measure, difference=lambda a, b: change.get((a, b), 0.0), at_target=0.9, at_home=0.8,
+                lower=-0.4, upper=0.1,
+            )
+            for measure in ("accuracy", "sensitivity")
+        ]
+    )  # fmt: skip
+    part = parts.threshold_transfer(rows)
+    assert part.findings[0] == (
+        "Accuracy: −0.200 on average over 2 cells away from home; worst −0.300 (−0.400 to 0.100) for Mass, trained on beta, "
+        "tested on alpha."
+    )
+    assert "Change in accuracy" in part.text
+    assert part.shown["change"].tolist()[0] == "−0.300 (−0.400 to 0.100)"
+
+
+def test_the_pairs_that_contrast_most_are_chosen():
+    auc = [0.95, 0.9, 0.7, 0.6]
+    kappa = [0.1, 0.5, 0.4, 0.8]
+    rows = pd.DataFrame(
+        {
+            "task": "Mass", "test_dataset": "alpha", "reference": "alpha", "trained_on": list("abcd"), "n": 100,
+            "n_pos": 40, "auc": auc, "auc_reference": 0.97, "kappa": kappa, "sd": 0.1, "bias": 0.0,
+            "lower_limit": -0.2, "upper_limit": 0.2,
+        }
+    )  # fmt: skip
+    chosen = parts.contrasting_pairs(rows)
+    assert [row["trained_on"] for row in chosen.values()] == ["a", "d"]
+    assert parts.contrasting_pairs(rows.assign(n_pos=95)) == {}
+    assert "AUC 0.95" in parts.bland_altman(rows).findings[0]
+
+
+def test_bland_altman_plots_count_and_fit_the_page():
+    rng = np.random.default_rng(0)
+    n = 6000
+    first, second = rng.random(n), rng.random(n)
+    labels = (rng.random(n) < 0.01).astype(float)
+    limits = (0.0, -0.01, 0.01), (-0.8, -0.81, -0.79), (0.8, 0.79, 0.81)
+    pair = scatter.Pair("Pair", "Mass", "alpha", ("a", "b"), (0.9, 0.8), 0.5, first, second, labels, *limits)
+    figure = figures.bland_altman([pair, pair])
+    dots = {
+        line.get_gid(): len(line.get_xdata())
+        for line in figure.axes[0].lines
+        if str(line.get_gid()).startswith("Pair|")
+    }
+    assert sum(dots.values()) == scatter.MOST
+    assert dots["Pair|positive"] == labels.sum()
+    texts = boxes(figure)
+    disagree = int(((first >= 0.5) != (second >= 0.5)).sum())
+    assert f"they disagree ({disagree:,})" in [text for text, _ in texts]
+    assert all(box.x0 >= 0 and box.x1 <= figure.bbox.x1 * 1.001 for _, box in texts)
+
+
+def test_reliability_has_a_coloured_curve_for_each_own_model():
+    bins = {"bin_predicted": [[0.1, 0.5]] * 4, "bin_observed": [[0.2, 0.4]] * 4}
+    rows = cells(ece=0.1).assign(**bins, bin_lower=[[0.1, 0.3]] * 4, bin_upper=[[0.3, 0.5]] * 4)
+    figure = figures.reliability(rows)
+    (axes,) = figure.axes
+    colours = [to_hex(line.get_color()) for line in axes.lines if isinstance(line, Line2D)]
+    assert colours.count(GREY) == 2
+    assert CATEGORIES[0].lower() in colours
+    assert CATEGORIES[1].lower() in colours
+    assert [text.get_text() for text in figures.reliability(rows.assign(n_pos=3)).texts] == ["no results"]
+
+
+def test_forests_have_a_dot_for_each_row():
+    rows = cells(auc=lambda a, b: 0.8 if a == b else 0.7, reference=lambda a, b: b)
+    figure = figures.forest(rows)
+    dots = [line for axes in figure.axes for line in axes.lines if line.get_gid()]
+    assert len(dots) == 4
+    assert sorted({float(line.get_xdata()[0]) for line in dots}) == [0.7, 0.8]
+    groups = pd.concat([cells(auc=0.8, grouping="sex", subgroup=s) for s in "FM"])
+    assert len([x for axes in figures.subgroup_forest(groups).axes for x in axes.lines if x.get_gid()]) == 4
+
+
+def test_published_values_come_along():
+    values = published.read(published.FILE, published.TRANSFER)
+    assert {"nih", "padchest", "chexpert"} <= set(values["trained_on"])
+    assert values["value"].min() < -0.25  # "up to 30 %"
+    pairs = published.read(published.FILE, published.POOLED_KAPPA)
+    same = pairs[pairs["trained_on"] == pairs["test_dataset"]]["value"]
+    assert (same > 0.99).all()
+    both = pairs.merge(
+        pairs, left_on=["task", "trained_on", "test_dataset"], right_on=["task", "test_dataset", "trained_on"]
+    )
+    assert (both["value_x"] - both["value_y"]).abs().max() < 0.02  # symmetric, within the reading's tolerance
+
+
+def test_the_page_takes_parts_and_names_figures_that_are_too_large(study_page):
+    part = parts.seed_agreement(cells(kappa=0.5, seed_a=0, seed_b=1))
+    small = render(**study_page, parts=[Drawn(part, b"<svg/>", 3.0)])
+    assert "Do two trainings of one configuration agree?" in small
+    assert "median κ of 0.50" in small
+    assert small.count("data:image/svg+xml") == 1
+    large = render(**study_page, parts=[Drawn(part, b" " * 1_000_000, 3.0)])
+    assert "data:image" not in large
+    assert "seed_agreement.svg" in large
+    assert len(large) < 100_000
+
+
+@pytest.fixture
+def study_page():
+    from xray.report.page import Study
+
+    about = Study("s", "Why?", "corrected", "n", ["a"], [0], pd.DataFrame(), {})
+    return {"title": "T", "study": about, "tables": {}, "figures": [], "notes": [], "commands": []}
+
+
+def test_a_frame_as_text():
+    said = frame_table(pd.DataFrame({"a_b": ["x", "yy"], "c": [0.12345, np.nan], "n": [1, 20]}))
+    assert said.splitlines() == ["a b      c   n", "---  -----  --", "x    0.123   1", "yy       -  20"]
+    assert frame_table(pd.DataFrame()) == "no results"
