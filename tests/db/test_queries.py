@@ -23,6 +23,11 @@ VALUES = {
     "name": "nih",
     "image_lists": [1],
     "cohorts": [1],
+    "ids": [1],
+    "flow_run": "none",
+    "trained_on": "nih",
+    "test_dataset": "nih",
+    "task": "Mass",
 }
 
 
