@@ -58,7 +58,7 @@ def train(
         batch_size: Another number of pictures per step.
     """
     asked = read_study(study_file(study))
-    own = {"network": network, "image_size": image_size, "epochs": epochs}
+    own: dict[str, Any] = {"network": network, "image_size": image_size, "epochs": epochs}
     own |= {"epoch_images": epoch_images, "batch_size": batch_size}
     asked = replace(
         asked,

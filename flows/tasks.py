@@ -125,11 +125,13 @@ def add_dataset(name: str, request: dict[str, Any], protocol: str) -> dict[str, 
     """Register one dataset; its name, images, and whether that was done now. `request`: fields of a `DatasetRequest`."""
     from xray.data.prepare import DatasetRequest, Phantom, register_request
 
-    drawn = request.pop("phantom")
-    paths = {
-        key: Path(request.pop(key)) if request[key] else request.pop(key) for key in ("labels", "images")
+    drawn = request["phantom"]
+    given: dict[str, Any] = {
+        **request,
+        "phantom": Phantom(**drawn) if drawn else None,
+        **{key: Path(request[key]) if request[key] else None for key in ("labels", "images")},
     }
-    asked = DatasetRequest(name=name, phantom=Phantom(**drawn) if drawn else None, **paths, **request)
+    asked = DatasetRequest(name=name, **given)
     with storage() as found:
         done = register_request(found.engine(), asked, protocol, home=settings.home())
     return {"name": done.name, "images": done.n_images, "new": not done.unchanged, "notes": list(done.notes)}
