@@ -140,7 +140,7 @@ def add_dataset(name: str, request: dict[str, Any], protocol: str) -> dict[str, 
 @task(name="missing", task_run_name="what is missing", **PATIENT)
 def missing(study: str | None) -> dict[int, list[int]]:
     """Model id → image lists that it has still to score: of a study, by its name, or of everything."""
-    from xray.learning.evaluate import missing as missing_evaluations
+    from xray.learning.missing import missing as missing_evaluations
 
     with storage() as found, found.engine().begin() as connection:
         return missing_evaluations(connection, study)
