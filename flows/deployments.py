@@ -3,6 +3,7 @@
 python -m flows.deployments > flows/prefect.yaml
 """
 
+import json
 import sys
 from collections.abc import Iterator
 from typing import Any, Final
@@ -119,17 +120,10 @@ def _in_order() -> list[Study]:
     return [read_study(study_file(name)) for name in names]
 
 
-class _Plain(yaml.SafeDumper):
-    """YAML without anchors."""
-
-    def ignore_aliases(self, data: Any) -> bool:
-        """Never."""
-        return True
-
-
 def as_yaml() -> str:
     """The file as text."""
-    return HEAD + yaml.dump(contents(), Dumper=_Plain, sort_keys=False, allow_unicode=True, width=110)
+    plain = json.loads(json.dumps(contents()))  # nothing twice, so that YAML needs no anchors
+    return HEAD + yaml.safe_dump(plain, sort_keys=False, allow_unicode=True, width=110)
 
 
 if __name__ == "__main__":

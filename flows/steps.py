@@ -58,7 +58,7 @@ def train(
         batch_size: Another number of pictures per step.
     """
     asked = read_study(study_file(study))
-    own = {"network": network, "image_size": image_size, "epochs": epochs}
+    own: dict[str, Any] = {"network": network, "image_size": image_size, "epochs": epochs}
     own |= {"epoch_images": epoch_images, "batch_size": batch_size}
     asked = replace(
         asked,
@@ -94,7 +94,7 @@ def analyse(study: str | None = None) -> dict[str, str]:
     Args:
         study: Name of a study as the database has it. Empty: all that have anything scored.
     """
-    return refresh([study] if study else tasks.studies.submit().result())
+    return refresh([study] if study else tasks.studies())
 
 
 @flow(name="add-dataset", task_runner=process_pool())
@@ -152,9 +152,9 @@ def reevaluate() -> dict[str, Any]:
     of this deployment that are waiting are called off: this one does their work.
     """
     shown.call_off_waiting()
-    notes = tasks.freeze.submit().result()
+    notes = tasks.freeze()
     written, failures = evaluate_what_can_be()
-    stale = tasks.widen.submit().result()
+    stale = tasks.widen()
     folders = refresh(stale)
     shown.evaluations()
     if failures:
@@ -191,13 +191,13 @@ def train_models(study: Study, configuration: str | None = None) -> list[dict[st
 
 def evaluate_models(study: str | None) -> int:
     """Fill the missing evaluations of a study, or of everything; how many were written."""
-    wanted = tasks.missing.submit(study).result()
+    wanted = tasks.missing(study)
     return sum(collect("scoring images", [tasks.evaluate.submit(m, lists) for m, lists in wanted.items()]))
 
 
 def evaluate_what_can_be() -> tuple[int, list[str]]:
     """Fill the missing evaluations of everything; how many were written, and why others could not be."""
-    wanted = tasks.missing.submit(None).result()
+    wanted = tasks.missing(None)
     futures = [tasks.evaluate.submit(model, lists) for model, lists in wanted.items()]
     for future in futures:
         future.wait()
@@ -212,7 +212,7 @@ def refresh(studies: list[str]) -> dict[str, str]:
     folders = {}
     for study in studies:
         tasks.analyse.submit(study).result()
-        stored = tasks.results.submit(study).result()
+        stored = tasks.results(study)
         folder = ""
         if stored["file"] and Path(stored["file"]).exists():
             folder = str(tasks.report.submit(stored["file"]).result())

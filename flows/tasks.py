@@ -129,11 +129,13 @@ def add_dataset(name: str, request: dict[str, Any], protocol: str) -> dict[str, 
     """Register one dataset; its name, images, and whether that was done now. `request`: fields of a `DatasetRequest`."""
     from xray.data.prepare import DatasetRequest, Phantom, register_request
 
-    drawn = request.pop("phantom")
-    paths = {
-        key: Path(request.pop(key)) if request[key] else request.pop(key) for key in ("labels", "images")
+    drawn = request["phantom"]
+    given: dict[str, Any] = {
+        **request,
+        "phantom": Phantom(**drawn) if drawn else None,
+        **{key: Path(request[key]) if request[key] else None for key in ("labels", "images")},
     }
-    asked = DatasetRequest(name=name, phantom=Phantom(**drawn) if drawn else None, **paths, **request)
+    asked = DatasetRequest(name=name, **given)
     with storage() as found:
         done = register_request(found.engine(), asked, protocol, home=settings.home())
     return {"name": done.name, "images": done.n_images, "new": not done.unchanged, "notes": list(done.notes)}
@@ -142,7 +144,7 @@ def add_dataset(name: str, request: dict[str, Any], protocol: str) -> dict[str, 
 @task(name="missing", task_run_name="what is missing", **PATIENT)
 def missing(study: str | None) -> dict[int, list[int]]:
     """Model id → image lists that it has still to score: of a study, by its name, or of everything."""
-    from xray.learning.evaluate import missing as missing_evaluations
+    from xray.learning.missing import missing as missing_evaluations
 
     with storage() as found, found.engine().begin() as connection:
         return missing_evaluations(connection, study)

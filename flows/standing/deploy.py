@@ -9,7 +9,7 @@ import asyncio
 import sys
 from datetime import timedelta
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import yaml
 from prefect.cli.deploy._models import (
@@ -26,7 +26,7 @@ from prefect.events import DeploymentTriggerTypes
 from prefect.events.actions import ChangeFlowRunState
 from prefect.events.schemas.automations import AutomationCore, EventTrigger, Posture
 from prefect.exceptions import ObjectNotFound
-from prefect.flows import load_flow_from_entrypoint
+from prefect.flows import Flow, load_flow_from_entrypoint
 from prefect.utilities.callables import parameter_schema
 from prefect.workers.process import ProcessWorker
 from pydantic import TypeAdapter
@@ -65,7 +65,7 @@ async def _make_deployment(client: PrefectClient, asked: DeploymentConfig) -> No
     assert asked.entrypoint is not None
     assert asked.name is not None
     assert asked.work_pool is not None
-    found = load_flow_from_entrypoint(asked.entrypoint)
+    found: Flow[..., Any] = load_flow_from_entrypoint(asked.entrypoint)
     limit = asked.concurrency_limit
     options = None
     if isinstance(limit, ConcurrencyLimitSpec):
@@ -128,7 +128,9 @@ async def _make_automations(client: PrefectClient) -> None:
         threshold=1,
         within=SILENT,
     )
-    crashed = ChangeFlowRunState(state=StateType.CRASHED, name="Crashed", message="no heartbeat any more")
+    crashed = ChangeFlowRunState(
+        state=StateType.CRASHED, name="Crashed", force=False, message="no heartbeat any more"
+    )
     await client.create_automation(AutomationCore(name=ZOMBIES, trigger=silent, actions=[crashed]))
 
 

@@ -24,6 +24,11 @@ VALUES = {
     "dataset": "nih",
     "image_lists": [1],
     "cohorts": [1],
+    "ids": [1],
+    "flow_run": "none",
+    "trained_on": "nih",
+    "test_dataset": "nih",
+    "task": "Mass",
 }
 
 

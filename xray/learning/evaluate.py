@@ -1,7 +1,6 @@
 """Evaluations: fill what the view of missing evaluations shows."""
 
 import time
-from collections import defaultdict
 from pathlib import Path
 from typing import Any
 
@@ -17,19 +16,13 @@ from xray.data.pictures import pixel_cache
 from xray.data.registered import read_dataset
 from xray.learning.device import device
 from xray.learning.infer import features, score
+from xray.learning.missing import missing
 from xray.learning.network import Network, load
 from xray.learning.tracking import Tracker
 from xray.settings import provenance
 from xray.tasks import TASKS
 
-
-def missing(connection: Connection, study: str | None = None) -> dict[int, list[int]]:
-    """Model id → image lists that it has still to score, or to give the features of: of one study, or of everything."""
-    rows = connection.execute(text(query("missing")), {"study": study}).all()
-    found = defaultdict(list)
-    for row in rows:
-        found[row.model_id].append(row.image_list_id)
-    return dict(found)
+__all__ = ["evaluate", "missing"]
 
 
 def evaluate(engine: Engine, tracker: Tracker, home: Path, model_id: int, image_list_ids: list[int]) -> int:

@@ -1,5 +1,6 @@
--- One row per evaluation behind one stored AUC, with the AUC: result columns (study, trained_on, test_dataset, task, seed, n,
--- n_pos, auc, lower, upper, method, computed_at, computed_by) and those of the view provenance.
+-- One row per evaluation behind one stored AUC, with the AUC: study, trained_on, test_dataset, task, seed, n, n_pos, auc,
+-- lower, upper, method, computed_at, computed_by and, as JSON, those
+-- of the view provenance (evaluation).
 -- Parameters: study, trained_on, test_dataset, task, seed (NULL: the ensemble).
 select
     r.study, r.trained_on, r.test_dataset, r.task, r.seed, r.n, r.n_pos, r.auc, r.lower, r.upper, r.method, r.computed_at,

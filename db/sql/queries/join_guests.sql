@@ -1,5 +1,6 @@
--- Adds to study_dataset, as guests, datasets that a study's models were scored on under a task that both know, and that are
--- not yet of the study. Guests stand behind the datasets of the study file, from position 1000, in the order of registration.
+-- One row per dataset that joins a study now: study_id, dataset_id. Adds to study_dataset, as guests, the datasets that a study's
+-- models were scored on under a task that both know, and that are not yet of the study. Guests stand behind the datasets of the
+-- study file, from position 1000, in the order of registration.
 insert into study_dataset (study_id, dataset_id, position, guest)
 select scored.study_id, scored.dataset_id,
     greatest(1000, (select max(position) + 1 from study_dataset where study_dataset.study_id = scored.study_id))
@@ -23,3 +24,4 @@ from (
     )
 ) as scored
 on conflict do nothing
+returning study_id, dataset_id

@@ -30,7 +30,9 @@ def test_a_result_is_followed_to_code_data_and_configuration(tiny, call):
     assert evaluation["model_flow_run"] in runs
     assert evaluation["scored_flow_run"] in runs
     tags = tiny.ask(
-        "select value from tags where key = 'xray.flow_run' and run_uuid = :run", "mlflow", run=model.mlflow_run_id
+        "select value from tags where key = 'xray.flow_run' and run_uuid = :run",
+        "mlflow",
+        run=model.mlflow_run_id,
     )
     assert tags["value"].tolist() == [evaluation["model_flow_run"]]
 
@@ -39,13 +41,22 @@ def test_it_is_told_in_words(tiny, call):
     code, out, err = call("explain", "tiny/all/tiny-d/Cardiomegaly", "--seed", "0")
     assert code in (0, None), err
     assert out.startswith("tiny: all on tiny-d, Cardiomegaly, seed 0\n  AUC ")
-    for said in ("model key ", "MLflow run ", "tiny-a/train  ", "protocol corrected", "versions ", "in flow run "):
+    for said in (
+        "model key ",
+        "MLflow run ",
+        "tiny-a/train  ",
+        "protocol corrected",
+        "versions ",
+        "in flow run ",
+    ):
         assert said in out
 
 
 def test_a_result_that_is_not_there(tiny, call):
     code, _, err = call("explain", "tiny/all/tiny-d/Nothing")
     assert code == 1
-    assert "tiny/all/tiny-d/Nothing: no AUC of the ensemble is stored; the view auc_results shows what is" in err
+    assert (
+        "tiny/all/tiny-d/Nothing: no AUC of the ensemble is stored; the view auc_results shows what is" in err
+    )
     code, _, err = call("explain", "Cardiomegaly")
     assert "expected STUDY/TRAINED_ON/TEST_DATASET/TASK" in err

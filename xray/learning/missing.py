@@ -1,0 +1,16 @@
+"""Which evaluations are missing. Apart from what fills them, as that takes long to import."""
+
+from collections import defaultdict
+
+from sqlalchemy import Connection, text
+
+from db.queries import query
+
+
+def missing(connection: Connection, study: str | None = None) -> dict[int, list[int]]:
+    """Model id → image lists that it has still to score: of one study, or of everything."""
+    rows = connection.execute(text(query("missing")), {"study": study}).all()
+    found = defaultdict(list)
+    for row in rows:
+        found[row.model_id].append(row.image_list_id)
+    return dict(found)
