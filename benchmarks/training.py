@@ -107,7 +107,7 @@ class Ours:
         self.recipe = Recipe(network, size, epochs=1, batch_size=batch, augmentation=AUGMENTATION)
         self.training = Part(pixels, np.arange(len(pixels)), labels)
         self.validation = Part(pixels, np.arange(2), labels[:2])
-        self.network = Network(network, size).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.network = Network(network, size).to(memory_format=torch.channels_last)
 
     def train(self) -> int:
         train(self.training, self.validation, self.recipe, 0)
