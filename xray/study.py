@@ -20,7 +20,6 @@ epochs = 100
 
 import dataclasses
 import difflib
-import math
 import re
 import tomllib
 from collections.abc import Iterable, Mapping
@@ -189,7 +188,7 @@ def _condition(where: "_Table", column: str) -> Condition:
     value = where.raw[column]
     if isinstance(value, dict):
         bounds = where.table(column)
-        least, most = (bounds.real(key, math.nan) if key in value else None for key in ("least", "most"))
+        least, most = bounds.bound("least"), bounds.bound("most")
         bounds.done()
         if least is None and most is None:
             raise StudyError(f"{bounds.where}: expected least, most or both")
@@ -339,6 +338,11 @@ class _Table:
         if not 0 <= value < float("inf"):
             raise StudyError(f"{self.where}: {key}: expected a number of 0 or more, found {value}")
         return value
+
+    def bound(self, key: str) -> float | None:
+        """A number of 0 or more; None where the key is not there."""
+        self._known.add(key)
+        return self.real(key, 0.0) if key in self.raw else None
 
     def numbers(self, key: str, default: Iterable[int]) -> list[int]:
         value = self._get(key, list, "a list of whole numbers", list(default))

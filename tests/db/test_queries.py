@@ -23,6 +23,7 @@ VALUES = {
     "name": "nih",
     "dataset": "nih",
     "image_lists": [1],
+    "image_ids": [1],
     "cohorts": [1],
     "ids": [1],
     "flow_run": "none",

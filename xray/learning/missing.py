@@ -8,7 +8,7 @@ from db.queries import query
 
 
 def missing(connection: Connection, study: str | None = None) -> dict[int, list[int]]:
-    """Model id → image lists that it has still to score: of one study, or of everything."""
+    """Model id → image lists that it has still to score, or to give the features of: of one study, or of everything."""
     rows = connection.execute(text(query("missing")), {"study": study}).all()
     found = defaultdict(list)
     for row in rows:

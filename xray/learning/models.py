@@ -4,6 +4,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -58,7 +59,7 @@ def ensure_model(
         lock.commit()
         with engine.begin() as connection:
             found = find_model(connection, key)
-        _tell(found)
+        _tell((found, key))
         if found is not None:
             return found, False
         model_id = _train(engine, tracker, home, request, key, bar)
@@ -68,7 +69,7 @@ def ensure_model(
 
 def _take_part(engine: Engine, home: Path, request: ModelRequest) -> tuple[int, bool]:
     """What the other processes of a training do: as much of it as the first one needs them for."""
-    found = _tell(None)
+    found, key = _tell(None)
     if found is not None:
         return found, False
     with engine.begin() as connection:
@@ -77,24 +78,14 @@ def _take_part(engine: Engine, home: Path, request: ModelRequest) -> tuple[int, 
             part_cohorts(connection, request, "validation"),
         )
     parts = _parts(*cohorts, home, request)
-    checkpoint = _checkpoint(home, _told_key(None))
-    train(*parts, request.recipe, request.seed, checkpoint=checkpoint, heads=_heads(request))
-    model_id = _tell(None)
-    assert model_id is not None
-    return model_id, True
+    train(*parts, request.recipe, request.seed, checkpoint=_checkpoint(home, key), heads=_heads(request))
+    return _tell(None), True
 
 
-def _tell(model_id: int | None) -> int | None:
+def _tell(what: Any) -> Any:
     """What the first process says, to every one."""
-    said: list[int | None] = [model_id]
+    said = [what]
     broadcast_object_list(said)
-    return said[0]
-
-
-def _told_key(key: str | None) -> str:
-    said: list[str | None] = [key]
-    broadcast_object_list(said)
-    assert said[0] is not None
     return said[0]
 
 
@@ -134,7 +125,7 @@ def _train(engine: Engine, tracker: Tracker, home: Path, request: ModelRequest, 
 
     try:
         parts = _parts(training, validation, home, request)
-        checkpoint = _checkpoint(home, _told_key(key))
+        checkpoint = _checkpoint(home, key)
         with device(home):
             trained = train(*parts, recipe, request.seed, log, checkpoint, heads=_heads(request), bar=bar)
         card = model_card(request, protocol, trained, training, validation, epochs)

@@ -33,7 +33,8 @@ from xray.stats.roc import auc
 
 CHECKPOINT_SECONDS: Final = 30.0
 DIVERGED: Final = 50.0
-"""A mean loss of so many times that of guessing, over as many steps, is no learning any more."""
+DIVERGED_STEPS: Final = 50
+"""A mean loss of so many times that of guessing, over so many steps or a whole epoch, is no learning any more."""
 
 
 @dataclass(frozen=True)
@@ -180,9 +181,9 @@ def _check_loss(progress: Progress, weights: torch.Tensor, recipe: Recipe) -> No
     if not np.isfinite(progress.losses[-1]):
         raise LearningError(f"the loss is not finite {where}")
     guessing = float(weights.sum()) * float(np.log(2))
-    steps = int(DIVERGED)
+    steps = min(DIVERGED_STEPS, len(progress.batches))
     if len(progress.losses) >= steps and np.mean(progress.losses[-steps:]) > DIVERGED * guessing:
-        raise LearningError(f"the loss is over {steps} times that of guessing, and stays there, {where}")
+        raise LearningError(f"the loss is over {DIVERGED:g} times that of guessing, and stays there, {where}")
 
 
 def _validation_auc(network: Network, validation: Part, here: Accelerator) -> NDArray[np.float64]:
