@@ -69,7 +69,7 @@ def clustered(rng: np.random.Generator, area: float, n_ill: int, n_well: int, im
 
 
 def delong(sample: Sample) -> Bounds:
-    """`auc_interval`: DeLong on the logit scale, Newcombe's where next to nothing is misplaced."""
+    """`auc_interval`: DeLong on the logit scale, widened to Newcombe's where next to nothing is misplaced."""
     found = auc_interval(*sample[:2], LEVEL)
     return float(found.lower), float(found.upper)
 
