@@ -69,7 +69,7 @@ def clustered(rng: np.random.Generator, area: float, n_ill: int, n_well: int, im
 
 
 def delong(sample: Sample) -> Bounds:
-    """`auc_interval`: DeLong on the logit scale, Newcombe's where next to nothing is misplaced."""
+    """`auc_interval`: DeLong on the logit scale, widened to Newcombe's where next to nothing is misplaced."""
     found = auc_interval(*sample[:2], LEVEL)
     return float(found.lower), float(found.upper)
 
@@ -104,7 +104,7 @@ def wald(sample: Sample) -> Bounds:
 
 def rows(quick: bool) -> Iterator[Row]:
     """All settings, each as soon as it is simulated."""
-    many, few = (400, 150) if quick else (4000, 1000)
+    many, few = (400, 150) if quick else (2000, 600)
     for kind, name in ((independent, "normal"), (skewed, "skewed")):
         for area in (0.75, 0.9, 0.98):
             for n_pos, n_neg in ((10, 200), (30, 300), (100, 1000)):

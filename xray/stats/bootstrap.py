@@ -64,8 +64,8 @@ def bootstrap_auc(
     without any one model's score is left out of all. patients: (n_images,), equal where the patient is.
     The result depends on the inputs, n_replicates and seed only. Undefined where fewer than two patients have
     positives, or negatives. Replicates of one class only are left out of se and interval. Where next to nothing is
-    misplaced (`xray.stats.delong.few_misplaced`, patients counted) replicates vary too little: the interval is
-    Newcombe's there.
+    misplaced (`xray.stats.delong.few_misplaced`, patients counted) replicates vary too little: there the interval
+    reaches as far as Newcombe's, if that is wider.
     draw_all: draw from all patients, those without a usable image too. Then the replicates of two tasks on the same
     patients are of the same draws, whatever labels each lacks, and means over tasks can be taken row by row.
     """
@@ -137,7 +137,9 @@ def _summarise(
     spreads = np.array([_spread(column, level) for column in replicates.T]).reshape(-1, 3)
     rough = few_misplaced(point.value, n_pos, n_neg) & (reason == DEFINED)
     if rough.any():
-        spreads[rough, 0], spreads[rough, 1] = newcombe_interval(point.value[rough], n_pos, n_neg, level)
+        below, above = newcombe_interval(point.value[rough], n_pos, n_neg, level)
+        spreads[rough, 0] = np.fmin(spreads[rough, 0], below)
+        spreads[rough, 1] = np.fmax(spreads[rough, 1], above)
     reasons = np.full(point.reason.shape, reason, dtype=REASON_TYPE)
     return Estimates(point.value, spreads[:, 0], spreads[:, 1], spreads[:, 2], point.n, point.n_pos, reasons)
 

@@ -61,8 +61,8 @@ def auc_interval(labels: Numbers, scores: Numbers, level: float = 0.95) -> Estim
 
     The interval is expit(logit(AUC) ± z · se / (AUC (1 − AUC))), so it stays within [0, 1] (Pepe 2003, §5.2).
     Where next to nothing is misplaced (`few_misplaced`) DeLong's variance is too uncertain, and at AUC = 1, AUC = 0
-    or where all scores are equal it is 0: there the interval is Newcombe's score interval (`newcombe_interval`). se
-    is DeLong's throughout.
+    or where all scores are equal it is 0: there the interval reaches as far as Newcombe's score interval
+    (`newcombe_interval`) on either side, if that is wider. se is DeLong's throughout.
 
     labels, scores: as in `xray.stats.roc.auc`. level: in (0, 1).
     One class: everything NaN. Fewer than two positives or negatives: value without interval, and the reason.
@@ -292,7 +292,8 @@ def logit_bounds(
     lower[smooth], upper[smooth] = expit(centre - half), expit(centre + half)
     rough = (variance == 0) | (smooth & few_misplaced(value, n_pos, n_neg))
     if rough.any():
-        lower[rough], upper[rough] = newcombe_interval(value[rough], n_pos[rough], n_neg[rough], level)
+        below, above = newcombe_interval(value[rough], n_pos[rough], n_neg[rough], level)
+        lower[rough], upper[rough] = np.fmin(lower[rough], below), np.fmax(upper[rough], above)
     return lower, upper
 
 
