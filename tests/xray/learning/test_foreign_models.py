@@ -225,7 +225,9 @@ def test_a_file_that_was_changed_in_the_registry_is_not_run(engine, tracker, hom
     draw("a")
     told = card(trained_on=["a"])
     done = import_model(engine, tracker, scripted(tmp_path / "m.pt"), told)
-    (kept,) = Path(unquote(urlparse(tracker._artifacts).path)).rglob("model.torchscript")
+    kept_in = tracker._client.get_experiment_by_name("foreign").artifact_location
+    files = Path(unquote(urlparse(kept_in).path)).rglob("model.torchscript")
+    kept = max(files, key=lambda file: file.stat().st_mtime_ns)
     scripted(kept, nn.Sequential(nn.AvgPool2d(16), nn.Flatten()))
     with engine.begin() as connection:
         (lists,) = missing(connection).values()
