@@ -168,7 +168,8 @@ def agrees(engine: Engine) -> bool:
         equal = len(sample) > 0
         for row in sample:
             given = {"test": row.test_dataset, "task": row.task}
-            labels, scores = None, []
+            labels: Any = None
+            scores: list[Any] = []
             for name in (row.reference, row.trained_on):
                 found = connection.execute(
                     text(

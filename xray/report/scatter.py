@@ -71,7 +71,14 @@ def bland_altman(pairs: list[Pair]) -> Figure:
                     (side - 0.05) / width,
                     (row - 0.5) / height,
                 )
-                _panel(figure.add_axes(place, label=f"{index}|{column}"), pair, shown, colouring, column == 0)
+                _panel(
+                    figure,
+                    figure.add_axes(place, label=f"{index}|{column}"),
+                    pair,
+                    shown,
+                    colouring,
+                    column == 0,
+                )
             text = (
                 f"{task_name(pair.task)}, tested on {pair.test_dataset}: {pair.names[0]} (AUC "
                 f"{number(pair.aucs[0], 2)}) and {pair.names[1]} (AUC {number(pair.aucs[1], 2)}), κ {number(pair.kappa, 2)}"
@@ -111,6 +118,7 @@ def _chosen(pair: Pair) -> NDArray[np.bool_]:
 
 
 def _panel(
+    figure: Figure,
     axes: Axes,
     pair: Pair,
     shown: NDArray[np.bool_],
@@ -142,17 +150,17 @@ def _panel(
         spine.set_edgecolor(EDGE)
     if first:
         axes.set_ylabel("difference, first − second", size=LABEL, color=SOFT, labelpad=2)
-    _key(axes, groups)
+    _key(figure, axes, groups)
 
 
-def _key(axes: Axes, groups: list[tuple[NDArray[np.bool_], str, str]]) -> None:
+def _key(figure: Figure, axes: Axes, groups: list[tuple[NDArray[np.bool_], str, str]]) -> None:
     box: Any = axes.get_position()
-    width, height = axes.figure.get_size_inches()  # type: ignore[union-attr]
+    width, height = figure.get_size_inches()
     texts = [f"{text} ({int(member.sum()):,})" for member, text, _ in groups]
     needed = sum(0.18 + text_width(text, LABEL) for text in texts)
     size = LABEL * min(1.0, box.width * width / needed)
     x, y = box.x0 * width, box.y0 * height - 0.27
     for said, (_, _, colour) in zip(texts, groups, strict=True):
-        axes.figure.text(x / width, y / height, "●", size=size, color=colour, va="center_baseline")
-        axes.figure.text((x + 0.09) / width, y / height, said, size=size, color=INK, va="center_baseline")
+        figure.text(x / width, y / height, "●", size=size, color=colour, va="center_baseline")
+        figure.text((x + 0.09) / width, y / height, said, size=size, color=INK, va="center_baseline")
         x += (0.18 + text_width(said, LABEL)) * size / LABEL
