@@ -84,3 +84,32 @@ def test_missing_of_one_study(shared_rows: Any) -> None:
     assert ask("missing", study="phantom") == []
     assert ask("study_progress", study="phantom") == [(0,)]
     assert len(ask("missing", study=None)) == 3
+
+
+def test_a_dataset_that_came_later_joins_as_a_guest(rows: Any) -> None:
+    """Only where a model of the study was scored on it, only once, and behind the datasets of the study's file."""
+    site = rows.site()
+    lists = [rows.image_list(rows.images(site, [name])) for name in ("a", "b", "c")]
+    protocol = rows.protocol()
+    names = ("nih", "later", "never-scored")
+    datasets = [rows.dataset(name, site, listed) for name, listed in zip(names, lists, strict=True)]
+    cohorts = [rows.cohort(d, protocol, listed, {7: [1]}) for d, listed in zip(datasets, lists, strict=True)]
+    model = rows.model(protocol, [7], cohorts[:1])
+    study = rows.add("study", name="phantom", definition={})
+    rows.add("study_dataset", study_id=study, dataset_id=datasets[0], position=0)
+    rows.add("study_model", study_id=study, model_id=model, position=0)
+
+    def ask(name: str, **given: Any) -> list[tuple[Any, ...]]:
+        with rows.engine.begin() as connection:
+            return [tuple(row) for row in connection.execute(text(query(name)), given)]
+
+    rows.evaluation(model, lists[0], {7: [0.5]})
+    assert ask("join_guests") == []
+    assert ask("scored_studies") == [("phantom",)]
+    rows.evaluation(model, lists[1], {7: [0.5]})
+    assert ask("join_guests") == [(study, datasets[1])]
+    assert ask("join_guests") == []
+    assert ask("study_datasets", study_id=study) == [("nih", "bethesda", False), ("later", "bethesda", True)]
+    with rows.engine.connect() as connection:
+        positions = connection.scalars(text("select position from study_dataset order by position")).all()
+    assert positions == [0, 1000]

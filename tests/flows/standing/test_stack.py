@@ -53,7 +53,7 @@ def test_every_deployment_of_the_file_is_registered(stack):
         for name, parameter in deployment["parameter_openapi_schema"]["properties"].items():
             assert parameter.get("description"), f"{key}: parameter {name} is not documented"
     again = made["reevaluate", "missing"]
-    assert again["concurrency_limit"] == 1
+    assert again["global_concurrency_limit"]["limit"] == 1
     assert [each["schedule"]["cron"] for each in again["schedules"]] == ["30 2 * * *"]
 
 
