@@ -15,8 +15,9 @@ from flows import shown, tasks
 from flows.events import announce
 from flows.pool import collect, process_pool
 from flows.studies import study_file
+from xray.configuration import Configuration
 from xray.errors import StudyError, XrayError
-from xray.study import Configuration, Study, read_study
+from xray.study import Study, read_study
 
 Count = Annotated[int, Field(ge=1)]
 Name = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]{0,59}$")]

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from db.schema import Shift
-from xray.analyses.performance import number
+from xray.analyses.rows import number
 from xray.analyses.stored import Scored, StoredStudy, TestSet
 from xray.stats.agreement import cross_table, kappa
 from xray.stats.estimates import Estimates

@@ -7,7 +7,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from xray.learning.network import Network
+from xray.learning.network import Network, logits_of
 from xray.pixels.grey import Grey
 from xray.pixels.pool import Pool
 from xray.pixels.scale import to_network_range
@@ -27,8 +27,7 @@ def score(
     logits = np.empty((len(positions), len(TASKS)), dtype=np.float32)
     with torch.inference_mode():
         for start, batch in _batches(network, pixels, positions):
-            found = network.logits(batch, own) if isinstance(network, Network) else network(batch)
-            logits[start : start + BATCH] = found.cpu().numpy()
+            logits[start : start + BATCH] = logits_of(network, batch, own).cpu().numpy()
     return logits
 
 

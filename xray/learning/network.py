@@ -81,6 +81,12 @@ class Network(nn.Module):
         return layer.weight.detach(), bias.detach()
 
 
+def logits_of(network: nn.Module, pixels: Tensor, own: Sequence[str] = ()) -> Tensor:
+    """Logits (n, n_tasks) of one of our networks, by the heads of the datasets `own` where it has several, or of a foreign one."""
+    found: Tensor = network.logits(pixels, own) if isinstance(network, Network) else network(pixels)
+    return found
+
+
 def save(network: Network, path: Path) -> None:
     """Write weights as safetensors, with what is needed to build the network again in the header."""
     about = {"network": network.name, "image_size": str(network.image_size), "tasks": json.dumps(TASKS)}

@@ -12,7 +12,7 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from xray.learning.network import load
+from xray.learning.network import load, logits_of
 
 WEIGHTS = "model.safetensors"
 
@@ -32,7 +32,7 @@ class Served:
         """
         with torch.inference_mode():
             batch = torch.from_numpy(np.ascontiguousarray(pixels, dtype=np.float32))
-            logits: NDArray[np.float32] = self.network.logits(batch).numpy()
+            logits: NDArray[np.float32] = logits_of(self.network, batch).numpy()
         return logits
 
 
