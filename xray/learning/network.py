@@ -82,7 +82,7 @@ class Network(nn.Module):
 
 
 def logits_of(network: nn.Module, pixels: Tensor, own: Sequence[str] = ()) -> Tensor:
-    """Logits (n, n_tasks) of one of our networks, by the heads of the datasets `own` where it has several, or of a foreign one."""
+    """Logits (n, n_tasks) of a network of ours, by the heads of datasets `own` where it has several, or of a foreign one."""
     found: Tensor = network.logits(pixels, own) if isinstance(network, Network) else network(pixels)
     return found
 
