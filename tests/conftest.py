@@ -1,7 +1,11 @@
 """One PostgreSQL server for the whole run, and a migrated database of its own for each test that asks for one."""
 
 import itertools
+import os
 from collections.abc import Iterator
+
+if "PYTEST_XDIST_WORKER" in os.environ:  # a process per core already
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import pytest
 from sqlalchemy import Engine, create_engine, text

@@ -1,5 +1,7 @@
 """Verdicts in simulated worlds whose cause was planted, and what a verdict says. Development seeds only (below 1,000)."""
 
+from functools import cache
+
 import numpy as np
 import pytest
 
@@ -20,9 +22,17 @@ CLEAR = {
 """Kind → a development seed in which the cause is plain."""
 
 
+drawn = cache(draw_world)
+
+
+@cache
+def gathered(kind, seed):
+    world = drawn(kind, seed)
+    return gather(world.a, world.b)[2]
+
+
 def verdicts(kind, seed):
-    world = draw_world(kind, seed)
-    _, _, evidence = gather(world.a, world.b)
+    world, evidence = drawn(kind, seed), gathered(kind, seed)
     return world, dict(zip(evidence, judge(list(evidence.values())), strict=True))
 
 
@@ -40,7 +50,7 @@ def test_the_cause_of_one_finding_is_not_that_of_the_others():
 
 
 def test_what_cannot_be_told_says_what_would_resolve_it():
-    few = draw_world("none", 1)
+    few = drawn("none", 1)
     kept = slice(0, 150)
     a, b = (SiteScores(s.labels[kept], s.of_a[kept], s.of_b[kept], s.patients[kept]) for s in (few.a, few.b))
     _, _, evidence = gather(a, b)
@@ -52,8 +62,7 @@ def test_what_cannot_be_told_says_what_would_resolve_it():
 def test_disagreement_on_the_same_images_is_direct_evidence():
     from dataclasses import replace
 
-    world = draw_world("label redefined", 0)
-    _, _, evidence = gather(world.a, world.b)
+    world, evidence = drawn("label redefined", 0), gathered("label redefined", 0)
     own = evidence[world.task]
     (told,) = judge([replace(own, kappa_lower=0.1, kappa_upper=0.4)])
     assert told.code == "label"
@@ -63,8 +72,7 @@ def test_disagreement_on_the_same_images_is_direct_evidence():
 
 
 def test_false_discoveries_are_controlled_over_the_whole_family():
-    _, _, evidence = gather(*(lambda w: (w.a, w.b))(draw_world("label noise", 1)))
-    cells = list(evidence.values())
+    cells = list(gathered("label noise", 0).values())
     alone = [judge([cell])[0].p_adjusted for cell in cells]
     together = [each.p_adjusted for each in judge(cells)]
     assert alone == pytest.approx([cell.p_changed for cell in cells])
