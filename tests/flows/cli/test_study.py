@@ -4,8 +4,10 @@ import json
 
 import pytest
 
+from flows.cli import cli
 from xray.analyses.run import ANALYSES
 from xray.data.split import PARTS
+from xray.errors import StudyError
 
 pytestmark = pytest.mark.timeout(900)
 
@@ -35,6 +37,16 @@ def test_status_of_a_study_that_asks_for_more(tiny, call, tmp_path):
     told = json.loads(call("study", "status", str(file), "--json")[1])
     assert (told["models"], told["models_trained"]) == (6, 3)
     assert (told["datasets"], told["datasets_ready"]) == (2, 2)
+
+
+def test_one_model_of_a_study_that_is_there_already(tiny, call):
+    asked = ("study", "train", str(tiny.file), "--configuration")
+    code, printed, _ = call(*asked, "tiny-a")
+    assert (code, "was there already" in printed) == (0, True)
+    with pytest.raises(
+        StudyError, match="no configuration 'tiny-b' with seed 0; known: tiny-a, tiny-d, all; seeds 0"
+    ):
+        cli.main([*asked, "tiny-b"], standalone_mode=False)
 
 
 def test_status_where_nothing_has_run(new_home, tiny_file):
