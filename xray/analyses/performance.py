@@ -36,8 +36,8 @@ def compute(study: StoredStudy, tests: Sequence[TestSet]) -> Iterator[dict[str, 
     for test in tests:
         clustered = has_repeated_patients(test)
         for trained_on in test.trained_on:
-            seeds, scores = test.of(trained_on), test.ensemble(trained_on)[:, tasks]
-            estimates = auc_interval(test.cohort.labels[:, tasks], scores)
+            seeds = test.of(trained_on)
+            estimates = auc_interval(test.cohort.labels[:, tasks], test.ensemble(trained_on)[:, tasks])
             if clustered:
                 estimates = _bootstrapped(test, trained_on, tasks, estimates)
             yield from _rows(test, seeds, None, tasks, estimates, CLUSTERED_METHOD if clustered else METHOD)
