@@ -47,9 +47,9 @@ def compute(study: StoredStudy, tests: Sequence[TestSet]) -> Iterator[dict[str, 
     for test in tests:
         clustered = has_repeated_patients(test)
         for trained_on in test.trained_on:
-            seeds, scores = test.of(trained_on), test.ensemble(trained_on)[:, tasks]
+            seeds = test.of(trained_on)
             foreign = any(one.foreign for one in seeds)
-            estimates = auc_interval(test.cohort.labels[:, tasks], scores)
+            estimates = auc_interval(test.cohort.labels[:, tasks], test.ensemble(trained_on)[:, tasks])
             if clustered:
                 estimates = _bootstrapped(test, trained_on, tasks, estimates)
             method = METHODS[foreign, clustered]

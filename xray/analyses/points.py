@@ -25,7 +25,7 @@ def points_at_home(study: StoredStudy, tests: Sequence[TestSet]) -> dict[str, Yo
     return points
 
 
-def calls(labels: NDArray[np.float32], scores: Scores, thresholds: Scores) -> Scores:
+def calls(labels: NDArray[np.float32], scores: NDArray[np.floating], thresholds: Scores) -> Scores:
     """1 where score >= threshold, 0 below, NaN without label, score or threshold; (n_images, n_tasks)."""
     called = np.where(scores >= thresholds, 1.0, 0.0)
     called[np.isnan(labels) | np.isnan(scores) | np.isnan(thresholds)] = np.nan

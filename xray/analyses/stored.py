@@ -66,7 +66,7 @@ class TestSet:
         """Mean of the seeds' logits, (n_images, n_tasks): the ensemble's logit (protocol §8). Kept, so not to be changed."""
         if trained_on not in self._ensembles:
             seeds = [self.logits[e.evaluation_id] for e in self.of(trained_on)]
-            self._ensembles[trained_on] = np.mean(seeds, axis=0, dtype=np.float64).T
+            self._ensembles[trained_on] = np.asarray(np.mean(seeds, axis=0, dtype=np.float64)).T
         return self._ensembles[trained_on]
 
     def youden(self, trained_on: str) -> Youden:
