@@ -5,11 +5,11 @@
 select
     r.study, r.trained_on, r.test_dataset, r.task, r.seed, r.n, r.n_pos, r.auc, r.lower, r.upper, r.method, r.computed_at,
     analysis.provenance as computed_by,
-    to_jsonb(provenance) - array['trained_on', 'seed'] || jsonb_build_object('seed', provenance.seed) as evaluation
+    to_jsonb(scored) as evaluation
 from auc_results as r
 join study on study.name = r.study
 join analysis on analysis.study_id = study.id and analysis.name = 'performance'
-join provenance on provenance.evaluation_id = any(r.evaluation_ids)
+join provenance as scored on scored.evaluation_id = any(r.evaluation_ids)
 where r.study = :study and r.trained_on = :trained_on and r.test_dataset = :test_dataset and r.task = :task
     and r.seed is not distinct from cast(:seed as integer)
-order by provenance.seed
+order by scored.seed

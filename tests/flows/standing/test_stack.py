@@ -57,6 +57,7 @@ def test_every_deployment_of_the_file_is_registered(stack):
     assert [each["schedule"]["cron"] for each in again["schedules"]] == ["30 2 * * *"]
 
 
+@pytest.mark.slow
 def test_ten_registrations_at_once_are_one_piece_of_work(stack, monkeypatch):
     monkeypatch.setenv("XRAY_HOME", str(stack.home.path))
     monkeypatch.delenv("PREFECT_API_URL", raising=False)
@@ -74,6 +75,7 @@ def test_ten_registrations_at_once_are_one_piece_of_work(stack, monkeypatch):
     assert (first - began).total_seconds() < 120
 
 
+@pytest.mark.slow
 def test_bad_data_fails_at_once_with_its_reason(stack):
     found = stack.api.get("/deployments/name/add-dataset/default")
     body = {"parameters": {"name": "nothing", "source": "manifest"}}
@@ -90,6 +92,7 @@ def test_parameters_are_checked_before_anything_runs(stack):
         stack.api.post(f"/deployments/{found['id']}/create_flow_run", {"parameters": {"epochs": 0}})
 
 
+@pytest.mark.slow
 def test_a_server_that_dies_is_started_again(stack):
     (mlflow,) = (each for each in stack.status()["services"] if each["name"] == "mlflow")
     psutil.Process(mlflow["pid"]).children()[0].kill()
