@@ -107,7 +107,7 @@ def build(engine: Engine, share: float) -> int:
                 insert(StudyDataset).values(study_id=study, dataset_id=dataset, position=position)
             )
             truth[listed] = skill
-        models = []
+        models: list[int] = []
         for trained_on, datasets in configurations().items():
             for seed in range(SEEDS):
                 number = len(models)

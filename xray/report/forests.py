@@ -1,5 +1,6 @@
 """Estimates with intervals as dots and lines, one under another."""
 
+from collections.abc import Iterator
 from math import ceil
 from typing import Any, Final
 
@@ -31,6 +32,11 @@ LINE: Final = 0.145
 WIDEST_LABEL: Final = 1.25
 
 
+def _each(frame: pd.DataFrame) -> Iterator[Any]:
+    """The rows, with their columns as attributes."""
+    return iter(frame.itertuples())
+
+
 def mean_auc(rows: pd.DataFrame) -> Figure:
     """A panel for each test dataset, a line for each model; the dataset's own is filled."""
     known = rows[rows["auc"].notna()]
@@ -44,7 +50,7 @@ def mean_auc(rows: pd.DataFrame) -> Figure:
                 str(r.trained_on), float(r.auc), float(r.lower), float(r.upper),
                 CATEGORIES[0] if r.trained_on == r.reference else SOFT, bool(r.trained_on == r.reference),
             )
-            for r in same.itertuples()
+            for r in _each(same)
         ]  # fmt: skip
         panels.append((f"tested on {dataset}", lines))
     return _draw(panels, "mean AUC over tasks (filled: the test dataset's own model)")
@@ -76,7 +82,7 @@ def subgroups(rows: pd.DataFrame, most: int = 24) -> Figure:
                     CATEGORIES[groupings.index(r.grouping) % len(CATEGORIES)],
                     min(r.n_pos, r.n - r.n_pos) >= FEW_OF_A_CLASS,
                 )
-                for r in same.itertuples()
+                for r in _each(same)
             ]  # fmt: skip
             panels.append((f"{task_name(task)}, {dataset}", lines))
     return _draw(panels, "AUC in the subgroup (hollow: fewer than 10 of a class)")

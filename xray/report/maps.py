@@ -110,10 +110,10 @@ def _points(axes: Axes, points: pd.DataFrame, groups: Sequence[str], named: bool
             rasterized=not named, gid=f"{axes.get_label()}|{group}",
         )  # fmt: skip
     if named:
-        for row in points.itertuples():
+        for text, x, y in zip(points["text"], points["x"], points["y"], strict=True):
             axes.annotate(
-                str(row.text),
-                (float(row.x), float(row.y)),
+                str(text),
+                (float(x), float(y)),
                 (2.5, 1.5),
                 textcoords="offset points",
                 size=LABEL - 2,
