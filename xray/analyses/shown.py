@@ -42,7 +42,9 @@ def rows(connection: Connection, study: str, analysis: Definition) -> pd.DataFra
     Rows of subgroups by other columns than the analysis's own are left out.
     """
     stored = table(analysis.view, column("study"))
-    found = connection.execute(select(literal_column("*")).select_from(stored).where(stored.c.study == study))
+    found: Any = connection.execute(
+        select(literal_column("*")).select_from(stored).where(stored.c.study == study)
+    )
     frame = pd.DataFrame(found.all(), columns=list(found.keys()))
     if "grouping" in frame:
         frame = frame[frame["grouping"].isin(analysis.groupings or analysis.columns)]
