@@ -19,6 +19,7 @@ COSTLY = ("demo", "tiny", "installation", "stack")
 """Fixtures of the whole session that take long: files that share one run in one process (pytest -n 2 --dist loadgroup)."""
 
 
+@pytest.hookimpl(tryfirst=True)  # before xdist reads the groups
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Keep a file's tests together, and the files that share a costly fixture, where tests run in several processes."""
     shared: dict[str, str] = {}

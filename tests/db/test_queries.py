@@ -24,6 +24,7 @@ VALUES = {
     "dataset": "nih",
     "image_lists": [1],
     "image_ids": [1],
+    "native_column": "age",
     "cohorts": [1],
     "ids": [1],
     "flow_run": "none",

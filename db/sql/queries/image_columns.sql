@@ -7,3 +7,4 @@ from image_list
 cross join lateral unnest(image_list.image_ids) with ordinality as listed (image_id, position)
 join image on image.id = listed.image_id
 where image_list.id = :image_list_id
+group by image_list.id

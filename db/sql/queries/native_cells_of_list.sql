@@ -1,5 +1,5 @@
--- One row: the cells of one native column of a dataset for a list of its images, in the list's order: cells (NULL where empty).
--- No row where the dataset has no such column. Parameters: dataset (name), native_column, image_list_id.
+-- One row or none: the cells of one native column of a dataset for a list of its images, in the list's order: cells (NULL where
+-- empty). None where the dataset has no such column. Parameters: dataset (name), native_column, image_list_id.
 with cell as (
     select listed.image_id, native_column.terms[listed.code] as value
     from dataset
