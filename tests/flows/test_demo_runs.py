@@ -56,6 +56,8 @@ def test_runs_have_the_parameters_of_the_recipe(demo, models):
             "trained_on": row.trained_on,
             "seed": row.seed,
             "protocol": "corrected",
+            "tasks": "all",
+            "where": "all images",
             **recipe,
             **strengths,
         }
@@ -108,7 +110,10 @@ def test_runs_name_the_cohorts_that_went_in(demo, models):
 def test_one_version_and_one_alias_per_model(demo, models):
     versions = demo.ask("select * from model_versions", "mlflow")
     aliases = demo.ask("select * from registered_model_aliases", "mlflow")
+    best = aliases[aliases["alias"] == "best"]
+    aliases = aliases[aliases["alias"] != "best"]
     assert len(versions) == len(aliases) == N_MODELS
+    assert sorted(best["name"]) == sorted(set(versions["name"]))
     assert versions["name"].nunique() == N_CONFIGURATIONS
     assert set(versions["status"]) == {"READY"}
     runs = versions.set_index(["name", "version"])["run_id"]
@@ -220,7 +225,7 @@ def test_one_completed_flow_run_and_its_task_runs(demo):
     )
     (flow,) = flows.itertuples()
     assert (flow.name, flow.state_type) == ("study", "COMPLETED")
-    assert flow.parameters == {"path": str(demo.file.resolve())}
+    assert flow.parameters == {"study": str(demo.file.resolve())}
     tasks = demo.ask("select * from task_run", "prefect")
     assert set(tasks["flow_run_id"]) == {flow.id}
     assert set(tasks["state_type"]) == {"COMPLETED"}

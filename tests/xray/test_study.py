@@ -429,4 +429,5 @@ def test_the_definition_is_plain_and_says_what_decides_the_results(tmp_path):
     assert definition["seeds"] == [4]
     assert definition["protocol"] == "corrected"
     assert definition["recipe"]["augmentation"]["rotation"] == 45.0
+    assert definition.pop("file") == str(study.path.resolve())
     assert str(tmp_path) not in json.dumps(definition)

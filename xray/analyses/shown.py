@@ -112,9 +112,13 @@ def _published(name: str, frame: pd.DataFrame) -> pd.DataFrame:
     values = published.read(published.FILE, REFERENCES[name])
     if name == "pooled_agreement":
         values = _halves(frame, values, published.read(published.FILE, published.POOLED_TAU))
-    pairs = [c for c in ("trained_on", "trained_on_a") if c in frame]
-    own = set(frame[pairs[0]]) if pairs and len(frame) else set()
-    if not own & set(values["trained_on"]):
+    first, second = (
+        ("trained_on", "test_dataset") if "trained_on" in frame else ("trained_on_a", "trained_on_b")
+    )
+    own = set(frame[first])
+    if not set(zip(frame[first], frame[second], strict=True)) & set(
+        zip(values["trained_on"], values["test_dataset"], strict=True)
+    ):
         raise AnalysisError(
             f"no published value is of a model of this study, whose models are trained on {', '.join(sorted(own))}; "
             f"published: {', '.join(dict.fromkeys(values['trained_on']))}"

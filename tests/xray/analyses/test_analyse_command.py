@@ -48,7 +48,7 @@ def test_from_stale_to_current(xray, tmp_path):
     whole = xray("all", "--output", str(tmp_path / "out"))
     assert whole.exit_code == 0, whole.output
     assert "current already: threshold_transfer" in whole.stderr
-    assert len(list((tmp_path / "out").glob("*.png"))) == 12
+    assert len(list((tmp_path / "out").glob("*.png"))) == 13
     again = xray("all", "--json")
     assert "computing" not in again.stderr
     rows = [json.loads(line) for line in again.stdout.splitlines()]

@@ -6,7 +6,7 @@ from sklearn.metrics import roc_auc_score
 from sqlalchemy import text
 
 from xray.analyses import results
-from xray.analyses.run import count_current, run_all
+from xray.analyses.run import ANALYSES, count_current, run_all
 from xray.analyses.stored import load_study, load_tests
 from xray.data.foreign_models import add_foreign
 from xray.data.leakage import record_foreign
@@ -29,7 +29,7 @@ def with_theirs(two_sites):
         connection.execute(text("update study set protocol_id = (select id from protocol)"))
     run_all(two_sites.engine, "test")
     with two_sites.engine.begin() as connection:
-        assert count_current(connection, "test") == 3
+        assert count_current(connection, "test") == len(ANALYSES)
     two_sites.add_models(study, [made, silent], first=6)
     for dataset in ("x", "y"):
         two_sites.score(made, dataset, {"Effusion": np.random.default_rng(8).normal(size=60)})

@@ -279,7 +279,7 @@ def test_native_columns_group_too_beside_the_usual_ones(two_sites):
 def clustered(world):
     """x with two images per patient, its own model of two seeds and one of all."""
     rng = np.random.default_rng(11)
-    n = 80
+    n = 400
     labels = {t: np.repeat(rng.random(n // 2) < 0.4, 2).astype(float) for t in ("Effusion", "Mass")}
     labels["Mass"][:7] = np.nan
     world.dataset("x", labels, images_per_patient=2)
@@ -305,7 +305,7 @@ def test_where_patients_have_several_images_intervals_are_of_patients(world):
     seeds = [r for r in rows if r["seed"] is not None]
     assert {r["method"] for r in ensembles} == {performance.CLUSTERED_METHOD}
     assert {r["method"] for r in seeds} == {performance.CLUSTERED_SEED_METHOD}
-    weights = patient_weights(40, 1000, 0)
+    weights = patient_weights(200, 1000, 0)
     patients = np.unique(test.cohort.patients, return_inverse=True)[1]
     for row in (r for r in ensembles if r["trained_on"] == "x"):
         column = test.cohort.labels[:, row["task_id"]]
@@ -325,13 +325,13 @@ def test_the_headline_is_the_mean_over_common_tasks_with_paired_draws(world):
         if r["seed"] is None
     }
     tasks = [TASK_INDEX["Effusion"], TASK_INDEX["Mass"]]
-    weights = patient_weights(40, 1000, 0)
+    weights = patient_weights(200, 1000, 0)
     patients = np.unique(test.cohort.patients, return_inverse=True)[1]
     drawn = {}
     for name, row in rows.items():
         assert row["task_ids"] == tasks
         assert row["auc"] == pytest.approx(np.mean([areas[name, task] for task in tasks]))
-        assert (row["n"], row["n_patients"]) == (80, 40)
+        assert (row["n"], row["n_patients"]) == (400, 200)
         per_task = []
         for task in tasks:
             column, scores = test.cohort.labels[:, task], test.ensemble(name)[:, task]
