@@ -17,7 +17,7 @@ demo: $(INSTALLED)
 	@$(BIN)/xray demo
 
 test: $(INSTALLED)
-	$(BIN)/python -m pytest -m 'not slow' -n auto --dist loadgroup
+	$(BIN)/python -m pytest -m 'not slow'
 
 test-slow: $(INSTALLED)
 	$(BIN)/python -m pytest -m slow
