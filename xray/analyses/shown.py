@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 
 ORDER: Final = ("task_position", "dataset_position", "position")
 HIDDEN: Final = ("study", "computed_at", "train_position", *ORDER)
+NUMBERS: Final = ("evaluation_ids", "evaluation_id", "cohort_ids")
+"""Columns that say something in this database only: another run of the same study counts otherwise."""
 REFERENCES: Final = {
     "performance": published.AUC,
     "agreement": published.KAPPA,
@@ -94,7 +96,8 @@ def write_figure(each: Part, folder: Path) -> list[Path]:
 def _save(each: Part, figure: "Figure", folder: Path) -> list[Path]:
     from xray.report import figures
 
-    return figures.save(figure, folder, each.name, each.data)
+    data = each.data.drop(columns=[column for column in NUMBERS if column in each.data])
+    return figures.save(figure, folder, each.name, data)
 
 
 def drawn(each: Part, folder: Path) -> Drawn:
