@@ -13,8 +13,6 @@ from xray.report import captions, figures, grids, page, verdict_grid
 from xray.settings import code_version
 from xray.study import Study
 
-SHOWN_IN_FULL = ("performance", "leave_one_site_out", "agreement", "images_or_labels")
-"""Analyses whose every number is in the page; of the others the findings, the figure and the extremes."""
 NOTES = (
     "Intervals of AUC are DeLong's where each patient gives one image, and of a bootstrap over patients where some give "
     "several. They say nothing of the chance of another training run; the seeds do.",
@@ -30,7 +28,7 @@ def write_report(connection: Connection, study: Study, folder: Path, commands: l
     """
     tables = _tables(connection, study.name)
     illustrations = _figures(tables, folder)
-    further = [each for each in ANALYSES if each.name not in SHOWN_IN_FULL]
+    further = [each for each in ANALYSES if each.name not in shown.IN_FULL]
     made = [shown.part(connection, study.name, each) for each in further]
     parts = [shown.drawn(each, folder) for each in made if len(each.data)]
     return page.write(

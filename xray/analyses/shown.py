@@ -1,6 +1,7 @@
 """Stored results as parts that a person reads: rows of a view, findings, a figure."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -18,6 +19,7 @@ from xray.report import parts, published
 from xray.report.captions import Caption
 from xray.report.page import Drawn
 from xray.report.parts import Part
+from xray.report.words import leaking
 from xray.tasks import TASK_INDEX
 
 if TYPE_CHECKING:
@@ -29,6 +31,8 @@ ORDER: Final = ("task_position", "dataset_position", "position")
 HIDDEN: Final = ("study", "computed_at", "train_position", *ORDER)
 NUMBERS: Final = ("evaluation_ids", "evaluation_id", "cohort_ids")
 """Columns that say something in this database only: another run of the same study counts otherwise."""
+IN_FULL: Final = ("performance", "leave_one_site_out", "agreement", "images_or_labels")
+"""Analyses whose every number is in the page; of the others the findings, the figure and the extremes."""
 REFERENCES: Final = {
     "performance": published.AUC,
     "agreement": published.KAPPA,
@@ -82,10 +86,14 @@ def part(connection: Connection, study: str, analysis: Definition, reference: bo
         "view_classifier": lambda: parts.view_classifier(frame),
     }
     if analysis.name in make:
-        return make[analysis.name]()
-    if analysis.table.__tablename__ == "subgroup_auc":
-        return parts.subgroups(frame)
-    return parts.plain(analysis.name, analysis.question, frame)
+        made = make[analysis.name]()
+    elif analysis.table.__tablename__ == "subgroup_auc":
+        made = parts.subgroups(frame)
+    else:
+        made = parts.plain(analysis.name, analysis.question, frame)
+    if analysis.name in IN_FULL:  # their findings say what leaks
+        return made
+    return replace(made, findings=[*made.findings, *leaking(frame.get("warning", ()), "row")])
 
 
 def write_figure(each: Part, folder: Path) -> list[Path]:

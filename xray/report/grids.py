@@ -87,6 +87,11 @@ class Grid:
     columns: tuple[str, ...]
     cells: Mapping[Key, Cell]
 
+    @property
+    def warnings(self) -> list[str | None]:
+        """The warning of each cell that has a value; None where it has no warning."""
+        return [cell.warning for cell in self.cells.values() if cell.value is not None]
+
     def cell(self, task: str, row: str, column: str) -> Cell:
         """The cell of a key; an empty one where there is no result."""
         return self.cells.get((task, row, column), Cell())

@@ -6,7 +6,7 @@ from typing import Any, Final
 import pandas as pd
 
 from xray.report.grids import FEW_OF_A_CLASS, Cell, Grid, auc_grid
-from xray.report.words import MINUS, short, task_name, warnings
+from xray.report.words import MINUS, leaks, short, task_name
 
 WIDTH: Final = 100
 NAME: Final = 26
@@ -86,9 +86,9 @@ def _legend(grid: Grid, letters: Mapping[str, str]) -> list[str]:
     shown = [cell for cell in grid.cells.values() if cell.value is not None]
     if any(cell.few for cell in shown):
         lines.insert(0, f"*: fewer than {FEW_OF_A_CLASS} of a class")
-    if any(cell.warning for cell in shown):
+    if any(grid.warnings):
         lines.append("!: the model saw test images or patients in training, which flatters it:")
-        lines += warnings(grid)
+        lines += leaks(grid.warnings)
     return ["", *(part for line in lines for part in _wrap(line, WIDTH))] if lines else []
 
 

@@ -7,7 +7,7 @@ import pandas as pd
 
 from xray.report.grids import Record, number_or_none, records, text_or_none
 from xray.report.tables import Entry, Table
-from xray.report.words import LISTED, counted, interval, number, p_value, task_name
+from xray.report.words import LISTED, counted, interval, leaking, number, p_value, task_name
 
 SHIFT: Final = (
     "train_dataset",
@@ -56,7 +56,7 @@ def findings(frame: pd.DataFrame) -> list[str]:
             texts = [_named(row) for row in claimed[:LISTED]]
             more = f"; and {len(claimed) - LISTED} more" if len(claimed) > LISTED else ""
             sentences.append(f"{name}: {'; '.join(texts)}{more}.")
-    return sentences
+    return [*sentences, *leaking(frame.get("warning", ()), "verdict")]
 
 
 def tables(frame: pd.DataFrame) -> list[Table]:

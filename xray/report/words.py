@@ -92,7 +92,7 @@ def performance_findings(grid: Grid) -> list[str]:
         sentences.append(f"Tested on the dataset that they were trained on, models reach {_spread(own)}.")
     if foreign:
         sentences.append(f"Trained on one dataset and tested on another, they reach {_spread(foreign)}.")
-    sentences += leaking(grid)
+    sentences += leaking(grid.warnings, "cell")
     sentences.append(_below(solid, 0.5, "Below chance, with the whole interval under 0.5", "AUC"))
     return sentences
 
@@ -109,26 +109,29 @@ def agreement_findings(grid: Grid) -> list[str]:
     ]
     return [
         "Median κ between a test dataset's own model and the other models: " + ", ".join(medians) + ".",
-        *leaking(grid),
+        *leaking(grid.warnings, "cell"),
         _below(others, 0.0, "Less agreement than by chance, with the whole interval under 0", "κ"),
     ]
 
 
-def warnings(grid: Grid) -> list[str]:
-    """Each warning of a grid's cells once, in order."""
-    found = (
-        w for cell in grid.cells.values() if cell.value is not None and cell.warning for w in [cell.warning]
-    )
-    return list(dict.fromkeys(warning for each in found for warning in each.split("; ")))
+def leaks(given: Iterable[object]) -> list[str]:
+    """The warnings of some results, each once, in order; those without one (None, NaN) say nothing."""
+    found = (text for each in given if (text := text_or_none(each)))
+    return list(dict.fromkeys(warning for text in found for warning in text.split("; ")))
 
 
-def leaking(grid: Grid) -> list[str]:
-    """A sentence on the cells whose models saw test images or patients in training; none where there are none."""
-    cells = sum(cell.value is not None and cell.warning is not None for cell in grid.cells.values())
-    if not cells:
+def leaking(given: Iterable[object], noun: str) -> list[str]:
+    """A sentence on the results whose models saw test images or patients in training; none where there are none.
+
+    given: the warning of each result, or None. noun: what one result is called.
+    """
+    given = list(given)
+    many = sum(text_or_none(each) is not None for each in given)
+    if not many:
         return []
-    seen = "; ".join(warnings(grid))
-    return [f"{counted(cells, 'cell')} can't be trusted, training saw test images or patients: {seen}."]
+    return [
+        f"{counted(many, noun)} can't be trusted, training saw test images or patients: {'; '.join(leaks(given))}."
+    ]
 
 
 def comparison_findings(comparison: pd.DataFrame) -> list[str]:
@@ -140,7 +143,8 @@ def comparison_findings(comparison: pd.DataFrame) -> list[str]:
     for row in records(comparison, COMPARISON, "comparison"):
         _check_difference(row)
         groups.setdefault((row["test_dataset"], row["arm_a"], row["arm_b"]), []).append(row)
-    return [_comparison_sentence(*group, rows) for group, rows in groups.items()]
+    sentences = [_comparison_sentence(*group, rows) for group, rows in groups.items()]
+    return [*sentences, *leaking(comparison.get("warning", ()), "comparison")]
 
 
 def _comparison_sentence(test_dataset: str, arm_a: str, arm_b: str, rows: list[Record]) -> str:

@@ -70,6 +70,17 @@ def test_people_see_it(two_sites, tmp_path: Path, study_file):
     assert [name for name, line in cells.items() if "!(" in line] == ["x", "all"]
     assert SAID in shown.splitlines()
     assert SAID in page
+    sections = page.split("<section ")
+    said = [s.split('"')[1] for s in sections if "can't be trusted" in s or "can&#39;t be trusted" in s]
+    rest_on_it = {
+        "performance",
+        "leave-one-site-out",
+        "agreement",
+        "images-or-labels",
+        "mean-auc",
+        "threshold-transfer",
+    }
+    assert rest_on_it <= set(said)
     assert page.count("leaks from training") > 2
     assert 'class="leaks"' in page
     assert SAID in (tmp_path / "auc.csv").read_text()
