@@ -466,7 +466,26 @@ class Analysis(Base):
     computed_at: Mapped[dt.datetime] = mapped_column(server_default=func.now())
 
 
-class Auc(Base):
+class _Result:
+    """Columns of every result that is one of a test cohort and a task: counts, how, why not, and from what."""
+
+    id: Mapped[int] = mapped_column(BigInteger, primary_key=True)
+    analysis_id: Mapped[int] = mapped_column(ForeignKey("analysis.id", ondelete="cascade"))
+    cohort_id: Mapped[int] = mapped_column(ForeignKey("cohort.id"))
+    task_id: Mapped[int] = mapped_column(SmallInteger, ForeignKey("task.id"))
+    n: Mapped[int]
+    n_pos: Mapped[int]
+    method: Mapped[str]
+    reason: Mapped[str | None]
+    evaluation_ids: Mapped[list[int]]
+
+
+def _grain(table: str, *columns: str) -> tuple[UniqueConstraint]:
+    """One row per (analysis, cohort, task) and these columns; a name of its own, as the derived one would be too long."""
+    return (UniqueConstraint("analysis_id", "cohort_id", "task_id", *columns, name=f"uq_{table}_grain"),)
+
+
+class Auc(_Result, Base):
     """One row per (study, configuration, test cohort, task, seed); seed NULL is the ensemble of the seeds."""
 
     __tablename__ = "auc"
@@ -475,37 +494,22 @@ class Auc(Base):
             "analysis_id", "trained_on", "cohort_id", "task_id", "seed", postgresql_nulls_not_distinct=True
         ),
     )
-    id: Mapped[int] = mapped_column(BigInteger, primary_key=True)
-    analysis_id: Mapped[int] = mapped_column(ForeignKey("analysis.id", ondelete="cascade"))
     trained_on: Mapped[str]
-    cohort_id: Mapped[int] = mapped_column(ForeignKey("cohort.id"))
-    task_id: Mapped[int] = mapped_column(SmallInteger, ForeignKey("task.id"))
     seed: Mapped[int | None]
-    n: Mapped[int]
-    n_pos: Mapped[int]
     auc: Mapped[float | None]
     lower: Mapped[float | None]
     upper: Mapped[float | None]
-    method: Mapped[str]
-    reason: Mapped[str | None]
-    evaluation_ids: Mapped[list[int]]
 
 
-class AucDifference(Base):
+class AucDifference(_Result, Base):
     """One row per (study, test cohort, task, pair of leave-one-site-out arms): paired difference of ensemble AUCs."""
 
     __tablename__ = "auc_difference"
     __table_args__ = (UniqueConstraint("analysis_id", "cohort_id", "task_id", "arm_a", "arm_b"),)
-    id: Mapped[int] = mapped_column(BigInteger, primary_key=True)
-    analysis_id: Mapped[int] = mapped_column(ForeignKey("analysis.id", ondelete="cascade"))
-    cohort_id: Mapped[int] = mapped_column(ForeignKey("cohort.id"))
-    task_id: Mapped[int] = mapped_column(SmallInteger, ForeignKey("task.id"))
     arm_a: Mapped[str]
     arm_b: Mapped[str]
     trained_on_a: Mapped[str]
     trained_on_b: Mapped[str]
-    n: Mapped[int]
-    n_pos: Mapped[int]
     auc_a: Mapped[float | None]
     auc_b: Mapped[float | None]
     difference: Mapped[float | None]
@@ -513,12 +517,9 @@ class AucDifference(Base):
     upper: Mapped[float | None]
     p: Mapped[float | None]
     p_holm: Mapped[float | None]
-    method: Mapped[str]
-    reason: Mapped[str | None]
-    evaluation_ids: Mapped[list[int]]
 
 
-class Agreement(Base):
+class Agreement(_Result, Base):
     """One row per (study, test cohort, task, model against the cohort's own, rule): Cohen's kappa at Youden points.
 
     rule: where a model's Youden point is read off: "target", the test cohort itself (paper, Fig 3), or "own", the test
@@ -529,15 +530,9 @@ class Agreement(Base):
     __table_args__ = (
         UniqueConstraint("analysis_id", "cohort_id", "task_id", "reference", "trained_on", "rule"),
     )
-    id: Mapped[int] = mapped_column(BigInteger, primary_key=True)
-    analysis_id: Mapped[int] = mapped_column(ForeignKey("analysis.id", ondelete="cascade"))
-    cohort_id: Mapped[int] = mapped_column(ForeignKey("cohort.id"))
-    task_id: Mapped[int] = mapped_column(SmallInteger, ForeignKey("task.id"))
     reference: Mapped[str]
     trained_on: Mapped[str]
     rule: Mapped[str]
-    n: Mapped[int]
-    n_pos: Mapped[int]
     kappa: Mapped[float | None]
     lower: Mapped[float | None]
     upper: Mapped[float | None]
@@ -545,9 +540,6 @@ class Agreement(Base):
     tau: Mapped[float | None]
     threshold_reference: Mapped[float | None]
     threshold: Mapped[float | None]
-    method: Mapped[str]
-    reason: Mapped[str | None]
-    evaluation_ids: Mapped[list[int]]
 
 
 class Shift(Base):
@@ -611,25 +603,6 @@ class Shift(Base):
     method: Mapped[str]
     reason: Mapped[str | None]
     evaluation_ids: Mapped[list[int]]
-
-
-class _Result:
-    """Columns of every result that is one of a test cohort and a task: counts, how, why not, and from what."""
-
-    id: Mapped[int] = mapped_column(BigInteger, primary_key=True)
-    analysis_id: Mapped[int] = mapped_column(ForeignKey("analysis.id", ondelete="cascade"))
-    cohort_id: Mapped[int] = mapped_column(ForeignKey("cohort.id"))
-    task_id: Mapped[int] = mapped_column(SmallInteger, ForeignKey("task.id"))
-    n: Mapped[int]
-    n_pos: Mapped[int]
-    method: Mapped[str]
-    reason: Mapped[str | None]
-    evaluation_ids: Mapped[list[int]]
-
-
-def _grain(table: str, *columns: str) -> tuple[UniqueConstraint]:
-    """One row per (analysis, cohort, task) and these columns; a name of its own, as the derived one would be too long."""
-    return (UniqueConstraint("analysis_id", "cohort_id", "task_id", *columns, name=f"uq_{table}_grain"),)
 
 
 class ThresholdTransfer(_Result, Base):
