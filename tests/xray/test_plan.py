@@ -5,7 +5,8 @@ from sqlalchemy import text
 
 from xray.analyses import results
 from xray.analyses.run import ANALYSES, run_all
-from xray.learning.evaluate import evaluate, missing
+from xray.learning.evaluate import evaluate
+from xray.learning.missing import missing
 from xray.learning.models import ensure_model
 from xray.plan import Progress, progress, record_study, requests
 from xray.study import Study, read_study

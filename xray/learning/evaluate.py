@@ -16,13 +16,10 @@ from xray.data.pictures import pixel_cache
 from xray.data.registered import read_dataset
 from xray.learning.device import device
 from xray.learning.infer import features, score
-from xray.learning.missing import missing
 from xray.learning.network import Network, load
 from xray.learning.tracking import Tracker
 from xray.settings import provenance
 from xray.tasks import TASKS
-
-__all__ = ["evaluate", "missing"]
 
 
 def evaluate(engine: Engine, tracker: Tracker, home: Path, model_id: int, image_list_ids: list[int]) -> int:

@@ -16,11 +16,12 @@ from torch import nn
 
 from db.store import read_cohort, read_logits
 from xray.errors import ForeignModelError, LearningError, UntrustedError
-from xray.learning.evaluate import evaluate, missing
+from xray.learning.evaluate import evaluate
 from xray.learning.export_model import export_model
 from xray.learning.foreign_card import Card, card_of, read_card
 from xray.learning.foreign_import import import_model
 from xray.learning.foreign_network import ForeignNetwork, probe
+from xray.learning.missing import missing
 from xray.learning.models import ensure_model
 from xray.learning.request import ModelRequest
 from xray.tasks import TASK_INDEX, TASKS

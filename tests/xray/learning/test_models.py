@@ -15,8 +15,9 @@ from xray.configuration import Condition
 from xray.data import leakage
 from xray.errors import LearningError
 from xray.learning import models
-from xray.learning.evaluate import evaluate, missing
+from xray.learning.evaluate import evaluate
 from xray.learning.infer import outputs, score
+from xray.learning.missing import missing
 from xray.learning.models import ensure_model
 from xray.learning.network import load
 from xray.learning.request import ModelRequest, find_model, model_key, part_cohorts
