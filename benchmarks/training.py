@@ -5,8 +5,8 @@ from 8-bit PNG files of 1024 × 1024 pixels, as NIH publishes them, and once fro
 peer is `train_epoch` and `valid_test_epoch` of its scripts/train_utils.py over the transforms of its train_model.py,
 which its package does not bring: name the file of a checkout by --script. It decodes and resizes in every epoch; ours
 reads the pixel cache, whose building (once for all models and epochs) is told beside. Ours is a whole call of `train`,
-network and last validation included. Equal means: the same weights give the same logits, to 1e-3, and the same loss, to
-1e-4.
+network and last validation included. Each side has a process of its own. Equal means: the same weights give the same
+logits, to 1e-3, and the same loss, to 1e-4.
 
 Then a table over networks, ours alone.
 """
@@ -18,6 +18,8 @@ import json
 import sys
 import tempfile
 import time
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -28,7 +30,7 @@ import torch
 from numpy.typing import NDArray
 from torchvision.transforms import Compose, RandomAffine, ToTensor
 
-from benchmarks._pixels import _rate, interleaved, peer, show
+from benchmarks._pixels import _rate, peer, show
 from benchmarks.loader import make_dataset, make_pictures
 from xray.learning.infer import score
 from xray.learning.network import FULL_SCALE, Network
@@ -63,8 +65,9 @@ def labels_of(n: int) -> NDArray[np.float32]:
     return labels
 
 
-def same_results(module: Any, model: Any, pixels: Grey, labels: NDArray[np.float32], size: int) -> bool:
+def same_results(script: Path, pixels: Grey, labels: NDArray[np.float32]) -> bool:
     """Whether our network with the peer's weights gives its logits, and our objective its loss."""
+    module, model, size = train_utils(script), their_network(), pixels.shape[-1]
     ours = Network("densenet121", size)
     ours.body.load_state_dict(model.state_dict())
     model.eval()
@@ -78,11 +81,8 @@ def same_results(module: Any, model: Any, pixels: Grey, labels: NDArray[np.float
     with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
         loader = torch.utils.data.DataLoader(Listed(images / FULL_SCALE, said, labels), batch_size=8)
         still = torch.optim.SGD(model.parameters(), lr=0.0)
-        model.train = lambda mode=True: (
-            model
-        )  # statistics stay as they are: the loss is that of the logits above
+        model.train = lambda mode=True: model  # its statistics stay: the loss is that of the logits above
         loss = module.train_epoch(config(), 0, model, "cpu", loader, still, torch.nn.BCEWithLogitsLoss())
-        del model.train
     return bool(np.allclose(logits, theirs, atol=1e-3) and abs(mine - float(loss)) < 1e-4 * abs(mine))
 
 
@@ -103,11 +103,49 @@ def config() -> SimpleNamespace:
     return SimpleNamespace(taskweights=True, label_concat_reg=False, featurereg=False, weightreg=False)
 
 
+def their_network() -> Any:
+    models = peer().models
+    return models.DenseNet(num_classes=len(TASKS), in_channels=1, **models.get_densenet_params("densenet121"))
+
+
+class Theirs:
+    """The peer's training and validation epochs over its own dataset."""
+
+    def __init__(
+        self, script: Path, folder: Path, size: int, labels: NDArray[np.float32], batch: int
+    ) -> None:
+        xrv, self.batch = peer(), batch
+        turn = Compose([xrv.datasets.ToPILImage(), RandomAffine(45, (0.15, 0.15), (0.9, 1.1)), ToTensor()])
+        paths = pictures(folder)
+        self.augmented, self.plain = (make_dataset(xrv, folder, paths, each) for each in (turn, None))
+        fit = Compose([xrv.datasets.XRayCenterCrop(), xrv.datasets.XRayResizer(size)])
+        self.augmented.transform = self.plain.transform = fit
+        self.augmented.labels = self.plain.labels = labels
+        self.module, self.model = train_utils(script), their_network()
+        self.criterion = torch.nn.BCEWithLogitsLoss()
+        self.optimiser = torch.optim.Adam(self.model.parameters(), lr=1e-3, weight_decay=1e-5, amsgrad=True)
+
+    def train(self) -> int:
+        loader = torch.utils.data.DataLoader(self.augmented, batch_size=self.batch, shuffle=True)
+        with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
+            model = self.model.train()
+            self.module.train_epoch(config(), 0, model, "cpu", loader, self.optimiser, self.criterion)
+        return len(self.plain)
+
+    def score(self) -> int:
+        loader = torch.utils.data.DataLoader(self.plain, batch_size=self.batch)
+        with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
+            self.module.valid_test_epoch("Valid", 0, self.model.eval(), "cpu", loader, self.criterion)
+        return len(self.plain)
+
+
 class Ours:
     """`train` and `score` on a cache of pictures."""
 
-    def __init__(self, network: str, pixels: Grey, labels: NDArray[np.float32], batch: int) -> None:
-        size = pixels.shape[-1]
+    def __init__(
+        self, network: str, folder: Path, size: int, labels: NDArray[np.float32], batch: int
+    ) -> None:
+        pixels = cached(folder, size)
         self.recipe = Recipe(network, size, epochs=1, batch_size=batch, augmentation=AUGMENTATION)
         self.training = Part(pixels, np.arange(len(pixels)), labels)
         self.validation = Part(pixels, np.arange(2), labels[:2])
@@ -119,6 +157,40 @@ class Ours:
 
     def score(self) -> int:
         return len(score(self.network, self.training.pixels, self.training.positions))
+
+
+def pictures(folder: Path) -> list[Path]:
+    return sorted(folder.glob("*.png"))
+
+
+def cached(folder: Path, size: int) -> Grey:
+    return build(pictures(folder), folder / "cache", size=size, workers=1).pixels
+
+
+class Side:
+    """One of the two in a process of its own, on one thread: how the other treats memory does not matter to it."""
+
+    def __init__(self, kind: type, *given: Any) -> None:
+        self.process = ProcessPoolExecutor(
+            1, mp_context=get_context("spawn"), initializer=_begin, initargs=(kind, *given)
+        )
+
+    def rate(self, what: str) -> float:
+        """Images per CPU second of one turn of `train` or `score`."""
+        return self.process.submit(_turn, what).result()
+
+
+_side: Any = None
+
+
+def _begin(kind: type, *given: Any) -> None:
+    global _side  # what this process is for
+    torch.set_num_threads(1)
+    _side = kind(*given)
+
+
+def _turn(what: str) -> float:
+    return _rate(getattr(_side, what))
 
 
 @click.command()
@@ -134,80 +206,41 @@ def main(quick: bool, as_json: bool, script: Path | None, size: int | None, roun
     torch.set_num_threads(1)
     size, batch = size or (64 if quick else 224), 16 if quick else 32
     n = (4 if quick else 2) * batch
-    module = None
     if script is None or not script.exists():
         click.echo(
             "T1 not measured: name scripts/train_utils.py of a torchxrayvision checkout by --script", err=True
         )
-    else:
-        module = train_utils(script)
+        script = None
     labels = labels_of(n)
     for stored in (PUBLISHED, size):
         with tempfile.TemporaryDirectory() as name:
             folder = Path(name)
-            paths = make_pictures(folder, n, stored)
+            make_pictures(folder, n, stored)
             began = time.process_time()
-            pixels = build(paths, folder / "cache", size=size, workers=1).pixels
+            pixels = cached(folder, size)
             building = (time.process_time() - began) / n
-            if module is not None:
-                work = f"densenet121 at {size} px, batch {batch}, from files of {stored} px"
-                _against_peer(module, folder, paths, pixels, labels, batch, rounds, work, as_json)
+            if script is not None:
+                ours = Side(Ours, "densenet121", folder, size, labels, batch)
+                theirs = Side(Theirs, script, folder, size, labels, batch)
+                equal = same_results(script, pixels, labels)
+                for what, says in (("train", "training"), ("score", "inference")):
+                    rates = np.array([[theirs.rate(what), ours.rate(what)] for _ in range(rounds + 1)])[1:]
+                    medians = (*np.median(rates, axis=0), np.median(rates[:, 1] / rates[:, 0]))
+                    work = f"{says}, densenet121 at {size} px, batch {batch}, from files of {stored} px"
+                    show(as_json, id="T1", work=work, rates=medians, target=1.3, equal=equal)
                 if not as_json:
                     click.echo(f"   building the pixel cache, once: {1000 * building:.1f} CPU-ms an image")
             if stored == size:
-                _table(pixels, labels, batch, 1 if quick else rounds, as_json)
+                _table(folder, size, labels, batch, 1 if quick else rounds, as_json)
 
 
-def _against_peer(
-    module: Any,
-    folder: Path,
-    paths: list[Path],
-    pixels: Grey,
-    labels: NDArray[np.float32],
-    batch: int,
-    rounds: int,
-    work: str,
-    as_json: bool,
+def _table(
+    folder: Path, size: int, labels: NDArray[np.float32], batch: int, rounds: int, as_json: bool
 ) -> None:
-    xrv, size = peer(), pixels.shape[-1]
-    turn = Compose([xrv.datasets.ToPILImage(), RandomAffine(45, (0.15, 0.15), (0.9, 1.1)), ToTensor()])
-    augmented, plain = (make_dataset(xrv, folder, paths, each) for each in (turn, None))
-    fit = Compose([xrv.datasets.XRayCenterCrop(), xrv.datasets.XRayResizer(size)])
-    augmented.transform = plain.transform = fit
-    augmented.labels = plain.labels = labels
-    model = xrv.models.DenseNet(
-        num_classes=len(TASKS), in_channels=1, **xrv.models.get_densenet_params("densenet121")
-    )
-    ours = Ours("densenet121", pixels, labels, batch)
-    equal = same_results(module, model, pixels, labels, size)
-    criterion = torch.nn.BCEWithLogitsLoss()
-    optimiser = torch.optim.Adam(model.parameters(), lr=1e-3, weight_decay=1e-5, amsgrad=True)
-
-    def theirs(training: bool) -> int:
-        loader = torch.utils.data.DataLoader(
-            augmented if training else plain, batch_size=batch, shuffle=training
-        )
-        with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
-            if training:
-                module.train_epoch(config(), 0, model.train(), "cpu", loader, optimiser, criterion)
-            else:
-                module.valid_test_epoch("Valid", 0, model.eval(), "cpu", loader, criterion)
-        return len(paths)
-
-    for what, rates in (
-        (f"training, {work}", interleaved(lambda: theirs(True), ours.train, rounds)),
-        (f"inference, {work}", interleaved(lambda: theirs(False), ours.score, rounds)),
-    ):
-        show(as_json, id="T1", work=what, rates=rates, target=1.3, equal=equal)
-
-
-def _table(pixels: Grey, labels: NDArray[np.float32], batch: int, rounds: int, as_json: bool) -> None:
     if not as_json:
-        click.echo(
-            f"\nimages per CPU second, {pixels.shape[-1]} px, batch {batch}\n{'network':24}training  inference"
-        )
+        click.echo(f"\nimages per CPU second, {size} px, batch {batch}\n{'network':24}training  inference")
     for network in NETWORKS:
-        ours = Ours(network, pixels, labels, batch)
+        ours = Ours(network, folder, size, labels, batch)
         rates = np.array([[_rate(ours.train), _rate(ours.score)] for _ in range(rounds + 1)])[1:]
         training, inference = np.median(rates, axis=0)
         if as_json:

@@ -7,6 +7,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from xray.learning.memory import keep_memory
 from xray.learning.network import Network, logits_of
 from xray.pixels.grey import Grey
 from xray.pixels.pool import Pool
@@ -52,6 +53,7 @@ def features(network: Network, pixels: Grey | Pool, positions: NDArray[np.int64]
 def _batches(
     network: nn.Module, pixels: Grey | Pool, positions: NDArray[np.int64]
 ) -> Iterator[tuple[int, Tensor]]:
+    keep_memory()
     weights = next(network.parameters(), None)  # a program of another runtime has none
     device = torch.device("cpu") if weights is None else weights.device
     for start in range(0, len(positions), BATCH):

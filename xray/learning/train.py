@@ -22,6 +22,7 @@ from tqdm import tqdm
 from xray.errors import LearningError
 from xray.learning.infer import outputs as score_outputs
 from xray.learning.initial import start_from
+from xray.learning.memory import keep_memory
 from xray.learning.network import Network
 from xray.learning.objective import alignment_penalty, masked_bce, task_weights
 from xray.learning.progress import Epoch, Progress
@@ -87,6 +88,7 @@ def train(
     Raises `LearningError` where no output can be trained, or when the loss is no longer finite or grows without bound.
     """
     here = Accelerator(cpu=not torch.cuda.is_available())
+    keep_memory()
     known = training.by_head(max(1, len(heads)))
     trainable = (known == 0).any(axis=0) & (known == 1).any(axis=0)
     if not trainable.any():
