@@ -1,16 +1,31 @@
 """One PostgreSQL server for the whole run, and a migrated database of its own for each test that asks for one."""
 
 import itertools
+import socket
 from collections.abc import Iterator
 
 import pytest
 from sqlalchemy import Engine, create_engine, text
 from sqlalchemy.pool import NullPool
+from xdist.scheduler import LoadScopeScheduling
 
 from db.embedded import Server, acquire
 from db.migrate import upgrade
 
 _numbers = itertools.count()
+
+
+class ByFile(LoadScopeScheduling):
+    """With `pytest -n 2`: one worker takes tests/flows, whose files share costly runs of studies, the other file by file."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        file = nodeid.split("::")[0]
+        return "tests/flows" if file.startswith("tests/flows/") else file
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> ByFile:
+    """What xdist asks for."""
+    return ByFile(config, log)
 
 
 @pytest.fixture(scope="session")
@@ -41,3 +56,10 @@ def database(server: Server, _template: str) -> str:
 def engine(database: str) -> Engine:
     """An engine on a new, migrated, empty database."""
     return create_engine(database, poolclass=NullPool)
+
+
+@pytest.fixture
+def free_port() -> int:
+    """A port of this machine that nobody listens on."""
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        return int(listening.getsockname()[1])

@@ -56,7 +56,8 @@ def status(file: Path, as_json: bool) -> None:
 def train(file: Path, configuration: str, seed: int | None) -> None:
     """Train one model of FILE here and now, with a bar for each epoch; `xray study run` finds it afterwards.
 
-    Several processes train it together: accelerate launch --no_python xray study train FILE …
+    Several processes train it together, one per GPU: accelerate launch --multi_gpu --no_python xray study train FILE …
+    On CPUs: ACCELERATE_USE_CPU=true torchrun --nproc-per-node 2 --no-python xray study train FILE …
     """
     from flows.platform import storage
     from xray import settings

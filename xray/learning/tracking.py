@@ -10,7 +10,7 @@ import json
 import os
 import tempfile
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -25,6 +25,8 @@ from mlflow.exceptions import MlflowException
 from mlflow.models import ModelSignature
 from mlflow.tracking import MlflowClient
 from mlflow.types import Schema, TensorSpec
+from sqlalchemy import create_engine, text
+from sqlalchemy.pool import NullPool
 
 from xray.learning.network import Network, save
 from xray.learning.serving import WEIGHTS
@@ -56,6 +58,17 @@ class Registered:
     version: int
 
 
+@contextlib.contextmanager
+def _alone(url: str) -> Iterator[None]:
+    """MLflow makes the tables of an empty database when it is first opened, which two processes can't do at once."""
+    if not url.startswith("postgresql"):
+        yield
+        return
+    with create_engine(url, poolclass=NullPool).connect() as connection:
+        connection.execute(text("select pg_advisory_lock(hashtext('xray mlflow'))"))
+        yield
+
+
 class Tracker:
     """MLflow of one installation: `url` is its database, `artifacts` the folder of new artifacts.
 
@@ -66,7 +79,8 @@ class Tracker:
         self._artifacts = artifacts.as_uri() if isinstance(artifacts, Path) else artifacts
         mlflow.set_tracking_uri(url)
         mlflow.set_registry_uri(url)
-        self._client = MlflowClient(url, url)
+        with _alone(url):
+            self._client = MlflowClient(url, url)
 
     def experiment(self, name: str) -> str:
         """The id of the experiment of this name, made where it is missing."""

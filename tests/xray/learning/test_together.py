@@ -83,14 +83,6 @@ def test_with_batch_normalisation_two_processes_train_too(free_port):
     np.testing.assert_allclose(two["loss"], one["loss"], rtol=0.2)
 
 
-@pytest.fixture
-def free_port() -> int:
-    import socket
-
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        return server.getsockname()[1]
-
-
 @pytest.mark.parametrize("n_processes", [2, 3])
 def test_the_shares_of_a_batch_put_together_are_the_batch(n_processes):
     """Also their augmentation: what is drawn depends on the image's place in the whole batch."""
