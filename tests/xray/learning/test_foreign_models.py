@@ -9,6 +9,7 @@ import mlflow
 import numpy as np
 import pytest
 import torch
+import torchvision
 from sklearn.metrics import roc_auc_score
 from sqlalchemy import Engine, text
 from sqlalchemy.exc import IntegrityError
@@ -268,3 +269,23 @@ def test_rows_of_model_are_one_kind_or_the_other(engine, tracker, tmp_path):
     ):
         with engine.begin() as connection, pytest.raises(IntegrityError, match="ck_model_"):
             connection.execute(text(f"update model set {change} where id = {done.model_id}"))
+
+
+def test_a_resnet_of_torchxrayvision_is_built(tmp_path):
+    """Random weights in the file that their class reads, and its network's logits."""
+    xrv = _xrv()
+    from xray.learning.foreign_network import build
+    from xray.learning.foreign_xrv import xrv_card
+
+    name = "resnet50-res512-all"
+    torch.manual_seed(4)
+    state = torchvision.models.resnet50(num_classes=18).state_dict()
+    state["conv1.weight"] = torch.randn(64, 1, 7, 7) / 7
+    file = tmp_path / Path(xrv.models.model_urls[name]["weights_url"]).name
+    torch.save(state, file)
+    theirs = xrv.models.ResNet(weights=name, cache_dir=f"{tmp_path}/").eval()
+    told = xrv_card(name, "xrv-resnet")
+    assert (told.size, told.network, len(told.tasks)) == (512, "resnet50", 18)
+    pixels = torch.rand(2, 1, 512, 512) * 2048 - 1024
+    with torch.inference_mode():
+        torch.testing.assert_close(build(told, state)(pixels), theirs.model(pixels))
