@@ -88,7 +88,7 @@ def predict(study: str | None = None) -> int:
     return written
 
 
-@flow(name="analyse", task_runner=process_pool())
+@flow(name="analyse")
 def analyse(study: str | None = None) -> dict[str, str]:
     """Bring the results, figures and page of a study, or of all, up to date; study → folder of its report.
 
@@ -145,12 +145,13 @@ def add_dataset(
     return done
 
 
-@flow(name="reevaluate", task_runner=process_pool(), on_cancellation=[shown.tidy], on_crashed=[shown.tidy])
+@flow(name="reevaluate", on_cancellation=[shown.tidy], on_crashed=[shown.tidy])
 def reevaluate() -> dict[str, Any]:
     """Make true for everything that is registered: split, scored by every model that can, and results up to date.
 
     Fills what the view missing_evaluations shows. A dataset that came after a study joins the study's test datasets. Runs
-    of this deployment that are waiting are called off: this one does their work.
+    of this deployment that are waiting are called off: this one does their work. All in one process, as to start others
+    takes longer than to score a test cohort.
     """
     shown.call_off_waiting()
     notes = tasks.freeze()
@@ -199,24 +200,22 @@ def evaluate_models(study: str | None) -> int:
 def evaluate_what_can_be() -> tuple[int, list[str]]:
     """Fill the missing evaluations of everything; how many were written, and why others could not be."""
     wanted = tasks.missing(None)
-    futures = [tasks.evaluate.submit(model, lists) for model, lists in wanted.items()]
-    for future in futures:
-        future.wait()
-    states = [future.state for future in futures]
+    states = [tasks.evaluate(model, lists, return_state=True) for model, lists in wanted.items()]
     written = sum(state.result() for state in states if state.is_completed())
     failed = {str(state.result(raise_on_failure=False)) for state in states if not state.is_completed()}
     return written, sorted(failed)
 
 
 def refresh(studies: list[str]) -> dict[str, str]:
-    """Bring the analyses of these studies up to date, and their reports; study → folder."""
+    """Bring the analyses of these studies up to date, then their reports; study → folder."""
+    for study in studies:
+        tasks.analyse(study)
     folders = {}
     for study in studies:
-        tasks.analyse.submit(study).result()
         stored = tasks.results(study)
         folder = ""
         if stored["file"] and Path(stored["file"]).exists():
-            folder = str(tasks.report.submit(stored["file"]).result())
+            folder = str(tasks.report(stored["file"]))
         folders[study] = folder
         shown.results(study, stored["rows"], folder)
     return folders

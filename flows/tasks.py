@@ -127,7 +127,8 @@ def report(study_path: str) -> str:
 @task(name="add dataset", task_run_name="add dataset {name}", **PATIENT)
 def add_dataset(name: str, request: dict[str, Any], protocol: str) -> dict[str, Any]:
     """Register one dataset; its name, images, and whether that was done now. `request`: fields of a `DatasetRequest`."""
-    from xray.data.prepare import DatasetRequest, Phantom, register_request
+    from xray.data.prepare import register_request
+    from xray.data.request import DatasetRequest, Phantom
 
     drawn = request["phantom"]
     given: dict[str, Any] = {
