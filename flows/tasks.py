@@ -21,6 +21,11 @@ from xray import settings
 def start_worker(parent: int) -> None:
     """What each process of the pool does first: die with its parent, compute on one thread."""
     die_with_parent(parent)
+    compute_on_one_thread()
+
+
+def compute_on_one_thread() -> None:
+    """As many flow runs and processes as there are cores work side by side; more threads would only be in the way."""
     import torch
 
     torch.set_num_threads(1)
