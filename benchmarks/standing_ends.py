@@ -9,6 +9,7 @@ a training and its re-evaluation still work. Exit code 1 where any of it is othe
 """
 
 import base64
+import json
 import sys
 import tempfile
 import threading
@@ -63,10 +64,31 @@ def mlflow_runs(home: Home) -> list[tuple[str, str]]:
     return [(run.info.status, run.data.tags.get("xray.failure", "")) for run in runs]
 
 
+def saved_seconds(home: Home) -> list[float]:
+    """How long each epoch took that the checkpoint holds: numbers that no second training would have again."""
+    from safetensors import safe_open
+
+    (path,) = (home.path / "checkpoints").glob("*.safetensors")
+    with safe_open(path, framework="np") as file:
+        return [epoch["seconds"] for epoch in json.loads(file.metadata()["progress"])["epochs"]]
+
+
+def logged_seconds(home: Home) -> list[float]:
+    """The same of the only MLflow run."""
+    from mlflow.tracking import MlflowClient
+
+    client = MlflowClient(home.service("mlflow")["url"])
+    experiment = client.get_experiment_by_name("ends")
+    assert experiment is not None
+    (run,) = client.search_runs([experiment.experiment_id])
+    history = client.get_metric_history(run.info.run_id, "seconds")
+    return [each.value for each in sorted(history, key=lambda each: each.step)]
+
+
 def cancelled(home: Home, folder: Path) -> bool:
     """Cancel a training once it has a checkpoint, look at what is left, and run it again."""
     home.run("up")
-    given = study(folder, 800)
+    given = study(folder, 500)
     run = start_run(home, "train/phantom-a", given)
     wait(lambda: checkpoint(home), 300, "a checkpoint")
     state = {"state": {"type": "CANCELLING", "name": "Cancelling"}}
@@ -79,13 +101,16 @@ def cancelled(home: Home, folder: Path) -> bool:
         f"cancelled after {took:.0f} s; MLflow: {left}; models {models['models']}, half evaluations {half['half']}"
     )
     well = [status for status, _ in left] == ["KILLED"] and models["models"] == 0 and half["half"] == 0
+    saved = saved_seconds(home)
     again = start_run(home, "train/phantom-a", given)
     took = wait(lambda: state_of(home, again) == "Running", 120, "its slot is free")
     say(f"the next run had the slot after {took:.0f} s")
     wait(lambda: state_of(home, again) in ("Completed", "Failed", "Crashed"), 600, "the next run ends")
     (models,) = home.rows(MODELS)
     say(f"the next run is {state_of(home, again)}; models {models['models']}; MLflow: {mlflow_runs(home)}")
-    return well and state_of(home, again) == "Completed" and models["models"] == 1
+    resumed = bool(saved) and logged_seconds(home)[: len(saved)] == saved
+    say(f"it went on from the checkpoint of {len(saved)} epochs: {resumed}")
+    return well and resumed and state_of(home, again) == "Completed" and models["models"] == 1
 
 
 def silent(home: Home, folder: Path) -> bool:
@@ -101,7 +126,7 @@ def silent(home: Home, folder: Path) -> bool:
     other = threading.Thread(target=elsewhere, daemon=True)
     other.start()
     wait(lambda: len(api.post("/work_pools/cpu/workers/filter", {})) == 2, 60, "another machine's worker")
-    run = start_run(home, "train/phantom-a", study(folder, 800))
+    run = start_run(home, "train/phantom-a", study(folder, 500))
     wait(lambda: checkpoint(home) and state_of(home, run) == "Running", 300, "a checkpoint")
     program(home, "worker-gpu-0").kill()
     say("the worker and its run were killed -9")
