@@ -88,7 +88,7 @@ def logged_seconds(home: Home) -> list[float]:
 def cancelled(home: Home, folder: Path) -> bool:
     """Cancel a training once it has a checkpoint, look at what is left, and run it again."""
     home.run("up")
-    given = study(folder, 500)
+    given = study(folder, 1000)
     run = start_run(home, "train/phantom-a", given)
     wait(lambda: checkpoint(home), 300, "a checkpoint")
     state = {"state": {"type": "CANCELLING", "name": "Cancelling"}}
@@ -126,7 +126,7 @@ def silent(home: Home, folder: Path) -> bool:
     other = threading.Thread(target=elsewhere, daemon=True)
     other.start()
     wait(lambda: len(api.post("/work_pools/cpu/workers/filter", {})) == 2, 60, "another machine's worker")
-    run = start_run(home, "train/phantom-a", study(folder, 500))
+    run = start_run(home, "train/phantom-a", study(folder, 1000))
     wait(lambda: checkpoint(home) and state_of(home, run) == "Running", 300, "a checkpoint")
     program(home, "worker-gpu-0").kill()
     say("the worker and its run were killed -9")
