@@ -95,7 +95,8 @@ def measure(name: str, path: Path) -> Run:
     from db.embedded import acquire
     from db.migrate import upgrade
     from xray.data.counts import count_states
-    from xray.data.prepare import DatasetRequest, register_request
+    from xray.data.prepare import register_request
+    from xray.data.request import DatasetRequest
     from xray.data.sources.datasets import dataset
 
     with tempfile.TemporaryDirectory() as home, acquire(Path(home)) as server:

@@ -8,19 +8,16 @@ Prints a line per disturbance; ends with exit code 1 where results differ from t
 """
 
 import json
-import os
 import signal
-import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import psutil
 
-ROOT = Path(__file__).resolve().parents[1]
+from benchmarks._stack import Home, flow_runs, program, say, start_run, state_of, wait
+
 STUDY = """
 name = "disturbed"
 seeds = [0]
@@ -50,115 +47,6 @@ DOUBLES = """select
 (select count(*) from (select key from model group by key having count(*) > 1) as d) as models,
 (select count(*) from (select 1 from evaluation group by model_id, image_list_id having count(*) > 1) as d) as evaluations,
 (select count(*) from missing_evaluations) as missing"""
-
-
-def say(message: str) -> None:
-    """Print with the time."""
-    print(f"{time.strftime('%H:%M:%S')} {message}", flush=True)
-
-
-class Home:
-    """One XRAY_HOME and the command line on it."""
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-        kept = {k: v for k, v in os.environ.items() if not k.startswith(("XRAY_", "PREFECT_", "MLFLOW_"))}
-        self.environment = {**kept, "XRAY_HOME": str(path), "PYTHONPATH": str(ROOT)}
-
-    def run(self, *arguments: str, check: bool = True) -> str:
-        """What a command prints."""
-        command = [sys.executable, "-c", "from flows.cli import main; main()", *arguments]
-        done = subprocess.run(
-            command, env=self.environment, capture_output=True, text=True, cwd=self.path.parent
-        )
-        if check and done.returncode:
-            raise RuntimeError(f"{arguments}: {done.returncode}\n{done.stdout}\n{done.stderr}")
-        return done.stdout
-
-    def rows(self, query: str) -> list[dict[str, Any]]:
-        """Rows of a query; asked again while the database is coming back."""
-        for _ in range(60):
-            said = self.run("sql", "--json", query, check=False)
-            if said:
-                return [json.loads(line) for line in said.splitlines()]
-            time.sleep(1)
-        return []
-
-    def status(self) -> dict[str, Any]:
-        """What `xray status --json` says."""
-        found: dict[str, Any] = json.loads(self.run("status", "--json", check=False))
-        return found
-
-    def service(self, name: str) -> dict[str, Any]:
-        """The state of one service."""
-        state = json.loads((self.path / "stack" / "state.json").read_text())
-        (found,) = (each for each in state["services"] if each["name"] == name)
-        return dict(found)
-
-    def processes(self) -> list[psutil.Process]:
-        """Everything that belongs to this home."""
-        found = []
-        for process in psutil.process_iter():
-            try:
-                about = " ".join(process.cmdline()) + " ".join(process.environ().values())
-            except psutil.Error:
-                continue
-            if (
-                str(self.path) in about
-                and process.pid != os.getpid()
-                and process.status() != psutil.STATUS_ZOMBIE
-            ):
-                found.append(process)
-        return found
-
-    def api(self) -> Any:
-        """Prefect's API of the stack."""
-        from flows.standing.api import Api
-        from flows.standing.place import Place, client_environment
-
-        place = Place(self.path)
-        state = place.running()
-        assert state is not None
-        own = client_environment(place, state)
-        return Api(own["PREFECT_API_URL"], own.get("PREFECT_API_AUTH_STRING", ""))
-
-
-def wait(true: Callable[[], bool], seconds: float, what: str) -> float:
-    """Seconds until it was true; what raises meanwhile (a server that is away) is not true yet."""
-    began = time.monotonic()
-    while True:
-        try:
-            if true():
-                return time.monotonic() - began
-        except (OSError, ValueError, KeyError, AssertionError):
-            pass
-        if time.monotonic() > began + seconds:
-            raise TimeoutError(what)
-        time.sleep(0.2)
-
-
-def program(home: Home, service: str) -> psutil.Process:
-    """The program of a service, below its nursery."""
-    return psutil.Process(home.service(service)["pid"]).children()[0]
-
-
-def flow_runs(home: Home, *names: str) -> list[dict[str, Any]]:
-    """Flow runs of these flows that are or were at work."""
-    body = {"flows": {"name": {"any_": list(names)}}, "sort": "START_TIME_DESC"}
-    found: list[dict[str, Any]] = home.api().post("/flow_runs/filter", body)
-    return [run for run in found if not run["auto_scheduled"]]
-
-
-def start_run(home: Home, deployment: str, parameters: dict[str, Any]) -> str:
-    """Start a deployment; the flow run's id."""
-    found = home.api().get(f"/deployments/name/{deployment}")
-    made = home.api().post(f"/deployments/{found['id']}/create_flow_run", {"parameters": parameters})
-    return str(made["id"])
-
-
-def state_of(home: Home, run: str) -> str:
-    """The state of a flow run."""
-    return str(home.api().get(f"/flow_runs/{run}")["state_name"])
 
 
 def trainer(home: Home, run: str) -> str | None:

@@ -21,6 +21,8 @@ HEAD: Final = """\
 FIRST: Final = ("paper", "phantom")
 """Studies whose configurations have the short names; others are train/STUDY-CONFIGURATION where a name is taken."""
 NIGHTLY: Final = "30 2 * * *"
+TOGETHER: Final = 3
+"""Seconds: registrations within them are one run, which begins when they are over."""
 INFERENCE: Final = {"name": "gpu", "work_queue_name": "inference"}
 
 
@@ -109,6 +111,8 @@ def _others() -> Iterator[dict[str, Any]]:
                 "expect": list(events.REGISTERED),
                 "posture": "Reactive",
                 "threshold": 1,
+                "within": TOGETHER,
+                "schedule_after": TOGETHER,
                 "parameters": {},
             }
         ],

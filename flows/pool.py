@@ -17,6 +17,17 @@ def process_pool() -> Any:
     return ProcessPoolTaskRunner(tasks.workers(), initializer=tasks.start_worker, initargs=(os.getpid(),))
 
 
+def run_each(what: str, task: Any, calls: Sequence[tuple[Any, ...]]) -> list[Any]:
+    """Results of a task for each of these arguments, in their order; the first failure is raised when all have ended.
+
+    A single call is made in this process: to start one of the pool takes longer than much of what is asked of it.
+    """
+    if len(calls) == 1:
+        tasks.compute_on_one_thread()
+        return [task(*calls[0])]
+    return collect(what, [task.submit(*call) for call in calls])
+
+
 def collect(what: str, futures: Sequence[PrefectFuture[Any]]) -> list[Any]:
     """Results in the order of the futures, with a progress bar; the first failure is raised when all have ended."""
     from tqdm import tqdm

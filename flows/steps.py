@@ -6,20 +6,23 @@ Each does only what is missing, so that running one twice changes nothing. The s
 
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Final, Literal
 
 from prefect import flow
+from prefect.futures import wait
 from pydantic import Field
 
 from flows import shown, tasks
 from flows.events import announce
-from flows.pool import collect, process_pool
+from flows.pool import process_pool, run_each
 from flows.studies import study_file
 from xray.configuration import Configuration
 from xray.errors import StudyError, XrayError
 from xray.study import Study, read_study
 
 Count = Annotated[int, Field(ge=1)]
+FEW: Final = 8
+"""So many models are scored in the flow run's own process, before others would have started."""
 Name = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]{0,59}$")]
 
 
@@ -68,7 +71,7 @@ def train(
     )
     chosen = chosen_configurations(asked, configuration)
     wanted = {dataset for each in chosen for dataset in each.datasets}
-    tasks.open_tracking.submit(asked.name).result()
+    tasks.open_tracking(asked.name)
     prepare_datasets(asked, wanted)
     models = train_models(asked, configuration)
     shown.models([each["model_id"] for each in models])
@@ -88,7 +91,7 @@ def predict(study: str | None = None) -> int:
     return written
 
 
-@flow(name="analyse", task_runner=process_pool())
+@flow(name="analyse")
 def analyse(study: str | None = None) -> dict[str, str]:
     """Bring the results, figures and page of a study, or of all, up to date; study → folder of its report.
 
@@ -98,7 +101,7 @@ def analyse(study: str | None = None) -> dict[str, str]:
     return refresh([study] if study else tasks.studies())
 
 
-@flow(name="add-dataset", task_runner=process_pool())
+@flow(name="add-dataset")
 def add_dataset(
     name: Name = "trial",
     site: Name | None = None,
@@ -139,7 +142,7 @@ def add_dataset(
         "phantom": drawn,
         "labels_only": labels_only,
     }
-    done: dict[str, Any] = tasks.add_dataset.submit(name, request, protocol).result()
+    done: dict[str, Any] = tasks.add_dataset(name, request, protocol)
     if done["new"]:
         announce("dataset", name, images=done["images"])
     return done
@@ -167,7 +170,7 @@ def prepare_datasets(study: Study, wanted: set[str] | None = None) -> list[dict[
     """The datasets of the study, or those that are wanted, ready: id, images, and whether each is new."""
     path = str(study.path)
     names = [each.name for each in study.datasets if wanted is None or each.name in wanted]
-    return collect("preparing datasets", [tasks.prepare.submit(path, name) for name in names])
+    return run_each("preparing datasets", tasks.prepare, [(path, name) for name in names])
 
 
 def chosen_configurations(study: Study, configuration: str | None = None) -> list[Configuration]:
@@ -182,41 +185,45 @@ def chosen_configurations(study: Study, configuration: str | None = None) -> lis
 def train_models(study: Study, configuration: str | None = None) -> list[dict[str, Any]]:
     """The models of one configuration of a study, or all, in its order: id, and whether it was trained now."""
     recipe = asdict(study.recipe)
-    futures = [
-        tasks.train.submit(study.name, each.plain(), study.protocol, recipe, seed)
-        for each in chosen_configurations(study, configuration)
+    calls = [
+        (study.name, chosen.plain(), study.protocol, recipe, seed)
+        for chosen in chosen_configurations(study, configuration)
         for seed in study.seeds
     ]
-    return collect("training models", futures)
+    return run_each("training models", tasks.train, calls)
 
 
 def evaluate_models(study: str | None) -> int:
     """Fill the missing evaluations of a study, or of everything; how many were written."""
     wanted = tasks.missing(study)
-    return sum(collect("scoring images", [tasks.evaluate.submit(m, lists) for m, lists in wanted.items()]))
+    return sum(run_each("scoring images", tasks.evaluate, list(wanted.items())))
 
 
 def evaluate_what_can_be() -> tuple[int, list[str]]:
     """Fill the missing evaluations of everything; how many were written, and why others could not be."""
     wanted = tasks.missing(None)
-    futures = [tasks.evaluate.submit(model, lists) for model, lists in wanted.items()]
-    for future in futures:
-        future.wait()
-    states = [future.state for future in futures]
+    if len(wanted) <= FEW:
+        tasks.compute_on_one_thread()
+        states = [tasks.evaluate(model, lists, return_state=True) for model, lists in wanted.items()]
+    else:
+        futures = [tasks.evaluate.submit(model, lists) for model, lists in wanted.items()]
+        wait(futures)
+        states = [future.state for future in futures]
     written = sum(state.result() for state in states if state.is_completed())
     failed = {str(state.result(raise_on_failure=False)) for state in states if not state.is_completed()}
     return written, sorted(failed)
 
 
 def refresh(studies: list[str]) -> dict[str, str]:
-    """Bring the analyses of these studies up to date, and their reports; study → folder."""
+    """Bring the analyses of these studies up to date, then their reports; study → folder."""
+    for study in studies:
+        tasks.analyse(study)
     folders = {}
     for study in studies:
-        tasks.analyse.submit(study).result()
         stored = tasks.results(study)
         folder = ""
         if stored["file"] and Path(stored["file"]).exists():
-            folder = str(tasks.report.submit(stored["file"]).result())
+            folder = str(tasks.report(stored["file"]))
         folders[study] = folder
         shown.results(study, stored["rows"], folder)
     return folders

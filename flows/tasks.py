@@ -21,6 +21,11 @@ from xray import settings
 def start_worker(parent: int) -> None:
     """What each process of the pool does first: die with its parent, compute on one thread."""
     die_with_parent(parent)
+    compute_on_one_thread()
+
+
+def compute_on_one_thread() -> None:
+    """As many flow runs and processes as there are cores work side by side; more threads would only be in the way."""
     import torch
 
     torch.set_num_threads(1)
@@ -127,7 +132,8 @@ def report(study_path: str) -> str:
 @task(name="add dataset", task_run_name="add dataset {name}", **PATIENT)
 def add_dataset(name: str, request: dict[str, Any], protocol: str) -> dict[str, Any]:
     """Register one dataset; its name, images, and whether that was done now. `request`: fields of a `DatasetRequest`."""
-    from xray.data.prepare import DatasetRequest, Phantom, register_request
+    from xray.data.prepare import register_request
+    from xray.data.request import DatasetRequest, Phantom
 
     drawn = request["phantom"]
     given: dict[str, Any] = {

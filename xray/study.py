@@ -29,8 +29,8 @@ from pathlib import Path
 from typing import Any
 
 from xray.configuration import Condition, Configuration
-from xray.data.prepare import DatasetRequest, Phantom
 from xray.data.protocol import DEFAULT, NAMED, load_protocol
+from xray.data.request import DatasetRequest, Phantom
 from xray.errors import StudyError
 from xray.learning.recipe import Recipe
 from xray.learning.selection import RULES as SELECTION

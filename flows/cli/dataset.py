@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 import click
 
 if TYPE_CHECKING:
-    from xray.data.prepare import DatasetRequest
     from xray.data.register import Registration
+    from xray.data.request import DatasetRequest
 
 PATH = click.Path(exists=True, path_type=Path)
 
@@ -83,7 +83,7 @@ def _request(
     site: str | None,
 ) -> "DatasetRequest":
     """What the options ask for. Raises `UsageError` where they don't say it."""
-    from xray.data.prepare import DatasetRequest
+    from xray.data.request import DatasetRequest
     from xray.data.sources.base import sources
     from xray.data.sources.datasets import published_datasets
     from xray.study import check_name

@@ -17,6 +17,7 @@ from xray import settings
 ROOT = Path(__file__).resolve().parents[2]
 USUAL_PORTS = {"prefect": 4200, "mlflow": 5000}
 DAY = 86400
+_CHOSEN: dict[int, socket.socket] = {}
 
 
 @dataclass(frozen=True)
@@ -37,10 +38,27 @@ def ports(place: Place, options: Options) -> dict[str, int]:
     found = {}
     for name, asked in (("prefect", options.prefect_port), ("mlflow", options.mlflow_port)):
         wanted = [int(last.get(name, 0)), USUAL_PORTS[name]]
-        found[name] = asked or next((p for p in wanted if p and is_free(options.host, p)), 0)
-        found[name] = found[name] or free_port(options.host)
+        chosen = asked or next((p for p in wanted if p and is_free(options.host, p) and _is_ours(p)), 0)
+        found[name] = chosen or free_port(options.host)
     place.remember("ports.json", found)
     return found
+
+
+def _is_ours(port: int) -> bool:
+    """Whether no other stack that starts now has chosen this port: a server takes seconds until it listens.
+
+    The choice is a name among Linux's abstract sockets, which lasts as long as this process; elsewhere nothing is held.
+    """
+    if sys.platform != "linux" or port in _CHOSEN:
+        return True
+    name = socket.socket(socket.AF_UNIX)
+    try:
+        name.bind(f"\0xray port {port}")
+    except OSError:
+        name.close()
+        return False
+    _CHOSEN[port] = name
+    return True
 
 
 def is_free(host: str, port: int) -> bool:

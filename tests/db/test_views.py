@@ -175,6 +175,21 @@ def test_missing_evaluations(engine: Engine, rows: Any) -> None:
     assert (effusion, tested, 2, "google nih") in missing(engine)
 
 
+def test_images_without_files_are_not_missing(engine: Engine, rows: Any, mimic: dict[str, int]) -> None:
+    """Registered by their labels only, they can't be scored here; one such image is enough. With its file it is missing."""
+    with engine.connect() as connection:
+        train = connection.scalar(text("select id from cohort where part = 'train'"))
+    other = rows.model(mimic["protocol"], [EFFUSION], [train], seed=5)
+    expected = {(other, mimic["image_list"], 3, "mimic_ch mimic_nb")}
+    assert missing(engine) == expected
+    with engine.begin() as connection:
+        connection.execute(text("update image set path = null where name = 'm2'"))
+    assert missing(engine) == set()
+    with engine.begin() as connection:
+        connection.execute(text("update image set path = '/m2.png' where name = 'm2'"))
+    assert missing(engine) == expected
+
+
 def test_evaluation_being_written_is_still_missing(engine: Engine, mimic: dict[str, int], rows: Any) -> None:
     """Until it is committed; a killed one is never anything else."""
     with engine.connect() as connection:

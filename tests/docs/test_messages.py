@@ -13,7 +13,8 @@ from safetensors.torch import save_file
 from sqlalchemy import Engine
 
 from xray.configuration import Condition
-from xray.data.prepare import DatasetRequest, Phantom, prepare, register_request
+from xray.data.prepare import prepare, register_request
+from xray.data.request import DatasetRequest, Phantom
 from xray.errors import XrayError
 from xray.learning.initial import start_from
 from xray.learning.network import Network

@@ -16,7 +16,8 @@ from torch import nn
 from flows.cli import cli
 from xray.data.foreign_models import get_foreign
 from xray.data.prediction_files import find_cohort, import_predictions
-from xray.data.prepare import DatasetRequest, Phantom, prepare
+from xray.data.prepare import prepare
+from xray.data.request import DatasetRequest, Phantom
 from xray.errors import XrayError
 from xray.learning.foreign_card import card_of, read_card
 from xray.learning.foreign_network import ForeignNetwork, build, load_foreign, probe

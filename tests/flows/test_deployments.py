@@ -1,5 +1,7 @@
 """flows/prefect.yaml: made from the studies, valid for Prefect, and with every deployment that is promised."""
 
+from datetime import timedelta
+
 import pytest
 from prefect.events import DeploymentTriggerTypes
 from prefect.flows import load_flow_from_entrypoint
@@ -57,6 +59,8 @@ def test_registrations_and_nights_start_a_re_evaluation():
     found = named("reevaluate")["missing"]
     (trigger,) = (TypeAdapter(DeploymentTriggerTypes).validate_python(each) for each in found.triggers)
     assert trigger.expect == {f"xray.{kind}.registered" for kind in ("dataset", "cohort", "model")}
+    # what comes while registrations are gathered starts no run of its own: the run must not look before that is over
+    assert trigger.within <= trigger.schedule_after <= timedelta(seconds=5)
     assert found.schedules[0].cron
     assert found.concurrency_limit.limit == 1
 

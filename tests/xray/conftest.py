@@ -7,7 +7,8 @@ import pytest
 from sqlalchemy import Engine
 
 from db.embedded import Server
-from xray.data.prepare import DatasetRequest, Phantom, prepare
+from xray.data.prepare import prepare
+from xray.data.request import DatasetRequest, Phantom
 from xray.learning.recipe import Recipe
 from xray.learning.tracking import Tracker
 from xray.pixels.augment import Augmentation

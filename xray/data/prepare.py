@@ -18,34 +18,9 @@ from xray.data.protocol import NAMED, load_protocol
 from xray.data.quarantine import refuse_unusable
 from xray.data.register import Registration, content_digest, find_registered, register
 from xray.data.registered import dataset_id, read_dataset
+from xray.data.request import DatasetRequest, Phantom
 from xray.data.sources.base import SourceTable, sources
 from xray.errors import DataError
-
-
-@dataclass(frozen=True)
-class Phantom:
-    """A dataset to be drawn: one of the known phantom sites, so many patients, pictures of `size` pixels."""
-
-    site: str
-    patients: int
-    size: int = 64
-    seed: int = 0
-
-
-@dataclass(frozen=True)
-class DatasetRequest:
-    """A dataset that is asked for: drawn (`phantom`), read from files (`labels`, `images`), or registered (neither).
-
-    images: where the pictures are, by default beside the labels. labels_only: register no pictures.
-    """
-
-    name: str
-    site: str
-    source: str
-    labels: Path | None
-    images: Path | None
-    phantom: Phantom | None
-    labels_only: bool = False
 
 
 @dataclass(frozen=True)

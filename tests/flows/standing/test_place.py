@@ -1,7 +1,11 @@
 """What a stack keeps in its folder, and how commands find a running one."""
 
+import os
 import stat
+import subprocess
+import sys
 import time
+from pathlib import Path
 
 import pytest
 
@@ -9,6 +13,8 @@ from flows.events import announce
 from flows.standing import services
 from flows.standing.place import Options, Place, ServiceState, State, client_environment
 from flows.standing.services import free_port, is_free, ports
+
+PROJECT = Path(__file__).resolve().parents[3]
 
 
 @pytest.fixture
@@ -70,6 +76,30 @@ def test_ports_are_remembered_and_a_taken_one_is_avoided(place, monkeypatch):
         assert not is_free("127.0.0.1", usual)
         assert ports(place, Options())["prefect"] != usual
     assert ports(place, Options(prefect_port=7777))["prefect"] == 7777
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="ports are held on Linux only")
+def test_two_stacks_that_start_at_once_choose_different_ports(tmp_path):
+    """Neither listens yet; each is a process that lives on."""
+    program = """if True:
+        import sys
+        from pathlib import Path
+        from flows.standing import services
+        from flows.standing.place import Options, Place
+        services.USUAL_PORTS = {"prefect": int(sys.argv[1]), "mlflow": int(sys.argv[2])}
+        print(*services.ports(Place(Path(sys.argv[3])), Options()).values(), flush=True)
+        input()"""
+    usual = [str(free_port("127.0.0.1")) for _ in range(2)]
+    started = []
+    for name in ("one", "two"):
+        (tmp_path / name).mkdir()
+        command = [sys.executable, "-c", program, *usual, str(tmp_path / name)]
+        environment = {**os.environ, "PYTHONPATH": str(PROJECT)}
+        started.append(subprocess.Popen(command, env=environment, stdin=-1, stdout=-1, text=True))
+    found = [each.stdout.readline().split() for each in started]
+    for each in started:
+        each.communicate("\n")
+    assert len({port for ports in found for port in ports}) == 4
 
 
 def test_open_servers_have_passwords_and_loopback_ones_none(place, database, monkeypatch):

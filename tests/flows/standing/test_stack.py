@@ -63,14 +63,18 @@ def test_ten_registrations_at_once_are_one_piece_of_work(stack, monkeypatch):
     monkeypatch.delenv("PREFECT_API_URL", raising=False)
     began = datetime.now(UTC)
     assert all(announce("dataset", f"none-{number}") for number in range(10))
-    wait_until(lambda: len(runs(stack, "reevaluate")) == 10, 60, "ten runs")
+    wait_until(lambda: runs(stack, "reevaluate"), 60, "a run")
 
     def ended():
         return {each["state_type"] for each in runs(stack, "reevaluate")} <= {"COMPLETED", "CANCELLED"}
 
-    wait_until(ended, 240, "they end")
-    done = [each for each in runs(stack, "reevaluate") if each["state_type"] == "COMPLETED"]
-    assert 1 <= len(done) <= 2  # a second one where an event came after the first had called off the others
+    wait_until(ended, 240, "it ends")
+    time.sleep(5)  # a late one would have come by now
+    found = runs(stack, "reevaluate")
+    assert (
+        1 <= len(found) <= 2
+    )  # two where the events took longer than the seconds in which they are gathered
+    done = [each for each in found if each["state_type"] == "COMPLETED"]
     first = min(datetime.fromisoformat(each["start_time"].replace("Z", "+00:00")) for each in done)
     assert (first - began).total_seconds() < 120
 

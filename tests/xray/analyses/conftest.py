@@ -24,7 +24,7 @@ from db.schema import (
 )
 from db.schema import Study as StoredStudyRow
 from db.store import list_hash, put_image_list, write_evaluation
-from xray.data.prepare import DatasetRequest
+from xray.data.request import DatasetRequest
 from xray.learning.recipe import Recipe
 from xray.study import Configuration, Study
 from xray.tasks import TASK_INDEX, TASKS

@@ -15,8 +15,9 @@ from db.embedded import Server
 from db.schema import Model, TrainingCohort
 from xray.data.labeller_agreement import labeller_agreement
 from xray.data.leakage import Member, identify, overlap
-from xray.data.prepare import DatasetRequest, freeze_all, register_request
+from xray.data.prepare import freeze_all, register_request
 from xray.data.register import register
+from xray.data.request import DatasetRequest
 from xray.data.sources.base import SourceTable
 from xray.data.sources.datasets import dataset
 

@@ -9,7 +9,8 @@ from PIL import Image, ImageFilter
 from sqlalchemy import Engine
 
 from xray.data.near_copies import near_copies, near_pairs
-from xray.data.prepare import DatasetRequest, register_request
+from xray.data.prepare import register_request
+from xray.data.request import DatasetRequest
 
 HASHES = st.lists(st.integers(0, 2**256 - 1), max_size=8)
 

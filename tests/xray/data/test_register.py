@@ -14,10 +14,11 @@ from sqlalchemy import Engine, text
 
 from xray.data import picture_hashes
 from xray.data.counts import count_states
-from xray.data.prepare import DatasetRequest, register_request
+from xray.data.prepare import register_request
 from xray.data.quarantine import read_quarantine
 from xray.data.register import Registration
 from xray.data.registered import read_named
+from xray.data.request import DatasetRequest
 from xray.errors import DataError, XrayError
 from xray.tasks import TASK_INDEX
 

@@ -1,0 +1,30 @@
+"""What is asked for of a dataset. Apart from what prepares one, as that takes long to import."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True)
+class Phantom:
+    """A dataset to be drawn: one of the known phantom sites, so many patients, pictures of `size` pixels."""
+
+    site: str
+    patients: int
+    size: int = 64
+    seed: int = 0
+
+
+@dataclass(frozen=True)
+class DatasetRequest:
+    """A dataset that is asked for: drawn (`phantom`), read from files (`labels`, `images`), or registered (neither).
+
+    images: where the pictures are, by default beside the labels. labels_only: register no pictures.
+    """
+
+    name: str
+    site: str
+    source: str
+    labels: Path | None
+    images: Path | None
+    phantom: Phantom | None
+    labels_only: bool = False
