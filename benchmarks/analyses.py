@@ -4,8 +4,8 @@
 everywhere, synthetic scores in the embedded PostgreSQL. Half of the datasets have two images per patient, so that their
 headline table takes the bootstrap over patients. Measured is `xray analyse all`, in a process of its own: seconds by the
 clock, CPU seconds of it, of the processes that draw figures and of the server, and no less than its largest memory: its own
-with that of its largest child once for each core, though they share pages and are not there at once. The limits that it is held to stand as the peer: 180 s on
-two cores, 4 GB. `equal`: sampled AUCs and kappas are those of scikit-learn.
+with that of its largest child once for each core, though they share pages and are not there at once. The limits that it is
+held to stand as the peer: 180 s on two cores, 4 GB. `equal`: sampled AUCs and kappas are those of scikit-learn.
 """
 
 import os

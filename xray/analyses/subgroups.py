@@ -18,9 +18,9 @@ from xray.analyses.resampled import has_repeated_patients
 from xray.analyses.rows import number
 from xray.analyses.stored import OF_IMAGES, StoredStudy, TestSet
 from xray.errors import AnalysisError
-from xray.stats.clustered import clustered_auc_interval
-from xray.stats.delong import auc_interval, compare_unpaired
+from xray.stats.delong import compare_unpaired
 from xray.stats.estimates import Estimates
+from xray.stats.groups import auc_by_group
 from xray.stats.multiplicity import benjamini_hochberg, holm
 
 NAME = "subgroups"
@@ -104,14 +104,14 @@ def _subgroups(
     tasks = sorted(test.labelled_tasks() & test.trained_tasks(trained_on))
     scores = test.ensemble(trained_on)[:, tasks]
     rows: dict[int, list[dict[str, Any]]] = {task: [] for task in tasks}
-    known = {name: _interval(test, member == name, tasks, scores, clustered) for name in names}
-    for name in names:
-        own, others = known[name], [known[other] for other in names if other != name]
-        # the rest of two groups is the other one
-        rest = others[0] if len(others) == 1 else _interval(test, member != name, tasks, scores, clustered)
-        compared = compare_unpaired(own, rest)
-        enough = np.minimum(_fewer(own), _fewer(rest)) >= FEWEST
-        for place, task in enumerate(tasks):
+    codes = np.searchsorted(names, member.astype(str))
+    labels, patients = test.cohort.labels[:, tasks], test.cohort.patients
+    own, rest = auc_by_group(labels, scores, codes, len(names), patients, clustered)
+    compared = compare_unpaired(own, rest)
+    enough = np.minimum(_fewer(own), _fewer(rest)) >= FEWEST
+    for code, name in enumerate(names):
+        for column_of, task in enumerate(tasks):
+            place = code, column_of
             rows[task].append(
                 {
                     "cohort_id": test.cohort.id,
@@ -142,21 +142,8 @@ def _subgroups(
     return list(chain(*rows.values()))
 
 
-def _interval(
-    test: TestSet,
-    part: NDArray[np.bool_],
-    tasks: Sequence[int],
-    scores: NDArray[np.float64],
-    clustered: bool,
-) -> Estimates:
-    labels = test.cohort.labels[part][:, tasks]
-    if clustered:
-        return clustered_auc_interval(labels, scores[part], test.cohort.patients[part])
-    return auc_interval(labels, scores[part])
-
-
 def _fewer(estimates: Estimates) -> NDArray[np.int64]:
-    """Images of the rarer class, per task."""
+    """Images of the rarer class, per subgroup and task."""
     return np.minimum(estimates.n_pos, estimates.n - estimates.n_pos)
 
 
