@@ -34,8 +34,9 @@ def average_precision_interval(
 
     expit(logit(AP) ± z · se / (AP (1 − AP))), se² the sum of squares of the images' influences, or of the patients' sums of
     them. Where n · min(AP, 1 − AP) < 10, n the positives (patients with positives), that variance is too uncertain: there
-    the interval reaches as far as Wilson's for a proportion of n, if that is wider (benchmarks/coverage.py). So AP = 1
-    has an interval too; se is that of the influences throughout.
+    the interval reaches as far as that of a proportion of n, if that is wider (benchmarks/coverage.py): Wilson's, or below
+    ½ the logit interval of Boyd, Eng and Page (2013), which near 1 is far too wide. So AP = 1 has an interval too; se is
+    that of the influences throughout.
 
     labels, scores: as in `xray.stats.roc.auc`. patients: (n_images,), equal where the patient is; None: one image each.
     Reasons as in `auc`; with fewer than two positives, or patients with any, a value without interval.
@@ -100,4 +101,9 @@ def _bounds(
     upper = np.where(smooth, expit(logit(inside) + half), np.where(known, value, np.nan))
     few = known & (np.minimum(value, 1 - value) * units < _FEW)
     below, above = wilson(np.where(few, value * units, 0), np.maximum(units, 1), level)
+    low = few & (value < 0.5)
+    share = np.where(low, value, 0.5)
+    half = ndtri(0.5 + level / 2) / np.sqrt(np.maximum(units, 1) * share * (1 - share))
+    below = np.where(low, expit(logit(share) - half), below)
+    above = np.where(low, expit(logit(share) + half), above)
     return np.where(few, np.minimum(lower, below), lower), np.where(few, np.maximum(upper, above), upper)
