@@ -1,7 +1,8 @@
-"""Do 95 % intervals of AUC hold the truth in 95 % of samples? python -m benchmarks.coverage [--quick] [--json]
+"""Do 95 % intervals hold the truth in 95 % of samples? python -m benchmarks.coverage [--quick] [--json]
 
-Normal scores of known AUC, drawn again and again. `rate` is the share of intervals that hold the true AUC, `error` its Monte
-Carlo standard error. Clustered: patients with six images each, whose scores have the patient in common; there the
+Scores of known AUC and average precision, drawn again and again. `rate` is the share of intervals that hold the truth,
+`error` its Monte Carlo standard error. Of average precision, which depends on prevalence, the prevalence is fixed and the
+number of positives drawn. Clustered: patients with six images each, whose scores have the patient in common; there the
 interval that takes images as independent must fail, and those with the patient as unit must hold.
 """
 
@@ -14,12 +15,13 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import expit, logit, ndtri
+from scipy.special import expit, logit, ndtr, ndtri
 
 from benchmarks.report import arguments
 from xray.stats.bootstrap import bootstrap_auc
 from xray.stats.clustered import clustered_auc_interval
 from xray.stats.delong import auc_interval
+from xray.stats.precision_recall import average_precision_interval
 
 Sample = tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.int64]]
 """Labels, scores, patients."""
@@ -68,6 +70,27 @@ def clustered(rng: np.random.Generator, area: float, n_ill: int, n_well: int, im
     return ill[patients], scores + np.sqrt(2) * ndtri(area) * ill[patients], patients
 
 
+def drawn_positives(rng: np.random.Generator, area: float, n: int, prevalence: float) -> Sample:
+    """One image per patient; at least two positives."""
+    n_pos = max(2, int(rng.binomial(n, prevalence)))
+    return independent(rng, area, n_pos, n - n_pos)
+
+
+def clustered_positives(rng: np.random.Generator, area: float, n: int, prevalence: float) -> Sample:
+    """Six images of each of n patients; at least two patients with positives."""
+    n_ill = max(2, int(rng.binomial(n, prevalence)))
+    return clustered(rng, area, n_ill, n - n_ill)
+
+
+def precision_area(area: float, prevalence: float) -> float:
+    """Average precision of normal scores in all images: the integral of precision over recall."""
+    gap = np.sqrt(2) * ndtri(area)
+    cuts = np.linspace(-9, 9 + gap, 200_001)
+    recall, alarms = ndtr(gap - cuts), ndtr(-cuts)
+    precision = prevalence * recall / (prevalence * recall + (1 - prevalence) * alarms)
+    return float(np.trapezoid(precision[::-1], recall[::-1]))
+
+
 def delong(sample: Sample) -> Bounds:
     """`auc_interval`: DeLong on the logit scale, widened to Newcombe's where next to nothing is misplaced."""
     found = auc_interval(*sample[:2], LEVEL)
@@ -84,6 +107,26 @@ def bootstrap(sample: Sample) -> Bounds:
     """Percentile bootstrap over patients, 500 replicates."""
     found = bootstrap_auc(*sample, n_replicates=500, level=LEVEL).estimates
     return float(found.lower[0]), float(found.upper[0])
+
+
+def precision_recall(sample: Sample) -> Bounds:
+    """`average_precision_interval`, images as units."""
+    found = average_precision_interval(*sample[:2], level=LEVEL)
+    return float(found.lower), float(found.upper)
+
+
+def precision_recall_with_patients(sample: Sample) -> Bounds:
+    """`average_precision_interval`, patients as units."""
+    found = average_precision_interval(*sample, LEVEL)
+    return float(found.lower), float(found.upper)
+
+
+def boyd(sample: Sample) -> Bounds:
+    """The logit interval of Boyd et al. (2013), average precision taken as a share of the positives, for comparison."""
+    found = average_precision_interval(*sample[:2], level=LEVEL)
+    value = min(float(found.value), 1 - 1e-12)
+    half = ndtri(0.5 + LEVEL / 2) / np.sqrt(found.n_pos * value * (1 - value))
+    return float(expit(logit(value) - half)), float(expit(logit(value) + half))
 
 
 def logit_alone(sample: Sample) -> Bounds:
@@ -123,6 +166,26 @@ def rows(quick: bool) -> Iterator[Row]:
         yield _simulate("(DeLong, images as units)", delong, setting, draw, area, few, tested=False)
         yield _simulate("DeLong, patients as units", with_patients, setting, draw, area, few, tested=True)
         yield _simulate("bootstrap over patients", bootstrap, setting, draw, area, few // 2, tested=True)
+    yield from precision_rows(many, few)
+
+
+def precision_rows(many: int, few: int) -> Iterator[Row]:
+    """Average precision: near one, of rare findings, and of patients with several images."""
+    for area in (0.75, 0.9, 0.98, 0.998, 0.9999):
+        for n, prevalence in ((200, 0.05), (300, 0.1), (1000, 0.1), (1000, 0.4), (2000, 0.01)):
+            truth = precision_area(area, prevalence)
+            setting = f"AP {truth:.3f} (AUC {area}), {n} images, prevalence {prevalence}"
+            draw = _draws(drawn_positives, area, n, prevalence)
+            yield _simulate("AP", precision_recall, setting, draw, truth, many, tested=True)
+            yield _simulate("(AP, Boyd)", boyd, setting, draw, truth, many, tested=False)
+    for area, n, prevalence in ((0.85, 230, 0.13), (0.85, 700, 0.14), (0.98, 230, 0.13)):
+        truth = precision_area(area, prevalence)
+        setting = f"AP {truth:.3f} (AUC {area}), six images of each of {n} patients"
+        draw = _draws(clustered_positives, area, n, prevalence)
+        yield _simulate("(AP, images as units)", precision_recall, setting, draw, truth, few, tested=False)
+        yield _simulate(
+            "AP, patients as units", precision_recall_with_patients, setting, draw, truth, few, tested=True
+        )
 
 
 def _draws(kind: Callable[..., Sample], *arguments: float) -> Callable[[np.random.Generator], Sample]:

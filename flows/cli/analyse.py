@@ -1,6 +1,7 @@
 """`xray analyse`: bring analyses of a study up to date from its stored predictions, and read them."""
 
 import json
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -41,11 +42,13 @@ def analyse(
     """Bring the analysis NAME of a study up to date, print it, and draw its figure; "all" is every one.
 
     Without NAME: the analyses and whether their results are current. Only what is stale is computed, from the stored
-    predictions; no model is loaded.
+    predictions; no model is loaded. Where results changed, the study's page (report.html) is written anew, unless --output
+    says otherwise.
     """
     from flows.platform import storage
     from xray import settings
     from xray.analyses import shown
+    from xray.analyses.parallel import in_processes
     from xray.analyses.run import ANALYSES, named, run
 
     with storage() as found:
@@ -60,8 +63,10 @@ def analyse(
             wanted = [_by(name, column)]
         if pair is not None and name != "bland_altman":
             raise click.UsageError("--pair is of bland_altman")
-        _run(engine, chosen, wanted, run)
+        changed = _run(engine, chosen, wanted, run)
+        page = _rewrite_page(engine, chosen) if changed and output is None else None
         folder = output or settings.home() / "reports" / chosen
+        parts = []
         for analysis in wanted:
             with engine.begin() as connection:
                 if as_json:
@@ -69,12 +74,19 @@ def analyse(
                     continue
                 published = reference and (name != ALL or analysis.name in shown.REFERENCES)
                 if pair is not None:
-                    part = shown.named_pair(connection, chosen, analysis, pair)
+                    parts.append(shown.named_pair(connection, chosen, analysis, pair))
                 else:
-                    part = shown.part(connection, chosen, analysis, published)
+                    parts.append(shown.part(connection, chosen, analysis, published))
+        if page is not None and name == ALL and not reference:  # its figures are these
+            figures: Any = (sorted(folder.glob(f"{part.name}.*")) for part in parts)
+        else:
+            figures = in_processes(partial(shown.write_figure, folder=folder), parts)
+        for part, paths in zip(parts, figures, strict=True):
             _print(part, whole=name != ALL)
-            for path in shown.write_figure(part, folder):
+            for path in paths:
                 click.echo(f"  {path}")
+        if page is not None and not as_json:
+            click.echo(f"\n{page}")
         if reference and not as_json:
             click.echo("\nTable A.1 of the paper, from label files: xray verify table-a1 --labels FOLDER")
 
@@ -115,8 +127,27 @@ def _by(name: str, column: str) -> "Definition":
     return by_column(column)
 
 
-def _run(engine: "Engine", study: str, wanted: "list[Definition]", run: Any) -> None:
-    """Compute what is stale, saying on stderr what is being computed."""
+def _rewrite_page(engine: "Engine", study: str) -> Path | None:
+    """Bring the page of a study's report up to date, if it was written before and the study's file is there still."""
+    import shlex
+
+    from xray import settings
+    from xray.analyses.report import write_report
+    from xray.analyses.shown import drawn_in_processes
+    from xray.plan import file_of
+    from xray.study import read_study
+
+    folder = settings.home() / "reports" / study
+    with engine.begin() as connection:
+        file = file_of(connection, study)
+        if file is None or not Path(file).exists() or not (folder / "report.html").exists():
+            return None
+        commands = [f"xray study run {shlex.quote(file)}", "xray ui mlflow"]
+        return write_report(connection, read_study(Path(file)), folder, commands, drawn_in_processes)
+
+
+def _run(engine: "Engine", study: str, wanted: "list[Definition]", run: Any) -> bool:
+    """Compute what is stale, saying on stderr what is being computed; whether anything was."""
     import time
 
     started: list[tuple[str, float]] = []
@@ -134,6 +165,7 @@ def _run(engine: "Engine", study: str, wanted: "list[Definition]", run: Any) -> 
     current = [name for name, computed in done.items() if not computed]
     if current:
         click.echo(f"current already: {', '.join(current)}", err=True)
+    return bool(started)
 
 
 def _list(connection: "Connection", study: str, as_json: bool) -> None:

@@ -1,12 +1,14 @@
 """Do models agree with a test cohort's own model? Cohen's kappa of calls at Youden points (paper, Fig 3)."""
 
 from collections.abc import Iterator, Sequence
+from itertools import chain
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from db.schema import Agreement
+from xray.analyses.parallel import side_by_side
 from xray.analyses.points import calls, points_at_home
 from xray.analyses.rows import number
 from xray.analyses.stored import StoredStudy, TestSet
@@ -31,16 +33,18 @@ def compute(study: StoredStudy, tests: Sequence[TestSet]) -> Iterator[dict[str, 
         reference = study.trained_on_exactly((test.dataset,))
         if reference is None or reference not in test.trained_on:
             continue
-        own = test.youden(reference)
-        for trained_on in test.trained_on:
-            tasks = sorted(
-                test.labelled_tasks() & test.trained_tasks(reference) & test.trained_tasks(trained_on)
-            )
-            taus = _taus(test, reference, trained_on, tasks)
-            found = test.youden(trained_on)
-            yield from _compare(test, reference, trained_on, "target", own, found, tasks, taus)
-            if trained_on in at_home and trained_on != reference:
-                yield from _compare(test, reference, trained_on, "own", own, at_home[trained_on], tasks, taus)
+        work = ((test, reference, name, at_home.get(name)) for name in test.trained_on)
+        yield from chain(*side_by_side(_rows, work))
+
+
+def _rows(test: TestSet, reference: str, trained_on: str, at_home: Youden | None) -> list[dict[str, Any]]:
+    tasks = sorted(test.labelled_tasks() & test.trained_tasks(reference) & test.trained_tasks(trained_on))
+    taus = _taus(test, reference, trained_on, tasks)
+    own, found = test.youden(reference), test.youden(trained_on)
+    rows = list(_compare(test, reference, trained_on, "target", own, found, tasks, taus))
+    if at_home is not None and trained_on != reference:
+        rows += _compare(test, reference, trained_on, "own", own, at_home, tasks, taus)
+    return rows
 
 
 def _taus(test: TestSet, reference: str, trained_on: str, tasks: Sequence[int]) -> NDArray[np.float64]:

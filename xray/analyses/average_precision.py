@@ -6,26 +6,26 @@ from typing import Any
 import numpy as np
 
 from db.schema import AveragePrecision
+from xray.analyses.resampled import has_repeated_patients
 from xray.analyses.rows import NOT_TRAINED, number
 from xray.analyses.stored import StoredStudy, TestSet
 from xray.stats.precision_recall import average_precision_interval
 
 NAME = "average_precision"
 QUESTION = "How pure is what a model finds? Area under the precision-recall curve, beside prevalence"
-VERSION = 1
+VERSION = 2
 TABLE = AveragePrecision
-METHOD = "average precision of mean logits over seeds, logit interval of Boyd et al. 2013, 95 %"
+METHOD = "average precision of mean logits over seeds, variance of influences, logit interval 95 %"
+CLUSTERED_METHOD = METHOD.replace("influences", "influences, by patient")
 
 
 def compute(study: StoredStudy, tests: Sequence[TestSet]) -> Iterator[dict[str, Any]]:
     """Rows of table `average_precision`: per test cohort, task and configuration."""
     for test in tests:
-        labels = test.cohort.labels
+        labels, patients = test.cohort.labels, test.cohort.patients if has_repeated_patients(test) else None
         for trained_on in test.trained_on:
-            found, trained = (
-                average_precision_interval(labels, test.ensemble(trained_on)),
-                test.trained_tasks(trained_on),
-            )
+            found = average_precision_interval(labels, test.ensemble(trained_on), patients)
+            trained = test.trained_tasks(trained_on)
             for task in sorted(test.labelled_tasks()):
                 n, n_pos = int(found.n[task]), int(found.n_pos[task])
                 reason = str(found.reason[task]) or None
@@ -42,7 +42,7 @@ def compute(study: StoredStudy, tests: Sequence[TestSet]) -> Iterator[dict[str, 
                     "lower": number(found.lower[task]),
                     "upper": number(found.upper[task]),
                     "prevalence": n_pos / n if n else None,
-                    "method": METHOD,
+                    "method": METHOD if patients is None else CLUSTERED_METHOD,
                     "reason": reason,
                     "evaluation_ids": test.ids(trained_on),
                 }

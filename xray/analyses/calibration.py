@@ -1,6 +1,7 @@
 """Do a model's probabilities mean what they say? Brier's score and its parts, ECE, Cox's line, the reliability curve."""
 
 from collections.abc import Iterator, Sequence
+from itertools import chain
 from typing import Any
 
 import numpy as np
@@ -8,9 +9,10 @@ from numpy.typing import NDArray
 from scipy.special import expit, ndtri
 
 from db.schema import Calibration
+from xray.analyses.parallel import side_by_side
 from xray.analyses.rows import NOT_TRAINED, number
 from xray.analyses.stored import StoredStudy, TestSet
-from xray.stats.calibration import brier, calibration_line, curve_error, reliability_curve
+from xray.stats.calibration import binned, brier_of, calibration_line, curve_error, curve_of
 
 NAME = "calibration"
 QUESTION = "Do probabilities mean what they say? Brier score and its parts, ECE, reliability curve"
@@ -23,23 +25,23 @@ FEWEST = 10
 
 def compute(study: StoredStudy, tests: Sequence[TestSet]) -> Iterator[dict[str, Any]]:
     """Rows of table `calibration`: per test cohort, task and configuration."""
-    for test in tests:
-        for trained_on in test.trained_on:
-            yield from _rows(test, trained_on)
+    yield from chain(*side_by_side(_rows, ((test, name) for test in tests for name in test.trained_on)))
 
 
-def _rows(test: TestSet, trained_on: str) -> Iterator[dict[str, Any]]:
+def _rows(test: TestSet, trained_on: str) -> list[dict[str, Any]]:
     labels, probabilities = test.cohort.labels, expit(test.ensemble(trained_on))
-    score, curve = brier(labels, probabilities), reliability_curve(labels, probabilities)
+    bins = binned(labels, probabilities)
+    score, curve = brier_of(bins), curve_of(bins)
     error = curve_error(curve)
     trained = test.trained_tasks(trained_on)
+    rows = []
     for task in sorted(test.labelled_tasks()):
         n, n_pos = int(score.n[task]), int(score.n_pos[task])
         line = [np.nan] * 4
         if min(n_pos, n - n_pos) >= FEWEST:
             line = _line(labels[:, task], probabilities[:, task])
         filled = curve.observed.n[:, task] > 0
-        yield {
+        row = {
             "cohort_id": test.cohort.id,
             "task_id": task,
             "trained_on": trained_on,
@@ -60,6 +62,8 @@ def _rows(test: TestSet, trained_on: str) -> Iterator[dict[str, Any]]:
             "reason": (str(score.reason[task]) or None) if task in trained else NOT_TRAINED,
             "evaluation_ids": test.ids(trained_on),
         }
+        rows.append(row)
+    return rows
 
 
 def _line(labels: NDArray[np.float32], probabilities: NDArray[np.float64]) -> list[float]:

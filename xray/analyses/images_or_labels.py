@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from db.schema import Shift
+from xray.analyses.parallel import side_by_side
 from xray.analyses.rows import number
 from xray.analyses.stored import Scored, StoredStudy, TestSet
 from xray.stats.agreement import cross_table, kappa
@@ -48,7 +49,7 @@ def compute(study: StoredStudy, tests: Sequence[TestSet]) -> Iterator[dict[str, 
 
     One family of tests: false discoveries are controlled over all rows together.
     """
-    pairs = list(_pairs(study, tests))
+    pairs = side_by_side(_pair, _pairs(study, tests))
     keys = [(pair, task) for pair in pairs for task in pair.evidence]
     verdicts = judge([pair.evidence[task] for pair, task in keys])
     judged = {(id(pair), task): found for (pair, task), found in zip(keys, verdicts, strict=True)}
@@ -59,7 +60,7 @@ def compute(study: StoredStudy, tests: Sequence[TestSet]) -> Iterator[dict[str, 
             yield _row(pair, task, judged.get((id(pair), task)))
 
 
-def _pairs(study: StoredStudy, tests: Sequence[TestSet]) -> Iterator[Pair]:
+def _pairs(study: StoredStudy, tests: Sequence[TestSet]) -> Iterator[tuple[TestSet, TestSet, str, str]]:
     own = {test.dataset: study.trained_on_exactly((test.dataset,)) for test in tests}
     for a in tests:
         for b in tests:
@@ -67,7 +68,7 @@ def _pairs(study: StoredStudy, tests: Sequence[TestSet]) -> Iterator[Pair]:
             if a is b or of_a is None or of_b is None:
                 continue
             if all(model in test.trained_on for model in (of_a, of_b) for test in (a, b)):
-                yield _pair(a, b, of_a, of_b)
+                yield a, b, of_a, of_b
 
 
 def _pair(a: TestSet, b: TestSet, own_a: str, own_b: str) -> Pair:

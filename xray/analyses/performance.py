@@ -6,11 +6,13 @@ have a bootstrap over patients, the same draws for every model, and single seeds
 
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from itertools import chain
 from typing import Any
 
 import numpy as np
 
 from db.schema import Auc
+from xray.analyses.parallel import side_by_side
 from xray.analyses.resampled import REPLICATES, has_repeated_patients, replicates
 from xray.analyses.rows import NOT_LABELLED, NOT_TRAINED, number
 from xray.analyses.stored import Scored, StoredStudy, TestSet
@@ -46,22 +48,30 @@ def compute(study: StoredStudy, tests: Sequence[TestSet]) -> Iterator[dict[str, 
     tasks = study.tasks(tests)
     for test in tests:
         clustered = has_repeated_patients(test)
-        for trained_on in test.trained_on:
-            seeds = test.of(trained_on)
-            foreign = any(one.foreign for one in seeds)
-            estimates = auc_interval(test.cohort.labels[:, tasks], test.ensemble(trained_on)[:, tasks])
-            if clustered:
-                estimates = _bootstrapped(test, trained_on, tasks, estimates)
-            method = METHODS[foreign, clustered]
-            yield from _rows(test, seeds, None, tasks, estimates, method)
-            for one in seeds if not foreign else ():
-                labels, scores = test.cohort.labels[:, tasks], test.logits[one.evaluation_id].T[:, tasks]
-                if clustered:
-                    estimates = clustered_auc_interval(labels, scores, test.cohort.patients)
-                else:
-                    estimates = auc_interval(labels, scores)
-                method = CLUSTERED_SEED_METHOD if clustered else SEED_METHOD
-                yield from _rows(test, [one], one.seed, tasks, estimates, method)
+        if clustered:
+            replicates(test)
+        work = ((test, trained_on, tasks, clustered) for trained_on in test.trained_on)
+        yield from chain(*side_by_side(_configuration, work))
+
+
+def _configuration(
+    test: TestSet, trained_on: str, tasks: Sequence[int], clustered: bool
+) -> list[dict[str, Any]]:
+    seeds, labels = test.of(trained_on), test.cohort.labels[:, tasks]
+    foreign = any(one.foreign for one in seeds)
+    estimates = auc_interval(labels, test.ensemble(trained_on)[:, tasks])
+    if clustered:
+        estimates = _bootstrapped(test, trained_on, tasks, estimates)
+    rows = list(_rows(test, seeds, None, tasks, estimates, METHODS[foreign, clustered]))
+    for one in seeds if not foreign else ():
+        scores = test.logits[one.evaluation_id].T[:, tasks]
+        if clustered:
+            estimates = clustered_auc_interval(labels, scores, test.cohort.patients)
+        else:
+            estimates = auc_interval(labels, scores)
+        method = CLUSTERED_SEED_METHOD if clustered else SEED_METHOD
+        rows += _rows(test, [one], one.seed, tasks, estimates, method)
+    return rows
 
 
 def _bootstrapped(test: TestSet, trained_on: str, tasks: Sequence[int], estimates: Estimates) -> Estimates:

@@ -5,13 +5,14 @@ each cohort that labels them.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from itertools import combinations
+from itertools import chain, combinations
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from db.schema import PooledAgreement
+from xray.analyses.parallel import side_by_side
 from xray.analyses.points import calls, points_at_home
 from xray.analyses.rows import number
 from xray.analyses.stored import StoredStudy, TestSet
@@ -31,18 +32,24 @@ def compute(study: StoredStudy, tests: Sequence[TestSet]) -> Iterator[dict[str, 
     """Rows of table `pooled_agreement`: per task, pair of configurations and rule."""
     at_home = points_at_home(study, tests)
     single = [name for name, datasets in study.configurations.items() if len(datasets) == 1]
-    for task in study.tasks(tests):
-        here = [test for test in tests if task in test.labelled_tasks()]
-        for a, b in combinations(single, 2):
-            both = [t for t in here if all(n in t.trained_on and task in t.trained_tasks(n) for n in (a, b))]
-            if not both:
-                continue
-            scores = [np.concatenate([_scores(test, name, task) for test in both]) for name in (a, b)]
-            tau = float(kendall_tau(*scores).value)
-            for rule in RULES:
-                if rule == "own" and not (a in at_home and b in at_home):
-                    continue
-                yield _row(both, task, (a, b), rule, at_home, tau)
+    work = ((tests, at_home, task, pair) for task in study.tasks(tests) for pair in combinations(single, 2))
+    yield from chain(*side_by_side(_pair, work))
+
+
+def _pair(
+    tests: Sequence[TestSet], at_home: Mapping[str, Youden], task: int, pair: tuple[str, str]
+) -> list[dict[str, Any]]:
+    both = [
+        test
+        for test in tests
+        if task in test.labelled_tasks()
+        and all(name in test.trained_on and task in test.trained_tasks(name) for name in pair)
+    ]
+    if not both:
+        return []
+    tau = float(kendall_tau(*(np.concatenate([_scores(t, name, task) for t in both]) for name in pair)).value)
+    rules = [rule for rule in RULES if rule == "target" or all(name in at_home for name in pair)]
+    return [_row(both, task, pair, rule, at_home, tau) for rule in rules]
 
 
 def _scores(test: TestSet, trained_on: str, task: int) -> NDArray[np.float64]:

@@ -1,6 +1,6 @@
 """A study's stored results as files: figures with their data, tables, and one page."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import pandas as pd
@@ -10,6 +10,7 @@ from xray.analyses import results, shown
 from xray.analyses.run import ANALYSES
 from xray.analyses.stored import load_study
 from xray.report import captions, figures, grids, page, verdict_grid
+from xray.report.parts import Part
 from xray.settings import code_version
 from xray.study import Study
 
@@ -21,16 +22,29 @@ NOTES = (
 )
 
 
-def write_report(connection: Connection, study: Study, folder: Path, commands: list[str]) -> Path:
+def draw_in_turn(parts: Sequence[Part], folder: Path) -> list[page.Drawn]:
+    """Each part with its figure, drawn one after the other."""
+    return [shown.drawn(each, folder) for each in parts]
+
+
+def write_report(
+    connection: Connection,
+    study: Study,
+    folder: Path,
+    commands: list[str],
+    draw: Callable[[Sequence[Part], Path], list[page.Drawn]] = draw_in_turn,
+) -> Path:
     """Write figures (PNG, SVG, CSV) and report.html of a study's stored results into `folder`; the page's path.
 
+    draw: how the figures of the further analyses are made; a program with no other thread may draw on all cores
+    (`shown.drawn_in_processes`).
     The same results give the same bytes. Raises `AnalysisError` where nothing is stored yet.
     """
     tables = _tables(connection, study.name)
     illustrations = _figures(tables, folder)
     further = [each for each in ANALYSES if each.name not in shown.IN_FULL]
     made = [shown.part(connection, study.name, each) for each in further]
-    parts = [shown.drawn(each, folder) for each in made if len(each.data)]
+    parts = draw([each for each in made if len(each.data)], folder)
     return page.write(
         folder / "report.html",
         title=study.title,

@@ -1,14 +1,13 @@
 """Bootstrap replicates of every ensemble's AUC on a test cohort, over patients: the same draws for all tasks and models."""
 
-import os
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
+from xray.analyses.parallel import side_by_side
 from xray.analyses.stored import TestSet
 from xray.stats.bootstrap import BootstrapAuc, bootstrap_auc
 
@@ -39,8 +38,8 @@ def replicates(test: TestSet) -> dict[int, Replicates]:
         tasks = sorted(test.labelled_tasks())
         scored = [[n for n in test.trained_on if task in test.trained_tasks(n)] for task in tasks]
         todo = [(task, names) for task, names in zip(tasks, scored, strict=True) if names]
-        with ThreadPoolExecutor(_cores()) as pool:  # the compiled loops release the interpreter's lock
-            kept.update(pool.map(lambda each: (each[0], _resample(test, *each)), todo))
+        found = side_by_side(lambda task, names: _resample(test, task, names), todo)
+        kept.update((task, result) for (task, _), result in zip(todo, found, strict=True))
     return kept
 
 
@@ -53,7 +52,3 @@ def _resample(test: TestSet, task: int, names: Sequence[str]) -> Replicates:
     scores = np.stack([test.ensemble(name)[:, task] for name in names])
     labels, patients = test.cohort.labels[:, task], test.cohort.patients
     return Replicates(names, bootstrap_auc(labels, scores, patients, REPLICATES, SEED, draw_all=True))
-
-
-def _cores() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

@@ -1,6 +1,6 @@
 """Stored results as parts that a person reads: rows of a view, findings, a figure."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -12,6 +12,7 @@ from sqlalchemy import Connection, column, literal_column, select, table
 
 from xray.analyses import results
 from xray.analyses.bland_altman import calibrated
+from xray.analyses.parallel import in_processes
 from xray.analyses.run import Definition
 from xray.analyses.stored import StoredStudy, load_study, load_tests
 from xray.errors import AnalysisError
@@ -110,11 +111,22 @@ def _save(each: Part, figure: "Figure", folder: Path) -> list[Path]:
 
 def drawn(each: Part, folder: Path) -> Drawn:
     """A part as the page takes it, its figure written into the folder too."""
+    return Drawn(each, *_written(each, folder))
+
+
+def drawn_in_processes(several: Sequence[Part], folder: Path) -> list[Drawn]:
+    """As `drawn`, of several parts, on all cores; see `parallel.in_processes`."""
+    written = in_processes(partial(_written, folder=folder), several)
+    return [Drawn(each, *found) for each, found in zip(several, written, strict=True)]
+
+
+def _written(each: Part, folder: Path) -> tuple[bytes, float] | tuple[()]:
+    """The figure's SVG and its width in inches; nothing where the part has none."""
     if each.draw is None:
-        return Drawn(each)
+        return ()
     figure = each.draw()
     _, svg, _ = _save(each, figure, folder)
-    return Drawn(each, svg.read_bytes(), float(figure.get_size_inches()[0]))
+    return svg.read_bytes(), float(figure.get_size_inches()[0])
 
 
 def _published(name: str, frame: pd.DataFrame) -> pd.DataFrame:

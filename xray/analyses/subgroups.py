@@ -6,19 +6,21 @@ declared family: all comparisons of one grouping in the study.
 
 from collections.abc import Iterator, Sequence
 from functools import partial
+from itertools import chain
 from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
 from db.schema import SubgroupAuc
+from xray.analyses.parallel import side_by_side
 from xray.analyses.resampled import has_repeated_patients
 from xray.analyses.rows import number
 from xray.analyses.stored import OF_IMAGES, StoredStudy, TestSet
 from xray.errors import AnalysisError
-from xray.stats.clustered import clustered_auc_interval
-from xray.stats.delong import auc_interval, compare_unpaired
+from xray.stats.delong import compare_unpaired
 from xray.stats.estimates import Estimates
+from xray.stats.groups import auc_by_group
 from xray.stats.multiplicity import benjamini_hochberg, holm
 
 NAME = "subgroups"
@@ -87,65 +89,61 @@ def _group(test: TestSet, column: str) -> Iterator[dict[str, Any]]:
     if len(names) < 2:
         return
     clustered = has_repeated_patients(test)
-    for trained_on in test.trained_on:
-        tasks = sorted(test.labelled_tasks() & test.trained_tasks(trained_on))
-        scores = test.ensemble(trained_on)[:, tasks]
-        rows: dict[int, list[dict[str, Any]]] = {task: [] for task in tasks}
-        known = {name: _interval(test, member == name, tasks, scores, clustered) for name in names}
-        for name in names:
-            own, others = known[name], [known[other] for other in names if other != name]
-            # the rest of two groups is the other one
-            rest = (
-                others[0] if len(others) == 1 else _interval(test, member != name, tasks, scores, clustered)
-            )
-            compared = compare_unpaired(own, rest)
-            enough = np.minimum(_fewer(own), _fewer(rest)) >= FEWEST
-            for place, task in enumerate(tasks):
-                rows[task].append(
-                    {
-                        "cohort_id": test.cohort.id,
-                        "task_id": task,
-                        "trained_on": trained_on,
-                        "grouping": column,
-                        "subgroup": name,
-                        "n": int(own.n[place]),
-                        "n_pos": int(own.n_pos[place]),
-                        "auc": number(own.value[place]),
-                        "lower": number(own.lower[place]),
-                        "upper": number(own.upper[place]),
-                        "auc_rest": number(rest.value[place]),
-                        "difference": number(compared.difference[place]),
-                        "difference_lower": number(compared.lower[place]),
-                        "difference_upper": number(compared.upper[place]),
-                        "p": number(compared.p[place]) if enough[place] else None,
-                        "p_holm": None,
-                        "q": None,
-                        "is_worst": False,
-                        "method": CLUSTERED_METHOD if clustered else METHOD,
-                        "reason": str(own.reason[place]) or None,
-                        "evaluation_ids": test.ids(trained_on),
-                    }
-                )
-        for of_task in rows.values():
-            _mark_worst(of_task)
-            yield from of_task
+    work = ((test, column, member, names, trained_on, clustered) for trained_on in test.trained_on)
+    yield from chain(*side_by_side(_subgroups, work))
 
 
-def _interval(
+def _subgroups(
     test: TestSet,
-    part: NDArray[np.bool_],
-    tasks: Sequence[int],
-    scores: NDArray[np.float64],
+    column: str,
+    member: NDArray[np.object_],
+    names: list[str],
+    trained_on: str,
     clustered: bool,
-) -> Estimates:
-    labels = test.cohort.labels[part][:, tasks]
-    if clustered:
-        return clustered_auc_interval(labels, scores[part], test.cohort.patients[part])
-    return auc_interval(labels, scores[part])
+) -> list[dict[str, Any]]:
+    tasks = sorted(test.labelled_tasks() & test.trained_tasks(trained_on))
+    scores = test.ensemble(trained_on)[:, tasks]
+    rows: dict[int, list[dict[str, Any]]] = {task: [] for task in tasks}
+    codes = np.searchsorted(names, member.astype(str))
+    labels, patients = test.cohort.labels[:, tasks], test.cohort.patients
+    own, rest = auc_by_group(labels, scores, codes, len(names), patients, clustered)
+    compared = compare_unpaired(own, rest)
+    enough = np.minimum(_fewer(own), _fewer(rest)) >= FEWEST
+    for code, name in enumerate(names):
+        for column_of, task in enumerate(tasks):
+            place = code, column_of
+            rows[task].append(
+                {
+                    "cohort_id": test.cohort.id,
+                    "task_id": task,
+                    "trained_on": trained_on,
+                    "grouping": column,
+                    "subgroup": name,
+                    "n": int(own.n[place]),
+                    "n_pos": int(own.n_pos[place]),
+                    "auc": number(own.value[place]),
+                    "lower": number(own.lower[place]),
+                    "upper": number(own.upper[place]),
+                    "auc_rest": number(rest.value[place]),
+                    "difference": number(compared.difference[place]),
+                    "difference_lower": number(compared.lower[place]),
+                    "difference_upper": number(compared.upper[place]),
+                    "p": number(compared.p[place]) if enough[place] else None,
+                    "p_holm": None,
+                    "q": None,
+                    "is_worst": False,
+                    "method": CLUSTERED_METHOD if clustered else METHOD,
+                    "reason": str(own.reason[place]) or None,
+                    "evaluation_ids": test.ids(trained_on),
+                }
+            )
+    for of_task in rows.values():
+        _mark_worst(of_task)
+    return list(chain(*rows.values()))
 
 
 def _fewer(estimates: Estimates) -> NDArray[np.int64]:
-    """Images of the rarer class, per task."""
+    """Images of the rarer class, per subgroup and task."""
     return np.minimum(estimates.n_pos, estimates.n - estimates.n_pos)
 
 

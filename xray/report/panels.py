@@ -245,20 +245,10 @@ def _fill(axes: Axes, grid: Grid, task: str, scale: Scale, sizes: Type) -> None:
             face, ink = cell_colours(cell, scale)
             name = f"{task}|{row}|{column}"
             patch = Rectangle((x, y), 1, 1, facecolor=face, edgecolor=EDGE, linewidth=0.4, gid=name)
-            axes.add_patch(patch)
+            axes.add_artist(patch)  # `add_patch` would look for new limits, and take most of the time
             if cell.few and cell.value is not None:
-                axes.add_patch(
-                    Rectangle(
-                        (x, y),
-                        1,
-                        1,
-                        fill=False,
-                        edgecolor=HATCH,
-                        linewidth=0,
-                        hatch="////",
-                        gid=f"{name}|few",
-                    )
-                )
+                few: dict[str, Any] = {"fill": False, "edgecolor": HATCH, "linewidth": 0, "hatch": "////"}
+                axes.add_artist(Rectangle((x, y), 1, 1, gid=f"{name}|few", **few))
             _write(axes, cell, (x + 0.5, y + 0.5), ink, sizes, scale, name)
             if cell.own and cell.value is not None:
                 own.append((x, y))
@@ -307,10 +297,13 @@ def value_text(cell: Cell) -> str:
 
 
 def detail_text(cell: Cell, scale: Scale) -> str:
-    """The second line of a cell: the published value in brackets if there is one, otherwise the interval."""
+    """The second line of a cell: the published value in brackets if there is one, otherwise the interval.
+
+    Empty where both bounds are one value, such as the range of a single pair of seeds.
+    """
     if cell.published is not None:
         return f"({short(cell.published)})"
-    if cell.value is None or cell.interval is None:
+    if cell.value is None or cell.lower == cell.upper or cell.interval is None:
         return ""
     return scale.separator.join(short(bound) for bound in cell.interval)
 

@@ -5,7 +5,6 @@ parts.
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy.special import logit
 
 from xray.stats.estimates import (
@@ -18,7 +17,6 @@ from xray.stats.estimates import (
     TextArray,
     Values,
     reasons,
-    reshaped,
     undefined,
 )
 from xray.stats.intervals import proportion
@@ -65,17 +63,13 @@ def reliability_curve(
 
     labels: (n_images,) or (n_images, n_columns), 1/0/NaN. probabilities: of that shape, in [0, 1] or NaN.
     """
-    label, probability, shape = _columns(labels, probabilities)
-    predicted = undefined((n_bins, probability.shape[1]))
-    n, n_pos = np.zeros((2, *predicted.shape), dtype=np.int64)
-    for column in range(probability.shape[1]):
-        y, p, bins = _binned(label[:, column], probability[:, column], n_bins)
-        n[:, column] = np.bincount(bins, minlength=n_bins)
-        n_pos[:, column] = np.bincount(bins[y == 1], minlength=n_bins)
-        total = np.bincount(bins, p, minlength=n_bins)
-        np.divide(total, n[:, column], out=predicted[:, column], where=n[:, column] > 0)
-    observed = proportion(n_pos, n, level)
-    return Reliability(predicted.reshape(n_bins, *shape), reshaped(observed, (n_bins, *shape)))
+    return curve_of(binned(labels, probabilities, n_bins), level)
+
+
+def curve_of(bins: "Bins", level: float = 0.95) -> Reliability:
+    """As `reliability_curve`, of images that are binned already."""
+    observed = proportion(bins.n_pos, bins.n, level)
+    return Reliability(bins.mean(bins.total), observed)
 
 
 def calibration_error(labels: Numbers, probabilities: Numbers, n_bins: int = 10) -> Values:
@@ -104,25 +98,27 @@ def brier(labels: Numbers, probabilities: Numbers, n_bins: int = 10) -> Brier:
     twice their covariance with the labels (Stephenson, Coelho and Jolliffe 2008). Arguments as in
     `reliability_curve`. AUC cannot see a shift of prevalence; this can.
     """
-    label, probability, shape = _columns(labels, probabilities)
-    score, reliability, resolution, uncertainty = undefined((4, probability.shape[1]))
-    n, n_pos = np.zeros((2, probability.shape[1]), dtype=np.int64)
-    reason = reasons((probability.shape[1],))
-    for column in range(probability.shape[1]):
-        y, p, bins = _binned(label[:, column], probability[:, column], n_bins)
-        n[column], n_pos[column] = y.size, int(y.sum())
-        if y.size == 0:
-            reason[column] = NO_DATA
-            continue
-        sizes = np.maximum(np.bincount(bins, minlength=n_bins), 1)
-        observed = (np.bincount(bins, y, minlength=n_bins) / sizes)[bins]
-        predicted = (np.bincount(bins, p, minlength=n_bins) / sizes)[bins]
-        within = np.mean((p - predicted) ** 2 - 2 * (y - observed) * (p - predicted))
-        score[column] = np.mean((p - y) ** 2)
-        reliability[column] = np.mean((predicted - observed) ** 2)
-        resolution[column] = np.mean((observed - y.mean()) ** 2) - within
-        uncertainty[column] = y.mean() * (1 - y.mean())
-    return reshaped(Brier(score, reliability, resolution, uncertainty, n, n_pos, reason), shape)
+    return brier_of(binned(labels, probabilities, n_bins))
+
+
+def brier_of(bins: "Bins") -> Brier:
+    """As `brier`, of images that are binned already."""
+    n, n_pos = bins.n.sum(axis=0), bins.n_pos.sum(axis=0)
+    safe = np.maximum(n, 1)
+    share = n_pos / safe
+    observed, predicted = (np.nan_to_num(bins.mean(part)) for part in (bins.n_pos, bins.total))
+    squares = bins.squares - (bins.n * predicted**2).sum(axis=0)
+    products = bins.positives_total - (bins.n * observed * predicted).sum(axis=0)
+    within = (squares - 2 * products) / safe
+    parts = (
+        (bins.squares - 2 * bins.positives_total + n_pos) / safe,
+        (bins.n * (predicted - observed) ** 2).sum(axis=0) / safe,
+        (bins.n * (observed - share) ** 2).sum(axis=0) / safe - within,
+        share * (1 - share),
+    )
+    score, reliability, resolution, uncertainty = (np.where(n > 0, part, np.nan) for part in parts)
+    reason = np.where(n > 0, DEFINED, NO_DATA).astype(reasons(()).dtype)
+    return Brier(score, reliability, resolution, uncertainty, n, n_pos, reason)
 
 
 def calibration_line(labels: Numbers, probabilities: Numbers) -> LogisticFit:
@@ -153,13 +149,50 @@ def _columns(labels: Numbers, probabilities: Numbers) -> tuple[FloatArray, Float
     return np.broadcast_to(as_table(label), table.shape).astype(np.float64), table, probability.shape[1:]
 
 
-def _binned(
-    label: FloatArray, probability: FloatArray, n_bins: int
-) -> tuple[FloatArray, FloatArray, NDArray[np.int64]]:
-    """Complete labels and probabilities, and each image's bin: that of the middle rank of its ties."""
-    kept = ~np.isnan(label) & ~np.isnan(probability)
-    y, p = label[kept], probability[kept]
-    _, group, sizes = np.unique(p, return_inverse=True, return_counts=True)
-    first = np.cumsum(sizes) - sizes
-    middle = (2 * first + sizes - 1)[group]  # twice the middle rank
-    return y, p, np.asarray(middle * n_bins // max(2 * y.size, 1), dtype=np.int64)
+@dataclass(frozen=True)
+class Bins:
+    """Sums over images in bins of equal mass, enough for the curve, ECE and Brier's score with its parts.
+
+    n, n_pos, total: (n_bins, ...) images, positives, sum of probabilities. squares, positives_total: (...) sum of squared
+    probabilities, and of those of positives, over all bins.
+    """
+
+    n: IntArray
+    n_pos: IntArray
+    total: FloatArray
+    squares: FloatArray
+    positives_total: FloatArray
+
+    def mean(self, sums: FloatArray | IntArray) -> FloatArray:
+        """Sums per image of the bin, NaN in empty ones."""
+        return np.divide(sums, self.n, out=undefined(self.n.shape), where=self.n > 0)
+
+
+def binned(labels: Numbers, probabilities: Numbers, n_bins: int = 10) -> Bins:
+    """Each image's bin is that of the middle rank of its ties. Arguments as in `reliability_curve`."""
+    label, probability, shape = _columns(labels, probabilities)
+    n_columns = probability.shape[1]
+    n, n_pos = np.zeros((2, n_bins, n_columns), dtype=np.int64)
+    total = np.zeros((n_bins, n_columns))
+    squares, positives_total = np.zeros((2, n_columns))
+    for column in range(n_columns):
+        kept = ~np.isnan(label[:, column]) & ~np.isnan(probability[:, column])
+        p, y = probability[kept, column], label[kept, column] == 1
+        order = np.argsort(p)
+        p, y = p[order], y[order]
+        starts = np.flatnonzero(np.append(True, p[1:] != p[:-1])[: p.size])
+        sizes = np.diff(np.append(starts, p.size))
+        middle = 2 * starts + sizes - 1  # twice the middle rank
+        bins = np.repeat(middle * n_bins // max(2 * p.size, 1), sizes)
+        n[:, column] = np.bincount(bins, minlength=n_bins)
+        n_pos[:, column] = np.bincount(bins[y], minlength=n_bins)
+        total[:, column] = np.bincount(bins, p, minlength=n_bins)
+        squares[column], positives_total[column] = p @ p, p[y].sum()
+    by_bin = (n_bins, *shape)
+    return Bins(
+        n.reshape(by_bin),
+        n_pos.reshape(by_bin),
+        total.reshape(by_bin),
+        squares.reshape(shape),
+        positives_total.reshape(shape),
+    )

@@ -35,7 +35,8 @@ def clustered_covariance(labels: Numbers, scores: Numbers, patients: NDArray[np.
     if label.ndim != 1 or np.shape(patients) != label.shape:
         raise ValueError(f"labels {label.shape} and patients {np.shape(patients)} must both be (n_images,)")
     joint = place_jointly(label, columns.T)
-    covariance, reason = _covariance(joint, np.asarray(patients))
+    units = _Units(joint, *_numbered(patients))
+    covariance, reason = _covariance(joint, units)
     return Covariance(joint.value, covariance, joint.n_pos + joint.n_neg, joint.n_pos, reason)
 
 
@@ -54,35 +55,51 @@ def clustered_auc_interval(
     value, variance = undefined(score.shape[1:]), undefined(score.shape[1:])
     n_pos, n_neg, units_pos, units_neg = np.zeros((4, score.shape[1]), dtype=np.int64)
     reason = reasons(score.shape[1:])
+    index, n_patients = _numbered(patients)
     for column in range(score.shape[1]):
         joint = place_jointly(label[:, column], score[None, :, column])
-        covariance, reason[column] = _covariance(joint, np.asarray(patients))
+        units = _Units(joint, index, n_patients)
+        covariance, reason[column] = _covariance(joint, units)
         value[column], variance[column] = joint.value[0], covariance[0, 0]
         n_pos[column], n_neg[column] = joint.n_pos, joint.n_neg
-        units_pos[column], units_neg[column] = (
-            np.unique(np.asarray(patients)[images]).size for images in (joint.positives, joint.negatives)
-        )
+        units_pos[column], units_neg[column] = units.with_positives, units.with_negatives
     lower, upper = logit_bounds(value, variance, units_pos, units_neg, level)
     found = Estimates(value, lower, upper, np.sqrt(variance), n_pos + n_neg, n_pos, reason)
     return reshaped(found, shape)
 
 
-def _covariance(joint: JointPlacements, patients: NDArray[np.generic]) -> tuple[FloatArray, str]:
+def _numbered(patients: NDArray[np.generic]) -> tuple[NDArray[np.intp], int]:
+    """Each image's patient as a number from 0 on, and how many there are."""
+    names, index = np.unique(patients, return_inverse=True)
+    return index, names.size
+
+
+class _Units:
+    """The patients of the positives and of the negatives, and how many there are of either, and of both together."""
+
+    def __init__(self, joint: JointPlacements, index: NDArray[np.intp], n_patients: int) -> None:
+        self.n_patients = n_patients
+        self.of_positives, self.of_negatives = index[joint.positives], index[joint.negatives]
+        ill, well = np.zeros((2, n_patients), dtype=np.bool_)
+        ill[self.of_positives] = True
+        well[self.of_negatives] = True
+        self.with_positives, self.with_negatives, self.n = (
+            int(each.sum()) for each in (ill, well, ill | well)
+        )
+
+
+def _covariance(joint: JointPlacements, units: _Units) -> tuple[FloatArray, str]:
     k, n_pos, n_neg = len(joint.of_positives), joint.n_pos, joint.n_neg
     if joint.reason != DEFINED:
         return undefined((k, k)), joint.reason
-    names, index = np.unique(
-        patients[np.concatenate([joint.positives, joint.negatives])], return_inverse=True
-    )
-    with_positives, with_negatives = np.unique(index[:n_pos]).size, np.unique(index[n_pos:]).size
-    if min(with_positives, with_negatives) < 2:
+    if min(units.with_positives, units.with_negatives) < 2:
         return undefined((k, k)), FEW_PATIENTS
-    a = _sums(joint.of_positives, index[:n_pos], names.size) / (2.0 * n_neg * n_pos)
-    b = -_sums(joint.of_negatives, index[n_pos:], names.size) / (2.0 * n_pos * n_neg)
+    a = _sums(joint.of_positives, units.of_positives, units.n_patients) / (2.0 * n_neg * n_pos)
+    b = -_sums(joint.of_negatives, units.of_negatives, units.n_patients) / (2.0 * n_pos * n_neg)
     crossed = a @ b.T
-    covariance = with_positives / (with_positives - 1) * (a @ a.T)
-    covariance += with_negatives / (with_negatives - 1) * (b @ b.T)
-    covariance += names.size / (names.size - 1) * (crossed + crossed.T)
+    covariance = units.with_positives / (units.with_positives - 1) * (a @ a.T)
+    covariance += units.with_negatives / (units.with_negatives - 1) * (b @ b.T)
+    covariance += units.n / (units.n - 1) * (crossed + crossed.T)
     np.fill_diagonal(covariance, np.maximum(covariance.diagonal(), 0))
     return covariance, DEFINED
 

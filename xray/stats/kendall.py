@@ -68,10 +68,15 @@ def kendall_tau(first: Numbers, second: Numbers) -> Association:
 
 
 def _tau(x: IntArray, x_sizes: IntArray, y: IntArray, y_sizes: IntArray) -> float:
-    joint = np.sort(x * y_sizes.size + y)
     pairs, tied_x, tied_y = _pairs(np.array([x.size])), _pairs(x_sizes), _pairs(y_sizes)
-    tied_both = _pairs(np.diff(np.flatnonzero(np.diff(joint, prepend=-1, append=-1))))
-    discordant = int(_inversions(joint % y_sizes.size, np.empty_like(joint)))
+    if x_sizes.size == x.size:  # no ties: ranks are places
+        by_x, tied_both = np.empty_like(y), 0
+        by_x[x] = y
+    else:
+        joint = np.sort(x * y_sizes.size + y)
+        tied_both = _pairs(np.diff(np.flatnonzero(np.diff(joint, prepend=-1, append=-1))))
+        by_x = joint % y_sizes.size
+    discordant = int(_inversions(by_x, np.empty_like(by_x)))
     lead = pairs - tied_x - tied_y + tied_both - 2 * discordant
     return lead / math.sqrt((pairs - tied_x) * (pairs - tied_y))
 

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
-from scipy.special import expit
 
+from xray.stats.compiled import compiled
 from xray.stats.estimates import DEFINED, NO_DATA, ONE_CLASS, FloatArray, Numbers, undefined
 
 SEPARATED: Final = "perfectly separated: no maximum"
@@ -52,23 +52,40 @@ def fit_logistic(design: Numbers, labels: Numbers, n_iterations: int = 100) -> L
         return failed(COLLINEAR)
     x = x / scale
     beta = np.zeros(p)
-    likelihood = _log_likelihood(x, y, beta)
+    likelihood, score, information = _derivatives(x, y, beta)
     for _ in range(n_iterations):
-        mean = expit(x @ beta)
-        information = (x * (mean * (1 - mean))[:, None]).T @ x
         if np.linalg.cond(information) > 1e13:
             return failed(SEPARATED)
-        step = np.linalg.solve(information, x.T @ (y - mean))
-        while _log_likelihood(x, y, beta + step) < likelihood - 1e-9 * abs(likelihood):
+        step, used = np.linalg.solve(information, score), information
+        following, score, information = _derivatives(x, y, beta + step)
+        while following < likelihood - 1e-9 * abs(likelihood):
             step = step / 2
-        beta = beta + step
-        likelihood = _log_likelihood(x, y, beta)
+            following, score, information = _derivatives(x, y, beta + step)
+        beta, likelihood = beta + step, following
         if np.abs(step).max() < 1e-10 * (1 + np.abs(beta).max()):
-            covariance = np.linalg.inv(information) / np.outer(scale, scale)
+            covariance = np.linalg.inv(used) / np.outer(scale, scale)
             return LogisticFit(beta / scale, covariance, likelihood, n, n_pos, DEFINED)
     return failed(SEPARATED)
 
 
-def _log_likelihood(x: FloatArray, y: FloatArray, beta: FloatArray) -> float:
-    linear = x @ beta
-    return float((y * linear - np.logaddexp(0, linear)).sum())
+@compiled
+def _derivatives(x: FloatArray, y: FloatArray, beta: FloatArray) -> tuple[float, FloatArray, FloatArray]:
+    """Log-likelihood, its gradient (p,) and minus its second derivative (p, p), in one pass over the images."""
+    p = beta.size
+    likelihood, score, information = 0.0, np.zeros(p), np.zeros((p, p))
+    for i in range(y.size):
+        linear = 0.0
+        for j in range(p):
+            linear += x[i, j] * beta[j]
+        small = np.exp(-abs(linear))
+        likelihood += y[i] * linear - max(linear, 0.0) - np.log1p(small)
+        mean = (1.0 if linear >= 0 else small) / (1 + small)
+        rest, weight = y[i] - mean, mean * (1 - mean)
+        for j in range(p):
+            score[j] += rest * x[i, j]
+            for k in range(j + 1):
+                information[j, k] += weight * x[i, j] * x[i, k]
+    for j in range(p):
+        for k in range(j):
+            information[k, j] = information[j, k]
+    return likelihood, score, information

@@ -46,9 +46,10 @@ class Patients:
     def __init__(self, patients: NDArray[np.generic]) -> None:
         unit = np.unique(patients, return_inverse=True)[1]
         self.n = int(unit.max()) + 1 if unit.size else 0
-        self._order: NDArray[np.intp] | None = None
+        self._order: NDArray[np.intp] | slice | None = None
         if self.n < unit.size:
-            self._order = np.argsort(unit, kind="stable")
+            in_order = bool((unit[1:] >= unit[:-1]).all())
+            self._order = slice(None) if in_order else np.argsort(unit, kind="stable")
             self._starts = np.searchsorted(unit[self._order], np.arange(self.n))
 
     def sums(self, values: FloatArray) -> FloatArray:

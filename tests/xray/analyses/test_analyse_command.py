@@ -61,6 +61,31 @@ def test_from_stale_to_current(xray, tmp_path):
     assert "bland_altman_Effusion_x_y.png" in pair.stdout
 
 
+def test_the_page_is_rewritten_where_results_changed(xray, two_sites, study_file, tmp_path, monkeypatch):
+    (tmp_path / "x.toml").touch()
+    monkeypatch.setattr("xray.study.read_study", lambda path: study_file(path.parent))
+    with two_sites.engine.begin() as connection:
+        connection.execute(
+            text(
+                "update study set definition = definition || jsonb_build_object('file', cast(:file as text))"
+            ),
+            {"file": str(tmp_path / "x.toml")},
+        )
+    page = tmp_path / "home" / "reports" / "test" / "report.html"
+    assert xray("performance").exit_code == 0
+    assert not page.exists()
+    page.write_text("old")
+    assert xray("performance").exit_code == 0
+    assert xray("mean_auc", "--output", str(tmp_path / "out")).exit_code == 0
+    assert page.read_text() == "old"
+    whole = xray("all")
+    assert whole.exit_code == 0, whole.output
+    assert str(page) in whole.stdout
+    assert "A test" in page.read_text()
+    assert len(list(page.parent.glob("*.svg"))) == 13
+    assert str(page.parent / "calibration.png") in whole.stdout
+
+
 def test_errors_say_what_there_is(xray, two_sites, capsys):
     assert "there is no analysis 'perfomance'; known: performance, mean_auc" in told(capsys, "perfomance")
     assert "there is no study 'other'; known: test (corrected)" in told(capsys, "all", "--study", "other")

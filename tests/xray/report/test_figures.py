@@ -13,7 +13,7 @@ from matplotlib.patches import Rectangle
 from matplotlib.text import Text
 
 from xray.errors import AnalysisError
-from xray.report import figures, panels
+from xray.report import figures, grids, panels
 from xray.report.files import svg, write_whole
 from xray.report.style import ARM_COLOURS, GREY, PAGE_WIDTH, WHITE, contrast_ink, text_width, wrap
 from xray.tasks import TASKS
@@ -251,3 +251,9 @@ def test_importing_the_report_loads_no_matplotlib() -> None:
     drawn = "import sys; import xray.report.figures; print('matplotlib.pyplot' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", drawn], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "False"
+
+
+def test_a_range_of_one_pair_of_seeds_is_not_said_twice():
+    scale = panels.Scale("κ", -1.0, 1.0, "–", "")
+    assert panels.detail_text(grids.Cell(value=0.5, lower=0.5, upper=0.5), scale) == ""
+    assert panels.detail_text(grids.Cell(value=0.5, lower=0.4, upper=0.6), scale) == ".40–.60"

@@ -3,31 +3,79 @@ import pytest
 from scipy.special import expit, logit
 from scipy.stats import norm
 from sklearn.metrics import average_precision_score
+from statsmodels.stats.proportion import proportion_confint
 
-from xray.stats.precision_recall import average_precision_interval
+from xray.stats.precision_recall import average_precision_interval, influence
 
 
-def test_value_is_scikit_learns_and_the_interval_boyds():
+def drawn(rng, n_pos, n_neg, gap, digits=1):
+    labels = np.repeat([1.0, 0.0], [n_pos, n_neg])
+    return labels, np.round(rng.normal(size=labels.size) + gap * labels, digits)
+
+
+def derivatives(labels, scores, step=1e-5):
+    """Of scikit-learn's weighted average precision by the weight of each image."""
+    weights = 1 + step * np.eye(labels.size)
+    up = [average_precision_score(labels, scores, sample_weight=w) for w in weights]
+    down = [average_precision_score(labels, scores, sample_weight=2 - w) for w in weights]
+    return (np.array(up) - np.array(down)) / (2 * step)
+
+
+def test_influence_is_the_derivative_by_an_images_weight():
+    labels, scores = drawn(np.random.default_rng(0), 12, 40, 1.0)
+    assert np.unique(scores).size < scores.size
+    np.testing.assert_allclose(influence(labels, scores), derivatives(labels, scores), atol=1e-8)
+
+
+def test_value_is_scikit_learns_and_the_interval_that_of_the_influences():
     rng = np.random.default_rng(0)
-    labels = (rng.random((300, 3)) < [0.1, 0.4, 0.02]).astype(float)
+    labels = (rng.random((300, 2)) < [0.2, 0.4]).astype(float)
     labels[:20, 1] = np.nan
     scores = np.round(labels.copy() * 1.2 + rng.normal(size=labels.shape), 1)
+    scores[np.isnan(scores)] = 0
     found = average_precision_interval(labels, scores)
-    for column in range(3):
+    for column in range(2):
         kept = ~np.isnan(labels[:, column])
-        value = average_precision_score(labels[kept, column], scores[kept, column])
-        n_pos = int(np.nansum(labels[:, column]))
-        half = norm.ppf(0.975) / np.sqrt(n_pos * value * (1 - value))
-        bounds = expit([logit(value) - half, logit(value) + half])
+        mine = labels[kept, column], scores[kept, column]
+        value, se = average_precision_score(*mine), np.sqrt((derivatives(*mine) ** 2).sum())
+        bounds = expit(logit(value) + norm.ppf([0.025, 0.975]) * se / (value * (1 - value)))
         assert found.value[column] == pytest.approx(value, abs=1e-12)
-        assert [found.lower[column], found.upper[column]] == pytest.approx(bounds, abs=1e-12)
-        assert found.n_pos[column] == n_pos
+        assert found.se[column] == pytest.approx(se, rel=1e-6)
+        assert [found.lower[column], found.upper[column]] == pytest.approx(bounds, abs=1e-7)
+        assert found.n_pos[column] == mine[0].sum()
+
+
+@pytest.mark.parametrize("misplaced", [0, 1])
+def test_near_one_the_interval_is_wilsons(misplaced):
+    labels = np.repeat([1.0, 0.0], [50, 100])
+    scores = labels.copy()
+    scores[:misplaced] = -1
+    found = average_precision_interval(labels, scores)
+    value = average_precision_score(labels, scores)
+    lower, upper = proportion_confint(value * 50, 50, method="wilson")
+    assert (found.lower, found.upper) == (pytest.approx(lower), pytest.approx(upper))
+    assert found.lower > 0.8
+    assert not found.reason
+
+
+def test_images_of_one_patient_count_as_one_draw():
+    labels, scores = drawn(np.random.default_rng(1), 40, 80, 1.0)
+    once = average_precision_interval(labels, scores)
+    alone = average_precision_interval(labels, scores, np.arange(labels.size))
+    assert (once.lower, once.upper) == (alone.lower, alone.upper)
+    thrice = average_precision_interval(
+        np.tile(labels, 3), np.tile(scores, 3), np.tile(np.arange(labels.size), 3)
+    )
+    assert (thrice.lower, thrice.upper) == (pytest.approx(once.lower), pytest.approx(once.upper))
+    assert thrice.n_pos == 120
 
 
 def test_what_has_no_interval_says_why():
     labels = np.array([[1, 0, 1, 1], [0, 0, 1, 1], [0, 0, 0, 1]], dtype=float)
     scores = np.array([[3, 1, 3, 1], [2, 2, 2, 2], [1, 3, 1, 3]], dtype=float)
-    found = average_precision_interval(labels, scores)
-    assert found.reason.tolist() == ["fewer than two positives", "one class", "no variance", "one class"]
+    found = average_precision_interval(labels, scores, np.array([0, 0, 1]))
+    assert found.reason.tolist() == [
+        "fewer than two positives", "one class", "fewer than two patients of a class", "one class",
+    ]  # fmt: skip
     assert np.isnan(found.lower).all()
     np.testing.assert_array_equal(np.isnan(found.value), [False, True, False, True])

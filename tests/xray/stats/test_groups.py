@@ -1,0 +1,44 @@
+import numpy as np
+import pytest
+
+from xray.stats.clustered import clustered_auc_interval
+from xray.stats.delong import auc_interval
+from xray.stats.groups import auc_by_group
+
+
+def drawn(n=240, digits=1):
+    rng = np.random.default_rng(0)
+    labels = (rng.random((n, 4)) < [0.3, 0.5, 0.01, 0.4]).astype(float)
+    labels[rng.random((n, 4)) < 0.1] = np.nan
+    scores = np.round(np.nan_to_num(labels) + rng.normal(size=labels.shape), digits)
+    scores[5, 0] = np.nan
+    labels[:, 3] = np.where(labels[:, 3] >= 0, scores[:, 3] > 0.8, np.nan)  # perfectly separated
+    return labels, scores, rng.integers(0, 3, n), rng.integers(0, n // 3, n)
+
+
+@pytest.mark.parametrize("clustered", [True, False])
+def test_each_group_and_its_rest_are_as_computed_alone(clustered):
+    labels, scores, group, patients = drawn()
+    group[group == 2] = np.where(np.arange((group == 2).sum()) < 3, 2, 3)  # a group of three images
+    units = patients if clustered else np.arange(len(labels))
+    found = auc_by_group(labels, scores, group, 4, units, clustered)
+    for estimates, is_rest in zip(found, (False, True), strict=True):
+        for each in range(4):
+            part = (group == each) != is_rest
+            alone = (
+                clustered_auc_interval(labels[part], scores[part], units[part])
+                if clustered
+                else auc_interval(labels[part], scores[part])
+            )
+            for name in ("value", "lower", "upper", "se", "n", "n_pos"):
+                np.testing.assert_allclose(
+                    getattr(estimates, name)[each], getattr(alone, name), atol=1e-12, err_msg=f"{name} {each}"
+                )
+            assert estimates.reason[each].tolist() == alone.reason.tolist()
+
+
+def test_reasons_are_many():
+    labels, scores, group, patients = drawn()
+    own, _ = auc_by_group(labels, scores, group, 4, patients)
+    assert own.reason[3].tolist() == ["no image with label and score"] * 4
+    assert np.isnan(own.value[3]).all()

@@ -1,0 +1,159 @@
+"""AUC in each subgroup of the images, and in the rest of them: scores are sorted once for all subgroups.
+
+Placements within a subgroup are running counts along the sorted scores. The variance is that of
+`xray.stats.clustered`, which for one image per patient is DeLong's.
+"""
+
+import numpy as np
+from numpy.typing import NDArray
+
+from xray.stats.compiled import compiled
+from xray.stats.delong import logit_bounds
+from xray.stats.estimates import (
+    DEFINED,
+    FEW_NEGATIVES,
+    FEW_PATIENTS,
+    FEW_POSITIVES,
+    INFINITE_SCORE,
+    NO_DATA,
+    ONE_CLASS,
+    REASON_TYPE,
+    Estimates,
+    FloatArray,
+    IntArray,
+    Numbers,
+    check_level,
+)
+from xray.stats.placements import as_columns, as_table
+
+
+def auc_by_group(
+    labels: Numbers,
+    scores: Numbers,
+    group: NDArray[np.integer],
+    n_groups: int,
+    patients: NDArray[np.generic],
+    clustered: bool = True,
+    level: float = 0.95,
+) -> tuple[Estimates, Estimates]:
+    """AUC with interval in each group of images, and in all but that group: arrays (n_groups, n_columns).
+
+    labels: (n_images,) or (n_images, n_columns), 1/0/NaN. scores: (n_images, n_columns), NaN = none. group: (n_images,)
+    from 0 on. patients: (n_images,), the units; clustered: whether reasons count patients (as `clustered_auc_interval`) or
+    images (as `auc_interval`). An infinite score makes its column undefined in every group.
+    """
+    check_level(level)
+    label, score = as_columns(labels, scores)
+    table = as_table(score)
+    label = np.broadcast_to(as_table(label), table.shape)
+    if not ((label == 1) | (label == 0) | np.isnan(label)).all():
+        raise ValueError("labels must be 1, 0 or NaN")
+    names, unit = np.unique(patients, return_inverse=True)
+    group = np.asarray(group, dtype=np.int64)
+    shape = (2, n_groups, table.shape[1])
+    counts, moments = np.zeros((*shape, 5), dtype=np.int64), np.zeros((*shape, 2))
+    infinite = np.zeros(table.shape[1], dtype=np.bool_)
+    for column in range(table.shape[1]):
+        kept = np.flatnonzero(~np.isnan(label[:, column]) & ~np.isnan(table[:, column]))
+        kept = kept[np.argsort(table[kept, column])]
+        ascending = table[kept, column]
+        infinite[column] = np.isinf(ascending).any()
+        new = np.append(True, ascending[1:] != ascending[:-1])[: kept.size]
+        positive, of_group, of_unit = label[kept, column] == 1, group[kept], unit[kept]
+        for rest in range(2):
+            for each in range(n_groups):
+                member = (of_group == each) != bool(rest)
+                _sums(
+                    positive,
+                    member,
+                    new,
+                    of_unit,
+                    names.size,
+                    counts[rest, each, column],
+                    moments[rest, each, column],
+                )
+    own, others = (_estimates(counts[rest], moments[rest], infinite, clustered, level) for rest in range(2))
+    return own, others
+
+
+def _estimates(
+    counts: IntArray, moments: FloatArray, infinite: NDArray[np.bool_], clustered: bool, level: float
+) -> Estimates:
+    n_pos, n_neg, half_pairs, units_pos, units_neg = np.moveaxis(counts, -1, 0)
+    reason = np.full(n_pos.shape, DEFINED, dtype=REASON_TYPE)
+    if clustered:
+        reason[np.minimum(units_pos, units_neg) < 2] = FEW_PATIENTS
+    reason[n_neg < 2] = FEW_NEGATIVES
+    reason[n_pos < 2] = FEW_POSITIVES
+    reason[np.minimum(n_pos, n_neg) == 0] = ONE_CLASS
+    reason[n_pos + n_neg == 0] = NO_DATA
+    reason[:, infinite] = INFINITE_SCORE
+    ranked = ~np.isin(reason, (ONE_CLASS, NO_DATA, INFINITE_SCORE))
+    value = np.divide(half_pairs, 2 * n_pos * n_neg, out=np.full(n_pos.shape, np.nan), where=ranked)
+    variance = np.where(reason == DEFINED, moments[..., 0], np.nan)
+    lower, upper = logit_bounds(value, variance, units_pos, units_neg, level)
+    return Estimates(value, lower, upper, np.sqrt(variance), n_pos + n_neg, n_pos, reason)
+
+
+@compiled
+def _sums(
+    positive: NDArray[np.bool_],
+    member: NDArray[np.bool_],
+    new: NDArray[np.bool_],
+    unit: NDArray[np.intp],
+    n_units: int,
+    counts: IntArray,
+    moments: FloatArray,
+) -> None:
+    """Of the members, in ascending order of scores (`new`: higher than the one before): counts becomes positives, negatives,
+    half pairs, units with positives, with negatives; moments[0] the variance of AUC.
+    """
+    n = positive.size
+    placed = np.zeros((2, n_units))
+    images = np.zeros((2, n_units), dtype=np.int64)
+    n_pos, n_neg, total = 0, 0, 0
+    for i in range(n):
+        if member[i]:
+            n_pos += positive[i]
+            n_neg += not positive[i]
+    passed_pos, passed_neg, start = 0, 0, 0
+    while start < n:
+        stop = start + 1
+        while stop < n and not new[stop]:
+            stop += 1
+        tied_pos, tied_neg = 0, 0
+        for i in range(start, stop):
+            if member[i]:
+                tied_pos += positive[i]
+                tied_neg += not positive[i]
+        for i in range(start, stop):
+            if member[i] and positive[i]:
+                placed[0, unit[i]] += 2 * passed_neg + tied_neg
+                images[0, unit[i]] += 1
+                total += 2 * passed_neg + tied_neg
+            elif member[i]:
+                placed[1, unit[i]] += 2 * (n_pos - passed_pos - tied_pos) + tied_pos
+                images[1, unit[i]] += 1
+        passed_pos += tied_pos
+        passed_neg += tied_neg
+        start = stop
+    units_pos, units_neg, units = 0, 0, 0
+    squares_pos, squares_neg, products = 0.0, 0.0, 0.0
+    if n_pos > 0 and n_neg > 0:
+        mean_pos, mean_neg = total / n_pos, total / n_neg
+        for k in range(n_units):
+            a = placed[0, k] - images[0, k] * mean_pos
+            b = placed[1, k] - images[1, k] * mean_neg
+            squares_pos += a * a
+            squares_neg += b * b
+            products += a * b
+            units_pos += images[0, k] > 0
+            units_neg += images[1, k] > 0
+            units += images[0, k] + images[1, k] > 0
+    counts[0], counts[1], counts[2] = n_pos, n_neg, total
+    counts[3], counts[4] = units_pos, units_neg
+    if units_pos > 1 and units_neg > 1:
+        variance = units_pos / (units_pos - 1) * squares_pos + units_neg / (units_neg - 1) * squares_neg
+        variance += 2 * units / (units - 1) * products
+        pairs = 2.0 * n_pos * n_neg
+        moments[0] = max(variance / pairs / pairs, 0.0)
