@@ -22,7 +22,7 @@ from xray.stats.verdict import CANNOT_TELL, Evidence, Verdict, gather, judge
 
 NAME = "images_or_labels"
 QUESTION = "Why does a model do worse elsewhere: images, prevalence or labels? A verdict per task and pair"
-VERSION = 1
+VERSION = 2
 TABLE = Shift
 METHOD = (
     "ensembles; AUC parts by DeLong with patients as units, Student's t, 95 %; "

@@ -18,6 +18,8 @@ from xray.report.words import short
 
 COLOURS: Final = {"image": "#56b4e9", "prevalence": "#f0e442", "label": "#d55e00"}
 """Okabe and Ito's sky blue, yellow and vermilion; a cell of two causes is shared between two colours."""
+KEY: Final = (1.15, 0.18)
+"""Inches that an entry of the key takes, across and down."""
 LETTERS: Final = {"image": "I", "prevalence": "P", "label": "L"}
 CAPTION: Final = Caption(
     "Images, prevalence or labels: why a model does worse elsewhere",
@@ -123,12 +125,12 @@ def _key(figure: Figure) -> None:
         (WHITE, "no change shown"),
         (GREY, "?  cannot tell"),
     ]
-    step = min(1.15, (width - 0.3) / len(entries))
-    left = (width - step * len(entries)) / 2
+    across = max(1, min(len(entries), int((width - 0.2) / KEY[0])))
+    left, lines = (width - KEY[0] * across) / 2, 1 + (len(entries) - 1) // across
     for place, (face, text) in enumerate(entries):
-        x = left + place * step
+        x, y = left + KEY[0] * (place % across), 0.2 + KEY[1] * (lines - 1 - place // across)
         box = Rectangle(
-            (x / width, 0.2 / height),
+            (x / width, y / height),
             0.14 / width,
             0.1 / height,
             facecolor=face,
@@ -136,4 +138,4 @@ def _key(figure: Figure) -> None:
             linewidth=0.5,
         )
         figure.add_artist(box)
-        figure.text((x + 0.18) / width, 0.25 / height, text, size=LABEL - 1, va="center", color=INK)
+        figure.text((x + 0.18) / width, (y + 0.05) / height, text, size=LABEL - 1, va="center", color=INK)

@@ -212,25 +212,26 @@ def _images_changed(e: Evidence, say: Callable[..., Verdict]) -> Verdict:
     )
     lost = _lost(e) or (e.intrinsic_p < 0.01 and e.intrinsic > 0)
     beyond = e.excess_transfer / np.hypot(e.excess_transfer_se, HETEROGENEITY * max(e.others_transfer, 0.0))
-    if e.auc_away + 2.6 * e.auc_away_se < 0.5 or (beyond > 3 and e.excess_transfer > 0.05):
+    alone = np.isnan(e.others_transfer)
+    upside_down = e.auc_away + 2.6 * e.auc_away_se < 0.5
+    if not alone and (upside_down or (beyond > 3 and e.excess_transfer > 0.05)):
         if others_hit:
             return say(
                 {IMAGE, LABEL}, "all findings lose, and this one far more than the others", ALIKE, SAME_IMAGES
             )
-        if (
-            e.auc_away + 2.6 * e.auc_away_se < 0.5
-            or e.companions_p < 0.002
-            or (beyond > 4 and e.excess_transfer > 0.1)
-        ):
+        if upside_down or e.companions_p < 0.002 or (beyond > 4 and e.excess_transfer > 0.1):
             return say({LABEL}, "this finding alone loses, and much", ALIKE, SAME_IMAGES)
         return say(None, "this finding alone loses, and the images changed", "", f"{RELABEL}, or {PIPELINE}")
     if not lost:
         return say(
             None, "the images changed, but no loss of this finding is shown", "", f"{MORE}, or {RELABEL}"
         )
-    if np.isnan(e.others_transfer):
+    if alone:
         return say(
-            None, "the images changed, and there are too few other findings to compare with", "", RELABEL
+            None,
+            "the images changed, and there are too few other findings to compare with",
+            "",
+            f"{RELABEL}, or {PIPELINE}",
         )
     if not others_hit:
         return say(

@@ -71,6 +71,27 @@ def test_disagreement_on_the_same_images_is_direct_evidence():
     assert told.code == "cannot tell"
 
 
+def test_one_finding_alone_is_not_called_labels_where_the_images_changed():
+    """A shortcut that points the other way at B turns scores upside down as well as other labels do."""
+    from dataclasses import replace
+
+    world, evidence = drawn("image + redefined", 0), gathered("image + redefined", 0)
+    own = replace(evidence[world.task], auc_away=0.3, auc_away_se=0.01)
+    assert "label" in judge([own])[0].code
+    others = [
+        "others_transfer",
+        "others_intrinsic",
+        "excess_transfer",
+        "excess_transfer_se",
+        "excess_intrinsic",
+    ]
+    names = [*others, "others_transfer_p", "others_intrinsic_p", "excess_transfer_z", "excess_intrinsic_z"]
+    (told,) = judge([replace(own, companions_p=np.nan, **dict.fromkeys(names, np.nan))])
+    assert told.code == "cannot tell"
+    assert "too few other findings" in told.basis
+    assert told.resolve
+
+
 def test_false_discoveries_are_controlled_over_the_whole_family():
     cells = list(gathered("label noise", 0).values())
     alone = [judge([cell])[0].p_adjusted for cell in cells]
