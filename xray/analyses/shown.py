@@ -28,8 +28,8 @@ if TYPE_CHECKING:
 
     from xray.report.scatter import Pair
 
-ORDER: Final = ("task_position", "dataset_position", "position")
-HIDDEN: Final = ("study", "computed_at", "train_position", *ORDER)
+ORDER: Final = ("task_position", "train_position", "dataset_position", "position")
+HIDDEN: Final = ("study", "computed_at", *ORDER)
 NUMBERS: Final = ("evaluation_ids", "evaluation_id", "cohort_ids")
 """Columns that say something in this database only: another run of the same study counts otherwise."""
 IN_FULL: Final = ("performance", "leave_one_site_out", "agreement", "images_or_labels")
