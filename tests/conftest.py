@@ -16,15 +16,20 @@ _numbers = itertools.count()
 
 
 class ByFile(LoadScopeScheduling):
-    """With `pytest -n 2`: one worker takes tests/flows, whose files share costly runs of studies, the other file by file."""
+    """With `pytest -n 2`: a free worker takes the next file, or a folder of SHARING, whose files share a costly fixture."""
 
     def _split_scope(self, nodeid: str) -> str:
         file = nodeid.split("::")[0]
-        return "tests/flows" if file.startswith("tests/flows/") else file
+        folder = file.rpartition("/")[0]
+        return folder if folder.startswith(SHARING) else file
+
+
+SHARING = ("tests/docs", "tests/flows")
 
 
 def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> ByFile:
-    """What xdist asks for."""
+    """What xdist asks for; costly folders come early in the alphabet, and stay there."""
+    config.option.loadscopereorder = False
     return ByFile(config, log)
 
 
