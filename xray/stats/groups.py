@@ -51,7 +51,7 @@ def auc_by_group(
     names, unit = np.unique(patients, return_inverse=True)
     group = np.asarray(group, dtype=np.int64)
     shape = (2, n_groups, table.shape[1])
-    counts, moments = np.zeros((*shape, 5), dtype=np.int64), np.zeros((*shape, 2))
+    counts, variances = np.zeros((*shape, 5), dtype=np.int64), np.zeros((*shape, 1))
     infinite = np.zeros(table.shape[1], dtype=np.bool_)
     for column in range(table.shape[1]):
         kept = np.flatnonzero(~np.isnan(label[:, column]) & ~np.isnan(table[:, column]))
@@ -70,14 +70,14 @@ def auc_by_group(
                     of_unit,
                     names.size,
                     counts[rest, each, column],
-                    moments[rest, each, column],
+                    variances[rest, each, column],
                 )
-    own, others = (_estimates(counts[rest], moments[rest], infinite, clustered, level) for rest in range(2))
+    own, others = (_estimates(counts[rest], variances[rest], infinite, clustered, level) for rest in range(2))
     return own, others
 
 
 def _estimates(
-    counts: IntArray, moments: FloatArray, infinite: NDArray[np.bool_], clustered: bool, level: float
+    counts: IntArray, variances: FloatArray, infinite: NDArray[np.bool_], clustered: bool, level: float
 ) -> Estimates:
     n_pos, n_neg, half_pairs, units_pos, units_neg = np.moveaxis(counts, -1, 0)
     reason = np.full(n_pos.shape, DEFINED, dtype=REASON_TYPE)
@@ -90,7 +90,7 @@ def _estimates(
     reason[:, infinite] = INFINITE_SCORE
     ranked = ~np.isin(reason, (ONE_CLASS, NO_DATA, INFINITE_SCORE))
     value = np.divide(half_pairs, 2 * n_pos * n_neg, out=np.full(n_pos.shape, np.nan), where=ranked)
-    variance = np.where(reason == DEFINED, moments[..., 0], np.nan)
+    variance = np.where(reason == DEFINED, variances[..., 0], np.nan)
     lower, upper = logit_bounds(value, variance, units_pos, units_neg, level)
     return Estimates(value, lower, upper, np.sqrt(variance), n_pos + n_neg, n_pos, reason)
 
@@ -103,10 +103,10 @@ def _sums(
     unit: NDArray[np.intp],
     n_units: int,
     counts: IntArray,
-    moments: FloatArray,
+    variance: FloatArray,
 ) -> None:
     """Of the members, in ascending order of scores (`new`: higher than the one before): counts becomes positives, negatives,
-    half pairs, units with positives, with negatives; moments[0] the variance of AUC.
+    half pairs, units with positives, with negatives; variance[0] the variance of AUC.
     """
     n = positive.size
     placed = np.zeros((2, n_units))
@@ -153,7 +153,7 @@ def _sums(
     counts[0], counts[1], counts[2] = n_pos, n_neg, total
     counts[3], counts[4] = units_pos, units_neg
     if units_pos > 1 and units_neg > 1:
-        variance = units_pos / (units_pos - 1) * squares_pos + units_neg / (units_neg - 1) * squares_neg
-        variance += 2 * units / (units - 1) * products
+        total_variance = units_pos / (units_pos - 1) * squares_pos + units_neg / (units_neg - 1) * squares_neg
+        total_variance += 2 * units / (units - 1) * products
         pairs = 2.0 * n_pos * n_neg
-        moments[0] = max(variance / pairs / pairs, 0.0)
+        variance[0] = max(total_variance / pairs / pairs, 0.0)
