@@ -5,6 +5,7 @@ The models are those trained on A alone and on B alone (ensembles of their seeds
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from itertools import chain, combinations
 from typing import Any
 
 import numpy as np
@@ -18,11 +19,11 @@ from xray.stats.agreement import cross_table, kappa
 from xray.stats.estimates import Estimates
 from xray.stats.tilting import Tilting
 from xray.stats.transfer import Decomposition, Part, SiteScores
-from xray.stats.verdict import CANNOT_TELL, Evidence, Verdict, gather, judge
+from xray.stats.verdict import CANNOT_TELL, Evidence, Gathered, Verdict, gather_both, judge
 
 NAME = "images_or_labels"
 QUESTION = "Why does a model do worse elsewhere: images, prevalence or labels? A verdict per task and pair"
-VERSION = 2
+VERSION = 3
 TABLE = Shift
 METHOD = (
     "ensembles; AUC parts by DeLong with patients as units, Student's t, 95 %; "
@@ -49,7 +50,9 @@ def compute(study: StoredStudy, tests: Sequence[TestSet]) -> Iterator[dict[str, 
 
     One family of tests: false discoveries are controlled over all rows together.
     """
-    pairs = side_by_side(_pair, _pairs(study, tests))
+    found = chain(*side_by_side(_both_ways, _pairs(study, tests)))
+    order = {test.dataset: place for place, test in enumerate(tests)}
+    pairs = sorted(found, key=lambda pair: (order[pair.a.dataset], order[pair.b.dataset]))
     keys = [(pair, task) for pair in pairs for task in pair.evidence]
     verdicts = judge([pair.evidence[task] for pair, task in keys])
     judged = {(id(pair), task): found for (pair, task), found in zip(keys, verdicts, strict=True)}
@@ -62,16 +65,15 @@ def compute(study: StoredStudy, tests: Sequence[TestSet]) -> Iterator[dict[str, 
 
 def _pairs(study: StoredStudy, tests: Sequence[TestSet]) -> Iterator[tuple[TestSet, TestSet, str, str]]:
     own = {test.dataset: study.trained_on_exactly((test.dataset,)) for test in tests}
-    for a in tests:
-        for b in tests:
-            of_a, of_b = own[a.dataset], own[b.dataset]
-            if a is b or of_a is None or of_b is None:
-                continue
-            if all(model in test.trained_on for model in (of_a, of_b) for test in (a, b)):
-                yield a, b, of_a, of_b
+    for a, b in combinations(tests, 2):
+        of_a, of_b = own[a.dataset], own[b.dataset]
+        if of_a is None or of_b is None:
+            continue
+        if all(model in test.trained_on for model in (of_a, of_b) for test in (a, b)):
+            yield a, b, of_a, of_b
 
 
-def _pair(a: TestSet, b: TestSet, own_a: str, own_b: str) -> Pair:
+def _both_ways(a: TestSet, b: TestSet, own_a: str, own_b: str) -> tuple[Pair, Pair]:
     patients_a, patients_b = _patients(a, b)
     at_a, at_b = (
         SiteScores(
@@ -79,8 +81,13 @@ def _pair(a: TestSet, b: TestSet, own_a: str, own_b: str) -> Pair:
         )
         for test, patients in ((a, patients_a), (b, patients_b))
     )
-    parts, tilting, evidence = gather(at_a, at_b)
+    there, back = gather_both(at_a, at_b)
     labellers = _labellers(a, b)
+    return _pair(a, b, own_a, own_b, there, labellers), _pair(b, a, own_b, own_a, back, labellers)
+
+
+def _pair(a: TestSet, b: TestSet, own_a: str, own_b: str, gathered: Gathered, labellers: Estimates) -> Pair:
+    parts, tilting, evidence = gathered
     known = {
         task: replace(
             each, kappa_lower=float(labellers.lower[task]), kappa_upper=float(labellers.upper[task])

@@ -1,46 +1,62 @@
-"""Do the same two scores mean the same at both sites, and do labels still go together with each other as they did?"""
+"""Do the same two scores mean the same at both sites, and do labels still go together with each other as they did?
+
+Neither question has a direction: exchanging the sites leaves every p as it is.
+"""
 
 from typing import Final
 
 import numpy as np
-from scipy.special import expit, fdtrc, ndtr
+from numpy.typing import NDArray
+from scipy.special import fdtrc, ndtr
 
-from xray.stats.estimates import FloatArray, IntArray
-from xray.stats.transfer import Patients, SiteScores
+from xray.stats.compiled import compiled
+from xray.stats.estimates import FloatArray, IntArray, undefined
+from xray.stats.transfer import Patients, SiteScores, joint_units
 
 RIDGE: Final = 0.5
 """Penalty on standardised coefficients: keeps them finite where scores separate the classes."""
+_PENALTY: Final = np.array([1e-3, 1e-3, *[RIDGE] * 6])
+_TESTED: Final = slice(6, 8)
 
 
-def meaning_changed(a: SiteScores, b: SiteScores, task: int) -> float:
-    """p of the hypothesis that logit P(y) = site + f(s_A, s_B) with one f for both sites, against another slope at B.
+def meaning_changed(a: SiteScores, b: SiteScores, tasks: IntArray) -> FloatArray:
+    """p of the hypothesis that logit P(y) = site + f(s_A, s_B) with one f for both sites, against a slope for each.
 
     f is linear with squares. Wald's test of site · s_A and site · s_B (2 df), by the covariance clustered by patient
     or that of the likelihood, whichever says less: the first fails where scores nearly separate the classes. The
     site's own intercept takes up prevalence, and most of a shift of the labelling threshold. Against F with the
-    positives of the site that has fewer as denominator. NaN with fewer than six.
+    positives of the site that has fewer as denominator. (n_tasks,), for the given columns; NaN with fewer than six, and
+    elsewhere.
     """
-    labels, scores, site, unit = [], [], [], []
-    for number, part in enumerate((a, b)):
-        pair = np.column_stack([part.of_a[:, task], part.of_b[:, task]])
-        kept = ~np.isnan(part.labels[:, task]) & np.isfinite(pair).all(axis=1)
+    p = undefined((a.labels.shape[1],))
+    units, n_units = joint_units(a, b)
+    for task in tasks:
+        p[task] = _meaning(a, b, int(task), units, n_units)
+    return p
+
+
+def _meaning(
+    a: SiteScores, b: SiteScores, task: int, units: tuple[IntArray, IntArray], n_units: int
+) -> float:
+    labels, scores, unit = [], [], []
+    for part, of in zip((a, b), units, strict=True):
+        pair = np.stack([part.of_a[:, task], part.of_b[:, task]])
+        kept = ~np.isnan(part.labels[:, task]) & np.isfinite(pair).all(axis=0)
         labels.append(part.labels[kept, task])
-        scores.append(pair[kept])
-        site.append(np.full(int(kept.sum()), float(number)))
-        unit.append(np.asarray(part.patients)[kept])
-    y, s, at_b = np.concatenate(labels), np.concatenate(scores), np.concatenate(site)
+        scores.append(pair[:, kept])
+        unit.append(of[kept])
+    y, s, of_unit = np.concatenate(labels), np.concatenate(scores, axis=1), np.concatenate(unit)
     degrees = min(int((part == value).sum()) for part in labels for value in (0, 1)) - 4
-    if degrees < 2 or (s.std(axis=0) == 0).any():
+    spread = s.std(axis=1, keepdims=True)
+    if degrees < 2 or (spread == 0).any():
         return np.nan
-    s = np.clip((s - s.mean(axis=0)) / s.std(axis=0), -5, 5)
-    design = np.column_stack([np.ones(y.size), at_b, s, s**2, at_b[:, None] * s])
-    beta, inverse = _ridge(design, y)
-    rest = (y - expit(design @ beta))[:, None] * design
-    sums = Patients(np.concatenate(unit)).sums(rest)
-    covariance = inverse @ (sums.T @ sums) @ inverse
-    tested = beta[-2:]
+    s = np.clip((s - s.mean(axis=1, keepdims=True)) / spread, -5, 5)
+    beta, inverse = _ridge(s, y, labels[0].size)
+    scored = _scores_of_units(s, y, labels[0].size, beta, of_unit, n_units)
+    covariance = inverse @ (scored.T @ scored) @ inverse
+    tested = beta[_TESTED]
     statistic = min(
-        float(tested @ np.linalg.pinv(each[-2:, -2:], hermitian=True) @ tested)
+        float(tested @ np.linalg.pinv(each[_TESTED, _TESTED], hermitian=True) @ tested)
         for each in (covariance, inverse)
     )
     return float(fdtrc(2, degrees, statistic * (degrees - 1) / (2 * degrees)))
@@ -71,17 +87,83 @@ def _log_odds_ratios(site: SiteScores, tasks: IntArray) -> tuple[FloatArray, Flo
     return ratios, clustering * (1 / both + 1 / neither + 1 / first + 1 / second)
 
 
-def _ridge(x: FloatArray, y: FloatArray) -> tuple[FloatArray, FloatArray]:
-    """Penalised maximum likelihood: coefficients and the inverse of the information."""
-    ridge = np.full(x.shape[1], RIDGE)
-    ridge[:2] = 1e-3
-    beta: FloatArray = np.zeros(x.shape[1])
+def _ridge(scores: FloatArray, y: FloatArray, n_a: int) -> tuple[FloatArray, FloatArray]:
+    """Penalised maximum likelihood, scores (2, n_images): coefficients (8,) and the inverse of the information (8, 8).
+
+    Columns: 1, site, both scores, their squares, site times both scores; site is −½ for the first n_a images, A's, and ½
+    for the others.
+    """
+    beta: FloatArray = np.zeros(_PENALTY.size)
     for _ in range(25):
-        mean = expit(x @ beta)
-        information = (x * (mean * (1 - mean))[:, None]).T @ x + np.diag(ridge)
-        step = np.linalg.solve(information, x.T @ (y - mean) - ridge * beta)
+        gradient, information = _derivatives(scores, y, n_a, beta)
+        information += np.diag(_PENALTY)
+        step = np.linalg.solve(information, gradient - _PENALTY * beta)
         size = np.abs(step).max()
         beta = beta + step * min(1.0, 4 / size if size else 1.0)
         if size < 1e-8:
             break
     return beta, np.asarray(np.linalg.inv(information), dtype=np.float64)
+
+
+@compiled
+def _row(
+    one: float, two: float, site: float
+) -> tuple[float, float, float, float, float, float, float, float]:
+    """An image's columns of the design, see `_ridge`."""
+    return 1.0, site, one, two, one * one, two * two, site * one, site * two
+
+
+@compiled
+def _rest(row: tuple[float, ...], beta: FloatArray, y: float) -> tuple[float, float]:
+    """Label minus fitted probability, and the variance of the label."""
+    linear = 0.0
+    for j in range(8):
+        linear += row[j] * beta[j]
+    mean = 1.0 / (1.0 + np.exp(-linear))
+    return y - mean, mean * (1.0 - mean)
+
+
+@compiled
+def _derivatives(
+    scores: FloatArray, y: FloatArray, n_a: int, beta: FloatArray
+) -> tuple[FloatArray, FloatArray]:
+    """Gradient (8,) of the log-likelihood and minus its second derivative (8, 8).
+
+    Within a site the columns that have `site` in them are multiples of others: five columns' sums are enough.
+    """
+    gradient, information = np.zeros(8), np.zeros((8, 8))
+    source = (0, 0, 1, 2, 3, 4, 1, 2)
+    for half in range(2):
+        site = half - 0.5
+        first, last = (0, n_a) if half == 0 else (n_a, y.size)
+        sums, moments = np.zeros(5), np.zeros((5, 5))
+        for i in range(first, last):
+            row = _row(scores[0, i], scores[1, i], site)
+            rest, weight = _rest(row, beta, y[i])
+            columns = (row[0], row[2], row[3], row[4], row[5])
+            for j in range(5):
+                sums[j] += rest * columns[j]
+                for k in range(j + 1):
+                    moments[j, k] += weight * columns[j] * columns[k]
+        for j in range(8):
+            factor = site if j in (1, 6, 7) else 1.0
+            gradient[j] += factor * sums[source[j]]
+            for k in range(8):
+                other = site if k in (1, 6, 7) else 1.0
+                low, high = min(source[j], source[k]), max(source[j], source[k])
+                information[j, k] += factor * other * moments[high, low]
+    return gradient, information
+
+
+@compiled
+def _scores_of_units(
+    scores: FloatArray, y: FloatArray, n_a: int, beta: FloatArray, unit: NDArray[np.integer], n_units: int
+) -> FloatArray:
+    """Each patient's part of the gradient, (n_units, 8)."""
+    found = np.zeros((n_units, 8))
+    for i in range(y.size):
+        row = _row(scores[0, i], scores[1, i], -0.5 if i < n_a else 0.5)
+        rest, _ = _rest(row, beta, y[i])
+        for j in range(8):
+            found[unit[i], j] += rest * row[j]
+    return found

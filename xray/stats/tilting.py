@@ -15,8 +15,12 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import fdtrc
 
+from xray.stats.compiled import compiled
 from xray.stats.estimates import FloatArray, IntArray, undefined
 from xray.stats.transfer import Patients, SiteScores
+
+Steps = NDArray[np.uint8]
+"""Step functions of scores, 1 above a cut and 0 elsewhere: (n_images, n_functions)."""
 
 QUANTILES: Final = (0.1, 0.25, 0.5, 0.75, 0.9)
 """Functions of a score: is it above this quantile of A's scores?"""
@@ -46,9 +50,7 @@ def tilt(a: SiteScores, b: SiteScores, tasks: IntArray) -> Tilting:
     found = [undefined((n_tasks,)) for _ in range(7)]
     labels = a.labels[:, tasks]
     steps_a, steps_b, of_task = _steps(a, b, tasks)
-    moments = _Moments(
-        steps_a, steps_b, np.nan_to_num(labels - np.nanmean(labels, axis=0)), a.patients, b.patients
-    )
+    moments = _Moments(steps_a, steps_b, np.nan_to_num(labels - np.nanmean(labels, axis=0)), a, b)
     for place, task in enumerate(tasks):
         own = of_task == place
         middle = np.flatnonzero(~own)[len(QUANTILES) // 2 :: len(QUANTILES)]
@@ -62,37 +64,25 @@ def tilt(a: SiteScores, b: SiteScores, tasks: IntArray) -> Tilting:
     return Tilting(p, implied, implied_se, observed, observed_se, against_a, against_a_se, p_all)
 
 
-def _steps(a: SiteScores, b: SiteScores, tasks: IntArray) -> tuple[FloatArray, FloatArray, IntArray]:
+def _steps(a: SiteScores, b: SiteScores, tasks: IntArray) -> tuple[Steps, Steps, IntArray]:
     """Step functions of every task's two scores at both sites, and each column's place among the tasks."""
-    at_a, at_b, of_task = [], [], []
-    for place, task in enumerate(tasks):
-        for scores_a, scores_b in ((a.of_a, b.of_a), (a.of_b, b.of_b)):
-            cuts = np.nanquantile(scores_a[:, task], QUANTILES)
-            at_a.append(scores_a[:, task, None] > cuts)
-            at_b.append(scores_b[:, task, None] > cuts)
-            of_task += [place] * len(cuts)
-    return np.hstack(at_a).astype(float), np.hstack(at_b).astype(float), np.array(of_task)
+    cuts = np.concatenate([np.nanquantile(of[:, tasks], QUANTILES, axis=0).T for of in (a.of_a, a.of_b)])
+    of_task = np.repeat(np.tile(np.arange(len(tasks)), 2), len(QUANTILES))
+    at_a, at_b = (_above(np.hstack([site.of_a[:, tasks], site.of_b[:, tasks]]), cuts) for site in (a, b))
+    return at_a, at_b, of_task
 
 
 class _Moments:
     """What all fits of a pair share: functions of scores at both sites, their covariance with labels, and each other."""
 
-    def __init__(
-        self,
-        h_a: FloatArray,
-        h_b: FloatArray,
-        labels: FloatArray,
-        patients_a: NDArray[np.generic],
-        patients_b: NDArray[np.generic],
-    ) -> None:
+    def __init__(self, h_a: Steps, h_b: Steps, labels: FloatArray, a: SiteScores, b: SiteScores) -> None:
         self.h_a, self.h_b, self.labels = h_a, h_b, labels
-        self.at_a, self.at_b = Patients(patients_a), Patients(patients_b)
-        self.mean_b = h_b.mean(axis=0)
-        self.gap = self.mean_b - h_a.mean(axis=0)
-        self.slopes = (h_a - h_a.mean(axis=0)).T @ labels / len(labels)
-        self.covariance_a, self.covariance_b = (
-            part.T @ part for part in (self.at_a.influence(h_a), self.at_b.influence(h_b))
+        self.at_a, self.at_b = Patients(a.patients), Patients(b.patients)
+        (mean_a, self.covariance_a), (self.mean_b, self.covariance_b) = (
+            _covariance(*each) for each in ((h_a, self.at_a), (h_b, self.at_b))
         )
+        self.gap = self.mean_b - mean_a
+        self.slopes = _products(h_a, labels - labels.mean(axis=0)) / len(labels)
         self.n_units = min(self.at_a.n, self.at_b.n)
 
 
@@ -104,8 +94,9 @@ class _Fit:
         block = np.ix_(chosen, chosen)
         gap, slopes = moments.gap[chosen], moments.slopes[chosen]
         self._solve(moments.covariance_a[block] + moments.covariance_b[block], gap, slopes)
-        self.of_a = -moments.at_a.influence(moments.h_a[:, chosen] * self.weights[:, None])
-        inverse = self._solve(self.of_a.T @ self.of_a + moments.covariance_b[block], gap, slopes)
+        self.sums_a = _weighted(moments.h_a, chosen, self.weights, moments.at_a.unit, moments.at_a.n)
+        self.mean_a, covariance_a = _of_means(self.sums_a, moments.at_a.sizes)
+        inverse = self._solve(covariance_a + moments.covariance_b[block], gap, slopes)
         rest = gap - slopes @ self.beta
         df, left = chosen.size - slopes.shape[1], moments.n_units - chosen.size
         statistic = float(rest @ inverse @ rest) * left / (moments.n_units * max(df, 1))
@@ -129,14 +120,14 @@ class _Fit:
         slope = (about @ moments.labels) / len(about)
         implied = share + float(slope @ self.beta)
         toward = self.to_beta.T @ slope
-        beta_a = self.of_a @ toward
-        beta_b = moments.at_b.influence(moments.h_b[:, self.chosen] @ toward)
+        beta_a = (moments.at_a.sizes * (self.mean_a @ toward) - self.sums_a @ toward) / len(about)
+        beta_b = moments.at_b.influence(_combined(moments.h_b, self.chosen, toward))
         seen = ~np.isnan(labels_b)
         observed = float(labels_b[seen].mean())
         of_observed = moments.at_b.sums(np.where(seen, labels_b - observed, 0)) / seen.sum()
 
         def se(at_a: FloatArray, at_b: FloatArray) -> float:
-            return float(np.sqrt((at_a**2).sum() + (at_b**2).sum()))
+            return float(np.sqrt(at_a @ at_a + at_b @ at_b))
 
         of_implied = moments.at_a.influence(about * self.weights) + beta_a
         of_change = moments.at_a.influence(about * (self.weights - 1)) + beta_a
@@ -148,3 +139,65 @@ class _Fit:
             implied - share,
             se(of_change, beta_b),
         )
+
+
+def _covariance(h: Steps, patients: Patients) -> tuple[FloatArray, FloatArray]:
+    """Means of the functions over images, and the covariance of these means."""
+    every = np.arange(h.shape[1])
+    sums = _weighted(h, every, np.ones(len(h)), patients.unit, patients.n)
+    whole = (
+        len(h) * float(patients.sizes.max()) < 2**24
+    )  # sums are counts, and single precision holds their products
+    return _of_means(sums.astype(np.float32) if whole else sums, patients.sizes)
+
+
+def _of_means(sums: NDArray[np.floating], sizes: FloatArray) -> tuple[FloatArray, FloatArray]:
+    """Means over images and their covariance, from each patient's sums (n_patients, k) and numbers of images (n_patients,).
+
+    The sum over patients of (sums − size · mean)(sums − size · mean)ᵀ / n², multiplied out.
+    """
+    n = sizes.sum()
+    mean = sums.sum(axis=0, dtype=np.float64) / n
+    crossed = np.outer(sizes @ sums, mean)
+    squares = (sums.T @ sums) + (sizes @ sizes) * np.outer(mean, mean) - crossed - crossed.T
+    return mean, np.asarray(squares / n**2, dtype=np.float64)
+
+
+def _products(h: Steps, values: FloatArray) -> FloatArray:
+    """h.T @ values: (n_functions, n_values)."""
+    return np.asarray(h.T.astype(np.float64) @ values)
+
+
+@compiled
+def _above(scores: FloatArray, cuts: FloatArray) -> Steps:
+    """Whether each score (n, k) is above each of its cuts (k, q): (n, k · q)."""
+    n, k = scores.shape
+    q = cuts.shape[1]
+    found = np.empty((n, k * q), dtype=np.uint8)
+    for i in range(n):
+        for j in range(k):
+            for cut in range(q):
+                found[i, j * q + cut] = scores[i, j] > cuts[j, cut]
+    return found
+
+
+@compiled
+def _weighted(
+    h: Steps, chosen: IntArray, weights: FloatArray, unit: NDArray[np.integer], n_units: int
+) -> FloatArray:
+    """Sum over each patient's images of weight times chosen functions: (n_units, n_chosen)."""
+    found = np.zeros((n_units, chosen.size))
+    for i in range(len(h)):
+        for j in range(chosen.size):
+            found[unit[i], j] += weights[i] * h[i, chosen[j]]
+    return found
+
+
+@compiled
+def _combined(h: Steps, chosen: IntArray, factors: FloatArray) -> FloatArray:
+    """The sum of factor times chosen function for each image: (n_images,)."""
+    found = np.zeros(len(h))
+    for i in range(len(h)):
+        for j in range(chosen.size):
+            found[i] += factors[j] * h[i, chosen[j]]
+    return found

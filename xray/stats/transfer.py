@@ -41,26 +41,23 @@ class SiteScores:
 
 
 class Patients:
-    """Which images are of one patient: the units of every standard error here. n: how many patients."""
+    """Which images are of one patient: the units of every standard error here.
+
+    unit: (n_images,) each image's patient, from 0 on. n: how many patients. sizes: (n,) images of each, as floats.
+    """
 
     def __init__(self, patients: NDArray[np.generic]) -> None:
-        unit = np.unique(patients, return_inverse=True)[1]
-        self.n = int(unit.max()) + 1 if unit.size else 0
-        self._order: NDArray[np.intp] | slice | None = None
-        if self.n < unit.size:
-            in_order = bool((unit[1:] >= unit[:-1]).all())
-            self._order = slice(None) if in_order else np.argsort(unit, kind="stable")
-            self._starts = np.searchsorted(unit[self._order], np.arange(self.n))
+        self.unit = np.unique(patients, return_inverse=True)[1]
+        self.sizes = np.bincount(self.unit).astype(np.float64)
+        self.n = self.sizes.size
 
     def sums(self, values: FloatArray) -> FloatArray:
-        """Sum over each patient's images: (n_images, …) → (n_patients, …); the values themselves where each has one."""
-        if self._order is None:
-            return values
-        return np.asarray(np.add.reduceat(values[self._order], self._starts, axis=0))
+        """Sum over each patient's images: (n_images,) → (n_patients,)."""
+        return np.bincount(self.unit, values, minlength=self.n)
 
     def influence(self, values: FloatArray) -> FloatArray:
-        """Each patient's influence on the mean over images: (n_images, …) → (n_patients, …)."""
-        return self.sums(values - values.mean(axis=0)) / len(values)
+        """Each patient's influence on the mean over images: (n_images,) → (n_patients,)."""
+        return self.sums(values - values.mean()) / len(values)
 
 
 @dataclass(frozen=True)
@@ -115,53 +112,95 @@ def decompose(a: SiteScores, b: SiteScores, level: float = 0.95) -> Decompositio
 
     Undefined (NaN, with reason) where a site or a model lacks the task or a site has fewer than two positives or negatives.
     """
-    check_level(level)
+    return influences(a, b).decompose(level)
+
+
+@dataclass(frozen=True)
+class Influences:
+    """AUCs of two models at two sites and each patient's influence on them: all that `decompose` needs.
+
+    value: (n_tasks, 2, 2), [task, model, site]. influence: (n_tasks, 2, 2, n_patients). counts: (2, n_tasks, 2), positives
+    and negatives by site. reasons: (2, n_tasks) by site, "" or why a task has no AUC there.
+    """
+
+    value: FloatArray
+    influence: FloatArray
+    counts: IntArray
+    reasons: TextArray
+
+    @property
+    def tasks(self) -> IntArray:
+        """The tasks that have an AUC at both sites."""
+        return np.flatnonzero((self.reasons == DEFINED).all(axis=0))
+
+    def reversed(self) -> "Influences":
+        """The same with A and B exchanged."""
+        return Influences(
+            self.value[:, ::-1, ::-1],
+            self.influence[:, ::-1, ::-1],
+            self.counts[..., ::-1],
+            self.reasons[::-1],
+        )
+
+    def decompose(self, level: float = 0.95) -> Decomposition:
+        """See `decompose`."""
+        check_level(level)
+        value, influence, counts = self.value, self.influence, self.counts
+        reason = np.where(self.reasons[0] == DEFINED, self.reasons[1], self.reasons[0])
+        usable = reason == DEFINED
+        degrees = np.maximum(counts.min(axis=(0, 2)) - 1, 1)
+        least = _least_variance(counts)
+        (aa, ab), (ba, bb) = np.moveaxis(value, 0, -1)
+        (of_aa, of_ab), (of_ba, of_bb) = np.moveaxis(influence, 0, 2)
+        a_drop, b_drop = of_aa - of_ab, of_bb - of_ba
+        drop = _part(aa - ab, a_drop, usable, degrees, least, level)
+        both = 0.5 * ((aa - ab) - (bb - ba)), 0.5 * (a_drop - b_drop)
+        home = 0.5 * ((aa - ab) + (bb - ba)), 0.5 * (a_drop + b_drop)
+        intrinsic, transfer = (_part(*each, usable, degrees, least / 2, level) for each in (both, home))
+        beyond = [
+            _beyond(part, of_part, usable, degrees, level)
+            for part, (_, of_part) in ((intrinsic, both), (transfer, home))
+        ]
+        se = np.where(usable[:, None, None], np.sqrt(np.einsum("...i,...i", influence, influence)), np.nan)
+        return Decomposition(
+            value,
+            se,
+            drop,
+            drop.value + stdtrit(degrees, level) * drop.se,
+            intrinsic,
+            transfer,
+            beyond[0],
+            beyond[1],
+            counts[0],
+            counts[1],
+            reason,
+        )
+
+
+def influences(a: SiteScores, b: SiteScores) -> Influences:
+    """AUC and influences of both models at both sites, for every task."""
     n_tasks = a.labels.shape[1]
-    units = np.unique(np.concatenate([a.patients, b.patients]), return_inverse=True)[1]
-    n_units = int(units.max()) + 1
-    value, reason = undefined((n_tasks, 2, 2)), reasons((n_tasks,))
-    influence = np.zeros((n_tasks, 2, 2, n_units))
-    counts = np.zeros((2, n_tasks, 2), dtype=np.int64)
-    for place, (site, unit) in enumerate(((a, units[: len(a.patients)]), (b, units[len(a.patients) :]))):
+    units, n_units = joint_units(a, b)
+    value, influence = undefined((n_tasks, 2, 2)), np.zeros((n_tasks, 2, 2, n_units))
+    counts, reason = np.zeros((2, n_tasks, 2), dtype=np.int64), reasons((2, n_tasks))
+    for place, (site, unit) in enumerate(zip((a, b), units, strict=True)):
         for task in range(n_tasks):
             found = _influence(site, task, unit, n_units)
-            value[task, :, place], influence[task, :, place], counts[:, task, place], why = found
-            reason[task] = reason[task] or why
-    usable = reason == DEFINED
-    influence[~usable] = 0
-    degrees = np.maximum(counts.min(axis=(0, 2)) - 1, 1)
-    least = _least_variance(counts)
-    aa, ab, ba, bb = (value[:, model, site] for model in (0, 1) for site in (0, 1))
-    of = {
-        key: influence[:, m, s]
-        for key, (m, s) in {"aa": (0, 0), "ab": (0, 1), "ba": (1, 0), "bb": (1, 1)}.items()
-    }
-    drop = _part(aa - ab, of["aa"] - of["ab"], usable, degrees, least, level)
-    both = 0.5 * ((aa - ab) + (ba - bb)), 0.5 * ((of["aa"] - of["ab"]) + (of["ba"] - of["bb"]))
-    home = 0.5 * ((aa - ab) + (bb - ba)), 0.5 * ((of["aa"] - of["ab"]) + (of["bb"] - of["ba"]))
-    intrinsic, transfer = (_part(*each, usable, degrees, least / 2, level) for each in (both, home))
-    beyond = [
-        _beyond(part, of_part, usable, degrees, level)
-        for part, (_, of_part) in ((intrinsic, both), (transfer, home))
-    ]
-    se = np.where(usable[:, None, None], np.sqrt((influence**2).sum(axis=3)), np.nan)
-    return Decomposition(
-        value,
-        se,
-        drop,
-        drop.value + stdtrit(degrees, level) * drop.se,
-        intrinsic,
-        transfer,
-        beyond[0],
-        beyond[1],
-        counts[0],
-        counts[1],
-        reason,
-    )
+            value[task, :, place], influence[task, :, place], counts[:, task, place], reason[place, task] = (
+                found
+            )
+    influence[(reason != DEFINED).any(axis=0)] = 0
+    return Influences(value, influence, counts, reason)
+
+
+def joint_units(a: SiteScores, b: SiteScores) -> tuple[tuple[IntArray, IntArray], int]:
+    """Patients of both sites numbered from 0 on: (n_images of A,), (n_images of B,), and how many there are."""
+    names, unit = np.unique(np.concatenate([a.patients, b.patients]), return_inverse=True)
+    return (unit[: len(a.patients)], unit[len(a.patients) :]), names.size
 
 
 def _influence(
-    site: SiteScores, task: int, unit: NDArray[np.intp], n_units: int
+    site: SiteScores, task: int, unit: IntArray, n_units: int
 ) -> tuple[FloatArray, FloatArray, IntArray, str]:
     """AUC of both models (2,), each patient's influence on them (2, n_units), (positives, negatives), reason."""
     scores = np.stack([site.of_a[:, task], site.of_b[:, task]])
@@ -176,10 +215,11 @@ def _influence(
         (joint.of_negatives, joint.negatives, -1.0),
     ):
         deviation = counted - counted.mean(axis=1, keepdims=True)
-        share = np.unique(unit[where]).size
+        of = unit[where]
+        share = int(np.count_nonzero(np.bincount(of, minlength=n_units)))
         scale = sign * np.sqrt(share / max(share - 1, 1)) / pairs
         for model in range(2):
-            influence[model] += scale * np.bincount(unit[where], deviation[model], minlength=n_units)
+            influence[model] += scale * np.bincount(of, deviation[model], minlength=n_units)
     return joint.value, influence, counts, DEFINED
 
 
@@ -196,7 +236,7 @@ def _part(
     least: FloatArray,
     level: float,
 ) -> Part:
-    variance = np.maximum((influence**2).sum(axis=1), least)
+    variance = np.maximum(np.einsum("ti,ti->t", influence, influence), least)
     return _interval(np.where(usable, value, np.nan), np.sqrt(variance), degrees, level)
 
 

@@ -11,17 +11,17 @@ Each verdict says on what assumption it rests, and "cannot tell" what would reso
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 import numpy as np
 from scipy.special import ndtr
 
 from xray.stats.concept import companions_changed, meaning_changed
-from xray.stats.estimates import DEFINED
+from xray.stats.estimates import DEFINED, FloatArray, IntArray, undefined
 from xray.stats.multiplicity import benjamini_hochberg
 from xray.stats.tilting import Tilting, tilt
-from xray.stats.transfer import Decomposition, SiteScores, decompose
+from xray.stats.transfer import Decomposition, Patients, SiteScores, influences
 
 MARGIN: Final = 0.10
 """A drop of AUC that matters: "none" says that a larger one is excluded."""
@@ -79,25 +79,53 @@ class Evidence:
     kappa_upper: float = np.nan
 
 
-def gather(a: SiteScores, b: SiteScores) -> tuple[Decomposition, Tilting | None, dict[int, Evidence]]:
+Gathered = tuple[Decomposition, Tilting | None, dict[int, Evidence]]
+"""The parts of the drop, what the scores say of images and prevalences, and the evidence per task."""
+
+
+@dataclass(frozen=True)
+class _OfLabels:
+    """What labels and the scores that go with them say, per task, (n_tasks,): p as in `concept`, and z of the observed
+    prevalence, B minus A.
+    """
+
+    meaning: FloatArray
+    companions: FloatArray
+    z_prevalence: FloatArray
+
+
+def gather(a: SiteScores, b: SiteScores) -> Gathered:
     """Evidence per task, for the tasks that both sites label and both models were trained on."""
-    parts = decompose(a, b)
-    tasks = np.flatnonzero(parts.reason == DEFINED)
-    if not tasks.size:
-        return parts, None, {}
-    tilting, companions = tilt(a, b, tasks), companions_changed(a, b, tasks)
-    return (
-        parts,
-        tilting,
-        {int(t): _evidence(a, b, parts, tilting, int(t), float(companions[t])) for t in tasks},
+    shared = influences(a, b)
+    return _gathered(a, b, shared.decompose(), _of_labels(a, b, shared.tasks))
+
+
+def gather_both(a: SiteScores, b: SiteScores) -> tuple[Gathered, Gathered]:
+    """As `gather`, of A's model at B and of B's model at A; what has no direction is computed once."""
+    shared = influences(a, b)
+    labels = _of_labels(a, b, shared.tasks)
+    there = _gathered(a, b, shared.decompose(), labels)
+    a, b = (SiteScores(site.labels, site.of_b, site.of_a, site.patients) for site in (b, a))
+    return there, _gathered(
+        a, b, shared.reversed().decompose(), replace(labels, z_prevalence=-labels.z_prevalence)
     )
 
 
-def _evidence(
-    a: SiteScores, b: SiteScores, parts: Decomposition, tilting: Tilting, task: int, companions: float
-) -> Evidence:
-    meaning = meaning_changed(a, b, task)
-    z_prevalence = prevalence_z(a, b, task)
+def _of_labels(a: SiteScores, b: SiteScores, tasks: IntArray) -> _OfLabels:
+    return _OfLabels(meaning_changed(a, b, tasks), companions_changed(a, b, tasks), prevalence_z(a, b, tasks))
+
+
+def _gathered(a: SiteScores, b: SiteScores, parts: Decomposition, labels: _OfLabels) -> Gathered:
+    tasks = np.flatnonzero(parts.reason == DEFINED)
+    if not tasks.size:
+        return parts, None, {}
+    tilting = tilt(a, b, tasks)
+    return parts, tilting, {int(task): _evidence(parts, tilting, labels, int(task)) for task in tasks}
+
+
+def _evidence(parts: Decomposition, tilting: Tilting, labels: _OfLabels, task: int) -> Evidence:
+    meaning, companions = float(labels.meaning[task]), float(labels.companions[task])
+    z_prevalence = float(labels.z_prevalence[task])
     p_prevalence = float(2 * ndtr(-abs(z_prevalence)))
     z_observed = tilting.observed_gap[task] / tilting.observed_gap_se[task]
     p_observed = float(2 * ndtr(-abs(z_observed)))
@@ -134,17 +162,20 @@ def _evidence(
     )
 
 
-def prevalence_z(a: SiteScores, b: SiteScores, task: int) -> float:
-    """z of the observed prevalence, B minus A, patients as units."""
-    shares, variances = [], []
-    for site in (a, b):
-        seen = ~np.isnan(site.labels[:, task])
-        y = site.labels[seen, task]
-        unit = np.unique(np.asarray(site.patients)[seen], return_inverse=True)[1]
-        shares.append(y.mean())
-        rest = np.bincount(unit, y - y.mean())
-        variances.append((rest**2).sum() / y.size**2)
-    return float((shares[1] - shares[0]) / np.sqrt(sum(variances)))
+def prevalence_z(a: SiteScores, b: SiteScores, tasks: IntArray) -> FloatArray:
+    """z of the observed prevalence, B minus A, patients as units. (n_tasks,), NaN but for the given columns."""
+    z = undefined((a.labels.shape[1],))
+    shares, variances = np.zeros((2, 2, len(tasks)))
+    for place, site in enumerate((a, b)):
+        patients = Patients(site.patients)
+        for column, task in enumerate(tasks):
+            y = site.labels[:, task]
+            seen = ~np.isnan(y)
+            n, share = int(seen.sum()), float(y[seen].mean())
+            rest = patients.sums(np.where(seen, y - share, 0))
+            shares[place, column], variances[place, column] = share, rest @ rest / n**2
+    z[tasks] = (shares[1] - shares[0]) / np.sqrt(variances.sum(axis=0))
+    return z
 
 
 @dataclass(frozen=True)
