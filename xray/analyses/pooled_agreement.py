@@ -5,6 +5,7 @@ each cohort that labels them.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
+from functools import cache
 from itertools import chain, combinations
 from typing import Any
 
@@ -16,8 +17,8 @@ from xray.analyses.parallel import side_by_side
 from xray.analyses.points import calls, points_at_home
 from xray.analyses.rows import number
 from xray.analyses.stored import StoredStudy, TestSet
-from xray.stats.agreement import cross_table, kappa, pabak
-from xray.stats.kendall import kendall_tau
+from xray.stats.agreement import CrossTable, cross_table, kappa, pabak
+from xray.stats.kendall import Ranks, ranked, tau_of_ranks
 from xray.stats.roc import Youden
 
 NAME = "pooled_agreement"
@@ -32,29 +33,58 @@ def compute(study: StoredStudy, tests: Sequence[TestSet]) -> Iterator[dict[str, 
     """Rows of table `pooled_agreement`: per task, pair of configurations and rule."""
     at_home = points_at_home(study, tests)
     single = [name for name, datasets in study.configurations.items() if len(datasets) == 1]
-    work = ((tests, at_home, task, pair) for task in study.tasks(tests) for pair in combinations(single, 2))
-    yield from chain(*side_by_side(_pair, work))
+    for name in single:
+        for test in tests:
+            if name in test.trained_on:
+                test.youden(name)  # once, before threads ask for it
+    work = ((tests, at_home, task, single) for task in study.tasks(tests))
+    yield from chain(*side_by_side(_of_task, work))
 
 
-def _pair(
-    tests: Sequence[TestSet], at_home: Mapping[str, Youden], task: int, pair: tuple[str, str]
+def _of_task(
+    tests: Sequence[TestSet], at_home: Mapping[str, Youden], task: int, single: Sequence[str]
 ) -> list[dict[str, Any]]:
-    both = [
-        test
-        for test in tests
-        if task in test.labelled_tasks()
-        and all(name in test.trained_on and task in test.trained_tasks(name) for name in pair)
-    ]
-    if not both:
-        return []
-    tau = float(kendall_tau(*(np.concatenate([_scores(t, name, task) for t in both]) for name in pair)).value)
-    rules = [rule for rule in RULES if rule == "target" or all(name in at_home for name in pair)]
-    return [_row(both, task, pair, rule, at_home, tau) for rule in rules]
+    """Rows of one task; what a model says of some cohorts' images is gathered once for all its pairs."""
+    here = {
+        name: [
+            place
+            for place, test in enumerate(tests)
+            if task in test.labelled_tasks() and name in test.trained_on and task in test.trained_tasks(name)
+        ]
+        for name in single
+    }
+
+    @cache
+    def pooled(name: str, places: tuple[int, ...]) -> Ranks:
+        return ranked(np.concatenate([_scores(tests[place], name, task) for place in places]))
+
+    @cache
+    def called(name: str, places: tuple[int, ...], rule: str) -> NDArray[np.float64]:
+        return np.concatenate(
+            [_called(tests[p], name, task, _point(tests[p], name, rule, at_home)) for p in places]
+        )
+
+    rows = []
+    for pair in combinations(single, 2):
+        places = tuple(place for place in here[pair[0]] if place in here[pair[1]])
+        if not places:
+            continue
+        tau = float(tau_of_ranks(*(pooled(name, places) for name in pair)).value)
+        both = [tests[place] for place in places]
+        for rule in RULES:
+            if rule == "target" or all(name in at_home for name in pair):
+                table = cross_table(*(called(name, places, rule) for name in pair))
+                rows.append(_row(both, task, pair, rule, at_home, tau, table))
+    return rows
 
 
 def _scores(test: TestSet, trained_on: str, task: int) -> NDArray[np.float64]:
     """The ensemble's scores of the labelled images."""
     return np.where(np.isnan(test.cohort.labels[:, task]), np.nan, test.ensemble(trained_on)[:, task])
+
+
+def _point(test: TestSet, trained_on: str, rule: str, at_home: Mapping[str, Youden]) -> Youden:
+    return test.youden(trained_on) if rule == "target" else at_home[trained_on]
 
 
 def _row(
@@ -64,19 +94,10 @@ def _row(
     rule: str,
     at_home: Mapping[str, Youden],
     tau: float,
+    table: CrossTable,
 ) -> dict[str, Any]:
-    points = [[test.youden(n) if rule == "target" else at_home[n] for n in pair] for test in tests]
-    lacking = [
-        f"{name}: {point.reason[task]}"
-        for each in points
-        for name, point in zip(pair, each, strict=True)
-        if np.isnan(point.threshold[task])
-    ]
-    called = [
-        np.concatenate([_called(t, name, task, each[place]) for t, each in zip(tests, points, strict=True)])
-        for place, name in enumerate(pair)
-    ]
-    table = cross_table(*called)
+    points = [(name, _point(test, name, rule, at_home)) for test in tests for name in pair]
+    lacking = [f"{name}: {point.reason[task]}" for name, point in points if np.isnan(point.threshold[task])]
     found, adjusted = kappa(table), pabak(table)
     return {
         "task_id": task,

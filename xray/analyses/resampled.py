@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from xray.analyses.parallel import side_by_side
 from xray.analyses.stored import TestSet
-from xray.stats.bootstrap import BootstrapAuc, bootstrap_auc
+from xray.stats.bootstrap import BootstrapAuc, Draws, bootstrap_auc
 
 REPLICATES: Final = 1000
 SEED: Final = 0
@@ -38,7 +38,9 @@ def replicates(test: TestSet) -> dict[int, Replicates]:
         tasks = sorted(test.labelled_tasks())
         scored = [[n for n in test.trained_on if task in test.trained_tasks(n)] for task in tasks]
         todo = [(task, names) for task, names in zip(tasks, scored, strict=True) if names]
-        found = side_by_side(lambda task, names: _resample(test, task, names), todo)
+        draws = Draws(test.cohort.patients, REPLICATES, SEED, keep=True)
+        side_by_side(draws.block, ((number,) for number in range(draws.n_blocks)))
+        found = side_by_side(lambda task, names: _resample(test, task, names, draws), todo)
         kept.update((task, result) for (task, _), result in zip(todo, found, strict=True))
     return kept
 
@@ -48,7 +50,7 @@ def has_repeated_patients(test: TestSet) -> bool:
     return bool(np.unique(test.cohort.patients).size < test.cohort.patients.size)
 
 
-def _resample(test: TestSet, task: int, names: Sequence[str]) -> Replicates:
+def _resample(test: TestSet, task: int, names: Sequence[str], draws: Draws) -> Replicates:
     scores = np.stack([test.ensemble(name)[:, task] for name in names])
     labels, patients = test.cohort.labels[:, task], test.cohort.patients
-    return Replicates(names, bootstrap_auc(labels, scores, patients, REPLICATES, SEED, draw_all=True))
+    return Replicates(names, bootstrap_auc(labels, scores, patients, draws=draws))

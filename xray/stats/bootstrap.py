@@ -2,7 +2,7 @@
 
 A replicate draws as many patients as there are, with replacement, each with all its images. Drawing only sets
 weights, so the scores are sorted once; each replicate is then one pass over cumulative sums of weights
-(sixteen replicates at a time), in whole numbers, ties included. The same patients are drawn for every model:
+(many replicates at a time), in whole numbers, ties included. The same patients are drawn for every model:
 differences are paired.
 """
 
@@ -31,8 +31,8 @@ from xray.stats.estimates import (
 )
 from xray.stats.placements import Scores, as_columns
 
-_LANES = 16
-"""Replicates that pass over the images together."""
+_LANES = 64
+"""Replicates that pass over the images together: so many that the compiler takes them by vectors."""
 
 
 @dataclass(frozen=True)
@@ -41,7 +41,7 @@ class BootstrapAuc:
 
     estimates: arrays (k,); se is the standard deviation of the replicates.
     replicates: (n_replicates, k), NaN where a replicate drew one class only; same row, same patients.
-    n_patients: the units drawn: patients with a usable image, or all (`draw_all`).
+    n_patients: the units drawn: patients with a usable image, or those of `draws`.
     """
 
     estimates: Estimates
@@ -56,7 +56,7 @@ def bootstrap_auc(
     n_replicates: int = 2000,
     seed: int = 0,
     level: float = 0.95,
-    draw_all: bool = False,
+    draws: "Draws | None" = None,
 ) -> BootstrapAuc:
     """AUC of k models on the same images with percentile intervals from a bootstrap over patients.
 
@@ -66,8 +66,8 @@ def bootstrap_auc(
     positives, or negatives. Replicates of one class only are left out of se and interval. Where next to nothing is
     misplaced (`xray.stats.delong.few_misplaced`, patients counted) replicates vary too little: there the interval
     reaches as far as Newcombe's, if that is wider.
-    draw_all: draw from all patients, those without a usable image too. Then the replicates of two tasks on the same
-    patients are of the same draws, whatever labels each lacks, and means over tasks can be taken row by row.
+    draws: draws of all these patients, those without a usable image too, in place of n_replicates and seed. The replicates
+    of two tasks are then of the same draws, whatever labels each lacks, and means over tasks can be taken row by row.
     """
     check_level(level)
     label, columns = as_columns(labels, np.atleast_2d(np.asarray(scores)).T)
@@ -75,19 +75,48 @@ def bootstrap_auc(
         raise ValueError(f"labels {label.shape} and patients {np.shape(patients)} must both be (n_images,)")
     kept = ~np.isnan(label) & ~np.isnan(columns).any(axis=1)
     label, models = label[kept], np.ascontiguousarray(columns[kept].T)
-    names, index = np.unique(np.asarray(patients)[kept | draw_all], return_inverse=True)
-    index = index[kept] if draw_all else index
+    if draws is None:
+        draws = Draws(np.asarray(patients)[kept], n_replicates, seed)
+        index = draws.index
+    else:
+        index = draws.index[kept]
     point = auc_interval(label, models.T, level)
-    replicates = np.full((n_replicates, len(models)), np.nan)
+    replicates = np.full((draws.n_replicates, len(models)), np.nan)
     reason = _reason(label, models, index)
     if reason == DEFINED:
         events = [_events(label, row, index) for row in models]
         ends = np.cumsum([0] + [gains.size for _, gains in events])
         who, gains = (np.concatenate(parts) for parts in zip(*events, strict=True))
-        positives_of = np.bincount(index[label == 1], minlength=names.size)
-        _replicate(who, gains, ends, positives_of, _key(seed), replicates)
+        images_of = [np.bincount(index[label == value], minlength=draws.n_patients) for value in (0, 1)]
+        for block, first in enumerate(range(0, draws.n_replicates, _LANES)):
+            _replicate(who, gains, ends, *images_of, draws.block(block), replicates[first : first + _LANES])
     units = [np.array(np.unique(index[label == value]).size) for value in (1, 0)]
-    return BootstrapAuc(_summarise(point, replicates, reason, level, *units), replicates, names.size)
+    return BootstrapAuc(_summarise(point, replicates, reason, level, *units), replicates, draws.n_patients)
+
+
+class Draws:
+    """Which patients each replicate draws; the same for every model and task that is given them.
+
+    index: (n_images,) each image's patient, from 0 on. keep: what was drawn, n_replicates · n_patients bytes, for further use.
+    """
+
+    def __init__(
+        self, patients: NDArray[np.generic], n_replicates: int, seed: int, keep: bool = False
+    ) -> None:
+        names, self.index = np.unique(patients, return_inverse=True)
+        self.n_patients, self.n_replicates, self._key = names.size, n_replicates, _key(seed)
+        self.n_blocks = -(-n_replicates // _LANES)
+        self._kept: dict[int, NDArray[np.uint8]] | None = {} if keep else None
+
+    def block(self, number: int) -> NDArray[np.uint8]:
+        """How often each of some replicates draws each patient: (n_patients, lanes), for block `number` of n_blocks."""
+        if self._kept is not None and number in self._kept:
+            return self._kept[number]
+        weights = np.zeros((self.n_patients, _LANES), dtype=np.uint8)
+        _draw(weights, number * _LANES, self._key)
+        if self._kept is not None:
+            self._kept[number] = weights
+        return weights
 
 
 def bootstrap_difference(result: BootstrapAuc, first: int, second: int, level: float = 0.95) -> Comparison:
@@ -115,10 +144,9 @@ def patient_weights(n_patients: int, n_replicates: int, seed: int) -> NDArray[np
 
     Multinomial with equal chances: the weights that `bootstrap_auc` uses, patients in ascending order.
     """
-    weights = np.zeros((-(-n_replicates // _LANES), n_patients, _LANES), dtype=np.uint8)
-    for block in range(len(weights)):
-        _draw(weights[block], block * _LANES, _key(seed))
-    return weights.transpose(0, 2, 1).reshape(-1, n_patients)[:n_replicates]
+    draws = Draws(np.arange(n_patients), n_replicates, seed)
+    blocks = [draws.block(number).T for number in range(draws.n_blocks)]
+    return np.concatenate(blocks)[:n_replicates]
 
 
 def _reason(label: Scores, models: Scores, index: NDArray[np.intp]) -> str:
@@ -166,15 +194,20 @@ def _events(
     with each negative passed. Tied with negatives, a positive comes both before and after these, with one
     half pair each time.
     """
-    _, group = np.unique(scores, return_inverse=True)
-    is_positive = label == 1
-    has_negative = np.bincount(group[~is_positive], minlength=group.max() + 1) > 0
-    tied = np.flatnonzero(is_positive & has_negative[group])
-    gains = np.where(is_positive, np.where(has_negative[group], 1, 2), 0)
-    place = np.concatenate([3 * group + 1 + is_positive, 3 * group[tied]])
-    order = np.argsort(place, kind="stable")
-    who = np.concatenate([index, index[tied]])[order].astype(np.int32)
-    return who, np.concatenate([gains, gains[tied]])[order].astype(np.int8)
+    order = np.argsort(scores)
+    ascending, who = scores[order], index[order].astype(np.int32)
+    group = np.cumsum(np.append(False, ascending[1:] != ascending[:-1]))
+    is_positive = label[order] == 1
+    has_negative = np.zeros(group.size, dtype=np.bool_)
+    has_negative[group[~is_positive]] = True
+    half = is_positive & has_negative[group]
+    gains = np.where(is_positive, np.where(half, 1, 2), 0).astype(np.int8)
+    tied = np.flatnonzero(half)
+    if tied.size:
+        place = np.concatenate([3 * group + 1 + is_positive, 3 * group[tied]])
+        again = np.argsort(place, kind="stable")
+        who, gains = (np.concatenate([each, each[tied]])[again] for each in (who, gains))
+    return who, gains
 
 
 @compiled
@@ -213,41 +246,72 @@ def _draw(weights: NDArray[np.uint8], first: int, key: np.uint64) -> None:
             weights[product >> half, lane] += 1
 
 
-@compiled
 def _replicate(
     who: NDArray[np.int32],
     gains: NDArray[np.int8],
     ends: IntArray,
+    negatives_of: IntArray,
     positives_of: IntArray,
-    key: np.uint64,
+    weights: NDArray[np.uint8],
     replicates: FloatArray,
 ) -> None:
-    """Fill replicates (n_replicates, k). Model m's events are who, gains [ends[m]:ends[m + 1]], in ascending
-    order.
+    """Fill replicates (at most as many as lanes, k). Model m's events are who, gains [ends[m]:ends[m + 1]], ascending.
+
+    Products are summed in 32 bits as long as the sum fits, then in 64. Raises ValueError where not even one does.
     """
-    weights = np.zeros((positives_of.size, _LANES), dtype=np.uint8)
-    positives = np.zeros(_LANES, dtype=np.int64)
-    passed = np.zeros(_LANES, dtype=np.int32)
-    half_pairs = np.zeros(_LANES, dtype=np.int64)
-    for first in range(0, len(replicates), _LANES):
-        _draw(weights, first, key)
-        positives[:] = 0
-        for patient in range(positives_of.size):
-            if positives_of[patient] > 0:
-                for lane in range(_LANES):
-                    positives[lane] += weights[patient, lane] * positives_of[patient]
-        for model in range(ends.size - 1):
-            passed[:] = 0
-            half_pairs[:] = 0
-            for event in range(ends[model], ends[model + 1]):
-                row = weights[np.uint64(who[event])]
-                if gains[event] == 0:
-                    for lane in range(_LANES):
-                        passed[lane] += row[lane]
-                else:
-                    for lane in range(_LANES):
-                        half_pairs[lane] += np.int64(row[lane]) * passed[lane] * gains[event]
-            for lane in range(min(_LANES, len(replicates) - first)):
-                pairs = 2.0 * positives[lane] * passed[lane]
-                if pairs > 0:
-                    replicates[first + lane, model] = half_pairs[lane] / pairs
+    negatives, positives = (_weighted(weights, images) for images in (negatives_of, positives_of))
+    largest = 2 * int(weights.max()) * int(negatives.max())
+    if largest >= 2**31:
+        raise ValueError(f"too many images for a bootstrap: {int(negatives.max())} negatives drawn")
+    half_pairs = np.zeros((ends.size - 1, weights.shape[1]), dtype=np.int64)
+    _half_pairs(who, gains, ends, weights, (2**31 - 1) // max(largest, 1), half_pairs)
+    pairs = 2.0 * positives * negatives
+    found = np.divide(half_pairs, pairs, out=np.full(half_pairs.shape, np.nan), where=pairs > 0)
+    replicates[:] = found[:, : len(replicates)].T
+
+
+@compiled
+def _weighted(weights: NDArray[np.uint8], images_of: IntArray) -> IntArray:
+    """Images that each lane draws of so many images per patient: (lanes,)."""
+    total = np.zeros(weights.shape[1], dtype=np.int64)
+    for patient in range(images_of.size):
+        if images_of[patient] > 0:
+            row = weights[patient]
+            for lane in range(row.size):
+                total[lane] += row[lane] * images_of[patient]
+    return total
+
+
+@compiled
+def _half_pairs(
+    who: NDArray[np.int32],
+    gains: NDArray[np.int8],
+    ends: IntArray,
+    weights: NDArray[np.uint8],
+    room: int,
+    half_pairs: IntArray,
+) -> None:
+    """Add up half_pairs (k, lanes); `room`: so many products may be added in 32 bits."""
+    lanes = weights.shape[1]
+    passed, part = np.zeros(lanes, dtype=np.int32), np.zeros(lanes, dtype=np.int32)
+    for model in range(ends.size - 1):
+        passed[:] = 0
+        added = 0
+        for event in range(ends[model], ends[model + 1]):
+            row = weights[np.uint64(who[event])]
+            gain = np.int32(gains[event])
+            if gain == 0:
+                for lane in range(row.size):
+                    passed[lane] += np.int32(row[lane])
+            else:
+                for lane in range(row.size):
+                    part[lane] += np.int32(row[lane]) * passed[lane] * gain
+                added += 1
+                if added == room:
+                    added = 0
+                    for lane in range(part.size):
+                        half_pairs[model, lane] += part[lane]
+                    part[:] = 0
+        for lane in range(part.size):
+            half_pairs[model, lane] += part[lane]
+        part[:] = 0

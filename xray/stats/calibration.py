@@ -136,7 +136,7 @@ def calibration_line(labels: Numbers, probabilities: Numbers) -> LogisticFit:
     linear = logit(probability[kept, 0])
     if np.isinf(linear).any():
         raise ValueError("probabilities of exactly 0 or 1 have no logit")
-    return fit_logistic(np.stack([np.ones_like(linear), linear], axis=1), label[kept, 0])
+    return fit_logistic(np.stack([np.ones_like(linear), linear], axis=1), label[kept, 0], start=(0.0, 1.0))
 
 
 def _columns(labels: Numbers, probabilities: Numbers) -> tuple[FloatArray, FloatArray, tuple[int, ...]]:

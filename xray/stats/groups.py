@@ -58,20 +58,20 @@ def auc_by_group(
         kept = kept[np.argsort(table[kept, column])]
         ascending = table[kept, column]
         infinite[column] = np.isinf(ascending).any()
-        new = np.append(True, ascending[1:] != ascending[:-1])[: kept.size]
+        step = np.cumsum(np.append(True, ascending[1:] != ascending[:-1])[: kept.size])
         positive, of_group, of_unit = label[kept, column] == 1, group[kept], unit[kept]
-        for rest in range(2):
-            for each in range(n_groups):
-                member = (of_group == each) != bool(rest)
-                _sums(
-                    positive,
-                    member,
-                    new,
-                    of_unit,
-                    names.size,
-                    counts[rest, each, column],
-                    variances[rest, each, column],
-                )
+        for each in range(n_groups):
+            for rest in range(2):
+                if rest and n_groups == 2:  # the other group, which is computed as a group
+                    continue
+                some = _members(of_group, each, bool(rest), positive, step, of_unit)
+                place = rest, each, column
+                _sums(*some, names.size, counts[place], variances[place])
+        if n_groups == 2:
+            counts[1, :, column], variances[1, :, column] = (
+                counts[0, ::-1, column],
+                variances[0, ::-1, column],
+            )
     own, others = (_estimates(counts[rest], variances[rest], infinite, clustered, level) for rest in range(2))
     return own, others
 
@@ -96,44 +96,54 @@ def _estimates(
 
 
 @compiled
+def _members(
+    of_group: IntArray,
+    group: int,
+    rest: bool,
+    positive: NDArray[np.bool_],
+    step: IntArray,
+    unit: NDArray[np.intp],
+) -> tuple[NDArray[np.bool_], IntArray, NDArray[np.intp]]:
+    """The images of one group, or of all but that one. Written first and kept if wanted: no branch to mispredict."""
+    n = 0
+    kept = np.empty(positive.size + 1, dtype=np.bool_)
+    steps, units = np.empty(positive.size + 1, dtype=np.int64), np.empty(positive.size + 1, dtype=np.int64)
+    for i in range(positive.size):
+        kept[n], steps[n], units[n] = positive[i], step[i], unit[i]
+        n += (of_group[i] == group) != rest
+    return kept[:n], steps[:n], units[:n]
+
+
+@compiled
 def _sums(
     positive: NDArray[np.bool_],
-    member: NDArray[np.bool_],
-    new: NDArray[np.bool_],
+    step: IntArray,
     unit: NDArray[np.intp],
     n_units: int,
     counts: IntArray,
     variance: FloatArray,
 ) -> None:
-    """Of the members, in ascending order of scores (`new`: higher than the one before): counts becomes positives, negatives,
+    """Of images in ascending order of scores (`step`: equal where scores are): counts becomes positives, negatives,
     half pairs, units with positives, with negatives; variance[0] the variance of AUC.
     """
     n = positive.size
     placed = np.zeros((2, n_units))
     images = np.zeros((2, n_units), dtype=np.int64)
-    n_pos, n_neg, total = 0, 0, 0
-    for i in range(n):
-        if member[i]:
-            n_pos += positive[i]
-            n_neg += not positive[i]
+    n_pos, total = int(positive.sum()), 0
+    n_neg = n - n_pos
     passed_pos, passed_neg, start = 0, 0, 0
     while start < n:
-        stop = start + 1
-        while stop < n and not new[stop]:
+        stop, tied_pos = start, 0
+        while stop < n and step[stop] == step[start]:
+            tied_pos += positive[stop]
             stop += 1
-        tied_pos, tied_neg = 0, 0
+        tied_neg = stop - start - tied_pos
+        below, above = 2 * passed_neg + tied_neg, 2 * (n_pos - passed_pos) - tied_pos
         for i in range(start, stop):
-            if member[i]:
-                tied_pos += positive[i]
-                tied_neg += not positive[i]
-        for i in range(start, stop):
-            if member[i] and positive[i]:
-                placed[0, unit[i]] += 2 * passed_neg + tied_neg
-                images[0, unit[i]] += 1
-                total += 2 * passed_neg + tied_neg
-            elif member[i]:
-                placed[1, unit[i]] += 2 * (n_pos - passed_pos - tied_pos) + tied_pos
-                images[1, unit[i]] += 1
+            of = 0 if positive[i] else 1
+            placed[of, unit[i]] += above if of else below
+            images[of, unit[i]] += 1
+        total += tied_pos * below
         passed_pos += tied_pos
         passed_neg += tied_neg
         start = stop

@@ -9,7 +9,9 @@ from numpy.typing import NDArray
 from xray.stats.compiled import compiled
 from xray.stats.estimates import (
     CONSTANT_SCORES,
+    DEFINED,
     FEW_IMAGES,
+    REASON_TYPE,
     FloatArray,
     IntArray,
     Numbers,
@@ -53,41 +55,67 @@ def kendall_tau(first: Numbers, second: Numbers) -> Association:
         reasons(one.shape[1:]),
     )
     for column in range(one.shape[1]):
-        kept = (one[:, column] == one[:, column]) & (two[:, column] == two[:, column])
-        n[column] = kept.sum()
-        if n[column] < 2:
-            reason[column] = FEW_IMAGES
-            continue
-        x, x_sizes = _dense_ranks(one[kept, column])
-        y, y_sizes = _dense_ranks(two[kept, column])
-        if x_sizes.size < 2 or y_sizes.size < 2:
-            reason[column] = CONSTANT_SCORES
-            continue
-        value[column] = _tau(x, x_sizes, y, y_sizes)
+        found = tau_of_ranks(ranked(one[:, column]), ranked(two[:, column]))
+        value[column], n[column], reason[column] = found.value, found.n, found.reason
     return Association(value.reshape(shape), n.reshape(shape), reason.reshape(shape))
 
 
-def _tau(x: IntArray, x_sizes: IntArray, y: IntArray, y_sizes: IntArray) -> float:
-    pairs, tied_x, tied_y = _pairs(np.array([x.size])), _pairs(x_sizes), _pairs(y_sizes)
-    if x_sizes.size == x.size:  # no ties: ranks are places
+@dataclass(frozen=True)
+class Ranks:
+    """A score's ranks among the images that have it. scores: (n_images,). kept: (n_images,) which have one.
+
+    ranks: (n,) from 0 on without gaps, of those. sizes: how many share each rank.
+    """
+
+    scores: NDArray[np.generic]
+    kept: NDArray[np.bool_]
+    ranks: NDArray[np.int32]
+    sizes: IntArray
+
+
+def ranked(scores: Numbers) -> Ranks:
+    """Sort a score once for all its pairs with others. scores: (n_images,), NaN = none."""
+    given = np.asarray(scores)
+    kept = given == given
+    return Ranks(given, kept, *_dense_ranks(given[kept]))
+
+
+def tau_of_ranks(first: Ranks, second: Ranks) -> Association:
+    """As `kendall_tau` of two scores that are ranked already."""
+    kept = first.kept & second.kept
+    n = int(kept.sum())
+    if n < max(first.ranks.size, second.ranks.size):
+        first, second = (ranked(each.scores[kept]) for each in (first, second))
+    value, reason = np.nan, DEFINED
+    if n < 2:
+        reason = FEW_IMAGES
+    elif min(first.sizes.size, second.sizes.size) < 2:
+        reason = CONSTANT_SCORES
+    else:
+        value = _tau(first, second)
+    return Association(np.array(value), np.array(n), np.array(reason, dtype=REASON_TYPE))
+
+
+def _tau(first: Ranks, second: Ranks) -> float:
+    x, y = first.ranks, second.ranks
+    pairs, tied_x, tied_y = _pairs(np.array([x.size])), _pairs(first.sizes), _pairs(second.sizes)
+    if first.sizes.size == x.size:  # no ties: ranks are places
         by_x, tied_both = np.empty_like(y), 0
         by_x[x] = y
     else:
-        joint = np.sort(x * y_sizes.size + y)
+        joint = np.sort(x.astype(np.int64) * second.sizes.size + y)
         tied_both = _pairs(np.diff(np.flatnonzero(np.diff(joint, prepend=-1, append=-1))))
-        by_x = joint % y_sizes.size
+        by_x = (joint % second.sizes.size).astype(np.int32)
     discordant = int(_inversions(by_x, np.empty_like(by_x)))
     lead = pairs - tied_x - tied_y + tied_both - 2 * discordant
     return lead / math.sqrt((pairs - tied_x) * (pairs - tied_y))
 
 
-def _dense_ranks(scores: NDArray[np.generic]) -> tuple[IntArray, IntArray]:
+def _dense_ranks(scores: NDArray[np.generic]) -> tuple[NDArray[np.int32], IntArray]:
     """Ranks from 0 without gaps, and how many share each."""
     order = np.argsort(scores)
     ascending = scores[order]
-    steps = np.empty(scores.size, dtype=np.int64)
-    steps[0] = 0
-    np.cumsum(ascending[1:] != ascending[:-1], out=steps[1:])
+    steps = np.cumsum(np.append(False, ascending[1:] != ascending[:-1])[: scores.size], dtype=np.int32)
     ranks = np.empty_like(steps)
     ranks[order] = steps
     return ranks, np.bincount(steps)
@@ -98,22 +126,31 @@ def _pairs(sizes: IntArray) -> int:
 
 
 @compiled
-def _inversions(values: IntArray, spare: IntArray) -> int:
-    """Pairs in descending order, by merge sort from below; sorts `values` or `spare`."""
-    count = 0
+def _inversions(values: NDArray[np.int32], spare: NDArray[np.int32]) -> int:
+    """Pairs in descending order, by merge sort from below; sorts `values` or `spare`.
+
+    Which of two comes first is added, not branched on: of random ranks every second branch would be mispredicted.
+    """
+    count = np.int64(0)
     width = 1
     while width < values.size:
         for start in range(0, values.size, 2 * width):
             middle, stop = min(start + width, values.size), min(start + 2 * width, values.size)
-            left, right = start, middle
-            for out in range(start, stop):
-                if right >= stop or (left < middle and values[left] <= values[right]):
-                    spare[out] = values[left]
-                    left += 1
-                else:
-                    spare[out] = values[right]
-                    right += 1
-                    count += middle - left
+            left, right, out = start, middle, start
+            while left < middle and right < stop:
+                one, two = values[left], values[right]
+                falls = np.int64(two < one)
+                spare[out] = min(one, two)
+                count += falls * (middle - left)
+                right += falls
+                left += 1 - falls
+                out += 1
+            while left < middle:
+                spare[out] = values[left]
+                left, out = left + 1, out + 1
+            while right < stop:
+                spare[out] = values[right]
+                right, out = right + 1, out + 1
         values, spare = spare, values
         width *= 2
     return count

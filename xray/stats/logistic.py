@@ -2,6 +2,7 @@
 covariance.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -28,12 +29,14 @@ class LogisticFit:
     reason: str
 
 
-def fit_logistic(design: Numbers, labels: Numbers, n_iterations: int = 100) -> LogisticFit:
+def fit_logistic(
+    design: Numbers, labels: Numbers, n_iterations: int = 100, start: Sequence[float] | None = None
+) -> LogisticFit:
     """Maximise Σ y η − log(1 + e^η), η = design · β, by Newton's method with step halving.
 
     design: (n, p) with its own column of ones, finite. labels: (n,) of 1 and 0. Columns are scaled inside, so
     their units don't matter. Separation (some coefficient would be infinite) and collinear columns give NaN
-    and a reason.
+    and a reason. start: coefficients to begin with, zeros if left out; the maximum is the same.
     """
     x, y = np.asarray(design, dtype=np.float64), np.asarray(labels, dtype=np.float64)
     if x.ndim != 2 or y.shape != x.shape[:1] or not np.isfinite(x).all() or not np.isin(y, (0, 1)).all():
@@ -51,7 +54,7 @@ def fit_logistic(design: Numbers, labels: Numbers, n_iterations: int = 100) -> L
     if (scale == 0).any() or np.linalg.matrix_rank(x / scale) < p:
         return failed(COLLINEAR)
     x = x / scale
-    beta = np.zeros(p)
+    beta = np.zeros(p) if start is None else np.asarray(start) * scale
     likelihood, score, information = _derivatives(x, y, beta)
     for _ in range(n_iterations):
         if np.linalg.cond(information) > 1e13:
@@ -73,18 +76,24 @@ def _derivatives(x: FloatArray, y: FloatArray, beta: FloatArray) -> tuple[float,
     """Log-likelihood, its gradient (p,) and minus its second derivative (p, p), in one pass over the images."""
     p = beta.size
     likelihood, score, information = 0.0, np.zeros(p), np.zeros((p, p))
+    product = 1.0
     for i in range(y.size):
         linear = 0.0
         for j in range(p):
             linear += x[i, j] * beta[j]
         small = np.exp(-abs(linear))
-        likelihood += y[i] * linear - max(linear, 0.0) - np.log1p(small)
+        likelihood += y[i] * linear - max(linear, 0.0)
+        product *= 1.0 + small  # each factor in [1, 2]: one logarithm for many
+        if product > 1e300:
+            likelihood -= np.log(product)
+            product = 1.0
         mean = (1.0 if linear >= 0 else small) / (1 + small)
         rest, weight = y[i] - mean, mean * (1 - mean)
         for j in range(p):
             score[j] += rest * x[i, j]
             for k in range(j + 1):
                 information[j, k] += weight * x[i, j] * x[i, k]
+    likelihood -= np.log(product)
     for j in range(p):
         for k in range(j):
             information[k, j] = information[j, k]

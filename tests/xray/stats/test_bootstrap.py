@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from sklearn.metrics import roc_auc_score
 
-from xray.stats.bootstrap import bootstrap_auc, bootstrap_difference, patient_weights
+from xray.stats.bootstrap import Draws, bootstrap_auc, bootstrap_difference, patient_weights
 from xray.stats.delong import auc_interval, compare_paired
 from xray.stats.estimates import FEW_PATIENTS, INFINITE_SCORE, NO_DATA, NO_VARIANCE, ONE_CLASS
 
@@ -158,7 +158,7 @@ def test_drawn_from_all_patients_the_replicates_of_two_tasks_are_of_the_same_dra
     names, index = np.unique(patients, return_inverse=True)
     weights = patient_weights(names.size, 20, 5)[:, index]
     for column in labels.T:
-        found = bootstrap_auc(column, scores, patients, 20, seed=5, draw_all=True)
+        found = bootstrap_auc(column, scores, patients, draws=Draws(patients, 20, 5))
         kept = ~np.isnan(column)
         expected = [roc_auc_score(column[kept], scores[kept], sample_weight=w[kept]) for w in weights]
         np.testing.assert_allclose(found.replicates[:, 0], expected, atol=1e-12)
