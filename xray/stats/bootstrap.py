@@ -97,7 +97,7 @@ def bootstrap_auc(
 class Draws:
     """Which patients each replicate draws; the same for every model and task that is given them.
 
-    index: (n_images,) each image's patient, from 0 on. keep: what was drawn, n_replicates · n_patients bytes, for further use.
+    index: (n_images,) each image's patient, from 0 on. keep: whether blocks are kept, n_replicates · n_patients bytes.
     """
 
     def __init__(
