@@ -756,6 +756,26 @@ class Calibration(_Result, Base):
     bin_upper: Mapped[list[float]]
 
 
+class NetBenefit(_Result, Base):
+    """One row per (study, test cohort, task, configuration, threshold): is acting on the calls worth it?
+
+    net_benefit: true positives per image, less false ones at the threshold's odds, where every image of at least this
+    probability is acted on. treat_all: of acting on every image; of none it is 0. difference: net_benefit minus treat_all.
+    """
+
+    __tablename__ = "net_benefit"
+    __table_args__ = _grain("net_benefit", "trained_on", "threshold")
+    trained_on: Mapped[str]
+    threshold: Mapped[float]
+    net_benefit: Mapped[float | None]
+    lower: Mapped[float | None]
+    upper: Mapped[float | None]
+    treat_all: Mapped[float | None]
+    difference: Mapped[float | None]
+    difference_lower: Mapped[float | None]
+    difference_upper: Mapped[float | None]
+
+
 class SubgroupAuc(_Result, Base):
     """One row per (study, test cohort, task, configuration, grouping, subgroup): AUC among these images, and among the rest.
 

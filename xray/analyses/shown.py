@@ -81,6 +81,7 @@ def part(connection: Connection, study: str, analysis: Definition, reference: bo
         "operating_points": lambda: parts.operating_points(frame),
         "average_precision": lambda: parts.average_precision(frame),
         "calibration": lambda: parts.calibration(frame),
+        "net_benefit": lambda: parts.net_benefit(frame),
         "classifier_map": lambda: parts.classifier_map(frame),
         "classifier_distance": lambda: parts.classifier_distance(frame),
         "feature_map": lambda: parts.feature_map(frame),

@@ -459,6 +459,36 @@ def calibration(rows: pd.DataFrame) -> Part:
     )
 
 
+def net_benefit(rows: pd.DataFrame) -> Part:
+    """Decision curves: where acting on the calls is worth more than treating all and none, and where it is worth less."""
+    from xray.report import decisions
+
+    cells = decisions.summary(rows)
+    worst = cells[cells["loss"] > 0].nlargest(LISTED, "loss")
+    return Part(
+        "net_benefit",
+        "Is acting on the calls worth it?",
+        "Net benefit: findings per image, less those acted on in vain at the odds of a threshold probability; of treating "
+        "none it is 0. The calls are worth it where they have more than treating all and than treating none, either by its "
+        "95% interval; worse than doing without where they have less than one of them. Nine thresholds from 0.01 to 0.5, "
+        "intervals one at a time, cells with 10 of either class. The probability is used as it stands (sigmoid of the mean "
+        "logit), as a hospital without labels must.",
+        decisions.findings(rows, cells),
+        rows,
+        frame_table(decisions.table(cells)),
+        decisions.table(worst).assign(loss=worst["loss"].to_numpy(), at=worst["at"].to_numpy()),
+        lambda: _figures().decisions(rows),
+        Caption(
+            "Decision curves where most is lost away from home",
+            "A panel for each of the findings and test datasets where a model of another dataset loses most net benefit "
+            "against the dataset's own. Blue: the own model; orange: the model named, which loses most; bands: 95% "
+            "intervals; grey: models of other datasets. Dashed: acting on every image; the line at 0: on none. Calls are "
+            "worth it where a curve is above both. Curves that leave the panel below are worth much less than nothing.",
+            "Decision curves by finding and test dataset; the table below lists the largest losses.",
+        ),
+    )
+
+
 def subgroups(rows: pd.DataFrame) -> Part:
     """For each grouping the worst subgroups, and what of it stands after adjustment."""
     lines = []
