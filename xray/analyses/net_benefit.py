@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from itertools import chain
 from typing import Any, Final
 
-from db.schema import NetBenefit
+from db.results import NetBenefit
 from xray.analyses.parallel import side_by_side
 from xray.analyses.resampled import has_repeated_patients
 from xray.analyses.rows import NOT_TRAINED, number

@@ -13,7 +13,8 @@ from typing import Any
 from sqlalchemy import Connection, Engine, delete, select, text
 from sqlalchemy.dialects.postgresql import insert
 
-from db.schema import Analysis, Base
+from db.results import Analysis
+from db.schema import Base
 from xray.analyses import (
     agreement,
     average_precision,
