@@ -7,8 +7,9 @@ from matplotlib.colors import to_hex
 from matplotlib.lines import Line2D
 
 from xray.errors import AnalysisError
-from xray.report import figures, grids, parts, published, scatter
+from xray.report import figures, grids, published, scatter
 from xray.report.page import Drawn, render
+from xray.report.parts import agreement, operating
 from xray.report.style import CATEGORIES, GREY
 from xray.report.text import frame_table
 
@@ -69,7 +70,7 @@ def test_transfer_names_the_mean_and_the_worst_away_from_home():
             for measure in ("accuracy", "sensitivity")
         ]
     )  # fmt: skip
-    part = parts.threshold_transfer(rows)
+    part = operating.threshold_transfer(rows)
     assert part.findings[0] == (
         "Accuracy: −0.200 on average over 2 cells away from home; worst −0.300 (−0.400 to 0.100) for Mass, trained on beta, "
         "tested on alpha."
@@ -88,10 +89,10 @@ def test_the_pairs_that_contrast_most_are_chosen():
             "lower_limit": -0.2, "upper_limit": 0.2,
         }
     )  # fmt: skip
-    chosen = parts.contrasting_pairs(rows)
+    chosen = agreement.contrasting_pairs(rows)
     assert [row["trained_on"] for row in chosen.values()] == ["a", "d"]
-    assert parts.contrasting_pairs(rows.assign(n_pos=95)) == {}
-    assert "AUC 0.95" in parts.bland_altman(rows).findings[0]
+    assert agreement.contrasting_pairs(rows.assign(n_pos=95)) == {}
+    assert "AUC 0.95" in agreement.bland_altman(rows).findings[0]
 
 
 def test_bland_altman_plots_count_and_fit_the_page():
@@ -147,7 +148,7 @@ def decided() -> pd.DataFrame:
 
 
 def test_net_benefit_says_where_the_calls_are_worth_it():
-    part = parts.net_benefit(decided())
+    part = operating.net_benefit(decided())
     assert part.findings == [
         "By the test dataset's own model, acting on the calls is worth more than treating all and treating none at some "
         "threshold in 2 of 2 cells (in the median of these from 0.05 to 0.5), and worse than doing without at some in 0.",
@@ -161,11 +162,11 @@ def test_net_benefit_says_where_the_calls_are_worth_it():
     assert part.shown["loss"].tolist() == pytest.approx([0.15, 0.15])
     assert set(part.shown["at"]) == {0.5}
     assert "0.05 to 0.5" in part.text
-    few = parts.net_benefit(decided().assign(n_pos=5))
+    few = operating.net_benefit(decided().assign(n_pos=5))
     assert few.findings == ["No cell has 10 positives and 10 negatives."]
     below = decided()
     below.loc[below["trained_on"] == "beta", ["net_benefit", "lower", "upper"]] = (-0.3, -0.4, -0.2)
-    said = parts.net_benefit(below).findings
+    said = operating.net_benefit(below).findings
     assert "in 1 of 2 cells" in said[0]
     assert "Mass 1 of 2 own models (0.05 to 0.5), 1 of 2 other models (0.05 to 0.5)" in said[2]
     assert said[-1] == (
@@ -177,7 +178,8 @@ def test_a_cell_without_an_interval_is_neither_worth_it_nor_worse():
     rows = decided()
     rows = rows.assign(lower=None, upper=None, difference_lower=None, difference_upper=None)
     assert (
-        "in 0 of 2 cells, and worse than doing without at some in 0." in parts.net_benefit(rows).findings[0]
+        "in 0 of 2 cells, and worse than doing without at some in 0."
+        in operating.net_benefit(rows).findings[0]
     )
 
 
@@ -228,7 +230,7 @@ def test_published_values_come_along():
 
 
 def test_the_page_takes_parts_and_names_figures_that_are_too_large(study_page):
-    part = parts.seed_agreement(cells(kappa=0.5, seed_a=0, seed_b=1))
+    part = agreement.seed_agreement(cells(kappa=0.5, seed_a=0, seed_b=1))
     small = render(**study_page, parts=[Drawn(part, b"<svg/>", 3.0)])
     assert "Do two trainings of one configuration agree?" in small
     assert "median κ of 0.50" in small
