@@ -6,18 +6,20 @@ from sqlalchemy import Connection, create_engine, inspect
 
 from alembic import context
 from db.migrate import create_objects, drop_objects
-from db.schema import Base
+from db.results import Analysis
+
+METADATA = Analysis.metadata  # of every table: those of results stand on those of db.schema
 
 
 def run(connection: Connection) -> None:
     """Migrate on this connection; objects that depend on the tables are dropped before and made anew after."""
     context.configure(
-        connection=connection, target_metadata=Base.metadata, compare_type=True, compare_server_default=True
+        connection=connection, target_metadata=METADATA, compare_type=True, compare_server_default=True
     )
     with context.begin_transaction():
         drop_objects(connection)
         context.run_migrations()
-        if set(Base.metadata.tables) <= set(inspect(connection).get_table_names()):
+        if set(METADATA.tables) <= set(inspect(connection).get_table_names()):
             create_objects(connection)  # at an earlier revision not every table that they need is there
 
 

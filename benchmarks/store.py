@@ -31,18 +31,8 @@ from benchmarks.report import Row, Timing, arguments, show
 from db.copy import array, copy_in, scalar
 from db.embedded import acquire, status
 from db.migrate import upgrade
-from db.schema import (
-    Analysis,
-    Auc,
-    Cohort,
-    Dataset,
-    Image,
-    Model,
-    ModelTask,
-    Protocol,
-    Site,
-    Study,
-)
+from db.results import Analysis, Auc
+from db.schema import Cohort, Dataset, Image, Model, ModelTask, Protocol, Site, Study
 from db.store import put_image_list, read_cohort, read_logits, write_evaluation
 from xray.stats.delong import auc_interval
 

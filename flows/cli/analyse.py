@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from sqlalchemy import Connection, Engine
 
     from xray.analyses.run import Definition
-    from xray.report.parts import Part
+    from xray.report.parts.part import Part
 
 ALL = "all"
 

@@ -10,7 +10,7 @@ from sqlalchemy import Engine, create_engine, insert, text
 from sqlalchemy.pool import NullPool
 
 from db.embedded import Server
-from db.schema import Base
+from db.results import Analysis
 from db.store import write_evaluation
 
 N_TASKS = 18
@@ -25,7 +25,7 @@ class Rows:
         self._numbers = itertools.count(1)
 
     def add(self, table: str, **values: Any) -> Any:
-        made = Base.metadata.tables[table]
+        made = Analysis.metadata.tables[table]
         with self.engine.begin() as connection:
             result = connection.execute(insert(made).values(**values))
             return result.inserted_primary_key[0] if result.inserted_primary_key else None

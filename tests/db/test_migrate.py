@@ -18,7 +18,7 @@ from db import migrate
 from db.embedded import Server
 from db.errors import DatabaseError
 from db.migrate import downgrade, upgrade
-from db.schema import Base
+from db.results import Analysis
 
 PROJECT = Path(__file__).resolve().parents[2]
 
@@ -109,7 +109,7 @@ def test_nothing_to_do_changes_nothing(engine: Engine) -> None:
 
 def test_models_are_the_migrated_schema(engine: Engine, empty: Engine) -> None:
     """By alembic's comparison, and by PostgreSQL's own description of both, names of constraints included."""
-    Base.metadata.create_all(empty)
+    Analysis.metadata.create_all(empty)
     migrated, modelled = tables(engine), tables(empty)
     for kind in TABLES:
         assert migrated[kind] == modelled[kind]
@@ -117,7 +117,7 @@ def test_models_are_the_migrated_schema(engine: Engine, empty: Engine) -> None:
     options = {"compare_type": True, "compare_server_default": True}
     with engine.connect() as connection:
         context = MigrationContext.configure(connection, opts=options)
-        differences = compare_metadata(context, Base.metadata)
+        differences = compare_metadata(context, Analysis.metadata)
     assert differences == []
     # that this comparison can fail:
     for change in (

@@ -5,9 +5,9 @@ import re
 import pytest
 from sqlalchemy import ForeignKeyConstraint, PrimaryKeyConstraint, UniqueConstraint
 
-from db.schema import Base
+from db.results import Analysis
 
-MAPPERS = {mapper.class_.__name__: mapper for mapper in Base.registry.mappers}
+MAPPERS = {mapper.class_.__name__: mapper for mapper in Analysis.registry.mappers}
 
 
 @pytest.mark.parametrize("name", sorted(MAPPERS))
@@ -21,7 +21,7 @@ def test_table_is_the_class_in_snake_case(name: str) -> None:
     assert table.name == re.sub(r"(?<!^)(?=[A-Z])", "_", name).lower()
 
 
-@pytest.mark.parametrize("table", Base.metadata.sorted_tables, ids=lambda table: table.name)
+@pytest.mark.parametrize("table", Analysis.metadata.sorted_tables, ids=lambda table: table.name)
 def test_constraints_are_named_by_convention(table: object) -> None:
     prefixes = {PrimaryKeyConstraint: "pk_", UniqueConstraint: "uq_", ForeignKeyConstraint: "fk_"}
     for constraint in table.constraints:  # type: ignore[attr-defined]
@@ -34,7 +34,7 @@ def test_constraints_are_named_by_convention(table: object) -> None:
 
 def test_children_of_models_studies_and_analyses_go_with_them() -> None:
     """Everything that belongs to a model, a study or an analysis is deleted with it; frozen things have no such way."""
-    for table in Base.metadata.sorted_tables:
+    for table in Analysis.metadata.sorted_tables:
         for key in table.foreign_keys:
             cascades = key.ondelete == "cascade"
             assert cascades == (key.column.table.name in {"model", "study", "analysis", "evaluation"}), key

@@ -264,6 +264,7 @@ def test_the_report_is_there_in_all_its_parts(demo):
         "operating_points",
         "average_precision",
         "calibration",
+        "net_benefit",
         "subgroups",
     )
     assert set(files) == {

@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from db.schema import AveragePrecision
+from db.results import AveragePrecision
 from xray.analyses.resampled import has_repeated_patients
 from xray.analyses.rows import NOT_TRAINED, number
 from xray.analyses.stored import StoredStudy, TestSet

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import expit
 
-from db.schema import BlandAltman
+from db.results import BlandAltman
 from xray.analyses.points import calls
 from xray.analyses.rows import number
 from xray.analyses.stored import StoredStudy, TestSet

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from db.schema import ClassifierDistance
+from db.results import ClassifierDistance
 from xray.analyses import classifiers
 from xray.analyses.classifiers import Heads
 from xray.analyses.rows import number

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from db.schema import ClassifierMap
+from db.results import ClassifierMap
 from xray.analyses import classifiers
 from xray.analyses.classifiers import Heads
 from xray.analyses.stored import StoredStudy, TestSet

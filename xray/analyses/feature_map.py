@@ -8,7 +8,7 @@ from typing import Any, Final
 
 import numpy as np
 
-from db.schema import FeatureMap
+from db.results import FeatureMap
 from xray.analyses import features
 from xray.analyses.features import Pooled
 from xray.analyses.stored import StoredStudy, TestSet

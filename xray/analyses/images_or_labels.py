@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from db.schema import Shift
+from db.results import Shift
 from xray.analyses.parallel import side_by_side
 from xray.analyses.rows import number
 from xray.analyses.stored import Scored, StoredStudy, TestSet

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from db.schema import AucDifference
+from db.results import AucDifference
 from xray.analyses.resampled import REPLICATES, has_repeated_patients, replicates
 from xray.analyses.rows import number
 from xray.analyses.stored import StoredStudy, TestSet

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import ndtr
 
-from db.schema import MeanAuc
+from db.results import MeanAuc
 from xray.analyses.resampled import REPLICATES, Replicates, replicates
 from xray.analyses.rows import number
 from xray.analyses.stored import StoredStudy, TestSet

@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from db.schema import OperatingPoint
+from db.results import OperatingPoint
 from xray.analyses.points import points_at_home
 from xray.analyses.rows import NOT_TRAINED, number
 from xray.analyses.stored import StoredStudy, TestSet

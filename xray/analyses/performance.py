@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from db.schema import Auc
+from db.results import Auc
 from xray.analyses.parallel import side_by_side
 from xray.analyses.resampled import REPLICATES, has_repeated_patients, replicates
 from xray.analyses.rows import NOT_LABELLED, NOT_TRAINED, number

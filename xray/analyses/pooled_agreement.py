@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from db.schema import PooledAgreement
+from db.results import PooledAgreement
 from xray.analyses.parallel import side_by_side
 from xray.analyses.points import calls, points_at_home
 from xray.analyses.rows import number

@@ -10,7 +10,7 @@ from xray.analyses import results, shown
 from xray.analyses.run import ANALYSES
 from xray.analyses.stored import load_study
 from xray.report import captions, figures, grids, page, verdict_grid
-from xray.report.parts import Part
+from xray.report.parts.part import Part
 from xray.settings import code_version
 from xray.study import Study
 

@@ -13,7 +13,8 @@ from typing import Any
 from sqlalchemy import Connection, Engine, delete, select, text
 from sqlalchemy.dialects.postgresql import insert
 
-from db.schema import Analysis, Base
+from db.results import Analysis
+from db.schema import Base
 from xray.analyses import (
     agreement,
     average_precision,
@@ -25,6 +26,7 @@ from xray.analyses import (
     images_or_labels,
     leave_one_site_out,
     mean_auc,
+    net_benefit,
     operating_points,
     performance,
     pooled_agreement,
@@ -90,6 +92,7 @@ ANALYSES = tuple(
         operating_points,
         average_precision,
         calibration,
+        net_benefit,
         subgroups,
         classifier_map,
         classifier_distance,

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from db.schema import SeedAgreement
+from db.results import SeedAgreement
 from xray.analyses.points import calls
 from xray.analyses.rows import number
 from xray.analyses.stored import StoredStudy, TestSet

@@ -16,10 +16,11 @@ from xray.analyses.parallel import in_processes
 from xray.analyses.run import Definition
 from xray.analyses.stored import StoredStudy, load_study, load_tests
 from xray.errors import AnalysisError
-from xray.report import parts, published
+from xray.report import published
 from xray.report.captions import Caption
 from xray.report.page import Drawn
-from xray.report.parts import Part
+from xray.report.parts import accuracy, agreement, images_or_labels, operating, representation
+from xray.report.parts.part import Part, plain, renamed, with_figure
 from xray.report.words import leaking
 from xray.tasks import TASK_INDEX
 
@@ -69,29 +70,30 @@ def part(connection: Connection, study: str, analysis: Definition, reference: bo
     frame = rows(connection, study, analysis)
     values = _published(analysis.name, frame) if reference else None
     make: dict[str, Callable[[], Part]] = {
-        "performance": lambda: parts.performance(results.performance(connection, study), values),
-        "mean_auc": lambda: parts.mean_auc(frame),
+        "performance": lambda: accuracy.performance(results.performance(connection, study), values),
+        "mean_auc": lambda: accuracy.mean_auc(frame),
         "leave_one_site_out": lambda: _leave_one_site_out(connection, study),
-        "images_or_labels": lambda: parts.images_or_labels(frame),
-        "threshold_transfer": lambda: parts.threshold_transfer(frame, values),
-        "agreement": lambda: parts.agreement(frame, values),
-        "pooled_agreement": lambda: parts.pooled_agreement(frame, values),
-        "seed_agreement": lambda: parts.seed_agreement(frame),
+        "images_or_labels": lambda: images_or_labels.images_or_labels(frame),
+        "threshold_transfer": lambda: operating.threshold_transfer(frame, values),
+        "agreement": lambda: agreement.agreement(frame, values),
+        "pooled_agreement": lambda: agreement.pooled_agreement(frame, values),
+        "seed_agreement": lambda: agreement.seed_agreement(frame),
         "bland_altman": lambda: _bland_altman(connection, study, frame),
-        "operating_points": lambda: parts.operating_points(frame),
-        "average_precision": lambda: parts.average_precision(frame),
-        "calibration": lambda: parts.calibration(frame),
-        "classifier_map": lambda: parts.classifier_map(frame),
-        "classifier_distance": lambda: parts.classifier_distance(frame),
-        "feature_map": lambda: parts.feature_map(frame),
-        "view_classifier": lambda: parts.view_classifier(frame),
+        "operating_points": lambda: operating.operating_points(frame),
+        "average_precision": lambda: accuracy.average_precision(frame),
+        "calibration": lambda: operating.calibration(frame),
+        "net_benefit": lambda: operating.net_benefit(frame),
+        "classifier_map": lambda: representation.classifier_map(frame),
+        "classifier_distance": lambda: representation.classifier_distance(frame),
+        "feature_map": lambda: representation.feature_map(frame),
+        "view_classifier": lambda: representation.view_classifier(frame),
     }
     if analysis.name in make:
         made = make[analysis.name]()
     elif analysis.table.__tablename__ == "subgroup_auc":
-        made = parts.subgroups(frame)
+        made = accuracy.subgroups(frame)
     else:
-        made = parts.plain(analysis.name, analysis.question, frame)
+        made = plain(analysis.name, analysis.question, frame)
     if analysis.name in IN_FULL:  # their findings say what leaks
         return made
     return replace(made, findings=[*made.findings, *leaking(frame.get("warning", ()), "row")])
@@ -151,7 +153,7 @@ def _published(name: str, frame: pd.DataFrame) -> pd.DataFrame:
 
 def _leave_one_site_out(connection: Connection, study: str) -> Part:
     rows = results.leave_one_site_out(load_study(connection, study), results.performance(connection, study))
-    return parts.leave_one_site_out(results.comparison(connection, study), rows)
+    return accuracy.leave_one_site_out(results.comparison(connection, study), rows)
 
 
 def _halves(frame: pd.DataFrame, kappas: pd.DataFrame, taus: pd.DataFrame) -> pd.DataFrame:
@@ -165,8 +167,8 @@ def _halves(frame: pd.DataFrame, kappas: pd.DataFrame, taus: pd.DataFrame) -> pd
 
 
 def _bland_altman(connection: Connection, study: str, frame: pd.DataFrame) -> Part:
-    chosen = parts.contrasting_pairs(frame)
-    return _with_pairs(parts.bland_altman(frame), connection, study, chosen)
+    chosen = agreement.contrasting_pairs(frame)
+    return _with_pairs(agreement.bland_altman(frame), connection, study, chosen)
 
 
 def named_pair(connection: Connection, study: str, analysis: Definition, name: str) -> Part:
@@ -190,8 +192,8 @@ def named_pair(connection: Connection, study: str, analysis: Definition, name: s
     row = same.iloc[0]
     if pd.isna(row["sd"]):
         raise AnalysisError(f"--pair {name!r}: undefined: {row['reason']}")
-    made = _with_pairs(parts.bland_altman(same), connection, study, {"As asked for": row})
-    return parts.renamed(made, f"bland_altman_{task}_{dataset}_{trained_on}".replace(" ", "_"))
+    made = _with_pairs(agreement.bland_altman(same), connection, study, {"As asked for": row})
+    return renamed(made, f"bland_altman_{task}_{dataset}_{trained_on}".replace(" ", "_"))
 
 
 def _with_pairs(made: Part, connection: Connection, study: str, chosen: "dict[str, pd.Series[Any]]") -> Part:
@@ -220,7 +222,7 @@ def _with_pairs(made: Part, connection: Connection, study: str, chosen: "dict[st
             for p in pairs
         ]
     )  # fmt: skip
-    return parts.drawn(made, points, partial(_scatter, pairs), caption)
+    return with_figure(made, points, partial(_scatter, pairs), caption)
 
 
 def _scatter(pairs: "list[Pair]") -> "Figure":

@@ -12,7 +12,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from db.schema import SubgroupAuc
+from db.results import SubgroupAuc
 from xray.analyses.parallel import side_by_side
 from xray.analyses.resampled import has_repeated_patients
 from xray.analyses.rows import number

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from db.schema import ThresholdTransfer
+from db.results import ThresholdTransfer
 from xray.analyses.points import calls, points_at_home
 from xray.analyses.rows import NOT_TRAINED, number
 from xray.analyses.stored import StoredStudy, TestSet

@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from db.schema import ViewClassifier
+from db.results import ViewClassifier
 from xray.analyses import features
 from xray.analyses.features import Pooled
 from xray.analyses.rows import number

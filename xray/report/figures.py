@@ -7,7 +7,7 @@ from typing import Final
 import pandas as pd
 from matplotlib.figure import Figure
 
-from xray.report import bars, curves, forests, grids, maps, panels, scatter
+from xray.report import bars, curves, decision_curves, forests, grids, maps, panels, scatter
 from xray.report.files import png, svg, write_whole
 from xray.report.style import SEQUENTIAL
 
@@ -91,6 +91,11 @@ def subgroup_forest(rows: pd.DataFrame) -> Figure:
 def reliability(rows: pd.DataFrame) -> Figure:
     """Reliability curves, a panel for each task. rows: those of `calibration_results`."""
     return curves.reliability(rows)
+
+
+def decisions(rows: pd.DataFrame) -> Figure:
+    """Decision curves where most is lost away from home. rows: those of `net_benefit_results`."""
+    return decision_curves.draw(rows)
 
 
 def bland_altman(pairs: "list[scatter.Pair]") -> Figure:

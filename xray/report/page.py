@@ -13,7 +13,7 @@ from xray.report import tables as forms
 from xray.report import verdicts
 from xray.report.captions import Caption
 from xray.report.grids import auc_grid, kappa_grid
-from xray.report.parts import Part
+from xray.report.parts.part import Part
 from xray.report.words import agreement_findings, comparison_findings, performance_findings
 
 if TYPE_CHECKING:

@@ -35,6 +35,8 @@ FEW_PATIENTS: Final = "fewer than two patients of a class"
 NO_CASES: Final = "no case to count"
 NO_THRESHOLD: Final = "no threshold"
 FEW_IMAGES: Final = "fewer than two images"
+NONE_CALLED: Final = "no image is called"
+ALL_CALLED: Final = "every image is called"
 
 REASON_TYPE: Final = "<U48"
 """Dtype of every `reason` array; the longest reason must fit."""

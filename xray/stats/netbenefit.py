@@ -1,71 +1,247 @@
 """Is acting on the model's calls worth it? Net benefit at a threshold probability (Vickers and Elkin
 2006).
+
+Net benefit is a mean over images of what each contributes: 1 for a positive that is acted on, −t/(1 − t) for a negative,
+0 where nothing is done. Its variance is that of a mean, Σ (contribution − mean)² / n², the sum over patients (each with the
+sum of its images) where patients have several. All of it follows from counts of positives and negatives on either side of
+each threshold, so one pass over the scores serves every threshold.
 """
 
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import ArrayLike
-from scipy.special import ndtri
+from numpy.typing import ArrayLike, NDArray
+from scipy.special import logit, ndtri
 
+from xray.stats.compiled import compiled
 from xray.stats.estimates import (
+    ALL_CALLED,
     DEFINED,
+    FEW_PATIENTS,
     NO_DATA,
+    NO_VARIANCE,
+    NONE_CALLED,
     REASON_TYPE,
     Estimates,
     FloatArray,
+    IntArray,
     Numbers,
     check_level,
     reshaped,
-    undefined,
 )
-from xray.stats.placements import as_columns, as_table
+from xray.stats.placements import Scores, as_columns, as_table
 
 
 @dataclass(frozen=True)
 class NetBenefit:
     """Decision curves. thresholds: (k,). model: estimates (k, ...); treat_all: (k, ...). Treating none has
-    benefit 0.
+    benefit 0. over_all: model minus treat_all, paired on the same images; estimates (k, ...).
     """
 
     thresholds: FloatArray
     model: Estimates
     treat_all: FloatArray
+    over_all: Estimates
 
 
 def net_benefit(
-    labels: Numbers, probabilities: Numbers, thresholds: ArrayLike, level: float = 0.95
+    labels: Numbers,
+    scores: Numbers,
+    thresholds: ArrayLike,
+    patients: NDArray[np.generic] | None = None,
+    level: float = 0.95,
+    of_logits: bool = False,
 ) -> NetBenefit:
     """Net benefit TP/n − FP/n · t/(1 − t) of acting where probability >= t, in true positives per image.
 
-    labels: (n_images,) or (n_images, n_columns), 1/0/NaN. probabilities: of that shape, in [0, 1] or NaN.
-    thresholds: (k,), in (0, 1). Normal interval, from the variance of an image's contribution. At most the
-    prevalence.
+    labels: (n_images,) or (n_images, n_columns), 1/0/NaN. scores: of that shape, probabilities in [0, 1] or NaN; or their
+    logits (`of_logits`), compared with the logit of t. thresholds: (k,), in (0, 1). patients: (n_images,), equal where the
+    patient is; None: one image each. Normal intervals, for thresholds given beforehand. At most the prevalence.
+    Where no image is called the benefit is 0, where all are it is that of treating all: neither has an interval.
     """
     check_level(level)
-    label, probability = as_columns(labels, probabilities)
-    cuts = np.atleast_1d(np.asarray(thresholds, dtype=np.float64))
-    if ((cuts <= 0) | (cuts >= 1)).any() or ((probability < 0) | (probability > 1)).any():
+    label, score = as_columns(labels, scores)
+    given = np.atleast_1d(np.asarray(thresholds, dtype=np.float64))
+    outside = not of_logits and ((score < 0) | (score > 1)).any()
+    if ((given <= 0) | (given >= 1)).any() or outside:
         raise ValueError("thresholds must lie in (0, 1) and probabilities in [0, 1]")
-    if not ((label == 1) | (label == 0) | np.isnan(label)).all():
-        raise ValueError("labels must be 1, 0 or NaN")
-    shape = (cuts.size, *probability.shape[1:])
-    table = as_table(probability)
+    if patients is not None and np.shape(patients) != score.shape[:1]:
+        raise ValueError(f"patients are {np.shape(patients)}; expected {score.shape[:1]}")
+    shape = (given.size, *score.shape[1:])
+    table = as_table(score)
     truth = np.broadcast_to(as_table(label), table.shape)
-    kept = ~np.isnan(truth) & ~np.isnan(table)
-    n, n_pos = kept.sum(axis=0), (kept & (truth == 1)).sum(axis=0)
-    value, variance, everyone = undefined((3, cuts.size, table.shape[1]))
-    safe = np.maximum(n, 1)
-    for row, cut in enumerate(cuts):
-        odds = cut / (1 - cut)
-        hits = (kept & (truth == 1) & (table >= cut)).sum(axis=0) / safe
-        alarms = (kept & (truth == 0) & (table >= cut)).sum(axis=0) / safe
-        value[row] = np.where(n > 0, hits - odds * alarms, np.nan)
-        variance[row] = (hits + odds**2 * alarms - value[row] ** 2) / safe
-        everyone[row] = np.where(n > 0, (n_pos - odds * (n - n_pos)) / safe, np.nan)
-    se = np.sqrt(np.maximum(variance, 0))
+    order = np.argsort(given, kind="stable")
+    cuts = np.ascontiguousarray(logit(given[order]) if of_logits else given[order])
+    sums = (
+        _sums_of_images(truth, table, cuts)
+        if patients is None
+        else _sums_of_patients(truth, table, cuts, patients)
+    )
+    sums.called[:, order], sums.rest[:, order] = sums.called.copy(), sums.rest.copy()
+    odds = (given / (1 - given))[:, None]
+    n, n_pos, n_called = sums.n, sums.n_pos, sums.called[:2].sum(axis=0)
+    few = (n == 0, NO_DATA), (sums.units < 2, NO_VARIANCE if patients is None else FEW_PATIENTS)
+    model = _estimates(sums, sums.called, odds, (*few, (n_called == 0, NONE_CALLED)), level)
+    gain = _estimates(sums, sums.rest, -odds, (*few, (n_called == n, ALL_CALLED)), level)
+    everyone = np.where(n > 0, (n_pos - odds * (n - n_pos)) / np.maximum(n, 1), np.nan)
+    return NetBenefit(given, reshaped(model, shape), everyone.reshape(shape), reshaped(gain, shape))
+
+
+@dataclass(frozen=True)
+class _Sums:
+    """Sums over units, which are patients or images, column by column.
+
+    called, rest: of images that reach each threshold, and of the others, (7, k, n_columns): positives, negatives,
+    positives², positives · negatives, negatives², positives · images, negatives · images; a unit's images are all it has.
+    n, n_pos, units, squares: images, positives, units that have any, and the sum of their images²; (n_columns,).
+    """
+
+    called: IntArray
+    rest: IntArray
+    n: IntArray
+    n_pos: IntArray
+    units: IntArray
+    squares: IntArray
+
+
+def _sums_of_images(labels: NDArray[np.float32], scores: Scores, cuts: FloatArray) -> _Sums:
+    counts = np.zeros((scores.shape[1], 2, cuts.size + 1), dtype=np.int64)
+    wrong = np.zeros(scores.shape[1], dtype=np.int64)
+    _count(labels, scores, cuts, counts, wrong)
+    _refuse(wrong)
+    above = counts[:, :, ::-1].cumsum(axis=2)[:, :, ::-1].transpose(1, 2, 0)
+    n, n_pos = above[:, 0].sum(axis=0), above[1, 0]
+    called, rest = (
+        np.stack([hits, alarms, hits, np.zeros_like(hits), alarms, hits, alarms])
+        for hits, alarms in ((above[1, 1:], above[0, 1:]), (n_pos - above[1, 1:], n - n_pos - above[0, 1:]))
+    )
+    return _Sums(called, rest, n, n_pos, n, n)
+
+
+def _sums_of_patients(
+    labels: NDArray[np.float32], scores: Scores, cuts: FloatArray, patients: NDArray[np.generic]
+) -> _Sums:
+    index = np.unique(patients, return_inverse=True)[1]
+    together = np.argsort(index, kind="stable")
+    ends = np.append(np.flatnonzero(np.diff(index[together])) + 1, index.size)
+    changes = np.zeros((2, scores.shape[1], cuts.size, 7), dtype=np.int64)
+    n, n_pos, units, squares, wrong = np.zeros((5, scores.shape[1]), dtype=np.int64)
+    _count_of_patients(labels, scores, cuts, together, ends, changes, n, n_pos, units, squares, wrong)
+    _refuse(wrong)
+    called, rest = changes.cumsum(axis=2).transpose(0, 3, 2, 1)
+    return _Sums(called, rest, n, n_pos, units, squares)
+
+
+def _refuse(wrong: IntArray) -> None:
+    if wrong.any():
+        raise ValueError("labels must be 1, 0 or NaN")
+
+
+def _estimates(
+    sums: _Sums,
+    side: IntArray,
+    odds: FloatArray,
+    undefined: tuple[tuple[NDArray[np.bool_], str], ...],
+    level: float,
+) -> Estimates:
+    """Mean of positives − odds · negatives of one side; its negative where odds are negative: what was left undone.
+
+    undefined: conditions under which there is no interval; the first that holds is the reason.
+    """
+    safe, sign = np.maximum(sums.n, 1), np.sign(odds)
+    odds = np.abs(odds)
+    hits, alarms, hits_hits, hits_alarms, alarms_alarms, hits_n, alarms_n = side / safe
+    value = np.where(sums.n > 0, hits - odds * alarms, np.nan)
+    spread = hits_hits - 2 * odds * hits_alarms + odds**2 * alarms_alarms
+    variance = (spread - 2 * value * (hits_n - odds * alarms_n) + value**2 * sums.squares / safe) / safe
+    same = (side[0] == sums.n) | (side[1] == sums.n)
+    reason = np.full(value.shape, DEFINED, dtype=REASON_TYPE)
+    for condition, why in (*undefined, (same, NO_VARIANCE)):
+        reason[np.broadcast_to(condition, value.shape) & (reason == DEFINED)] = why
+    se = np.where(reason == DEFINED, np.sqrt(np.maximum(variance, 0)), np.nan)
     half = ndtri(0.5 + level / 2) * se
-    reason = np.broadcast_to(np.where(n > 0, DEFINED, NO_DATA), value.shape).astype(REASON_TYPE)
-    images, positives = (np.broadcast_to(count, value.shape).astype(np.int64) for count in (n, n_pos))
-    model = Estimates(value, value - half, value + half, se, images, positives, reason)
-    return NetBenefit(cuts, reshaped(model, shape), everyone.reshape(shape))
+    value = sign * value + 0.0  # never −0
+    n, n_pos = (np.broadcast_to(count, value.shape).astype(np.int64) for count in (sums.n, sums.n_pos))
+    return Estimates(value, value - half, value + half, se, n, n_pos, reason)
+
+
+@compiled
+def _count(
+    labels: NDArray[np.float32], scores: Scores, cuts: FloatArray, counts: IntArray, wrong: IntArray
+) -> None:
+    """counts[column, label, b]: images whose score reaches just b of the ascending cuts."""
+    n_images, n_columns = scores.shape
+    for column in range(n_columns):
+        of_column = counts[column]
+        for i in range(n_images):
+            label, score = labels[i, column], scores[i, column]
+            if label == label and score == score:
+                place = 0
+                for cut in cuts:
+                    place += score >= cut
+                of_column[int(label == 1), place] += 1
+                wrong[column] += (label != 1) & (label != 0)
+
+
+@compiled
+def _count_of_patients(
+    labels: NDArray[np.float32],
+    scores: Scores,
+    cuts: FloatArray,
+    together: NDArray[np.intp],
+    ends: NDArray[np.intp],
+    changes: IntArray,
+    n: IntArray,
+    n_pos: IntArray,
+    units: IntArray,
+    squares: IntArray,
+    wrong: IntArray,
+) -> None:
+    """Fill changes (2, n_columns, k, 7): how `called` and `rest` (`_Sums`) differ from those at the threshold before.
+
+    together: images, patient by patient; ends: where each patient's end. A patient changes only where it has an image.
+    """
+    mine = np.zeros((2, cuts.size + 1), dtype=np.int64)
+    for column in range(scores.shape[1]):
+        first = 0
+        for end in ends:
+            mine[:] = 0
+            for i in together[first:end]:
+                label, score = labels[i, column], scores[i, column]
+                if label == label and score == score:
+                    place = 0
+                    for cut in cuts:
+                        place += score >= cut
+                    mine[int(label == 1), place] += 1
+                    wrong[column] += (label != 1) & (label != 0)
+            first = end
+            negatives, positives = mine[0].sum(), mine[1].sum()
+            images = negatives + positives
+            if images == 0:
+                continue
+            n[column] += images
+            n_pos[column] += positives
+            units[column] += 1
+            squares[column] += images * images
+            hits, alarms = positives, negatives
+            for k in range(cuts.size):
+                if k > 0:
+                    if mine[0, k] + mine[1, k] == 0:
+                        continue
+                    _add(changes[0, column, k], hits, alarms, images, -1)
+                    _add(changes[1, column, k], positives - hits, negatives - alarms, images, -1)
+                hits -= mine[1, k]
+                alarms -= mine[0, k]
+                _add(changes[0, column, k], hits, alarms, images, 1)
+                _add(changes[1, column, k], positives - hits, negatives - alarms, images, 1)
+
+
+@compiled
+def _add(sums: IntArray, hits: int, alarms: int, images: int, sign: int) -> None:
+    sums[0] += sign * hits
+    sums[1] += sign * alarms
+    sums[2] += sign * hits * hits
+    sums[3] += sign * hits * alarms
+    sums[4] += sign * alarms * alarms
+    sums[5] += sign * hits * images
+    sums[6] += sign * alarms * images

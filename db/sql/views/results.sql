@@ -165,6 +165,21 @@ join dataset on dataset.id = cohort.dataset_id
 join study_dataset on study_dataset.study_id = study.id and study_dataset.dataset_id = dataset.id
 join task on task.id = c.task_id;
 
+-- net_benefit_results: one row per stored net benefit at a threshold probability, by names.
+create or replace view net_benefit_results as
+select study.name as study, b.trained_on, dataset.name as test_dataset, task.name as task, b.threshold, b.n, b.n_pos,
+    b.net_benefit, b.lower, b.upper, b.treat_all, b.difference, b.difference_lower, b.difference_upper, b.reason, b.method,
+    b.evaluation_ids,
+    analysis.computed_at, b.id as position, study_dataset.position as dataset_position, task.id as task_position,
+    leak_warning(b.evaluation_ids, b.cohort_id) as warning
+from net_benefit as b
+join analysis on analysis.id = b.analysis_id
+join study on study.id = analysis.study_id
+join cohort on cohort.id = b.cohort_id
+join dataset on dataset.id = cohort.dataset_id
+join study_dataset on study_dataset.study_id = study.id and study_dataset.dataset_id = dataset.id
+join task on task.id = b.task_id;
+
 -- subgroup_auc_results: one row per stored AUC of a subgroup, by names.
 create or replace view subgroup_auc_results as
 select study.name as study, s.trained_on, dataset.name as test_dataset, task.name as task, s.grouping, s.subgroup,

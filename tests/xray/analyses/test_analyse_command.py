@@ -48,7 +48,7 @@ def test_from_stale_to_current(xray, tmp_path):
     whole = xray("all", "--output", str(tmp_path / "out"))
     assert whole.exit_code == 0, whole.output
     assert "current already: threshold_transfer" in whole.stderr
-    assert len(list((tmp_path / "out").glob("*.png"))) == 13
+    assert len(list((tmp_path / "out").glob("*.png"))) == 14
     again = xray("all", "--json")
     assert "computing" not in again.stderr
     rows = [json.loads(line) for line in again.stdout.splitlines()]
@@ -82,7 +82,7 @@ def test_the_page_is_rewritten_where_results_changed(xray, two_sites, study_file
     assert whole.exit_code == 0, whole.output
     assert str(page) in whole.stdout
     assert "A test" in page.read_text()
-    assert len(list(page.parent.glob("*.svg"))) == 13
+    assert len(list(page.parent.glob("*.svg"))) == 14
     assert str(page.parent / "calibration.png") in whole.stdout
 
 

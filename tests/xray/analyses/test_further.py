@@ -22,6 +22,7 @@ from xray.analyses import (
     bland_altman,
     calibration,
     mean_auc,
+    net_benefit,
     operating_points,
     performance,
     pooled_agreement,
@@ -192,6 +193,36 @@ def test_operating_points_average_precision_and_calibration(loaded):
     assert (untrained["average_precision"], untrained["reason"], untrained["n"]) == (None, "not trained", 60)
 
 
+def test_net_benefit_is_of_the_probabilities_as_they_stand(loaded):
+    study, tests = loaded
+    rows = list(net_benefit.compute(study, tests))
+    by_cell = {(r["cohort_id"], TASKS[r["task_id"]], r["trained_on"], r["threshold"]): r for r in rows}
+    assert len(by_cell) == len(rows)
+    for test, name, t in itertools.product(tests, ("x", "y", "all"), net_benefit.THRESHOLDS):
+        labels, scores = pick(test, name, "Effusion")
+        called = 1 / (1 + np.exp(-scores)) >= t
+        hits, alarms = (called & (labels == 1)).sum(), (called & (labels == 0)).sum()
+        row = by_cell[test.cohort.id, "Effusion", name, t]
+        n, n_pos = len(labels), int(labels.sum())
+        assert (row["n"], row["n_pos"]) == (n, n_pos)
+        value, everyone = hits / n - alarms / n * t / (1 - t), n_pos / n - (n - n_pos) / n * t / (1 - t)
+        assert [row["net_benefit"], row["treat_all"]] == pytest.approx([value, everyone])
+        assert row["difference"] == pytest.approx(value - everyone, abs=1e-12)
+        if called.any() and not called.all():
+            spread = (hits + alarms * (t / (1 - t)) ** 2) / n - value**2
+            half = 1.959964 * np.sqrt(spread / n)
+            assert [row["lower"], row["upper"]] == pytest.approx([value - half, value + half])
+            assert row["difference_lower"] < row["difference"] < row["difference_upper"]
+            assert row["reason"] is None
+        else:
+            why = "every image is called" if called.all() else "no image is called"
+            assert row["reason"] == why
+            assert row["difference_lower" if called.all() else "lower"] is None
+    (_, y) = tests
+    untrained = by_cell[y.cohort.id, "Edema", "y", 0.1]
+    assert (untrained["net_benefit"], untrained["reason"]) == (None, "not trained")
+
+
 def test_subgroups_are_compared_with_the_rest_and_adjusted_over_the_grouping(loaded):
     study, tests = loaded
     rows = list(subgroups.compute(study, tests))
@@ -313,6 +344,22 @@ def test_where_patients_have_several_images_intervals_are_of_patients(world):
         drawn = [roc_auc_score(column[kept], scores[kept], sample_weight=w[patients][kept]) for w in weights]
         assert [row["lower"], row["upper"]] == pytest.approx(np.quantile(drawn, [0.025, 0.975]), abs=1e-9)
         assert row["auc"] == pytest.approx(roc_auc_score(column[kept], scores[kept]))
+
+
+def test_where_patients_have_several_images_net_benefit_is_of_patients(world):
+    study, tests = clustered(world)
+    (test,) = tests
+    rows = list(net_benefit.compute(study, tests))
+    assert {r["method"] for r in rows} == {net_benefit.CLUSTERED_METHOD}
+    row = next(r for r in rows if r["trained_on"] == "x" and r["threshold"] == 0.5 and r["reason"] is None)
+    column = test.cohort.labels[:, row["task_id"]]
+    known = ~np.isnan(column)
+    gain = np.where(column == 1, 1.0, -1.0)[known] * (test.ensemble("x")[known, row["task_id"]] >= 0)
+    patients = test.cohort.patients[known]
+    sums = [(gain - gain.mean())[patients == who].sum() for who in np.unique(patients)]
+    half = 1.959964 * np.sqrt(np.square(sums).sum()) / known.sum()
+    assert row["net_benefit"] == pytest.approx(gain.mean())
+    assert [row["lower"], row["upper"]] == pytest.approx([gain.mean() - half, gain.mean() + half])
 
 
 def test_the_headline_is_the_mean_over_common_tasks_with_paired_draws(world):

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from sqlalchemy import Engine, text
 
-from db.schema import Base
+from db.results import Analysis
 from xray.data.sources.base import SourceTable, sources
 
 FILES = {
@@ -54,7 +54,7 @@ def row_counts(engine: Engine) -> dict[str, int]:
             name: connection.execute(
                 text(f"select count(*) from {name}")
             ).scalar_one()  # table names are ours
-            for name in Base.metadata.tables
+            for name in Analysis.metadata.tables
         }
 
 

@@ -7,8 +7,9 @@ from matplotlib.colors import to_hex
 from matplotlib.lines import Line2D
 
 from xray.errors import AnalysisError
-from xray.report import figures, grids, parts, published, scatter
+from xray.report import figures, grids, published, scatter
 from xray.report.page import Drawn, render
+from xray.report.parts import agreement, operating
 from xray.report.style import CATEGORIES, GREY
 from xray.report.text import frame_table
 
@@ -69,7 +70,7 @@ def test_transfer_names_the_mean_and_the_worst_away_from_home():
             for measure in ("accuracy", "sensitivity")
         ]
     )  # fmt: skip
-    part = parts.threshold_transfer(rows)
+    part = operating.threshold_transfer(rows)
     assert part.findings[0] == (
         "Accuracy: −0.200 on average over 2 cells away from home; worst −0.300 (−0.400 to 0.100) for Mass, trained on beta, "
         "tested on alpha."
@@ -88,10 +89,10 @@ def test_the_pairs_that_contrast_most_are_chosen():
             "lower_limit": -0.2, "upper_limit": 0.2,
         }
     )  # fmt: skip
-    chosen = parts.contrasting_pairs(rows)
+    chosen = agreement.contrasting_pairs(rows)
     assert [row["trained_on"] for row in chosen.values()] == ["a", "d"]
-    assert parts.contrasting_pairs(rows.assign(n_pos=95)) == {}
-    assert "AUC 0.95" in parts.bland_altman(rows).findings[0]
+    assert agreement.contrasting_pairs(rows.assign(n_pos=95)) == {}
+    assert "AUC 0.95" in agreement.bland_altman(rows).findings[0]
 
 
 def test_bland_altman_plots_count_and_fit_the_page():
@@ -127,6 +128,84 @@ def test_reliability_has_a_coloured_curve_for_each_own_model():
     assert [text.get_text() for text in figures.reliability(rows.assign(n_pos=3)).texts] == ["no results"]
 
 
+def decided() -> pd.DataFrame:
+    """Net benefits of Mass at three thresholds, prevalence 0.4: own models worth it everywhere, the others not at first."""
+    measured = {
+        0.05: (0.38, 0.38, 0.368),
+        0.2: (0.33, 0.24, 0.25),
+        0.5: (0.25, 0.1, -0.2),
+    }
+    made = []
+    for threshold, (own, other, everyone) in measured.items():
+        value = lambda a, b, own=own, other=other: own if a == b else other  # noqa: E731
+        rows = cells(threshold=threshold, net_benefit=value, treat_all=everyone)
+        rows["difference"] = rows["net_benefit"] - everyone
+        for name in ("net_benefit", "difference"):
+            prefix = "" if name == "net_benefit" else "difference_"
+            rows[f"{prefix}lower"], rows[f"{prefix}upper"] = rows[name] - 0.008, rows[name] + 0.008
+        made.append(rows)
+    return pd.concat(made, ignore_index=True)
+
+
+def test_net_benefit_says_where_the_calls_are_worth_it():
+    part = operating.net_benefit(decided())
+    assert part.findings == [
+        "By the test dataset's own model, acting on the calls is worth more than treating all and treating none at some "
+        "threshold in 2 of 2 cells (in the median of these from 0.05 to 0.5), and worse than doing without at some in 0.",
+        "By other models, acting on the calls is worth more than treating all and treating none at some threshold in 2 of 2 "
+        "cells (in the median of these from 0.05 to 0.5), and worse than doing without at some in 2.",
+        "Worth it, by finding: Mass 2 of 2 own models (0.05 to 0.5), 2 of 2 other models (0.05 to 0.5).",
+    ]
+    worth = dict(zip(part.shown["trained on"], part.shown["worth it at"], strict=True))
+    assert worth == {"beta": "0.05, 0.5", "alpha": "0.05, 0.5"}
+    assert set(part.shown["worse than doing without at"]) == {"0.2"}
+    assert part.shown["loss"].tolist() == pytest.approx([0.15, 0.15])
+    assert set(part.shown["at"]) == {0.5}
+    assert "0.05 to 0.5" in part.text
+    few = operating.net_benefit(decided().assign(n_pos=5))
+    assert few.findings == ["No cell has 10 positives and 10 negatives."]
+    below = decided()
+    below.loc[below["trained_on"] == "beta", ["net_benefit", "lower", "upper"]] = (-0.3, -0.4, -0.2)
+    said = operating.net_benefit(below).findings
+    assert "in 1 of 2 cells" in said[0]
+    assert "Mass 1 of 2 own models (0.05 to 0.5), 1 of 2 other models (0.05 to 0.5)" in said[2]
+    assert said[-1] == (
+        "Lowest net benefit: −0.300 per image for Mass, trained on beta, tested on beta, at 0.05, where treating none has 0."
+    )
+
+
+def test_a_cell_without_an_interval_is_neither_worth_it_nor_worse():
+    rows = decided()
+    rows = rows.assign(lower=None, upper=None, difference_lower=None, difference_upper=None)
+    assert (
+        "in 0 of 2 cells, and worse than doing without at some in 0."
+        in operating.net_benefit(rows).findings[0]
+    )
+
+
+def test_decision_curves_name_the_model_that_loses_most():
+    rows = decided()
+    figure = figures.decisions(rows)
+    assert [axes.get_label() for axes in figure.axes] == ["Mass|alpha", "Mass|beta"]
+    lines = {line.get_gid(): line for axes in figure.axes for line in axes.lines if line.get_gid()}
+    assert set(lines) == {f"Mass|{b}|{a}" for b in SITES for a in (*SITES, "all")}
+    assert list(lines["Mass|alpha|alpha"].get_ydata()) == [0.38, 0.33, 0.25]
+    assert to_hex(lines["Mass|alpha|alpha"].get_color()) == CATEGORIES[0]
+    assert to_hex(lines["Mass|alpha|beta"].get_color()) == CATEGORIES[1]
+    assert list(lines["Mass|alpha|all"].get_ydata()) == [0.368, 0.25, -0.2]
+    assert {text.get_text() for axes in figure.axes for text in axes.texts} == set(SITES)
+    texts = boxes(figure)
+    assert all(box.x0 >= 0 and box.x1 <= figure.bbox.x1 for _, box in texts)
+    long = rows.assign(task="Enlarged_Cardiomediastinum").replace("beta", "a-dataset-with-a-long-name")
+    figure = figures.decisions(long)
+    figure.draw_without_rendering()
+    titles = [axes.title.get_window_extent() for axes in figure.axes]
+    assert all(box.x0 >= 0 and box.x1 <= figure.bbox.x1 and box.y1 <= figure.bbox.y1 for box in titles)
+    assert [text.get_text() for text in figures.decisions(rows.assign(n_pos=3)).texts] == ["no results"]
+    alone = figures.decisions(rows.replace({"trained_on": {"alpha": "theirs", "beta": "others"}}))
+    assert [axes.get_label() for axes in alone.axes] == ["Mass|beta", "Mass|alpha"]
+
+
 def test_forests_have_a_dot_for_each_row():
     rows = cells(auc=lambda a, b: 0.8 if a == b else 0.7, reference=lambda a, b: b)
     figure = figures.forest(rows)
@@ -151,7 +230,7 @@ def test_published_values_come_along():
 
 
 def test_the_page_takes_parts_and_names_figures_that_are_too_large(study_page):
-    part = parts.seed_agreement(cells(kappa=0.5, seed_a=0, seed_b=1))
+    part = agreement.seed_agreement(cells(kappa=0.5, seed_a=0, seed_b=1))
     small = render(**study_page, parts=[Drawn(part, b"<svg/>", 3.0)])
     assert "Do two trainings of one configuration agree?" in small
     assert "median κ of 0.50" in small

@@ -1,8 +1,13 @@
+"""Net benefit against what it is written out by hand, image by image and patient by patient."""
+
 import numpy as np
 import pytest
+from scipy.special import logit
 
-from xray.stats.estimates import NO_DATA
+from xray.stats.estimates import ALL_CALLED, FEW_PATIENTS, NO_DATA, NO_VARIANCE, NONE_CALLED
 from xray.stats.netbenefit import net_benefit
+
+THRESHOLDS = [0.5, 0.05, 0.2]
 
 
 def sample(seed, n=500):
@@ -13,24 +18,92 @@ def sample(seed, n=500):
 
 def test_definition_and_interval():
     labels, p = sample(1)
-    thresholds = [0.05, 0.2, 0.5]
-    found = net_benefit(labels, p, thresholds)
-    for row, t in enumerate(thresholds):
+    found = net_benefit(labels, p, THRESHOLDS)
+    for row, t in enumerate(THRESHOLDS):
         called = p >= t
         gain = labels * called - (1 - labels) * called * t / (1 - t)
         assert found.model.value[row] == pytest.approx(gain.mean())
         assert found.model.se[row] == pytest.approx(gain.std() / np.sqrt(gain.size))
         all_of_them = labels - (1 - labels) * t / (1 - t)
         assert found.treat_all[row] == pytest.approx(all_of_them.mean())
+        more = gain - all_of_them
+        assert found.over_all.value[row] == pytest.approx(more.mean())
+        assert found.over_all.se[row] == pytest.approx(more.std() / np.sqrt(more.size))
+        assert found.over_all.upper[row] == pytest.approx(
+            more.mean() + 1.959964 * more.std() / np.sqrt(more.size)
+        )
     assert (found.model.lower < found.model.value).all()
     assert (found.model.n == 500).all()
+    assert (found.model.n_pos == labels.sum()).all()
+
+
+def test_by_hand():
+    """100 images, 10 positive; at 0.1 eight of these are called and 18 in vain: 8/100 - 18/100 / 9 = 0.06."""
+    labels = np.repeat([1, 1, 0, 0], [8, 2, 18, 72])
+    p = np.repeat([0.3, 0.05, 0.1, 0.02], [8, 2, 18, 72])
+    found = net_benefit(labels, p, 0.1)
+    assert found.model.value == pytest.approx([0.06])
+    assert found.treat_all == pytest.approx([0.0])  # the threshold is the prevalence
+    assert found.model.se == pytest.approx([np.sqrt((0.08 + 0.18 / 81 - 0.06**2) / 100)])
+
+
+def test_where_patients_have_several_images_they_are_the_units():
+    labels, p = sample(6, 600)
+    labels[::7] = np.nan
+    p[3::11] = np.nan
+    patients = np.random.default_rng(0).integers(0, 150, 600)
+    found = net_benefit(labels, p, THRESHOLDS, patients)
+    plain = net_benefit(labels, p, THRESHOLDS)
+    np.testing.assert_array_equal(found.model.value, plain.model.value)
+    np.testing.assert_array_equal(found.over_all.value, plain.over_all.value)
+    known = ~np.isnan(labels) & ~np.isnan(p)
+    for row, t in enumerate(THRESHOLDS):
+        worth = np.where(labels == 1, 1.0, -t / (1 - t))[known]
+        for part, contribution in (
+            (found.model, worth * (p[known] >= t)),
+            (found.over_all, -worth * (p[known] < t)),
+        ):
+            apart = contribution - contribution.mean()
+            sums = [apart[patients[known] == who].sum() for who in np.unique(patients[known])]
+            assert part.value[row] == pytest.approx(contribution.mean())
+            assert part.se[row] == pytest.approx(np.sqrt(np.square(sums).sum()) / known.sum())
+    alone = net_benefit(labels, p, THRESHOLDS, np.arange(600)[::-1])
+    np.testing.assert_array_equal(alone.model.se, plain.model.se)
+    np.testing.assert_array_equal(alone.over_all.se, plain.over_all.se)
+
+
+def test_images_that_come_twice_widen_the_interval_as_if_they_came_once():
+    labels, p = sample(7)
+    once = net_benefit(labels, p, THRESHOLDS)
+    twice = net_benefit(np.tile(labels, 2), np.tile(p, 2), THRESHOLDS, np.tile(np.arange(500), 2))
+    np.testing.assert_allclose(twice.model.se, once.model.se, rtol=1e-12)
+    np.testing.assert_allclose(twice.over_all.se, once.over_all.se, rtol=1e-12)
+
+
+def test_logits_are_their_probabilities():
+    labels, p = sample(8)
+    for patients in (None, np.arange(500) // 2):
+        by_probability = net_benefit(labels, p, THRESHOLDS, patients)
+        by_logit = net_benefit(labels, logit(p), THRESHOLDS, patients, of_logits=True)
+        np.testing.assert_array_equal(by_logit.model.value, by_probability.model.value)
+        np.testing.assert_array_equal(by_logit.model.se, by_probability.model.se)
+    far = net_benefit([1, 0, 1], np.array([np.inf, -np.inf, 800.0]), [0.01, 0.5], of_logits=True)
+    np.testing.assert_allclose(far.model.value, 2 / 3)
 
 
 def test_acting_on_everyone_and_on_no_one():
     labels, p = sample(2)
     everyone = net_benefit(labels, np.ones_like(p), [0.1, 0.4])
     np.testing.assert_allclose(everyone.model.value, everyone.treat_all)
-    assert net_benefit(labels, np.zeros_like(p), [0.1]).model.value.tolist() == [0]
+    assert np.isfinite(everyone.model.lower).all()
+    assert everyone.over_all.value.tolist() == [0, 0]
+    assert everyone.over_all.reason.tolist() == [ALL_CALLED] * 2
+    nobody = net_benefit(labels, np.zeros_like(p), [0.1])
+    assert nobody.model.value.tolist() == [0]
+    assert nobody.model.reason.tolist() == [NONE_CALLED]
+    assert np.isnan([nobody.model.lower, nobody.model.upper]).all()
+    np.testing.assert_allclose(nobody.over_all.value, -nobody.treat_all)
+    assert np.isfinite(nobody.over_all.lower).all()
 
 
 def test_a_perfect_model_gains_the_prevalence():
@@ -38,13 +111,31 @@ def test_a_perfect_model_gains_the_prevalence():
     np.testing.assert_allclose(net_benefit(labels, labels, [0.1, 0.9]).model.value, labels.mean())
 
 
+def test_too_little_for_an_interval():
+    assert net_benefit([1], np.array([0.9]), 0.5).model.reason.tolist() == [NO_VARIANCE]
+    assert net_benefit([1, 1], np.array([0.9, 0.8]), 0.5).model.reason.tolist() == [NO_VARIANCE]
+    one = net_benefit([1, 0, 0], np.array([0.9, 0.8, 0.1]), 0.5, np.zeros(3))
+    assert one.model.reason.tolist() == [FEW_PATIENTS]
+    assert np.isnan(one.model.se).all()
+    assert one.model.value == pytest.approx([0])
+
+
 def test_columns_gaps_and_wrong_input():
     labels, p = (np.stack(parts, axis=1) for parts in zip(sample(4), sample(5), strict=True))
     labels[:, 1] = np.nan
-    found = net_benefit(labels, p, [0.1, 0.2])
-    assert found.model.reason.tolist() == [["", NO_DATA]] * 2
-    assert np.isnan(found.model.value[:, 1]).all()
-    assert found.treat_all.shape == (2, 2)
+    for patients in (None, np.arange(500) // 3):
+        found = net_benefit(labels, p, [0.1, 0.2], patients)
+        assert found.model.reason.tolist() == [["", NO_DATA]] * 2
+        assert np.isnan(found.model.value[:, 1]).all()
+        assert np.isnan(found.treat_all[:, 1]).all()
+        assert found.model.n.tolist() == [[500, 0]] * 2
+        assert found.treat_all.shape == (2, 2)
     for wrong in (0, 1):
         with pytest.raises(ValueError, match="thresholds"):
             net_benefit(labels, p, [wrong])
+    with pytest.raises(ValueError, match="probabilities"):
+        net_benefit(labels, p + 1, [0.5])
+    with pytest.raises(ValueError, match="labels must be"):
+        net_benefit(labels + 1, p, [0.5])
+    with pytest.raises(ValueError, match="patients are"):
+        net_benefit(labels, p, [0.5], np.arange(3))

@@ -1,0 +1,63 @@
+"""Is acting on a model's calls worth more than treating everybody, or nobody? Net benefit over threshold probabilities.
+
+Of the model as it would be used: its probabilities as they stand, with nothing fitted at the hospital that it comes to.
+"""
+
+from collections.abc import Iterator, Sequence
+from itertools import chain
+from typing import Any, Final
+
+from db.results import NetBenefit
+from xray.analyses.parallel import side_by_side
+from xray.analyses.resampled import has_repeated_patients
+from xray.analyses.rows import NOT_TRAINED, number
+from xray.analyses.stored import StoredStudy, TestSet
+from xray.stats.netbenefit import net_benefit
+
+NAME = "net_benefit"
+QUESTION = (
+    "Is acting on the calls worth more than treating all, or none? Net benefit at threshold probabilities"
+)
+VERSION = 1
+TABLE = NetBenefit
+THRESHOLDS: Final = (0.01, 0.02, 0.05, 0.1, 0.15, 0.2, 0.3, 0.4, 0.5)
+"""From 99 acted on in vain for one that is found, to one for one; given beforehand, not chosen on the images."""
+METHOD = "sigmoid of mean logits over seeds >= threshold, as it stands, normal 95 %"
+CLUSTERED_METHOD = f"{METHOD}, patients as units"
+
+
+def compute(study: StoredStudy, tests: Sequence[TestSet]) -> Iterator[dict[str, Any]]:
+    """Rows of table `net_benefit`: per test cohort, task, configuration and threshold."""
+    yield from chain(*side_by_side(_rows, ((test, name) for test in tests for name in test.trained_on)))
+
+
+def _rows(test: TestSet, trained_on: str) -> list[dict[str, Any]]:
+    patients = test.cohort.patients if has_repeated_patients(test) else None
+    found = net_benefit(test.cohort.labels, test.ensemble(trained_on), THRESHOLDS, patients, of_logits=True)
+    model, over_all = found.model, found.over_all
+    trained, ids = test.trained_tasks(trained_on), test.ids(trained_on)
+    return [
+        {
+            "cohort_id": test.cohort.id,
+            "task_id": task,
+            "trained_on": trained_on,
+            "threshold": threshold,
+            "n": int(model.n[cell]),
+            "n_pos": int(model.n_pos[cell]),
+            "net_benefit": number(model.value[cell]),
+            "lower": number(model.lower[cell]),
+            "upper": number(model.upper[cell]),
+            "treat_all": number(found.treat_all[cell]),
+            "difference": number(over_all.value[cell]),
+            "difference_lower": number(over_all.lower[cell]),
+            "difference_upper": number(over_all.upper[cell]),
+            "method": METHOD if patients is None else CLUSTERED_METHOD,
+            "reason": (str(model.reason[cell]) or str(over_all.reason[cell]) or None)
+            if task in trained
+            else NOT_TRAINED,
+            "evaluation_ids": ids,
+        }
+        for task in sorted(test.labelled_tasks())
+        for row, threshold in enumerate(THRESHOLDS)
+        for cell in [(row, task)]
+    ]

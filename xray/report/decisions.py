@@ -1,0 +1,138 @@
+"""Where acting on a model's calls is worth more than treating all and none: thresholds of each cell, findings in words."""
+
+from collections.abc import Iterable
+from typing import Final
+
+import pandas as pd
+
+from xray.report.grids import FEW_OF_A_CLASS
+from xray.report.words import counted, number, task_name
+
+CELL: Final = ["task", "trained_on", "test_dataset"]
+NOWHERE: Final = "nowhere"
+VALUES: Final = (
+    "net_benefit",
+    "lower",
+    "upper",
+    "treat_all",
+    "difference",
+    "difference_lower",
+    "difference_upper",
+)
+
+
+def known(rows: pd.DataFrame) -> pd.DataFrame:
+    """The rows of `net_benefit_results` with a value and 10 positives and 10 negatives; worth and worse: by intervals."""
+    enough = (rows["n_pos"] >= FEW_OF_A_CLASS) & (rows["n"] - rows["n_pos"] >= FEW_OF_A_CLASS)
+    some = rows[enough & rows["net_benefit"].notna()].astype(dict.fromkeys(VALUES, float))
+    return some.assign(
+        worth=(some["lower"] > 0) & (some["difference_lower"] > 0),
+        worse=(some["upper"] < 0) | (some["difference_upper"] < 0),
+        own=some["trained_on"] == some["test_dataset"],
+    )
+
+
+def summary(rows: pd.DataFrame) -> pd.DataFrame:
+    """A row for each task, model and test dataset with 10 of either class, in their order.
+
+    worth, worse: the thresholds at which it is, in words. lowest, highest: of those where it is worth it. loss: the most by
+    which its net benefit is below that of the test dataset's own model at one threshold, which is `at`; NaN where there is
+    no such model.
+    """
+    some = known(rows)
+    own = some.loc[some["own"], ["task", "test_dataset", "threshold", "net_benefit"]]
+    both = some.merge(own, "left", on=["task", "test_dataset", "threshold"], suffixes=("", "_own"))
+    both["lost"] = both["net_benefit_own"] - both["net_benefit"]
+    made = []
+    for cell, same in both.groupby(CELL, sort=False):
+        same = same.sort_values("threshold")
+        first, worst = same.iloc[0], same.loc[same["lost"].fillna(-1.0).idxmax()]
+        made.append(
+            {
+                **dict(zip(CELL, cell, strict=True)),
+                "own": bool(first["own"]),
+                "prevalence": first["n_pos"] / first["n"],
+                "worth": ranges(same["threshold"], same["worth"]),
+                "worse": ranges(same["threshold"], same["worse"]),
+                "lowest": same.loc[same["worth"], "threshold"].min(),
+                "highest": same.loc[same["worth"], "threshold"].max(),
+                "loss": worst["lost"],
+                "at": worst["threshold"],
+            }
+        )
+    numbers = ("prevalence", "lowest", "highest", "loss", "at")
+    frame = pd.DataFrame(made, columns=[*CELL, "own", "worth", "worse", *numbers])
+    return frame.astype(dict.fromkeys(numbers, float))
+
+
+def ranges(thresholds: Iterable[float], holds: Iterable[bool]) -> str:
+    """The ascending thresholds at which something holds, neighbours joined: "0.01, 0.1 to 0.3"; or "nowhere"."""
+    runs: list[list[float]] = []
+    before = False
+    for threshold, now in zip(thresholds, holds, strict=True):
+        if now and before:
+            runs[-1].append(threshold)
+        elif now:
+            runs.append([threshold])
+        before = now
+    return (
+        ", ".join(" to ".join(f"{t:g}" for t in dict.fromkeys((run[0], run[-1]))) for run in runs) or NOWHERE
+    )
+
+
+def table(cells: pd.DataFrame) -> pd.DataFrame:
+    """Rows of `summary` as a person reads them."""
+    return pd.DataFrame(
+        {
+            "task": [task_name(str(task)) for task in cells["task"]],
+            "trained on": cells["trained_on"].to_numpy(),
+            "tested on": cells["test_dataset"].to_numpy(),
+            "prevalence": cells["prevalence"].to_numpy(),
+            "worth it at": cells["worth"].to_numpy(),
+            "worse than doing without at": cells["worse"].to_numpy(),
+        }
+    )
+
+
+def findings(rows: pd.DataFrame, cells: pd.DataFrame) -> list[str]:
+    """How often the calls of own and of other models are worth it, for which findings, and the worst that they do."""
+    if not len(cells):
+        return ["No cell has 10 positives and 10 negatives."]
+    said = []
+    for own, whose in ((True, "By the test dataset's own model"), (False, "By other models")):
+        some = cells[cells["own"] == own]
+        worth = some[some["lowest"].notna()]
+        if not len(some):
+            continue
+        over = ""
+        if len(worth):
+            middle = f"{worth['lowest'].median():.2g} to {worth['highest'].median():.2g}"
+            over = f" (in the median of these from {middle})"
+        said.append(
+            f"{whose}, acting on the calls is worth more than treating all and treating none at some threshold in "
+            f"{len(worth)} of {counted(len(some), 'cell')}{over}, and worse than doing without at some in "
+            f"{int((some['worse'] != NOWHERE).sum())}."
+        )
+    by_task = [f"{task_name(str(task))} {_of_task(same)}" for task, same in cells.groupby("task", sort=False)]
+    said.append(f"Worth it, by finding: {'; '.join(by_task)}.")
+    some = known(rows)
+    harm = some[some["upper"] < 0]
+    if len(harm):
+        worst = harm.loc[harm["net_benefit"].idxmin()]
+        said.append(
+            f"Lowest net benefit: {number(float(worst['net_benefit']))} per image for {task_name(str(worst['task']))}, "
+            f"trained on {worst['trained_on']}, tested on {worst['test_dataset']}, at {worst['threshold']:g}, where "
+            "treating none has 0."
+        )
+    return said
+
+
+def _of_task(cells: pd.DataFrame) -> str:
+    said = []
+    for own, whose in ((True, "own model"), (False, "other model")):
+        some = cells[cells["own"] == own]
+        if len(some):
+            of = f"{int(some['lowest'].notna().sum())} of {counted(len(some), whose)}"
+            low, high = some["lowest"].min(), some["highest"].max()
+            said.append(of if pd.isna(low) else f"{of} ({low:g} to {high:g})")
+    return ", ".join(said)

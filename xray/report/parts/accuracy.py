@@ -1,0 +1,169 @@
+"""How well models do: AUC, its mean over tasks, without the site, precision, and in subgroups."""
+
+from statistics import median
+
+import pandas as pd
+
+from xray.report import captions, grids
+from xray.report.captions import Caption, read_grid
+from xray.report.parts.part import LISTED, Part, alt_text, beside, estimate, figures, p_text, records
+from xray.report.text import auc_table, frame_table, grid_table
+from xray.report.words import counted, number, task_name
+
+
+def performance(rows: pd.DataFrame, published: pd.DataFrame | None = None) -> Part:
+    """AUC by task, training and test dataset."""
+    from xray.report.words import performance_findings
+
+    grid = grids.auc_grid(rows, published)
+    return Part(
+        "auc",
+        "How well does each model do on each dataset?",
+        "",
+        performance_findings(grid),
+        rows,
+        auc_table(rows) if published is None else frame_table(beside(grid)),
+        draw=lambda: figures().auc_grid(rows, published),
+        caption=captions.auc_grid(grid),
+    )
+
+
+def mean_auc(rows: pd.DataFrame) -> Part:
+    """The headline table, as a forest plot."""
+    known = rows[rows["auc"].notna()]
+    lines = []
+    for dataset, here in known.groupby("test_dataset", sort=False):
+        behind = here[(here["difference"] < 0) & (here["p_holm"] < 0.05)]
+        ahead = here[(here["difference"] > 0) & (here["p_holm"] < 0.05)]
+        others = int(here["difference"].notna().sum())
+        if others:
+            lines.append(
+                f"Tested on {dataset}: of {counted(others, 'other model')}, {len(behind)} do worse than its own on "
+                f"the tasks that both have, {len(ahead)} better (p < 0.05 after Holm over all these tests)."
+            )
+    shown = pd.DataFrame(
+        {
+            "tested on": rows["test_dataset"],
+            "trained on": rows["trained_on"],
+            "tasks": [len(tasks) for tasks in rows["tasks"]],
+            "mean AUC": [estimate(r, "auc") for r in records(rows)],
+            "own − this": [
+                estimate(r, "difference", "difference_lower", "difference_upper", -1) for r in records(rows)
+            ],
+            "p, Holm": [p_text(r["p_holm"]) for r in records(rows)],
+        }
+    )
+    return Part(
+        "mean_auc",
+        "The headline: mean AUC over tasks",
+        "Mean AUC over the tasks that a model shares with the test dataset's own model and that have at least "
+        "10 positives and 10 negatives. Intervals: 1,000 draws of patients, the same for every task and model, "
+        "so that differences are paired. Rows with other tasks are not comparable by their means, only by "
+        "the difference.",
+        lines,
+        rows.assign(tasks=[", ".join(tasks) for tasks in rows["tasks"]]),
+        frame_table(shown),
+        shown,
+        lambda: figures().forest(rows),
+        Caption(
+            "Mean AUC of each model on each test dataset",
+            "Dot: mean over the tasks that the model shares with the dataset's own model (filled: that model). "
+            "Line: 95% interval of a bootstrap over patients.",
+            "Forest plot of mean AUC; the table below holds the same values.",
+        ),
+    )
+
+
+def leave_one_site_out(comparison: pd.DataFrame, rows: pd.DataFrame) -> Part:
+    """Paired differences between the arms, and the bars of mean AUC (`rows`, columns `leave_out.LEAVE_ONE_SITE_OUT`)."""
+    from xray.report.words import comparison_findings
+
+    shown = comparison[
+        ["test_dataset", "task", "arm_a", "arm_b", "auc_a", "auc_b", "difference", "p", "p_holm", "reason"]
+    ]
+    return Part(
+        "leave_one_site_out",
+        "What is lost where the site was not in training?",
+        "",
+        comparison_findings(comparison),
+        rows,
+        frame_table(shown),
+        draw=lambda: figures().leave_one_site_out(rows),
+        caption=captions.leave_one_site_out(rows),
+    )
+
+
+def average_precision(rows: pd.DataFrame) -> Part:
+    """Area under the precision-recall curve."""
+    grid = grids.value_grid(rows, "average_precision", "average precision")
+    known = rows[rows["average_precision"].notna() & (rows["prevalence"] > 0)]
+    gains = [float(v) for v in known["average_precision"] / known["prevalence"]]
+    line = "No area is defined."
+    if gains:
+        line = (
+            "Against guessing, which gets the prevalence, models reach "
+            f"{number(median(gains), 1)} times that in the median cell."
+        )
+    return Part(
+        "average_precision",
+        "How pure is what the models find?",
+        "Area under the precision-recall curve. Guessing gets the prevalence, so cells of datasets with other "
+        "prevalences are not comparable with each other.",
+        [line],
+        rows,
+        grid_table(grid, "Average precision (95% interval); rows: trained on, columns: tested on"),
+        draw=lambda: figures().precision_grid(grid),
+        caption=Caption(
+            "Area under the precision-recall curve",
+            "One panel for each task. Rows: what the model was trained on, columns: the test images. Guessing "
+            "gets the prevalence of the test images, not ½. " + read_grid(grid),
+            alt_text(grid, "average precision"),
+        ),
+    )
+
+
+def subgroups(rows: pd.DataFrame) -> Part:
+    """For each grouping the worst subgroups, and what of it stands after adjustment."""
+    lines = []
+    for grouping, same in rows.groupby("grouping", sort=False):
+        tested = same[same["p_holm"].notna()]
+        shown = tested[(tested["p_holm"] < 0.05) & (tested["difference"] < 0)]
+        lines.append(
+            f"By {grouping}: {counted(len(tested), 'comparison')} of a subgroup with the rest; {len(shown)} "
+            f"lower after Holm's correction, "
+            f"{int(((tested['q'] < 0.05) & (tested['difference'] < 0)).sum())} at a false discovery rate of 5%."
+        )
+    worst = rows[rows["is_worst"].astype(bool) & rows["difference"].notna()] if len(rows) else rows
+    worst = worst.nsmallest(LISTED, "difference") if len(worst) else worst
+    table = pd.DataFrame(
+        {
+            "task": [task_name(str(t)) for t in worst["task"]],
+            "trained on": worst["trained_on"],
+            "tested on": worst["test_dataset"],
+            "worst group": [f"{r['grouping']}: {r['subgroup']}" for r in records(worst)],
+            "n": [f"{r['n']:,}, {r['n_pos']:,} positive" for r in records(worst)],
+            "AUC": [estimate(r, "auc") for r in records(worst)],
+            "the rest": worst["auc_rest"],
+            "p, Holm": [p_text(r["p_holm"]) for r in records(worst)],
+        }
+        if len(rows)
+        else {}
+    )
+    return Part(
+        "subgroups",
+        "For whom do the models work less well?",
+        "AUC in each subgroup against the rest of the same test dataset. The worst of many subgroups is low by "
+        "chance alone: p values are adjusted over all comparisons of one grouping in the study. Worst group: "
+        "among those with at least 10 positives and 10 negatives.",
+        lines or ["Nothing is known of the images that could group them."],
+        rows,
+        frame_table(table) if len(table) else "no worst group: no subgroup has 10 positives and 10 negatives",
+        table,
+        (lambda: figures().subgroup_forest(rows)) if len(rows) else None,
+        Caption(
+            "AUC by subgroup",
+            "Each test dataset's own model (mean over its tasks would hide the worst: the panels are tasks). "
+            "Dot and line: AUC with 95% interval in the subgroup; hollow: fewer than 10 of a class.",
+            "Forest plot of AUC by subgroup; the table below lists the worst groups.",
+        ),
+    )

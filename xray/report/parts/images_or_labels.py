@@ -1,0 +1,33 @@
+"""Whether images or labels make a model do worse elsewhere."""
+
+import pandas as pd
+
+from xray.report.parts.part import Part, estimate, p_text, records
+from xray.report.text import frame_table
+
+
+def images_or_labels(rows: pd.DataFrame) -> Part:
+    """The verdict per task and ordered pair of datasets."""
+    from xray.report import verdict_grid, verdicts
+
+    shown = pd.DataFrame(
+        {
+            "trained on": rows["train_dataset"],
+            "tested on": rows["test_dataset"],
+            "task": rows["task"],
+            "verdict": rows["verdict"],
+            "drop in AUC": [estimate(r, "auc_drop", "drop_lower", "drop_upper") for r in records(rows)],
+            "p": [p_text(r["p_adjusted"]) for r in records(rows)],
+            "why": rows["basis"],
+        }
+    )
+    return Part(
+        "images_or_labels",
+        "Images or labels?",
+        "",
+        verdicts.findings(rows),
+        rows,
+        frame_table(shown),
+        draw=lambda: verdict_grid.draw(rows),
+        caption=verdict_grid.CAPTION,
+    )

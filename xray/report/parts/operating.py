@@ -1,0 +1,206 @@
+"""What models are good for in use: at thresholds from home, by their probabilities, and by acting on their calls."""
+
+import pandas as pd
+
+from xray.report import grids
+from xray.report.captions import Caption, read_grid
+from xray.report.parts.part import LISTED, Part, alt_text, beside, estimate, figures, records
+from xray.report.text import frame_table, grid_table
+from xray.report.words import counted, interval, number, task_name
+
+
+def threshold_transfer(rows: pd.DataFrame, published: pd.DataFrame | None = None) -> Part:
+    """§4: the change of accuracy that a threshold from home brings; sensitivity and specificity beside it."""
+    accuracy = rows[rows["measure"] == "accuracy"]
+    grid = grids.value_grid(accuracy, "difference", "threshold transfer", published)
+    lines = _transfer_findings(rows)
+    title = "What does a threshold that was set at home cost?"
+    return Part(
+        "threshold_transfer",
+        title,
+        "A hospital that buys a model cannot choose its threshold by labels that it has not got. Change when "
+        "the model's threshold is Youden's point on its own dataset instead of on the test images: below 0 is "
+        "a loss. Each on the same images and scores. The point on the test images is chosen on them, so "
+        "it flatters a little.",
+        lines,
+        rows,
+        frame_table(beside(grid))
+        if published is not None
+        else "\n\n".join(
+            grid_table(
+                grids.value_grid(rows[rows["measure"] == m], "difference", "threshold transfer"),
+                f"Change in {m} at the home threshold (95% interval); rows: trained on, columns: tested on",
+            )
+            for m in ("accuracy", "sensitivity", "specificity")
+            if (rows["measure"] == m).any()
+        ),
+        _worst_transfers(accuracy),
+        lambda: figures().transfer_grid(grid),
+        Caption(
+            "Change in accuracy at the threshold from home",
+            "One panel for each task. Rows: what the model was trained on, columns: the test images. Brown: "
+            "accuracy is lost, blue: gained against the threshold that is best on the test images "
+            "themselves; the scale ends at ±0.5. " + read_grid(grid),
+            alt_text(grid, "change in accuracy"),
+        ),
+    )
+
+
+def _transfer_findings(rows: pd.DataFrame) -> list[str]:
+    lines = []
+    away = rows[(rows["trained_on"] != rows["test_dataset"]) & rows["difference"].notna()]
+    for measure in ("accuracy", "sensitivity", "specificity"):
+        some = away[away["measure"] == measure]
+        if not len(some):
+            continue
+        worst = some.loc[some["difference"].idxmin()]
+        lines.append(
+            f"{measure.capitalize()}: {number(float(some['difference'].mean()), 3)} on average over "
+            f"{counted(len(some), 'cell')} away from home; worst {number(float(worst['difference']), 3)} "
+            f"({interval((float(worst['lower']), float(worst['upper'])))}) for "
+            f"{task_name(str(worst['task']))}, trained on {worst['trained_on']}, tested on {worst['test_dataset']}."
+        )
+    return lines or ["No threshold could be carried over."]
+
+
+def _worst_transfers(accuracy: pd.DataFrame) -> pd.DataFrame:
+    worst = accuracy[accuracy["difference"].notna()].nsmallest(LISTED, "difference")
+    return pd.DataFrame(
+        {
+            "task": [task_name(str(t)) for t in worst["task"]],
+            "trained on": worst["trained_on"],
+            "tested on": worst["test_dataset"],
+            "accuracy at the target's point": worst["at_target"],
+            "accuracy at the home point": worst["at_home"],
+            "change": [estimate(r, "difference") for r in records(worst)],
+        }
+    )
+
+
+def operating_points(rows: pd.DataFrame) -> Part:
+    """Sensitivity and specificity at the home threshold."""
+    home = rows[rows["rule"] == "own"]
+    lines = []
+    for measure in ("sensitivity", "specificity", "ppv", "npv"):
+        some = home[(home["measure"] == measure) & home["value"].notna()]
+        own, away = (
+            some[(some["trained_on"] == some["test_dataset"]) == same]["value"] for same in (True, False)
+        )
+        if len(own) and len(away):
+            name = measure.upper() if measure in ("ppv", "npv") else measure.capitalize()
+            lines.append(
+                f"{name} at the home threshold: median {number(float(own.median()), 2)} at home, "
+                f"{number(float(away.median()), 2)} elsewhere."
+            )
+    grid = grids.value_grid(home[home["measure"] == "sensitivity"], "value", "operating points")
+    blocks = [
+        grid_table(
+            grids.value_grid(home[home["measure"] == measure], "value", "operating points"),
+            f"{measure} at the home threshold (95% interval); rows: trained on, columns: tested on",
+        )
+        for measure in ("sensitivity", "specificity")
+    ]
+    return Part(
+        "operating_points",
+        "What does each model do at its threshold?",
+        "The threshold is Youden's point on the model's own test images. Wilson's intervals. Predictive values "
+        "depend on how common the finding is in the test images.",
+        lines or ["No model has a threshold of its own."],
+        rows,
+        "\n\n".join(blocks),
+        draw=lambda: figures().sensitivity_grid(grid),
+        caption=Caption(
+            "Sensitivity at the threshold from home",
+            "One panel for each task. Rows: what the model was trained on, columns: the test images. Share of "
+            "the positives that the model finds. " + read_grid(grid),
+            alt_text(grid, "sensitivity"),
+        ),
+    )
+
+
+def calibration(rows: pd.DataFrame) -> Part:
+    """Reliability curves, and the worst calibrated cells."""
+    known = rows[rows["ece"].notna()]
+    own = known[known["trained_on"] == known["test_dataset"]]["ece"]
+    away = known[known["trained_on"] != known["test_dataset"]]["ece"]
+    lines = [
+        f"Expected calibration error: median {number(float(own.median()), 3)} on the own dataset, "
+        f"{number(float(away.median()), 3)} elsewhere; highest {number(float(known['ece'].max()), 3)}."
+        if len(own) and len(away)
+        else "Calibration could not be compared."
+    ]
+    worst = known.nlargest(LISTED, "ece")
+    shown = pd.DataFrame(
+        {
+            "task": [task_name(str(t)) for t in worst["task"]],
+            "trained on": worst["trained_on"],
+            "tested on": worst["test_dataset"],
+            "prevalence": worst["n_pos"] / worst["n"],
+            "ECE": worst["ece"],
+            "Brier": worst["brier"],
+            "reliability": worst["reliability"],
+            "resolution": worst["resolution"],
+            "uncertainty": worst["uncertainty"],
+            "slope": [estimate(r, "slope", "slope_lower", "slope_upper") for r in records(worst)],
+        }
+    )
+    columns = [
+        "task",
+        "trained_on",
+        "test_dataset",
+        "brier",
+        "reliability",
+        "resolution",
+        "uncertainty",
+        "ece",
+        "slope",
+    ]
+    return Part(
+        "calibration",
+        "Do the probabilities mean what they say?",
+        "Brier's score = reliability − resolution + uncertainty; ECE: mean gap between predicted and observed "
+        "share over ten bins of equally many images, too high in small samples. Slope below 1: too extreme. "
+        "Sigmoid of the mean logit, nothing fitted afterwards.",
+        lines,
+        rows,
+        frame_table(rows[columns]),
+        shown,
+        lambda: figures().reliability(rows),
+        Caption(
+            "Reliability of the probabilities",
+            "One panel for each task, one line for each test dataset: observed share of positives in ten bins "
+            "of predicted probability. Coloured: the dataset's own model, with 95% intervals; grey: models of "
+            "other datasets. On the diagonal the probabilities are right; below it they are too high.",
+            "Reliability curves; the table below lists the worst cells.",
+        ),
+    )
+
+
+def net_benefit(rows: pd.DataFrame) -> Part:
+    """Decision curves: where acting on the calls is worth more than treating all and none, and where it is worth less."""
+    from xray.report import decisions
+
+    cells = decisions.summary(rows)
+    worst = cells[cells["loss"] > 0].nlargest(LISTED, "loss")
+    return Part(
+        "net_benefit",
+        "Is acting on the calls worth it?",
+        "Net benefit: findings per image, less those acted on in vain at the odds of a threshold probability; of treating "
+        "none it is 0. The calls are worth it where they have more than treating all and than treating none, either by its "
+        "95% interval; worse than doing without where they have less than one of them. Nine thresholds from 0.01 to 0.5, "
+        "intervals one at a time, cells with 10 of either class. The probability is used as it stands (sigmoid of the mean "
+        "logit), as a hospital without labels must.",
+        decisions.findings(rows, cells),
+        rows,
+        frame_table(decisions.table(cells)),
+        decisions.table(worst).assign(loss=worst["loss"].to_numpy(), at=worst["at"].to_numpy()),
+        lambda: figures().decisions(rows),
+        Caption(
+            "Decision curves where most is lost away from home",
+            "A panel for each of the findings and test datasets where a model of another dataset loses most net benefit "
+            "against the dataset's own. Blue: the own model; orange: the model named, which loses most; bands: 95% "
+            "intervals; grey: models of other datasets. Dashed: acting on every image; the line at 0: on none. Calls are "
+            "worth it where a curve is above both. Curves that leave the panel below are worth much less than nothing.",
+            "Decision curves by finding and test dataset; the table below lists the largest losses.",
+        ),
+    )
