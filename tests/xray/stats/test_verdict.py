@@ -1,5 +1,6 @@
 """Verdicts in simulated worlds whose cause was planted, and what a verdict says. Development seeds only (below 1,000)."""
 
+from dataclasses import astuple
 from functools import cache
 
 import numpy as np
@@ -8,7 +9,7 @@ import pytest
 from benchmarks._worlds import KINDS, draw_world
 from xray.stats.concept import companions_changed, meaning_changed
 from xray.stats.transfer import SiteScores
-from xray.stats.verdict import gather, judge
+from xray.stats.verdict import gather, gather_both, judge
 
 CLEAR = {
     "none": 1,
@@ -145,3 +146,18 @@ def test_companions_see_labels_only():
     shuffled = b.labels.copy()
     shuffled[:, 0] = rng.permutation(shuffled[:, 0])
     assert companions_changed(a, SiteScores(shuffled, b.of_a, b.of_b, b.patients), np.arange(2))[0] < 1e-4
+
+
+def test_both_directions_at_once_are_each_direction_alone():
+    world = drawn("prevalence + redefined", 0)
+    a, b = world.a, world.b
+    there, back = gather_both(a, b)
+    turned = [SiteScores(site.labels, site.of_b, site.of_a, site.patients) for site in (b, a)]
+    for found, alone in ((there, gather(a, b)), (back, gather(*turned))):
+        assert found[2].keys() == alone[2].keys()
+        for task, evidence in alone[2].items():
+            assert astuple(found[2][task]) == pytest.approx(
+                astuple(evidence), rel=1e-9, abs=1e-12, nan_ok=True
+            )
+        np.testing.assert_allclose(found[0].drop.lower, alone[0].drop.lower, rtol=1e-12)
+    assert back[2][world.task].drop != pytest.approx(there[2][world.task].drop)
