@@ -22,7 +22,7 @@ VERSION = 1
 TABLE = NetBenefit
 THRESHOLDS: Final = (0.01, 0.02, 0.05, 0.1, 0.15, 0.2, 0.3, 0.4, 0.5)
 """From 99 acted on in vain for one that is found, to one for one; given beforehand, not chosen on the images."""
-METHOD = "sigmoid of mean logits over seeds >= threshold, as it stands, normal 95 %"
+METHOD = "sigmoid of mean logits over seeds >= threshold, as it stands, normal 95 %, Wilson's with few"
 CLUSTERED_METHOD = f"{METHOD}, patients as units"
 
 

@@ -29,7 +29,11 @@ from xray.stats.estimates import (
     check_level,
     reshaped,
 )
+from xray.stats.intervals import wilson
 from xray.stats.placements import Scores, as_columns, as_table
+
+FEW = 10
+"""With fewer positives or negatives than this on the side that is counted, the variance is too uncertain."""
 
 
 @dataclass(frozen=True)
@@ -56,7 +60,8 @@ def net_benefit(
 
     labels: (n_images,) or (n_images, n_columns), 1/0/NaN. scores: of that shape, probabilities in [0, 1] or NaN; or their
     logits (`of_logits`), compared with the logit of t. thresholds: (k,), in (0, 1). patients: (n_images,), equal where the
-    patient is; None: one image each. Normal intervals, for thresholds given beforehand. At most the prevalence.
+    patient is; None: one image each. Normal intervals, for thresholds given beforehand; where they rest on fewer
+    than ten positives or negatives, they reach as far as those from Wilson's bounds. At most the prevalence.
     Where no image is called the benefit is 0, where all are it is that of treating all: neither has an interval.
     """
     check_level(level)
@@ -160,9 +165,38 @@ def _estimates(
         reason[np.broadcast_to(condition, value.shape) & (reason == DEFINED)] = why
     se = np.where(reason == DEFINED, np.sqrt(np.maximum(variance, 0)), np.nan)
     half = ndtri(0.5 + level / 2) * se
+    lower, upper = value - half, value + half
+    below, above = _by_proportions(hits, alarms, odds, sums.units, level)
+    few = side[:2].min(axis=0) < FEW
+    lower, upper = (
+        np.where(few, np.minimum(lower, below), lower),
+        np.where(few, np.maximum(upper, above), upper),
+    )
+    lower, upper = np.where(sign > 0, (lower, upper), (-upper, -lower))
     value = sign * value + 0.0  # never −0
     n, n_pos = (np.broadcast_to(count, value.shape).astype(np.int64) for count in (sums.n, sums.n_pos))
-    return Estimates(value, value - half, value + half, se, n, n_pos, reason)
+    return Estimates(value, lower, upper, se, n, n_pos, reason)
+
+
+def _by_proportions(
+    hits: FloatArray, alarms: FloatArray, odds: FloatArray, units: IntArray, level: float
+) -> tuple[FloatArray, FloatArray]:
+    """Bounds of hits − odds · alarms from Wilson's bounds of either share of the units (Zou and Donner 2008).
+
+    With l, u the bounds of a share and r the correlation of two shares of one whole, −√(hits alarms / ((1 − hits) (1 −
+    alarms))), the lower one lies √(a² + b² − 2 r a b) below, a = hits − l, b = odds · (u − alarms); the upper one alike.
+    """
+    known = np.maximum(units, 1)
+    less_hits, more_hits = (np.abs(bound - hits) for bound in wilson(hits * known, known, level))
+    less_alarms, more_alarms = (
+        odds * np.abs(bound - alarms) for bound in wilson(alarms * known, known, level)
+    )
+    r = -np.sqrt(hits * alarms / np.maximum((1 - hits) * (1 - alarms), np.finfo(float).tiny))
+    r = np.maximum(r, -1)
+    below = np.sqrt(less_hits**2 + more_alarms**2 - 2 * r * less_hits * more_alarms)
+    above = np.sqrt(more_hits**2 + less_alarms**2 - 2 * r * more_hits * less_alarms)
+    value = hits - odds * alarms
+    return value - below, value + above
 
 
 @compiled

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 from scipy.special import logit
+from statsmodels.stats.proportion import proportion_confint
 
 from xray.stats.estimates import ALL_CALLED, FEW_PATIENTS, NO_DATA, NO_VARIANCE, NONE_CALLED
 from xray.stats.netbenefit import net_benefit
@@ -78,6 +79,46 @@ def test_images_that_come_twice_widen_the_interval_as_if_they_came_once():
     twice = net_benefit(np.tile(labels, 2), np.tile(p, 2), THRESHOLDS, np.tile(np.arange(500), 2))
     np.testing.assert_allclose(twice.model.se, once.model.se, rtol=1e-12)
     np.testing.assert_allclose(twice.over_all.se, once.over_all.se, rtol=1e-12)
+
+
+def test_with_few_of_a_class_the_interval_reaches_as_far_as_wilsons():
+    """Four of 200 positives stay uncalled, 60 of 800 negatives are called in vain."""
+    labels, p = (
+        np.repeat([1, 1, 0, 0], [196, 4, 60, 740]),
+        np.repeat([0.5, 0.01, 0.5, 0.01], [196, 4, 60, 740]),
+    )
+    found = net_benefit(labels, p, 0.05)
+    n, odds, z = 1000, 0.05 / 0.95, 1.959964
+    missed, spared = 4 / n, 740 / n
+    (l1, u1), (l2, u2) = (proportion_confint(count, n, method="wilson") for count in (4, 740))
+    r = -np.sqrt(missed * spared / (1 - missed) / (1 - spared))
+    a, b = u1 - missed, odds * (spared - l2)
+    c, d = missed - l1, odds * (u2 - spared)
+    value = odds * spared - missed
+    normal = z * np.sqrt((missed + odds**2 * spared - value**2) / n)
+    assert found.over_all.value == pytest.approx([value])
+    assert found.over_all.lower == pytest.approx([value - np.sqrt(a**2 + b**2 - 2 * r * a * b)])
+    assert value - found.over_all.lower[0] > normal
+    assert found.over_all.upper == pytest.approx([value + max(normal, np.sqrt(c**2 + d**2 - 2 * r * c * d))])
+    assert found.model.upper - found.model.value == pytest.approx(z * found.model.se)  # 60 are enough
+
+
+@pytest.mark.parametrize("threshold", [0.02, 0.1, 0.5])
+def test_intervals_hold_the_truth(threshold):
+    rng = np.random.default_rng(9)
+
+    def draw(n):
+        x = 1.6 * rng.normal(size=n)
+        return (rng.random(n) < 1 / (1 + np.exp(3 - x))).astype(float), 1 / (1 + np.exp(3 - 0.8 * x))
+
+    truth = net_benefit(*draw(1_000_000), threshold)
+    held = np.zeros(2)
+    for _ in range(400):
+        found = net_benefit(*draw(400), threshold)
+        for place, name in enumerate(("model", "over_all")):
+            part, right = getattr(found, name), getattr(truth, name).value
+            held[place] += np.isnan(part.lower[0]) or part.lower[0] <= right[0] <= part.upper[0]
+    assert (held >= 0.92 * 400).all(), held
 
 
 def test_logits_are_their_probabilities():
