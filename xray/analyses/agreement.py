@@ -12,13 +12,13 @@ from xray.analyses.parallel import side_by_side
 from xray.analyses.points import calls, points_at_home
 from xray.analyses.rows import number
 from xray.analyses.stored import StoredStudy, TestSet
-from xray.stats.agreement import cross_table, kappa, pabak
+from xray.stats.agreement import cross_table, kappa, mcnemar, negative_agreement, pabak, positive_agreement
 from xray.stats.kendall import kendall_tau
 from xray.stats.roc import Youden
 
 NAME = "agreement"
 QUESTION = "Do models agree with the test dataset's own? Cohen's kappa, Kendall's tau (Fig 3)"
-VERSION = 2
+VERSION = 3
 TABLE = Agreement
 METHOD = "Cohen's kappa of ensembles, score >= Youden point, interval of Fleiss et al. 1969, 95 %; Kendall's tau-b of scores"
 
@@ -67,7 +67,8 @@ def _compare(
     own_calls = calls(labels, test.ensemble(reference), point.threshold)
     other_calls = calls(labels, test.ensemble(trained_on), other.threshold)
     table = cross_table(own_calls[:, tasks], other_calls[:, tasks])
-    kappas, pabaks = kappa(table), pabak(table)
+    kappas, pabaks, test_of_rates = kappa(table), pabak(table), mcnemar(table)
+    on_positives, on_negatives = positive_agreement(table), negative_agreement(table)
     for column, task in enumerate(tasks):
         reason = str(kappas.reason[column]) or None
         for name, found in ((reference, point), (trained_on, other)):
@@ -85,6 +86,9 @@ def _compare(
             "lower": number(kappas.lower[column]),
             "upper": number(kappas.upper[column]),
             "pabak": number(pabaks.value[column]),
+            "positive_agreement": number(on_positives.value[column]),
+            "negative_agreement": number(on_negatives.value[column]),
+            "mcnemar_p": number(test_of_rates.p_exact[column]) if kappas.n[column] else None,
             "tau": number(taus[column]),
             "threshold_reference": number(point.threshold[task]),
             "threshold": number(other.threshold[task]),

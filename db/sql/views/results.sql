@@ -32,7 +32,8 @@ join task on task.id = d.task_id;
 -- agreement_results: one row per stored kappa of a model against the test dataset's own model, by names.
 create or replace view agreement_results as
 select study.name as study, dataset.name as test_dataset, task.name as task, a.reference, a.trained_on, a.rule, a.n, a.n_pos,
-    a.kappa, a.lower, a.upper, a.pabak, a.tau, a.threshold_reference, a.threshold, a.reason, a.method, a.evaluation_ids,
+    a.kappa, a.lower, a.upper, a.pabak, a.positive_agreement, a.negative_agreement, a.mcnemar_p, a.tau,
+    a.threshold_reference, a.threshold, a.reason, a.method, a.evaluation_ids,
     analysis.computed_at, a.id as position, study_dataset.position as dataset_position, task.id as task_position,
     leak_warning(a.evaluation_ids, a.cohort_id) as warning
 from agreement as a

@@ -2,8 +2,9 @@
 
 import numpy as np
 import pytest
-from sklearn.metrics import cohen_kappa_score
+from sklearn.metrics import cohen_kappa_score, f1_score
 from sqlalchemy import Engine
+from statsmodels.stats.contingency_tables import mcnemar
 
 from xray.analyses import agreement
 from xray.analyses.stored import load_study, load_tests
@@ -60,6 +61,11 @@ def test_kappas_are_those_of_scikit_learn(two_sites):
         assert row["threshold_reference"] == cut
         assert row["threshold"] == other_cut
         assert row["kappa"] == pytest.approx(cohen_kappa_score(own >= cut, other >= other_cut), abs=1e-12)
+        one, two = own >= cut, other >= other_cut
+        assert row["positive_agreement"] == pytest.approx(f1_score(one, two), abs=1e-12)
+        assert row["negative_agreement"] == pytest.approx(f1_score(~one, ~two), abs=1e-12)
+        table = [[(one & two).sum(), (one & ~two).sum()], [(~one & two).sum(), (~one & ~two).sum()]]
+        assert row["mcnemar_p"] == pytest.approx(mcnemar(table, exact=True).pvalue, abs=1e-12)
         assert (row["n"], row["n_pos"]) == (len(labels), (labels == 1).sum())
         assert row["reference"] == dataset
         assert row["reason"] is None
