@@ -20,11 +20,10 @@ class ByFile(LoadScopeScheduling):
 
     def _split_scope(self, nodeid: str) -> str:
         file = nodeid.split("::")[0]
-        folder = file.rpartition("/")[0]
-        return folder if folder.startswith(SHARING) else file
+        return next((folder for folder in SHARING if file.startswith(f"{folder}/")), file)
 
 
-SHARING = ("tests/docs", "tests/flows")
+SHARING = ("tests/docs", "tests/flows/standing", "tests/flows")
 
 
 def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> ByFile:
