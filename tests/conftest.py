@@ -1,6 +1,7 @@
 """One PostgreSQL server for the whole run, and a migrated database of its own for each test that asks for one."""
 
 import itertools
+import os
 import socket
 from collections.abc import Iterator
 
@@ -13,6 +14,9 @@ from db.embedded import Server, acquire
 from db.migrate import upgrade
 
 _numbers = itertools.count()
+
+# read when torch and numpy are loaded: threads of two workers and of what they start would wait for each other
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 
 class ByFile(LoadScopeScheduling):
