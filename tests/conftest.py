@@ -15,8 +15,9 @@ from db.migrate import upgrade
 
 _numbers = itertools.count()
 
-# read when torch and numpy are loaded: threads of two workers and of what they start would wait for each other
+# for the workers of -n 2 and all that is started: threads would wait for each other, modules be compiled at each start
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 
 
 class ByFile(LoadScopeScheduling):
