@@ -39,9 +39,23 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> ByFile:
 
 @pytest.fixture(scope="session")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    """The embedded server, in a folder whose name has a space."""
+    """The embedded server, in a folder whose name has a space; it does not wait for the disk."""
     with acquire(tmp_path_factory.mktemp("xray home")) as running:
+        with _admin(running).connect() as connection:
+            connection.execute(text("alter system set fsync = off"))
+            connection.execute(text("select pg_reload_conf()"))
         yield running
+
+
+def _admin(server: Server) -> Engine:
+    return create_engine(server.url("postgres"), poolclass=NullPool, isolation_level="AUTOCOMMIT")
+
+
+def copy_template(server: Server, template: str, name: str) -> str:
+    """URL of a new database like the template. Its files are copied, which is three times as quick where fsync is off."""
+    with _admin(server).connect() as connection:
+        connection.execute(text(f"create database {name} template {template} strategy file_copy"))
+    return server.url(name)
 
 
 @pytest.fixture(scope="session")
@@ -54,11 +68,7 @@ def _template(server: Server) -> str:
 @pytest.fixture
 def database(server: Server, _template: str) -> str:
     """URL of a new, migrated, empty database."""
-    name = f"test_{next(_numbers)}"
-    admin = create_engine(server.url("postgres"), poolclass=NullPool, isolation_level="AUTOCOMMIT")
-    with admin.connect() as connection:
-        connection.execute(text(f"create database {name} template {_template}"))
-    return server.url(name)
+    return copy_template(server, _template, f"test_{next(_numbers)}")
 
 
 @pytest.fixture
