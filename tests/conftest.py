@@ -1,5 +1,6 @@
 """One PostgreSQL server for the whole run, and a migrated database of its own for each test that asks for one."""
 
+import gc
 import itertools
 import os
 import socket
@@ -35,6 +36,11 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> ByFile:
     """What xdist asks for; costly folders come early in the alphabet, and stay there."""
     config.option.loadscopereorder = False
     return ByFile(config, log)
+
+
+def pytest_collection_finish() -> None:
+    """What was imported stays: the garbage collector need not look through it again and again."""
+    gc.freeze()
 
 
 @pytest.fixture(scope="session")
