@@ -6,12 +6,13 @@ from typing import Any
 
 import numpy as np
 import pytest
-from sqlalchemy import Engine, create_engine, insert, text
+from sqlalchemy import Engine, create_engine, insert
 from sqlalchemy.pool import NullPool
 
 from db.embedded import Server
 from db.results import Analysis
 from db.store import write_evaluation
+from tests.conftest import copy_template
 
 N_TASKS = 18
 _numbers = itertools.count()
@@ -126,8 +127,5 @@ def rows(engine: Engine) -> Rows:
 @pytest.fixture(scope="module")
 def shared_rows(server: Server, _template: str) -> Rows:
     """Rows in one migrated database for all tests of a file, which leave it as they find it."""
-    name = f"shared_{next(_numbers)}"
-    admin = create_engine(server.url("postgres"), poolclass=NullPool, isolation_level="AUTOCOMMIT")
-    with admin.connect() as connection:
-        connection.execute(text(f"create database {name} template {_template}"))
-    return Rows(create_engine(server.url(name), poolclass=NullPool))
+    url = copy_template(server, _template, f"shared_{next(_numbers)}")
+    return Rows(create_engine(url, poolclass=NullPool))

@@ -659,8 +659,9 @@ def test_log_is_rotated(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None
 def test_watcher_ends_what_its_parent_leaves_behind() -> None:
     """The way in which a server is tied to its keeper where the kernel can't do it."""
     script = (
-        "import os, subprocess; from db.embedded.account import watch; "
-        "child = subprocess.Popen(['sleep', '60'], stdout=subprocess.DEVNULL); "
+        "import os, signal, subprocess; from db.embedded.account import watch; "
+        "signal.signal(signal.SIGINT, signal.SIG_DFL); "  # a shell's background jobs ignore it, and so would sleep
+        "child = subprocess.Popen(['sleep', '60'], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL); "
         "print(child.pid, watch(child.pid), flush=True); os.kill(os.getpid(), 9)"
     )
     environment = {**os.environ, "PYTHONPATH": str(PROJECT)}

@@ -13,7 +13,7 @@ from typing import Any
 
 import pandas as pd
 import pytest
-from sqlalchemy import create_engine, text
+from sqlalchemy import Engine, create_engine, text
 from sqlalchemy.pool import NullPool
 
 from db.connection import Databases, databases
@@ -98,10 +98,14 @@ class Done:
     seconds: float
     databases: Databases
 
+    def _engine(self, database: str) -> Engine:
+        return create_engine(
+            getattr(self.databases, database).replace("+asyncpg", "+psycopg2"), poolclass=NullPool
+        )
+
     def ask(self, query: str, database: str = "xray", **given: Any) -> pd.DataFrame:
         """Rows of a query to one of the three databases."""
-        url = getattr(self.databases, database).replace("+asyncpg", "+psycopg2")
-        with create_engine(url, poolclass=NullPool).connect() as connection:
+        with self._engine(database).connect() as connection:
             answer = connection.execute(text(query), given)
             return pd.DataFrame(answer.all(), columns=list(answer.keys()))
 
@@ -109,10 +113,13 @@ class Done:
         """Rows of every table of the three databases."""
         found = {}
         for database in ("xray", "mlflow", "prefect"):
-            tables = self.ask("select tablename from pg_tables where schemaname = 'public'", database)
-            for table in sorted(tables["tablename"]):
-                (rows,) = self.ask(f'select count(*) as n from "{table}"', database)["n"]
-                found[f"{database}.{table}"] = int(rows)
+            with self._engine(database).connect() as connection:
+                tables = connection.scalars(
+                    text("select tablename from pg_tables where schemaname = 'public' order by 1")
+                ).all()
+                for table in tables:
+                    rows = connection.scalar(text(f'select count(*) from "{table}"'))
+                    found[f"{database}.{table}"] = int(rows)
         return found
 
     def report(self, study: str) -> dict[str, bytes]:

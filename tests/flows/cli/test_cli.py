@@ -32,48 +32,51 @@ HELP_SECONDS = 0.3
 LOADED = """
 import json, sys
 from flows.cli import main
-try:
-    main(sys.argv[1:])
-except SystemExit as done:
-    code = done.code
-print(json.dumps([code, sorted(name.split(".")[0] for name in sys.modules)]), file=sys.stderr)
+found = []
+for arguments in json.loads(sys.argv[1]):
+    try:
+        main(arguments)
+    except SystemExit as done:
+        found.append([done.code, sorted(name.split(".")[0] for name in sys.modules)])
+print(json.dumps(found), file=sys.stderr)
 """
+BARE = (["--help"], ["-h"], ["--version"], [])
 
 
 def environment(**more: str) -> dict[str, str]:
     return {**os.environ, "PYTHONPATH": str(PROJECT), **more}
 
 
-@pytest.mark.parametrize(
-    "arguments", [["--help"], ["-h"], ["--version"], []], ids=lambda a: " ".join(a) or "none"
-)
-def test_help_imports_nothing_heavy(arguments, tmp_path):
+@pytest.fixture(scope="module")
+def loaded(tmp_path_factory) -> dict[str, tuple[int, set[str]]]:
+    """One process that is asked for help again and again: exit code, and modules that were loaded by then."""
+    folder = tmp_path_factory.mktemp("nothing here")
+    asked = [*BARE, *([command, "--help"] for command in COMMANDS)]
     done = subprocess.run(
-        [sys.executable, "-c", LOADED, *arguments],
+        [sys.executable, "-c", LOADED, json.dumps(asked)],
         capture_output=True,
         text=True,
-        cwd=tmp_path,
-        env=environment(XRAY_HOME=str(tmp_path / "home")),
+        cwd=folder,
+        env=environment(XRAY_HOME=str(folder / "home")),
     )
-    code, loaded = json.loads(done.stderr.splitlines()[-1])
+    found = json.loads(done.stderr.splitlines()[-1])
+    assert not (folder / "home").exists()
+    return {" ".join(each): (code, set(names)) for each, (code, names) in zip(asked, found, strict=True)}
+
+
+@pytest.mark.parametrize("arguments", BARE, ids=lambda a: " ".join(a) or "none")
+def test_help_imports_nothing_heavy(arguments, loaded):
+    code, names = loaded[" ".join(arguments)]
     assert code == (0 if arguments else 2)
-    assert not set(loaded) & set(HEAVY)
-    assert not (tmp_path / "home").exists()
+    assert "click" in names
+    assert not names & set(HEAVY)
 
 
 @pytest.mark.parametrize("command", COMMANDS)
-def test_help_of_a_command_imports_neither_torch_nor_mlflow_nor_prefect(command, tmp_path):
-    done = subprocess.run(
-        [sys.executable, "-c", LOADED, command, "--help"],
-        capture_output=True,
-        text=True,
-        cwd=tmp_path,
-        env=environment(XRAY_HOME=str(tmp_path / "home")),
-    )
-    code, loaded = json.loads(done.stderr.splitlines()[-1])
+def test_help_of_a_command_imports_neither_torch_nor_mlflow_nor_prefect(command, loaded):
+    code, names = loaded[f"{command} --help"]
     assert code == 0
-    assert not set(loaded) & {"torch", "mlflow", "prefect", "pandas"}
-    assert not (tmp_path / "home").exists()
+    assert not names & {"torch", "mlflow", "prefect", "pandas"}
 
 
 def test_help_takes_less_than_a_third_of_a_second():

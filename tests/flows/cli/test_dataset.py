@@ -8,8 +8,8 @@ import pytest
 pytestmark = pytest.mark.timeout(900)
 
 
-def test_list_as_json_and_as_a_table(tiny):
-    rows = [json.loads(line) for line in tiny.home.run("dataset", "list", "--json").stdout.splitlines()]
+def test_list_as_json_and_as_a_table(tiny, call):
+    rows = [json.loads(line) for line in call("dataset", "list", "--json")[1].splitlines()]
     by_name = {row["dataset"]: row for row in rows}
     assert sorted(by_name) == ["tiny-a", "tiny-d"]
     for name, row in by_name.items():
@@ -24,8 +24,8 @@ def test_list_as_json_and_as_a_table(tiny):
     assert sorted(line.split()[0] for line in lines) == sorted(by_name)
 
 
-def test_counts_are_those_of_the_manifest(tiny):
-    counted = json.loads(tiny.home.run("dataset", "counts", "tiny-d", "--json").stdout)
+def test_counts_are_those_of_the_manifest(tiny, call):
+    counted = json.loads(call("dataset", "counts", "tiny-d", "--json")[1])
     manifest = pd.read_csv(tiny.home.path / "phantom" / "tiny-d-0" / "labels.csv")
     tasks = list(manifest.columns[6:])
     assert "Emphysema" not in tasks

@@ -33,16 +33,15 @@ def test_as_a_table(tiny, expected):
     assert done.stderr == "(2 rows)\n"
 
 
-def test_as_json(tiny, expected):
-    done = tiny.home.run("sql", "--json", QUESTION)
-    rows = [json.loads(line) for line in done.stdout.splitlines()]
+def test_as_json(call, expected):
+    rows = [json.loads(line) for line in call("sql", "--json", QUESTION)[1].splitlines()]
     assert [row["mean_logit"] for row in rows] == expected["mean_logit"].tolist()
     assert [row["n"] for row in rows] == expected["n"].tolist()
     assert [row["nothing"] for row in rows] == [None, None]
 
 
-def test_as_csv(tiny, expected):
-    rows = list(csv.DictReader(io.StringIO(tiny.home.run("sql", "--csv", QUESTION).stdout)))
+def test_as_csv(call, expected):
+    rows = list(csv.DictReader(io.StringIO(call("sql", "--csv", QUESTION)[1])))
     assert [float(row["mean_logit"]) for row in rows] == expected["mean_logit"].tolist()
     assert [row["nothing"] for row in rows] == ["", ""]
 

@@ -12,7 +12,7 @@ from xray.errors import StudyError
 pytestmark = pytest.mark.timeout(900)
 
 
-def test_status_of_a_study_that_is_done(tiny):
+def test_status_of_a_study_that_is_done(tiny, call):
     assert tiny.home.run("study", "status", tiny.file).stdout.splitlines() == [
         "tiny: Two small drawn hospitals",
         "  datasets ready       2 of 2",
@@ -20,7 +20,7 @@ def test_status_of_a_study_that_is_done(tiny):
         "  evaluations missing  0",
         f"  analyses current     {len(ANALYSES)} of {len(ANALYSES)}",
     ]
-    assert json.loads(tiny.home.run("study", "status", tiny.file, "--json").stdout) == {
+    assert json.loads(call("study", "status", str(tiny.file), "--json")[1]) == {
         "datasets": 2,
         "datasets_ready": 2,
         "models": 3,

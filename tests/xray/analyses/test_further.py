@@ -330,6 +330,17 @@ def clustered(world):
     return load(world.engine)
 
 
+def resampled(labels, scores, weights):
+    """AUC under each row of weights (n_draws, n_images): the share of pairs with the positive above. One is sklearn's."""
+    positive, negative = scores[labels == 1], scores[labels == 0]
+    above = (positive[:, None] > negative) + 0.5 * (positive[:, None] == negative)
+    of_positive, of_negative = weights[:, labels == 1].astype(float), weights[:, labels == 0].astype(float)
+    pairs = of_positive.sum(axis=1) * of_negative.sum(axis=1)
+    found = ((of_positive @ above) * of_negative).sum(axis=1) / pairs
+    assert found[0] == pytest.approx(roc_auc_score(labels, scores, sample_weight=weights[0]), abs=1e-12)
+    return found
+
+
 def test_where_patients_have_several_images_intervals_are_of_patients(world):
     study, tests = clustered(world)
     (test,) = tests
@@ -343,7 +354,7 @@ def test_where_patients_have_several_images_intervals_are_of_patients(world):
     for row in (r for r in ensembles if r["trained_on"] == "x"):
         column = test.cohort.labels[:, row["task_id"]]
         scores, kept = test.ensemble("x")[:, row["task_id"]], ~np.isnan(column)
-        drawn = [roc_auc_score(column[kept], scores[kept], sample_weight=w[patients][kept]) for w in weights]
+        drawn = resampled(column[kept], scores[kept], weights[:, patients[kept]])
         assert [row["lower"], row["upper"]] == pytest.approx(np.quantile(drawn, [0.025, 0.975]), abs=1e-9)
         assert row["auc"] == pytest.approx(roc_auc_score(column[kept], scores[kept]))
 
@@ -385,9 +396,7 @@ def test_the_headline_is_the_mean_over_common_tasks_with_paired_draws(world):
         for task in tasks:
             column, scores = test.cohort.labels[:, task], test.ensemble(name)[:, task]
             kept = ~np.isnan(column)
-            per_task.append(
-                [roc_auc_score(column[kept], scores[kept], sample_weight=w[patients][kept]) for w in weights]
-            )
+            per_task.append(resampled(column[kept], scores[kept], weights[:, patients[kept]]))
         drawn[name] = np.mean(per_task, axis=0)
         assert [row["lower"], row["upper"]] == pytest.approx(
             np.quantile(drawn[name], [0.025, 0.975]), abs=1e-9
