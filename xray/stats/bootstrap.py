@@ -87,9 +87,12 @@ def bootstrap_auc(
         events = [_events(label, row, index) for row in models]
         ends = np.cumsum([0] + [gains.size for _, gains in events])
         who, gains = (np.concatenate(parts) for parts in zip(*events, strict=True))
-        images_of = [np.bincount(index[label == value], minlength=draws.n_patients) for value in (0, 1)]
+        negatives_of, positives_of = (
+            np.bincount(index[label == value], minlength=draws.n_patients) for value in (0, 1)
+        )
         for block, first in enumerate(range(0, draws.n_replicates, _LANES)):
-            _replicate(who, gains, ends, *images_of, draws.block(block), replicates[first : first + _LANES])
+            some, weights = replicates[first : first + _LANES], draws.block(block)
+            _replicate(who, gains, ends, negatives_of, positives_of, weights, some)
     units = [np.array(np.unique(index[label == value]).size) for value in (1, 0)]
     return BootstrapAuc(_summarise(point, replicates, reason, level, *units), replicates, draws.n_patients)
 

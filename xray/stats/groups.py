@@ -49,7 +49,7 @@ def auc_by_group(
     if not ((label == 1) | (label == 0) | np.isnan(label)).all():
         raise ValueError("labels must be 1, 0 or NaN")
     names, unit = np.unique(patients, return_inverse=True)
-    group = np.asarray(group, dtype=np.int64)
+    of = np.asarray(group, dtype=np.int64)
     shape = (2, n_groups, table.shape[1])
     counts, variances = np.zeros((*shape, 5), dtype=np.int64), np.zeros((*shape, 1))
     infinite = np.zeros(table.shape[1], dtype=np.bool_)
@@ -59,7 +59,7 @@ def auc_by_group(
         ascending = table[kept, column]
         infinite[column] = np.isinf(ascending).any()
         step = np.cumsum(np.append(True, ascending[1:] != ascending[:-1])[: kept.size])
-        positive, of_group, of_unit = label[kept, column] == 1, group[kept], unit[kept]
+        positive, of_group, of_unit = label[kept, column] == 1, of[kept], unit[kept]
         for each in range(n_groups):
             for rest in range(2):
                 if rest and n_groups == 2:  # the other group, which is computed as a group

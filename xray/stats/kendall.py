@@ -67,7 +67,7 @@ class Ranks:
     ranks: (n,) from 0 on without gaps, of those. sizes: how many share each rank.
     """
 
-    scores: NDArray[np.generic]
+    scores: Numbers
     kept: NDArray[np.bool_]
     ranks: NDArray[np.int32]
     sizes: IntArray
@@ -131,7 +131,7 @@ def _inversions(values: NDArray[np.int32], spare: NDArray[np.int32]) -> int:
 
     Which of two comes first is added, not branched on: of random ranks every second branch would be mispredicted.
     """
-    count = np.int64(0)
+    count = 0
     width = 1
     while width < values.size:
         for start in range(0, values.size, 2 * width):
@@ -139,7 +139,7 @@ def _inversions(values: NDArray[np.int32], spare: NDArray[np.int32]) -> int:
             left, right, out = start, middle, start
             while left < middle and right < stop:
                 one, two = values[left], values[right]
-                falls = np.int64(two < one)
+                falls = int(two < one)
                 spare[out] = min(one, two)
                 count += falls * (middle - left)
                 right += falls

@@ -53,7 +53,7 @@ class Patients:
 
     def sums(self, values: FloatArray) -> FloatArray:
         """Sum over each patient's images: (n_images,) → (n_patients,)."""
-        return np.bincount(self.unit, values, minlength=self.n)
+        return np.asarray(np.bincount(self.unit, values, minlength=self.n), dtype=np.float64)
 
     def influence(self, values: FloatArray) -> FloatArray:
         """Each patient's influence on the mean over images: (n_images,) → (n_patients,)."""
