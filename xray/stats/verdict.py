@@ -31,6 +31,8 @@ LEAST_LOSS: Final = 0.01
 """A change of AUC that is not worth a cause."""
 HETEROGENEITY: Final = 0.6
 """How differently one image shift may hit findings: standard deviation of their losses, in units of the loss itself."""
+FEWEST: Final = 10
+"""Positives, and negatives, that each site must have before a cause is named: with fewer no test here can be trusted."""
 FALSE_DISCOVERIES: Final = 0.05
 """Share of false claims among the cells in which something is said to have changed."""
 
@@ -45,8 +47,8 @@ class Evidence:
 
     drop_limit: upper bound of the drop, one-sided at 95 %. p_changed: of "nothing changed", before adjustment.
     z_prevalence: observed prevalence, B minus A. implied_a, implied_observed: z of the prevalence that B's scores
-    imply minus A's, and minus the one observed at B. kappa_lower, kappa_upper: interval of the agreement of both
-    labellers on images that both labelled.
+    imply minus A's, and minus the one observed at B. fewest: positives or negatives, of the site that has fewest.
+    kappa_lower, kappa_upper: interval of the agreement of both labellers on images that both labelled.
     """
 
     drop: float
@@ -75,6 +77,7 @@ class Evidence:
     implied_a: float
     implied_observed: float
     p_changed: float
+    fewest: int
     kappa_lower: float = np.nan
     kappa_upper: float = np.nan
 
@@ -159,6 +162,7 @@ def _evidence(parts: Decomposition, tilting: Tilting, labels: _OfLabels, task: i
         implied_a=tilting.a_gap[task] / tilting.a_gap_se[task],
         implied_observed=z_observed,
         p_changed=min(1.0, len(known) * min(known)),
+        fewest=int(min(parts.n_pos[task].min(), parts.n_neg[task].min())),
     )
 
 
@@ -206,6 +210,7 @@ RELABEL: Final = "have about 200 images of B labelled again by A's rules"
 SAME_IMAGES: Final = "have the same images labelled by both sites"
 PIPELINE: Final = "send A's pictures through B's pipeline"
 MORE: Final = "test more positives"
+MORE_OF_EITHER: Final = "test more of the rarer class"
 SPREAD: Final = "image shifts that hurt also change the spread or shape of the scores"
 ALIKE: Final = "an image shift hurts the findings of a site about alike"
 SAME_CUT: Final = "both sites call the finding from the same severity on"
@@ -224,6 +229,8 @@ def _judge(e: Evidence, p: float, margin: float, q: float) -> Verdict:
 
     if e.kappa_upper < SAME_LABELLER:
         return say({LABEL}, "both labelled some of the same images, and do not agree on them")
+    if e.fewest < FEWEST:
+        return say(None, f"a site has only {e.fewest} of one class", "", MORE_OF_EITHER)
     if not p < q:
         if e.drop_limit < margin:
             return say(set(), f"no change is shown, and a drop of AUC above {margin:g} is excluded")

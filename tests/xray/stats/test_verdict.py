@@ -1,6 +1,6 @@
 """Verdicts in simulated worlds whose cause was planted, and what a verdict says. Development seeds only (below 1,000)."""
 
-from dataclasses import astuple
+from dataclasses import astuple, replace
 from functools import cache
 
 import numpy as np
@@ -61,8 +61,6 @@ def test_what_cannot_be_told_says_what_would_resolve_it():
 
 
 def test_disagreement_on_the_same_images_is_direct_evidence():
-    from dataclasses import replace
-
     world, evidence = drawn("label redefined", 0), gathered("label redefined", 0)
     own = evidence[world.task]
     (told,) = judge([replace(own, kappa_lower=0.1, kappa_upper=0.4)])
@@ -74,8 +72,6 @@ def test_disagreement_on_the_same_images_is_direct_evidence():
 
 def test_one_finding_alone_is_not_called_labels_where_the_images_changed():
     """A shortcut that points the other way at B turns scores upside down as well as other labels do."""
-    from dataclasses import replace
-
     world, evidence = drawn("image + redefined", 0), gathered("image + redefined", 0)
     own = replace(evidence[world.task], auc_away=0.3, auc_away_se=0.01)
     assert "label" in judge([own])[0].code
@@ -90,6 +86,18 @@ def test_one_finding_alone_is_not_called_labels_where_the_images_changed():
     (told,) = judge([replace(own, companions_p=np.nan, **dict.fromkeys(names, np.nan))])
     assert told.code == "cannot tell"
     assert "too few other findings" in told.basis
+    assert told.resolve
+
+
+def test_a_handful_of_one_class_names_no_cause():
+    world, evidence = drawn("label redefined", 0), gathered("label redefined", 0)
+    own = evidence[world.task]
+    labels = [site.labels[:, world.task] for site in (world.a, world.b)]
+    assert own.fewest == min(int((each == value).sum()) for each in labels for value in (0, 1))
+    assert judge([replace(own, fewest=10)])[0].code == "label"
+    (told,) = judge([replace(own, fewest=9)])
+    assert told.code == "cannot tell"
+    assert "9 of one class" in told.basis
     assert told.resolve
 
 
