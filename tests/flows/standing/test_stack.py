@@ -33,6 +33,7 @@ def test_everything_runs_and_says_where(stack):
     assert [each["name"] for each in found["services"]] == [
         "prefect",
         "mlflow",
+        "warm",
         "worker-gpu-0",
         "worker-cpu-0",
     ]
@@ -111,7 +112,7 @@ def test_a_server_that_dies_is_started_again(stack):
 def test_its_logs_can_be_read(stack):
     assert "starting with Options" in stack.home.run("logs", "supervisor").stdout
     said = stack.home.run("logs", "nothing", exit_code=1).stderr
-    assert "there is no log 'nothing'; there are: deploy, mlflow, prefect, supervisor, worker" in said
+    assert "there is no log 'nothing'; there are: deploy, mlflow, prefect, supervisor, warm, worker" in said
     assert f"export XRAY_HOME='{stack.home.path}'" in stack.home.run("env").stdout
 
 
