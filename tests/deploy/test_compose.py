@@ -187,7 +187,9 @@ class Natively:
                 os.chown(path, account.uid, account.gid)
         launcher = find_launcher(account, [data], Path(self.postgres.program("postgres")))
         made = [self.postgres.program("initdb"), f"--pgdata={data}", f"--username={asked['POSTGRES_USER']}"]
-        done = launcher.run([*made, f"--pwfile={password}", "--auth=scram-sha-256"])
+        done = launcher.run(
+            [*made, f"--pwfile={password}", "--auth=scram-sha-256", "--encoding=UTF8", "--locale=C"]
+        )
         assert done.returncode == 0, done.stdout
         program, *options = shlex.split(SERVICES["postgres"]["command"])
         command = [self.postgres.program(program), *options, "-D", str(data), "-p", self.ports["5432"]]
