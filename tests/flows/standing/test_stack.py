@@ -1,11 +1,14 @@
 """`xray up` as a user has it: what runs, what is deployed, that a registration is acted on, and that nothing is left."""
 
+import base64
+import json
 import os
 import time
 from datetime import UTC, datetime
 
 import psutil
 import pytest
+from mlflow.tracking import MlflowClient
 
 from db.connection import databases
 from flows.events import announce
@@ -95,6 +98,38 @@ def test_parameters_are_checked_before_anything_runs(stack):
     found = stack.api.get("/deployments/name/train/phantom-a")
     with pytest.raises(OSError, match=r"422|409"):
         stack.api.post(f"/deployments/{found['id']}/create_flow_run", {"parameters": {"epochs": 0}})
+
+
+@pytest.mark.slow
+def test_a_run_shows_what_it_made_and_that_leads_back_to_it(stack, tiny_file):
+    found = stack.api.get("/deployments/name/study/phantom")
+    body = {"parameters": {"study": str(tiny_file)}}
+    run = stack.api.post(f"/deployments/{found['id']}/create_flow_run", body)["id"]
+    wait_until(lambda: stack.api.get(f"/flow_runs/{run}")["state_type"] == "COMPLETED", 600, "it completes")
+    shown = stack.api.post("/artifacts/filter", {"artifacts": {"flow_run_id": {"any_": [run]}}, "limit": 50})
+    artifacts = {each["key"]: each for each in shown}
+
+    models = json.loads(artifacts["models"]["data"])
+    assert {each["trained_on"] for each in models} == {"tiny-a", "tiny-d", "all"}
+    mlflow = MlflowClient(stack.place.running().url("mlflow"))
+    for each in models:
+        where, identifier = each["mlflow"].split("/#/")[0], each["mlflow"].rsplit("/", 1)[1]
+        assert where == stack.place.running().url("mlflow")
+        assert mlflow.get_run(identifier).data.tags["xray.flow_run"] == run
+
+    evaluations = json.loads(artifacts["evaluations"]["data"])
+    stored = stack.home.sql(f"select evaluation_id from provenance where scored_flow_run = '{run}'")
+    ids = {each["evaluation_id"] for each in evaluations}
+    assert ids == {each["evaluation_id"] for each in stored}
+    assert len(ids) == 6
+
+    rows = json.loads(artifacts["auc-tiny"]["data"])
+    known = stack.home.sql("select auc from auc_results where study = 'tiny' and seed is null order by auc")
+    assert sorted(each["auc"] for each in rows if each["auc"] is not None) == pytest.approx(
+        [each["auc"] for each in known if each["auc"] is not None]
+    )
+    picture = artifacts["figure-auc-tiny"]["data"].removeprefix("data:image/png;base64,")
+    assert base64.b64decode(picture) == (stack.home.path / "reports" / "tiny" / "auc.png").read_bytes()
 
 
 @pytest.mark.slow
