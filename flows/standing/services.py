@@ -144,6 +144,7 @@ def prefect_client(place: Place, options: Options, url: str) -> dict[str, str]:
         "PREFECT_FLOWS_HEARTBEAT_FREQUENCY": "30",
         "PREFECT_WORKER_QUERY_SECONDS": "2",
         "PREFECT_LOGGING_LEVEL": os.environ.get("PREFECT_LOGGING_LEVEL", "INFO"),
+        "PREFECT_LOGGING_FORMATTERS_STANDARD_DATEFMT": "%Y-%m-%d %H:%M:%S",
     }
     if options.is_open:
         found["PREFECT_API_AUTH_STRING"] = f"admin:{place.passwords()['prefect_password']}"

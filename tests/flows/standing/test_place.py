@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from flows.cli.stack import parsed
 from flows.events import announce
 from flows.standing import services
 from flows.standing.place import Options, Place, ServiceState, State, client_environment
@@ -150,3 +151,21 @@ def test_telling_of_a_registration_never_fails(monkeypatch, tmp_path):
     assert not announce("dataset", "refused")
     monkeypatch.setenv("PREFECT_API_URL", "not a url")
     assert not announce("dataset", "nonsense")
+
+
+@pytest.mark.parametrize(
+    ("line", "parts"),
+    [
+        (
+            "2026-11-27 22:46:34.629 | INFO    | Task run 'train a' - Finished - in state Completed()",
+            ("2026-11-27 22:46:34.629", "INFO", "Task run 'train a'", "Finished - in state Completed()"),
+        ),
+        ("2026-11-27 22:13:26 | INFO    | supervisor - ", ("2026-11-27 22:13:26", "INFO", "supervisor", "")),
+        ('  File "x.py", line 1 | - ', (None, None, None, '  File "x.py", line 1 | - ')),
+        ("", (None, None, None, "")),
+    ],
+)
+def test_lines_of_logs_have_parts(line, parts):
+    found = parsed("worker", line)
+    assert tuple(found[name] for name in ("time", "level", "source", "message")) == parts
+    assert found["service"] == "worker"

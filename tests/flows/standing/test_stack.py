@@ -146,6 +146,10 @@ def test_a_server_that_dies_is_started_again(stack):
 
 def test_its_logs_can_be_read(stack):
     assert "starting with Options" in stack.home.run("logs", "supervisor").stdout
+    lines = [json.loads(line) for line in stack.home.run("logs", "--json", "-n", "400").stdout.splitlines()]
+    told = [each for each in lines if each["service"] == "supervisor" and each["level"] == "INFO"]
+    assert any(each["message"].startswith("starting with Options") for each in told)
+    assert all(datetime.fromisoformat(each["time"]) for each in told)
     said = stack.home.run("logs", "nothing", exit_code=1).stderr
     assert "there is no log 'nothing'; there are: deploy, mlflow, prefect, supervisor, warm, worker" in said
     assert f"export XRAY_HOME='{stack.home.path}'" in stack.home.run("env").stdout
