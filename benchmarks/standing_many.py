@@ -135,7 +135,7 @@ def main(folder: Path, n_models: int) -> int:
             parameters = {"study": str(study), "configuration": configuration, "seeds": [seed]}
             start_run(home, "train/phantom-a", parameters)
         ends = ("COMPLETED", "FAILED", "CANCELLED", "CRASHED")
-        wait(lambda: all(r["state_type"] in ends for r in flow_runs(home, "train")), 2400, "trainings")
+        wait(lambda: all(r["state_type"] in ends for r in flow_runs(home, "train")), 2400, "trainings", 5)
         trained = time.monotonic() - began
         wait(
             lambda: (
@@ -144,6 +144,7 @@ def main(folder: Path, n_models: int) -> int:
             ),
             900,
             "evaluations",
+            5,
         )
         scored = time.monotonic() - began
         spent = {key: value - before[key] for key, value in cpu_seconds(home).items()}
