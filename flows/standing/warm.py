@@ -30,7 +30,9 @@ from flows.processes import die_with_parent
 from flows.standing.engine import CODE, LENGTH, SIGNALS, SOCKET, YES, reach, receive
 
 NEEDED: Final = (
+    "alembic.context",
     "prefect.flow_engine",
+    "prefect.utilities.visualization",
     "flows.steps",
     "flows.study",
     "torch._dynamo",  # torch's optimisers import it when first used
@@ -68,8 +70,11 @@ def main(folder: Path) -> None:
     """Serve; in a fork, be a flow run."""
     (folder / SOCKET).unlink(missing_ok=True)
     before, given = code_state(), dict(os.environ)
+    from xray.learning import tracking
+
     for name in NEEDED:
         importlib.import_module(name)
+    tracking.import_all()
     added = {name: value for name, value in os.environ.items() if name not in given}
     gc.collect()
     gc.freeze()  # what is here stays: a fork's collector need not touch, and so copy, its pages
