@@ -85,7 +85,7 @@ class Home:
         return Api(own["PREFECT_API_URL"], own.get("PREFECT_API_AUTH_STRING", ""))
 
 
-def wait(true: Callable[[], bool], seconds: float, what: str) -> float:
+def wait(true: Callable[[], bool], seconds: float, what: str, every: float = 0.2) -> float:
     """Seconds until it was true; what raises meanwhile (a server that is away) is not true yet."""
     began = time.monotonic()
     while True:
@@ -96,7 +96,7 @@ def wait(true: Callable[[], bool], seconds: float, what: str) -> float:
             pass
         if time.monotonic() > began + seconds:
             raise TimeoutError(what)
-        time.sleep(0.2)
+        time.sleep(every)
 
 
 def program(home: Home, service: str) -> psutil.Process:

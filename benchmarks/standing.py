@@ -2,8 +2,9 @@
 
     python -m benchmarks.standing [FOLDER]
 
-Two workers and a tiny study, as deployment runs. While it trains: the worker that trains is killed −9, the Prefect server is
-killed, PostgreSQL is killed, MLflow is stopped for a while. Then the supervisor itself is killed −9.
+Two workers and a tiny study, as deployment runs. While it trains: the worker that trains is killed −9, the process that its
+run is a fork of is, the Prefect server is, PostgreSQL is, and MLflow is stopped for a minute. Then the supervisor itself is
+killed −9.
 Prints a line per disturbance; ends with exit code 1 where results differ from those of an undisturbed run.
 """
 
@@ -31,7 +32,7 @@ phantom = { site = "delta", patients = 120, size = 32 }
 name = "small_convnet"
 image_size = 32
 [training]
-epochs = 120
+epochs = 600
 batch_size = 16
 learning_rate = 3e-3
 [augmentation]
@@ -47,6 +48,8 @@ DOUBLES = """select
 (select count(*) from (select key from model group by key having count(*) > 1) as d) as models,
 (select count(*) from (select 1 from evaluation group by model_id, image_list_id having count(*) > 1) as d) as evaluations,
 (select count(*) from missing_evaluations) as missing"""
+
+AWAY_SECONDS = 60
 
 
 def trainer(home: Home, run: str) -> str | None:
@@ -71,6 +74,13 @@ def disturb(home: Home, run: str) -> None:
     say(f"  the run went on after {took:.0f} s, on {trainer(home, run)}")
     wait(lambda: state_of(home, run) == "Running", 200, "running again")
 
+    program(home, "warm").kill()
+    say("the warm process was killed -9")
+    wait(lambda: trainer(home, run) is None, 30, "the flow run's processes end with it")
+    took = wait(lambda: trainer(home, run) is not None, 300, "it goes on")
+    say(f"  the run went on after {took:.0f} s, on {trainer(home, run)}")
+    wait(lambda: state_of(home, run) == "Running", 200, "running again")
+
     program(home, "prefect").kill()
     wait(lambda: home.service("prefect")["restarts"] >= 1, 30, "its death is seen")
     took = wait(lambda: home.service("prefect")["phase"] == "ready", 300, "prefect is back")
@@ -84,11 +94,13 @@ def disturb(home: Home, run: str) -> None:
     nursery = psutil.Process(home.service("mlflow")["pid"])
     for process in (*nursery.children(recursive=True), nursery):
         process.suspend()
-    say("MLflow is stopped for 30 s")
-    time.sleep(30)
+    say(f"MLflow is stopped for {AWAY_SECONDS} s; the run is {state_of(home, run)}")
+    time.sleep(AWAY_SECONDS)
     for process in (nursery, *nursery.children(recursive=True)):
         process.resume()
-    say("MLflow goes on")
+    state = state_of(home, run)
+    say(f"MLflow goes on; the run is {state}")
+    assert state == "Running", "the study has to be under way all the time"
 
 
 def main(folder: Path) -> int:

@@ -87,12 +87,13 @@ def peer(folder: Path, study: Path) -> tuple[float, float]:
 
 
 def cpu_seconds(home: Home) -> dict[str, float]:
-    """CPU seconds so far: of the flow runs (ended children of the workers), of the workers themselves, of the servers."""
-    found = {"flow runs": 0.0, "workers": 0.0, "servers": 0.0}
-    for number in range(WORKERS):
-        spent = program(home, f"worker-gpu-{number}").cpu_times()
+    """CPU seconds so far: of flow runs (ended children of the workers and of the warm process), and of all the others."""
+    found = {"flow runs": 0.0, "workers": 0.0, "warm process": 0.0, "servers": 0.0}
+    kinds = {f"worker-gpu-{number}": "workers" for number in range(WORKERS)} | {"warm": "warm process"}
+    for service, kind in kinds.items():
+        spent = program(home, service).cpu_times()
         found["flow runs"] += spent.children_user + spent.children_system
-        found["workers"] += spent.user + spent.system
+        found[kind] += spent.user + spent.system
     for name in ("prefect", "mlflow"):
         for process in psutil.Process(home.service(name)["pid"]).children(recursive=True):
             found["servers"] += process.cpu_times().user + process.cpu_times().system
@@ -134,7 +135,7 @@ def main(folder: Path, n_models: int) -> int:
             parameters = {"study": str(study), "configuration": configuration, "seeds": [seed]}
             start_run(home, "train/phantom-a", parameters)
         ends = ("COMPLETED", "FAILED", "CANCELLED", "CRASHED")
-        wait(lambda: all(r["state_type"] in ends for r in flow_runs(home, "train")), 2400, "trainings")
+        wait(lambda: all(r["state_type"] in ends for r in flow_runs(home, "train")), 2400, "trainings", 5)
         trained = time.monotonic() - began
         wait(
             lambda: (
@@ -143,6 +144,7 @@ def main(folder: Path, n_models: int) -> int:
             ),
             900,
             "evaluations",
+            5,
         )
         scored = time.monotonic() - began
         spent = {key: value - before[key] for key, value in cpu_seconds(home).items()}

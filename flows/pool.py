@@ -1,6 +1,5 @@
 """The processes that a flow's tasks run in, and waiting for them with a progress bar."""
 
-import os
 from collections.abc import Sequence
 from concurrent.futures.process import BrokenProcessPool
 from typing import Any
@@ -14,7 +13,7 @@ from xray.errors import XrayError
 
 def process_pool() -> Any:
     """A task runner with one process per core, each computing on one thread; they die with this process."""
-    return ProcessPoolTaskRunner(tasks.workers(), initializer=tasks.start_worker, initargs=(os.getpid(),))
+    return ProcessPoolTaskRunner(tasks.workers(), initializer=tasks.start_worker)
 
 
 def run_each(what: str, task: Any, calls: Sequence[tuple[Any, ...]]) -> list[Any]:

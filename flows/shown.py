@@ -1,16 +1,21 @@
 """What a flow run shows in Prefect's web interface, and the order that it leaves behind when it ends early."""
 
+import base64
 import os
 from datetime import UTC, datetime
-from typing import Any
+from pathlib import Path
+from typing import Any, Final
 
 from flows.standing.api import Api
 from flows.standing.place import here
 
+FIGURES: Final = ("auc", "leave_one_site_out", "images_or_labels")
+"""Those that are shown there; a hundred kilobytes each."""
+
 
 def results(study: str, rows: list[dict[str, Any]], folder: str) -> None:
-    """The AUC table of a study as an artifact, and a link to its page."""
-    from prefect.artifacts import create_link_artifact, create_table_artifact
+    """The AUC table of a study and its main figures as artifacts, and a link to its page."""
+    from prefect.artifacts import create_image_artifact, create_link_artifact, create_table_artifact
 
     create_table_artifact(
         key=_key(f"auc-{study}"), table=rows, description=f"AUC of ensembles of study {study}"
@@ -20,6 +25,13 @@ def results(study: str, rows: list[dict[str, Any]], folder: str) -> None:
         create_link_artifact(
             key=_key(f"report-{study}"), link=link, link_text="figures and page", description=folder
         )
+    for name in FIGURES if folder else ():
+        file = Path(folder) / f"{name}.png"
+        if (
+            file.exists()
+        ):  # in the artifact itself: a browser opens no file for a page that came from a server
+            picture = f"data:image/png;base64,{base64.b64encode(file.read_bytes()).decode()}"
+            create_image_artifact(picture, _key(f"figure-{name}-{study}"), f"{name} of study {study}")
 
 
 def is_watched() -> bool:

@@ -3,6 +3,7 @@
 Each finds the databases by XRAY_DATABASE_URL and the files under XRAY_HOME, so that it runs as well on a worker elsewhere.
 """
 
+import multiprocessing
 import os
 import shlex
 from collections.abc import Sequence
@@ -18,9 +19,10 @@ from flows.retry import PATIENT
 from xray import settings
 
 
-def start_worker(parent: int) -> None:
+def start_worker() -> None:
     """What each process of the pool does first: die with its parent, compute on one thread."""
-    die_with_parent(parent)
+    parent = multiprocessing.parent_process()
+    die_with_parent(parent.pid if parent else None)
     compute_on_one_thread()
 
 

@@ -3,6 +3,7 @@
 import contextlib
 import json
 import os
+import re
 import shlex
 import signal
 import subprocess
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
     from flows.standing.place import Place, State
 
 UP_SECONDS = 600.0
+LINE = re.compile(r"(?P<time>\d{4}-\S+ \S+) \| (?P<level>[A-Z]+) *\| (?P<source>.*?) - (?P<message>.*)")
+"""As the supervisor, the workers and flow runs write."""
 
 
 @click.command()
@@ -115,7 +118,10 @@ def status(as_json: bool) -> None:
 @click.argument("name", required=False)
 @click.option("-f", "--follow", is_flag=True, help="Go on as lines are written.")
 @click.option("-n", "--lines", default=50, show_default=True, help="So many of the last lines.")
-def logs(name: str | None, follow: bool, lines: int) -> None:
+@click.option(
+    "--json", "as_json", is_flag=True, help="A JSON object per line: service, time, level, source, message."
+)
+def logs(name: str | None, follow: bool, lines: int, as_json: bool) -> None:
     """The last lines that service NAME (as `xray status` names it) wrote, or every service."""
     from flows.standing.place import here
 
@@ -129,11 +135,11 @@ def logs(name: str | None, follow: bool, lines: int) -> None:
     positions = {}
     for path in paths:
         text, positions[path] = _tail(path, lines)
-        _print(path, text, several=len(paths) > 1)
+        _print(path, text, len(paths) > 1, as_json)
     if follow:
         with contextlib.suppress(KeyboardInterrupt):
             for path, text in _grow(positions):
-                _print(path, text, several=len(paths) > 1)
+                _print(path, text, len(paths) > 1, as_json)
 
 
 @click.command()
@@ -244,7 +250,14 @@ def _grow(positions: dict[Path, int]) -> Iterator[tuple[Path, str]]:
         time.sleep(0.2)
 
 
-def _print(path: Path, text: str, several: bool) -> None:
+def _print(path: Path, text: str, several: bool, as_json: bool) -> None:
     prefix = f"{path.stem}: " if several else ""
     for line in text.splitlines():
-        click.echo(f"{prefix}{line}")
+        click.echo(json.dumps(parsed(path.stem, line)) if as_json else f"{prefix}{line}")
+
+
+def parsed(service: str, line: str) -> dict[str, str | None]:
+    """A line of a log by its parts: service, time, level, source, message. A line of another form is all message."""
+    found = LINE.fullmatch(line)
+    parts = found.groupdict() if found else {"time": None, "level": None, "source": None, "message": line}
+    return {"service": service, **parts}

@@ -108,7 +108,7 @@ async def _make_pool(client: PrefectClient, name: str, description: str) -> None
     except ObjectNotFound:
         template = ProcessWorker.get_default_base_job_template()
         # said, so that Prefect does not copy a workspace first; `python` is the worker's own, by its PATH
-        template["variables"]["properties"]["command"]["default"] = "python -m prefect.engine"
+        template["variables"]["properties"]["command"]["default"] = "python -m flows.standing.engine"
         await client.create_work_pool(
             WorkPoolCreate(name=name, type="process", description=description, base_job_template=template)
         )

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from db.connection import Databases
+from flows.standing.engine import WARM
 from flows.standing.nursery import MARK, SERVICE
 from flows.standing.place import Options, Place, write_mlflow_auth
 from xray import settings
@@ -17,6 +18,7 @@ from xray import settings
 ROOT = Path(__file__).resolve().parents[2]
 USUAL_PORTS = {"prefect": 4200, "mlflow": 5000}
 DAY = 86400
+_CAN_FORK = sys.platform == "linux"
 _CHOSEN: dict[int, socket.socket] = {}
 
 
@@ -87,9 +89,13 @@ def servers(place: Place, found: Databases, options: Options, port: Mapping[str,
 
 
 def workers(place: Place, found: Databases, options: Options, prefect: str, mlflow: str) -> list[Service]:
-    """One worker per GPU (one where there is none) on pool gpu, and those of pool cpu. prefect, mlflow: their URLs."""
+    """One worker per GPU (one where there is none) on pool gpu, and those of pool cpu. prefect, mlflow: their URLs.
+
+    And the process that their flow runs are forks of; but not where there are GPUs: nobody has tried CUDA after a fork
+    there, and beside a training on a GPU the seconds matter little.
+    """
     devices = gpus()
-    made = []
+    made = [] if devices or not _CAN_FORK else [_warm(place, found, options, prefect)]
     for number in range(options.gpu_workers):
         own = {"CUDA_VISIBLE_DEVICES": devices[number % len(devices)]} if devices else {}
         own |= {"XRAY_MLFLOW_UI": mlflow}
@@ -138,6 +144,7 @@ def prefect_client(place: Place, options: Options, url: str) -> dict[str, str]:
         "PREFECT_FLOWS_HEARTBEAT_FREQUENCY": "30",
         "PREFECT_WORKER_QUERY_SECONDS": "2",
         "PREFECT_LOGGING_LEVEL": os.environ.get("PREFECT_LOGGING_LEVEL", "INFO"),
+        "PREFECT_LOGGING_FORMATTERS_STANDARD_DATEFMT": "%Y-%m-%d %H:%M:%S",
     }
     if options.is_open:
         found["PREFECT_API_AUTH_STRING"] = f"admin:{place.passwords()['prefect_password']}"
@@ -211,8 +218,14 @@ def _worker(
     command = (*_python("prefect"), "worker", "start", "--pool", pool, "--type", "process")
     command += ("--name", shown, "--limit", "1", "--install-policy", "never")
     environment = {**base_environment(place, found), **prefect_client(place, options, prefect), **own}
-    environment |= {SERVICE: name, "XRAY_WORKER": shown}
+    environment |= {SERVICE: name, "XRAY_WORKER": shown, WARM: str(place.folder)}
     return Service(name, command, environment, grace=15)
+
+
+def _warm(place: Place, found: Databases, options: Options, prefect: str) -> Service:
+    command = (*_python("flows.standing.warm"), str(place.folder))
+    own = base_environment(place, found) | prefect_client(place, options, prefect) | {SERVICE: "warm"}
+    return Service("warm", command, own)
 
 
 def _python(module: str) -> tuple[str, ...]:

@@ -294,8 +294,8 @@ def rotate(log: Path) -> None:
 
 
 def say(message: str) -> None:
-    """Write a line to the supervisor's log."""
-    print(f"{time.strftime('%Y-%m-%d %H:%M:%S')} {message}", flush=True)
+    """Write a line to the supervisor's log, in the form of Prefect's."""
+    print(f"{time.strftime('%Y-%m-%d %H:%M:%S')} | INFO    | supervisor - {message}", flush=True)
 
 
 def main(arguments: list[str]) -> int:

@@ -8,14 +8,21 @@ import subprocess
 import sys
 import time
 import urllib.request
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from contextlib import closing
 from pathlib import Path
+from typing import Any
 
+import psycopg2
 import pytest
 import yaml
+from botocore.exceptions import EndpointConnectionError
 
+from db.embedded.account import find_launcher, server_account
+from db.embedded.cluster import installation_for
 from flows.standing.api import Api
 from flows.standing.services import free_port, server_settings
+from tests.flows.conftest import TINY
 
 ROOT = Path(__file__).resolve().parents[2]
 FILE = yaml.safe_load((ROOT / "docker-compose.yml").read_text(encoding="utf-8"))
@@ -116,43 +123,50 @@ def resolve(text: str, given: Mapping[str, str]) -> str:
 
 
 class Natively:
-    """The services of the file as processes of this machine: their commands, their environment, other ports and folders."""
+    """The services of the file as processes of this machine: their commands, their environment, other ports and folders.
 
-    def __init__(self, folder: Path, server) -> None:
-        self.folder, self.server = folder, server
-        self.secrets = {name: secrets.token_urlsafe(12) for name in examples()} | {
-            "PUBLIC_HOST": "127.0.0.1",
-            "POSTGRES_PASSWORD": server.password,
-        }
-        self.ports = {"4200": str(free_port("127.0.0.1")), "5000": str(free_port("127.0.0.1"))}
+    In place of the storage's image stands moto, another server that speaks S3 (it takes any key for a right one).
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.secrets = {name: secrets.token_urlsafe(12) for name in examples()} | {"PUBLIC_HOST": "127.0.0.1"}
+        self.ports = {port: str(free_port("127.0.0.1")) for port in ("4200", "5000", "5432", "9000")}
+        self.postgres = installation_for(folder / "postgres")
         self.processes: dict[str, subprocess.Popen[bytes]] = {}
 
     def here(self, text: str) -> str:
-        """The same text for this machine: loopback for service names, our ports, a folder for S3 and for the volume."""
+        """The same text for this machine: loopback for service names, our ports, a folder for the volume."""
         found = resolve(text, self.secrets)
-        found = found.replace("@postgres:5432", f"@127.0.0.1:{self.server.port}")
+        named = r"(postgres|storage|prefect|mlflow|0\.0\.0\.0|127\.0\.0\.1|localhost)"
         for port, own in self.ports.items():
-            found = re.sub(
-                rf"\b(prefect|mlflow|0\.0\.0\.0|127\.0\.0\.1|localhost):{port}\b", rf"127.0.0.1:{own}", found
-            )
-            found = found.replace(f"--port {port}", f"--port {own}").replace(
-                "--host 0.0.0.0", "--host 127.0.0.1"
-            )
-        found = found.replace("s3://mlflow/artifacts", str(self.folder / "artifacts"))
+            found = re.sub(rf"\b{named}:{port}\b", f"127.0.0.1:{own}", found)
+            found = found.replace(f"--port {port}", f"--port {own}")
+        found = found.replace("--host 0.0.0.0", "--host 127.0.0.1")
+        # a name, not a number: with a number for a host, boto3 asks for buckets in another way
+        found = found.replace(f"http://127.0.0.1:{self.ports['9000']}", self.storage)
         return found.replace("/var/lib/xray", str(self.folder))
 
-    def start(self, name: str) -> "subprocess.Popen[bytes]":
-        """Start a service."""
+    @property
+    def storage(self) -> str:
+        """Where S3 is."""
+        return f"http://localhost:{self.ports['9000']}"
+
+    def start(self, name: str, command: Sequence[str] = ()) -> "subprocess.Popen[bytes]":
+        """Start a service by the file's command, or by another."""
         kept = {
             k: v for k, v in os.environ.items() if not k.startswith(("XRAY_", "PREFECT_", "MLFLOW_", "AWS_"))
         }
         own = {k: self.here(v) for k, v in SERVICES[name]["environment"].items()}
-        command = shlex.split(self.here(SERVICES[name]["command"]))
-        assert command[0] == "python"
+        if not command:
+            python, *rest = shlex.split(self.here(SERVICES[name]["command"]))
+            assert python == "python"
+            command = [sys.executable, *rest]
+        path = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))
         with (self.folder / f"{name}.log").open("wb") as log:
             process = subprocess.Popen(
-                [sys.executable, *command[1:]],
-                env={**kept, **self.secrets, **own, "PYTHONPATH": str(ROOT)},
+                command,
+                env={**kept, **self.secrets, **own, "PYTHONPATH": path},
                 cwd=self.folder,
                 stdout=log,
                 stderr=log,
@@ -161,25 +175,89 @@ class Natively:
         self.processes[name] = process
         return process
 
+    def start_postgres(self) -> None:
+        """The command of the file on new data. What the image does before: a cluster of the file's user and database."""
+        data, password = self.folder / "postgres", self.folder / "postgres.password"
+        asked = {k: self.here(v) for k, v in SERVICES["postgres"]["environment"].items()}
+        data.mkdir(mode=0o700)
+        password.write_text(asked["POSTGRES_PASSWORD"])
+        account = server_account(data)
+        if account is not None:
+            for path in (data, password):
+                os.chown(path, account.uid, account.gid)
+        launcher = find_launcher(account, [data], Path(self.postgres.program("postgres")))
+        made = [self.postgres.program("initdb"), f"--pgdata={data}", f"--username={asked['POSTGRES_USER']}"]
+        done = launcher.run(
+            [*made, f"--pwfile={password}", "--auth=scram-sha-256", "--encoding=UTF8", "--locale=C"]
+        )
+        assert done.returncode == 0, done.stdout
+        program, *options = shlex.split(SERVICES["postgres"]["command"])
+        command = [self.postgres.program(program), *options, "-D", str(data), "-p", self.ports["5432"]]
+        with (self.folder / "postgres.log").open("wb") as log:
+            process = launcher.start([*command, "-c", "unix_socket_directories="], log.fileno(), log.fileno())
+        self.processes["postgres"] = process
+        self.wait_healthy("postgres")
+        with closing(self.connect("postgres")) as connection:
+            connection.autocommit = True
+            connection.cursor().execute(f'create database "{asked["POSTGRES_DB"]}"')
+
+    def connect(self, database: str) -> Any:
+        """A connection to PostgreSQL."""
+        return psycopg2.connect(
+            host="127.0.0.1", port=self.ports["5432"], user="xray", dbname=database,
+            password=self.secrets["POSTGRES_PASSWORD"],
+        )  # fmt: skip
+
+    def start_storage(self) -> Any:
+        """S3; a client of it, with the credentials that the services have."""
+        import boto3
+
+        self.start(
+            "storage", [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", self.ports["9000"]]
+        )
+        client = boto3.client(
+            "s3",
+            endpoint_url=self.storage,
+            region_name=SERVICES["migrate"]["environment"]["AWS_DEFAULT_REGION"],
+            aws_access_key_id=self.secrets["AWS_ACCESS_KEY_ID"],
+            aws_secret_access_key=self.secrets["AWS_SECRET_ACCESS_KEY"],
+        )
+        deadline = time.monotonic() + 120
+        while True:
+            try:
+                assert client.list_buckets()["Buckets"] == []
+                return client
+            except EndpointConnectionError:
+                assert time.monotonic() < deadline, self.said("storage")
+                time.sleep(0.5)
+
     def finish(self, name: str) -> None:
         """Run a one-shot service, which must succeed."""
         code = self.start(name).wait(300)
-        assert code == 0, (self.folder / f"{name}.log").read_text()[-3000:]
+        assert code == 0, self.said(name)
+
+    def said(self, name: str) -> str:
+        """The end of a service's log."""
+        return (self.folder / f"{name}.log").read_text(errors="replace")[-3000:]
 
     def wait_healthy(self, name: str) -> None:
         """Until the service's own health check says that it is well."""
-        *_, program = SERVICES[name]["healthcheck"]["test"]
+        how, *_, program = SERVICES[name]["healthcheck"]["test"]
+        command = [sys.executable, "-c", self.here(program)]
+        if how == "CMD-SHELL":  # pg_isready
+            tool, *options = shlex.split(program)
+            command = [self.postgres.program(tool), "-h", "127.0.0.1", "-p", self.ports["5432"], *options]
         deadline = time.monotonic() + 240
-        while subprocess.run([sys.executable, "-c", self.here(program)], capture_output=True).returncode:
-            assert self.processes[name].poll() is None, (self.folder / f"{name}.log").read_text()[-3000:]
+        while subprocess.run(command, capture_output=True).returncode:
+            assert self.processes[name].poll() is None, self.said(name)
             assert time.monotonic() < deadline, f"{name} is not healthy"
             time.sleep(1)
 
     def stop(self) -> None:
-        """Stop everything."""
-        for process in self.processes.values():
+        """Stop everything, what was started last first."""
+        for process in reversed(self.processes.values()):
             process.terminate()
-        for process in self.processes.values():
+        for process in reversed(self.processes.values()):
             try:
                 process.wait(40)
             except subprocess.TimeoutExpired:
@@ -187,34 +265,70 @@ class Natively:
                 process.wait()
 
 
-@pytest.mark.slow
-@pytest.mark.timeout(1200)
-def test_every_command_works_in_its_own_environment(tmp_path, server):
-    natively = Natively(tmp_path, server)
-    try:
-        natively.finish("migrate")
-        natively.start("mlflow")
-        natively.start("prefect")
-        natively.wait_healthy("prefect")
-        natively.wait_healthy("mlflow")
-        natively.finish("deploy")
-        for name in ("recovery", "analysis", "worker"):
-            natively.start(name)
-        url = f"http://127.0.0.1:{natively.ports['4200']}/api"
-        with pytest.raises(OSError, match="401"):
-            Api(url).post("/deployments/count", {})
-        with pytest.raises(OSError, match="401"):
-            urllib.request.urlopen(f"http://127.0.0.1:{natively.ports['5000']}/", timeout=10)
-        api = Api(url, f"admin:{natively.secrets['PREFECT_PASSWORD']}")
-        found = api.get("/deployments/name/add-dataset/default")
-        run = api.post(
-            f"/deployments/{found['id']}/create_flow_run", {"parameters": {"patients": 20, "size": 32}}
-        )["id"]
-        deadline = time.monotonic() + 300
-        while api.get(f"/flow_runs/{run}")["state_type"] != "COMPLETED":
-            assert time.monotonic() < deadline, api.get(f"/flow_runs/{run}")["state"]
+@pytest.fixture
+def natively(tmp_path):
+    found = Natively(tmp_path)
+    yield found
+    found.stop()
+
+
+class Prefect:
+    """The Prefect server of the file, asked with its password."""
+
+    def __init__(self, url: str, password: str) -> None:
+        self.api = Api(url, f"admin:{password}")
+
+    def run(self, deployment: str, parameters: Mapping[str, Any], seconds: float) -> None:
+        """Run a deployment to its end, which must be a good one."""
+        found = self.api.get(f"/deployments/name/{deployment}")
+        body = {"parameters": parameters}
+        run = self.api.post(f"/deployments/{found['id']}/create_flow_run", body)["id"]
+        deadline = time.monotonic() + seconds
+        while (state := self.api.get(f"/flow_runs/{run}")["state"])["type"] != "COMPLETED":
+            assert state["type"] not in ("FAILED", "CRASHED", "CANCELLED"), state["message"]
+            assert time.monotonic() < deadline, state
             time.sleep(1)
-        for name in ("recovery", "analysis", "worker", "mlflow", "prefect"):
-            assert natively.processes[name].poll() is None, name
-    finally:
-        natively.stop()
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1800)
+def test_every_command_works_in_its_own_environment(natively, tmp_path):
+    """From an empty machine to a study whose weights and report are in S3."""
+    natively.start_postgres()
+    s3 = natively.start_storage()
+    natively.finish("migrate")
+    natively.finish("migrate")  # again, as every `docker compose up` does
+    assert [each["Name"] for each in s3.list_buckets()["Buckets"]] == ["mlflow"]
+    natively.start("mlflow")
+    natively.start("prefect")
+    natively.wait_healthy("prefect")
+    natively.wait_healthy("mlflow")
+    natively.finish("deploy")
+    working = ("recovery", "analysis", "worker", "worker-gpu")
+    for name in working:
+        natively.start(name)
+    url = f"http://127.0.0.1:{natively.ports['4200']}/api"
+    with pytest.raises(OSError, match="401"):
+        Api(url).post("/deployments/count", {})
+    with pytest.raises(OSError, match="401"):
+        urllib.request.urlopen(f"http://127.0.0.1:{natively.ports['5000']}/", timeout=10)
+
+    prefect = Prefect(url, natively.secrets["PREFECT_PASSWORD"])
+    prefect.run("add-dataset/default", {"patients": 20, "size": 32}, 300)
+    (tmp_path / "tiny.toml").write_text(TINY, encoding="utf-8")
+    prefect.run("study/phantom", {"study": str(tmp_path / "tiny.toml")}, 900)
+    listed = s3.get_paginator("list_objects_v2").paginate(Bucket="mlflow")
+    kept = [each["Key"] for page in listed for each in page.get("Contents", [])]
+    assert sum(key.endswith(".safetensors") for key in kept) == 3
+    assert any(key.endswith("report/report.html") for key in kept)
+    assert not (tmp_path / "mlflow").exists(), "weights were kept in a folder, too"
+    with closing(natively.connect("xray")) as connection, connection.cursor() as cursor:
+        # scored with weights that came back from S3
+        cursor.execute("select count(*) from evaluation")
+        assert cursor.fetchone()[0] >= 6
+        cursor.execute("select count(*) from auc_results where study = 'tiny'")
+        assert cursor.fetchone()[0] > 0
+        cursor.execute("select pg_sleep(1.1)")
+    assert "pg_sleep(1.1)" in natively.said("postgres")  # the log of slow queries
+    for name in (*working, "mlflow", "prefect", "storage", "postgres"):
+        assert natively.processes[name].poll() is None, name

@@ -26,6 +26,7 @@ from mlflow.models import ModelSignature
 from mlflow.tracking import MlflowClient
 from mlflow.types import Schema, TensorSpec
 from sqlalchemy import create_engine, text
+from sqlalchemy.orm import configure_mappers
 from sqlalchemy.pool import NullPool
 
 from xray.learning.network import Network, save
@@ -67,6 +68,20 @@ def _alone(url: str) -> Iterator[None]:
     with create_engine(url, poolclass=NullPool).connect() as connection:
         connection.execute(text("select pg_advisory_lock(hashtext('xray mlflow'))"))
         yield
+
+
+def import_all() -> None:
+    """What MLflow imports and looks up when it is first used with a database and a model, two seconds of CPU.
+
+    For a process that others are forks of. No connection is opened.
+    """
+    import mlflow.pyfunc
+    import mlflow.store.model_registry.sqlalchemy_store
+    import mlflow.store.tracking.sqlalchemy_store  # noqa: F401
+    from mlflow.utils.requirements_utils import warn_dependency_requirement_mismatches
+
+    configure_mappers()
+    warn_dependency_requirement_mismatches(["xray"])
 
 
 class Tracker:

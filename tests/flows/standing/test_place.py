@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from flows.cli.stack import parsed
 from flows.events import announce
 from flows.standing import services
 from flows.standing.place import Options, Place, ServiceState, State, client_environment
@@ -130,6 +131,18 @@ def test_one_worker_per_gpu_each_with_its_own(place, database, monkeypatch):
     assert seen == {"worker-gpu-0": "2", "worker-gpu-1": "5", "worker-cpu-0": ""}
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="forks are handed on by Linux's means")
+def test_without_gpus_flow_runs_are_forks_of_one_warm_process(place, database, monkeypatch):
+    from db.connection import Databases
+
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
+    found = Databases(database, database, database)
+    warm, *workers = services.workers(place, found, Options(gpu_workers=2), "http://p", "http://m")
+    assert warm.name == "warm"
+    assert warm.command[-1] == workers[0].environment["XRAY_WARM"] == str(place.folder)
+    assert [each.name for each in workers] == ["worker-gpu-0", "worker-gpu-1", "worker-cpu-0"]
+
+
 def test_telling_of_a_registration_never_fails(monkeypatch, tmp_path):
     monkeypatch.setenv("XRAY_HOME", str(tmp_path))
     monkeypatch.delenv("PREFECT_API_URL", raising=False)
@@ -138,3 +151,21 @@ def test_telling_of_a_registration_never_fails(monkeypatch, tmp_path):
     assert not announce("dataset", "refused")
     monkeypatch.setenv("PREFECT_API_URL", "not a url")
     assert not announce("dataset", "nonsense")
+
+
+@pytest.mark.parametrize(
+    ("line", "parts"),
+    [
+        (
+            "2026-11-27 22:46:34.629 | INFO    | Task run 'train a' - Finished - in state Completed()",
+            ("2026-11-27 22:46:34.629", "INFO", "Task run 'train a'", "Finished - in state Completed()"),
+        ),
+        ("2026-11-27 22:13:26 | INFO    | supervisor - ", ("2026-11-27 22:13:26", "INFO", "supervisor", "")),
+        ('  File "x.py", line 1 | - ', (None, None, None, '  File "x.py", line 1 | - ')),
+        ("", (None, None, None, "")),
+    ],
+)
+def test_lines_of_logs_have_parts(line, parts):
+    found = parsed("worker", line)
+    assert tuple(found[name] for name in ("time", "level", "source", "message")) == parts
+    assert found["service"] == "worker"

@@ -1,11 +1,14 @@
 """`xray up` as a user has it: what runs, what is deployed, that a registration is acted on, and that nothing is left."""
 
+import base64
+import json
 import os
 import time
 from datetime import UTC, datetime
 
 import psutil
 import pytest
+from mlflow.tracking import MlflowClient
 
 from db.connection import databases
 from flows.events import announce
@@ -33,6 +36,7 @@ def test_everything_runs_and_says_where(stack):
     assert [each["name"] for each in found["services"]] == [
         "prefect",
         "mlflow",
+        "warm",
         "worker-gpu-0",
         "worker-cpu-0",
     ]
@@ -97,6 +101,38 @@ def test_parameters_are_checked_before_anything_runs(stack):
 
 
 @pytest.mark.slow
+def test_a_run_shows_what_it_made_and_that_leads_back_to_it(stack, tiny_file):
+    found = stack.api.get("/deployments/name/study/phantom")
+    body = {"parameters": {"study": str(tiny_file)}}
+    run = stack.api.post(f"/deployments/{found['id']}/create_flow_run", body)["id"]
+    wait_until(lambda: stack.api.get(f"/flow_runs/{run}")["state_type"] == "COMPLETED", 600, "it completes")
+    shown = stack.api.post("/artifacts/filter", {"artifacts": {"flow_run_id": {"any_": [run]}}, "limit": 50})
+    artifacts = {each["key"]: each for each in shown}
+
+    models = json.loads(artifacts["models"]["data"])
+    assert {each["trained_on"] for each in models} == {"tiny-a", "tiny-d", "all"}
+    mlflow = MlflowClient(stack.place.running().url("mlflow"))
+    for each in models:
+        where, identifier = each["mlflow"].split("/#/")[0], each["mlflow"].rsplit("/", 1)[1]
+        assert where == stack.place.running().url("mlflow")
+        assert mlflow.get_run(identifier).data.tags["xray.flow_run"] == run
+
+    evaluations = json.loads(artifacts["evaluations"]["data"])
+    stored = stack.home.sql(f"select evaluation_id from provenance where scored_flow_run = '{run}'")
+    ids = {each["evaluation_id"] for each in evaluations}
+    assert ids == {each["evaluation_id"] for each in stored}
+    assert len(ids) == 6
+
+    rows = json.loads(artifacts["auc-tiny"]["data"])
+    known = stack.home.sql("select auc from auc_results where study = 'tiny' and seed is null order by auc")
+    assert sorted(each["auc"] for each in rows if each["auc"] is not None) == pytest.approx(
+        [each["auc"] for each in known if each["auc"] is not None]
+    )
+    picture = artifacts["figure-auc-tiny"]["data"].removeprefix("data:image/png;base64,")
+    assert base64.b64decode(picture) == (stack.home.path / "reports" / "tiny" / "auc.png").read_bytes()
+
+
+@pytest.mark.slow
 def test_a_server_that_dies_is_started_again(stack):
     (mlflow,) = (each for each in stack.status()["services"] if each["name"] == "mlflow")
     psutil.Process(mlflow["pid"]).children()[0].kill()
@@ -110,8 +146,12 @@ def test_a_server_that_dies_is_started_again(stack):
 
 def test_its_logs_can_be_read(stack):
     assert "starting with Options" in stack.home.run("logs", "supervisor").stdout
+    lines = [json.loads(line) for line in stack.home.run("logs", "--json", "-n", "400").stdout.splitlines()]
+    told = [each for each in lines if each["service"] == "supervisor" and each["level"] == "INFO"]
+    assert any(each["message"].startswith("starting with Options") for each in told)
+    assert all(datetime.fromisoformat(each["time"]) for each in told)
     said = stack.home.run("logs", "nothing", exit_code=1).stderr
-    assert "there is no log 'nothing'; there are: deploy, mlflow, prefect, supervisor, worker" in said
+    assert "there is no log 'nothing'; there are: deploy, mlflow, prefect, supervisor, warm, worker" in said
     assert f"export XRAY_HOME='{stack.home.path}'" in stack.home.run("env").stdout
 
 

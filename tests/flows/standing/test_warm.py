@@ -1,0 +1,157 @@
+"""A fork of the warm process is to a worker what a process of its own would be: output, exit code, signals, death."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import psutil
+import pytest
+
+from flows.standing.engine import SOCKET, WARM
+from flows.standing.nursery import MARK, kill, marked
+
+pytestmark = [
+    pytest.mark.skipif(sys.platform != "linux", reason="Linux's means to hand a process on"),
+    pytest.mark.timeout(120),
+]
+PROJECT = Path(__file__).resolve().parents[3]
+SERVER = """
+import os, sys
+from pathlib import Path
+from flows.standing import warm
+from flows.standing.engine import reach
+
+listener = reach(Path(sys.argv[1]), "bind")
+listener.listen()
+asked = warm.serve(listener, warm.code_state() if sys.argv[2] == "fresh" else 0)
+if asked is not None:
+    warm.become(asked, {"ADDED": "by an import", "GIVEN": "by an import"})
+    exec(os.environ["PROGRAM"])
+"""
+WHERE = """
+import sys
+print(os.getcwd(), os.environ["GIVEN"], os.environ["ADDED"], os.environ.get("ONLY_SERVER"), sys.stdin.read())
+print("to the other", file=sys.stderr)
+sys.exit(7)
+"""
+SLEEP = "print(os.getpid(), flush=True); import time; time.sleep(100)"
+PATIENT = (
+    """
+import signal, sys
+signal.signal(signal.SIGTERM, lambda *_: sys.exit(9))
+"""
+    + SLEEP
+)
+
+
+class Warm:
+    """A warm process, and askers of it."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.started: list[subprocess.Popen[str]] = []
+
+    def serve(self, state: str = "fresh") -> "subprocess.Popen[str]":
+        process = self.start([sys.executable, "-c", SERVER, str(self.folder), state], ONLY_SERVER="yes")
+        while not (self.folder / SOCKET).exists():
+            assert process.poll() is None
+            time.sleep(0.02)
+        return process
+
+    def ask(self, program: str, **options) -> "subprocess.Popen[str]":
+        given = {WARM: str(self.folder), "PROGRAM": program, "GIVEN": "by the asker"}
+        return self.start([sys.executable, "-m", "flows.standing.engine"], options, **given)
+
+    def start(self, command, options=None, **variables) -> "subprocess.Popen[str]":
+        own = {"PYTHONPATH": str(PROJECT), MARK: str(self.folder), **variables}
+        environment = {k: v for k, v in os.environ.items() if not k.startswith("PREFECT_")} | own
+        process = subprocess.Popen(
+            command, env=environment, stdout=-1, stderr=-1, text=True, **(options or {})
+        )
+        self.started.append(process)
+        return process
+
+
+@pytest.fixture
+def warm(tmp_path):
+    """In a folder whose path is longer than the name of a socket may be."""
+    folder = tmp_path / ("long " * 20) / ("longer " * 20)
+    folder.mkdir(parents=True)
+    found = Warm(folder)
+    yield found
+    kill(marked(str(folder)))
+    for each in found.started:
+        each.communicate()
+
+
+def is_gone(pid: int) -> bool:
+    deadline = time.monotonic() + 10
+    while time.monotonic() < deadline:
+        if not psutil.pid_exists(pid) or psutil.Process(pid).status() == psutil.STATUS_ZOMBIE:
+            return True
+        time.sleep(0.05)
+    return False
+
+
+def test_a_fork_has_all_of_the_asker_and_nothing_of_the_server(warm, tmp_path):
+    server = warm.serve()
+    for _ in range(2):
+        asker = warm.ask(WHERE, cwd=tmp_path, stdin=-1)
+        out, err = asker.communicate("typed")
+        assert out == f"{tmp_path} by the asker by an import None typed\n"
+        assert err == "to the other\n"
+        assert asker.returncode == 7
+    assert server.poll() is None
+    assert psutil.Process(server.pid).children() == []
+
+
+def test_signals_reach_the_fork(warm):
+    warm.serve()
+    patient, other = warm.ask(PATIENT), warm.ask(SLEEP)
+    pids = [int(each.stdout.readline()) for each in (patient, other)]
+    assert patient.pid not in pids
+    patient.terminate()
+    assert patient.wait(10) == 9
+    other.terminate()
+    assert other.wait(10) == -signal.SIGTERM
+    assert all(is_gone(pid) for pid in pids)
+
+
+def test_a_fork_ends_with_its_asker(warm):
+    warm.serve()
+    asker, other = warm.ask(PATIENT), warm.ask(PATIENT)
+    pids = [int(each.stdout.readline()) for each in (asker, other)]
+    asker.kill()
+    assert is_gone(pids[0])
+    assert psutil.pid_exists(pids[1])
+    assert other.poll() is None
+
+
+def test_all_end_with_the_server(warm):
+    server = warm.serve()
+    asker = warm.ask(PATIENT)
+    pid = int(asker.stdout.readline())
+    server.kill()
+    assert asker.wait(10) == -signal.SIGKILL
+    assert is_gone(pid)
+
+
+def test_code_that_has_changed_is_not_run_from_memory(warm, monkeypatch):
+    """The run that asks starts by itself: without a flow run's id, Prefect's engine says so. Then the server ends."""
+    server = warm.serve("stale")
+    asker = warm.ask("print('forked')")
+    out, err = asker.communicate()
+    assert "forked" not in out
+    assert "Invalid flow run id" in out + err
+    assert server.wait(10) == 0
+
+
+def test_without_a_server_a_run_starts_by_itself(warm):
+    asker = warm.ask("print('forked')")
+    out, err = asker.communicate()
+    assert "forked" not in out
+    assert "Invalid flow run id" in out + err
+    assert asker.returncode == 1
