@@ -458,15 +458,19 @@ class FeatureMap(Base):
 
 
 class ViewClassifier(Base):
-    """One row per (study, evaluation with features): AUC of telling lateral (n_pos) from frontal views by the features."""
+    """One row per (study, evaluation with features, told): AUC of telling a view (n_pos) from another by the features.
+
+    told: "lateral", from frontal views, or "AP", from PA.
+    """
 
     __tablename__ = "view_classifier"
-    __table_args__ = (UniqueConstraint("analysis_id", "evaluation_id"),)
+    __table_args__ = (UniqueConstraint("analysis_id", "evaluation_id", "told"),)
     id: Mapped[int] = mapped_column(BigInteger, primary_key=True)
     analysis_id: Mapped[int] = mapped_column(ForeignKey("analysis.id", ondelete="cascade"))
     evaluation_id: Mapped[int] = mapped_column(ForeignKey("evaluation.id", ondelete="cascade"))
     trained_on: Mapped[str]
     seed: Mapped[int]
+    told: Mapped[str]
     n: Mapped[int]
     n_pos: Mapped[int]
     auc: Mapped[float | None]

@@ -22,8 +22,8 @@ LATERAL: Final = ("LL", "RL", "LAT")
 class Pooled:
     """Features of every image of one evaluation, aligned.
 
-    features: float32 (n_images, n_features). images: ids. patients: a code per patient. views: 1 lateral, 0 frontal, NaN
-    where neither is said.
+    features: float32 (n_images, n_features). images: ids. patients: a code per patient. views: what the files state, None
+    where they don't.
     """
 
     evaluation_id: int
@@ -32,7 +32,7 @@ class Pooled:
     features: NDArray[np.float32]
     images: NDArray[np.int32]
     patients: NDArray[np.int64]
-    lateral: NDArray[np.float64]
+    views: NDArray[np.object_]
 
 
 def load(connection: Connection, study: StoredStudy) -> list[Pooled]:
@@ -51,7 +51,7 @@ def load(connection: Connection, study: StoredStudy) -> list[Pooled]:
                 read_features(connection, row.evaluation_id),
                 image_ids(connection, row.image_list_id),
                 read_array(codes, "int4").astype(np.int64),
-                np.array([is_lateral(view) for view in views]),
+                np.array(views, dtype=object),
             )
         )
     return found
@@ -64,9 +64,9 @@ def state(connection: Connection, study: StoredStudy) -> Sequence[Any]:
     ]
 
 
-def is_lateral(view: str | None) -> float:
-    """1 for a lateral view, 0 for a frontal one, NaN for any other or none."""
+def is_view(view: str | None, wanted: Sequence[str], other: Sequence[str]) -> float:
+    """1 for a view whose name begins with one of `wanted`, 0 with one of `other`, NaN for any other or none."""
     name = (view or "").strip().upper()
-    if name.startswith(LATERAL):
+    if name.startswith(tuple(wanted)):
         return 1.0
-    return 0.0 if name.startswith(FRONTAL) else np.nan
+    return 0.0 if name.startswith(tuple(other)) else np.nan

@@ -84,7 +84,8 @@ def _draw(
         down = -(-len(panels) // across)
         left, top, between = 0.5, 0.3, 0.5
         width = PAGE_WIDTH if across == 2 else SIDE + left + 0.2
-        height = down * (SIDE + between) + top + 0.25
+        foot = 0.45 if axes_names is not None else 0.25
+        height = down * SIDE + (down - 1) * between + top + foot + (0.25 if groups else 0)
         figure = Figure(figsize=(width, height), facecolor=WHITE)
         FigureCanvasAgg(figure)
         for index, (title, points) in enumerate(panels):
@@ -110,12 +111,17 @@ def _points(axes: Axes, points: pd.DataFrame, groups: Sequence[str], named: bool
             rasterized=not named, gid=f"{axes.get_label()}|{group}",
         )  # fmt: skip
     if named:
+        for _, same in points.groupby("text", sort=False):
+            axes.plot(same["x"], same["y"], "-", color=EDGE, linewidth=0.6, zorder=0)  # datasets of one task
+        middle = (points["x"].min() + points["x"].max()) / 2
         for text, x, y in zip(points["text"], points["x"], points["y"], strict=True):
+            left = float(x) > middle  # names reach inwards, so that they stay within the panel
             axes.annotate(
                 str(text),
                 (float(x), float(y)),
-                (2.5, 1.5),
+                (-2.5 if left else 2.5, 1.5),
                 textcoords="offset points",
+                ha="right" if left else "left",
                 size=LABEL - 2,
                 color=INK,
             )

@@ -239,9 +239,9 @@ join study on study.id = analysis.study_id
 join image on image.id = f.image_id
 join site on site.id = image.site_id;
 
--- view_classifier_results: one row per stored classifier of the view, by names.
+-- view_classifier_results: one row per stored classifier of a view, by names.
 create or replace view view_classifier_results as
-select study.name as study, v.trained_on, v.seed, v.n, v.n_pos, v.auc, v.lower, v.upper, v.reason, v.method, v.evaluation_id,
+select study.name as study, v.trained_on, v.seed, v.told, v.n, v.n_pos, v.auc, v.lower, v.upper, v.reason, v.method, v.evaluation_id,
     analysis.computed_at, v.id as position
 from view_classifier as v
 join analysis on analysis.id = v.analysis_id

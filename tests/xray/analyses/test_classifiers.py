@@ -127,9 +127,10 @@ def test_views_are_told_from_features(two_sites, tmp_path):
         shifted = rng.normal(size=(60, 8)) + 4 * lateral[:, None]
         write_features(connection, evaluation, shifted.astype(np.float32))
     assert run(two_sites.engine, "test", FEATURES) == {"feature_map": True, "view_classifier": True}
-    (found,) = rows_of(two_sites.engine, "view_classifier")
-    assert (found["n"], found["n_pos"]) == (60, 20)
+    found, without = rows_of(two_sites.engine, "view_classifier")
+    assert (found["told"], found["n"], found["n_pos"]) == ("lateral", 60, 20)
     assert found["auc"] > 0.99
+    assert (without["told"], without["n"], without["auc"]) == ("AP", 40, None)
     places = rows_of(two_sites.engine, "feature_map")
     assert len(places) == 60
     at = {
@@ -148,7 +149,7 @@ def test_views_are_told_from_features(two_sites, tmp_path):
     [("LATERAL", 1), ("LL", 1), ("PA", 0), ("ap", 0), ("AP_HORIZONTAL", 0), (None, None), ("X", None)],
 )
 def test_names_of_views(view, is_lateral):
-    found = features.is_lateral(view)
+    found = features.is_view(view, features.LATERAL, features.FRONTAL)
     assert np.isnan(found) if is_lateral is None else found == is_lateral
 
 

@@ -11,6 +11,10 @@ from xray.report.words import counted, interval, number, task_name
 from xray.stats.correlation import spearman
 
 NO_HEADS: Final = "No model of this study has a head for each dataset."
+TOLD: Final = {
+    "lateral": "lateral views are told from frontal ones",
+    "AP": "AP views are told from PA ones",
+}
 NO_FEATURES: Final = "This study stores no features; name datasets under `features` in its file."
 
 
@@ -39,13 +43,21 @@ def classifier_distance(rows: pd.DataFrame) -> Part:
     means = rows[rows["seed"].isna()] if len(rows) else rows
     for trained_on, same in means.groupby("trained_on", sort=False) if len(means) else ():
         found = spearman(same["relative"].to_numpy(float), same["cross_domain_auc"].to_numpy(float))
+        names = [task_name(str(task)) for task in same.nlargest(3, "relative")["task"]]
+        if len(same) < 2:
+            lines.append(
+                f"{trained_on}: only {names[0]} has classifiers of two datasets, so there is nothing to compare."
+            )
+            continue
         known = "" if found.lower != found.lower else f" ({interval((found.lower, found.upper), 2)})"
-        furthest = same.nlargest(3, "relative")
-        lines.append(
-            f"{trained_on}: furthest apart are {', '.join(task_name(str(t)) for t in furthest['task'])}. Over "
-            f"{counted(found.n, 'task')} the distance and the AUC across datasets have Spearman's ρ = "
-            f"{number(None if found.value != found.value else found.value, 2)}{known}."
+        related = (
+            f" Over {counted(found.n, 'task')} the distance and the AUC across datasets have Spearman's ρ = "
+            f"{number(found.value, 2)}{known}."
+            if found.value == found.value
+            else " How that goes with the AUC across datasets can't be said: too few tasks have models of one dataset."
         )
+        lines.append(f"{trained_on}: furthest apart are {', '.join(names)}.{related}")
+    shown = bool(len(means)) and bool((means["relative"].notna() & means["cross_domain_auc"].notna()).any())
     return Part(
         "classifier_distance",
         "Do tasks whose classifiers differ generalise less well?",
@@ -56,7 +68,7 @@ def classifier_distance(rows: pd.DataFrame) -> Part:
         frame_table(means[["trained_on", "task", "n_datasets", "distance", "relative", "cross_domain_auc"]])
         if len(means)
         else "no results",
-        draw=(lambda: figures().classifier_distance(rows)) if len(rows) else None,
+        draw=(lambda: figures().classifier_distance(rows)) if shown else None,
         caption=Caption(
             "Distance of classifiers and AUC across datasets",
             "A dot for each task: to the right, classifiers of the datasets differ more than those of other tasks.",
@@ -86,12 +98,12 @@ def feature_map(rows: pd.DataFrame) -> Part:
 def view_classifier(rows: pd.DataFrame) -> Part:
     """The view classifier beside Fig A.2."""
     lines = [
-        f"From the features of {r['trained_on']} (seed {r['seed']}) lateral views are told from frontal ones with an AUC of "
-        f"{estimate(r, 'auc')}, {counted(int(r['n']), 'image')}, {int(r['n_pos'])} lateral."
-        if pd.notna(r["auc"])
-        else f"{r['trained_on']} (seed {r['seed']}): {r['reason']}."
+        f"From the features of {r['trained_on']} (seed {r['seed']}) {TOLD[r['told']]} with an AUC of "
+        f"{estimate(r, 'auc')}, {counted(int(r['n']), 'image')}, {int(r['n_pos'])} {r['told']}."
         for r in records(rows)
+        if pd.notna(r["auc"])
     ]
+    lines = lines or [f"No view can be told: {reason}." for reason in dict.fromkeys(rows.get("reason", ()))]
     return Part(
         "view_classifier",
         "Can the view be told from the features?",
