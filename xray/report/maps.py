@@ -113,9 +113,9 @@ def _points(axes: Axes, points: pd.DataFrame, groups: Sequence[str], named: bool
     if named:
         for _, same in points.groupby("text", sort=False):
             axes.plot(same["x"], same["y"], "-", color=EDGE, linewidth=0.6, zorder=0)  # datasets of one task
-        middle = (points["x"].min() + points["x"].max()) / 2
+        right = points["x"].min() + 0.75 * (points["x"].max() - points["x"].min())
         for text, x, y in zip(points["text"], points["x"], points["y"], strict=True):
-            left = float(x) > middle  # names reach inwards, so that they stay within the panel
+            left = float(x) > right  # so that the name stays within the panel
             axes.annotate(
                 str(text),
                 (float(x), float(y)),
