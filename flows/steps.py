@@ -11,9 +11,12 @@ from typing import Annotated, Any, Final, Literal
 from prefect import flow
 from prefect.futures import wait
 from pydantic import Field
+from sqlalchemy import select
 
+from db.schema import Dataset
 from flows import shown, tasks
 from flows.events import announce
+from flows.platform import storage
 from flows.pool import process_pool, run_each
 from flows.studies import study_file
 from xray.configuration import Configuration
@@ -22,7 +25,8 @@ from xray.study import Study, read_study
 
 Count = Annotated[int, Field(ge=1)]
 FEW: Final = 8
-"""So many models are scored in the flow run's own process, before others would have started."""
+"""So many models are scored, and datasets that are registered looked at, in the flow run's own process, before others
+would have started."""
 Name = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]{0,59}$")]
 
 
@@ -170,7 +174,13 @@ def prepare_datasets(study: Study, wanted: set[str] | None = None) -> list[dict[
     """The datasets of the study, or those that are wanted, ready: id, images, and whether each is new."""
     path = str(study.path)
     names = [each.name for each in study.datasets if wanted is None or each.name in wanted]
-    return run_each("preparing datasets", tasks.prepare, [(path, name) for name in names])
+    with storage() as found, found.engine().begin() as connection:
+        known = set(connection.scalars(select(Dataset.name)))
+    new = [name for name in names if name not in known or len(names) > FEW]
+    tasks.compute_on_one_thread()
+    done = {name: tasks.prepare(path, name) for name in names if name not in new}
+    done |= zip(new, run_each("preparing datasets", tasks.prepare, [(path, n) for n in new]), strict=True)
+    return [done[name] for name in names]
 
 
 def chosen_configurations(study: Study, configuration: str | None = None) -> list[Configuration]:

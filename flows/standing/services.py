@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from db.connection import Databases
-from flows.standing.engine import WARM
+from flows.standing.engine import SOCKET, WARM
 from flows.standing.nursery import MARK, SERVICE
 from flows.standing.place import Options, Place, write_mlflow_auth
 from xray import settings
@@ -24,7 +24,10 @@ _CHOSEN: dict[int, socket.socket] = {}
 
 @dataclass(frozen=True)
 class Service:
-    """A program to be kept running. url: where it is reached; health: a page that answers 200 when it is well."""
+    """A program to be kept running. url: where it is reached; health: a page that answers 200 when it is well.
+
+    sign: a file that is there when it has started, for a service without such a page.
+    """
 
     name: str
     command: tuple[str, ...]
@@ -32,6 +35,7 @@ class Service:
     url: str = ""
     health: str = ""
     grace: int = 10
+    sign: Path | None = None
 
 
 def ports(place: Place, options: Options) -> dict[str, int]:
@@ -88,14 +92,23 @@ def servers(place: Place, found: Databases, options: Options, port: Mapping[str,
     ]
 
 
-def workers(place: Place, found: Databases, options: Options, prefect: str, mlflow: str) -> list[Service]:
-    """One worker per GPU (one where there is none) on pool gpu, and those of pool cpu. prefect, mlflow: their URLs.
+def warm(place: Place, found: Databases, options: Options, prefect: str) -> list[Service]:
+    """The process that flow runs are forks of, where there is one. prefect: its URL.
 
-    And the process that their flow runs are forks of; but not where there are GPUs: nobody has tried CUDA after a fork
-    there, and beside a training on a GPU the seconds matter little.
+    Not where there are GPUs: nobody has tried CUDA after a fork there, and beside a training on a GPU the seconds matter
+    little.
     """
+    if gpus() or not _CAN_FORK:
+        return []
+    command = (*_python("flows.standing.warm"), str(place.folder))
+    own = base_environment(place, found) | prefect_client(place, options, prefect) | {SERVICE: "warm"}
+    return [Service("warm", command, own, sign=place.folder / SOCKET)]
+
+
+def workers(place: Place, found: Databases, options: Options, prefect: str, mlflow: str) -> list[Service]:
+    """One worker per GPU (one where there is none) on pool gpu, and those of pool cpu. prefect, mlflow: their URLs."""
     devices = gpus()
-    made = [] if devices or not _CAN_FORK else [_warm(place, found, options, prefect)]
+    made = []
     for number in range(options.gpu_workers):
         own = {"CUDA_VISIBLE_DEVICES": devices[number % len(devices)]} if devices else {}
         own |= {"XRAY_MLFLOW_UI": mlflow}
@@ -220,12 +233,6 @@ def _worker(
     environment = {**base_environment(place, found), **prefect_client(place, options, prefect), **own}
     environment |= {SERVICE: name, "XRAY_WORKER": shown, WARM: str(place.folder)}
     return Service(name, command, environment, grace=15)
-
-
-def _warm(place: Place, found: Databases, options: Options, prefect: str) -> Service:
-    command = (*_python("flows.standing.warm"), str(place.folder))
-    own = base_environment(place, found) | prefect_client(place, options, prefect) | {SERVICE: "warm"}
-    return Service("warm", command, own)
 
 
 def _python(module: str) -> tuple[str, ...]:

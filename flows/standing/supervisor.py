@@ -28,7 +28,7 @@ from flows.standing import nursery
 from flows.standing.api import Api, reason
 from flows.standing.place import Options, Place, ServiceState, State, here
 from flows.standing.recovery import Recovery
-from flows.standing.services import Service, ports, servers, workers
+from flows.standing.services import Service, ports, servers, warm, workers
 
 LOOK_SECONDS: Final = 0.5
 HEALTH_SECONDS: Final = 3.0
@@ -69,6 +69,8 @@ class Kept:
                 stderr=output,
                 start_new_session=True,
             )
+        if self.service.sign:
+            self.service.sign.unlink(missing_ok=True)
         self.failures, self.looked_at = 0, time.monotonic()
         self._now("starting", pid=self.process.pid)
         self.state.url = self.service.url
@@ -87,7 +89,8 @@ class Kept:
         if self.state.phase == "ready" and time.time() - self.state.since > STEADY_SECONDS:
             self.wait = 1.0
         if not self.service.health:
-            if self.state.phase == "starting" and now - self.looked_at > 1:
+            sign = self.service.sign
+            if self.state.phase == "starting" and (sign.exists() if sign else now - self.looked_at > 1):
                 self._now("ready", self.state.pid)
             return
         if now - self.looked_at < (0.3 if self.state.phase == "starting" else HEALTH_SECONDS):
@@ -188,6 +191,7 @@ class Supervisor:
                 f"{prefect.url}/api",
                 f"admin:{self.place.passwords()['prefect_password']}" if self.options.is_open else "",
             )
+            self._add(warm(self.place, found, self.options, prefect.url))
             if not self.stopping:
                 self._deploy(found, prefect.url)
             self._add(workers(self.place, found, self.options, prefect.url, self.kept[1].service.url))
@@ -257,10 +261,11 @@ class Supervisor:
         self.state.services = [each.state for each in self.kept]
 
     def _stop_all(self) -> None:
-        """Workers first: their flow runs tell the servers how they ended."""
+        """Workers first: their flow runs tell the servers how they ended. Then what the runs are forks of, then servers."""
         last_first = self.kept[::-1]
-        late = [k for k in last_first if not k.service.health]
-        for group in (late, [k for k in last_first if k.service.health]):
+        workers = [k for k in last_first if not k.service.health and not k.service.sign]
+        signed = [k for k in last_first if k.service.sign]
+        for group in (workers, signed, [k for k in last_first if k.service.health]):
             for each in group:
                 each.ask_to_stop()
             for each in group:

@@ -137,10 +137,11 @@ def test_without_gpus_flow_runs_are_forks_of_one_warm_process(place, database, m
 
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
     found = Databases(database, database, database)
-    warm, *workers = services.workers(place, found, Options(gpu_workers=2), "http://p", "http://m")
-    assert warm.name == "warm"
-    assert warm.command[-1] == workers[0].environment["XRAY_WARM"] == str(place.folder)
-    assert [each.name for each in workers] == ["worker-gpu-0", "worker-gpu-1", "worker-cpu-0"]
+    (warm,) = services.warm(place, found, Options(), "http://p")
+    for worker in services.workers(place, found, Options(), "http://p", "http://m"):
+        assert worker.environment["XRAY_WARM"] == warm.command[-1] == str(place.folder)
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "2")
+    assert services.warm(place, found, Options(), "http://p") == []
 
 
 def test_telling_of_a_registration_never_fails(monkeypatch, tmp_path):
