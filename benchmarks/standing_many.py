@@ -164,6 +164,9 @@ def report(
     say(
         f"train runs by state: { {s: sum(r['state_type'] == s for r in runs) for s in {r['state_type'] for r in runs}} }"
     )
+    for run in (*runs, *again):
+        if run["state_type"] in ("FAILED", "CRASHED"):
+            say(f"  {run['name']}: {run['state']['message']}")
     seconds = sum(run["total_run_time"] for run in ran)
     say(f"re-evaluations: {len(ran)} ran for {seconds:.0f} s, {len(again) - len(ran)} called off")
     found = [parts_of(home, run) for run in runs if run["state_type"] == "COMPLETED"]
