@@ -60,13 +60,18 @@ class Registered:
 
 
 @contextlib.contextmanager
-def _alone(url: str) -> Iterator[None]:
-    """MLflow makes the tables of an empty database when it is first opened, which two processes can't do at once."""
+def _alone(url: str, what: str) -> Iterator[None]:
+    """One process at a time does `what`.
+
+    MLflow makes the tables of an empty database when it is first opened, and an alias or a version of a model after it has
+    looked whether there is one: two that do it at once fail.
+    """
     if not url.startswith("postgresql"):
         yield
         return
     with create_engine(url, poolclass=NullPool).connect() as connection:
-        connection.execute(text("select pg_advisory_lock(hashtext('xray mlflow'))"))
+        lock = text("select pg_advisory_lock(hashtextextended('xray mlflow ' || :what, 0))")
+        connection.execute(lock, {"what": what})
         yield
 
 
@@ -94,7 +99,8 @@ class Tracker:
         self._artifacts = artifacts.as_uri() if isinstance(artifacts, Path) else artifacts
         mlflow.set_tracking_uri(url)
         mlflow.set_registry_uri(url)
-        with _alone(url):
+        self._url = url
+        with _alone(url, "tables"):
             self._client = MlflowClient(url, url)
 
     def experiment(self, name: str) -> str:
@@ -160,30 +166,28 @@ class Tracker:
             )
         if card:
             self._client.log_text(run_id, card, CARD)
-        with contextlib.suppress(MlflowException):  # it is there already
-            self._client.create_registered_model(model)
-        version = self._client.create_model_version(
-            model,
-            logged.model_uri,
-            run_id,
-            tags={} if np.isnan(validation_auc) else {AUC_TAG: repr(validation_auc)},
-            description=card or None,
-            model_id=logged.model_id,
-        ).version
-        self._client.set_registered_model_alias(model, alias, str(version))
-        self._point_at_best(model)
+        with _alone(self._url, model):
+            with contextlib.suppress(MlflowException):  # it is there already
+                self._client.create_registered_model(model)
+            version = self._client.create_model_version(
+                model,
+                logged.model_uri,
+                run_id,
+                tags={} if np.isnan(validation_auc) else {AUC_TAG: repr(validation_auc)},
+                description=card or None,
+                model_id=logged.model_id,
+            ).version
+            self._client.set_registered_model_alias(model, alias, str(version))
+            self._point_at_best(model)
         return Registered(run_id, model, int(version))
 
     def _point_at_best(self, model: str) -> None:
-        """Look again after each change: another seed may have ended meanwhile."""
-        while True:
-            aliases = self._client.get_registered_model(model).aliases
-            seeds = sorted({int(v) for alias, v in aliases.items() if alias.startswith("seed-")})
-            tags = {version: self._client.get_model_version(model, str(version)).tags for version in seeds}
-            known = {version: float(each[AUC_TAG]) for version, each in tags.items() if AUC_TAG in each}
-            best = max(known, key=known.__getitem__, default=None)
-            if best is None or int(aliases.get("best", 0)) == best:
-                return
+        aliases = self._client.get_registered_model(model).aliases
+        seeds = sorted({int(v) for alias, v in aliases.items() if alias.startswith("seed-")})
+        tags = {version: self._client.get_model_version(model, str(version)).tags for version in seeds}
+        known = {version: float(each[AUC_TAG]) for version, each in tags.items() if AUC_TAG in each}
+        best = max(known, key=known.__getitem__, default=None)
+        if best is not None and int(aliases.get("best", 0)) != best:
             self._client.set_registered_model_alias(model, "best", str(best))
 
     def fail(self, run_id: str, reason: str) -> None:
@@ -232,11 +236,12 @@ class Tracker:
                 pip_requirements=["xray"],
             )
         model = f"{experiment}.{name}"
-        with contextlib.suppress(MlflowException):  # it is there already
-            self._client.create_registered_model(model)
-        version = self._client.create_model_version(
-            model, logged.model_uri, run_id, model_id=logged.model_id
-        ).version
+        with _alone(self._url, model):
+            with contextlib.suppress(MlflowException):  # it is there already
+                self._client.create_registered_model(model)
+            version = self._client.create_model_version(
+                model, logged.model_uri, run_id, model_id=logged.model_id
+            ).version
         return Registered(run_id, model, int(version))
 
     def folder(self, model: str, version: int, holds: str) -> Path:

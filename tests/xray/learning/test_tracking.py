@@ -1,7 +1,10 @@
 """Runs and models through a real MLflow."""
 
+import contextlib
 import json
+import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -96,6 +99,31 @@ def test_the_best_seed_is_pointed_at_and_kept_current(tracker, client, study):
     assert best() == first
     assert mlflow.pyfunc.load_model(f"models:/{study}.nih@best").metadata.run_id
     assert client.get_model_version(f"{study}.nih", first).description == "# A card"
+
+
+@pytest.mark.filterwarnings("ignore")  # threads share the filters, which finish() sets for itself
+def test_seeds_that_end_at_once_are_all_registered(tracker, client, study):
+    """MLflow's own upsert of an alias and its numbering of versions fail where two do it at the same moment."""
+    made, n = network(), 8
+    started = [tracker.start(study, f"nih/{seed}", f"key {seed}", {}, []) for seed in range(n)]
+    gate = threading.Barrier(2)
+    real = MlflowClient.set_registered_model_alias
+
+    def in_pairs(self, name, alias, version):
+        if alias == "best":
+            with contextlib.suppress(threading.BrokenBarrierError):
+                gate.wait(0.5)
+        real(self, name, alias, version)
+
+    with pytest.MonkeyPatch.context() as patch, ThreadPoolExecutor(n) as threads:
+        patch.setattr(MlflowClient, "set_registered_model_alias", in_pairs)
+        ended = [
+            threads.submit(tracker.finish, run, made, f"{study}.nih", f"seed-{seed}", 0.5 + seed / 100)
+            for seed, run in enumerate(started)
+        ]
+        versions = [each.result().version for each in ended]
+    assert sorted(versions) == list(range(1, n + 1))
+    assert client.get_model_version_by_alias(f"{study}.nih", "best").version == versions[-1]
 
 
 def test_pyfunc_takes_an_array_and_gives_an_array(tracker, study):
