@@ -56,6 +56,8 @@ class Kept:
     def start(self) -> None:
         """Start it under a nursery of its own."""
         nursery.kill(nursery.marked(str(self.place.home), self.service.name))
+        if self.service.sign:  # of the one before
+            self.service.sign.unlink(missing_ok=True)
         log = self.place.log(self.service.name)
         command = [sys.executable, "-m", "flows.standing.nursery", str(os.getpid()), str(log)]
         command += [str(self.service.grace), "--", *self.service.command]
@@ -69,8 +71,6 @@ class Kept:
                 stderr=output,
                 start_new_session=True,
             )
-        if self.service.sign:
-            self.service.sign.unlink(missing_ok=True)
         self.failures, self.looked_at = 0, time.monotonic()
         self._now("starting", pid=self.process.pid)
         self.state.url = self.service.url
