@@ -66,29 +66,46 @@ def analyse(
         changed = _run(engine, chosen, wanted, run)
         page = _rewrite_page(engine, chosen) if changed and output is None else None
         folder = output or settings.home() / "reports" / chosen
-        parts = []
-        for analysis in wanted:
-            with engine.begin() as connection:
-                if as_json:
+        if as_json:
+            for analysis in wanted:
+                with engine.begin() as connection:
                     _rows(shown.rows(connection, chosen, analysis), len(wanted) > 1 and analysis.name)
-                    continue
-                published = reference and (name != ALL or analysis.name in shown.REFERENCES)
-                if pair is not None:
-                    parts.append(shown.named_pair(connection, chosen, analysis, pair))
-                else:
-                    parts.append(shown.part(connection, chosen, analysis, published))
-        if page is not None and name == ALL and not reference:  # its figures are these
-            figures: Any = (sorted(folder.glob(f"{part.name}.*")) for part in parts)
-        else:
-            figures = in_processes(partial(shown.write_figure, folder=folder), parts)
-        for part, paths in zip(parts, figures, strict=True):
+            return
+        references = [reference and (name != ALL or each.name in shown.REFERENCES) for each in wanted]
+        there = page is not None and name == ALL and not reference  # the page's figures are these
+        show = partial(_show, engine, chosen, pair, folder, there)
+        for part, paths in in_processes(show, list(zip(wanted, references, strict=True))):
             _print(part, whole=name != ALL)
             for path in paths:
                 click.echo(f"  {path}")
-        if page is not None and not as_json:
+        if page is not None:
             click.echo(f"\n{page}")
-        if reference and not as_json:
+        if reference:
             click.echo("\nTable A.1 of the paper, from label files: xray verify table-a1 --labels FOLDER")
+
+
+def _show(
+    engine: "Engine",
+    study: str,
+    pair: str | None,
+    folder: Path,
+    there: bool,
+    asked: "tuple[Definition, bool]",
+) -> "tuple[Part, list[Path]]":
+    """What is said of an analysis (with published values or not), and the files of its figure, drawn unless there."""
+    from dataclasses import replace
+
+    from xray.analyses import shown
+
+    analysis, reference = asked
+    with engine.begin() as connection:
+        part = (
+            shown.part(connection, study, analysis, reference)
+            if pair is None
+            else shown.named_pair(connection, study, analysis, pair)
+        )
+    paths = sorted(folder.glob(f"{part.name}.*")) if there else shown.write_figure(part, folder)
+    return replace(part, draw=None), paths  # which no process can give to another
 
 
 def _study(connection: "Connection", name: str | None, protocol: str | None) -> str:

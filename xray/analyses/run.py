@@ -7,6 +7,7 @@ rows of TABLE; raise VERSION where the rows would differ. Its rows are read by n
 import hashlib
 import json
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -139,7 +140,7 @@ def run(
 ) -> dict[str, bool]:
     """As `run_all`, of some analyses. `tell` is called with the name of each that is to be computed, before it is.
 
-    Each is stored when it is ready, so that what was done before an error or a kill is kept.
+    Each is stored when it is ready, while the next is computed, so that what was done before an error or a kill is kept.
     """
     with engine.connect() as connection:
         lock = {"s": study_name}
@@ -151,12 +152,15 @@ def run(
             columns = sorted({column for each in stale for column in each.columns})
             tests = load_tests(connection, study, columns) if stale else []
             connection.commit()
-            for each in stale:
-                tell(each.name)
-                prepared = () if each.prepare is None else (each.prepare(connection, study),)
-                rows = list(each.compute(study, tests, *prepared))
-                _replace(connection, study, each, rows)
-                connection.commit()
+            with ThreadPoolExecutor(1) as storing:
+                stored = []
+                for each in stale:
+                    tell(each.name)
+                    prepared = () if each.prepare is None else (each.prepare(connection, study),)
+                    rows = list(each.compute(study, tests, *prepared))
+                    stored.append(storing.submit(_store, engine, study, each, rows))
+                for each_stored in stored:
+                    each_stored.result()
         finally:
             connection.rollback()
             connection.execute(
@@ -195,6 +199,11 @@ def _fingerprint(connection: Connection, study: StoredStudy, analysis: Definitio
     return (
         f"{found} {hashlib.sha256(json.dumps(list(analysis.state(connection, study))).encode()).hexdigest()}"
     )
+
+
+def _store(engine: Engine, study: StoredStudy, analysis: Definition, rows: Sequence[dict[str, Any]]) -> None:
+    with engine.begin() as connection:
+        _replace(connection, study, analysis, rows)
 
 
 def _replace(
