@@ -114,7 +114,7 @@ def add_dataset(
     images: str | None = None,
     labels_only: bool = False,
     protocol: str = "corrected",
-    phantom_site: Literal["alpha", "bravo", "charlie", "delta"] = "alpha",
+    phantom_site: Literal["alpha", "bravo", "charlie", "delta", "echo", "foxtrot"] = "alpha",
     patients: Count = 100,
     size: Annotated[int, Field(ge=16)] = 48,
 ) -> dict[str, Any]:

@@ -23,7 +23,7 @@ from xray.stats.verdict import CANNOT_TELL, Evidence, Gathered, Verdict, gather_
 
 NAME = "images_or_labels"
 QUESTION = "Why does a model do worse elsewhere: images, prevalence or labels? A verdict per task and pair"
-VERSION = 4
+VERSION = 5
 TABLE = Shift
 METHOD = (
     "ensembles; AUC parts by DeLong with patients as units, Student's t, 95 %; "

@@ -236,7 +236,7 @@ def _judge(e: Evidence, p: float, margin: float, q: float) -> Verdict:
             return say(set(), f"no change is shown, and a drop of AUC above {margin:g} is excluded")
         return say(None, f"no change is shown, but a drop of AUC above {margin:g} is not excluded", "", MORE)
     images = e.images_all_p < 0.005 or e.images_p < 0.005
-    found = _images_changed(e, say) if images else _images_unchanged(e, say)
+    found = _images_changed(e, say, margin) if images else _images_unchanged(e, say)
     if found.causes and LABEL in found.causes and e.kappa_lower > SAME_LABELLER:
         return say(
             None, "it looks like labels, but both agree on the images that both labelled", "", PIPELINE
@@ -244,7 +244,7 @@ def _judge(e: Evidence, p: float, margin: float, q: float) -> Verdict:
     return found
 
 
-def _images_changed(e: Evidence, say: Callable[..., Verdict]) -> Verdict:
+def _images_changed(e: Evidence, say: Callable[..., Verdict], margin: float) -> Verdict:
     others_hit = (e.others_transfer_p < 0.005 and e.others_transfer > 0.01) or (
         e.others_intrinsic_p < 0.005 and e.others_intrinsic > 0.02
     )
@@ -261,9 +261,7 @@ def _images_changed(e: Evidence, say: Callable[..., Verdict]) -> Verdict:
             return say({LABEL}, "this finding alone loses, and much", ALIKE, SAME_IMAGES)
         return say(None, "this finding alone loses, and the images changed", "", f"{RELABEL}, or {PIPELINE}")
     if not lost:
-        return say(
-            None, "the images changed, but no loss of this finding is shown", "", f"{MORE}, or {RELABEL}"
-        )
+        return _images_without_loss(e, say, margin)
     if alone:
         return say(
             None,
@@ -275,9 +273,8 @@ def _images_changed(e: Evidence, say: Callable[..., Verdict]) -> Verdict:
         return say(
             None, "the images changed, but the other findings do not lose", "", f"{RELABEL}, or {PIPELINE}"
         )
-    against = e.implied_a * e.z_prevalence < 0 and abs(e.implied_a) > 1.5
     as_others = beyond < 1.5 and not e.excess_intrinsic_z > 2.5
-    if e.prevalence_p < 0.003 and as_others and not against:
+    if e.prevalence_p < 0.003 and as_others:
         return say(
             {IMAGE, PREVALENCE},
             "the images changed, this finding loses as the others do, and it is labelled more or less often",
@@ -291,9 +288,27 @@ def _images_changed(e: Evidence, say: Callable[..., Verdict]) -> Verdict:
     )
 
 
+def _images_without_loss(e: Evidence, say: Callable[..., Verdict], margin: float) -> Verdict:
+    if not e.drop_limit < margin:
+        return say(
+            None, "the images changed, but no loss of this finding is shown", "", f"{MORE}, or {RELABEL}"
+        )
+    if _prevalence_explains(e):
+        return say(
+            {PREVALENCE},
+            "the images changed, without harm; B's scores imply about the prevalence that B observes",
+            SAME_CUT,
+        )
+    if e.prevalence_p < 0.003:
+        return say(
+            None, "the images changed, without harm, and the label is more or less common", "", RELABEL
+        )
+    return say(set(), f"the images changed, but a drop of AUC above {margin:g} is excluded")
+
+
 def _images_unchanged(e: Evidence, say: Callable[..., Verdict]) -> Verdict:
     to_a, to_b = abs(e.implied_a), abs(e.implied_observed)
-    prevalence_explains = e.prevalence_p < 0.02 and to_a > 2.5 and to_b < to_a / 2
+    prevalence_explains = _prevalence_explains(e)
     others_hit = (e.others_transfer_p < 0.001 and e.others_transfer > 0.02) or (
         e.others_intrinsic_p < 0.001 and e.others_intrinsic > 0.03
     )
@@ -316,6 +331,12 @@ def _images_unchanged(e: Evidence, say: Callable[..., Verdict]) -> Verdict:
     if e.prevalence_p < 0.02 and to_b > 2.5 and to_a < to_b / 2:
         return say({LABEL}, "B's scores imply about A's prevalence, but B's labels say another", SAME_LOOK)
     return say(None, "something changed, but no cause is shown", "", f"{MORE}, or {RELABEL}")
+
+
+def _prevalence_explains(e: Evidence) -> bool:
+    """Whether B's label is more or less common, and B's scores imply so too."""
+    to_a, to_b = abs(e.implied_a), abs(e.implied_observed)
+    return e.prevalence_p < 0.02 and to_a > 2.5 and to_b < to_a / 2
 
 
 def _lost(e: Evidence) -> bool:

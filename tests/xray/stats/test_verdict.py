@@ -18,6 +18,7 @@ CLEAR = {
     "prevalence": 1,
     "label redefined": 0,
     "label noise": 0,
+    "image + prevalence": 13,
     "image + redefined": 0,
 }
 """Kind → a development seed in which the cause is plain."""
@@ -87,6 +88,41 @@ def test_one_finding_alone_is_not_called_labels_where_the_images_changed():
     assert told.code == "cannot tell"
     assert "too few other findings" in told.basis
     assert told.resolve
+
+
+def harmlessly_exposed(world, tasks):
+    """The world with B's pictures darker: the scores of some findings are moved and spread, and rank as before."""
+    of_a, of_b = world.b.of_a.copy(), world.b.of_b.copy()
+    for scores in (of_a, of_b):
+        scores[:, tasks] = 1.4 * scores[:, tasks] + 0.8
+    return gather(world.a, SiteScores(world.b.labels, of_a, of_b, world.b.patients))[2]
+
+
+def test_other_images_that_do_no_harm_are_said_to_do_none():
+    world = drawn("none", 2)
+    evidence = harmlessly_exposed(world, slice(None))
+    told = judge(list(evidence.values()))
+    assert all(each.images_all_p < 1e-6 for each in evidence.values())
+    assert all(each.p_adjusted < 0.05 for each in told), "the shift is seen in every finding"
+    assert {each.code for each in told} == {"none"}, told
+    assert all("images changed" in each.basis for each in told)
+    (unsure,) = judge([replace(evidence[world.task], drop_limit=0.12)])
+    assert unsure.code == "cannot tell"
+    assert unsure.resolve
+
+
+def test_a_prevalence_is_named_beside_images_that_do_no_harm():
+    world = drawn("prevalence", 10)
+    others = [task for task in range(world.a.labels.shape[1]) if task != world.task]
+    own = harmlessly_exposed(world, others)[world.task]
+    (told,) = judge([own])
+    assert own.images_all_p < 1e-6
+    assert told.code == "prevalence"
+    assert "images changed" in told.basis
+    assert told.assumption
+    (unsure,) = judge([replace(own, implied_a=0.0, implied_observed=-own.implied_a)])
+    assert unsure.code == "cannot tell", "the label is more common, the scores say nothing of it"
+    assert unsure.resolve
 
 
 def test_a_handful_of_one_class_names_no_cause():

@@ -3,7 +3,15 @@ from pathlib import Path
 
 import pytest
 
-from xray.data.phantom.sites import FINDINGS, PHANTOM_TASKS, Images, Labelling, PhantomSite, load_sites
+from xray.data.phantom.sites import (
+    FINDINGS,
+    PHANTOM_TASKS,
+    REFERENCE_PREVALENCE,
+    Images,
+    Labelling,
+    PhantomSite,
+    load_sites,
+)
 from xray.errors import StudyError
 from xray.tasks import TASK_INDEX
 
@@ -16,7 +24,7 @@ def read(tmp_path: Path, text: str) -> dict[str, PhantomSite]:
 
 def test_the_packaged_sites_differ_from_alpha_as_their_story_says():
     sites = load_sites()
-    assert list(sites) == ["alpha", "bravo", "charlie", "delta"]
+    assert list(sites) == ["alpha", "bravo", "charlie", "delta", "echo", "foxtrot"]
     assert sites["alpha"] == PhantomSite("alpha")
     assert replace(sites["bravo"], images=Images()) == PhantomSite("bravo")
     assert sites["bravo"].images != Images()
@@ -28,6 +36,11 @@ def test_the_packaged_sites_differ_from_alpha_as_their_story_says():
     assert charlie.images == Images(ap_fraction=0.5)
     assert charlie.labelling.unlabelled == ("Nodule",)
     assert charlie.prevalence_of("Cardiomegaly") > sites["alpha"].prevalence_of("Cardiomegaly")
+    echo, foxtrot = sites["echo"], sites["foxtrot"]
+    assert replace(echo, images=Images()) == PhantomSite("echo")
+    assert echo.images.contrast < sites["bravo"].images.contrast < 1
+    assert replace(foxtrot, prevalence={}) == PhantomSite("foxtrot")
+    assert sum(foxtrot.prevalence_of(f) != REFERENCE_PREVALENCE for f in PHANTOM_TASKS) == 5
 
 
 def test_phantom_tasks_are_tasks_in_output_order():
