@@ -252,7 +252,8 @@ def _images_changed(e: Evidence, say: Callable[..., Verdict], margin: float) -> 
     beyond = e.excess_transfer / np.hypot(e.excess_transfer_se, HETEROGENEITY * max(e.others_transfer, 0.0))
     alone = np.isnan(e.others_transfer)
     upside_down = e.auc_away + 2.6 * e.auc_away_se < 0.5
-    if not alone and (upside_down or (beyond > 3 and e.excess_transfer > 0.05)):
+    far_beyond = (beyond > 3 and e.excess_transfer > 0.05) or (beyond > 2.2 and e.excess_transfer > 0.1)
+    if not alone and (upside_down or far_beyond):
         if others_hit:
             return say(
                 {IMAGE, LABEL}, "all findings lose, and this one far more than the others", ALIKE, SAME_IMAGES
@@ -307,7 +308,7 @@ def _images_without_loss(e: Evidence, say: Callable[..., Verdict], margin: float
 
 
 def _images_unchanged(e: Evidence, say: Callable[..., Verdict]) -> Verdict:
-    to_a, to_b = abs(e.implied_a), abs(e.implied_observed)
+    to_a = abs(e.implied_a)
     prevalence_explains = _prevalence_explains(e)
     others_hit = (e.others_transfer_p < 0.001 and e.others_transfer > 0.02) or (
         e.others_intrinsic_p < 0.001 and e.others_intrinsic > 0.03
@@ -328,15 +329,22 @@ def _images_unchanged(e: Evidence, say: Callable[..., Verdict]) -> Verdict:
         return say({LABEL}, "the same scores mean something else, and the images look unchanged", SPREAD, "")
     if prevalence_explains:
         return say({PREVALENCE}, "B's scores imply about the prevalence that B observes", SAME_LOOK)
-    if e.prevalence_p < 0.02 and to_b > 2.5 and to_a < to_b / 2:
+    if e.prevalence_p < 0.02 and _favours(e.implied_a, e.implied_observed):
         return say({LABEL}, "B's scores imply about A's prevalence, but B's labels say another", SAME_LOOK)
     return say(None, "something changed, but no cause is shown", "", f"{MORE}, or {RELABEL}")
 
 
 def _prevalence_explains(e: Evidence) -> bool:
     """Whether B's label is more or less common, and B's scores imply so too."""
-    to_a, to_b = abs(e.implied_a), abs(e.implied_observed)
-    return e.prevalence_p < 0.02 and to_a > 2.5 and to_b < to_a / 2
+    return e.prevalence_p < 0.02 and _favours(e.implied_observed, e.implied_a)
+
+
+def _favours(one: float, other: float) -> bool:
+    """Whether an estimate that lies so many standard errors from one value, and from another, speaks for the one: by a
+    likelihood ratio of e² at least, and does not lie far from it too.
+    """
+    near, far = abs(one), abs(other)
+    return far**2 - near**2 > 4 and (near < 2.5 or near < far / 2)
 
 
 def _lost(e: Evidence) -> bool:

@@ -125,6 +125,32 @@ def test_a_prevalence_is_named_beside_images_that_do_no_harm():
     assert unsure.resolve
 
 
+def test_a_prevalence_is_told_from_a_threshold_by_which_of_both_the_scores_are_nearer_to():
+    """A finding without loss, labelled more often: z of the prevalence that the scores imply, from A's and from B's."""
+    own = gathered("prevalence", 10)[drawn("prevalence", 10).task]
+    said = {
+        (to_a, to_b): judge([replace(own, implied_a=to_a, implied_observed=to_b)])[0].code
+        for to_a, to_b in (
+            (2.3, 0.5),
+            (0.5, -2.3),
+            (1.9, -0.5),
+            (2.9, -2.2),
+            (6.0, 3.1),
+            (6.0, 2.9),
+            (0.0, 0.0),
+        )
+    }
+    assert said == {
+        (2.3, 0.5): "prevalence",
+        (0.5, -2.3): "label",
+        (1.9, -0.5): "cannot tell",  # a likelihood ratio of e^1.7 only
+        (2.9, -2.2): "cannot tell",
+        (6.0, 3.1): "cannot tell",  # far from both
+        (6.0, 2.9): "prevalence",
+        (0.0, 0.0): "cannot tell",
+    }
+
+
 def test_a_handful_of_one_class_names_no_cause():
     world, evidence = drawn("label redefined", 0), gathered("label redefined", 0)
     own = evidence[world.task]
