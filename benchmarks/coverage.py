@@ -165,7 +165,7 @@ def rows(quick: bool) -> Iterator[Row]:
         draw = _draws(clustered, area, n_ill, n_well)
         yield _simulate("(DeLong, images as units)", delong, setting, draw, area, few, tested=False)
         yield _simulate("DeLong, patients as units", with_patients, setting, draw, area, few, tested=True)
-        yield _simulate("bootstrap over patients", bootstrap, setting, draw, area, few // 2, tested=True)
+        yield _simulate("bootstrap over patients", bootstrap, setting, draw, area, few, tested=True)
     yield from precision_rows(many, few)
 
 

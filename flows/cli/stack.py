@@ -88,7 +88,7 @@ def down() -> None:
     if running is not None:
         os.kill(running.pid, signal.SIGTERM)
         deadline = time.monotonic() + 120
-        while place.running() is not None:
+        while place.is_held():  # to its process's end
             if time.monotonic() > deadline:
                 os.kill(running.pid, signal.SIGKILL)
                 break

@@ -5,6 +5,7 @@ import fcntl
 import json
 import os
 import secrets
+import time
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -105,22 +106,29 @@ class Place:
 
     def running(self) -> State | None:
         """The state of the supervisor that lives here, or None."""
-        if not (self.home / "stack" / "lock").exists() or not self._is_locked():
+        if not (self.home / "stack" / "lock").exists() or not self.is_held():
             return None
         return self.state()
 
     @contextlib.contextmanager
     def lock(self) -> Iterator[bool]:
-        """Hold the supervisor's lock; False where another one has it."""
+        """Hold the supervisor's lock; False where another one has it, and not just a command that looks who has it."""
         with self._lock_file() as file:
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                yield False
-                return
-            yield True
+            deadline = time.monotonic() + 1
+            while True:
+                try:
+                    fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                except BlockingIOError:
+                    if time.monotonic() > deadline:
+                        yield False
+                        return
+                    time.sleep(0.02)
+                else:
+                    yield True
+                    return
 
-    def _is_locked(self) -> bool:
+    def is_held(self) -> bool:
+        """Whether a supervisor's process lives here."""
         with self._lock_file() as file:
             try:
                 fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)

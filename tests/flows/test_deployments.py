@@ -30,7 +30,7 @@ def test_every_promised_deployment_is_there():
     trainings = {"nih", "padchest", "chexpert", "mimic_ch", "mimic_nb", "openi", "google", "rsna", "all"}
     trainings |= {f"all-but-{site}" for site in sites} | {f"phantom-{letter}" for letter in "abcd"}
     assert trainings <= named("train").keys()
-    assert named("study").keys() == {"paper", "paper-heads", "phantom", "pneumonia"}
+    assert named("study").keys() == {"paper", "paper-heads", "phantom", "phantom-heads", "pneumonia"}
     for flow, name in (
         ("predict", "missing"),
         ("analyse", "all"),

@@ -1,9 +1,11 @@
 """What a stack keeps in its folder, and how commands find a running one."""
 
+import fcntl
 import os
 import stat
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -42,6 +44,19 @@ def test_a_state_is_running_only_while_its_lock_is_held(place, state):
         with place.lock() as again:
             assert not again
     assert place.running() is None
+
+
+def test_a_command_that_looks_does_not_keep_a_stack_from_starting(place):
+    """A look holds the lock for a moment, shared; a supervisor that starts just then waits for its end."""
+    with (place.folder / "lock").open("ab") as looks:
+        fcntl.flock(looks, fcntl.LOCK_SH)
+        ended = threading.Timer(0.3, fcntl.flock, (looks, fcntl.LOCK_UN))
+        ended.start()
+        with place.lock() as is_ours:
+            assert is_ours
+            assert place.is_held()
+        ended.join()
+    assert not place.is_held()
 
 
 def test_secrets_are_made_once_and_for_the_owner_only(place):
