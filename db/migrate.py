@@ -98,6 +98,16 @@ def downgrade(engine: Engine, revision: str = "base") -> None:
     _run(engine, "downgrade", revision)
 
 
+def _check_encoding(connection: Connection) -> None:
+    encoding = connection.scalar(text("show server_encoding"))
+    if encoding != "UTF8":
+        name = connection.engine.url.database
+        raise DatabaseError(
+            f"the database {name} has the encoding {encoding}, which does not hold every name. Nothing was "
+            "changed. Name another, made with: createdb --template template0 --encoding UTF8 NAME"
+        )
+
+
 def _run(engine: Engine, direction: str, revision: str) -> None:
     from alembic.config import Config
     from alembic.runtime.migration import MigrationContext
@@ -114,6 +124,7 @@ def _run(engine: Engine, direction: str, revision: str) -> None:
     config = Config()
     config.set_main_option("script_location", str(folder).replace("%", "%%"))
     with engine.connect() as connection:
+        _check_encoding(connection)
         connection.execute(text("select pg_advisory_lock(hashtext('xray migrations'))"))
         connection.commit()
         try:

@@ -283,6 +283,18 @@ def test_database_of_a_newer_xray_or_another_program(engine: Engine) -> None:
     assert objects(engine) == before
 
 
+def test_a_database_in_another_encoding_is_refused(server: Server) -> None:
+    admin = create_engine(server.url("postgres"), poolclass=NullPool, isolation_level="AUTOCOMMIT")
+    with admin.connect() as connection:
+        connection.exec_driver_sql(
+            "create database ascii template template0 encoding 'SQL_ASCII' lc_collate 'C' lc_ctype 'C'"
+        )
+    engine = create_engine(server.url("ascii"), poolclass=NullPool)
+    with pytest.raises(DatabaseError, match=r"ascii has the encoding SQL_ASCII.*--encoding UTF8"):
+        upgrade(engine)
+    assert not objects(engine)
+
+
 def test_lock_is_given_back_after_an_error(engine: Engine) -> None:
     pooled = create_engine(engine.url)
     with engine.begin() as connection:

@@ -122,7 +122,7 @@ def _key(figure: Figure) -> None:
         (COLOURS["image"], "I  images"),
         (COLOURS["prevalence"], "P  prevalence"),
         (COLOURS["label"], "L  labels"),
-        (WHITE, "no change shown"),
+        (WHITE, "no loss shown"),
         (GREY, "?  cannot tell"),
     ]
     across = max(1, min(len(entries), int((width - 0.2) / KEY[0])))
