@@ -12,7 +12,9 @@ redefined, or the prevalence changes by a factor of 1.5 (prevalence, threshold).
 """
 
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
+from itertools import count
 from typing import Final
 
 import numpy as np
@@ -97,9 +99,20 @@ class _Site:
     read: dict[int, Read] = field(default_factory=dict)
 
 
+class _NothingMattersError(Exception):
+    """A finding that no severity of a cause hurts: its model is hardly better than chance to begin with."""
+
+
 def draw_world(kind: str, seed: int) -> World:
     """The world of a kind under a seed: the same arguments, the same world."""
-    rng = np.random.default_rng([seed, list(KINDS).index(kind)])
+    for again in count():
+        rng = np.random.default_rng([seed, list(KINDS).index(kind), *[again] * (again > 0)])
+        with suppress(_NothingMattersError):
+            return _draw_world(kind, rng)
+    raise AssertionError
+
+
+def _draw_world(kind: str, rng: np.random.Generator) -> World:
     nature = _Nature(
         loading=rng.uniform(0.0, 0.6, N_FINDINGS),
         signal=rng.normal(size=(N_FINDINGS, N_FEATURES)) * rng.uniform(0.15, 0.6, (N_FINDINGS, 1)),
@@ -178,7 +191,7 @@ def _plant(
             and after[1] > 0.01
         ):
             return changed
-    raise RuntimeError(f"no severity of {cause!r} that matters")
+    raise _NothingMattersError
 
 
 def _effect(
