@@ -8,6 +8,7 @@ from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
+from xray.report.names import place_names
 from xray.report.panels import empty
 from xray.report.style import CATEGORIES, EDGE, INK, PAGE_WIDTH, SOFT, WHITE, settings, text_width, wrap
 from xray.report.words import task_name
@@ -21,7 +22,12 @@ UNKNOWN: Final = "unknown"
 def classifiers(rows: pd.DataFrame) -> Figure:
     """A panel for each configuration (its first seed): a dot for each dataset (colour) and task (name)."""
     panels = []
-    datasets = list(dict.fromkeys(rows["dataset"])) if len(rows) else []
+    datasets: list[str] = []
+    if len(rows):  # in the study's order, as rows of one task are: that of most datasets
+        many = (
+            rows.groupby("task")["dataset"].transform("nunique").sort_values(ascending=False, kind="stable")
+        )
+        datasets = list(dict.fromkeys(rows.loc[many.index, "dataset"]))
     for trained_on, same in rows.groupby("trained_on", sort=False) if len(rows) else ():
         shown = same[same["seed"] == same["seed"].min()]
         title = f"{trained_on}, {100 * float((shown['explained_x'] + shown['explained_y']).iloc[0]):.0f}% of the variance"
@@ -110,25 +116,18 @@ def _points(axes: Axes, points: pd.DataFrame, groups: Sequence[str], named: bool
             markerfacecolor=CATEGORIES[position % len(CATEGORIES)], alpha=0.9 if named else 0.6,
             rasterized=not named, gid=f"{axes.get_label()}|{group}",
         )  # fmt: skip
-    if named:
-        for _, same in points.groupby("text", sort=False):
-            axes.plot(same["x"], same["y"], "-", color=EDGE, linewidth=0.6, zorder=0)  # datasets of one task
-        right = points["x"].min() + 0.75 * (points["x"].max() - points["x"].min())
-        for text, x, y in zip(points["text"], points["x"], points["y"], strict=True):
-            left = float(x) > right  # so that the name stays within the panel
-            axes.annotate(
-                str(text),
-                (float(x), float(y)),
-                (-2.5 if left else 2.5, 1.5),
-                textcoords="offset points",
-                ha="right" if left else "left",
-                size=LABEL - 2,
-                color=INK,
-            )
     axes.margins(0.12)
     axes.tick_params(length=2, width=0.4, labelsize=LABEL - 0.5, pad=2)
     for spine in axes.spines.values():
         spine.set_edgecolor(EDGE)
+    if named:
+        middles = points.groupby("text", sort=False)[["x", "y"]].mean()
+        for name, same in points.groupby("text", sort=False):
+            for x, y in zip(same["x"], same["y"], strict=True):  # datasets of one task
+                middle = middles.loc[name]
+                axes.plot([middle["x"], x], [middle["y"], y], "-", color=EDGE, linewidth=0.6, zorder=0)
+        dots = points[["x", "y"]].to_numpy(float)
+        place_names(axes, [str(name) for name in middles.index], middles.to_numpy(float), dots, LABEL - 1)
 
 
 def _legend(figure: Figure, groups: Sequence[str]) -> None:

@@ -213,11 +213,13 @@ join study_dataset on study_dataset.study_id = study.id and study_dataset.datase
 -- classifier_map_results: one row per stored place of a (dataset, task) vector, by names.
 create or replace view classifier_map_results as
 select study.name as study, c.trained_on, c.seed, dataset.name as dataset, task.name as task, c.x, c.y,
-    c.explained_x, c.explained_y, c.method, analysis.computed_at, c.id as position, task.id as task_position
+    c.explained_x, c.explained_y, c.method, analysis.computed_at, c.id as position,
+    study_dataset.position as dataset_position, task.id as task_position
 from classifier_map as c
 join analysis on analysis.id = c.analysis_id
 join study on study.id = analysis.study_id
 join dataset on dataset.id = c.dataset_id
+join study_dataset on study_dataset.study_id = study.id and study_dataset.dataset_id = dataset.id
 join task on task.id = c.task_id;
 
 -- classifier_distance_results: one row per stored distance of a task's vectors, by names. seed NULL is the mean of the seeds.
