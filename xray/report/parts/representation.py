@@ -31,7 +31,7 @@ def classifier_map(rows: pd.DataFrame) -> Part:
         draw=(lambda: figures().classifier_map(rows)) if len(rows) else None,
         caption=Caption(
             "Principal components of the classifier vectors",
-            "A panel for each configuration (first seed). A dot for each dataset (colour) and task; lines join those of a task.",
+            "A panel for each configuration (first seed). Dots: datasets (colours) and tasks; lines join those of a task.",
             "Scatter plot of classifier vectors by dataset and task.",
         ),
     )
