@@ -53,7 +53,7 @@ PATIENTS: Final = 1200
 SIZE: Final = 48
 UNSEEN: Final = range(10_000, 11_500)
 """Patients in whom causes are measured: of no study."""
-COUNTED: Final = range(20_000, 26_000)
+COUNTED: Final = range(20_000, 40_000)
 """Patients in whom labels are counted."""
 OUTCOMES: Final = ("exact", "cannot tell", "part", "missed", "false")
 ENOUGH: Final = 30
@@ -134,7 +134,14 @@ def counting(
     """(A, B) → task → causes that count: what the ensemble of A's networks loses, on the same patients of B, by B's detector
     and by B's reader, and how many more patients of B than of A have the finding, or are said to.
     """
-    people = {name: sample_cases(site, COUNTED, seed) for name, site in sites.items()}
+    shares = {
+        (site.name, reader.name): read_labels(replace(site, labelling=reader.labelling), people, seed).mean(
+            axis=0
+        )
+        for site in sites.values()
+        for people in [sample_cases(site, COUNTED, seed)]
+        for reader in sites.values()
+    }
     found = {}
     for b in sites.values():
         drawn_as = {
@@ -153,8 +160,7 @@ def counting(
             lost_to_images = _auc(by_a, here) - _auc(by_a, there)
             lost_to_labels = _auc(by_a, there) - _auc(by_b, there)
             at_a, at_b, called_at_b = (
-                read_labels(replace(site, labelling=reader.labelling), people[site.name], seed).mean(axis=0)
-                for site, reader in ((a, a), (b, a), (b, b))
+                shares[who] for who in ((a.name, a.name), (b.name, a.name), (b.name, b.name))
             )
             count = {
                 "image": lost_to_images >= LEAST_DROP,
