@@ -114,7 +114,12 @@ def kill_at(home, file: Path, moment: Moment) -> None:
         process = home.start("study", "run", file, stdout=output, stderr=output, start_new_session=True)
         try:
             wait_until(
-                lambda: process.poll() is not None or moment.has_come(home.path),
+                lambda: (
+                    process.poll() is not None
+                    or (
+                        moment.has_come(home.path) and len(ours(home.path)) > 1
+                    )  # it may be there from before
+                ),
                 600,
                 lambda: f"{moment.name} did not come:\n{log.read_text()}",
             )
