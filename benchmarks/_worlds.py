@@ -14,7 +14,6 @@ redefined, or the prevalence changes by a factor of 1.5 (prevalence, threshold).
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
-from itertools import count
 from typing import Final
 
 import numpy as np
@@ -105,11 +104,11 @@ class _NothingMattersError(Exception):
 
 def draw_world(kind: str, seed: int) -> World:
     """The world of a kind under a seed: the same arguments, the same world."""
-    for again in count():
-        rng = np.random.default_rng([seed, list(KINDS).index(kind), *[again] * (again > 0)])
+    key = [seed, list(KINDS).index(kind)]
+    while True:
         with suppress(_NothingMattersError):
-            return _draw_world(kind, rng)
-    raise AssertionError
+            return _draw_world(kind, np.random.default_rng(key))
+        key.append(1)
 
 
 def _draw_world(kind: str, rng: np.random.Generator) -> World:

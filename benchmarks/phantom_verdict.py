@@ -13,7 +13,7 @@ is
     missed       names none of those that count
     false        names a cause that was not planted
     cannot tell
-About 250 CPU seconds a seed; what is in FOLDER already stays.
+About five CPU minutes a seed; what is in FOLDER already stays.
 """
 
 import argparse
