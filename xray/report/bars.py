@@ -10,8 +10,8 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 from matplotlib.ticker import MultipleLocator
 
+from xray.report.layout import empty
 from xray.report.leave_out import Arm, Group, groups
-from xray.report.panels import empty
 from xray.report.style import (
     ARM_COLOURS,
     COLUMN_WIDTH,

@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from xray.report import decisions
-from xray.report.panels import empty
+from xray.report.layout import empty
 from xray.report.style import (
     CATEGORIES,
     COLUMN_WIDTH,

@@ -10,7 +10,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from xray.report.grids import FEW_OF_A_CLASS, task_order
-from xray.report.panels import empty
+from xray.report.layout import empty
 from xray.report.style import (
     CATEGORIES,
     COLUMN_WIDTH,

@@ -16,6 +16,9 @@ PAGE_HEIGHT: Final = 9.4
 COLUMN_WIDTH: Final = 3.5
 """Inches: the text block of a journal page, and one of its two columns."""
 
+FAMILY: Final = "DejaVu Sans"
+"""Comes with matplotlib: the same on every machine."""
+
 WHITE: Final = "#ffffff"
 GREY: Final = "#d4d4d4"
 HATCH: Final = "#ebebeb"
@@ -60,7 +63,7 @@ _DRAWING: Final = frozenset(
 
 _SETTINGS: Final[dict[str, Any]] = {
     **{key: value for key, value in matplotlib.rcParamsDefault.items() if key.split(".")[0] in _DRAWING},
-    "font.family": "DejaVu Sans",  # comes with matplotlib: the same on every machine
+    "font.family": FAMILY,
     "font.size": 7.0,
     "text.color": INK,
     "axes.edgecolor": SOFT,
@@ -81,11 +84,15 @@ def settings() -> Iterator[None]:
         yield
 
 
+def font(size: float, weight: str = "normal") -> FontProperties:
+    """The font of every figure at a size in points."""
+    return FontProperties(family=FAMILY, size=size, weight=weight)
+
+
 @lru_cache(maxsize=4096)
-def text_width(text: str, size: float) -> float:
+def text_width(text: str, size: float, weight: str = "normal") -> float:
     """Width in inches of one line of text at a size in points."""
-    font = FontProperties(family="DejaVu Sans", size=size)
-    width, _, _ = text_to_path.get_text_width_height_descent(text, font, False)
+    width, _, _ = text_to_path.get_text_width_height_descent(text, font(size, weight), False)
     return float(width) / 72
 
 

@@ -1,20 +1,18 @@
 """Verdicts (images, prevalence or labels) as a figure: a panel for each task, rows trained on, columns tested on."""
 
-from collections.abc import Sequence
-from typing import Any, Final
+from typing import Final
 
 import pandas as pd
-from matplotlib.axes import Axes
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
 from xray.report.captions import Caption
 from xray.report.grids import Record, number_or_none, records, task_order
-from xray.report.panels import LABEL, LINE, Layout, arrange, empty
-from xray.report.style import EDGE, GREY, HATCH, INK, SOFT, WHITE, settings
+from xray.report.layout import LABEL, Box, add_boxes, add_panel, arrange, empty, name_axes, new_figure
+from xray.report.style import EDGE, GREY, HATCH, INK, WHITE, settings
 from xray.report.verdicts import CANNOT_TELL, SHIFT, causes
 from xray.report.words import short
+from xray.report.writing import Writing
 
 COLOURS: Final = {"image": "#56b4e9", "prevalence": "#f0e442", "label": "#d55e00"}
 """Okabe and Ito's sky blue, yellow and vermilion; a cell of two causes is shared between two colours."""
@@ -42,78 +40,41 @@ def draw(frame: pd.DataFrame) -> Figure:
             dict.fromkeys([*(r["train_dataset"] for r in rows), *(r["test_dataset"] for r in rows)])
         )
         layout = arrange(tasks, names, names)
-        width, height = layout.size
-        figure = Figure(figsize=(width, height), facecolor=WHITE)
-        FigureCanvasAgg(figure)
+        figure, writing = new_figure(layout), Writing()
         for index, task in enumerate(tasks):
-            x, top = layout.corner(index)
-            panel = layout.panel
-            place = (x / width, 1 - (top + panel[1]) / height, panel[0] / width, panel[1] / height)
-            axes = figure.add_axes(place, label=task)
-            _frame(axes, layout, index, len(tasks))
-            _fill(axes, [row for row in rows if row["task"] == task], names)
-        _axis_names(figure, layout)
+            axes = add_panel(figure, layout, index, task)
+            own: list[Box] = [(place, place, 1) for place in range(len(names))]
+            add_boxes(axes, own, facecolors=WHITE, edgecolors=HATCH, linewidths=0, hatch="////")
+            whole: list[Box] = []
+            parts: dict[Box, str] = {}
+            for row in rows:
+                if row["task"] == task:
+                    x, y = names.index(row["test_dataset"]), names.index(row["train_dataset"])
+                    whole.append((x, y, 1))
+                    fills = _fills(row["verdict"])
+                    parts |= {(x + k / len(fills), y, 1 / len(fills)): fill for k, fill in enumerate(fills)}
+                    _write(writing, row, layout.middle(index, x, y), layout.cell_height)
+            add_boxes(axes, list(parts), facecolors=list(parts.values()), linewidths=0, gid="verdicts")
+            add_boxes(axes, whole, facecolors="none", edgecolors=EDGE, linewidths=0.4, gid="frames")
+        writing.draw(figure)
+        name_axes(figure, layout, "trained on", "tested on")
         _key(figure)
         return figure
 
 
-def _frame(axes: Axes, layout: Layout, index: int, panels: int) -> None:
-    rows, columns = len(layout.row_labels), len(layout.column_labels)
-    axes.set_xlim(0, columns)
-    axes.set_ylim(rows, 0)
-    axes.set_title(layout.titles[index], size=LABEL + 1, pad=3, color=INK, linespacing=1.05)
-    axes.tick_params(length=0, pad=2.5, labelsize=LABEL)
-    for spine in axes.spines.values():
-        spine.set_edgecolor(EDGE)
-    first = index % layout.across == 0
-    axes.set_yticks([row + 0.5 for row in range(rows)], layout.row_labels if first else [""] * rows)
-    shown = layout.feet or index + layout.across >= panels
-    labels = layout.column_labels if shown else [""] * columns
-    axes.set_xticks([column + 0.5 for column in range(columns)], labels, rotation=90 if layout.upright else 0)
+def _fills(verdict: str) -> list[str]:
+    """Colours of the parts of a cell."""
+    return [COLOURS[cause] for cause in causes(verdict)] or [GREY if verdict == CANNOT_TELL else WHITE]
 
 
-def _fill(axes: Axes, rows: Sequence[Record], names: tuple[str, ...]) -> None:
-    for place in range(len(names)):
-        axes.add_patch(
-            Rectangle((place, place), 1, 1, facecolor=WHITE, edgecolor=HATCH, linewidth=0, hatch="////")
-        )
-    for row in rows:
-        y, x = names.index(row["train_dataset"]), names.index(row["test_dataset"])
-        claimed = causes(row["verdict"])
-        faces = [COLOURS[cause] for cause in claimed] or [GREY if row["verdict"] == CANNOT_TELL else WHITE]
-        for part, face in enumerate(faces):
-            axes.add_patch(
-                Rectangle((x + part / len(faces), y), 1 / len(faces), 1, facecolor=face, linewidth=0)
-            )
-        name = f"{row['task']}|{row['train_dataset']}|{row['test_dataset']}"
-        axes.add_patch(Rectangle((x, y), 1, 1, fill=False, edgecolor=EDGE, linewidth=0.4, gid=name))
-        letters = "".join(LETTERS[cause] for cause in claimed)
-        said = letters or ("?" if row["verdict"] == CANNOT_TELL else "")
-        drop = number_or_none(row["auc_drop"])
-        below = "" if drop is None else short(drop)
-        style: dict[str, Any] = {"ha": "center", "va": "center", "color": INK}
-        axes.text(x + 0.5, y + 0.3, said, size=LABEL, weight="bold", gid=f"{name}|verdict", **style)
-        axes.text(x + 0.5, y + 0.72, below, size=LABEL - 1.5, gid=f"{name}|drop", **style)
-
-
-def _axis_names(figure: Figure, layout: Layout) -> None:
-    width, height = layout.size
-    for line in range(layout.down):
-        left, top = layout.corner(line * layout.across)
-        x, y = left - layout.left + LABEL * LINE / 2, top + layout.panel[1] / 2
-        figure.text(
-            x / width,
-            1 - y / height,
-            "trained on",
-            rotation=90,
-            size=LABEL,
-            color=SOFT,
-            ha="center",
-            va="center",
-        )
-    middle = left + (layout.content - layout.left) / 2
-    y = top + layout.panel[1] + layout.foot + LABEL * LINE / 2 + 0.02
-    figure.text(middle / width, 1 - y / height, "tested on", size=LABEL, color=SOFT, ha="center", va="center")
+def _write(writing: Writing, row: Record, middle: tuple[float, float], height: float) -> None:
+    """The letters of a verdict and the drop in AUC below them, around a place in inches; `height` of the cell in inches."""
+    x, y = middle
+    letters = "".join(LETTERS[cause] for cause in causes(row["verdict"]))
+    said = letters or ("?" if row["verdict"] == CANNOT_TELL else "")
+    writing.put(said, x, y + 0.2 * height, LABEL, INK, weight="bold")
+    drop = number_or_none(row["auc_drop"])
+    writing.put("" if drop is None else short(drop), x, y - 0.22 * height, LABEL - 1.5, INK)
 
 
 def _key(figure: Figure) -> None:

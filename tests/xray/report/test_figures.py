@@ -7,15 +7,16 @@ import matplotlib
 import numpy as np
 import pandas as pd
 import pytest
-from matplotlib.colors import to_hex
+from matplotlib.colors import to_hex, to_rgb
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 from matplotlib.text import Text
 
+from tests.xray.report.reading import boxes, cell, glyphs
 from xray.errors import AnalysisError
-from xray.report import figures, grids, panels
+from xray.report import figures, grids, layout, panels
 from xray.report.files import svg, write_whole
-from xray.report.style import ARM_COLOURS, GREY, PAGE_WIDTH, WHITE, contrast_ink, text_width, wrap
+from xray.report.style import ARM_COLOURS, GREY, INK, PAGE_WIDTH, WHITE, contrast_ink, text_width, wrap
 from xray.tasks import TASKS
 
 
@@ -38,35 +39,36 @@ def luminance(colour: tuple[float, ...]) -> float:
 def test_cells_say_what_the_frame_says(performance: pd.DataFrame) -> None:
     figure = figures.auc_grid(performance)
     for row in performance[performance["seed"].isna()].itertuples():
-        name = f"{row.task}|{row.trained_on}|{row.test_dataset}"
-        face = to_hex(patch(figure, name).get_facecolor())
-        hatched = figure.findobj(lambda artist, gid=f"{name}|few": artist.get_gid() == gid)
+        shown = cell(figure, row.task, row.trained_on, row.test_dataset)
         if np.isnan(row.auc):
-            assert face == WHITE
-            assert texts(figure, f"{name}|value") == []
+            assert (shown.fills, shown.lines) == ([WHITE], [])
             continue
-        assert texts(figure, f"{name}|value") == [f"{row.auc:.2f}".removeprefix("0")]
         bounds = f"{row.lower:.2f}–{row.upper:.2f}".replace("0.", ".")
-        assert texts(figure, f"{name}|detail") == [bounds]
-        if row.n_pos < 10:
-            assert face == GREY
-            assert [artist.get_hatch() for artist in hatched] == ["////"]
-        else:
-            assert face not in (GREY, WHITE)
-            assert hatched == []
+        assert shown.lines == [f"{row.auc:.2f}".removeprefix("0"), bounds]
+        assert shown.hatched == (row.n_pos < 10)
+        assert (shown.fills == [GREY]) == shown.hatched
+        assert WHITE not in shown.fills
+
+
+def test_ink_is_dark_on_light_cells_and_light_on_dark_ones(performance: pd.DataFrame) -> None:
+    figure = figures.auc_grid(performance.assign(auc=0.99))
+    assert cell(figure, "Mass", "beta", "beta").inks == {WHITE}
+    figure = figures.auc_grid(performance.assign(auc=0.55))
+    assert cell(figure, "Mass", "beta", "beta").inks == {INK}
 
 
 def test_below_chance_is_brown_and_above_is_blue(performance: pd.DataFrame, agreement: pd.DataFrame) -> None:
-    red, _, blue, _ = patch(figures.auc_grid(performance), "Mass|alpha|beta").get_facecolor()
-    assert red > blue + 0.3
-    red, _, blue, _ = patch(figures.auc_grid(performance), "Mass|all|beta").get_facecolor()
-    assert blue > red + 0.3
-    kappa = figures.agreement_grid(agreement)
-    red, _, blue, _ = patch(kappa, "Mass|all|beta").get_facecolor()
-    assert red > blue + 0.3
-    red, _, blue, _ = patch(kappa, "Atelectasis|all|beta").get_facecolor()
-    assert blue > red + 0.3
-    assert texts(kappa, "Mass|all|beta|value") == ["−.25"]
+    def blueness(figure: Figure, task: str, row: str) -> float:
+        (fill,) = cell(figure, task, row, "beta").fills
+        red, _, blue = to_rgb(fill)
+        return blue - red
+
+    auc, kappa = figures.auc_grid(performance), figures.agreement_grid(agreement)
+    assert blueness(auc, "Mass", "alpha") < -0.3
+    assert blueness(auc, "Mass", "all") > 0
+    assert blueness(kappa, "Mass", "all") < -0.3
+    assert blueness(kappa, "Atelectasis", "all") > 0
+    assert cell(kappa, "Mass", "all", "beta").lines[0] == "−.25"
 
 
 def test_colours_grow_darker_away_from_chance_and_are_never_white_or_grey() -> None:
@@ -83,9 +85,13 @@ def test_colours_grow_darker_away_from_chance_and_are_never_white_or_grey() -> N
 
 def test_own_dataset_is_boxed(performance: pd.DataFrame) -> None:
     figure = figures.auc_grid(performance)
-    (mass,) = [axes for axes in figure.axes if axes.get_label() == "Mass"]
-    boxes = [artist.get_xy() for artist in mass.patches if artist.get_gid() is None]
-    assert boxes == [(0, 0), (1, 1)]
+    boxed = {
+        (row, column)
+        for row in ("beta", "alpha", "all")
+        for column in ("beta", "alpha")
+        if cell(figure, "Mass", row, column).boxed
+    }
+    assert boxed == {("beta", "beta"), ("alpha", "alpha")}
 
 
 def test_order_and_labels(performance: pd.DataFrame) -> None:
@@ -98,8 +104,8 @@ def test_order_and_labels(performance: pd.DataFrame) -> None:
 def test_published_values_take_the_second_line(performance: pd.DataFrame) -> None:
     published = pd.DataFrame([{"trained_on": "all", "test_dataset": "beta", "task": "Mass", "value": 0.77}])
     figure = figures.auc_grid(performance, published)
-    assert texts(figure, "Mass|all|beta|detail") == ["(.77)"]
-    assert texts(figure, "Mass|all|alpha|detail") != []
+    assert cell(figure, "Mass", "all", "beta").lines[1] == "(.77)"
+    assert "–" in cell(figure, "Mass", "beta", "beta").lines[1]
 
 
 @pytest.mark.parametrize("tasks", [1, 7, 18])
@@ -107,17 +113,17 @@ def test_published_values_take_the_second_line(performance: pd.DataFrame) -> Non
 @pytest.mark.parametrize("name", ["nih", "university_hospital_of_the_north_campus"])
 def test_arrangement_fits_the_page_and_stays_legible(tasks: int, rows: int, name: str) -> None:
     names = tuple(f"{name}_{index}" for index in range(rows))
-    layout = panels.arrange(TASKS[:tasks], names, names)
-    assert layout.size[0] <= PAGE_WIDTH + 1e-6
-    assert layout.cell_width >= panels.SMALLEST[0]
-    assert layout.cell_height >= panels.SMALLEST[1]
-    assert layout.across * layout.down >= tasks > layout.across * (layout.down - 1)
-    assert len(set(layout.row_labels)) == len(set(layout.column_labels)) == rows
-    if not layout.upright:
-        for label in layout.column_labels:
-            assert max(text_width(line, panels.LABEL) for line in label.split("\n")) <= layout.cell_width
-    for label in layout.row_labels:
-        assert (label.count("\n") + 1) * panels.LABEL / 72 <= layout.cell_height
+    found = layout.arrange(TASKS[:tasks], names, names)
+    assert found.size[0] <= PAGE_WIDTH + 1e-6
+    assert found.cell_width >= layout.SMALLEST[0]
+    assert found.cell_height >= layout.SMALLEST[1]
+    assert found.across * found.down >= tasks > found.across * (found.down - 1)
+    assert len(set(found.row_labels)) == len(set(found.column_labels)) == rows
+    if not found.upright:
+        for label in found.column_labels:
+            assert max(text_width(line, layout.LABEL) for line in label.split("\n")) <= found.cell_width
+    for label in found.row_labels:
+        assert (label.count("\n") + 1) * layout.LABEL / 72 <= found.cell_height
 
 
 @pytest.mark.parametrize("name", ["nih", "university_hospital_north"])
@@ -126,13 +132,25 @@ def test_nothing_overlaps(performance: pd.DataFrame, name: str) -> None:
     figure = figures.auc_grid(performance.replace(names))
     figure.draw_without_rendering()
     written = figure.findobj(lambda artist: isinstance(artist, Text) and artist.get_text() != "")
-    boxes = [(artist.get_text(), artist.get_window_extent()) for artist in written if artist.get_visible()]
+    texts = [(artist.get_text(), artist.get_window_extent()) for artist in written if artist.get_visible()]
     page = figure.bbox.expanded(1.001, 1.001)
-    for index, (text, box) in enumerate(boxes):
+    for index, (text, box) in enumerate(texts):
         assert page.x0 <= box.x0 <= box.x1 <= page.x1, text
         assert page.y0 <= box.y0 <= box.y1 <= page.y1, text
-        for other, second in boxes[:index]:
+        for other, second in texts[:index]:
             assert not box.padded(-1.5).overlaps(second.padded(-1.5)), (text, other)
+    letters = [(letter, place) for letter, _, place, _ in glyphs(figure)]
+    assert len(letters) > 50
+    cells = boxes(figure)
+    for index, (letter, place) in enumerate(letters):
+        around = [
+            box
+            for box in cells
+            if box.xmin < place.x0 < place.x1 < box.xmax and box.ymin < place.y0 < place.y1 < box.ymax
+        ]
+        assert len(around) == 1, letter
+        for other, second in letters[:index]:
+            assert not place.overlaps(second), (letter, other)
 
 
 def test_wrap_keeps_the_names_apart() -> None:
@@ -149,9 +167,9 @@ def test_awkward_frames(performance: pd.DataFrame) -> None:
     empty = figures.auc_grid(pd.DataFrame())
     assert [text.get_text() for text in empty.texts] == ["no results"]
     undefined = figures.auc_grid(performance.assign(auc=np.nan, lower=np.nan, upper=np.nan, n_pos=None))
-    assert to_hex(patch(undefined, "Mass|all|beta").get_facecolor()) == WHITE
+    assert cell(undefined, "Mass", "all", "beta").fills == [WHITE]
     one = figures.auc_grid(performance[:1].assign(lower=None, trained_on="$a_{$ <i>"))
-    assert texts(one, "Mass|$a_{$ <i>|beta|detail") == []
+    assert len(cell(one, "Mass", "$a_{$ <i>", "beta").lines) == 1
     assert svg(one).startswith(b"<?xml")  # a "$" is no formula
 
 

@@ -3,8 +3,10 @@
 import pandas as pd
 import pytest
 
+from tests.xray.report.reading import cell
 from xray.errors import AnalysisError
 from xray.report import verdict_grid, verdicts
+from xray.report.style import GREY, WHITE
 
 
 @pytest.fixture
@@ -62,18 +64,16 @@ def test_a_table_for_each_training_dataset(frame):
 
 def test_the_figure_has_a_cell_per_verdict(frame):
     figure = verdict_grid.draw(frame)
-    said = {
-        artist.get_gid(): artist.get_text()
-        for axes in figure.axes
-        for artist in axes.texts
-        if (artist.get_gid() or "").endswith("|verdict")
-    }
-    assert said == {
-        "Mass|alpha|beta|verdict": "L",
-        "Mass|beta|alpha|verdict": "IL",
-        "Edema|alpha|beta|verdict": "",
-        "Edema|beta|alpha|verdict": "?",
-    }
+    image, label = verdict_grid.COLOURS["image"], verdict_grid.COLOURS["label"]
+    for task, row, column, fills, lines in [
+        ("Mass", "alpha", "beta", [label], ["L", ".31"]),
+        ("Mass", "beta", "alpha", [image, label], ["IL", ".41"]),
+        ("Edema", "alpha", "beta", [WHITE], [".01"]),
+        ("Edema", "beta", "alpha", [GREY], ["?", ".05"]),
+        ("Mass", "alpha", "alpha", [], []),
+    ]:
+        shown = cell(figure, task, row, column)
+        assert (shown.fills, shown.lines) == (fills, lines), (task, row, column)
 
 
 def test_nothing_to_say():
