@@ -1,7 +1,8 @@
 """Where acting on a model's calls is worth more than treating all and none: thresholds of each cell, findings in words."""
 
 from collections.abc import Iterable
-from typing import Final
+from math import isnan, nan
+from typing import Any, Final
 
 import pandas as pd
 
@@ -43,19 +44,23 @@ def summary(rows: pd.DataFrame) -> pd.DataFrame:
     own = some.loc[some["own"], ["task", "test_dataset", "threshold", "net_benefit"]]
     both = some.merge(own, "left", on=["task", "test_dataset", "threshold"], suffixes=("", "_own"))
     both["lost"] = both["net_benefit_own"] - both["net_benefit"]
+    cells: dict[tuple[str, ...], list[dict[str, Any]]] = {}
+    for row in both.sort_values("threshold", kind="stable").to_dict("records"):
+        cells.setdefault(tuple(row[name] for name in CELL), []).append(row)
     made = []
-    for cell, same in both.groupby(CELL, sort=False):
-        same = same.sort_values("threshold")
-        first, worst = same.iloc[0], same.loc[same["lost"].fillna(-1.0).idxmax()]
+    for cell in some[CELL].drop_duplicates().itertuples(index=False, name=None):
+        same = cells[cell]
+        first, worst = same[0], max(same, key=lambda row: -1.0 if isnan(row["lost"]) else row["lost"])
+        worth = [row["threshold"] for row in same if row["worth"]]
         made.append(
             {
                 **dict(zip(CELL, cell, strict=True)),
                 "own": bool(first["own"]),
                 "prevalence": first["n_pos"] / first["n"],
-                "worth": ranges(same["threshold"], same["worth"]),
-                "worse": ranges(same["threshold"], same["worse"]),
-                "lowest": same.loc[same["worth"], "threshold"].min(),
-                "highest": same.loc[same["worth"], "threshold"].max(),
+                "worth": ranges((row["threshold"], row["worth"]) for row in same),
+                "worse": ranges((row["threshold"], row["worse"]) for row in same),
+                "lowest": min(worth, default=nan),
+                "highest": max(worth, default=nan),
                 "loss": worst["lost"],
                 "at": worst["threshold"],
             }
@@ -65,11 +70,11 @@ def summary(rows: pd.DataFrame) -> pd.DataFrame:
     return frame.astype(dict.fromkeys(numbers, float))
 
 
-def ranges(thresholds: Iterable[float], holds: Iterable[bool]) -> str:
+def ranges(holds: Iterable[tuple[float, bool]]) -> str:
     """The ascending thresholds at which something holds, neighbours joined: "0.01, 0.1 to 0.3"; or "nowhere"."""
     runs: list[list[float]] = []
     before = False
-    for threshold, now in zip(thresholds, holds, strict=True):
+    for threshold, now in holds:
         if now and before:
             runs[-1].append(threshold)
         elif now:

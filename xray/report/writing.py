@@ -5,6 +5,7 @@ from functools import lru_cache
 from typing import Final
 
 from matplotlib.collections import PathCollection
+from matplotlib.colors import to_rgba_array
 from matplotlib.figure import Figure
 from matplotlib.path import Path
 from matplotlib.textpath import TextPath
@@ -35,13 +36,15 @@ class Writing:
 
         It names two styles, though they are alike: glyphs of one style would be drawn as markers, moved to whole dots.
         """
+        inks = list(dict.fromkeys(ink for glyphs in self._glyphs.values() for _, _, ink in glyphs))
+        rgba, index = to_rgba_array(inks), {ink: place for place, ink in enumerate(inks)}
         for (letter, size, weight), glyphs in self._glyphs.items():
             inches = figure.dpi_scale_trans
             collection = PathCollection(
                 [_outline(letter, size, weight)],
                 offsets=[(x, y) for x, y, _ in glyphs],
                 offset_transform=inches,
-                facecolors=[ink for _, _, ink in glyphs],
+                facecolors=rgba[[index[ink] for _, _, ink in glyphs]],
                 edgecolors="none",
                 antialiaseds=(True, True),
                 gid=letter,
