@@ -4,8 +4,10 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from db.results import AveragePrecision
+from xray.analyses.parallel import gather
 from xray.analyses.resampled import has_repeated_patients
 from xray.analyses.rows import NOT_TRAINED, number
 from xray.analyses.stored import StoredStudy, TestSet
@@ -22,27 +24,31 @@ CLUSTERED_METHOD = METHOD.replace("influences", "influences, by patient")
 def compute(study: StoredStudy, tests: Sequence[TestSet]) -> Iterator[dict[str, Any]]:
     """Rows of table `average_precision`: per test cohort, task and configuration."""
     for test in tests:
-        labels, patients = test.cohort.labels, test.cohort.patients if has_repeated_patients(test) else None
-        for trained_on in test.trained_on:
-            found = average_precision_interval(labels, test.ensemble(trained_on), patients)
-            trained = test.trained_tasks(trained_on)
-            for task in sorted(test.labelled_tasks()):
-                n, n_pos = int(found.n[task]), int(found.n_pos[task])
-                reason = str(found.reason[task]) or None
-                if task not in trained:
-                    reason = NOT_TRAINED
-                    n, n_pos = int((~np.isnan(labels[:, task])).sum()), int((labels[:, task] == 1).sum())
-                yield {
-                    "cohort_id": test.cohort.id,
-                    "task_id": task,
-                    "trained_on": trained_on,
-                    "n": n,
-                    "n_pos": n_pos,
-                    "average_precision": number(found.value[task]),
-                    "lower": number(found.lower[task]),
-                    "upper": number(found.upper[task]),
-                    "prevalence": n_pos / n if n else None,
-                    "method": METHOD if patients is None else CLUSTERED_METHOD,
-                    "reason": reason,
-                    "evaluation_ids": test.ids(trained_on),
-                }
+        patients = test.cohort.patients if has_repeated_patients(test) else None
+        yield from gather(_rows, ((test, patients, name) for name in test.trained_on))
+
+
+def _rows(test: TestSet, patients: NDArray[np.int64] | None, trained_on: str) -> Iterator[dict[str, Any]]:
+    labels = test.cohort.labels
+    found = average_precision_interval(labels, test.ensemble(trained_on), patients)
+    trained = test.trained_tasks(trained_on)
+    for task in sorted(test.labelled_tasks()):
+        n, n_pos = int(found.n[task]), int(found.n_pos[task])
+        reason = str(found.reason[task]) or None
+        if task not in trained:
+            reason = NOT_TRAINED
+            n, n_pos = int((~np.isnan(labels[:, task])).sum()), int((labels[:, task] == 1).sum())
+        yield {
+            "cohort_id": test.cohort.id,
+            "task_id": task,
+            "trained_on": trained_on,
+            "n": n,
+            "n_pos": n_pos,
+            "average_precision": number(found.value[task]),
+            "lower": number(found.lower[task]),
+            "upper": number(found.upper[task]),
+            "prevalence": n_pos / n if n else None,
+            "method": METHOD if patients is None else CLUSTERED_METHOD,
+            "reason": reason,
+            "evaluation_ids": test.ids(trained_on),
+        }

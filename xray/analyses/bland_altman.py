@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from scipy.special import expit
 
 from db.results import BlandAltman
+from xray.analyses.parallel import gather
 from xray.analyses.points import calls
 from xray.analyses.rows import number
 from xray.analyses.stored import StoredStudy, TestSet
@@ -32,10 +33,9 @@ def compute(study: StoredStudy, tests: Sequence[TestSet]) -> Iterator[dict[str, 
         reference = study.trained_on_exactly((test.dataset,))
         if reference is None or reference not in test.trained_on:
             continue
-        areas = {name: auc(test.cohort.labels, test.ensemble(name)).value for name in test.trained_on}
-        for trained_on in test.trained_on:
-            if trained_on != reference:
-                yield from _compare(test, reference, trained_on, areas[reference], areas[trained_on])
+        area = auc(test.cohort.labels, test.ensemble(reference)).value
+        work = ((test, reference, area, name) for name in test.trained_on if name != reference)
+        yield from gather(_compare, work)
 
 
 def calibrated(test: TestSet, trained_on: str, tasks: Sequence[int]) -> NDArray[np.float64]:
@@ -46,11 +46,7 @@ def calibrated(test: TestSet, trained_on: str, tasks: Sequence[int]) -> NDArray[
 
 
 def _compare(
-    test: TestSet,
-    reference: str,
-    trained_on: str,
-    auc_reference: NDArray[np.float64],
-    auc_other: NDArray[np.float64],
+    test: TestSet, reference: str, auc_reference: NDArray[np.float64], trained_on: str
 ) -> Iterator[dict[str, Any]]:
     tasks = sorted(test.labelled_tasks() & test.trained_tasks(reference) & test.trained_tasks(trained_on))
     labels = test.cohort.labels[:, tasks]
@@ -60,6 +56,7 @@ def _compare(
         for name in (reference, trained_on)
     ]
     kappas = kappa(cross_table(*called)).value
+    areas = auc(labels, test.ensemble(trained_on)[:, tasks]).value
     for column, task in enumerate(tasks):
         reason = str(found.reason[column]) or None
         for name in (reference, trained_on):
@@ -74,7 +71,7 @@ def _compare(
             "n_pos": int((labels[:, column] == 1).sum()),
             "sd": number(found.sd[column]),
             "auc_reference": number(auc_reference[task]),
-            "auc": number(auc_other[task]),
+            "auc": number(areas[column]),
             "kappa": number(kappas[column]),
             "method": METHOD,
             "reason": reason,

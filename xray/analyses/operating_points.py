@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 
 from db.results import OperatingPoint
+from xray.analyses.parallel import gather
 from xray.analyses.points import points_at_home
 from xray.analyses.rows import NOT_TRAINED, number
 from xray.analyses.stored import StoredStudy, TestSet
@@ -23,11 +24,15 @@ MEASURES = ("sensitivity", "specificity", "ppv", "npv", "accuracy")
 def compute(study: StoredStudy, tests: Sequence[TestSet]) -> Iterator[dict[str, Any]]:
     """Rows of table `operating_point`: per test cohort, task, configuration, rule and measure."""
     at_home = points_at_home(study, tests)
-    for test in tests:
-        for trained_on in test.trained_on:
-            if trained_on in at_home:
-                yield from _rows(test, trained_on, "own", at_home[trained_on])
-            yield from _rows(test, trained_on, "target", test.youden(trained_on))
+    yield from gather(
+        _at_both, ((test, name, at_home.get(name)) for test in tests for name in test.trained_on)
+    )
+
+
+def _at_both(test: TestSet, trained_on: str, at_home: Youden | None) -> Iterator[dict[str, Any]]:
+    if at_home is not None:
+        yield from _rows(test, trained_on, "own", at_home)
+    yield from _rows(test, trained_on, "target", test.youden(trained_on))
 
 
 def _rows(test: TestSet, trained_on: str, rule: str, point: Youden) -> Iterator[dict[str, Any]]:

@@ -7,6 +7,7 @@ import os
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
+from itertools import chain
 from typing import Any, Final, TypeVar
 
 Item = TypeVar("Item")
@@ -24,6 +25,11 @@ def side_by_side(function: Callable[..., Result], items: Iterable[tuple[object, 
     """function(*item) of each item, in their order, a thread for each core."""
     with ThreadPoolExecutor(cores()) as pool:
         return list(pool.map(lambda item: function(*item), items))
+
+
+def gather(function: Callable[..., Iterable[Item]], items: Iterable[tuple[object, ...]]) -> Iterator[Item]:
+    """What function(*item) yields of each item, in their order, a thread for each core; kept until all are done."""
+    return chain.from_iterable(side_by_side(lambda *item: list(function(*item)), items))
 
 
 def in_processes(function: Callable[[Item], Result], items: Sequence[Item]) -> Iterator[Result]:

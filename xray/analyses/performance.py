@@ -6,13 +6,12 @@ have a bootstrap over patients, the same draws for every model, and single seeds
 
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
-from itertools import chain
 from typing import Any
 
 import numpy as np
 
 from db.results import Auc
-from xray.analyses.parallel import side_by_side
+from xray.analyses.parallel import gather
 from xray.analyses.resampled import REPLICATES, has_repeated_patients, replicates
 from xray.analyses.rows import NOT_LABELLED, NOT_TRAINED, number
 from xray.analyses.stored import Scored, StoredStudy, TestSet
@@ -51,7 +50,7 @@ def compute(study: StoredStudy, tests: Sequence[TestSet]) -> Iterator[dict[str, 
         if clustered:
             replicates(test)
         work = ((test, trained_on, tasks, clustered) for trained_on in test.trained_on)
-        yield from chain(*side_by_side(_configuration, work))
+        yield from gather(_configuration, work)
 
 
 def _configuration(

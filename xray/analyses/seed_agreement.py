@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from db.results import SeedAgreement
+from xray.analyses.parallel import gather
 from xray.analyses.points import calls
 from xray.analyses.rows import number
 from xray.analyses.stored import StoredStudy, TestSet
@@ -22,9 +23,7 @@ METHOD = "Cohen's kappa of two seeds, each at its Youden point on the test cohor
 
 def compute(study: StoredStudy, tests: Sequence[TestSet]) -> Iterator[dict[str, Any]]:
     """Rows of table `seed_agreement`: per test cohort, task, configuration and pair of seeds."""
-    for test in tests:
-        for trained_on in test.trained_on:
-            yield from _agree(test, trained_on)
+    yield from gather(_agree, ((test, name) for test in tests for name in test.trained_on))
 
 
 def _agree(test: TestSet, trained_on: str) -> Iterator[dict[str, Any]]:

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from db.results import ThresholdTransfer
+from xray.analyses.parallel import gather
 from xray.analyses.points import calls, points_at_home
 from xray.analyses.rows import NOT_TRAINED, number
 from xray.analyses.stored import StoredStudy, TestSet
@@ -29,10 +30,10 @@ MEASURES = ("accuracy", "sensitivity", "specificity")
 def compute(study: StoredStudy, tests: Sequence[TestSet]) -> Iterator[dict[str, Any]]:
     """Rows of table `threshold_transfer`: per test cohort, task, configuration and measure."""
     at_home = points_at_home(study, tests)
-    for test in tests:
-        for trained_on in test.trained_on:
-            if trained_on in at_home:
-                yield from _transfer(test, trained_on, at_home[trained_on])
+    yield from gather(
+        _transfer,
+        ((test, name, at_home[name]) for test in tests for name in test.trained_on if name in at_home),
+    )
 
 
 def _transfer(test: TestSet, trained_on: str, home: Youden) -> Iterator[dict[str, Any]]:
