@@ -6,7 +6,7 @@ and its elements as fields (PostgreSQL documentation, COPY, Binary Format; array
 
 import io
 import struct
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, Final
 
 import numpy as np
@@ -88,6 +88,43 @@ def copy_text(connection: Connection, table: str, columns: Sequence[str], lines:
     """Load CSV text (an unquoted empty field is NULL) into a table by COPY, within the connection's transaction."""
     with _cursor(connection) as cursor:
         cursor.copy_expert(f"copy {table} ({', '.join(columns)}) from stdin (format csv)", lines)
+
+
+def copy_rows(connection: Connection, table: str, rows: Sequence[Mapping[str, Any]]) -> None:
+    """Load rows of column → value into a table by COPY, within the connection's transaction; every row has the same columns.
+
+    Values: None, bool, int, float, str, and lists of numbers for array columns.
+    Raises TypeError for another kind of value, ValueError where a row has other columns than the first, and `StoreError`
+    where a constraint or guard of the database refuses a row.
+    """
+    if not rows:
+        return
+    columns = rows[0].keys()
+    lines = io.StringIO()
+    for row in rows:
+        if row.keys() != columns:
+            raise ValueError(f"{table}: expected the columns {', '.join(columns)}; got {', '.join(row)}")
+        lines.write(",".join([_as_text(row[column]) for column in columns]) + "\n")
+    lines.seek(0)
+    try:
+        copy_text(connection, table, [f'"{column}"' for column in columns], lines)
+    except psycopg2.IntegrityError as error:
+        raise StoreError(f"{table}: {error.diag.message_primary}") from error
+
+
+def _as_text(value: Any) -> str:
+    """A field of CSV as COPY reads it: NULL is empty, a text is in quotes, a float keeps every bit."""
+    if value is None:
+        return ""
+    if isinstance(value, str):
+        return f'"{value.replace(chr(34), chr(34) * 2)}"'
+    if isinstance(value, float):
+        return float.__repr__(value)
+    if isinstance(value, int):
+        return int.__repr__(value) if not isinstance(value, bool) else str(value)
+    if isinstance(value, list) and not any(isinstance(each, str | list) for each in value):
+        return f'"{{{",".join([_as_text(each) or "NULL" for each in value])}}}"'
+    raise TypeError(f"{value!r}: expected None, a bool, int, float, str or a list of numbers")
 
 
 def copy_out(

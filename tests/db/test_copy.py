@@ -1,4 +1,4 @@
-"""COPY BINARY in and out, against what psycopg2 reads and writes by itself."""
+"""COPY in and out, against what psycopg2 and SQLAlchemy read and write by themselves."""
 
 import io
 import math
@@ -11,10 +11,27 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from numpy.typing import NDArray
-from sqlalchemy import Connection, Engine, create_engine, text
+from sqlalchemy import (
+    ARRAY,
+    BigInteger,
+    Boolean,
+    Column,
+    Connection,
+    Double,
+    Engine,
+    Integer,
+    MetaData,
+    Table,
+    Text,
+    create_engine,
+    delete,
+    insert,
+    select,
+    text,
+)
 from sqlalchemy.pool import NullPool
 
-from db.copy import array, copy_in, copy_out, copy_text, read_array, read_scalar, scalar
+from db.copy import array, copy_in, copy_out, copy_rows, copy_text, read_array, read_scalar, scalar
 from db.embedded import Server
 from db.errors import StoreError
 
@@ -208,6 +225,49 @@ def test_empty_text_field_is_null(engine: Engine) -> None:
         copy_text(connection, "note", ("site", "remark"), lines)
         found = connection.execute(text("select site, remark from note order by site")).all()
     assert found == [("bethesda", None), ("stanford", "")]
+
+
+def test_rows_are_what_sqlalchemy_inserts(engine: Engine) -> None:
+    """Every kind of value, awkward ones too; the columns of a row in any order, and one with a reserved name."""
+    kept = Table(
+        "kept", MetaData(), Column("flag", Boolean), Column("both", BigInteger), Column("share", Double),
+        Column("said", Text), Column("ids", ARRAY(Integer)), Column("parts", ARRAY(Double)), prefixes=["TEMPORARY"],
+    )  # fmt: skip
+    texts = ["", "NULL", "\\N", "\\.", 'a "b", c', "two\nlines\r\n", " Größe ≥ ½ ", "'; drop table kept"]
+    numbers = [0.1 + 0.2, -0.0, 1e-308, 5e-324, 1 / 3, math.inf, -math.inf, 1e22]
+    rows: list[dict[str, Any]] = [
+        {
+            "flag": bool(i % 2),
+            "both": i * 2**40,
+            "share": share,
+            "said": said,
+            "ids": [i, -i],
+            "parts": [share, None],
+        }
+        for i, (said, share) in enumerate(zip(texts, numbers, strict=True))
+    ]
+    rows += [{"both": 3, "flag": None, "share": None, "said": None, "ids": None, "parts": []}]
+    with engine.begin() as connection:
+        kept.create(connection)
+        connection.execute(insert(kept), rows)
+        expected = connection.execute(select(kept)).all()
+        connection.execute(delete(kept))
+        copy_rows(connection, "kept", rows)
+        found = connection.execute(select(kept)).all()
+        assert found == expected
+        copy_rows(connection, "kept", [])
+        connection.execute(delete(kept))
+        copy_rows(connection, "kept", [{**row, "share": np.float64(row["share"] or 0)} for row in rows[:-1]])
+        assert connection.execute(select(kept)).all() == expected[:-1]
+        copy_rows(connection, "kept", rows[-1:])
+        with pytest.raises(ValueError, match="kept: expected the columns flag, both"):
+            copy_rows(connection, "kept", [rows[0], {"flag": True}])
+        for value in ({"a": 1}, ["a"], b"a", [[1]]):
+            with pytest.raises(TypeError, match="expected None, a bool"):
+                copy_rows(connection, "kept", [{"said": value}])
+        assert connection.execute(select(kept)).all() == expected
+    with pytest.raises(StoreError, match=r"task: duplicate key.*pk_task"), engine.begin() as connection:
+        copy_rows(connection, "task", [{"id": 80, "name": "one"}, {"id": 80, "name": "two"}])
 
 
 def test_refused_row_is_a_store_error(engine: Engine) -> None:

@@ -14,6 +14,7 @@ from typing import Any
 from sqlalchemy import Connection, Engine, delete, select, text
 from sqlalchemy.dialects.postgresql import insert
 
+from db.copy import copy_rows
 from db.results import Analysis
 from db.schema import Base
 from xray.analyses import (
@@ -216,5 +217,4 @@ def _replace(
         .values(study_id=study.id, name=analysis.name, fingerprint=fingerprint, provenance=provenance())
         .returning(Analysis.id)
     )
-    if rows:
-        connection.execute(insert(analysis.table), [{"analysis_id": analysis_id, **row} for row in rows])
+    copy_rows(connection, analysis.table.__tablename__, [{"analysis_id": analysis_id, **row} for row in rows])
