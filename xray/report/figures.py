@@ -14,9 +14,9 @@ from xray.report.style import SEQUENTIAL
 AUC: Final = panels.Scale("AUC", 0.0, 1.0, "–", "tested on its own dataset")
 KAPPA: Final = panels.Scale("Cohen's κ", -1.0, 1.0, ", ", "the dataset's own model")
 OWN: Final = "tested on its own dataset"
-SEEDS: Final = panels.Scale("Cohen's κ between seeds", -1.0, 1.0, "–", OWN)
+SEEDS: Final = panels.Scale("Cohen's κ between seeds", -1.0, 1.0, ", ", OWN)
 POOLED: Final = panels.Scale(
-    "Cohen's κ (upper right), Kendall's τ (lower left)", -1.0, 1.0, "–", "", rows="model", columns="model"
+    "Cohen's κ (upper right), Kendall's τ (lower left)", -1.0, 1.0, ", ", "", rows="model", columns="model"
 )
 TRANSFER: Final = panels.Scale("change in accuracy", -0.5, 0.5, ", ", OWN)
 SENSITIVITY: Final = panels.Scale("sensitivity", 0.0, 1.0, "–", OWN, SEQUENTIAL)

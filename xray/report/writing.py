@@ -34,7 +34,8 @@ class Writing:
     def draw(self, figure: Figure) -> None:
         """Add what was put to the figure, above its axes. The gid of each collection is its letter.
 
-        It names two styles, though they are alike: glyphs of one style would be drawn as markers, moved to whole dots.
+        No glyph is moved to whole dots, where a thin dash could vanish. So each collection names two styles, though they are
+        alike: glyphs of one style would be drawn as markers, which are moved.
         """
         inks = list(dict.fromkeys(ink for glyphs in self._glyphs.values() for _, _, ink in glyphs))
         rgba, index = to_rgba_array(inks), {ink: place for place, ink in enumerate(inks)}
@@ -47,6 +48,7 @@ class Writing:
                 facecolors=rgba[[index[ink] for _, _, ink in glyphs]],
                 edgecolors="none",
                 antialiaseds=(True, True),
+                snap=False,
                 gid=letter,
             )
             collection.set_transform(inches)

@@ -56,3 +56,18 @@ def test_the_same_on_any_number_of_dots() -> None:
         x, y = middle(drawn(figure)[: int(0.2 * dpi)])
         assert x / dpi == pytest.approx(0.25, abs=0.012)
         assert y / dpi == pytest.approx(0.1, abs=0.012)
+
+
+def test_a_thin_dash_never_vanishes() -> None:
+    """A sign that is thinner than a dot, at every place between two dots: it keeps its ink."""
+    for step in range(20):
+        signs = []
+        for sign in ("−", "–", "."):
+            figure = Figure(figsize=(0.5, 0.5), dpi=100)
+            writing = Writing()
+            writing.put(sign, 0.25, 0.25 + step / 2000, 4.6, "black")
+            writing.draw(figure)
+            signs.append(drawn(figure).sum())
+        assert signs == pytest.approx(
+            [2.12, 1.15, 0.52], rel=0.1
+        )  # DejaVu Sans: 0.63 × 0.08, 0.40 × 0.07, 0.10 × 0.12 em
