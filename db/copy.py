@@ -1,12 +1,13 @@
-"""COPY in PostgreSQL's binary format: numpy vectors to array columns and back, without a Python object per element.
+"""COPY: numpy vectors to array columns and back in the binary format, without a Python object per element; rows as CSV.
 
-A field is its length (int32, −1 for NULL) and bytes; an array is (dimensions, has_null, element type, length, lower bound)
-and its elements as fields (PostgreSQL documentation, COPY, Binary Format; array_send in arrayfuncs.c). All big-endian.
+A binary field is its length (int32, −1 for NULL) and bytes; an array is (dimensions, has_null, element type, length, lower
+bound) and its elements as fields (PostgreSQL documentation, COPY, Binary Format; array_send in arrayfuncs.c). All big-endian.
 """
 
 import io
 import struct
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any, Final
 
 import numpy as np
@@ -77,16 +78,16 @@ def copy_in(
             pieces += [_NULL] if field is None else [struct.pack(">i", len(field)), field]
     pieces.append(_TRAILER)
     statement = f"copy {table} ({', '.join(columns)}) from stdin (format binary)"
-    with _cursor(connection) as cursor:
-        try:
-            cursor.copy_expert(statement, io.BytesIO(b"".join(pieces)), _CHUNK)
-        except psycopg2.IntegrityError as error:
-            raise StoreError(f"{table}: {error.diag.message_primary}") from error
+    with _cursor(connection) as cursor, _refused(table):
+        cursor.copy_expert(statement, io.BytesIO(b"".join(pieces)), _CHUNK)
 
 
 def copy_text(connection: Connection, table: str, columns: Sequence[str], lines: io.StringIO) -> None:
-    """Load CSV text (an unquoted empty field is NULL) into a table by COPY, within the connection's transaction."""
-    with _cursor(connection) as cursor:
+    """Load CSV text (an unquoted empty field is NULL) into a table by COPY, within the connection's transaction.
+
+    Raises `StoreError` where a constraint or guard of the database refuses a row.
+    """
+    with _cursor(connection) as cursor, _refused(table):
         cursor.copy_expert(f"copy {table} ({', '.join(columns)}) from stdin (format csv)", lines)
 
 
@@ -106,10 +107,7 @@ def copy_rows(connection: Connection, table: str, rows: Sequence[Mapping[str, An
             raise ValueError(f"{table}: expected the columns {', '.join(columns)}; got {', '.join(row)}")
         lines.write(",".join([_as_text(row[column]) for column in columns]) + "\n")
     lines.seek(0)
-    try:
-        copy_text(connection, table, [f'"{column}"' for column in columns], lines)
-    except psycopg2.IntegrityError as error:
-        raise StoreError(f"{table}: {error.diag.message_primary}") from error
+    copy_text(connection, table, [f'"{column}"' for column in columns], lines)
 
 
 def _as_text(value: Any) -> str:
@@ -120,8 +118,8 @@ def _as_text(value: Any) -> str:
         return f'"{value.replace(chr(34), chr(34) * 2)}"'
     if isinstance(value, float):
         return float.__repr__(value)
-    if isinstance(value, int):
-        return int.__repr__(value) if not isinstance(value, bool) else str(value)
+    if isinstance(value, int):  # a bool too: 1 or 0
+        return int.__repr__(value)
     if isinstance(value, list) and not any(isinstance(each, str | list) for each in value):
         return f'"{{{",".join([_as_text(each) or "NULL" for each in value])}}}"'
     raise TypeError(f"{value!r}: expected None, a bool, int, float, str or a list of numbers")
@@ -169,6 +167,15 @@ def read_array(field: memoryview, kind: str) -> NDArray[Any]:
         return np.empty(0, dtype=np.dtype(dtype).newbyteorder("="))
     elements = np.frombuffer(field, dtype=[("length", ">i4"), ("value", dtype)], offset=20)
     return elements["value"].astype(np.dtype(dtype).newbyteorder("="))
+
+
+@contextmanager
+def _refused(table: str) -> Iterator[None]:
+    """What a constraint or guard refuses is a `StoreError` that names the table."""
+    try:
+        yield
+    except psycopg2.IntegrityError as error:
+        raise StoreError(f"{table}: {error.diag.message_primary}") from error
 
 
 def _cursor(connection: Connection) -> Any:

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from db.results import Agreement
-from xray.analyses.parallel import gather
+from xray.analyses.parallel import flat_side_by_side
 from xray.analyses.points import calls, points_at_home
 from xray.analyses.rows import number
 from xray.analyses.stored import StoredStudy, TestSet
@@ -33,7 +33,7 @@ def compute(study: StoredStudy, tests: Sequence[TestSet]) -> Iterator[dict[str, 
         if reference is None or reference not in test.trained_on:
             continue
         work = ((test, reference, name, at_home.get(name)) for name in test.trained_on)
-        yield from gather(_rows, work)
+        yield from flat_side_by_side(_rows, work)
 
 
 def _rows(test: TestSet, reference: str, trained_on: str, at_home: Youden | None) -> list[dict[str, Any]]:

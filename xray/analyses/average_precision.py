@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from db.results import AveragePrecision
-from xray.analyses.parallel import gather
+from xray.analyses.parallel import flat_side_by_side
 from xray.analyses.resampled import has_repeated_patients
 from xray.analyses.rows import NOT_TRAINED, number
 from xray.analyses.stored import StoredStudy, TestSet
@@ -25,7 +25,7 @@ def compute(study: StoredStudy, tests: Sequence[TestSet]) -> Iterator[dict[str, 
     """Rows of table `average_precision`: per test cohort, task and configuration."""
     for test in tests:
         patients = test.cohort.patients if has_repeated_patients(test) else None
-        yield from gather(_rows, ((test, patients, name) for name in test.trained_on))
+        yield from flat_side_by_side(_rows, ((test, patients, name) for name in test.trained_on))
 
 
 def _rows(test: TestSet, patients: NDArray[np.int64] | None, trained_on: str) -> Iterator[dict[str, Any]]:

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from scipy.special import expit
 
 from db.results import BlandAltman
-from xray.analyses.parallel import gather
+from xray.analyses.parallel import flat_side_by_side
 from xray.analyses.points import calls
 from xray.analyses.rows import number
 from xray.analyses.stored import StoredStudy, TestSet
@@ -35,7 +35,7 @@ def compute(study: StoredStudy, tests: Sequence[TestSet]) -> Iterator[dict[str, 
             continue
         area = auc(test.cohort.labels, test.ensemble(reference)).value
         work = ((test, reference, area, name) for name in test.trained_on if name != reference)
-        yield from gather(_compare, work)
+        yield from flat_side_by_side(_compare, work)
 
 
 def calibrated(test: TestSet, trained_on: str, tasks: Sequence[int]) -> NDArray[np.float64]:

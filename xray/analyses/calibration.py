@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from scipy.special import expit, ndtri
 
 from db.results import Calibration
-from xray.analyses.parallel import gather
+from xray.analyses.parallel import flat_side_by_side
 from xray.analyses.rows import NOT_TRAINED, number
 from xray.analyses.stored import StoredStudy, TestSet
 from xray.stats.calibration import binned, brier_of, calibration_line, curve_error, curve_of
@@ -24,7 +24,7 @@ FEWEST = 10
 
 def compute(study: StoredStudy, tests: Sequence[TestSet]) -> Iterator[dict[str, Any]]:
     """Rows of table `calibration`: per test cohort, task and configuration."""
-    yield from gather(_rows, ((test, name) for test in tests for name in test.trained_on))
+    yield from flat_side_by_side(_rows, ((test, name) for test in tests for name in test.trained_on))
 
 
 def _rows(test: TestSet, trained_on: str) -> list[dict[str, Any]]:

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from db.results import Shift
-from xray.analyses.parallel import gather
+from xray.analyses.parallel import flat_side_by_side
 from xray.analyses.rows import number
 from xray.analyses.stored import Scored, StoredStudy, TestSet
 from xray.stats.agreement import cross_table, kappa
@@ -50,7 +50,7 @@ def compute(study: StoredStudy, tests: Sequence[TestSet]) -> Iterator[dict[str, 
 
     One family of tests: false discoveries are controlled over all rows together.
     """
-    found = gather(_both_ways, _pairs(study, tests))
+    found = flat_side_by_side(_both_ways, _pairs(study, tests))
     order = {test.dataset: place for place, test in enumerate(tests)}
     pairs = sorted(found, key=lambda pair: (order[pair.a.dataset], order[pair.b.dataset]))
     keys = [(pair, task) for pair in pairs for task in pair.evidence]

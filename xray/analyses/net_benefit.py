@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any, Final
 
 from db.results import NetBenefit
-from xray.analyses.parallel import gather
+from xray.analyses.parallel import flat_side_by_side
 from xray.analyses.resampled import has_repeated_patients
 from xray.analyses.rows import NOT_TRAINED, number
 from xray.analyses.stored import StoredStudy, TestSet
@@ -27,7 +27,7 @@ CLUSTERED_METHOD = f"{METHOD}, patients as units"
 
 def compute(study: StoredStudy, tests: Sequence[TestSet]) -> Iterator[dict[str, Any]]:
     """Rows of table `net_benefit`: per test cohort, task, configuration and threshold."""
-    yield from gather(_rows, ((test, name) for test in tests for name in test.trained_on))
+    yield from flat_side_by_side(_rows, ((test, name) for test in tests for name in test.trained_on))
 
 
 def _rows(test: TestSet, trained_on: str) -> list[dict[str, Any]]:

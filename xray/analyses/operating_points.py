@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from db.results import OperatingPoint
-from xray.analyses.parallel import gather
+from xray.analyses.parallel import flat_side_by_side
 from xray.analyses.points import points_at_home
 from xray.analyses.rows import NOT_TRAINED, number
 from xray.analyses.stored import StoredStudy, TestSet
@@ -24,7 +24,7 @@ MEASURES = ("sensitivity", "specificity", "ppv", "npv", "accuracy")
 def compute(study: StoredStudy, tests: Sequence[TestSet]) -> Iterator[dict[str, Any]]:
     """Rows of table `operating_point`: per test cohort, task, configuration, rule and measure."""
     at_home = points_at_home(study, tests)
-    yield from gather(
+    yield from flat_side_by_side(
         _at_both, ((test, name, at_home.get(name)) for test in tests for name in test.trained_on)
     )
 

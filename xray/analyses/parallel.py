@@ -27,7 +27,9 @@ def side_by_side(function: Callable[..., Result], items: Iterable[tuple[object, 
         return list(pool.map(lambda item: function(*item), items))
 
 
-def gather(function: Callable[..., Iterable[Item]], items: Iterable[tuple[object, ...]]) -> Iterator[Item]:
+def flat_side_by_side(
+    function: Callable[..., Iterable[Item]], items: Iterable[tuple[object, ...]]
+) -> Iterator[Item]:
     """What function(*item) yields of each item, in their order, a thread for each core; kept until all are done."""
     return chain.from_iterable(side_by_side(lambda *item: list(function(*item)), items))
 

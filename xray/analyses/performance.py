@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from db.results import Auc
-from xray.analyses.parallel import gather
+from xray.analyses.parallel import flat_side_by_side
 from xray.analyses.resampled import REPLICATES, has_repeated_patients, replicates
 from xray.analyses.rows import NOT_LABELLED, NOT_TRAINED, number
 from xray.analyses.stored import Scored, StoredStudy, TestSet
@@ -50,7 +50,7 @@ def compute(study: StoredStudy, tests: Sequence[TestSet]) -> Iterator[dict[str, 
         if clustered:
             replicates(test)
         work = ((test, trained_on, tasks, clustered) for trained_on in test.trained_on)
-        yield from gather(_configuration, work)
+        yield from flat_side_by_side(_configuration, work)
 
 
 def _configuration(

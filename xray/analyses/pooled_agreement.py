@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from db.results import PooledAgreement
-from xray.analyses.parallel import gather
+from xray.analyses.parallel import flat_side_by_side
 from xray.analyses.points import calls, points_at_home
 from xray.analyses.rows import number
 from xray.analyses.stored import StoredStudy, TestSet
@@ -38,7 +38,7 @@ def compute(study: StoredStudy, tests: Sequence[TestSet]) -> Iterator[dict[str, 
             if name in test.trained_on:
                 test.youden(name)  # once, before threads ask for it
     work = ((tests, at_home, task, single) for task in study.tasks(tests))
-    yield from gather(_of_task, work)
+    yield from flat_side_by_side(_of_task, work)
 
 
 def _of_task(

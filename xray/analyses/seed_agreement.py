@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from db.results import SeedAgreement
-from xray.analyses.parallel import gather
+from xray.analyses.parallel import flat_side_by_side
 from xray.analyses.points import calls
 from xray.analyses.rows import number
 from xray.analyses.stored import StoredStudy, TestSet
@@ -23,7 +23,7 @@ METHOD = "Cohen's kappa of two seeds, each at its Youden point on the test cohor
 
 def compute(study: StoredStudy, tests: Sequence[TestSet]) -> Iterator[dict[str, Any]]:
     """Rows of table `seed_agreement`: per test cohort, task, configuration and pair of seeds."""
-    yield from gather(_agree, ((test, name) for test in tests for name in test.trained_on))
+    yield from flat_side_by_side(_agree, ((test, name) for test in tests for name in test.trained_on))
 
 
 def _agree(test: TestSet, trained_on: str) -> Iterator[dict[str, Any]]:

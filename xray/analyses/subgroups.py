@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from db.results import SubgroupAuc
-from xray.analyses.parallel import gather
+from xray.analyses.parallel import flat_side_by_side
 from xray.analyses.resampled import has_repeated_patients
 from xray.analyses.rows import number
 from xray.analyses.stored import OF_IMAGES, StoredStudy, TestSet
@@ -90,7 +90,7 @@ def _group(test: TestSet, column: str) -> Iterator[dict[str, Any]]:
         return
     clustered = has_repeated_patients(test)
     work = ((test, column, member, names, trained_on, clustered) for trained_on in test.trained_on)
-    yield from gather(_subgroups, work)
+    yield from flat_side_by_side(_subgroups, work)
 
 
 def _subgroups(

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from db.results import ThresholdTransfer
-from xray.analyses.parallel import gather
+from xray.analyses.parallel import flat_side_by_side
 from xray.analyses.points import calls, points_at_home
 from xray.analyses.rows import NOT_TRAINED, number
 from xray.analyses.stored import StoredStudy, TestSet
@@ -30,7 +30,7 @@ MEASURES = ("accuracy", "sensitivity", "specificity")
 def compute(study: StoredStudy, tests: Sequence[TestSet]) -> Iterator[dict[str, Any]]:
     """Rows of table `threshold_transfer`: per test cohort, task, configuration and measure."""
     at_home = points_at_home(study, tests)
-    yield from gather(
+    yield from flat_side_by_side(
         _transfer,
         ((test, name, at_home[name]) for test in tests for name in test.trained_on if name in at_home),
     )
