@@ -1,7 +1,7 @@
 """COPY: numpy vectors to array columns and back in the binary format, without a Python object per element; rows as CSV.
 
 A binary field is its length (int32, −1 for NULL) and bytes; an array is (dimensions, has_null, element type, length, lower
-bound) and its elements as fields (PostgreSQL documentation, COPY, Binary Format; array_send in arrayfuncs.c). All big-endian.
+bound) and its elements as fields (PostgreSQL documentation, COPY; array_send in arrayfuncs.c). All big-endian.
 """
 
 import io
