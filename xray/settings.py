@@ -9,9 +9,14 @@ from importlib import metadata
 from pathlib import Path
 
 
+def home_path() -> Path:
+    """Where the platform's folder is or would be, absolute."""
+    return Path(os.environ.get("XRAY_HOME") or ".xray").expanduser().resolve()
+
+
 def home() -> Path:
-    """The platform's folder, absolute: database, pixel caches, models, figures. Made where it is missing."""
-    folder = Path(os.environ.get("XRAY_HOME") or ".xray").expanduser().resolve()
+    """The platform's folder: database, pixel caches, models, figures. Made where it is missing."""
+    folder = home_path()
     folder.mkdir(parents=True, exist_ok=True)
     return folder
 

@@ -31,6 +31,7 @@ COMMANDS = {
     "status": ("flows.cli.stack:status", "What of the standing platform runs, waits and is missing."),
     "logs": ("flows.cli.stack:logs", "What its services wrote."),
     "env": ("flows.cli.stack:env", "What a shell needs to talk to its servers."),
+    "doctor": ("flows.cli.doctor:doctor", "What of all that xray needs holds on this machine."),
     "ui": ("flows.cli.ui:ui", "Open the MLflow or Prefect web interface."),
 }
 
