@@ -1,0 +1,408 @@
+"""Do the tests notice? One operator or constant of `xray/stats` or `xray/analyses` changed at a time; survivors are told.
+
+    python -m benchmarks.mutate --sample 300 --seed 1        a random sample of all changes
+    python -m benchmarks.mutate --only xray/stats/verdict.py  every change of one file
+    python -m benchmarks.mutate --list                        how many changes there are, by file
+
+A change is killed when a test fails, or does not end. Each runs in a fork of a process that has imported the libraries, in a
+copy of the tree: first the tests that import the changed module, then, where they pass, all tests of both rooms. Exit code 1
+where more than LIMIT of the sample survive.
+"""
+
+import os
+
+os.environ.setdefault("OMP_NUM_THREADS", "1")  # a fork of a process with threads may wait for ever
+
+import argparse
+import ast
+import contextlib
+import importlib
+import json
+import random
+import shutil
+import signal
+import sys
+import tempfile
+import time
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from queue import Queue
+from typing import Final
+
+ROOT: Final = Path(__file__).resolve().parent.parent
+ROOMS: Final = ("xray/stats", "xray/analyses")
+TESTS: Final = ("tests/xray/stats", "tests/xray/analyses", "tests/xray/report/test_verdicts.py")
+COPIED: Final = (
+    "xray",
+    "db",
+    "flows",
+    "alembic",
+    "tests",
+    "studies",
+    "pyproject.toml",
+    "alembic.ini",
+    "README.md",
+    "docs",
+)
+LIBRARIES: Final = (
+    "matplotlib.figure",
+    "numba",
+    "pandas",
+    "psycopg2",
+    "pytest",
+    "scipy.stats",
+    "sklearn.metrics",
+    "sqlalchemy",
+    "statsmodels.api",
+)
+LIMIT: Final = 0.15
+SECONDS: Final = 300.0
+"""How long the tests of one stage may take; a mutant that does not end is killed."""
+
+COMPARISONS: Final[dict[type[ast.cmpop], type[ast.cmpop]]] = {
+    ast.Lt: ast.LtE, ast.LtE: ast.Lt, ast.Gt: ast.GtE, ast.GtE: ast.Gt, ast.Eq: ast.NotEq, ast.NotEq: ast.Eq,
+    ast.In: ast.NotIn, ast.NotIn: ast.In, ast.Is: ast.IsNot, ast.IsNot: ast.Is,
+}  # fmt: skip
+ARITHMETIC: Final[dict[type[ast.operator], type[ast.operator]]] = {
+    ast.Add: ast.Sub, ast.Sub: ast.Add, ast.Mult: ast.Div, ast.Div: ast.Mult, ast.Pow: ast.Mult, ast.FloorDiv: ast.Mult,
+    ast.BitAnd: ast.BitOr, ast.BitOr: ast.BitAnd,
+}  # fmt: skip
+NAMES: Final = {
+    "min": "max", "max": "min", "any": "all", "all": "any", "union": "intersection", "intersection": "union",
+    "nanmin": "nanmax", "nanmax": "nanmin", "minimum": "maximum", "maximum": "minimum", "idxmin": "idxmax",
+    "nlargest": "nsmallest", "searchsorted": "digitize",
+}  # fmt: skip
+WITHOUT_EFFECT: Final = frozenset(
+    {
+        "strict",
+        "cache",
+        "nogil",
+        "fastmath",
+        "parallel",
+        "frozen",
+        "repr",
+        "compare",
+        "copy",
+        "kind",
+        "dtype",
+        "stacklevel",
+    }
+)
+"""Keywords whose change is no change of a result: no test could tell."""
+
+
+@dataclass(frozen=True)
+class Mutant:
+    """A change of one place: the text from `start` to `end` (offsets in bytes) replaced."""
+
+    file: str
+    line: int
+    start: int
+    end: int
+    before: str
+    after: str
+
+    def text(self) -> str:
+        """The whole file, changed."""
+        source = (ROOT / self.file).read_bytes()
+        return (source[: self.start] + self.after.encode() + source[self.end :]).decode()
+
+
+class Changes(ast.NodeVisitor):
+    """Every change of one file."""
+
+    def __init__(self, file: str, source: str) -> None:
+        self.file = file
+        self.source = source.encode()
+        self.lines = [0]
+        for line in self.source.splitlines(keepends=True):
+            self.lines.append(self.lines[-1] + len(line))
+        self.mutants: list[Mutant] = []
+
+    def _add(self, node: ast.expr, after: ast.expr) -> None:
+        assert node.end_lineno is not None
+        assert node.end_col_offset is not None
+        start = self.lines[node.lineno - 1] + node.col_offset
+        end = self.lines[node.end_lineno - 1] + node.end_col_offset
+        before = self.source[start:end].decode()
+        text = ast.unparse(ast.fix_missing_locations(after))
+        if "\n" in before or not isinstance(node, ast.Constant | ast.Name | ast.Attribute):
+            text = f"({text})"
+        self.mutants.append(Mutant(self.file, node.lineno, start, end, before, text))
+
+    def visit_Compare(self, node: ast.Compare) -> None:
+        """Each comparison by its neighbour."""
+        for position, operator in enumerate(node.ops):
+            if (other := COMPARISONS.get(type(operator))) is not None:
+                operators = [*node.ops[:position], other(), *node.ops[position + 1 :]]
+                self._add(node, ast.Compare(node.left, operators, node.comparators))
+        self.generic_visit(node)
+
+    def visit_BinOp(self, node: ast.BinOp) -> None:
+        """An arithmetic operator by its opposite."""
+        if (other := ARITHMETIC.get(type(node.op))) is not None and not _is_text(node):
+            self._add(node, ast.BinOp(node.left, other(), node.right))
+        self.generic_visit(node)
+
+    def visit_BoolOp(self, node: ast.BoolOp) -> None:
+        """`and` by `or`."""
+        self._add(node, ast.BoolOp(ast.Or() if isinstance(node.op, ast.And) else ast.And(), node.values))
+        self.generic_visit(node)
+
+    def visit_UnaryOp(self, node: ast.UnaryOp) -> None:
+        """A sign or a negation left out."""
+        if isinstance(node.op, ast.USub | ast.Not | ast.Invert):
+            self._add(node, node.operand)
+        self.generic_visit(node)
+
+    def visit_Constant(self, node: ast.Constant) -> None:
+        """A number by another: whole ones by the next, others by twice as much; a truth value by its opposite."""
+        value = node.value
+        if isinstance(value, bool):
+            self._add(node, ast.Constant(not value))
+        elif isinstance(value, int):
+            self._add(node, ast.Constant(value + 1))
+        elif isinstance(value, float):
+            self._add(node, ast.Constant(value * 2 or 1.0))
+
+    def visit_Attribute(self, node: ast.Attribute) -> None:
+        """A function by its opposite."""
+        if node.attr in NAMES:
+            self._add(node, ast.Attribute(node.value, NAMES[node.attr], node.ctx))
+        self.generic_visit(node)
+
+    def visit_Name(self, node: ast.Name) -> None:
+        """A function by its opposite."""
+        if node.id in NAMES:
+            self._add(node, ast.Name(NAMES[node.id], node.ctx))
+
+    def visit_keyword(self, node: ast.keyword) -> None:
+        """Not where a change has no effect."""
+        if node.arg not in WITHOUT_EFFECT:
+            self.generic_visit(node)
+
+    def visit_AnnAssign(self, node: ast.AnnAssign) -> None:
+        """The value, not the type."""
+        if node.value is not None:
+            self.visit(node.value)
+
+    def visit_FunctionDef(self, node: ast.FunctionDef) -> None:
+        """Defaults and body; neither types nor decorators."""
+        for default in (*node.args.defaults, *filter(None, node.args.kw_defaults)):
+            self.visit(default)
+        for statement in node.body:
+            self.visit(statement)
+
+    def visit_ClassDef(self, node: ast.ClassDef) -> None:
+        """The body; not the decorators."""
+        for statement in node.body:
+            self.visit(statement)
+
+    def visit_JoinedStr(self, node: ast.JoinedStr) -> None:
+        """Words are not results."""
+
+    def visit_Subscript(self, node: ast.Subscript) -> None:
+        """`list[int]` is a type where it stands alone; elsewhere both parts count."""
+        self.generic_visit(node)
+
+    def visit_If(self, node: ast.If) -> None:
+        """Not what only the type checker reads."""
+        if isinstance(node.test, ast.Name) and node.test.id == "TYPE_CHECKING":
+            return
+        self.generic_visit(node)
+
+
+def _is_text(node: ast.BinOp) -> bool:
+    return any(isinstance(part, ast.JoinedStr) or (isinstance(part, ast.Constant) and isinstance(part.value, str))
+               for part in (node.left, node.right))  # fmt: skip
+
+
+def mutants(files: Sequence[str] = ()) -> list[Mutant]:
+    """Every change of both rooms, or of some files."""
+    chosen = files or sorted(str(p.relative_to(ROOT)) for room in ROOMS for p in (ROOT / room).glob("*.py"))
+    changes = []
+    for file in chosen:
+        source = (ROOT / file).read_text(encoding="utf-8")
+        visitor = Changes(file, source)
+        visitor.visit(ast.parse(source))
+        changes += visitor.mutants
+    return changes
+
+
+def nearest_tests(file: str) -> list[str]:
+    """The test files that name the changed module."""
+    module = file.removesuffix(".py").replace("/", ".")
+    package, _, name = module.rpartition(".")
+    spellings = (
+        f"from {module} import",
+        f"import {module}",
+        f"from {package} import {name}",
+        f"{package}.{name}",
+    )
+    paths = [
+        p
+        for folder in TESTS
+        for p in ([ROOT / folder] if folder.endswith(".py") else sorted((ROOT / folder).glob("test_*.py")))
+    ]
+    return [
+        str(p.relative_to(ROOT)) for p in paths if any(s in p.read_text(encoding="utf-8") for s in spellings)
+    ]
+
+
+class Tree:
+    """A copy of the project in which one change at a time is made."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        for name in COPIED:
+            source = ROOT / name
+            if source.is_dir():
+                shutil.copytree(source, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
+            else:
+                shutil.copy(source, folder / name)
+
+    @contextlib.contextmanager
+    def changed(self, mutant: Mutant) -> Iterator[None]:
+        """With this change."""
+        path = self.folder / mutant.file
+        path.write_text(mutant.text(), encoding="utf-8")
+        try:
+            yield
+        finally:
+            shutil.copyfile(ROOT / mutant.file, path)
+
+    def passes(self, tests: Sequence[str]) -> bool:
+        """Whether the tests pass, in a fork; what does not end does not pass."""
+        child = os.fork()
+        if child == 0:
+            os.setpgid(0, 0)
+            os._exit(_run_tests(self.folder, tests))
+        deadline = time.monotonic() + SECONDS
+        while time.monotonic() < deadline:
+            done, status = os.waitpid(child, os.WNOHANG)
+            if done:
+                return os.waitstatus_to_exitcode(status) == 0
+            time.sleep(0.05)
+        os.killpg(child, signal.SIGKILL)
+        os.waitpid(child, 0)
+        return False
+
+
+def _run_tests(folder: Path, tests: Sequence[str]) -> int:
+    quiet = os.open(folder.parent / f"{folder.name}.log", os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
+    os.dup2(quiet, 1)
+    os.dup2(quiet, 2)
+    os.chdir(folder)
+    sys.path[:] = [str(folder), *(p for p in sys.path if p not in ("", str(ROOT)))]
+    os.environ["PYTHONPATH"] = str(folder)
+    import pytest
+
+    arguments = [
+        "-x",
+        "-q",
+        "-p",
+        "no:cacheprovider",
+        "-m",
+        "not slow",
+        "--no-header",
+        f"--rootdir={folder}",
+        *tests,
+    ]
+    return int(pytest.main(arguments))
+
+
+def _import_libraries() -> None:
+    """What every test imports, once for all forks; nothing of the project, which the forks take from their tree."""
+    for name in LIBRARIES:
+        importlib.import_module(name)
+    assert not [name for name in sys.modules if name.split(".")[0] in ("xray", "db", "flows")]
+
+
+def judge(tree: Tree, mutant: Mutant) -> bool:
+    """Whether the change survives all tests."""
+    with tree.changed(mutant):
+        try:
+            compile(mutant.text(), mutant.file, "exec")
+        except SyntaxError:
+            return False
+        near = nearest_tests(mutant.file)
+        return (not near or tree.passes(near)) and tree.passes(TESTS)
+
+
+def main() -> int:
+    """Judge a sample; 1 where too many survive."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.mutate")
+    parser.add_argument("--sample", type=int, default=300)
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument(
+        "--only", nargs="*", default=[], help="files, such as xray/stats/verdict.py: every change of them"
+    )
+    parser.add_argument("--jobs", type=int, default=2)
+    parser.add_argument("--list", action="store_true")
+    parser.add_argument("--quick", action="store_true", help="six changes")
+    parser.add_argument("--json", action="store_true")
+    options = parser.parse_args()
+    every = mutants(options.only)
+    if options.list:
+        for file, count in sorted(Counter(each.file for each in every).items()):
+            print(f"{count:6d}  {file}")
+        print(f"{len(every):6d}  in all")
+        return 0
+    size = 6 if options.quick else len(every) if options.only else options.sample
+    chosen = random.Random(options.seed).sample(every, min(size, len(every)))
+    survivors = list(_survivors(chosen, options.jobs))
+    share = len(survivors) / len(chosen)
+    if options.json:
+        told = {
+            "id": "M1",
+            "work": "changes of xray/stats and xray/analyses that no test notices",
+            "n": len(chosen),
+        }
+        print(
+            json.dumps(
+                told | {"survivors": [asdict(each) for each in survivors], "share": share, "limit": LIMIT}
+            )
+        )
+    else:
+        for each in sorted(survivors, key=lambda m: (m.file, m.line)):
+            print(f"{each.file}:{each.line}: {each.before!r} → {each.after!r}")
+        print(
+            f"{len(survivors)} of {len(chosen)} survive ({share:.0%}; limit {LIMIT:.0%}; seed {options.seed})"
+        )
+    return int(share > LIMIT)
+
+
+def _survivors(chosen: Sequence[Mutant], jobs: int) -> Iterator[Mutant]:
+    _import_libraries()
+    trees: Queue[Tree] = Queue()
+    with tempfile.TemporaryDirectory(prefix="mutants-") as folder, ThreadPoolExecutor(jobs) as pool:
+        for number in range(jobs):
+            trees.put(Tree(Path(folder) / str(number)))
+        first = trees.get()
+        if not first.passes(TESTS):
+            raise SystemExit(
+                (Path(folder) / "0.log").read_text(errors="replace")[-3000:] + "\nthe tests fail unchanged"
+            )
+        trees.put(first)
+
+        def one(mutant: Mutant) -> bool:
+            tree = trees.get()
+            try:
+                return judge(tree, mutant)
+            finally:
+                trees.put(tree)
+
+        started = time.monotonic()
+        for number, (mutant, survives) in enumerate(zip(chosen, pool.map(one, chosen), strict=True), start=1):
+            word = "survives" if survives else "killed"
+            print(f"{number}/{len(chosen)} {time.monotonic() - started:.0f} s {word} {mutant.file}:{mutant.line} "
+                  f"{mutant.before!r} → {mutant.after!r}", file=sys.stderr, flush=True)  # fmt: skip
+            if survives:
+                yield mutant
+
+
+if __name__ == "__main__":
+    sys.exit(main())
