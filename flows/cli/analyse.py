@@ -10,7 +10,7 @@ import click
 if TYPE_CHECKING:
     from sqlalchemy import Connection, Engine
 
-    from xray.analyses.run import Definition
+    from xray.analyses.analysis import Analysis
     from xray.report.parts.part import Part
 
 ALL = "all"
@@ -47,7 +47,7 @@ def analyse(
     """
     from flows.platform import storage
     from xray import settings
-    from xray.analyses import shown
+    from xray.analyses.analysis import stored_rows
     from xray.analyses.parallel import in_processes
     from xray.analyses.run import ANALYSES, named, run
 
@@ -69,9 +69,9 @@ def analyse(
         if as_json:
             for analysis in wanted:
                 with engine.begin() as connection:
-                    _rows(shown.rows(connection, chosen, analysis), len(wanted) > 1 and analysis.name)
+                    _rows(stored_rows(connection, chosen, analysis), len(wanted) > 1 and analysis.name)
             return
-        references = [reference and (name != ALL or each.name in shown.REFERENCES) for each in wanted]
+        references = [reference and (name != ALL or each.metric is not None) for each in wanted]
         there = page is not None and name == ALL and not reference  # the page's figures are these
         show = partial(_show, engine, chosen, pair, folder, there)
         for part, paths in in_processes(show, list(zip(wanted, references, strict=True))):
@@ -90,19 +90,20 @@ def _show(
     pair: str | None,
     folder: Path,
     there: bool,
-    asked: "tuple[Definition, bool]",
+    asked: "tuple[Analysis, bool]",
 ) -> "tuple[Part, list[Path]]":
     """What is said of an analysis (with published values or not), and the files of its figure, drawn unless there."""
     from dataclasses import replace
 
     from xray.analyses import shown
+    from xray.analyses.pairs import named_pair
 
     analysis, reference = asked
     with engine.begin() as connection:
         part = (
             shown.part(connection, study, analysis, reference)
             if pair is None
-            else shown.named_pair(connection, study, analysis, pair)
+            else named_pair(connection, study, analysis, pair)
         )
     paths = sorted(folder.glob(f"{part.name}.*")) if there else shown.write_figure(part, folder)
     return replace(part, draw=None), paths  # which no process can give to another
@@ -134,7 +135,7 @@ def _study(connection: "Connection", name: str | None, protocol: str | None) -> 
     raise AnalysisError(f"several studies are there; choose one with --study: {known}")
 
 
-def _by(name: str, column: str) -> "Definition":
+def _by(name: str, column: str) -> "Analysis":
     from xray.analyses.run import by_column
 
     if name not in ("performance", "subgroups"):
@@ -163,7 +164,7 @@ def _rewrite_page(engine: "Engine", study: str) -> Path | None:
         return write_report(connection, read_study(Path(file)), folder, commands, drawn_in_processes)
 
 
-def _run(engine: "Engine", study: str, wanted: "list[Definition]", run: Any) -> bool:
+def _run(engine: "Engine", study: str, wanted: "list[Analysis]", run: Any) -> bool:
     """Compute what is stale, saying on stderr what is being computed; whether anything was."""
     import time
 

@@ -7,21 +7,34 @@ import numpy as np
 from numpy.typing import NDArray
 
 from db.results import Agreement
+from xray.analyses.analysis import Stored, analysis
 from xray.analyses.parallel import flat_side_by_side
 from xray.analyses.points import calls, points_at_home
 from xray.analyses.rows import number
 from xray.analyses.stored import StoredStudy, TestSet
+from xray.report import published
+from xray.report.parts import agreement as parts
+from xray.report.parts.part import Part
 from xray.stats.agreement import cross_table, kappa, mcnemar, negative_agreement, pabak, positive_agreement
 from xray.stats.kendall import kendall_tau
 from xray.stats.roc import Youden
 
-NAME = "agreement"
-QUESTION = "Do models agree with the test dataset's own? Cohen's kappa, Kendall's tau (Fig 3)"
-VERSION = 3
-TABLE = Agreement
 METHOD = "Cohen's kappa of ensembles, score >= Youden point, interval of Fleiss et al. 1969, 95 %; Kendall's tau-b of scores"
 
 
+def show(stored: Stored) -> Part:
+    """What is said of the rows, and the figure."""
+    return parts.agreement(stored.rows, stored.published)
+
+
+@analysis(
+    "agreement",
+    "Do models agree with the test dataset's own? Cohen's kappa, Kendall's tau (Fig 3)",
+    Agreement,
+    place=30,
+    show=show,
+    metric=published.KAPPA,
+)
 def compute(study: StoredStudy, tests: Sequence[TestSet]) -> Iterator[dict[str, Any]]:
     """Rows of table `agreement`: per test cohort, task, configuration and rule, against the cohort's own model.
 

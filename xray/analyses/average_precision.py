@@ -7,20 +7,31 @@ import numpy as np
 from numpy.typing import NDArray
 
 from db.results import AveragePrecision
+from xray.analyses.analysis import Stored, analysis
 from xray.analyses.parallel import flat_side_by_side
 from xray.analyses.resampled import has_repeated_patients
 from xray.analyses.rows import NOT_TRAINED, number
 from xray.analyses.stored import StoredStudy, TestSet
+from xray.report.parts import accuracy
+from xray.report.parts.part import Part
 from xray.stats.precision_recall import average_precision_interval
 
-NAME = "average_precision"
-QUESTION = "How pure is what a model finds? Area under the precision-recall curve, beside prevalence"
-VERSION = 2
-TABLE = AveragePrecision
 METHOD = "average precision of mean logits over seeds, variance of influences, logit interval 95 %"
 CLUSTERED_METHOD = METHOD.replace("influences", "influences, by patient")
 
 
+def show(stored: Stored) -> Part:
+    """What is said of the rows, and the figure."""
+    return accuracy.average_precision(stored.rows)
+
+
+@analysis(
+    "average_precision",
+    "How pure is what a model finds? Area under the precision-recall curve, beside prevalence",
+    AveragePrecision,
+    place=110,
+    show=show,
+)
 def compute(study: StoredStudy, tests: Sequence[TestSet]) -> Iterator[dict[str, Any]]:
     """Rows of table `average_precision`: per test cohort, task and configuration."""
     for test in tests:

@@ -8,25 +8,36 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import expit
 
 from db.results import BlandAltman
+from xray.analyses.analysis import Stored, analysis
+from xray.analyses.pairs import with_pairs
 from xray.analyses.parallel import flat_side_by_side
-from xray.analyses.points import calls
+from xray.analyses.points import calibrated, calls
 from xray.analyses.rows import number
 from xray.analyses.stored import StoredStudy, TestSet
+from xray.report.parts import agreement as parts
+from xray.report.parts.part import Part
 from xray.stats.agreement import cross_table, kappa
 from xray.stats.bland_altman import bland_altman
-from xray.stats.operating import calibrate
 from xray.stats.roc import auc
 
-NAME = "bland_altman"
-QUESTION = "How far apart are two models' scores of one image? Limits of agreement (Fig 4)"
-VERSION = 1
-TABLE = BlandAltman
 METHOD = "limits of agreement (Bland and Altman 1999) of ensembles' probabilities, Youden point at 1/2 (Eq. 1), 95 %"
 
 
+def show(stored: Stored) -> Part:
+    """What is said of the rows, and the figure."""
+    chosen = parts.contrasting_pairs(stored.rows)
+    return with_pairs(parts.bland_altman(stored.rows), stored.connection, stored.study, chosen)
+
+
+@analysis(
+    "bland_altman",
+    "How far apart are two models' scores of one image? Limits of agreement (Fig 4)",
+    BlandAltman,
+    place=90,
+    show=show,
+)
 def compute(study: StoredStudy, tests: Sequence[TestSet]) -> Iterator[dict[str, Any]]:
     """Rows of table `bland_altman`: per test cohort, task and configuration, against the cohort's own model."""
     for test in tests:
@@ -36,13 +47,6 @@ def compute(study: StoredStudy, tests: Sequence[TestSet]) -> Iterator[dict[str, 
         area = auc(test.cohort.labels, test.ensemble(reference)).value
         work = ((test, reference, area, name) for name in test.trained_on if name != reference)
         yield from flat_side_by_side(_compare, work)
-
-
-def calibrated(test: TestSet, trained_on: str, tasks: Sequence[int]) -> NDArray[np.float64]:
-    """Eq. 1 of the ensemble's probabilities on the labelled images, (n_images, n_tasks): ½ is the Youden point."""
-    labels, scores = test.cohort.labels[:, tasks], test.ensemble(trained_on)[:, tasks]
-    stretched = calibrate(expit(scores), expit(test.youden(trained_on).threshold[tasks]))
-    return np.where(np.isnan(labels), np.nan, stretched)
 
 
 def _compare(

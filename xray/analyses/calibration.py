@@ -8,20 +8,31 @@ from numpy.typing import NDArray
 from scipy.special import expit, ndtri
 
 from db.results import Calibration
+from xray.analyses.analysis import Stored, analysis
 from xray.analyses.parallel import flat_side_by_side
 from xray.analyses.rows import NOT_TRAINED, number
 from xray.analyses.stored import StoredStudy, TestSet
+from xray.report.parts import operating
+from xray.report.parts.part import Part
 from xray.stats.calibration import binned, brier_of, calibration_line, curve_error, curve_of
 
-NAME = "calibration"
-QUESTION = "Do probabilities mean what they say? Brier score and its parts, ECE, reliability curve"
-VERSION = 1
-TABLE = Calibration
 METHOD = "sigmoid of mean logits over seeds, 10 bins of equal mass, Cox's line by maximum likelihood, 95 %"
 FEWEST = 10
 """So many of either class before a line is fitted."""
 
 
+def show(stored: Stored) -> Part:
+    """What is said of the rows, and the figure."""
+    return operating.calibration(stored.rows)
+
+
+@analysis(
+    "calibration",
+    "Do probabilities mean what they say? Brier score and its parts, ECE, reliability curve",
+    Calibration,
+    place=120,
+    show=show,
+)
 def compute(study: StoredStudy, tests: Sequence[TestSet]) -> Iterator[dict[str, Any]]:
     """Rows of table `calibration`: per test cohort, task and configuration."""
     yield from flat_side_by_side(_rows, ((test, name) for test in tests for name in test.trained_on))

@@ -12,19 +12,31 @@ import numpy as np
 
 from db.results import ClassifierDistance
 from xray.analyses import classifiers
+from xray.analyses.analysis import Stored, analysis
 from xray.analyses.classifiers import Heads
 from xray.analyses.rows import number
 from xray.analyses.stored import StoredStudy, TestSet
+from xray.report.parts import representation
+from xray.report.parts.part import Part
 from xray.stats.roc import auc
 
-NAME = "classifier_distance"
-QUESTION = "Do tasks whose classifiers differ between datasets generalise less well? (Fig 6)"
-VERSION = 1
-TABLE = ClassifierDistance
 METHOD = "mean pairwise L2 distance of a task's vectors over datasets, over the mean of this over tasks"
-PREPARE, STATE = classifiers.load, classifiers.state
 
 
+def show(stored: Stored) -> Part:
+    """What is said of the rows, and the figure."""
+    return representation.classifier_distance(stored.rows)
+
+
+@analysis(
+    "classifier_distance",
+    "Do tasks whose classifiers differ between datasets generalise less well? (Fig 6)",
+    ClassifierDistance,
+    place=160,
+    show=show,
+    prepare=classifiers.load,
+    state=classifiers.state,
+)
 def compute(study: StoredStudy, tests: Sequence[TestSet], heads: Sequence[Heads]) -> Iterator[dict[str, Any]]:
     """Rows of table `classifier_distance`: per configuration and task, each seed and (seed None) their mean."""
     across = cross_domain_auc(study, tests) if heads else {}

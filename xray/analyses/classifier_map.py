@@ -12,17 +12,29 @@ from numpy.typing import NDArray
 
 from db.results import ClassifierMap
 from xray.analyses import classifiers
+from xray.analyses.analysis import Stored, analysis
 from xray.analyses.classifiers import Heads
 from xray.analyses.stored import StoredStudy, TestSet
+from xray.report.parts import representation
+from xray.report.parts.part import Part
 
-NAME = "classifier_map"
-QUESTION = "Where do the classifiers of each dataset and task lie? PCA of their vectors (Fig 5)"
-VERSION = 1
-TABLE = ClassifierMap
 METHOD = "principal components of the classifier vectors of one model, centred"
-PREPARE, STATE = classifiers.load, classifiers.state
 
 
+def show(stored: Stored) -> Part:
+    """What is said of the rows, and the figure."""
+    return representation.classifier_map(stored.rows)
+
+
+@analysis(
+    "classifier_map",
+    "Where do the classifiers of each dataset and task lie? PCA of their vectors (Fig 5)",
+    ClassifierMap,
+    place=150,
+    show=show,
+    prepare=classifiers.load,
+    state=classifiers.state,
+)
 def compute(study: StoredStudy, tests: Sequence[TestSet], heads: Sequence[Heads]) -> Iterator[dict[str, Any]]:
     """Rows of table `classifier_map`: per model, dataset and task."""
     for each in heads:

@@ -10,19 +10,31 @@ import numpy as np
 
 from db.results import FeatureMap
 from xray.analyses import features
+from xray.analyses.analysis import Stored, analysis
 from xray.analyses.features import Pooled
 from xray.analyses.stored import StoredStudy, TestSet
+from xray.report.parts import representation
+from xray.report.parts.part import Part
 
-NAME = "feature_map"
-QUESTION = "Does a network see the view? t-SNE of pooled features, frontal and lateral (Fig A.2)"
-VERSION = 1
-TABLE = FeatureMap
 MOST: Final = 2000
 PERPLEXITY: Final = 30.0
 METHOD = f"t-SNE of pooled features (scikit-learn, perplexity {PERPLEXITY:g}, PCA start, seed 0), at most {MOST} images"
-PREPARE, STATE = features.load, features.state
 
 
+def show(stored: Stored) -> Part:
+    """What is said of the rows, and the figure."""
+    return representation.feature_map(stored.rows)
+
+
+@analysis(
+    "feature_map",
+    "Does a network see the view? t-SNE of pooled features, frontal and lateral (Fig A.2)",
+    FeatureMap,
+    place=170,
+    show=show,
+    prepare=features.load,
+    state=features.state,
+)
 def compute(
     study: StoredStudy, tests: Sequence[TestSet], pooled: Sequence[Pooled]
 ) -> Iterator[dict[str, Any]]:

@@ -12,19 +12,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from db.results import Shift
+from xray.analyses.analysis import Stored, analysis
 from xray.analyses.parallel import flat_side_by_side
 from xray.analyses.rows import number
 from xray.analyses.stored import Scored, StoredStudy, TestSet
+from xray.report.parts import images_or_labels as parts
+from xray.report.parts.part import Part as Shown
 from xray.stats.agreement import cross_table, kappa
 from xray.stats.estimates import Estimates
 from xray.stats.tilting import Tilting
 from xray.stats.transfer import Decomposition, Part, SiteScores
 from xray.stats.verdict import CANNOT_TELL, Evidence, Gathered, Verdict, gather_both, judge
 
-NAME = "images_or_labels"
-QUESTION = "Why does a model do worse elsewhere: images, prevalence or labels? A verdict per task and pair"
-VERSION = 5
-TABLE = Shift
 METHOD = (
     "ensembles; AUC parts by DeLong with patients as units, Student's t, 95 %; "
     "tests adjusted over the study (Benjamini and Hochberg)"
@@ -45,6 +44,18 @@ class Pair:
     labellers: Estimates
 
 
+def show(stored: Stored) -> Shown:
+    """What is said of the rows, and the figure."""
+    return parts.images_or_labels(stored.rows)
+
+
+@analysis(
+    "images_or_labels",
+    "Why does a model do worse elsewhere: images, prevalence or labels? A verdict per task and pair",
+    Shift,
+    place=40,
+    show=show,
+)
 def compute(study: StoredStudy, tests: Sequence[TestSet]) -> Iterator[dict[str, Any]]:
     """Rows of table `shift`: per ordered pair of datasets and task that both label and both own models were trained on.
 

@@ -11,21 +11,22 @@ from itertools import combinations
 from typing import Any
 
 import numpy as np
+import pandas as pd
 
 from db.results import AucDifference
+from xray.analyses import results
+from xray.analyses.analysis import Stored, analysis
 from xray.analyses.resampled import REPLICATES, has_repeated_patients, replicates
 from xray.analyses.rows import number
-from xray.analyses.stored import StoredStudy, TestSet
+from xray.analyses.stored import StoredStudy, TestSet, load_study
+from xray.report.parts import accuracy
+from xray.report.parts.part import Part
 from xray.stats.bootstrap import bootstrap_difference
 from xray.stats.delong import compare_paired
 from xray.stats.estimates import Comparison
 from xray.stats.multiplicity import holm
 from xray.stats.roc import auc
 
-NAME = "leave_one_site_out"
-QUESTION = "Does training on all other sites make up for not having a site's own data? (Fig 2)"
-VERSION = 2
-TABLE = AucDifference
 METHOD = "difference of AUCs of mean logits over seeds, DeLong paired, 95 %, Holm over the study"
 CLUSTERED_METHOD = METHOD.replace("DeLong paired", f"bootstrap over patients, {REPLICATES} replicates")
 
@@ -49,6 +50,39 @@ def arms(study: StoredStudy, dataset: str) -> dict[str, str]:
     return {arm: name for name, arm in first.items()}
 
 
+def means_by_arm(study: StoredStudy, aucs: pd.DataFrame) -> pd.DataFrame:
+    """Mean test AUC of each arm and seed, over the tasks that are defined in every arm.
+
+    Columns site, test_dataset, arm, seed, n_tasks, auc. `aucs`: the frame of `results.performance`.
+    """
+    seeds = aucs[aucs["seed"].notna() & aucs["auc"].notna()]
+    rows = []
+    for dataset, site in study.datasets.items():
+        playing = arms(study, dataset)
+        here = seeds[seeds["test_dataset"] == dataset]
+        tasks = [set(here.loc[here["trained_on"] == name, "task"]) for name in playing.values()]
+        common = set.intersection(*tasks) if tasks else set()
+        for arm, name in playing.items():
+            mine = here[(here["trained_on"] == name) & here["task"].isin(common)]
+            for seed, mean in mine.groupby("seed")["auc"].mean().items():
+                rows.append((site, dataset, arm, int(str(seed).split(".")[0]), len(common), float(mean)))
+    return pd.DataFrame(rows, columns=["site", "test_dataset", "arm", "seed", "n_tasks", "auc"])
+
+
+def show(stored: Stored) -> Part:
+    """What is said of the rows, and the figure."""
+    aucs = results.performance(stored.connection, stored.study)
+    means = means_by_arm(load_study(stored.connection, stored.study), aucs)
+    return accuracy.leave_one_site_out(results.comparison(stored.connection, stored.study), means)
+
+
+@analysis(
+    "leave_one_site_out",
+    "Does training on all other sites make up for not having a site's own data? (Fig 2)",
+    AucDifference,
+    place=20,
+    show=show,
+)
 def compute(study: StoredStudy, tests: Sequence[TestSet]) -> Iterator[dict[str, Any]]:
     """Rows of table `auc_difference`: per test cohort, task and pair of arms."""
     rows = [row for test in tests for row in _compare(study, test)]

@@ -13,15 +13,14 @@ from numpy.typing import NDArray
 from scipy.special import ndtr
 
 from db.results import MeanAuc
+from xray.analyses.analysis import Stored, analysis
 from xray.analyses.resampled import REPLICATES, Replicates, replicates
 from xray.analyses.rows import number
 from xray.analyses.stored import StoredStudy, TestSet
+from xray.report.parts import accuracy
+from xray.report.parts.part import Part
 from xray.stats.multiplicity import holm
 
-NAME = "mean_auc"
-QUESTION = "The headline: mean AUC over tasks, with a bootstrap over patients, against the own model"
-VERSION = 1
-TABLE = MeanAuc
 METHOD = f"mean over tasks of AUCs of mean logits, bootstrap over patients, {REPLICATES} replicates, percentile 95 %"
 FEWEST: Final = 10
 NO_TASK: Final = "no task of both models with 10 of either class"
@@ -36,6 +35,18 @@ COLUMNS_OF_ESTIMATE: Final = (
 )
 
 
+def show(stored: Stored) -> Part:
+    """What is said of the rows, and the figure."""
+    return accuracy.mean_auc(stored.rows)
+
+
+@analysis(
+    "mean_auc",
+    "The headline: mean AUC over tasks, with a bootstrap over patients, against the own model",
+    MeanAuc,
+    place=50,
+    show=show,
+)
 def compute(study: StoredStudy, tests: Sequence[TestSet]) -> Iterator[dict[str, Any]]:
     """Rows of table `mean_auc`: per test cohort and configuration."""
     rows = [row for test in tests for row in _means(study, test)]

@@ -7,24 +7,33 @@ from collections.abc import Iterator, Sequence
 from typing import Any, Final
 
 from db.results import NetBenefit
+from xray.analyses.analysis import Stored, analysis
 from xray.analyses.parallel import flat_side_by_side
 from xray.analyses.resampled import has_repeated_patients
 from xray.analyses.rows import NOT_TRAINED, number
 from xray.analyses.stored import StoredStudy, TestSet
+from xray.report.parts import operating
+from xray.report.parts.part import Part
 from xray.stats.netbenefit import net_benefit
 
-NAME = "net_benefit"
-QUESTION = (
-    "Is acting on the calls worth more than treating all, or none? Net benefit at threshold probabilities"
-)
-VERSION = 1
-TABLE = NetBenefit
 THRESHOLDS: Final = (0.01, 0.02, 0.05, 0.1, 0.15, 0.2, 0.3, 0.4, 0.5)
 """From 99 acted on in vain for one that is found, to one for one; given beforehand, not chosen on the images."""
 METHOD = "sigmoid of mean logits over seeds >= threshold, as it stands, normal 95 %, Wilson's with few"
 CLUSTERED_METHOD = f"{METHOD}, patients as units"
 
 
+def show(stored: Stored) -> Part:
+    """What is said of the rows, and the figure."""
+    return operating.net_benefit(stored.rows)
+
+
+@analysis(
+    "net_benefit",
+    "Is acting on the calls worth more than treating all, or none? Net benefit at threshold probabilities",
+    NetBenefit,
+    place=130,
+    show=show,
+)
 def compute(study: StoredStudy, tests: Sequence[TestSet]) -> Iterator[dict[str, Any]]:
     """Rows of table `net_benefit`: per test cohort, task, configuration and threshold."""
     yield from flat_side_by_side(_rows, ((test, name) for test in tests for name in test.trained_on))

@@ -6,21 +6,32 @@ from typing import Any
 import numpy as np
 
 from db.results import OperatingPoint
+from xray.analyses.analysis import Stored, analysis
 from xray.analyses.parallel import flat_side_by_side
 from xray.analyses.points import points_at_home
 from xray.analyses.rows import NOT_TRAINED, number
 from xray.analyses.stored import StoredStudy, TestSet
+from xray.report.parts import operating
+from xray.report.parts.part import Part
 from xray.stats.operating import operating_point
 from xray.stats.roc import Youden
 
-NAME = "operating_points"
-QUESTION = "What does each model do at its threshold? Sensitivity, specificity, PPV, NPV, accuracy"
-VERSION = 1
-TABLE = OperatingPoint
 METHOD = "ensemble, score >= Youden point, Wilson 95 %"
 MEASURES = ("sensitivity", "specificity", "ppv", "npv", "accuracy")
 
 
+def show(stored: Stored) -> Part:
+    """What is said of the rows, and the figure."""
+    return operating.operating_points(stored.rows)
+
+
+@analysis(
+    "operating_points",
+    "What does each model do at its threshold? Sensitivity, specificity, PPV, NPV, accuracy",
+    OperatingPoint,
+    place=100,
+    show=show,
+)
 def compute(study: StoredStudy, tests: Sequence[TestSet]) -> Iterator[dict[str, Any]]:
     """Rows of table `operating_point`: per test cohort, task, configuration, rule and measure."""
     at_home = points_at_home(study, tests)

@@ -11,18 +11,19 @@ from typing import Any
 import numpy as np
 
 from db.results import Auc
+from xray.analyses import results
+from xray.analyses.analysis import Stored, analysis
 from xray.analyses.parallel import flat_side_by_side
 from xray.analyses.resampled import REPLICATES, has_repeated_patients, replicates
 from xray.analyses.rows import NOT_LABELLED, NOT_TRAINED, number
 from xray.analyses.stored import Scored, StoredStudy, TestSet
+from xray.report import published
+from xray.report.parts import accuracy
+from xray.report.parts.part import Part
 from xray.stats.clustered import clustered_auc_interval
 from xray.stats.delong import auc_interval
 from xray.stats.estimates import Estimates
 
-NAME = "performance"
-QUESTION = "How well does each model do on each test dataset? AUC with interval (Fig 1)"
-VERSION = 2
-TABLE = Auc
 METHOD = "AUC of mean logits over seeds, DeLong, logit interval 95 %"
 SEED_METHOD = "AUC, DeLong, logit interval 95 %"
 CLUSTERED_METHOD = (
@@ -39,6 +40,20 @@ METHODS = {
 """By whether the model is foreign, and whether patients have several images here."""
 
 
+def show(stored: Stored) -> Part:
+    """What is said of the rows, and the figure."""
+    frame = results.performance(stored.connection, stored.study)
+    return accuracy.performance(frame, stored.published)
+
+
+@analysis(
+    "performance",
+    "How well does each model do on each test dataset? AUC with interval (Fig 1)",
+    Auc,
+    place=10,
+    show=show,
+    metric=published.AUC,
+)
 def compute(study: StoredStudy, tests: Sequence[TestSet]) -> Iterator[dict[str, Any]]:
     """Rows of table `auc`: per configuration, test cohort and task, the ensemble (seed None) and each seed.
 

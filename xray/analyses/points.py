@@ -1,11 +1,13 @@
-"""Operating points: Youden's on the test cohort itself, or at home, and the calls that they give."""
+"""Operating points: Youden's on the test cohort itself, or at home; calls by them, and scores stretched by them."""
 
 from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.special import expit
 
 from xray.analyses.stored import StoredStudy, TestSet
+from xray.stats.operating import calibrate
 from xray.stats.roc import Youden, youden
 
 Scores = NDArray[np.float64]
@@ -30,3 +32,10 @@ def calls(labels: NDArray[np.float32], scores: NDArray[np.floating], thresholds:
     called = np.where(scores >= thresholds, 1.0, 0.0)
     called[np.isnan(labels) | np.isnan(scores) | np.isnan(thresholds)] = np.nan
     return called
+
+
+def calibrated(test: TestSet, trained_on: str, tasks: Sequence[int]) -> NDArray[np.float64]:
+    """Eq. 1 of the ensemble's probabilities on the labelled images, (n_images, n_tasks): ½ is the Youden point."""
+    labels, scores = test.cohort.labels[:, tasks], test.ensemble(trained_on)[:, tasks]
+    stretched = calibrate(expit(scores), expit(test.youden(trained_on).threshold[tasks]))
+    return np.where(np.isnan(labels), np.nan, stretched)

@@ -13,22 +13,35 @@ import numpy as np
 from numpy.typing import NDArray
 
 from db.results import PooledAgreement
+from xray.analyses.analysis import Stored, analysis
 from xray.analyses.parallel import flat_side_by_side
 from xray.analyses.points import calls, points_at_home
 from xray.analyses.rows import number
 from xray.analyses.stored import StoredStudy, TestSet
+from xray.report import published
+from xray.report.parts import agreement as parts
+from xray.report.parts.part import Part
 from xray.stats.agreement import CrossTable, cross_table, kappa, pabak
 from xray.stats.kendall import Ranks, ranked, tau_of_ranks
 from xray.stats.roc import Youden
 
-NAME = "pooled_agreement"
-QUESTION = "Do models of one dataset each agree on all test images together? Kappa and tau, symmetric"
-VERSION = 1
-TABLE = PooledAgreement
 METHOD = "Cohen's kappa of ensembles over all test cohorts, score >= Youden point, Fleiss et al. 1969, 95 %; Kendall's tau-b"
 RULES = ("target", "own")
 
 
+def show(stored: Stored) -> Part:
+    """What is said of the rows, and the figure."""
+    return parts.pooled_agreement(stored.rows, stored.published)
+
+
+@analysis(
+    "pooled_agreement",
+    "Do models of one dataset each agree on all test images together? Kappa and tau, symmetric",
+    PooledAgreement,
+    place=70,
+    show=show,
+    metric=published.POOLED_KAPPA,
+)
 def compute(study: StoredStudy, tests: Sequence[TestSet]) -> Iterator[dict[str, Any]]:
     """Rows of table `pooled_agreement`: per task, pair of configurations and rule."""
     at_home = points_at_home(study, tests)

@@ -6,8 +6,6 @@ import pandas as pd
 from sqlalchemy import Connection, text
 
 from db.queries import query
-from xray.analyses.leave_one_site_out import arms
-from xray.analyses.stored import StoredStudy
 
 
 def performance(connection: Connection, study: str) -> pd.DataFrame:
@@ -64,25 +62,6 @@ def _foreign_note(row: Any) -> str:
         note += f"It is said to be trained on {', '.join(row.trained_on)}; which images of them is unknown."
         note += f" {row.warning}: what it scores there is flattered." if row.warning else ""
     return note
-
-
-def leave_one_site_out(study: StoredStudy, auc: pd.DataFrame) -> pd.DataFrame:
-    """Mean test AUC of each arm and seed, over the tasks that are defined in every arm.
-
-    Columns site, test_dataset, arm, seed, n_tasks, auc. `auc`: the frame of `performance`.
-    """
-    seeds = auc[auc["seed"].notna() & auc["auc"].notna()]
-    rows = []
-    for dataset, site in study.datasets.items():
-        playing = arms(study, dataset)
-        here = seeds[seeds["test_dataset"] == dataset]
-        tasks = [set(here.loc[here["trained_on"] == name, "task"]) for name in playing.values()]
-        common = set.intersection(*tasks) if tasks else set()
-        for arm, name in playing.items():
-            mine = here[(here["trained_on"] == name) & here["task"].isin(common)]
-            for seed, mean in mine.groupby("seed")["auc"].mean().items():
-                rows.append((site, dataset, arm, int(str(seed).split(".")[0]), len(common), float(mean)))
-    return pd.DataFrame(rows, columns=["site", "test_dataset", "arm", "seed", "n_tasks", "auc"])
 
 
 def _frame(connection: Connection, name: str, study: str) -> pd.DataFrame:

@@ -1,110 +1,44 @@
 """Brings result tables up to date: computes what is stale, leaves the rest, replaces each analysis as a whole.
 
-An analysis is a module of this package with NAME, QUESTION, VERSION, TABLE and `compute(study, tests)`, which yields the
-rows of TABLE; raise VERSION where the rows would differ. Its rows are read by names from the view `TABLE_results`.
+Stale is what was computed of other evaluations, or by other code.
 """
 
 import hashlib
+import importlib
 import json
-from collections.abc import Callable, Iterator, Sequence
+import pkgutil
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
-from typing import Any
+from dataclasses import replace
+from typing import Any, Final
 
 from sqlalchemy import Connection, Engine, delete, select, text
 from sqlalchemy.dialects.postgresql import insert
 
+import xray.analyses
+from db import results as tables
 from db.copy import copy_rows
-from db.results import Analysis
-from db.schema import Base
-from xray.analyses import (
-    agreement,
-    average_precision,
-    bland_altman,
-    calibration,
-    classifier_distance,
-    classifier_map,
-    feature_map,
-    images_or_labels,
-    leave_one_site_out,
-    mean_auc,
-    net_benefit,
-    operating_points,
-    performance,
-    pooled_agreement,
-    seed_agreement,
-    subgroups,
-    threshold_transfer,
-    view_classifier,
-)
+from xray.analyses import subgroups
+from xray.analyses.analysis import REGISTRY, Analysis
 from xray.analyses.stored import StoredStudy, load_study, load_tests
 from xray.errors import AnalysisError
 from xray.settings import provenance
 
-Compute = Callable[..., Iterator[dict[str, Any]]]
-"""compute(study, tests), or compute(study, tests, prepared) where the module has PREPARE."""
 Tell = Callable[[str], None]
 
 
-@dataclass(frozen=True)
-class Definition:
-    """An analysis: its name, the version of its code, its result table and the function that makes the rows.
-
-    columns: what it needs to know of the images beside their labels (`stored.load_tests`). groupings: of a result with
-    subgroups, those to be shown. prepare: what else it reads, given to `compute` last; state: what that depends on.
-    """
-
-    name: str
-    version: int
-    table: type[Base]
-    compute: Compute
-    question: str = ""
-    columns: tuple[str, ...] = ()
-    groupings: tuple[str, ...] = ()
-    prepare: Callable[[Connection, StoredStudy], Any] | None = None
-    state: Callable[[Connection, StoredStudy], Sequence[Any]] | None = None
-
-    @property
-    def view(self) -> str:
-        """The view of its rows by names."""
-        return f"{self.table.__tablename__}_results"
+def _registered() -> tuple[Analysis, ...]:
+    """Every analysis of a module of this package, in order."""
+    for module in pkgutil.iter_modules(xray.analyses.__path__):
+        if module.name not in ("run", "report"):  # which stand on this list
+            importlib.import_module(f"xray.analyses.{module.name}")
+    return tuple(sorted(REGISTRY.values(), key=lambda each: each.place))
 
 
-ANALYSES = tuple(
-    Definition(
-        module.NAME,
-        module.VERSION,
-        module.TABLE,
-        module.compute,
-        module.QUESTION,
-        getattr(module, "COLUMNS", ()),
-        prepare=getattr(module, "PREPARE", None),
-        state=getattr(module, "STATE", None),
-    )
-    for module in (
-        performance,
-        mean_auc,
-        leave_one_site_out,
-        images_or_labels,
-        threshold_transfer,
-        agreement,
-        pooled_agreement,
-        seed_agreement,
-        bland_altman,
-        operating_points,
-        average_precision,
-        calibration,
-        net_benefit,
-        subgroups,
-        classifier_map,
-        classifier_distance,
-        feature_map,
-        view_classifier,
-    )
-)
+ANALYSES: Final = _registered()
 
 
-def named(name: str) -> Definition:
+def named(name: str) -> Analysis:
     """The analysis of this name. Raises `AnalysisError` where there is none."""
     for each in ANALYSES:
         if each.name == name:
@@ -112,22 +46,20 @@ def named(name: str) -> Definition:
     raise AnalysisError(f"there is no analysis {name!r}; known: {', '.join(each.name for each in ANALYSES)}")
 
 
-def by_column(column: str) -> Definition:
+def by_column(column: str) -> Analysis:
     """The analysis of subgroups by one column of the images, stored beside that of the usual ones.
 
     By one of the usual ones it is a part of that: the same rows, of which only these are shown.
     """
-    if column in subgroups.COLUMNS:
-        return replace(named(subgroups.NAME), groupings=(column,))
-    name = f"{subgroups.NAME} by {column}"
-    return Definition(
-        name,
-        subgroups.VERSION,
-        subgroups.TABLE,
-        subgroups.by(column),
-        subgroups.QUESTION,
-        (column,),
-        (column,),
+    usual = named("subgroups")
+    if column in usual.columns:
+        return replace(usual, groupings=(column,))
+    return replace(
+        usual,
+        name=f"subgroups by {column}",
+        compute=subgroups.by(column),
+        columns=(column,),
+        groupings=(column,),
     )
 
 
@@ -137,7 +69,7 @@ def run_all(engine: Engine, study_name: str) -> dict[str, bool]:
 
 
 def run(
-    engine: Engine, study_name: str, wanted: Sequence[Definition], tell: Tell = lambda name: None
+    engine: Engine, study_name: str, wanted: Sequence[Analysis], tell: Tell = lambda name: None
 ) -> dict[str, bool]:
     """As `run_all`, of some analyses. `tell` is called with the name of each that is to be computed, before it is.
 
@@ -171,7 +103,7 @@ def run(
     return {each.name: each in stale for each in wanted}
 
 
-def is_current(connection: Connection, study_name: str, analysis: Definition) -> bool:
+def is_current(connection: Connection, study_name: str, analysis: Analysis) -> bool:
     """Whether the stored rows of an analysis come from the present evaluations of the study."""
     return _is_current(connection, load_study(connection, study_name), analysis)
 
@@ -185,16 +117,18 @@ def count_current(connection: Connection, study_name: str) -> int:
     return sum(_is_current(connection, study, each) for each in ANALYSES)
 
 
-def _is_current(connection: Connection, study: StoredStudy, analysis: Definition) -> bool:
+def _is_current(connection: Connection, study: StoredStudy, analysis: Analysis) -> bool:
     stored = connection.scalar(
-        select(Analysis.fingerprint).where(Analysis.study_id == study.id, Analysis.name == analysis.name)
+        select(tables.Analysis.fingerprint).where(
+            tables.Analysis.study_id == study.id, tables.Analysis.name == analysis.name
+        )
     )
     return stored == _fingerprint(connection, study, analysis)
 
 
-def _fingerprint(connection: Connection, study: StoredStudy, analysis: Definition) -> str:
+def _fingerprint(connection: Connection, study: StoredStudy, analysis: Analysis) -> str:
     """Content hash of all that the rows come from."""
-    found = study.fingerprint(analysis.name, analysis.version)
+    found = study.fingerprint(analysis.name, analysis.code_hash)
     if analysis.state is None:
         return found
     return (
@@ -202,19 +136,23 @@ def _fingerprint(connection: Connection, study: StoredStudy, analysis: Definitio
     )
 
 
-def _store(engine: Engine, study: StoredStudy, analysis: Definition, rows: Sequence[dict[str, Any]]) -> None:
+def _store(engine: Engine, study: StoredStudy, analysis: Analysis, rows: Sequence[dict[str, Any]]) -> None:
     with engine.begin() as connection:
         _replace(connection, study, analysis, rows)
 
 
 def _replace(
-    connection: Connection, study: StoredStudy, analysis: Definition, rows: Sequence[dict[str, Any]]
+    connection: Connection, study: StoredStudy, analysis: Analysis, rows: Sequence[dict[str, Any]]
 ) -> None:
-    connection.execute(delete(Analysis).where(Analysis.study_id == study.id, Analysis.name == analysis.name))
+    connection.execute(
+        delete(tables.Analysis).where(
+            tables.Analysis.study_id == study.id, tables.Analysis.name == analysis.name
+        )
+    )
     fingerprint = _fingerprint(connection, study, analysis)
     analysis_id = connection.scalar(
-        insert(Analysis)
+        insert(tables.Analysis)
         .values(study_id=study.id, name=analysis.name, fingerprint=fingerprint, provenance=provenance())
-        .returning(Analysis.id)
+        .returning(tables.Analysis.id)
     )
     copy_rows(connection, analysis.table.__tablename__, [{"analysis_id": analysis_id, **row} for row in rows])

@@ -7,20 +7,31 @@ from typing import Any
 import numpy as np
 
 from db.results import SeedAgreement
+from xray.analyses.analysis import Stored, analysis
 from xray.analyses.parallel import flat_side_by_side
 from xray.analyses.points import calls
 from xray.analyses.rows import number
 from xray.analyses.stored import StoredStudy, TestSet
+from xray.report.parts import agreement as parts
+from xray.report.parts.part import Part
 from xray.stats.agreement import cross_table, kappa, pabak
 from xray.stats.roc import youden
 
-NAME = "seed_agreement"
-QUESTION = "Do two trainings of one configuration agree? Cohen's kappa between seeds (Fig A.1)"
-VERSION = 1
-TABLE = SeedAgreement
 METHOD = "Cohen's kappa of two seeds, each at its Youden point on the test cohort, Fleiss et al. 1969, 95 %"
 
 
+def show(stored: Stored) -> Part:
+    """What is said of the rows, and the figure."""
+    return parts.seed_agreement(stored.rows)
+
+
+@analysis(
+    "seed_agreement",
+    "Do two trainings of one configuration agree? Cohen's kappa between seeds (Fig A.1)",
+    SeedAgreement,
+    place=80,
+    show=show,
+)
 def compute(study: StoredStudy, tests: Sequence[TestSet]) -> Iterator[dict[str, Any]]:
     """Rows of table `seed_agreement`: per test cohort, task, configuration and pair of seeds."""
     yield from flat_side_by_side(_agree, ((test, name) for test in tests for name in test.trained_on))

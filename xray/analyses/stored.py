@@ -120,9 +120,9 @@ class StoredStudy:
         whole = {name: own for name, own in self.configurations.items() if name not in self.partial}
         return next((name for name, own in whole.items() if set(own) == wanted), None)
 
-    def fingerprint(self, analysis: str, version: int) -> str:
+    def fingerprint(self, analysis: str, code: str) -> str:
         """Content hash of all that an analysis of this study comes from."""
-        parts: list[Any] = [analysis, version, list(self.datasets.items()), list(self.configurations.items())]
+        parts: list[Any] = [analysis, code, list(self.datasets.items()), list(self.configurations.items())]
         parts.append(sorted((e.evaluation_id, e.cohort_id) for e in self.evaluations))
         return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
 

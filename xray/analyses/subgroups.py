@@ -13,20 +13,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 from db.results import SubgroupAuc
+from xray.analyses.analysis import Stored, analysis
 from xray.analyses.parallel import flat_side_by_side
 from xray.analyses.resampled import has_repeated_patients
 from xray.analyses.rows import number
 from xray.analyses.stored import OF_IMAGES, StoredStudy, TestSet
 from xray.errors import AnalysisError
+from xray.report.parts import accuracy
+from xray.report.parts.part import Part
 from xray.stats.delong import compare_unpaired
 from xray.stats.estimates import Estimates
 from xray.stats.groups import auc_by_group
 from xray.stats.multiplicity import benjamini_hochberg, holm
 
-NAME = "subgroups"
-QUESTION = "For whom does a model work less well? AUC by age band, sex and view, or --by any column"
-VERSION = 1
-TABLE = SubgroupAuc
 COLUMNS = OF_IMAGES
 METHOD = "AUC of mean logits over seeds in the subgroup, DeLong, against the rest, adjusted over the grouping"
 CLUSTERED_METHOD = METHOD.replace("DeLong", "DeLong by patient (Obuchowski 1997)")
@@ -40,6 +39,19 @@ AGE_BANDS: Final = ((18, "0-17"), (40, "18-39"), (65, "40-64"), (80, "65-79"), (
 """Ages below each bound, in years."""
 
 
+def show(stored: Stored) -> Part:
+    """What is said of the rows, and the figure."""
+    return accuracy.subgroups(stored.rows)
+
+
+@analysis(
+    "subgroups",
+    "For whom does a model work less well? AUC by age band, sex and view, or --by any column",
+    SubgroupAuc,
+    place=140,
+    show=show,
+    columns=COLUMNS,
+)
 def compute(
     study: StoredStudy, tests: Sequence[TestSet], columns: Sequence[str] = COLUMNS
 ) -> Iterator[dict[str, Any]]:

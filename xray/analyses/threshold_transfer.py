@@ -11,22 +11,35 @@ import numpy as np
 from numpy.typing import NDArray
 
 from db.results import ThresholdTransfer
+from xray.analyses.analysis import Stored, analysis
 from xray.analyses.parallel import flat_side_by_side
 from xray.analyses.points import calls, points_at_home
 from xray.analyses.rows import NOT_TRAINED, number
 from xray.analyses.stored import StoredStudy, TestSet
+from xray.report import published
+from xray.report.parts import operating
+from xray.report.parts.part import Part
 from xray.stats.agreement import cross_table
 from xray.stats.paired import paired_difference
 from xray.stats.roc import Youden
 
-NAME = "threshold_transfer"
-QUESTION = "What does a threshold that was set at home cost elsewhere? (paper, §4)"
-VERSION = 1
-TABLE = ThresholdTransfer
 METHOD = "ensemble at its home Youden point minus at the target's, same images, Newcombe 1998 paired 95 %"
 MEASURES = ("accuracy", "sensitivity", "specificity")
 
 
+def show(stored: Stored) -> Part:
+    """What is said of the rows, and the figure."""
+    return operating.threshold_transfer(stored.rows, stored.published)
+
+
+@analysis(
+    "threshold_transfer",
+    "What does a threshold that was set at home cost elsewhere? (paper, §4)",
+    ThresholdTransfer,
+    place=60,
+    show=show,
+    metric=published.TRANSFER,
+)
 def compute(study: StoredStudy, tests: Sequence[TestSet]) -> Iterator[dict[str, Any]]:
     """Rows of table `threshold_transfer`: per test cohort, task, configuration and measure."""
     at_home = points_at_home(study, tests)

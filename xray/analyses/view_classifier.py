@@ -7,22 +7,34 @@ import numpy as np
 
 from db.results import ViewClassifier
 from xray.analyses import features
+from xray.analyses.analysis import Stored, analysis
 from xray.analyses.features import FRONTAL, LATERAL, Pooled, is_view
 from xray.analyses.rows import number
 from xray.analyses.stored import StoredStudy, TestSet
+from xray.report.parts import representation
+from xray.report.parts.part import Part
 from xray.stats.probe import source_probe
 
-NAME = "view_classifier"
-QUESTION = "Can the view be told from a network's features? Scored by the view that the files state"
-VERSION = 2
-TABLE = ViewClassifier
 METHOD = "ridge linear discriminant of pooled features, five folds by patient, AUC with DeLong's 95 %"
 FEWEST = 5
 CONTRASTS: Final = (("lateral", LATERAL, FRONTAL), ("AP", ("AP",), ("PA",)))
 """What is told: its name in the rows, how its views begin, and how those that it is told from do."""
-PREPARE, STATE = features.load, features.state
 
 
+def show(stored: Stored) -> Part:
+    """What is said of the rows, and the figure."""
+    return representation.view_classifier(stored.rows)
+
+
+@analysis(
+    "view_classifier",
+    "Can the view be told from a network's features? Scored by the view that the files state",
+    ViewClassifier,
+    place=180,
+    show=show,
+    prepare=features.load,
+    state=features.state,
+)
 def compute(
     study: StoredStudy, tests: Sequence[TestSet], pooled: Sequence[Pooled]
 ) -> Iterator[dict[str, Any]]:

@@ -78,8 +78,7 @@ def test_it_stands_beside_our_own(with_theirs, tmp_path):
         tmp_path / "report.html",
         title="t",
         study=Study("t", "?", "corrected", "-", [], [], cohorts, {}, models),
-        tables={"performance": auc, "agreement": agreement},
-        figures=[],
+        parts=[],
         notes=notes,
         commands=[],
     ).read_text()

@@ -127,7 +127,7 @@ def test_means_of_the_figure_are_over_tasks_that_every_arm_has(three_sites):
     study, tests = loaded(three_sites.engine)
     with three_sites.engine.begin() as connection:
         auc = results.performance(connection, "test")
-    means = results.leave_one_site_out(study, auc).set_index(["test_dataset", "arm", "seed"])
+    means = leave_one_site_out.means_by_arm(study, auc).set_index(["test_dataset", "arm", "seed"])
     assert len(means) == 4 * 3 * 2
     for test in tests:
         n_tasks = 1 if test.dataset == "r" else 2

@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 from sqlalchemy import text
 
-from xray.analyses import results, run
+from xray.analyses import code, results, run
 from xray.analyses.report import write_report
 from xray.analyses.run import ANALYSES, count_current, run_all
 from xray.analyses.stored import load_study, load_tests
@@ -97,11 +97,51 @@ def test_evaluations_of_others_change_nothing(two_sites):
     assert not any(run_all(two_sites.engine, "test").values())
 
 
-def test_a_new_version_of_one_analysis_computes_that_one(two_sites, monkeypatch):
+@pytest.fixture
+def changed_source(monkeypatch, tmp_path):
+    """changed(module, before, after): the module's source as the code's hash sees it, with one text replaced."""
+
+    def changed(module, before, after):
+        kept = code._source
+        text = kept(module).read_text()
+        assert before in text
+        (tmp_path / "changed.py").write_text(text.replace(before, after))
+        monkeypatch.setattr(
+            code, "_source", lambda name: tmp_path / "changed.py" if name == module else kept(name)
+        )
+        for cached in (code.code_hash, code._imports, code._meaning):
+            cached.cache_clear()
+
+    yield changed
+    monkeypatch.undo()
+    for cached in (code.code_hash, code._imports, code._meaning):
+        cached.cache_clear()
+
+
+def test_other_code_makes_what_was_computed_by_it_stale_and_nothing_else(two_sites, changed_source):
     run_all(two_sites.engine, "test")
-    first, *rest = ANALYSES
-    monkeypatch.setattr(run, "ANALYSES", (dataclasses.replace(first, version=first.version + 1), *rest))
-    assert run_all(two_sites.engine, "test") == {name: name == first.name for name in NAMES}
+    changed_source("xray.stats.precision_recall", "0.5 + level / 2", "0.5 + level / 3")
+    assert run_all(two_sites.engine, "test") == {name: name == "average_precision" for name in NAMES}
+
+
+def test_code_far_below_counts(two_sites, changed_source):
+    run_all(two_sites.engine, "test")
+    changed_source("xray.stats.intervals", "return", "return 0 or")
+    computed = run_all(two_sites.engine, "test")
+    assert {name for name, now in computed.items() if now} >= {
+        "operating_points",
+        "threshold_transfer",
+        "net_benefit",
+    }
+    assert not computed["classifier_map"]
+
+
+def test_comments_docstrings_and_layout_are_no_other_code(changed_source):
+    before = {each.name: each.code_hash for each in ANALYSES}
+    changed_source("xray.stats.delong", '"""DeLong', '"""Said otherwise. DeLong')
+    assert {each.name: each.code_hash for each in ANALYSES} == before
+    changed_source("xray.stats.delong", "\n\n\n", "\n\n# a remark\n\n\n")
+    assert {each.name: each.code_hash for each in ANALYSES} == before
 
 
 def test_a_failure_leaves_the_old_rows_of_that_analysis_and_the_new_ones_of_those_before(

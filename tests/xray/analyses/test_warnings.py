@@ -73,7 +73,7 @@ def test_people_see_it(two_sites, tmp_path: Path, study_file):
     sections = page.split("<section ")
     said = [s.split('"')[1] for s in sections if "can't be trusted" in s or "can&#39;t be trusted" in s]
     rest_on_it = {
-        "performance",
+        "auc",
         "leave-one-site-out",
         "agreement",
         "images-or-labels",

@@ -1,5 +1,6 @@
 import base64
 import re
+from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
@@ -8,7 +9,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from xray.report import captions, figures, grids, page
+from xray.report import captions, files, page
+from xray.report.parts import accuracy
+from xray.report.parts import agreement as agreement_parts
+from xray.report.parts.part import Part, plain
 
 HOSTILE = "<script>alert('x')</script>&\"_b"
 
@@ -74,6 +78,13 @@ def study() -> page.Study:
     )
 
 
+def drawn(part: Part) -> page.Drawn:
+    """The part with its figure, as the report has it."""
+    assert part.draw is not None
+    figure = part.draw()
+    return page.Drawn(part, files.svg(figure), float(figure.get_size_inches()[0]))
+
+
 @pytest.fixture
 def parts(
     study: page.Study,
@@ -82,26 +93,16 @@ def parts(
     comparison: pd.DataFrame,
     agreement: pd.DataFrame,
 ) -> dict[str, Any]:
+    kappas = agreement_parts.agreement(agreement.assign(rule="target", tau=np.nan, n_pos=40))
     return {
         "title": "Two sites",
         "study": study,
-        "tables": {
-            "performance": performance,
-            "leave_one_site_out": left_out,
-            "comparison": comparison,
-            "agreement": agreement,
-            "transfer": pd.DataFrame({"test_dataset": ["beta"], "change": [-0.012]}),
-        },
-        "figures": [
-            page.Illustration(
-                figures.auc_grid(performance),
-                captions.auc_grid(grids.auc_grid(performance)),
-                page.PERFORMANCE,
-            ),
-            page.Illustration(
-                figures.leave_one_site_out(left_out),
-                captions.leave_one_site_out(left_out),
-                page.LEAVE_ONE_SITE_OUT,
+        "parts": [
+            drawn(accuracy.performance(performance)),
+            drawn(accuracy.leave_one_site_out(comparison, left_out)),
+            page.Drawn(kappas),
+            page.Drawn(
+                replace(plain("transfer", "Transfer", pd.DataFrame()), findings=["The threshold moved."])
             ),
         ],
         "notes": ["The sites are drawn."],
@@ -122,7 +123,7 @@ def test_top_to_bottom(parts: dict[str, Any]) -> None:
         "Atelectasis: AUC",
         "Tested on beta, “own data only” against",
         "Median κ",
-        "transfer",
+        "The threshold moved.",
         "The sites are drawn.",
         "2020-02-20",
         "xray study run 'two sites.toml'",
@@ -180,34 +181,44 @@ def test_can_be_read_without_eyes(parts: dict[str, Any]) -> None:
 
 
 def test_names_are_escaped(parts: dict[str, Any], performance: pd.DataFrame, study: page.Study) -> None:
-    plain = read(page.render(**parts))
+    without = read(page.render(**parts))
     frame = performance.replace({"beta": HOSTILE})
     frame["reason"] = frame["reason"].replace("not trained", HOSTILE)
-    parts["tables"] = {**parts["tables"], "performance": frame, HOSTILE: pd.DataFrame({HOSTILE: [HOSTILE]})}
-    parts["figures"] = [
-        page.Illustration(
-            figures.auc_grid(frame), captions.Caption(HOSTILE, HOSTILE, HOSTILE), page.PERFORMANCE
-        )
-    ]
+    part = replace(accuracy.performance(frame), caption=captions.Caption(HOSTILE, HOSTILE, HOSTILE))
+    other = replace(plain("x", HOSTILE, frame), shown=pd.DataFrame({HOSTILE: [HOSTILE]}), findings=[HOSTILE])
+    parts["parts"] = [drawn(part), page.Drawn(other)]
     parts |= {"title": HOSTILE, "notes": [HOSTILE], "commands": [HOSTILE]}
     object.__setattr__(study, "provenance", {HOSTILE: HOSTILE})
     reader = read(page.render(**parts))
-    assert {tag for tag, _ in reader.tags} <= {tag for tag, _ in plain.tags} | {"wbr"}
+    assert {tag for tag, _ in reader.tags} <= {tag for tag, _ in without.tags} | {"wbr"}
     assert reader.text.count(HOSTILE) > 10
     assert reader.all("img")[0]["alt"] == HOSTILE
 
 
-def test_awkward_input(parts: dict[str, Any], study: page.Study, performance: pd.DataFrame) -> None:
-    empty = {name: pd.DataFrame() for name in parts["tables"]}
-    bare = {**parts, "tables": empty, "figures": [], "notes": [], "commands": []}
-    assert "There is no result yet." in page.render(**bare)
-    assert "No agreement could be computed." in page.render(**bare)
+def test_awkward_input(parts: dict[str, Any], performance: pd.DataFrame, agreement: pd.DataFrame) -> None:
+    bare = {**parts, "parts": [], "notes": [], "commands": []}
+    assert "What was asked" in page.render(**bare)
     assert "Make it again" not in page.render(**bare)
-    assert "What was asked" in page.render(**{**bare, "tables": {}})
+    nothing = [
+        page.Drawn(accuracy.performance(performance.head(0))),
+        page.Drawn(agreement_parts.agreement(agreement.assign(rule="target", tau=np.nan).head(0))),
+    ]
+    html = page.render(**{**bare, "parts": nothing})
+    assert "There is no result yet." in html
+    assert "No agreement could be computed." in html
     undefined = performance.assign(auc=np.nan, lower=np.nan, upper=np.nan, reason="one class")
-    html = page.render(**{**bare, "tables": {"performance": undefined}})
+    html = page.render(**{**bare, "parts": [page.Drawn(accuracy.performance(undefined))]})
     assert "0 of 12 cells could be computed" in html
     assert html.count("<small>one class</small>") == 12
+
+
+def test_a_large_figure_is_in_the_page_only_where_it_is_central(
+    parts: dict[str, Any], performance: pd.DataFrame
+) -> None:
+    central = accuracy.performance(performance)
+    for part, count in ((central, 1), (replace(central, central=False), 0)):
+        html = page.render(**{**parts, "parts": [page.Drawn(part, b" " * 1_000_000, 3.0)]})
+        assert html.count("data:image") == count
 
 
 def test_write(parts: dict[str, Any], tmp_path: Path) -> None:

@@ -246,7 +246,7 @@ def study_page():
     from xray.report.page import Study
 
     about = Study("s", "Why?", "corrected", "n", ["a"], [0], pd.DataFrame(), {})
-    return {"title": "T", "study": about, "tables": {}, "figures": [], "notes": [], "commands": []}
+    return {"title": "T", "study": about, "notes": [], "commands": []}
 
 
 def test_a_frame_as_text():

@@ -4,7 +4,7 @@ from statistics import median
 
 import pandas as pd
 
-from xray.report import captions, grids
+from xray.report import captions, grids, tables
 from xray.report.captions import Caption, read_grid
 from xray.report.parts.part import LISTED, Part, alt_text, beside, estimate, figures, p_text, records
 from xray.report.text import auc_table, frame_table, grid_table
@@ -19,12 +19,16 @@ def performance(rows: pd.DataFrame, published: pd.DataFrame | None = None) -> Pa
     return Part(
         "auc",
         "How well does each model do on each dataset?",
-        "",
+        "AUC is the chance that a model ranks a random positive image above a random negative one: "
+        "0.5 is guessing, 1 is perfect. Each cell is the ensemble of its seeds, with the 95% interval. "
+        "An AUC says nothing about prevalence or about the right threshold.",
         performance_findings(grid),
         rows,
         auc_table(rows) if published is None else frame_table(beside(grid)),
         draw=lambda: figures().auc_grid(rows, published),
         caption=captions.auc_grid(grid),
+        tables=tables.performance(grid),
+        central=True,
     )
 
 
@@ -84,12 +88,17 @@ def leave_one_site_out(comparison: pd.DataFrame, rows: pd.DataFrame) -> Part:
     return Part(
         "leave_one_site_out",
         "What is lost where the site was not in training?",
-        "",
+        "What would a site get from a model that has never seen its images? For each test "
+        "dataset three kinds of model are compared: trained on its own data only, on all sites but this one, and "
+        "on all sites. Differences are paired: the same images, first minus second. p values are corrected after "
+        "Holm.",
         comparison_findings(comparison),
         rows,
         frame_table(shown),
         draw=lambda: figures().leave_one_site_out(rows),
         caption=captions.leave_one_site_out(rows),
+        tables=[*([tables.leave_one_site_out(rows)] if len(rows) else []), *tables.comparison(comparison)],
+        central=True,
     )
 
 

@@ -5,7 +5,7 @@ from typing import Any, Final
 
 import pandas as pd
 
-from xray.report import captions, grids
+from xray.report import captions, grids, tables
 from xray.report.captions import Caption, read_grid
 from xray.report.parts.part import Part, alt_text, beside, figures
 from xray.report.text import frame_table, grid_table
@@ -27,7 +27,10 @@ def agreement(rows: pd.DataFrame, published: pd.DataFrame | None = None) -> Part
     return Part(
         "agreement",
         "Do the models agree?",
-        "",
+        "Do two models give the same answers on the same images, right or wrong? Each model is "
+        "compared with the model that was trained on the test dataset. Good AUC with poor agreement, or poor AUC "
+        "with good agreement, is a sign that labels may mean different things at different sites; alone it is "
+        "no proof.",
         [
             *agreement_findings(grid),
             *([f"Median Kendall τ of their scores, which needs no threshold: {said}."] if said else []),
@@ -38,6 +41,8 @@ def agreement(rows: pd.DataFrame, published: pd.DataFrame | None = None) -> Part
         else frame_table(beside(grid)),
         draw=lambda: figures().agreement_grid(target, published),
         caption=captions.agreement_grid(grid),
+        tables=tables.agreement(grid),
+        central=True,
     )
 
 

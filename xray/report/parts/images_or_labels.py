@@ -24,10 +24,17 @@ def images_or_labels(rows: pd.DataFrame) -> Part:
     return Part(
         "images_or_labels",
         "Images or labels?",
-        "",
+        "Where a model that was trained on one dataset does worse on another: are the images other, is "
+        "the finding more or less common, or do the labels mean something else? The drop in AUC is the sum of what both "
+        "sites' own models lose on the second dataset (its images or labels are harder) and of what each model is better "
+        "at home (the datasets differ in kind). A verdict is given per task where the tests allow it; each rests on the "
+        "assumption that stands beside it, and “cannot tell” names what would settle the matter. p: that nothing "
+        "changed, adjusted over the study after Benjamini and Hochberg.",
         verdicts.findings(rows),
         rows,
         frame_table(shown),
         draw=lambda: verdict_grid.draw(rows),
         caption=verdict_grid.CAPTION,
+        tables=verdicts.tables(rows),
+        central=True,
     )

@@ -9,6 +9,7 @@ import pandas as pd
 
 from xray.report import grids
 from xray.report.captions import Caption
+from xray.report.tables import Table
 from xray.report.text import frame_table
 from xray.report.words import counted, interval, number, task_name
 
@@ -22,7 +23,11 @@ LISTED: Final = 20
 
 @dataclass(frozen=True)
 class Part:
-    """What is said of one analysis. name: of files and anchor. shown: a table of a few rows. data: behind the figure."""
+    """What is said of one analysis.
+
+    name: of its files. shown: a table of a few rows. data: behind the figure. central: what a reader comes for, so that its
+    `tables` are on the page in full, its figure whatever its size, and it is there without any result too.
+    """
 
     name: str
     title: str
@@ -33,6 +38,8 @@ class Part:
     shown: pd.DataFrame = field(default_factory=pd.DataFrame)
     draw: "Callable[[], Figure] | None" = None
     caption: Caption | None = None
+    tables: Sequence[Table] = ()
+    central: bool = False
 
 
 def plain(name: str, title: str, rows: pd.DataFrame) -> Part:

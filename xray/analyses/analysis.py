@@ -1,0 +1,127 @@
+"""An analysis: one question, how it is answered from stored scores, and how the answer is shown.
+
+    @analysis("seed_agreement", "Do two trainings of one configuration agree?", SeedAgreement, place=80, show=show)
+    def compute(study, tests): yield {…}
+
+A module of this package with such a function is all that there is to it: the registry finds it, its result view follows
+from the table, and `xray analyse`, the page and the tests of every analysis go through the registry.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+import pandas as pd
+from sqlalchemy import Connection, column, literal_column, select, table
+
+from db.schema import Base
+from xray.analyses.code import code_hash
+from xray.analyses.stored import StoredStudy
+from xray.report.parts.part import Part
+
+ORDER: Final = ("task_position", "train_position", "dataset_position", "position")
+HIDDEN: Final = ("study", "computed_at", *ORDER)
+Compute = Callable[..., Iterator[dict[str, Any]]]
+"""compute(study, tests), or compute(study, tests, prepared) where the analysis prepares something."""
+
+
+@dataclass(frozen=True)
+class Stored:
+    """The stored rows of one analysis, and where more can be read.
+
+    rows: of its view, by names, in the study's order. published: values of the paper to stand beside them, or None.
+    """
+
+    connection: Connection
+    study: str
+    rows: pd.DataFrame
+    published: pd.DataFrame | None = None
+
+
+@dataclass(frozen=True)
+class Analysis:
+    """One question. table: of its typed result rows. show: those as text, findings, tables and figure.
+
+    code: the module that computes. place: where it stands in lists and on the page. columns: what it needs to know of the
+    images beside their labels (`stored.load_tests`). groupings: of a result with subgroups, those to be shown. prepare: what
+    else it reads, given to `compute` last; state: what that depends on. metric: under which published values of it are
+    found (`report.published`).
+    """
+
+    name: str
+    question: str
+    table: type[Base]
+    compute: Compute
+    show: Callable[[Stored], Part]
+    code: str
+    place: int = 0
+    columns: tuple[str, ...] = ()
+    groupings: tuple[str, ...] = ()
+    prepare: Callable[[Connection, StoredStudy], Any] | None = None
+    state: Callable[[Connection, StoredStudy], Sequence[Any]] | None = None
+    metric: str | None = None
+
+    @property
+    def view(self) -> str:
+        """The view of its rows by names."""
+        return f"{self.table.__tablename__}_results"
+
+    @property
+    def code_hash(self) -> str:
+        """Hash of the code that its rows come from."""
+        return code_hash(self.code)
+
+
+def stored_rows(connection: Connection, study: str, analysis: Analysis) -> pd.DataFrame:
+    """The stored rows of one analysis of a study by names, in the study's order; without columns that only sort.
+
+    Rows of subgroups by other columns than the analysis's own are left out.
+    """
+    stored = table(analysis.view, column("study"))
+    found: Any = connection.execute(
+        select(literal_column("*")).select_from(stored).where(stored.c.study == study)
+    )
+    frame = pd.DataFrame(found.all(), columns=list(found.keys()))
+    if "grouping" in frame:
+        frame = frame[frame["grouping"].isin(analysis.groupings or analysis.columns)]
+    keys = [key for key in ORDER if key in frame]
+    return frame.sort_values(keys, kind="stable", ignore_index=True).drop(
+        columns=[c for c in HIDDEN if c in frame]
+    )
+
+
+REGISTRY: dict[str, Analysis] = {}
+
+
+def analysis(
+    name: str,
+    question: str,
+    rows: type[Base],
+    *,
+    place: int,
+    show: Callable[[Stored], Part],
+    columns: tuple[str, ...] = (),
+    prepare: Callable[[Connection, StoredStudy], Any] | None = None,
+    state: Callable[[Connection, StoredStudy], Sequence[Any]] | None = None,
+    metric: str | None = None,
+) -> Callable[[Compute], Compute]:
+    """Register the decorated function as an analysis. rows: the table of its result rows; the rest as in `Analysis`."""
+
+    def register(compute: Compute) -> Compute:
+        REGISTRY[name] = Analysis(
+            name,
+            question,
+            rows,
+            compute,
+            show,
+            compute.__module__,
+            place,
+            columns,
+            (),
+            prepare,
+            state,
+            metric,
+        )
+        return compute
+
+    return register

@@ -1,0 +1,82 @@
+"""What an analysis's rows depend on besides data: the code that computes them, as a hash.
+
+The hash covers the module and every module of `xray.analyses` and `xray.stats` that it imports, directly or not: a changed
+interval makes the results stale that were computed with it, and no others. Comments, docstrings and layout do not count.
+"""
+
+import ast
+import hashlib
+from functools import cache
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Final
+
+ROOMS: Final = ("xray.analyses.", "xray.stats.")
+APART: Final = tuple(f"xray.analyses.{name}" for name in ("analysis", "code", "pairs", "parallel", "results"))
+"""Modules that say how rows are computed side by side, found or shown, not what they are."""
+
+
+@cache
+def code_hash(module: str) -> str:
+    """Hash of the code of `module` and of all of both rooms that it stands on."""
+    digest = hashlib.sha256()
+    for name in sorted(_imported(module)):
+        digest.update(f"{name}\n{_meaning(name)}\n".encode())
+    return digest.hexdigest()
+
+
+def _imported(module: str) -> set[str]:
+    """The module and what it imports from both rooms, to the end."""
+    reached = {module}
+    waiting = [module]
+    while waiting:
+        for name in _imports(waiting.pop()) - reached:
+            reached.add(name)
+            waiting.append(name)
+    return reached
+
+
+@cache
+def _imports(module: str) -> frozenset[str]:
+    names: set[str] = set()
+    for node in ast.walk(_tree(module)):
+        if isinstance(node, ast.Import):
+            names.update(alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            names.add(node.module)
+            names.update(f"{node.module}.{alias.name}" for alias in node.names)
+    return frozenset(n for n in names if n.startswith(ROOMS) and n not in APART and _source(n) is not None)
+
+
+@cache
+def _meaning(module: str) -> str:
+    """The module's syntax tree as text, without docstrings and without what only a reader is shown."""
+    tree = _tree(module)
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef):
+            node.body = [each for each in node.body if not _is_text(each)] or [ast.Pass()]
+    return ast.dump(tree)
+
+
+def _is_text(node: ast.stmt) -> bool:
+    return (
+        isinstance(node, ast.Expr)
+        and isinstance(node.value, ast.Constant)
+        and isinstance(node.value.value, str)
+    )
+
+
+def _tree(module: str) -> ast.Module:
+    source = _source(module)
+    if source is None:
+        raise ModuleNotFoundError(f"no source of {module}")
+    return ast.parse(source.read_bytes())
+
+
+@cache
+def _source(module: str) -> Path | None:
+    try:
+        spec = find_spec(module)
+    except ModuleNotFoundError:  # a name in a module, not a module
+        return None
+    return Path(spec.origin) if spec is not None and spec.origin is not None else None
