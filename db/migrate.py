@@ -8,6 +8,7 @@ from pathlib import Path
 from sqlalchemy import Connection, Engine, inspect, text
 from sqlalchemy.exc import DBAPIError
 
+from db import result_views
 from db.errors import DatabaseError
 
 _PARTS = ("functions", "guards", "views")
@@ -18,7 +19,7 @@ _TRIGGERS = re.compile(r"^create (?:or replace |constraint )?trigger (\w+)", re.
 
 
 def _scripts() -> list[str]:
-    """Every .sql file of db/sql that makes an object, in the order in which they can be run."""
+    """What makes an object, in the order in which it can be run: files of db/sql, and the views of result tables."""
     root = resources.files("db") / "sql"
     folders = [root / part for part in _PARTS]
     files = [
@@ -27,7 +28,7 @@ def _scripts() -> list[str]:
         for f in sorted(folder.iterdir(), key=lambda f: f.name)
         if f.name.endswith(".sql")
     ]
-    return [f.read_text(encoding="utf-8") for f in files]
+    return [*(f.read_text(encoding="utf-8") for f in files), *result_views.scripts()]
 
 
 def create_objects(connection: Connection) -> None:

@@ -1,7 +1,7 @@
 """The tables of results: what analyses of stored evaluations found. Grain of each table in its docstring.
 
 Every result belongs to an `analysis` of a study and goes with it. What they were computed from is in `db.schema`, whose
-metadata these tables are part of; the views in sql/views/results.sql give them names.
+metadata these tables are part of; `db.result_views` gives them names.
 """
 
 import datetime as dt
