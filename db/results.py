@@ -296,6 +296,20 @@ class AveragePrecision(_Result, Base):
     prevalence: Mapped[float | None]
 
 
+class PartialAuc(_Result, Base):
+    """One row per (study, test cohort, task, configuration): AUC where at most one negative of ten is called, ensemble.
+
+    partial_auc: on McClish's scale, 0.5 is guessing and 1 perfect.
+    """
+
+    __tablename__ = "partial_auc"
+    __table_args__ = _grain("partial_auc", "trained_on")
+    trained_on: Mapped[str]
+    partial_auc: Mapped[float | None]
+    lower: Mapped[float | None]
+    upper: Mapped[float | None]
+
+
 class Calibration(_Result, Base):
     """One row per (study, test cohort, task, configuration): do the ensemble's probabilities mean what they say?
 

@@ -1,0 +1,117 @@
+"""Partial AUC: how well a model ranks where few negatives are called, on McClish's scale, with an interval by influences."""
+
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.special import expit, logit, stdtrit
+
+from xray.stats.estimates import (
+    DEFINED,
+    FEW_NEGATIVES,
+    FEW_POSITIVES,
+    Estimates,
+    FloatArray,
+    Numbers,
+    check_level,
+    reshaped,
+    undefined,
+)
+from xray.stats.intervals import wilson
+from xray.stats.placements import as_columns, as_table
+from xray.stats.roc import auc
+
+FEW: Final = 5
+"""So many units on either side, below which the variance of influences is too uncertain alone."""
+
+
+def partial_auc(
+    labels: Numbers,
+    scores: Numbers,
+    most: float = 0.1,
+    units: NDArray[np.integer] | None = None,
+    level: float = 0.95,
+) -> Estimates:
+    """Area under the ROC curve up to a false positive rate of `most`, standardised: 0.5 is guessing, 1 perfect.
+
+    With A the area over [0, t] it is (1 + (A − t²/2) / (t − t²/2)) / 2 (McClish 1989), as scikit-learn's `max_fpr`. A is
+    the mean over positives of the part of [0, t] in which the positive is called; where a positive ties with negatives the
+    curve is straight. Variance: of the influences of positives and negatives, which are independent, summed over each unit
+    (a patient) where `units` are given; the interval is of Wald's form on the logit of A / t, the share of positives called
+    over [0, t], with Student's t of the rarer class's units; with few on either side it is widened to
+    Wilson's. labels, scores: (n_images,) or (n_images, n_columns); units: (n_images,).
+    Raises ValueError for `most` outside (0, 1].
+    """
+    check_level(level)
+    if not 0 < most <= 1:
+        raise ValueError(f"most is {most}; expected a false positive rate above 0 and up to 1")
+    found = auc(labels, scores)
+    label, score = as_columns(labels, scores)
+    table = as_table(score)
+    label = np.broadcast_to(as_table(label), table.shape)
+    shape = (table.shape[1],)
+    value, se, reason = undefined(shape), undefined(shape), np.atleast_1d(found.reason).copy()
+    lower, upper = undefined(shape), undefined(shape)
+    for column in np.flatnonzero(reason == DEFINED):
+        y, s = label[:, column].astype(np.float64), table[:, column].astype(np.float64)
+        known = ~np.isnan(y) & ~np.isnan(s)
+        y, s = y[known], s[known]
+        own = np.arange(y.size) if units is None else np.asarray(units)[known]
+        area, moved = _area(y, s, most)
+        scale = 2 * (most - most**2 / 2)
+        value[column] = 0.5 + (area - most**2 / 2) / scale
+        counts = [np.unique(own[y == kind]).size for kind in (1, 0)]
+        if min(counts) < 2:
+            reason[column] = FEW_POSITIVES if counts[0] < 2 else FEW_NEGATIVES
+            continue
+        summed = np.bincount(np.unique(own, return_inverse=True)[1], moved)
+        fewest = min(counts)
+        error = float(np.sqrt(summed @ summed * fewest / (fewest - 1)))
+        bounds = np.array(_bounds(min(area / most, 1.0), error / most, fewest, level)) * most
+        se[column] = error / scale
+        lower[column], upper[column] = 0.5 + (bounds - most**2 / 2) / scale
+    n, n_pos = np.atleast_1d(found.n), np.atleast_1d(found.n_pos)
+    return reshaped(Estimates(value, lower, upper, se, n, n_pos, reason), found.value.shape)
+
+
+def _area(y: FloatArray, s: FloatArray, most: float) -> tuple[float, FloatArray]:
+    """The area over [0, most], and how far each image moves it (divided by the number of its class; sums to 0)."""
+    positive, negative = s[y == 1], np.sort(s[y == 0])
+    n_neg = negative.size
+    above = (n_neg - np.searchsorted(negative, positive, side="right")) / n_neg
+    at_least = (n_neg - np.searchsorted(negative, positive, side="left")) / n_neg
+    width = at_least - above
+    inside = np.clip(most - above, 0, None)
+    ramp = np.divide(inside**2, 2 * width, out=np.zeros_like(width), where=width > 0)
+    part = np.where(most >= at_least, most - (above + at_least) / 2, ramp)
+    area = float(part.mean())
+    moved = np.empty(y.size)
+    moved[y == 1] = (part - area) / positive.size
+    # a negative that scores higher than a positive, or as high, takes that from it while the rate is below `most`
+    full = most >= at_least
+    share = np.divide(inside, width, out=np.zeros_like(width), where=width > 0)
+    by_above = np.where(full, 0.5, np.where(width > 0, share - share**2 / 2, (inside > 0).astype(float)))
+    by_tie = np.where(full, 0.5, share**2 / 2)
+    order = np.argsort(positive)
+    ranked, by_above, by_tie = positive[order], by_above[order], by_tie[order]
+    below_or_at = np.concatenate([[0.0], np.cumsum(by_tie)])
+    below = np.concatenate([[0.0], np.cumsum(by_above)])
+    scores = s[y == 0]
+    lost = (
+        below_or_at[np.searchsorted(ranked, scores, side="right")]
+        + below[np.searchsorted(ranked, scores, side="left")]
+    ) / positive.size
+    moved[y == 0] = -(lost - lost.mean()) / n_neg
+    return area, moved
+
+
+def _bounds(share: float, se: float, units: int, level: float) -> tuple[float, float]:
+    """Interval of a mean of numbers in [0, 1]; with few on either side not narrower than Wilson's of a proportion."""
+    lower, upper = share, share
+    if 0 < share < 1 and se > 0:
+        half = float(stdtrit(units - 1, 0.5 + level / 2)) * se / (share * (1 - share))
+        lower, upper = float(expit(logit(share) - half)), float(expit(logit(share) + half))
+    if min(share, 1 - share) * units < FEW:
+        below, above = wilson(share * units, units, level)
+        lower, upper = min(lower, float(below)), max(upper, float(above))
+    return lower, upper
