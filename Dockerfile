@@ -14,7 +14,7 @@ COPY alembic.ini ./
 COPY studies studies
 RUN pip install ${TORCH_INDEX:+--extra-index-url "$TORCH_INDEX"} --constraint constraints.txt --editable '.[s3]'
 
-RUN useradd --create-home --uid 10001 xray && mkdir -p /var/lib/xray && chown xray /var/lib/xray
+RUN useradd --create-home --uid 10001 xray && install --directory --owner=xray --mode=0700 /var/lib/xray
 USER xray
 VOLUME /var/lib/xray
 CMD ["xray", "--help"]

@@ -1,1 +1,8 @@
-"""What starts work: Prefect flows, deployments, automations, and the command line."""
+"""What starts work: Prefect flows, deployments, automations, and the command line.
+
+Whatever starts here, and every process that it starts, makes files for its owner only.
+"""
+
+import os
+
+os.umask(0o077)

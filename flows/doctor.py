@@ -91,9 +91,10 @@ def _account(home: Path) -> Finding:
     name = _name(uid)
     if uid != 0:
         return Finding("account", "ok", f"{name} ({uid}); servers run as the same account")
+    from db.embedded.account import NEEDED
+
     effective = _capabilities()
-    needed = [text for bit, text in CAPABILITIES.items() if text in ("chown", "kill", "setgid", "setuid")]
-    missing = [text for text in needed if text not in effective]
+    missing = [text for text in NEEDED if text not in effective]
     if missing:
         return Finding(
             "account",

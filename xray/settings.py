@@ -3,7 +3,10 @@
 import os
 import platform
 import socket
+import stat
 import subprocess
+import sys
+from contextlib import suppress
 from functools import cache
 from importlib import metadata
 from pathlib import Path
@@ -15,9 +18,18 @@ def home_path() -> Path:
 
 
 def home() -> Path:
-    """The platform's folder: database, pixel caches, models, figures. Made where it is missing."""
+    """The platform's folder: database, pixel caches, models, figures. Made where it is missing.
+
+    For its owner only: one that is open to other accounts is closed to them.
+    """
     folder = home_path()
-    folder.mkdir(parents=True, exist_ok=True)
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    about = folder.stat()
+    if stat.S_IMODE(about.st_mode) & 0o077 and about.st_uid == os.geteuid():
+        with suppress(OSError):  # a disk that can't be written, or has no modes, is for others to complain of
+            folder.chmod(0o700)
+            if stat.S_IMODE(folder.stat().st_mode) == 0o700:
+                print(f"{folder} was open to other accounts: closed to them (mode 0700)", file=sys.stderr)
     return folder
 
 

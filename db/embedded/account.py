@@ -1,17 +1,19 @@
-"""Under which account PostgreSQL runs, with what rights, and how it is tied to the process that started it.
+"""Under which account PostgreSQL runs, without any capability, and how it is tied to the process that started it.
 
-PostgreSQL refuses to run as root. So root hands it to another account. That account may not be able to reach
-the data or the programs (a folder like /root is closed to it): then it gets one capability that opens the
-way, the weakest that does.
+PostgreSQL refuses to run as root. So root hands it to another account. What lies below folders that are closed to that
+account (root's home) it gets open: a descriptor that it inherits and names /proc/self/fd/N. A path through a
+descriptor starts there, so the folders above need not let it pass.
 """
 
+import contextlib
 import ctypes
+import errno
 import os
 import pwd
 import signal
 import subprocess
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -19,17 +21,19 @@ from typing import Final
 from db.errors import ServerError
 
 PR_SET_PDEATHSIG: Final = 1
-PR_SET_KEEPCAPS: Final = 8
+PR_CAPBSET_DROP: Final = 24
+PR_SET_NO_NEW_PRIVS: Final = 38
 PR_CAP_AMBIENT: Final = 47
-PR_CAP_AMBIENT_RAISE: Final = 2
+PR_CAP_AMBIENT_CLEAR_ALL: Final = 4
 CAPABILITY_VERSION: Final = 0x20080522
-CAP_DAC_OVERRIDE: Final = 1
-CAP_DAC_READ_SEARCH: Final = 2
-CAP_KILL: Final = 5
-WAYS: Final = ((), (CAP_DAC_READ_SEARCH,), (CAP_DAC_OVERRIDE,))
-"""Capabilities to try, weakest first. Containers often have only the last."""
+CAPABILITIES: Final = 64
+"""How many the kernel's format has room for; it knows fewer."""
 
-NO_CHANGE: Final = "changing the account"
+NEEDED: Final = {"chown": 0, "dac_override": 1, "kill": 5, "setgid": 6, "setuid": 7}
+"""What root must be able to do to run a server as another account: every container's default."""
+
+KEPT: Final = ("PATH", "LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH")
+"""Variables that the server gets. Others may be secrets, which a process of its account could read."""
 
 _libc = ctypes.CDLL(None, use_errno=True)
 
@@ -44,16 +48,35 @@ class Account:
 
 
 @dataclass(frozen=True)
+class Opened:
+    """How programs of the server name a file or folder, and the descriptors that they must inherit for that."""
+
+    name: str
+    descriptors: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True)
 class Launcher:
-    """How programs of the server are started: as `account` (None: as we are) with `capabilities`."""
+    """How programs of the server are started: as `account` (None: as we are), without capabilities."""
 
     account: Account | None
-    capabilities: tuple[int, ...] = ()
+
+    @contextlib.contextmanager
+    def opened(self, path: Path) -> Iterator[Opened]:
+        """A file or folder of the account's, as a program that is started in this block can name it."""
+        if self.account is None or sys.platform != "linux":
+            yield Opened(str(path))
+            return
+        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        try:
+            yield Opened(f"/proc/self/fd/{descriptor}", (descriptor,))
+        finally:
+            os.close(descriptor)
 
     def run(
-        self, command: Sequence[str], stdin: str = "", lock: int = -1
+        self, command: Sequence[str], stdin: str = "", descriptors: Sequence[int] = ()
     ) -> subprocess.CompletedProcess[str]:
-        """Run to the end, with all output in `stdout`. The program holds the lock `lock`, if there is one."""
+        """Run to the end, with all output in `stdout`. The program inherits the `descriptors`."""
         return subprocess.run(
             command,
             input=stdin,
@@ -61,13 +84,16 @@ class Launcher:
             stderr=subprocess.STDOUT,
             encoding="utf-8",
             errors="replace",
+            cwd="/",
             env=_environment(),
             preexec_fn=self._before_exec(),
-            pass_fds=[lock] if lock >= 0 else [],
+            pass_fds=descriptors,
         )
 
-    def start(self, command: Sequence[str], output: int, lock: int) -> "subprocess.Popen[bytes]":
-        """Start a program that writes to the descriptor `output` and holds the lock `lock`.
+    def start(
+        self, command: Sequence[str], output: int, descriptors: Sequence[int]
+    ) -> "subprocess.Popen[bytes]":
+        """Start a program that writes to the descriptor `output` and inherits the `descriptors`.
 
         It gets SIGINT when this process dies.
         """
@@ -76,9 +102,10 @@ class Launcher:
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=output,
+            cwd="/",
             env=_environment(),
             preexec_fn=self._before_exec(),
-            pass_fds=[lock],
+            pass_fds=descriptors,
         )
 
     def _before_exec(self) -> Callable[[], None]:
@@ -95,19 +122,27 @@ class Launcher:
         return prepare
 
     def assume(self) -> None:
-        """Turn this process (a fresh fork of root) into the account. Raises OSError."""
-        if self.account is None:
-            return
-        if self.capabilities:
-            _prctl(PR_SET_KEEPCAPS, 1)
-        os.setgroups([])
-        os.setgid(self.account.gid)
-        os.setuid(self.account.uid)
-        if self.capabilities:
-            _set_capabilities(self.capabilities)
+        """Turn this process (a fresh fork) into the account, with nothing that it or its children can gain back.
 
-    def obstacle(self, folders: Sequence[Path], program: Path) -> str | None:
-        """What keeps the account from passing through `folders` or running `program`; None if nothing does.
+        Raises OSError.
+        """
+        if sys.platform == "linux":
+            _empty_bounding_set()
+        if self.account is not None:
+            os.setgroups([])
+            os.setgid(self.account.gid)
+            os.setuid(self.account.uid)
+        if sys.platform == "linux":
+            _renounce()
+
+    def owns(self, what: Path | int) -> None:
+        """Make the account the owner of a path (no link is followed) or a descriptor."""
+        if self.account is not None:
+            follow = {"follow_symlinks": False} if isinstance(what, Path) else {}
+            os.chown(what, self.account.uid, self.account.gid, **follow)
+
+    def obstacle(self, folder: Path, program: Path | None = None) -> str | None:
+        """What keeps the account from passing through `folder`, or running `program` there; None if nothing does.
 
         Tried in a child process, since mode bits alone don't tell (ACLs, network file systems, containers).
         """
@@ -116,74 +151,68 @@ class Launcher:
         if child == 0:
             try:
                 self.assume()
-                for folder in (*folders, program.parent):
-                    for step in (*reversed(folder.parents), folder):
-                        os.stat(os.path.join(step, "."))
+                for step in (*reversed(folder.parents), folder):
+                    os.stat(os.path.join(step, "."))
+                if program is None:
+                    os._exit(0)
                 program.open("rb").close()
                 os.dup2(os.open(os.devnull, os.O_RDWR), 1)
-                os.execv(program, [str(program), "--version"])
+                os.execve(program, [str(program), "--version"], _environment())
             except OSError as error:
-                where = os.path.normpath(error.filename) if error.filename else NO_CHANGE
-                os.write(writer, f"{where}: {error.strerror}".encode())
+                where = f"{os.path.normpath(error.filename)}: " if error.filename else ""
+                os.write(writer, f"{where}{error.strerror}".encode())
             finally:
                 os._exit(1)
         os.close(writer)
         with open(reader, "rb") as file:
             reason = file.read().decode()
         code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
-        return reason or (f"{program} ends with {code}" if code else None)
+        return reason or (f"{program or folder}: the attempt ended with {code}" if code else None)
 
 
-def server_account(data: Path) -> Account | None:
-    """Whom the server runs as: None (as we are) unless we are root.
+def find_launcher(data: Path) -> Launcher:
+    """The launcher for the server on `data`: as we are, or for root as an account that root may use.
 
-    As root: the owner of the data directory, of its folder, `postgres`, `nobody`; the first that is not root.
+    Raises ServerError that says what root lacks.
     """
     if os.geteuid() != 0:
-        return None
-    for folder in (data, data.parent):
-        if folder.exists() and folder.stat().st_uid != 0:
-            return _account_of(folder.stat())
-    for name in ("postgres", "nobody"):
-        try:
-            entry = pwd.getpwnam(name)
-        except KeyError:
-            continue
-        return Account(name, entry.pw_uid, entry.pw_gid)
+        return Launcher(None)
+    missing = [name for name, bit in NEEDED.items() if not _effective_capabilities() >> bit & 1]
+    if missing:
+        lacks = ", ".join(f"CAP_{name.upper()}" for name in missing)
+        raise ServerError(
+            f"PostgreSQL does not run as root, and root here lacks what it takes to run it as another account "
+            f"({lacks}): grant it (a container's default has it), or run as an ordinary user"
+        )
+    refusals = []
+    for account in _candidates(data):
+        refusal = Launcher(account).obstacle(Path("/"))
+        if refusal is None:
+            return Launcher(account)
+        refusals.append(f"'{account.name}': {refusal}")
+    if refusals:
+        raise ServerError(
+            f"PostgreSQL does not run as root, and root here may not run it as another account "
+            f"({'; '.join(refusals)}); a container or sandbox forbids it. Run as an ordinary user"
+        )
     raise ServerError(
         "PostgreSQL does not run as root, and there is neither a user 'postgres' nor 'nobody': "
         "run as an ordinary user, or create the user 'postgres'"
     )
 
 
-def find_launcher(account: Account | None, folders: Sequence[Path], program: Path) -> Launcher:
-    """The launcher with the least rights by which `account` reaches `folders` and runs `program`.
-
-    Raises ServerError that names what is in the way.
-    """
-    if account is None:
-        return Launcher(None)
-    if sys.platform == "linux" and not _effective_capabilities() & 1 << CAP_KILL:
-        raise ServerError(
-            f"root here lacks the capability CAP_KILL, so it could not stop a server that runs as "
-            f"'{account.name}': grant it, or run as an ordinary user"
-        )
-    reasons = []
-    for capabilities in WAYS if sys.platform == "linux" else WAYS[:1]:
-        launcher = Launcher(account, capabilities)
-        reason = launcher.obstacle(folders, program)
-        if reason is None:
-            return launcher
-        reasons.append(reason)
-    if reasons[0].startswith(NO_CHANGE):
-        raise ServerError(
-            f"PostgreSQL does not run as root, and root here may not run it as user '{account.name}' "
-            f"({reasons[0]}); a container or sandbox forbids it. Run as an ordinary user"
-        )
-    raise ServerError(
-        f"PostgreSQL does not run as root, and as user '{account.name}' it can't get past {reasons[0]}. "
-        f"Open that folder to '{account.name}' (chmod o+x), choose another home, or run as an ordinary user"
-    )
+def _candidates(data: Path) -> Iterator[Account]:
+    """Whom root can hand the server to: the owner of the data or of their folder, who alone can use them; or whoever
+    there is."""
+    for folder in (data, data.parent):
+        if folder.exists() and folder.stat().st_uid != 0:
+            yield _account_of(folder.stat())
+            return
+    for name in ("postgres", "nobody"):
+        with contextlib.suppress(KeyError):
+            entry = pwd.getpwnam(name)
+            if entry.pw_uid != 0:
+                yield Account(name, entry.pw_uid, entry.pw_gid)
 
 
 def tie(pid: int) -> int | None:
@@ -214,30 +243,40 @@ def _account_of(owner: os.stat_result) -> Account:
 
 
 def _environment() -> dict[str, str]:
-    kept = {name: value for name, value in os.environ.items() if not name.startswith(("PG", "LC_", "LANG"))}
-    return {**kept, "LC_ALL": "C"}
+    return {**{name: os.environ[name] for name in KEPT if name in os.environ}, "LC_ALL": "C"}
 
 
 def _effective_capabilities() -> int:
-    for line in Path("/proc/self/status").read_text().splitlines():
-        if line.startswith("CapEff:"):
-            return int(line.split()[1], 16)
-    return 0
+    """One bit for each; all of them where the system has none (not Linux)."""
+    try:
+        lines = Path("/proc/self/status").read_text(encoding="ascii").splitlines()
+    except OSError:
+        return -1
+    return int(next(line.split()[1] for line in lines if line.startswith("CapEff:")), 16)
 
 
-def _prctl(option: int, value: int, argument: int = 0) -> None:
-    if _libc.prctl(option, ctypes.c_ulong(value), ctypes.c_ulong(argument), 0, 0) != 0:
+def _empty_bounding_set() -> None:
+    """No program started from here on can get a capability from its file. Only root may do this; others need not."""
+    for capability in range(CAPABILITIES):
+        if _libc.prctl(PR_CAPBSET_DROP, ctypes.c_ulong(capability), 0, 0, 0) != 0:
+            return  # EINVAL: the last one was the last; EPERM: no_new_privs does as much
+
+
+def _renounce() -> None:
+    """Drop every capability of this process, and keep setuid programs from giving more to it or to its children."""
+    _prctl(PR_SET_NO_NEW_PRIVS, 1)
+    if _libc.prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0) != 0:
         number = ctypes.get_errno()
-        raise OSError(number, f"prctl: {os.strerror(number)}")
-
-
-def _set_capabilities(capabilities: Sequence[int]) -> None:
-    """Make `capabilities` the only ones, and let them outlive exec (ambient)."""
-    bits = sum(1 << capability for capability in capabilities)
+        if number != errno.EINVAL:  # a kernel before 4.3 has none
+            raise OSError(number, f"prctl: {os.strerror(number)}")
     header = (ctypes.c_uint32 * 2)(CAPABILITY_VERSION, 0)
-    sets = (ctypes.c_uint32 * 6)(bits, bits, bits, 0, 0, 0)  # effective, permitted, inheritable; high words
-    if _libc.capset(header, sets) != 0:
+    nothing = (ctypes.c_uint32 * 6)()  # effective, permitted, inheritable; low and high words
+    if _libc.capset(header, nothing) != 0:
         number = ctypes.get_errno()
         raise OSError(number, f"capset: {os.strerror(number)}")
-    for capability in capabilities:
-        _prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_RAISE, capability)
+
+
+def _prctl(option: int, value: int) -> None:
+    if _libc.prctl(option, ctypes.c_ulong(value), 0, 0, 0) != 0:
+        number = ctypes.get_errno()
+        raise OSError(number, f"prctl: {os.strerror(number)}")

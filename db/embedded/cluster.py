@@ -2,16 +2,18 @@
 
 import importlib.util
 import os
+import pwd
 import re
 import secrets
 import shutil
 import subprocess
+import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from db.embedded.account import Account, Launcher
+from db.embedded.account import Launcher
 from db.embedded.folder import Folder
 from db.errors import ServerError
 
@@ -105,38 +107,42 @@ def installation_for(data: Path) -> Installation:
 
 def initialise(folder: Folder, installation: Installation, launcher: Launcher, lock: int) -> None:
     """Make the data directory and the password. The directory appears as a whole or not at all."""
+    _check_has_entry(launcher)
     new = folder.root / "data.new"
-    secret = folder.root / "initdb.password"
     shutil.rmtree(new, ignore_errors=True)
     if not folder.password.exists():
         folder.write(folder.password, secrets.token_urlsafe(24))
     try:
-        folder.write(secret, folder.password.read_text(encoding="utf-8"))
         new.mkdir(mode=0o700)
-        if launcher.account:
-            for path in (new, secret):
-                os.chown(path, launcher.account.uid, launcher.account.gid)
-        done = launcher.run(
-            [
-                installation.program("initdb"),
-                f"--pgdata={new}",
-                f"--username={SUPERUSER}",
-                f"--pwfile={secret}",
-                "--auth=scram-sha-256",
-                "--encoding=UTF8",
-                "--locale=C",
-                "--data-checksums",
-                "--no-instructions",
-            ],
-            lock=lock,
-        )
+        launcher.owns(new)
+        with (
+            tempfile.NamedTemporaryFile("w", encoding="utf-8", dir=folder.root) as secret,
+            launcher.opened(Path(secret.name)) as pwfile,
+            launcher.opened(new) as data,
+        ):
+            launcher.owns(secret.fileno())
+            secret.write(folder.password.read_text(encoding="utf-8"))
+            secret.flush()
+            done = launcher.run(
+                [
+                    installation.program("initdb"),
+                    f"--pgdata={data.name}",
+                    f"--username={SUPERUSER}",
+                    f"--pwfile={pwfile.name}",
+                    "--auth=scram-sha-256",
+                    "--encoding=UTF8",
+                    "--locale=C",
+                    "--data-checksums",
+                    "--no-instructions",
+                ],
+                descriptors=(*data.descriptors, *pwfile.descriptors, lock),
+            )
         if done.returncode != 0:
             said = "\n".join(done.stdout.splitlines()[-12:])
             raise ServerError(f"initdb of {folder.data} ended with {done.returncode}:\n{said}")
         new.rename(folder.data)
         _sync(folder.root)
     finally:
-        secret.unlink(missing_ok=True)
         shutil.rmtree(new, ignore_errors=True)
 
 
@@ -145,44 +151,67 @@ def configure(folder: Folder, installation: Installation, launcher: Launcher) ->
     settings = SETTINGS | {"dynamic_shared_memory_type": _dynamic_shared_memory()}
     lines = ["# Written at every start. For settings of your own use ALTER SYSTEM."]
     lines += [f"{name} = '{value}'" for name, value in settings.items()]
-    _write_as(launcher.account, folder.data / "postgresql.conf", "\n".join(lines) + "\n")
-    _write_as(launcher.account, folder.data / "pg_hba.conf", ACCESS)
+    _write_as(launcher, folder.data / "postgresql.conf", "\n".join(lines) + "\n")
+    _write_as(launcher, folder.data / "pg_hba.conf", ACCESS)
     if _accepts(folder, installation, launcher, "wal_compression=lz4"):
         lines.append("wal_compression = 'lz4'")
-        _write_as(launcher.account, folder.data / "postgresql.conf", "\n".join(lines) + "\n")
+        _write_as(launcher, folder.data / "postgresql.conf", "\n".join(lines) + "\n")
 
 
 def renew_password(folder: Folder, installation: Installation, launcher: Launcher, lock: int) -> None:
     """Give the superuser a new password where its file is lost (the server must be down)."""
     password = secrets.token_urlsafe(24)
-    done = launcher.run(
-        [installation.program("postgres"), "--single", "-D", str(folder.data), "postgres"],
-        stdin=f"ALTER ROLE {SUPERUSER} PASSWORD '{password}'\n",
-        lock=lock,
-    )
+    with launcher.opened(folder.data) as data:
+        done = launcher.run(
+            [installation.program("postgres"), "--single", "-D", data.name, "postgres"],
+            stdin=f"ALTER ROLE {SUPERUSER} PASSWORD '{password}'\n",
+            descriptors=(*data.descriptors, lock),
+        )
     if done.returncode != 0 or "ERROR" in done.stdout:
         raise ServerError(f"{folder.password} is missing and could not be renewed:\n{done.stdout}")
     folder.write(folder.password, password)
 
 
-def server_command(folder: Folder, installation: Installation, socket_dir: str, port: int) -> list[str]:
-    """The command that runs the server: what makes it ours can't be overridden by ALTER SYSTEM."""
-    quoted = '"' + socket_dir.replace('"', '""') + '"'
-    command = [installation.program("postgres"), "-D", str(folder.data)]
-    for setting in (f"listen_addresses={HOST}", f"port={port}", f"unix_socket_directories={quoted}"):
-        command += ["-c", setting]
-    return command
+def server_settings(folder: Folder, socket_dir: str, port: int) -> dict[str, str]:
+    """What makes a server ours: given on its command line, which ALTER SYSTEM can't override.
+
+    The server works in the data directory. So its socket there has a name without any folder.
+    """
+    place = "." if socket_dir == str(folder.data) else '"' + socket_dir.replace('"', '""') + '"'
+    return {
+        "listen_addresses": HOST,
+        "port": str(port),
+        "unix_socket_directories": place,
+        "cluster_name": folder.cluster_name,
+    }
 
 
-def prepare_ownership(data: Path, account: Account | None) -> None:
+def start_server(
+    folder: Folder,
+    installation: Installation,
+    launcher: Launcher,
+    settings: dict[str, str],
+    output: int,
+    lock: int,
+) -> "subprocess.Popen[bytes]":
+    """Start the server on the data; it writes to the descriptor `output` and holds `lock` to its end."""
+    with launcher.opened(folder.data) as data:
+        command = [installation.program("postgres"), "-D", data.name]
+        for name, value in settings.items():
+            command += ["-c", f"{name}={value}"]
+        return launcher.start(command, output, (*data.descriptors, lock))
+
+
+def prepare_ownership(data: Path, launcher: Launcher) -> None:
     """Put right what a restored data directory often lacks: the server's owner (if root), mode 0700."""
     if not data.exists():
         return
-    if account and data.stat().st_uid != account.uid:
+    if launcher.account and data.stat().st_uid != launcher.account.uid:
         for parent, folders, files in os.walk(data):
             for name in (".", *folders, *files):
-                os.chown(os.path.join(parent, name), account.uid, account.gid, follow_symlinks=False)
-    data.chmod(0o700)
+                launcher.owns(Path(parent, name))
+    if data.stat().st_mode & 0o777 != 0o700:
+        data.chmod(0o700)
 
 
 def check_kind(data: Path) -> bool:
@@ -267,8 +296,9 @@ def _inspect(folder: Path) -> Installation | None:
 
 def _accepts(folder: Folder, installation: Installation, launcher: Launcher, setting: str) -> bool:
     name = setting.partition("=")[0]
-    command = [installation.program("postgres"), "-D", str(folder.data), "-c", setting, "-C", name]
-    return launcher.run(command).returncode == 0
+    with launcher.opened(folder.data) as data:
+        command = [installation.program("postgres"), "-D", data.name, "-c", setting, "-C", name]
+        return launcher.run(command, descriptors=data.descriptors).returncode == 0
 
 
 def _dynamic_shared_memory() -> str:
@@ -279,13 +309,26 @@ def _dynamic_shared_memory() -> str:
     return "posix" if free.f_bavail * free.f_frsize >= SHARED_MEMORY_NEEDED else "mmap"
 
 
-def _write_as(account: Account | None, path: Path, text: str) -> None:
+def _write_as(launcher: Launcher, path: Path, text: str) -> None:
+    """Replace a file of the account's. It may have put a link where we write: the file is made anew, no link followed."""
     new = path.with_name(path.name + ".new")
-    new.write_text(text, encoding="utf-8")
-    new.chmod(0o600)
-    if account:
-        os.chown(new, account.uid, account.gid)
+    new.unlink(missing_ok=True)
+    descriptor = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+    with open(descriptor, "w", encoding="utf-8") as file:
+        launcher.owns(descriptor)
+        file.write(text)
     new.replace(path)
+
+
+def _check_has_entry(launcher: Launcher) -> None:
+    """Raises ServerError where the account is a mere number, as containers like to give one."""
+    uid = launcher.account.uid if launcher.account else os.geteuid()
+    try:
+        pwd.getpwuid(uid)
+    except KeyError:
+        raise ServerError(
+            f"PostgreSQL makes no data as user {uid}, who has no entry in /etc/passwd: add one, or run as another user"
+        ) from None
 
 
 def _sync(folder: Path) -> None:

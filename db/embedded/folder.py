@@ -12,8 +12,10 @@ The locks are BSD locks (flock): the kernel drops them when the holder dies, how
 """
 
 import fcntl
+import hashlib
 import json
 import os
+import stat
 import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -67,6 +69,14 @@ class Folder:
         return self.root / "data"
 
     @property
+    def cluster_name(self) -> str:
+        """What a server on these data calls itself (`show cluster_name`), also in lists of processes.
+
+        `data_directory` does not tell: for root's server it is the name of a descriptor.
+        """
+        return f"xray-{hashlib.blake2b(os.fsencode(self.data), digest_size=8).hexdigest()}"
+
+    @property
     def password(self) -> Path:
         """The superuser's password."""
         return self.root / "password"
@@ -75,11 +85,6 @@ class Folder:
     def state(self) -> Path:
         """What the keeper last said of the server; true only while keeper.lock is held."""
         return self.root / "server.json"
-
-    @property
-    def socket(self) -> Path:
-        """Where the Unix socket lies if its path is short enough."""
-        return self.root / "socket"
 
     @property
     def server_log(self) -> Path:
@@ -96,11 +101,14 @@ class Folder:
         return self.root / f"{name}.lock"
 
     def create(self) -> None:
-        """Make the folder if it isn't there: open to pass through, since the server may be another user."""
+        """Make the folder if it isn't there, and close it to other accounts, the server's among them."""
         if not self.root.is_dir():
-            self.root.mkdir(parents=True, exist_ok=True)
+            self.root.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            self.root.mkdir(mode=0o700, exist_ok=True)
             self.give(self.root, like=self.root.parent)
-            self.root.chmod(0o711)
+        about = self.root.stat()
+        if stat.S_IMODE(about.st_mode) != 0o700 and about.st_uid == os.geteuid():
+            self.root.chmod(0o700)
 
     def give(self, what: Path | int, like: Path | None = None) -> None:
         """As root, make the owner of the folder the owner of `what` (a path or a file descriptor)."""

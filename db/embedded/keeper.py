@@ -25,8 +25,8 @@ from enum import Enum
 from pathlib import Path
 from typing import Final
 
-from db.embedded import cluster
-from db.embedded.account import Launcher, find_launcher, server_account, tie
+from db.embedded import cluster, programs
+from db.embedded.account import Launcher, find_launcher, tie
 from db.embedded.folder import (
     EXCLUSIVE,
     POLL,
@@ -148,7 +148,7 @@ def keep(folder: Folder, linger: float, before: ServerStatus | None) -> None:
             if len(crashes) > CRASHES_ALLOWED:
                 raise ServerError(f"PostgreSQL died {len(crashes)} times within a minute")
     finally:
-        if setting.socket_dir != str(folder.socket):
+        if setting.socket_dir != str(folder.data):
             remove_if_empty(Path(setting.socket_dir))
 
 
@@ -165,15 +165,9 @@ def prepare(folder: Folder, before: ServerStatus | None = None) -> Setting:
         if has_data:
             cluster.clear_stale_pid(folder.data)
         clear_old_sockets(folder, before)
-        installation = cluster.installation_for(folder.data)
-        account = server_account(folder.data)
-        cluster.prepare_ownership(folder.data, account)
-        socket_dir = make_socket_folder(folder)
-        launcher = find_launcher(
-            account, (folder.root, socket_dir.parent), installation.programs / "postgres"
-        )
-        if account:
-            os.chown(socket_dir, account.uid, account.gid)
+        launcher = find_launcher(folder.data)
+        installation = programs.runnable(cluster.installation_for(folder.data), launcher)
+        cluster.prepare_ownership(folder.data, launcher)
         if not has_data:
             say(f"initdb of {folder.data} with PostgreSQL {installation.version}")
             cluster.initialise(folder, installation, launcher, server_lock)
@@ -181,35 +175,43 @@ def prepare(folder: Folder, before: ServerStatus | None = None) -> Setting:
         if not folder.password.exists():
             say("the password file is missing: setting a new password")
             cluster.renew_password(folder, installation, launcher, server_lock)
+        socket_dir = make_socket_folder(folder, launcher)
     finally:
         os.close(server_lock)
     return Setting(folder, installation, launcher, str(socket_dir))
 
 
-def make_socket_folder(folder: Folder) -> Path:
-    """The folder of the Unix socket: in ours, or a private one elsewhere.
+def make_socket_folder(folder: Folder, launcher: Launcher) -> Path:
+    """The folder of the Unix socket, of the server's account and closed to others: the data, or one elsewhere.
 
     Elsewhere if the path is too long, or has a comma, at which clients split a host into several.
     """
-    short = len(os.fsencode(folder.socket / ".s.PGSQL.65535")) <= SOCKET_PATH_BYTES
-    if short and "," not in str(folder.socket):
-        folder.socket.mkdir(mode=0o700, exist_ok=True)
-        return folder.socket
-    for place in (tempfile.gettempdir(), "/tmp", "/var/tmp"):
-        if len(os.fsencode(place)) < SOCKET_PATH_BYTES - 40 and os.access(place, os.W_OK | os.X_OK):
-            return Path(tempfile.mkdtemp(prefix="xray-", dir=place))
+    is_short = len(os.fsencode(folder.data / ".s.PGSQL.65535")) <= SOCKET_PATH_BYTES
+    if is_short and "," not in str(folder.data):
+        return folder.data
+    for place in map(Path, (tempfile.gettempdir(), "/tmp", "/var/tmp")):
+        if (
+            len(os.fsencode(place)) < SOCKET_PATH_BYTES - 40
+            and os.access(place, os.W_OK | os.X_OK)
+            and launcher.obstacle(place) is None
+        ):
+            made = Path(tempfile.mkdtemp(prefix="xray-", dir=place))
+            launcher.owns(made)
+            return made
     raise ServerError(
-        f"no place for a Unix socket: {folder.socket} is too long or has a comma, and /tmp can't be written"
+        f"no place for a Unix socket: {folder.data} is too long or has a comma, and /tmp can't be written"
     )
 
 
 def clear_old_sockets(folder: Folder, before: ServerStatus | None) -> None:
     """Remove what a killed server left behind. The caller holds server.lock, so none of ours lives."""
-    places = {folder.socket, Path(before.socket_dir) if before and before.socket_dir else folder.socket}
+    places = {folder.data, folder.root / "socket"}  # the second of a server that an older xray started
+    if before and before.socket_dir:
+        places.add(Path(before.socket_dir))
     for place in places:
         for path in place.glob(".s.PGSQL.*"):
             path.unlink(missing_ok=True)
-        if place != folder.socket:
+        if place != folder.data:
             remove_if_empty(place)
 
 
@@ -232,9 +234,11 @@ def start(setting: Setting, port: int) -> Running:
             output = os.open(folder.server_log, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
             folder.give(output)
             size = os.fstat(output).st_size
-            command = cluster.server_command(folder, setting.installation, setting.socket_dir, port)
+            settings = cluster.server_settings(folder, setting.socket_dir, port)
             try:
-                process = setting.launcher.start(command, output, lock)
+                process = cluster.start_server(
+                    folder, setting.installation, setting.launcher, settings, output, lock
+                )
             finally:
                 os.close(output)
             if wait_ready(process, folder.data):

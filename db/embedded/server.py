@@ -214,7 +214,7 @@ def _is_ours(folder: Folder, found: ServerStatus, password: str) -> bool:
 
     try:
         with closing(_connect(found.host, found.port, password)) as connection, connection.cursor() as cursor:
-            cursor.execute("SHOW data_directory")
+            cursor.execute("SHOW cluster_name")
             row = cursor.fetchone()
     except psycopg2.OperationalError as error:
         if "password authentication failed" not in str(error) or folder.read_status() != found:
@@ -223,12 +223,13 @@ def _is_ours(folder: Folder, found: ServerStatus, password: str) -> bool:
             f"the server at {found.host}:{found.port} refuses the password in {folder.password}. "
             "If the file was changed: stop the server and delete the file, the next start sets a new password"
         ) from error
-    directory = row[0] if row else ""
-    if directory != str(folder.data):
+    name = row[0] if row else ""
+    if name != folder.cluster_name:
         if folder.read_status() != found:
             return False
         raise ServerError(
-            f"the server at {found.host}:{found.port} works on {directory!r}, expected {str(folder.data)!r}"
+            f"the server at {found.host}:{found.port} calls itself {name!r}, expected {folder.cluster_name!r}, "
+            f"the one on {folder.data}. If an older version of xray started it, let that end first"
         )
     return True
 
