@@ -197,7 +197,7 @@ def start_server(
     """Start the server on the data; it writes to the descriptor `output` and holds `lock` to its end."""
     with launcher.opened(folder.data) as data:
         command = [installation.program("postgres"), "-D", data.name]
-        for name, value in settings.items():
+        for name, value in {**settings, "hba_file": f"{data.name}/pg_hba.conf"}.items():
             command += ["-c", f"{name}={value}"]
         return launcher.start(command, output, (*data.descriptors, lock))
 

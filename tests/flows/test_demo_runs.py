@@ -3,6 +3,7 @@
 import json
 import os
 import pickle
+import stat
 import subprocess
 import sys
 from pathlib import Path
@@ -284,3 +285,13 @@ def test_the_csv_of_the_figure_has_the_stored_numbers(demo):
     assert (both["_merge"] == "both").all()
     for column in ("n", "n_pos", "auc", "lower", "upper"):
         np.testing.assert_allclose(both[column], both[f"{column}_stored"], rtol=1e-12, err_msg=column)
+
+
+# the home
+
+
+def test_all_that_a_study_makes_is_for_its_owner_only(demo):
+    home = demo.home.path
+    modes = {path: path.lstat().st_mode for path in (home, *home.rglob("*"))}
+    assert len(modes) > 1000
+    assert not [str(path) for path, mode in modes.items() if mode & 0o077 and not stat.S_ISSOCK(mode)]

@@ -1,5 +1,6 @@
 """Where things are kept, and what numbers depend on."""
 
+import stat
 import subprocess
 from importlib import metadata
 from pathlib import Path
@@ -20,6 +21,17 @@ def test_the_home_is_made_and_absolute(tmp_path, monkeypatch):
     monkeypatch.setenv("XRAY_HOME", str(tmp_path / "not yet" / "xray home"))
     assert settings.home() == tmp_path / "not yet" / "xray home"
     assert settings.home().is_dir()
+
+
+def test_the_home_is_for_its_owner_only(tmp_path, monkeypatch, capsys):
+    home = tmp_path / "home"
+    monkeypatch.setenv("XRAY_HOME", str(home))
+    assert stat.S_IMODE(settings.home().stat().st_mode) == 0o700
+    assert capsys.readouterr().err == ""
+    home.chmod(0o755)
+    assert stat.S_IMODE(settings.home().stat().st_mode) == 0o700
+    settings.home()
+    assert capsys.readouterr().err == f"{home} was open to other accounts: closed to them (mode 0700)\n"
 
 
 @pytest.mark.parametrize("given", [None, ""])
