@@ -7,7 +7,6 @@ descriptor starts there, so the folders above need not let it pass.
 
 import contextlib
 import ctypes
-import errno
 import os
 import pwd
 import signal
@@ -23,8 +22,6 @@ from db.errors import ServerError
 PR_SET_PDEATHSIG: Final = 1
 PR_CAPBSET_DROP: Final = 24
 PR_SET_NO_NEW_PRIVS: Final = 38
-PR_CAP_AMBIENT: Final = 47
-PR_CAP_AMBIENT_CLEAR_ALL: Final = 4
 CAPABILITY_VERSION: Final = 0x20080522
 CAPABILITIES: Final = 64
 """How many the kernel's format has room for; it knows fewer."""
@@ -265,12 +262,10 @@ def _empty_bounding_set() -> None:
 def _renounce() -> None:
     """Drop every capability of this process, and keep setuid programs from giving more to it or to its children."""
     _prctl(PR_SET_NO_NEW_PRIVS, 1)
-    if _libc.prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0) != 0:
-        number = ctypes.get_errno()
-        if number != errno.EINVAL:  # a kernel before 4.3 has none
-            raise OSError(number, f"prctl: {os.strerror(number)}")
     header = (ctypes.c_uint32 * 2)(CAPABILITY_VERSION, 0)
-    nothing = (ctypes.c_uint32 * 6)()  # effective, permitted, inheritable; low and high words
+    nothing = (
+        ctypes.c_uint32 * 6
+    )()  # effective, permitted, inheritable, in two words; ambient ones go with them
     if _libc.capset(header, nothing) != 0:
         number = ctypes.get_errno()
         raise OSError(number, f"capset: {os.strerror(number)}")

@@ -182,6 +182,7 @@ def server_settings(folder: Folder, socket_dir: str, port: int) -> dict[str, str
         "listen_addresses": HOST,
         "port": str(port),
         "unix_socket_directories": place,
+        "unix_socket_permissions": "0700",
         "cluster_name": folder.cluster_name,
     }
 
