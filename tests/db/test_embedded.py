@@ -12,7 +12,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import closing, suppress
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -131,16 +131,6 @@ def as_nobody(command: list[str]) -> subprocess.CompletedProcess[str]:
 
 def site_packages() -> list[str]:
     return [path for path in sys.path if path.endswith("site-packages")]
-
-
-@pytest.fixture(scope="session")
-def nobody_python() -> str:
-    """A Python that `nobody` can run with our libraries."""
-    for python in (sys.executable, f"/usr/bin/python3.{sys.version_info.minor}"):
-        with suppress(OSError):
-            if as_nobody([python, "-c", "import psycopg2, db.embedded"]).returncode == 0:
-                return python
-    pytest.skip("the user nobody can't reach a Python with psycopg2")
 
 
 @pytest.fixture(scope="session")
