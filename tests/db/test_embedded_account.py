@@ -214,6 +214,8 @@ def with_users(folder: Path, passwd: str) -> list[str]:
     """A command that starts a program where these are all users, in a mount namespace that ends with it."""
     (folder / "passwd").write_text(passwd)
     (folder / "nsswitch.conf").write_text("passwd: files\n")
+    for name in ("passwd", "nsswitch.conf"):
+        (folder / name).chmod(0o644)
     bind = 'for name in passwd nsswitch.conf; do mount --bind "$0/$name" /etc/$name || exit; done; exec "$@"'
     return ["unshare", "--mount", "sh", "-c", bind, str(folder)]
 
