@@ -60,7 +60,7 @@ class Registered:
 
 
 @contextlib.contextmanager
-def _alone(url: str, what: str) -> Iterator[None]:
+def alone(url: str, what: str) -> Iterator[None]:
     """One process at a time does `what`.
 
     MLflow makes the tables of an empty database when it is first opened, and an alias or a version of a model after it has
@@ -100,7 +100,7 @@ class Tracker:
         mlflow.set_tracking_uri(url)
         mlflow.set_registry_uri(url)
         self._url = url
-        with _alone(url, "tables"):
+        with alone(url, "tables"):
             self._client = MlflowClient(url, url)
 
     def experiment(self, name: str) -> str:
@@ -166,7 +166,7 @@ class Tracker:
             )
         if card:
             self._client.log_text(run_id, card, CARD)
-        with _alone(self._url, model):
+        with alone(self._url, model):
             with contextlib.suppress(MlflowException):  # it is there already
                 self._client.create_registered_model(model)
             version = self._client.create_model_version(
@@ -236,7 +236,7 @@ class Tracker:
                 pip_requirements=["xray"],
             )
         model = f"{experiment}.{name}"
-        with _alone(self._url, model):
+        with alone(self._url, model):
             with contextlib.suppress(MlflowException):  # it is there already
                 self._client.create_registered_model(model)
             version = self._client.create_model_version(
