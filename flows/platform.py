@@ -3,6 +3,8 @@
 import contextlib
 import os
 from collections.abc import Iterator
+from multiprocessing import process
+from pathlib import Path
 
 from db.connection import Databases, databases
 from flows.standing import servers
@@ -31,6 +33,7 @@ def prefect_api(found: Databases) -> Iterator[str]:
     home.mkdir(exist_ok=True)
     quiet = {
         **SILENT,
+        **_absolute(),
         "PREFECT_HOME": str(home),
         "PREFECT_LOGGING_LEVEL": os.environ.get("PREFECT_LOGGING_LEVEL", "WARNING"),
         # a failed task is raised by the flow; on the terminal its traceback would only be in the way
@@ -41,7 +44,7 @@ def prefect_api(found: Databases) -> Iterator[str]:
     standing = place.running()
     if standing is not None and standing.url("prefect"):
         own = client_environment(place, standing) | {"PREFECT_FLOWS_HEARTBEAT_FREQUENCY": "30"}
-        with _environment(quiet), _environment(own):
+        with _environment(quiet), _environment(own), _inside(home):
             yield own["PREFECT_API_URL"]
         return
     upgrade_prefect(place, found)
@@ -54,8 +57,34 @@ def prefect_api(found: Databases) -> Iterator[str]:
         servers.running("prefect", place, found, home / "server.log", own=without_pages) as address,
         _environment(quiet | {"XRAY_PREFECT_ENDS": "1", "PREFECT_API_URL": f"{address}/api"}),
         _environment({"PREFECT_API_AUTH_STRING": f"admin:{place.passwords()['prefect_password']}"}),
+        _inside(home),
     ):
         yield f"{address}/api"
+
+
+def _absolute() -> dict[str, str]:
+    """The variables that may name a folder from where we are."""
+    found = {"XRAY_HOME": str(settings.home())}
+    artifacts = os.environ.get("XRAY_ARTIFACTS", "")
+    return found | (
+        {} if not artifacts or ":" in artifacts else {"XRAY_ARTIFACTS": str(Path(artifacts).resolve())}
+    )
+
+
+@contextlib.contextmanager
+def _inside(folder: Path) -> Iterator[None]:
+    """Be in a folder of ours for the time of a block, as processes that are started meanwhile are.
+
+    Prefect reads .env, prefect.toml and pyproject.toml of the folder that it is imported in: the user's, for other work.
+    """
+    before, first = Path.cwd(), process.ORIGINAL_DIR  # type: ignore[attr-defined]
+    os.chdir(folder)
+    process.ORIGINAL_DIR = str(folder)  # type: ignore[attr-defined]
+    try:
+        yield
+    finally:
+        process.ORIGINAL_DIR = first  # type: ignore[attr-defined]
+        os.chdir(before)
 
 
 @contextlib.contextmanager

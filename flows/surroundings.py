@@ -5,6 +5,7 @@ we say. What is the user's choice for us stays: PREFECT_API_URL with all that be
 MLflow's artifacts, how much Prefect logs, and the proxy for every address but this machine's own.
 """
 
+import importlib.util
 import os
 from collections.abc import Mapping
 from typing import Final
@@ -42,4 +43,7 @@ def _may_stay(name: str, value: str, own_prefect: bool) -> bool:
         return own_prefect or (name in LEVELS and value in ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"))
     if name.startswith(("MLFLOW_", "_MLFLOW_")):
         return name.startswith(STORES)
+    if name.lower() in ("all_proxy", "http_proxy", "https_proxy") and value.lower().startswith("socks"):
+        # httpx does not even ask a server of this machine where it can't speak SOCKS
+        return importlib.util.find_spec("socksio") is not None
     return True

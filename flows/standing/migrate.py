@@ -8,15 +8,13 @@ import os
 import re
 import subprocess
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from urllib.parse import urlparse
 
-from sqlalchemy import Connection, create_engine, inspect, text
+from sqlalchemy import Connection, inspect, text
 from sqlalchemy.engine import make_url
-from sqlalchemy.pool import NullPool
 
+from db.alone import alone
 from db.connection import Databases, databases
 from flows.standing.place import Place, here
 from flows.standing.servers import base_environment
@@ -48,7 +46,7 @@ def upgrade_prefect(place: Place, found: Databases) -> None:
 
     A look, where there is nothing to do. Raises `XrayError` where Prefect can't.
     """
-    with _alone_on_prefect(found) as connection:
+    with alone(_synchronous(found.prefect), "prefect tables") as connection:
         if _revision(connection) == wanted_revision():
             return
         home = place.home / "prefect"
@@ -82,14 +80,12 @@ def wanted_revision() -> str:
     return str(last.pop())
 
 
-@contextmanager
-def _alone_on_prefect(found: Databases) -> Iterator[Connection]:
-    url = make_url(found.prefect).set(drivername="postgresql+psycopg2")
-    if "ssl" in url.query:  # asyncpg's word
-        url = url.difference_update_query(["ssl"]).update_query_dict({"sslmode": url.query["ssl"]})
-    with create_engine(url, poolclass=NullPool).connect() as connection:
-        connection.execute(text("select pg_advisory_lock(hashtextextended('xray prefect tables', 0))"))
-        yield connection
+def _synchronous(url: str) -> str:
+    """The URL for psycopg2 of a database that is given for asyncpg."""
+    found = make_url(url).set(drivername="postgresql+psycopg2")
+    if "ssl" in found.query:  # asyncpg's word
+        found = found.difference_update_query(["ssl"]).update_query_dict({"sslmode": found.query["ssl"]})
+    return found.render_as_string(hide_password=False)
 
 
 def _revision(connection: Connection) -> str | None:

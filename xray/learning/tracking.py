@@ -25,10 +25,9 @@ from mlflow.exceptions import MlflowException
 from mlflow.models import ModelSignature
 from mlflow.tracking import MlflowClient
 from mlflow.types import Schema, TensorSpec
-from sqlalchemy import create_engine, text
 from sqlalchemy.orm import configure_mappers
-from sqlalchemy.pool import NullPool
 
+from db.alone import alone
 from xray.learning.network import Network, save
 from xray.learning.serving import WEIGHTS
 from xray.settings import provenance
@@ -60,7 +59,7 @@ class Registered:
 
 
 @contextlib.contextmanager
-def alone(url: str, what: str) -> Iterator[None]:
+def _alone(url: str, what: str) -> Iterator[None]:
     """One process at a time does `what`.
 
     MLflow makes the tables of an empty database when it is first opened, and an alias or a version of a model after it has
@@ -69,9 +68,7 @@ def alone(url: str, what: str) -> Iterator[None]:
     if not url.startswith("postgresql"):
         yield
         return
-    with create_engine(url, poolclass=NullPool).connect() as connection:
-        lock = text("select pg_advisory_lock(hashtextextended('xray mlflow ' || :what, 0))")
-        connection.execute(lock, {"what": what})
+    with alone(url, f"mlflow {what}"):
         yield
 
 
@@ -100,7 +97,7 @@ class Tracker:
         mlflow.set_tracking_uri(url)
         mlflow.set_registry_uri(url)
         self._url = url
-        with alone(url, "tables"):
+        with _alone(url, "tables"):
             self._client = MlflowClient(url, url)
 
     def experiment(self, name: str) -> str:
@@ -166,7 +163,7 @@ class Tracker:
             )
         if card:
             self._client.log_text(run_id, card, CARD)
-        with alone(self._url, model):
+        with _alone(self._url, model):
             with contextlib.suppress(MlflowException):  # it is there already
                 self._client.create_registered_model(model)
             version = self._client.create_model_version(
@@ -236,7 +233,7 @@ class Tracker:
                 pip_requirements=["xray"],
             )
         model = f"{experiment}.{name}"
-        with alone(self._url, model):
+        with _alone(self._url, model):
             with contextlib.suppress(MlflowException):  # it is there already
                 self._client.create_registered_model(model)
             version = self._client.create_model_version(

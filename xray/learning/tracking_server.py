@@ -17,7 +17,7 @@ from mlflow.store.artifact.artifact_repository_registry import _artifact_reposit
 from mlflow.store.artifact.local_artifact_repo import LocalArtifactRepository
 from mlflow.utils.file_utils import local_file_uri_to_path
 
-from xray.learning.tracking import alone
+from db.alone import alone
 
 OPEN: Final = frozenset({"/health"})
 """Paths that answer whoever asks: OK, and nothing else."""
@@ -45,7 +45,7 @@ def create_app(database: str, artifacts: Path | str, roots: Sequence[Path]) -> A
     keep_to(roots)
     from mlflow.server.handlers import initialize_backend_stores
 
-    with alone(database, "tables"):
+    with alone(database, "mlflow tables"):
         initialize_backend_stores(database, database, root)
     from mlflow.server.fastapi_app import app
 
@@ -76,7 +76,7 @@ def upgrade_tables(database: str) -> None:
     """Bring the tables of an MLflow database to what this MLflow wants; one process at a time."""
     from mlflow.store.db import utils
 
-    with alone(database, "tables"):
+    with alone(database, "mlflow tables"):
         engine = utils.create_sqlalchemy_engine_with_retry(database)
         make = utils._initialize_tables if utils._is_empty_database(engine) else utils._upgrade_db
         make(engine)
