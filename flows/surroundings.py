@@ -35,7 +35,8 @@ def cleaned(environment: Mapping[str, str], *addresses: str) -> dict[str, str]:
     kept = {name: value for name, value in environment.items() if _may_stay(name, value, own_prefect)}
     direct = [each for name in ("NO_PROXY", "no_proxy") for each in kept.get(name, "").split(",")]
     listed = dict.fromkeys(each.strip() for each in (*direct, *LOOPBACK, *addresses) if each.strip())
-    return {**kept, **SILENT, "NO_PROXY": ",".join(listed), "no_proxy": ",".join(listed)}
+    direct_to = "*" if "*" in listed else ",".join(listed)  # urllib knows it alone only
+    return {**kept, **SILENT, "NO_PROXY": direct_to, "no_proxy": direct_to}
 
 
 def _may_stay(name: str, value: str, own_prefect: bool) -> bool:

@@ -13,6 +13,7 @@ from urllib.parse import urlparse
 
 from sqlalchemy import Connection, inspect, text
 from sqlalchemy.engine import make_url
+from sqlalchemy.exc import OperationalError
 
 from db.alone import alone
 from db.connection import Databases, databases
@@ -46,19 +47,25 @@ def upgrade_prefect(place: Place, found: Databases) -> None:
 
     A look, where there is nothing to do. Raises `XrayError` where Prefect can't.
     """
-    with alone(_synchronous(found.prefect), "prefect tables") as connection:
-        if _revision(connection) == wanted_revision():
-            return
-        home = place.home / "prefect"
-        home.mkdir(exist_ok=True)
-        environment = base_environment(place, found)
-        environment |= {"PREFECT_HOME": str(home), "PREFECT_API_DATABASE_CONNECTION_URL": found.prefect}
-        done = subprocess.run(
-            [sys.executable, "-c", _UPGRADE], env=environment, cwd=home, capture_output=True, text=True
-        )
-        if done.returncode:
-            last = (done.stderr or done.stdout).strip()[-2000:]
-            raise XrayError(f"Prefect could not make its tables in its database:\n{last}")
+    try:
+        with alone(_synchronous(found.prefect), "prefect tables") as connection:
+            if _revision(connection) != wanted_revision():
+                _upgrade(place, found)
+    except OperationalError as error:
+        raise XrayError(f"can't connect to Prefect's database: {str(error.orig).strip()}") from None
+
+
+def _upgrade(place: Place, found: Databases) -> None:
+    home = place.home / "prefect"
+    home.mkdir(exist_ok=True)
+    environment = base_environment(place, found)
+    environment |= {"PREFECT_HOME": str(home), "PREFECT_API_DATABASE_CONNECTION_URL": found.prefect}
+    done = subprocess.run(
+        [sys.executable, "-c", _UPGRADE], env=environment, cwd=home, capture_output=True, text=True
+    )
+    if done.returncode:
+        last = (done.stderr or done.stdout).strip()[-2000:]
+        raise XrayError(f"Prefect could not make its tables in its database:\n{last}")
 
 
 def wanted_revision() -> str:

@@ -116,9 +116,8 @@ def running(
     try:
         listener = listen("127.0.0.1", port)
     except OSError as error:
-        raise XrayError(
-            f"port {port} can't be had: {error.strerror}; another --port, or none for a free one"
-        ) from None
+        why = os.strerror(error.errno) if error.errno else str(error)
+        raise XrayError(f"port {port} can't be had: {why}; another --port, or none for a free one") from None
     address = f"http://127.0.0.1:{listener.getsockname()[1]}"
     with log.open("ab") as output, listener:
         process = subprocess.Popen(

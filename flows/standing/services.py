@@ -49,13 +49,14 @@ def listeners(place: Place, options: Options) -> dict[str, socket.socket]:
     last = place.remembered("ports.json")
     made = {}
     for name, asked in (("prefect", options.prefect_port), ("mlflow", options.mlflow_port)):
-        wanted = [asked] if asked else [int(last.get(name, 0)), USUAL_PORTS[name], 0]
+        wanted = [asked] if asked else [*filter(None, (int(last.get(name, 0)), USUAL_PORTS[name])), 0]
         for port in wanted:
-            if port or port == wanted[-1]:
-                with suppress(OSError):
-                    made[name] = servers.listen(options.host, port)
-                    break
+            with suppress(OSError):
+                made[name] = servers.listen(options.host, port)
+                break
         else:
+            for each in made.values():
+                each.close()
             raise XrayError(f"can't listen on {options.host}, port {asked or 'any'}, for {name}")
     place.remember("ports.json", {name: each.getsockname()[1] for name, each in made.items()})
     return made
