@@ -66,7 +66,7 @@ def test_a_server_that_ends_says_why(here):
     log = Place(here).log("broken")
     with storage() as found:
         broken = {"PREFECT_API_DATABASE_CONNECTION_URL": "postgresql+asyncpg://nobody:x@127.0.0.1:1/prefect"}
-        saying = rf"(?s)Prefect's server did not start: it ended with 3; the end of {log}:\n.*refused"
+        saying = rf"(?s)Prefect's server did not start: it ended with 3; the end of {log}:\n.*Refused"
         with pytest.raises(XrayError, match=saying), running("prefect", Place(here), found, log, own=broken):
             pass
 
@@ -75,8 +75,8 @@ def test_a_server_that_says_nothing_is_told_what_was_waited_for(here, monkeypatc
     monkeypatch.setattr(servers, "START_SECONDS", 0.3)
     log = Place(here).log("slow")
     with storage() as found:
-        saying = rf"did not start: http://127.0.0.1:\d+/health did not answer within 0 s: .+; it wrote nothing into {log}"
-        with pytest.raises(XrayError, match=saying), running("mlflow", Place(here), found, log):
+        saying = rf"did not start: http://127.0.0.1:\d+/api/health did not answer within 0 s: .+; it wrote nothing into {log}"
+        with pytest.raises(XrayError, match=saying), running("prefect", Place(here), found, log):
             pass
 
 
