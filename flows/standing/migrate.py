@@ -25,7 +25,15 @@ from xray.errors import XrayError
 _UPGRADE = """
 import asyncio
 from prefect.server.database import provide_database_interface
-asyncio.run(provide_database_interface().create_db())
+from prefect.server.models.block_registration import run_block_auto_registration
+
+async def upgrade():
+    database = provide_database_interface()
+    await database.create_db()
+    async with await database.session() as session:
+        await run_block_auto_registration(session=session)
+
+asyncio.run(upgrade())
 """
 
 
@@ -43,13 +51,14 @@ def main() -> int:
 
 
 def upgrade_prefect(place: Place, found: Databases) -> None:
-    """Bring Prefect's tables to what this Prefect wants; one process at a time, as two that do it at once fail.
+    """Bring Prefect's tables to what this Prefect wants, with the kinds of blocks in them that a server expects.
 
-    A look, where there is nothing to do. Raises `XrayError` where Prefect can't.
+    One process at a time: two that do it at once fail, which is why the servers themselves are told not to. Only a look,
+    where there is nothing to do. Raises `XrayError` where Prefect can't.
     """
     try:
         with alone(_synchronous(found.prefect), "prefect tables") as connection:
-            if _revision(connection) != wanted_revision():
+            if _revision(connection) != wanted_revision() or not _has_blocks(connection):
                 _upgrade(place, found)
     except OperationalError as error:
         raise XrayError(f"can't connect to Prefect's database: {str(error.orig).strip()}") from None
@@ -99,6 +108,10 @@ def _revision(connection: Connection) -> str | None:
     if not inspect(connection).has_table("alembic_version"):
         return None
     return connection.scalar(text("select version_num from alembic_version"))
+
+
+def _has_blocks(connection: Connection) -> bool:
+    return bool(connection.scalar(text("select exists (select from block_type)")))
 
 
 def make_bucket(uri: str) -> None:
