@@ -67,6 +67,8 @@ class Place:
         """XRAY_HOME/stack, made where it is missing; for its owner only."""
         path = self.home / "stack"
         path.mkdir(mode=0o700, exist_ok=True)
+        if path.stat().st_mode & 0o077:
+            path.chmod(0o700)
         return path
 
     def log(self, service: str) -> Path:

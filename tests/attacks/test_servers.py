@@ -5,10 +5,13 @@ import base64
 import http.client
 import json
 import os
+import re
+import signal
 import stat
+import subprocess
 import sys
+import time
 from collections.abc import Iterator
-from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,12 +19,13 @@ from urllib.parse import urlsplit
 
 import pytest
 import websockets
+from sqlalchemy.engine import make_url
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
-from db.connection import Databases, databases
-from flows.standing.migrate import upgrade_prefect
 from flows.standing.place import Place
-from flows.standing.servers import running
+from flows.standing.servers import HEALTH, is_well
+from tests.flows.conftest import SHELL, Home
+from tests.flows.standing.conftest import processes_of
 
 SOCKETS = ("/api/events/in", "/api/events/out", "/api/logs/out", "/api/task_runs/subscriptions/scheduled")
 STRANGERS = (
@@ -98,9 +102,10 @@ class Served:
 @dataclass(frozen=True)
 class Both:
     place: Place
-    found: Databases
     prefect: Served
     mlflow: Served
+    commands: dict[str, "subprocess.Popen[str]"]
+    database: str
 
 
 def basic(user, password):
@@ -109,27 +114,33 @@ def basic(user, password):
 
 @pytest.fixture(scope="module")
 def both(server, tmp_path_factory) -> Iterator[Both]:
-    """The two servers as `xray ui` starts them, in a home whose name has a space."""
-    home = tmp_path_factory.mktemp("a home")
+    """The two servers of `xray ui`, in a home whose name has a space, in the shell of a user with other work."""
     server.create_database("attacks")
-    with ExitStack() as held, pytest.MonkeyPatch.context() as patch:
-        patch.setenv("XRAY_DATABASE_URL", server.url("attacks"))
-        patch.setenv("XRAY_HOME", str(home))
-        place = Place(home)
-        found = held.enter_context(databases(home))
-        upgrade_prefect(place, found)
-        own = {"PREFECT_HOME": str(place.folder / "prefect"), "PREFECT__SERVER_WEBSERVER_ONLY": "1"}
-        addresses = [
-            held.enter_context(running(which, place, found, place.log(which), own=own))
-            for which in ("prefect", "mlflow")
-        ]
-        words = place.passwords()
-        yield Both(
-            place,
-            found,
-            Served(addresses[0], words["prefect_password"]),
-            Served(addresses[1], words["mlflow_password"]),
-        )
+    url = server.url("attacks").replace("+psycopg2", "")
+    path = tmp_path_factory.mktemp("a folder") / "xray home"
+    home = Home(path, {**SHELL, "XRAY_DATABASE_URL": url})
+    commands = {
+        which: home.start("ui", which, stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True)
+        for which in ("prefect", "mlflow")
+    }
+    served = {}
+    try:
+        for which, command in commands.items():
+            line = command.stdout.readline()
+            assert line, command.communicate()[1]
+            served[which] = re.fullmatch(
+                rf"{which}: (http://127\.0\.0\.1:\d+)   \(stop with Ctrl-C\)\n", line
+            )[1]
+            assert is_well(served[which] + HEALTH[which]) is None
+            way_in = command.stdout.readline()
+            assert str(path / "stack" / "secrets.json") in way_in
+        words = Place(path).passwords()
+        prefect, mlflow = (Served(served[which], words[f"{which}_password"]) for which in commands)
+        yield Both(Place(path), prefect, mlflow, commands, url)
+    finally:
+        for command in commands.values():
+            command.kill()
+            command.communicate()
 
 
 @pytest.fixture(params=["prefect", "mlflow"])
@@ -429,7 +440,7 @@ def test_what_starts_programs_or_calls_others_is_not_there(both, path):
 
 def test_no_password_is_seen_by_others(both):
     """In arguments of processes, in logs, in files that others may read."""
-    words = [both.prefect.password, both.mlflow.password, both.found.xray.split(":")[2].split("@")[0]]
+    words = [both.prefect.password, both.mlflow.password, str(make_url(both.database).password)]
     seen = [path.read_bytes() for path in Path("/proc").glob("[0-9]*/cmdline") if path.exists()]
     assert any(b"flows.standing.serve" in each for each in seen)
     for path in both.place.home.rglob("*"):
@@ -444,10 +455,23 @@ def test_no_password_is_seen_by_others(both):
 
 @pytest.mark.parametrize("which", ["prefect", "mlflow"])
 def test_a_server_without_a_password_does_not_start(which, both):
-    import subprocess
-
-    own = {"PATH": os.environ["PATH"], "MLFLOW_BACKEND_STORE_URI": both.found.mlflow}
+    own = {"PATH": os.environ["PATH"], "MLFLOW_BACKEND_STORE_URI": both.database}
     command = [sys.executable, "-m", "flows.standing.serve", which, "--names", "localhost", "--port", "0"]
     done = subprocess.run(command, env=own, capture_output=True, text=True, cwd=Path(__file__).parents[2])
     assert done.returncode == 1
     assert "does not run without a password" in done.stderr
+
+
+@pytest.mark.parametrize(("which", "number"), [("prefect", signal.SIGTERM), ("mlflow", signal.SIGINT)])
+def test_a_signal_ends_all_of_it_at_once_and_without_a_word(both, which, number):
+    """The last test of the two. Ctrl-C reaches the command's whole group, SIGTERM the command alone."""
+    command = both.commands[which]
+    began = time.monotonic()
+    (os.killpg if number == signal.SIGINT else os.kill)(command.pid, number)
+    out, err = command.communicate(timeout=30)
+    assert time.monotonic() - began < 5
+    assert (command.returncode, out, err) == (128 + number, "", "")
+    own = getattr(both, which).address
+    assert is_well(own + HEALTH[which]) is not None
+    if which == "mlflow":
+        assert processes_of(both.place.home) == []
