@@ -1,17 +1,20 @@
 """`xray ui`: the web interface of MLflow or Prefect on this installation's databases, for as long as the command runs."""
 
 import contextlib
+import os
 import signal
 import sys
 import time
 from collections.abc import Iterator
 from types import FrameType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import click
 
 if TYPE_CHECKING:
     from flows.standing.place import Place
+
+END_SECONDS: Final = 4
 
 
 @click.command()
@@ -66,20 +69,27 @@ class _End(BaseException):
 
 @contextlib.contextmanager
 def _until_told_to_end() -> Iterator[None]:
-    """SIGINT, SIGTERM and SIGHUP end the block in order; the exit code is that of a program which the signal ended."""
+    """SIGINT, SIGTERM and SIGHUP end the block in order; the exit code is that of a program which the signal ended.
+
+    What is not over within four seconds, or has swallowed the exception, ends with the process; the kernel ends the server.
+    """
     numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
     told: list[int] = []
 
     def end(number: int, frame: FrameType | None) -> None:
+        if number == signal.SIGALRM:
+            os._exit(128 + told[0])
         if not told:  # once: a second one must not break into the ending
             told.append(number)
+            signal.alarm(END_SECONDS)
             raise _End
 
-    before = {number: signal.signal(number, end) for number in numbers}
+    before = {number: signal.signal(number, end) for number in (*numbers, signal.SIGALRM)}
     try:
         yield
     except _End:
         raise SystemExit(128 + told[0]) from None
     finally:
+        signal.alarm(0)
         for number, handler in before.items():
             signal.signal(number, handler)

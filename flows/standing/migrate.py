@@ -8,6 +8,7 @@ import os
 import re
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
 from urllib.parse import urlparse
 
@@ -17,6 +18,7 @@ from sqlalchemy.exc import OperationalError
 
 from db.alone import alone
 from db.connection import Databases, databases
+from flows.processes import die_with_parent
 from flows.standing.place import Place, here
 from flows.standing.servers import base_environment
 from xray import settings
@@ -70,7 +72,12 @@ def _upgrade(place: Place, found: Databases) -> None:
     environment = base_environment(place, found)
     environment |= {"PREFECT_HOME": str(home), "PREFECT_API_DATABASE_CONNECTION_URL": found.prefect}
     done = subprocess.run(
-        [sys.executable, "-c", _UPGRADE], env=environment, cwd=home, capture_output=True, text=True
+        [sys.executable, "-c", _UPGRADE],
+        env=environment,
+        cwd=home,
+        capture_output=True,
+        text=True,
+        preexec_fn=partial(die_with_parent, os.getpid()),
     )
     if done.returncode:
         last = (done.stderr or done.stdout).strip()[-2000:]

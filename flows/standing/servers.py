@@ -24,7 +24,7 @@ from xray.errors import XrayError
 ROOT: Final = Path(__file__).resolve().parents[2]
 HEALTH: Final = {"prefect": "/api/health", "mlflow": "/health"}
 START_SECONDS: Final = 180.0
-END_SECONDS: Final = 4.0
+END_SECONDS: Final = 3.0
 EVERYWHERE: Final = ("0.0.0.0", "::")
 DAY: Final = 86400
 _DIRECT: Final = urllib.request.build_opener(urllib.request.ProxyHandler({}))
@@ -120,28 +120,38 @@ def running(
         why = os.strerror(error.errno) if error.errno else str(error)
         raise XrayError(f"port {port} can't be had: {why}; another --port, or none for a free one") from None
     address = f"http://127.0.0.1:{listener.getsockname()[1]}"
-    with log.open("ab") as output, listener:
-        process = subprocess.Popen(
-            server_command(which, listener, names_of("127.0.0.1")),
-            env={**base_environment(place, found), **server_environment(which, place, found), **(own or {})},
-            cwd=log.parent,
-            stdout=output,
-            stderr=output,
-            stdin=subprocess.DEVNULL,
-            pass_fds=[listener.fileno()],
-            preexec_fn=partial(die_with_parent, os.getpid()),
-            start_new_session=True,
-        )
-    try:
-        _wait_until_well(which, process, address, log)
-        yield address
-    finally:
-        process.terminate()
+    environment = {**base_environment(place, found), **server_environment(which, place, found), **(own or {})}
+
+    def start() -> "subprocess.Popen[bytes]":
+        with log.open("ab") as output:
+            return subprocess.Popen(
+                server_command(which, listener, names_of("127.0.0.1")),
+                env=environment,
+                cwd=log.parent,
+                stdout=output,
+                stderr=output,
+                stdin=subprocess.DEVNULL,
+                pass_fds=[listener.fileno()],
+                preexec_fn=partial(die_with_parent, os.getpid()),
+                start_new_session=True,
+            )
+
+    with listener:  # the port stays ours
+        process = start()
         try:
-            process.wait(END_SECONDS)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
+            _wait_until_well(which, process, address, log)
+            yield address
+        finally:
+            _stop(process)
+
+
+def _stop(process: "subprocess.Popen[bytes]") -> None:
+    process.terminate()
+    try:
+        process.wait(END_SECONDS)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
 
 
 def _wait_until_well(which: str, process: "subprocess.Popen[bytes]", address: str, log: Path) -> None:
