@@ -14,6 +14,7 @@ import pytest
 
 from db.connection import Databases
 from flows.cli.stack import parsed
+from flows.cli.ui import way_in
 from flows.events import announce
 from flows.standing import services
 from flows.standing.place import Options, Place, ServiceState, State, client_environment
@@ -208,3 +209,13 @@ def test_lines_of_logs_have_parts(line, parts):
     found = parsed("worker", line)
     assert tuple(found[name] for name in ("time", "level", "source", "message")) == parts
     assert found["service"] == "worker"
+
+
+@pytest.mark.parametrize("which", ["prefect", "mlflow"])
+def test_a_password_is_printed_on_a_terminal_only(place, monkeypatch, which):
+    word = place.passwords()[f"{which}_password"]
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: True, raising=False)
+    assert word in way_in(place, which)
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: False, raising=False)
+    assert word not in way_in(place, which)
+    assert str(place.folder / "secrets.json") in way_in(place, which)
