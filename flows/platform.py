@@ -2,23 +2,16 @@
 
 import contextlib
 import os
-import socket
-import subprocess
-import sys
-import time
-import urllib.error
-import urllib.request
 from collections.abc import Iterator
-from functools import partial
+from multiprocessing import process
 from pathlib import Path
 
 from db.connection import Databases, databases
-from flows.processes import die_with_parent
+from flows.standing import servers
+from flows.standing.migrate import upgrade_prefect
 from flows.standing.place import client_environment, here
+from flows.surroundings import SILENT
 from xray import settings
-from xray.errors import XrayError
-
-START_SECONDS = 180.0
 
 
 @contextlib.contextmanager
@@ -35,94 +28,63 @@ def prefect_api(found: Databases) -> Iterator[str]:
     if given:
         yield given
         return
-    home = settings.home() / "prefect"
+    place = here()
+    home = place.home / "prefect"
     home.mkdir(exist_ok=True)
     quiet = {
+        **SILENT,
+        **_absolute(),
         "PREFECT_HOME": str(home),
-        "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
         "PREFECT_LOGGING_LEVEL": os.environ.get("PREFECT_LOGGING_LEVEL", "WARNING"),
         # a failed task is raised by the flow; on the terminal its traceback would only be in the way
         "PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL": os.environ.get(
             "PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL", "CRITICAL"
         ),
-        "DO_NOT_TRACK": "1",
     }
-    place = here()
     standing = place.running()
     if standing is not None and standing.url("prefect"):
         own = client_environment(place, standing) | {"PREFECT_FLOWS_HEARTBEAT_FREQUENCY": "30"}
-        with _environment(quiet), _environment(own):
+        with _environment(quiet), _environment(own), _inside(home):
             yield own["PREFECT_API_URL"]
         return
+    upgrade_prefect(place, found)
+    without_pages = {
+        "PREFECT_HOME": str(home),
+        "PREFECT_UI_ENABLED": "false",
+        "PREFECT__SERVER_EPHEMERAL": "1",
+    }
     with (
-        _environment(quiet | {"XRAY_PREFECT_ENDS": "1"}),
-        _server(found.prefect, home / "server.log") as url,
-        _environment({"PREFECT_API_URL": url}),
+        servers.running("prefect", place, found, home / "server.log", own=without_pages) as address,
+        _environment(quiet | {"XRAY_PREFECT_ENDS": "1", "PREFECT_API_URL": f"{address}/api"}),
+        _environment({"PREFECT_API_AUTH_STRING": f"admin:{place.passwords()['prefect_password']}"}),
+        _inside(home),
     ):
-        yield url
+        yield f"{address}/api"
+
+
+def _absolute() -> dict[str, str]:
+    """The variables that may name a folder from where we are."""
+    found = {"XRAY_HOME": str(settings.home())}
+    artifacts = os.environ.get("XRAY_ARTIFACTS", "")
+    return found | (
+        {} if not artifacts or ":" in artifacts else {"XRAY_ARTIFACTS": str(Path(artifacts).resolve())}
+    )
 
 
 @contextlib.contextmanager
-def _server(database: str, log: Path) -> Iterator[str]:
-    """Prefect's server as a child process on a free loopback port."""
-    environment = {
-        **os.environ,
-        "PREFECT_API_DATABASE_CONNECTION_URL": database,
-        "PREFECT_UI_ENABLED": "false",
-        "PREFECT__SERVER_EPHEMERAL": "1",
-        "PREFECT__SERVER_FINAL": "1",
-    }
-    listener = socket.create_server(("127.0.0.1", 0))
-    port = listener.getsockname()[1]
-    app = "prefect.server.api.server:create_app"
-    command = [
-        sys.executable,
-        "-m",
-        "uvicorn",
-        "--factory",
-        app,
-        "--fd",
-        str(listener.fileno()),
-        "--log-level",
-        "error",
-    ]
-    with log.open("ab") as output, listener:
-        process = subprocess.Popen(
-            command,
-            env=environment,
-            stdout=output,
-            stderr=output,
-            stdin=subprocess.DEVNULL,
-            pass_fds=[listener.fileno()],
-            preexec_fn=partial(die_with_parent, os.getpid()),
-            start_new_session=True,
-        )
-    url = f"http://127.0.0.1:{port}/api"
+def _inside(folder: Path) -> Iterator[None]:
+    """Be in a folder of ours for the time of a block, as processes that are started meanwhile are.
+
+    Prefect reads .env, prefect.toml and pyproject.toml of the folder that it is imported in: the user's, for other work.
+    """
+    before, first = Path.cwd(), process.ORIGINAL_DIR  # type: ignore[attr-defined]
+    os.chdir(folder)
+    process.ORIGINAL_DIR = str(folder)  # type: ignore[attr-defined]
     try:
-        _wait_until_healthy(process, url, log)
-        yield url
+        yield
     finally:
-        process.terminate()
-        try:
-            process.wait(10)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
-
-
-def _wait_until_healthy(process: "subprocess.Popen[bytes]", url: str, log: Path) -> None:
-    deadline = time.monotonic() + START_SECONDS
-    while time.monotonic() < deadline:
-        if process.poll() is not None:
-            break
-        with (
-            contextlib.suppress(urllib.error.URLError, OSError),
-            urllib.request.urlopen(f"{url}/health", timeout=5),
-        ):
-            return
-        time.sleep(0.1)
-    tail = log.read_text(errors="replace")[-2000:] if log.exists() else ""
-    raise XrayError(f"Prefect's server did not start; the end of {log}:\n{tail}")
+        process.ORIGINAL_DIR = first  # type: ignore[attr-defined]
+        os.chdir(before)
 
 
 @contextlib.contextmanager

@@ -69,7 +69,9 @@ def cli() -> None:
 def main(arguments: list[str] | None = None) -> Any:
     """Run a command; an error that a user can put right is one message and exit code 1, not a traceback."""
     from db.errors import XrayError
+    from flows.surroundings import enter
 
+    enter()
     try:
         return cli.main(arguments, prog_name="xray", standalone_mode=True)
     except XrayError as error:

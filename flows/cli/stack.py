@@ -44,17 +44,30 @@ LINE = re.compile(r"(?P<time>\d{4}-\S+ \S+) \| (?P<level>[A-Z]+) *\| (?P<source>
     show_default=True,
     help="Workers that register and analyse.",
 )
-def up(host: str, prefect_port: int, mlflow_port: int, gpu_workers: int | None, cpu_workers: int) -> None:
+@click.option(
+    "--name",
+    "names",
+    multiple=True,
+    help="Further name by which browsers ask for the web interfaces, such as that of a proxy; may be repeated.",
+)
+def up(
+    host: str,
+    prefect_port: int,
+    mlflow_port: int,
+    gpu_workers: int | None,
+    cpu_workers: int,
+    names: tuple[str, ...],
+) -> None:
     """Start the standing platform: PostgreSQL, MLflow, Prefect, its deployments and workers; they stay until `xray down`.
 
-    Other machines can reach the web interfaces only where --host says so; they then ask for the passwords in
-    XRAY_HOME/stack/secrets.json, which only you can read.
+    The web interfaces ask for the passwords in XRAY_HOME/stack/secrets.json, which only you can read. Other machines can
+    reach them only where --host says so.
     """
     from flows.standing.place import Options, here
     from flows.standing.services import gpus
 
     place = here()
-    options = Options(host, prefect_port, mlflow_port, gpu_workers or max(1, len(gpus())), cpu_workers)
+    options = Options(host, prefect_port, mlflow_port, gpu_workers or max(1, len(gpus())), cpu_workers, names)
     _check_ports(place, options)
     log = place.log("supervisor")
     if place.running() is None:
@@ -146,12 +159,15 @@ def logs(name: str | None, follow: bool, lines: int, as_json: bool) -> None:
 def env() -> None:
     """Print what a shell needs to talk to the servers: eval "$(xray env)"."""
     from flows.standing.place import client_environment, here
+    from flows.surroundings import cleaned
 
     place = here()
     running = place.running()
     if running is None:
         raise XrayError("nothing runs here: xray up")
-    for name, value in client_environment(place, running).items():
+    own = cleaned(os.environ, str(running.options.get("host", "")).replace("0.0.0.0", ""))
+    direct = {name: own[name] for name in ("NO_PROXY", "no_proxy")}
+    for name, value in (client_environment(place, running) | direct).items():
         click.echo(f"export {name}={shlex.quote(value)}")
 
 
@@ -170,7 +186,7 @@ def _check_ports(place: "Place", options: Any) -> None:
 
 
 def _own_environment() -> dict[str, str]:
-    from flows.standing.services import ROOT
+    from flows.standing.servers import ROOT
 
     path = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))
     return {**os.environ, "PYTHONPATH": path, "PYTHONUNBUFFERED": "1"}
@@ -196,12 +212,12 @@ def _wait_until_up(place: "Place", process: "subprocess.Popen[bytes]") -> None:
 
 
 def _say_where(place: "Place", state: "State") -> None:
-    from flows.standing.place import Options
+    from flows.cli.ui import way_in
 
     click.echo(f"Prefect   {state.url('prefect')}   flows, deployments, events")
+    click.echo(f"          {way_in(place, 'prefect')}")
     click.echo(f"MLflow    {state.url('mlflow')}   models and their metrics")
-    if Options(**state.options).is_open:
-        click.echo(f"Both ask for user admin and a password of {place.folder / 'secrets.json'}")
+    click.echo(f"          {way_in(place, 'mlflow')}")
     click.echo('To use them from a shell:  eval "$(xray env)"')
     click.echo("then, for example:         prefect deployment run train/phantom-a --watch")
 

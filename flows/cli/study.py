@@ -94,7 +94,7 @@ def run_file(file: Path, as_json: bool = False) -> None:
     from xray.report.text import auc_table
     from xray.study import read_study
 
-    asked = read_study(file)
+    asked, file = read_study(file), file.resolve()
     with storage() as found:
         done = done_already(found, asked)
         if done is None:
@@ -103,7 +103,7 @@ def run_file(file: Path, as_json: bool = False) -> None:
             with prefect_api(found):
                 from flows.study import run_study
 
-                done = run_study(str(file.resolve()))
+                done = run_study(str(file))
         with found.engine().begin() as connection:
             table = auc_table(results.performance(connection, asked.name))
     if as_json:

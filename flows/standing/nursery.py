@@ -44,6 +44,7 @@ def main(arguments: list[str]) -> int:
             stdout=output,
             stderr=output,
             start_new_session=True,
+            close_fds=False,  # what we were given to hand on: the socket that the service listens on
             preexec_fn=partial(die_with_parent, os.getpid()),
         )
 

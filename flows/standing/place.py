@@ -6,20 +6,12 @@ import json
 import os
 import secrets
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import IO, Any, Final
+from typing import IO, Any
 
 from xray import settings
-
-MLFLOW_AUTH: Final = """[mlflow]
-default_permission = NO_PERMISSIONS
-database_uri = sqlite:///{users}
-admin_username = admin
-authorization_function = mlflow.server.auth:authenticate_request_basic_auth
-"""
-LOOPBACK = ("127.0.0.1", "localhost", "::1")
 
 
 @dataclass(frozen=True)
@@ -31,11 +23,8 @@ class Options:
     mlflow_port: int = 0
     gpu_workers: int = 1
     cpu_workers: int = 1
-
-    @property
-    def is_open(self) -> bool:
-        """Whether others than this machine can reach the servers, so that they ask for passwords."""
-        return self.host not in LOOPBACK
+    names: Sequence[str] = ()
+    """Further names by which browsers ask for the servers, such as that of a proxy before them."""
 
 
 @dataclass
@@ -78,6 +67,8 @@ class Place:
         """XRAY_HOME/stack, made where it is missing; for its owner only."""
         path = self.home / "stack"
         path.mkdir(mode=0o700, exist_ok=True)
+        if path.stat().st_mode & 0o077:
+            path.chmod(0o700)
         return path
 
     def log(self, service: str) -> Path:
@@ -152,12 +143,16 @@ class Place:
         self._write(name, json.dumps(values, indent=1))
 
     def passwords(self) -> dict[str, str]:
-        """Secrets of a stack that others can reach, made once, in a file that only its owner reads."""
-        found = self.remembered("secrets.json")
-        wanted = ("prefect_password", "mlflow_password", "mlflow_secret_key")
-        if any(name not in found for name in wanted):
-            found = {name: secrets.token_urlsafe(24) for name in wanted} | found
-            self.remember("secrets.json", found)
+        """The servers' passwords, made once, in a file that only its owner reads."""
+        wanted = ("prefect_password", "mlflow_password")
+        with (self.folder / "secrets.lock").open("ab") as file:
+            fcntl.flock(file, fcntl.LOCK_EX)
+            found = self.remembered("secrets.json")
+            if not all(found.get(name) for name in wanted):
+                found = {name: secrets.token_urlsafe(24) for name in wanted} | {
+                    k: v for k, v in found.items() if v
+                }
+                self.remember("secrets.json", found)
         return {name: str(found[name]) for name in wanted}
 
     def _write(self, name: str, text: str) -> None:
@@ -168,28 +163,21 @@ class Place:
         unfinished.replace(self.folder / name)
 
 
-def write_mlflow_auth(folder: Path) -> Path:
-    """MLflow's own list of users, and its settings, in a folder; the file of the settings. Passwords are not in it."""
-    file = folder / "mlflow_auth.ini"
-    file.write_text(MLFLOW_AUTH.format(users=folder / "mlflow_users.db"))
-    return file
-
-
 def here() -> Place:
     """The place of this installation's stack."""
     return Place(settings.home())
 
 
 def client_environment(place: Place, state: State) -> dict[str, str]:
-    """What a program needs to talk to the stack's servers; with passwords where they ask for them."""
+    """What a program needs to talk to the stack's servers, with their passwords."""
     found = {"XRAY_HOME": str(place.home)}
+    own = place.passwords()
     if url := state.url("prefect"):
-        found["PREFECT_API_URL"] = f"{url}/api"
+        found |= {
+            "PREFECT_API_URL": f"{url}/api",
+            "PREFECT_API_AUTH_STRING": f"admin:{own['prefect_password']}",
+        }
     if url := state.url("mlflow"):
-        found["MLFLOW_TRACKING_URI"] = url
-    if Options(**state.options).is_open:
-        own = place.passwords()
-        found["PREFECT_API_AUTH_STRING"] = f"admin:{own['prefect_password']}"
-        found["MLFLOW_TRACKING_USERNAME"] = "admin"
+        found |= {"MLFLOW_TRACKING_URI": url, "MLFLOW_TRACKING_USERNAME": "admin"}
         found["MLFLOW_TRACKING_PASSWORD"] = own["mlflow_password"]
     return found

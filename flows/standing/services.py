@@ -6,27 +6,29 @@ import socket
 import subprocess
 import sys
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from db.connection import Databases
+from flows.standing import servers
 from flows.standing.engine import SOCKET, WARM
 from flows.standing.nursery import MARK, SERVICE
-from flows.standing.place import Options, Place, write_mlflow_auth
-from xray import settings
+from flows.standing.place import Options, Place
+from flows.standing.servers import EVERYWHERE, HEALTH
+from flows.surroundings import cleaned
+from xray.errors import XrayError
 
-ROOT = Path(__file__).resolve().parents[2]
 USUAL_PORTS = {"prefect": 4200, "mlflow": 5000}
-DAY = 86400
 _CAN_FORK = sys.platform == "linux"
-_CHOSEN: dict[int, socket.socket] = {}
 
 
 @dataclass(frozen=True)
 class Service:
     """A program to be kept running. url: where it is reached; health: a page that answers 200 when it is well.
 
-    sign: a file that is there when it has started, for a service without such a page.
+    sign: a file that is there when it has started, for a service without such a page. listener: the socket that it answers
+    on, which stays ours: no other program can have its port while it is started again, and be told our passwords.
     """
 
     name: str
@@ -36,41 +38,34 @@ class Service:
     health: str = ""
     grace: int = 10
     sign: Path | None = None
+    listener: socket.socket | None = None
 
 
-def ports(place: Place, options: Options) -> dict[str, int]:
-    """A port per server: the one asked for, else that of last time, the usual one, or any that is free."""
-    last = place.remembered("ports.json")
-    found = {}
-    for name, asked in (("prefect", options.prefect_port), ("mlflow", options.mlflow_port)):
-        wanted = [int(last.get(name, 0)), USUAL_PORTS[name]]
-        chosen = asked or next((p for p in wanted if p and is_free(options.host, p) and _is_ours(p)), 0)
-        found[name] = chosen or free_port(options.host)
-    place.remember("ports.json", found)
-    return found
+def listeners(place: Place, options: Options) -> dict[str, socket.socket]:
+    """A listening socket per server: on the port asked for, else on that of last time, the usual one, or any that is free.
 
-
-def _is_ours(port: int) -> bool:
-    """Whether no other stack that starts now has chosen this port: a server takes seconds until it listens.
-
-    The choice is a name among Linux's abstract sockets, which lasts as long as this process; elsewhere nothing is held.
+    Raises `XrayError` where the port that was asked for can't be had.
     """
-    if sys.platform != "linux" or port in _CHOSEN:
-        return True
-    name = socket.socket(socket.AF_UNIX)
-    try:
-        name.bind(f"\0xray port {port}")
-    except OSError:
-        name.close()
-        return False
-    _CHOSEN[port] = name
-    return True
+    last = place.remembered("ports.json")
+    made = {}
+    for name, asked in (("prefect", options.prefect_port), ("mlflow", options.mlflow_port)):
+        wanted = [asked] if asked else [*filter(None, (int(last.get(name, 0)), USUAL_PORTS[name])), 0]
+        for port in wanted:
+            with suppress(OSError):
+                made[name] = servers.listen(options.host, port)
+                break
+        else:
+            for each in made.values():
+                each.close()
+            raise XrayError(f"can't listen on {options.host}, port {asked or 'any'}, for {name}")
+    place.remember("ports.json", {name: each.getsockname()[1] for name, each in made.items()})
+    return made
 
 
 def is_free(host: str, port: int) -> bool:
     """Whether a server could listen there now."""
     try:
-        with socket.create_server((host, port)):
+        with servers.listen(host, port):
             return True
     except OSError:
         return False
@@ -78,18 +73,15 @@ def is_free(host: str, port: int) -> bool:
 
 def free_port(host: str) -> int:
     """Any port that is free now."""
-    with socket.create_server((host, 0)) as listener:
+    with servers.listen(host, 0) as listener:
         return int(listener.getsockname()[1])
 
 
-def servers(place: Place, found: Databases, options: Options, port: Mapping[str, int]) -> list[Service]:
-    """The MLflow and Prefect servers."""
-    base = base_environment(place, found)
-    reached = _reached(options)
-    return [
-        _prefect(place, found, options, port["prefect"], base, reached),
-        _mlflow(place, found, options, port["mlflow"], base, reached),
-    ]
+def web_servers(
+    place: Place, found: Databases, options: Options, listening: Mapping[str, socket.socket]
+) -> list[Service]:
+    """The Prefect and MLflow servers."""
+    return [_web_server(name, place, found, options, listening[name]) for name in ("prefect", "mlflow")]
 
 
 def warm(place: Place, found: Databases, options: Options, prefect: str) -> list[Service]:
@@ -101,7 +93,7 @@ def warm(place: Place, found: Databases, options: Options, prefect: str) -> list
     if gpus() or not _CAN_FORK:
         return []
     command = (*_python("flows.standing.warm"), str(place.folder))
-    own = base_environment(place, found) | prefect_client(place, options, prefect) | {SERVICE: "warm"}
+    own = base_environment(place, found, options) | prefect_client(place, prefect) | {SERVICE: "warm"}
     return [Service("warm", command, own, sign=place.folder / SOCKET)]
 
 
@@ -130,28 +122,18 @@ def gpus() -> list[str]:
     return [str(n) for n, line in enumerate(done.stdout.splitlines()) if line.startswith("GPU ")]
 
 
-def base_environment(place: Place, found: Databases) -> dict[str, str]:
+def base_environment(place: Place, found: Databases, options: Options) -> dict[str, str]:
     """What every process of the stack has in its environment."""
-    kept = {k: v for k, v in os.environ.items() if not k.startswith(("PREFECT_", "MLFLOW_"))}
-    path = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))
-    return {
-        **kept,
-        MARK: str(place.home),
-        "PATH": os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath)]),
-        "PYTHONPATH": path,
-        "PYTHONUNBUFFERED": "1",
-        "XRAY_HOME": str(place.home),
-        "XRAY_DATABASE_URL": found.psql(),
-        "PREFECT_HOME": str(place.folder / "prefect"),
-        "MLFLOW_DISABLE_TELEMETRY": "true",
-        "DO_NOT_TRACK": "1",
-    }
+    own = servers.base_environment(place, found)
+    marked = {MARK: str(place.home), "PREFECT_HOME": str(place.folder / "prefect")}
+    return {**cleaned(own, _reached(options)), **marked}
 
 
-def prefect_client(place: Place, options: Options, url: str) -> dict[str, str]:
+def prefect_client(place: Place, url: str) -> dict[str, str]:
     """How workers and flow runs talk to the Prefect server: with patience, as it may be started again meanwhile."""
-    found = {
+    return {
         "PREFECT_API_URL": f"{url}/api",
+        "PREFECT_API_AUTH_STRING": f"admin:{place.passwords()['prefect_password']}",
         "PREFECT_CLIENT_MAX_RETRIES": "12",
         "PREFECT_CLIENT_RETRY_EXTRA_CODES": "500",
         "PREFECT_FLOWS_HEARTBEAT_FREQUENCY": "30",
@@ -159,62 +141,18 @@ def prefect_client(place: Place, options: Options, url: str) -> dict[str, str]:
         "PREFECT_LOGGING_LEVEL": os.environ.get("PREFECT_LOGGING_LEVEL", "INFO"),
         "PREFECT_LOGGING_FORMATTERS_STANDARD_DATEFMT": "%Y-%m-%d %H:%M:%S",
     }
-    if options.is_open:
-        found["PREFECT_API_AUTH_STRING"] = f"admin:{place.passwords()['prefect_password']}"
-    return found
 
 
-def server_settings() -> dict[str, str]:
-    """Settings of the Prefect server: what is kept for how long, and how quickly waiting runs are looked at again."""
-    return {
-        "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
-        "PREFECT_SERVER_EVENTS_RETENTION_PERIOD": "P7D",
-        "PREFECT_SERVER_SERVICES_DB_VACUUM_EVENT_RETENTION_OVERRIDES": (
-            f'{{"prefect.flow-run.heartbeat": {DAY}}}'
-        ),
-        "PREFECT_SERVER_SERVICES_DB_VACUUM_ENABLED": "events,flow_runs",
-        "PREFECT_SERVER_SERVICES_DB_VACUUM_RETENTION_PERIOD": str(90 * DAY),
-        "PREFECT_SERVER_DEPLOYMENTS_CONCURRENCY_SLOT_WAIT_SECONDS": "5",
-        "PREFECT_LOGGING_SERVER_LEVEL": "WARNING",
-    }
-
-
-def _prefect(
-    place: Place, found: Databases, options: Options, port: int, base: Mapping[str, str], reached: str
+def _web_server(
+    which: str, place: Place, found: Databases, options: Options, listener: socket.socket
 ) -> Service:
-    url = f"http://{reached}:{port}"
-    own = {
-        "PREFECT_API_DATABASE_CONNECTION_URL": found.prefect,
-        "PREFECT_UI_API_URL": f"http://{_named(options)}:{port}/api",
-        **server_settings(),
-    }
-    if options.is_open:
-        own["PREFECT_SERVER_API_AUTH_STRING"] = f"admin:{place.passwords()['prefect_password']}"
-    command = (*_python("prefect"), "server", "start", "--host", options.host, "--port", str(port))
-    return Service("prefect", command, {**base, **own, SERVICE: "prefect"}, url, f"{url}/api/health", grace=5)
-
-
-def _mlflow(
-    place: Place, found: Databases, options: Options, port: int, base: Mapping[str, str], reached: str
-) -> Service:
-    url = f"http://{reached}:{port}"
-    command = [*_python("mlflow"), "server", "--workers", "1"]
-    command += ["--host", options.host, "--port", str(port)]
-    command += ["--default-artifact-root", str(settings.artifacts())]
-    names = {"localhost", "127.0.0.1", reached, _named(options)}
-    command += ["--allowed-hosts", ",".join(sorted({n for h in names for n in (h, f"{h}:{port}")}))]
-    own = {"MLFLOW_BACKEND_STORE_URI": found.mlflow, "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
-    if options.is_open:
-        passwords = place.passwords()
-        own |= {
-            "MLFLOW_AUTH_CONFIG_PATH": str(write_mlflow_auth(place.folder)),
-            "MLFLOW_AUTH_ADMIN_PASSWORD": passwords["mlflow_password"],
-            "MLFLOW_FLASK_SERVER_SECRET_KEY": passwords["mlflow_secret_key"],
-        }
-        command += ["--app-name", "basic-auth"]
-    return Service(
-        "mlflow", tuple(command), {**base, **own, SERVICE: "mlflow"}, url, f"{url}/health", grace=5
-    )
+    address = _reached(options)
+    url = f"http://{f'[{address}]' if ':' in address else address}:{listener.getsockname()[1]}"
+    own = {**base_environment(place, found, options), **servers.server_environment(which, place, found)}
+    names = servers.names_of(options.host, options.names)
+    command = servers.server_command(which, listener, names)
+    environment = {**own, SERVICE: which}
+    return Service(which, command, environment, url, url + HEALTH[which], grace=5, listener=listener)
 
 
 def _worker(
@@ -230,7 +168,7 @@ def _worker(
     shown = f"{socket.gethostname()}-{pool}-{number}"
     command = (*_python("prefect"), "worker", "start", "--pool", pool, "--type", "process")
     command += ("--name", shown, "--limit", "1", "--install-policy", "never")
-    environment = {**base_environment(place, found), **prefect_client(place, options, prefect), **own}
+    environment = {**base_environment(place, found, options), **prefect_client(place, prefect), **own}
     environment |= {SERVICE: name, "XRAY_WORKER": shown, WARM: str(place.folder)}
     return Service(name, command, environment, grace=15)
 
@@ -241,9 +179,4 @@ def _python(module: str) -> tuple[str, ...]:
 
 def _reached(options: Options) -> str:
     """The address by which this machine reaches its own servers."""
-    return "127.0.0.1" if options.host in ("0.0.0.0", "localhost") else options.host
-
-
-def _named(options: Options) -> str:
-    """The address by which browsers reach the servers."""
-    return socket.gethostname() if options.host == "0.0.0.0" else options.host
+    return "127.0.0.1" if options.host in (*EVERYWHERE, "localhost") else options.host

@@ -13,7 +13,6 @@ import signal
 import subprocess
 import sys
 import time
-import urllib.request
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass, field
@@ -25,10 +24,12 @@ from db.connection import Databases, databases
 from db.embedded import status as server_status
 from db.errors import XrayError
 from flows.standing import nursery
-from flows.standing.api import Api, reason
+from flows.standing.api import Api
+from flows.standing.migrate import upgrade_prefect
 from flows.standing.place import Options, Place, ServiceState, State, here
 from flows.standing.recovery import Recovery
-from flows.standing.services import Service, ports, servers, warm, workers
+from flows.standing.servers import is_well
+from flows.standing.services import Service, listeners, warm, web_servers, workers
 
 LOOK_SECONDS: Final = 0.5
 HEALTH_SECONDS: Final = 3.0
@@ -61,6 +62,7 @@ class Kept:
         log = self.place.log(self.service.name)
         command = [sys.executable, "-m", "flows.standing.nursery", str(os.getpid()), str(log)]
         command += [str(self.service.grace), "--", *self.service.command]
+        listener = self.service.listener
         with log.open("ab") as output:
             self.process = subprocess.Popen(
                 command,
@@ -69,6 +71,7 @@ class Kept:
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=output,
+                pass_fds=[listener.fileno()] if listener else [],
                 start_new_session=True,
             )
         self.failures, self.looked_at = 0, time.monotonic()
@@ -99,7 +102,8 @@ class Kept:
         self._ask()
 
     def _ask(self) -> None:
-        refusal = is_well(self.service.health)
+        # before it is ready it does not answer, and holds up nobody else meanwhile
+        refusal = is_well(self.service.health, 1 if self.state.phase == "starting" else 10)
         if refusal is None:
             self.failures = 0
             if self.state.phase != "ready":
@@ -181,16 +185,16 @@ class Supervisor:
         with held:
             found = held.enter_context(databases(self.place.home))
             self.kept = []
-            port = ports(self.place, self.options)
-            self._add(servers(self.place, found, self.options, port))
+            listening = listeners(self.place, self.options)
+            for each in listening.values():
+                held.enter_context(each)
+            upgrade_prefect(self.place, found)
+            self._add(web_servers(self.place, found, self.options, listening))
             self.state.phase = "starting"
             for _ in self._until(lambda: all(k.state.phase == "ready" for k in self.kept)):
                 self._check_start()
             prefect = self.kept[0].service
-            api = Api(
-                f"{prefect.url}/api",
-                f"admin:{self.place.passwords()['prefect_password']}" if self.options.is_open else "",
-            )
+            api = Api(f"{prefect.url}/api", f"admin:{self.place.passwords()['prefect_password']}")
             self._add(warm(self.place, found, self.options, prefect.url))
             if not self.stopping:
                 self._deploy(found, prefect.url)
@@ -235,8 +239,8 @@ class Supervisor:
         """Make pools, deployments and automations; in a process of its own, as it imports all flows."""
         from flows.standing.services import base_environment, prefect_client
 
-        environment = base_environment(self.place, found) | prefect_client(self.place, self.options, prefect)
-        environment |= {nursery.SERVICE: "deploy"}
+        environment = base_environment(self.place, found, self.options)
+        environment |= {**prefect_client(self.place, prefect), nursery.SERVICE: "deploy"}
         with self.place.log("deploy").open("ab") as output:
             process = subprocess.Popen(
                 [sys.executable, "-m", "flows.standing.deploy"],
@@ -279,15 +283,6 @@ class Supervisor:
         if now != self._written:
             self.place.write_state(self.state)
             self._written = now
-
-
-def is_well(url: str) -> str | None:
-    """None where the page answers 200; else what is the matter."""
-    try:
-        with urllib.request.urlopen(url, timeout=10):
-            return None
-    except (OSError, ValueError) as error:
-        return reason(error)
 
 
 def rotate(log: Path) -> None:

@@ -44,6 +44,8 @@ NEEDED: Final = (
 )
 PATIENCE: Final = 5.0
 """Seconds in which whoever asks must have said what it wants; others wait meanwhile."""
+_PEER: Final = struct.Struct("3i")
+"""Process, user and group of who is at the other end of a socket."""
 ROOT: Final = Path(__file__).resolve().parents[2]
 OURS: Final = ("db", "flows", "xray")
 
@@ -103,7 +105,9 @@ def serve(listener: socket.socket, before: int) -> Request | None:
             for key, _ in watched.select():
                 if key.fileobj is listener:
                     asker, _ = listener.accept()
-                    if code_state() != before:
+                    if not _is_ours(asker):
+                        asker.close()
+                    elif code_state() != before:
                         asker.close()
                         watched.unregister(listener)
                         listener.close()
@@ -115,6 +119,12 @@ def serve(listener: socket.socket, before: int) -> Request | None:
                 else:
                     _listen(key.data, watched)
     return None
+
+
+def _is_ours(asker: socket.socket) -> bool:
+    """Whether a process of our own account asks: what it says is run."""
+    told = asker.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _PEER.size)
+    return bool(_PEER.unpack(told)[1] == os.geteuid())
 
 
 def _read(asker: socket.socket) -> Request | None:

@@ -18,11 +18,14 @@ import pytest
 import yaml
 from botocore.exceptions import EndpointConnectionError
 
+from db.connection import Databases
 from db.embedded.account import find_launcher
 from db.embedded.cluster import installation_for
 from db.embedded.programs import runnable
 from flows.standing.api import Api
-from flows.standing.services import free_port, server_settings
+from flows.standing.place import Place
+from flows.standing.servers import server_environment, server_settings
+from flows.standing.services import free_port
 from tests.flows.conftest import TINY
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -95,10 +98,19 @@ def test_what_is_waited_for_can_come():
     assert {name for name, service in SERVICES.items() if service["restart"] == "no"} == ONE_SHOT
 
 
-def test_the_servers_keep_what_xray_up_keeps():
+def test_the_servers_are_set_as_those_of_xray_up(tmp_path):
     for name, value in server_settings().items():
         if name != "PREFECT_LOGGING_SERVER_LEVEL":
             assert SERVICES["prefect"]["environment"][name] == value, name
+    place = Place(tmp_path)
+    for which in ("prefect", "mlflow"):
+        own = server_environment(which, place, Databases("x", "m", "p"))
+        assert own.keys() - {"PREFECT_LOGGING_SERVER_LEVEL"} <= SERVICES[which]["environment"].keys()
+    for name in ("PREFECT_UI_API_URL", "PREFECT_API_DATABASE_MIGRATE_ON_START"):
+        assert (
+            SERVICES["prefect"]["environment"][name]
+            == server_environment("prefect", place, Databases("x", "m", "p"))[name]
+        )
     assert "log_min_duration_statement" in SERVICES["postgres"]["command"]
 
 

@@ -23,6 +23,41 @@ PROJECT = Path(__file__).resolve().parents[2]
 XRAY = Path(sys.executable).with_name("xray")
 OURS = ("XRAY_", "PREFECT_", "MLFLOW_")
 
+SHELL = {
+    **dict.fromkeys(("HTTP_PROXY", "http_proxy", "HTTPS_PROXY", "https_proxy"), "http://127.0.0.1:9"),
+    "ALL_PROXY": "socks5://127.0.0.1:9",
+    "no_proxy": "internal.example",
+    "PREFECT_API_KEY": "of-the-cloud",
+    "PREFECT_API_AUTH_STRING": "somebody:else",
+    "PREFECT_API_SSL_CERT_FILE": "/nowhere/certificate.pem",
+    "PREFECT_CLIENT_CUSTOM_HEADERS": "{no json",
+    "PREFECT_HOME": "/nowhere/prefect",
+    "PREFECT_PROFILE": "elsewhere",
+    "PREFECT_LOGGING_LEVEL": "LOUD",
+    "PREFECT_LOGGING_SETTINGS_PATH": "/nowhere/logging.yml",
+    "PREFECT_RESULTS_DEFAULT_SERIALIZER": "absent",
+    "PREFECT_SERVER_API_AUTH_STRING": "somebody:else",
+    "PREFECT_SERVER_CSRF_PROTECTION_ENABLED": "true",
+    "PREFECT_SERVER_API_BASE_PATH": "/elsewhere",
+    "PREFECT_API_DATABASE_CONNECTION_URL": "sqlite+aiosqlite:////nowhere/prefect.db",
+    "MLFLOW_TRACKING_URI": "http://127.0.0.1:9",
+    "MLFLOW_REGISTRY_URI": "http://127.0.0.1:9",
+    "MLFLOW_TRACKING_TOKEN": "of-the-cloud",
+    "MLFLOW_TRACKING_USERNAME": "somebody",
+    "MLFLOW_TRACKING_PASSWORD": "else",
+    "MLFLOW_EXPERIMENT_NAME": "of other work",
+    "MLFLOW_EXPERIMENT_ID": "77",
+    "MLFLOW_RUN_ID": "0123456789abcdef0123456789abcdef",
+    "MLFLOW_SERVER_ALLOWED_HOSTS": "evil.example",
+    "_MLFLOW_SERVER_ARTIFACT_ROOT": "/nowhere/artifacts",
+}
+"""The shell of a user who has Prefect, MLflow and a proxy for other work; the proxy can't reach this machine's own ports."""
+FOLDER = {
+    ".env": "PREFECT_CLIENT_MAX_RETRIES=many\nPREFECT_API_KEY=of-the-cloud\nMLFLOW_TRACKING_URI=http://127.0.0.1:9\n",
+    "prefect.toml": '[client]\nretry_jitter_factor = "some"\n',
+    "pyproject.toml": '[tool.prefect.results]\npersist_by_default = "perhaps"\n',
+}
+"""Files of that work in the folder in which the command runs; none is one that Prefect could read without an error."""
 TINY = """
 name = "tiny"
 title = "Two small drawn hospitals"
@@ -53,7 +88,7 @@ class Home:
     """One XRAY_HOME and the command line on it."""
 
     path: Path
-    variables: dict[str, str] = field(default_factory=dict)
+    variables: dict[str, str] = field(default_factory=SHELL.copy)
 
     def environment(self) -> dict[str, str]:
         """The environment of a user: nothing of this process's own settings of the platform."""
@@ -62,6 +97,8 @@ class Home:
 
     def start(self, *arguments: str | Path, **options: Any) -> "subprocess.Popen[str]":
         """Start a command and leave it running."""
+        for name, content in FOLDER.items():
+            (self.path.parent / name).write_text(content)
         return subprocess.Popen(
             [XRAY, *arguments],
             env=self.environment(),

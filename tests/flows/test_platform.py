@@ -2,13 +2,24 @@
 
 import json
 import os
+import socket
+import subprocess
+import sys
 import urllib.request
+from pathlib import Path
 
 import pytest
+from sqlalchemy import create_engine, text
+from sqlalchemy.pool import NullPool
 
-from flows import platform
 from flows.platform import prefect_api, storage
+from flows.standing import servers
+from flows.standing.migrate import wanted_revision
+from flows.standing.place import Place
+from flows.standing.servers import running
 from xray.errors import XrayError
+
+PROJECT = Path(__file__).resolve().parents[2]
 
 
 @pytest.fixture
@@ -18,6 +29,7 @@ def here(database, tmp_path, monkeypatch):
     monkeypatch.setenv("XRAY_DATABASE_URL", database)
     for name in [name for name in os.environ if name.startswith("PREFECT_")]:
         monkeypatch.delenv(name)
+    (tmp_path / "xray home").mkdir()
     return tmp_path / "xray home"
 
 
@@ -38,17 +50,80 @@ def test_a_prefect_api_that_is_given_is_used(here, monkeypatch):
     assert not (here / "prefect").exists()
 
 
-def test_a_server_that_does_not_start_says_why(here, monkeypatch):
-    monkeypatch.setattr(platform, "START_SECONDS", 60.0)
+def test_a_database_that_is_away_is_said(here):
     with storage() as found:
         broken = type(found)(found.xray, found.mlflow, "postgresql+asyncpg://nobody:x@127.0.0.1:1/prefect")
         with (
-            pytest.raises(XrayError, match=r"Prefect's server did not start; the end of .*server\.log"),
+            pytest.raises(XrayError, match=r"can't connect to Prefect's database: .*refused"),
             prefect_api(broken),
         ):
             pass
     assert "PREFECT_API_URL" not in os.environ
     assert "PREFECT_HOME" not in os.environ
+
+
+def test_a_server_that_ends_says_why(here):
+    log = Place(here).log("broken")
+    with storage() as found:
+        broken = {"PREFECT_SERVER_API_AUTH_STRING": ""}
+        saying = rf"Prefect's server did not start: it ended with 1; the end of {log}:\n.*without a password"
+        with pytest.raises(XrayError, match=saying), running("prefect", Place(here), found, log, own=broken):
+            pass
+
+
+def test_a_server_that_says_nothing_is_told_what_was_waited_for(here, monkeypatch):
+    monkeypatch.setattr(servers, "START_SECONDS", 0.3)
+    log = Place(here).log("slow")
+    with storage() as found:
+        saying = (
+            rf"did not start: http://.+/api/health did not answer within 0 s: .+; it wrote nothing into {log}"
+        )
+        with pytest.raises(XrayError, match=saying), running("prefect", Place(here), found, log):
+            pass
+
+
+def test_a_port_that_is_taken_is_said(here, free_port):
+    with (
+        storage() as found,
+        socket.create_server(("127.0.0.1", free_port)),
+        pytest.raises(XrayError, match=rf"port {free_port} can't be had: .*in use; another --port"),
+        running("mlflow", Place(here), found, Place(here).log("taken"), free_port),
+    ):
+        pass
+
+
+def test_prefects_tables_are_made_once_by_all_that_start_at_once(server, tmp_path):
+    """Three first studies on a new home; Prefect's own migrations fail where two run."""
+    server.create_database("first_prefect")
+    url = server.url("first_prefect").replace("+psycopg2", "+asyncpg")
+    program = """if True:
+        import sys
+        from pathlib import Path
+        from db.connection import Databases
+        from flows.standing.migrate import upgrade_prefect
+        from flows.standing.place import Place
+        upgrade_prefect(Place(Path(sys.argv[1])), Databases(sys.argv[2], sys.argv[2], sys.argv[2]))"""
+    command = [sys.executable, "-c", program, str(tmp_path), url]
+    environment = {**os.environ, "PYTHONPATH": str(PROJECT)}
+    started = [subprocess.Popen(command, env=environment, stderr=-1, text=True) for _ in range(3)]
+    for each in started:
+        said = each.communicate(timeout=200)[1]
+        assert each.returncode == 0, said
+    with create_engine(server.url("first_prefect"), poolclass=NullPool).connect() as connection:
+        versions = connection.scalars(text("select version_num from alembic_version")).all()
+    assert versions == [wanted_revision()]
+
+
+def test_the_last_migration_is_that_of_prefects_own_alembic():
+    from alembic.config import Config
+    from alembic.script import ScriptDirectory
+    from prefect.server import database
+
+    folder = Path(database.__file__).parent
+    config = Config(folder / "alembic.ini")
+    config.set_main_option("version_locations", str(folder / "_migrations" / "versions" / "postgresql"))
+    config.set_main_option("script_location", str(folder / "_migrations"))
+    assert ScriptDirectory.from_config(config).get_heads() == [wanted_revision()]
 
 
 @pytest.mark.slow

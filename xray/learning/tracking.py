@@ -25,10 +25,9 @@ from mlflow.exceptions import MlflowException
 from mlflow.models import ModelSignature
 from mlflow.tracking import MlflowClient
 from mlflow.types import Schema, TensorSpec
-from sqlalchemy import create_engine, text
 from sqlalchemy.orm import configure_mappers
-from sqlalchemy.pool import NullPool
 
+from db.alone import alone
 from xray.learning.network import Network, save
 from xray.learning.serving import WEIGHTS
 from xray.settings import provenance
@@ -69,9 +68,7 @@ def _alone(url: str, what: str) -> Iterator[None]:
     if not url.startswith("postgresql"):
         yield
         return
-    with create_engine(url, poolclass=NullPool).connect() as connection:
-        lock = text("select pg_advisory_lock(hashtextextended('xray mlflow ' || :what, 0))")
-        connection.execute(lock, {"what": what})
+    with alone(url, f"mlflow {what}"):
         yield
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from sqlalchemy.engine import make_url
 
 from flows.standing.api import Api
 from flows.standing.place import Place, client_environment
@@ -27,6 +28,19 @@ class Stack:
         found: dict[str, Any] = json.loads(self.home.run("status", "--json", exit_code=exit_code).stdout)
         return found
 
+    def database_password(self) -> str:
+        """The password that this home's processes know PostgreSQL by."""
+        (one, *_) = (
+            each for each in processes_of(self.home.path) if b"XRAY_SERVICE=prefect" in environment_of(each)
+        )
+        (url,) = (v for v in environment_of(one).split(b"\0") if v.startswith(b"XRAY_DATABASE_URL="))
+        return str(make_url(url.decode().partition("=")[2]).password)
+
+
+def environment_of(process: int) -> bytes:
+    """What a process was started with."""
+    return Path(f"/proc/{process}/environ").read_bytes()
+
 
 @pytest.fixture(scope="session")
 def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
@@ -37,7 +51,7 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     state = place.running()
     assert state is not None
     own = client_environment(place, state)
-    yield Stack(home, place, Api(own["PREFECT_API_URL"]))
+    yield Stack(home, place, Api(own["PREFECT_API_URL"], own["PREFECT_API_AUTH_STRING"]))
     home.run("down")
 
 

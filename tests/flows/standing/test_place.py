@@ -2,6 +2,7 @@
 
 import fcntl
 import os
+import socket
 import stat
 import subprocess
 import sys
@@ -11,11 +12,14 @@ from pathlib import Path
 
 import pytest
 
+from db.connection import Databases
 from flows.cli.stack import parsed
+from flows.cli.ui import way_in
 from flows.events import announce
 from flows.standing import services
 from flows.standing.place import Options, Place, ServiceState, State, client_environment
-from flows.standing.services import free_port, is_free, ports
+from flows.standing.services import free_port, is_free
+from xray.errors import XrayError
 
 PROJECT = Path(__file__).resolve().parents[3]
 
@@ -61,84 +65,106 @@ def test_a_command_that_looks_does_not_keep_a_stack_from_starting(place):
 
 def test_secrets_are_made_once_and_for_the_owner_only(place):
     made = place.passwords()
-    assert len(set(made.values())) == 3
+    assert len(set(made.values())) == 2
     assert all(len(each) >= 32 for each in made.values())
     assert place.passwords() == made
     assert stat.S_IMODE((place.folder / "secrets.json").stat().st_mode) == 0o600
     assert stat.S_IMODE(place.folder.stat().st_mode) == 0o700
 
 
-def test_passwords_are_told_only_where_servers_ask_for_them(place, state):
+def test_two_that_make_the_secrets_at_once_make_the_same(place):
+    program = "import sys; from pathlib import Path; from flows.standing.place import Place\n"
+    program += "input(); print(Place(Path(sys.argv[1])).passwords())"
+    command = [sys.executable, "-c", program, str(place.home)]
+    environment = {**os.environ, "PYTHONPATH": str(PROJECT)}
+    started = [subprocess.Popen(command, env=environment, stdin=-1, stdout=-1, text=True) for _ in range(4)]
+    for each in started:
+        each.stdin.write("\n")
+        each.stdin.flush()
+    assert {each.communicate()[0].strip() for each in started} == {str(place.passwords())}
+
+
+def test_an_emptied_password_is_made_anew(place):
+    place.remember("secrets.json", {"prefect_password": "", "mlflow_password": "kept"})
+    assert len(place.passwords()["prefect_password"]) >= 32
+    assert place.passwords()["mlflow_password"] == "kept"
+    (place.folder / "secrets.json").write_text("")
+    assert len(place.passwords()["mlflow_password"]) >= 32
+
+
+def test_programs_are_told_where_the_servers_are_and_their_passwords(place, state):
+    words = place.passwords()
     assert client_environment(place, state) == {
         "XRAY_HOME": str(place.home),
         "PREFECT_API_URL": "http://127.0.0.1:1/api",
+        "PREFECT_API_AUTH_STRING": f"admin:{words['prefect_password']}",
         "MLFLOW_TRACKING_URI": "http://127.0.0.1:2",
+        "MLFLOW_TRACKING_USERNAME": "admin",
+        "MLFLOW_TRACKING_PASSWORD": words["mlflow_password"],
     }
-    state.options = {"host": "0.0.0.0"}
-    own = client_environment(place, state)
-    assert own["PREFECT_API_AUTH_STRING"] == f"admin:{place.passwords()['prefect_password']}"
-    assert own["MLFLOW_TRACKING_PASSWORD"] == place.passwords()["mlflow_password"]
+
+
+def ports(place, options=Options()):  # noqa: B008
+    """The ports that a stack would have now."""
+    made = services.listeners(place, options)
+    for each in made.values():
+        each.close()
+    return {name: number for name, number in place.remembered("ports.json").items() if name in made}
 
 
 def test_ports_are_remembered_and_a_taken_one_is_avoided(place, monkeypatch):
     usual = free_port("127.0.0.1")
     monkeypatch.setattr(services, "USUAL_PORTS", {"prefect": usual, "mlflow": usual})
-    first = ports(place, Options())
+    first = ports(place)
     assert first["prefect"] == usual
-    assert ports(place, Options()) == first
-    import socket
-
+    assert first["mlflow"] != usual
+    assert ports(place) == first
     with socket.create_server(("127.0.0.1", usual)):
         assert not is_free("127.0.0.1", usual)
-        assert ports(place, Options())["prefect"] != usual
-    assert ports(place, Options(prefect_port=7777))["prefect"] == 7777
+        assert ports(place)["prefect"] != usual
+        with pytest.raises(XrayError, match=f"can't listen on 127.0.0.1, port {usual}, for mlflow"):
+            ports(place, Options(mlflow_port=usual))
+    asked = free_port("127.0.0.1")
+    assert ports(place, Options(prefect_port=asked))["prefect"] == asked
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="ports are held on Linux only")
-def test_two_stacks_that_start_at_once_choose_different_ports(tmp_path):
-    """Neither listens yet; each is a process that lives on."""
-    program = """if True:
-        import sys
-        from pathlib import Path
-        from flows.standing import services
-        from flows.standing.place import Options, Place
-        services.USUAL_PORTS = {"prefect": int(sys.argv[1]), "mlflow": int(sys.argv[2])}
-        print(*services.ports(Place(Path(sys.argv[3])), Options()).values(), flush=True)
-        input()"""
-    usual = [str(free_port("127.0.0.1")) for _ in range(2)]
-    started = []
-    for name in ("one", "two"):
-        (tmp_path / name).mkdir()
-        command = [sys.executable, "-c", program, *usual, str(tmp_path / name)]
-        environment = {**os.environ, "PYTHONPATH": str(PROJECT)}
-        started.append(subprocess.Popen(command, env=environment, stdin=-1, stdout=-1, text=True))
-    found = [each.stdout.readline().split() for each in started]
-    for each in started:
-        each.communicate("\n")
-    assert len({port for ports in found for port in ports}) == 4
+def test_the_ports_stay_ours_while_nothing_answers(tmp_path, monkeypatch):
+    """A second stack, or another account that waits for a server to fall, gets none of them."""
+    usual = free_port("127.0.0.1")
+    monkeypatch.setattr(services, "USUAL_PORTS", {"prefect": usual, "mlflow": usual})
+    places = [Place(tmp_path / name) for name in ("one", "two")]
+    for each in places:
+        each.home.mkdir()
+    held = [socket for each in places for socket in services.listeners(each, Options()).values()]
+    numbers = [each.getsockname()[1] for each in held]
+    assert len(set(numbers)) == 4
+    for number in numbers:
+        with pytest.raises(OSError, match="in use"):
+            socket.create_server(("127.0.0.1", number))
+    for each in held:
+        each.close()
 
 
-def test_open_servers_have_passwords_and_loopback_ones_none(place, database, monkeypatch):
-    from db.connection import Databases
-
+@pytest.mark.parametrize("host", ["127.0.0.1", "localhost", "0.0.0.0"])
+def test_servers_always_have_a_password_and_no_secret_in_their_arguments(place, database, host):
     found = Databases(database, database, database)
-    port = {"prefect": 4200, "mlflow": 5000}
-    for each in services.servers(place, found, Options(), port):
-        assert "auth" not in " ".join(each.command)
-        assert "PREFECT_SERVER_API_AUTH_STRING" not in each.environment
-    prefect, mlflow = services.servers(place, found, Options(host="0.0.0.0"), port)
-    assert prefect.environment["PREFECT_SERVER_API_AUTH_STRING"].startswith("admin:")
-    assert "basic-auth" in mlflow.command
-    assert mlflow.environment["MLFLOW_AUTH_ADMIN_PASSWORD"] == place.passwords()["mlflow_password"]
+    options = Options(host, names=["xray.example"])
+    listening = services.listeners(place, options)
+    prefect, mlflow = services.web_servers(place, found, options, listening)
+    words = place.passwords()
+    assert prefect.environment["PREFECT_SERVER_API_AUTH_STRING"] == f"admin:{words['prefect_password']}"
+    assert mlflow.environment["XRAY_MLFLOW_PASSWORD"] == words["mlflow_password"]
     for each in (prefect, mlflow):  # other users see a command line
-        for secret in place.passwords().values():
-            assert secret not in " ".join(each.command)
-        assert "postgresql" not in " ".join(each.command)
+        line = " ".join(each.command)
+        assert not any(secret in line for secret in (*words.values(), "postgresql"))
+        asked_by = each.command[each.command.index("--names") + 1].split(",")
+        assert {"127.0.0.1", "localhost", "xray.example"} <= set(asked_by)
+        assert "0.0.0.0" not in asked_by
+        assert (socket.gethostname() in asked_by) == (host == "0.0.0.0")
+        each.listener.close()
 
 
 def test_one_worker_per_gpu_each_with_its_own(place, database, monkeypatch):
-    from db.connection import Databases
-
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "2,5")
     found = Databases(database, database, database)
     made = services.workers(place, found, Options(gpu_workers=2), "http://p", "http://m")
@@ -148,8 +174,6 @@ def test_one_worker_per_gpu_each_with_its_own(place, database, monkeypatch):
 
 @pytest.mark.skipif(sys.platform != "linux", reason="forks are handed on by Linux's means")
 def test_without_gpus_flow_runs_are_forks_of_one_warm_process(place, database, monkeypatch):
-    from db.connection import Databases
-
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
     found = Databases(database, database, database)
     (warm,) = services.warm(place, found, Options(), "http://p")
@@ -185,3 +209,13 @@ def test_lines_of_logs_have_parts(line, parts):
     found = parsed("worker", line)
     assert tuple(found[name] for name in ("time", "level", "source", "message")) == parts
     assert found["service"] == "worker"
+
+
+@pytest.mark.parametrize("which", ["prefect", "mlflow"])
+def test_a_password_is_printed_on_a_terminal_only(place, monkeypatch, which):
+    word = place.passwords()[f"{which}_password"]
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: True, raising=False)
+    assert word in way_in(place, which)
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: False, raising=False)
+    assert word not in way_in(place, which)
+    assert str(place.folder / "secrets.json") in way_in(place, which)

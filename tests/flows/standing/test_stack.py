@@ -4,7 +4,9 @@ import base64
 import json
 import os
 import time
+import urllib.request
 from datetime import UTC, datetime
+from pathlib import Path
 
 import psutil
 import pytest
@@ -12,7 +14,9 @@ from mlflow.tracking import MlflowClient
 
 from db.connection import databases
 from flows.events import announce
+from flows.standing.api import Api
 from flows.standing.deploy import read_file
+from flows.standing.place import client_environment
 from tests.flows.standing.conftest import processes_of
 
 pytestmark = pytest.mark.timeout(900)
@@ -43,6 +47,26 @@ def test_everything_runs_and_says_where(stack):
     assert all(each["phase"] == "ready" and each["restarts"] == 0 for each in found["services"])
     assert found["missing"] == {"evaluations": 0, "stale_studies": 0}
     assert found["queue"]["crashed"] == 0
+
+
+def test_without_its_password_it_says_nothing(stack):
+    with pytest.raises(OSError, match="401"):
+        Api(stack.api.url).post("/deployments/filter", {})
+    with pytest.raises(OSError, match="401"):
+        urllib.request.urlopen(stack.place.running().url("mlflow"), timeout=10)
+    for which in ("prefect", "mlflow"):
+        out = stack.home.run("ui", which).stdout
+        assert stack.place.running().url(which) in out
+        assert str(stack.place.folder / "secrets.json") in out
+    seen = [file.read_bytes() for file in stack.place.folder.glob("*.log*")]
+    seen += [(process / "cmdline").read_bytes() for process in living()]
+    for word in (*stack.place.passwords().values(), stack.database_password()):
+        assert len(word) > 8
+        assert not any(word.encode() in each for each in seen)
+
+
+def living():
+    return [each for each in Path("/proc").glob("[0-9]*") if (each / "cmdline").exists()]
 
 
 def test_every_deployment_of_the_file_is_registered(stack):
@@ -101,7 +125,7 @@ def test_parameters_are_checked_before_anything_runs(stack):
 
 
 @pytest.mark.slow
-def test_a_run_shows_what_it_made_and_that_leads_back_to_it(stack, tiny_file):
+def test_a_run_shows_what_it_made_and_that_leads_back_to_it(stack, tiny_file, monkeypatch):
     found = stack.api.get("/deployments/name/study/phantom")
     body = {"parameters": {"study": str(tiny_file)}}
     run = stack.api.post(f"/deployments/{found['id']}/create_flow_run", body)["id"]
@@ -111,6 +135,8 @@ def test_a_run_shows_what_it_made_and_that_leads_back_to_it(stack, tiny_file):
 
     models = json.loads(artifacts["models"]["data"])
     assert {each["trained_on"] for each in models} == {"tiny-a", "tiny-d", "all"}
+    for name, value in client_environment(stack.place, stack.place.running()).items():
+        monkeypatch.setenv(name, value)
     mlflow = MlflowClient(stack.place.running().url("mlflow"))
     for each in models:
         where, identifier = each["mlflow"].split("/#/")[0], each["mlflow"].rsplit("/", 1)[1]

@@ -2,6 +2,7 @@
 
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -12,6 +13,7 @@ import pytest
 
 from flows.standing.engine import SOCKET, WARM
 from flows.standing.nursery import MARK, kill, marked
+from flows.standing.warm import _is_ours
 
 pytestmark = [
     pytest.mark.skipif(sys.platform != "linux", reason="Linux's means to hand a process on"),
@@ -21,7 +23,6 @@ PROJECT = Path(__file__).resolve().parents[3]
 SERVER = """
 import os, sys
 from pathlib import Path
-from flows.standing import warm
 from flows.standing.engine import reach
 
 listener = reach(Path(sys.argv[1]), "bind")
@@ -155,3 +156,23 @@ def test_without_a_server_a_run_starts_by_itself(warm):
     assert "forked" not in out
     assert "Invalid flow run id" in out + err
     assert asker.returncode == 1
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can be another account")
+def test_another_account_is_not_served():
+    name = f"\0xray test {os.getpid()}"
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(name)
+        listener.listen()
+        for account, is_ours in ((0, True), (65534, False)):
+            child = os.fork()
+            if child == 0:
+                os.setuid(account)
+                with socket.socket(socket.AF_UNIX) as asks:
+                    asks.connect(name)
+                    asks.recv(1)
+                os._exit(0)
+            asker, _ = listener.accept()
+            assert _is_ours(asker) is is_ours
+            asker.close()
+            os.waitpid(child, 0)
