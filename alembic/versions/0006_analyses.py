@@ -97,7 +97,9 @@ def upgrade() -> None:
 
 def downgrade() -> None:
     for table in reversed(TABLES):
+        op.execute(f"delete from analysis where id in (select analysis_id from {table})")  # or it seemed computed
         op.drop_table(table)
+    op.execute("update analysis set fingerprint = '' where id in (select analysis_id from agreement)")
     op.drop_column("agreement", "tau")
 
 

@@ -26,6 +26,8 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
+    for table in ("agreement", "view_classifier"):  # computed anew when somebody asks: something of their rows is lost
+        op.execute(f"update analysis set fingerprint = '' where id in (select analysis_id from {table})")
     op.execute("delete from view_classifier where told <> 'lateral'")
     op.drop_constraint(op.f(AFTER), "view_classifier")
     op.create_unique_constraint(op.f(BEFORE), "view_classifier", ["analysis_id", "evaluation_id"])
