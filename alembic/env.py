@@ -1,7 +1,7 @@
-"""Runs migrations in one transaction. Views, functions and guards of db/sql are dropped before, and made anew at head only.
+"""Runs migrations in one transaction. Views, functions and guards of db/sql are dropped first, and made at head only.
 
-At an earlier revision there are none: those of db/sql stand on head's tables. The code of that revision makes its own when it
-opens the database (docs/decisions/0023).
+At an earlier revision there are none: those of db/sql stand on head's tables. The code of that revision makes its own when
+it opens the database (docs/decisions/0023).
 """
 
 import os

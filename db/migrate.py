@@ -15,7 +15,9 @@ _PARTS = ("functions", "guards", "views")
 _CREATES = re.compile(
     r"^create (?:or replace )?(?P<kind>view|function) (?P<name>\w+)(?P<arguments>\([^)]*\))?", re.M | re.I
 )
-_TRIGGERS = re.compile(r"^create (?:or replace |constraint )?trigger (\w+)", re.M | re.I)
+_TRIGGERS = re.compile(
+    r"^create (?:or replace |constraint )?trigger (?P<name>\w+)[^;]*?\son (?P<table>\w+)", re.M | re.I
+)
 _MARKED = """
 select kind, name from (
     select 'view' as kind, oid, oid::regclass::text as name from pg_class where relkind = 'v' and pg_table_is_visible(oid)
@@ -61,6 +63,11 @@ def _objects_are_current(connection: Connection) -> bool:
     return comment == f"db/sql {_fingerprint()}"
 
 
+def guards() -> set[tuple[str, str]]:
+    """(table, name) of each trigger that db/sql makes."""
+    return {(made["table"], made["name"]) for script in _scripts() for made in _TRIGGERS.finditer(script)}
+
+
 def drop_objects(connection: Connection) -> None:
     """Drop our triggers, views and functions, those that only an earlier or later text had too.
 
@@ -71,7 +78,7 @@ def drop_objects(connection: Connection) -> None:
             "select tgname, tgrelid::regclass::text from pg_trigger join pg_proc on pg_proc.oid = tgfoid"
             " where not tgisinternal and proname like 'guard%' and tgname = any(:names) and pg_table_is_visible(tgrelid)"
         ),
-        {"names": [name for script in _scripts() for name in _TRIGGERS.findall(script)]},
+        {"names": [name for _, name in guards()]},
     ).all()
     for name, table in triggers:
         connection.exec_driver_sql(f"drop trigger {name} on {table}")

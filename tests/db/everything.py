@@ -12,7 +12,7 @@ TASKS = {0: [1, 0, 1, 0], 8: [None, 1, 0, 1]}
 
 
 def fill(rows: Rows) -> None:
-    """Rows in every table: a site, two datasets, cohorts, trained and foreign models that scored them, results of every kind."""
+    """Rows in every table: two datasets, cohorts, trained and foreign models that scored them, results of every kind."""
     site = rows.site()
     images = rows.images(site, [f"i{n}" for n in range(8)], [f"p{n}" for n in range(8)])
     train, test = rows.image_list(images[:4]), rows.image_list(images[4:])
@@ -24,7 +24,9 @@ def fill(rows: Rows) -> None:
         cohort = rows.cohort(dataset, protocol, test, TASKS)
         rows.add("label", dataset_id=dataset, task_id=8, states=[1, 0, -1, -2, 1, 0, 1, 0], term_ids=None)
         codes = [1, 2, 1, 2, 1, 1, 2, 2]
-        rows.add("native_column", dataset_id=dataset, name="View", position=0, terms=["PA", "AP"], codes=codes)
+        rows.add(
+            "native_column", dataset_id=dataset, name="View", position=0, terms=["PA", "AP"], codes=codes
+        )
     models = [rows.model(protocol, [0, 8], [training], seed) for seed in (0, 1)]
     models.append(foreign(rows))
     scores = {0: [0.5, -0.5, 1.0, float("nan")], 8: [0.25, 2.0, -2.0, 0.0]}
@@ -83,9 +85,13 @@ def generic(rows: Rows, table: Table, number: int) -> dict[str, Any]:
     return {
         column.name: value(rows, column, number)
         for column in table.columns
-        if not column.server_default and not (column.primary_key and column.autoincrement is True or column.name == "id")
+        if not column.server_default and not made_by_the_database(column)
         and (not column.nullable or column.foreign_keys)
     }  # fmt: skip
+
+
+def made_by_the_database(column: Column[Any]) -> bool:
+    return column.primary_key and (column.autoincrement is True or column.name == "id")
 
 
 def value(rows: Rows, column: Column[Any], number: int) -> Any:

@@ -20,7 +20,9 @@ from tests.db.everything import fill
 
 _numbers = itertools.count()
 ALEMBIC = Path(__file__).resolve().parents[2] / "alembic"
-OF_A_FOREIGN_ONE = "evaluation_ids && array(select evaluation.id from evaluation join model on model.id = model_id"
+OF_A_FOREIGN_ONE = (
+    "evaluation_ids && array(select evaluation.id from evaluation join model on model.id = model_id"
+)
 LOST = {
     ("0009", "view_classifier"): "told <> 'lateral'",
     ("0007", "study_dataset"): "guest",
@@ -100,14 +102,16 @@ def test_every_table_has_rows(filled: Engine) -> None:
     assert [name for name, n in views(filled).items() if not n and name not in SILENT] == []
 
 
-SILENT = frozenset({"missing_evaluations", "missing_features", "leaking_cohorts", "leaking_models", "leaking_evaluations"})
+SILENT = frozenset(
+    {"missing_evaluations", "missing_features", "leaking_cohorts", "leaking_models", "leaking_evaluations"}
+)
 """Views that show nothing where nothing is missing and nothing leaks."""
 
 
 def test_down_and_up_one_by_one(filled: Engine) -> None:
     first = views(filled)
     order = revisions()
-    for lower, upper in reversed(list(zip(order, order[1:], strict=False))):
+    for lower, upper in reversed(list(itertools.pairwise(order))):
         kept = content(filled, leaving=upper)
         downgrade(filled, lower)
         assert_kept(kept, content(filled))
@@ -123,7 +127,8 @@ def test_down_and_up_one_by_one(filled: Engine) -> None:
     assert again.keys() == first.keys()
     assert {name: again[name] for name in ("labels", "predictions", "auc_results")} == {
         "labels": first["labels"],
-        "predictions": first["predictions"] - 16,  # a foreign model's: of two tasks, four images, two datasets
+        "predictions": first["predictions"]
+        - 16,  # a foreign model's: of two tasks, four images, two datasets
         "auc_results": 1,
     }
     downgrade(filled, order[0])

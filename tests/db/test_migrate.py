@@ -321,7 +321,8 @@ def test_what_the_text_no_longer_has_goes(engine: Engine, monkeypatch: pytest.Mo
         "create or replace view of_old as select former(1, 'a') as one, count(*) from predictions;",
     )
     with monkeypatch.context() as patch:
-        patch.setattr(migrate, "_scripts", lambda scripts=migrate._scripts(): [*scripts, *former])
+        scripts = [*migrate._scripts(), *former]
+        patch.setattr(migrate, "_scripts", lambda: scripts)
         upgrade(engine)
     with engine.connect() as connection:
         assert connection.scalar(text("select one from of_old")) == 1
