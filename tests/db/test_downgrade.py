@@ -47,7 +47,10 @@ def revisions() -> list[str]:
 
 
 def content(engine: Engine, leaving: str = "") -> Content:
-    """Table → its rows in any order but a fixed one; without those that are lost where the revision `leaving` is undone."""
+    """Table → its rows in any order but a fixed one; without those that are lost where the revision `leaving` is undone.
+
+    An output that was never trained has no scores: whether a row says so is left out too.
+    """
     with engine.connect() as connection:
         tables = [name for name in inspect(connection).get_table_names() if name != "alembic_version"]
         return {
@@ -56,7 +59,8 @@ def content(engine: Engine, leaving: str = "") -> Content:
                 for row in connection.execute(
                     text(
                         f'select to_jsonb(t) as as_dict from "{name}" as t'
-                        f" where ({LOST.get((leaving, name), 'false')}) is not true order by to_jsonb(t)::text"
+                        f" where ({LOST.get((leaving, name), 'false')}) is not true"
+                        " and to_jsonb(t) -> 'logits' is distinct from 'null' order by to_jsonb(t)::text"
                     )
                 )
             ]

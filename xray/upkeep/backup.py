@@ -76,18 +76,17 @@ def _write(databases: Databases, home: Path, folder: Path, tell: Callable[[str],
 
 def _copies(home: Path, target: Path) -> Iterator[tuple[str, File]]:
     """Copy the folders that are kept; path in the backup → file. What is taken away meanwhile is left out."""
-    for kept in KEPT:
-        for parent, folders, names in os.walk(home / kept):
-            folders.sort()
-            for name in sorted(names):
-                source = Path(parent) / name
-                inside = source.relative_to(home)
-                if source.is_symlink() or not source.is_file():
-                    continue
-                try:
-                    yield f"home/{inside.as_posix()}", manifest.copy(source, target / inside)
-                except FileNotFoundError:
-                    (target / inside).unlink(missing_ok=True)
+    for parent, folders, names in (each for kept in KEPT for each in os.walk(home / kept)):
+        folders.sort()
+        for name in sorted(names):
+            source = Path(parent) / name
+            inside = source.relative_to(home)
+            if source.is_symlink() or not source.is_file():
+                continue
+            try:
+                yield f"home/{inside.as_posix()}", manifest.copy(source, target / inside)
+            except FileNotFoundError:
+                (target / inside).unlink(missing_ok=True)
 
 
 def _check_place(home: Path, folder: Path) -> None:

@@ -107,7 +107,8 @@ def digest(path: Path, tell: Callable[[int], None] = lambda n: None) -> File:
 def copy(source: Path, target: Path) -> File:
     """Copy a file for its owner only, to the disk; size and hash of what was written."""
     hashed, size = hashlib.sha256(), 0
-    target.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    for folder in [each for each in reversed(target.parents) if not each.exists()]:
+        folder.mkdir(mode=0o700)
     descriptor = os.open(target, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     with source.open("rb", buffering=0) as file, open(descriptor, "wb", buffering=0) as copied:
         while chunk := file.read(_CHUNK):

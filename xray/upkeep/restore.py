@@ -78,11 +78,11 @@ def _move(found: Databases, former: Path, home: Path) -> None:
     if former == home:
         return
     with engine_of(found.xray).begin() as connection:
-        connection.execute(text(query("image_paths_moved")), {"former": str(former), "home": str(home)})
+        connection.execute(text(query("restored_images")), {"former": str(former), "home": str(home)})
     with engine_of(found.mlflow).begin() as connection:
         if connection.scalar(text("select to_regclass('model_versions')")) is not None:
             given = {"former": former.as_uri(), "home": home.as_uri()}
-            connection.execute(text(query("mlflow_moved")), given)
+            connection.execute(text(query("restored_mlflow")), given)
 
 
 def _empty(home: Path) -> None:

@@ -5,9 +5,6 @@ select 'evaluation' as table_name, jsonb_build_object('model_id', model_id, 'ima
     count(*) as rows
 from evaluation group by model_id, image_list_id having count(*) > 1
 union all
-select 'prediction', jsonb_build_object('evaluation_id', evaluation_id, 'task_id', task_id), count(*)
-from prediction group by evaluation_id, task_id having count(*) > 1
-union all
 select 'image', jsonb_build_object('site_id', site_id, 'name', name), count(*)
 from image group by site_id, name having count(*) > 1
 union all
