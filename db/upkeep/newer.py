@@ -84,8 +84,8 @@ def _copy(
     folder: Folder, work: Path, old: Server, major: int
 ) -> tuple[dict[str, dict[str, Content]], tuple[str, ...]]:
     """A new cluster in `work` with everything of the old one: roles, databases, rows; what was compared, and notes."""
-    (work / "postgres").mkdir(parents=True, mode=0o711)
     place = Folder.of(work)
+    place.create()
     place.write(place.password, folder.password.read_text(encoding="utf-8"))
     with acquire(work) as new:
         _pour(clients(major), old, new)

@@ -1,10 +1,10 @@
 """A backup into an empty home: the same rows, weights, cards and reports, at another place or on another machine."""
 
 import contextlib
-import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
+from typing import Final
 
 from sqlalchemy import text
 
@@ -17,6 +17,9 @@ from xray.errors import BackupError, DatabaseError
 from xray.upkeep import manifest
 from xray.upkeep.manifest import Manifest
 
+UNFINISHED: Final = ".restoring"
+"""Where in the home it is made. A restore that is killed leaves only this, and the next one begins by removing it."""
+
 
 def restore(folder: Path, home: Path, tell: Callable[[str], None] = lambda line: None) -> Manifest:
     """Make a home from a backup. tell: what is being done, for a person.
@@ -24,6 +27,8 @@ def restore(folder: Path, home: Path, tell: Callable[[str], None] = lambda line:
     Nothing is left behind where it fails. Raises `BackupError`: half or damaged, or the home is not empty; `DatabaseError`.
     """
     whole = manifest.read(folder)
+    work = home / UNFINISHED
+    _clear(work)
     if any(home.iterdir()):
         raise BackupError(
             f"{home} is not empty: restore into a new home (XRAY_HOME=…), then put it in the old one's place"
@@ -33,29 +38,31 @@ def restore(folder: Path, home: Path, tell: Callable[[str], None] = lambda line:
     )
     manifest.verify(folder, whole)
     try:
-        _copy(folder, whole, home)
-        _load(folder, whole, home, tell)
+        work.mkdir(mode=0o700)
+        _copy(folder, whole, work)
+        _load(folder, whole, work, home, tell)
+        _put_in_place(work, home)
     except BaseException as error:
-        _empty(home)
+        _clear(work)
         if isinstance(error, OSError):
             raise BackupError(f"{error.filename or home}: {error.strerror}; nothing was restored") from error
         raise
     return whole
 
 
-def _copy(folder: Path, whole: Manifest, home: Path) -> None:
+def _copy(folder: Path, whole: Manifest, work: Path) -> None:
     for name, expected in whole.files.items():
         inside = Path(name)
         if inside.parts[0] != "home":
             continue
         if ".." in inside.parts or inside.is_absolute():
             raise BackupError(f"{folder / manifest.NAME} names a file outside the home: {name}")
-        if manifest.copy(folder / inside, home / inside.relative_to("home")) != expected:
+        if manifest.copy(folder / inside, work / inside.relative_to("home")) != expected:
             raise BackupError(f"{folder / inside} was changed while it was restored")
 
 
-def _load(folder: Path, whole: Manifest, home: Path, tell: Callable[[str], None]) -> None:
-    with unmigrated(home) as found:
+def _load(folder: Path, whole: Manifest, work: Path, home: Path, tell: Callable[[str], None]) -> None:
+    with unmigrated(work) as found:
         for name in DATABASES:
             check_empty(getattr(found, name))
         try:
@@ -85,10 +92,17 @@ def _move(found: Databases, former: Path, home: Path) -> None:
             connection.execute(text(query("restored_mlflow")), given)
 
 
-def _empty(home: Path) -> None:
-    """An empty home again, without a server."""
-    if not os.environ.get("XRAY_DATABASE_URL"):
+def _put_in_place(work: Path, home: Path) -> None:
+    """Everything into the home, the server's data last: before, it is a home in which nothing has run."""
+    stop(work)
+    for path in sorted(work.iterdir(), key=lambda path: path.name == "postgres"):
+        path.rename(home / path.name)
+    work.rmdir()
+
+
+def _clear(work: Path) -> None:
+    """Nothing of what was not finished, nor of its server."""
+    if work.is_dir():
         with contextlib.suppress(DatabaseError):  # what is wrong with it is being told
-            stop(home)
-    for path in home.iterdir():
-        shutil.rmtree(path, ignore_errors=True) if path.is_dir() and not path.is_symlink() else path.unlink()
+            stop(work)
+        shutil.rmtree(work, ignore_errors=True)

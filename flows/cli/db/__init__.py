@@ -1,8 +1,15 @@
 """`xray db`: upkeep of the database and of what belongs to it."""
 
+import contextlib
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
 import click
 
 from flows.cli import LazyGroup
+
+if TYPE_CHECKING:
+    from db.connection import Databases
 
 COMMANDS = {
     "check": (
@@ -23,3 +30,12 @@ COMMANDS = {
 @click.group(cls=LazyGroup, lazy=COMMANDS)
 def db() -> None:
     """Upkeep of the database: check, size, vacuum, backup, restore, upgrade."""
+
+
+@contextlib.contextmanager
+def owned() -> Iterator["Databases"]:
+    """The databases of this installation, as upkeep needs them."""
+    from flows.platform import storage
+
+    with storage() as found:
+        yield found

@@ -14,11 +14,11 @@ def backup(folder: Path) -> None:
     manifest, with the SHA-256 of every file, is written last; without it DIR is no backup. No password is in it. Pictures
     outside the home and pixel caches are not in it either.
     """
-    from flows.platform import storage
+    from flows.cli.db import owned
     from xray import settings
     from xray.upkeep.backup import backup as write
 
-    with storage() as found:
+    with owned() as found:
         made = write(found, settings.home(), folder, click.echo)
     for each in made.left_out:
         click.echo(f"not in it: {each}")

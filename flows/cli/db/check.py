@@ -20,11 +20,11 @@ def check(as_json: bool) -> None:
 
     Exit code 1 where anything is found. One state of the database is looked at, also while a study runs.
     """
-    from flows.platform import storage
+    from flows.cli.db import owned
     from xray import settings
     from xray.upkeep.checks import Installation, outcomes
 
-    with storage() as found:
+    with owned() as found:
         looked = list(outcomes(Installation(found.engine(), found.mlflow, settings.home())))
     clean = all(each.is_well for each in looked)
     if as_json:

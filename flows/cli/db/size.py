@@ -11,12 +11,12 @@ UNITS = ("bytes", "kB", "MB", "GB", "TB")
 @click.option("--json", "as_json", is_flag=True, help="As one JSON object, in bytes.")
 def size(as_json: bool) -> None:
     """How much room databases, tables, pixel caches and weights take, and what a stored score costs."""
+    from flows.cli.db import owned
     from flows.cli.sql import table
-    from flows.platform import storage
     from xray import settings
     from xray.upkeep.sizes import sizes
 
-    with storage() as found:
+    with owned() as found:
         measured = sizes(found, settings.home())
     if as_json:
         click.echo(json.dumps(measured))

@@ -16,10 +16,10 @@ def vacuum(full: bool) -> None:
     """
     from db.connection import DATABASES
     from db.upkeep.vacuum import vacuum as clean
+    from flows.cli.db import owned
     from flows.cli.db.size import words
-    from flows.platform import storage
 
-    with storage() as found:
+    with owned() as found:
         for name in DATABASES:
             before, after = clean(getattr(found, name), full)
             click.echo(f"{name}: {words(before)} before, {words(after)} now")

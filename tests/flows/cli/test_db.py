@@ -243,6 +243,19 @@ def test_what_fails_late_leaves_an_empty_home(copied: Path, new_home: Home):
     assert status(new_home.path) is None
 
 
+def test_a_restore_that_was_killed_is_begun_again(backup: Path, new_home: Home):
+    """Killed while rows are loaded: the home has nothing that looks like a home, and the next restore ends well."""
+    with new_home.start("db", "restore", backup, stdout=subprocess.PIPE) as process:
+        for line in process.stdout:
+            if line.startswith("xray: "):
+                break
+        process.kill()
+    assert [path.name for path in new_home.path.iterdir()] == [".restoring"]
+    new_home.run("db", "restore", backup)
+    assert not (new_home.path / ".restoring").exists()
+    assert new_home.sql("select count(*) as n from predictions")[0]["n"] > 1000
+
+
 def test_a_home_with_something_in_it_is_refused(backup: Path, new_home: Home):
     new_home.path.mkdir(parents=True)
     (new_home.path / "mine").write_text("kept")
