@@ -60,7 +60,7 @@ def content(connection: Connection) -> dict[str, Content]:
     found = {}
     for name, key in connection.execute(text(query("table_keys"))).all():
         counted = _CONTENT.format(name=name, key=f"row({key})::text" if key else "counted::text")
-        rows, keys = connection.exec_driver_sql(counted).one()
+        rows, keys = connection.exec_driver_sql(counted, execution_options={"no_parameters": True}).one()
         found[name] = Content(rows, keys)
     return found
 

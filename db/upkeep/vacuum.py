@@ -18,5 +18,6 @@ def vacuum(url: str, full: bool = False) -> tuple[int, int]:
     with engine_of(url).connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
         before = connection.scalar(size) or 0
         for name in connection.scalars(tables).all():
-            connection.exec_driver_sql(f"vacuum ({'full, ' if full else ''}analyze) {name}")
+            statement = f"vacuum ({'full, ' if full else ''}analyze) {name}"
+            connection.exec_driver_sql(statement, execution_options={"no_parameters": True})
         return before, connection.scalar(size) or 0

@@ -15,6 +15,7 @@ from db.queries import query
 from db.upkeep.dump import Dump, check_empty, clear, engine_of, load
 from xray.errors import BackupError, DatabaseError
 from xray.upkeep import manifest
+from xray.upkeep.backup import KEPT
 from xray.upkeep.manifest import Manifest
 
 UNFINISHED: Final = ".restoring"
@@ -55,8 +56,8 @@ def _copy(folder: Path, whole: Manifest, work: Path) -> None:
         inside = Path(name)
         if inside.parts[0] != "home":
             continue
-        if ".." in inside.parts or inside.is_absolute():
-            raise BackupError(f"{folder / manifest.NAME} names a file outside the home: {name}")
+        if ".." in inside.parts or not any(inside.is_relative_to(f"home/{kept}") for kept in KEPT):
+            raise BackupError(f"{folder / manifest.NAME} names a file that is in no backup of ours: {name}")
         if manifest.copy(folder / inside, work / inside.relative_to("home")) != expected:
             raise BackupError(f"{folder / inside} was changed while it was restored")
 

@@ -243,6 +243,22 @@ def test_what_fails_late_leaves_an_empty_home(copied: Path, new_home: Home):
     assert status(new_home.path) is None
 
 
+@pytest.mark.parametrize(
+    "name", ["home/postgres/data/postgresql.auto.conf", "home/mlflow/artifacts/../../../outside"]
+)
+def test_a_file_that_is_in_no_backup_of_ours_is_refused(copied: Path, new_home: Home, name: str):
+    """Not even where the manifest was made anew for it."""
+    whole = manifest.read(copied)
+    (copied / name).parent.mkdir(parents=True, exist_ok=True)
+    (copied / name).write_text("archive_command = 'touch /tmp/ran'")
+    files = {**whole.files, name: manifest.digest(copied / name)}
+    (copied / manifest.NAME).unlink()
+    manifest.write(copied, manifest.Manifest(**{**vars(whole), "files": files}))
+    said = new_home.run("db", "restore", copied, exit_code=1).stderr
+    assert f"names a file that is in no backup of ours: {name}" in said
+    assert list(new_home.path.iterdir()) == []
+
+
 def test_a_restore_that_was_killed_is_begun_again(backup: Path, new_home: Home):
     """Killed while rows are loaded: the home has nothing that looks like a home, and the next restore ends well."""
     with new_home.start("db", "restore", backup, stdout=subprocess.PIPE) as process:
