@@ -1,8 +1,12 @@
-"""Runs migrations in one transaction, then (re)creates views, functions and guards from db/sql."""
+"""Runs migrations in one transaction. Views, functions and guards of db/sql are dropped first, and made at head only.
+
+At an earlier revision there are none: those of db/sql stand on head's tables. The code of that revision makes its own when
+it opens the database (docs/decisions/0023).
+"""
 
 import os
 
-from sqlalchemy import Connection, create_engine, inspect
+from sqlalchemy import Connection, create_engine
 
 from alembic import context
 from db.migrate import create_objects, drop_objects
@@ -12,15 +16,15 @@ METADATA = Analysis.metadata  # of every table: those of results stand on those 
 
 
 def run(connection: Connection) -> None:
-    """Migrate on this connection; objects that depend on the tables are dropped before and made anew after."""
+    """Migrate on this connection."""
     context.configure(
         connection=connection, target_metadata=METADATA, compare_type=True, compare_server_default=True
     )
     with context.begin_transaction():
         drop_objects(connection)
         context.run_migrations()
-        if set(METADATA.tables) <= set(inspect(connection).get_table_names()):
-            create_objects(connection)  # at an earlier revision not every table that they need is there
+        if context.get_context().get_current_revision() == context.get_head_revision():
+            create_objects(connection)
 
 
 given = context.config.attributes.get("connection")

@@ -75,6 +75,21 @@ def databases(home: Path) -> Iterator[Databases]:
         yield found
 
 
+@contextlib.contextmanager
+def unmigrated(home: Path) -> Iterator[Databases]:
+    """The same databases as they are, made where they are missing: for a backup to be restored into."""
+    given = os.environ.get("XRAY_DATABASE_URL")
+    if given:
+        yield _given(given)
+        return
+    from db.embedded import acquire
+
+    with acquire(home) as server:
+        for name in DATABASES:
+            server.create_database(name)
+        yield _named(make_url(server.url("xray")))
+
+
 def _given(value: str) -> Databases:
     url = _parsed(value)
     found = _named(url)

@@ -5,7 +5,7 @@ import re
 from importlib import resources
 from pathlib import Path
 
-from sqlalchemy import Connection, Engine, inspect, text
+from sqlalchemy import Connection, Engine, text
 from sqlalchemy.exc import DBAPIError
 
 from db import result_views
@@ -15,7 +15,20 @@ _PARTS = ("functions", "guards", "views")
 _CREATES = re.compile(
     r"^create (?:or replace )?(?P<kind>view|function) (?P<name>\w+)(?P<arguments>\([^)]*\))?", re.M | re.I
 )
-_TRIGGERS = re.compile(r"^create (?:or replace |constraint )?trigger (\w+)", re.M | re.I)
+_TRIGGERS = re.compile(
+    r"^create (?:or replace |constraint )?trigger (?P<name>\w+)[^;]*?\son (?P<table>\w+)", re.M | re.I
+)
+_MARKED = """
+select kind, name from (
+    select 'view' as kind, oid, oid::regclass::text as name from pg_class where relkind = 'v' and pg_table_is_visible(oid)
+        and obj_description(oid, 'pg_class') ~ '^db/sql( |$)'
+    union all
+    select 'function', oid, oid::regprocedure::text from pg_proc where pg_function_is_visible(oid)
+        and obj_description(oid, 'pg_proc') ~ '^db/sql( |$)'
+) as ours
+order by oid desc
+"""
+"""Views and functions that db/sql made, whatever its text was, the last made first."""
 
 
 def _scripts() -> list[str]:
@@ -32,11 +45,12 @@ def _scripts() -> list[str]:
 
 
 def create_objects(connection: Connection) -> None:
-    """Create views, functions and guards where the tables that they need exist (nothing after a full downgrade)."""
-    if not inspect(connection).has_table("prediction"):
-        return
+    """Create views, functions and guards, on the tables of the newest revision."""
     for script in _scripts():
         connection.execute(text(script.replace(":", r"\:")))
+    for script in _scripts():
+        for made in _CREATES.finditer(script):
+            connection.exec_driver_sql(f"comment on {_signature(made)} is 'db/sql'")
     connection.exec_driver_sql(f"comment on view predictions is 'db/sql {_fingerprint()}'")
 
 
@@ -49,8 +63,13 @@ def _objects_are_current(connection: Connection) -> bool:
     return comment == f"db/sql {_fingerprint()}"
 
 
+def guards() -> set[tuple[str, str]]:
+    """(table, name) of each trigger that db/sql makes."""
+    return {(made["table"], made["name"]) for script in _scripts() for made in _TRIGGERS.finditer(script)}
+
+
 def drop_objects(connection: Connection) -> None:
-    """Drop our triggers, views and functions.
+    """Drop our triggers, views and functions, those that only an earlier or later text had too.
 
     Raises `DatabaseError` where something of the user's own stands on them; dropping it is for the user to decide.
     """
@@ -59,14 +78,22 @@ def drop_objects(connection: Connection) -> None:
             "select tgname, tgrelid::regclass::text from pg_trigger join pg_proc on pg_proc.oid = tgfoid"
             " where not tgisinternal and proname like 'guard%' and tgname = any(:names) and pg_table_is_visible(tgrelid)"
         ),
-        {"names": [name for script in _scripts() for name in _TRIGGERS.findall(script)]},
+        {"names": [name for _, name in guards()]},
     ).all()
     for name, table in triggers:
         connection.exec_driver_sql(f"drop trigger {name} on {table}")
+    marked = connection.execute(text(_MARKED)).all()
+    for kind, name in marked:
+        _drop(connection, f"{kind} if exists {name}")
     made = [match for script in _scripts() for match in _CREATES.finditer(script)]
-    for match in reversed(made):
-        arguments = _argument_types(match["arguments"]) if match["kind"].lower() == "function" else ""
-        _drop(connection, f"{match['kind']} if exists {match['name']}{arguments}")
+    for match in reversed(made):  # those of before they were marked
+        _drop(connection, _signature(match, " if exists"))
+
+
+def _signature(made: re.Match[str], condition: str = "") -> str:
+    """What a statement of db/sql creates, as `drop` and `comment on` name it: `function auc(real[], smallint[])`."""
+    arguments = _argument_types(made["arguments"]) if made["kind"].lower() == "function" else ""
+    return f"{made['kind'].lower()}{condition} {made['name']}{arguments}"
 
 
 def _drop(connection: Connection, what: str) -> None:

@@ -41,7 +41,7 @@ class Base(DeclarativeBase):
     type_annotation_map: ClassVar[dict[Any, Any]] = {
         str: Text,
         dt.datetime: DateTime(timezone=True),
-        dict[str, Any]: JSONB,
+        dict[str, Any]: JSONB(none_as_null=True),
         float: DOUBLE_PRECISION,
         list[int]: ARRAY(Integer),
         list[float]: ARRAY(DOUBLE_PRECISION),
@@ -297,15 +297,15 @@ class Model(Base):
     network: Mapped[str | None]
     image_size: Mapped[int | None]
     protocol_id: Mapped[int | None] = mapped_column(ForeignKey("protocol.id"))
-    recipe: Mapped[dict[str, Any] | None] = mapped_column(JSONB(none_as_null=True))
-    card: Mapped[dict[str, Any] | None] = mapped_column(JSONB(none_as_null=True))
+    recipe: Mapped[dict[str, Any] | None]
+    card: Mapped[dict[str, Any] | None]
     mlflow_run_id: Mapped[str | None] = mapped_column(unique=True)
     mlflow_model: Mapped[str | None]
     mlflow_version: Mapped[int | None]
     best_epoch: Mapped[int | None]
     validation_auc: Mapped[float | None]
     provenance: Mapped[dict[str, Any]]
-    configuration: Mapped[dict[str, Any] | None] = mapped_column(JSONB(none_as_null=True))
+    configuration: Mapped[dict[str, Any] | None]
     trained_at: Mapped[dt.datetime | None] = mapped_column(server_default=func.now())
 
 

@@ -12,7 +12,8 @@ XrayError                  anything a user can put right
 ├── LearningError          training and inference
 │   └── ForeignModelError  a model from elsewhere: its file or its card
 │       └── UntrustedError a file that would run code of its author's when loaded
-└── AnalysisError          an analysis that can't be computed from what is stored
+├── AnalysisError          an analysis that can't be computed from what is stored
+└── BackupError            a backup that can't be made, or is not whole
 """
 
 from db.errors import DatabaseError, ServerError, StoreError, XrayError
@@ -54,8 +55,13 @@ class AnalysisError(XrayError):
     """An analysis can't be computed from what is stored."""
 
 
+class BackupError(XrayError):
+    """A backup can't be made, or is damaged, or can't be restored here."""
+
+
 __all__ = [
     "AnalysisError",
+    "BackupError",
     "DataError",
     "DatabaseError",
     "ForeignModelError",

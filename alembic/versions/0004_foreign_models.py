@@ -41,6 +41,14 @@ from (
 ) as found
 where found.study_id = study.id
 """
+FORGET_RESULTS = """
+with forgotten as (
+    delete from {table} using evaluation, model
+    where evaluation.id = any({table}.evaluation_ids) and model.id = evaluation.model_id and model.kind = 'foreign'
+    returning {table}.analysis_id
+)
+update analysis set fingerprint = '' where id in (select analysis_id from forgotten)
+"""
 
 
 def upgrade() -> None:
@@ -89,6 +97,8 @@ def downgrade() -> None:
     op.drop_column("study", "protocol_id")
     op.drop_table("foreign_leakage")
     op.drop_table("foreign_training")
+    for table in ("auc", "auc_difference", "agreement"):
+        op.execute(FORGET_RESULTS.format(table=table))
     op.execute("delete from model where kind = 'foreign'")
     for constraint in ("ck_model_foreign", "ck_model_trained", "ck_model_kind"):
         op.drop_constraint(op.f(constraint), "model", type_="check")

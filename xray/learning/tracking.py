@@ -23,6 +23,7 @@ import numpy as np
 from mlflow.entities import Dataset, DatasetInput, InputTag, Metric, Param
 from mlflow.exceptions import MlflowException
 from mlflow.models import ModelSignature
+from mlflow.protos.databricks_pb2 import RESOURCE_DOES_NOT_EXIST, ErrorCode
 from mlflow.tracking import MlflowClient
 from mlflow.types import Schema, TensorSpec
 from sqlalchemy.orm import configure_mappers
@@ -203,6 +204,23 @@ class Tracker:
         for run in self._client.search_runs(experiments, mine):
             self._client.set_tag(run.info.run_id, "xray.failure", reason)
             self._client.set_terminated(run.info.run_id, status="KILLED")
+
+    def lost(self, models: Sequence[tuple[str, str, int]]) -> list[str]:
+        """For each (run, registered model, version): what of it is not in MLflow, in words; empty where all of it is."""
+        return [self._lost(*model) for model in models]
+
+    def _lost(self, run_id: str, model: str, version: int) -> str:
+        missing = RESOURCE_DOES_NOT_EXIST
+        try:
+            run = self._client.get_run(run_id)
+            if run.info.lifecycle_stage != "active":
+                return f"run {run_id} was deleted"
+            found = self._client.get_model_version(model, str(version))
+        except MlflowException as error:
+            if error.error_code != ErrorCode.Name(missing):
+                raise
+            return f"{model} version {version}, or its run, does not exist"
+        return "" if found.run_id == run_id else f"{model} version {version} is of run {found.run_id}"
 
     def weights(self, model: str, version: int) -> Path:
         """The weights file of a registered version, downloaded where it is not on this machine."""

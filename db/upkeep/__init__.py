@@ -1,0 +1,1 @@
+"""Upkeep of the databases: audits, sizes, dumps, and the move to a newer PostgreSQL."""

@@ -1,0 +1,41 @@
+"""`xray db`: upkeep of the database and of what belongs to it."""
+
+import contextlib
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+import click
+
+from flows.cli import LazyGroup
+
+if TYPE_CHECKING:
+    from db.connection import Databases
+
+COMMANDS = {
+    "check": (
+        "flows.cli.db.check:check",
+        "Look for what should not be there: half rows, wrong lengths, lost files.",
+    ),
+    "size": ("flows.cli.db.size:size", "How much room tables, pictures and weights take."),
+    "vacuum": ("flows.cli.db.vacuum:vacuum", "Give room back and renew what the planner knows."),
+    "backup": (
+        "flows.cli.db.backup:backup",
+        "Databases, weights and cards into a folder, while everything runs.",
+    ),
+    "restore": ("flows.cli.db.restore:restore", "A backup into an empty home."),
+    "upgrade": ("flows.cli.db.upgrade:upgrade", "Move the home's data to the newest PostgreSQL."),
+}
+
+
+@click.group(cls=LazyGroup, lazy=COMMANDS)
+def db() -> None:
+    """Upkeep of the database: check, size, vacuum, backup, restore, upgrade."""
+
+
+@contextlib.contextmanager
+def owned() -> Iterator["Databases"]:
+    """The databases of this installation, as upkeep needs them."""
+    from flows.platform import storage
+
+    with storage() as found:
+        yield found

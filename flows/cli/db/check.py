@@ -1,0 +1,71 @@
+"""`xray db check`: what should not be there, by queries that return no row when all is well."""
+
+import json
+import sys
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import click
+
+if TYPE_CHECKING:
+    from db.upkeep.audits import Outcome
+
+SHOWN = 10
+
+
+@click.command()
+@click.option("--json", "as_json", is_flag=True, help="As one JSON object: clean, checks.")
+def check(as_json: bool) -> None:
+    """Look for half rows, wrong lengths, orphans, patients in two parts, lost or damaged files. Changes nothing.
+
+    Exit code 1 where anything is found. One state of the database is looked at, also while a study runs.
+    """
+    from flows.cli.db import owned
+    from xray import settings
+    from xray.upkeep.checks import Installation, outcomes
+
+    with owned() as found:
+        looked = list(outcomes(Installation(found.engine(), found.mlflow, settings.home())))
+    clean = all(each.is_well for each in looked)
+    if as_json:
+        click.echo(json.dumps({"clean": clean, "checks": [_plain(each) for each in looked]}, default=str))
+    else:
+        _show(looked)
+    if not clean:
+        sys.exit(1)
+
+
+def _plain(outcome: "Outcome") -> dict[str, object]:
+    audit = outcome.audit
+    return {
+        "name": audit.name,
+        "finds": audit.finds,
+        "rows": list(outcome.rows),
+        "more": outcome.more,
+        "skipped": outcome.skipped,
+        "then": audit.remedy,
+    }
+
+
+def _show(looked: Sequence["Outcome"]) -> None:
+    from flows.cli.sql import table
+
+    rows = [(each.audit.name, _count(each), each.audit.finds) for each in looked]
+    click.echo(table(("check", "found", "finds"), rows))
+    for each in looked:
+        if each.is_well:
+            continue
+        click.echo(f"\n{each.audit.name}: {each.skipped or each.audit.finds}")
+        for row in each.rows[:SHOWN]:
+            click.echo(
+                "  " + ", ".join(f"{name} {value}" for name, value in row.items() if value is not None)
+            )
+        if len(each.rows) > SHOWN:
+            click.echo(f"  … {_count(each)} in all; those of the first 100: --json")
+        click.echo(f"  then: {each.audit.remedy}")
+    wrong = sum(not each.is_well for each in looked)
+    click.echo(f"\n{len(looked)} checks: {f'{wrong} found something' if wrong else 'nothing found'}")
+
+
+def _count(outcome: "Outcome") -> str:
+    return "–" if outcome.skipped else f"{len(outcome.rows)}{'+' if outcome.more else ''}"

@@ -1,0 +1,44 @@
+"""`xray db size`: how much room everything takes."""
+
+import json
+
+import click
+
+UNITS = ("bytes", "kB", "MB", "GB", "TB")
+
+
+@click.command()
+@click.option("--json", "as_json", is_flag=True, help="As one JSON object, in bytes.")
+def size(as_json: bool) -> None:
+    """How much room databases, tables, pixel caches and weights take, and what a stored score costs."""
+    from flows.cli.db import owned
+    from flows.cli.sql import table
+    from xray import settings
+    from xray.upkeep.sizes import sizes
+
+    with owned() as found:
+        measured = sizes(found, settings.home())
+    if as_json:
+        click.echo(json.dumps(measured))
+        return
+    columns = ("table", "rows", "all", "rows' own", "long values", "indexes")
+    parts = ("bytes", "in_rows", "in_long_values", "in_indexes")
+    shown = [each for each in measured["tables"] if each["rows"] or each["bytes"] > 100_000]
+    rows = [(each["table_name"], each["rows"], *(words(each[part]) for part in parts)) for each in shown]
+    click.echo(table(columns, rows))
+    click.echo()
+    rest = [("database", name, words(n)) for name, n in measured["databases"].items()]
+    rest += [("in the home", name, words(n)) for name, n in measured["folders"].items()]
+    click.echo(table(("", "", "takes"), rest))
+    if measured["bytes_per_score"]:
+        click.echo(f"\n{measured['scores']} scores, {measured['bytes_per_score']:.1f} bytes each")
+
+
+def words(n: int) -> str:
+    """A number of bytes for people."""
+    value = float(n)
+    for unit in UNITS:
+        if value < 1000 or unit == UNITS[-1]:
+            break
+        value /= 1000
+    return f"{value:.0f} {unit}" if unit == "bytes" else f"{value:.1f} {unit}"

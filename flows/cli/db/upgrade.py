@@ -1,0 +1,33 @@
+"""`xray db upgrade`: the home's data to the newest PostgreSQL that is here."""
+
+import click
+
+
+@click.command()
+def upgrade() -> None:
+    """Move the data of this home's own server to the newest major version of PostgreSQL that is installed.
+
+    Every row is dumped from the old server and loaded into a new one, and both are compared. The old data stay beside the
+    new ones, until you delete them. Nobody else can use the server meanwhile. A server of XRAY_DATABASE_URL is its
+    administrator's to upgrade.
+    """
+    import os
+
+    from db.upkeep.newer import move
+    from xray import settings
+    from xray.errors import DatabaseError
+
+    if os.environ.get("XRAY_DATABASE_URL"):
+        raise DatabaseError(
+            "XRAY_DATABASE_URL names a server that is not ours: its administrator upgrades it"
+        )
+    done = move(settings.home(), click.echo)
+    if done is None:
+        click.echo("nothing to do: the data are of the newest PostgreSQL that is here")
+        return
+    for note in done.notes:
+        click.echo(f"note: {note}", err=True)
+    click.echo(
+        f"PostgreSQL {done.before} → {done.after}: {done.rows} rows compared. The old data are in {done.old}; "
+        "delete that folder when everything works"
+    )

@@ -1,0 +1,17 @@
+"""The commands of docs/upkeep.md, on an installation with a study."""
+
+import pytest
+
+pytestmark = pytest.mark.timeout(900)
+
+
+def test_its_commands(blocks, installation, tmp_path):
+    checked, backed_up, upgraded = [block.text for block in blocks("docs/upkeep.md", "sh") if block.run]
+    said = installation.shell(checked, tmp_path)
+    assert "checks: nothing found" in said
+    assert "bytes each" in said
+    said = installation.shell(backed_up, tmp_path)
+    assert "checks: nothing found" in said
+    assert (tmp_path / "backups" / "monday" / "manifest.json").is_file()
+    assert (tmp_path / "restored" / "mlflow" / "artifacts").is_dir()
+    assert "nothing to do" in installation.shell(upgraded, tmp_path)

@@ -1,0 +1,335 @@
+"""`xray db` on a home where a study ran: well, measured, backed up, and restored elsewhere with the same results."""
+
+import json
+import os
+import re
+import shutil
+import subprocess
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+from sqlalchemy import create_engine, text
+from sqlalchemy.pool import NullPool
+
+from db.connection import DATABASES, Databases, databases
+from db.embedded import status, stop
+from db.embedded.cluster import installations
+from db.store import read_logits
+from db.upkeep.dump import content, engine_of
+from tests.flows.conftest import Done, Home
+from xray.learning.evaluate import evaluate
+from xray.learning.tracking import Tracker
+from xray.tasks import TASKS
+from xray.upkeep import manifest
+
+pytestmark = pytest.mark.timeout(900)
+
+VIEWS = "select viewname from pg_views where schemaname = 'public' order by 1"
+
+
+@dataclass(frozen=True)
+class Restored:
+    """The home that a backup was restored into, and its databases, held open."""
+
+    home: Home
+    databases: Databases
+
+    def engine(self):
+        return create_engine(self.databases.xray, poolclass=NullPool)
+
+
+@pytest.fixture(scope="module")
+def backup(tiny: Done, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A backup of the tiny study's home."""
+    folder = tmp_path_factory.mktemp("backups") / "a backup"
+    output = tiny.home.run("db", "backup", folder).stdout
+    assert "not in it: pictures outside the home" in output
+    assert f"XRAY_HOME=NEW xray db restore {folder}" in output
+    return folder
+
+
+@pytest.fixture(scope="module")
+def restored(backup: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Restored]:
+    home = Home(tmp_path_factory.mktemp("elsewhere") / "restored home")
+    home.run("db", "restore", backup)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.delenv("XRAY_DATABASE_URL", raising=False)
+        with databases(home.path) as found:
+            yield Restored(home, found)
+
+
+@pytest.fixture
+def copied(backup: Path, tmp_path: Path) -> Path:
+    """A copy of the backup, to be damaged."""
+    return shutil.copytree(backup, tmp_path / "damaged")
+
+
+def views(found: Databases) -> dict[str, list[str]]:
+    """View → its rows, as text."""
+    with engine_of(found.xray).connect() as connection:
+        return {
+            name: sorted(connection.scalars(text(f'select t::text from "{name}" as t')).all())
+            for name in connection.scalars(text(VIEWS)).all()
+        }
+
+
+def test_a_studys_home_is_well(call):
+    code, out, err = call("db", "check")
+    assert (code, err) == (0, "")
+    assert out.rstrip().endswith("checks: nothing found")
+    code, out, _ = call("db", "check", "--json")
+    answer = json.loads(out)
+    assert (code, answer["clean"]) == (0, True)
+    assert {"schema", "orphans", "patients_in_two_parts", "models_in_mlflow"} <= {
+        each["name"] for each in answer["checks"]
+    }
+    assert all(each["rows"] == [] and each["finds"] and each["then"] for each in answer["checks"])
+
+
+def test_size_is_what_postgresql_and_the_disk_say(call, tiny):
+    code, out, _ = call("db", "size", "--json")
+    answer = json.loads(out)
+    assert code == 0
+    assert answer["scores"] == tiny.ask("select sum(cardinality(logits)) as n from prediction")["n"][0]
+    exact = tiny.ask("select pg_total_relation_size('prediction') as n")["n"][0]
+    assert answer["bytes_per_score"] == pytest.approx(exact / answer["scores"])
+    assert set(answer["databases"]) == set(DATABASES)
+    assert answer["folders"]["mlflow"] >= sum(
+        p.stat().st_size for p in (tiny.home.path / "mlflow").rglob("*") if p.is_file()
+    )
+    rows = {each["table_name"]: each["bytes"] for each in answer["tables"]}
+    assert rows["prediction"] == exact
+    assert sorted(rows.values(), reverse=True) == list(rows.values())
+    assert "bytes each" in call("db", "size")[1]
+
+
+def test_a_restored_home_has_the_same_rows_and_results(tiny, restored):
+    """Every table and every view of the three databases, but for where the home is."""
+    for name in DATABASES:
+        with (
+            engine_of(getattr(tiny.databases, name)).connect() as one,
+            engine_of(getattr(restored.databases, name)).connect() as other,
+        ):
+            first, second = content(one), content(other)
+            assert first.keys() == second.keys()
+            assert sum(table.rows for table in first.values()) > 100
+            if name == "xray":
+                assert first == second
+    before, after = views(tiny.databases), views(restored.databases)
+    assert before.keys() == after.keys()
+    for view in before:
+        assert before[view] == after[view], view
+    assert len(before["predictions"]) > 1000
+    for file in sorted((tiny.home.path / "reports" / "tiny").iterdir()):
+        assert (restored.home.path / "reports" / "tiny" / file.name).read_bytes() == file.read_bytes()
+
+
+def test_a_restored_home_is_well(restored):
+    assert "nothing found" in restored.home.run("db", "check").stdout
+
+
+def test_a_restored_model_scores_as_before(tiny, restored, monkeypatch):
+    """To the last bit, with the weights and the pictures of the restored home."""
+    home = restored.home.path
+    monkeypatch.setenv("XRAY_HOME", str(home))
+    engine = restored.engine()
+    with engine.begin() as connection:
+        model, images, former = connection.execute(
+            text("select model_id, image_list_id, id from evaluation order by id limit 1")
+        ).one()
+        connection.execute(text("delete from evaluation where id = :id"), {"id": former})
+    tracker = Tracker(restored.databases.mlflow, home / "mlflow" / "artifacts")
+    with engine.connect() as connection:
+        named, version = connection.execute(
+            text("select mlflow_model, mlflow_version from model where id = :id"), {"id": model}
+        ).one()
+    assert home in tracker.weights(named, version).parents
+    assert evaluate(engine, tracker, home, model, [images]) == 1
+    with engine.connect() as connection:
+        number = connection.scalar(text("select max(id) from evaluation"))
+        again = read_logits(connection, number, len(TASKS))
+    with engine_of(tiny.databases.xray).connect() as connection:
+        first = read_logits(connection, former, len(TASKS))
+    assert again.tobytes() == first.tobytes()
+    with engine.begin() as connection:  # as it was, for the other tests
+        connection.execute(text("set local session_replication_role = replica"))
+        for table, column in (("evaluation", "id"), ("prediction", "evaluation_id")):
+            statement = f"update {table} set {column} = :former where {column} = :number"
+            connection.execute(text(statement), {"former": former, "number": number})
+
+
+def test_the_restored_home_has_passwords_of_its_own_and_none_is_in_the_backup(tiny, backup, restored):
+    secrets = {path.read_text().strip() for path in (tiny.home.path / "postgres").glob("*password*")}
+    assert secrets
+    assert secrets.isdisjoint(
+        path.read_text().strip() for path in (restored.home.path / "postgres").glob("*password*")
+    )
+    restore = next(installations()).program("pg_restore")
+    for name in DATABASES:
+        sql = subprocess.run(
+            [restore, "--file=-", backup / f"{name}.dump"], capture_output=True, check=True
+        ).stdout
+        assert len(sql) > 10_000
+        assert not [secret for secret in secrets if secret.encode() in sql]
+        assert b"SCRAM-SHA-256" not in sql
+        assert not re.search(rb"^(CREATE|ALTER) ROLE", sql, re.M)
+    for path in backup.rglob("*"):
+        assert not path.is_file() or not [s for s in secrets if s.encode() in path.read_bytes()], path
+
+
+def test_a_backup_is_for_its_owner_only(backup):
+    assert backup.stat().st_mode & 0o777 == 0o700
+    assert {path.stat().st_mode & 0o777 for path in backup.rglob("*")} <= {0o700, 0o600}
+
+
+def test_faults_are_named(restored):
+    """One in the database, one in MLflow: exit code 1, and what to do."""
+    engine = restored.engine()
+    with engine.begin() as connection:
+        connection.execute(text("set local session_replication_role = replica"))
+        connection.execute(text("update cohort_label set n_pos = n_pos + 1 where cohort_id = 1"))
+        named, version, name = connection.execute(
+            text("select mlflow_model, mlflow_version, name from model order by id limit 1")
+        ).one()
+    with engine_of(restored.databases.mlflow).begin() as connection:
+        given = {"name": named, "version": version}
+        connection.execute(
+            text("update model_versions set run_id = 'another' where name = :name and version = :version"),
+            given,
+        )
+    said = restored.home.run("db", "check", exit_code=1).stdout
+    assert re.search(r"^cohort_label_length +\d+ ", said, re.M)
+    assert f"model {name}, " in said
+    assert "is of run another" in said
+    assert said.count("then: ") == 2
+    assert said.rstrip().endswith("2 found something")
+
+
+@pytest.mark.parametrize("damage", ["flip", "cut", "lose", "dump", "manifest", "no manifest"])
+def test_a_half_or_damaged_backup_is_refused(copied: Path, new_home: Home, damage: str):
+    weights = max(copied.rglob("*.safetensors"), key=lambda path: path.stat().st_size)
+    file = {"dump": copied / "mlflow.dump"}.get(
+        damage, copied / manifest.NAME if "manifest" in damage else weights
+    )
+    content = bytearray(file.read_bytes())
+    if damage in ("lose", "no manifest"):
+        file.unlink()
+    elif damage == "cut":
+        file.write_bytes(content[:-1])
+    elif damage == "manifest":
+        file.write_bytes(bytes(content).replace(b'"rows": 2', b'"rows": 3', 1))
+    else:
+        content[len(content) // 2] ^= 1
+        file.write_bytes(content)
+    said = new_home.run("db", "restore", copied, exit_code=1).stderr
+    assert said.startswith("error: ")
+    assert "Traceback" not in said
+    assert str(file) in said or "no manifest.json" in said
+    assert not new_home.path.exists() or list(new_home.path.iterdir()) == []
+
+
+def test_what_fails_late_leaves_an_empty_home(copied: Path, new_home: Home):
+    """The manifest says that all is whole, but PostgreSQL can't read the last dump."""
+    whole = manifest.read(copied)
+    (copied / "prefect.dump").write_bytes(b"nothing like a dump")
+    files = {**whole.files, "prefect.dump": manifest.digest(copied / "prefect.dump")}
+    (copied / manifest.NAME).unlink()
+    manifest.write(copied, manifest.Manifest(**{**vars(whole), "files": files}))
+    said = new_home.run("db", "restore", copied, exit_code=1).stderr
+    assert "pg_restore" in said
+    assert list(new_home.path.iterdir()) == []
+    assert status(new_home.path) is None
+
+
+@pytest.mark.parametrize(
+    "name", ["home/postgres/data/postgresql.auto.conf", "home/mlflow/artifacts/../../../outside"]
+)
+def test_a_file_that_is_in_no_backup_of_ours_is_refused(copied: Path, new_home: Home, name: str):
+    """Not even where the manifest was made anew for it."""
+    whole = manifest.read(copied)
+    (copied / name).parent.mkdir(parents=True, exist_ok=True)
+    (copied / name).write_text("archive_command = 'touch /tmp/ran'")
+    files = {**whole.files, name: manifest.digest(copied / name)}
+    (copied / manifest.NAME).unlink()
+    manifest.write(copied, manifest.Manifest(**{**vars(whole), "files": files}))
+    said = new_home.run("db", "restore", copied, exit_code=1).stderr
+    assert f"names a file that is in no backup of ours: {name}" in said
+    assert list(new_home.path.iterdir()) == []
+
+
+def test_a_restore_that_was_killed_is_begun_again(backup: Path, new_home: Home):
+    """Killed while rows are loaded: the home has nothing that looks like a home, and the next restore ends well."""
+    with new_home.start("db", "restore", backup, stdout=subprocess.PIPE) as process:
+        for line in process.stdout:
+            if line.startswith("xray: "):
+                break
+        process.kill()
+    assert [path.name for path in new_home.path.iterdir()] == [".restoring"]
+    new_home.run("db", "restore", backup)
+    assert not (new_home.path / ".restoring").exists()
+    assert new_home.sql("select count(*) as n from predictions")[0]["n"] > 1000
+
+
+def test_a_home_with_something_in_it_is_refused(backup: Path, new_home: Home):
+    new_home.path.mkdir(parents=True)
+    (new_home.path / "mine").write_text("kept")
+    assert (
+        "is not empty: restore into a new home" in new_home.run("db", "restore", backup, exit_code=1).stderr
+    )
+    assert [path.name for path in new_home.path.iterdir()] == ["mine"]
+
+
+def test_a_place_that_is_no_good_for_a_backup(call, tiny, tmp_path):
+    (tmp_path / "full").mkdir()
+    (tmp_path / "full" / "mine").write_text("kept")
+    (tmp_path / "file").write_text("kept")
+    for place, why in (
+        (tmp_path / "full", "is not empty"),
+        (tmp_path / "file", "is a file"),
+        (tiny.home.path / "backup", "is in the home"),
+    ):
+        code, _, err = call("db", "backup", str(place))
+        assert (code, why in err) == (1, True), err
+    assert (tmp_path / "full" / "mine").read_text() == "kept"
+    assert not (tiny.home.path / "backup").exists()
+
+
+def test_a_backup_that_fails_leaves_nothing(call, tmp_path, monkeypatch):
+    """The second database can't be dumped; the folder, made for it, goes."""
+    from xray.upkeep import backup
+
+    def full(source: Path, target: Path):
+        raise OSError(28, os.strerror(28), str(target))
+
+    monkeypatch.setattr(backup.manifest, "copy", full)
+    code, _, err = call("db", "backup", str(tmp_path / "new"))
+    assert code == 1
+    assert "No space left on device; no backup was made" in err
+    assert not (tmp_path / "new").exists()
+
+
+def test_vacuum_gives_room_back(restored):
+    with restored.engine().begin() as connection:
+        connection.execute(
+            text(
+                "create table heap as select n, repeat('x', 500) as filling from generate_series(1, 20000) as n"
+            )
+        )
+        connection.execute(text("delete from heap"))
+    said = restored.home.run("db", "vacuum", "--full").stdout
+    assert [line.split(":")[0] for line in said.splitlines()] == list(DATABASES)
+    with restored.engine().begin() as connection:
+        assert connection.scalar(text("select pg_relation_size('heap')")) == 0
+        connection.execute(text("drop table heap"))
+
+
+def test_a_server_of_the_users_own_is_not_ours_to_upgrade(call):
+    code, _, err = call("db", "upgrade")
+    assert (code, "its administrator upgrades it" in err) == (1, True)
+
+
+def test_nothing_to_upgrade(new_home):
+    assert "nothing to do" in new_home.run("db", "upgrade").stdout
+    stop(new_home.path)

@@ -1,0 +1,67 @@
+"""Checks that the database can't do by itself: by what the code knows."""
+
+from pathlib import Path
+
+import pytest
+from sqlalchemy import Engine, text
+
+from tests.db.conftest import Rows
+from xray.data.labels.rules import all_rules
+from xray.tasks import TASK_INDEX
+from xray.upkeep.checks import CHECKS, Installation, outcomes, rules_missing
+
+
+@pytest.fixture
+def installation(engine: Engine) -> Installation:
+    return Installation(engine, "nowhere", Path("nowhere"))
+
+
+def label(engine: Engine, source: str) -> int:
+    """A dataset of one image with labels of two tasks."""
+    rows = Rows(engine)
+    site = rows.site(source)
+    dataset = rows.dataset(source, site, rows.image_list(rows.images(site, ["a"], ["p"])))
+    for task in ("Effusion", "Mass"):
+        rows.add("label", dataset_id=dataset, task_id=TASK_INDEX[task], states=[1], term_ids=None)
+    with engine.begin() as connection:
+        connection.execute(text("update dataset set source = :source"), {"source": source})
+    return dataset
+
+
+def test_labels_of_a_published_dataset_have_their_rules(engine: Engine, installation: Installation) -> None:
+    dataset = label(engine, "nih")
+    with engine.connect() as connection:
+        (found,) = rules_missing(connection, installation)
+    assert found == {"dataset": "nih", "source": "nih", "tasks": ["Effusion", "Mass"]}
+    rule = next(rule for rule in all_rules("nih") if rule.task == "Mass")
+    given = {"native_column": rule.column, "term": rule.term, "rule": rule.rule, "source": rule.source}
+    Rows(engine).add("label_rule", dataset_id=dataset, position=0, task_id=TASK_INDEX["Mass"], **given)
+    with engine.connect() as connection:
+        (found,) = rules_missing(connection, installation)
+    assert found["tasks"] == ["Effusion"]
+
+
+def test_a_manifests_labels_need_no_rule(engine: Engine, installation: Installation) -> None:
+    label(engine, "manifest")
+    with engine.connect() as connection:
+        assert list(rules_missing(connection, installation)) == []
+
+
+def test_an_empty_installation_is_well_and_mlflow_is_not_asked(installation: Installation) -> None:
+    found = list(outcomes(installation))
+    assert [each.audit.name for each in found if not each.is_well] == []
+    assert {audit.name for audit, _ in CHECKS} <= {each.audit.name for each in found}
+
+
+def test_nothing_is_written(
+    engine: Engine, installation: Installation, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Not even by a check that tries."""
+
+    def write(connection, installation):  # type: ignore[no-untyped-def]
+        connection.execute(text("delete from task"))
+        yield {}
+
+    monkeypatch.setattr("xray.upkeep.checks.CHECKS", [(CHECKS[0][0], write)])
+    with pytest.raises(Exception, match="read-only transaction"):
+        list(outcomes(installation))

@@ -1,0 +1,1 @@
+"""Upkeep of an installation: checks beyond the database's own audits, sizes, backups and their restoration."""

@@ -1,0 +1,109 @@
+"""A backup into an empty home: the same rows, weights, cards and reports, at another place or on another machine."""
+
+import contextlib
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Final
+
+from sqlalchemy import text
+
+from db.connection import DATABASES, Databases, unmigrated
+from db.embedded import stop
+from db.migrate import upgrade
+from db.queries import query
+from db.upkeep.dump import Dump, check_empty, clear, engine_of, load
+from xray.errors import BackupError, DatabaseError
+from xray.upkeep import manifest
+from xray.upkeep.backup import KEPT
+from xray.upkeep.manifest import Manifest
+
+UNFINISHED: Final = ".restoring"
+"""Where in the home it is made. A restore that is killed leaves only this, and the next one begins by removing it."""
+
+
+def restore(folder: Path, home: Path, tell: Callable[[str], None] = lambda line: None) -> Manifest:
+    """Make a home from a backup. tell: what is being done, for a person.
+
+    Nothing is left behind where it fails. Raises `BackupError`: half or damaged, or the home is not empty; `DatabaseError`.
+    """
+    whole = manifest.read(folder)
+    work = home / UNFINISHED
+    _clear(work)
+    if any(home.iterdir()):
+        raise BackupError(
+            f"{home} is not empty: restore into a new home (XRAY_HOME=…), then put it in the old one's place"
+        )
+    tell(
+        f"backup of {whole.made_at}, {len(whole.files)} files, {whole.bytes} bytes: looking whether it is whole"
+    )
+    manifest.verify(folder, whole)
+    try:
+        work.mkdir(mode=0o700)
+        _copy(folder, whole, work)
+        _load(folder, whole, work, home, tell)
+        _put_in_place(work, home)
+    except BaseException as error:
+        _clear(work)
+        if isinstance(error, OSError):
+            raise BackupError(f"{error.filename or home}: {error.strerror}; nothing was restored") from error
+        raise
+    return whole
+
+
+def _copy(folder: Path, whole: Manifest, work: Path) -> None:
+    for name, expected in whole.files.items():
+        inside = Path(name)
+        if inside.parts[0] != "home":
+            continue
+        if ".." in inside.parts or not any(inside.is_relative_to(f"home/{kept}") for kept in KEPT):
+            raise BackupError(f"{folder / manifest.NAME} names a file that is in no backup of ours: {name}")
+        if manifest.copy(folder / inside, work / inside.relative_to("home")) != expected:
+            raise BackupError(f"{folder / inside} was changed while it was restored")
+
+
+def _load(folder: Path, whole: Manifest, work: Path, home: Path, tell: Callable[[str], None]) -> None:
+    with unmigrated(work) as found:
+        for name in DATABASES:
+            check_empty(getattr(found, name))
+        try:
+            for name in DATABASES:
+                made = Dump.of(whole.databases[name])
+                load(getattr(found, name), folder / f"{name}.dump", made)
+                tell(
+                    f"{name}: {len(made.tables)} tables, {sum(table.rows for table in made.tables.values())} rows"
+                )
+            _move(found, Path(whole.home), home)
+            upgrade(found.engine())
+        except BaseException:
+            for name in DATABASES:
+                clear(getattr(found, name))
+            raise
+
+
+def _move(found: Databases, former: Path, home: Path) -> None:
+    """Weights and drawn pictures are known by the home that they were in."""
+    if former == home:
+        return
+    with engine_of(found.xray).begin() as connection:
+        connection.execute(text(query("restored_images")), {"former": str(former), "home": str(home)})
+    with engine_of(found.mlflow).begin() as connection:
+        if connection.scalar(text("select to_regclass('model_versions')")) is not None:
+            given = {"former": former.as_uri(), "home": home.as_uri()}
+            connection.execute(text(query("restored_mlflow")), given)
+
+
+def _put_in_place(work: Path, home: Path) -> None:
+    """Everything into the home, the server's data last: before, it is a home in which nothing has run."""
+    stop(work)
+    for path in sorted(work.iterdir(), key=lambda path: path.name == "postgres"):
+        path.rename(home / path.name)
+    work.rmdir()
+
+
+def _clear(work: Path) -> None:
+    """Nothing of what was not finished, nor of its server."""
+    if work.is_dir():
+        with contextlib.suppress(DatabaseError):  # what is wrong with it is being told
+            stop(work)
+        shutil.rmtree(work, ignore_errors=True)
