@@ -77,10 +77,10 @@ def _evaluate(
     if card is not None:  # a foreign model has no protocol: its card says how it wants pictures
         crop = card["crop"]
     cache = pixel_cache(dataset, home, image_size, crop)
-    logits = score(network, cache.pixels, positions, own)
+    logits = score(network, cache, positions, own)
     pooled = None
     if wanted is not None and isinstance(network, Network):
-        pooled = features(network, cache.pixels, positions)
+        pooled = features(network, cache, positions)
     with engine.begin() as connection:
         seconds = time.perf_counter() - began
         made = write_evaluation(connection, model_id, image_list_id, logits, trained, seconds, provenance())

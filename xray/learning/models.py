@@ -214,7 +214,7 @@ def _part(found: PartCohorts, home: Path, request: ModelRequest, protocol: Proto
         pixel_cache(dataset, home, request.recipe.image_size, protocol.preprocessing.crop)
         for dataset in found.datasets
     ]
-    pool = Pool([cache.pixels for cache in caches])
+    pool = Pool(caches)
     places = [d.places(c.images) for d, c in zip(found.datasets, found.cohorts, strict=True)]
     positions = np.concatenate([p + offset for p, offset in zip(places, pool.offsets, strict=False)])
     heads = _heads(request)
