@@ -169,6 +169,7 @@ def _record(
             validation_auc=None if np.isnan(auc) else auc,
             provenance={**provenance(), "hardware": hardware(), "processes": PartialState().num_processes},
             configuration=request.configuration.plain(),
+            weights_sha256=registered.sha256,
         )
         .returning(Model.id)
     )

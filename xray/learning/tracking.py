@@ -25,10 +25,13 @@ from mlflow.exceptions import MlflowException
 from mlflow.models import ModelSignature
 from mlflow.tracking import MlflowClient
 from mlflow.types import Schema, TensorSpec
+from mlflow.utils.file_utils import local_file_uri_to_path
 from sqlalchemy import create_engine, text
 from sqlalchemy.orm import configure_mappers
 from sqlalchemy.pool import NullPool
 
+from xray.errors import LearningError
+from xray.learning.hashes import write_sums
 from xray.learning.network import Network, save
 from xray.learning.serving import WEIGHTS
 from xray.settings import provenance
@@ -52,11 +55,12 @@ class Input:
 
 @dataclass(frozen=True)
 class Registered:
-    """Where a finished model is: its run and its version in the registry."""
+    """Where a finished model is: its run and its version in the registry; and the content hash of its file."""
 
     run_id: str
     model: str
     version: int
+    sha256: str
 
 
 @contextlib.contextmanager
@@ -157,6 +161,7 @@ class Tracker:
                 "ignore", UserWarning
             )  # wants an example and type hints; the signature is given
             save(network, Path(folder) / WEIGHTS)
+            digest = write_sums(Path(folder), WEIGHTS)
             logged = mlflow.pyfunc.log_model(
                 name="model",
                 loader_module="xray.learning.serving",
@@ -179,7 +184,7 @@ class Tracker:
             ).version
             self._client.set_registered_model_alias(model, alias, str(version))
             self._point_at_best(model)
-        return Registered(run_id, model, int(version))
+        return Registered(run_id, model, int(version), digest)
 
     def _point_at_best(self, model: str) -> None:
         aliases = self._client.get_registered_model(model).aliases
@@ -208,10 +213,28 @@ class Tracker:
             self._client.set_terminated(run.info.run_id, status="KILLED")
 
     def weights(self, model: str, version: int) -> Path:
-        """The weights file of a registered version, downloaded where it is not on this machine."""
-        folder = mlflow.artifacts.download_artifacts(f"models:/{model}/{version}")
-        (found,) = Path(folder).rglob(WEIGHTS)
-        return found
+        """The weights file of a registered version of ours; see `file`."""
+        return self.file(model, version, WEIGHTS)
+
+    def file(self, model: str, version: int, name: str) -> Path:
+        """The file `name` of a registered version, downloaded where it is not on this machine.
+
+        Raises `LearningError` where MLflow has no such version, or no such file in it. What it holds is not asked: see
+        `xray.learning.weights`.
+        """
+        try:
+            place = self._client.get_model_version_download_uri(model, str(version))
+        except MlflowException:
+            raise LearningError(f"MLflow has no version {version} of {model}") from None
+        try:
+            folder = Path(mlflow.artifacts.download_artifacts(f"models:/{model}/{version}"))
+        except (MlflowException, OSError):
+            folder = None
+        files = sorted(folder.rglob(name)) if folder is not None else []
+        if not files:
+            shown = local_file_uri_to_path(place) if place.startswith("file:") else place
+            raise LearningError(f"its file {name} is missing in {shown}")
+        return files[0]
 
     def keep(
         self,
@@ -221,8 +244,12 @@ class Tracker:
         loader: str,
         image_size: int,
         params: Mapping[str, Any],
+        digest: str,
     ) -> Registered:
-        """Store a folder as the model that the module `loader` loads, and register a version of it: for foreign models."""
+        """Store a folder as the model that the module `loader` loads, and register a version of it: for foreign models.
+
+        digest: content hash of the model's file.
+        """
         run = self._client.create_run(self.experiment(experiment), run_name=name)
         run_id = str(run.info.run_id)
         self._client.log_batch(run_id, params=[Param(k, str(v)[:500]) for k, v in params.items()])
@@ -242,13 +269,7 @@ class Tracker:
             version = self._client.create_model_version(
                 model, logged.model_uri, run_id, model_id=logged.model_id
             ).version
-        return Registered(run_id, model, int(version))
-
-    def folder(self, model: str, version: int, holds: str) -> Path:
-        """The folder of a registered version in which the file `holds` is, downloaded where it is not on this machine."""
-        found = mlflow.artifacts.download_artifacts(f"models:/{model}/{version}")
-        (file,) = Path(found).rglob(holds)
-        return file.parent
+        return Registered(run_id, model, int(version), digest)
 
     def report(self, study: str, name: str, folder: Path) -> None:
         """Keep the files of a folder (figures, page, tables) as artifacts of one run per study, replacing the last ones."""
