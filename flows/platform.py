@@ -17,6 +17,7 @@ from flows.processes import die_with_parent
 from flows.standing.place import client_environment, here
 from xray import settings
 from xray.errors import XrayError
+from xray.home import settle
 
 START_SECONDS = 180.0
 
@@ -24,7 +25,9 @@ START_SECONDS = 180.0
 @contextlib.contextmanager
 def storage() -> Iterator[Databases]:
     """The databases of this installation; child processes find the same ones through the environment."""
-    with databases(settings.home()) as found, _environment({"XRAY_DATABASE_URL": found.psql()}):
+    home, own = settings.home(), not os.environ.get("XRAY_DATABASE_URL")
+    with databases(home) as found, _environment({"XRAY_DATABASE_URL": found.psql()}):
+        settle(found.engine(), found.mlflow, home, own=own)
         yield found
 
 

@@ -29,6 +29,7 @@ from flows.standing.api import Api, reason
 from flows.standing.place import Options, Place, ServiceState, State, here
 from flows.standing.recovery import Recovery
 from flows.standing.services import Service, ports, servers, warm, workers
+from xray.home import settle
 
 LOOK_SECONDS: Final = 0.5
 HEALTH_SECONDS: Final = 3.0
@@ -179,7 +180,9 @@ class Supervisor:
     def _once(self, held: ExitStack) -> None:
         """From the database to the workers, until we are told to stop or the database is another one."""
         with held:
+            own = not os.environ.get("XRAY_DATABASE_URL")
             found = held.enter_context(databases(self.place.home))
+            settle(found.engine(), found.mlflow, self.place.home, own=own)
             self.kept = []
             port = ports(self.place, self.options)
             self._add(servers(self.place, found, self.options, port))

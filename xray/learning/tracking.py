@@ -31,6 +31,7 @@ from sqlalchemy.orm import configure_mappers
 from sqlalchemy.pool import NullPool
 
 from xray.errors import LearningError
+from xray.home import is_long, widen
 from xray.learning.hashes import write_sums
 from xray.learning.network import Network, save
 from xray.learning.serving import WEIGHTS
@@ -112,6 +113,9 @@ class Tracker:
         found = self._client.get_experiment_by_name(name)
         if found is not None:
             return str(found.experiment_id)
+        if is_long(self._artifacts):
+            with _alone(self._url, "tables"):
+                widen(self._url)
         try:
             return str(self._client.create_experiment(name, artifact_location=f"{self._artifacts}/{name}"))
         except MlflowException:  # another process made it in between
