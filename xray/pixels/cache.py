@@ -139,8 +139,8 @@ class PixelCache:
         _log.warning("%s: %d damaged picture(s) made again, first %s", self.folder, len(rows), first)
 
     @classmethod
-    def open(cls, folder: Path, pictures: Pictures | None = None) -> "PixelCache":
-        """Map a whole cache, and note that it was used. Raises `ImageError` where the folder holds none that is whole."""
+    def open(cls, folder: Path, pictures: Pictures | None = None, *, touch: bool = True) -> "PixelCache":
+        """Map a whole cache, and note that it is used now. Raises `ImageError` where the folder holds none that is whole."""
         folder = Path(folder)
         trouble = fault(folder)
         if trouble is not None:
@@ -149,8 +149,9 @@ class PixelCache:
         assert request is not None
         pixels, sums = map_files(folder, request, "r")
         pixels.flags.writeable = False
-        with suppress(OSError):  # a folder that can only be read
-            os.utime(folder / HEADER)
+        if touch:
+            with suppress(OSError):  # a folder that can only be read
+                os.utime(folder / HEADER)
         return cls(folder, request, pixels, sums, pictures)
 
 
