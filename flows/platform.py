@@ -1,6 +1,7 @@
 """The servers that a command needs, for as long as it runs: PostgreSQL, and Prefect's API on it."""
 
 import contextlib
+import logging
 import os
 import socket
 import subprocess
@@ -25,6 +26,8 @@ START_SECONDS = 180.0
 @contextlib.contextmanager
 def storage() -> Iterator[Databases]:
     """The databases of this installation; child processes find the same ones through the environment."""
+    if logging.lastResort is not None:  # to stderr, where Prefect would keep our warnings to itself
+        logging.getLogger("xray").addHandler(logging.lastResort)
     home, own = settings.home(), not os.environ.get("XRAY_DATABASE_URL")
     with databases(home) as found, _environment({"XRAY_DATABASE_URL": found.psql()}):
         settle(found.engine(), found.mlflow, home, own=own)
