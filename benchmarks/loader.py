@@ -75,11 +75,11 @@ def main(quick: bool, as_json: bool) -> None:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         paths = make_pictures(folder, n)
-        pixels = build(paths, folder / "cache", size=SIZE, workers=1).pixels
+        cache = build(paths, folder / "cache", size=SIZE, workers=1)
         turn = RandomAffine(45, translate=(0.15, 0.15), scale=(0.9, 1.1))
         augmented = make_dataset(xrv, folder, paths, Compose([xrv.datasets.ToPILImage(), turn, ToTensor()]))
         loader = torch.utils.data.DataLoader(augmented, batch_size=BATCH, shuffle=True)
-        batches = Batches(pixels, range(n), BATCH, 0, AUGMENTATION)
+        batches = Batches(cache, range(n), BATCH, 0, AUGMENTATION)
 
         def theirs() -> int:
             return sum(len(batch["img"]) for batch in loader)
@@ -87,7 +87,7 @@ def main(quick: bool, as_json: bool) -> None:
         def ours() -> int:
             return sum(len(torch.from_numpy(batch.images)) for _ in range(4) for batch in batches)
 
-        equal = same_pixels(xrv, make_dataset(xrv, folder, paths, None), pixels, min(n, 256))
+        equal = same_pixels(xrv, make_dataset(xrv, folder, paths, None), cache.pixels, min(n, 256))
         rates = interleaved(theirs, ours, rounds)
     show(as_json, id="L1", work="training input at 224 px, batch 64", rates=rates, target=30, equal=equal)
 

@@ -48,6 +48,17 @@ class Base(DeclarativeBase):
     }
 
 
+class Home(Base):
+    """One row per folder of files (XRAY_HOME) that goes with this database: where it was when it was last opened.
+
+    id: as the folder's own file `home.id` says. Where a folder is found elsewhere, MLflow's paths in it are written anew.
+    """
+
+    __tablename__ = "home"
+    id: Mapped[str] = mapped_column(primary_key=True)
+    path: Mapped[str]
+
+
 class Site(Base):
     """One row per place where images come from. A patient belongs to a site."""
 
@@ -70,6 +81,7 @@ class Image(Base):
 
     original: the name, at the site, of the image that this one is a copy of; NULL for an original. content_hash and
     perceptual_hash (256 bits of the picture's coarse structure, hex) are NULL where it was registered without pixels.
+    path: of its file, relative to the home where it lies in there, so that a home can move.
     """
 
     __tablename__ = "image"
@@ -271,6 +283,9 @@ class Model(Base):
     and none of them where only its scores are.
     configuration: its datasets, tasks (NULL: all) and conditions on images (empty: none), as the study asked for them;
     NULL of a foreign model.
+    weights_sha256: hash (hex) of its weights or its file, which is asked whenever that is opened. weights_since: NULL where
+    the hash was taken when the file was made; else of a model that is older than hashes, since when its file is known to be
+    the same.
     """
 
     __tablename__ = "model"
@@ -286,6 +301,11 @@ class Model(Base):
             " and num_nonnulls(network, image_size, mlflow_run_id, mlflow_model, mlflow_version) in (0, 5)"
             " and card is not null and trained_on = name",
             name="foreign",
+        ),
+        CheckConstraint(
+            "weights_sha256 ~ '^[0-9a-f]{64}$' and mlflow_model is not null"
+            " or weights_sha256 is null and weights_since is null",
+            name="weights",
         ),
     )
     id: Mapped[int] = mapped_column(primary_key=True)
@@ -307,6 +327,8 @@ class Model(Base):
     provenance: Mapped[dict[str, Any]]
     configuration: Mapped[dict[str, Any] | None]
     trained_at: Mapped[dt.datetime | None] = mapped_column(server_default=func.now())
+    weights_sha256: Mapped[str | None]
+    weights_since: Mapped[dt.datetime | None]
 
 
 class ModelTask(Base):

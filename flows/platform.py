@@ -1,6 +1,7 @@
 """The servers that a command needs, for as long as it runs: PostgreSQL, and Prefect's API on it."""
 
 import contextlib
+import logging
 import os
 from collections.abc import Iterator
 from multiprocessing import process
@@ -12,12 +13,17 @@ from flows.standing.migrate import upgrade_prefect
 from flows.standing.place import client_environment, here
 from flows.surroundings import SILENT
 from xray import settings
+from xray.home import settle
 
 
 @contextlib.contextmanager
 def storage() -> Iterator[Databases]:
     """The databases of this installation; child processes find the same ones through the environment."""
-    with databases(settings.home()) as found, _environment({"XRAY_DATABASE_URL": found.psql()}):
+    if logging.lastResort is not None:  # to stderr, where Prefect would keep our warnings to itself
+        logging.getLogger("xray").addHandler(logging.lastResort)
+    home, own = settings.home(), not os.environ.get("XRAY_DATABASE_URL")
+    with databases(home) as found, _environment({"XRAY_DATABASE_URL": found.psql()}):
+        settle(found.engine(), found.mlflow, home, own=own)
         yield found
 
 

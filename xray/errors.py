@@ -7,6 +7,7 @@ XrayError                  anything a user can put right
 ├── DataError              label files, images, manifests: names file, row and column
 │   ├── ManifestError      a manifest CSV
 │   ├── ImageError         a picture that can't be read, or is not what it says
+│   │   └── PicturesError  pictures that can't be prepared: gone, unreadable, changed since they were registered
 │   └── PredictionsError   a file of scores made elsewhere: every mismatch, counted
 ├── StudyError             a study file: names file and key
 ├── LearningError          training and inference
@@ -29,6 +30,10 @@ class ManifestError(DataError):
 
 class ImageError(DataError):
     """A picture can't be read, or its size or range is not what was declared."""
+
+
+class PicturesError(ImageError):
+    """Pictures can't be prepared, or prepared again: gone, unreadable, or changed since they were registered."""
 
 
 class PredictionsError(DataError):
@@ -68,6 +73,7 @@ __all__ = [
     "ImageError",
     "LearningError",
     "ManifestError",
+    "PicturesError",
     "PredictionsError",
     "ServerError",
     "StoreError",

@@ -10,6 +10,10 @@ from contextlib import suppress
 from functools import cache
 from importlib import metadata
 from pathlib import Path
+from typing import Final
+
+ARTIFACTS: Final = Path("mlflow", "artifacts")
+"""Where MLflow's artifacts are in a home."""
 
 
 def home_path() -> Path:
@@ -35,7 +39,7 @@ def home() -> Path:
 
 def artifacts() -> Path | str:
     """Where new MLflow artifacts go: XRAY_ARTIFACTS (a URI such as s3://bucket/folder), else a folder of the home."""
-    return os.environ.get("XRAY_ARTIFACTS") or home() / "mlflow" / "artifacts"
+    return os.environ.get("XRAY_ARTIFACTS") or home() / ARTIFACTS
 
 
 @cache

@@ -25,6 +25,7 @@ COMMANDS = {
     "audit": ("flows.cli.audit:audit", "Images and patients that stand in training and in a test."),
     "verify": ("flows.cli.verify:verify", "Published numbers, recomputed from label files."),
     "explain": ("flows.cli.explain:explain", "Where a result comes from: code, data, configuration, worker."),
+    "cache": ("flows.cli.cache:cache", "Prepared pictures: list, verify, remove what nobody uses."),
     "sql": ("flows.cli.sql:sql", 'Ask the database: xray sql "select …".'),
     "db": ("flows.cli.db:db", "Upkeep of the database: check, size, vacuum, backup, restore, upgrade."),
     "up": ("flows.cli.stack:up", "Start the standing platform: servers, deployments, workers."),

@@ -67,6 +67,7 @@ def add(
             progress=True,
             strict=strict,
             partial=partial,
+            look_again=True,
         )
     if not done.unchanged:
         announce("dataset", name, images=done.n_images)

@@ -109,10 +109,13 @@ def show(name: str, as_json: bool) -> None:
 @model.command()
 @click.argument("name")
 def remove(name: str) -> None:
-    """Drop the foreign model NAME and its scores from the database; its file stays in MLflow."""
+    """Drop the model NAME and its scores from the database; its file stays in MLflow.
+
+    A model that was trained here is trained anew by the next run of its study.
+    """
     from flows.platform import storage
-    from xray.data.foreign_models import remove_foreign
+    from xray.data.foreign_models import remove_model
 
     with storage() as found, found.engine().begin() as connection:
-        remove_foreign(connection, name)
+        remove_model(connection, name)
     click.echo(f"{name}: removed with its scores")

@@ -30,6 +30,7 @@ from flows.standing.place import Options, Place, ServiceState, State, here
 from flows.standing.recovery import Recovery
 from flows.standing.servers import is_well
 from flows.standing.services import Service, listeners, warm, web_servers, workers
+from xray.home import settle
 
 LOOK_SECONDS: Final = 0.5
 HEALTH_SECONDS: Final = 3.0
@@ -183,7 +184,9 @@ class Supervisor:
     def _once(self, held: ExitStack) -> None:
         """From the database to the workers, until we are told to stop or the database is another one."""
         with held:
+            own = not os.environ.get("XRAY_DATABASE_URL")
             found = held.enter_context(databases(self.place.home))
+            settle(found.engine(), found.mlflow, self.place.home, own=own)
             self.kept = []
             listening = listeners(self.place, self.options)
             for each in listening.values():

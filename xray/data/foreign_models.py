@@ -96,12 +96,15 @@ def add_foreign(
     Raises `ForeignModelError` for a name that a study file can't hold, or that stands for something else.
     """
     _check_free(connection, name)
-    file = {} if artifact is None else {"network": artifact.format, "image_size": artifact.image_size}
+    file: dict[str, Any] = (
+        {} if artifact is None else {"network": artifact.format, "image_size": artifact.image_size}
+    )
     if artifact is not None:
         file |= {
             "mlflow_run_id": artifact.run_id,
             "mlflow_model": artifact.model,
             "mlflow_version": artifact.version,
+            "weights_sha256": content_hash,
         }
     model_id = connection.scalar(
         insert(Model)
@@ -131,10 +134,14 @@ def say_trained_on(connection: Connection, model_id: int, trained_on: Sequence[s
         record_foreign(connection)
 
 
-def remove_foreign(connection: Connection, name: str) -> None:
-    """Drop a foreign model with its scores; its file stays in MLflow. Raises `ForeignModelError` where there is none."""
-    found = get_foreign(connection, name)
-    connection.execute(text("delete from model where id = :id"), {"id": found.id})
+def remove_model(connection: Connection, name: str) -> None:
+    """Drop a model, trained here or foreign, with its scores; its file stays in MLflow.
+
+    Raises `ForeignModelError` where there is none of this name.
+    """
+    dropped = connection.execute(text("delete from model where name = :name"), {"name": name})
+    if not dropped.rowcount:
+        raise ForeignModelError(f"there is no model {name!r}: xray model list")
 
 
 def _check_free(connection: Connection, name: str) -> None:

@@ -1,7 +1,8 @@
 """What the pictures of a dataset show: content hash and perceptual hash of each, or why it can't be taken.
 
 Decoding a hundred thousand pictures takes an hour, so what was found is kept per file (path, size, time of change) in a
-small SQLite file: a registration that was killed goes on where it was.
+small SQLite file: a registration that was killed goes on where it was. The time of change is the file system's own (ctime),
+which `touch` and `cp -p` can't set back.
 """
 
 import contextlib
@@ -23,6 +24,8 @@ from xray.pixels.decode import Decoded, content_hash, read_grey
 LEAST_SIDE: Final = 16
 """Pixels along the shorter side below which a picture is no radiograph."""
 
+MEMORY: Final = "picture-hashes.sqlite"
+"""Where a home keeps what was seen."""
 NO_PATH: Final = "no picture is named for this image"
 _AT_ONCE: Final = 512
 _HASH_SIDE: Final = 16
@@ -68,6 +71,29 @@ def look(
                 found[row] = each
             bar.update(len(some))
     return found
+
+
+def changed(files: Sequence[Path], content: Sequence[str | None], memory: Path) -> list[Path]:
+    """Those of the files that show another picture now than their content hash says, or can't be read any more.
+
+    Only files that are in the memory are looked at, and of them only those that have changed since are read.
+    """
+    different: list[Path] = []
+    if not memory.exists():
+        return different
+    with _opened(memory) as kept, ThreadPoolExecutor() as pool:
+        assert kept is not None
+        for start in range(0, len(files), _AT_ONCE):
+            stop = start + _AT_ONCE
+            some = {_stamp(f)[0]: (f, c) for f, c in zip(files[start:stop], content[start:stop], strict=True)}
+            known = [some[place] for place in sorted(_places(kept, list(some)))]
+            seen = _look_at([file for file, _ in known], kept, pool)
+            different += [
+                file
+                for (file, expected), now in zip(known, seen, strict=True)
+                if not isinstance(now, Seen) or now.content_hash != expected
+            ]
+    return different
 
 
 def fault(seen: Seen, expected_maximum: int | None = None) -> str | None:
@@ -137,7 +163,12 @@ def _stamp(file: Path) -> tuple[str, int, int]:
         status = file.stat()
     except OSError:
         return str(file), -1, -1
-    return str(file.resolve()), status.st_size, status.st_mtime_ns
+    return str(file.resolve()), status.st_size, status.st_ctime_ns
+
+
+def _places(kept: sqlite3.Connection, wanted: Sequence[str]) -> set[str]:
+    asked = f"select path from picture where path in ({','.join('?' * len(wanted))})"  # noqa: S608
+    return {row[0] for row in kept.execute(asked, wanted)}
 
 
 def _recall(

@@ -1,11 +1,15 @@
 """The pictures of a registered dataset as a pixel cache: the one place where data and pixels meet."""
 
+import shutil
 from pathlib import Path
 from typing import cast
 
+import numpy as np
+
 from xray.data.registered import RegisteredDataset
-from xray.errors import DataError
+from xray.errors import DataError, PicturesError
 from xray.pixels.cache import PixelCache, build
+from xray.pixels.cache_files import holds_only_ours, request_of
 from xray.pixels.preprocess import Crop
 
 
@@ -14,17 +18,32 @@ def pixel_cache(
 ) -> PixelCache:
     """The cache of a dataset's pictures at this size, in the dataset's order; built where it is not there yet.
 
-    Raises `DataError` where the dataset was registered without pictures, or one of them is gone since.
+    It is known by what the pictures show: the same pictures from another folder, or of another dataset, are prepared once.
+    Raises `DataError` where the dataset was registered without pictures, or some that are still to be prepared are gone, or
+    show something else than when they were registered.
     """
-    paths = dataset.table.rows["path"]
-    if paths.isna().any():
+    content = [each for each in dataset.content if each is not None]
+    stored = dataset.table.rows["path"]
+    if stored.isna().any() or len(content) < len(stored):
         raise DataError(f"{dataset.name}: registered without pictures; add it again with its image folder")
-    folder = home / "pixels" / f"{dataset.name}-{dataset.id}-{size}-{crop}"
-    cache = build([Path(p) for p in paths], folder, size=size, crop=cast(Crop, crop), progress=progress)
-    if cache.failed:
-        first = cache.failed[0]
-        raise DataError(
-            f"{dataset.name}: {len(cache.failed)} picture(s) can't be read any more, first {paths.iloc[first.index]}: "
-            f"{first.reason}; put them back and remove {folder}"
+    paths = [home / path for path in stored]
+    root = home / "pixels"
+    folder = root / request_of(paths, content, size, crop, np.dtype(np.uint8)).name
+    try:
+        cache = build(paths, folder, content=content, size=size, crop=cast(Crop, crop), progress=progress)
+    except PicturesError as error:
+        advice = (
+            "put the registered files back, add the dataset again from where they are now, or register these under "
+            "another name"
         )
+        if paths[0].is_relative_to(home / "phantom"):
+            advice = f"remove {paths[0].parent.parent}, and they are drawn again"
+        raise DataError(f"{dataset.name}: {error}; {advice} (what is prepared already is kept)") from error
+    _remove_earlier(root / f"{dataset.name}-{dataset.id}-{size}-{crop}")
     return cache
+
+
+def _remove_earlier(folder: Path) -> None:
+    """Remove a cache of the format that knew pictures by their paths: this one stands in its place."""
+    if holds_only_ours(folder):
+        shutil.rmtree(folder, ignore_errors=True)

@@ -12,7 +12,7 @@ from db.queries import query
 from xray.data.cohorts import freeze
 from xray.data.phantom.generate import write_site
 from xray.data.phantom.sites import load_sites
-from xray.data.picture_hashes import look
+from xray.data.picture_hashes import MEMORY, changed, look
 from xray.data.pictures import pixel_cache
 from xray.data.protocol import NAMED, load_protocol
 from xray.data.quarantine import refuse_unusable
@@ -64,24 +64,27 @@ def register_request(
     progress: bool = False,
     strict: bool = False,
     partial: bool = False,
+    look_again: bool = False,
 ) -> Registration:
     """Register a dataset from its files and freeze its cohorts under a protocol, in one transaction.
 
     home: what pictures show is remembered there, so that a registration that was stopped goes on where it was. strict,
-    partial: see `register`. A dataset that the protocol can't split is registered all the same, and noted.
+    partial: see `register`. look_again: pictures of a registered dataset whose files have changed since are looked at again
+    (raises `DataError` where they show something else). A dataset that the protocol can't split is registered all the same,
+    and noted.
     """
     source, images, table, truth = _read(request, home)
     seen = None
-    if (
-        images is not None
-    ):  # pictures are looked at before the transaction, and not at all where nothing has changed
+    if images is not None:  # pictures are looked at before the transaction
         digest = content_digest(request.site, source, table, images)
         with engine.begin() as connection:
             found = find_registered(connection, request.name, request.site, digest)
         if found is None:
             refuse_unusable(request.name, len(table.rows), table.quarantine, strict=strict, partial=partial)
-            memory = home / "picture-hashes.sqlite" if home is not None else None
+            memory = home / MEMORY if home is not None else None
             seen = look(table.rows["path"].tolist(), images, memory, progress)
+        elif look_again and home is not None:
+            _refuse_changed(engine, found, table, images, home)
     with engine.begin() as connection:
         done = register(
             connection,
@@ -94,9 +97,27 @@ def register_request(
             seen=seen,
             strict=strict,
             partial=partial,
+            home=home,
         )
         notes = _freeze(connection, done.dataset_id, protocol)
     return dataclasses.replace(done, notes=[*dict.fromkeys([*table.notes, *done.notes]), *notes])
+
+
+def _refuse_changed(
+    engine: Engine, found: Registration, table: SourceTable, images: Path, home: Path
+) -> None:
+    """A registered picture that was replaced is not taken: models and labels would mean something else."""
+    with engine.begin() as connection:
+        stored = connection.execute(text(query("dataset_images")), {"dataset_id": found.dataset_id})
+        content = {row.image: row.content_hash for row in stored}
+    rows = table.rows[table.rows["image"].isin(list(content))]
+    files = [images / path for path in rows["path"]]
+    different = changed(files, [content[image] for image in rows["image"]], home / MEMORY)
+    if different:
+        raise DataError(
+            f"{found.name}: {len(different)} of {len(files)} picture(s) changed since they were registered, first "
+            f"{different[0]}: put the registered files back, or register these under another name"
+        )
 
 
 def _read(

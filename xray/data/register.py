@@ -21,6 +21,7 @@ from xray.data import leakage
 from xray.data.labels.rules import all_rules
 from xray.data.native_columns import EncodedColumn, digest_columns, encode, put_columns
 from xray.data.picture_hashes import Seen, fault, look
+from xray.data.places import stored_paths, take_places
 from xray.data.quarantine import put_quarantine, read_quarantine, refuse_unusable
 from xray.data.sources.base import COLUMNS, NOT_MENTIONED, Quarantined, SourceTable
 from xray.data.sources.datasets import published_datasets
@@ -60,13 +61,15 @@ def register(
     seen: Sequence[Seen | str] | None = None,
     strict: bool = False,
     partial: bool = False,
+    home: Path | None = None,
 ) -> Registration:
     """Register the rows of `table` as dataset `name` of `site`, within the caller's transaction.
 
     images: the folder of the pictures; None for labels without pixels. seen: what its pictures show, by `look`, row by row
     (looked at now where it is not given). truth: columns image, finding, present, size, of a drawn site. What can't be used
-    is set aside (`strict`: is an error). The same content again changes nothing. Raises `DataError` where too little can be
-    used (see `refuse_unusable`), or another content has this name.
+    is set aside (`strict`: is an error). The same content again changes nothing but where the pictures are read from. home:
+    paths in it are stored relative to it. Raises `DataError` where too little can be used (see `refuse_unusable`), or
+    another content has this name.
     """
     encoded = _encode(table)
     digest = _digest(site, source, table, encoded, images)
@@ -76,14 +79,19 @@ def register(
     )
     found = find_registered(connection, name, site, digest)
     if found is not None:
-        return replace(found, notes=_repaired(found, table, images, source))
+        notes = _repaired(found, table, images, source)
+        if images is not None and (
+            n := take_places(connection, found.dataset_id, site, table.rows, images, home)
+        ):
+            notes.append(f"{n} picture(s) are read from {images.resolve()} from now on")
+        return replace(found, notes=notes)
     if images is not None:
         seen = look(table.rows["path"].tolist(), images) if seen is None else seen
         table, seen = _set_aside_pictures(table, seen, source)
         encoded = _encode(table)
     refuse_unusable(name, len(table.rows), table.quarantine, strict=strict, partial=partial)
     site_id = _site(connection, site, synthetic=truth is not None)
-    image_ids = _images(connection, site_id, table.rows, images, seen)
+    image_ids = _images(connection, site_id, table.rows, images, seen, home)
     listed = put_image_list(
         connection, list_hash([f"{site}/{image}" for image in table.rows["image"]]), image_ids
     )
@@ -219,6 +227,7 @@ def _images(
     rows: pd.DataFrame,
     images: Path | None,
     seen: Sequence[Seen | str] | None,
+    home: Path | None,
 ) -> NDArray[np.int32]:
     """Ids (n_rows,) of the images of the rows; an image that another dataset of the site has is the same image."""
     frame = rows[["image", "patient", "view", "age", "sex"]].rename(columns={"image": "name"})
@@ -228,8 +237,7 @@ def _images(
         frame["content_hash"] = [each.content_hash for each in seen if isinstance(each, Seen)]
         frame["perceptual_hash"] = [each.perceptual_hash for each in seen if isinstance(each, Seen)]
     if images is not None:
-        folder = images.resolve()
-        frame["path"] = [str(folder / path) for path in rows["path"]]
+        frame["path"] = stored_paths(images, rows["path"].tolist(), home)
     connection.execute(text(query("incoming_images")))
     copy_text(
         connection, "incoming", tuple(frame.columns), io.StringIO(frame.to_csv(index=False, header=False))

@@ -1,5 +1,6 @@
 """A registered dataset, read back from the database."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -19,7 +20,8 @@ from xray.tasks import TASKS
 class RegisteredDataset:
     """A dataset of the database: its images in order, ids (n_images,) aligned with the rows of `table`.
 
-    labeller: whose label rules and view rules hold, the name of the reader that read it.
+    labeller: whose label rules and view rules hold, the name of the reader that read it. content: content hashes of its
+    pictures in the same order, None of one that was registered without.
     """
 
     id: int
@@ -28,6 +30,7 @@ class RegisteredDataset:
     labeller: str
     image_ids: NDArray[np.int32]
     table: SourceTable
+    content: Sequence[str | None]
 
     def places(self, image_ids: NDArray[np.int32]) -> NDArray[np.int64]:
         """Where these images are in the dataset's order. Raises `DataError` where one is not in it."""
@@ -77,6 +80,7 @@ def read_dataset(connection: Connection, identifier: int, *, terms: bool = False
         "manifest" if source == "phantom" else source,
         frame["image_id"].to_numpy(np.int32),
         SourceTable(rows, states, said),
+        frame["content_hash"].tolist(),
     )
 
 

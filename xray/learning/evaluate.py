@@ -18,6 +18,7 @@ from xray.learning.device import device
 from xray.learning.infer import features, score
 from xray.learning.network import Network, load
 from xray.learning.tracking import Tracker
+from xray.learning.weights import weights_of
 from xray.settings import provenance
 from xray.tasks import TASKS
 
@@ -26,26 +27,23 @@ def evaluate(engine: Engine, tracker: Tracker, home: Path, model_id: int, image_
     """Score these image lists with one model and store the logits, each list in one transaction; how many were written.
 
     Where a study asks for it the pooled features of the images are stored with them. A list that somebody else has scored
-    meanwhile is left as it is.
+    meanwhile is left as it is. Raises `LearningError` where the model's file is missing or not the one that was stored.
     """
     with engine.begin() as connection:
         model = connection.execute(
-            select(
-                Model.name, Model.mlflow_model, Model.mlflow_version, Model.image_size, Model.card, Model.kind
-            ).where(Model.id == model_id)
+            select(Model.name, Model.image_size, Model.card, Model.kind).where(Model.id == model_id)
         ).one()
         tasks = connection.scalars(select(ModelTask.task_id).where(ModelTask.model_id == model_id)).all()
-    assert model.mlflow_model is not None
-    assert model.mlflow_version is not None
     assert model.image_size is not None
+    file = weights_of(engine, tracker, model_id)
     network: nn.Module
     if model.kind == "foreign":
         from xray.learning.foreign_import import open_foreign
 
         assert model.card is not None
-        network = open_foreign(tracker, model.mlflow_model, model.mlflow_version, model.card, model.name)
+        network = open_foreign(file, model.card, model.name)
     else:
-        network = load(tracker.weights(model.mlflow_model, model.mlflow_version))
+        network = load(file)
     trained = np.isin(np.arange(len(TASKS)), tasks)
     with device(home) as chosen:
         network.to(chosen)
@@ -77,10 +75,10 @@ def _evaluate(
     if card is not None:  # a foreign model has no protocol: its card says how it wants pictures
         crop = card["crop"]
     cache = pixel_cache(dataset, home, image_size, crop)
-    logits = score(network, cache.pixels, positions, own)
+    logits = score(network, cache, positions, own)
     pooled = None
     if wanted is not None and isinstance(network, Network):
-        pooled = features(network, cache.pixels, positions)
+        pooled = features(network, cache, positions)
     with engine.begin() as connection:
         seconds = time.perf_counter() - began
         made = write_evaluation(connection, model_id, image_list_id, logits, trained, seconds, provenance())

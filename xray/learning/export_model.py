@@ -12,6 +12,7 @@ from xray.errors import LearningError
 from xray.learning.foreign_card import Card, write_card
 from xray.learning.network import FULL_SCALE, Network, load
 from xray.learning.tracking import Tracker
+from xray.learning.weights import weights_of
 from xray.tasks import TASKS
 
 
@@ -19,7 +20,7 @@ def export_model(engine: Engine, tracker: Tracker, name: str, kind: str, path: P
     """Write the model `name` to `path` as "onnx" or "torchscript", and its card beside it; the card's path.
 
     The file takes pixels (n, 1, size, size) in [-1024, 1024] and gives logits (n, n_tasks). Raises `LearningError` where
-    there is no such model, or its file came from elsewhere.
+    there is no such model, its file came from elsewhere, or is not the one that was stored.
     """
     with engine.begin() as connection:
         row = connection.execute(
@@ -27,8 +28,6 @@ def export_model(engine: Engine, tracker: Tracker, name: str, kind: str, path: P
             .with_only_columns(
                 Model.id,
                 Model.kind,
-                Model.mlflow_model,
-                Model.mlflow_version,
                 Model.trained_on,
                 Model.protocol_id,
             )
@@ -50,11 +49,7 @@ def export_model(engine: Engine, tracker: Tracker, name: str, kind: str, path: P
             ),
             {"id": row.id},
         ).all()
-    assert row.mlflow_model is not None
-    assert row.mlflow_version is not None
-    network = load(tracker.weights(row.mlflow_model, row.mlflow_version)).to(
-        memory_format=torch.contiguous_format
-    )
+    network = load(weights_of(engine, tracker, row.id)).to(memory_format=torch.contiguous_format)
     partial = path.with_name(f".{path.name}.partial")
     write = _onnx if kind == "onnx" else _torchscript
     try:

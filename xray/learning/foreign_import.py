@@ -1,7 +1,6 @@
 """A model from elsewhere, taken in: checked, tried, kept in MLflow, and recorded beside our own."""
 
 import dataclasses
-import hashlib
 import json
 import shutil
 import tempfile
@@ -19,6 +18,7 @@ from xray.errors import ForeignModelError
 from xray.learning.foreign_card import Card, card_of
 from xray.learning.foreign_network import ForeignNetwork, build, load_foreign, probe, read_state
 from xray.learning.foreign_safety import EXPORTED, ONNX, SAFETENSORS, STATE, TORCHSCRIPT, check_file
+from xray.learning.hashes import sha256
 from xray.learning.tracking import Tracker
 
 EXPERIMENT = "foreign"
@@ -82,7 +82,7 @@ def import_model(
             add_check(connection, card.name)
             (kept / ABOUT).write_text(json.dumps({"name": card.name, **about}, indent=2))
             registered = tracker.keep(
-                EXPERIMENT, card.name, kept, "xray.learning.foreign_serving", card.size, about
+                EXPERIMENT, card.name, kept, "xray.learning.foreign_serving", card.size, about, digest
             )
             artifact = Artifact(format, card.size, registered.run_id, registered.model, registered.version)
             tasks = [task for task in card.tasks if task is not None]
@@ -90,29 +90,23 @@ def import_model(
     return Imported(made, card.name, format, True)
 
 
-def open_foreign(
-    tracker: Tracker, model: str, version: int, about: dict[str, Any], name: str
-) -> ForeignNetwork:
-    """The network of a foreign model that was taken in. Raises `ForeignModelError` where its file was changed since."""
-    return read_kept(tracker.folder(model, version, ABOUT), {"name": name, **about})
+def open_foreign(file: Path, about: dict[str, Any], name: str) -> ForeignNetwork:
+    """The network of a file that was taken in; about: the card of its row. Whether it is that file is not asked here."""
+    plain = {k: v for k, v in about.items() if k not in ("name", "format", "sha256", "trusted")}
+    return load_foreign(
+        file, str(about["format"]), card_of({"name": name, **plain}, name), bool(about["trusted"])
+    )
 
 
 def read_kept(folder: Path, about: dict[str, Any]) -> ForeignNetwork:
-    """The network of a kept folder, if its file is the one that `about` tells of."""
-    format = str(about["format"])
-    file = folder / FILES[format]
-    if sha256(file) != about["sha256"]:
+    """The network of a kept folder. Raises `ForeignModelError` where its file is not the one that `about` tells of."""
+    file = folder / FILES[str(about["format"])]
+    if not file.is_file() or sha256(file) != about["sha256"]:
         raise ForeignModelError(
-            f"{about['name']}: its file in MLflow is not the one that was imported: import it again under another name"
+            f"{about['name']}: {file} is not the one that was imported: put it back from a backup, or import it again "
+            "under another name"
         )
-    plain = {k: v for k, v in about.items() if k not in ("format", "sha256", "trusted")}
-    return load_foreign(file, format, card_of(plain, str(about["name"])), bool(about["trusted"]))
-
-
-def sha256(path: Path) -> str:
-    """The content hash of a file, hex."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+    return open_foreign(file, about, str(about["name"]))
 
 
 def add_check(connection: Connection, name: str) -> None:

@@ -169,6 +169,7 @@ def _record(
             validation_auc=None if np.isnan(auc) else auc,
             provenance={**provenance(), "hardware": hardware(), "processes": PartialState().num_processes},
             configuration=request.configuration.plain(),
+            weights_sha256=registered.sha256,
         )
         .returning(Model.id)
     )
@@ -214,7 +215,7 @@ def _part(found: PartCohorts, home: Path, request: ModelRequest, protocol: Proto
         pixel_cache(dataset, home, request.recipe.image_size, protocol.preprocessing.crop)
         for dataset in found.datasets
     ]
-    pool = Pool([cache.pixels for cache in caches])
+    pool = Pool(caches)
     places = [d.places(c.images) for d, c in zip(found.datasets, found.cohorts, strict=True)]
     positions = np.concatenate([p + offset for p, offset in zip(places, pool.offsets, strict=False)])
     heads = _heads(request)

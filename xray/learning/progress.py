@@ -19,6 +19,7 @@ from torch import Tensor
 from xray.learning.network import Network
 from xray.learning.selection import RULES
 from xray.pixels.batches import Batches
+from xray.pixels.cache_files import checksum
 
 Tensors = dict[str, Tensor]
 
@@ -84,17 +85,23 @@ class Progress:
         path.parent.mkdir(parents=True, exist_ok=True)
         unfinished = path.with_suffix(f".{os.getpid()}")
         contiguous = {k: v.detach().cpu().contiguous().clone() for k, v in tensors.items()}
-        save_file(contiguous, unfinished, metadata={"progress": json.dumps(about)})
+        told = json.dumps(about)
+        checksum = str(_checksum(told, contiguous))
+        save_file(contiguous, unfinished, metadata={"progress": told, "checksum": checksum})
         with unfinished.open("rb") as file:
             os.fsync(file.fileno())
         unfinished.replace(path)
 
     def restore(self, path: Path) -> bool:
-        """Go on from the file at `path`; False, and nothing changed, where there is none that can be read."""
+        """Go on from the file at `path`; False, and nothing changed, where there is none that is as it was written."""
         try:
             with safe_open(path, framework="pt") as file:
-                about = json.loads((file.metadata() or {})["progress"])
+                metadata = file.metadata() or {}
+                about = json.loads(metadata["progress"])
                 tensors = {k: file.get_tensor(k) for k in file.keys()}  # noqa: SIM118  (not a mapping)
+            present = str(_checksum(metadata["progress"], tensors))
+            if metadata.get("checksum", present) != present:  # one of an earlier version has none
+                return False
         except (OSError, SafetensorError, KeyError, ValueError):
             return False
         self.network.load_state_dict(_below("network/", tensors))
@@ -115,6 +122,14 @@ class Progress:
         self.batches.resume((about["state"][0], about["state"][1]))
         self.batches.waited = about["waited"]
         return True
+
+
+def _checksum(about: str, tensors: Tensors) -> int:
+    """CRC-32 over what is told and over the tensors, by name."""
+    value = checksum(about.encode())
+    for name in sorted(tensors):
+        value = checksum(tensors[name].reshape(-1).view(torch.uint8).numpy(), checksum(name.encode(), value))
+    return value
 
 
 def _below(prefix: str, tensors: Tensors) -> Tensors:

@@ -12,6 +12,7 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
+from xray.learning.hashes import check_sums
 from xray.learning.network import load, logits_of
 
 WEIGHTS = "model.safetensors"
@@ -37,6 +38,12 @@ class Served:
 
 
 def _load_pyfunc(data_path: str) -> Served:
-    """MLflow's entry: `data_path` is the folder of the weights, or the file itself."""
+    """MLflow's entry: `data_path` is the folder of the weights, or the file itself.
+
+    Raises `LearningError` where the weights are not those that were stored.
+    """
     path = Path(data_path)
-    return Served(load(path / WEIGHTS if path.is_dir() else path))
+    if not path.is_dir():
+        return Served(load(path))
+    check_sums(path)
+    return Served(load(path / WEIGHTS))

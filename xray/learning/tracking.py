@@ -26,9 +26,13 @@ from mlflow.models import ModelSignature
 from mlflow.protos.databricks_pb2 import RESOURCE_DOES_NOT_EXIST, ErrorCode
 from mlflow.tracking import MlflowClient
 from mlflow.types import Schema, TensorSpec
+from mlflow.utils.file_utils import local_file_uri_to_path
 from sqlalchemy.orm import configure_mappers
 
 from db.alone import alone
+from xray.errors import LearningError
+from xray.home import is_long, widen
+from xray.learning.hashes import write_sums
 from xray.learning.network import Network, save
 from xray.learning.serving import WEIGHTS
 from xray.settings import provenance
@@ -52,11 +56,12 @@ class Input:
 
 @dataclass(frozen=True)
 class Registered:
-    """Where a finished model is: its run and its version in the registry."""
+    """Where a finished model is: its run and its version in the registry; and the content hash of its file."""
 
     run_id: str
     model: str
     version: int
+    sha256: str
 
 
 @contextlib.contextmanager
@@ -106,6 +111,9 @@ class Tracker:
         found = self._client.get_experiment_by_name(name)
         if found is not None:
             return str(found.experiment_id)
+        if is_long(self._artifacts):
+            with _alone(self._url, "tables"):
+                widen(self._url)
         try:
             return str(self._client.create_experiment(name, artifact_location=f"{self._artifacts}/{name}"))
         except MlflowException:  # another process made it in between
@@ -155,6 +163,7 @@ class Tracker:
                 "ignore", UserWarning
             )  # wants an example and type hints; the signature is given
             save(network, Path(folder) / WEIGHTS)
+            digest = write_sums(Path(folder), WEIGHTS)
             logged = mlflow.pyfunc.log_model(
                 name="model",
                 loader_module="xray.learning.serving",
@@ -177,7 +186,7 @@ class Tracker:
             ).version
             self._client.set_registered_model_alias(model, alias, str(version))
             self._point_at_best(model)
-        return Registered(run_id, model, int(version))
+        return Registered(run_id, model, int(version), digest)
 
     def _point_at_best(self, model: str) -> None:
         aliases = self._client.get_registered_model(model).aliases
@@ -223,10 +232,28 @@ class Tracker:
         return "" if found.run_id == run_id else f"{model} version {version} is of run {found.run_id}"
 
     def weights(self, model: str, version: int) -> Path:
-        """The weights file of a registered version, downloaded where it is not on this machine."""
-        folder = mlflow.artifacts.download_artifacts(f"models:/{model}/{version}")
-        (found,) = Path(folder).rglob(WEIGHTS)
-        return found
+        """The weights file of a registered version of ours; see `file`."""
+        return self.file(model, version, WEIGHTS)
+
+    def file(self, model: str, version: int, name: str) -> Path:
+        """The file `name` of a registered version, downloaded where it is not on this machine.
+
+        Raises `LearningError` where MLflow has no such version, or no such file in it. What it holds is not asked: see
+        `xray.learning.weights`.
+        """
+        try:
+            place = self._client.get_model_version_download_uri(model, str(version))
+        except MlflowException:
+            raise LearningError(f"MLflow has no version {version} of {model}") from None
+        try:
+            folder = Path(mlflow.artifacts.download_artifacts(f"models:/{model}/{version}"))
+        except (MlflowException, OSError):
+            folder = None
+        files = sorted(folder.rglob(name)) if folder is not None else []
+        if not files:
+            shown = local_file_uri_to_path(place) if place.startswith("file:") else place
+            raise LearningError(f"its file {name} is missing in {shown}")
+        return files[0]
 
     def keep(
         self,
@@ -236,8 +263,12 @@ class Tracker:
         loader: str,
         image_size: int,
         params: Mapping[str, Any],
+        digest: str,
     ) -> Registered:
-        """Store a folder as the model that the module `loader` loads, and register a version of it: for foreign models."""
+        """Store a folder as the model that the module `loader` loads, and register a version of it: for foreign models.
+
+        digest: content hash of the model's file.
+        """
         run = self._client.create_run(self.experiment(experiment), run_name=name)
         run_id = str(run.info.run_id)
         self._client.log_batch(run_id, params=[Param(k, str(v)[:500]) for k, v in params.items()])
@@ -257,13 +288,7 @@ class Tracker:
             version = self._client.create_model_version(
                 model, logged.model_uri, run_id, model_id=logged.model_id
             ).version
-        return Registered(run_id, model, int(version))
-
-    def folder(self, model: str, version: int, holds: str) -> Path:
-        """The folder of a registered version in which the file `holds` is, downloaded where it is not on this machine."""
-        found = mlflow.artifacts.download_artifacts(f"models:/{model}/{version}")
-        (file,) = Path(found).rglob(holds)
-        return file.parent
+        return Registered(run_id, model, int(version), digest)
 
     def report(self, study: str, name: str, folder: Path) -> None:
         """Keep the files of a folder (figures, page, tables) as artifacts of one run per study, replacing the last ones."""

@@ -28,7 +28,7 @@ from xray.learning.objective import alignment_penalty, masked_bce, task_weights
 from xray.learning.progress import Epoch, Progress
 from xray.learning.recipe import Recipe
 from xray.pixels.batches import Batches
-from xray.pixels.grey import Grey
+from xray.pixels.cache import Stored
 from xray.pixels.pool import Pool
 from xray.stats.roc import auc
 
@@ -47,7 +47,7 @@ class Part:
     of, as a position in the network's heads; None where all share one head.
     """
 
-    pixels: Grey | Pool
+    pixels: Stored | Pool
     positions: NDArray[np.int64]
     labels: NDArray[np.float32]
     owner: NDArray[np.int64] | None = None

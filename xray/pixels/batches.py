@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from xray.pixels.augment import Augmentation, gather
-from xray.pixels.grey import Grey
+from xray.pixels.cache import PixelCache, Stored
 from xray.pixels.pool import Pool
 
 
@@ -31,12 +31,12 @@ class State(NamedTuple):
 class Batches:
     """Batches over `pixels[indices]`; each pass over it is one epoch, in an order of its own.
 
-    pixels: uint8 or uint16 (n_stored, size, size), for example `PixelCache.pixels`, or a `Pool` of
-    several caches. indices: rows of it to go over, in any order, repeats allowed. augmentation: None shows
-    the images unchanged. shuffle: False keeps the order of `indices`. limit: an epoch shows at most so many
-    of them, others each time. drop_last: leave out a last batch that is not full. prefetch: how many batches
-    a background thread makes ahead; 0 makes each when asked for. share: (k, n), only the k-th of n shares of
-    each batch, where n processes work through it together: the shares put together are the batch.
+    pixels: uint8 or uint16 (n_stored, size, size), a `PixelCache`, or a `Pool` of several caches. indices:
+    rows of it to go over, in any order, repeats allowed. augmentation: None shows the images unchanged.
+    shuffle: False keeps the order of `indices`. limit: an epoch shows at most so many of them, others each
+    time. drop_last: leave out a last batch that is not full. prefetch: how many batches a background thread
+    makes ahead; 0 makes each when asked for. share: (k, n), only the k-th of n shares of each batch, where n
+    processes work through it together: the shares put together are the batch.
 
     Order and augmentation depend on (seed, epoch, batch) alone, never on what was drawn before. So `state`,
     saved at any batch and given to `resume`, goes on with exactly the batches that would have come. A pass
@@ -48,7 +48,7 @@ class Batches:
 
     def __init__(
         self,
-        pixels: Grey | Pool,
+        pixels: Stored | Pool,
         indices: Sequence[int] | NDArray[np.integer[Any]],
         batch_size: int,
         seed: int,
@@ -146,6 +146,9 @@ class Batches:
         rows = self.indices[positions]
         if isinstance(self.pixels, Pool):
             gather(self.pixels[rows], np.arange(len(rows)), parameters, images)
+        elif isinstance(self.pixels, PixelCache):
+            self.pixels.check(rows)
+            gather(self.pixels.pixels, rows, parameters, images)
         else:
             gather(self.pixels, rows, parameters, images)
         return Batch(positions, images)

@@ -1,18 +1,18 @@
-"""Prepared pictures on disk, memory-mapped: decoded once, read at every epoch.
+"""Prepared pictures on disk, memory-mapped: decoded once, read at every epoch, and never read unchecked.
 
-A cache is a folder of `pixels.raw` (n, size, size) and `header.json`. It is made in `NAME.partial` beside it
-and renamed when complete, so a folder of the final name is whole. A build that was cut off goes on from its
-last finished chunk; two builds of one cache take turns, and the second finds the work done.
+Its files are those of `xray.pixels.cache_files`. Two builds of one cache take turns, and the second finds the work done.
+Each process checks a picture against its checksum when it first reads it, which costs 2 µs at 224 px; a damaged one is made
+again from its file.
 """
 
 import fcntl
-import hashlib
-import json
+import logging
 import os
+import shutil
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
-from dataclasses import astuple, dataclass
+from contextlib import contextmanager, suppress
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
@@ -20,68 +20,150 @@ import numpy as np
 from numpy.typing import DTypeLike, NDArray
 from tqdm import tqdm
 
-from xray.errors import ImageError
-from xray.pixels.decode import read_grey
+from xray.errors import ImageError, PicturesError
+from xray.pixels.cache_files import (
+    CHECKSUMS,
+    HEADER,
+    LOCK,
+    PIXELS,
+    Request,
+    checksum,
+    fault,
+    holds_only_ours,
+    map_files,
+    read_request,
+    request_of,
+    reserve,
+    sync,
+    write_request,
+)
+from xray.pixels.decode import content_hash, read_grey
 from xray.pixels.grey import Grey
-from xray.pixels.preprocess import PREPROCESSING, Crop, check_request, prepare
+from xray.pixels.preprocess import Crop, check_request, prepare
 
+CHANGED: Final = "changed since it was registered"
 _CHUNK: Final = 512
-_PIXELS: Final = "pixels.raw"
-_HEADER: Final = "header.json"
-_PROGRESS: Final = "progress.jsonl"
-_LOCK: Final = "lock"
+_NAMED: Final = 3
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
-class Failed:
-    """An image that could not be taken: its index in `paths` and why. Its pixels are zeros."""
+class Pictures:
+    """Files of pictures in an order, and the content hash that each must have (None: whatever it shows)."""
 
-    index: int
-    reason: str
+    paths: Sequence[Path]
+    content: Sequence[str] | None = None
+
+    def prepared(self, index: int, request: Request) -> Grey:
+        """One picture as it stands in a cache, (size, size). Raises `ImageError` where its file is not what it must be."""
+        decoded = read_grey(self.paths[index])
+        if self.content is not None and content_hash(decoded.pixels) != self.content[index]:
+            raise ImageError(f"{self.paths[index]}: {CHANGED}")
+        crop: Any = request.crop
+        return prepare(decoded, request.size, crop, np.dtype(request.dtype))
 
 
 @dataclass(frozen=True)
 class PixelCache:
-    """An opened cache. `pixels`: read-only memory map (n, size, size) in the order of its paths."""
+    """An opened cache. `pixels`: read-only memory map (n, size, size), as it lies on the disk; index the cache itself, or
+    `check` what is read of it.
+
+    pictures: where a damaged picture is made again from; None: it is an error.
+    """
 
     folder: Path
+    request: Request
     pixels: Grey
-    size: int
-    crop: str
-    failed: tuple[Failed, ...]
+    checksums: NDArray[np.uint32]
+    pictures: Pictures | None = None
+    _checked: NDArray[np.bool_] = field(init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "_checked", np.zeros(len(self.pixels), np.bool_))
 
     def __len__(self) -> int:
-        """How many images, failed ones included."""
+        """How many pictures."""
         return len(self.pixels)
 
     @property
-    def ok(self) -> NDArray[np.bool_]:
-        """bool (n,): False where the image failed."""
-        mask = np.ones(len(self), np.bool_)
-        mask[[failure.index for failure in self.failed]] = False
-        return mask
+    def shape(self) -> tuple[int, ...]:
+        """(n, size, size)."""
+        return self.pixels.shape
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """uint8 or uint16."""
+        return self.pixels.dtype
+
+    def __getitem__(self, rows: NDArray[np.integer[Any]]) -> Grey:
+        """A copy of the pictures at rows (n,), checked: (n, size, size)."""
+        self.check(rows)
+        return self.pixels[rows]
+
+    def check(self, rows: NDArray[np.integer[Any]]) -> None:
+        """See that these pictures are as they were made; a damaged one is made again, and the others are looked at too.
+
+        Raises `ImageError` where that can't be done. What this process has checked before is not looked at again.
+        """
+        if self._checked[rows].all():
+            return
+        new = np.unique(rows[~self._checked[rows]])
+        if len(self._damaged(new)):
+            self._mend(self.damaged())
+        self._checked[new] = True
+
+    def damaged(self) -> NDArray[np.int64]:
+        """Rows of all pictures that are not as they were made."""
+        return self._damaged(np.arange(len(self)))
+
+    def _damaged(self, rows: NDArray[np.integer[Any]]) -> NDArray[np.int64]:
+        pixels, sums = np.asarray(self.pixels), np.asarray(self.checksums)
+        return np.array([row for row in rows if checksum(pixels[row]) != sums[row]], np.int64)
+
+    def _mend(self, rows: NDArray[np.int64]) -> None:
+        """Make pictures anew, in their place: other processes that have the file mapped see them too."""
+        if self.pictures is None:
+            raise ImageError(
+                f"{self.folder}: {len(rows)} picture(s) are damaged, first number {rows[0]}; remove the folder"
+            )
+        for row in rows.tolist():
+            try:
+                made = np.ascontiguousarray(self.pictures.prepared(row, self.request))
+                _write_at(self.folder / PIXELS, row * self.request.bytes_of_picture, made.tobytes())
+                _write_at(self.folder / CHECKSUMS, row * 4, np.array(checksum(made), "<u4").tobytes())
+            except (ImageError, OSError) as error:
+                raise PicturesError(
+                    f"{self.folder}: picture {row} is damaged, and can't be made again: {error}"
+                ) from error
+        first = self.pictures.paths[int(rows[0])]
+        _log.warning("%s: %d damaged picture(s) made again, first %s", self.folder, len(rows), first)
 
     @classmethod
-    def open(cls, folder: Path) -> "PixelCache":
-        """Map a complete cache. Raises `ImageError` where the folder holds none, or one that is damaged."""
+    def open(cls, folder: Path, pictures: Pictures | None = None, *, touch: bool = True) -> "PixelCache":
+        """Map a whole cache, and note that it is used now. Raises `ImageError` where the folder holds none that is whole."""
         folder = Path(folder)
-        header = _read_header(folder)
-        shape = (header["n"], header["size"], header["size"])
-        dtype = np.dtype(header["dtype"])
-        path = folder / _PIXELS
-        expected = _length(header)
-        if not path.is_file() or path.stat().st_size != expected:
-            raise ImageError(f"{path}: expected {expected} bytes; remove the folder and build it again")
-        pixels = np.memmap(path, dtype, "r", shape=shape) if expected else np.zeros(shape, dtype)
+        trouble = fault(folder)
+        if trouble is not None:
+            raise ImageError(trouble)
+        request = read_request(folder)
+        assert request is not None
+        pixels, sums = map_files(folder, request, "r")
         pixels.flags.writeable = False
-        failed = tuple(Failed(index, reason) for index, reason in header["failed"])
-        return cls(folder, pixels, header["size"], header["crop"], failed)
+        if touch:
+            with suppress(OSError):  # a folder that can only be read
+                os.utime(folder / HEADER)
+        return cls(folder, request, pixels, sums, pictures)
+
+
+Stored = NDArray[np.uint8] | NDArray[np.uint16] | PixelCache
+"""Pictures (n, size, size) that are read by rows."""
 
 
 def build(
     paths: Sequence[Path],
     folder: Path,
     *,
+    content: Sequence[str] | None = None,
     size: int,
     crop: Crop = "centre",
     dtype: DTypeLike = np.uint8,
@@ -90,72 +172,46 @@ def build(
 ) -> PixelCache:
     """Decode, crop and resize `paths` into a cache at `folder`, or open it where it is already there.
 
-    An image that can't be read is filled with zeros and listed in `PixelCache.failed`; nothing else is lost
-    with it. `workers` threads (default: the cores this process may use). The result depends on nothing but
-    the pictures.
+    content: the content hash that each picture must have; None takes the files as they are. `workers` threads (default: the
+    cores this process may use). The result depends on nothing but the pictures. A damaged cache is built again.
 
-    Raises `ImageError` where `folder` holds something else: other paths or file sizes, another size, crop or
-    dtype, or an older preprocessing. Nothing is overwritten: give another folder or remove it.
+    Raises `ImageError` where `folder` holds something else: other pictures, another size, crop or dtype, or an older
+    preprocessing: nothing is overwritten, give another folder or remove it. Raises `PicturesError` where pictures can't be
+    read or are not the ones that they must be, naming them: what is made of the others is kept for the next build.
     """
-    folder = Path(folder)
-    request = _request(paths, size, crop, check_request(size, crop, dtype))
+    folder, pictures = Path(folder), Pictures(paths, content)
+    request = request_of(paths, content, size, crop, check_request(size, crop, dtype))
     partial = folder.with_name(folder.name + ".partial")
     folder.parent.mkdir(parents=True, exist_ok=True)
-    while not (folder / _HEADER).exists():
-        if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+    while (trouble := fault(folder)) is not None:
+        if folder.exists() and not holds_only_ours(folder):
             raise ImageError(f"{folder}: is there but holds no pixel cache")
         with _sole_builder(partial) as mine:
-            if mine and not (folder / _HEADER).exists():
-                _fill(paths, partial, request, workers, progress)
-                (partial / _LOCK).unlink()
+            if mine and fault(folder) is not None:
+                if folder.exists() and any(folder.iterdir()):
+                    _log.warning(
+                        "%s: built again, as it is damaged or of an earlier format (%s)", folder, trouble
+                    )
+                    shutil.rmtree(folder)
+                _fill(pictures, partial, request, workers, progress)
+                (partial / LOCK).unlink()
                 partial.rename(folder)
-                _sync(folder.parent)
-    _check_request(folder, request, _read_header(folder))
-    return PixelCache.open(folder)
+                sync(folder.parent)
+    _check_request(folder, request, read_request(folder))
+    return PixelCache.open(folder, pictures)
 
 
-def _request(paths: Sequence[Path], size: int, crop: str, dtype: np.dtype[Any]) -> dict[str, Any]:
-    """What identifies a cache: everything that its bytes depend on, file contents only by their sizes."""
-    digest = hashlib.sha256()
-    for path in paths:
-        try:
-            length = os.stat(path).st_size
-        except OSError:
-            length = -1
-        digest.update(f"{os.fspath(path)}\0{length}\n".encode(errors="surrogateescape"))
-    return {
-        "preprocessing": PREPROCESSING,
-        "n": len(paths),
-        "size": size,
-        "crop": crop,
-        "dtype": dtype.name,
-        "paths": digest.hexdigest(),
-    }
-
-
-def _check_request(folder: Path, request: dict[str, Any], header: dict[str, Any]) -> None:
+def _check_request(folder: Path, request: Request, stored: Request | None) -> None:
     """Raise where a cache is not the one that was asked for."""
     different = [
-        f"{key} is {header.get(key)}, not {value}"
-        for key, value in request.items()
-        if header.get(key) != value
+        f"{key} is {getattr(stored, key)}, not {value}"
+        for key, value in asdict(request).items()
+        if getattr(stored, key) != value
     ]
     if different:
         raise ImageError(
             f"{folder}: holds another cache ({'; '.join(different)}); give another folder or remove this one"
         )
-
-
-def _read_header(folder: Path) -> dict[str, Any]:
-    path = folder / _HEADER
-    try:
-        header: dict[str, Any] = json.loads(path.read_text())
-        _ = [header[key] for key in ("n", "size", "crop", "dtype", "failed")]
-    except FileNotFoundError as error:
-        raise ImageError(f"{folder}: holds no pixel cache (no {_HEADER})") from error
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise ImageError(f"{path}: can't be read ({error}); remove the folder and build it again") from error
-    return header
 
 
 @contextmanager
@@ -166,116 +222,76 @@ def _sole_builder(partial: Path) -> Iterator[bool]:
     """
     partial.mkdir(exist_ok=True)
     try:
-        file = (partial / _LOCK).open("a")
+        file = (partial / LOCK).open("a")
     except FileNotFoundError:
         yield False
         return
     with file:
         fcntl.flock(file, fcntl.LOCK_EX)
         try:
-            same = os.path.samestat(os.fstat(file.fileno()), os.stat(partial / _LOCK))
+            same = os.path.samestat(os.fstat(file.fileno()), os.stat(partial / LOCK))
         except FileNotFoundError:
             same = False
         yield same
 
 
-def _fill(
-    paths: Sequence[Path], partial: Path, request: dict[str, Any], workers: int | None, progress: bool
-) -> None:
-    """Make the partial folder complete, from wherever an earlier build was cut off."""
-    done, failed = _resume(partial, request)
-    n, size, dtype = request["n"], request["size"], np.dtype(request["dtype"])
-    path = partial / _PIXELS
-    _reserve(path, _length(request))
-    pixels: Grey = (
-        np.memmap(path, dtype, "r+", shape=(n, size, size)) if n else np.zeros((0, size, size), dtype)
-    )
+def _fill(pictures: Pictures, partial: Path, request: Request, workers: int | None, progress: bool) -> None:
+    """Make the partial folder whole, from wherever an earlier build was cut off."""
+    missing = _resume(partial, request)
+    pixels, sums = map_files(partial, request, "r+")
 
-    def fill(index: int) -> Failed | None:
+    def fill(row: int) -> str | None:
         try:
-            pixels[index] = prepare(read_grey(paths[index]), size, request["crop"], dtype)
+            pixels[row] = pictures.prepared(row, request)
         except ImageError as error:
-            pixels[index] = 0
-            return Failed(index, str(error))
+            return str(error)
+        sums[row] = checksum(np.asarray(pixels)[row])
         return None
 
-    threads = workers or _cores()
+    reasons: list[str] = []
     with (
-        ThreadPoolExecutor(threads) as pool,
-        (partial / _PROGRESS).open("a") as log,
-        tqdm(total=n, initial=done, unit="image", disable=not progress) as bar,
+        ThreadPoolExecutor(workers or _cores()) as pool,
+        tqdm(total=request.n, initial=request.n - len(missing), unit="image", disable=not progress) as bar,
     ):
-        for start in range(done, n, _CHUNK):
-            stop = min(start + _CHUNK, n)
-            new = [failure for failure in pool.map(fill, range(start, stop)) if failure is not None]
-            failed += new
-            if isinstance(pixels, np.memmap):
-                pixels.flush()
-            log.write(json.dumps({"done": stop, "failed": [astuple(failure) for failure in new]}) + "\n")
-            log.flush()
-            os.fsync(log.fileno())
-            bar.update(stop - start)
-    (partial / _PROGRESS).unlink()
-    _write_synced(
-        partial / _HEADER,
-        json.dumps(request | {"failed": [astuple(failure) for failure in failed]}, indent=1) + "\n",
-    )
+        for start in range(0, len(missing), _CHUNK):
+            rows = missing[start : start + _CHUNK].tolist()
+            reasons += [reason for reason in pool.map(fill, rows) if reason is not None]
+            bar.update(len(rows))
+    for mapped in (pixels, sums):
+        if isinstance(mapped, np.memmap):
+            mapped.flush()
+    if reasons:
+        more = f" and {len(reasons) - _NAMED} more" if len(reasons) > _NAMED else ""
+        raise PicturesError(
+            f"{len(reasons)} of {request.n} picture(s) can't be taken: {'; '.join(reasons[:_NAMED])}{more}"
+        )
 
 
-def _resume(partial: Path, request: dict[str, Any]) -> tuple[int, list[Failed]]:
-    """How many images an earlier build of the same request finished, and which of them failed."""
-    done, failed = 0, list[Failed]()
+def _resume(partial: Path, request: Request) -> NDArray[np.int64]:
+    """Rows that are still to be made: all, where what an earlier build left is of another request."""
     try:
-        lines = (partial / _PROGRESS).read_text().splitlines()
-        whole = (partial / _PIXELS).stat().st_size == _length(request)
-        if whole and json.loads(lines[0]) == request:
-            for line in lines[1:]:
-                entry = json.loads(line)
-                failed += [Failed(*failure) for failure in entry["failed"]]
-                done = min(entry["done"], request["n"])
-    except (FileNotFoundError, ValueError, KeyError, IndexError, TypeError):
-        pass  # nothing yet, or a line that was cut off: its chunk is made again
-    failed = [failure for failure in failed if failure.index < done]
-    entries = [request, {"done": done, "failed": [astuple(failure) for failure in failed]}]
-    _write_synced(partial / _PROGRESS, "".join(json.dumps(entry) + "\n" for entry in entries))
-    return done, failed
+        same = read_request(partial) == request
+    except ImageError:
+        same = False
+    for path in partial.iterdir():
+        if path.name != LOCK and not (same and path.name in (HEADER, PIXELS, CHECKSUMS)):
+            path.unlink()
+    reserve(partial, request)
+    write_request(partial, request)
+    pixels, sums = (np.asarray(mapped) for mapped in map_files(partial, request, "r"))
+    rows = range(request.n)
+    return np.array([row for row in rows if not sums[row] or checksum(pixels[row]) != sums[row]], np.int64)
 
 
-def _length(header: dict[str, Any]) -> int:
-    """Bytes of the pixel file."""
-    return int(header["n"] * header["size"] ** 2 * np.dtype(header["dtype"]).itemsize)
-
-
-def _reserve(path: Path, length: int) -> None:
-    """A file of `length` bytes, its disk space taken: a full disk would fault mapped memory."""
+def _write_at(path: Path, offset: int, data: bytes) -> None:
+    descriptor = os.open(path, os.O_WRONLY)
     try:
-        with path.open("ab") as file:
-            file.truncate(length)
-            if length and hasattr(os, "posix_fallocate"):
-                os.posix_fallocate(file.fileno(), 0, length)
-    except OSError as error:
-        raise ImageError(f"{path}: {length} bytes can't be reserved: {error.strerror}") from error
+        os.pwrite(descriptor, data, offset)
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def _cores() -> int:
     """Cores that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
-def _write_synced(path: Path, text: str) -> None:
-    """Write a file whole or not at all, and onto the disk."""
-    temporary = path.with_name(path.name + ".tmp")
-    with temporary.open("w") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
-    temporary.replace(path)
-
-
-def _sync(folder: Path) -> None:
-    """Put the entries of a folder onto the disk."""
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

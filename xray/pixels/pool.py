@@ -1,4 +1,4 @@
-"""Several pixel caches as one: training on many datasets reads each picture from where it lies."""
+"""Several pixel caches as one: training on many datasets reads each picture from where it lies, checked by its cache."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from xray.errors import ImageError
+from xray.pixels.cache import Stored
 from xray.pixels.grey import Grey
 
 
@@ -16,7 +17,7 @@ class Pool:
     shape: (n_pictures, size, size). Raises `ImageError` where sizes or dtypes differ.
     """
 
-    def __init__(self, caches: Sequence[Grey]) -> None:
+    def __init__(self, caches: Sequence[Stored]) -> None:
         kinds = {(cache.shape[1:], cache.dtype.name) for cache in caches}
         if len(kinds) != 1:
             raise ImageError(

@@ -1,5 +1,8 @@
--- One row per image of a dataset, in its order: image_id, image, patient, path, view, age, sex. Parameter: dataset_id.
-select image.id as image_id, image.name as image, image.patient, image.path, image.view, image.age, image.sex
+-- One row per image of a dataset, in its order: image_id, image, patient, path, view, age, sex,
+-- content_hash. Parameter: dataset_id.
+select
+    image.id as image_id, image.name as image, image.patient, image.path, image.view, image.age,
+    image.sex, image.content_hash
 from dataset
 join image_list on image_list.id = dataset.image_list_id
 cross join lateral unnest(image_list.image_ids) with ordinality as listed (image_id, position)

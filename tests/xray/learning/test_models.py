@@ -13,6 +13,7 @@ from db.store import read_features, read_logits
 from xray.analyses.stored import load_study
 from xray.configuration import Condition
 from xray.data import leakage
+from xray.data.pictures import pixel_cache
 from xray.errors import LearningError
 from xray.learning import models
 from xray.learning.evaluate import evaluate
@@ -21,10 +22,11 @@ from xray.learning.missing import missing
 from xray.learning.models import ensure_model
 from xray.learning.network import load
 from xray.learning.request import ModelRequest, find_model, model_key, part_cohorts
-from xray.pixels.cache import PixelCache
 from xray.plan import progress, record_study, requests
 from xray.study import read_study
 from xray.tasks import TASK_INDEX
+
+SIZE = 16
 
 
 @pytest.fixture
@@ -210,9 +212,8 @@ def test_pooled_parts_have_the_pictures_and_labels_of_each_dataset(engine, home,
     start = 0
     for dataset, cohort in zip(training.datasets, training.cohorts, strict=True):
         n = len(cohort.images)
-        (folder,) = (home / "pixels").glob(f"{dataset.name}-*")
         places = dataset.places(cohort.images)
-        expected = PixelCache.open(folder).pixels[places]
+        expected = pixel_cache(dataset, home, SIZE, "centre").pixels[places]
         np.testing.assert_array_equal(part.pixels[part.positions[start : start + n]], expected)
         np.testing.assert_array_equal(part.labels[start : start + n], cohort.labels)
         start += n
@@ -381,9 +382,8 @@ def test_a_head_per_dataset_is_recorded_and_used_for_its_own_images(engine, trac
                 {"id": test.cohorts[0].image_list_id},
             )
             logits = read_logits(connection, evaluation, len(TASK_INDEX))
-        (folder,) = (home / "pixels").glob(f"{name}-*")
         positions = test.datasets[0].places(test.cohorts[0].images)
-        every = outputs(network, PixelCache.open(folder).pixels, positions)
+        every = outputs(network, pixel_cache(test.datasets[0], home, SIZE, "centre"), positions)
         task = int(np.flatnonzero(network.trained.all(axis=0))[0])
         expected = (
             every[:, :, task].mean(axis=1) if name == "c" else every[:, network.heads.index(name), task]
@@ -415,10 +415,9 @@ def test_missing_evaluations_are_filled_once_with_the_networks_logits(engine, tr
         " path like '%' || test_dataset || '%' where test_dataset = 'b' order by image, task",
     )
     assert len(stored) > 20
-    (folder,) = (home / "pixels").glob("b-*")
-    cache = PixelCache.open(folder)
     with engine.begin() as connection:
         cohort = part_cohorts(connection, ask("b", ("b",)), "test")
+    cache = pixel_cache(cohort.datasets[0], home, SIZE, "centre")
     images = dict(
         zip(cohort.cohorts[0].images, cohort.datasets[0].places(cohort.cohorts[0].images), strict=True)
     )

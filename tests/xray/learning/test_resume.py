@@ -89,7 +89,11 @@ def test_a_damaged_checkpoint_is_no_checkpoint(tmp_path: Path) -> None:
     progress.losses = [1.0]
     progress.save(checkpoint)
     whole = checkpoint.read_bytes()
-    for damaged in (b"", b"\0" * 100, whole[:-1], whole[: len(whole) // 2]):
+    flipped = bytearray(whole)
+    flipped[-5] ^= 1
+    told = whole.replace(b'\\"losses\\": [1.0]', b'\\"losses\\": [1.5]')
+    assert told != whole
+    for damaged in (b"", b"\0" * 100, whole[:-1], whole[: len(whole) // 2], bytes(flipped), told):
         checkpoint.write_bytes(damaged)
         again = Progress(network, torch.optim.Adam(network.parameters()), batches)
         assert not again.restore(checkpoint)

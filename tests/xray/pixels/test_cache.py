@@ -1,7 +1,8 @@
-"""The cache: order, failures, refusal of what does not match, and builds that are killed or run twice."""
+"""The cache: order, content, damage, refusal of what does not match, and builds that are killed or run twice."""
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -13,12 +14,16 @@ import pytest
 from PIL import Image
 
 from xray.errors import ImageError
-from xray.pixels import cache
-from xray.pixels.cache import Failed, PixelCache, build
-from xray.pixels.decode import read_grey
+from xray.pixels import cache, cache_files
+from xray.pixels.batches import Batches
+from xray.pixels.cache import PixelCache, build
+from xray.pixels.cache_files import request_of
+from xray.pixels.decode import Decoded, content_hash, read_grey
+from xray.pixels.pool import Pool
 from xray.pixels.preprocess import prepare
 
 ROOT = Path(__file__).resolve().parents[3]
+NAMES = ["checksums.raw", "header.json", "pixels.raw"]
 BUILD = """
 import sys, time
 from pathlib import Path
@@ -59,9 +64,7 @@ def test_rows_are_the_prepared_pictures_in_order(
 ) -> None:
     paths = pictures[::-1] + pictures[:1]
     built = build(paths, tmp_path / "a" / "cache", size=24, crop=crop, dtype=kind, workers=3)  # type: ignore[arg-type]
-    assert (len(built), built.size, built.crop, built.failed) == (13, 24, crop, ())
-    assert built.pixels.dtype == kind
-    assert built.ok.all()
+    assert (len(built), built.shape, built.dtype) == (13, (13, 24, 24), kind)
     expected = [prepare(read_grey(path), 24, crop, kind) for path in paths]  # type: ignore[arg-type]
     np.testing.assert_array_equal(built.pixels, expected)
     with pytest.raises(ValueError, match="read-only"):
@@ -74,28 +77,193 @@ def test_the_bytes_do_not_depend_on_workers_or_chunks(
     build(pictures, tmp_path / "a", size=16, workers=1)
     monkeypatch.setattr(cache, "_CHUNK", 5)
     build(pictures, tmp_path / "b", size=16, workers=4)
-    for name in ("pixels.raw", "header.json"):
+    for name in NAMES:
         assert (tmp_path / "a" / name).read_bytes() == (tmp_path / "b" / name).read_bytes()
-    assert sorted(path.name for path in (tmp_path / "b").iterdir()) == ["header.json", "pixels.raw"]
+    assert sorted(path.name for path in (tmp_path / "b").iterdir()) == NAMES
     assert not list(tmp_path.glob("*.partial"))
 
 
-def test_failed_images_are_listed_and_zero(pictures: list[Path], tmp_path: Path) -> None:
-    pictures[3].write_bytes(pictures[3].read_bytes()[:-30])
-    paths = [*pictures, tmp_path / "missing.png"]
-    for built in (build(paths, tmp_path / "cache", size=16), PixelCache.open(tmp_path / "cache")):
-        assert [failure.index for failure in built.failed] == [3, 12]
-        assert isinstance(built.failed[0], Failed)
-        assert "03.png" in built.failed[0].reason
-        assert "missing.png" in built.failed[1].reason
-        assert built.ok.sum() == 11
-        assert not built.pixels[[3, 12]].any()
-        assert built.pixels[[2, 4]].any()
+def test_pictures_that_fail_are_counted_and_named_and_only_they_are_made_by_the_next_build(
+    pictures: list[Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kept = {path: path.read_bytes() for path in pictures}
+    contents = [content_hash(read_grey(path).pixels) for path in pictures]
+    for number in (1, 3, 5, 7):
+        pictures[number].write_bytes(kept[pictures[number]][:-30])
+    pictures[9].unlink()
+    with pytest.raises(
+        ImageError, match=r"5 of 12 picture\(s\) can't be taken: .*01.png.*03.png.*05.png.* and 2 more$"
+    ):
+        build(pictures, tmp_path / "cache", size=16, content=contents)
+    assert not (tmp_path / "cache").exists()
+    for path, data in kept.items():
+        path.write_bytes(data)
+    read: list[Path] = []
+
+    def reading(path: Path) -> Decoded:
+        read.append(path)
+        return read_grey(path)
+
+    monkeypatch.setattr(cache, "read_grey", reading)
+    built = build(pictures, tmp_path / "cache", size=16, content=contents)
+    assert sorted(read) == [pictures[number] for number in (1, 3, 5, 7, 9)]
+    np.testing.assert_array_equal(built.pixels, [prepare(read_grey(path), 16) for path in pictures])
+
+
+def test_a_picture_that_was_replaced_is_never_taken(pictures: list[Path], tmp_path: Path) -> None:
+    """Of the same size in pixels and in bytes and with the old time of change: only its content tells."""
+    contents = [content_hash(read_grey(path).pixels) for path in pictures]
+    pixels = read_grey(pictures[4]).pixels
+    status = pictures[4].stat()
+    Image.fromarray(255 - pixels).save(pictures[4])
+    os.utime(pictures[4], ns=(status.st_atime_ns, status.st_mtime_ns))
+    with pytest.raises(ImageError, match=r"1 of 12 .*04\.png: changed since it was registered"):
+        build(pictures, tmp_path / "cache", size=16, content=contents)
+
+
+def test_a_cache_of_known_content_is_found_wherever_the_files_are(
+    pictures: list[Path], tmp_path: Path
+) -> None:
+    contents = [content_hash(read_grey(path).pixels) for path in pictures]
+    first = build(pictures, tmp_path / "cache", size=16, content=contents)
+    pictures[0].parent.rename(tmp_path / "elsewhere")
+    moved = [tmp_path / "elsewhere" / path.name for path in pictures]
+    np.testing.assert_array_equal(
+        build(moved, tmp_path / "cache", size=16, content=contents).pixels, first.pixels
+    )
+    nowhere = [Path("/nowhere") / path.name for path in pictures]
+    np.testing.assert_array_equal(
+        build(nowhere, tmp_path / "cache", size=16, content=contents).pixels, first.pixels
+    )
+    request = request_of(moved, contents, 16, "centre", np.dtype("u1"))
+    assert request.name == request_of(nowhere, contents, 16, "centre", np.dtype("u1")).name
+    names = {
+        request_of(moved, contents[::-1], 16, "centre", np.dtype("u1")).name,
+        request_of(moved, contents, 17, "centre", np.dtype("u1")).name,
+        request_of(moved, contents, 16, "none", np.dtype("u1")).name,
+        request_of(moved, contents, 16, "centre", np.dtype("u2")).name,
+    }
+    assert len(names | {request.name}) == 5
+
+
+def flip(file: Path, *places: int) -> None:
+    """Flip a bit in each of these bytes of a file."""
+    with file.open("r+b") as opened:
+        for place in places:
+            opened.seek(place)
+            (value,) = opened.read(1)
+            opened.seek(place)
+            opened.write(bytes([value ^ 16]))
+
+
+READERS = {
+    "indexing": lambda built: built[np.arange(12)],
+    "pool": lambda built: Pool([built])[np.arange(12)],
+    "batches": lambda built: next(iter(Batches(built, range(12), 12, 0, shuffle=False))).images,
+    "batches of a pool": lambda built: (
+        next(iter(Batches(Pool([built]), range(12), 12, 0, shuffle=False))).images
+    ),
+}
+
+
+@pytest.mark.parametrize("reader", READERS)
+def test_two_flipped_bytes_are_mended_before_anything_is_read_and_said_in_one_line(
+    pictures: list[Path], tmp_path: Path, reader: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    folder = tmp_path / "cache"
+    whole = build(pictures, folder, size=16)
+    expected = np.array(READERS[reader](whole))
+    before = {name: (folder / name).read_bytes() for name in NAMES}
+    flip(folder / "pixels.raw", 3 * 256 + 17, 8 * 256)
+    assert PixelCache.open(folder).damaged().tolist() == [3, 8]
+    with pytest.raises(ImageError, match=r"2 picture\(s\) are damaged, first number 3"):
+        READERS[reader](PixelCache.open(folder))
+    np.testing.assert_array_equal(READERS[reader](build(pictures, folder, size=16)), expected)
+    assert len(caplog.messages) == 1
+    assert "2 damaged picture(s) made again, first" in caplog.text
+    assert {name: (folder / name).read_bytes() for name in NAMES} == before
+    assert not len(whole.damaged())
+
+
+def test_a_damaged_picture_whose_file_is_gone_is_an_error_and_never_used(
+    pictures: list[Path], tmp_path: Path
+) -> None:
+    build(pictures, tmp_path / "cache", size=16)
+    flip(tmp_path / "cache" / "pixels.raw", 256)
+    length = pictures[1].stat().st_size
+    pictures[1].write_bytes(b"\0" * length)
+    with pytest.raises(ImageError, match=r"picture 1 is damaged, and can't be made again: .*01\.png"):
+        build(pictures, tmp_path / "cache", size=16)[np.arange(3)]
+    assert build(pictures, tmp_path / "cache", size=16)[np.array([0, 2])].any()
+
+
+def test_a_flipped_checksum_does_no_harm(pictures: list[Path], tmp_path: Path) -> None:
+    folder = tmp_path / "cache"
+    whole = build(pictures, folder, size=16)
+    expected, sums = np.array(whole.pixels), (folder / "checksums.raw").read_bytes()
+    flip(folder / "checksums.raw", 5)
+    np.testing.assert_array_equal(build(pictures, folder, size=16)[np.arange(12)], expected)
+    assert (folder / "checksums.raw").read_bytes() == sums
+
+
+def cut_pixels(folder: Path) -> None:
+    with (folder / "pixels.raw").open("r+b") as file:
+        file.truncate(100)
+
+
+def change_header(folder: Path) -> None:
+    header = folder / "header.json"
+    header.write_text(header.read_text().replace('"n": 12', '"n": 11'))
+
+
+def earlier_format(folder: Path) -> None:
+    """As it was before there were checksums."""
+    (folder / "checksums.raw").unlink()
+    header = {
+        "preprocessing": 1,
+        "n": 12,
+        "size": 16,
+        "crop": "centre",
+        "dtype": "uint8",
+        "paths": "a",
+        "failed": [],
+    }
+    (folder / "header.json").write_text(json.dumps(header))
+
+
+DAMAGE = {
+    "cut": cut_pixels,
+    "no pixels": lambda folder: (folder / "pixels.raw").unlink(),
+    "no checksums": lambda folder: (folder / "checksums.raw").unlink(),
+    "no header": lambda folder: (folder / "header.json").unlink(),
+    "half a header": lambda folder: (folder / "header.json").write_text("{"),
+    "no object": lambda folder: (folder / "header.json").write_text("[]"),
+    "empty header": lambda folder: (folder / "header.json").write_text("{}"),
+    "changed header": change_header,
+    "earlier format": earlier_format,
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGE)
+def test_a_damaged_or_older_cache_is_built_again(
+    pictures: list[Path], tmp_path: Path, damage: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    folder = tmp_path / "cache"
+    build(pictures, folder, size=16)
+    before = {name: (folder / name).read_bytes() for name in NAMES}
+    (folder / "pixels.raw").write_bytes(bytes(12 * 256))
+    DAMAGE[damage](folder)
+    with pytest.raises(ImageError):
+        PixelCache.open(folder)
+    build(pictures, folder, size=16)
+    assert {name: (folder / name).read_bytes() for name in NAMES} == before
+    assert len(caplog.messages) == 1
+    assert "built again" in caplog.text
 
 
 def test_no_pictures_make_an_empty_cache(tmp_path: Path) -> None:
     built = build([], tmp_path / "cache", size=16)
-    assert (len(built), built.pixels.shape, built.ok.shape) == (0, (0, 16, 16), (0,))
+    assert (len(built), built.shape, len(built.damaged())) == (0, (0, 16, 16), 0)
 
 
 def test_a_built_cache_is_opened_not_built_again(pictures: list[Path], tmp_path: Path) -> None:
@@ -118,17 +286,17 @@ def test_another_request_is_refused_and_says_why(
         build(pictures, folder, size=16, crop="none")
     with pytest.raises(ImageError, match="dtype is uint8, not uint16"):
         build(pictures, folder, size=16, dtype=np.uint16)
-    with pytest.raises(ImageError, match="paths is"):
+    with pytest.raises(ImageError, match="pictures is"):
         build(pictures[::-1], folder, size=16)
     Image.new("L", (20, 21)).save(pictures[0])
-    with pytest.raises(ImageError, match="paths is"):
+    with pytest.raises(ImageError, match="pictures is"):
         build(pictures, folder, size=16)
-    monkeypatch.setattr(cache, "PREPROCESSING", -1)
+    monkeypatch.setattr(cache_files, "PREPROCESSING", -1)
     with pytest.raises(ImageError, match="preprocessing is"):
         build(pictures, folder, size=16)
 
 
-def test_foreign_and_damaged_folders_are_refused(pictures: list[Path], tmp_path: Path) -> None:
+def test_folders_of_others_are_refused_and_left_alone(pictures: list[Path], tmp_path: Path) -> None:
     with pytest.raises(ImageError, match="holds no pixel cache"):
         PixelCache.open(tmp_path / "nothing")
     with pytest.raises(ImageError, match="holds no pixel cache"):
@@ -136,16 +304,12 @@ def test_foreign_and_damaged_folders_are_refused(pictures: list[Path], tmp_path:
     with pytest.raises(ImageError, match="holds no pixel cache"):
         build(pictures, pictures[0], size=16)
     assert len(list(pictures[0].parent.iterdir())) == 12
-    folder = tmp_path / "cache"
-    build(pictures, folder, size=16)
-    with (folder / "pixels.raw").open("ab") as file:
-        file.write(b"x")
-    with pytest.raises(ImageError, match=f"expected {12 * 256} bytes"):
-        PixelCache.open(folder)
-    for text in ("{", "[]", "{}"):
-        (folder / "header.json").write_text(text)
-        with pytest.raises(ImageError, match="can't be read"):
-            PixelCache.open(folder)
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "pixels.raw").write_bytes(b"x")
+    (tmp_path / "mine" / "notes.txt").write_text("of a user")
+    with pytest.raises(ImageError, match="holds no pixel cache"):
+        build(pictures, tmp_path / "mine", size=16)
+    assert len(list((tmp_path / "mine").iterdir())) == 2
 
 
 def test_arguments_that_make_no_sense_leave_nothing_behind(pictures: list[Path], tmp_path: Path) -> None:
@@ -175,16 +339,26 @@ def test_a_killed_build_goes_on_where_it_was(pictures: list[Path], tmp_path: Pat
     np.testing.assert_array_equal(resumed.pixels, whole.pixels)
 
 
-@pytest.mark.parametrize("tail", ['{"done": 4, "fai', '{"done": 4, "failed": []}', "[]", "null", ""])
-def test_leftovers_of_any_kind_do_no_harm(pictures: list[Path], tmp_path: Path, tail: str) -> None:
+LEFTOVERS = {
+    "short files": lambda partial: (partial / "pixels.raw").write_bytes(bytes(7)),
+    "half a header": lambda partial: (partial / "header.json").write_text("{"),
+    "no header": lambda partial: (partial / "header.json").unlink(),
+    "torn picture": lambda partial: flip(partial / "pixels.raw", 3 * 256),
+    "no sums": lambda partial: (partial / "checksums.raw").write_bytes(bytes(48)),
+    "earlier format": earlier_format,
+    "its progress": lambda partial: (partial / "progress.jsonl").write_text('{"n": 12}\n{"done": 4, "fai'),
+}
+
+
+@pytest.mark.parametrize("leftover", LEFTOVERS)
+def test_leftovers_of_any_kind_do_no_harm(pictures: list[Path], tmp_path: Path, leftover: str) -> None:
     whole = build(pictures, tmp_path / "whole", size=16)
-    request = {key: value for key, value in json.loads((tmp_path / "whole/header.json").read_text()).items()}
-    del request["failed"]
-    partial = tmp_path / "cache.partial"
-    partial.mkdir()
-    (partial / "pixels.raw").write_bytes(bytes(7))
-    (partial / "progress.jsonl").write_text(json.dumps(request) + "\n" + tail)
-    np.testing.assert_array_equal(build(pictures, tmp_path / "cache", size=16).pixels, whole.pixels)
+    shutil.copytree(tmp_path / "whole", tmp_path / "cache.partial")
+    LEFTOVERS[leftover](tmp_path / "cache.partial")
+    built = build(pictures, tmp_path / "cache", size=16)
+    np.testing.assert_array_equal(built.pixels, whole.pixels)
+    assert not len(built.damaged())
+    assert sorted(path.name for path in (tmp_path / "cache").iterdir()) == NAMES
 
 
 def test_leftovers_of_another_request_are_not_used(pictures: list[Path], tmp_path: Path) -> None:

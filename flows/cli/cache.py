@@ -1,0 +1,87 @@
+"""`xray cache`: the prepared pictures of this home: what is there, whether it is as it was made, and what nobody uses."""
+
+import json
+from typing import TYPE_CHECKING, Any
+
+import click
+
+if TYPE_CHECKING:
+    from xray.data.caches import StoredCache
+
+
+@click.group()
+def cache() -> None:
+    """Prepared pictures under XRAY_HOME/pixels: list, verify, prune. All of them can be made again from the files."""
+
+
+@cache.command("list")
+@click.option("--json", "as_json", is_flag=True, help="One JSON object per cache.")
+def list_(as_json: bool) -> None:
+    """Every cache: the datasets whose pictures it holds, image size, bytes, when it was last used."""
+    from flows.cli.rows import show_rows
+    from flows.platform import storage
+    from xray import settings
+    from xray.data.caches import caches
+
+    with storage() as found, found.engine().begin() as connection:
+        stored = caches(connection, settings.home())
+    show_rows([_row(each, as_json) for each in stored], as_json, "no cache yet: xray study run …")
+
+
+@cache.command()
+@click.option("--json", "as_json", is_flag=True, help="One JSON object per fault.")
+def verify(as_json: bool) -> None:
+    """Read every cached picture and compare it with its checksum; exit code 1 where one is damaged, and says where.
+
+    A damaged picture is made again from its file when it is next read; it is never used.
+    """
+    from flows.platform import storage
+    from xray import settings
+    from xray.data.caches import caches, verify_caches
+
+    with storage() as found, found.engine().begin() as connection:
+        n = sum(each.images or 0 for each in caches(connection, settings.home()) if each.state == "whole")
+        faults = list(verify_caches(connection, settings.home()))
+    for each in faults:
+        click.echo(
+            json.dumps({"cache": each.name, "what": each.what}) if as_json else f"{each.name}: {each.what}"
+        )
+    click.echo(f"{n} pictures read, {len(faults) or 'no'} fault{'s' * (len(faults) != 1)}", err=True)
+    if faults:
+        raise SystemExit(1)
+
+
+@cache.command()
+@click.option("--yes", is_flag=True, help="Remove them; without it, only say what would be removed.")
+@click.option("--json", "as_json", is_flag=True, help="One JSON object per cache.")
+def prune(yes: bool, as_json: bool) -> None:
+    """Remove the caches that no registered dataset uses: of an earlier format, of pictures that are in no dataset."""
+    from flows.cli.rows import show_rows
+    from flows.platform import storage
+    from xray import settings
+    from xray.data.caches import caches
+    from xray.data.caches import prune as remove
+
+    with storage() as found, found.engine().begin() as connection:
+        unused = [each for each in caches(connection, settings.home()) if not each.is_used]
+        if yes:
+            unused = [each for each in unused if remove(each)]
+    show_rows([_row(each, as_json) for each in unused], as_json, "every cache is used by a dataset")
+    total = f"{sum(each.bytes for each in unused):,} bytes"
+    if unused:
+        click.echo(
+            f"removed: {total}" if yes else f"{total} would be removed: xray cache prune --yes", err=True
+        )
+
+
+def _row(stored: "StoredCache", as_json: bool) -> dict[str, Any]:
+    return {
+        "cache": stored.folder.name,
+        "datasets": list(stored.datasets) if as_json else ", ".join(stored.datasets),
+        "images": stored.images,
+        "size": stored.size,
+        "crop": stored.crop,
+        "bytes": stored.bytes if as_json else f"{stored.bytes:,}",
+        "used": stored.used.isoformat(timespec="seconds") if as_json else f"{stored.used:%Y-%m-%d %H:%M}",
+        "state": stored.state,
+    }

@@ -1,0 +1,47 @@
+"""Where pictures lie: relative to the home where they lie in it, so that a home can move; else by their absolute path."""
+
+import io
+from collections.abc import Sequence
+from pathlib import Path
+
+import pandas as pd
+from sqlalchemy import Connection, text
+
+from db.copy import copy_text
+from db.queries import query
+
+
+def stored_paths(folder: Path, files: Sequence[str], home: Path | None) -> list[str]:
+    """Paths of `files` of a folder as the database has them. None: there is no home."""
+    place = folder.resolve()
+    if home is not None and place.is_relative_to(home.resolve()):
+        place = place.relative_to(home.resolve())
+    return [str(place / file) for file in files]
+
+
+def take_places(
+    connection: Connection, dataset_id: int, site: str, rows: pd.DataFrame, folder: Path, home: Path | None
+) -> int:
+    """Note that the pictures of a registered dataset lie in `folder` now, and how many of them did not before.
+
+    rows: columns image and path, relative to the folder. A picture that is not there keeps its place. None is read: what it
+    shows is asked when it is prepared.
+    """
+    known = connection.execute(text(query("dataset_images")), {"dataset_id": dataset_id})
+    places = {row.image: row.path for row in known if row.path is not None}
+    kept = rows[rows["image"].isin(list(places)) & rows["path"].notna()]
+    frame = pd.DataFrame(
+        {"name": kept["image"], "path": stored_paths(folder, kept["path"].tolist(), home)}, index=kept.index
+    )
+    moved = frame[frame["path"] != frame["name"].map(places)]
+    there = [((home or Path()) / path).is_file() for path in moved["path"]]
+    moved = moved[there]
+    if moved.empty:
+        return 0
+    connection.execute(text(query("incoming_images")))
+    copy_text(
+        connection, "incoming", tuple(moved.columns), io.StringIO(moved.to_csv(index=False, header=False))
+    )
+    connection.execute(text(query("put_places")), {"site": site})
+    connection.execute(text("drop table incoming"))
+    return len(moved)
