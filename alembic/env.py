@@ -11,6 +11,7 @@ from sqlalchemy import Connection, create_engine
 from alembic import context
 from db.migrate import create_objects, drop_objects
 from db.results import Analysis
+from db.upkeep.lost_results import forget_lost, stored_results
 
 METADATA = Analysis.metadata  # of every table: those of results stand on those of db.schema
 
@@ -22,7 +23,9 @@ def run(connection: Connection) -> None:
     )
     with context.begin_transaction():
         drop_objects(connection)
+        before = stored_results(connection)
         context.run_migrations()
+        forget_lost(connection, before)
         if context.get_context().get_current_revision() == context.get_head_revision():
             create_objects(connection)
 

@@ -42,12 +42,8 @@ from (
 where found.study_id = study.id
 """
 FORGET_RESULTS = """
-with forgotten as (
-    delete from {table} using evaluation, model
-    where evaluation.id = any({table}.evaluation_ids) and model.id = evaluation.model_id and model.kind = 'foreign'
-    returning {table}.analysis_id
-)
-update analysis set fingerprint = '' where id in (select analysis_id from forgotten)
+delete from {table} using evaluation, model
+where evaluation.id = any({table}.evaluation_ids) and model.id = evaluation.model_id and model.kind = 'foreign'
 """
 
 

@@ -84,5 +84,4 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
-    op.execute("delete from analysis where id in (select analysis_id from shift)")
     op.drop_table("shift")

@@ -71,8 +71,6 @@ TYPES: dict[str, Any] = {
     "int[]": postgresql.ARRAY(sa.Integer()),
     "float[]": postgresql.ARRAY(postgresql.DOUBLE_PRECISION()),
 }
-FORGET = "delete from analysis where id in (select analysis_id from {table})"
-"""An analysis without its rows would seem to be up to date when this is undone."""
 
 
 def upgrade() -> None:
@@ -99,9 +97,7 @@ def upgrade() -> None:
 
 def downgrade() -> None:
     for table in reversed(TABLES):
-        op.execute(FORGET.format(table=table))
         op.drop_table(table)
-    op.execute("update analysis set fingerprint = '' where id in (select analysis_id from agreement)")
     op.drop_column("agreement", "tau")
 
 

@@ -52,5 +52,4 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
-    op.execute("delete from analysis where id in (select analysis_id from net_benefit)")
     op.drop_table("net_benefit")

@@ -14,8 +14,6 @@ down_revision = "0008"
 ADDED = ("positive_agreement", "negative_agreement", "mcnemar_p")
 BEFORE = "uq_view_classifier_analysis_id_evaluation_id"
 AFTER = "uq_view_classifier_analysis_id_evaluation_id_told"
-STALE = "update analysis set fingerprint = '' where id in (select analysis_id from {table})"
-"""An analysis of which something is lost is computed anew when somebody asks for it."""
 
 
 def upgrade() -> None:
@@ -28,8 +26,6 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
-    for table in ("agreement", "view_classifier"):  # something of their rows is lost
-        op.execute(STALE.format(table=table))
     op.execute("delete from view_classifier where told <> 'lateral'")
     op.drop_constraint(op.f(AFTER), "view_classifier")
     op.create_unique_constraint(op.f(BEFORE), "view_classifier", ["analysis_id", "evaluation_id"])

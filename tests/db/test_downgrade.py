@@ -150,6 +150,7 @@ def test_straight_down_and_up(filled: Engine, lower: str) -> None:
 def test_an_analysis_that_lost_rows_is_computed_again(filled: Engine) -> None:
     """Its fingerprint says that it is up to date: it must not where a column or some of its rows went."""
     for lower, stale, gone in (
+        ("0009", set(), {"partial_auc"}),
         ("0008", {"agreement", "view_classifier"}, set()),
         ("0007", {"agreement", "view_classifier"}, {"net_benefit"}),
     ):
