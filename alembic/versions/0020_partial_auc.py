@@ -9,7 +9,7 @@ from sqlalchemy.dialects import postgresql
 from alembic import op
 
 revision = "0020"
-down_revision = "0009"
+down_revision = "0010"
 
 
 def upgrade() -> None:

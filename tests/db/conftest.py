@@ -38,7 +38,7 @@ class Rows:
         self, site_id: int, names: Sequence[str], patients: Sequence[str | None] | None = None
     ) -> list[int]:
         return [
-            self.add("image", site_id=site_id, name=name, patient=patient, path=f"{name}.png")
+            self.add("image", site_id=site_id, name=name, patient=patient, path=f"/pictures/{name}.png")
             for name, patient in zip(names, patients or [None] * len(names), strict=True)
         ]
 

@@ -91,7 +91,8 @@ def generic(rows: Rows, table: Table, number: int) -> dict[str, Any]:
 
 
 def made_by_the_database(column: Column[Any]) -> bool:
-    return column.primary_key and (column.autoincrement is True or column.name == "id")
+    numbered = column.autoincrement is True or (column.name == "id" and column.type.python_type is int)
+    return column.primary_key and numbered
 
 
 def value(rows: Rows, column: Column[Any], number: int) -> Any:

@@ -11,8 +11,12 @@ from db.copy import copy_out
 from db.queries import query
 
 ALL = sorted(f.name.removesuffix(".sql") for f in (resources.files("db") / "sql" / "queries").iterdir())
-NAMES = [name for name in ALL if "incoming" not in query(name)]
-"""Without the steps of registration, which need its temporary table and run in its own tests."""
+OTHERS = ("incoming", "For MLflow's database")
+NAMES = [
+    name for name in ALL if "-- One row" in query(name) and not any(each in query(name) for each in OTHERS)
+]
+"""Without the steps of registration, which need its temporary table, and statements that change or are of other databases:
+they run in their own tests."""
 VALUES = {
     "datasets": ["nih"],
     "names": ["nih"],
@@ -50,7 +54,8 @@ def test_query_runs(shared_rows: Any, name: str) -> None:
             result = connection.execute(text(statement), given)
             assert [each for each in result.keys() if each not in header and "results" not in name] == []  # noqa: SIM118
             rows = result.all()
-            assert len(rows) == (1 if header.startswith("One row:") and "count" in statement else 0)
+            if "pg_catalog" not in statement and "pg_class" not in statement:  # where our tables are rows
+                assert len(rows) == (1 if header.startswith("One row:") and "count" in statement else 0)
     for parameter in parameters:
         assert parameter in header
 

@@ -75,6 +75,23 @@ def versions_missing(connection: Connection, installation: Installation) -> Rows
             yield {"model": row.name, "run": row.mlflow_run_id, "version": row.mlflow_version, "fault": fault}
 
 
+def weights_changed(connection: Connection, installation: Installation) -> Rows:
+    """Models whose file is missing, or is not the one that was stored."""
+    from xray.learning.weights import verify_weights
+
+    if connection.scalar(text("select exists (select from model where mlflow_model is not null)")):
+        for model, fault in verify_weights(connection, installation.tracker):
+            yield {"model": model, "fault": fault}
+
+
+def pictures_damaged(connection: Connection, installation: Installation) -> Rows:
+    """Prepared pictures that are not what was prepared."""
+    from xray.data.caches import verify_caches
+
+    for fault in verify_caches(connection, installation.home):
+        yield {"cache": fault.cache, "fault": fault.what}
+
+
 Check = tuple[Audit, Callable[[Connection, Installation], Rows]]
 
 CHECKS: list[Check] = [
@@ -93,5 +110,21 @@ CHECKS: list[Check] = [
             "restore a backup from before, or delete the model; the next run of its study trains it again.",
         ),
         versions_missing,
+    ),
+    (
+        Audit(
+            "weights",
+            "models whose file is missing or is not the one that was stored.",
+            "restore it from a backup, or remove the model (xray model remove) and let its study train it again.",
+        ),
+        weights_changed,
+    ),
+    (
+        Audit(
+            "prepared_pictures",
+            "prepared pictures that are not what was prepared.",
+            "nothing: each is made again when it is next read.",
+        ),
+        pictures_damaged,
     ),
 ]

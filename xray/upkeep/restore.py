@@ -6,13 +6,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
-from sqlalchemy import text
-
-from db.connection import DATABASES, Databases, unmigrated
+from db.connection import DATABASES, unmigrated
 from db.embedded import stop
 from db.migrate import upgrade
-from db.queries import query
-from db.upkeep.dump import Dump, check_empty, clear, engine_of, load
+from db.upkeep.dump import Dump, check_empty, clear, load
 from xray.errors import BackupError, DatabaseError
 from xray.upkeep import manifest
 from xray.upkeep.backup import KEPT
@@ -73,24 +70,11 @@ def _load(folder: Path, whole: Manifest, work: Path, home: Path, tell: Callable[
                 tell(
                     f"{name}: {len(made.tables)} tables, {sum(table.rows for table in made.tables.values())} rows"
                 )
-            _move(found, Path(whole.home), home)
             upgrade(found.engine())
         except BaseException:
             for name in DATABASES:
                 clear(getattr(found, name))
             raise
-
-
-def _move(found: Databases, former: Path, home: Path) -> None:
-    """Weights and drawn pictures are known by the home that they were in."""
-    if former == home:
-        return
-    with engine_of(found.xray).begin() as connection:
-        connection.execute(text(query("restored_images")), {"former": str(former), "home": str(home)})
-    with engine_of(found.mlflow).begin() as connection:
-        if connection.scalar(text("select to_regclass('model_versions')")) is not None:
-            given = {"former": former.as_uri(), "home": home.as_uri()}
-            connection.execute(text(query("restored_mlflow")), given)
 
 
 def _put_in_place(work: Path, home: Path) -> None:
