@@ -21,6 +21,7 @@ from db.upkeep.dump import content, engine_of
 from tests.flows.conftest import Done, Home
 from xray.learning.evaluate import evaluate
 from xray.learning.tracking import Tracker
+from xray.pixels.cache import PIXELS
 from xray.tasks import TASKS
 from xray.upkeep import manifest
 
@@ -86,6 +87,35 @@ def test_a_studys_home_is_well(call):
         each["name"] for each in answer["checks"]
     }
     assert all(each["rows"] == [] and each["finds"] and each["then"] for each in answer["checks"])
+
+
+def flip(path: Path) -> None:
+    """Turn the bits of two bytes in the middle of a file; once more, and it is as it was."""
+    middle = path.stat().st_size // 2
+    with path.open("r+b") as file:
+        file.seek(middle)
+        two = file.read(2)
+        file.seek(middle)
+        file.write(bytes(byte ^ 0xFF for byte in two))
+
+
+def test_two_flipped_bytes_in_weights_and_in_prepared_pictures_are_named(call, tiny):
+    damaged = [
+        min((tiny.home.path / "mlflow").rglob("*.safetensors")),
+        min((tiny.home.path / "pixels").rglob(PIXELS)),
+    ]
+    for path in damaged:
+        flip(path)
+    try:
+        code, out, _ = call("db", "check", "--json")
+    finally:
+        for path in damaged:
+            flip(path)
+    faults = {each["name"]: each["rows"] for each in json.loads(out)["checks"] if each["rows"]}
+    assert code == 1
+    assert {name: len(rows) for name, rows in faults.items()} == {"weights": 1, "prepared_pictures": 1}
+    assert faults["weights"][0]["model"].startswith("tiny.")
+    assert "picture" in faults["prepared_pictures"][0]["fault"]
 
 
 def test_size_is_what_postgresql_and_the_disk_say(call, tiny):
