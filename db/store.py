@@ -13,7 +13,7 @@ from sqlalchemy.dialects.postgresql import insert
 from db.copy import array, copy_in, copy_out, read_array, read_scalar, scalar
 from db.errors import StoreError
 from db.queries import query
-from db.schema import Evaluation, ImageList
+from db.schema import PIECE, Evaluation, ImageList
 
 
 @dataclass(frozen=True)
@@ -94,7 +94,7 @@ def write_evaluation(
 ) -> int | None:
     """Store the logits (n_images, n_tasks) of one model on one image list; the caller's transaction makes it whole.
 
-    Outputs that were never `trained` (n_tasks,) are stored as NULL. Where the evaluation exists already nothing is
+    Outputs that were never `trained` (n_tasks,) are not stored. Where the evaluation exists already nothing is
     written and None returned; where another transaction is writing it, this one waits for its end first.
     """
     made = connection.scalar(
@@ -105,11 +105,18 @@ def write_evaluation(
     )
     if made is None:
         return None
+    columns = np.ascontiguousarray(logits.T)
     rows = (
-        (scalar(made, "int4"), scalar(task, "int2"), array(vector, "float4") if trained[task] else None)
-        for task, vector in enumerate(np.ascontiguousarray(logits.T))
+        (
+            scalar(made, "int4"),
+            scalar(task, "int2"),
+            scalar(start // PIECE, "int2"),
+            array(columns[task, start : start + PIECE], "float4"),
+        )
+        for start in range(0, len(logits), PIECE)
+        for task in np.flatnonzero(trained).tolist()
     )
-    copy_in(connection, "prediction", ("evaluation_id", "task_id", "logits"), rows)
+    copy_in(connection, "prediction", ("evaluation_id", "task_id", "piece", "logits"), rows)
     return made
 
 
@@ -172,15 +179,15 @@ def read_logits(connection: Connection, evaluation_id: int, n_tasks: int) -> NDA
 
     Raises `StoreError` where the evaluation does not exist.
     """
-    vectors = {
-        read_scalar(task): read_array(logits, "float4")
-        for task, logits in copy_out(connection, query("logits"), evaluation_id=evaluation_id)
-        if task is not None and logits is not None
-    }
-    if not vectors:
+    pieces: dict[int, list[NDArray[np.float32]]] = {}
+    for task, _piece, part in copy_out(connection, query("logits"), evaluation_id=evaluation_id):
+        assert task is not None
+        assert part is not None
+        pieces.setdefault(read_scalar(task), []).append(read_array(part, "float4"))
+    if not pieces:
         raise StoreError(f"there is no evaluation {evaluation_id}")
-    n_images = len(next(iter(vectors.values())))
+    n_images = sum(map(len, next(iter(pieces.values()))))
     logits = np.full((n_tasks, n_images), np.nan, dtype=np.float32)
-    for task, vector in vectors.items():
-        logits[task] = vector
+    for task, parts in pieces.items():
+        np.concatenate(parts, out=logits[task])
     return logits

@@ -43,7 +43,7 @@ def test_auc_is_that_of_sklearn(functions: Engine, pairs: list[tuple[float | Non
     if len({y for _, y in used}) < 2:
         assert found is None
     else:
-        scores, labels = np.float32([x for x, _ in used]), [y for _, y in used]
+        scores, labels = np.float32([x for x, _ in used]).astype(float), [y for _, y in used]
         assert found == pytest.approx(roc_auc_score(labels, scores), abs=1e-12)
 
 

@@ -1,19 +1,23 @@
--- auc(logits, labels): area under the ROC curve, exact with ties (Mann-Whitney with midranks), NULL where a class is absent.
--- Pairs with a NULL or NaN are left out. For ad-hoc questions; bulk work streams vectors to xray.stats.
+-- auc(logits, labels): area under the ROC curve, exact with ties (Mann-Whitney: how often a positive is above a negative, ties
+-- half), NULL where a class is absent. Pairs with a NULL or NaN are left out. The positives are sorted, and each negative is
+-- looked up among them; -logit in the reverse order gives those that are at least as high.
 --   select trained_on, auc(array_agg(logit), array_agg(label)) from predictions where task = 'Effusion' group by trained_on;
 create or replace function auc(logits real[], labels smallint[]) returns double precision
-language sql immutable parallel safe as $$
-    with scored as (
-        select logit, label from unnest(logits, labels) as pair (logit, label)
+language sql immutable parallel safe cost 10000 as $$
+    with scored as materialized (
+        select logit::double precision as logit, label from unnest(logits, labels) as pair (logit, label)
         where logit is not null and logit <> 'NaN' and label is not null
     ),
-    ranked as (
-        select label, rank() over (order by logit) + (count(*) over (partition by logit) - 1) / 2.0 as midrank from scored
+    positives as (
+        select array_agg(logit order by logit) as rising, array_agg(-logit order by logit desc) as falling, count(*) as n
+        from scored where label = 1
     ),
     counted as (
-        select count(*) filter (where label = 1)::numeric as n_pos, count(*) filter (where label = 0)::numeric as n_neg,
-            sum(midrank) filter (where label = 1) as rank_sum
-        from ranked
+        select positives.n::numeric as n_pos, count(*)::numeric as n_neg,
+            sum(positives.n - width_bucket(logit, rising) + width_bucket(-logit, falling)) as twice_above
+        from scored cross join positives
+        where label = 0
+        group by positives.n
     )
-    select ((rank_sum - n_pos * (n_pos + 1) / 2) / nullif(n_pos * n_neg, 0))::double precision from counted
+    select (twice_above / nullif(2 * n_pos * n_neg, 0))::double precision from counted
 $$;

@@ -59,16 +59,24 @@ create or replace trigger guard_cohort_label_length before insert on cohort_labe
 
 create or replace function guard_prediction_length() returns trigger language plpgsql as $$
 declare
-    expected integer;
+    wrong record;
 begin
-    select image_list.length into expected
-        from evaluation join image_list on image_list.id = evaluation.image_list_id where evaluation.id = new.evaluation_id;
-    if cardinality(new.logits) <> expected then
-        raise exception 'prediction: % logits for the % images of evaluation %', cardinality(new.logits), expected, new.evaluation_id
-            using errcode = 'check_violation';
+    select evaluation.id, image_list.length, sum(cardinality(prediction.logits)) as n into wrong
+    from (select distinct evaluation_id, task_id from added) as touched
+    join evaluation on evaluation.id = touched.evaluation_id
+    join image_list on image_list.id = evaluation.image_list_id
+    join prediction on prediction.evaluation_id = touched.evaluation_id and prediction.task_id = touched.task_id
+    group by evaluation.id, image_list.length, prediction.task_id
+    having sum(cardinality(prediction.logits)) <> image_list.length or bool_or(
+        cardinality(prediction.logits) <> least(piece_length(), image_list.length - piece_length() * prediction.piece)
+    )
+    limit 1;
+    if found then
+        raise exception 'prediction: % logits for the % images of evaluation %, or other pieces than of % each',
+            wrong.n, wrong.length, wrong.id, piece_length() using errcode = 'check_violation';
     end if;
-    return new;
+    return null;
 end $$;
 
-create or replace trigger guard_prediction_length before insert on prediction
-    for each row execute function guard_prediction_length();
+create or replace trigger guard_prediction_length after insert on prediction
+    referencing new table as added for each statement execute function guard_prediction_length();
