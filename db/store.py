@@ -1,7 +1,7 @@
 """The store of image lists, cohorts and predictions: numpy vectors in, numpy vectors out, nothing half-written."""
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from sqlalchemy import Connection, select, text
 from sqlalchemy.dialects.postgresql import insert
 
-from db.copy import array, copy_in, copy_out, read_array, read_scalar, scalar
+from db.copy import array, blank_rows, copy_in, copy_out, copy_packed, read_array, read_scalar, scalar
 from db.errors import StoreError
 from db.queries import query
 from db.schema import PIECE, Evaluation, ImageList
@@ -105,19 +105,26 @@ def write_evaluation(
     )
     if made is None:
         return None
-    columns = np.ascontiguousarray(logits.T)
-    rows = (
-        (
-            scalar(made, "int4"),
-            scalar(task, "int2"),
-            scalar(start // PIECE, "int2"),
-            array(columns[task, start : start + PIECE], "float4"),
-        )
-        for start in range(0, len(logits), PIECE)
-        for task in np.flatnonzero(trained).tolist()
+    copy_packed(
+        connection, "prediction", ("evaluation_id", "task_id", "piece", "logits"), _pieces(made, logits, trained)
     )
-    copy_in(connection, "prediction", ("evaluation_id", "task_id", "piece", "logits"), rows)
     return made
+
+
+def _pieces(
+    evaluation_id: int, logits: NDArray[np.float32], trained: NDArray[np.bool_]
+) -> Iterator[NDArray[Any]]:
+    """The rows of an evaluation, piece by piece; the whole ones in the same memory."""
+    tasks = np.flatnonzero(trained)
+    rows: NDArray[Any] | None = None
+    for start in range(0, len(logits), PIECE) if len(tasks) else ():
+        part = logits[start : start + PIECE, trained].T
+        if rows is None or part.shape[1] < PIECE:
+            rows = blank_rows(len(tasks), ("int4", "int2", "int2"), part.shape[1], "float4")
+            rows["0"], rows["1"] = evaluation_id, tasks
+        rows["2"] = start // PIECE
+        rows["elements"]["value"] = part
+        yield rows
 
 
 def write_features(connection: Connection, evaluation_id: int, features: NDArray[np.float32]) -> bool:
