@@ -254,8 +254,8 @@ def load(engine: Engine, meter: Meter, quick: bool) -> Iterator[Row]:
     sizes = (bytes_of(engine, "long") / n_peer, bytes_of(engine, "prediction") / n_ours)
     index = bytes_of(engine, "listed_image") / N_IMAGES
     work = (
-        f"bytes per score with indexes and TOAST, {N_IMAGES:,} images (and {index:.0f} bytes per image of a list, once for all "
-        "models and tasks); peer: long table with primary key"
+        f"bytes per score with indexes and TOAST, {N_IMAGES:,} images (and {index:.0f} bytes per image of a list, once for "
+        "all models and tasks); peer: long table with primary key"
     )
     yield Row("S2", work, *sizes, sizes[0] / sizes[1], "bytes/score", equal)
 

@@ -66,9 +66,10 @@ def array(values: NDArray[Any], kind: str, null: NDArray[np.bool_] | None = None
 
 
 def blank_rows(n_rows: int, scalars: Sequence[str], n: int, kind: str) -> NDArray[Any]:
-    """Rows for `copy_packed`, to be filled again and again: fields "0", "1", … of the kinds of `scalars`, then "vector" (n_rows, n).
+    """Rows for `copy_packed`, to be filled again and again: "0", "1", … of the kinds of `scalars`, and an array field.
 
-    No field is NULL. What stands before each value in the format is there already.
+    The array's values are rows["elements"]["value"], (n_rows, n). No field is NULL. What stands before
+    each value in the format is there already.
     """
     oid, dtype = _ELEMENTS[kind]
     width = np.dtype(dtype).itemsize

@@ -3,7 +3,7 @@
 Grain of each table in its docstring; guards that SQL can't declare are in sql/guards. Results are in `db.results`.
 
 Everything that belongs to many images at once is a vector in the order of an image list: label states of a dataset,
-1/0/missing labels of a cohort, logits of an evaluation (in pieces of `PIECE` images). The views in sql/views turn vectors into rows with names.
+1/0/missing labels of a cohort, logits of an evaluation, in pieces. The views in sql/views turn vectors into rows with names.
 """
 
 import datetime as dt
@@ -442,7 +442,8 @@ class Evaluation(Base):
 
 
 class Prediction(Base):
-    """One row per (evaluation, piece, task): logits of `PIECE` images in the order of the image list, of the last piece fewer.
+    """One row per (evaluation, piece, task): logits of `PIECE` images in the order of the image list, the last
+    piece has fewer.
 
     No row for an output that was never trained; NaN for an image that could not be scored.
     """
@@ -456,7 +457,7 @@ class Prediction(Base):
 
 
 class ListedImage(Base):
-    """One row per (image list that is scored, image): the piece of the list's vectors that it is in, and its place there from 1.
+    """One row per (scored image list, image): the piece of the list's vectors that it is in, and its place there from 1.
 
     Written by the database with the first evaluation of the list; an index of `image_list.image_ids`.
     """

@@ -106,7 +106,10 @@ def write_evaluation(
     if made is None:
         return None
     copy_packed(
-        connection, "prediction", ("evaluation_id", "task_id", "piece", "logits"), _pieces(made, logits, trained)
+        connection,
+        "prediction",
+        ("evaluation_id", "task_id", "piece", "logits"),
+        _pieces(made, logits, trained),
     )
     return made
 
@@ -195,6 +198,6 @@ def read_logits(connection: Connection, evaluation_id: int, n_tasks: int) -> NDA
         raise StoreError(f"there is no evaluation {evaluation_id}")
     n_images = sum(map(len, next(iter(pieces.values()))))
     logits = np.full((n_tasks, n_images), np.nan, dtype=np.float32)
-    for task, parts in pieces.items():
-        np.concatenate(parts, out=logits[task])
+    for position, parts in pieces.items():
+        np.concatenate(parts, out=logits[position])
     return logits

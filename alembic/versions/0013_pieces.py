@@ -11,32 +11,31 @@ from alembic import op
 revision = "0013"
 down_revision = "0009"
 
-PIECE = 2000
-"""Elements of a piece; what a piece_length() of db/sql gives at this revision."""
+# 2000: elements of a piece at this revision, what piece_length() of db/sql gives
 
-CUT = f"""
+CUT = """
 insert into prediction (evaluation_id, task_id, piece, logits)
-select whole.evaluation_id, whole.task_id, piece, whole.logits[piece * {PIECE} + 1 : (piece + 1) * {PIECE}]
+select whole.evaluation_id, whole.task_id, piece, whole.logits[piece * 2000 + 1 : (piece + 1) * 2000]
 from prediction_whole as whole
 join evaluation on evaluation.id = whole.evaluation_id
 join image_list on image_list.id = evaluation.image_list_id
-cross join lateral generate_series(0, (image_list.length - 1) / {PIECE}) as piece
+cross join lateral generate_series(0, (image_list.length - 1) / 2000) as piece
 where whole.logits is not null
 order by whole.evaluation_id, piece, whole.task_id
 """
-LISTED = f"""
+LISTED = """
 insert into listed_image (image_list_id, piece, place, image_id)
-select image_list.id, (position - 1) / {PIECE}, (position - 1) % {PIECE} + 1, image_id
+select image_list.id, (position - 1) / 2000, (position - 1) % 2000 + 1, image_id
 from image_list
 cross join lateral unnest(image_ids) with ordinality as listed (image_id, position)
 where image_list.id in (select image_list_id from evaluation)
 """
-LABELS = f"""
+LABELS = """
 insert into cohort_label_piece (cohort_id, task_id, piece, labels)
 select cohort_id, task_id, piece,
-    array_replace(labels[piece * {PIECE} + 1 : (piece + 1) * {PIECE}], null, -1::smallint)
+    array_replace(labels[piece * 2000 + 1 : (piece + 1) * 2000], null, -1::smallint)
 from cohort_label
-cross join lateral generate_series(0, (cardinality(labels) - 1) / {PIECE}) as piece
+cross join lateral generate_series(0, (cardinality(labels) - 1) / 2000) as piece
 order by cohort_id, piece, task_id
 """
 JOIN = """
@@ -77,7 +76,9 @@ def upgrade() -> None:
         sa.Column("labels", postgresql.ARRAY(sa.SmallInteger()), nullable=False),
     )
     for table, column in (("prediction", "logits"), ("cohort_label_piece", "labels")):
-        op.execute(f"alter table {table} alter column {column} set storage plain, alter column {column} set statistics 0")
+        op.execute(
+            f"alter table {table} alter column {column} set storage plain, alter column {column} set statistics 0"
+        )
     for statement in (CUT, LISTED, LABELS):
         op.execute(statement)
     _index_prediction(("evaluation_id", "piece", "task_id"))
@@ -86,7 +87,11 @@ def upgrade() -> None:
     op.create_primary_key(
         op.f("pk_cohort_label_piece"), "cohort_label_piece", ["cohort_id", "piece", "task_id"]
     )
-    for table, key in (("listed_image", "image_list"), ("cohort_label_piece", "cohort"), ("cohort_label_piece", "task")):
+    for table, key in (
+        ("listed_image", "image_list"),
+        ("cohort_label_piece", "cohort"),
+        ("cohort_label_piece", "task"),
+    ):
         op.create_foreign_key(op.f(f"fk_{table}_{key}_id_{key}"), table, key, [f"{key}_id"], ["id"])
     op.drop_table("prediction_whole")
     for table in ("prediction", "listed_image", "cohort_label_piece"):
@@ -110,7 +115,11 @@ def downgrade() -> None:
 
 def _set_aside(name: str) -> None:
     """The table of predictions under another name, without the constraints whose names the new one takes."""
-    for constraint in ("pk_prediction", "fk_prediction_evaluation_id_evaluation", "fk_prediction_task_id_task"):
+    for constraint in (
+        "pk_prediction",
+        "fk_prediction_evaluation_id_evaluation",
+        "fk_prediction_task_id_task",
+    ):
         op.drop_constraint(op.f(constraint), "prediction")
     op.rename_table("prediction", name)
 

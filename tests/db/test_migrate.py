@@ -144,7 +144,8 @@ def test_tasks_are_in_output_order(engine: Engine) -> None:
 def test_pieces_are_stored_plain(engine: Engine) -> None:
     """Neither compressed nor moved aside, so that one element is read with one page; no statistics of their elements."""
     column = (
-        "select attstorage, attstattarget from pg_attribute where attrelid = cast(:table as regclass) and attname = :column"
+        "select attstorage, attstattarget from pg_attribute"
+        " where attrelid = cast(:table as regclass) and attname = :column"
     )
     with engine.connect() as connection:
         for table, name in (("prediction", "logits"), ("cohort_label_piece", "labels")):

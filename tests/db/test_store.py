@@ -152,7 +152,9 @@ def test_vectors_of_several_pieces(engine: Engine, rows: Any) -> None:
     site = rows.site()
     for number, length in enumerate((PIECE - 1, PIECE, PIECE + 1, 2 * PIECE)):
         with engine.begin() as connection:
-            made = text("insert into image (site_id, name) select :s, :p || i from generate_series(1, :n) i returning id")
+            made = text(
+                "insert into image (site_id, name) select :s, :p || i from generate_series(1, :n) i returning id"
+            )
             given = {"s": site, "p": f"{number}-", "n": length}
             ids = np.array(connection.scalars(made, given).all(), dtype=np.int32)
             listed = put_image_list(connection, f"{length}", np.random.default_rng(length).permutation(ids))
@@ -165,22 +167,33 @@ def test_vectors_of_several_pieces(engine: Engine, rows: Any) -> None:
         with engine.begin() as connection:
             evaluation = write_evaluation(connection, model, listed, logits, trained)
             assert evaluation is not None
-            np.testing.assert_array_equal(read_logits(connection, evaluation, N_TASKS)[trained], logits.T[trained])
+            np.testing.assert_array_equal(
+                read_logits(connection, evaluation, N_TASKS)[trained], logits.T[trained]
+            )
             pieces = connection.execute(
-                text("select piece, cardinality(logits) from prediction where evaluation_id = :e and task_id = 7 order by 1"),
+                text(
+                    "select piece, cardinality(logits) from prediction where evaluation_id = :e and task_id = 7 order by 1"
+                ),
                 {"e": evaluation},
             ).all()
             assert [each for _, each in pieces[:-1]] == [PIECE] * (len(pieces) - 1)
             assert [each for each, _ in pieces] == list(range((length + PIECE - 1) // PIECE))
             names = dict(connection.execute(text("select id, name from image")).all())
             seen = connection.execute(
-                text("select image, logit, label from predictions where test_dataset = :d and task = 'Effusion'"),
+                text(
+                    "select image, logit, label from predictions where test_dataset = :d and task = 'Effusion'"
+                ),
                 {"d": f"d{number}"},
             ).all()
-            expected = [(names[i], float(str(x)), y) for i, x, y in zip(order, logits[:, EFFUSION], labels, strict=True)]
+            expected = [
+                (names[i], float(str(x)), y)
+                for i, x, y in zip(order, logits[:, EFFUSION], labels, strict=True)
+            ]
             assert sorted(map(tuple, seen), key=str) == sorted(expected, key=str)
             whole = connection.execute(
-                text("select n, n_pos, logits, labels from prediction_vectors where test_dataset = :d and task = 'Effusion'"),
+                text(
+                    "select n, n_pos, logits, labels from prediction_vectors where test_dataset = :d and task = 'Effusion'"
+                ),
                 {"d": f"d{number}"},
             ).one()
             assert (whole.n, whole.n_pos, whole.labels) == (length, labels.count(1), labels)
