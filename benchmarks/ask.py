@@ -1,8 +1,8 @@
 """Questions to a full database: rows Q1 and Q2. python -m benchmarks.ask [--quick] [--json]
 
 60 models score 176,000 test images of six datasets for 18 findings (190 million scores; with --quick a fortieth of the
-images). Each question is asked of the embedded server by the clock, the fastest of five times. The peer is its limit in seconds,
-and the exit code is 1 where one is broken. An answer is checked against the arrays that were stored.
+images). Each question is asked of the embedded server by the clock, the fastest of five times. The peer is its limit in
+seconds, and the exit code is 1 where one is broken. An answer is checked against the arrays that were stored.
 """
 
 import os

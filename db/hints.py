@@ -10,6 +10,6 @@ def slow_hint(query: str) -> str | None:
     if not _PREDICTIONS.search(query):
         return None
     return (
-        "a filter on image, model, test_dataset or task makes predictions quick; counts, names and whole cohorts are quicker "
-        "from prediction_vectors (docs/sql.md, What to ask how)"
+        "a filter on image, model, test_dataset or task makes predictions quick; counts, names and whole cohorts are "
+        "quicker from prediction_vectors (docs/sql.md, What to ask how)"
     )

@@ -9,7 +9,7 @@ from sqlalchemy.dialects import postgresql
 from alembic import op
 
 revision = "0013"
-down_revision = "0009"
+down_revision = "0020"
 
 # 2000: elements of a piece at this revision, what piece_length() of db/sql gives
 
