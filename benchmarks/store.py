@@ -252,7 +252,11 @@ def load(engine: Engine, meter: Meter, quick: bool) -> Iterator[Row]:
     work = f"load {n_ours / 1e6:g} M predictions by COPY BINARY ({by_clock}); peer: pandas.to_sql of {n_peer / 1e6:g} M rows"
     yield Row("S1", work, *rates, ratio, "M scores/CPU-s", equal)
     sizes = (bytes_of(engine, "long") / n_peer, bytes_of(engine, "prediction") / n_ours)
-    work = f"bytes per score with indexes and TOAST, {N_IMAGES:,} images; peer: long table with primary key"
+    index = bytes_of(engine, "listed_image") / N_IMAGES
+    work = (
+        f"bytes per score with indexes and TOAST, {N_IMAGES:,} images (and {index:.0f} bytes per image of a list, once for "
+        "all models and tasks); peer: long table with primary key"
+    )
     yield Row("S2", work, *sizes, sizes[0] / sizes[1], "bytes/score", equal)
 
 
@@ -294,11 +298,9 @@ def fill_long_table(grid: Grid, evaluation_ids: list[int]) -> None:
     with grid.engine.begin() as connection:
         connection.execute(
             text(
-                "insert into long select prediction.evaluation_id, scored.image_id, prediction.task_id, scored.label,"
-                " scored.logit from prediction join image_list on image_list.id = :listed"
-                " join cohort_label using (task_id)"
-                " cross join lateral unnest(image_ids, logits, labels) as scored (image_id, logit, label)"
-                " where prediction.evaluation_id = any(:ids)"
+                "insert into long select evaluation_id, image_id, task_id, labels[place], logits[place]"
+                " from prediction join listed_image using (piece) join cohort_label_piece using (task_id, piece)"
+                " where listed_image.image_list_id = :listed and evaluation_id = any(:ids)"
             ),
             {"listed": grid.image_list_id, "ids": evaluation_ids},
         )

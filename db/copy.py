@@ -5,6 +5,7 @@ bound) and its elements as fields (PostgreSQL documentation, COPY; array_send in
 """
 
 import io
+import itertools
 import struct
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -20,7 +21,7 @@ from db.errors import StoreError
 _SIGNATURE: Final = b"PGCOPY\n\xff\r\n\x00" + struct.pack(">ii", 0, 0)
 _TRAILER: Final = struct.pack(">h", -1)
 _NULL: Final = struct.pack(">i", -1)
-_CHUNK: Final = 2**16
+_CHUNK: Final = 2**19
 _ELEMENTS: Final[dict[str, tuple[int, str]]] = {
     "int2": (21, ">i2"),
     "int4": (23, ">i4"),
@@ -64,6 +65,29 @@ def array(values: NDArray[Any], kind: str, null: NDArray[np.bool_] | None = None
     return header + octets[kept].tobytes()
 
 
+def blank_rows(n_rows: int, scalars: Sequence[str], n: int, kind: str) -> NDArray[Any]:
+    """Rows for `copy_packed`, to be filled again and again: "0", "1", … of the kinds of `scalars`, and an array field.
+
+    The array's values are rows["elements"]["value"], (n_rows, n). No field is NULL. What stands before
+    each value in the format is there already.
+    """
+    oid, dtype = _ELEMENTS[kind]
+    width = np.dtype(dtype).itemsize
+    fields: list[tuple[str, Any]] = [("fields", ">i2")]
+    for place, each in enumerate(scalars):
+        fields += [(f"length {place}", ">i4"), (f"{place}", _SCALARS[each])]
+    header = {"length": 20 + n * (4 + width), "dimensions": 1, "nulls": 0, "oid": oid, "n": n, "bound": 1}
+    fields += [(name, ">i4") for name in header]
+    rows = np.zeros(n_rows, [*fields, ("elements", [("length", ">i4"), ("value", dtype)], n)])
+    rows["fields"] = len(scalars) + 1
+    for place, each in enumerate(scalars):
+        rows[f"length {place}"] = struct.calcsize(_SCALARS[each])
+    for name, value in header.items():
+        rows[name] = value
+    rows["elements"]["length"] = width
+    return rows
+
+
 def copy_in(
     connection: Connection, table: str, columns: Sequence[str], rows: Iterable[Sequence[Field]]
 ) -> None:
@@ -71,15 +95,39 @@ def copy_in(
 
     Raises `StoreError` where a constraint or guard of the database refuses a row.
     """
-    pieces = [_SIGNATURE]
+    parts = [_SIGNATURE]
     for row in rows:
-        pieces.append(struct.pack(">h", len(row)))
+        parts.append(struct.pack(">h", len(row)))
         for field in row:
-            pieces += [_NULL] if field is None else [struct.pack(">i", len(field)), field]
-    pieces.append(_TRAILER)
+            parts += [_NULL] if field is None else [struct.pack(">i", len(field)), field]
+    parts.append(_TRAILER)
+    _copy_binary(connection, table, columns, io.BytesIO(b"".join(parts)))
+
+
+def copy_packed(
+    connection: Connection, table: str, columns: Sequence[str], parts: Iterable[NDArray[Any]]
+) -> None:
+    """Load rows that `blank_rows` made, as `copy_in` does; each part is sent before the next is asked for."""
+    _copy_binary(connection, table, columns, _Parts(parts))
+
+
+class _Parts:
+    """Parts of rows as the file that COPY reads, none longer than `_CHUNK`."""
+
+    def __init__(self, parts: Iterable[NDArray[Any]]) -> None:
+        self._chunks = itertools.chain([_SIGNATURE], (part.tobytes() for part in parts), [_TRAILER])
+        self._rest = b""
+
+    def read(self, size: int) -> bytes:
+        chunk = self._rest or next(self._chunks, b"")
+        self._rest = chunk[size:]
+        return chunk[:size]
+
+
+def _copy_binary(connection: Connection, table: str, columns: Sequence[str], file: Any) -> None:
     statement = f"copy {table} ({', '.join(columns)}) from stdin (format binary)"
     with _cursor(connection) as cursor, _refused(table):
-        cursor.copy_expert(statement, io.BytesIO(b"".join(pieces)), _CHUNK)
+        cursor.copy_expert(statement, file, _CHUNK)
 
 
 def copy_text(connection: Connection, table: str, columns: Sequence[str], lines: io.StringIO) -> None:

@@ -3,7 +3,7 @@
 Grain of each table in its docstring; guards that SQL can't declare are in sql/guards. Results are in `db.results`.
 
 Everything that belongs to many images at once is a vector in the order of an image list: label states of a dataset,
-1/0/missing labels of a cohort, logits of an evaluation. The views in sql/views turn vectors into rows with names.
+1/0/missing labels of a cohort, logits of an evaluation, in pieces. The views in sql/views turn vectors into rows with names.
 """
 
 import datetime as dt
@@ -16,6 +16,7 @@ from sqlalchemy import (
     Index,
     Integer,
     MetaData,
+    PrimaryKeyConstraint,
     SmallInteger,
     Text,
     UniqueConstraint,
@@ -24,6 +25,9 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects.postgresql import ARRAY, DOUBLE_PRECISION, JSONB, REAL
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
+
+PIECE = 2000
+"""Elements of a piece of a vector; those of logits fill a page. sql/functions/piece_length.sql says the same."""
 
 
 class Base(DeclarativeBase):
@@ -248,6 +252,20 @@ class CohortLabel(Base):
     n_neg: Mapped[int]
 
 
+class CohortLabelPiece(Base):
+    """One row per (cohort, piece, task): `CohortLabel.labels` in the pieces of the predictions, -1 for NULL.
+
+    Written by the database with the labels.
+    """
+
+    __tablename__ = "cohort_label_piece"
+    __table_args__ = (PrimaryKeyConstraint("cohort_id", "piece", "task_id"),)
+    cohort_id: Mapped[int] = mapped_column(ForeignKey("cohort.id"))
+    task_id: Mapped[int] = mapped_column(SmallInteger, ForeignKey("task.id"))
+    piece: Mapped[int] = mapped_column(SmallInteger)
+    labels: Mapped[list[int]] = mapped_column(ARRAY(SmallInteger))
+
+
 class Leakage(Base):
     """One row per (training or validation cohort, test cohort, task) of one protocol: test rows that training knows.
 
@@ -446,17 +464,31 @@ class Evaluation(Base):
 
 
 class Prediction(Base):
-    """One row per (evaluation, task): logits in the order of the image list.
+    """One row per (evaluation, piece, task): logits of `PIECE` images in the order of the image list, the last
+    piece has fewer.
 
-    NULL for an output that was never trained; NaN for an image that could not be scored.
+    No row for an output that was never trained; NaN for an image that could not be scored.
     """
 
     __tablename__ = "prediction"
-    evaluation_id: Mapped[int] = mapped_column(
-        ForeignKey("evaluation.id", ondelete="cascade"), primary_key=True
-    )
-    task_id: Mapped[int] = mapped_column(SmallInteger, ForeignKey("task.id"), primary_key=True)
-    logits: Mapped[list[float] | None] = mapped_column(ARRAY(REAL))
+    __table_args__ = (PrimaryKeyConstraint("evaluation_id", "piece", "task_id"),)
+    evaluation_id: Mapped[int] = mapped_column(ForeignKey("evaluation.id", ondelete="cascade"))
+    task_id: Mapped[int] = mapped_column(SmallInteger, ForeignKey("task.id"))
+    piece: Mapped[int] = mapped_column(SmallInteger)
+    logits: Mapped[list[float]] = mapped_column(ARRAY(REAL))
+
+
+class ListedImage(Base):
+    """One row per (scored image list, image): the piece of the list's vectors that it is in, and its place there from 1.
+
+    Written by the database with the first evaluation of the list; an index of `image_list.image_ids`.
+    """
+
+    __tablename__ = "listed_image"
+    image_list_id: Mapped[int] = mapped_column(ForeignKey("image_list.id"), primary_key=True)
+    piece: Mapped[int] = mapped_column(SmallInteger, primary_key=True, autoincrement=False)
+    place: Mapped[int] = mapped_column(SmallInteger, primary_key=True, autoincrement=False)
+    image_id: Mapped[int] = mapped_column(index=True)
 
 
 class Feature(Base):

@@ -1,7 +1,7 @@
 """The store of image lists, cohorts and predictions: numpy vectors in, numpy vectors out, nothing half-written."""
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,10 +10,10 @@ from numpy.typing import NDArray
 from sqlalchemy import Connection, select, text
 from sqlalchemy.dialects.postgresql import insert
 
-from db.copy import array, copy_in, copy_out, read_array, read_scalar, scalar
+from db.copy import array, blank_rows, copy_in, copy_out, copy_packed, read_array, read_scalar, scalar
 from db.errors import StoreError
 from db.queries import query
-from db.schema import Evaluation, ImageList
+from db.schema import PIECE, Evaluation, ImageList
 
 
 @dataclass(frozen=True)
@@ -94,7 +94,7 @@ def write_evaluation(
 ) -> int | None:
     """Store the logits (n_images, n_tasks) of one model on one image list; the caller's transaction makes it whole.
 
-    Outputs that were never `trained` (n_tasks,) are stored as NULL. Where the evaluation exists already nothing is
+    Outputs that were never `trained` (n_tasks,) are not stored. Where the evaluation exists already nothing is
     written and None returned; where another transaction is writing it, this one waits for its end first.
     """
     made = connection.scalar(
@@ -105,12 +105,29 @@ def write_evaluation(
     )
     if made is None:
         return None
-    rows = (
-        (scalar(made, "int4"), scalar(task, "int2"), array(vector, "float4") if trained[task] else None)
-        for task, vector in enumerate(np.ascontiguousarray(logits.T))
+    copy_packed(
+        connection,
+        "prediction",
+        ("evaluation_id", "task_id", "piece", "logits"),
+        _pieces(made, logits, trained),
     )
-    copy_in(connection, "prediction", ("evaluation_id", "task_id", "logits"), rows)
     return made
+
+
+def _pieces(
+    evaluation_id: int, logits: NDArray[np.float32], trained: NDArray[np.bool_]
+) -> Iterator[NDArray[Any]]:
+    """The rows of an evaluation, piece by piece; the whole ones in the same memory."""
+    tasks = np.flatnonzero(trained)
+    rows: NDArray[Any] | None = None
+    for start in range(0, len(logits), PIECE) if len(tasks) else ():
+        part = logits[start : start + PIECE, trained].T
+        if rows is None or part.shape[1] < PIECE:
+            rows = blank_rows(len(tasks), ("int4", "int2", "int2"), part.shape[1], "float4")
+            rows["0"], rows["1"] = evaluation_id, tasks
+        rows["2"] = start // PIECE
+        rows["elements"]["value"] = part
+        yield rows
 
 
 def write_features(connection: Connection, evaluation_id: int, features: NDArray[np.float32]) -> bool:
@@ -172,15 +189,15 @@ def read_logits(connection: Connection, evaluation_id: int, n_tasks: int) -> NDA
 
     Raises `StoreError` where the evaluation does not exist.
     """
-    vectors = {
-        read_scalar(task): read_array(logits, "float4")
-        for task, logits in copy_out(connection, query("logits"), evaluation_id=evaluation_id)
-        if task is not None and logits is not None
-    }
-    if not vectors:
+    pieces: dict[int, list[NDArray[np.float32]]] = {}
+    for task, _piece, part in copy_out(connection, query("logits"), evaluation_id=evaluation_id):
+        assert task is not None
+        assert part is not None
+        pieces.setdefault(read_scalar(task), []).append(read_array(part, "float4"))
+    if not pieces:
         raise StoreError(f"there is no evaluation {evaluation_id}")
-    n_images = len(next(iter(vectors.values())))
+    n_images = sum(map(len, next(iter(pieces.values()))))
     logits = np.full((n_tasks, n_images), np.nan, dtype=np.float32)
-    for task, vector in vectors.items():
-        logits[task] = vector
+    for position, parts in pieces.items():
+        np.concatenate(parts, out=logits[position])
     return logits

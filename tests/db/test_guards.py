@@ -120,7 +120,7 @@ def test_cohort_label_vector(
 
 @pytest.mark.parametrize("logits", ["{1,2}", "{1,2,3,4}", "{}"])
 def test_prediction_vector(engine: Engine, scored: dict[str, int], logits: str) -> None:
-    statement = "insert into prediction values (:evaluation, 8, cast(:logits as real[]))"
+    statement = "insert into prediction values (:evaluation, 8, 0, cast(:logits as real[]))"
     refused(engine, r"\d logits for the 3 images", statement, evaluation=scored["evaluation"], logits=logits)
 
 
@@ -137,7 +137,7 @@ def test_prediction_vector(engine: Engine, scored: dict[str, int], logits: str) 
         "update cohort_label set labels = '{0,null,1}'",
         "delete from cohort_label",
         "truncate cohort_label",
-        "update prediction set logits = null",
+        "update prediction set piece = 1",
         "update prediction set logits = '{3,2,1}'",
         "truncate prediction",
         "truncate evaluation cascade",
@@ -171,9 +171,9 @@ def test_image_of_a_list_is_kept(engine: Engine, scored: dict[str, int]) -> None
 
 
 def test_prediction_is_not_deleted_alone(engine: Engine, scored: dict[str, int]) -> None:
-    for statement in ("delete from prediction", "delete from prediction where task_id = 3"):
+    for statement in ("delete from prediction", "delete from prediction where task_id = 7"):
         refused(engine, r"evaluation \d+ would no longer be complete: delete the evaluation", statement)
-    assert allowed(engine)["prediction"] == 18
+    assert allowed(engine)["prediction"] == 1
 
 
 def test_deleted_evaluation_takes_its_predictions_along(engine: Engine, scored: dict[str, int]) -> None:
@@ -188,11 +188,11 @@ def test_deleted_evaluation_takes_its_predictions_along(engine: Engine, scored: 
     [
         ({}, "Effusion, Pneumonia"),
         ({7: "{1,2,3}"}, "Pneumonia"),
-        ({7: "{1,2,3}", 8: None, 9: "{1,2,3}"}, "Pneumonia"),
+        ({7: "{1,2,3}", 9: "{1,2,3}"}, "Pneumonia"),
     ],
 )
 def test_evaluation_must_be_complete_at_commit(
-    engine: Engine, shared_rows: Any, scored: dict[str, int], tasks: dict[int, str | None], missing: str
+    engine: Engine, shared_rows: Any, scored: dict[str, int], tasks: dict[int, str], missing: str
 ) -> None:
     model = shared_rows.model(scored["protocol"], [EFFUSION, PNEUMONIA], seed=1)
     before = allowed(engine)
@@ -205,7 +205,7 @@ def test_evaluation_must_be_complete_at_commit(
         for task, logits in tasks.items():
             values = {"made": made, "task": task, "logits": logits}
             connection.execute(
-                text("insert into prediction values (:made, :task, cast(:logits as real[]))"), values
+                text("insert into prediction values (:made, :task, 0, cast(:logits as real[]))"), values
             )
         with pytest.raises(IntegrityError, match=f"not complete: no scores for {missing}"):
             connection.commit()
@@ -242,9 +242,9 @@ def test_one_cohort_per_dataset_protocol_and_part(engine: Engine, scored: dict[s
 @pytest.mark.parametrize("table", ["label", "cohort_label", "prediction"])
 def test_vector_of_nothing_known(engine: Engine, scored: dict[str, int], table: str) -> None:
     """A vector whose owner does not exist is refused by its foreign key."""
-    more = ", 1, 0" if table == "cohort_label" else ""
+    more = {"label": "'{1}'", "cohort_label": "'{1}', 1, 0", "prediction": "0, '{1}'"}[table]
     with pytest.raises(DBAPIError, match=f"fk_{table}_"):
-        run(engine, f"insert into {table} values (999, 8, '{{1}}'{more})")
+        run(engine, f"insert into {table} values (999, 8, {more})")
 
 
 def contents(connection: Connection) -> dict[str, Any]:

@@ -141,12 +141,16 @@ def test_tasks_are_in_output_order(engine: Engine) -> None:
     assert [tuple(row) for row in found] == list(enumerate(TASKS))
 
 
-def test_logits_are_stored_uncompressed(engine: Engine) -> None:
-    storage = (
-        "select attstorage from pg_attribute where attrelid = 'prediction'::regclass and attname = 'logits'"
+def test_pieces_are_stored_plain(engine: Engine) -> None:
+    """Neither compressed nor moved aside, so that one element is read with one page; no statistics of their elements."""
+    column = (
+        "select attstorage, attstattarget from pg_attribute"
+        " where attrelid = cast(:table as regclass) and attname = :column"
     )
     with engine.connect() as connection:
-        assert connection.scalar(text(storage)) == "e"
+        for table, name in (("prediction", "logits"), ("cohort_label_piece", "labels")):
+            found = connection.execute(text(column), {"table": table, "column": name}).one()
+            assert tuple(found) == ("p", 0)
 
 
 def test_several_processes_at_once(empty: Engine) -> None:
@@ -201,7 +205,7 @@ def changed(monkeypatch: pytest.MonkeyPatch) -> None:
     """As if the .sql files had been edited: a new message of a guard, and a column more in a view."""
     scripts = [
         script.replace("rows are frozen", "rows are set in stone").replace(
-            "    scored.label,\n", "    scored.label,\n    1 as one,\n"
+            " as label,\n    protocol.name", " as label,\n    1 as one,\n    protocol.name"
         )
         for script in migrate._scripts()
     ]

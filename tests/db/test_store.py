@@ -11,6 +11,7 @@ from sqlalchemy import Engine, text
 from sqlalchemy.exc import DBAPIError
 
 from db.errors import StoreError
+from db.schema import PIECE
 from db.store import (
     image_ids,
     list_hash,
@@ -130,13 +131,13 @@ def test_logits_come_back_as_they_were(engine: Engine, three: dict[str, int]) ->
     with engine.begin() as connection:
         found = read_logits(connection, made, N_TASKS)
         stored = connection.execute(text("select seconds, completed_at from evaluation")).one()
-        empty = connection.scalar(text("select count(*) from prediction where logits is null"))
+        vectors = connection.scalar(text("select count(*) from prediction"))
     assert found.shape == (N_TASKS, 3)
     np.testing.assert_array_equal(found[trained], logits.T[trained])
     assert np.isnan(found[~trained]).all()
     assert stored.seconds == 2.5
     assert stored.completed_at is not None
-    assert empty == N_TASKS - 2
+    assert vectors == 2
 
 
 def test_vectors_of_another_length_are_a_store_error(engine: Engine, three: dict[str, int]) -> None:
@@ -146,13 +147,66 @@ def test_vectors_of_another_length_are_a_store_error(engine: Engine, three: dict
     assert count(engine) == (0, 0)
 
 
+def test_vectors_of_several_pieces(engine: Engine, rows: Any) -> None:
+    """Whole pieces, and a last one that is full, or of one element; each element is found again, by every way."""
+    site = rows.site()
+    for number, length in enumerate((PIECE - 1, PIECE, PIECE + 1, 2 * PIECE)):
+        with engine.begin() as connection:
+            made = text(
+                "insert into image (site_id, name) select :s, :p || i from generate_series(1, :n) i returning id"
+            )
+            given = {"s": site, "p": f"{number}-", "n": length}
+            ids = np.array(connection.scalars(made, given).all(), dtype=np.int32)
+            listed = put_image_list(connection, f"{length}", np.random.default_rng(length).permutation(ids))
+            order = image_ids(connection, listed)
+        protocol = rows.protocol(f"p{number}")
+        labels = np.random.default_rng(length).choice([0, 1, None], length).tolist()
+        rows.cohort(rows.dataset(f"d{number}", site, listed), protocol, listed, {EFFUSION: labels})
+        logits, trained = scores(length, [EFFUSION, PNEUMONIA])
+        model = rows.model(protocol, [EFFUSION, PNEUMONIA])
+        with engine.begin() as connection:
+            evaluation = write_evaluation(connection, model, listed, logits, trained)
+            assert evaluation is not None
+            np.testing.assert_array_equal(
+                read_logits(connection, evaluation, N_TASKS)[trained], logits.T[trained]
+            )
+            pieces = connection.execute(
+                text(
+                    "select piece, cardinality(logits) from prediction where evaluation_id = :e and task_id = 7 order by 1"
+                ),
+                {"e": evaluation},
+            ).all()
+            assert [each for _, each in pieces[:-1]] == [PIECE] * (len(pieces) - 1)
+            assert [each for each, _ in pieces] == list(range((length + PIECE - 1) // PIECE))
+            names = dict(connection.execute(text("select id, name from image")).all())
+            seen = connection.execute(
+                text(
+                    "select image, logit, label from predictions where test_dataset = :d and task = 'Effusion'"
+                ),
+                {"d": f"d{number}"},
+            ).all()
+            expected = [
+                (names[i], float(str(x)), y)
+                for i, x, y in zip(order, logits[:, EFFUSION], labels, strict=True)
+            ]
+            assert sorted(map(tuple, seen), key=str) == sorted(expected, key=str)
+            whole = connection.execute(
+                text(
+                    "select n, n_pos, logits, labels from prediction_vectors where test_dataset = :d and task = 'Effusion'"
+                ),
+                {"d": f"d{number}"},
+            ).one()
+            assert (whole.n, whole.n_pos, whole.labels) == (length, labels.count(1), labels)
+            np.testing.assert_array_equal(np.float32(whole.logits), logits[:, EFFUSION])
+
+
 def test_second_evaluation_writes_nothing(engine: Engine, three: dict[str, int]) -> None:
     logits, trained = scores(3, [EFFUSION, PNEUMONIA])
     for turn in range(2):
         with engine.begin() as connection:
             made = write_evaluation(connection, three["model"], three["image_list"], logits + turn, trained)
         assert (made is None) == (turn == 1)
-    assert count(engine) == (1, N_TASKS)
+    assert count(engine) == (1, 2)
     assert effusion(engine) == logits[:, EFFUSION].tolist()
 
 
@@ -179,7 +233,7 @@ def test_two_writers_at_once(engine: Engine, three: dict[str, int], first_commit
     second.join(20)
     assert len(made) == 1
     assert (made[0] is None) == first_commits
-    assert count(engine) == (1, N_TASKS)
+    assert count(engine) == (1, 2)
     assert effusion(engine) == (logits if first_commits else logits + 1)[:, EFFUSION].tolist()
 
 
@@ -197,7 +251,7 @@ def test_killed_writer_leaves_nothing(engine: Engine, three: dict[str, int]) -> 
     with engine.begin() as connection:
         again = write_evaluation(connection, three["model"], three["image_list"], logits, trained)
     assert again is not None
-    assert count(engine) == (1, N_TASKS)
+    assert count(engine) == (1, 2)
 
 
 def test_half_an_evaluation_is_refused_at_commit(engine: Engine, three: dict[str, int]) -> None:

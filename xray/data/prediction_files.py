@@ -113,8 +113,7 @@ def import_predictions(
     column = _image_column(table, image_column)
     _choose_rows(table, cohort, from_model)
     columns = _score_columns(table, column)
-    dataset_images = set(_dataset_images(connection, cohort.dataset))
-    rows = _match(table, column, columns, cohort, dataset_images, ignore_unknown=ignore_unknown)
+    rows = _match(connection, table, column, columns, cohort, ignore_unknown=ignore_unknown)
     scores = _scores(table, column, columns, rows, kind, missing_as_nan)
     _check_missing(table, cohort, rows, missing_as_nan)
     known = find_foreign(connection, model)
@@ -220,7 +219,13 @@ def _read(path: Path) -> _Table:
     if not parquet:
         found = read_csv(path, error=PredictionsError)
         table = _Table(found.name, found.frame, found.lines)
-        _count(table, "row(s) can't be read", [f"row {each.row}: {each.reason}" for each in found.quarantine])
+        bad = found.quarantine
+        _count(
+            table,
+            len(bad),
+            "row(s) can't be read",
+            [f"row {each.row}: {each.reason}" for each in bad[:_SHOWN]],
+        )
         return table
     import pyarrow
     from pyarrow.parquet import read_table
@@ -258,7 +263,7 @@ def _choose_rows(table: _Table, cohort: Cohort, from_model: str | None) -> None:
                 raise PredictionsError(f"{table.name}: there is no column model to find {from_model!r} in")
             continue
         cells = table.frame[named[key]].astype(str)
-        values = sorted(set(cells))
+        values = sorted(cells.unique())
         if wanted is None:
             if len(values) > 1:
                 raise PredictionsError(
@@ -294,45 +299,99 @@ def _dataset_images(connection: Connection, dataset: str) -> list[str]:
 
 
 def _match(
+    connection: Connection,
     table: _Table,
     image: str,
     columns: dict[int, str],
     cohort: Cohort,
-    dataset_images: set[str],
     *,
     ignore_unknown: bool,
 ) -> NDArray[np.int64]:
     """The row of the file for each image of the cohort, (n_images,); -1 where there is none."""
-    names = table.frame[image]
-    known = names.isin(dataset_images).to_numpy()
-    unknown = names[~known]
+    names, listed = table.frame[image], pd.Index(cohort.images, dtype="str")
+    first = _places(listed, listed)  # an image may stand in a cohort several times
+    place = _places(names, listed)
+    outside = np.flatnonzero(place < 0)
+    if len(outside):
+        _note_outside(connection, table, names, outside, cohort, ignore_unknown=ignore_unknown)
+    mine = np.flatnonzero(place >= 0)
+    _check_doubled(table, image, columns, mine, place[mine])
+    row = np.full(len(listed), -1, dtype=np.int64)
+    row[place[mine]] = mine
+    return row[first]
+
+
+def _places(names: Any, listed: "pd.Index[Any]") -> NDArray[np.int64]:
+    """Where each name stands first in a list (n_names,), -1 where it doesn't."""
+    import pyarrow
+    from pyarrow import compute
+
+    of, among = (pyarrow.array(each, type=pyarrow.large_string()) for each in (names, listed))
+    found: NDArray[np.int64] = compute.index_in(of, value_set=among).fill_null(-1).to_numpy(False)
+    return found.astype(np.int64)
+
+
+def _note_outside(
+    connection: Connection,
+    table: _Table,
+    names: "pd.Series[Any]",
+    outside: NDArray[np.int64],
+    cohort: Cohort,
+    *,
+    ignore_unknown: bool,
+) -> None:
+    """Rows of images that are not of the cohort: of another part of the dataset, or unknown, which is wrong."""
+    images = _dataset_images(connection, cohort.dataset)
+    unknown = outside[_places(names.iloc[outside], pd.Index(images, dtype="str")) < 0]
     if len(unknown) and ignore_unknown:
         table.notes.append(f"{len(unknown)} row(s) of images unknown to {cohort.dataset} left out")
     elif len(unknown):
-        stems = {Path(name).stem: name for name in dataset_images}
-        alike = next((n for n in unknown if Path(n).stem in stems), None)
+        stems = {Path(name).stem: name for name in images}
+        alike = next((n for n in names.iloc[unknown] if Path(n).stem in stems), None)
         hint = f"; {alike!r} looks like {stems[Path(alike).stem]!r}" if alike is not None else ""
         _count(
             table,
+            len(unknown),
             f"row(s) name images that {cohort.dataset} does not have (--ignore-unknown leaves them out)",
-            [f"{names[place]!r} in row {table.lines[place]}" for place in np.flatnonzero(~known)],
+            [f"{names.iloc[k]!r} in row {table.lines[k]}" for k in unknown[:_SHOWN]],
             hint,
         )
-    mine = names[names.isin(set(cohort.images))]
-    outside = len(names) - len(unknown) - len(mine)
-    if outside:
-        table.notes.append(f"{outside} row(s) of images of {cohort.dataset} outside {cohort} left out")
-    doubled = mine[mine.duplicated(keep=False)]
+    known = len(outside) - len(unknown)
+    if known:
+        table.notes.append(f"{known} row(s) of images of {cohort.dataset} outside {cohort} left out")
+
+
+def _check_doubled(
+    table: _Table, image: str, columns: dict[int, str], mine: NDArray[np.int64], place: NDArray[np.int64]
+) -> None:
+    """Several rows of an image must say the same. place: (n_mine,) of the rows' images in the cohort."""
+    doubled = mine[np.bincount(place)[place] > 1] if len(place) else mine
     if len(doubled):
-        scores = table.frame.loc[doubled.index, [image, *columns.values()]]
-        different = scores.drop_duplicates()[image].value_counts()
+        scores = table.frame.iloc[doubled][[image, *columns.values()]]
+        rows = scores.drop_duplicates()[image].value_counts()
+        different = rows[rows > 1]
         _count(
             table,
+            len(different),
             "image(s) stand in several rows with different scores",
-            [repr(name) for name, rows in different.items() if rows > 1],
+            [repr(name) for name in different.index[:_SHOWN]],
         )
-    place = dict(zip(mine, mine.index, strict=True))
-    return np.array([place.get(name, -1) for name in cohort.images], dtype=np.int64)
+
+
+@dataclass
+class _Wrong:
+    """Scores that are wrong in one way: how many, and the first few in words."""
+
+    n: int = 0
+    examples: list[str] = field(default_factory=list)
+
+    def add(self, places: NDArray[np.bool_], column: str, images: Any, cells: Any) -> None:
+        """Those of a column, where `places` (n_rows,) is set."""
+        self.n += int(places.sum())
+        self.examples += [
+            f"{column} of {images.iloc[k]!r} is {cells.iloc[k]!r}"
+            for k in np.flatnonzero(places)[: _SHOWN - len(self.examples)]
+        ]
 
 
 def _scores(
@@ -342,35 +401,30 @@ def _scores(
     found = np.full((len(rows), len(TASKS)), np.nan)
     there = np.flatnonzero(rows >= 0)
     used = rows[there]
-    not_numbers, outside, empty, ends, untrained = [], [], [], 0, []
+    images = table.frame[image].iloc[used]
+    words, outside, empty, ends, untrained = _Wrong(), _Wrong(), _Wrong(), 0, []
     for task, column in columns.items():
         cells = table.frame[column].iloc[used]
-        values, words = _numbers(cells)
-
-        def where(places: NDArray[np.bool_], cells: Any = cells, column: str = column) -> list[str]:
-            return [
-                f"{column} of {table.frame[image].iloc[used[k]]!r} is {cells.iloc[k]!r}"
-                for k in np.flatnonzero(places)
-            ]
-
-        not_numbers += where(words)
-        if not words.any() and np.isnan(values).all():
+        values, is_word = _numbers(cells)
+        words.add(is_word, column, images, cells)
+        if not is_word.any() and np.isnan(values).all():
             untrained.append(column)
             continue
-        empty += where(np.isnan(values) & ~words)
+        empty.add(np.isnan(values) & ~is_word, column, images, cells)
         with np.errstate(over="ignore"):
             infinite = np.isinf(values.astype(np.float32))
         bad = ((values < 0) | (values > 1)) if kind == "probability" else infinite
-        outside += where(bad)
+        outside.add(bad, column, images, cells)
         ends += int(((values == 0) | (values == 1)).sum()) if kind == "probability" else 0
         found[there, task] = to_logits(np.where(bad, np.nan, values)) if kind == "probability" else values
-    _count(table, "score(s) are no numbers", not_numbers)
+    _count(table, words.n, "score(s) are no numbers", words.examples)
     expected = "probabilities from 0 to 1 (is it --kind logit?)" if kind == "probability" else "finite logits"
-    _count(table, f"score(s) are outside what is expected, {expected}", outside)
-    if empty and not nan_ok:
-        _count(table, "score(s) are empty or NaN (--missing-as-nan takes them as not scored)", empty)
-    elif empty:
-        table.notes.append(f"{len(empty)} score(s) that are empty or NaN taken as not scored")
+    _count(table, outside.n, f"score(s) are outside what is expected, {expected}", outside.examples)
+    if empty.n and not nan_ok:
+        what = "score(s) are empty or NaN (--missing-as-nan takes them as not scored)"
+        _count(table, empty.n, what, empty.examples)
+    elif empty.n:
+        table.notes.append(f"{empty.n} score(s) that are empty or NaN taken as not scored")
     if untrained:
         table.notes.append(
             f"{len(untrained)} task(s) without any score taken as never trained: {_some(untrained)}"
@@ -394,14 +448,15 @@ def _numbers(cells: "pd.Series[Any]") -> tuple[Scores, NDArray[np.bool_]]:
 
 
 def _check_missing(table: _Table, cohort: Cohort, rows: NDArray[np.int64], nan_ok: bool) -> None:
-    missing = [cohort.images[int(place)] for place in np.flatnonzero(rows < 0)]
-    if missing and nan_ok:
+    missing = np.flatnonzero(rows < 0)
+    if len(missing) and nan_ok:
         table.notes.append(f"{len(missing)} of {len(rows)} images not in the file: taken as not scored")
-    elif missing:
+    else:
         _count(
             table,
+            len(missing),
             f"of the {len(rows)} images of {cohort} are missing (--missing-as-nan takes them as not scored)",
-            [repr(name) for name in missing],
+            [repr(cohort.images[int(place)]) for place in missing[:_SHOWN]],
         )
 
 
@@ -441,12 +496,13 @@ def _store(
     return False
 
 
-def _count(table: _Table, what: str, examples: Sequence[str], hint: str = "") -> None:
-    if examples:
-        table.wrong.append(f"{len(examples)} {what}: {_some(examples)}{hint}")
+def _count(table: _Table, n: int, what: str, examples: Sequence[str], hint: str = "") -> None:
+    """Note `n` things that are wrong, where there are any; `examples` are the first of them."""
+    if n:
+        table.wrong.append(f"{n} {what}: {_some(examples, n)}{hint}")
 
 
-def _some(values: Sequence[str]) -> str:
-    return ", ".join(map(str, values[:_SHOWN])) + (
-        f" and {len(values) - _SHOWN} more" if len(values) > _SHOWN else ""
-    )
+def _some(values: Sequence[str], n: int | None = None) -> str:
+    """The first few of `n` values (default: of these)."""
+    more = (len(values) if n is None else n) - _SHOWN
+    return ", ".join(map(str, values[:_SHOWN])) + (f" and {more} more" if more > 0 else "")

@@ -8,7 +8,7 @@ returns table (
     task text, n integer, both_positive integer, first_only integer, second_only integer, both_negative integer,
     kappa double precision
 )
-language sql stable as $$
+language sql stable parallel safe as $$
     with shared as (
         select label.task_id
         from label join dataset on dataset.id = label.dataset_id and dataset.name in (first_dataset, second_dataset)

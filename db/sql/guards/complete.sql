@@ -10,7 +10,8 @@ begin
     select string_agg(task.name, ', ' order by task.id) into missing
     from model_task
     join task on task.id = model_task.task_id
-    left join prediction on prediction.evaluation_id = new.id and prediction.task_id = model_task.task_id
+    left join prediction
+        on prediction.evaluation_id = new.id and prediction.piece = 0 and prediction.task_id = model_task.task_id
     where model_task.model_id = new.model_id and prediction.logits is null;
     if missing is not null then
         raise exception 'evaluation % is not complete: no scores for %', new.id, missing using errcode = 'check_violation';

@@ -19,6 +19,14 @@ create or replace trigger guard_frozen before update or delete on cohort_label
     for each row execute function guard_frozen();
 create or replace trigger guard_frozen_truncate before truncate on cohort_label
     for each statement execute function guard_frozen();
+create or replace trigger guard_frozen before update or delete on cohort_label_piece
+    for each row execute function guard_frozen();
+create or replace trigger guard_frozen_truncate before truncate on cohort_label_piece
+    for each statement execute function guard_frozen();
+create or replace trigger guard_frozen before update or delete on listed_image
+    for each row execute function guard_frozen();
+create or replace trigger guard_frozen_truncate before truncate on listed_image
+    for each statement execute function guard_frozen();
 create or replace trigger guard_frozen before update on prediction
     for each row execute function guard_frozen();
 create or replace trigger guard_frozen_truncate before truncate on prediction

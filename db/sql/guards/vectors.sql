@@ -57,18 +57,25 @@ end $$;
 create or replace trigger guard_cohort_label_length before insert on cohort_label
     for each row execute function guard_cohort_label_length();
 
+-- Once a vector, when its first piece is there: a piece without a first one, which nothing of ours writes, is for `xray db check`.
 create or replace function guard_prediction_length() returns trigger language plpgsql as $$
 declare
     expected integer;
+    given integer;
+    in_pieces boolean;
 begin
     select image_list.length into expected
         from evaluation join image_list on image_list.id = evaluation.image_list_id where evaluation.id = new.evaluation_id;
-    if cardinality(new.logits) <> expected then
-        raise exception 'prediction: % logits for the % images of evaluation %', cardinality(new.logits), expected, new.evaluation_id
-            using errcode = 'check_violation';
+    select sum(cardinality(logits)), bool_and(cardinality(logits) = least(piece_length(), expected - piece_length() * piece))
+        into given, in_pieces
+        from prediction where evaluation_id = new.evaluation_id and task_id = new.task_id;
+    if given <> expected or not in_pieces then
+        raise exception 'prediction: % logits for the % images of evaluation %: a vector is written at once, in pieces of %',
+            given, expected, new.evaluation_id, piece_length() using errcode = 'check_violation';
     end if;
-    return new;
+    return null;
 end $$;
 
-create or replace trigger guard_prediction_length before insert on prediction
-    for each row execute function guard_prediction_length();
+drop trigger if exists guard_prediction_length on prediction;
+create trigger guard_prediction_length after insert on prediction
+    for each row when (new.piece = 0) execute function guard_prediction_length();

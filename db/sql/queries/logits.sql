@@ -1,3 +1,3 @@
--- One row per task of an evaluation: task_id, logits (NULL where the output was never trained). Parameter: evaluation_id.
+-- One row per (task, piece) of an evaluation: task_id, piece, logits. Parameter: evaluation_id.
 -- For COPY.
-select task_id, logits from prediction where evaluation_id = %(evaluation_id)s
+select task_id, piece, logits from prediction where evaluation_id = %(evaluation_id)s order by piece, task_id

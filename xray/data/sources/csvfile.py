@@ -9,7 +9,7 @@ import gzip
 import io
 import zipfile
 import zlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,6 +21,7 @@ from xray.data.sources.base import Quarantined
 from xray.errors import DataError
 
 _NEWLINE, _QUOTE, _COMMA = ord("\n"), ord('"'), ord(",")
+_BLOCK = 2**24
 _BOMS = ((b"\xef\xbb\xbf", "utf-8"), (b"\xff\xfe", "utf-16-le"), (b"\xfe\xff", "utf-16-be"))
 
 
@@ -173,10 +174,38 @@ def _records(
     data: bytes, start: int, header: list[str], name: str, error: type[DataError]
 ) -> tuple[pd.DataFrame, NDArray[np.int64], list[Quarantined]]:
     """The rows after the header, their lines, and the rows with too many or too few fields."""
+    line = data.count(b"\n", 0, start) + 1
+    frames, lines, malformed = [], [], []
+    for block in _blocks(data, start):
+        part = _block_records(block, line, header, name, error)
+        frames.append(part[0])
+        lines.append(part[1])
+        malformed += part[2]
+        line += block.count(b"\n")
+    filled = [frame for frame in frames if len(frame)] or frames[:1]
+    return pd.concat(filled, ignore_index=True), np.concatenate(lines), malformed
+
+
+def _blocks(data: bytes, start: int) -> Iterator[bytes]:
+    """Whole records, about 16 MiB at a time; at least one block, which may be empty."""
+    while True:
+        end = data.find(b"\n", start + _BLOCK)
+        quotes = data.count(b'"', start, end) if end >= 0 else 0
+        while end >= 0 and quotes % 2:  # the line ends within a quoted field
+            following = data.find(b"\n", end + 1)
+            quotes += data.count(b'"', end, following) if following >= 0 else 0
+            end = following
+        yield data[start : end + 1] if end >= 0 else data[start:]
+        if end < 0 or end + 1 == len(data):
+            return
+        start = end + 1
+
+
+def _block_records(
+    body: bytes, first_line: int, header: list[str], name: str, error: type[DataError]
+) -> tuple[pd.DataFrame, NDArray[np.int64], list[Quarantined]]:
     columns = [column or f"column {index + 1}" for index, column in enumerate(header)]
     named = max(index for index, column in enumerate(header) if column) + 1
-    first_line = data.count(b"\n", 0, start) + 1
-    body = data[start:]
     begins, ends, fields, lines = _outline(body)
     blank = begins == ends
     good = (fields >= named) & (fields <= len(header)) & ~blank

@@ -1,0 +1,44 @@
+"""Vectors of an earlier schema are cut into pieces, and joined again, without a number changed."""
+
+from typing import Any
+
+import numpy as np
+from sqlalchemy import Engine, text
+
+from db.migrate import downgrade, upgrade
+from db.schema import PIECE
+from db.store import put_image_list, read_logits
+
+
+def test_piece_length_is_one(engine: Engine) -> None:
+    with engine.connect() as connection:
+        assert connection.scalar(text("select piece_length()")) == PIECE
+
+
+def test_scores_go_through_the_earlier_schema(engine: Engine, rows: Any) -> None:
+    length = PIECE + 7
+    site = rows.site()
+    with engine.begin() as connection:
+        made = text(
+            "insert into image (site_id, name) select :s, 'i' || n from generate_series(1, :n) n returning id"
+        )
+        ids = np.array(connection.scalars(made, {"s": site, "n": length}).all(), dtype=np.int32)
+        listed = put_image_list(connection, "list", ids)
+    protocol = rows.protocol()
+    rows.cohort(rows.dataset("nih", site, listed), protocol, listed, {7: ([1, None, 0] * length)[:length]})
+    logits = np.random.default_rng(0).normal(size=length).astype(np.float32)
+    logits[5] = np.nan
+    evaluation = rows.evaluation(rows.model(protocol, [7]), listed, {7: logits.tolist()})
+    everything = text("select image, logit, label from predictions order by image")
+    with engine.connect() as connection:
+        before = connection.execute(everything).all()
+    downgrade(engine, "0009")
+    with engine.connect() as connection:
+        vector = connection.scalar(text("select logits from prediction where task_id = 7"))
+        np.testing.assert_array_equal(np.float32(vector), logits)
+        assert connection.scalar(text("select count(*) from prediction where logits is null")) == 17
+    upgrade(engine)
+    with engine.begin() as connection:
+        assert connection.execute(everything).all() == before
+        np.testing.assert_array_equal(read_logits(connection, evaluation, 18)[7], logits)
+        assert len(before) == length
