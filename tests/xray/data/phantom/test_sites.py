@@ -61,7 +61,7 @@ def test_a_file_may_name_one_difference(tmp_path):
     ("text", "key"),
     [
         ("", "names no site"),
-        ("[a", "isn't TOML"),
+        ("[a", "not TOML"),
         ("gamma = 1", "gamma: must be a table"),
         ("[Alpha]", "site name 'Alpha'"),
         ("['../up']", "site name '../up'"),
@@ -96,5 +96,5 @@ def test_a_missing_or_binary_file_is_refused(tmp_path):
     with pytest.raises(StudyError, match=r"nowhere\.toml: can't be read"):
         load_sites(tmp_path / "nowhere.toml")
     (tmp_path / "binary.toml").write_bytes(b"\xff\xfe\x00")
-    with pytest.raises(StudyError, match=r"binary\.toml: can't be read"):
+    with pytest.raises(StudyError, match=r"binary\.toml: not TOML"):
         load_sites(tmp_path / "binary.toml")
