@@ -15,6 +15,7 @@ from pathlib import Path
 from db.connection import Databases, databases
 from flows.processes import die_with_parent
 from flows.standing.place import client_environment, here
+from flows.watch import Child, reached
 from xray import settings
 from xray.errors import XrayError
 
@@ -33,7 +34,8 @@ def prefect_api(found: Databases) -> Iterator[str]:
     """URL of a Prefect API: that of PREFECT_API_URL, of the standing stack, or of a server that lives as long as we do."""
     given = os.environ.get("PREFECT_API_URL")
     if given:
-        yield given
+        with reached("Prefect's server", given):
+            yield given
         return
     home = settings.home() / "prefect"
     home.mkdir(exist_ok=True)
@@ -46,12 +48,13 @@ def prefect_api(found: Databases) -> Iterator[str]:
             "PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL", "CRITICAL"
         ),
         "DO_NOT_TRACK": "1",
+        "PREFECT_CLIENT_RETRY_EXTRA_CODES": "500",  # while PostgreSQL is started again
     }
     place = here()
     standing = place.running()
     if standing is not None and standing.url("prefect"):
         own = client_environment(place, standing) | {"PREFECT_FLOWS_HEARTBEAT_FREQUENCY": "30"}
-        with _environment(quiet), _environment(own):
+        with _environment(quiet), _environment(own), reached("Prefect's server", own["PREFECT_API_URL"]):
             yield own["PREFECT_API_URL"]
         return
     with (
@@ -86,34 +89,32 @@ def _server(database: str, log: Path) -> Iterator[str]:
         "--log-level",
         "error",
     ]
-    with log.open("ab") as output, listener:
-        process = subprocess.Popen(
-            command,
-            env=environment,
-            stdout=output,
-            stderr=output,
-            stdin=subprocess.DEVNULL,
-            pass_fds=[listener.fileno()],
-            preexec_fn=partial(die_with_parent, os.getpid()),
-            start_new_session=True,
-        )
     url = f"http://127.0.0.1:{port}/api"
-    try:
-        _wait_until_healthy(process, url, log)
+
+    def start() -> "subprocess.Popen[bytes]":
+        with log.open("ab") as output:
+            return subprocess.Popen(
+                command,
+                env=environment,
+                stdout=output,
+                stderr=output,
+                stdin=subprocess.DEVNULL,
+                pass_fds=[listener.fileno()],
+                preexec_fn=partial(die_with_parent, os.getpid()),
+                start_new_session=True,
+            )
+
+    server = Child("Prefect's server", start, log)
+    with listener, server.running():  # who asks while it is started again waits in the listener's queue
+        _wait_until_healthy(server, url, log)
+        server.well.set()
         yield url
-    finally:
-        process.terminate()
-        try:
-            process.wait(10)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
 
 
-def _wait_until_healthy(process: "subprocess.Popen[bytes]", url: str, log: Path) -> None:
+def _wait_until_healthy(server: Child, url: str, log: Path) -> None:
     deadline = time.monotonic() + START_SECONDS
     while time.monotonic() < deadline:
-        if process.poll() is not None:
+        if server.is_hopeless:
             break
         with (
             contextlib.suppress(urllib.error.URLError, OSError),

@@ -8,17 +8,36 @@ from functools import cache
 from importlib import metadata
 from pathlib import Path
 
+from xray.errors import XrayError
+
 
 def home_path() -> Path:
     """Where the platform's folder is or would be, absolute."""
-    return Path(os.environ.get("XRAY_HOME") or ".xray").expanduser().resolve()
+    return Path(os.path.realpath(_asked()))  # unlike `resolve`, of links that lead in a circle too
+
+
+def _asked() -> Path:
+    return Path(os.environ.get("XRAY_HOME") or ".xray").expanduser().absolute()
 
 
 def home() -> Path:
-    """The platform's folder: database, pixel caches, models, figures. Made where it is missing."""
+    """The platform's folder: database, pixel caches, models, figures. Made where it is missing.
+
+    Not behind a dead link, which most often leads to a disk that is not mounted now: raises `XrayError`.
+    """
+    _check_links(_asked())
     folder = home_path()
     folder.mkdir(parents=True, exist_ok=True)
     return folder
+
+
+def _check_links(path: Path) -> None:
+    for each in (path, *path.parents):
+        if each.is_symlink() and not each.exists():
+            raise XrayError(
+                f"{each} is a link to {os.readlink(each)}, which is not there: mount its disk, make the folder, or choose "
+                "another home by XRAY_HOME"
+            )
 
 
 def artifacts() -> Path | str:
