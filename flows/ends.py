@@ -59,6 +59,16 @@ class Command:
         finally:
             os._exit(code)
 
+    def fail(self) -> None:
+        """End all children, then this process, as failed, when the error was told: called by the main thread.
+
+        At their own ends libraries would wait for servers that may be gone, and tell of that.
+        """
+        self.unwound.set()
+        silence()
+        self.end(1, "")
+        threading.Event().wait()  # another thread was first
+
     def leave(self) -> None:
         """The main thread is done: where the command is ending, wait for that; else nothing."""
         if self.ending.is_set():

@@ -1,5 +1,6 @@
 """The command line `xray`. Commands are imported when they are called, so that `xray --help` is quick."""
 
+import contextlib
 import importlib
 import os
 import sys
@@ -83,10 +84,12 @@ def cli() -> None:
 
 def main(arguments: list[str] | None = None) -> Any:
     """Run a command. What a user can put right is one sentence and exit code 1; a fault of ours has its traceback."""
-    from flows.ends import attended, silence
+    from flows.ends import attended
 
     words = sys.argv[1:] if arguments is None else arguments
-    with attended(_command(next((word for word in words if not word.startswith("-")), ""))):
+    command = _command(next((word for word in words if not word.startswith("-")), ""))
+    # who calls this as a function has signals and an end of its own
+    with attended(command) if arguments is None else contextlib.nullcontext():
         try:
             try:
                 return cli.main(words, prog_name="xray", standalone_mode=True)
@@ -94,12 +97,10 @@ def main(arguments: list[str] | None = None) -> Any:
                 sys.stdout.flush()
         except Exception as error:
             refused = _refusal_of_output(error) or error
-            if not isinstance(
-                refused, BrokenPipeError
-            ):  # whoever read (head, less) has had enough: no word of it
+            if not isinstance(refused, BrokenPipeError):  # whoever read (head, less) has had enough
                 click.echo(f"error: {_told(refused)}", err=True)
             if arguments is None:
-                silence()  # what libraries say of their own ends is of no use now
+                command.fail()
             sys.exit(1)
 
 
