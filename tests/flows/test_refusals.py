@@ -187,9 +187,11 @@ def test_a_disk_that_is_too_small_is_one_sentence(new_home, options):
 
 def test_standard_output_that_is_full_or_closed(new_home):
     query = ("sql", "--csv", "select generate_series(1, 100000)")
-    with open("/dev/full", "w") as full:
-        with new_home.start(*query, stdout=full, stderr=subprocess.PIPE) as process:
-            _, told = process.communicate(timeout=120)
+    with (
+        open("/dev/full", "w") as full,
+        new_home.start(*query, stdout=full, stderr=subprocess.PIPE) as process,
+    ):
+        _, told = process.communicate(timeout=120)
     assert (process.returncode, told.count("\n")) == (1, 1)
     assert told.startswith("error: standard output: its disk is full")
     with new_home.start(*query, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:

@@ -84,10 +84,13 @@ class Progress:
         path.parent.mkdir(parents=True, exist_ok=True)
         unfinished = path.with_suffix(f".{os.getpid()}")
         contiguous = {k: v.detach().cpu().contiguous().clone() for k, v in tensors.items()}
-        save_file(contiguous, unfinished, metadata={"progress": json.dumps(about)})
-        with unfinished.open("rb") as file:
-            os.fsync(file.fileno())
-        unfinished.replace(path)
+        try:
+            save_file(contiguous, unfinished, metadata={"progress": json.dumps(about)})
+            with unfinished.open("rb") as file:
+                os.fsync(file.fileno())
+            unfinished.replace(path)
+        finally:
+            unfinished.unlink(missing_ok=True)  # half of it, where the disk is full
 
     def restore(self, path: Path) -> bool:
         """Go on from the file at `path`; False, and nothing changed, where there is none that can be read."""
