@@ -40,6 +40,7 @@ class Command:
     words: str = ""
     patience: float = UNWIND_SECONDS
     ending: threading.Event = field(default_factory=threading.Event)
+    said: threading.Event = field(default_factory=threading.Event)
     unwound: threading.Event = field(default_factory=threading.Event)
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
@@ -52,6 +53,7 @@ class Command:
             if words:
                 _say(words)
                 silence()
+            self.said.set()
             deadline = time.monotonic() + CHILDREN_SECONDS
             children = _tell_children()
             self.unwound.wait(self.patience)
@@ -100,6 +102,7 @@ def attended(command: Command) -> Iterator[Command]:
     def stop(number: int, frame: FrameType | None) -> None:
         if not told:  # a second one must not break into what closes things
             told.append(number)
+            command.said.wait(1)  # or what the main thread says of its end comes first
             raise Stopped(number)
 
     for number in SIGNALS:
