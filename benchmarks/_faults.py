@@ -34,6 +34,11 @@ class Fault:
     is_end: bool = False
     """Whether the run itself is killed."""
 
+    @property
+    def spares_servers(self) -> bool:
+        """Whether no server is struck, so that the run may do with an API that is there."""
+        return self.name in ("kill-main", "kill-pool")
+
     @contextmanager
     def place(self, home: Path) -> Iterator[None]:
         """Make ready what the home lies on."""
@@ -189,7 +194,7 @@ class ReadOnly(Fault):
 
     def strike(self, run: Fork) -> str:
         """Let it abort."""
-        subprocess.run(["mount", "-o", "remount,abort,ro", self.folder], capture_output=True)
+        subprocess.run(["mount", "-o", "remount,abort", self.folder], check=True)
         return "the disk turned read-only"
 
     def mend(self) -> None:

@@ -6,13 +6,24 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any, Final
 
+from safetensors.numpy import load_file
 from sqlalchemy import Connection, create_engine, text
 from sqlalchemy.pool import NullPool
 
 from db.connection import Databases
 
-CHANGING: Final = ("evaluation_ids", "computed_at", "model_id", "study_id", "id", "provenance", "created_at")
-"""Columns of ids and times."""
+CHANGING: Final = (
+    "model",
+    "evaluation_ids",
+    "computed_at",
+    "model_id",
+    "study_id",
+    "id",
+    "provenance",
+    "created_at",
+)
+"""Columns of ids and times; a model's name ends in its version, which is 2 where a run was killed before it noted 1."""
+FEW: Final = 500
 OTHER: Final = ("predictions", "labels", "missing_evaluations")
 LOGITS: Final = """
 select model.key, image_list.content_hash, task.name, md5(prediction.logits::text)
@@ -65,8 +76,18 @@ def digests(found: Databases, home: Path, study: str) -> dict[str, Any]:
 
 
 def differences(one: dict[str, Any], other: dict[str, Any]) -> list[str]:
-    """Names of what is not equal."""
-    return sorted(name for name in one.keys() | other.keys() if one.get(name) != other.get(name))
+    """What is not equal, with the first rows of it that the other lacks."""
+    found = []
+    for name in sorted(one.keys() | other.keys()):
+        ours, theirs = one.get(name), other.get(name)
+        if ours != theirs:
+            rows = (
+                [row for row in ours if row not in theirs]
+                if isinstance(ours, list) and isinstance(theirs, list)
+                else []
+            )
+            found.append(f"{name} {rows[:2]}")
+    return found
 
 
 def _views(connection: Connection) -> list[str]:
@@ -75,7 +96,7 @@ def _views(connection: Connection) -> list[str]:
 
 
 def _digest(connection: Connection, view: str) -> list[Any]:
-    """Rows and a hash of their texts, in which numbers are exact."""
+    """Number of rows and a hash of their texts, in which numbers are exact; of few rows the texts themselves."""
     columns = connection.scalars(
         text(
             "select column_name from information_schema.columns where table_name = :view order by ordinal_position"
@@ -83,9 +104,11 @@ def _digest(connection: Connection, view: str) -> list[Any]:
         {"view": view},
     )
     listed = ", ".join(f'"{name}"' for name in columns if name not in CHANGING)
-    query = f"""select count(*), md5(string_agg(row::text, E'\\n' order by row::text collate "C"))
+    query = f"""select count(*), md5(string_agg(row::text, E'\\n' order by row::text collate "C")),
+            array_agg(row::text order by row::text collate "C")
         from (select {listed} from {view}) as row"""  # noqa: S608  (names from the catalogue)
-    return list(connection.execute(text(query)).one())
+    count, digest, rows = connection.execute(text(query)).one()
+    return list(rows or []) if count <= FEW else [count, digest]
 
 
 def _counts(connection: Connection) -> dict[str, int]:
@@ -97,8 +120,11 @@ def _counts(connection: Connection) -> dict[str, int]:
 
 
 def _weights(connection: Connection, model: str, version: int) -> str:
-    """A hash of the weights file of a registered version."""
+    """A hash of the tensors of a registered version. Not of the file: the entries of its header are in any order."""
     query = "select storage_location from model_versions where name = :name and version = :version"
     location = str(connection.scalar(text(query), {"name": model, "version": version}))
     (file,) = Path(location.removeprefix("file://").replace("%20", " ")).rglob("*.safetensors")
-    return hashlib.sha256(file.read_bytes()).hexdigest()
+    digest = hashlib.sha256()
+    for name, tensor in sorted(load_file(file).items()):
+        digest.update(f"{name} {tensor.dtype} {tensor.shape}".encode() + tensor.tobytes())
+    return digest.hexdigest()

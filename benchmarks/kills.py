@@ -1,6 +1,6 @@
 """kill −9 and other faults at random moments of a small study: afterwards the next run completes, to the very same results.
 
-    python -m benchmarks.kills [--kills 100] [--seed 1] [--fault FAULT …] [--stop-after SECONDS]
+    python -m benchmarks.kills [--kills 100] [--seed 1] [--fault FAULT …] [--beside 2] [--stop-after SECONDS]
 
 Each round: a new home, a study (two drawn sites, 32 px, small_convnet, one epoch), a fault at a random moment of it, the
 end of that run, the next run undisturbed, and its comparison with a run that nobody disturbed: every result view, every
@@ -19,9 +19,10 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
@@ -48,6 +49,7 @@ learning_rate = 3e-3
 """
 END_SECONDS: Final = 120.0
 """How long a disturbed run may take to its end, on a busy machine."""
+MISSED: Final = "missed: the run had ended before"
 TRUE_SECONDS: Final = 30.0
 """How long after the fault a run that does not go on may take to say so."""
 
@@ -62,6 +64,13 @@ class World:
     api: dict[str, str]
     expected: dict[str, Any]
     seconds: float = 0.0
+    lane: int = 0
+    """Which of the rounds side by side this is of."""
+
+    @property
+    def home(self) -> Path:
+        """Where a round's home is."""
+        return self.folder / f"lane-{self.lane}" / "xray home"
 
 
 def main() -> None:
@@ -75,24 +84,45 @@ def main() -> None:
     parser.add_argument("--fault", action="append", choices=_faults.FAULTS, help="Faults to take in turn.")
     parser.add_argument("--stop-after", type=float, default=1e9, help="Begin no round after so many seconds.")
     parser.add_argument("--folder", type=Path, help="Where the world is made, or lies already.")
+    parser.add_argument("--beside", type=int, default=1, help="Rounds side by side.")
     options = parser.parse_args()
     say(f"seed {options.seed}, rounds from {options.first}")
     began = time.monotonic()
     _forks.import_all()
-    failed, tally = [], dict[str, int]()
     with _world(options.folder) as world:
-        for number in range(options.first, options.first + options.kills):
-            if time.monotonic() - began > options.stop_after:
-                say(f"out of time: go on with --first {number}")
-                break
-            faults = options.fault or _faults.KILLS
-            name = faults[number % len(faults)]
-            problems, told = _round(world, name, random.Random(f"{options.seed} {number}"), number)
-            say(f"{number} {name}: {told}" + "".join(f"\n   PROBLEM {each}" for each in problems))
-            tally[name] = tally.get(name, 0) + 1
-            failed += [number] if problems else []
+        lanes = []
+        for lane in range(options.beside):
+            numbers = range(options.first + lane, options.first + options.kills, options.beside)
+            world.lane = lane
+            last = began + options.stop_after
+            lanes.append(_in_fork(partial(_rounds, world, numbers, options.fault, options.seed, last)))
+        codes = [os.waitstatus_to_exitcode(os.waitpid(lane, 0)[1]) for lane in lanes]
+    sys.exit(any(codes))
+
+
+def _in_fork(what: Callable[[], int]) -> int:
+    pid = os.fork()
+    if pid == 0:
+        os._exit(what())
+    return pid
+
+
+def _rounds(world: World, numbers: range, chosen: list[str] | None, seed: int, last: float) -> int:
+    """Rounds one after the other, none begun after the moment `last`; 1 where one failed."""
+    failed, tally = [], dict[str, int]()
+    for number in numbers:
+        if time.monotonic() > last:
+            say(f"out of time: go on with --first {number}")
+            break
+        faults = chosen or _faults.KILLS
+        name = faults[number % len(faults)]
+        problems, told = _round(world, name, random.Random(f"{seed} {number}"), number)
+        say(f"{number} {name}: {told}" + "".join(f"\n   PROBLEM {each}" for each in problems))
+        kind = name if told != MISSED else "missed"
+        tally[kind] = tally.get(kind, 0) + 1
+        failed += [number] if problems else []
     say(f"rounds: {json.dumps(tally)}; failed: {failed or 'none'}")
-    sys.exit(bool(failed))
+    return int(bool(failed))
 
 
 @contextmanager
@@ -170,7 +200,7 @@ def _serve(ready: Path, over: Path) -> None:
 
 def _undisturbed(world: World, name: str) -> dict[str, Any]:
     """Run the study in a new home: what it comes to, and how long it took."""
-    home = world.folder / "home"
+    home = world.home
     _new_home(world, home)
     began = time.monotonic()
     run = _forks.fork(home, world.folder / f"{name}.log", _forks.xray("study", "run", str(world.file)))
@@ -186,26 +216,32 @@ def _undisturbed(world: World, name: str) -> dict[str, Any]:
 
 def _new_home(world: World, home: Path) -> None:
     shutil.rmtree(home, ignore_errors=True)
-    subprocess.run(["cp", "-a", str(world.template), str(home)], check=True)
+    home.parent.mkdir(exist_ok=True)
+    home.mkdir(exist_ok=True)  # it may be a link to somewhere else
+    subprocess.run(["cp", "-a", f"{world.template}/.", str(home)], check=True)
 
 
 def _round(world: World, name: str, chance: random.Random, number: int) -> tuple[list[str], str]:
     """One fault at one moment; what is wrong afterwards, and what was."""
-    home, log = world.folder / "home", world.folder / f"round-{number}.log"
+    home, log = world.home, world.folder / f"round-{number}.log"
     log.unlink(missing_ok=True)
     fault = _faults.make(name, chance)
-    moment = chance.uniform(0.05, 0.98) * world.seconds
+    # without a server of its own a run is done sooner
+    moment = chance.uniform(0.05, 0.6 if fault.spares_servers else 0.9) * world.seconds
+    home.parent.mkdir(exist_ok=True)
     with fault.place(home):
         _new_home(world, home)
-        run = _forks.fork(home, log, _forks.xray("study", "run", str(world.file)))
-        began = time.monotonic()
-        _sleep_until(began + moment, run)
+        shared = world.api if fault.spares_servers else {}
+        run = _forks.fork(home, log, _forks.xray("study", "run", str(world.file)), shared)
+        _sleep_until(time.monotonic() + moment, run)
         told = fault.strike(run)
         struck = time.monotonic()
         descendants = run.descendants()
         code = run.wait(END_SECONDS)
         ended = time.monotonic() - struck
-        problems = [] if told else ["there was nothing to strike"]
+        if not told:
+            return [], MISSED
+        problems = []
         if code is None:
             problems.append(f"it neither went on nor ended within {END_SECONDS:.0f} s")
             os.kill(run.pid, 9)
@@ -216,11 +252,12 @@ def _round(world: World, name: str, chance: random.Random, number: int) -> tuple
         found, more = _complete(world, home, f"round-{number}")
         problems += more + [f"{each} differs" for each in _same.differences(found, world.expected)]
         _until_gone(set(), home)
-        if not problems:
-            log.unlink()
-        last = (run_text := run.text() if log.exists() else "") and run_text.strip().splitlines()[-1]
+        last = (run.text().strip().splitlines() or [""])[-1]
+    if not problems:
+        log.unlink()
     shutil.rmtree(home, ignore_errors=True)
-    return problems, f"at {moment:.1f} s {told}; ended with {code} after {ended:.1f} s {last[:160]}"
+    last = last[:200] if code == 1 else ""
+    return problems, f"at {moment:.1f} s {told}; ended with {code} after {ended:.1f} s {last}"
 
 
 def _judge(code: int | None, text: str, seconds: float, is_end: bool) -> list[str]:

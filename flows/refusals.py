@@ -124,7 +124,9 @@ def _number(error: BaseException) -> int | None:
 
 
 def _file(error: BaseException, home: Path) -> Path | str:
-    name = getattr(error, "filename", None)
+    name = getattr(error, "filename2", None) or getattr(
+        error, "filename", None
+    )  # what was copied to, where there are two
     return os.fsdecode(name) if isinstance(name, str | bytes | os.PathLike) else home
 
 

@@ -148,3 +148,21 @@ def test_a_study_goes_on_when_prefects_server_is_killed(new_home, tiny_file):
     told, _ = process.communicate(timeout=400)
     assert process.returncode == 0, told
     assert "Trained 3 of 3 models" in told
+
+
+@pytest.mark.slow
+def test_a_study_whose_standing_platform_goes_down_says_so(new_home, tiny_file):
+    new_home.run("up")
+    try:
+        process = new_home.start("study", "run", tiny_file, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+        time.sleep(10)
+        assert process.poll() is None
+    finally:
+        new_home.run("down")
+    began = time.monotonic()
+    told, _ = process.communicate(timeout=400)
+    assert process.returncode == 1, told
+    assert "Prefect's server at 127.0.0.1:" in told.splitlines()[-1]
+    assert "Traceback" not in told
+    assert time.monotonic() - began < 30
+    assert "Trained" in new_home.run("study", "run", tiny_file).stdout
