@@ -2,8 +2,8 @@
 
 import contextlib
 import os
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from sqlalchemy import Connection, Engine, create_engine, text
@@ -12,7 +12,9 @@ from sqlalchemy.exc import ArgumentError, DBAPIError, OperationalError
 from sqlalchemy.pool import NullPool
 
 from db.errors import DatabaseError
-from db.migrate import upgrade
+from db.libpq import unset
+from db.migrate import is_current, upgrade
+from db.roles import ROLES, Names, Role
 
 DATABASES = ("xray", "mlflow", "prefect")
 NAME_BYTES = 63 - len("_prefect")
@@ -21,11 +23,15 @@ NAME_BYTES = 63 - len("_prefect")
 
 @dataclass(frozen=True, repr=False)
 class Databases:
-    """Where the three databases are, as SQLAlchemy URLs with passwords."""
+    """Where the three databases are for what a process may be there, as SQLAlchemy URLs with passwords.
+
+    xray, mlflow, prefect: as the writer, or as the owner where that was asked for. reader: our own database as the reader.
+    """
 
     xray: str
     mlflow: str
     prefect: str
+    reader: str | None = None
 
     def engine(self) -> Engine:
         """A new engine on the platform's own database; closes its connections when they are given back."""
@@ -37,12 +43,14 @@ class Databases:
 
 
 def _url(url: URL, database: str, driver: str) -> str:
-    if driver == "asyncpg" and "sslmode" in url.query:  # libpq's word; asyncpg says ssl
-        url = url.difference_update_query(["sslmode"]).update_query_dict({"ssl": url.query["sslmode"]})
+    if driver == "asyncpg":
+        url = url.difference_update_query(["gssencmode"])
+        if "sslmode" in url.query:  # libpq's word; asyncpg says ssl
+            url = url.difference_update_query(["sslmode"]).update_query_dict({"ssl": url.query["sslmode"]})
     return url.set(drivername=f"postgresql+{driver}", database=database).render_as_string(hide_password=False)
 
 
-def _named(url: URL) -> Databases:
+def _named(url: URL, reader: URL | None = None) -> Databases:
     """Our database is the URL's own; mlflow's and prefect's stand beside it. `xray_test` → `xray_test_mlflow`."""
     own = url.database or "xray"
     prefix = "" if own == "xray" else f"{own}_"
@@ -50,6 +58,7 @@ def _named(url: URL) -> Databases:
         _url(url, own, "psycopg2"),
         _url(url, f"{prefix}mlflow", "psycopg2"),
         _url(url, f"{prefix}prefect", "asyncpg"),
+        _url(reader, own, "psycopg2") if reader else None,
     )
 
 
@@ -61,18 +70,111 @@ def databases(home: Path) -> Iterator[Databases]:
     """
     given = os.environ.get("XRAY_DATABASE_URL")
     if given:
-        found = _given(given)
-        upgrade(found.engine())
+        yield _opened(home, given)
+        return
+    with embedded(home) as logins:
+        yield logins["writer"]
+
+
+@contextlib.contextmanager
+def owned(home: Path) -> Iterator[Databases]:
+    """The same databases as their owner, for migrations and upkeep.
+
+    Raises `DatabaseError` as `databases` does, and where XRAY_DATABASE_URL names a role that owns nothing there.
+    """
+    given = os.environ.get("XRAY_DATABASE_URL")
+    if given and not _is_embedded(home, given):
+        found = _opened(home, given)
+        if not _owns(found):
+            raise DatabaseError(
+                f"{_whom(given)} may not change tables: name their owner in XRAY_DATABASE_URL"
+            )
         yield found
         return
-    from db.embedded import acquire
+    with embedded(home) as logins:
+        yield logins["owner"]
 
-    with acquire(home) as server:
-        for name in DATABASES:
-            server.create_database(name)
-        found = _named(make_url(server.url("xray")))
+
+@contextlib.contextmanager
+def embedded(home: Path) -> Iterator[Mapping[Role, Databases]]:
+    """The embedded server's databases by role, whatever libpq's variables say. Roles and tables are made where need be."""
+    from db.embedded import acquire
+    from db.embedded.roles import bootstrap, passwords
+
+    with unset(), acquire(home) as server:
+        base = make_url(server.url("xray")).update_query_dict({"sslmode": "disable", "gssencmode": "disable"})
+        secret = passwords(home)
+        logins = _logins(base, secret) if secret else None
+        if logins is None or not _has_roles(logins["writer"]):
+            logins = _logins(base, bootstrap(home, server))
+        if not _is_migrated(logins["writer"]):
+            upgrade(logins["owner"].engine())
+        yield logins
+
+
+def _is_embedded(home: Path, value: str) -> bool:
+    """Whether a URL is that of this home's own server, as processes that we have started are given it."""
+    from db.embedded import status
+
+    url, running = _parsed(value), status(home)
+    return running is not None and (url.host, url.port) == (running.host, running.port)
+
+
+def _opened(home: Path, value: str) -> Databases:
+    """The databases of a URL, brought up to date by who owns them; who does not can only see whether they are."""
+    from db.embedded.roles import passwords
+
+    found = _given(value)
+    if _owns(found):
         upgrade(found.engine())
-        yield found
+    elif not _is_migrated(found):
+        raise DatabaseError(
+            f"the tables are not those of this version of xray, and {_whom(value)} may not change them: run "
+            "`python -m flows.standing.migrate` with the owner's XRAY_DATABASE_URL"
+        )
+    secret = passwords(home) if _is_embedded(home, value) else None
+    if secret:
+        url = make_url(found.xray)
+        reader = url.set(username=Names("xray").of("reader"), password=secret["reader"])
+        return replace(found, reader=reader.render_as_string(hide_password=False))
+    return found
+
+
+def _owns(found: Databases) -> bool:
+    """Whether the URL's role may make and change tables in our database."""
+    with found.engine().connect() as connection:
+        question = "select has_schema_privilege('public', 'create')"
+        return bool(connection.scalar(text(question)))
+
+
+def _whom(value: str) -> str:
+    return f"the role {_parsed(value).username!r} of XRAY_DATABASE_URL"
+
+
+def _logins(base: URL, secret: Mapping[Role, str]) -> dict[Role, Databases]:
+    def login(role: Role) -> URL:
+        return base.set(username=Names(str(base.database)).of(role), password=secret[role])
+
+    return {role: _named(login(role), login("reader")) for role in ROLES}
+
+
+def _has_roles(found: Databases) -> bool:
+    """Whether the writer is let in, and the roles are those of this version."""
+    from db.embedded.roles import note
+
+    try:
+        with found.engine().connect() as connection:
+            noted = text(
+                "select shobj_description(oid, 'pg_authid') from pg_roles where rolname = current_user"
+            )
+            return bool(connection.scalar(noted) == note())
+    except OperationalError:
+        return False
+
+
+def _is_migrated(found: Databases) -> bool:
+    with found.engine().connect() as connection:
+        return is_current(connection)
 
 
 def _given(value: str) -> Databases:

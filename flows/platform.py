@@ -13,6 +13,7 @@ from functools import partial
 from pathlib import Path
 
 from db.connection import Databases, databases
+from flows.migrations import prepare
 from flows.processes import die_with_parent
 from flows.standing.place import client_environment, here
 from xray import settings
@@ -31,6 +32,7 @@ def storage() -> Iterator[Databases]:
 @contextlib.contextmanager
 def prefect_api(found: Databases) -> Iterator[str]:
     """URL of a Prefect API: that of PREFECT_API_URL, of the standing stack, or of a server that lives as long as we do."""
+    prepare(found, ("mlflow", "prefect"))
     given = os.environ.get("PREFECT_API_URL")
     if given:
         yield given
@@ -68,6 +70,7 @@ def _server(database: str, log: Path) -> Iterator[str]:
     environment = {
         **os.environ,
         "PREFECT_API_DATABASE_CONNECTION_URL": database,
+        "PREFECT_API_DATABASE_MIGRATE_ON_START": "false",
         "PREFECT_UI_ENABLED": "false",
         "PREFECT__SERVER_EPHEMERAL": "1",
         "PREFECT__SERVER_FINAL": "1",

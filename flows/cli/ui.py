@@ -14,6 +14,7 @@ import click
 @click.option("--port", default=0, help="Port on 127.0.0.1; a free one is chosen where none is given.")
 def ui(which: str, port: int) -> None:
     """Open the MLflow or Prefect web interface; stop it with Ctrl-C."""
+    from flows.migrations import prepare
     from flows.platform import storage
     from flows.processes import die_with_parent
     from xray import settings
@@ -21,6 +22,7 @@ def ui(which: str, port: int) -> None:
     port = port or _free_port()
     python = [sys.executable, "-m"]
     with storage() as found:
+        prepare(found, ("mlflow" if which == "mlflow" else "prefect",))
         environment = dict(os.environ)
         if which == "mlflow":
             environment |= {"MLFLOW_DISABLE_TELEMETRY": "true"}
@@ -38,6 +40,7 @@ def ui(which: str, port: int) -> None:
         else:
             environment |= {"PREFECT_HOME": str(settings.home() / "prefect")}
             environment |= {"PREFECT_API_DATABASE_CONNECTION_URL": found.prefect}
+            environment |= {"PREFECT_API_DATABASE_MIGRATE_ON_START": "false"}
             command = [*python, "prefect", "server", "start", "--host", "127.0.0.1", "--port", str(port)]
         click.echo(f"{which}: http://127.0.0.1:{port}   (stop with Ctrl-C)")
         process = subprocess.Popen(command, env=environment, preexec_fn=partial(die_with_parent, os.getpid()))

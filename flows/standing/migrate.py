@@ -4,39 +4,24 @@ python -m flows.standing.migrate        with XRAY_DATABASE_URL and XRAY_ARTIFACT
 """
 
 import os
-import subprocess
 import sys
 from urllib.parse import urlparse
 
-from sqlalchemy import create_engine, inspect
-from sqlalchemy.pool import NullPool
-
-from db.connection import Databases, databases
+from db.connection import databases
+from flows.migrations import prepare
 from flows.standing.place import write_mlflow_auth
 from xray import settings
 from xray.errors import XrayError
-from xray.learning.tracking import Tracker
 
 
 def main() -> int:
     """Migrate everything; 0 when it is done."""
     home = settings.home()
     with databases(home) as found:
-        environment = {**os.environ, "PREFECT_API_DATABASE_CONNECTION_URL": found.prefect}
-        if _has_tables(found):
-            _run([sys.executable, "-m", "mlflow", "db", "upgrade", found.mlflow], environment)
-        Tracker(found.mlflow, settings.artifacts()).experiment(
-            "Default"
-        )  # makes the tables where there are none
-        _run([sys.executable, "-m", "prefect", "server", "database", "upgrade", "-y"], environment)
+        prepare(found, ("mlflow", "prefect"))
     write_mlflow_auth(home)
     make_bucket(str(settings.artifacts()))
     return 0
-
-
-def _has_tables(found: Databases) -> bool:
-    with create_engine(found.mlflow, poolclass=NullPool).connect() as connection:
-        return inspect(connection).has_table("alembic_version")
 
 
 def make_bucket(uri: str) -> None:
@@ -54,12 +39,6 @@ def make_bucket(uri: str) -> None:
         client.head_bucket(Bucket=place.netloc)
     except ClientError:
         client.create_bucket(Bucket=place.netloc)
-
-
-def _run(command: list[str], environment: dict[str, str]) -> None:
-    done = subprocess.run(command, env=environment)
-    if done.returncode:
-        raise XrayError(f"{' '.join(command[1:5])} failed with {done.returncode}")
 
 
 if __name__ == "__main__":

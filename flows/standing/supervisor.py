@@ -24,6 +24,7 @@ from typing import Final
 from db.connection import Databases, databases
 from db.embedded import status as server_status
 from db.errors import XrayError
+from flows.migrations import prepare
 from flows.standing import nursery
 from flows.standing.api import Api, reason
 from flows.standing.place import Options, Place, ServiceState, State, here
@@ -180,6 +181,7 @@ class Supervisor:
         """From the database to the workers, until we are told to stop or the database is another one."""
         with held:
             found = held.enter_context(databases(self.place.home))
+            prepare(found, ("mlflow", "prefect"))
             self.kept = []
             port = ports(self.place, self.options)
             self._add(servers(self.place, found, self.options, port))

@@ -1,0 +1,154 @@
+"""The roles of a database server, so that nobody can do more than it needs.
+
+| role | who | may |
+|---|---|---|
+| superuser | nobody, once the roles and databases are made | everything |
+| owner | migrations and upkeep | make, change and drop objects |
+| writer | commands, workers, the servers of MLflow and Prefect | rows of the tables: read, add, change, delete |
+| reader | `xray sql`, pages, analysts | read the views and tables that docs/sql.md names |
+
+Their names begin with that of our database: `xray_owner`, `xray_writer`, `xray_reader`.
+"""
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cache
+from importlib import resources
+from typing import TYPE_CHECKING, Any, Final, Literal
+
+if TYPE_CHECKING:
+    from sqlalchemy import Connection
+
+Role = Literal["owner", "writer", "reader"]
+ROLES: Final[tuple[Role, ...]] = ("owner", "writer", "reader")
+
+READER_SETTINGS: Final = {
+    "default_transaction_read_only": "on",
+    "statement_timeout": "5min",
+    "idle_in_transaction_session_timeout": "10min",
+    "lock_timeout": "10s",
+    "work_mem": "32MB",
+    "client_connection_check_interval": "2s",
+}
+"""Where a reader begins. It may change these for itself: what it can't do is a matter of privileges."""
+READER_LIMITS: Final = {"temp_file_limit": "10GB"}
+"""What a reader can't change; only a superuser can set it."""
+READER_CONNECTIONS: Final = 20
+
+READABLE: Final = (
+    "site", "task", "image", "planted_truth", "image_list", "dataset", "source_term", "label", "native_column", "label_rule",
+    "quarantine", "protocol", "cohort", "cohort_label", "leakage", "model", "model_task", "training_cohort", "classifier",
+    "foreign_training", "foreign_leakage", "study", "study_dataset", "study_model", "evaluation", "prediction", "feature",
+)  # fmt: skip
+"""The tables of `db.schema` that the reader may read, beside every view and the tables of results (docs/sql.md)."""
+
+
+@dataclass(frozen=True)
+class Names:
+    """What the roles of one installation are called; `database` is the name of its own database."""
+
+    database: str
+
+    def of(self, role: Role) -> str:
+        """The name of a role."""
+        return f"{self.database}_{role}"
+
+
+@cache
+def _script(name: str) -> str:
+    return (resources.files("db") / "sql" / "roles" / f"{name}.sql").read_text(encoding="utf-8")
+
+
+@cache
+def fingerprint() -> str:
+    """Changes with what the roles may do."""
+    scripts = [_script(name) for name in ("take_over", "database", "reading", "functions")]
+    settings = repr((READER_SETTINGS, READER_LIMITS, READER_CONNECTIONS))
+    return hashlib.sha256("\n".join([*scripts, settings]).encode()).hexdigest()[:16]
+
+
+def make_roles(cursor: Any, names: Names, passwords: Mapping[Role, str]) -> None:
+    """Make the roles where they are missing, with these passwords and nothing that they do not need.
+
+    cursor: psycopg2's, of a role that may make roles, in no transaction. The passwords do not go over the line.
+    """
+    for role in ROLES:
+        make_role(cursor, names.of(role), passwords[role])
+    limit_reader(cursor, names.of("reader"))
+
+
+def make_role(cursor: Any, name: str, password: str) -> None:
+    """Make a role where it is missing, or set its password; it may log in, and nothing else."""
+    from psycopg2 import sql
+    from psycopg2.extensions import encrypt_password
+
+    cursor.execute("select from pg_roles where rolname = %s", (name,))
+    role = sql.Identifier(name)
+    if cursor.rowcount == 0:
+        cursor.execute(sql.SQL("create role {} noinherit").format(role))
+    secret = encrypt_password(password, name, cursor.connection, "scram-sha-256")
+    cursor.execute(sql.SQL("alter role {} login password {}").format(role, sql.Literal(secret)))
+
+
+def limit_reader(cursor: Any, name: str) -> None:
+    """How a reader begins, and what bounds it."""
+    from psycopg2 import sql
+
+    role = sql.Identifier(name)
+    cursor.execute(sql.SQL("alter role {} connection limit {}").format(role, sql.Literal(READER_CONNECTIONS)))
+    for setting, value in (READER_SETTINGS | READER_LIMITS).items():
+        cursor.execute(
+            sql.SQL("alter role {} set {} = {}").format(role, sql.Identifier(setting), sql.Literal(value))
+        )
+
+
+def give_database(cursor: Any, names: Names, database: str, former: str) -> None:
+    """Give a database and all that the role `former` has made in it to the owner, and close it to all but the roles.
+
+    cursor: psycopg2's, of a superuser, in this database. The reader may enter our own database only.
+    """
+    from psycopg2 import sql
+
+    words: dict[str, sql.Composable] = {role: sql.Identifier(names.of(role)) for role in ROLES}
+    words |= {f"{role}_name": sql.Literal(names.of(role)) for role in ROLES}
+    words |= {"database": sql.Identifier(database), "former_name": sql.Literal(_quoted(former, cursor))}
+    cursor.execute(sql.SQL("alter database {database} owner to {owner}").format(**words))
+    scripts = ["take_over", "database", "functions"]
+    for script in scripts + ["reading"] * (database == names.database):
+        cursor.execute(sql.SQL(_script(script)).format(**words))
+
+
+def _quoted(name: str, cursor: Any) -> str:
+    from psycopg2.extensions import quote_ident
+
+    return str(quote_ident(name, cursor))
+
+
+def grant_reading(connection: "Connection") -> None:
+    """Let the roles use what a migration of our own database has made; nothing where there are no such roles.
+
+    As the owner, in its transaction. The reader: views, documented tables, and results. The writer: not the note of the
+    revision.
+    """
+    from sqlalchemy import text
+
+    from db.results import Analysis
+
+    names = Names(str(connection.scalar(text("select current_database()"))))
+    quote = connection.dialect.identifier_preparer.quote
+    there = set(connection.scalars(text("select rolname from pg_roles where rolname = any(:names)"),
+                                   {"names": [names.of(role) for role in ROLES]}))  # fmt: skip
+    if names.of("writer") in there:
+        connection.exec_driver_sql(
+            f"revoke insert, update, delete on alembic_version from {quote(names.of('writer'))}"
+        )
+    if names.of("reader") in there:
+        views = connection.scalars(text("select viewname from pg_views where schemaname = 'public'"))
+        results = [name for name, table in Analysis.metadata.tables.items() if _is_result(table)]
+        relations = ", ".join(quote(name) for name in [*views, *READABLE, *results])
+        connection.exec_driver_sql(f"grant select on {relations} to {quote(names.of('reader'))}")
+
+
+def _is_result(table: Any) -> bool:
+    return table.name == "analysis" or "analysis_id" in table.columns

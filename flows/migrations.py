@@ -1,0 +1,105 @@
+"""The tables of MLflow and of Prefect, brought to the installed versions by their owner, once per version.
+
+    python -m flows.migrations mlflow      with the owner's URL in XRAY_OWNER_URL
+
+Their servers and clients run as the writer, which can't. What has been done is noted at the tables, so that it costs a
+question when there is nothing to do.
+"""
+
+import os
+import subprocess
+import sys
+from collections.abc import Sequence
+from importlib.metadata import version
+from typing import Final, Literal
+
+from sqlalchemy import Connection, create_engine, text
+from sqlalchemy.engine import make_url
+from sqlalchemy.exc import OperationalError
+from sqlalchemy.pool import NullPool
+
+from db.connection import Databases, owned
+from xray import settings
+from xray.errors import XrayError
+
+Program = Literal["mlflow", "prefect"]
+NOTED: Final = text("select obj_description(to_regclass('alembic_version'), 'pg_class')")
+
+
+def prepare(found: Databases, programs: Sequence[Program]) -> None:
+    """Bring the tables of these programs to their installed versions, where that is not noted; several at once.
+
+    Raises `XrayError` where a migration fails, and where this process may not do it.
+    """
+    stale = [program for program in programs if not _is_noted(getattr(found, program), program)]
+    if not stale:
+        return
+    with owned(settings.home()) as owner:
+        started = [(program, _start(getattr(owner, program), program)) for program in stale]
+        ended = [(program, *process.communicate(), process.returncode) for program, process in started]
+    for program, output, _, code in ended:
+        if code:
+            raise XrayError(
+                f"{program}'s tables could not be brought to version {version(program)}:\n{output[-2000:]}"
+            )
+
+
+def _start(url: str, program: Program) -> "subprocess.Popen[str]":
+    return subprocess.Popen(
+        [sys.executable, "-m", "flows.migrations", program],
+        env={**os.environ, "XRAY_OWNER_URL": url},
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+
+
+def _is_noted(url: str, program: Program) -> bool:
+    try:
+        with _connect(url) as connection:
+            return bool(connection.scalar(NOTED) == _note(program))
+    except OperationalError:  # `owned` says why, if it can't either
+        return False
+
+
+def _note(program: Program) -> str:
+    return f"{program} {version(program)}"
+
+
+def _connect(url: str) -> Connection:
+    sync = make_url(url)
+    if sync.drivername.endswith("asyncpg"):
+        sync = sync.set(drivername="postgresql+psycopg2", query={})
+    return create_engine(sync, poolclass=NullPool, isolation_level="AUTOCOMMIT").connect()
+
+
+def main(program: Program) -> int:
+    """Migrate as the owner; processes that do it at once wait for each other."""
+    url = os.environ.pop("XRAY_OWNER_URL")
+    with _connect(url) as connection:
+        connection.execute(text("select pg_advisory_lock(hashtext('xray migrations'))"))
+        if connection.scalar(NOTED) == _note(program):
+            return 0
+        _migrate_mlflow(url) if program == "mlflow" else _migrate_prefect(url)
+        connection.exec_driver_sql(f"comment on table alembic_version is '{_note(program)}'")
+    return 0
+
+
+def _migrate_mlflow(url: str) -> None:
+    from xray.learning.tracking import migrate
+
+    migrate(url)
+
+
+def _migrate_prefect(url: str) -> None:
+    os.environ["PREFECT_API_DATABASE_CONNECTION_URL"] = url
+    import asyncio
+
+    from prefect.server.database import provide_database_interface
+
+    asyncio.run(provide_database_interface().create_db())
+
+
+if __name__ == "__main__":
+    sys.exit(main("prefect" if sys.argv[1] == "prefect" else "mlflow"))
