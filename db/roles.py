@@ -10,6 +10,7 @@
 Their names begin with that of our database: `xray_owner`, `xray_writer`, `xray_reader`.
 """
 
+import contextlib
 import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
 
 Role = Literal["owner", "writer", "reader"]
 ROLES: Final[tuple[Role, ...]] = ("owner", "writer", "reader")
+SIBLINGS: Final = ("mlflow", "prefect")
+"""The databases beside ours, or schemas in it, that the reader has no business in."""
 
 READER_SETTINGS: Final = {
     "default_transaction_read_only": "on",
@@ -63,19 +66,32 @@ def _script(name: str) -> str:
 @cache
 def fingerprint() -> str:
     """Changes with what the roles may do."""
-    scripts = [_script(name) for name in ("take_over", "database", "reading", "functions")]
+    scripts = [_script(name) for name in ("take_over", "writing", "reading", "functions")]
     settings = repr((READER_SETTINGS, READER_LIMITS, READER_CONNECTIONS))
     return hashlib.sha256("\n".join([*scripts, settings]).encode()).hexdigest()[:16]
 
 
 def make_roles(cursor: Any, names: Names, passwords: Mapping[Role, str]) -> None:
-    """Make the roles where they are missing, with these passwords and nothing that they do not need.
+    """Make the roles of these passwords where they are missing, with nothing that they do not need.
 
     cursor: psycopg2's, of a role that may make roles, in no transaction. The passwords do not go over the line.
     """
-    for role in ROLES:
-        make_role(cursor, names.of(role), passwords[role])
+    for role, password in passwords.items():
+        make_role(cursor, names.of(role), password)
     limit_reader(cursor, names.of("reader"))
+
+
+def note_roles(cursor: Any, names: Names) -> None:
+    """Note at the writer that the roles are those of this version."""
+    from psycopg2 import sql
+
+    words = (sql.Identifier(names.of("writer")), sql.Literal(note()))
+    cursor.execute(sql.SQL("comment on role {} is {}").format(*words))
+
+
+def note() -> str:
+    """What is noted at the writer's role once all roles are as this version wants them."""
+    return f"xray roles {fingerprint()}"
 
 
 def make_role(cursor: Any, name: str, password: str) -> None:
@@ -92,15 +108,21 @@ def make_role(cursor: Any, name: str, password: str) -> None:
 
 
 def limit_reader(cursor: Any, name: str) -> None:
-    """How a reader begins, and what bounds it."""
+    """How a reader begins, and what bounds it; `READER_LIMITS` where the cursor's role may set them.
+
+    cursor: psycopg2's, in no transaction.
+    """
     from psycopg2 import sql
+    from psycopg2.errors import InsufficientPrivilege
 
     role = sql.Identifier(name)
     cursor.execute(sql.SQL("alter role {} connection limit {}").format(role, sql.Literal(READER_CONNECTIONS)))
-    for setting, value in (READER_SETTINGS | READER_LIMITS).items():
-        cursor.execute(
-            sql.SQL("alter role {} set {} = {}").format(role, sql.Identifier(setting), sql.Literal(value))
-        )
+    setting = sql.SQL("alter role {} set {} = {}")
+    for what, value in READER_SETTINGS.items():
+        cursor.execute(setting.format(role, sql.Identifier(what), sql.Literal(value)))
+    for what, value in READER_LIMITS.items():
+        with contextlib.suppress(InsufficientPrivilege):
+            cursor.execute(setting.format(role, sql.Identifier(what), sql.Literal(value)))
 
 
 def give_database(cursor: Any, names: Names, database: str, former: str) -> None:
@@ -110,12 +132,32 @@ def give_database(cursor: Any, names: Names, database: str, former: str) -> None
     """
     from psycopg2 import sql
 
-    words: dict[str, sql.Composable] = {role: sql.Identifier(names.of(role)) for role in ROLES}
-    words |= {f"{role}_name": sql.Literal(names.of(role)) for role in ROLES}
-    words |= {"database": sql.Identifier(database), "former_name": sql.Literal(_quoted(former, cursor))}
-    cursor.execute(sql.SQL("alter database {database} owner to {owner}").format(**words))
-    scripts = ["take_over", "database", "functions"]
-    for script in scripts + ["reading"] * (database == names.database):
+    words = {
+        "owner_name": sql.Literal(names.of("owner")),
+        "former_name": sql.Literal(_quoted(former, cursor)),
+    }
+    give = sql.SQL("alter database {} owner to {}")
+    cursor.execute(give.format(sql.Identifier(database), sql.Identifier(names.of("owner"))))
+    cursor.execute(sql.SQL(_script("take_over")).format(**words))
+    let_in(cursor, names, database, "public", names.of("owner"))
+    words |= {"writer_name": sql.Literal(names.of("writer"))}
+    cursor.execute(sql.SQL(_script("functions")).format(owner=sql.Identifier(names.of("owner")), **words))
+
+
+def let_in(cursor: Any, names: Names, database: str, schema: str, owner: str) -> None:
+    """Let the writer use a schema, and the reader see it in our own database.
+
+    cursor: of the schema's owner, or a superuser.
+    """
+    from psycopg2 import sql
+
+    words = {role: sql.Identifier(names.of(role)) for role in ("writer", "reader")}
+    words |= {
+        "owner": sql.Identifier(owner),
+        "schema": sql.Identifier(schema),
+        "database": sql.Identifier(database),
+    }
+    for script in ["writing"] + ["reading"] * (database == names.database and schema not in SIBLINGS):
         cursor.execute(sql.SQL(_script(script)).format(**words))
 
 
@@ -144,7 +186,7 @@ def grant_reading(connection: "Connection") -> None:
             f"revoke insert, update, delete on alembic_version from {quote(names.of('writer'))}"
         )
     if names.of("reader") in there:
-        views = connection.scalars(text("select viewname from pg_views where schemaname = 'public'"))
+        views = connection.scalars(text("select viewname from pg_views where schemaname = current_schema()"))
         results = [name for name, table in Analysis.metadata.tables.items() if _is_result(table)]
         relations = ", ".join(quote(name) for name in [*views, *READABLE, *results])
         connection.exec_driver_sql(f"grant select on {relations} to {quote(names.of('reader'))}")

@@ -14,7 +14,6 @@ from importlib.metadata import version
 from typing import Final, Literal
 
 from sqlalchemy import Connection, create_engine, text
-from sqlalchemy.engine import make_url
 from sqlalchemy.exc import OperationalError
 from sqlalchemy.pool import NullPool
 
@@ -31,11 +30,12 @@ def prepare(found: Databases, programs: Sequence[Program]) -> None:
 
     Raises `XrayError` where a migration fails, and where this process may not do it.
     """
-    stale = [program for program in programs if not _is_noted(getattr(found, program), program)]
+    addresses = {program: _libpq(found, program) for program in programs}
+    stale = [program for program, url in addresses.items() if url and not _is_noted(url, program)]
     if not stale:
         return
     with owned(settings.home()) as owner:
-        started = [(program, _start(getattr(owner, program), program)) for program in stale]
+        started = [(program, _start(owner, program)) for program in stale]
         ended = [(program, *process.communicate(), process.returncode) for program, process in started]
     for program, output, _, code in ended:
         if code:
@@ -44,10 +44,15 @@ def prepare(found: Databases, programs: Sequence[Program]) -> None:
             )
 
 
-def _start(url: str, program: Program) -> "subprocess.Popen[str]":
+def _libpq(found: Databases, program: Program) -> str:
+    return found.mlflow if program == "mlflow" else found.prefect_libpq
+
+
+def _start(owner: Databases, program: Program) -> "subprocess.Popen[str]":
+    own = {"XRAY_OWNER_URL": _libpq(owner, program)}
     return subprocess.Popen(
         [sys.executable, "-m", "flows.migrations", program],
-        env={**os.environ, "XRAY_OWNER_URL": url},
+        env={**os.environ, **own, **(owner.prefect_environment() if program == "prefect" else {})},
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
@@ -68,10 +73,7 @@ def _note(program: Program) -> str:
 
 
 def _connect(url: str) -> Connection:
-    sync = make_url(url)
-    if sync.drivername.endswith("asyncpg"):
-        sync = sync.set(drivername="postgresql+psycopg2", query={})
-    return create_engine(sync, poolclass=NullPool, isolation_level="AUTOCOMMIT").connect()
+    return create_engine(url, poolclass=NullPool, isolation_level="AUTOCOMMIT").connect()
 
 
 def main(program: Program) -> int:
@@ -81,7 +83,7 @@ def main(program: Program) -> int:
         connection.execute(text("select pg_advisory_lock(hashtext('xray migrations'))"))
         if connection.scalar(NOTED) == _note(program):
             return 0
-        _migrate_mlflow(url) if program == "mlflow" else _migrate_prefect(url)
+        _migrate_mlflow(url) if program == "mlflow" else _migrate_prefect()
         connection.exec_driver_sql(f"comment on table alembic_version is '{_note(program)}'")
     return 0
 
@@ -92,8 +94,7 @@ def _migrate_mlflow(url: str) -> None:
     migrate(url)
 
 
-def _migrate_prefect(url: str) -> None:
-    os.environ["PREFECT_API_DATABASE_CONNECTION_URL"] = url
+def _migrate_prefect() -> None:
     import asyncio
 
     from prefect.server.database import provide_database_interface

@@ -58,19 +58,18 @@ def prefect_api(found: Databases) -> Iterator[str]:
         return
     with (
         _environment(quiet | {"XRAY_PREFECT_ENDS": "1"}),
-        _server(found.prefect, home / "server.log") as url,
+        _server(found, home / "server.log") as url,
         _environment({"PREFECT_API_URL": url}),
     ):
         yield url
 
 
 @contextlib.contextmanager
-def _server(database: str, log: Path) -> Iterator[str]:
+def _server(found: Databases, log: Path) -> Iterator[str]:
     """Prefect's server as a child process on a free loopback port."""
     environment = {
         **os.environ,
-        "PREFECT_API_DATABASE_CONNECTION_URL": database,
-        "PREFECT_API_DATABASE_MIGRATE_ON_START": "false",
+        **found.prefect_environment(),
         "PREFECT_UI_ENABLED": "false",
         "PREFECT__SERVER_EPHEMERAL": "1",
         "PREFECT__SERVER_FINAL": "1",

@@ -9,7 +9,7 @@ from typing import Final
 from db.embedded.folder import Folder
 from db.embedded.server import Server
 from db.errors import ServerError
-from db.roles import ROLES, Names, Role, fingerprint, give_database, make_roles
+from db.roles import ROLES, Names, Role, give_database, make_roles, note_roles
 
 DATABASES: Final = ("xray", "mlflow", "prefect")
 NAMES: Final = Names("xray")
@@ -47,15 +47,10 @@ def bootstrap(home: Path, server: Server) -> Mapping[Role, str]:
                 for database in DATABASES:
                     server.create_database(database)
                     _give(server, database)
-                cursor.execute(f"comment on role {NAMES.of('writer')} is '{note()}'")
+                note_roles(cursor, NAMES)
     except psycopg2.Error as error:
         raise ServerError(f"the roles of the server could not be made: {error}") from error
     return secret
-
-
-def note() -> str:
-    """What is noted in the server once its roles are as this version wants them."""
-    return f"xray roles {fingerprint()}"
 
 
 def _give(server: Server, database: str) -> None:

@@ -39,8 +39,7 @@ def ui(which: str, port: int) -> None:
             command += ["--port", str(port), "--default-artifact-root", artifacts, "--workers", "1"]
         else:
             environment |= {"PREFECT_HOME": str(settings.home() / "prefect")}
-            environment |= {"PREFECT_API_DATABASE_CONNECTION_URL": found.prefect}
-            environment |= {"PREFECT_API_DATABASE_MIGRATE_ON_START": "false"}
+            environment |= found.prefect_environment()
             command = [*python, "prefect", "server", "start", "--host", "127.0.0.1", "--port", str(port)]
         click.echo(f"{which}: http://127.0.0.1:{port}   (stop with Ctrl-C)")
         process = subprocess.Popen(command, env=environment, preexec_fn=partial(die_with_parent, os.getpid()))

@@ -184,8 +184,7 @@ def _prefect(
 ) -> Service:
     url = f"http://{reached}:{port}"
     own = {
-        "PREFECT_API_DATABASE_CONNECTION_URL": found.prefect,
-        "PREFECT_API_DATABASE_MIGRATE_ON_START": "false",
+        **found.prefect_environment(),
         "PREFECT_UI_API_URL": f"http://{_named(options)}:{port}/api",
         **server_settings(),
     }
