@@ -103,7 +103,7 @@ def opened(value: str) -> tuple[Places, Places | None]:
         found = _look(url, names)
     mlflow, prefect = (_sibling(url, names, found, name) for name in SIBLINGS)
     given = Places(Place(url, found.schema), mlflow, prefect)
-    reader = _login(url, URL.create("x", names.of("reader"), os.environ.get("XRAY_READER_PASSWORD")))
+    reader = _reader(url, names, os.environ.get("XRAY_READER_PASSWORD"))
     if not found.owns:
         return given.of(url, reader if reader.password else None), None
     secrets = _passwords(url, names)
@@ -120,6 +120,7 @@ def _with_roles(
     """Writer and owner by logins of their own, made where the URL's role may; its own where they are not let in."""
     url = given.xray.url
     logins = {role: _login(url, URL.create("x", names.of(role), secrets[role])) for role in ROLES}
+    logins["reader"] = _reader(url, names, secrets["reader"])
     asked: tuple[Role, ...] = ROLES if found.superuser else ("writer", "reader")
     ready = found.noted == note() and all(_is_let_in(logins[role]) for role in asked)
     if not ready and found.makes_roles:
@@ -130,10 +131,32 @@ def _with_roles(
             with _cursor(each.url) as cursor:
                 let_in(cursor, names, str(each.url.database), each.schema or "public", found.user)
         ready = True
+    if not ready and found.superuser:  # it would work as the superuser, which nothing of ours does
+        _refuse(logins)
     if not ready:
         return given, given
     owner = given.of(logins["owner"], logins["reader"]) if found.superuser else given
     return given.of(logins["writer"], logins["reader"]), owner
+
+
+def _reader(url: URL, names: Names, password: str | None) -> URL:
+    """The URL as the reader, whose sessions are read-only: where they are to be read-write, libpq looks for another host."""
+    reader = _login(url, URL.create("x", names.of("reader"), password))
+    if url.query.get("target_session_attrs") == "read-write":
+        return reader.update_query_dict({"target_session_attrs": "primary"})
+    return reader
+
+
+def _refuse(logins: Mapping[Role, URL]) -> None:
+    """Say why a role that was made is not let in. Raises `DatabaseError`."""
+    for url in logins.values():
+        try:
+            connect(url).close()
+        except OperationalError as error:
+            raise DatabaseError(
+                f"xray made the role {url.username!r}, and {place(url)} does not let it in: {str(error.orig).strip()}; "
+                "allow it in the server's pg_hba.conf, or name an owner in XRAY_DATABASE_URL that is no superuser"
+            ) from None
 
 
 def _make_roles(given: Places, names: Names, found: Standing, secrets: Mapping[Role, str]) -> None:

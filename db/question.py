@@ -15,7 +15,6 @@ from typing import Any, Final
 
 import psycopg2
 from psycopg2 import errors, extensions
-from sqlalchemy.engine import make_url
 
 from db.errors import DatabaseError
 
@@ -44,7 +43,6 @@ def ask(url: str, query: str, seconds: float | None = None) -> Iterator[Answer]:
     seconds: how long the server may compute, 0 for ever, None as long as the role may.
     Raises `DatabaseError` with PostgreSQL's message in one line.
     """
-    libpq = make_url(url).set(drivername="postgresql").render_as_string(hide_password=False)
     with (
         _messages(seconds),
         contextlib.closing(psycopg2.connect(libpq, client_encoding="UTF8")) as connection,

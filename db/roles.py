@@ -102,7 +102,7 @@ def make_role(cursor: Any, name: str, password: str) -> None:
     cursor.execute("select from pg_roles where rolname = %s", (name,))
     role = sql.Identifier(name)
     if cursor.rowcount == 0:
-        cursor.execute(sql.SQL("create role {} noinherit").format(role))
+        cursor.execute(sql.SQL("create role {}").format(role))
     secret = encrypt_password(password, name, cursor.connection, "scram-sha-256")
     cursor.execute(sql.SQL("alter role {} login password {}").format(role, sql.Literal(secret)))
 

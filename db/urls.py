@@ -7,7 +7,7 @@ A URL is kept as SQLAlchemy's with the words of libpq in its query. Several host
 import re
 from collections.abc import Mapping
 from typing import Final
-from urllib.parse import unquote
+from urllib.parse import quote, unquote, urlencode
 
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError
@@ -109,8 +109,10 @@ def text_of(url: URL) -> str:
 
 
 def libpq(value: str | URL) -> str:
-    """A URL as libpq and psql take it."""
-    return text_of(make_url(value).set(drivername="postgresql"))
+    """A URL as libpq and psql take it; they know + as itself only, where SQLAlchemy writes it for a space."""
+    url = make_url(value).set(drivername="postgresql")
+    query = urlencode(list(url.normalized_query.items()), doseq=True, quote_via=quote, safe="")
+    return text_of(url.set(query={})) + (f"?{query}" if query else "")
 
 
 def asyncpg(url: URL) -> str:
