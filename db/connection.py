@@ -74,9 +74,9 @@ def databases(home: Path) -> Iterator[Databases]:
     Raises `DatabaseError` where the URL is malformed, the server can't be reached, or the tables are not those of this
     version and the URL's role may not change them; no message holds the password.
     """
-    given = os.environ.get("XRAY_DATABASE_URL")
-    if given:
-        yield _external(home, given)[0]
+    value = os.environ.get("XRAY_DATABASE_URL")
+    if value:
+        yield _external(home, value)[0]
         return
     with embedded(home) as logins:
         yield logins["writer"]
@@ -88,14 +88,14 @@ def owned(home: Path) -> Iterator[Databases]:
 
     Raises `DatabaseError` as `databases` does, and where XRAY_DATABASE_URL names a role that owns nothing there.
     """
-    given = os.environ.get("XRAY_DATABASE_URL")
-    if not given or _is_embedded(home, given):
+    value = given()
+    if value is None or is_embedded(home, value):
         with embedded(home) as logins:
             yield logins["owner"]
         return
-    owner = _external(home, _GIVEN.get(given, given))[1]
+    owner = _external(home, value)[1]
     if owner is None:
-        raise DatabaseError(f"{_whom(given)} may not change tables: name their owner in XRAY_DATABASE_URL")
+        raise DatabaseError(f"{_whom(value)} may not change tables: name their owner in XRAY_DATABASE_URL")
     yield owner
 
 
@@ -129,7 +129,7 @@ def _external(home: Path, value: str) -> tuple[Databases, Databases | None]:
             f"the tables are not those of this version of xray, and {_whom(value)} may not change them: run "
             "`python -m flows.standing.migrate` with the owner's XRAY_DATABASE_URL"
         )
-    secret = passwords(home) if places.reader is None and _is_embedded(home, value) else None
+    secret = passwords(home) if places.reader is None and is_embedded(home, value) else None
     if secret:  # a process that one on the embedded server has started
         reader = places.xray.url.set(username=Names("xray").of("reader"), password=secret["reader"])
         places = places.of(places.xray.url, reader)
@@ -140,7 +140,13 @@ def _external(home: Path, value: str) -> tuple[Databases, Databases | None]:
     return found, _named(owner)
 
 
-def _is_embedded(home: Path, value: str) -> bool:
+def given() -> str | None:
+    """The URL that this process was given; None where it was none. Not that of the writer, which stands for it since."""
+    value = os.environ.get("XRAY_DATABASE_URL")
+    return _GIVEN.get(value, value) if value else None
+
+
+def is_embedded(home: Path, value: str) -> bool:
     """Whether a URL is that of this home's own server, as processes that we have started are given it."""
     from db.embedded import status
 

@@ -17,6 +17,7 @@ import psycopg2
 from psycopg2 import errors, extensions
 
 from db.errors import DatabaseError
+from db.urls import libpq
 
 BATCH: Final = 2000
 """Rows that are handed over at once."""
@@ -45,7 +46,7 @@ def ask(url: str, query: str, seconds: float | None = None) -> Iterator[Answer]:
     """
     with (
         _messages(seconds),
-        contextlib.closing(psycopg2.connect(libpq, client_encoding="UTF8")) as connection,
+        contextlib.closing(psycopg2.connect(libpq(url), client_encoding="UTF8")) as connection,
     ):
         connection.set_session(readonly=True)
         reader = _Reader(connection, query, seconds)

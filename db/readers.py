@@ -1,13 +1,86 @@
 """Personal readers: a role per analyst with a password of its own, that may read what `xray sql` reads and do no more."""
 
+import contextlib
 import re
 import secrets
+from collections.abc import Iterator
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Final
 
+import psycopg2
+
+from db.embedded import acquire
 from db.errors import DatabaseError
+from db.external import connect
+from db.libpq import unset
 from db.roles import Names, limit_reader, make_role
+from db.urls import parsed
 
 NAME: Final = re.compile(r"[a-z_][a-z0-9_]{0,62}")
+
+
+@dataclass(frozen=True)
+class Maker:
+    """Who may make readers, where, and where they then connect to; a password is in none of it but the cursor."""
+
+    cursor: Any
+    names: Names
+    database: str
+    host: str
+    port: int
+    options: str = ""
+    embedded: bool = False
+    socket: str = ""
+
+
+@contextlib.contextmanager
+def maker(home: Path) -> Iterator[Maker]:
+    """Who makes roles on the server of this home: the embedded server's superuser, or the role of XRAY_DATABASE_URL.
+
+    Raises `DatabaseError` where that role may not.
+    """
+    from db.connection import given, is_embedded
+
+    value = given()
+    if value is not None and not is_embedded(home, value):
+        url = parsed(value)
+        with connect(url) as connection:
+            cursor = connection.connection.cursor()
+            names = Names(str(url.database))
+            _check_may_make(cursor, names)
+            port = url.port or 5432
+            yield Maker(
+                cursor, names, names.database, url.host or str(url.query.get("host", "localhost")), port
+            )
+        return
+    with unset(), acquire(home) as server, closing(psycopg2.connect(server.url("xray", driver=""))) as own:
+        own.autocommit = True
+        with own.cursor() as own_cursor:
+            yield Maker(
+                own_cursor,
+                Names("xray"),
+                "xray",
+                server.host,
+                server.port,
+                "?sslmode=disable",
+                True,
+                server.socket_dir,
+            )
+
+
+def _check_may_make(cursor: Any, names: Names) -> None:
+    cursor.execute(
+        "select rolsuper or rolcreaterole, current_user from pg_roles where rolname = current_user"
+    )
+    may, user = cursor.fetchone()
+    cursor.execute("select from pg_roles where rolname = %s", (names.of("reader"),))
+    if not may or cursor.rowcount == 0:
+        raise DatabaseError(
+            f"the role {user!r} of XRAY_DATABASE_URL may not make roles: let an administrator make one, and grant it "
+            f"{names.of('reader')} (docs/deploy.md)"
+        )
 
 
 def grant(cursor: Any, names: Names, name: str) -> str:

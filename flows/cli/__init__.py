@@ -26,6 +26,7 @@ COMMANDS = {
     "verify": ("flows.cli.verify:verify", "Published numbers, recomputed from label files."),
     "explain": ("flows.cli.explain:explain", "Where a result comes from: code, data, configuration, worker."),
     "sql": ("flows.cli.sql:sql", 'Ask the database: xray sql "select …".'),
+    "db": ("flows.cli.db:db", "The database: who may read it."),
     "up": ("flows.cli.stack:up", "Start the standing platform: servers, deployments, workers."),
     "down": ("flows.cli.stack:down", "Stop the standing platform."),
     "status": ("flows.cli.stack:status", "What of the standing platform runs, waits and is missing."),
@@ -37,27 +38,31 @@ COMMANDS = {
 
 
 class LazyGroup(click.Group):
-    """A group whose commands are imported one by one, when asked for."""
+    """A group whose commands are imported one by one, when asked for. lazy: name → (module:function, what it does)."""
+
+    def __init__(self, *given: Any, lazy: dict[str, tuple[str, str]], **options: Any) -> None:
+        super().__init__(*given, **options)
+        self.lazy = lazy
 
     def list_commands(self, ctx: click.Context) -> list[str]:
-        """Names in the order of `COMMANDS`."""
-        return list(COMMANDS)
+        """Names in the order of `lazy`."""
+        return list(self.lazy)
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         """Import a command."""
-        if cmd_name not in COMMANDS:
+        if cmd_name not in self.lazy:
             return None
-        module, name = COMMANDS[cmd_name][0].split(":")
+        module, name = self.lazy[cmd_name][0].split(":")
         command: click.Command = getattr(importlib.import_module(module), name)
         return command
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """The list of commands, without importing them."""
         with formatter.section("Commands"):
-            formatter.write_dl([(name, text) for name, (_, text) in COMMANDS.items()])
+            formatter.write_dl([(name, text) for name, (_, text) in self.lazy.items()])
 
 
-@click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(cls=LazyGroup, lazy=COMMANDS, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(package_name="xray", message="xray %(version)s")
 def cli() -> None:
     """Does a chest X-ray classifier trained at one hospital work at another, and if not, is it the images or the labels?
