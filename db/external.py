@@ -1,5 +1,7 @@
 """A server of the user's own, named by XRAY_DATABASE_URL: where the three databases are there, and as whom to connect.
 
+    python -m db.external      makes the databases and roles that XRAY_DATABASE_URL's role may make, and no tables
+
 What the URL's role may decides: a superuser makes the four roles and is not used again; an owner that may make roles makes
 writer and reader; any other owner does everything itself; who owns nothing is a writer, and finds the tables made.
 """
@@ -7,6 +9,7 @@ writer and reader; any other owner does everything itself; who owns nothing is a
 import contextlib
 import hashlib
 import os
+import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Final
@@ -302,3 +305,10 @@ def _create_database(connection: Connection, url: URL, refusal: DatabaseError) -
             f"can't create database {url.database!r} on {url.host or 'the local socket'}: {str(error.orig).strip()}; "
             "let an administrator create it"
         ) from None
+
+
+if __name__ == "__main__":
+    try:
+        opened(os.environ["XRAY_DATABASE_URL"])
+    except DatabaseError as error:
+        sys.exit(f"error: {error}")

@@ -194,3 +194,51 @@ def grant_reading(connection: "Connection") -> None:
 
 def _is_result(table: Any) -> bool:
     return table.name == "analysis" or "analysis_id" in table.columns
+
+
+@dataclass(frozen=True)
+class Fact:
+    """Something that should hold of a server's roles, whether it does, and what was seen."""
+
+    what: str
+    holds: bool
+    seen: str
+
+
+_SEEN: Final = """
+select current_user, rolsuper, rolcreaterole or rolcreatedb, has_schema_privilege(current_schema(), 'create'),
+    has_database_privilege(current_database(), 'temporary'), current_setting('temp_file_limit'),
+    has_function_privilege('lo_create(oid)', 'execute') from pg_roles where rolname = current_user
+"""
+
+
+def describe(writer: str, reader: str | None) -> list[Fact]:
+    """What holds of the roles that commands and questions connect as, for `xray doctor`; no secret is in it.
+
+    writer, reader: SQLAlchemy URLs of our database; reader None where `xray sql` asks as the writer.
+    """
+    facts = _facts("writer", writer)
+    if reader is None:
+        return [*facts, Fact("xray sql asks as a role that can only read", False, "there is no such role")]
+    return facts + _facts("reader", reader)
+
+
+def _facts(role: Role, url: str) -> list[Fact]:
+    from sqlalchemy import create_engine
+    from sqlalchemy.pool import NullPool
+
+    with create_engine(url, poolclass=NullPool).connect() as connection:
+        row = connection.exec_driver_sql(_SEEN).one()
+    user, superuser, makes_roles, makes_tables, temporary, limit, large_objects = row
+    facts = [
+        Fact(f"the {role} is no superuser", not superuser, user),
+        Fact(f"the {role} makes no roles and databases", not makes_roles, user),
+        Fact(f"the {role} makes no tables", not makes_tables, user),
+        Fact(f"the {role} makes no large objects", not large_objects, user),
+    ]
+    if role == "reader":
+        facts += [
+            Fact("the reader makes no temporary tables", not temporary, user),
+            Fact("the reader's temporary files are limited", limit != "-1", limit),
+        ]
+    return facts

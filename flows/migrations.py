@@ -7,6 +7,7 @@ question when there is nothing to do.
 """
 
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -22,6 +23,7 @@ from xray import settings
 from xray.errors import XrayError
 
 Program = Literal["mlflow", "prefect"]
+_ERROR: Final = re.compile(r"[\w.]*(Error|Exception)\w*: ")
 NOTED: Final = text("select obj_description(to_regclass('alembic_version'), 'pg_class')")
 
 
@@ -40,8 +42,16 @@ def prepare(found: Databases, programs: Sequence[Program]) -> None:
     for program, output, _, code in ended:
         if code:
             raise XrayError(
-                f"{program}'s tables could not be brought to version {version(program)}:\n{output[-2000:]}"
+                f"{program}'s tables could not be brought to version {version(program)}: {_reason(output)}"
             )
+
+
+def _reason(output: str) -> str:
+    """What a migration that failed says last, in one line."""
+    if 'permission denied to create extension "pg_trgm"' in output:
+        return "they need the extension pg_trgm, let an administrator make it: create extension pg_trgm schema public"
+    lines = [line.strip() for line in output.splitlines() if _ERROR.match(line.strip())]
+    return lines[-1] if lines else output[-500:].strip()
 
 
 def _libpq(found: Databases, program: Program) -> str:

@@ -27,6 +27,7 @@ from db.embedded import Server, acquire
 from db.embedded.cluster import installations
 from db.errors import DatabaseError
 from db.question import ask
+from db.roles import describe
 
 SECRET = "p@ss/w:rd%?&=#[ü] '\"x"
 Open = Callable[..., Databases]
@@ -136,6 +137,7 @@ def test_a_superuser_makes_the_roles_and_is_not_used_again(own: Server, open_url
         with pytest.raises(Exception, match=r"permission denied|read-only"):
             rows(login, "create table mine (x int)")
     assert answer(found.reader, "select count(*) from task") == [(18,)]
+    assert all(fact.holds for fact in describe(found.xray, found.reader))
     again = open_url(url)
     assert (again.xray, again.reader) == (found.xray, found.reader)
 
@@ -181,6 +183,12 @@ def test_an_owner_of_three_databases_that_may_make_nothing(own: Server, open_url
     assert found.reader is None
     assert make_url(found.prefect).database == "three_prefect"
     assert answer(found.xray, "select count(*) from task") == [(18,)]
+    missing = {fact.what for fact in describe(found.xray, found.reader) if not fact.holds}
+    assert missing == {
+        "the writer makes no tables",
+        "the writer makes no large objects",
+        "xray sql asks as a role that can only read",
+    }
     for attack in (
         "delete from task returning id",
         "commit; drop table quarantine",
