@@ -21,7 +21,7 @@ def passwords(home: Path) -> Mapping[Role, str] | None:
     found: dict[Role, str] = {}
     for role in ROLES:
         try:
-            found[role] = _file(folder, role).read_text(encoding="utf-8").strip()
+            found[role] = folder.role_password(role).read_text(encoding="utf-8").strip()
         except FileNotFoundError:
             return None
     return found if all(found.values()) else None
@@ -64,9 +64,5 @@ def _give(server: Server, database: str) -> None:
 def _write_passwords(folder: Folder) -> dict[Role, str]:
     made: dict[Role, str] = {role: secrets.token_urlsafe(24) for role in ROLES}
     for role, password in made.items():
-        folder.write(_file(folder, role), password)
+        folder.write(folder.role_password(role), password)
     return made
-
-
-def _file(folder: Folder, role: Role) -> Path:
-    return folder.root / f"{role}.password"

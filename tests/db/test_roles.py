@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -123,6 +124,19 @@ def test_the_superusers_password_goes_to_nobody(tmp_path: Path) -> None:
         for logins in (found, owner):
             for url in (logins.xray, logins.mlflow, logins.prefect, str(logins.reader)):
                 assert secret not in url
+
+
+def test_the_superuser_is_not_logged_in_once_there_are_roles(tmp_path: Path) -> None:
+    with databases(tmp_path), acquire(tmp_path) as server:
+        make(server, "postgres", "alter system set log_connections = on")
+        make(server, "postgres", "select pg_reload_conf()")
+        log = tmp_path / "postgres" / "server.log"
+        before = len(log.read_text())
+        with databases(tmp_path) as found, owned(tmp_path) as owner:
+            rows(found.xray, "select 1")
+            rows(owner.xray, "select 1")
+        logins = set(re.findall(r"connection authorized: user=(\w+)", log.read_text()[before:]))
+    assert logins == {"xray_writer", "xray_reader", "xray_owner"}
 
 
 def test_a_writer_that_meets_other_tables_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -12,7 +12,6 @@ from pathlib import Path
 import pytest
 from sqlalchemy import create_engine, text
 from sqlalchemy.engine import make_url
-from sqlalchemy.pool import NullPool
 
 from flows.cli.sql import table
 
@@ -166,7 +165,7 @@ def test_ctrl_c_cancels_the_query_on_the_server(tiny, query):
     with tiny.home.start("sql", "--csv", query, stdout=-1, stderr=-1) as process:
         owner = make_url(tiny.databases.xray)
         superuser = owner.set(username="xray", password=password(tiny))
-        with create_engine(superuser, poolclass=NullPool).connect() as connection:
+        with create_engine(superuser, isolation_level="AUTOCOMMIT").connect() as connection:
             wait_until(lambda: connection.scalar(text(working)) > 0)
             began = time.monotonic()
             process.send_signal(signal.SIGINT)
