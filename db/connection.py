@@ -1,175 +1,224 @@
-"""Which PostgreSQL, and connections to it: one server, the databases `xray`, `mlflow` and `prefect`."""
+"""The databases of this installation: ours, MLflow's and Prefect's, and as whom a process connects to them."""
 
 import contextlib
 import os
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Final
 
-from sqlalchemy import Connection, Engine, create_engine, text
+from sqlalchemy import Engine, create_engine, text
 from sqlalchemy.engine import URL, make_url
-from sqlalchemy.exc import ArgumentError, DBAPIError, OperationalError
+from sqlalchemy.exc import OperationalError
 from sqlalchemy.pool import NullPool
 
+from db import urls
 from db.errors import DatabaseError
-from db.migrate import upgrade
+from db.external import Place, Places, opened
+from db.libpq import unset
+from db.migrate import is_current, upgrade
+from db.roles import DATABASES, ROLES, Names, Role, note
 
-DATABASES = ("xray", "mlflow", "prefect")
-NAME_BYTES = 63 - len("_prefect")
-"""How long the name of our database may be: PostgreSQL cuts names at 63 bytes, and the siblings' are longer."""
+__all__ = ["DATABASES", "Databases", "databases", "embedded", "given", "is_embedded", "owned", "unmigrated"]
+
+_GIVEN: Final[dict[str, str]] = {}
+"""The URL that was given to this process, by the writer's that it hands on to others in its place."""
 
 
 @dataclass(frozen=True, repr=False)
 class Databases:
-    """Where the three databases are, as SQLAlchemy URLs with passwords."""
+    """Where the three databases are for what a process may be there, as SQLAlchemy URLs with passwords.
+
+    xray, mlflow, prefect: as the writer, or as the owner where that was asked for; prefect for asyncpg, prefect_libpq for
+    psycopg2. reader: our own database as the reader, None where there is no such role.
+    variables: what Prefect's server has to have in its environment beside its URL.
+    """
 
     xray: str
     mlflow: str
     prefect: str
+    reader: str | None = None
+    prefect_libpq: str = ""
+    variables: Mapping[str, str] = field(default_factory=dict)
 
     def engine(self) -> Engine:
         """A new engine on the platform's own database; closes its connections when they are given back."""
         return create_engine(self.xray, poolclass=NullPool)
 
+    def of(self, name: str) -> str:
+        """The URL of the database `xray`, `mlflow` or `prefect`, for programs that use libpq."""
+        return {"xray": self.xray, "mlflow": self.mlflow, "prefect": self.prefect_libpq}[name]
+
     def psql(self) -> str:
         """The URL of the `xray` database as psql and other libpq programs take it."""
-        return make_url(self.xray).set(drivername="postgresql").render_as_string(hide_password=False)
+        return urls.libpq(self.xray)
+
+    def prefect_environment(self) -> dict[str, str]:
+        """What Prefect's server needs in its environment to find its tables, which it must not change itself."""
+        return {
+            "PREFECT_API_DATABASE_CONNECTION_URL": self.prefect,
+            "PREFECT_API_DATABASE_MIGRATE_ON_START": "false",
+            **self.variables,
+        }
 
 
-def _url(url: URL, database: str, driver: str) -> str:
-    if driver == "asyncpg" and "sslmode" in url.query:  # libpq's word; asyncpg says ssl
-        url = url.difference_update_query(["sslmode"]).update_query_dict({"ssl": url.query["sslmode"]})
-    return url.set(drivername=f"postgresql+{driver}", database=database).render_as_string(hide_password=False)
-
-
-def _named(url: URL) -> Databases:
-    """Our database is the URL's own; mlflow's and prefect's stand beside it. `xray_test` → `xray_test_mlflow`."""
-    own = url.database or "xray"
-    prefix = "" if own == "xray" else f"{own}_"
+def _named(places: Places) -> Databases:
     return Databases(
-        _url(url, own, "psycopg2"),
-        _url(url, f"{prefix}mlflow", "psycopg2"),
-        _url(url, f"{prefix}prefect", "asyncpg"),
+        xray=urls.text_of(places.xray.url),
+        mlflow=urls.text_of(places.mlflow.url),
+        prefect=urls.asyncpg(places.prefect.url),
+        reader=urls.text_of(places.reader) if places.reader else None,
+        prefect_libpq=urls.text_of(places.prefect.url),
+        variables=urls.prefect_variables(places.prefect.url, places.prefect.schema),
     )
 
 
 @contextlib.contextmanager
 def databases(home: Path) -> Iterator[Databases]:
-    """The databases of this home, migrated and ready: a server named by XRAY_DATABASE_URL, else the embedded one.
+    """The databases of this home, migrated and ready, as the writer: on XRAY_DATABASE_URL's server, else the embedded one.
 
-    Raises `DatabaseError` where the URL is malformed or the server can't be reached; no message holds the password.
+    Raises `DatabaseError` where the URL is malformed, the server can't be reached, or the tables are not those of this
+    version and the URL's role may not change them; no message holds the password.
     """
-    given = os.environ.get("XRAY_DATABASE_URL")
-    if given:
-        found = _given(given)
-        upgrade(found.engine())
-        yield found
+    value = os.environ.get("XRAY_DATABASE_URL")
+    if value:
+        yield _external(home, value)[0]
         return
-    from db.embedded import acquire
+    with embedded(home) as logins:
+        yield logins["writer"]
 
-    with acquire(home) as server:
-        for name in DATABASES:
-            server.create_database(name)
-        found = _named(make_url(server.url("xray")))
-        upgrade(found.engine())
-        yield found
+
+@contextlib.contextmanager
+def owned(home: Path) -> Iterator[Databases]:
+    """The same databases as their owner, for migrations and upkeep.
+
+    Raises `DatabaseError` as `databases` does, and where XRAY_DATABASE_URL names a role that owns nothing there.
+    """
+    value = given()
+    if value is None or is_embedded(home, value):
+        with embedded(home) as logins:
+            yield logins["owner"]
+        return
+    owner = _external(home, value)[1]
+    if owner is None:
+        raise DatabaseError(f"{_whom(value)} may not change tables: name their owner in XRAY_DATABASE_URL")
+    yield owner
+
+
+@contextlib.contextmanager
+def embedded(home: Path) -> Iterator[Mapping[Role, Databases]]:
+    """The embedded server's databases by role, whatever libpq's variables say. Roles and tables are made where need be."""
+    from db.embedded import acquire
+    from db.embedded.roles import bootstrap, passwords
+
+    with unset(), acquire(home) as server:
+        base = make_url(server.url("xray")).update_query_dict({"sslmode": "disable", "gssencmode": "disable"})
+        secret = passwords(home)
+        logins = _logins(base, secret) if secret else None
+        if logins is None or not _has_roles(logins):
+            logins = _logins(base, bootstrap(home, server))
+        if not _is_ready(logins["writer"]):
+            upgrade(logins["owner"].engine())
+        yield logins
 
 
 @contextlib.contextmanager
 def unmigrated(home: Path) -> Iterator[Databases]:
-    """The same databases as they are, made where they are missing: for a backup to be restored into."""
-    given = os.environ.get("XRAY_DATABASE_URL")
-    if given:
-        yield _given(given)
-        return
+    """The same databases as they are, made where they are missing, by whoever may make all in them: for a restore."""
     from db.embedded import acquire
 
-    with acquire(home) as server:
+    value = given()
+    if value is not None and not is_embedded(home, value):
+        owner = opened(value)[1]
+        if owner is None:
+            raise DatabaseError(f"{_whom(value)} may not make tables: name their owner in XRAY_DATABASE_URL")
+        yield _named(owner)
+        return
+    with unset(), acquire(home) as server:
         for name in DATABASES:
             server.create_database(name)
-        yield _named(make_url(server.url("xray")))
+        base = make_url(server.url("xray")).update_query_dict({"sslmode": "disable", "gssencmode": "disable"})
+        xray, mlflow, prefect = (Place(base.set(database=name)) for name in DATABASES)
+        yield _named(Places(xray, mlflow, prefect))
 
 
-def _given(value: str) -> Databases:
-    url = _parsed(value)
-    found = _named(url)
-    for database in (found.xray, found.mlflow, found.prefect):
-        _ensure_database(url.set(database=make_url(database).database))
-    return found
+def _external(home: Path, value: str) -> tuple[Databases, Databases | None]:
+    """The databases of a URL as writer and as owner, who brings them up to date; another can only see whether they are."""
+    from db.embedded.roles import passwords
 
-
-def _parsed(value: str) -> URL:
-    """The URL, if it can be one. What the parser says is not repeated: it may quote a part of the password."""
-    try:
-        url = make_url(value)
-    except (ArgumentError, ValueError):
-        url = None
-    if url is None or "@" in (url.host or ""):
+    places, owner = opened(value)
+    if owner is not None:
+        if not _is_ready(_named(places)):
+            upgrade(_named(owner).engine())
+    elif not _is_ready(_named(places)):
         raise DatabaseError(
-            "XRAY_DATABASE_URL is not a URL such as postgresql://user:password@host:5432/xray; "
-            "in the password write @ as %40, / as %2F, : as %3A and % as %25"
+            f"the tables are not those of this version of xray, and {_whom(value)} may not change them: run "
+            "`python -m flows.standing.migrate` with the owner's XRAY_DATABASE_URL"
         )
-    if url.get_backend_name() == "postgres":  # libpq takes this spelling too
-        url = url.set(drivername="postgresql")
-    if url.get_backend_name() != "postgresql":
-        raise DatabaseError(
-            f"XRAY_DATABASE_URL must name a PostgreSQL server, not {url.get_backend_name()!r}"
-        )
-    if len((url.database or "").encode()) > NAME_BYTES:
-        raise DatabaseError(
-            f"XRAY_DATABASE_URL: the name of database {url.database!r} is too long, at most {NAME_BYTES} bytes"
-        )
-    return url
+    secret = passwords(home) if places.reader is None and is_embedded(home, value) else None
+    if secret:  # a process that one on the embedded server has started
+        reader = places.xray.url.set(username=Names("xray").of("reader"), password=secret["reader"])
+        places = places.of(places.xray.url, reader)
+    found = _named(places)
+    if owner is None:
+        return found, None
+    _GIVEN[found.psql()] = value
+    return found, _named(owner)
 
 
-def _ensure_database(url: URL) -> None:
-    """Create the database where it is missing; a server that can't be reached or refuses is a clear error."""
+def given() -> str | None:
+    """The URL that this process was given; None where it was none. Not that of the writer, which stands for it since."""
+    value = os.environ.get("XRAY_DATABASE_URL")
+    return _GIVEN.get(value, value) if value else None
+
+
+def is_embedded(home: Path, value: str) -> bool:
+    """Whether a URL is that of this home's own server, as processes that we have started are given it."""
+    from db.embedded import status
+
+    url, running = urls.parsed(value), status(home)
+    return running is not None and (url.host, url.port) == (running.host, running.port)
+
+
+def _whom(value: str) -> str:
+    return f"the role {urls.parsed(value).username!r} of XRAY_DATABASE_URL"
+
+
+def _logins(base: URL, secret: Mapping[Role, str]) -> dict[Role, Databases]:
+
+    names = Names("xray")
+    xray, mlflow, prefect = (Place(base.set(database=name)) for name in DATABASES)
+    three = Places(xray, mlflow, prefect)
+
+    def login(role: Role) -> URL:
+        return base.set(username=names.of(role), password=secret[role])
+
+    return {role: _named(three.of(login(role), login("reader"))) for role in ROLES}
+
+
+def _has_roles(logins: Mapping[Role, Databases]) -> bool:
+    """Whether the roles are let in (each may change its own password), and are those of this version."""
+    noted = text("select shobj_description(oid, 'pg_authid') from pg_roles where rolname = current_user")
     try:
-        with _connect(url, str(url.database)):
-            return
-    except OperationalError as error:
-        refusal = DatabaseError(
-            f"can't connect to database {url.database!r} on PostgreSQL at {url.host or 'the local socket'}"
-            f":{url.port or 5432} as {url.username or 'the default user'}: {str(error.orig).strip()}"
-        )
-    try:
-        administration = _connect(url, "postgres")
+        for role in ROLES:
+            with create_engine(_of(logins, role), poolclass=NullPool).connect() as connection:
+                if role == "writer" and connection.scalar(noted) != note():
+                    return False
     except OperationalError:
-        raise refusal from None
-    with administration as connection:
-        _create_database(connection, url, refusal)
+        return False
+    return True
 
 
-def _connect(url: URL, database: str) -> Connection:
-    """A connection to one database of the URL's server, without transactions; gives up after ten seconds."""
-    waiting = {} if "connect_timeout" in url.query else {"connect_timeout": 10}
-    engine = create_engine(
-        _url(url, database, "psycopg2"),
-        poolclass=NullPool,
-        isolation_level="AUTOCOMMIT",
-        connect_args=waiting,
+def _of(logins: Mapping[Role, Databases], role: Role) -> str:
+    return str(logins[role].reader if role == "reader" else logins[role].xray)
+
+
+def _is_ready(found: Databases) -> bool:
+    """Whether the tables are those of this version, and the reader may read them."""
+    granted = text(
+        "select coalesce(bool_and(has_table_privilege(oid, to_regclass('predictions'), 'select')), true)"
+        " from pg_roles where rolname = :reader"
     )
-    return engine.connect()
-
-
-def _create_database(connection: Connection, url: URL, refusal: DatabaseError) -> None:
-    """Make the URL's database; where it exists after all, the `refusal` to connect to it stands.
-
-    template0, unlike template1, may be copied while others are connected to it or copy it.
-    """
-    connection.execute(text("select pg_advisory_lock(hashtext('xray databases'))"))
-    exists = text("select exists (select from pg_database where datname = :name)")
-    if connection.scalar(exists, {"name": url.database}):
-        try:
-            _connect(url, str(url.database)).close()
-        except OperationalError:
-            raise refusal from None
-        return
-    quoted = connection.dialect.identifier_preparer.quote(str(url.database))
-    try:
-        connection.exec_driver_sql(f"create database {quoted} template template0")
-    except DBAPIError as error:
-        raise DatabaseError(
-            f"can't create database {url.database!r} on {url.host or 'the local socket'}: {str(error.orig).strip()}; "
-            "let an administrator create it"
-        ) from None
+    reader = make_url(found.reader).username if found.reader else None
+    with found.engine().connect() as connection:
+        return is_current(connection) and bool(connection.scalar(granted, {"reader": reader}))

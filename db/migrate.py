@@ -10,6 +10,7 @@ from sqlalchemy.exc import DBAPIError
 
 from db import result_views
 from db.errors import DatabaseError
+from db.roles import grant_reading
 
 _PARTS = ("functions", "guards", "views")
 _CREATES = re.compile(
@@ -56,6 +57,23 @@ def create_objects(connection: Connection) -> None:
 
 def _fingerprint() -> str:
     return hashlib.sha256("\n".join(_scripts()).encode()).hexdigest()[:16]
+
+
+def is_current(connection: Connection) -> bool:
+    """Whether tables, views, functions and guards are those of this version; without alembic, as every command asks."""
+    if connection.scalar(text("select to_regclass('alembic_version')")) is None:
+        return False
+    revision = connection.scalar(text("select version_num from alembic_version"))
+    return revision == _newest() and _objects_are_current(connection)
+
+
+def _newest() -> str:
+    """The newest revision: what the names of the files in alembic/versions begin with."""
+    return max((path.name.partition("_")[0] for path in _folder().glob("versions/[0-9]*.py")), default="")
+
+
+def _folder() -> Path:
+    return Path(__file__).resolve().parent.parent / "alembic"
 
 
 def _objects_are_current(connection: Connection) -> bool:
@@ -144,7 +162,7 @@ def _run(engine: Engine, direction: str, revision: str) -> None:
 
     from alembic import command
 
-    folder = Path(__file__).resolve().parent.parent / "alembic"
+    folder = _folder()
     if not (folder / "env.py").is_file():
         raise DatabaseError(
             f"migrations are not at {folder}: install xray from its checkout (pip install --editable .)"
@@ -165,7 +183,8 @@ def _run(engine: Engine, direction: str, revision: str) -> None:
                 if not _objects_are_current(connection):
                     drop_objects(connection)
                     create_objects(connection)
-                    connection.commit()
+                grant_reading(connection)
+                connection.commit()
                 return
             config.attributes["connection"] = connection
             try:
@@ -175,6 +194,8 @@ def _run(engine: Engine, direction: str, revision: str) -> None:
                     f"the database can't go from schema {current} to {revision}: {error}. It belongs to a newer xray, "
                     "which must then be installed here too, or to another program: name another database"
                 ) from None
+            if direction == "upgrade" and revision == "head":
+                grant_reading(connection)
             connection.commit()
         finally:
             connection.rollback()

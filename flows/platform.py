@@ -8,13 +8,13 @@ from multiprocessing import process
 from pathlib import Path
 
 from db.connection import Databases, databases
+from flows.migrations import prepare
 from flows.standing import servers
-from flows.standing.migrate import upgrade_prefect
 from flows.standing.place import client_environment, here
 from flows.surroundings import SILENT
 from flows.watch import reached
 from xray import settings
-from xray.home import settle
+from xray.home import is_long, settle
 
 
 @contextlib.contextmanager
@@ -24,6 +24,8 @@ def storage() -> Iterator[Databases]:
         logging.getLogger("xray").addHandler(logging.lastResort)
     home, own = settings.home(), not os.environ.get("XRAY_DATABASE_URL")
     with databases(home) as found, _environment({"XRAY_DATABASE_URL": found.psql()}):
+        if is_long((home / settings.ARTIFACTS).as_uri()):  # for which MLflow's own tables are too narrow
+            prepare(found, ("mlflow",))
         settle(found.engine(), found.mlflow, home, own=own)
         yield found
 
@@ -31,6 +33,7 @@ def storage() -> Iterator[Databases]:
 @contextlib.contextmanager
 def prefect_api(found: Databases) -> Iterator[str]:
     """URL of a Prefect API: that of PREFECT_API_URL, of the standing stack, or of a server that lives as long as we do."""
+    prepare(found, ("mlflow", "prefect"))
     given = os.environ.get("PREFECT_API_URL")
     if given:
         with reached("Prefect's server", given):
@@ -61,7 +64,6 @@ def prefect_api(found: Databases) -> Iterator[str]:
         ):
             yield own["PREFECT_API_URL"]
         return
-    upgrade_prefect(place, found)
     without_pages = {
         "PREFECT_HOME": str(home),
         "PREFECT_UI_ENABLED": "false",

@@ -81,6 +81,10 @@ class Folder:
         """The superuser's password."""
         return self.root / "password"
 
+    def role_password(self, role: str) -> Path:
+        """The password of the owner, the writer or the reader."""
+        return self.root / f"{role}.password"
+
     @property
     def state(self) -> Path:
         """What the keeper last said of the server; true only while keeper.lock is held."""

@@ -10,11 +10,12 @@ from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
-from typing import IO, TYPE_CHECKING, Final
+from typing import IO, TYPE_CHECKING, Any, Final
 from urllib.parse import quote
 
 from db.embedded.folder import EXCLUSIVE, POLL, SHARED, Folder, ServerStatus, is_held, tail, try_lock
 from db.errors import ServerError
+from db.libpq import unset
 
 if TYPE_CHECKING:
     import psycopg2.extensions
@@ -113,7 +114,8 @@ def acquire(home: Path, *, linger: float = 2.0, timeout: float = 300.0, alone: b
                         raise ServerError(f"the server in {folder.root} is in use")
                     raise ServerError(f"the server in {folder.root} is shutting down, and took too long")
                 time.sleep(POLL)
-            status, password = _ensure_running(folder, linger, deadline)
+            with unset():
+                status, password = _ensure_running(folder, linger, deadline)
         except BaseException:
             os.close(descriptor)
             raise
@@ -220,6 +222,8 @@ def _is_ours(folder: Folder, found: ServerStatus, password: str) -> bool:
     """Whether our server answers; False if nothing does yet. Raises ServerError if it is not ours."""
     import psycopg2
 
+    if _knows_writer(folder, found):
+        return True
     try:
         with closing(_connect(found.host, found.port, password)) as connection, connection.cursor() as cursor:
             cursor.execute("SHOW cluster_name")
@@ -242,17 +246,33 @@ def _is_ours(folder: Folder, found: ServerStatus, password: str) -> bool:
     return True
 
 
-def _connect(host: str, port: int, password: str) -> "psycopg2.extensions.connection":
-    """A connection that no PG* variable of the environment leads elsewhere."""
+def _knows_writer(folder: Folder, found: ServerStatus) -> bool:
+    """Whether the server lets our writer in by SCRAM, by which it shows that it knows the password without being told it.
+
+    So the superuser is asked for only where there are no roles yet, or they are to be put right.
+    """
     import psycopg2
 
+    try:
+        password = folder.role_password("writer").read_text(encoding="utf-8").strip()
+        scram = {"user": "xray_writer", "dbname": "xray", "require_auth": "scram-sha-256"}
+        _connect(found.host, found.port, password, **scram).close()
+    except (FileNotFoundError, psycopg2.Error):
+        return False
+    return True
+
+
+def _connect(host: str, port: int, password: str, **login: str) -> "psycopg2.extensions.connection":
+    """A connection that no PG* variable of the environment leads elsewhere; the superuser's unless a `login` is given."""
+    import psycopg2
+
+    whom: dict[str, Any] = {"user": USER, "dbname": "postgres", **login}
     return psycopg2.connect(
+        **whom,
         host=host,
         hostaddr=host,
         port=port,
-        user=USER,
         password=password,
-        dbname="postgres",
         options="",
         sslmode="disable",
         gssencmode="disable",

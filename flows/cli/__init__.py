@@ -32,7 +32,7 @@ COMMANDS = {
     "explain": ("flows.cli.explain:explain", "Where a result comes from: code, data, configuration, worker."),
     "cache": ("flows.cli.cache:cache", "Prepared pictures: list, verify, remove what nobody uses."),
     "sql": ("flows.cli.sql:sql", 'Ask the database: xray sql "select …".'),
-    "db": ("flows.cli.db:db", "Upkeep of the database: check, size, vacuum, backup, restore, upgrade."),
+    "db": ("flows.cli.db:db", "The database: check, size, vacuum, backup, restore, upgrade, grant."),
     "up": ("flows.cli.stack:up", "Start the standing platform: servers, deployments, workers."),
     "down": ("flows.cli.stack:down", "Stop the standing platform."),
     "status": ("flows.cli.stack:status", "What of the standing platform runs, waits and is missing."),

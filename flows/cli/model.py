@@ -35,6 +35,7 @@ def import_(
     """
     import dataclasses
 
+    from flows.migrations import prepare
     from flows.platform import storage
     from xray import settings
     from xray.errors import ForeignModelError
@@ -53,6 +54,7 @@ def import_(
     told = xrv_card(xrv, xrv) if xrv is not None else read_card(beside)
     told = dataclasses.replace(told, name=name or told.name)
     with storage() as found:
+        prepare(found, ("mlflow",))
         tracker = Tracker(found.mlflow, settings.artifacts())
         done = import_model(found.engine(), tracker, file, told, trust=trust, trained_on=trained_on)
     said = "imported" if done.new else "was imported before"
@@ -67,12 +69,14 @@ def import_(
 )
 def export(name: str, kind: str, output: Path) -> None:
     """Write the model NAME, trained here, as one file for other programs, and its card beside it (OUTPUT.toml)."""
+    from flows.migrations import prepare
     from flows.platform import storage
     from xray import settings
     from xray.learning.export_model import export_model
     from xray.learning.tracking import Tracker
 
     with storage() as found:
+        prepare(found, ("mlflow",))
         card = export_model(found.engine(), Tracker(found.mlflow, settings.artifacts()), name, kind, output)
     click.echo(f"{output}: pixels (n, 1, size, size) in [-1024, 1024] → logits (n, 18); its card: {card}")
 

@@ -4,7 +4,7 @@ import csv
 import json
 import math
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from decimal import Decimal
 from typing import Any
 
@@ -15,37 +15,55 @@ import click
 @click.argument("query")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object per row.")
 @click.option("--csv", "as_csv", is_flag=True, help="CSV with a header.")
-def sql(query: str, as_json: bool, as_csv: bool) -> None:
-    """Run QUERY, read-only, and print its rows. Start with: xray sql "select * from predictions limit 5"."""
-    from sqlalchemy import text
-    from sqlalchemy.exc import DBAPIError
+@click.option(
+    "--timeout",
+    type=click.FloatRange(0),
+    help="Seconds that the server may compute; 0: any time. Default: 300.",
+)
+def sql(query: str, as_json: bool, as_csv: bool, timeout: float | None) -> None:
+    """Run QUERY, read-only, and print its rows. Start with: xray sql "select * from predictions limit 5".
 
+    QUERY is one statement, asked as a role that can read what docs/sql.md names and do nothing else. Ctrl-C cancels it.
+    """
+    from db.question import ask
     from flows.platform import storage
-    from xray.csv_cells import row as csv_row
-    from xray.errors import DatabaseError
 
     if as_json and as_csv:
         raise click.UsageError("choose one of --json and --csv")
-    with storage() as found, found.engine().connect() as connection:
-        connection.execute(text("set session characteristics as transaction read only"))
-        connection.commit()
-        try:
-            # without parameters a % in the query is just a %
-            answer = connection.exec_driver_sql(query, execution_options={"no_parameters": True})
-        except DBAPIError as error:
-            raise DatabaseError(_one_line(error.orig)) from None
-        if not answer.returns_rows:
-            raise DatabaseError("the query returns no rows; xray sql is for questions (select …)")
-        columns, rows = list(answer.keys()), [tuple(row) for row in answer]
-    if as_json:
+    show = show_json if as_json else show_csv if as_csv else show_table
+    try:
+        with storage() as found, ask(found.reader or found.xray, query, timeout) as answer:
+            show(answer.columns, answer.batches)
+    except KeyboardInterrupt:
+        click.echo("interrupted: the query was cancelled", err=True)
+        raise SystemExit(130) from None
+
+
+Batches = Iterable[Sequence[Sequence[Any]]]
+
+
+def show_json(columns: Sequence[str], batches: Batches) -> None:
+    """An object per row, as they come."""
+    for rows in batches:
         for row in rows:
             click.echo(json.dumps(dict(zip(columns, map(_plain, row), strict=True)), default=str))
-    elif as_csv:
-        writer = csv.writer(sys.stdout, lineterminator="\n")
-        writer.writerows(map(csv_row, [columns, *rows]))
-    else:
-        click.echo(table(columns, rows))
-        click.echo(f"({len(rows)} row{'' if len(rows) == 1 else 's'})", err=True)
+
+
+def show_csv(columns: Sequence[str], batches: Batches) -> None:
+    """CSV, row by row as they come."""
+    from xray.csv_cells import row as safe
+
+    writer = csv.writer(sys.stdout, lineterminator="\n")
+    writer.writerow(safe(columns))
+    for rows in batches:
+        writer.writerows(map(safe, rows))
+
+
+def show_table(columns: Sequence[str], batches: Batches) -> None:
+    """Aligned text, which needs all rows first."""
+    rows = [row for batch in batches for row in batch]
+    click.echo(table(columns, rows))
+    click.echo(f"({len(rows)} row{'' if len(rows) == 1 else 's'})", err=True)
 
 
 def table(columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:
@@ -74,11 +92,3 @@ def _plain(value: Any) -> Any:
     """A value as JSON has it: exact numbers as numbers, NaN and infinity, which JSON lacks, as null."""
     number = float(value) if isinstance(value, Decimal) else value
     return None if isinstance(number, float) and not math.isfinite(number) else number
-
-
-def _one_line(error: BaseException | None) -> str:
-    """PostgreSQL's message, where in the query, and its hint, as one line."""
-    told = str(error).strip().splitlines() or ["the query failed"]
-    place = [f"({line.strip()})" for line in told[1:] if line.startswith("LINE ")]
-    hints = [line.strip() for line in told[1:] if line.startswith("HINT:")]
-    return " ".join([told[0], *place, *hints])

@@ -59,6 +59,7 @@ def train(file: Path, configuration: str, seed: int | None) -> None:
     Several processes train it together, one per GPU: accelerate launch --multi_gpu --no_python xray study train FILE …
     On CPUs: ACCELERATE_USE_CPU=true torchrun --nproc-per-node 2 --no-python xray study train FILE …
     """
+    from flows import migrations
     from flows.platform import storage
     from xray import settings
     from xray.data.prepare import prepare
@@ -82,6 +83,7 @@ def train(file: Path, configuration: str, seed: int | None) -> None:
         for dataset in asked.datasets:
             if dataset.name in found[0].datasets:
                 prepare(engine, home, dataset, asked.protocol, asked.recipe.image_size)
+        migrations.prepare(databases, ("mlflow",))
         tracker = Tracker(databases.mlflow, settings.artifacts())
         model_id, new = ensure_model(engine, tracker, home, found[0], bar=True)
     click.echo(f"model {model_id} " + ("was trained" if new else "was there already"))

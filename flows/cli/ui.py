@@ -25,8 +25,8 @@ def ui(which: str, port: int) -> None:
 
     Where the standing platform runs (xray up), its interface is named, and nothing started.
     """
+    from flows.migrations import prepare
     from flows.platform import storage
-    from flows.standing.migrate import upgrade_prefect
     from flows.standing.place import here
     from flows.standing.servers import running
 
@@ -39,10 +39,10 @@ def ui(which: str, port: int) -> None:
         return
     home = place.home / "prefect"
     with _until_told_to_end(), storage() as found:
+        prepare(found, ("mlflow" if which == "mlflow" else "prefect",))
         own: dict[str, str] = {}
         if which == "prefect":
             home.mkdir(exist_ok=True)
-            upgrade_prefect(place, found)
             own = {"PREFECT_HOME": str(home), "PREFECT__SERVER_WEBSERVER_ONLY": "1"}
         with running(which, place, found, place.log(f"ui-{which}"), port, own) as address:
             click.echo(f"{which}: {address}   (stop with Ctrl-C)")

@@ -50,9 +50,8 @@ def server_environment(which: str, place: Place, found: Databases) -> dict[str, 
     if which == "mlflow":
         return {"MLFLOW_BACKEND_STORE_URI": found.mlflow, "XRAY_MLFLOW_PASSWORD": words["mlflow_password"]}
     return {
-        "PREFECT_API_DATABASE_CONNECTION_URL": found.prefect,
-        "PREFECT_API_DATABASE_MIGRATE_ON_START": "false",  # flows.standing.migrate does both
-        "PREFECT_API_BLOCKS_REGISTER_ON_START": "false",
+        **found.prefect_environment(),
+        "PREFECT_API_BLOCKS_REGISTER_ON_START": "false",  # flows.migrations does it
         "PREFECT_SERVER_API_AUTH_STRING": f"admin:{words['prefect_password']}",
         "PREFECT_SERVER_CORS_ALLOWED_ORIGINS": "none",
         "PREFECT_UI_API_URL": "/api",  # of whatever address the page was asked for by

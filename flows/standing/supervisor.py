@@ -23,9 +23,9 @@ from typing import Final
 from db.connection import Databases, databases
 from db.embedded import status as server_status
 from db.errors import XrayError
+from flows.migrations import prepare
 from flows.standing import nursery
 from flows.standing.api import Api
-from flows.standing.migrate import upgrade_prefect
 from flows.standing.place import Options, Place, ServiceState, State, here
 from flows.standing.recovery import Recovery
 from flows.standing.servers import is_well
@@ -189,12 +189,12 @@ class Supervisor:
         with held:
             own = not os.environ.get("XRAY_DATABASE_URL")
             found = held.enter_context(databases(self.place.home))
+            prepare(found, ("mlflow", "prefect"))
             settle(found.engine(), found.mlflow, self.place.home, own=own)
             self.kept = []
             listening = listeners(self.place, self.options)
             for each in listening.values():
                 held.enter_context(each)
-            upgrade_prefect(self.place, found)
             self._add(web_servers(self.place, found, self.options, listening))
             self.state.phase = "starting"
             for _ in self._until(lambda: all(k.state.phase == "ready" for k in self.kept)):

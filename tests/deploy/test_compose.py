@@ -33,10 +33,10 @@ FILE = yaml.safe_load((ROOT / "docker-compose.yml").read_text(encoding="utf-8"))
 SERVICES = FILE["services"]
 VARIABLE = re.compile(r"\$\{(\w+)(?:(:\?|:-)([^}]*))?\}")
 KEYS = {
-    "image", "build", "restart", "init", "env_file", "volumes", "shm_size", "environment", "command", "healthcheck", "ports",
+    "image", "build", "restart", "init", "volumes", "shm_size", "environment", "command", "healthcheck", "ports",
     "depends_on", "profiles", "deploy", "stop_grace_period",
 }  # fmt: skip
-ONE_SHOT = {"migrate", "deploy"}
+ONE_SHOT = {"roles", "migrate", "deploy"}
 
 
 def texts(node):
@@ -84,6 +84,23 @@ def test_no_secret_has_a_default_and_all_are_in_the_example():
     assert {variable for variable, how, _ in named if how == ":?"} == set(examples())
     assert not any(examples().values())
     assert ".env" in (ROOT / ".gitignore").read_text().split()
+
+
+def test_each_password_of_the_database_goes_to_who_needs_it_and_nobody_else():
+    """The superuser's to who makes the roles, the owner's to migrations; all others write or read."""
+    holders = {
+        "POSTGRES_PASSWORD": {"postgres", "roles"},
+        "OWNER_PASSWORD": {"roles", "migrate"},
+    }
+    for secret, allowed in holders.items():
+        named = {name for name, service in SERVICES.items() if f"${{{secret}:" in " ".join(texts(service))}
+        assert named == allowed, secret
+    for name, service in SERVICES.items():
+        assert "env_file" not in service, f"{name} would get every secret"
+        for variable, value in (service.get("environment") or {}).items():
+            if "postgresql" in value and name not in ("roles", "migrate"):
+                assert "//xray_writer:" in value, f"{name}: {variable}"
+    assert SERVICES["prefect"]["environment"]["PREFECT_API_DATABASE_MIGRATE_ON_START"] == "false"
 
 
 def test_what_is_waited_for_can_come():
@@ -179,7 +196,7 @@ class Natively:
         with (self.folder / f"{name}.log").open("wb") as log:
             process = subprocess.Popen(
                 command,
-                env={**kept, **self.secrets, **own, "PYTHONPATH": path},
+                env={**kept, **own, "PYTHONPATH": path},
                 cwd=self.folder,
                 stdout=log,
                 stderr=log,
@@ -223,12 +240,11 @@ class Natively:
             connection.autocommit = True
             connection.cursor().execute(f'create database "{asked["POSTGRES_DB"]}"')
 
-    def connect(self, database: str) -> Any:
-        """A connection to PostgreSQL."""
-        return psycopg2.connect(
-            host="127.0.0.1", port=self.ports["5432"], user="xray", dbname=database,
-            password=self.secrets["POSTGRES_PASSWORD"],
-        )  # fmt: skip
+    def connect(self, database: str, **login: str) -> Any:
+        """A connection to PostgreSQL, as the superuser or with another login."""
+        superuser = {"user": "xray", "password": self.secrets["POSTGRES_PASSWORD"]}
+        where = {"host": "127.0.0.1", "port": self.ports["5432"], "dbname": database}
+        return psycopg2.connect(**(where | superuser | login))
 
     def start_storage(self) -> Any:
         """S3; a client of it, with the credentials that the services have."""
@@ -312,14 +328,37 @@ class Prefect:
             time.sleep(1)
 
 
+def check_roles(natively: Natively) -> None:
+    """All is the owner's; the writer, whom everything else runs as, makes nothing."""
+    for database in ("xray", "mlflow", "prefect"):
+        with closing(natively.connect(database)) as connection, connection.cursor() as cursor:
+            cursor.execute("select distinct tableowner from pg_tables where schemaname = 'public'")
+            assert cursor.fetchall() == [("xray_owner",)]
+        writer = {"user": "xray_writer", "password": natively.secrets["WRITER_PASSWORD"]}
+        opened = closing(natively.connect(database, **writer))
+        refused = pytest.raises(psycopg2.errors.InsufficientPrivilege)
+        with opened as connection, connection.cursor() as cursor, refused:
+            cursor.execute("create table mine (x int)")
+
+
+@pytest.mark.slow
+def test_the_roles_of_the_file(natively):
+    natively.start_postgres()
+    natively.start_storage()
+    for name in ("roles", "migrate", "roles"):
+        natively.finish(name)
+    check_roles(natively)
+
+
 @pytest.mark.slow
 @pytest.mark.timeout(1800)
 def test_every_command_works_in_its_own_environment(natively, tmp_path):
     """From an empty machine to a study whose weights and report are in S3."""
     natively.start_postgres()
     s3 = natively.start_storage()
-    natively.finish("migrate")
-    natively.finish("migrate")  # again, as every `docker compose up` does
+    for name in ("roles", "migrate") * 2:  # twice, as every `docker compose up` does
+        natively.finish(name)
+    check_roles(natively)
     assert [each["Name"] for each in s3.list_buckets()["Buckets"]] == ["mlflow"]
     natively.start("mlflow")
     natively.start("prefect")

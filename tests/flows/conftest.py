@@ -136,9 +136,8 @@ class Done:
     databases: Databases
 
     def _engine(self, database: str) -> Engine:
-        return create_engine(
-            getattr(self.databases, database).replace("+asyncpg", "+psycopg2"), poolclass=NullPool
-        )
+        url = self.databases.prefect_libpq if database == "prefect" else getattr(self.databases, database)
+        return create_engine(url, poolclass=NullPool)
 
     def ask(self, query: str, database: str = "xray", **given: Any) -> pd.DataFrame:
         """Rows of a query to one of the three databases."""

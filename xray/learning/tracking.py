@@ -92,6 +92,13 @@ def import_all() -> None:
     warn_dependency_requirement_mismatches(["xray"])
 
 
+def migrate(url: str) -> None:
+    """Make MLflow's tables, or bring them to the installed version; as the owner of its database."""
+    from mlflow.db import upgrade
+
+    upgrade.main([url], standalone_mode=False)
+
+
 class Tracker:
     """MLflow of one installation: `url` is its database, `artifacts` the folder of new artifacts.
 

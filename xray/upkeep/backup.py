@@ -54,7 +54,7 @@ def _write(databases: Databases, home: Path, folder: Path, tell: Callable[[str],
     for name in DATABASES:
         file = folder / f"{name}.dump"
         os.close(os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))
-        made = dump(getattr(databases, name), file)
+        made = dump(databases.of(name), file)
         dumps[name] = made.plain()
         files[file.name] = manifest.digest(file)
         with file.open("rb") as written:

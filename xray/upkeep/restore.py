@@ -62,18 +62,18 @@ def _copy(folder: Path, whole: Manifest, work: Path) -> None:
 def _load(folder: Path, whole: Manifest, work: Path, home: Path, tell: Callable[[str], None]) -> None:
     with unmigrated(work) as found:
         for name in DATABASES:
-            check_empty(getattr(found, name))
+            check_empty(found.of(name))
         try:
             for name in DATABASES:
                 made = Dump.of(whole.databases[name])
-                load(getattr(found, name), folder / f"{name}.dump", made)
+                load(found.of(name), folder / f"{name}.dump", made)
                 tell(
                     f"{name}: {len(made.tables)} tables, {sum(table.rows for table in made.tables.values())} rows"
                 )
             upgrade(found.engine())
         except BaseException:
             for name in DATABASES:
-                clear(getattr(found, name))
+                clear(found.of(name))
             raise
 
 

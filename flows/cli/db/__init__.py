@@ -1,4 +1,4 @@
-"""`xray db`: upkeep of the database and of what belongs to it."""
+"""`xray db`: the database: its upkeep, and who may read it."""
 
 import contextlib
 from collections.abc import Iterator
@@ -24,18 +24,21 @@ COMMANDS = {
     ),
     "restore": ("flows.cli.db.restore:restore", "A backup into an empty home."),
     "upgrade": ("flows.cli.db.upgrade:upgrade", "Move the home's data to the newest PostgreSQL."),
+    "grant": ("flows.cli.db.grant:grant", "Let an analyst read the database with a client of their own."),
 }
 
 
 @click.group(cls=LazyGroup, lazy=COMMANDS)
 def db() -> None:
-    """Upkeep of the database: check, size, vacuum, backup, restore, upgrade."""
+    """The database: check, size, vacuum, backup, restore, upgrade, and who may read it."""
 
 
 @contextlib.contextmanager
 def owned() -> Iterator["Databases"]:
-    """The databases of this installation, as upkeep needs them."""
+    """The databases of this installation as their owner, as upkeep needs them."""
+    from db.connection import owned as as_owner
     from flows.platform import storage
+    from xray import settings
 
-    with storage() as found:
+    with storage(), as_owner(settings.home()) as found:
         yield found

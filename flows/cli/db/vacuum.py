@@ -21,5 +21,5 @@ def vacuum(full: bool) -> None:
 
     with owned() as found:
         for name in DATABASES:
-            before, after = clean(getattr(found, name), full)
+            before, after = clean(found.of(name), full)
             click.echo(f"{name}: {words(before)} before, {words(after)} now")

@@ -3,9 +3,15 @@
 import csv
 import io
 import json
+import resource
+import signal
+import time
 from decimal import Decimal
+from pathlib import Path
 
 import pytest
+from sqlalchemy import create_engine, text
+from sqlalchemy.engine import make_url
 
 from flows.cli.sql import table
 
@@ -89,22 +95,32 @@ def test_no_row_is_an_answer(call):
 
 
 @pytest.mark.parametrize(
-    "query",
+    ("query", "message"),
     [
-        "delete from evaluation",
-        "commit; delete from evaluation",
-        "rollback; begin; delete from evaluation; commit",
-        "select 1; update model set seed = 9; commit",
-        "with gone as (delete from evaluation returning 1) select * from gone",
-        "create table mine (x int)",
-        "end; drop table analysis cascade",
+        ("delete from evaluation", "one statement that returns rows"),
+        ("commit; delete from evaluation", "one statement that returns rows"),
+        ("rollback; begin; delete from evaluation; commit", "one statement that returns rows"),
+        ("select 1; update model set seed = 9; commit", "one statement that returns rows"),
+        (
+            "with gone as (delete from evaluation returning 1) select * from gone",
+            "in a read-only transaction",
+        ),
+        ("delete from evaluation returning id", "in a read-only transaction"),
+        ("explain analyze delete from evaluation", "in a read-only transaction"),
+        ("create table mine (x int)", "one statement that returns rows"),
+        ("end; drop table analysis cascade", "one statement that returns rows"),
+        ("copy (select 1) to program 'touch /tmp/x'", "one statement that returns rows"),
+        ("select pg_read_file('/etc/passwd')", "permission denied"),
+        ("select * from alembic_version", "permission denied"),
     ],
 )
-def test_writes_are_refused(tiny, call, query):
+def test_writes_are_refused(tiny, call, query, message):
     before = tiny.counts()
-    code, output, message = call("sql", query)
+    code, output, printed = call("sql", query)
+    (line,) = printed.splitlines()
     assert code == 1
-    assert "in a read-only transaction" in message
+    assert line.startswith("error: ")
+    assert message in line
     assert output == ""
     assert tiny.counts() == before
 
@@ -118,8 +134,8 @@ def test_writes_are_refused(tiny, call, query):
         ("select * from nothing", 'relation "nothing" does not exist'),
         ("select 1/0", "division by zero"),
         ("select '%s', '%(x)s', 100 % 0", "division by zero"),
-        ("", "empty query"),
-        ("set application_name = 'x'", "returns no rows"),
+        ("", "one statement that returns rows"),
+        ("set application_name = 'x'", "one statement that returns rows"),
     ],
 )
 def test_a_mistake_is_one_line_and_exit_code_1(call, query, message):
@@ -135,6 +151,60 @@ def test_a_mistake_in_a_process_of_its_own(tiny):
     done = tiny.home.run("sql", "selct 1", exit_code=1)
     assert done.stderr == 'error: syntax error at or near "selct" (LINE 1: selct 1)\n'
     assert done.stdout == ""
+
+
+def test_a_question_that_takes_too_long(call):
+    code, output, printed = call("sql", "--timeout", "0.1", "select pg_sleep(30)")
+    assert (code, output) == (1, "")
+    assert (
+        printed
+        == "error: the query took longer than 0.1 s: xray sql --timeout SECONDS allows more, 0 any time\n"
+    )
+    assert call("sql", "--timeout", "0", "show statement_timeout")[1].split()[-1] == "0"
+    assert call("sql", "show statement_timeout")[1].split()[-1] == "5min"
+
+
+@pytest.mark.parametrize("query", ["select pg_sleep(600)", "select 1 from generate_series(1, 1000000000)"])
+def test_ctrl_c_cancels_the_query_on_the_server(tiny, query):
+    working = (
+        f"select count(*) from pg_stat_activity where usename = 'xray_reader' and query ~ '{query[:12]}'"
+    )
+    with tiny.home.start("sql", "--csv", query, stdout=-1, stderr=-1) as process:
+        owner = make_url(tiny.databases.xray)
+        superuser = owner.set(username="xray", password=password(tiny))
+        with create_engine(superuser, isolation_level="AUTOCOMMIT").connect() as connection:
+            wait_until(lambda: connection.scalar(text(working)) > 0)
+            began = time.monotonic()
+            process.send_signal(signal.SIGINT)
+            output, messages = process.communicate(timeout=60)
+            assert time.monotonic() - began < 10
+            wait_until(lambda: connection.scalar(text(working)) == 0)
+    assert messages == "interrupted: the query was cancelled\n"
+    assert process.returncode == 130
+    assert "Traceback" not in output
+
+
+def password(tiny) -> str:
+    return (tiny.home.path / "postgres" / "password").read_text()
+
+
+def wait_until(holds) -> None:
+    deadline = time.monotonic() + 60
+    while not holds():
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+
+
+def test_rows_come_as_they_are_read(tiny):
+    """Ten million rows are more than would fit, and the first ones are there at once."""
+    query = "select i, repeat('x', 1000) from (select generate_series(1, 10000000) as i) as endless"
+    with tiny.home.start("sql", "--csv", query, stdout=-1, stderr=-1) as process:
+        lines = [process.stdout.readline() for _ in range(100_000)]
+        assert lines[-1].startswith("99999,xxx")
+        memory = int(Path(f"/proc/{process.pid}/statm").read_text().split()[1]) * resource.getpagesize()
+        assert memory < 300e6
+        process.stdout.close()
+        process.wait(60)
 
 
 def test_json_and_csv_at_once_is_a_wrong_use(call):
