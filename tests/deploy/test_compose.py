@@ -193,6 +193,8 @@ class Natively:
             assert python == "python"
             command = [sys.executable, *rest]
         path = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))
+        # the image has one Python, which `python` names: workers start flow runs by that name
+        kept["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), kept.get("PATH", os.defpath)])
         with (self.folder / f"{name}.log").open("wb") as log:
             process = subprocess.Popen(
                 command,
