@@ -6,15 +6,19 @@ import socket
 import subprocess
 import sys
 import urllib.request
+from importlib.metadata import version
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
+from alembic.config import Config
+from alembic.script import ScriptDirectory
 from sqlalchemy import create_engine, text
 from sqlalchemy.pool import NullPool
 
+from flows.migrations import NOTED
 from flows.platform import prefect_api, storage
 from flows.standing import servers
-from flows.standing.migrate import wanted_revision
 from flows.standing.place import Place
 from flows.standing.servers import running
 from xray.errors import XrayError
@@ -50,18 +54,6 @@ def test_a_prefect_api_that_is_given_is_used(here, monkeypatch):
     assert not (here / "prefect").exists()
 
 
-def test_a_database_that_is_away_is_said(here):
-    with storage() as found:
-        broken = type(found)(found.xray, found.mlflow, "postgresql+asyncpg://nobody:x@127.0.0.1:1/prefect")
-        with (
-            pytest.raises(XrayError, match=r"can't connect to Prefect's database: .*refused"),
-            prefect_api(broken),
-        ):
-            pass
-    assert "PREFECT_API_URL" not in os.environ
-    assert "PREFECT_HOME" not in os.environ
-
-
 def test_a_server_that_ends_says_why(here):
     log = Place(here).log("broken")
     with storage() as found:
@@ -95,35 +87,27 @@ def test_a_port_that_is_taken_is_said(here, free_port):
 def test_prefects_tables_are_made_once_by_all_that_start_at_once(server, tmp_path):
     """Three first studies on a new home; Prefect's own migrations fail where two run."""
     server.create_database("first_prefect")
-    url = server.url("first_prefect").replace("+psycopg2", "+asyncpg")
-    program = """if True:
-        import sys
-        from pathlib import Path
-        from db.connection import Databases
-        from flows.standing.migrate import upgrade_prefect
-        from flows.standing.place import Place
-        upgrade_prefect(Place(Path(sys.argv[1])), Databases(sys.argv[2], sys.argv[2], sys.argv[2]))"""
-    command = [sys.executable, "-c", program, str(tmp_path), url]
-    environment = {**os.environ, "PYTHONPATH": str(PROJECT)}
+    url = server.url("first_prefect")
+    own = {"XRAY_OWNER_URL": url, "PREFECT_API_DATABASE_CONNECTION_URL": url.replace("+psycopg2", "+asyncpg")}
+    environment = {**os.environ, **own, "PYTHONPATH": str(PROJECT), "PREFECT_HOME": str(tmp_path)}
+    command = [sys.executable, "-m", "flows.migrations", "prefect"]
     started = [subprocess.Popen(command, env=environment, stderr=-1, text=True) for _ in range(3)]
     for each in started:
         said = each.communicate(timeout=200)[1]
         assert each.returncode == 0, said
-    with create_engine(server.url("first_prefect"), poolclass=NullPool).connect() as connection:
-        versions = connection.scalars(text("select version_num from alembic_version")).all()
-    assert versions == [wanted_revision()]
+    with create_engine(url, poolclass=NullPool).connect() as connection:
+        (revision,) = connection.scalars(text("select version_num from alembic_version")).all()
+        assert connection.scalar(NOTED) == f"prefect {version('prefect')}"
+        assert connection.scalar(text("select exists (select from block_type)"))
+    assert ScriptDirectory.from_config(_prefects_alembic()).get_heads() == [revision]
 
 
-def test_the_last_migration_is_that_of_prefects_own_alembic():
-    from alembic.config import Config
-    from alembic.script import ScriptDirectory
-    from prefect.server import database
-
-    folder = Path(database.__file__).parent
+def _prefects_alembic() -> Config:
+    folder = Path(find_spec("prefect").origin).parent / "server" / "database"
     config = Config(folder / "alembic.ini")
     config.set_main_option("version_locations", str(folder / "_migrations" / "versions" / "postgresql"))
     config.set_main_option("script_location", str(folder / "_migrations"))
-    assert ScriptDirectory.from_config(config).get_heads() == [wanted_revision()]
+    return config
 
 
 @pytest.mark.slow

@@ -70,14 +70,3 @@ def keep_to(roots: Sequence[Path]) -> None:
 
     for scheme in ("", "file"):
         _artifact_repository_registry.register(scheme, Kept)
-
-
-def upgrade_tables(database: str) -> None:
-    """Bring the tables of an MLflow database to what this MLflow wants; one process at a time."""
-    from mlflow.store.db import utils
-
-    with alone(database, "mlflow tables"):
-        engine = utils.create_sqlalchemy_engine_with_retry(database)
-        make = utils._initialize_tables if utils._is_empty_database(engine) else utils._upgrade_db
-        make(engine)
-        engine.dispose()
