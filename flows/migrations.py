@@ -64,8 +64,10 @@ def _libpq(found: Databases, program: Program) -> str:
 
 
 def _start(owner: Databases, program: Program) -> "subprocess.Popen[str]":
-    home = settings.home() / "prefect"
-    home.mkdir(exist_ok=True)
+    home = settings.home()
+    if program == "prefect":
+        home /= "prefect"
+        home.mkdir(exist_ok=True)
     own = {"XRAY_OWNER_URL": _libpq(owner, program), "PREFECT_HOME": str(home), **path_of_ours()}
     kept = cleaned({name: value for name, value in os.environ.items() if name != "PREFECT_API_URL"})
     return subprocess.Popen(

@@ -33,8 +33,8 @@ def storage() -> Iterator[Databases]:
 @contextlib.contextmanager
 def prefect_api(found: Databases) -> Iterator[str]:
     """URL of a Prefect API: that of PREFECT_API_URL, of the standing stack, or of a server that lives as long as we do."""
-    prepare(found, ("mlflow", "prefect"))
     given = os.environ.get("PREFECT_API_URL")
+    prepare(found, ("mlflow",) if given else ("mlflow", "prefect"))
     if given:
         with reached("Prefect's server", given):
             yield given

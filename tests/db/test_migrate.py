@@ -332,3 +332,13 @@ def test_what_the_text_no_longer_has_goes(engine: Engine, monkeypatch: pytest.Mo
         assert connection.scalar(text("select one from of_old")) == 1
     upgrade(engine)
     assert objects(engine) == before
+
+
+def test_the_newest_revision_is_known_without_alembic():
+    """A command that may not migrate sees by the files' names whether the database is up to date."""
+    from alembic.config import Config
+    from alembic.script import ScriptDirectory
+
+    config = Config()
+    config.set_main_option("script_location", str(migrate._folder()).replace("%", "%%"))
+    assert migrate._newest() == ScriptDirectory.from_config(config).get_current_head()

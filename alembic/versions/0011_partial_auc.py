@@ -1,6 +1,6 @@
 """Partial AUC: how well models rank where few negatives may be called.
 
-Revision: 0020
+Revision: 0011
 """
 
 import sqlalchemy as sa
@@ -8,7 +8,7 @@ from sqlalchemy.dialects import postgresql
 
 from alembic import op
 
-revision = "0020"
+revision = "0011"
 down_revision = "0010"
 
 

@@ -1,6 +1,6 @@
 """Score vectors in pieces of a page each, and where every scored image stands in them.
 
-Revision: 0013
+Revision: 0012
 """
 
 import sqlalchemy as sa
@@ -8,8 +8,8 @@ from sqlalchemy.dialects import postgresql
 
 from alembic import op
 
-revision = "0013"
-down_revision = "0020"
+revision = "0012"
+down_revision = "0011"
 
 # 2000: elements of a piece at this revision, what piece_length() of db/sql gives
 
