@@ -1,7 +1,7 @@
 """Prepared pictures on disk, memory-mapped: decoded once, read at every epoch, and never read unchecked.
 
 Its files are those of `xray.pixels.cache_files`. Two builds of one cache take turns, and the second finds the work done.
-Each process checks a picture against its checksum when it first reads it, which costs 2 µs at 224 px; a damaged one is made
+Each process checks a picture against its checksum when it first reads it, which costs 6 µs at 224 px; a damaged one is made
 again from its file.
 """
 
