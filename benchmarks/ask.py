@@ -24,7 +24,7 @@ from sqlalchemy.pool import NullPool
 
 from benchmarks.report import Row, arguments, show
 from benchmarks.store import N_TASKS, TRAINED, store_labels, vacuum
-from db.embedded import acquire
+from db.embedded import acquire, stop
 from db.migrate import upgrade
 from db.schema import Cohort, Dataset, Model, ModelTask, Protocol, Site
 from db.store import put_image_list, write_evaluation
@@ -155,7 +155,7 @@ def questions(world: World) -> Iterator[Question]:
     )
     yield Question("Q2", "how many scores", "select sum(n) as n from prediction_vectors", 5,
                    lambda rows: rows[0].n == world.n)  # fmt: skip
-    yield Question("Q2", "count(*) from predictions", "select count(*) as n from predictions", 10,
+    yield Question("Q2", "count(*) from predictions", "select count(*) as n from predictions", 5,
                    lambda rows: rows[0].n == world.n)  # fmt: skip
     yield Question("Q2", "names of the models", "select distinct model from prediction_vectors", 5,
                    lambda rows: len(rows) == N_MODELS)  # fmt: skip
@@ -168,21 +168,27 @@ def questions(world: World) -> Iterator[Question]:
 def rows(quick: bool) -> Iterator[Row]:
     """Every question, as soon as it is answered."""
     sizes = {name: n // 40 for name, n in SIZES.items()} if quick else SIZES
-    with tempfile.TemporaryDirectory() as folder, acquire(Path(folder)) as server:
-        server.create_database("ask")
-        engine = create_engine(server.url("ask"), poolclass=NullPool)
-        upgrade(engine)
-        world = build(engine, sizes)
-        with engine.connect() as connection:
-            for each in questions(world):
-                seconds = []
-                for _ in range(5):
-                    start = time.perf_counter()
-                    answer = list(connection.execute(text(each.sql), {"image": world.image}))
-                    seconds.append(time.perf_counter() - start)
-                taken = min(seconds)
-                work = f"{each.work}, {world.n / 1e6:.3g} M scores; peer: the limit"
-                yield Row(each.id, work, each.limit, taken, each.limit / taken, "s", each.right(answer))
+    with tempfile.TemporaryDirectory() as folder:
+        with acquire(Path(folder)) as server:
+            server.create_database("ask")
+            yield from answered(create_engine(server.url("ask"), poolclass=NullPool), sizes)
+        stop(Path(folder))  # else it would still write while the folder is removed
+
+
+def answered(engine: Engine, sizes: dict[str, int]) -> Iterator[Row]:
+    """Every question to a new database of these sizes."""
+    upgrade(engine)
+    world = build(engine, sizes)
+    with engine.connect() as connection:
+        for each in questions(world):
+            seconds = []
+            for _ in range(5):
+                start = time.perf_counter()
+                answer = list(connection.execute(text(each.sql), {"image": world.image}))
+                seconds.append(time.perf_counter() - start)
+            taken = min(seconds)
+            work = f"{each.work}, {world.n / 1e6:.3g} M scores; peer: the limit"
+            yield Row(each.id, work, each.limit, taken, each.limit / taken, "s", each.right(answer))
 
 
 def main() -> int:
