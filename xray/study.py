@@ -20,14 +20,13 @@ epochs = 100
 
 import dataclasses
 import difflib
-import re
-import tomllib
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from itertools import combinations
 from pathlib import Path
 from typing import Any
 
+from xray import limits, names
 from xray.configuration import Condition, Configuration
 from xray.data.protocol import DEFAULT, NAMED, load_protocol
 from xray.data.request import DatasetRequest, Phantom
@@ -42,7 +41,6 @@ KINDS = ("each", "all", "all but one site")
 ALL_KINDS = (*KINDS, "pairs")
 LARGEST_SEED = 2**31 - 1
 """What the database's integer columns hold."""
-_NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,59}")
 
 
 @dataclass(frozen=True)
@@ -106,13 +104,7 @@ class Study:
 
 def read_study(path: Path) -> Study:
     """Read and check a study file. Raises `StudyError` that names file and key."""
-    try:
-        raw = tomllib.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise StudyError(f"{path}: can't be read: {error.strerror}") from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise StudyError(f"{path}: not TOML: {error}") from None
-    top = _Table(raw, str(path))
+    top = _Table(limits.read_toml(path, StudyError), str(path))
     name = top.name("name")
     datasets = tuple(_dataset(table, path) for table in top.tables("datasets"))
     study = Study(
@@ -131,7 +123,7 @@ def read_study(path: Path) -> Study:
         foreign=tuple(top.names("foreign")),
         named=tuple(
             _configuration(table, [d.name for d in datasets])
-            for table in (top.tables("configuration") if "configuration" in raw else [])
+            for table in (top.tables("configuration") if "configuration" in top.raw else [])
         ),
     )
     top.done()
@@ -278,9 +270,7 @@ def _augmentation(table: "_Table") -> Augmentation:
 
 def check_name(where: str, value: str) -> str:
     """A name of a study, dataset or site, given back. Raises `StudyError`, naming `where`, if it is not one."""
-    if not _NAME.fullmatch(value):
-        raise StudyError(f"{where}: expected lower-case letters, digits, - or _, found {value!r}")
-    return value
+    return names.check_name(where, value, StudyError)
 
 
 class _Table:
@@ -305,12 +295,7 @@ class _Table:
         return str(self._get(key, str, "text", default))
 
     def name(self, key: str, default: str | None = None) -> str:
-        value = self.text(key, default)
-        if not _NAME.fullmatch(value):
-            raise StudyError(
-                f"{self.where}: {key}: expected lower-case letters, digits, - or _, found {value!r}"
-            )
-        return value
+        return check_name(f"{self.where}: {key}", self.text(key, default))
 
     def choice(self, key: str, allowed: tuple[str, ...]) -> str:
         """One of some texts; the first is the default."""
@@ -364,7 +349,7 @@ class _Table:
     def names(self, key: str) -> list[str]:
         value = self._get(key, list, "a list of names", [])
         for each in value:
-            if not isinstance(each, str) or not _NAME.fullmatch(each):
+            if not isinstance(each, str) or not names.NAME.fullmatch(each):
                 raise StudyError(f"{self.where}: {key}: expected names of models, found {each!r}")
         if len(set(value)) < len(value):
             raise StudyError(f"{self.where}: {key}: a name stands twice in {value!r}")

@@ -21,6 +21,7 @@ def sql(query: str, as_json: bool, as_csv: bool) -> None:
     from sqlalchemy.exc import DBAPIError
 
     from flows.platform import storage
+    from xray.csv_cells import cell
     from xray.errors import DatabaseError
 
     if as_json and as_csv:
@@ -41,7 +42,7 @@ def sql(query: str, as_json: bool, as_csv: bool) -> None:
             click.echo(json.dumps(dict(zip(columns, map(_plain, row), strict=True)), default=str))
     elif as_csv:
         writer = csv.writer(sys.stdout, lineterminator="\n")
-        writer.writerows([columns, *rows])
+        writer.writerows(map(cell, row) for row in [columns, *rows])
     else:
         click.echo(table(columns, rows))
         click.echo(f"({len(rows)} row{'' if len(rows) == 1 else 's'})", err=True)

@@ -15,10 +15,12 @@ import numpy as np
 from sqlalchemy import Connection, text
 
 from db.queries import query
+from xray import csv_cells
 from xray.data.cohorts import freeze, frozen, part_hashes, put_cohorts, store_protocol
 from xray.data.protocol import Protocol
 from xray.data.registered import RegisteredDataset
 from xray.data.selection import select
+from xray.data.sources.csvfile import read_bytes
 from xray.data.split import PARTS
 from xray.errors import DataError
 
@@ -47,7 +49,7 @@ def export_cohorts(connection: Connection, dataset: RegisteredDataset, protocol:
             "image_list": stored.list_hash,
             "cohort": stored.content_hash,
         }
-        writer.writerows((part, name) for name in stored.names)
+        writer.writerows((part, csv_cells.cell(name)) for name in stored.names)
     return f"# {json.dumps(about)}\n{lines.getvalue()}"
 
 
@@ -93,11 +95,11 @@ def import_cohorts(
 def read_cohort_file(path: Path) -> tuple[dict[str, Any], dict[str, list[str]]]:
     """The first line's values, and part → image names in order. Raises `DataError` naming file and row."""
     try:
-        lines = path.read_text(encoding="utf-8").splitlines()
-    except (OSError, UnicodeDecodeError) as failure:
+        first, _, rest = read_bytes(path).decode().partition("\n")
+        about = _about(first, path)
+        rows = list(csv.reader(io.StringIO(rest, newline="")))
+    except (UnicodeDecodeError, csv.Error) as failure:
         raise DataError(f"{path}: can't be read: {failure}") from failure
-    about = _about(lines[0] if lines else "", path)
-    rows = list(csv.reader(lines[1:]))
     if not rows or rows[0] != ["part", "image"]:
         raise DataError(f"{path.name}, row 2: expected the columns part,image")
     names: dict[str, list[str]] = {part: [] for part in about["parts"]}
@@ -106,7 +108,7 @@ def read_cohort_file(path: Path) -> tuple[dict[str, Any], dict[str, list[str]]]:
             raise DataError(
                 f"{path.name}, row {number}: expected one of {', '.join(names)} and an image, found {row}"
             )
-        names[row[0]].append(row[1])
+        names[row[0]].append(csv_cells.plain(row[1]))
     for part, its in names.items():
         if len(its) != about["parts"][part]["images"]:
             raise DataError(
@@ -124,7 +126,7 @@ def _about(line: str, path: Path) -> dict[str, Any]:
         complete = complete and all(
             {"images", "image_list", "cohort"} <= set(p) for p in about["parts"].values()
         )
-    except (ValueError, TypeError, AttributeError):
+    except (ValueError, TypeError, AttributeError, RecursionError):
         complete = False
     if not line.startswith("#") or not complete:
         raise DataError(f"{path.name}, row 1: expected the line that `xray cohort export` writes: # {{…}}")

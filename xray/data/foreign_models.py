@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-import re
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -12,11 +11,10 @@ from sqlalchemy.dialects.postgresql import insert
 
 from db.queries import query
 from db.schema import ForeignTraining, Model, ModelTask
+from xray import names
 from xray.data.leakage import record_foreign
 from xray.errors import ForeignModelError
 from xray.settings import code_version
-
-_NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,59}")
 
 
 @dataclass(frozen=True)
@@ -128,10 +126,17 @@ def add_foreign(
 
 def say_trained_on(connection: Connection, model_id: int, trained_on: Sequence[str] | None) -> None:
     """Note datasets that a foreign model is said to be trained on, and what test cohorts share with them."""
+    for name in trained_on or ():
+        names.check_text("trained on", name, ForeignModelError)
     rows = [{"model_id": model_id, "dataset": name} for name in dict.fromkeys(trained_on or ())]
     if rows:
         connection.execute(insert(ForeignTraining).on_conflict_do_nothing(), rows)
         record_foreign(connection)
+
+
+def check_foreign_name(name: str) -> None:
+    """Raise `ForeignModelError` for a name that a study file, a folder or MLflow's registry can't hold."""
+    names.check_name("the model's name", name, ForeignModelError)
 
 
 def remove_model(connection: Connection, name: str) -> None:
@@ -146,8 +151,7 @@ def remove_model(connection: Connection, name: str) -> None:
 
 def _check_free(connection: Connection, name: str) -> None:
     """Results of a foreign model stand under its name: it must be no configuration's."""
-    if not _NAME.fullmatch(name):
-        raise ForeignModelError(f"model: expected lower-case letters, digits, - or _, found {name!r}")
+    check_foreign_name(name)
     taken = connection.scalar(
         text(
             "select 'a dataset' from dataset where name = :name"

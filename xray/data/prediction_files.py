@@ -18,9 +18,11 @@ from sqlalchemy import Connection, select, text
 from db.queries import query
 from db.schema import Evaluation
 from db.store import read_logits, write_evaluation
+from xray import csv_cells, limits
 from xray.data.foreign_models import ForeignModel, add_foreign, find_foreign, say_trained_on
 from xray.data.protocol import load_protocol
 from xray.data.sources.csvfile import read_csv
+from xray.data.sources.parquetfile import read_parquet
 from xray.data.task_columns import plain_name, task_columns
 from xray.errors import DataError, PredictionsError
 from xray.tasks import TASKS
@@ -186,7 +188,9 @@ def write_csv(frames: Iterable[pd.DataFrame], file: Any) -> int:
     rows = 0
     for frame in frames:
         digits = "%.9g" if frame.dtypes.iloc[-1] == np.float32 else "%.17g"
-        frame.to_csv(file, index=False, header=rows == 0, float_format=digits, lineterminator="\n")
+        csv_cells.cells(frame).to_csv(
+            file, index=False, header=rows == 0, float_format=digits, lineterminator="\n"
+        )
         rows += len(frame)
     return rows
 
@@ -213,22 +217,17 @@ def write_parquet(frames: Iterable[pd.DataFrame], path: Path) -> int:
 def _read(path: Path) -> _Table:
     """CSV (also gzip and zip) or Parquet, told by the first bytes."""
     try:
-        with path.open("rb") as file:
+        with limits.open_file(path) as file:
             parquet = file.read(4) == b"PAR1"
     except OSError as failure:
         raise PredictionsError(f"{path}: can't be read: {failure.strerror}") from None
     if not parquet:
         found = read_csv(path, error=PredictionsError)
-        table = _Table(found.name, found.frame, found.lines)
+        frame = found.frame.apply(csv_cells.plain_column) if len(found.frame) else found.frame
+        table = _Table(found.name, frame, found.lines)
         _count(table, "row(s) can't be read", [f"row {each.row}: {each.reason}" for each in found.quarantine])
         return table
-    import pyarrow
-    from pyarrow.parquet import read_table
-
-    try:
-        frame = read_table(path).to_pandas()
-    except (pyarrow.ArrowException, OSError) as failure:
-        raise PredictionsError(f"{path.name}: not a Parquet file: {failure!s:.200}") from None
+    frame = read_parquet(path, PredictionsError)
     frame.columns = [str(column) for column in frame.columns]
     repeated = frame.columns[frame.columns.duplicated()]
     if len(repeated):

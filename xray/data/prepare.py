@@ -20,6 +20,7 @@ from xray.data.register import Registration, content_digest, find_registered, re
 from xray.data.registered import dataset_id, read_dataset
 from xray.data.request import DatasetRequest, Phantom
 from xray.data.sources.base import SourceTable, sources
+from xray.data.sources.fit_names import with_fit_names
 from xray.errors import DataError
 
 
@@ -189,4 +190,4 @@ def read_source(name: str, labels: Path, images: Path | None) -> SourceTable:
     known = sources()
     if name not in known:
         raise DataError(f"there is no reader {name!r}; known: {', '.join(sorted(known))}")
-    return known[name](labels, images)
+    return with_fit_names(known[name](labels, images), labels.name)

@@ -13,6 +13,7 @@ from importlib import resources
 from pathlib import Path
 from typing import Any, Final
 
+from xray import limits, names
 from xray.data.sources.csvfile import near
 from xray.errors import StudyError
 
@@ -149,14 +150,9 @@ def load_protocol(name: str | Path) -> Protocol:
         file = resources.files("xray.data.protocols") / f"{name}.toml"
         return protocol_from(tomllib.loads(file.read_text(encoding="utf-8")), file.name)
     path = Path(name)
-    try:
-        return protocol_from(tomllib.loads(path.read_text(encoding="utf-8")), path.name)
-    except OSError as failure:
-        raise StudyError(
-            f"{name}: no such protocol; there are {', '.join(NAMED)}, or a TOML file"
-        ) from failure
-    except tomllib.TOMLDecodeError as failure:
-        raise StudyError(f"{path.name}: not TOML: {failure}") from failure
+    if not path.exists():
+        raise StudyError(f"{name}: no such protocol; there are {', '.join(NAMED)}, or a TOML file")
+    return protocol_from(limits.read_toml(path, StudyError), path.name)
 
 
 def protocol_from(values: Mapping[str, Any], origin: str) -> Protocol:
@@ -185,6 +181,7 @@ def protocol_from(values: Mapping[str, Any], origin: str) -> Protocol:
         for dataset, given in (known.get("datasets", {}) | dict(values.get("datasets", {}))).items()
     }
     whole["datasets"] = types.MappingProxyType(rules)
+    names.check_name(f"{origin}: name", str(whole["name"]), StudyError)
     _check_choice(origin, "label_rules", whole["label_rules"], "")
     _check_fractions(origin, whole["split"])
     return Protocol(**whole)

@@ -3,6 +3,9 @@
 from dataclasses import dataclass
 from pathlib import Path
 
+from xray.errors import StudyError
+from xray.names import check_name
+
 
 @dataclass(frozen=True)
 class Phantom:
@@ -28,3 +31,8 @@ class DatasetRequest:
     images: Path | None
     phantom: Phantom | None
     labels_only: bool = False
+
+    def __post_init__(self) -> None:
+        """Raise `StudyError` for a name of dataset or site that can't be one: they name folders, too."""
+        check_name("dataset", self.name, StudyError)
+        check_name("site", self.site, StudyError)

@@ -7,7 +7,6 @@ output = "logit"                # or "probability"
 tasks = ["Effusion", "", …]     # its outputs in order; "" for one that is none of the 18 tasks
 """
 
-import tomllib
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -15,12 +14,15 @@ from typing import Any, Final, get_args
 
 import numpy as np
 
+from xray import limits, names
 from xray.data.task_columns import task_of
 from xray.errors import ForeignModelError
 from xray.pixels.preprocess import Crop
 from xray.tasks import TASKS
 
 _NEEDED: Final = ("name", "size", "range", "output", "tasks")
+_LONGEST: Final = 5000
+"""Letters of a note."""
 _OPTIONAL: Final = ("channels", "crop", "mean", "std", "network", "trained_on", "citation", "note")
 
 
@@ -58,13 +60,7 @@ class Card:
 
 def read_card(path: Path) -> Card:
     """A card from its TOML file. Raises `ForeignModelError` naming file and key."""
-    try:
-        raw = tomllib.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise ForeignModelError(f"{path}: can't be read: {error.strerror}") from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise ForeignModelError(f"{path}: not TOML: {error}") from None
-    return card_of(raw, str(path))
+    return card_of(limits.read_toml(path, ForeignModelError), str(path))
 
 
 def card_of(raw: Mapping[str, Any], where: str) -> Card:
@@ -135,13 +131,16 @@ def _tasks(value: Any, where: str) -> tuple[int | None, ...]:
 def _text(value: Any, where: str, key: str) -> str:
     if not isinstance(value, str) or not value:
         raise ForeignModelError(f"{where}: {key}: expected text, found {value!r}")
+    lines = value.splitlines() if key in ("citation", "note") else [value]
+    for line in lines:
+        names.check_text(f"{where}: {key}", line.replace("\t", " "), ForeignModelError, longest=_LONGEST)
     return value
 
 
 def _texts(value: Any, where: str, key: str) -> tuple[str, ...]:
     if not isinstance(value, list | tuple) or not all(isinstance(each, str) for each in value):
         raise ForeignModelError(f"{where}: {key}: expected a list of texts, found {value!r}")
-    return tuple(value)
+    return tuple(names.check_text(f"{where}: {key}", each, ForeignModelError) for each in value)
 
 
 def _numbers(value: Any, n: int, where: str, key: str) -> tuple[float, ...]:

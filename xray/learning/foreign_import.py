@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import os
 import shutil
 import tempfile
 from collections.abc import Sequence
@@ -13,7 +14,15 @@ from safetensors.torch import save_file
 from sqlalchemy import Connection, Engine, select, text
 
 from db.schema import Model
-from xray.data.foreign_models import Artifact, add_foreign, find_foreign, foreign_key, say_trained_on
+from xray import limits
+from xray.data.foreign_models import (
+    Artifact,
+    add_foreign,
+    check_foreign_name,
+    find_foreign,
+    foreign_key,
+    say_trained_on,
+)
 from xray.errors import ForeignModelError
 from xray.learning.foreign_card import Card, card_of
 from xray.learning.foreign_network import ForeignNetwork, build, load_foreign, probe, read_state
@@ -56,12 +65,14 @@ def import_model(
     The file is copied first: what is checked is what is loaded and kept. Raises `UntrustedError` where loading it would run
     code of its author's, `ForeignModelError` where file and card don't fit, or the name stands for another model.
     """
+    check_foreign_name(card.name)
     said = tuple(trained_on or ()) or card.trained_on
     card = dataclasses.replace(card, trained_on=said)
     with tempfile.TemporaryDirectory() as folder:
-        copied = Path(folder) / f"given{path.suffix}"
-        shutil.copyfile(path, copied)
-        format = _check(copied, path.name, trust)
+        copied = Path(folder) / "given" / path.name
+        copied.parent.mkdir()
+        _copy(path, copied)
+        format = check_file(copied, trust)
         kept = Path(folder) / "kept"
         kept.mkdir()
         file = _keep(copied, format, card, kept, trust)
@@ -118,11 +129,13 @@ def add_check(connection: Connection, name: str) -> None:
         )
 
 
-def _check(copied: Path, name: str, trust: bool) -> str:
+def _copy(path: Path, copied: Path) -> None:
     try:
-        return check_file(copied, trust)
-    except ForeignModelError as error:
-        raise type(error)(str(error).replace(copied.name, name)) from None
+        with limits.open_file(path) as file, copied.open("wb") as copy:
+            limits.check_bytes(os.fstat(file.fileno()).st_size, limits.MODEL, str(path), ForeignModelError)
+            shutil.copyfileobj(file, copy)
+    except OSError as error:
+        raise ForeignModelError(f"{path}: can't be read: {error.strerror}") from None
 
 
 def _keep(copied: Path, format: str, card: Card, folder: Path, trust: bool) -> Path:

@@ -1,5 +1,6 @@
 """A model from elsewhere behind the interface of our own networks: the platform's pixels in, the platform's logits out."""
 
+import pickle
 import warnings
 from collections.abc import Callable
 from pathlib import Path
@@ -10,11 +11,22 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from xray import limits
 from xray.data.prediction_files import LOGIT_OF_0, LOGIT_OF_1
 from xray.errors import ForeignModelError
 from xray.learning.foreign_card import Card
-from xray.learning.foreign_safety import EXPORTED, ONNX, SAFETENSORS, TORCHSCRIPT, check_graph
+from xray.learning.foreign_safety import (
+    EXPORTED,
+    ONNX,
+    SAFETENSORS,
+    TORCHSCRIPT,
+    check_sizes,
+    check_trust,
+    not_weights,
+    sort_file,
+)
 from xray.learning.network import FULL_SCALE
+from xray.learning.overtime import Overtime, within
 from xray.tasks import TASKS
 
 Run = Callable[[Tensor], Tensor]
@@ -105,17 +117,26 @@ def probe(network: ForeignNetwork) -> None:
 
 
 def read_state(path: Path, trust: bool) -> dict[str, Tensor]:
-    """Weights by name, from safetensors or from a file of torch.save; a whole module gives its state dict, if trusted."""
-    from safetensors import SafetensorError
+    """Weights by name, from safetensors or from a file of torch.save; a whole module gives its state dict, if trusted.
+
+    Without trust a pickle is read by torch's restricted reader, which calls nothing but the makers of tensors. Raises
+    `UntrustedError` where that does not suffice.
+    """
     from safetensors.torch import load_file
 
     try:
-        if path.suffix == ".safetensors" or path.read_bytes()[8:9] == b"{":
+        if sort_file(path) == SAFETENSORS:
+            limits.check_header(path, ForeignModelError)
             return load_file(path)
+        check_sizes(path)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             found = torch.load(path, map_location="cpu", weights_only=not trust)
-    except (SafetensorError, RuntimeError, AttributeError, ModuleNotFoundError) as error:
+    except ForeignModelError:
+        raise
+    except Exception as error:  # safetensors', zipfile's, torch's, and whatever a pickle met
+        if isinstance(error, pickle.UnpicklingError) and not trust:
+            raise not_weights(path.name, error) from None
         raise ForeignModelError(f"{path.name}: can't be opened: {str(error).strip()[:200]}") from None
     if isinstance(found, nn.Module):
         found = found.state_dict()
@@ -180,13 +201,13 @@ def _one_channel(network: nn.Module) -> None:
 
 
 def _torch(path: Path, format: str, card: Card, trust: bool) -> Run:
+    if not trust:
+        check_trust(card.name, format)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # torch calls TorchScript deprecated
         try:
             if format == TORCHSCRIPT:
                 module: Any = torch.jit.load(str(path), map_location="cpu")
-                if not trust:
-                    check_graph(path.name, module)
                 return _first(module.eval())
             if format == EXPORTED:
                 program = torch.export.load(str(path))
@@ -239,7 +260,13 @@ def _onnx(path: Path) -> Run:
     options.intra_op_num_threads = torch.get_num_threads()
     options.log_severity_level = 3
     try:
-        session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+        session = within(
+            limits.model_seconds(),
+            lambda: onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"]),
+            lambda: None,
+        )
+    except Overtime:
+        raise _too_slow(f"{path.name}: is not loaded") from None
     except Exception as error:
         raise ForeignModelError(f"{path.name}: can't be loaded: {str(error).strip()[:200]}") from None
     inputs = session.get_inputs()
@@ -249,8 +276,25 @@ def _onnx(path: Path) -> Run:
         )
 
     def run(pixels: Tensor) -> Tensor:
-        said: NDArray[np.float32] = session.run(None, {inputs[0].name: pixels.numpy()})[0]
-        return torch.from_numpy(np.asarray(said))
+        asked = onnxruntime.RunOptions()
+        asked.log_severity_level = 4
+        given = {inputs[0].name: pixels.numpy()}
+        try:
+            answers: list[NDArray[np.float32]] = within(
+                limits.model_seconds(),
+                lambda: session.run(None, given, asked),
+                lambda: setattr(asked, "terminate", True),
+            )
+        except Overtime:
+            raise _too_slow(f"{path.name}: has not answered for {len(pixels)} picture(s)") from None
+        return torch.from_numpy(np.asarray(answers[0]))
 
     n = inputs[0].shape[0]
     return _batched(run, n if isinstance(n, int) else None)
+
+
+def _too_slow(what: str) -> ForeignModelError:
+    return ForeignModelError(
+        f"{what} within {limits.model_seconds():g} s, and was stopped; a slow model needs a larger XRAY_MODEL_SECONDS "
+        "(seconds for a batch of up to 128 pictures)"
+    )

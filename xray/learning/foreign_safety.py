@@ -1,25 +1,20 @@
-"""What a model file from elsewhere would do when it is loaded, found out without loading it.
+"""Which model files from elsewhere may be opened: those whose format holds numbers and a graph, and no code.
 
-A pickle is a program: to open it is to run it. So a file is sorted by its content before anything reads it:
-
-* ONNX and safetensors hold numbers and a graph: taken, if all of it is in the file itself.
-* weights saved by torch (a state dict) are read by torch's restricted unpickler (`weights_only=True`), which calls nothing
-  but the makers of tensors: taken where it agrees.
-* whole modules saved by torch, and torch.export programs, whose reader unpickles freely (`torch.export.load` warns of it):
-  only where the user says that the author is trusted.
-* TorchScript is read by a C++ unpickler that knows no Python, but its code may run when it is loaded (`__setstate__`) and
-  may touch files when it is called (`aten::save`, `aten::from_file`): taken where its pickles name nothing of Python's, it
-  has no such method, and its compiled graph, looked at before it is first called, holds tensor arithmetic only.
+* ONNX and safetensors: taken, if all of it is in the file itself.
+* weights saved by torch (a state dict): read by torch's restricted unpickler (`weights_only=True`), which calls nothing but
+  the makers of tensors.
+* TorchScript, torch.export programs and whole modules hold code of their author's: only where the user says that the author
+  is trusted. Nothing looks into such a file to find out whether it is harmless: an inspector that reads a file otherwise
+  than its loader does (of two archive entries of one name, say) protects nobody.
 """
 
-import io
-import pickletools
-import warnings
+import re
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Final
 
+from xray import limits
 from xray.errors import ForeignModelError, UntrustedError
 
 ONNX, SAFETENSORS, STATE, TORCHSCRIPT, EXPORTED = (
@@ -29,24 +24,14 @@ ONNX, SAFETENSORS, STATE, TORCHSCRIPT, EXPORTED = (
     "torchscript",
     "exported",
 )
-
-_TOUCH_FILES: Final = ("aten::save", "aten::from_file")
-_ARITHMETIC: Final = ("aten::", "prim::", "quantized::")
-_CALLS_OUT: Final = (
-    "prim::PythonOp",
-    "prim::CallMethod",
-    "prim::CallFunction",
-    "prim::awaitable",
-    "prim::fork",
-)
-_OF_CPP: Final = "__torch__.torch.classes"
-"""Classes of C++ extensions, whose own code runs when they are opened."""
-_PLAIN: Final = {("collections", "OrderedDict"), ("torch._utils", "_rebuild_tensor_v2"), ("torch", "device")}
+RUN_CODE: Final = {TORCHSCRIPT: "a TorchScript file", EXPORTED: "a torch.export program"}
+"""Formats that run what their author wrote when they are loaded or called."""
+_WAY_OUT: Final = "say --trust if you trust its author as you would a program's"
 
 
 def sort_file(path: Path) -> str:
     """The format of a model file by its content: one of the names above. Raises `ForeignModelError` where it is none."""
-    with path.open("rb") as file:
+    with limits.open_file(path) as file:
         head = file.read(16)
     if zipfile.is_zipfile(path):
         return _sort_archive(path)
@@ -62,42 +47,29 @@ def sort_file(path: Path) -> str:
 
 
 def check_file(path: Path, trust: bool = False) -> str:
-    """The format of a file that is safe to load, or that the user trusts. Nothing of the file has run then.
+    """The format of a file that the loader of its format may open: one that runs no code, or that the user trusts.
 
-    Raises `UntrustedError`, which says what the file would do, or `ForeignModelError` where it is no model file.
+    Nothing of the file has run then. Raises `UntrustedError` for a format that runs code, or `ForeignModelError` where it is
+    no model file. Weights saved by torch are for `read_state` to judge, whose reader is a restricted one.
     """
     kind = sort_file(path)
     if kind == ONNX:
         _check_onnx(path)
-    elif trust:
-        return kind
-    elif kind == EXPORTED:
-        raise UntrustedError(
-            f"{path.name}: a torch.export program is opened by unpickling, which runs whatever code its author put in; "
-            f"{_WAY_OUT}, or have it as ONNX"
-        )
-    elif kind == STATE:
-        _check_state(path)
-    elif kind == TORCHSCRIPT:
-        _check_archive(path)
+    elif not trust:
+        check_trust(path.name, kind)
     return kind
 
 
-def check_graph(name: str, module: Any) -> None:
-    """Refuse a loaded TorchScript module whose forward would do more than arithmetic. Raises `UntrustedError`."""
-    for kind in sorted(set(_kinds(module.inlined_graph))):
-        if kind in _TOUCH_FILES or kind in _CALLS_OUT or not kind.startswith(_ARITHMETIC):
-            raise UntrustedError(
-                f"{name}: its code calls {kind}, which may reach beyond the model; {_WAY_OUT}"
-            )
-
-
-_WAY_OUT: Final = "say --trust if you trust its author as you would a program's"
+def check_trust(name: str, format: str) -> None:
+    """Raise `UntrustedError` for a format that runs code; asked again by the loader, whoever checked before."""
+    if format in RUN_CODE:
+        raise UntrustedError(
+            f"{name}: {RUN_CODE[format]} runs code of its author's; {_WAY_OUT}, or have the model as ONNX"
+        )
 
 
 def _sort_archive(path: Path) -> str:
-    with zipfile.ZipFile(path) as archive:
-        names = archive.namelist()
+    names = [entry.filename for entry in _entries(path)]
     if any(name.endswith("/data.pkl") for name in names):
         return TORCHSCRIPT if any("/code/" in name for name in names) else STATE
     if any(name.endswith(("archive_format", "serialized_exported_program.json")) for name in names):
@@ -114,7 +86,7 @@ def _check_onnx(path: Path) -> None:
         model = onnx.load(str(path), load_external_data=False)
     except Exception as error:  # protobuf's own
         raise ForeignModelError(f"{path.name}: not an ONNX file: {str(error).strip()[:200]}") from None
-    if any(tensor.data_location == onnx.TensorProto.EXTERNAL for tensor in _tensors(model.graph)):
+    if any(tensor.external_data or tensor.data_location == tensor.EXTERNAL for tensor in _tensors(model)):
         raise ForeignModelError(
             f"{path.name}: keeps weights in other files; save it as one file (external_data=False)"
         )
@@ -124,102 +96,44 @@ def _check_onnx(path: Path) -> None:
         raise ForeignModelError(f"{path.name}: not an ONNX file: {str(error).strip()[:200]}") from None
 
 
-def _tensors(graph: Any) -> Iterator[Any]:
-    yield from graph.initializer
-    for node in graph.node:
-        for attribute in node.attribute:
-            if attribute.HasField("t"):
-                yield attribute.t
-            yield from attribute.tensors
-            for inner in [attribute.g, *attribute.graphs] if attribute.HasField("g") else attribute.graphs:
-                yield from _tensors(inner)
+def _tensors(message: Any) -> Iterator[Any]:
+    """Every tensor of an ONNX model, wherever it stands: in graphs, nodes, functions, sparse ones, training."""
+    for field, value in message.ListFields():
+        if field.message_type is None:
+            continue
+        for part in [value] if hasattr(value, "ListFields") else value:
+            if field.message_type.name == "TensorProto":
+                yield part
+            else:
+                yield from _tensors(part)
 
 
-def _check_state(path: Path) -> None:
-    import torch
-
+def _entries(path: Path) -> list[zipfile.ZipInfo]:
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:
-        called = sorted(_named(path))
-        what = f"it names {', '.join(called[:4])}" if called else type(error).__name__
-        raise UntrustedError(
-            f"{path.name}: a pickle that is more than weights ({what}): to open it is to run whatever code its author put "
-            f"in; have the weights alone (torch.save(model.state_dict(), …)), or {_WAY_OUT}"
-        ) from None
-
-
-def _named(path: Path) -> set[str]:
-    """What a pickle would look up when opened, but for tensors' own makers; by reading its opcodes, not by running them."""
-    if zipfile.is_zipfile(path):
         with zipfile.ZipFile(path) as archive:
-            data = next(archive.read(name) for name in archive.namelist() if name.endswith("/data.pkl"))
-    else:
-        data = path.read_bytes()
-    return {f"{module}.{name}" for module, name in _globals_of_all(data) if not _is_plain(module, name)}
+            return archive.infolist()
+    except zipfile.BadZipFile as error:
+        raise ForeignModelError(f"{path.name}: a damaged archive: {error}") from None
 
 
-def _is_plain(module: str, name: str) -> bool:
-    """Whether a global is one of those that tensors are made with."""
-    return (module, name) in _PLAIN or (module == "torch" and name.endswith("Storage"))
-
-
-def _globals_of_all(data: bytes) -> Iterator[tuple[str, str]]:
-    """As `_globals`, of the several pickles that a file of torch's older format is; up to where it is none any more."""
-    stream = io.BytesIO(data)
-    try:
-        while stream.tell() < len(data):
-            yield from _globals(stream)
-    except ValueError:
+def check_sizes(path: Path) -> None:
+    """Raise `ForeignModelError` for an archive of torch's that is packed: torch never packs, and a bomb has to."""
+    if not zipfile.is_zipfile(path):
         return
+    entries = _entries(path)
+    names = {entry.filename for entry in entries}
+    size = sum(entry.file_size for entry in entries)
+    if len(names) < len(entries) or size > path.stat().st_size:
+        raise ForeignModelError(
+            f"{path.name}: an archive that torch has not written: packed, or of doubled entries"
+        )
 
 
-def _globals(data: "bytes | io.BytesIO") -> Iterator[tuple[str, str]]:
-    """(module, name) of every global that a pickle names; ("?", "?") where it computes one."""
-    strings: list[str] = []
-    for opcode, argument, _ in pickletools.genops(data):
-        if isinstance(argument, str) and opcode.name not in ("GLOBAL", "INST"):
-            strings.append(argument)
-        if opcode.name in ("GLOBAL", "INST"):
-            module, name = str(argument).split(" ", 1)
-            yield module, name
-        elif opcode.name == "STACK_GLOBAL":
-            yield (strings[-2], strings[-1]) if len(strings) > 1 else ("?", "?")
-
-
-def _check_archive(path: Path) -> None:
-    """The archive of a TorchScript file: its pickles and its code, unread by torch."""
-    with zipfile.ZipFile(path) as archive:
-        for name in archive.namelist():
-            if name.endswith(".pkl") and not name.endswith("debug_pkl"):
-                _check_pickle(path.name, name, archive.read(name))
-            if "/code/" in name and name.endswith(".py") and b"__setstate__" in archive.read(name):
-                raise UntrustedError(
-                    f"{path.name}: its code has a __setstate__, which runs when it is loaded; {_WAY_OUT}"
-                )
-
-
-def _check_pickle(file: str, name: str, data: bytes) -> None:
-    try:
-        found = list(_globals(data))
-    except ValueError:
-        raise ForeignModelError(f"{file}: {name} in it is damaged") from None
-    for module, what in found:
-        if (
-            not _is_plain(module, what)
-            and not (module.split(".")[0] == "__torch__" and not module.startswith(_OF_CPP))
-            and module != "torch.jit._pickle"
-        ):
-            raise UntrustedError(
-                f"{file}: a pickle in it names {module}.{what}, which is no part of TorchScript: to open it may run "
-                f"whatever code its author put in; {_WAY_OUT}"
-            )
-
-
-def _kinds(graph: Any) -> Iterator[str]:
-    for node in graph.nodes():
-        yield node.kind()
-        for block in node.blocks():
-            yield from _kinds(block)
+def not_weights(name: str, error: Exception) -> UntrustedError:
+    """What to say of a pickle that torch's restricted reader refused with `error`."""
+    named = re.search(r"GLOBAL (\S+)", str(error))
+    what = f" (it names {named[1].rstrip('.,')})" if named else ""
+    return UntrustedError(
+        f"{name}: a pickle that is more than weights{what}: to open it is to run whatever code its author put in; have the "
+        f"weights alone (torch.save(model.state_dict(), …)), or {_WAY_OUT}"
+    )

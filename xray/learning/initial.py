@@ -9,6 +9,7 @@ from torch import Tensor
 
 from xray.errors import LearningError
 from xray.learning.network import Network
+from xray.limits import check_header
 from xray.tasks import TASKS
 
 
@@ -19,6 +20,7 @@ def start_from(network: Network, path: Path) -> None:
     tensors are not those of this network.
     """
     try:
+        check_header(path, LearningError)
         with safe_open(path, framework="pt") as file:
             about = file.metadata() or {}
             given = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  (not a mapping)

@@ -2,6 +2,7 @@
 
 import hashlib
 import io
+import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -10,14 +11,17 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageFile
 
+from xray import limits
 from xray.errors import ImageError
-from xray.pixels.grey import MAX_PIXELS, Grey, check_size
+from xray.pixels.frames import check_frame, check_scans
+from xray.pixels.grey import Grey, check_size
 from xray.pixels.png import SIGNATURE, read_png
 
 _JPEG: Final = b"\xff\xd8\xff"
 _DICOM_OFFSET: Final = 128
 _DICOM: Final = b"DICM"
 _JPEG_BASELINE: Final = "1.2.840.10008.1.2.4.50"
+_RLE: Final = "1.2.840.10008.1.2.5"
 _DICOM_FIELDS: Final = [
     "BitsAllocated",
     "BitsStored",
@@ -77,12 +81,13 @@ def content_hash(pixels: Grey) -> str:
 
 def _read_bytes(path: Path) -> bytes:
     """The whole file, once its first bytes promise a format that is read here."""
-    with path.open("rb") as file:
+    with limits.open_file(path) as file:
+        limits.check_bytes(os.fstat(file.fileno()).st_size, limits.PICTURE_FILE, "the file", ImageError)
         head = file.read(_DICOM_OFFSET + len(_DICOM))
         if not head:
             raise ImageError("the file is empty")
         if not head.startswith((SIGNATURE, _JPEG)) and head[_DICOM_OFFSET:] != _DICOM:
-            raise ImageError(f"not a PNG, JPEG or DICOM file (it begins with {head[:8]!r})")
+            raise ImageError(f"not a PNG, JPEG or DICOM file (it begins with {head[:4]!r})")
         return head + file.read()
 
 
@@ -96,11 +101,14 @@ def _pillow(data: bytes, kind: str) -> Decoded:
         raise ImageError("PIL.ImageFile.LOAD_TRUNCATED_IMAGES is set, so damage would go unnoticed; unset it")
     try:
         with Image.open(io.BytesIO(data), formats=(kind,)) as image:
-            check_size(*image.size)
+            channels = 3 if image.mode in ("P", "PA") else len(image.getbands())  # palettes become colour
+            check_size(*image.size, channels * (2 if image.mode.startswith("I") else 1), len(data))
+            if kind == "JPEG":
+                check_scans(data)
             image.load()
             return _first_channel(image)
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
-        raise ImageError(f"larger than {MAX_PIXELS} pixels: {error}") from error
+        raise ImageError(f"larger than {limits.PIXELS} pixels: {error}") from error
     except (OSError, SyntaxError, ValueError, EOFError) as error:
         raise ImageError(f"can't be decoded as {kind}: {error}") from error
 
@@ -129,12 +137,26 @@ def _dicom(data: bytes) -> Decoded:
     except ImportError as error:
         raise ImageError("is DICOM, which needs pydicom 3: pip install pydicom") from error
     try:
-        header = pydicom.dcmread(io.BytesIO(data), specific_tags=_DICOM_FIELDS)
+        header = pydicom.dcmread(_DicomFile(data), specific_tags=_DICOM_FIELDS)
         return _dicom_grey(header)
     except ImageError:
         raise
     except Exception as error:  # pydicom and its decoders raise whatever they met
         raise ImageError(f"can't be decoded as DICOM: {type(error).__name__}: {error}") from error
+
+
+class _DicomFile(io.BytesIO):
+    """A DICOM file as pydicom reads it: in pieces of known size, but for a deflated rest, which it inflates whole.
+
+    That is counted before. It is counted here, and not by the transfer syntax, so that what is counted is what pydicom
+    inflates.
+    """
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        """At most `size` bytes; all that is left, inflated by way of trial, where none is said."""
+        if size is None or size < 0:
+            limits.check_inflated(self.getbuffer()[self.tell() :], limits.DICOM, "deflated", ImageError)
+        return super().read(size)
 
 
 def _dicom_grey(header: Any) -> Decoded:
@@ -148,7 +170,11 @@ def _dicom_grey(header: Any) -> Decoded:
         raise ImageError("has signed pixels; unsigned ones are expected")
     if not 1 <= header.BitsStored <= 16:
         raise ImageError(f"stores {header.BitsStored} bits a pixel; 1 to 16 are expected")
-    check_size(header.Columns, header.Rows)
+    if int(header.get("SamplesPerPixel") or 1) != 1:
+        raise ImageError(f"has {header.SamplesPerPixel} samples a pixel; one is expected")
+    check_size(
+        header.Columns, header.Rows, -(-int(header.BitsAllocated) // 8), len(header.get("PixelData") or b"")
+    )
     maximum = 2 ** int(header.BitsStored) - 1
     values = _dicom_values(header)
     if values.shape != (header.Rows, header.Columns):
@@ -161,11 +187,18 @@ def _dicom_grey(header: Any) -> Decoded:
 
 
 def _dicom_values(header: Any) -> Grey:
-    """Stored values; 8-bit baseline JPEG is decoded here, which is the common case, the rest by pydicom."""
-    if header.file_meta.TransferSyntaxUID == _JPEG_BASELINE and header.BitsStored == 8:
+    """Stored values; 8-bit baseline JPEG is decoded here, which is the common case, the rest by pydicom.
+
+    What is packed says its own size, which the decoders believe: it must be that of the header.
+    """
+    syntax = header.file_meta.TransferSyntaxUID
+    if syntax.is_encapsulated:
         from pydicom.encaps import get_frame
 
-        return _pillow(get_frame(header.PixelData, 0, number_of_frames=1), "JPEG").pixels
+        frame = get_frame(header.PixelData, 0, number_of_frames=1)
+        check_frame(frame, header.Columns, header.Rows, -(-int(header.BitsAllocated) // 8), syntax == _RLE)
+        if syntax == _JPEG_BASELINE and header.BitsStored == 8:
+            return _pillow(frame, "JPEG").pixels
     from pydicom.pixels.utils import (
         pixel_array,
     )  # as stored: bits above BitsStored are refused, not cut off unseen

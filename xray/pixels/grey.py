@@ -1,22 +1,27 @@
 """What a grey picture is here, and how large it may be."""
 
-from typing import Final
-
 import numpy as np
 from numpy.typing import NDArray
 
+from xray import limits
 from xray.errors import ImageError
 
 Grey = NDArray[np.uint8] | NDArray[np.uint16]
 """Grey values; (height, width) for one picture."""
 
-MAX_PIXELS: Final = 2**26
-"""Larger pictures (8192 × 8192) are refused before any pixel is decoded."""
 
+def check_size(width: int, height: int, pixel_bytes: int = 1, packed: int | None = None) -> None:
+    """Raise `ImageError` for a picture without pixels, or too large (`limits.PIXELS`, `limits.PIXEL_BYTES`).
 
-def check_size(width: int, height: int) -> None:
-    """Raise `ImageError` for a picture without pixels or with more than `MAX_PIXELS`."""
+    pixel_bytes: of one pixel, all channels. packed: bytes that the pixels take in the file, if few could become many.
+    """
     if width < 1 or height < 1:
         raise ImageError(f"has no pixels ({width} × {height})")
-    if width * height > MAX_PIXELS:
-        raise ImageError(f"{width} × {height} is larger than {MAX_PIXELS} pixels")
+    if width * height > limits.PIXELS:
+        raise ImageError(f"{width} × {height} is larger than {limits.PIXELS} pixels")
+    size = width * height * pixel_bytes
+    limits.check_bytes(
+        size, limits.PIXEL_BYTES, f"{width} × {height} pixels of {pixel_bytes} bytes", ImageError
+    )
+    if packed is not None:
+        limits.check_ratio(packed, size, f"{width} × {height} pixels", ImageError)

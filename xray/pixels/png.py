@@ -52,8 +52,8 @@ def read_png(data: bytes) -> Grey | None:
     damaged or too short, or the picture is too large.
     """
     chunks = _take_apart(data)
-    check_size(chunks.width, chunks.height)
     channels = _CHANNELS.get(chunks.colour)
+    check_size(chunks.width, chunks.height, (channels or 1) * max(1, chunks.bits // 8), len(chunks.stream))
     if channels is None or chunks.bits not in (8, 16) or chunks.interlaced:
         return None
     step = channels * chunks.bits // 8

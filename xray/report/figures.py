@@ -7,6 +7,7 @@ from typing import Final
 import pandas as pd
 from matplotlib.figure import Figure
 
+from xray import csv_cells
 from xray.report import bars, curves, decision_curves, forests, grids, maps, panels, scatter
 from xray.report.files import png, svg, write_whole
 from xray.report.style import SEQUENTIAL
@@ -129,7 +130,7 @@ def save(figure: Figure, folder: Path, name: str, data: pd.DataFrame) -> list[Pa
     contents = {
         "png": png(figure),
         "svg": svg(figure),
-        "csv": data.to_csv(index=False, lineterminator="\n").encode(),
+        "csv": csv_cells.cells(data).to_csv(index=False, lineterminator="\n").encode(),
     }
     folder.mkdir(parents=True, exist_ok=True)
     return [write_whole(folder / f"{name}.{ending}", content) for ending, content in contents.items()]

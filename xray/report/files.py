@@ -19,7 +19,8 @@ def svg(figure: "Figure") -> bytes:
     drawn = io.BytesIO()
     with settings():
         figure.savefig(drawn, format="svg", metadata=dict.fromkeys(("Date", "Creator", "Format", "Type")))
-    return re.sub(rb"<!DOCTYPE[^>]*>\s*", b"", drawn.getvalue(), count=1)
+    whole = re.sub(rb"<!DOCTYPE[^>]*>\s*", b"", drawn.getvalue(), count=1)
+    return re.sub(rb"[\x00-\x08\x0b\x0c\x0e-\x1f]", b"", whole)  # XML has none of them, even in a comment
 
 
 def png(figure: "Figure") -> bytes:

@@ -79,7 +79,8 @@ def test_paper_has_no_validation_part(engine: Engine, tmp_path: Path, write_nih:
         (lambda s: s.replace("part,image", "image,part"), "row 2: expected the columns"),
         (lambda s: s.replace("\ntest,", "\nrest,", 1), "expected one of"),
         (lambda s: s[2:], "row 1: expected the line"),
-        (lambda s: "", "row 1: expected the line"),
+        (lambda s: "", "the file is empty"),
+        (lambda s: s + 'test,"never closed\n' + "x" * 200_000, "can't be read: field larger"),
     ],
 )
 def test_a_file_that_is_not_what_it_says(

@@ -13,8 +13,8 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image, ImageFile
 
+from xray import limits
 from xray.errors import ImageError
-from xray.pixels import grey
 from xray.pixels.decode import content_hash, read_grey
 
 SHARED = Path(__file__).resolve().parents[4] / "shared/data/images"
@@ -185,7 +185,7 @@ def test_every_cut_of_a_png_is_refused(tmp_path: Path) -> None:
 
 def test_large_jpeg_is_refused_before_decoding(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = saved(tmp_path / "a.jpg", Image.fromarray(smooth(64, 64, 255).astype(np.uint8)))
-    monkeypatch.setattr(grey, "MAX_PIXELS", 64 * 64 - 1)
+    monkeypatch.setattr(limits, "PIXELS", 64 * 64 - 1)
     with pytest.raises(ImageError, match="larger than"):
         read_grey(path)
 

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from xray.errors import StudyError
+from xray.limits import read_toml
 from xray.tasks import TASK_INDEX
 
 RETICULAR_PATTERN: Final = "Reticular_Pattern"
@@ -116,12 +117,9 @@ def load_sites(path: Path | None = None) -> dict[str, PhantomSite]:
     `PhantomSite` say.
     """
     source = files("xray.data.phantom") / "sites.toml" if path is None else path
-    try:
-        tables = tomllib.loads(source.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError) as error:
-        raise StudyError(f"{source}: can't be read ({error})") from error
-    except tomllib.TOMLDecodeError as error:
-        raise StudyError(f"{source}: isn't TOML ({error})") from error
+    tables = (
+        tomllib.loads(source.read_text(encoding="utf-8")) if path is None else read_toml(path, StudyError)
+    )
     if not tables:
         raise StudyError(f"{source}: names no site; write one table per site, such as [alpha]")
     try:

@@ -3,12 +3,15 @@
 A row that can't be read (wrong number of fields, bytes that are not UTF-8) is set aside with its line.
 """
 
+import codecs
 import csv
 import difflib
 import gzip
 import io
+import os
 import zipfile
 import zlib
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,10 +20,12 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from xray import limits
 from xray.data.sources.base import Quarantined
 from xray.errors import DataError
 
 _NEWLINE, _QUOTE, _COMMA = ord("\n"), ord('"'), ord(",")
+_SHOWN = 8
 _BOMS = ((b"\xef\xbb\xbf", "utf-8"), (b"\xff\xfe", "utf-16-le"), (b"\xfe\xff", "utf-16-be"))
 
 
@@ -52,6 +57,8 @@ def read_csv(
     stem: in a zip archive of several files, the start of the wanted one's name.
     """
     data = read_bytes(path, error, stem)
+    data = _plain_text(data, path.name, error)
+    limits.check_table(data, path.name, error)
     data, undecodable = _readable_lines(data, path.name, error)
     header, body_at = _header(data, path.name, error)
     _check_header(header, required, path.name, error)
@@ -66,31 +73,49 @@ def read_bytes(path: Path, error: type[DataError] = DataError, stem: str = "") -
     Raises `error` for a missing, empty or damaged file, and for a zip archive whose wanted file isn't clear.
     """
     try:
-        data = path.read_bytes()
-        if data.startswith(b"\x1f\x8b"):
-            data = gzip.decompress(data)
-        elif data.startswith(b"PK\x03\x04"):
-            data = _unzip(data, path.name, error, stem)
-    except (OSError, EOFError, zlib.error, zipfile.BadZipFile) as failure:
-        raise error(f"{path}: can't be read: {failure}") from failure
+        with limits.open_file(path) as file:
+            limits.check_bytes(os.fstat(file.fileno()).st_size, limits.TABLE, str(path), error)
+            head = file.read(4)
+            file.seek(0)
+            if head.startswith(b"\x1f\x8b"):
+                data = limits.Unpacking(
+                    gzip.GzipFile(fileobj=file), file.tell, limits.TABLE, str(path), error
+                ).read()
+            elif head == b"PK\x03\x04":
+                data = _unzip(file.read(), path.name, error, stem)
+            else:
+                data = file.read()
+    except (OSError, EOFError, zlib.error, zipfile.BadZipFile, NotImplementedError) as failure:
+        reason = failure.strerror if isinstance(failure, OSError) else None
+        raise error(f"{path}: can't be read: {reason or failure}") from failure
     if not data.strip():
         raise error(f"{path.name}: the file is empty")
     return data
 
 
 def _unzip(data: bytes, name: str, error: type[DataError], stem: str) -> bytes:
+    if data.count(b"PK\x01\x02") > limits.MEMBERS:  # each file of an archive has one
+        raise error(f"{name}: an archive of more than {limits.MEMBERS:,} files")
     with zipfile.ZipFile(io.BytesIO(data)) as archive:
         files = [info.filename for info in archive.infolist() if not info.is_dir()]
         wanted = [file for file in files if file.lower().endswith(".csv") and "__MACOSX" not in file]
         if len(wanted) > 1 and stem:
             wanted = [file for file in wanted if Path(file).name.startswith(stem)]
         if len(wanted) != 1:
-            raise error(f"{name}: expected one CSV file in the archive, found {wanted or files}")
-        return archive.read(wanted[0])
+            shown = ", ".join(map(repr, (wanted or files)[:_SHOWN]))
+            raise error(f"{name}: expected one CSV file in the archive, found {shown or 'none'}")
+        info = archive.getinfo(wanted[0])
+        if info.flag_bits & 1:
+            raise error(f"{name}: {wanted[0]} in the archive needs a password; unpack it first")
+        with archive.open(info) as member:
+            unpacking = limits.Unpacking(
+                member, lambda: len(data), limits.TABLE, f"{name}: {wanted[0]}", error
+            )
+            return unpacking.read()
 
 
-def _readable_lines(data: bytes, name: str, error: type[DataError]) -> tuple[bytes, list[Quarantined]]:
-    """UTF-8 with plain newlines. A line that is not text is emptied (line numbers hold) and set aside."""
+def _plain_text(data: bytes, name: str, error: type[DataError]) -> bytes:
+    """The text as UTF-8 without byte-order mark, with plain newlines."""
     for mark, encoding in _BOMS:
         if data.startswith(mark):
             data = data[len(mark) :]
@@ -102,6 +127,11 @@ def _readable_lines(data: bytes, name: str, error: type[DataError]) -> tuple[byt
             break
     if b"\r" in data:
         data = data.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
+    return data
+
+
+def _readable_lines(data: bytes, name: str, error: type[DataError]) -> tuple[bytes, list[Quarantined]]:
+    """UTF-8. A line that is not text is emptied (line numbers hold) and set aside."""
     if b"\0" not in data and _is_utf8(data):
         return data, []
     lines = data.split(b"\n")
@@ -116,8 +146,11 @@ def _readable_lines(data: bytes, name: str, error: type[DataError]) -> tuple[byt
 
 
 def _is_utf8(data: bytes) -> bool:
+    decoder = codecs.getincrementaldecoder("utf-8")()
     try:
-        data.decode()
+        for start in range(0, len(data), limits.STEP):
+            decoder.decode(data[start : start + limits.STEP])
+        decoder.decode(b"", final=True)
     except UnicodeDecodeError:
         return False
     return True
@@ -134,18 +167,25 @@ def _not_text(line: bytes) -> str:
 
 def _header(data: bytes, name: str, error: type[DataError]) -> tuple[list[str], int]:
     """The column names, and the position where the next record starts."""
-    end = data.find(b"\n")
-    while end >= 0 and data.count(b'"', 0, end) % 2:
-        end = data.find(b"\n", end + 1)
+    at, within_quotes = 0, 0
+    while (end := data.find(b"\n", at)) >= 0:
+        within_quotes ^= data.count(b'"', at, end) % 2
+        if not within_quotes or end > limits.LINE:
+            break
+        at = end + 1
     end = len(data) if end < 0 else end
-    fields = next(csv.reader(io.StringIO(data[:end].decode(), newline="")), [])
+    limits.check_columns(data.count(b",", 0, end) + 1, f"{name}, row 1", error)
+    try:
+        fields = next(csv.reader(io.StringIO(data[:end].decode(), newline="")), [])
+    except csv.Error as failure:
+        raise error(f"{name}, row 1: {failure}; is a quote opened here and never closed?") from failure
     if not any(field.strip() for field in fields):
         raise error(f"{name}, row 1: the first row must name the columns")
     return [field.strip() for field in fields], end + 1
 
 
 def _check_header(header: list[str], required: Sequence[str], name: str, error: type[DataError]) -> None:
-    repeated = sorted({column for column in header if column and header.count(column) > 1})
+    repeated = sorted(column for column, count in Counter(header).items() if column and count > 1)
     if repeated:
         raise error(f"{name}, row 1: column {repeated[0]!r} stands more than once")
     missing = [column for column in required if column not in header]

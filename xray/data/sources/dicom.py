@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Final
 
 from xray.errors import DataError
+from xray.limits import open_file
 
 _WANTED: Final = {
     (0x0010, 0x0040): "sex",
@@ -22,8 +23,11 @@ def read_person(path: Path) -> dict[str, str]:
 
     Raises `DataError` where the file is not DICOM or is not little endian (big endian was retired).
     """
-    with path.open("rb") as file:
-        data = file.read(1 << 16)
+    try:
+        with open_file(path) as file:
+            data = file.read(1 << 16)
+    except OSError as failure:
+        raise DataError(f"{path.name}: can't be read: {failure.strerror}") from failure
     if data[128:132] != b"DICM":
         raise DataError(f"{path.name}: not a DICOM file")
     position, explicit, found = 132, True, {}
@@ -33,7 +37,7 @@ def read_person(path: Path) -> dict[str, str]:
                 data, position, explicit or data[position : position + 2] == b"\2\0"
             )
             if tag == _SYNTAX:
-                syntax = value.rstrip(b"\0 ").decode("ascii")
+                syntax = value.rstrip(b"\0 ").decode("ascii", "replace")
                 if syntax == "1.2.840.10008.1.2.2":
                     raise DataError(f"{path.name}: big-endian DICOM can't be read")
                 explicit = syntax != "1.2.840.10008.1.2"
@@ -43,7 +47,7 @@ def read_person(path: Path) -> dict[str, str]:
                 found[_WANTED[tag]] = value.rstrip(b"\0 ").decode("latin-1").strip()
             if tag >= _LAST:
                 break
-    except struct.error as failure:
+    except (struct.error, RecursionError) as failure:  # or sequences within sequences for ever
         raise DataError(f"{path.name}: the DICOM header ends too early") from failure
     return found
 

@@ -1,11 +1,8 @@
 """OpenI (Indiana University; Demner-Fushman et al. 2016): one XML report per study, naming its images."""
 
-import io
-import tarfile
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
-from xml.etree import ElementTree
+from xml.etree.ElementTree import Element
 
 import numpy as np
 import pandas as pd
@@ -15,6 +12,7 @@ from xray.data.sources.base import COLUMNS, Quarantined, SourceTable, source
 from xray.data.sources.csvfile import read_csv
 from xray.data.sources.native import companion, locate, matching, no_picture, text
 from xray.data.sources.people import sex_of
+from xray.data.sources.reports import parse, read_reports
 from xray.errors import DataError
 
 REPORTS: Final = ("NLMCXR_reports.t*", "*reports*.t*")
@@ -45,11 +43,11 @@ def read_openi(labels: Path, images: Path | None, /) -> SourceTable:
     quarantine: list[Quarantined] = []
     rows: list[dict[str, object]] = []
     imageless = 0
-    for name, data in _read_reports(reports):
+    for name, data in read_reports(reports):
         try:
             found = _images_of(data)
-        except (ElementTree.ParseError, AttributeError, KeyError, UnicodeDecodeError) as failure:
-            quarantine.append(Quarantined(name, None, None, f"not a report in XML: {failure}"))
+        except DataError as failure:
+            quarantine.append(Quarantined(name, None, None, str(failure)))
             continue
         imageless += not found
         rows.extend(row | {"report": name} for row in found)
@@ -79,41 +77,29 @@ def _find_reports(labels: Path) -> Path:
     return found[0]
 
 
-def _read_reports(reports: Path) -> Iterator[tuple[str, bytes]]:
-    if reports.is_dir():
-        for path in sorted(reports.glob("*.xml")):
-            yield path.name, path.read_bytes()
-        return
-    try:
-        with tarfile.open(reports) as archive:
-            for member in archive:
-                name = Path(member.name).name
-                file = (
-                    archive.extractfile(member)
-                    if name.endswith(".xml") and not name.startswith(".")
-                    else None
-                )
-                if file is not None:
-                    yield name, file.read()
-    except (tarfile.TarError, OSError, EOFError) as failure:
-        raise DataError(f"{reports}: can't be read: {failure}") from failure
+def _images_of(data: bytes | str) -> list[dict[str, object]]:
+    """One entry per image of a report: its name, the report's id, and the MeSH terms, joined.
 
-
-def _images_of(data: bytes) -> list[dict[str, object]]:
-    """One entry per image of a report: its name, the report's id, and the MeSH terms, joined."""
-    root = ElementTree.parse(io.BytesIO(data)).getroot()
+    Raises `DataError` where it is no report: `data` that is text says why it could not be read.
+    """
+    if isinstance(data, str):
+        raise DataError(data)
+    root = parse(data)
     uid = root.find("uId")
-    if uid is None:
-        raise AttributeError("no uId")
+    if uid is None or "id" not in uid.attrib:
+        raise DataError("not a report in XML: no uId")
     shared = {
         "patient": uid.attrib["id"],
         "labels_major": _terms(root, "major"),
         "labels_automatic": _terms(root, "automatic"),
     }
-    return [{"image": image.attrib["id"], **shared} for image in root.iterfind(".//parentImage")]
+    images = list(root.iterfind(".//parentImage"))
+    if any("id" not in image.attrib for image in images):
+        raise DataError("not a report in XML: an image without id")
+    return [{"image": image.attrib["id"], **shared} for image in images]
 
 
-def _terms(root: ElementTree.Element, kind: str) -> str:
+def _terms(root: Element, kind: str) -> str:
     return "|".join(sorted({(node.text or "").lower() for node in root.iterfind(f".//MeSH/{kind}")}))
 
 

@@ -27,7 +27,9 @@ def is_there(paths: Sequence[str | None], images: Path) -> NDArray[np.bool_]:
 def _names(folder: Path) -> set[str]:
     try:
         return set(os.listdir(folder))
-    except (FileNotFoundError, NotADirectoryError):
+    except PermissionError:
+        raise DataError(f"{folder}: can't be read: permission denied") from None
+    except OSError:  # there is none, its name is too long, or its links lead in a circle
         return set()
 
 

@@ -150,7 +150,7 @@ def _mapping(labels: Path, names: pd.Series, notes: list[str]) -> pd.Series:
     try:
         entries = json.loads(read_bytes(path))
         named = {str(entry["subset_img_id"]): str(entry["img_id"]) for entry in entries}
-    except (ValueError, KeyError, TypeError) as failure:
+    except (ValueError, KeyError, TypeError, RecursionError) as failure:
         raise DataError(
             f"{path.name}: expected a JSON list of img_id and subset_img_id: {failure!r}"
         ) from failure

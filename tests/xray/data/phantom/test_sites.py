@@ -61,7 +61,7 @@ def test_a_file_may_name_one_difference(tmp_path):
     ("text", "key"),
     [
         ("", "names no site"),
-        ("[a", "isn't TOML"),
+        ("[a", "not TOML"),
         ("gamma = 1", "gamma: must be a table"),
         ("[Alpha]", "site name 'Alpha'"),
         ("['../up']", "site name '../up'"),

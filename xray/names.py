@@ -1,0 +1,47 @@
+"""Names: which can be taken, and which are refused at the door.
+
+Names of datasets, sites, studies, protocols, configurations and models become names of folders, files, deployments and
+registered models, and are typed in a shell: lower-case letters, digits, - and _. Names of images, patients and findings are
+their owners', and are text: whatever shows them escapes them. Only what would mislead a reader or break a line is refused.
+"""
+
+import re
+from typing import Final
+
+from xray.errors import XrayError
+
+NAME: Final = re.compile(r"[a-z0-9][a-z0-9_-]{0,59}")
+LONGEST: Final = 500
+"""Letters of a name that its owner chose. File systems take 255 bytes for each part of a path."""
+UNFIT: Final = r"[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\ufeff\ufffe\uffff\ud800-\udfff]"
+"""Control characters, line ends, marks that turn the direction of the text that follows, and halves of characters."""
+_UNFIT: Final = re.compile(UNFIT)
+
+
+def check_name(where: str, value: str, error: type[XrayError]) -> str:
+    """A name of ours, given back. Raises `error`, naming `where`, if it is not one."""
+    if not NAME.fullmatch(value):
+        raise error(f"{where}: expected lower-case letters, digits, - or _, at most 60, found {shown(value)}")
+    return value
+
+
+def check_text(where: str, value: str, error: type[XrayError], longest: int = LONGEST) -> str:
+    """One line of text, given back. Raises `error`, naming `where`, where it is longer, or has characters of `UNFIT`."""
+    fault = fault_of(value, longest)
+    if fault:
+        raise error(f"{where}: {fault}, found {shown(value)}")
+    return value
+
+
+def fault_of(value: str, longest: int = LONGEST) -> str | None:
+    """Why a text is no name, or None."""
+    unfit = _UNFIT.search(value)
+    if unfit:
+        return f"expected text without control characters, has U+{ord(unfit[0]):04X}"
+    return f"expected at most {longest} letters, has {len(value)}" if len(value) > longest else None
+
+
+def shown(value: str) -> str:
+    """A text in quotes, for a message: what can't be printed written out, the middle of a long one left out."""
+    text = value if len(value) <= 80 else f"{value[:40]}…{value[-20:]}"
+    return ascii(text) if _UNFIT.search(text) else repr(text)
