@@ -54,11 +54,16 @@ def import_(file: Path, dataset: str | None, protocol: str | None) -> None:
     from flows.events import announce
     from flows.platform import storage
     from xray.data.cohort_files import import_cohorts, read_cohort_file
-    from xray.data.protocol import load_protocol
+    from xray.data.protocol import NAMED, load_protocol
     from xray.data.registered import read_named
+    from xray.errors import DataError
 
     about, _ = read_cohort_file(file)
     name = dataset or str(about["dataset"])
+    if protocol is None and about["protocol"] not in NAMED:
+        raise DataError(
+            f"{file.name}: its protocol {str(about['protocol'])!r} does not come along: say its file (--protocol)"
+        )
     rules = load_protocol(protocol or str(about["protocol"]))
     with storage() as found, found.engine().begin() as connection:
         cohorts, new = import_cohorts(connection, read_named(connection, name), rules, file)

@@ -218,6 +218,38 @@ def report(path: Path, data: bytes) -> Path:
     return path
 
 
+def looping(path: Path) -> Path:
+    """A model in ONNX whose loop goes on for ever."""
+    import numpy
+    import onnx
+
+    helper, numpy_helper = onnx.helper, onnx.numpy_helper
+    yes = numpy_helper.from_array(numpy.array(True), "yes")
+    body = helper.make_graph(
+        [helper.make_node("Identity", ["on"], ["on_out"]), helper.make_node("Sin", ["v"], ["v_out"])],
+        "body",
+        [
+            helper.make_tensor_value_info("i", 7, []),
+            helper.make_tensor_value_info("on", 9, []),
+            helper.make_tensor_value_info("v", 1, None),
+        ],
+        [helper.make_tensor_value_info("on_out", 9, []), helper.make_tensor_value_info("v_out", 1, None)],
+    )
+    nodes = [
+        helper.make_node("ReduceMean", ["x"], ["m"], axes=[2, 3], keepdims=0),
+        helper.make_node("Loop", ["", "yes", "m"], ["y"], body=body),
+    ]
+    graph = helper.make_graph(
+        nodes,
+        "g",
+        [helper.make_tensor_value_info("x", 1, ["n", 1, 8, 8])],
+        [helper.make_tensor_value_info("y", 1, ["n", 1])],
+        [yes],
+    )
+    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8), path)
+    return path
+
+
 DTD = b'<?xml version="1.0"?><!DOCTYPE e [%s]><e><uId id="&b;"/></e>'
 LAUGHS = b'<!ENTITY a0 "aaaaaaaaaa">' + b"".join(
     b'<!ENTITY a%d "%s">' % (n, b"&a%d;" % (n - 1) * 10) for n in range(1, 10)
@@ -246,7 +278,7 @@ TABLES: dict[str, tuple[Callable[[Path], Path], str]] = {
     "zip": (zip_bomb, "unpack to more than"),
     "one line": (lambda p: line(p, b"a," * (5 * MIB)), "a line of more than 4.0 MiB"),
     "columns": (lambda p: line(p, b"a," * MIB + b"\n"), "columns; at most 10,000"),
-    "open quote": (lambda p: line(p, b'"a,b\n' + b"c,d\n" * MIB * 3), "never closed"),
+    "open quote": (lambda p: line(p, b'"a,b' + b"\n" * 900_000), "never closed"),
 }
 SCORES: dict[str, tuple[Callable[[Path], Path], str]] = {
     "Parquet of rows": (parquet_rows, "cells; at most"),

@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tests.attacks.bombs import BOMBS, MIB, NAMES, opened, png
+from tests.attacks.bombs import BOMBS, MIB, NAMES, looping, opened, png
 from xray import csv_cells, limits
 from xray.data.cohort_files import read_cohort_file
 from xray.data.prediction_files import _read as read_scores
@@ -204,36 +204,6 @@ def test_a_safetensors_header_that_is_huge_is_refused(length, refusal, tmp_path)
         read_state(path, trust=False)
     with pytest.raises(LearningError, match=r"at most 16.0 MiB|not a safetensors file"):
         start_from(Network("small_convnet", 32), path)
-
-
-def looping(path: Path) -> Path:
-    """A model in ONNX whose loop goes on for ever."""
-    onnx = pytest.importorskip("onnx")
-    helper, numpy_helper = onnx.helper, onnx.numpy_helper
-    yes = numpy_helper.from_array(np.array(True), "yes")
-    body = helper.make_graph(
-        [helper.make_node("Identity", ["on"], ["on_out"]), helper.make_node("Sin", ["v"], ["v_out"])],
-        "body",
-        [
-            helper.make_tensor_value_info("i", 7, []),
-            helper.make_tensor_value_info("on", 9, []),
-            helper.make_tensor_value_info("v", 1, None),
-        ],
-        [helper.make_tensor_value_info("on_out", 9, []), helper.make_tensor_value_info("v_out", 1, None)],
-    )
-    nodes = [
-        helper.make_node("ReduceMean", ["x"], ["m"], axes=[2, 3], keepdims=0),
-        helper.make_node("Loop", ["", "yes", "m"], ["y"], body=body),
-    ]
-    graph = helper.make_graph(
-        nodes,
-        "g",
-        [helper.make_tensor_value_info("x", 1, ["n", 1, 8, 8])],
-        [helper.make_tensor_value_info("y", 1, ["n", 1])],
-        [yes],
-    )
-    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8), path)
-    return path
 
 
 def test_a_model_that_never_ends_is_stopped(tmp_path, monkeypatch):

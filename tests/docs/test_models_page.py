@@ -14,14 +14,15 @@ from sqlalchemy import Engine
 from torch import nn
 
 from flows.cli import cli
+from tests.attacks.bombs import looping
 from xray.data.foreign_models import get_foreign
 from xray.data.prediction_files import find_cohort, import_predictions
 from xray.data.prepare import prepare
 from xray.data.request import DatasetRequest, Phantom
 from xray.errors import XrayError
 from xray.learning.foreign_card import card_of, read_card
-from xray.learning.foreign_network import ForeignNetwork, build, load_foreign, probe
-from xray.learning.foreign_safety import check_file
+from xray.learning.foreign_network import ForeignNetwork, build, load_foreign, probe, read_state
+from xray.learning.foreign_safety import ONNX, STATE, check_file
 from xray.study import read_study
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*torch.jit.*:FutureWarning")
@@ -53,7 +54,7 @@ def test_its_commands_and_queries(blocks, installation, tmp_path, monkeypatch):
     assert re.search(
         r"their-model: imported \d+ tasks of (\d+) of the \1 images of phantom-a/corrected/test", shown
     )
-    assert "ours-again: imported (torchscript)" in shown
+    assert "ours-again: imported (onnx)" in shown
     assert re.search(r"^ours-again +foreign +phantom-a ", shown, re.M)
     leaks = re.findall(r"^(their-model|ours-again) +\1 +corrected +(\S+) ", shown, re.M)
     assert sorted(leaks) == [("ours-again", "phantom-a"), ("their-model", "phantom-d")], "what they know"
@@ -104,15 +105,13 @@ def saved(what: Callable[[Path], object], name: str = "m.pt") -> Callable[[Given
     def run(given: Given) -> None:
         path = given["folder"] / name
         what(path)
-        load_foreign(path, check_file(path), card_of(CARD, "card"), trust=False)
+        kind = check_file(path)
+        if kind == STATE:
+            read_state(path, trust=False)
+        else:
+            load_foreign(path, kind, card_of(CARD, "card"), trust=False)
 
     return run
-
-
-class Writer(nn.Module):
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        torch.save(x, "nowhere")
-        return x.mean((2, 3))
 
 
 def exported(path: Path) -> None:
@@ -124,6 +123,13 @@ def training_mode(given: Given) -> None:
         nn.Conv2d(1, 2, 3), nn.BatchNorm2d(2), nn.AdaptiveAvgPool2d(1), nn.Flatten()
     ).train()
     probe(ForeignNetwork(network, card_of(CARD, "card")))
+
+
+def endless(given: Given) -> None:
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setenv("XRAY_MODEL_SECONDS", "0.5")
+        card = card_of({**CARD, "size": 8, "tasks": ["Mass"]}, "card")
+        load_foreign(looping(given["folder"] / "m.onnx"), ONNX, card, trust=False)(torch.zeros(1, 1, 8, 8))
 
 
 def answers_above_1(given: Given) -> None:
@@ -148,8 +154,10 @@ CAUSES: dict[str, Callable[[Given], object]] = {
     "is the name of a dataset": scores(model="a"),
     "there is no foreign model 'nobody'": lambda given: get_foreign(given["connection"], "nobody"),
     "a pickle that is more than weights": saved(lambda path: torch.save(nn.Linear(2, 2), path)),
-    "its code calls aten::save": saved(lambda path: torch.jit.script(Writer()).save(str(path))),
-    "torch.export program is opened by unpickling": saved(exported, "m.pt2"),
+    "runs code of its author's": saved(lambda path: torch.jit.script(nn.Flatten()).save(str(path))),
+    "a torch.export program runs code": saved(exported, "m.pt2"),
+    "has not answered for": endless,
+    "the model's name: expected lower-case letters": scores(model="their/model"),
     "size is missing; a card has": lambda _: card_of(
         {"name": "t"} | {k: CARD[k] for k in ("range", "output", "tasks")}, "c"
     ),
