@@ -119,4 +119,4 @@ def _mlflow(experiment: str, run: str) -> str:
 
 def _key(text: str) -> str:
     """An artifact's key: lower-case letters, digits and dashes."""
-    return "".join(c if c.isalnum() else "-" for c in text.lower())
+    return "".join(c if c.isalnum() and c.isascii() else "-" for c in text.lower())

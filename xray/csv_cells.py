@@ -5,6 +5,7 @@ comes back as it was. Numbers, and texts that are numbers, stay as they are.
 """
 
 import re
+from collections.abc import Iterable
 from typing import Any, Final
 
 import pandas as pd
@@ -18,6 +19,11 @@ def cell(value: Any) -> Any:
     if isinstance(value, str) and _FORMULA.match(value) and not _NUMBER.fullmatch(value):
         return f"'{value}"
     return value
+
+
+def row(values: Iterable[Any]) -> list[Any]:
+    """A row of a CSV file: each value as `cell` has it."""
+    return [cell(value) for value in values]
 
 
 def plain(text: str) -> str:

@@ -273,6 +273,12 @@ def check_name(where: str, value: str) -> str:
     return names.check_name(where, value, StudyError)
 
 
+def _plain_name(table: Mapping[str, Any]) -> str:
+    """The name that a table says, if it can stand in a message."""
+    name = table.get("name")
+    return name if isinstance(name, str) and names.fault_of(name, longest=60) is None else ""
+
+
 class _Table:
     """One table of the file; remembers which keys were asked for, so that a misspelt key is an error."""
 
@@ -350,7 +356,9 @@ class _Table:
         value = self._get(key, list, "a list of names", [])
         for each in value:
             if not isinstance(each, str) or not names.NAME.fullmatch(each):
-                raise StudyError(f"{self.where}: {key}: expected names of models, found {each!r}")
+                raise StudyError(
+                    f"{self.where}: {key}: expected names of models, found {names.shown(str(each))}"
+                )
         if len(set(value)) < len(value):
             raise StudyError(f"{self.where}: {key}: a name stands twice in {value!r}")
         return list(value)
@@ -363,7 +371,8 @@ class _Table:
         if not value or not all(isinstance(v, dict) for v in value):
             raise StudyError(f"{self.where}: {key}: expected one [[{key}]] table or more, found {value!r}")
         return [
-            _Table(v, f"{self.where}: [[{key}]] {v.get('name', number)}") for number, v in enumerate(value, 1)
+            _Table(v, f"{self.where}: [[{key}]] {_plain_name(v) or number}")
+            for number, v in enumerate(value, 1)
         ]
 
     def done(self) -> None:

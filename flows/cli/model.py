@@ -29,9 +29,9 @@ def import_(
 ) -> None:
     """Take in a model that was trained elsewhere: ONNX, TorchScript, a torch.export program, or weights alone.
 
-    What can run code of its author's (TorchScript, torch.export programs, pickles of whole modules) is refused unless you say
-    --trust; ONNX, safetensors and weights alone are free. The model is scored by the next `xray study run` of a study that
-    names it (foreign = ["NAME"]).
+    What can run code of its author's (TorchScript, torch.export programs, pickles of whole modules) is refused unless you
+    say --trust; ONNX, safetensors and weights alone are free. The model is scored by the next `xray study run` of a study
+    that names it (foreign = ["NAME"]).
     """
     import dataclasses
 

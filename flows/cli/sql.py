@@ -21,7 +21,7 @@ def sql(query: str, as_json: bool, as_csv: bool) -> None:
     from sqlalchemy.exc import DBAPIError
 
     from flows.platform import storage
-    from xray.csv_cells import cell
+    from xray.csv_cells import row as csv_row
     from xray.errors import DatabaseError
 
     if as_json and as_csv:
@@ -42,7 +42,7 @@ def sql(query: str, as_json: bool, as_csv: bool) -> None:
             click.echo(json.dumps(dict(zip(columns, map(_plain, row), strict=True)), default=str))
     elif as_csv:
         writer = csv.writer(sys.stdout, lineterminator="\n")
-        writer.writerows(map(cell, row) for row in [columns, *rows])
+        writer.writerows(map(csv_row, [columns, *rows]))
     else:
         click.echo(table(columns, rows))
         click.echo(f"({len(rows)} row{'' if len(rows) == 1 else 's'})", err=True)

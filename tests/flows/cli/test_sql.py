@@ -46,6 +46,13 @@ def test_as_csv(call, expected):
     assert [row["nothing"] for row in rows] == ["", ""]
 
 
+def test_text_in_csv_that_begins_like_a_formula_is_text(call):
+    query = """select '=cmd|'' /C calc''!A0' as "=name", '-2' as digits, -1.5 as number, null as nothing, '-x' as dash"""
+    names, values = csv.reader(io.StringIO(call("sql", "--csv", query)[1]))
+    assert names == ["'=name", "digits", "number", "nothing", "dash"]
+    assert values == ["'=cmd|' /C calc'!A0", "-2", "-1.5", "", "'-x"]
+
+
 def strict(line: str) -> dict[str, object]:
     """JSON as the standard has it, without NaN."""
 

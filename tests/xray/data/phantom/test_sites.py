@@ -96,5 +96,5 @@ def test_a_missing_or_binary_file_is_refused(tmp_path):
     with pytest.raises(StudyError, match=r"nowhere\.toml: can't be read"):
         load_sites(tmp_path / "nowhere.toml")
     (tmp_path / "binary.toml").write_bytes(b"\xff\xfe\x00")
-    with pytest.raises(StudyError, match=r"binary\.toml: can't be read"):
+    with pytest.raises(StudyError, match=r"binary\.toml: not TOML"):
         load_sites(tmp_path / "binary.toml")
