@@ -12,6 +12,7 @@ from flows.standing import servers
 from flows.standing.migrate import upgrade_prefect
 from flows.standing.place import client_environment, here
 from flows.surroundings import SILENT
+from flows.watch import reached
 from xray import settings
 from xray.home import settle
 
@@ -32,7 +33,8 @@ def prefect_api(found: Databases) -> Iterator[str]:
     """URL of a Prefect API: that of PREFECT_API_URL, of the standing stack, or of a server that lives as long as we do."""
     given = os.environ.get("PREFECT_API_URL")
     if given:
-        yield given
+        with reached("Prefect's server", given):
+            yield given
         return
     place = here()
     home = place.home / "prefect"
@@ -46,11 +48,13 @@ def prefect_api(found: Databases) -> Iterator[str]:
         "PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL": os.environ.get(
             "PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL", "CRITICAL"
         ),
+        "PREFECT_CLIENT_RETRY_EXTRA_CODES": "500",  # while PostgreSQL is started again
     }
     standing = place.running()
     if standing is not None and standing.url("prefect"):
         own = client_environment(place, standing) | {"PREFECT_FLOWS_HEARTBEAT_FREQUENCY": "30"}
-        with _environment(quiet), _environment(own), _inside(home):
+        url = own["PREFECT_API_URL"]
+        with _environment(quiet), _environment(own), _inside(home), reached("Prefect's server", url):
             yield own["PREFECT_API_URL"]
         return
     upgrade_prefect(place, found)

@@ -1,8 +1,11 @@
 """The processes that a flow's tasks run in, and waiting for them with a progress bar."""
 
+import signal
+import sys
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
-from typing import Any
+from typing import Any, Self
 
 from prefect.futures import PrefectFuture, as_completed
 from prefect.task_runners import ProcessPoolTaskRunner
@@ -11,9 +14,35 @@ from flows import tasks
 from xray.errors import XrayError
 
 
+class Pool(ProcessPoolTaskRunner):
+    """Prefect's process pool, whose processes leave Ctrl-C and a closed terminal to us: we end them."""
+
+    def __enter__(self) -> Self:
+        """Start it. Processes inherit the signals that are blocked in the thread that starts them."""
+        # of a pool that is ended at once; its semaphores are tidied up all the same
+        sys.warnoptions.append("ignore:resource_tracker:UserWarning")
+        super().__enter__()
+        self._resolver_executor = ThreadPoolExecutor(self._max_workers, initializer=_leave_signals)
+        return self
+
+
+def _leave_signals() -> None:
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGHUP})
+
+
 def process_pool() -> Any:
     """A task runner with one process per core, each computing on one thread; they die with this process."""
-    return ProcessPoolTaskRunner(tasks.workers(), initializer=tasks.start_worker)
+    return Pool(tasks.workers(), initializer=tasks.start_worker)
+
+
+def result(what: str, future: PrefectFuture[Any]) -> Any:
+    """The result of one future. Raises `XrayError` where its process was killed."""
+    try:
+        return future.result()
+    except BrokenProcessPool:
+        raise XrayError(
+            f"{what}: a process of ours was killed (out of memory?); run the same command again, it goes on where it was"
+        ) from None
 
 
 def run_each(what: str, task: Any, calls: Sequence[tuple[Any, ...]]) -> list[Any]:
@@ -33,9 +62,4 @@ def collect(what: str, futures: Sequence[PrefectFuture[Any]]) -> list[Any]:
 
     for _ in tqdm(as_completed(list(futures)), what, len(futures), leave=True, disable=not futures):
         pass
-    try:
-        return [future.result() for future in futures]
-    except BrokenProcessPool:
-        raise XrayError(
-            f"{what}: a process of ours was killed (out of memory?); run the same command again, it goes on where it was"
-        ) from None
+    return [result(what, future) for future in futures]

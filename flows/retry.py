@@ -24,8 +24,17 @@ _PASSING: Final = frozenset(
 
 
 def can_pass(error: BaseException | None) -> bool:
-    """Whether an error comes from a connection that was lost or refused: trying again may help. Bad data never does."""
-    return any(_is_passing(each) for each in _chain(error))
+    """Whether an error comes from a connection that was lost or refused: trying again may help.
+
+    Bad data never does, and a full disk does not become empty by waiting.
+    """
+    return any(_is_passing(each) for each in _chain(error)) and not any(
+        _is_full(each) for each in _chain(error)
+    )
+
+
+def _is_full(error: BaseException) -> bool:
+    return any(said in str(error) for said in ("No space left on device", "Disk quota exceeded"))
 
 
 def _is_passing(error: BaseException) -> bool:

@@ -11,7 +11,7 @@ from prefect import flow
 
 from flows import shown, tasks
 from flows.platform import storage
-from flows.pool import process_pool
+from flows.pool import process_pool, result
 from flows.steps import evaluate_models, prepare_datasets, tell_new, train_models
 from flows.studies import study_file
 from xray.study import read_study
@@ -45,12 +45,12 @@ def run_study(study: str = "phantom") -> dict[str, Any]:
             foreign_models(connection, asked)  # an unknown one is said before anything is trained
     opening = tasks.open_tracking.submit(asked.name)
     prepare_datasets(asked)
-    opening.result()
+    result("opening MLflow", opening)
     models = train_models(asked)
     tasks.record(str(path), [each["model_id"] for each in models])
     evaluated = evaluate_models(asked.name)
-    analysed = sum(tasks.analyse.submit(asked.name).result().values())
-    folder = tasks.report.submit(str(path)).result()
+    analysed = sum(result("analysing", tasks.analyse.submit(asked.name)).values())
+    folder = result("drawing figures", tasks.report.submit(str(path)))
     if shown.is_watched():
         shown.models([each["model_id"] for each in models])
         shown.evaluations()

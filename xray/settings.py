@@ -12,20 +12,28 @@ from importlib import metadata
 from pathlib import Path
 from typing import Final
 
+from xray.errors import XrayError
+
 ARTIFACTS: Final = Path("mlflow", "artifacts")
 """Where MLflow's artifacts are in a home."""
 
 
 def home_path() -> Path:
     """Where the platform's folder is or would be, absolute."""
-    return Path(os.environ.get("XRAY_HOME") or ".xray").expanduser().resolve()
+    return Path(os.path.realpath(_asked()))  # unlike `resolve`, of links that lead in a circle too
+
+
+def _asked() -> Path:
+    return Path(os.environ.get("XRAY_HOME") or ".xray").expanduser().absolute()
 
 
 def home() -> Path:
     """The platform's folder: database, pixel caches, models, figures. Made where it is missing.
 
-    For its owner only: one that is open to other accounts is closed to them.
+    For its owner only: one that is open to other accounts is closed to them. Not behind a dead link, which most often leads
+    to a disk that is not mounted now: raises `XrayError`.
     """
+    _check_links(_asked())
     folder = home_path()
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     about = folder.stat()
@@ -35,6 +43,15 @@ def home() -> Path:
             if stat.S_IMODE(folder.stat().st_mode) == 0o700:
                 print(f"{folder} was open to other accounts: closed to them (mode 0700)", file=sys.stderr)
     return folder
+
+
+def _check_links(path: Path) -> None:
+    for each in (path, *path.parents):
+        if each.is_symlink() and not each.exists():
+            raise XrayError(
+                f"{each} is a link to {os.readlink(each)}, which is not there: mount its disk, make the folder, or choose "
+                "another home by XRAY_HOME"
+            )
 
 
 def artifacts() -> Path | str:

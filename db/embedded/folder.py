@@ -133,6 +133,13 @@ class Folder:
             os.fsync(descriptor)
         new.replace(path)
 
+    def read_password(self) -> str:
+        """The superuser's password; empty where the file is missing or was emptied."""
+        try:
+            return self.password.read_text(encoding="utf-8").strip()
+        except FileNotFoundError:
+            return ""
+
     def write_status(self, status: ServerStatus) -> None:
         """Tell the users."""
         self.write(self.state, json.dumps(asdict(status)))

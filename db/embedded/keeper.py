@@ -130,7 +130,7 @@ def keep(folder: Folder, linger: float, before: ServerStatus | None) -> None:
     setting = prepare(folder, before)
     users = folder.open_lock("users")
     crashes: list[float] = []
-    port = 0
+    port = before.port if before else 0  # those who use the server still wait for it there
     try:
         while True:
             server = start(setting, port)
@@ -172,8 +172,8 @@ def prepare(folder: Folder, before: ServerStatus | None = None) -> Setting:
             say(f"initdb of {folder.data} with PostgreSQL {installation.version}")
             cluster.initialise(folder, installation, launcher, server_lock)
         cluster.configure(folder, installation, launcher)
-        if not folder.password.exists():
-            say("the password file is missing: setting a new password")
+        if not folder.read_password():
+            say("the password file is missing or empty: setting a new password")
             cluster.renew_password(folder, installation, launcher, server_lock)
         socket_dir = make_socket_folder(folder, launcher)
     finally:

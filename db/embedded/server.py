@@ -155,7 +155,12 @@ def _ensure_running(folder: Folder, linger: float, deadline: float) -> tuple[Ser
             if is_held(folder.lock("keeper")):
                 found = folder.read_status()
                 if found and found.phase == "ready":
-                    password = folder.password.read_text(encoding="utf-8").strip()
+                    password = folder.read_password()
+                    if not password:
+                        raise ServerError(
+                            f"{folder.password} is missing or empty, so the running server can't be asked. Stop what "
+                            "uses it (xray down, or the command that runs); the next start sets a new password"
+                        )
                     if _is_ours(folder, found, password):
                         return found, password
             elif words is not None:

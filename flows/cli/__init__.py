@@ -1,10 +1,15 @@
 """The command line `xray`. Commands are imported when they are called, so that `xray --help` is quick."""
 
+import contextlib
 import importlib
+import os
 import sys
-from typing import Any
+from typing import TYPE_CHECKING, Any, Final
 
 import click
+
+if TYPE_CHECKING:
+    from flows.ends import Command
 
 COMMANDS = {
     "demo": ("flows.cli.demo:demo", "From nothing to figures: four drawn sites, 18 models, one report."),
@@ -36,6 +41,17 @@ COMMANDS = {
     "doctor": ("flows.cli.doctor:doctor", "What of all that xray needs holds on this machine."),
     "ui": ("flows.cli.ui:ui", "Open the MLflow or Prefect web interface."),
 }
+
+_GOES_ON: Final = "stopped; the next run goes on where this one was"
+_WHOLE: Final = "stopped; nothing is half done: run it again"
+ENDS: Final = {
+    **dict.fromkeys(("demo", "study", "analyse", "dataset"), _GOES_ON),
+    **dict.fromkeys(("model", "predictions", "cohort", "cache", "db", "verify", "audit"), _WHOLE),
+    "up": "stopped, and what had come up: xray up starts it anew",
+}
+"""What a command says when it is told to end; others say nothing."""
+OWN_WORDS: Final = ("sql", "ui")
+"""Commands that say themselves how they end, and may take longer for it."""
 
 
 class LazyGroup(click.Group):
@@ -73,13 +89,67 @@ def cli() -> None:
 
 
 def main(arguments: list[str] | None = None) -> Any:
-    """Run a command; an error that a user can put right is one message and exit code 1, not a traceback."""
-    from db.errors import XrayError
+    """Run a command. What a user can put right is one sentence and exit code 1; a fault of ours has its traceback."""
+    from flows.ends import attended
     from flows.surroundings import enter
 
     enter()
+    words = sys.argv[1:] if arguments is None else arguments
+    command = _command(next((word for word in words if not word.startswith("-")), ""))
+    # who calls this as a function has signals and an end of its own
+    with attended(command) if arguments is None else contextlib.nullcontext():
+        try:
+            try:
+                return cli.main(words, prog_name="xray", standalone_mode=True)
+            finally:
+                sys.stdout.flush()
+        except Exception as error:
+            refused = _refusal_of_output(error) or error
+            if not isinstance(refused, BrokenPipeError):  # whoever read (head, less) has had enough
+                click.echo(f"error: {_told(refused)}", err=True)
+            if arguments is None:
+                command.fail()
+            sys.exit(1)
+
+
+def _refusal_of_output(error: Exception) -> OSError | None:
+    """Why standard output takes no more, if it doesn't; nothing is written to it then from here on."""
+    from flows.refusals import FULL, is_full
+    from xray import settings
+
     try:
-        return cli.main(arguments, prog_name="xray", standalone_mode=True)
-    except XrayError as error:
-        click.echo(f"error: {error}", err=True)
-        sys.exit(1)
+        sys.stdout.flush()
+    except OSError as again:
+        refused = again
+    else:
+        if not isinstance(error, OSError) or error.filename is not None or error.errno not in FULL:
+            return None
+        if is_full(settings.home_path()):
+            return None
+        refused = error
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    refused.filename = "standard output"
+    return refused
+
+
+def _command(name: str) -> "Command":
+    """What a command says when it is told to end."""
+    from flows.ends import Command
+
+    if name in OWN_WORDS:
+        return Command(patience=4.5)
+    return Command(ENDS.get(name, ""))
+
+
+def _told(error: Exception) -> str:
+    """An error in one sentence; below its traceback where it may be ours."""
+    from flows.refusals import sentence
+    from xray import settings
+
+    told = sentence(error, settings.home_path())
+    if told is None:
+        import traceback
+
+        traceback.print_exception(error)
+        told = "a fault of xray: please report it with the lines above and what `xray doctor` says"
+    return told

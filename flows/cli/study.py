@@ -89,7 +89,9 @@ def train(file: Path, configuration: str, seed: int | None) -> None:
 
 def run_file(file: Path, as_json: bool = False) -> None:
     """Run a study with the servers that it needs, and print what came out."""
+    from flows import watch
     from flows.platform import prefect_api, storage
+    from xray import settings
     from xray.analyses import results
     from xray.report.text import auc_table
     from xray.study import read_study
@@ -100,7 +102,7 @@ def run_file(file: Path, as_json: bool = False) -> None:
         if done is None:
             parts = f"{len(asked.datasets)} datasets, {len(asked.configurations())} configurations, {len(asked.seeds)} seeds"
             click.echo(f"{asked.title}: {parts}", err=True)
-            with prefect_api(found):
+            with watch.database(settings.home(), found.psql()), prefect_api(found):
                 from flows.study import run_study
 
                 done = run_study(str(file))

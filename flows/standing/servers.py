@@ -19,12 +19,13 @@ from flows.processes import die_with_parent
 from flows.standing.api import reason
 from flows.standing.place import Place
 from flows.surroundings import LOOPBACK, cleaned
+from flows.watch import Child
 from xray.errors import XrayError
 
 ROOT: Final = Path(__file__).resolve().parents[2]
+SHOWN: Final = {"prefect": "Prefect's server", "mlflow": "MLflow's server"}
 HEALTH: Final = {"prefect": "/api/health", "mlflow": "/health"}
 START_SECONDS: Final = 180.0
-END_SECONDS: Final = 3.0
 EVERYWHERE: Final = ("0.0.0.0", "::")
 DAY: Final = 86400
 _DIRECT: Final = urllib.request.build_opener(urllib.request.ProxyHandler({}))
@@ -136,41 +137,29 @@ def running(
                 start_new_session=True,
             )
 
-    with listener:  # the port stays ours
-        process = start()
-        try:
-            _wait_until_well(which, process, address, log)
-            yield address
-        finally:
-            _stop(process)
+    server = Child(SHOWN[which], start, log)
+    with listener, server.running():  # who asks while it is started again waits in the listener's queue
+        _wait_until_well(which, server, address, log)
+        server.well.set()
+        yield address
 
 
-def _stop(process: "subprocess.Popen[bytes]") -> None:
-    process.terminate()
-    try:
-        process.wait(END_SECONDS)
-    except subprocess.TimeoutExpired:
-        process.kill()
-        process.wait()
-
-
-def _wait_until_well(which: str, process: "subprocess.Popen[bytes]", address: str, log: Path) -> None:
-    shown = {"prefect": "Prefect's server", "mlflow": "MLflow's server"}[which]
+def _wait_until_well(which: str, server: Child, address: str, log: Path) -> None:
     deadline = time.monotonic() + START_SECONDS
     refusal: str | None = ""
     while time.monotonic() < deadline:
         refusal = is_well(address + HEALTH[which], timeout=2)
         if refusal is None:
             return
-        if process.poll() is not None:
-            refusal = f"it ended with {process.returncode}"
+        if server.is_hopeless:
+            refusal = f"it ended with {server.process.returncode if server.process else 'nothing'}"
             break
         time.sleep(0.1)
     else:
         refusal = f"{address}{HEALTH[which]} did not answer within {START_SECONDS:.0f} s: {refusal}"
     tail = log.read_text(errors="replace")[-2000:].strip() if log.exists() else ""
     rest = f"the end of {log}:\n{tail}" if tail else f"it wrote nothing into {log}"
-    raise XrayError(f"{shown} did not start: {refusal}; {rest}")
+    raise XrayError(f"{SHOWN[which]} did not start: {refusal}; {rest}")
 
 
 def is_well(url: str, timeout: float = 10) -> str | None:

@@ -54,6 +54,8 @@ class Kept:
     looked_at: float = 0.0
     wait: float = 1.0
     next_start: float = 0.0
+    changed_at: float = 0.0
+    """When its phase changed, by a clock that nobody sets; `state.since` is for people."""
 
     def start(self) -> None:
         """Start it under a nursery of its own."""
@@ -90,7 +92,7 @@ class Kept:
         if code is not None:
             self._died(f"ended with {code}")
             return
-        if self.state.phase == "ready" and time.time() - self.state.since > STEADY_SECONDS:
+        if self.state.phase == "ready" and now - self.changed_at > STEADY_SECONDS:
             self.wait = 1.0
         if not self.service.health:
             sign = self.service.sign
@@ -111,7 +113,7 @@ class Kept:
                 self._now("ready", self.state.pid)
             return
         if self.state.phase == "starting":
-            if time.time() - self.state.since > START_SECONDS:
+            if time.monotonic() - self.changed_at > START_SECONDS:
                 self.stop()
                 self._died(f"did not start within {START_SECONDS:.0f} s: {refusal}")
             return
@@ -151,6 +153,7 @@ class Kept:
 
     def _now(self, phase: str, pid: int, detail: str = "") -> None:
         self.state.phase, self.state.pid, self.state.since = phase, pid, time.time()
+        self.changed_at = time.monotonic()
         if phase != "starting":
             self.state.detail = detail
 

@@ -615,6 +615,24 @@ def test_lost_password_is_renewed(copy: Path) -> None:
         assert run(server, "SELECT answer FROM kept") == [(7,)]
 
 
+def test_emptied_password_is_renewed(copy: Path) -> None:
+    (copy / "postgres" / "password").write_text("")
+    with acquire(copy) as server:
+        assert server.password == (copy / "postgres" / "password").read_text()
+        assert run(server, "SELECT answer FROM kept") == [(7,)]
+
+
+def test_password_emptied_beside_a_running_server_is_said_at_once(copy: Path) -> None:
+    with acquire(copy):
+        (copy / "postgres" / "password").write_text("")
+        began = time.monotonic()
+        with pytest.raises(
+            ServerError, match=r"password is missing or empty, so the running server can't be asked"
+        ):
+            acquire(copy)
+        assert time.monotonic() - began < 10
+
+
 def test_changed_password_is_explained(copy: Path) -> None:
     (copy / "postgres" / "password").write_text("changed")
     with pytest.raises(ServerError, match=r"refuses the password in .*delete the file"):

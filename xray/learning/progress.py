@@ -87,10 +87,13 @@ class Progress:
         contiguous = {k: v.detach().cpu().contiguous().clone() for k, v in tensors.items()}
         told = json.dumps(about)
         checksum = str(_checksum(told, contiguous))
-        save_file(contiguous, unfinished, metadata={"progress": told, "checksum": checksum})
-        with unfinished.open("rb") as file:
-            os.fsync(file.fileno())
-        unfinished.replace(path)
+        try:
+            save_file(contiguous, unfinished, metadata={"progress": told, "checksum": checksum})
+            with unfinished.open("rb") as file:
+                os.fsync(file.fileno())
+            unfinished.replace(path)
+        finally:
+            unfinished.unlink(missing_ok=True)  # half of it, where the disk is full
 
     def restore(self, path: Path) -> bool:
         """Go on from the file at `path`; False, and nothing changed, where there is none that is as it was written."""

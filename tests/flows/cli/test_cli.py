@@ -124,10 +124,15 @@ def test_an_error_that_a_user_can_put_right_is_one_message(monkeypatch, capsys):
     assert capsys.readouterr().err == "error: labels.csv, row 3: no image\n"
 
 
-def test_a_fault_of_ours_is_not_hidden(monkeypatch):
+def test_a_fault_of_ours_is_not_hidden(monkeypatch, capsys):
     def fail(*_: object, **__: object) -> None:
         raise ZeroDivisionError
 
     monkeypatch.setattr(cli, "main", fail)
-    with pytest.raises(ZeroDivisionError):
+    with pytest.raises(SystemExit) as ended:
         main([])
+    assert ended.value.code == 1
+    *trace, last = capsys.readouterr().err.splitlines()
+    assert trace[0].startswith("Traceback")
+    assert trace[-1] == "ZeroDivisionError"
+    assert last.startswith("error: a fault of xray: please report it")

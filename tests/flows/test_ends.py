@@ -1,0 +1,200 @@
+"""A command that is told to end does so at once, with all that it has started, and says one line."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import psutil
+import pytest
+
+from tests.flows.test_killed import ours, wait_until
+
+PROJECT = Path(__file__).resolve().parents[2]
+HEAD = """
+import os, signal, subprocess, sys, threading, time
+from flows.ends import Command, attended
+"""
+STUBBORN = "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); print('here', flush=True); time.sleep(60)"
+
+
+def start(program: str, **variables: str) -> "subprocess.Popen[str]":
+    """A program in a session of its own; it prints "ready" when it waits for its end."""
+    process = subprocess.Popen(
+        [sys.executable, "-c", HEAD + program],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        cwd=PROJECT,
+        env={**os.environ, **variables},
+        start_new_session=True,
+    )
+    assert process.stdout is not None
+    assert process.stdout.readline() == "ready\n"
+    return process
+
+
+def end(process: "subprocess.Popen[str]", number: int, group: bool = False) -> tuple[int, str, float]:
+    """Its exit code, what it wrote to standard error, and how many seconds its end took."""
+    began = time.monotonic()
+    if group:
+        os.killpg(process.pid, number)
+    else:
+        process.send_signal(number)
+    _, told = process.communicate(timeout=30)
+    return process.returncode, told, time.monotonic() - began
+
+
+@pytest.mark.parametrize(
+    ("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 129)]
+)
+def test_a_signal_is_one_line_and_its_code(number, code):
+    process = start("with attended(Command('stopped')): print('ready', flush=True); time.sleep(60)")
+    assert end(process, number)[:2] == (code, "stopped\n")
+
+
+def test_children_that_will_not_end_are_killed_with_theirs():
+    process = start(f"""
+with attended(Command("stopped")):
+    stubborn = subprocess.Popen([sys.executable, "-c", {STUBBORN!r}], stdout=subprocess.PIPE, start_new_session=True)
+    stubborn.stdout.readline()
+    subprocess.Popen(["sh", "-c", "sleep 61 & sleep 62"])
+    time.sleep(0.5)
+    print("ready", flush=True)
+    time.sleep(60)
+""")
+    children = psutil.Process(process.pid).children(recursive=True)
+    assert len(children) >= 3
+    code, told, seconds = end(process, signal.SIGTERM)
+    assert (code, told) == (143, "stopped\n")
+    assert seconds < 5
+    assert not [child for child in children if child.is_running() and child.status() != "zombie"]
+
+
+def test_a_query_that_keeps_the_main_thread_is_not_waited_for(database):
+    process = start(
+        """
+import psycopg2
+with attended(Command("stopped")):
+    cursor = psycopg2.connect(os.environ["DATABASE"]).cursor()
+    threading.Timer(0.5, lambda: print("ready", flush=True)).start()
+    cursor.execute("select pg_sleep(60)")
+""",
+        DATABASE=database.replace("+psycopg2", ""),
+    )
+    code, told, seconds = end(process, signal.SIGINT)
+    assert (code, told) == (130, "stopped\n")
+    assert seconds < 5
+
+
+def test_what_is_open_is_closed_and_what_breaks_meanwhile_is_not_shown(tmp_path):
+    process = start(
+        """
+def work():
+    time.sleep(1)
+    raise RuntimeError("of a thread")
+try:
+    with attended(Command("stopped")):
+        threading.Thread(target=work).start()
+        try:
+            print("ready", flush=True)
+            time.sleep(60)
+        finally:
+            open(os.environ["CLOSED"], "w").close()
+            raise ValueError("on the way out")
+finally:
+    time.sleep(5)
+""",
+        CLOSED=str(tmp_path / "closed"),
+    )
+    assert end(process, signal.SIGTERM)[:2] == (143, "stopped\n")
+    assert (tmp_path / "closed").exists()
+
+
+def test_a_command_with_words_of_its_own_says_them():
+    process = start("""
+with attended(Command(patience=5)):
+    try:
+        print("ready", flush=True)
+        time.sleep(60)
+    except KeyboardInterrupt:
+        time.sleep(0.3)
+        print("the query was cancelled", file=sys.stderr, flush=True)
+""")
+    assert end(process, signal.SIGINT)[:2] == (130, "the query was cancelled\n")
+
+
+def test_a_signal_that_is_ignored_stays_so():
+    """As `nohup xray study run …` has it."""
+    process = start("""
+signal.signal(signal.SIGHUP, signal.SIG_IGN)
+with attended(Command("stopped")):
+    print("ready", flush=True)
+    time.sleep(2)
+""")
+    assert end(process, signal.SIGHUP)[:2] == (0, "")
+
+
+def test_a_fork_ends_alone():
+    """Figures are drawn in forks, which are told to end when one of them fails."""
+    process = start("""
+with attended(Command("stopped")):
+    pid = os.fork()
+    if pid == 0:
+        time.sleep(60)
+        os._exit(0)
+    time.sleep(0.3)
+    os.kill(pid, signal.SIGTERM)
+    _, status = os.waitpid(pid, 0)
+    print("ready", flush=True)
+    time.sleep(1)
+    sys.exit(-os.waitstatus_to_exitcode(status))
+""")
+    _, told = process.communicate(timeout=30)
+    assert (process.returncode, told) == (signal.SIGTERM, "")
+
+
+def test_the_end_may_be_told_by_a_watch():
+    process = start("""
+from flows.ends import end
+with attended(Command("stopped")):
+    threading.Timer(0.3, end, ["Prefect's server is gone"]).start()
+    print("ready", flush=True)
+    time.sleep(60)
+""")
+    _, told = process.communicate(timeout=30)
+    assert (process.returncode, told) == (1, "error: Prefect's server is gone\n")
+
+
+MOMENTS = {  # seconds after which a study is told to end, and how
+    "servers start": (6, signal.SIGTERM, False),
+    "pool starts": (14, signal.SIGINT, True),
+    "training": (25, signal.SIGHUP, True),
+    "analysing": (40, signal.SIGINT, True),
+}
+
+
+@pytest.mark.parametrize(
+    "moment", [pytest.param(m, marks=() if m == "pool starts" else pytest.mark.slow) for m in MOMENTS]
+)
+def test_a_study_ends_within_seconds(new_home, tiny_file, moment):
+    seconds, number, group = MOMENTS[moment]
+    process = new_home.start(
+        "study", "run", tiny_file, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, start_new_session=True
+    )
+    try:
+        process.wait(seconds)
+        pytest.skip("the study was done before")
+    except subprocess.TimeoutExpired:
+        pass
+    began = time.monotonic()
+    os.killpg(process.pid, number) if group else process.send_signal(number)
+    told, _ = process.communicate(timeout=60)
+    assert process.returncode == 128 + number
+    assert told.splitlines()[-1] == "stopped; the next run goes on where this one was"
+    assert "Traceback" not in told
+    assert "resource_tracker" not in told
+    wait_until(lambda: not ours(new_home.path), 10, lambda: ours(new_home.path))
+    assert time.monotonic() - began < 10  # 5 on a machine that has nothing else to do

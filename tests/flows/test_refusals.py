@@ -1,0 +1,202 @@
+"""What a machine or a server refuses is one sentence that names the thing and what to do; what may be our fault is not."""
+
+import errno
+import os
+import pickle
+import subprocess
+from pathlib import Path
+
+import psycopg2
+import pytest
+from sqlalchemy import create_engine, text
+from sqlalchemy.exc import DBAPIError, OperationalError
+from sqlalchemy.pool import NullPool
+
+from db.errors import ServerError
+from flows.refusals import sentence
+from flows.retry import can_pass
+from tests.flows.conftest import XRAY
+from xray.errors import ImageError
+
+
+def refused(home: Path, *arguments: object) -> str:
+    """The sentence of an OSError."""
+    told = sentence(OSError(*arguments), home)
+    assert told is not None
+    return told
+
+
+def test_a_full_disk_is_named_with_what_is_free(tmp_path):
+    file = tmp_path / "pixels.raw"
+    told = refused(tmp_path, errno.ENOSPC, "No space left on device", str(file))
+    assert told.startswith(f"{file}: the disk is full (")
+    assert f"free in {tmp_path}); make room, then run the same command again" in told
+    assert str(tmp_path) in refused(tmp_path, errno.EDQUOT, "Disk quota exceeded")
+
+
+def test_a_device_that_is_full_is_told_from_the_error_itself(tmp_path):
+    with (
+        pytest.raises(OSError, match="No space left") as caught,
+        open("/dev/full", "wb", buffering=0) as file,
+    ):
+        file.write(b"x")
+    assert "the disk is full" in (sentence(caught.value, tmp_path) or "")
+
+
+@pytest.mark.parametrize("wrapped", [RuntimeError, ValueError, ImageError])
+def test_what_a_library_made_of_it_and_another_process_lost_is_told_too(tmp_path, wrapped):
+    error = pickle.loads(pickle.dumps(wrapped("IO error: No space left on device (os error 28)")))
+    assert "the disk is full" in (sentence(error, tmp_path) or "")
+    assert not can_pass(error)
+
+
+@pytest.mark.parametrize(
+    ("number", "words"),
+    [
+        (errno.EROFS, "Read-only file system; it must be writable"),
+        (errno.EACCES, "Permission denied; it must be yours"),
+        (errno.ENOTDIR, "Not a directory; a folder was expected"),
+        (errno.EEXIST, "File exists; it is in the way"),
+        (errno.EMFILE, "Too many open files; allow more (ulimit -n)"),
+        (errno.EIO, "Input/output error; the disk may be failing"),
+    ],
+)
+def test_each_refusal_says_what_to_do(tmp_path, number, words):
+    assert f"{tmp_path / 'x'}: {words}" in refused(tmp_path, number, os.strerror(number), str(tmp_path / "x"))
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        MemoryError(),
+        RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 9 bytes"),
+    ],
+)
+def test_memory_that_is_out_is_said(tmp_path, error):
+    assert (sentence(error, tmp_path) or "").startswith("memory is out: ")
+
+
+def test_the_cause_counts_and_what_was_left_behind_does_not(tmp_path):
+    cause = OSError(errno.EROFS, "Read-only file system", "a file")
+    error = RuntimeError("could not be stored")
+    error.__cause__ = cause
+    assert "a file: Read-only file system" in (sentence(error, tmp_path) or "")
+    error.__cause__, error.__context__, error.__suppress_context__ = None, cause, True
+    assert sentence(error, tmp_path) is None
+
+
+@pytest.mark.parametrize(
+    "error", [ValueError("no"), KeyError("x"), FileNotFoundError(2, "No such file", "x")]
+)
+def test_what_may_be_our_fault_is_no_refusal(tmp_path, error):
+    assert sentence(error, tmp_path) is None
+
+
+def test_errors_of_ours_stay_as_they_are(tmp_path):
+    assert sentence(ServerError("the server is not ours"), tmp_path) == "the server is not ours"
+
+
+def test_a_server_that_is_gone(tmp_path):
+    engine = create_engine("postgresql+psycopg2://xray@127.0.0.1:1/xray", poolclass=NullPool)
+    with pytest.raises(OperationalError) as caught:
+        engine.connect()
+    told = sentence(caught.value, tmp_path)
+    assert told is not None
+    assert told.startswith("PostgreSQL: connection to server at ")
+    assert "\n" not in told
+    assert told.endswith("run the same command again, it goes on where it was")
+
+
+def test_a_reader_that_writes(database, tmp_path):
+    engine = create_engine(database, poolclass=NullPool)
+    with engine.connect() as connection:
+        connection.execute(text("set transaction read only"))
+        with pytest.raises(DBAPIError) as caught:
+            connection.execute(text("insert into site (name) values ('x')"))
+    told = sentence(caught.value, tmp_path) or ""
+    assert "cannot execute INSERT in a read-only transaction; it may only read" in told
+
+
+def test_a_query_that_is_wrong_is_our_fault(database, tmp_path):
+    engine = create_engine(database, poolclass=NullPool)
+    with engine.connect() as connection, pytest.raises(DBAPIError) as caught:
+        connection.execute(text("select nothing from nowhere"))
+    assert sentence(caught.value, tmp_path) is None
+
+
+def test_a_connection_that_was_cut(database, tmp_path):
+    first, second = (psycopg2.connect(database.replace("+psycopg2", "")) for _ in range(2))
+    second.cursor().execute("select pg_terminate_backend(%s)", (first.info.backend_pid,))
+    with pytest.raises(psycopg2.OperationalError) as caught:
+        first.cursor().execute("select 1")
+    second.close()
+    told = sentence(caught.value, tmp_path) or ""
+    assert told.startswith(("PostgreSQL: terminating connection", "PostgreSQL: server closed the connection"))
+    assert told.endswith("run the same command again, it goes on where it was")
+
+
+HOMES = {
+    "a file": "File exists; it is in the way",
+    "below a file": "Not a directory; a folder was expected",
+    "a dead link": "is a link to {folder}/nowhere, which is not there",
+    "below a dead link": "is a link to {folder}/nowhere, which is not there",
+    "a link to itself": "is a link to {folder}/home, which is not there",
+}
+
+
+@pytest.mark.parametrize("kind", HOMES)
+def test_a_home_that_can_be_none_is_one_sentence(new_home, kind):
+    path = new_home.path.parent / "home"
+    if kind.endswith("file"):
+        path.touch()
+    else:
+        path.symlink_to(path if "itself" in kind else path.parent / "nowhere")
+    home = type(new_home)(path / "sub" if "below" in kind else path)
+    done = subprocess.run(
+        [XRAY, "dataset", "list"],
+        env=home.environment(),
+        cwd=path.parent,
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 1
+    assert done.stderr.startswith("error: ")
+    assert len(done.stderr.splitlines()) == 1
+    assert HOMES[kind].format(folder=path.parent) in done.stderr
+    assert not (path.parent / "nowhere").exists()
+
+
+@pytest.mark.parametrize("options", ["size=1m", "size=60m", "size=300m,nr_inodes=200", "size=200m,ro"])
+def test_a_disk_that_is_too_small_is_one_sentence(new_home, options):
+    folder = new_home.path
+    folder.mkdir()
+    made = subprocess.run(["mount", "-t", "tmpfs", "-o", options, "tmpfs", folder], capture_output=True)
+    if made.returncode:
+        pytest.skip("mounting a small disk needs root")
+    try:
+        if options == "size=1m":
+            (folder / "file").write_bytes(b"x" * 1_040_000)
+        done = new_home.run("dataset", "list", exit_code=1, timeout=60)
+    finally:
+        subprocess.run(["umount", "-l", folder], check=True)
+    assert done.stderr.startswith("error: ")
+    assert len(done.stderr.splitlines()) == 1
+    assert str(folder) in done.stderr
+    assert ("Read-only file system" if "ro" in options.split(",") else "the disk is full") in done.stderr
+
+
+def test_standard_output_that_is_full_or_closed(new_home):
+    query = ("sql", "--csv", "select generate_series(1, 100000)")
+    with (
+        open("/dev/full", "w") as full,
+        new_home.start(*query, stdout=full, stderr=subprocess.PIPE) as process,
+    ):
+        _, told = process.communicate(timeout=120)
+    assert (process.returncode, told.count("\n")) == (1, 1)
+    assert told.startswith("error: standard output: its disk is full")
+    with new_home.start(*query, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        process.stdout.readline()
+        process.stdout.close()
+        assert process.stderr.read() == ""

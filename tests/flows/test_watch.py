@@ -1,0 +1,168 @@
+"""What a study can't do without is started again when it dies, or the run ends with one sentence."""
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import psycopg2
+import pytest
+
+from db.embedded import acquire, status
+from db.embedded.folder import Folder, is_held
+from flows import watch
+from flows.watch import Child, reached
+from tests.flows.test_killed import ours, wait_until
+
+ECHO = """
+import os, socket, sys
+listener = socket.socket(fileno=int(sys.argv[1]))
+while True:
+    connection, _ = listener.accept()
+    connection.sendall(str(os.getpid()).encode())
+    connection.close()
+"""
+
+
+class Said(list[str]):
+    """Takes the sentence with which a run would end."""
+
+    def __call__(self, words: str) -> None:
+        self.append(words)
+
+    def wait(self, seconds: float = 20) -> str:
+        wait_until(lambda: bool(self), seconds, lambda: "nothing was said")
+        return self[0]
+
+
+@pytest.fixture
+def listener():
+    with socket.create_server(("127.0.0.1", 0)) as made:
+        yield made
+
+
+def echo(listener: socket.socket, program: str = ECHO) -> "subprocess.Popen[bytes]":
+    number = listener.fileno()
+    return subprocess.Popen([sys.executable, "-c", program, str(number)], pass_fds=[number])
+
+
+def ask(listener: socket.socket) -> int:
+    with socket.create_connection(listener.getsockname(), timeout=20) as connection:
+        return int(connection.recv(20))
+
+
+def test_a_server_that_is_killed_is_started_again_where_it_was(listener):
+    said = Said()
+    child = Child("the server", lambda: echo(listener), Path("server.log"), said)
+    with child.running():
+        first = ask(listener)
+        os.kill(first, signal.SIGKILL)
+        second = ask(listener)  # waits in the listener's queue meanwhile
+        assert second != first
+    assert child.process is not None
+    assert child.process.poll() is not None
+    assert not said
+
+
+def test_a_server_that_dies_over_and_over_ends_the_run(listener):
+    said = Said()
+    child = Child("the server", lambda: echo(listener, "import sys; sys.exit(3)"), Path("server.log"), said)
+    child.well.set()
+    with child.running():
+        assert said.wait(60).startswith(
+            "the server ended 4 times within a minute: see server.log; run the same"
+        )
+    assert len(said) == 1
+
+
+def test_a_server_that_never_comes_up_is_not_started_for_ever(listener):
+    said = Said()
+    child = Child("the server", lambda: echo(listener, "import sys; sys.exit(3)"), Path("server.log"), said)
+    with child.running():
+        wait_until(lambda: child.is_hopeless, 30, lambda: child.deaths)
+    assert not said  # whoever started it says so
+    assert len(child.deaths) == 2
+
+
+def test_a_server_of_others_may_be_away_for_a_while_but_not_for_good(listener, monkeypatch):
+    monkeypatch.setattr(watch, "ASK_SECONDS", 0.1)
+    said = Said()
+    host, port = listener.getsockname()
+    with reached("Prefect's server", f"http://{host}:{port}/api", said, gone_seconds=1.0):
+        listener.close()
+        time.sleep(0.4)
+        with socket.create_server((host, port)):
+            time.sleep(1.2)
+            assert not said
+        assert said.wait() == f"Prefect's server at {host}:{port} is gone; {watch.AGAIN}"
+
+
+@pytest.mark.parametrize("url", ["postgresql:///xray?host=%2Ftmp", "postgresql://u:p@one:5432,two:5433/xray"])
+def test_what_has_not_one_address_is_not_asked(url):
+    before = threading.active_count()
+    with reached("PostgreSQL", url, Said()):
+        assert threading.active_count() == before
+
+
+def test_postgresql_comes_back_on_its_port_when_its_keeper_is_killed(tmp_path):
+    home, said = tmp_path / "xray home", Said()
+    with acquire(home) as server:
+        url = server.url("postgres", driver="")
+        with watch.database(home, url, said):
+            running = status(home)
+            assert running is not None
+            os.kill(running.keeper_pid, signal.SIGKILL)
+            wait_until(lambda: not is_held(Folder.of(home).lock("keeper")), 10, lambda: status(home))
+
+            def answers() -> bool:
+                try:
+                    psycopg2.connect(url, connect_timeout=2).close()
+                except psycopg2.OperationalError:
+                    return False
+                return True
+
+            wait_until(answers, 30, lambda: said)
+            again = status(home)
+            assert again is not None
+            assert again.port == running.port
+            assert again.keeper_pid != running.keeper_pid
+    assert not said
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform != "linux", reason="looks into /proc")
+def test_a_study_goes_on_when_prefects_server_is_killed(new_home, tiny_file):
+    process = new_home.start("study", "run", tiny_file, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+
+    def servers() -> list[int]:
+        words = ("uvicorn", "flows.standing.serve")
+        return [pid for pid, command in ours(new_home.path).items() if any(word in command for word in words)]
+
+    wait_until(lambda: bool(servers()), 120, lambda: ours(new_home.path))
+    time.sleep(12)
+    os.kill(servers()[0], signal.SIGKILL)
+    told, _ = process.communicate(timeout=400)
+    assert process.returncode == 0, told
+    assert "Trained 3 of 3 models" in told
+
+
+@pytest.mark.slow
+def test_a_study_whose_standing_platform_goes_down_says_so(new_home, tiny_file):
+    new_home.run("up")
+    try:
+        process = new_home.start("study", "run", tiny_file, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+        time.sleep(10)
+        assert process.poll() is None
+    finally:
+        new_home.run("down")
+    began = time.monotonic()
+    told, _ = process.communicate(timeout=400)
+    assert process.returncode == 1, told
+    assert "Prefect's server at 127.0.0.1:" in told.splitlines()[-1]
+    assert "Traceback" not in told
+    assert time.monotonic() - began < 30
+    assert "Trained" in new_home.run("study", "run", tiny_file).stdout
