@@ -206,7 +206,10 @@ def processes_of(home: Path) -> dict[int, str]:
     for process in psutil.process_iter():
         try:
             command = " ".join(process.cmdline())
-            if f"{home}/" in f"{command}/" and process.status() != psutil.STATUS_ZOMBIE:
+            if (
+                any(f"{home}{end}" in f"{command} " for end in "/ ")
+                and process.status() != psutil.STATUS_ZOMBIE
+            ):
                 found[process.pid] = command
         except psutil.Error:
             continue

@@ -15,6 +15,8 @@ from db.connection import Databases
 CHANGING: Final = (
     "model",
     "evaluation_ids",
+    "cohort_ids",
+    "position",
     "computed_at",
     "model_id",
     "study_id",

@@ -56,12 +56,8 @@ def prefect_api(found: Databases) -> Iterator[str]:
     standing = place.running()
     if standing is not None and standing.url("prefect"):
         own = client_environment(place, standing) | {"PREFECT_FLOWS_HEARTBEAT_FREQUENCY": "30"}
-        with (
-            _environment(quiet),
-            _environment(own),
-            _inside(home),
-            reached("Prefect's server", own["PREFECT_API_URL"]),
-        ):
+        url = own["PREFECT_API_URL"]
+        with _environment(quiet), _environment(own), _inside(home), reached("Prefect's server", url):
             yield own["PREFECT_API_URL"]
         return
     without_pages = {

@@ -105,7 +105,7 @@ class Child:
 def _stop(process: "subprocess.Popen[bytes]") -> None:
     process.terminate()
     try:
-        process.wait(4)
+        process.wait(3)
     except subprocess.TimeoutExpired:
         process.kill()
         process.wait()

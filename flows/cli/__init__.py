@@ -46,7 +46,7 @@ _GOES_ON: Final = "stopped; the next run goes on where this one was"
 _WHOLE: Final = "stopped; nothing is half done: run it again"
 ENDS: Final = {
     **dict.fromkeys(("demo", "study", "analyse", "dataset"), _GOES_ON),
-    **dict.fromkeys(("model", "predictions", "cohort", "verify", "audit"), _WHOLE),
+    **dict.fromkeys(("model", "predictions", "cohort", "cache", "db", "verify", "audit"), _WHOLE),
     "up": "stopped, and what had come up: xray up starts it anew",
 }
 """What a command says when it is told to end; others say nothing."""

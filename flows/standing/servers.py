@@ -23,6 +23,7 @@ from flows.watch import Child
 from xray.errors import XrayError
 
 ROOT: Final = Path(__file__).resolve().parents[2]
+SHOWN: Final = {"prefect": "Prefect's server", "mlflow": "MLflow's server"}
 HEALTH: Final = {"prefect": "/api/health", "mlflow": "/health"}
 START_SECONDS: Final = 180.0
 EVERYWHERE: Final = ("0.0.0.0", "::")
@@ -135,14 +136,14 @@ def running(
                 start_new_session=True,
             )
 
-    server = Child({"prefect": "Prefect's server", "mlflow": "MLflow's server"}[which], start, log)
+    server = Child(SHOWN[which], start, log)
     with listener, server.running():  # who asks while it is started again waits in the listener's queue
-        _wait_until_well(server, address + HEALTH[which])
+        _wait_until_well(which, server, address, log)
         server.well.set()
         yield address
 
 
-def _wait_until_well(server: Child, address: str) -> None:
+def _wait_until_well(which: str, server: Child, address: str, log: Path) -> None:
     deadline = time.monotonic() + START_SECONDS
     refusal: str | None = ""
     while time.monotonic() < deadline:
@@ -150,14 +151,14 @@ def _wait_until_well(server: Child, address: str) -> None:
         if refusal is None:
             return
         if server.is_hopeless:
-            refusal = f"it ended with {server.process.returncode if server.process else 'an error'}"
+            refusal = f"it ended with {server.process.returncode if server.process else 'nothing'}"
             break
         time.sleep(0.1)
     else:
-        refusal = f"{address} did not answer within {START_SECONDS:.0f} s: {refusal}"
-    tail = server.log.read_text(errors="replace")[-2000:].strip() if server.log.exists() else ""
-    rest = f"the end of {server.log}:\n{tail}" if tail else f"it wrote nothing into {server.log}"
-    raise XrayError(f"{server.what} did not start: {refusal}; {rest}")
+        refusal = f"{address}{HEALTH[which]} did not answer within {START_SECONDS:.0f} s: {refusal}"
+    tail = log.read_text(errors="replace")[-2000:].strip() if log.exists() else ""
+    rest = f"the end of {log}:\n{tail}" if tail else f"it wrote nothing into {log}"
+    raise XrayError(f"{SHOWN[which]} did not start: {refusal}; {rest}")
 
 
 def is_well(url: str, timeout: float = 10) -> str | None:
