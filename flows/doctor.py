@@ -216,6 +216,23 @@ def _server(home: Path) -> Finding:
     return Finding("server", "ok", f"{state.phase}, PostgreSQL {state.version}, {state.host}:{state.port}")
 
 
+def _roles(home: Path) -> Finding:
+    from db.connection import databases
+    from db.embedded import status
+    from db.roles import describe
+
+    if os.environ.get("XRAY_DATABASE_URL"):
+        return Finding("roles", "note", "not asked of a server of your own, which opening may change")
+    if not (home / "postgres").is_dir() or status(home) is None:
+        return Finding("roles", "ok", "not asked, as the server does not run")
+    with databases(home) as found:
+        facts = describe(found.xray, found.reader)
+    broken = [f"{fact.what}: no ({fact.seen})" for fact in facts if not fact.holds]
+    if broken:
+        return Finding("roles", "fault", "; ".join(broken), "please report it")
+    return Finding("roles", "ok", f"{len(facts)} promises of least privilege hold")
+
+
 def _clock(home: Path) -> Finding:
     newest = max((path.stat().st_mtime for path in home.glob("*")), default=0.0) if home.is_dir() else 0.0
     now = time.time()
@@ -253,6 +270,7 @@ QUESTIONS: Final[dict[str, Callable[[Path], Finding]]] = {
     "ports": _ports,
     "postgresql": _postgresql,
     "server": _server,
+    "roles": _roles,
     "clock": _clock,
     "environment": _environment,
     "gpu": _gpu,

@@ -6,7 +6,9 @@ import time
 
 import pytest
 from click.testing import CliRunner
+from sqlalchemy import text
 
+from db.connection import databases, owned
 from flows.cli.doctor import doctor
 from flows.doctor import QUESTIONS, examine
 
@@ -103,3 +105,16 @@ def test_the_exit_code_says_whether_something_is_at_fault(home, monkeypatch):
     assert answer.exit_code == 1
     faults = [row["code"] for row in map(json.loads, answer.output.splitlines()) if row["state"] == "fault"]
     assert faults == ["home"]
+
+
+def test_the_roles_of_a_running_server_are_looked_at(home, monkeypatch):
+    monkeypatch.delenv("XRAY_DATABASE_URL", raising=False)
+    assert "does not run" in state(home, "roles").detail
+    with databases(home):
+        finding = state(home, "roles")
+        assert (finding.state, "least privilege hold" in finding.detail) == ("ok", True)
+        with owned(home) as owner, owner.engine().begin() as connection:
+            connection.execute(text("grant create on schema public to xray_writer"))
+        finding = state(home, "roles")
+    assert finding.state == "fault"
+    assert "the writer makes no tables: no" in finding.detail
