@@ -147,7 +147,7 @@ def _wait_until_well(which: str, server: Child, address: str, log: Path) -> None
     deadline = time.monotonic() + START_SECONDS
     refusal: str | None = ""
     while time.monotonic() < deadline:
-        refusal = is_well(address, timeout=2)
+        refusal = is_well(address + HEALTH[which], timeout=2)
         if refusal is None:
             return
         if server.is_hopeless:
