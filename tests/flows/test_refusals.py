@@ -170,7 +170,9 @@ def test_a_home_that_can_be_none_is_one_sentence(new_home, kind):
 def test_a_disk_that_is_too_small_is_one_sentence(new_home, options):
     folder = new_home.path
     folder.mkdir()
-    made = subprocess.run(["mount", "-t", "tmpfs", "-o", options, "tmpfs", folder], capture_output=True)
+    made = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", f"mode=0700,{options}", "tmpfs", folder], capture_output=True
+    )
     if made.returncode:
         pytest.skip("mounting a small disk needs root")
     try:
