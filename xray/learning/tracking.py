@@ -7,6 +7,7 @@ are not metrics: they are predictions, in PostgreSQL.
 
 import contextlib
 import json
+import logging
 import os
 import tempfile
 import warnings
@@ -37,6 +38,9 @@ from xray.learning.network import Network, save
 from xray.learning.serving import WEIGHTS
 from xray.settings import provenance
 from xray.tasks import TASKS
+
+# what it tells of a lost connection, with a traceback, is raised as well, and tried again
+logging.getLogger("mlflow.store.db.utils").setLevel(logging.CRITICAL)
 
 KEY_TAG = "xray.model_key"
 FLOW_RUN_TAG = "xray.flow_run"
