@@ -15,6 +15,7 @@ import pytest
 from PIL import Image
 from safetensors import safe_open
 
+from tests.flows.conftest import OURS, PROJECT
 from xray.analyses.run import ANALYSES
 from xray.tasks import TASKS
 
@@ -184,8 +185,8 @@ def test_another_process_loads_models_without_unpickling_and_gets_the_stored_log
         tmp_path / "pixels.npy",
         read_as_anyone_would(demo.home.path / "phantom" / "phantom-b-0" / "images", images),
     )
-    environment = {**demo.home.environment(), "MLFLOW_TRACKING_URI": demo.databases.mlflow}
-    del environment["XRAY_HOME"]
+    own = {name: value for name, value in os.environ.items() if not name.startswith(OURS)}
+    environment = {**own, "PYTHONPATH": str(PROJECT), "MLFLOW_TRACKING_URI": demo.databases.mlflow}
     done = subprocess.run(
         [sys.executable, "-c", SERVE, "pixels.npy", *addresses],
         env=environment,
