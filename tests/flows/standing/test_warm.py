@@ -23,6 +23,7 @@ PROJECT = Path(__file__).resolve().parents[3]
 SERVER = """
 import os, sys
 from pathlib import Path
+from flows.standing import warm
 from flows.standing.engine import reach
 
 listener = reach(Path(sys.argv[1]), "bind")
