@@ -17,6 +17,7 @@ import psycopg2
 from psycopg2 import errors, extensions
 
 from db.errors import DatabaseError
+from db.hints import slow_hint
 from db.urls import libpq
 
 BATCH: Final = 2000
@@ -45,7 +46,7 @@ def ask(url: str, query: str, seconds: float | None = None) -> Iterator[Answer]:
     Raises `DatabaseError` with PostgreSQL's message in one line.
     """
     with (
-        _messages(seconds),
+        _messages(query, seconds),
         contextlib.closing(psycopg2.connect(libpq(url), client_encoding="UTF8")) as connection,
     ):
         connection.set_session(readonly=True)
@@ -175,7 +176,7 @@ def _cast(oid: int) -> Cast | None:
 
 
 @contextlib.contextmanager
-def _messages(seconds: float | None) -> Iterator[None]:
+def _messages(query: str, seconds: float | None) -> Iterator[None]:
     """PostgreSQL's errors as ours."""
     try:
         yield
@@ -186,12 +187,18 @@ def _messages(seconds: float | None) -> Iterator[None]:
             raise DatabaseError("the query was cancelled") from None
         limit = "the reader's limit" if seconds is None else f"{seconds:g} s"
         raise DatabaseError(
-            f"the query took longer than {limit}: xray sql --timeout SECONDS allows more, 0 any time"
+            f"the query took longer than {limit}: xray sql --timeout SECONDS allows more, 0 any time{_better(query)}"
         ) from None
     except errors.ReadOnlySqlTransaction as error:
         raise DatabaseError(f"{one_line(error)}: xray sql only reads") from None
     except psycopg2.Error as error:
         raise DatabaseError(one_line(error)) from None
+
+
+def _better(query: str) -> str:
+    """The hint on what to ask instead, where there is one, as the end of a message."""
+    hint = slow_hint(query)
+    return "" if hint is None else f"; {hint}"
 
 
 def one_line(error: BaseException | None) -> str:

@@ -1,13 +1,18 @@
 """Vectors of an earlier schema are cut into pieces, and joined again, without a number changed."""
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
-from sqlalchemy import Engine, text
+import pytest
+from sqlalchemy import Engine, create_engine, text
+from sqlalchemy.pool import NullPool
 
+from db.connection import databases, owned
 from db.migrate import downgrade, upgrade
 from db.schema import PIECE
 from db.store import put_image_list, read_logits
+from tests.db.conftest import Rows
 
 
 def test_piece_length_is_one(engine: Engine) -> None:
@@ -42,3 +47,24 @@ def test_scores_go_through_the_earlier_schema(engine: Engine, rows: Any) -> None
         assert connection.execute(everything).all() == before
         np.testing.assert_array_equal(read_logits(connection, evaluation, 18)[7], logits)
         assert len(before) == length
+
+
+def test_a_writer_leaves_statistics_of_small_tables(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Autovacuum never makes them, and a writer may not by itself; without them the planner joins row by row."""
+    monkeypatch.delenv("XRAY_DATABASE_URL", raising=False)
+    with databases(tmp_path) as found, owned(tmp_path) as owner:
+        rows = Rows(create_engine(found.xray, poolclass=NullPool))
+        site = rows.site()
+        listed = rows.image_list(rows.images(site, ["a", "b"]))
+        protocol = rows.protocol()
+        rows.cohort(rows.dataset("nih", site, listed), protocol, listed, {7: [1, 0]})
+        rows.evaluation(rows.model(protocol, [7]), listed, {7: [0.5, 1.5]})
+        with create_engine(owner.xray, poolclass=NullPool).connect() as connection:
+            counted = (
+                "select relname, reltuples from pg_class where relname in ('cohort', 'model', 'listed_image')"
+            )
+            assert dict(connection.execute(text(counted)).all()) == {
+                "cohort": 1,
+                "model": 1,
+                "listed_image": 2,
+            }

@@ -11,32 +11,28 @@ begin
         where id = new.image_list_id
         order by position
         on conflict do nothing;
-        perform analyze_scored();
     end if;
     return null;
 end $$;
 
--- analyze_scored(): statistics for the planner, which autovacuum never makes of tables of less than fifty rows. Without them it
--- expects a row where there are thousands, and joins row by row for minutes. Where this role may not, nothing is done.
-create or replace function analyze_scored() returns void language plpgsql as $$
-declare
-    name text;
-    allowed boolean;
-begin
-    foreach name in array array['cohort', 'dataset', 'evaluation', 'listed_image', 'model', 'protocol', 'task'] loop
-        if current_setting('server_version_num')::integer >= 170000 then
-            allowed = has_table_privilege(name, 'maintain');
-        else
-            select pg_has_role(relowner, 'usage') into allowed from pg_class where oid = name::regclass;
-        end if;
-        if allowed then
-            execute format('analyze %I', name);
-        end if;
-    end loop;
-end $$;
-
 create or replace trigger guard_listed_images after insert on evaluation
     for each row execute function guard_listed_images();
+
+-- Statistics for the planner, which autovacuum never makes of tables of less than fifty rows: without them it expects a row where
+-- there are thousands, and joins row by row for minutes. As the owner, for only an owner may; nothing but these names is run.
+create or replace function guard_listed_statistics() returns trigger language plpgsql
+security definer set search_path = pg_catalog, pg_temp as $$
+declare
+    name text;
+begin
+    foreach name in array array['cohort', 'dataset', 'evaluation', 'listed_image', 'model', 'protocol', 'task'] loop
+        execute format('analyze %I.%I', tg_table_schema, name);
+    end loop;
+    return null;
+end $$;
+
+create or replace trigger guard_listed_statistics after insert on listed_image
+    for each statement execute function guard_listed_statistics();
 
 create or replace function guard_label_pieces() returns trigger language plpgsql as $$
 begin

@@ -160,6 +160,8 @@ def test_a_question_that_takes_too_long(call):
         printed
         == "error: the query took longer than 0.1 s: xray sql --timeout SECONDS allows more, 0 any time\n"
     )
+    slow = "select pg_sleep(30) from predictions"
+    assert "quicker from prediction_vectors" in call("sql", "--timeout", "0.1", slow)[2]
     assert call("sql", "--timeout", "0", "show statement_timeout")[1].split()[-1] == "0"
     assert call("sql", "show statement_timeout")[1].split()[-1] == "5min"
 
