@@ -12,7 +12,7 @@ import pytest
 from sqlalchemy import create_engine, text
 from sqlalchemy.pool import NullPool
 
-from db.connection import Databases, databases
+from db.connection import Databases, databases, owned
 from db.embedded.folder import Folder, is_held
 from xray.data.prepare import prepare
 from xray.data.request import DatasetRequest, Phantom
@@ -22,7 +22,7 @@ from xray.learning.missing import missing
 from xray.learning.models import ensure_model
 from xray.learning.recipe import Recipe
 from xray.learning.request import ModelRequest
-from xray.learning.tracking import Tracker
+from xray.learning.tracking import Tracker, migrate
 from xray.learning.weights import verify_weights, weights_of
 from xray.pixels.augment import Augmentation
 from xray.settings import ARTIFACTS
@@ -68,6 +68,9 @@ def original(tmp_path_factory, monkeypatch_module) -> Path:
         learning_rate=1e-3,
         augmentation=Augmentation(0, 0, 0, 0),
     )
+    with owned(home) as owner:
+        migrate(owner.mlflow)
+        widen(owner.mlflow)
     with databases(home) as found:
         settle(found.engine(), found.mlflow, home, own=True)
         tracker = Tracker(found.mlflow, home / ARTIFACTS)
