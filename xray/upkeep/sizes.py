@@ -16,7 +16,7 @@ def sizes(databases: Databases, home: Path) -> dict[str, Any]:
     """databases and folders: name → bytes; tables: their rows and bytes; scores, and bytes_per_score (None without any)."""
     of_databases = {}
     for name in DATABASES:
-        with engine_of(getattr(databases, name)).connect() as connection:
+        with engine_of(databases.of(name)).connect() as connection:
             of_databases[name] = connection.scalar(text("select pg_database_size(current_database())"))
     with databases.engine().connect() as connection:
         tables = [dict(row) for row in connection.execute(text(query("table_sizes"))).mappings()]

@@ -19,6 +19,8 @@ begin
         execute format('revoke execute on function %s from public', routine);
         if routine::text ~ 'advisory' then
             execute format('grant execute on function %s to %I, %I', routine, {owner_name}, {writer_name});
+        elsif routine::text ~ 'export_snapshot' then  -- of a backup
+            execute format('grant execute on function %s to %I', routine, {owner_name});
         end if;
     end loop;
 end $$
