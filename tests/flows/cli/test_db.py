@@ -57,6 +57,7 @@ def backup(tiny: Done, tmp_path_factory: pytest.TempPathFactory) -> Path:
 def restored(backup: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Restored]:
     home = Home(tmp_path_factory.mktemp("elsewhere") / "restored home")
     home.run("db", "restore", backup)
+    home.run("dataset", "list")  # the first command finds that the home is elsewhere
     with pytest.MonkeyPatch.context() as patch:
         patch.delenv("XRAY_DATABASE_URL", raising=False)
         with databases(home.path) as found:
