@@ -147,6 +147,18 @@ def give_database(cursor: Any, names: Names, database: str, former: str) -> None
     cursor.execute(sql.SQL(_script("functions")).format(owner=sql.Identifier(names.of("owner")), **words))
 
 
+def as_made(cursor: Any, names: Names) -> None:
+    """Leave a database's functions as PostgreSQL makes them, and note that the next opening makes the roles anew.
+
+    cursor: psycopg2's, of a superuser, in this database. For a dump that another version of PostgreSQL is to read.
+    """
+    from psycopg2 import sql
+
+    words = {f"{role}_name": sql.Literal(names.of(role)) for role in ("owner", "writer")}
+    cursor.execute(sql.SQL("comment on role {} is null").format(sql.Identifier(names.of("writer"))))
+    cursor.execute(sql.SQL(_script("functions_as_made")).format(**words))
+
+
 def let_in(cursor: Any, names: Names, database: str, schema: str, owner: str) -> None:
     """Let the writer use a schema, and the reader see it in our own database.
 

@@ -18,7 +18,9 @@ from sqlalchemy.engine import make_url
 from db.embedded import Server, acquire, stop
 from db.embedded.cluster import SUPERUSER, installation_for, major_of, put_in_place
 from db.embedded.folder import Folder
+from db.embedded.roles import NAMES
 from db.errors import DatabaseError, ServerError
+from db.roles import DATABASES, as_made
 from db.upkeep.dump import Content, compare, content, engine_of
 from db.upkeep.programs import LINES, Clients, clients
 
@@ -88,11 +90,23 @@ def _copy(
     place.create()
     place.write(place.password, folder.password.read_text(encoding="utf-8"))
     with acquire(work) as new:
+        _forget_roles(old)
         _pour(clients(major), old, new)
         notes = _settings(old, new)
         tables = {name: _same(name, old, new) for name in _databases(old)}
     stop(work)
     return tables, notes
+
+
+def _forget_roles(old: Server) -> None:
+    """What the roles may do with functions of one version is not for another: the next opening says it again."""
+    with engine_of(old.url("postgres")).connect() as connection:
+        roles = connection.scalars(text("select rolname from pg_roles")).all()
+    if NAMES.of("writer") not in roles:  # a home of before there were roles
+        return
+    for database in set(DATABASES) & set(_databases(old)):
+        with engine_of(old.url(database)).begin() as connection:
+            as_made(connection.connection.cursor(), NAMES)
 
 
 def _pour(programs: Clients, old: Server, new: Server) -> None:

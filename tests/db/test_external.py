@@ -293,7 +293,7 @@ def certificates(server: Server, folder: Path) -> Path:
     subprocess.run(
         [*make, "-subj", "/CN=our CA", "-keyout", key, "-out", ca], check=True, capture_output=True
     )
-    data = Path(str(rows(server.url("postgres"), "show data_directory")[0][0]))
+    data = Path(server.socket_dir)
     own_key, request, own_certificate = (folder / f"server.{end}" for end in ("key", "csr", "crt"))
     names = folder / "names"
     names.write_text("subjectAltName=DNS:localhost")

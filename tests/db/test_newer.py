@@ -52,9 +52,13 @@ def test_data_move_to_the_newest_postgresql(older_home: Path, monkeypatch: pytes
     before = cluster.major_of(data)
     with databases(older_home) as found:
         fill(Rows(found.engine()))
-        engine = create_engine(found.xray, poolclass=NullPool, isolation_level="AUTOCOMMIT")
+        with acquire(older_home) as server:
+            superuser = server.url("xray")
+        engine = create_engine(superuser, poolclass=NullPool, isolation_level="AUTOCOMMIT")
         with engine.connect() as connection:
             connection.execute(text("create role analyst login password 'her own'"))
+            connection.execute(text("grant connect on database xray to analyst"))
+            connection.execute(text("grant usage on schema public to analyst"))
             connection.execute(text("grant select on predictions to analyst"))
             connection.execute(text("create database notes"))
             connection.execute(text("alter system set work_mem = '48MB'"))
@@ -83,6 +87,8 @@ def test_data_move_to_the_newest_postgresql(older_home: Path, monkeypatch: pytes
             assert content(connection) == tables
             assert connection.scalar(text("show work_mem")) == "48MB"
             assert connection.scalar(text("select 1 from pg_database where datname = 'notes'")) == 1
+            closed = "select has_function_privilege('public', 'lo_creat(integer)', 'execute')"
+            assert connection.scalar(text(closed)) is False
         hers = make_url(found.xray).set(username="analyst", password="her own")
         with create_engine(hers, poolclass=NullPool).connect() as connection:
             assert connection.scalar(text("select count(*) from predictions")) == len(first["predictions"])
