@@ -1,6 +1,7 @@
 """`xray up` as a user has it: what runs, what is deployed, that a registration is acted on, and that nothing is left."""
 
 import base64
+import contextlib
 import json
 import os
 import time
@@ -59,14 +60,18 @@ def test_without_its_password_it_says_nothing(stack):
         assert stack.place.running().url(which) in out
         assert str(stack.place.folder / "secrets.json") in out
     seen = [file.read_bytes() for file in stack.place.folder.glob("*.log*")]
-    seen += [(process / "cmdline").read_bytes() for process in living()]
+    seen += command_lines()
     for word in (*stack.place.passwords().values(), stack.database_password()):
         assert len(word) > 8
         assert not any(word.encode() in each for each in seen)
 
 
-def living():
-    return [each for each in Path("/proc").glob("[0-9]*") if (each / "cmdline").exists()]
+def command_lines():
+    lines = []
+    for process in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError):  # it has ended meanwhile
+            lines.append((process / "cmdline").read_bytes())
+    return lines
 
 
 def test_every_deployment_of_the_file_is_registered(stack):
@@ -83,6 +88,21 @@ def test_every_deployment_of_the_file_is_registered(stack):
     again = made["reevaluate", "missing"]
     assert again["global_concurrency_limit"]["limit"] == 1
     assert [each["schedule"]["cron"] for each in again["schedules"]] == ["30 2 * * *"]
+
+
+def test_the_nightly_run_is_scheduled(stack):
+    """By Prefect's own scheduler, which SQLAlchemy 2.1 stops."""
+
+    def nights():
+        body = {
+            "flows": {"name": {"any_": ["reevaluate"]}},
+            "flow_runs": {"state": {"type": {"any_": ["SCHEDULED"]}}},
+        }
+        rows = stack.api.post("/flow_runs/filter", body)
+        return [run["expected_start_time"] for run in rows if run["auto_scheduled"]]
+
+    wait_until(nights, 90, "runs of the coming nights")
+    assert all("T02:30:00" in night for night in nights())
 
 
 @pytest.mark.slow
