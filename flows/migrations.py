@@ -43,7 +43,11 @@ def prepare(found: Databases, programs: Sequence[Program]) -> None:
         return
     with owned(settings.home()) as owner:
         started = [(program, _start(owner, program)) for program in stale]
-        ended = [(program, *process.communicate(), process.returncode) for program, process in started]
+        try:
+            ended = [(program, *process.communicate(), process.returncode) for program, process in started]
+        finally:
+            for _, process in started:
+                process.kill()  # nothing where they have ended: we were told to
     for program, output, _, code in ended:
         if code:
             raise XrayError(

@@ -20,9 +20,12 @@ from pathlib import Path
 from types import FrameType
 from typing import Final
 
+import psutil
+
 from db.connection import Databases, databases
 from db.embedded import status as server_status
 from db.errors import XrayError
+from flows.ends import Stopped
 from flows.migrations import prepare
 from flows.standing import nursery
 from flows.standing.api import Api
@@ -37,6 +40,8 @@ HEALTH_SECONDS: Final = 3.0
 START_SECONDS: Final = 240.0
 FAILURES_ALLOWED: Final = 5
 """Health checks in a row that may fail before a service is started again."""
+EARLY_SECONDS: Final = 1.0
+"""How long services may take to end that have not been ready yet, and have nothing to tell."""
 LONGEST_WAIT: Final = 60.0
 STEADY_SECONDS: Final = 60.0
 LOG_BYTES: Final = 32 * 2**20
@@ -167,6 +172,7 @@ class Supervisor:
     state: State
     kept: list[Kept] = field(default_factory=list)
     stopping: bool = False
+    has_been_ready: bool = False
     _written: str = ""
 
     def run(self) -> None:
@@ -178,7 +184,10 @@ class Supervisor:
             try:
                 while not self.stopping:
                     self._once(held.enter_context(ExitStack()))
+            except Stopped:
+                say("told to stop before anything was started")
             finally:
+                self.stopping = True
                 self.state.phase = "stopping"
                 self._write()
                 self._stop_all()
@@ -210,6 +219,7 @@ class Supervisor:
             for _ in self._until(lambda: False):
                 ready = all(k.state.phase == "ready" for k in self.kept)
                 self.state.phase = "ready" if ready else "degraded"
+                self.has_been_ready |= ready
                 if self.kept[0].state.phase == "ready":
                     recovery.tend(say)
                 lost_since = 0.0 if self._has_database(found) else lost_since or time.monotonic()
@@ -271,8 +281,18 @@ class Supervisor:
         self.state.services = [each.state for each in self.kept]
 
     def _stop_all(self) -> None:
-        """Workers first: their flow runs tell the servers how they ended. Then what the runs are forks of, then servers."""
+        """Workers first: their flow runs tell the servers how they ended. Then what the runs are forks of, then servers.
+
+        All at once where nothing has run yet.
+        """
         last_first = self.kept[::-1]
+        if not self.has_been_ready:
+            for each in last_first:
+                each.ask_to_stop()
+            psutil.wait_procs(
+                [psutil.Process(each.process.pid) for each in last_first if each.process], EARLY_SECONDS
+            )
+            nursery.kill(nursery.marked(str(self.place.home)))
         workers = [k for k in last_first if not k.service.health and not k.service.sign]
         signed = [k for k in last_first if k.service.sign]
         for group in (workers, signed, [k for k in last_first if k.service.health]):
@@ -282,6 +302,9 @@ class Supervisor:
                 each.stop()
 
     def _stop(self, number: int, frame: FrameType | None) -> None:
+        if not self.kept and not self.stopping:  # a database or its tables are waited for
+            self.stopping = True
+            raise Stopped(number)
         self.stopping = True
 
     def _write(self) -> None:

@@ -198,3 +198,19 @@ def test_a_study_ends_within_seconds(new_home, tiny_file, moment):
     assert "resource_tracker" not in told
     wait_until(lambda: not ours(new_home.path), 10, lambda: ours(new_home.path))
     assert time.monotonic() - began < 10  # 5 on a machine that has nothing else to do
+
+
+@pytest.mark.parametrize(
+    "seconds", [pytest.param(2, id="tables are made"), pytest.param(9, id="servers start")]
+)
+def test_a_platform_that_is_still_starting_ends_within_seconds(new_home, seconds):
+    """Nothing is waited for that has nothing to tell yet."""
+    process = new_home.start("up", stdout=subprocess.PIPE, stderr=subprocess.STDOUT, start_new_session=True)
+    with pytest.raises(subprocess.TimeoutExpired):
+        process.wait(seconds)
+    began = time.monotonic()
+    process.send_signal(signal.SIGTERM)
+    words, _ = process.communicate(timeout=60)
+    assert words.splitlines()[-1] == "stopped, and what had come up: xray up starts it anew"
+    wait_until(lambda: not ours(new_home.path), 30, lambda: ours(new_home.path))
+    assert time.monotonic() - began < 10  # 5 on a machine that has nothing else to do
