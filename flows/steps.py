@@ -21,6 +21,7 @@ from flows.pool import process_pool, run_each
 from flows.studies import study_file
 from xray.configuration import Configuration
 from xray.errors import StudyError, XrayError
+from xray.names import unknown
 from xray.study import Study, read_study
 
 Count = Annotated[int, Field(ge=1)]
@@ -187,8 +188,8 @@ def chosen_configurations(study: Study, configuration: str | None = None) -> lis
     """One configuration of a study, or all. Raises `StudyError` where there is none of this name."""
     chosen = [each for each in study.configurations() if configuration in (None, each.name)]
     if not chosen:
-        known = ", ".join(each.name for each in study.configurations())
-        raise StudyError(f"{study.path}: there is no configuration {configuration!r}; known: {known}")
+        names = [each.name for each in study.configurations()]
+        raise StudyError(f"{study.path}: {unknown('configuration', str(configuration), names)}")
     return chosen
 
 

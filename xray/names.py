@@ -5,7 +5,9 @@ registered models, and are typed in a shell: lower-case letters, digits, - and _
 their owners', and are text: whatever shows them escapes them. Only what would mislead a reader or break a line is refused.
 """
 
+import difflib
 import re
+from collections.abc import Iterable
 from typing import Final
 
 from xray.errors import XrayError
@@ -39,6 +41,20 @@ def fault_of(value: str, longest: int = LONGEST) -> str | None:
     if unfit:
         return f"expected text without control characters, has U+{ord(unfit[0]):04X}"
     return f"expected at most {longest} letters, has {len(value)}" if len(value) > longest else None
+
+
+def nearest(name: str, names: Iterable[str]) -> str | None:
+    """The name that somebody who typed `name` most likely meant, or None where none is near."""
+    near = difflib.get_close_matches(name, list(names), n=1)
+    return near[0] if near else None
+
+
+def unknown(what: str, name: str, names: Iterable[str], none: str = "none") -> str:
+    """The sentence for a name that is none of `names`, with the nearest or all of them; `none` stands for no name at all."""
+    there = list(names)
+    near = nearest(name, there)
+    hint = f"did you mean {near!r}?" if near else f"known: {', '.join(there) or none}"
+    return f"there is no {what} {shown(name)}; {hint}"
 
 
 def shown(value: str) -> str:

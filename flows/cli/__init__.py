@@ -1,12 +1,13 @@
 """The command line `xray`. Commands are imported when they are called, so that `xray --help` is quick."""
 
 import contextlib
-import importlib
 import os
 import sys
 from typing import TYPE_CHECKING, Any, Final
 
 import click
+
+from flows.cli.groups import LazyGroup
 
 if TYPE_CHECKING:
     from flows.ends import Command
@@ -39,6 +40,7 @@ COMMANDS = {
     "logs": ("flows.cli.stack:logs", "What its services wrote."),
     "env": ("flows.cli.stack:env", "What a shell needs to talk to its servers."),
     "doctor": ("flows.cli.doctor:doctor", "What of all that xray needs holds on this machine."),
+    "version": ("flows.cli.version:version", "The version of xray."),
     "ui": ("flows.cli.ui:ui", "Open the MLflow or Prefect web interface."),
 }
 
@@ -52,31 +54,6 @@ ENDS: Final = {
 """What a command says when it is told to end; others say nothing."""
 OWN_WORDS: Final = ("sql", "ui")
 """Commands that say themselves how they end, and may take longer for it."""
-
-
-class LazyGroup(click.Group):
-    """A group whose commands are imported one by one, when asked for. lazy: name → (module:function, what it does)."""
-
-    def __init__(self, *given: Any, lazy: dict[str, tuple[str, str]], **options: Any) -> None:
-        super().__init__(*given, **options)
-        self.lazy = lazy
-
-    def list_commands(self, ctx: click.Context) -> list[str]:
-        """Names in the order of `lazy`."""
-        return list(self.lazy)
-
-    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        """Import a command."""
-        if cmd_name not in self.lazy:
-            return None
-        module, name = self.lazy[cmd_name][0].split(":")
-        command: click.Command = getattr(importlib.import_module(module), name)
-        return command
-
-    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        """The list of commands, without importing them."""
-        with formatter.section("Commands"):
-            formatter.write_dl([(name, text) for name, (_, text) in self.lazy.items()])
 
 
 @click.group(cls=LazyGroup, lazy=COMMANDS, context_settings={"help_option_names": ["-h", "--help"]})

@@ -51,6 +51,7 @@ def analyse(
     from xray.analyses.parallel import in_processes
     from xray.analyses.run import ANALYSES, named, run
 
+    wanted = [named(name)] if name not in (None, ALL) else list(ANALYSES)
     with storage() as found:
         engine = found.engine()
         with engine.begin() as connection:
@@ -58,7 +59,6 @@ def analyse(
             if name is None:
                 _list(connection, chosen, as_json)
                 return
-        wanted = list(ANALYSES) if name == ALL else [named(name)]
         if column is not None:
             wanted = [_by(name, column)]
         if pair is not None and name != "bland_altman":

@@ -4,8 +4,10 @@ import json
 
 import click
 
+from flows.cli.groups import Group
 
-@click.group()
+
+@click.group(cls=Group)
 def audit() -> None:
     """Images and patients that stand in training and in a test."""
 

@@ -5,11 +5,13 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from flows.cli.groups import Group
+
 if TYPE_CHECKING:
     from xray.data.caches import StoredCache
 
 
-@click.group()
+@click.group(cls=Group)
 def cache() -> None:
     """Prepared pictures under XRAY_HOME/pixels: list, verify, prune. All of them can be made again from the files."""
 

@@ -4,8 +4,10 @@ from pathlib import Path
 
 import click
 
+from flows.cli.groups import Group
 
-@click.group()
+
+@click.group(cls=Group)
 def cohort() -> None:
     """List, export and import frozen cohorts."""
 

@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING
 
 import click
 
+from flows.cli.groups import Group
+
 if TYPE_CHECKING:
     from xray.data.register import Registration
     from xray.data.request import DatasetRequest
@@ -13,7 +15,7 @@ if TYPE_CHECKING:
 PATH = click.Path(exists=True, path_type=Path)
 
 
-@click.group()
+@click.group(cls=Group)
 def dataset() -> None:
     """Add, list and count datasets."""
 

@@ -6,12 +6,14 @@ from typing import TYPE_CHECKING
 
 import click
 
+from flows.cli.groups import Group
+
 if TYPE_CHECKING:
     from xray.data.explained import Explained
     from xray.data.labeller_agreement import Measure
 
 
-@click.group()
+@click.group(cls=Group)
 def labels() -> None:
     """Where a label comes from, and whether two labellers agree."""
 

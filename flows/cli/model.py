@@ -5,10 +5,12 @@ from pathlib import Path
 
 import click
 
+from flows.cli.groups import Group
+
 FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 
 
-@click.group()
+@click.group(cls=Group)
 def model() -> None:
     """Import a model from elsewhere, export one of ours, list and show them all."""
 

@@ -6,10 +6,12 @@ from pathlib import Path
 
 import click
 
+from flows.cli.groups import Group
+
 KIND = click.Choice(["probability", "logit"])
 
 
-@click.group()
+@click.group(cls=Group)
 def predictions() -> None:
     """Import scores that were made elsewhere, export those that are stored."""
 

@@ -5,8 +5,10 @@ from typing import Any
 
 import click
 
+from flows.cli.groups import Group
 
-@click.group()
+
+@click.group(cls=Group)
 def protocol() -> None:
     """The rules of a protocol, and what changes between two."""
 

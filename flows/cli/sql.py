@@ -6,13 +6,20 @@ import math
 import sys
 from collections.abc import Iterable, Sequence
 from decimal import Decimal
+from pathlib import Path
 from typing import Any
 
 import click
 
 
 @click.command()
-@click.argument("query")
+@click.argument("query", required=False)
+@click.option(
+    "--file",
+    "file",
+    type=click.Path(path_type=Path, exists=True, dir_okay=False, allow_dash=True),
+    help="Take the query from a file.",
+)
 @click.option("--json", "as_json", is_flag=True, help="One JSON object per row.")
 @click.option("--csv", "as_csv", is_flag=True, help="CSV with a header.")
 @click.option(
@@ -20,23 +27,38 @@ import click
     type=click.FloatRange(0),
     help="Seconds that the server may compute; 0: any time. Default: 300.",
 )
-def sql(query: str, as_json: bool, as_csv: bool, timeout: float | None) -> None:
+def sql(query: str | None, file: Path | None, as_json: bool, as_csv: bool, timeout: float | None) -> None:
     """Run QUERY, read-only, and print its rows. Start with: xray sql "select * from predictions limit 5".
 
-    QUERY is one statement, asked as a role that can read what docs/sql.md names and do nothing else. Ctrl-C cancels it.
+    QUERY is one statement, or - to read it from standard input. It is asked as a role that can read what docs/sql.md names
+    and do nothing else. Ctrl-C cancels it.
     """
     from db.question import ask
     from flows.platform import storage
 
     if as_json and as_csv:
         raise click.UsageError("choose one of --json and --csv")
+    asked = _statement(query, file)
     show = show_json if as_json else show_csv if as_csv else show_table
     try:
-        with storage() as found, ask(found.reader or found.xray, query, timeout) as answer:
+        with storage() as found, ask(found.reader or found.xray, asked, timeout) as answer:
             show(answer.columns, answer.batches)
     except KeyboardInterrupt:
         click.echo("interrupted: the query was cancelled", err=True)
         raise SystemExit(130) from None
+
+
+def _statement(query: str | None, file: Path | None) -> str:
+    """The statement as it was given: as an argument, in a file, or by standard input."""
+    if (query is None) == (file is None):
+        raise click.UsageError("give a QUERY, - to read it from standard input, or --file FILE")
+    if query is not None and query != "-":
+        return query
+    with click.open_file(str(file or "-"), encoding="utf-8") as source:
+        statement = source.read()
+    if not statement.strip():
+        raise click.UsageError(f"{file or 'standard input'}: there is no statement in it")
+    return statement
 
 
 Batches = Iterable[Sequence[Sequence[Any]]]

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from xray.errors import XrayError
+from xray.names import unknown
 
 if TYPE_CHECKING:
     from flows.standing.place import Place, State
@@ -141,9 +142,7 @@ def logs(name: str | None, follow: bool, lines: int, as_json: bool) -> None:
     place = here()
     known = place.logs()
     if name is not None and name not in known:
-        raise XrayError(
-            f"there is no log {name!r}; there are: {', '.join(known) or 'none, as nothing ran here'}"
-        )
+        raise XrayError(unknown("log", name, known, "none, as nothing ran here"))
     paths = [place.log(each) for each in ([name] if name else known)]
     positions = {}
     for path in paths:

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from flows.cli.groups import Group
+
 if TYPE_CHECKING:
     from db.connection import Databases
     from xray.study import Study
@@ -14,7 +16,7 @@ if TYPE_CHECKING:
 FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 
 
-@click.group()
+@click.group(cls=Group)
 def study() -> None:
     """Run a study file, or see how far it is."""
 

@@ -7,8 +7,10 @@ from pathlib import Path
 
 import click
 
+from flows.cli.groups import Group
 
-@click.group()
+
+@click.group(cls=Group)
 def verify() -> None:
     """Published numbers, recomputed."""
 

@@ -22,6 +22,7 @@ from xray.analyses import subgroups
 from xray.analyses.analysis import REGISTRY, Analysis
 from xray.analyses.stored import StoredStudy, load_study, load_tests
 from xray.errors import AnalysisError
+from xray.names import unknown
 from xray.settings import provenance
 
 Tell = Callable[[str], None]
@@ -43,7 +44,7 @@ def named(name: str) -> Analysis:
     for each in ANALYSES:
         if each.name == name:
             return each
-    raise AnalysisError(f"there is no analysis {name!r}; known: {', '.join(each.name for each in ANALYSES)}")
+    raise AnalysisError(unknown("analysis", name, [each.name for each in ANALYSES]))
 
 
 def by_column(column: str) -> Analysis:

@@ -14,6 +14,7 @@ from sqlalchemy import Connection, text
 from db.queries import query
 from db.store import StoredCohort, read_cohort, read_logits
 from xray.errors import AnalysisError
+from xray.names import unknown
 from xray.stats.roc import Youden, youden
 from xray.tasks import TASKS
 
@@ -132,7 +133,7 @@ def load_study(connection: Connection, name: str) -> StoredStudy:
     study_id = connection.scalar(text("select id from study where name = :name"), {"name": name})
     if study_id is None:
         known = connection.scalars(text("select name from study order by name")).all()
-        raise AnalysisError(f"there is no study {name!r}; known: {', '.join(known) or 'none, run one first'}")
+        raise AnalysisError(unknown("study", name, known, "none, run one first"))
     listed = connection.execute(text(query("study_datasets")), {"study_id": study_id}).all()
     datasets = {row.dataset: row.site for row in listed}
     guests = frozenset(row.dataset for row in listed if row.guest)

@@ -22,6 +22,7 @@ from xray.data.request import DatasetRequest, Phantom
 from xray.data.sources.base import SourceTable, sources
 from xray.data.sources.fit_names import with_fit_names
 from xray.errors import DataError
+from xray.names import unknown
 
 
 @dataclass(frozen=True)
@@ -177,7 +178,7 @@ def _freeze(connection: Connection, registered: int, protocol: str) -> list[str]
 def _draw(phantom: Phantom, folder: Path) -> tuple[SourceTable, pd.DataFrame]:
     known = load_sites()
     if phantom.site not in known:
-        raise DataError(f"there is no phantom site {phantom.site!r}; known: {', '.join(known)}")
+        raise DataError(unknown("phantom site", phantom.site, known))
     labels = write_site(
         known[phantom.site], folder, patients=phantom.patients, size=phantom.size, seed=phantom.seed
     )
@@ -189,5 +190,5 @@ def read_source(name: str, labels: Path, images: Path | None) -> SourceTable:
     """Read native label files by the reader of this name. Raises `DataError` where there is no such reader."""
     known = sources()
     if name not in known:
-        raise DataError(f"there is no reader {name!r}; known: {', '.join(sorted(known))}")
+        raise DataError(unknown("reader", name, sorted(known)))
     return with_fit_names(known[name](labels, images), labels.name)

@@ -13,6 +13,7 @@ from db.queries import query
 from xray.data.native_columns import read_columns
 from xray.data.sources.base import COLUMNS, NOT_MENTIONED, SourceTable
 from xray.errors import DataError
+from xray.names import unknown
 from xray.tasks import TASKS
 
 
@@ -46,7 +47,7 @@ def dataset_id(connection: Connection, name: str) -> int:
     found = connection.scalar(text("select id from dataset where name = :name"), {"name": name})
     if found is None:
         known = connection.scalars(text("select name from dataset order by name")).all()
-        raise DataError(f"there is no dataset {name!r}; registered: {', '.join(known) or 'none'}")
+        raise DataError(unknown("dataset", name, known))
     return int(found)
 
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from flows.cli import LazyGroup
+from flows.cli.groups import LazyGroup
 
 if TYPE_CHECKING:
     from db.connection import Databases

@@ -136,3 +136,30 @@ def test_a_fault_of_ours_is_not_hidden(monkeypatch, capsys):
     assert trace[0].startswith("Traceback")
     assert trace[-1] == "ZeroDivisionError"
     assert last.startswith("error: a fault of xray: please report it")
+
+
+@pytest.mark.parametrize(
+    ("words", "near"),
+    [
+        (["versino"], "version"),
+        (["dataset", "ad"], "add"),
+        (["db", "bakup"], "backup"),
+        (["analyse", "performanec"], "performance"),
+    ],
+)
+def test_a_slip_of_the_keyboard_names_the_near_word(words, near):
+    done = subprocess.run(
+        [sys.executable, "-c", "from flows.cli import main; main()", *words],
+        capture_output=True,
+        text=True,
+        env=environment(),
+        cwd=PROJECT,
+    )
+    assert done.returncode != 0
+    assert f"'{near}'" in done.stderr.splitlines()[-1]
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_help_of_a_group_is_whole_sentences(name):
+    output = CliRunner().invoke(cli, [name, "--help"]).output
+    assert "..." not in output.partition("Commands:")[2]

@@ -58,5 +58,5 @@ def test_counts_of_a_part_are_those_of_the_predictions(tiny, call):
 
 
 def test_counts_of_what_is_not_there(call):
-    told = "error: there is no dataset 'nih'; registered: tiny-a, tiny-d\n"
+    told = "error: there is no dataset 'nih'; known: tiny-a, tiny-d\n"
     assert call("dataset", "counts", "nih") == (1, "", told)

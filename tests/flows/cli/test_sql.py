@@ -247,3 +247,16 @@ def test_table_aligns_numbers_to_the_right_and_text_to_the_left():
         "bcd   10    0.5  0.123457",
     ]
     assert table(("x",), []) == "x\n-"
+
+
+def test_a_statement_from_a_file_and_from_standard_input(tiny, call, tmp_path, monkeypatch):
+    file = tmp_path / "question.sql"
+    file.write_text("-- how many\nselect count(*) from predictions;\n")
+    expected = tiny.home.run("sql", "select count(*) from predictions").stdout
+    assert call("sql", "--file", str(file))[:2] == (0, expected)
+    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(file.read_bytes())))
+    assert call("sql", "-")[:2] == (0, expected)
+    for refused in (("sql",), ("sql", "select 1", "--file", str(file)), ("sql", "--file", "/dev/null")):
+        code, _, words = call(*refused)
+        assert code == 2
+        assert "Error: " in words

@@ -87,9 +87,7 @@ def test_the_page_is_rewritten_where_results_changed(xray, two_sites, study_file
 
 
 def test_errors_say_what_there_is(xray, two_sites, capsys):
-    assert "there is no analysis 'perfomance'; known: performance, leave_one_site_out" in told(
-        capsys, "perfomance"
-    )
+    assert "there is no analysis 'perfomance'; did you mean 'performance'?" in told(capsys, "perfomance")
     assert "there is no study 'other'; known: test (corrected)" in told(capsys, "all", "--study", "other")
     assert "there is no study under 'paper'; known: test (corrected)" in told(
         capsys, "all", "--protocol", "paper"
