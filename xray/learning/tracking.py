@@ -46,6 +46,8 @@ KEY_TAG = "xray.model_key"
 FLOW_RUN_TAG = "xray.flow_run"
 AUC_TAG = "xray.validation_auc"
 CARD = "model_card.md"
+RACES = 8
+"""So many processes at most may be first, one after the other, with the datasets of a run."""
 
 
 @dataclass(frozen=True)
@@ -143,8 +145,18 @@ class Tracker:
         run = self._client.create_run(experiment, run_name=name, tags=tags)
         run_id = str(run.info.run_id)
         self._client.log_batch(run_id, params=[Param(k, str(v)) for k, v in params.items()])
-        self._client.log_inputs(run_id, [_dataset_input(each) for each in inputs])
+        self._log_inputs(run_id, [_dataset_input(each) for each in inputs])
         return run_id
+
+    def _log_inputs(self, run_id: str, inputs: list[DatasetInput]) -> None:
+        """All of them or none. MLflow looks for a dataset and then makes it: another process may have made it in between."""
+        for _ in range(RACES):
+            try:
+                return self._client.log_inputs(run_id, inputs)
+            except MlflowException as error:
+                if "UniqueViolation" not in str(error):
+                    raise
+        return self._client.log_inputs(run_id, inputs)
 
     def metrics(self, run_id: str, values: Mapping[str, float], step: int, milliseconds: int) -> None:
         """Log the metrics of one epoch; undefined ones (NaN) are left out."""

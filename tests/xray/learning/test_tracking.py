@@ -182,3 +182,21 @@ def test_a_report_is_kept_once_per_study_and_replaced(tracker: Tracker, client, 
     assert run.info.status == "FINISHED"
     folder = client.download_artifacts(run.info.run_id, "report", str(tmp_path.parent))
     assert (tmp_path.parent / "report" / "report.html").read_text() == "second", folder
+
+
+def test_processes_that_begin_at_once_on_the_same_new_datasets(tracker, client):
+    """As after a server's restart, when all of them try again at the same moment."""
+    tracker.experiment("races")
+    beginning = threading.Barrier(6)
+
+    def begin(number: int) -> list[str]:
+        runs = []
+        for turn in range(5):
+            inputs = [Input(f"site-{turn}", f"digest-{turn}-{part}", part, 3) for part in ("train", "validation")]
+            beginning.wait(30)
+            runs.append(tracker.start("races", f"{number}-{turn}", f"key-{number}-{turn}", {}, inputs))
+        return runs
+
+    with ThreadPoolExecutor(6) as threads:
+        runs = [run for each in threads.map(begin, range(6)) for run in each]
+    assert {len(client.get_run(run).inputs.dataset_inputs) for run in runs} == {2}
