@@ -79,9 +79,9 @@ class Fork:
         """Its processes of one role: main, pool, api, keeper or database."""
         if name == "main":
             return [self.pid] if self.poll() is None else []
-        by_command = {"keeper": "db.embedded.keeper", "database": "postgres -D"}
-        if name in by_command:
-            return [pid for pid, said in processes_of(self.home).items() if by_command[name] in said]
+        if name in ("keeper", "database"):
+            keepers = [pid for pid, said in processes_of(self.home).items() if "db.embedded.keeper" in said]
+            return keepers if name == "keeper" else _postmasters(keepers)
         found = []
         try:
             own = psutil.Process(self.pid)
@@ -101,6 +101,15 @@ class Fork:
         with contextlib.suppress(psutil.Error):
             found |= {each.pid for each in psutil.Process(self.pid).children(recursive=True)}
         return found
+
+
+def _postmasters(keepers: list[int]) -> list[int]:
+    """The servers that these keepers keep; they know their data by a descriptor, and not by its path."""
+    servers = []
+    for pid in keepers:
+        with contextlib.suppress(psutil.Error):
+            servers += [child.pid for child in psutil.Process(pid).children() if child.name() == "postgres"]
+    return servers
 
 
 def fork(
