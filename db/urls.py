@@ -56,11 +56,11 @@ def parsed(value: str, variable: str = "XRAY_DATABASE_URL") -> URL:
         )
     if url.get_backend_name() not in ("postgresql", "postgres"):  # libpq takes either spelling
         raise DatabaseError(f"{variable} must name a PostgreSQL server, not {url.get_backend_name()!r}")
-    if len((url.database or "").encode()) > NAME_BYTES:
+    if len(unquote(url.database or "").encode()) > NAME_BYTES:
         raise DatabaseError(
             f"{variable}: the name of database {url.database!r} is too long, at most {NAME_BYTES} bytes"
         )
-    return url.set(drivername="postgresql+psycopg2", database=url.database or "xray")
+    return url.set(drivername="postgresql+psycopg2", database=unquote(url.database or "xray"))
 
 
 def _with_hosts(scheme: str, login: str | None, hosts: str, rest: str) -> URL | None:
@@ -109,8 +109,12 @@ def text_of(url: URL) -> str:
 
 
 def libpq(value: str | URL) -> str:
-    """A URL as libpq and psql take it; they know + as itself only, where SQLAlchemy writes it for a space."""
+    """A URL as libpq and psql take it.
+
+    They know + as itself only, where SQLAlchemy writes it for a space, and want the name of a database quoted.
+    """
     url = make_url(value).set(drivername="postgresql")
+    url = url.set(database=quote(url.database or "", safe="") or None)
     query = urlencode(list(url.normalized_query.items()), doseq=True, quote_via=quote, safe="")
     return text_of(url.set(query={})) + (f"?{query}" if query else "")
 

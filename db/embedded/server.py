@@ -55,8 +55,11 @@ class Server:
     def url(self, database: str, driver: str = "psycopg2") -> str:
         """The address of a database for SQLAlchemy, password included; with an empty `driver` for libpq."""
         scheme = f"postgresql+{driver}" if driver else "postgresql"
+        name = (
+            database if driver else quote(database, safe="")
+        )  # SQLAlchemy 2.0 takes names of databases as they are
         secret = f"{quote(self.user, safe='')}:{quote(self.password, safe='')}"
-        return f"{scheme}://{secret}@{self.host}:{self.port}/{quote(database, safe='')}"
+        return f"{scheme}://{secret}@{self.host}:{self.port}/{name}"
 
     def create_database(self, name: str) -> None:
         """Make a database (UTF8, locale C) unless it exists. Any number of processes may ask at once."""

@@ -11,6 +11,7 @@ from sqlalchemy.engine import URL
 
 from db.embedded.cluster import Installation, installations
 from db.errors import DatabaseError
+from db.urls import libpq
 
 LINES = 6
 """Of a program's messages, how many an error repeats."""
@@ -32,7 +33,7 @@ class Clients:
 
         Raises `DatabaseError` with the program's own words.
         """
-        target = url.set(drivername="postgresql")._replace(password=None).render_as_string()
+        target = libpq(url._replace(password=None))
         password = {} if url.password is None else {"PGPASSWORD": str(url.password)}
         command = [self.installation.program(name), f"--dbname={target}", "--no-password", *arguments]
         done = subprocess.run(
