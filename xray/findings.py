@@ -5,7 +5,6 @@ nothing. Lists are matched by name. What other words stand for a name is data, i
 """
 
 import csv
-import difflib
 import functools
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from importlib import resources
@@ -16,17 +15,12 @@ from numpy.typing import NDArray
 
 from xray import names
 from xray.errors import XrayError
+from xray.names import near, plain
 from xray.tasks import TASKS
 
 LONGEST: Final = 60
 """Letters of a name. It stands in tables, figures and names of metrics."""
 _SEPARATORS: Final = frozenset("/\\:|,;")
-_NEAR: Final = 0.85
-
-
-def plain(word: str) -> str:
-    """A word without what people write in different ways: case, spaces, underscores, hyphens and other marks."""
-    return "".join(character for character in word.casefold() if character.isalnum())
 
 
 @functools.cache
@@ -62,22 +56,17 @@ def match(word: str, among: Collection[str]) -> str | None:
     return next((finding for finding in among if plain(finding) == wanted), None)
 
 
-def near(word: str, among: Iterable[str]) -> str | None:
-    """The one of these names that a word nearly is, by a slip of typing; None where it is like none."""
-    of = {plain(name): name for name in among if name}
-    close = difflib.get_close_matches(plain(word), list(of), n=1, cutoff=_NEAR)
-    return of[close[0]] if close else None
-
-
-def declare(words: Iterable[str], where: str, error: type[XrayError]) -> tuple[str, ...]:
+def declare(
+    words: Iterable[str], where: str, error: type[XrayError], known: Collection[str] = ()
+) -> tuple[str, ...]:
     """The findings that somebody declares by these words, in their order: a name of the table, else the word as written.
 
-    Raises `error`, naming `where`, for a word that is a slip of a known one, stands for the same finding as another, or
-    can't be a name.
+    known: findings that were declared before, which are taken as they are. Raises `error`, naming `where`, for a word that
+    is a slip of a known one, stands for the same finding as another, or can't be a name.
     """
     findings: dict[str, str] = {}
     for word in words:
-        finding = name_of(word) or _own(word, where, error)
+        finding = word if word in known else name_of(word) or _own(word, where, error)
         if plain(finding) in findings:
             raise error(f"{where}: {finding!r} is declared twice")
         findings[plain(finding)] = finding
@@ -126,3 +115,16 @@ def in_order(findings: Iterable[str]) -> tuple[str, ...]:
     """Each finding once: those of the default list in its order, then the others as they come."""
     present = dict.fromkeys(findings)
     return tuple(finding for finding in standard(present) if finding in present)
+
+
+def column_bytes(matrix: NDArray[Any], findings: Sequence[str], missing: float) -> bytes:
+    """What a content hash takes of a matrix (n, n_findings): the default list's columns, then the others by name.
+
+    The same whatever the order of the columns, and whether findings that nothing is said of are among them.
+    """
+    parts = [columns(matrix, findings, TASKS, missing).tobytes()]
+    for finding in sorted(set(findings) - set(TASKS), key=plain):
+        column = columns(matrix, findings, (finding,), missing)
+        if (column != missing).any():
+            parts += [plain(finding).encode(), column.tobytes()]
+    return b"".join(parts)

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from xray.errors import StudyError
-from xray.findings import columns, declare, in_order, match, name_of, near, standard, synonyms
+from xray.findings import columns, declare, in_order, match, name_of, standard, synonyms
+from xray.names import near
 from xray.tasks import TASKS
 
 
