@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from xray.errors import StudyError
-from xray.findings import columns, declare, in_order, match, name_of, standard, synonyms
+from xray.findings import column_bytes, columns, declare, in_order, match, name_of, standard, synonyms
 from xray.names import near
 from xray.tasks import TASKS
 
@@ -86,3 +86,14 @@ def test_columns_are_taken_by_name() -> None:
 def test_the_default_list_comes_first() -> None:
     assert in_order(["Own", "Mass", "Effusion"]) == ("Effusion", "Mass", "Own")
     assert standard(["Own", "Mass"]) == (*TASKS, "Own")
+
+
+def test_a_hash_does_not_depend_on_order_or_on_findings_that_nothing_is_said_of() -> None:
+    labels = np.array([[1, 0], [0, 1]], np.int8)
+    whole = columns(labels, ("Mass", "Own"), (*TASKS, "Own"), -1)
+    assert column_bytes(labels, ("Mass", "Own"), -1) == column_bytes(whole, (*TASKS, "Own"), -1)
+    assert column_bytes(labels[:, ::-1], ("Own", "Mass"), -1) == column_bytes(labels, ("Mass", "Own"), -1)
+    assert column_bytes(labels, ("Mass", "Own"), -1) != column_bytes(labels, ("Mass", "Other"), -1)
+    default = whole[:, : len(TASKS)]
+    blank = columns(default, TASKS, (*TASKS, "Own"), -1)
+    assert column_bytes(blank, (*TASKS, "Own"), -1) == np.ascontiguousarray(default).tobytes()
