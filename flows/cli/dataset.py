@@ -28,7 +28,7 @@ def dataset() -> None:
 @click.option(
     "--manifest",
     type=PATH,
-    help="A CSV of your own: image_id, patient_id, path, view, age, sex, one column per task.",
+    help="A CSV of your own: image_id, patient_id, path, view, age, sex, one column per finding.",
 )
 @click.option("--images", type=PATH, help="Folder of the pictures (of a manifest: by default its own).")
 @click.option("--labels-only", is_flag=True, help="Register labels without pictures: for counts and audits.")
