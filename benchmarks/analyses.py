@@ -123,7 +123,8 @@ def build(engine: Engine, share: float) -> int:
                     mlflow_model=f"grid.{trained_on}", mlflow_version=seed + 1, best_epoch=0, provenance={},
                 )  # fmt: skip
                 connection.execute(
-                    insert(ModelTask), [{"model_id": model, "task_id": t} for t in range(N_TASKS)]
+                    insert(ModelTask),
+                    [{"model_id": model, "task_id": t, "position": t} for t in range(N_TASKS)],
                 )
                 used = [{"model_id": model, "cohort_id": train[name]} for name in datasets]
                 connection.execute(insert(TrainingCohort), used)
@@ -135,7 +136,7 @@ def build(engine: Engine, share: float) -> int:
             for listed, skill in truth.items():
                 noise = rng.standard_normal(skill.shape, dtype=np.float32)
                 logits = skill * np.float32(0.6 + 0.1 * (place % 7)) + noise - np.float32(2)
-                write_evaluation(connection, model, listed, logits, np.ones(N_TASKS, dtype=bool))
+                write_evaluation(connection, model, listed, logits, range(N_TASKS))
                 written += logits.size
     with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
         connection.execute(text("vacuum analyze"))

@@ -23,7 +23,7 @@ from sqlalchemy import Engine, create_engine, insert, text
 from sqlalchemy.pool import NullPool
 
 from benchmarks.report import Row, arguments, show
-from benchmarks.store import N_TASKS, TRAINED, store_labels, vacuum
+from benchmarks.store import N_TASKS, TASKS, store_labels, vacuum
 from db.embedded import acquire, stop
 from db.migrate import upgrade
 from db.schema import Cohort, Dataset, Model, ModelTask, Protocol, Site
@@ -107,9 +107,11 @@ def build(engine: Engine, sizes: dict[str, int]) -> World:
                     mlflow_model="m", mlflow_version=1, best_epoch=0, provenance={},
                 )
             ).scalar_one()  # fmt: skip
-            connection.execute(insert(ModelTask), [{"model_id": model, "task_id": t} for t in range(N_TASKS)])
+            connection.execute(
+                insert(ModelTask), [{"model_id": model, "task_id": t, "position": t} for t in range(N_TASKS)]
+            )
             for name, listed in lists.items():
-                write_evaluation(connection, model, listed, world.logits(name, number), TRAINED)
+                write_evaluation(connection, model, listed, world.logits(name, number), TASKS)
     vacuum(engine, "analyze")
     return world
 

@@ -38,7 +38,7 @@ from xray.stats.delong import auc_interval
 
 N_TASKS = 18
 N_IMAGES = 20_000
-TRAINED = np.ones(N_TASKS, dtype=bool)
+TASKS = range(N_TASKS)
 LONG = "evaluation_id integer, image_id integer, task_id smallint, label smallint, logit real"
 
 Scores = NDArray[np.float32]
@@ -95,7 +95,8 @@ def build(engine: Engine, n_images: int, n_models: int) -> Grid:
             for i in range(n_models)
         ]  # fmt: skip
         connection.execute(
-            insert(ModelTask), [{"model_id": m, "task_id": t} for m in models for t in range(N_TASKS)]
+            insert(ModelTask),
+            [{"model_id": m, "task_id": t, "position": t} for m in models for t in range(N_TASKS)],
         )
         study = add(Study, name="study", definition={})
         analysis = add(Analysis, study_id=study, name="performance", fingerprint="")
@@ -118,7 +119,7 @@ def write(grid: Grid, scores: list[Scores]) -> list[int]:
     made = []
     for model_id, logits in zip(grid.model_ids, scores, strict=False):
         with grid.engine.begin() as connection:
-            evaluation = write_evaluation(connection, model_id, grid.image_list_id, logits, TRAINED)
+            evaluation = write_evaluation(connection, model_id, grid.image_list_id, logits, TASKS)
         assert evaluation is not None
         made.append(evaluation)
     return made
@@ -243,7 +244,7 @@ def load(engine: Engine, meter: Meter, quick: bool) -> Iterator[Row]:
         first = connection.scalar(text("select min(id) from evaluation"))
         loaded = stored["logit"].to_numpy(np.float32)
         equal = np.array_equal(loaded, scores[0].ravel()[: len(frame)]) and np.array_equal(
-            read_logits(connection, int(first or 0), N_TASKS), scores[0].T
+            read_logits(connection, int(first or 0), TASKS), scores[0].T
         )
     n_peer, n_ours = len(frame), grid.size(n_models)
     ratio = timing.ratio * n_ours / n_peer
@@ -264,10 +265,10 @@ def result_rows(grid: Grid, evaluation_ids: list[int]) -> NDArray[np.float64]:
     """A1, ours: AUC and DeLong's interval of every evaluation and task, into table `auc`. (n_evaluations, 18) AUCs."""
     values = []
     with grid.engine.begin() as connection:
-        cohort = read_cohort(connection, grid.cohort_id, N_TASKS)
+        cohort = read_cohort(connection, grid.cohort_id, TASKS)
         rows = []
         for position, evaluation_id in enumerate(evaluation_ids):
-            found = auc_interval(cohort.labels, read_logits(connection, evaluation_id, N_TASKS).T)
+            found = auc_interval(cohort.labels, read_logits(connection, evaluation_id, TASKS).T)
             values.append(found.value)
             rows += [
                 {

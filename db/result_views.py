@@ -21,7 +21,10 @@ DATASETS: Final = {
     "cohort_b_id": ("test_dataset", "dataset_position"),
     "dataset_id": ("dataset", "dataset_position"),
 }
-TASKS: Final = "array(select task.name from task where task.id = any(r.task_ids) order by task.id) as tasks"
+TASKS: Final = (
+    "array(select task.name from task left join study_task as listed on listed.study_id = study.id and"
+    " listed.task_id = task.id where task.id = any(r.task_ids) order by listed.position, task.id) as tasks"
+)
 
 
 def tables() -> list[Table]:
@@ -45,8 +48,11 @@ def _view(table: Table) -> str:
             joins += _dataset(column, name)
     if "task_id" in columns:
         names.append("task.name as task")
-        positions.append("task.id as task_position")
+        positions.append("coalesce(in_task.position, task.id) as task_position")
         joins.append("join task on task.id = r.task_id")
+        joins.append(
+            "left join study_task as in_task on in_task.study_id = study.id and in_task.task_id = task.id"
+        )
     if "task_ids" in columns:
         names.append(TASKS)
     if "image_id" in columns:

@@ -73,7 +73,10 @@ class Site(Base):
 
 
 class Task(Base):
-    """One row per finding; the id is the output position in every network."""
+    """One row per finding that a dataset, a study or a model has declared. Those of the default list are the first.
+
+    The id means nothing; where a finding stands is said by the lists of datasets, studies and models.
+    """
 
     __tablename__ = "task"
     id: Mapped[int] = mapped_column(SmallInteger, primary_key=True, autoincrement=False)
@@ -143,6 +146,16 @@ class Dataset(Base):
     source: Mapped[str]
     content_hash: Mapped[str]
     registered_at: Mapped[dt.datetime] = mapped_column(server_default=func.now())
+
+
+class DatasetTask(Base):
+    """One row per (dataset, finding) that its labels were declared to speak of, in its order."""
+
+    __tablename__ = "dataset_task"
+    __table_args__ = (UniqueConstraint("dataset_id", "position"),)
+    dataset_id: Mapped[int] = mapped_column(ForeignKey("dataset.id"), primary_key=True)
+    task_id: Mapped[int] = mapped_column(SmallInteger, ForeignKey("task.id"), primary_key=True)
+    position: Mapped[int] = mapped_column(SmallInteger)
 
 
 class SourceTerm(Base):
@@ -350,11 +363,13 @@ class Model(Base):
 
 
 class ModelTask(Base):
-    """One row per (model, task) whose output was trained."""
+    """One row per (model, task) whose output was trained; position is that of the output, from 0."""
 
     __tablename__ = "model_task"
+    __table_args__ = (UniqueConstraint("model_id", "position"),)
     model_id: Mapped[int] = mapped_column(ForeignKey("model.id", ondelete="cascade"), primary_key=True)
     task_id: Mapped[int] = mapped_column(SmallInteger, ForeignKey("task.id"), primary_key=True)
+    position: Mapped[int] = mapped_column(SmallInteger)
 
 
 class TrainingCohort(Base):
@@ -434,6 +449,16 @@ class StudyDataset(Base):
     dataset_id: Mapped[int] = mapped_column(ForeignKey("dataset.id"), primary_key=True)
     position: Mapped[int] = mapped_column(SmallInteger)
     guest: Mapped[bool] = mapped_column(server_default=text("false"))
+
+
+class StudyTask(Base):
+    """One row per (study, finding) that it is about, in the order of the study file."""
+
+    __tablename__ = "study_task"
+    __table_args__ = (UniqueConstraint("study_id", "position"),)
+    study_id: Mapped[int] = mapped_column(ForeignKey("study.id", ondelete="cascade"), primary_key=True)
+    task_id: Mapped[int] = mapped_column(SmallInteger, ForeignKey("task.id"), primary_key=True)
+    position: Mapped[int] = mapped_column(SmallInteger)
 
 
 class StudyModel(Base):

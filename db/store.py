@@ -22,7 +22,7 @@ class StoredCohort:
 
     images: int32 (n_images,), image ids in the order of the image list.
     patients: int64 (n_images,), a code per (site, patient); an image of unknown patient has a code of its own.
-    labels: float32 (n_images, n_tasks), 1, 0 or NaN.
+    labels: float32 (n_images, n_tasks), 1, 0 or NaN; its columns are the findings that were asked for, in their order.
     """
 
     id: int
@@ -63,8 +63,10 @@ def image_ids(connection: Connection, image_list_id: int) -> NDArray[np.int32]:
     raise StoreError(f"there is no image list {image_list_id}")
 
 
-def read_cohort(connection: Connection, cohort_id: int, n_tasks: int) -> StoredCohort:
-    """A cohort's images, patients and labels, aligned. Raises `StoreError` where there is no such cohort."""
+def read_cohort(connection: Connection, cohort_id: int, tasks: Sequence[int]) -> StoredCohort:
+    """A cohort's images, patients and labels of these tasks (ids), aligned. Raises `StoreError` where there is no such
+    cohort.
+    """
     image_list_id = connection.scalar(
         text("select image_list_id from cohort where id = :id"), {"id": cohort_id}
     )
@@ -73,13 +75,17 @@ def read_cohort(connection: Connection, cohort_id: int, n_tasks: int) -> StoredC
     images = image_ids(connection, image_list_id)
     ((codes,),) = copy_out(connection, query("patient_codes"), image_list_id=image_list_id)
     assert codes is not None
-    labels = np.full((len(images), n_tasks), np.nan, dtype=np.float32)
+    labels = np.full((len(images), len(tasks)), np.nan, dtype=np.float32)
+    columns = {task: column for column, task in enumerate(tasks)}
     for task, vector in copy_out(connection, query("cohort_labels"), cohort_id=cohort_id):
         assert task is not None
         assert vector is not None
+        column = columns.get(read_scalar(task))
+        if column is None:
+            continue
         values = read_array(vector, "int2").astype(np.float32)
         values[values < 0] = np.nan
-        labels[:, read_scalar(task)] = values
+        labels[:, column] = values
     return StoredCohort(cohort_id, image_list_id, images, read_array(codes, "int4").astype(np.int64), labels)
 
 
@@ -88,14 +94,15 @@ def write_evaluation(
     model_id: int,
     image_list_id: int,
     logits: NDArray[np.float32],
-    trained: NDArray[np.bool_],
+    tasks: Sequence[int | None],
     seconds: float | None = None,
     provenance: dict[str, Any] | None = None,
 ) -> int | None:
-    """Store the logits (n_images, n_tasks) of one model on one image list; the caller's transaction makes it whole.
+    """Store the logits (n_images, n_outputs) of one model on one image list; the caller's transaction makes it whole.
 
-    Outputs that were never `trained` (n_tasks,) are not stored. Where the evaluation exists already nothing is
-    written and None returned; where another transaction is writing it, this one waits for its end first.
+    tasks: the task (id) of each output, None for one that is not stored: never trained, or no finding. Where the evaluation
+    exists already nothing is written and None returned; where another transaction is writing it, this one waits for its end
+    first.
     """
     made = connection.scalar(
         insert(Evaluation)
@@ -109,16 +116,17 @@ def write_evaluation(
         connection,
         "prediction",
         ("evaluation_id", "task_id", "piece", "logits"),
-        _pieces(made, logits, trained),
+        _pieces(made, logits, tasks),
     )
     return made
 
 
 def _pieces(
-    evaluation_id: int, logits: NDArray[np.float32], trained: NDArray[np.bool_]
+    evaluation_id: int, logits: NDArray[np.float32], outputs: Sequence[int | None]
 ) -> Iterator[NDArray[Any]]:
     """The rows of an evaluation, piece by piece; the whole ones in the same memory."""
-    tasks = np.flatnonzero(trained)
+    trained = np.array([task is not None for task in outputs], dtype=bool)
+    tasks = np.array([task for task in outputs if task is not None], dtype=np.int16)
     rows: NDArray[Any] | None = None
     for start in range(0, len(logits), PIECE) if len(tasks) else ():
         part = logits[start : start + PIECE, trained].T
@@ -184,8 +192,9 @@ def write_classifier(
     copy_in(connection, "classifier", ("model_id", "dataset_id", "task_id", "weights", "bias"), rows)
 
 
-def read_logits(connection: Connection, evaluation_id: int, n_tasks: int) -> NDArray[np.float32]:
-    """Logits (n_tasks, n_images) of one evaluation; NaN for outputs never trained and images not scored.
+def read_logits(connection: Connection, evaluation_id: int, tasks: Sequence[int]) -> NDArray[np.float32]:
+    """Logits (n_tasks, n_images) of one evaluation, of these tasks (ids); NaN for outputs never trained and for images not
+    scored.
 
     Raises `StoreError` where the evaluation does not exist.
     """
@@ -197,7 +206,8 @@ def read_logits(connection: Connection, evaluation_id: int, n_tasks: int) -> NDA
     if not pieces:
         raise StoreError(f"there is no evaluation {evaluation_id}")
     n_images = sum(map(len, next(iter(pieces.values()))))
-    logits = np.full((n_tasks, n_images), np.nan, dtype=np.float32)
-    for position, parts in pieces.items():
-        np.concatenate(parts, out=logits[position])
+    logits = np.full((len(tasks), n_images), np.nan, dtype=np.float32)
+    for row, number in enumerate(tasks):
+        if number in pieces:
+            np.concatenate(pieces[number], out=logits[row])
     return logits

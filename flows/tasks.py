@@ -83,7 +83,15 @@ def train(
 
     asked = configuration_of(configuration)
     request = ModelRequest(
-        study, asked.name, asked.datasets, protocol, recipe_of(recipe), seed, asked.tasks, asked.where
+        study,
+        asked.name,
+        asked.datasets,
+        protocol,
+        recipe_of(recipe),
+        seed,
+        asked.tasks,
+        asked.where,
+        asked.findings,
     )
     tell_where()
     with storage() as found:

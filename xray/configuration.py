@@ -51,14 +51,15 @@ class Condition:
 class Configuration:
     """What a model is trained on: its name, its datasets in the order of the study, and what of them.
 
-    tasks: only these outputs are trained, all where empty. where: only images that fit every condition are trained and
-    selected on; tests are on whole cohorts.
+    findings: the outputs of the model, in order. tasks: only these of them are trained, all where empty. where: only images
+    that fit every condition are trained and selected on; tests are on whole cohorts.
     """
 
     name: str
     datasets: tuple[str, ...]
     tasks: tuple[str, ...] = ()
     where: tuple[Condition, ...] = ()
+    findings: tuple[str, ...] = TASKS
 
     @property
     def content(self) -> tuple[object, ...]:
@@ -67,13 +68,15 @@ class Configuration:
 
     def plain(self) -> dict[str, Any]:
         """As JSON."""
-        return asdict(self) | {"datasets": list(self.datasets), "tasks": list(self.tasks)}
+        lists = ("datasets", "tasks", "findings")
+        return asdict(self) | {name: list(getattr(self, name)) for name in lists}
 
 
 def configuration_of(plain: Mapping[str, Any]) -> Configuration:
     """The configuration that `plain` made JSON."""
     where = tuple(Condition(**{**each, "one_of": tuple(each["one_of"])}) for each in plain["where"])
-    return Configuration(plain["name"], tuple(plain["datasets"]), tuple(plain["tasks"]), where)
+    names = (tuple(plain["datasets"]), tuple(plain["tasks"]), where, tuple(plain["findings"]))
+    return Configuration(plain["name"], *names)
 
 
 def chosen_rows(rows: "pd.DataFrame", where: Sequence[Condition], dataset: str) -> NDArray[np.bool_]:
@@ -89,9 +92,11 @@ def chosen_rows(rows: "pd.DataFrame", where: Sequence[Condition], dataset: str) 
     return kept
 
 
-def chosen_labels(labels: NDArray[np.float32], tasks: Sequence[str]) -> NDArray[np.float32]:
-    """Labels (n_images, n_tasks) with NaN for all but these tasks; no tasks: all are kept."""
+def chosen_labels(
+    labels: NDArray[np.float32], findings: Sequence[str], tasks: Sequence[str]
+) -> NDArray[np.float32]:
+    """Labels (n_images, n_findings) with NaN for all but these tasks; no tasks: all are kept."""
     if not tasks:
         return labels
-    found: NDArray[np.float32] = np.where(np.isin(TASKS, tasks), labels, np.float32(np.nan))
+    found: NDArray[np.float32] = np.where(np.isin(findings, tasks), labels, np.float32(np.nan))
     return found

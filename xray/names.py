@@ -18,6 +18,7 @@ LONGEST: Final = 500
 UNFIT: Final = r"[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\ufeff\ufffe\uffff\ud800-\udfff]"
 """Control characters, line ends, marks that turn the direction of the text that follows, and halves of characters."""
 _UNFIT: Final = re.compile(UNFIT)
+_NEAR: Final = 0.85
 
 
 def check_name(where: str, value: str, error: type[XrayError]) -> str:
@@ -55,6 +56,18 @@ def unknown(what: str, name: str, names: Iterable[str], none: str = "none") -> s
     near = nearest(name, there)
     hint = f"did you mean {near!r}?" if near else f"known: {', '.join(there) or none}"
     return f"there is no {what} {shown(name)}; {hint}"
+
+
+def plain(word: str) -> str:
+    """A word without what people write in different ways: case, spaces, underscores, hyphens and other marks."""
+    return "".join(character for character in word.casefold() if character.isalnum())
+
+
+def near(wanted: str, among: Iterable[str]) -> str | None:
+    """The one of these names that is nearly `wanted` (case, spaces, underscores, a slip of typing), or None."""
+    of = {plain(name): name for name in among if name}
+    close = difflib.get_close_matches(plain(wanted), list(of), n=1, cutoff=_NEAR)
+    return of[close[0]] if close else None
 
 
 def shown(value: str) -> str:

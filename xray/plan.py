@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from sqlalchemy import Connection, delete, select, text
 from sqlalchemy.dialects.postgresql import insert
 
+from db.findings import put_list
 from db.queries import query
 from db.schema import Dataset, Model, StudyDataset, StudyModel
 from db.schema import Study as StoredStudy
@@ -13,6 +14,7 @@ from xray.analyses.run import ANALYSES, count_current
 from xray.data.cohorts import store_protocol
 from xray.data.foreign_models import get_foreign
 from xray.data.protocol import load_protocol
+from xray.data.spelling import spelled
 from xray.learning.request import ModelRequest, find_model, model_key
 from xray.study import Study
 
@@ -52,6 +54,7 @@ def requests(study: Study) -> list[ModelRequest]:
             seed,
             each.tasks,
             each.where,
+            each.findings,
         )
         for each in study.configurations()
         for seed in study.seeds
@@ -89,6 +92,7 @@ def record_study(connection: Connection, study: Study, model_ids: Sequence[int])
     connection.execute(insert(StudyDataset), datasets)
     if models:
         connection.execute(insert(StudyModel), models)
+    put_list(connection, "study", study_id, spelled(connection, study.findings))
     return study_id
 
 

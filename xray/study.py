@@ -20,17 +20,18 @@ epochs = 100
 
 import dataclasses
 import difflib
-from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
 from itertools import combinations
 from pathlib import Path
 from typing import Any
 
 from xray import limits, names
 from xray.configuration import Condition, Configuration
-from xray.data.protocol import DEFAULT, NAMED, load_protocol
+from xray.data.protocol import DEFAULT, NAMED, PAPER, load_protocol
 from xray.data.request import DatasetRequest, Phantom
 from xray.errors import StudyError
+from xray.findings import declare
 from xray.learning.recipe import Recipe
 from xray.learning.selection import RULES as SELECTION
 from xray.pixels.augment import Augmentation
@@ -62,6 +63,8 @@ class Study:
     """Models from elsewhere, by name, that stand beside the study's own."""
     named: tuple[Configuration, ...] = ()
     """Configurations with a [[configuration]] table of their own."""
+    findings: tuple[str, ...] = TASKS
+    """What models are trained for and results are of, in order."""
 
     def configurations(self) -> list[Configuration]:
         """Every configuration asked for, each content once: each dataset, all, all but one site, pairs, those by name."""
@@ -79,7 +82,7 @@ class Study:
         first: dict[object, Configuration] = {}
         for configuration in asked:
             first.setdefault(configuration.content, configuration)
-        return [*first.values(), *self.named]
+        return [replace(each, findings=self.findings) for each in (*first.values(), *self.named)]
 
     def outside(self, site: str) -> tuple[str, ...]:
         """Names of the datasets that are not of this site."""
@@ -98,6 +101,7 @@ class Study:
             "foreign": list(self.foreign),
             "recipe": asdict(self.recipe),
             "features": list(self.features),
+            "findings": list(self.findings),
             "file": str(self.path.resolve()),
         }
 
@@ -106,13 +110,16 @@ def read_study(path: Path) -> Study:
     """Read and check a study file. Raises `StudyError` that names file and key."""
     top = _Table(limits.read_toml(path, StudyError), str(path))
     name = top.name("name")
-    datasets = tuple(_dataset(table, path) for table in top.tables("datasets"))
+    protocol = _protocol(top, path)
+    declared = _declared(top, protocol)
+    findings = declared or TASKS
+    datasets = tuple(_dataset(table, path, declared) for table in top.tables("datasets"))
     study = Study(
         path=path,
         name=name,
         title=top.text("title", name),
         question=top.text("question", QUESTION),
-        protocol=_protocol(top, path),
+        protocol=protocol,
         datasets=datasets,
         kinds=tuple(top.texts("configurations", ALL_KINDS, KINDS)),
         seeds=tuple(top.numbers("seeds", (0, 1, 2))),
@@ -122,9 +129,10 @@ def read_study(path: Path) -> Study:
         features=tuple(top.texts("features", [d.name for d in datasets], ())),
         foreign=tuple(top.names("foreign")),
         named=tuple(
-            _configuration(table, [d.name for d in datasets])
+            _configuration(table, [d.name for d in datasets], findings)
             for table in (top.tables("configuration") if "configuration" in top.raw else [])
         ),
+        findings=findings,
     )
     top.done()
     _check(study)
@@ -159,15 +167,26 @@ def _check(study: Study) -> None:
             )
 
 
-def _configuration(table: "_Table", datasets: list[str]) -> Configuration:
+def _declared(top: "_Table", protocol: str) -> tuple[str, ...]:
+    """The findings that the file names, none where it leaves them to the default list."""
+    declared = declare(top.words("findings"), f"{top.where}: findings", StudyError)
+    if declared and declared != TASKS and protocol == PAPER:
+        raise StudyError(
+            f"{top.where}: findings: protocol {PAPER} is about the findings of the default list; take {DEFAULT!r}, or a "
+            "protocol of your own"
+        )
+    return declared
+
+
+def _configuration(table: "_Table", datasets: list[str], findings: Sequence[str]) -> Configuration:
     name = table.name("name")
     chosen = table.texts("datasets", datasets, datasets)
-    tasks = table.texts("tasks", TASKS, ())
+    tasks = table.texts("tasks", findings, ())
     where = table.table("where")
     found = Configuration(
         name,
         tuple(each for each in datasets if each in chosen),
-        tuple(each for each in TASKS if each in tasks),
+        tuple(each for each in findings if each in tasks),
         tuple(_condition(where, column) for column in sorted(where.raw)),
     )
     table.done()
@@ -203,7 +222,7 @@ def _protocol(top: "_Table", path: Path) -> str:
     return found
 
 
-def _dataset(table: "_Table", path: Path) -> DatasetRequest:
+def _dataset(table: "_Table", path: Path, findings: tuple[str, ...]) -> DatasetRequest:
     name = table.name("name")
     folder = path.resolve().parent
     site = table.name("site", name)
@@ -231,6 +250,7 @@ def _dataset(table: "_Table", path: Path) -> DatasetRequest:
         folder / Path(labels).expanduser() if labels else None,
         folder / Path(images).expanduser() if images else None,
         phantom,
+        findings=findings,
     )
 
 
@@ -351,6 +371,13 @@ class _Table:
                     f"{self.where}: {key}: expected some of {', '.join(allowed)}, found {each!r}"
                 )
         return list(dict.fromkeys(value))
+
+    def words(self, key: str) -> list[str]:
+        """A list of texts of any kind; empty where the key is not there."""
+        value = self._get(key, list, "a list of texts", [])
+        if not all(isinstance(each, str) for each in value):
+            raise StudyError(f"{self.where}: {key}: expected a list of texts, found {value!r}")
+        return list(value)
 
     def names(self, key: str) -> list[str]:
         value = self._get(key, list, "a list of names", [])

@@ -1,4 +1,4 @@
-"""The 18 tasks (findings) of the study, in model-output order (protocol §1; the order of torchxrayvision)."""
+"""The default list of findings: the 18 of the paper, in the order of torchxrayvision (protocol §1)."""
 
 from typing import Final
 
@@ -22,7 +22,7 @@ TASKS: Final[tuple[str, ...]] = (
     "Lung Opacity",
     "Enlarged Cardiomediastinum",
 )
-"""Names in output order: position i is output i of every network of the platform."""
+"""In order. Studies, datasets and models that say nothing of their own have these."""
 
 TASK_INDEX: Final[dict[str, int]] = {task: index for index, task in enumerate(TASKS)}
-"""Task name → output position."""
+"""Name → place in this list; only for what is about this very list."""

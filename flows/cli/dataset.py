@@ -1,6 +1,7 @@
 """`xray dataset`: add, list and count datasets."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -27,7 +28,7 @@ def dataset() -> None:
 @click.option(
     "--manifest",
     type=PATH,
-    help="A CSV of your own: image_id, patient_id, path, view, age, sex, one column per task.",
+    help="A CSV of your own: image_id, patient_id, path, view, age, sex, one column per finding.",
 )
 @click.option("--images", type=PATH, help="Folder of the pictures (of a manifest: by default its own).")
 @click.option("--labels-only", is_flag=True, help="Register labels without pictures: for counts and audits.")
@@ -37,6 +38,13 @@ def dataset() -> None:
 @click.option("--protocol", default="corrected", show_default=True, help="Rules by which cohorts are made.")
 @click.option("--strict", is_flag=True, help="Register nothing where anything would have to be set aside.")
 @click.option("--partial", is_flag=True, help="Register what is there, even if it is less than half.")
+@click.option(
+    "--finding",
+    "findings",
+    multiple=True,
+    metavar="NAME",
+    help="A finding beside the default list, whose column in the file has this name (repeatable).",
+)
 def add(
     name: str,
     source: str | None,
@@ -48,6 +56,7 @@ def add(
     protocol: str,
     strict: bool,
     partial: bool,
+    findings: tuple[str, ...],
 ) -> None:
     """Register images and labels as dataset NAME, whole or not at all.
 
@@ -58,8 +67,11 @@ def add(
     from flows.platform import storage
     from xray import settings
     from xray.data.prepare import register_request
+    from xray.errors import StudyError
+    from xray.findings import declare
 
-    request = _request(name, source, labels, manifest, images, labels_only, site)
+    declared = declare(findings, "--finding", StudyError)
+    request = replace(_request(name, source, labels, manifest, images, labels_only, site), findings=declared)
     with storage() as found:
         done = register_request(
             found.engine(),

@@ -80,7 +80,9 @@ def export(name: str, kind: str, output: Path) -> None:
     with storage() as found:
         prepare(found, ("mlflow",))
         card = export_model(found.engine(), Tracker(found.mlflow, settings.artifacts()), name, kind, output)
-    click.echo(f"{output}: pixels (n, 1, size, size) in [-1024, 1024] → logits (n, 18); its card: {card}")
+    click.echo(
+        f"{output}: pixels (n, 1, size, size) in [-1024, 1024] → logits (n, findings); its card: {card}"
+    )
 
 
 @model.command("list")

@@ -39,6 +39,13 @@ def predictions() -> None:
     "--trained-on", multiple=True, metavar="DATASET", help="A dataset that the model knows (repeatable)."
 )
 @click.option("--citation", help="Where the model comes from.")
+@click.option(
+    "--finding",
+    "findings",
+    multiple=True,
+    metavar="NAME",
+    help="A finding that no dataset here has declared (repeatable).",
+)
 def import_(
     file: Path,
     model: str,
@@ -52,6 +59,7 @@ def import_(
     image_column: str | None,
     trained_on: tuple[str, ...],
     citation: str | None,
+    findings: tuple[str, ...],
 ) -> None:
     """Store the scores of FILE (CSV or Parquet: a column of image names, a column per task) as those of a foreign model.
 
@@ -60,6 +68,8 @@ def import_(
     """
     from flows.platform import storage
     from xray.data.prediction_files import find_cohort, import_predictions
+    from xray.errors import PredictionsError
+    from xray.findings import declare
 
     with storage() as found, found.engine().begin() as connection:
         done = import_predictions(
@@ -74,6 +84,7 @@ def import_(
             image_column=image_column,
             trained_on=trained_on,
             citation=citation,
+            findings=declare(findings, "--finding", PredictionsError),
         )
     for note in done.notes:
         click.echo(f"note: {note}", err=True)

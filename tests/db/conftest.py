@@ -101,20 +101,17 @@ class Rows:
             best_epoch=0,
             provenance={},
         )
-        for task in tasks:
-            self.add("model_task", model_id=model_id, task_id=task)
+        for position, task in enumerate(tasks):
+            self.add("model_task", model_id=model_id, task_id=task, position=position)
         for cohort_id in trained_on:
             self.add("training_cohort", model_id=model_id, cohort_id=cohort_id)
         return model_id
 
     def evaluation(self, model_id: int, image_list_id: int, logits: dict[int, list[float]]) -> int:
         """Logits by task, through the store."""
-        scores = np.full((len(next(iter(logits.values()))), N_TASKS), np.nan, dtype=np.float32)
-        for task, vector in logits.items():
-            scores[:, task] = vector
-        trained = np.isin(np.arange(N_TASKS), list(logits))
+        scores = np.array(list(logits.values()), dtype=np.float32).T
         with self.engine.begin() as connection:
-            made = write_evaluation(connection, model_id, image_list_id, scores, trained)
+            made = write_evaluation(connection, model_id, image_list_id, scores, list(logits))
         assert made is not None
         return made
 

@@ -60,8 +60,8 @@ def foreign(rows: Rows) -> int:
     """A model from elsewhere, of which only scores are here."""
     model: int = rows.add("model", name="theirs", key="theirs", kind="foreign", trained_on="theirs", card={"name": "theirs"},
                           provenance={}, trained_at=None)  # fmt: skip
-    for task in TASKS:
-        rows.add("model_task", model_id=model, task_id=task)
+    for position, task in enumerate(TASKS):
+        rows.add("model_task", model_id=model, task_id=task, position=position)
     return model
 
 

@@ -12,11 +12,13 @@ from sqlalchemy import Engine, create_engine, inspect, text
 from sqlalchemy.pool import NullPool
 
 from db.embedded import Server
+from db.findings import put_findings, put_list, read_list
 from db.migrate import downgrade, upgrade
 from db.results import Analysis
 from tests.conftest import copy_template
 from tests.db.conftest import Rows
 from tests.db.everything import fill
+from xray.tasks import TASKS
 
 _numbers = itertools.count()
 ALEMBIC = Path(__file__).resolve().parents[2] / "alembic"
@@ -145,6 +147,36 @@ def test_straight_down_and_up(filled: Engine, lower: str) -> None:
     downgrade(filled, lower)
     upgrade(filled)
     assert views(filled)["predictions"] > 0
+
+
+def test_findings_beyond_the_default_list_go_and_every_list_comes_back(filled: Engine) -> None:
+    with filled.begin() as connection:
+        (ours,) = put_findings(connection, ["Tuberculosis"])
+        nih, study = (
+            connection.scalar(text(f"select min(id) from {table}")) or 0 for table in ("dataset", "study")
+        )
+        connection.execute(
+            text(
+                "insert into label select dataset_id, :ours, states, term_ids from label where dataset_id = :nih"
+            ),
+            {"ours": ours, "nih": nih},
+        )
+        put_list(connection, "dataset", nih, ["Tuberculosis", "Pneumonia"])
+        put_list(connection, "study", study, ["Tuberculosis", "Effusion"])
+        outputs = connection.execute(text("select model_id, task_id from model_task order by 1, 2")).all()
+    first = content(filled)
+    downgrade(filled, "0012")
+    lower = content(filled)
+    assert len(lower["task"]) == len(TASKS)
+    assert len(lower["label"]) == len(first["label"]) - 1
+    assert lower["prediction"] == first["prediction"]
+    assert {row["fingerprint"] for row in lower["analysis"]} == {""}
+    upgrade(filled)
+    with filled.connect() as connection:
+        assert read_list(connection, "dataset", nih) == ("Pneumonia",)
+        assert read_list(connection, "study", study) == TASKS
+        stored = connection.execute(text("select model_id, task_id from model_task order by 1, position"))
+        assert stored.all() == outputs
 
 
 def test_an_analysis_that_lost_rows_is_computed_again(filled: Engine) -> None:

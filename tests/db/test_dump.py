@@ -73,7 +73,7 @@ def test_one_state_while_others_write(engine: Engine, rows: Rows, empty: Engine,
                 connection.execute(
                     text("delete from evaluation where image_list_id = :id"), {"id": lists[number]}
                 )
-                write_evaluation(connection, model, lists[number], scores, np.ones(N_TASKS, dtype=bool))
+                write_evaluation(connection, model, lists[number], scores, range(N_TASKS))
             began.set()
 
     writer = threading.Thread(target=write)

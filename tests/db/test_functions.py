@@ -177,7 +177,7 @@ def test_one_image_takes_milliseconds(engine: Engine, rows: Any) -> None:
         logits = np.random.default_rng(seed).normal(size=(n_images, 18)).astype(np.float32)
         model = rows.model(protocol, range(18), seed=seed)
         with engine.begin() as connection:
-            write_evaluation(connection, model, listed, logits, np.ones(18, dtype=bool))
+            write_evaluation(connection, model, listed, logits, range(18))
     columns = "seed, task, logit, probability"
     by_function = f"select {columns} from image_predictions('image 7777') order by seed, task"
     by_view = f"select {columns} from predictions where image = 'image 7777' order by seed, task"

@@ -45,7 +45,7 @@ def test_scores_go_through_the_earlier_schema(engine: Engine, rows: Any) -> None
     upgrade(engine)
     with engine.begin() as connection:
         assert connection.execute(everything).all() == before
-        np.testing.assert_array_equal(read_logits(connection, evaluation, 18)[7], logits)
+        np.testing.assert_array_equal(read_logits(connection, evaluation, range(18))[7], logits)
         assert len(before) == length
 
 

@@ -34,6 +34,11 @@ def scores(n_images: int, tasks: list[int], seed: int = 0) -> tuple[NDArray[np.f
     return logits, np.isin(np.arange(N_TASKS), tasks)
 
 
+def outputs(trained):
+    """The task of each output, None for one that was never trained."""
+    return [task if kept else None for task, kept in enumerate(trained.tolist())]
+
+
 @pytest.fixture
 def three(rows: Any) -> dict[str, int]:
     """Three images of a site in a list, and a model for two tasks."""
@@ -94,7 +99,7 @@ def test_cohort_is_aligned(engine: Engine, rows: Any) -> None:
     labels = {EFFUSION: [1, 0, None, 1, None, 0, 0, 1], PNEUMONIA: [None] * 7 + [1]}
     cohort_id = rows.cohort(rows.dataset("nih", here, listed), rows.protocol(), listed, labels)
     with engine.begin() as connection:
-        cohort = read_cohort(connection, cohort_id, N_TASKS)
+        cohort = read_cohort(connection, cohort_id, range(N_TASKS))
     assert (cohort.id, cohort.image_list_id) == (cohort_id, listed)
     assert cohort.images.tolist() == order
     assert cohort.images.dtype == np.int32
@@ -116,9 +121,9 @@ def test_what_does_not_exist_is_named(engine: Engine) -> None:
         with pytest.raises(StoreError, match="no image list 41"):
             image_ids(connection, 41)
         with pytest.raises(StoreError, match="no cohort 42"):
-            read_cohort(connection, 42, N_TASKS)
+            read_cohort(connection, 42, range(N_TASKS))
         with pytest.raises(StoreError, match="no evaluation 43"):
-            read_logits(connection, 43, N_TASKS)
+            read_logits(connection, 43, range(N_TASKS))
 
 
 def test_logits_come_back_as_they_were(engine: Engine, three: dict[str, int]) -> None:
@@ -126,10 +131,12 @@ def test_logits_come_back_as_they_were(engine: Engine, three: dict[str, int]) ->
     logits[1, EFFUSION] = np.nan
     logits[2, EFFUSION] = -np.inf
     with engine.begin() as connection:
-        made = write_evaluation(connection, three["model"], three["image_list"], logits, trained, seconds=2.5)
+        made = write_evaluation(
+            connection, three["model"], three["image_list"], logits, outputs(trained), seconds=2.5
+        )
         assert made is not None
     with engine.begin() as connection:
-        found = read_logits(connection, made, N_TASKS)
+        found = read_logits(connection, made, range(N_TASKS))
         stored = connection.execute(text("select seconds, completed_at from evaluation")).one()
         vectors = connection.scalar(text("select count(*) from prediction"))
     assert found.shape == (N_TASKS, 3)
@@ -143,7 +150,7 @@ def test_logits_come_back_as_they_were(engine: Engine, three: dict[str, int]) ->
 def test_vectors_of_another_length_are_a_store_error(engine: Engine, three: dict[str, int]) -> None:
     logits, trained = scores(4, [EFFUSION, PNEUMONIA])
     with pytest.raises(StoreError, match=r"4 logits for the 3 images"), engine.begin() as connection:
-        write_evaluation(connection, three["model"], three["image_list"], logits, trained)
+        write_evaluation(connection, three["model"], three["image_list"], logits, outputs(trained))
     assert count(engine) == (0, 0)
 
 
@@ -165,10 +172,10 @@ def test_vectors_of_several_pieces(engine: Engine, rows: Any) -> None:
         logits, trained = scores(length, [EFFUSION, PNEUMONIA])
         model = rows.model(protocol, [EFFUSION, PNEUMONIA])
         with engine.begin() as connection:
-            evaluation = write_evaluation(connection, model, listed, logits, trained)
+            evaluation = write_evaluation(connection, model, listed, logits, outputs(trained))
             assert evaluation is not None
             np.testing.assert_array_equal(
-                read_logits(connection, evaluation, N_TASKS)[trained], logits.T[trained]
+                read_logits(connection, evaluation, range(N_TASKS))[trained], logits.T[trained]
             )
             pieces = connection.execute(
                 text(
@@ -204,7 +211,9 @@ def test_second_evaluation_writes_nothing(engine: Engine, three: dict[str, int])
     logits, trained = scores(3, [EFFUSION, PNEUMONIA])
     for turn in range(2):
         with engine.begin() as connection:
-            made = write_evaluation(connection, three["model"], three["image_list"], logits + turn, trained)
+            made = write_evaluation(
+                connection, three["model"], three["image_list"], logits + turn, outputs(trained)
+            )
         assert (made is None) == (turn == 1)
     assert count(engine) == (1, 2)
     assert effusion(engine) == logits[:, EFFUSION].tolist()
@@ -219,12 +228,16 @@ def test_two_writers_at_once(engine: Engine, three: dict[str, int], first_commit
     def write() -> None:
         with engine.begin() as connection:
             made.append(
-                write_evaluation(connection, three["model"], three["image_list"], logits + 1, trained)
+                write_evaluation(
+                    connection, three["model"], three["image_list"], logits + 1, outputs(trained)
+                )
             )
 
     first = engine.connect()
     with first:
-        assert write_evaluation(first, three["model"], three["image_list"], logits, trained) is not None
+        assert (
+            write_evaluation(first, three["model"], three["image_list"], logits, outputs(trained)) is not None
+        )
         second = threading.Thread(target=write)
         second.start()
         wait_for_lock(engine)
@@ -240,7 +253,7 @@ def test_two_writers_at_once(engine: Engine, three: dict[str, int], first_commit
 def test_killed_writer_leaves_nothing(engine: Engine, three: dict[str, int]) -> None:
     logits, trained = scores(3, [EFFUSION, PNEUMONIA])
     writer = engine.connect()
-    assert write_evaluation(writer, three["model"], three["image_list"], logits, trained) is not None
+    assert write_evaluation(writer, three["model"], three["image_list"], logits, outputs(trained)) is not None
     backend = writer.scalar(text("select pg_backend_pid()"))
     with engine.begin() as other:
         assert other.scalar(text("select pg_terminate_backend(:pid, 10000)"), {"pid": backend})
@@ -249,7 +262,7 @@ def test_killed_writer_leaves_nothing(engine: Engine, three: dict[str, int]) -> 
     writer.close()
     assert count(engine) == (0, 0)
     with engine.begin() as connection:
-        again = write_evaluation(connection, three["model"], three["image_list"], logits, trained)
+        again = write_evaluation(connection, three["model"], three["image_list"], logits, outputs(trained))
     assert again is not None
     assert count(engine) == (1, 2)
 
@@ -260,7 +273,7 @@ def test_half_an_evaluation_is_refused_at_commit(engine: Engine, three: dict[str
         pytest.raises(DBAPIError, match="not complete: no scores for Pneumonia"),
         engine.begin() as connection,
     ):
-        write_evaluation(connection, three["model"], three["image_list"], logits, trained)
+        write_evaluation(connection, three["model"], three["image_list"], logits, outputs(trained))
     assert count(engine) == (0, 0)
 
 

@@ -253,7 +253,7 @@ def foreign(rows: Any, name: str, file: bool) -> int:
     }
     given = {"name": name, "key": name, "trained_on": name, "kind": "foreign", "card": {}, "provenance": {}}
     made: int = rows.add("model", **given, trained_at=None, **(where if file else {}))
-    rows.add("model_task", model_id=made, task_id=EFFUSION)
+    rows.add("model_task", model_id=made, task_id=EFFUSION, position=0)
     return made
 
 

@@ -46,8 +46,8 @@ def test_a_column_that_is_not_there():
 
 def test_labels_of_other_tasks_are_taken_away():
     labels = np.ones((2, len(TASKS)), np.float32)
-    assert chosen_labels(labels, ()) is labels
-    kept = chosen_labels(labels, ("Mass", "Edema"))
+    assert chosen_labels(labels, TASKS, ()) is labels
+    kept = chosen_labels(labels, TASKS, ("Mass", "Edema"))
     assert [TASKS[i] for i in np.flatnonzero((kept == 1).all(axis=0))] == ["Edema", "Mass"]
     assert np.isnan(kept).sum() == 2 * (len(TASKS) - 2)
 

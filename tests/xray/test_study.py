@@ -10,6 +10,7 @@ from xray.errors import StudyError
 from xray.learning.recipe import Recipe
 from xray.pixels.augment import Augmentation
 from xray.study import KINDS, QUESTION, Study, check_name, read_study
+from xray.tasks import TASKS
 
 PROJECT = Path(__file__).resolve().parents[2]
 LEAST = 'name = "mine"\n[[datasets]]\nname = "ours"\n'
@@ -431,3 +432,40 @@ def test_the_definition_is_plain_and_says_what_decides_the_results(tmp_path):
     assert definition["recipe"]["augmentation"]["rotation"] == 45.0
     assert definition.pop("file") == str(study.path.resolve())
     assert str(tmp_path) not in json.dumps(definition)
+
+
+OWN = """
+name = "own"
+protocol = "{protocol}"
+findings = {findings}
+[[datasets]]
+name = "a"
+manifest = "a.csv"
+"""
+
+
+def own(tmp_path, findings, protocol="corrected"):
+    (tmp_path / "own.toml").write_text(OWN.format(findings=findings, protocol=protocol))
+    return read_study(tmp_path / "own.toml")
+
+
+def test_a_study_declares_its_findings_by_name(tmp_path):
+    study = own(tmp_path, '["TB", "pleural effusion", "Kerley lines"]')
+    assert study.findings == ("Tuberculosis", "Effusion", "Kerley lines")
+    assert study.datasets[0].findings == study.findings
+    assert {each.findings for each in study.configurations()} == {study.findings}
+
+
+def test_a_study_that_says_nothing_has_the_default_list(tmp_path):
+    study = own(tmp_path, "[]")
+    assert study.findings == TASKS
+    assert study.datasets[0].findings == ()
+
+
+def test_paper_means_the_default_list(tmp_path):
+    with pytest.raises(
+        StudyError, match="findings: protocol paper is about the findings of the default list"
+    ):
+        own(tmp_path, '["Effusion"]', "paper")
+    with pytest.raises(StudyError, match="findings: 'Efusion' is no known finding; did you mean 'Effusion'"):
+        own(tmp_path, '["Efusion"]')

@@ -16,7 +16,7 @@ from xray.analyses.stored import StoredStudy
 class Heads:
     """The outputs of one model that belong to one dataset each: row k of weights (n_outputs, n_features) is of keys[k].
 
-    keys: (dataset_id, task_id).
+    keys: (dataset_id, place of the task in the study's list).
     """
 
     model_id: int
@@ -28,15 +28,17 @@ class Heads:
 
 def load(connection: Connection, study: StoredStudy) -> list[Heads]:
     """The models of a study that have a head per dataset, of two datasets at least."""
+    place = {number: position for position, number in enumerate(study.task_ids)}
     found: dict[int, list[Any]] = {}
     for row in connection.execute(text(query("study_classifiers")), {"study_id": study.id}):
-        found.setdefault(row.model_id, []).append(row)
+        if row.task_id in place:
+            found.setdefault(row.model_id, []).append(row)
     heads = [
         Heads(
             model,
             rows[0].trained_on,
             rows[0].seed,
-            tuple((row.dataset_id, row.task_id) for row in rows),
+            tuple((row.dataset_id, place[row.task_id]) for row in rows),
             np.array([row.weights for row in rows], dtype=np.float64),
         )
         for model, rows in found.items()

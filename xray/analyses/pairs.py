@@ -14,7 +14,6 @@ from xray.errors import AnalysisError
 from xray.report.captions import Caption
 from xray.report.parts import agreement
 from xray.report.parts.part import Part, renamed, with_figure
-from xray.tasks import TASK_INDEX
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -87,7 +86,7 @@ def _pair(connection: Connection, study: StoredStudy, heading: str, row: "pd.Ser
 
     names = (str(row["reference"]), str(row["trained_on"]))
     (test,) = load_tests(connection, study, datasets=[str(row["test_dataset"])], trained_on=names)
-    task = TASK_INDEX[str(row["task"])]
+    task = study.findings.index(str(row["task"]))
     first, second = (calibrated(test, name, [task])[:, 0] for name in names)
     kept = ~np.isnan(first) & ~np.isnan(second)
 

@@ -156,4 +156,15 @@ def _replace(
         .values(study_id=study.id, name=analysis.name, fingerprint=fingerprint, provenance=provenance())
         .returning(tables.Analysis.id)
     )
-    copy_rows(connection, analysis.table.__tablename__, [{"analysis_id": analysis_id, **row} for row in rows])
+    named = [{"analysis_id": analysis_id, **_with_ids(study, row)} for row in rows]
+    copy_rows(connection, analysis.table.__tablename__, named)
+
+
+def _with_ids(study: StoredStudy, row: dict[str, Any]) -> dict[str, Any]:
+    """A row of an analysis, whose tasks are places in the study's list, with the ids that the database has for them."""
+    stored = dict(row)
+    if "task_id" in row:
+        stored["task_id"] = study.task_ids[row["task_id"]]
+    if "task_ids" in row:
+        stored["task_ids"] = [study.task_ids[place] for place in row["task_ids"]]
+    return stored

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from sqlalchemy import Connection, text
 
+from db.findings import finding_ids, read_list
 from db.queries import query
 from db.store import StoredCohort, read_cohort, read_logits
 from xray.errors import AnalysisError
@@ -24,7 +25,8 @@ OF_IMAGES = ("age", "sex", "view")
 
 @dataclass(frozen=True)
 class Scored:
-    """One evaluation of a study: which model on which test cohort. trained: ids of the tasks that its outputs learned.
+    """One evaluation of a study: which model on which test cohort. trained: places, in the study's list, of the findings
+    that its outputs learned.
 
     A foreign model has no seed, and its own name for `trained_on`.
     """
@@ -81,17 +83,20 @@ class TestSet:
         return [e.evaluation_id for name in trained_on for e in self.of(name)]
 
     def trained_tasks(self, trained_on: str) -> frozenset[int]:
-        """Ids of the tasks that every seed of a configuration was trained on."""
+        """Places of the findings that every seed of a configuration was trained on."""
         return frozenset.intersection(*(e.trained for e in self.of(trained_on)))
 
     def labelled_tasks(self) -> frozenset[int]:
-        """Ids of the tasks that any image here has a label of."""
+        """Places of the findings that any image here has a label of."""
         return frozenset(np.flatnonzero(~np.isnan(self.cohort.labels).all(axis=0)).tolist())
 
 
 @dataclass(frozen=True)
 class StoredStudy:
     """A study as the database has it: `datasets` (name → site) in order, configurations (name → its datasets).
+
+    findings: what its results are of, in order. Everywhere in an analysis a task is its place in this list: columns of
+    labels and of scores, and `task_id` of the rows that it gives; `run` makes ids of it.
 
     Foreign models are no configurations: what they were trained on is known by hearsay, if at all.
     guests: those of its datasets that are not of its file: registered later, and tested on only.
@@ -105,6 +110,9 @@ class StoredStudy:
     guests: frozenset[str] = frozenset()
     partial: frozenset[str] = frozenset()
     """Configurations of only some images or tasks of their datasets: they stand for themselves, not for the datasets."""
+    findings: tuple[str, ...] = TASKS
+    task_ids: tuple[int, ...] = ()
+    """Ids of the findings in the database."""
 
     @property
     def own(self) -> dict[str, str]:
@@ -112,7 +120,7 @@ class StoredStudy:
         return {name: site for name, site in self.datasets.items() if name not in self.guests}
 
     def tasks(self, tests: Sequence[TestSet]) -> list[int]:
-        """Ids of the tasks that any test cohort of the study is labelled for, in output order."""
+        """Places of the findings that any test cohort of the study is labelled for, in order."""
         return sorted(frozenset().union(*(test.labelled_tasks() for test in tests)))
 
     def trained_on_exactly(self, datasets: Sequence[str]) -> str | None:
@@ -125,6 +133,8 @@ class StoredStudy:
         """Content hash of all that an analysis of this study comes from."""
         parts: list[Any] = [analysis, code, list(self.datasets.items()), list(self.configurations.items())]
         parts.append(sorted((e.evaluation_id, e.cohort_id) for e in self.evaluations))
+        if self.findings != TASKS:
+            parts.append(self.findings)
         return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
 
 
@@ -140,8 +150,18 @@ def load_study(connection: Connection, name: str) -> StoredStudy:
     rows = connection.execute(text(query("study_evaluations")), {"study_id": study_id}).all()
     if not rows:
         raise AnalysisError(f"study {name!r} has no scored test cohort yet: xray study run its file")
+    findings = read_list(connection, "study", study_id) or TASKS
+    task_ids = tuple(finding_ids(connection, findings))
+    place = {number: position for position, number in enumerate(task_ids)}
     evaluations = tuple(
-        Scored(r.evaluation_id, r.trained_on, r.seed, r.cohort_id, frozenset(r.task_ids), r.kind == "foreign")
+        Scored(
+            r.evaluation_id,
+            r.trained_on,
+            r.seed,
+            r.cohort_id,
+            frozenset(place[number] for number in r.task_ids if number in place),
+            r.kind == "foreign",
+        )
         for r in rows
     )
     order = {dataset: position for position, dataset in enumerate(datasets)}
@@ -149,7 +169,9 @@ def load_study(connection: Connection, name: str) -> StoredStudy:
         r.trained_on: tuple(sorted(r.datasets, key=order.__getitem__)) for r in rows if r.kind == "trained"
     }
     partial = frozenset(r.trained_on for r in rows if r.partial)
-    return StoredStudy(study_id, name, datasets, configurations, evaluations, guests, partial)
+    return StoredStudy(
+        study_id, name, datasets, configurations, evaluations, guests, partial, findings, task_ids
+    )
 
 
 def load_tests(
@@ -174,8 +196,8 @@ def load_tests(
         )
         if not mine or (datasets is not None and row.dataset not in datasets):
             continue
-        logits = {e.evaluation_id: read_logits(connection, e.evaluation_id, len(TASKS)) for e in mine}
-        cohort = read_cohort(connection, row.cohort_id, len(TASKS))
+        logits = {e.evaluation_id: read_logits(connection, e.evaluation_id, study.task_ids) for e in mine}
+        cohort = read_cohort(connection, row.cohort_id, study.task_ids)
         known = _columns(connection, row.dataset, cohort, columns)
         tests.append(TestSet(row.dataset, row.site, cohort, mine, logits, known))
     for column in columns:

@@ -63,9 +63,9 @@ def import_cohorts(
     """
     about, names = read_cohort_file(path)
     _check_about(about, dataset, protocol, path)
-    rows = _rows(dataset, protocol, names, path)
+    rows, findings = _rows(dataset, protocol, names, path)
     for part, (index, labels) in rows.items():
-        found = part_hashes(dataset, index, labels)
+        found = part_hashes(dataset, index, labels, findings)
         said = (about["parts"][part]["image_list"], about["parts"][part]["cohort"])
         if found[0] != said[0]:
             raise DataError(
@@ -79,7 +79,7 @@ def import_cohorts(
     protocol_id = store_protocol(connection, protocol)
     stored = frozen(connection, dataset.id, protocol_id)
     if not stored:
-        return put_cohorts(connection, dataset, protocol_id, rows), True
+        return put_cohorts(connection, dataset, protocol_id, rows, findings), True
     rows_stored = connection.execute(
         text("select part, content_hash from cohort where id = any(:ids)"), {"ids": list(stored.values())}
     )
@@ -150,8 +150,8 @@ def _check_about(about: dict[str, Any], dataset: RegisteredDataset, protocol: Pr
 
 def _rows(
     dataset: RegisteredDataset, protocol: Protocol, names: dict[str, list[str]], path: Path
-) -> dict[str, tuple[np.ndarray, np.ndarray]]:
-    """Part → positions in the dataset and labels of the named images."""
+) -> tuple[dict[str, tuple[np.ndarray, np.ndarray]], tuple[str, ...]]:
+    """Part → positions in the dataset and labels of the named images; the findings that the labels are of."""
     images = dataset.table.rows["image"].tolist()
     selection = select(dataset.table, dataset.labeller, protocol)
     place = {images[row]: position for position, row in enumerate(selection.index.tolist())}
@@ -166,4 +166,5 @@ def _rows(
         )
         raise DataError(f"{path.name}: {len(absent)} of its images {reason} {dataset.name}: {shown}")
     positions = {part: np.array([place[name] for name in its], dtype=np.int64) for part, its in names.items()}
-    return {part: (selection.index[its], selection.labels[its]) for part, its in positions.items()}
+    rows = {part: (selection.index[its], selection.labels[its]) for part, its in positions.items()}
+    return rows, selection.findings

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -9,6 +10,7 @@ from sqlalchemy import Connection, select, text
 from sqlalchemy.dialects.postgresql import insert
 
 from db.copy import array, copy_in, scalar
+from db.findings import put_findings
 from db.schema import Cohort
 from db.schema import Protocol as StoredProtocol
 from db.store import list_hash, put_image_list
@@ -18,6 +20,7 @@ from xray.data.registered import RegisteredDataset
 from xray.data.selection import select as select_rows
 from xray.data.split import parts
 from xray.errors import DataError
+from xray.findings import column_bytes
 
 
 def store_protocol(connection: Connection, protocol: Protocol) -> int:
@@ -56,7 +59,7 @@ def freeze(connection: Connection, dataset: RegisteredDataset, protocol: Protoco
         if len(split[part]) == 0:
             raise DataError(f"{dataset.name}: protocol {protocol.name} leaves no image for the {part} part")
     rows = {part: (chosen.index[taken], chosen.labels[taken]) for part, taken in split.items() if len(taken)}
-    return put_cohorts(connection, dataset, protocol_id, rows)
+    return put_cohorts(connection, dataset, protocol_id, rows, chosen.findings)
 
 
 def frozen(connection: Connection, dataset_id: int, protocol_id: int) -> dict[str, int]:
@@ -75,10 +78,11 @@ def put_cohorts(
     dataset: RegisteredDataset,
     protocol_id: int,
     rows: dict[str, tuple[NDArray[np.int64], NDArray[np.float32]]],
+    findings: Sequence[str],
 ) -> dict[str, int]:
-    """Part → id of new cohorts. rows: part → positions (n_images,) in the dataset, labels (n_images, n_tasks)."""
+    """Part → id of new cohorts. rows: part → positions (n_images,) in the dataset, labels (n_images, n_findings)."""
     made = {
-        part: _freeze(connection, dataset, protocol_id, part, index, labels)
+        part: _freeze(connection, dataset, protocol_id, part, index, labels, findings)
         for part, (index, labels) in rows.items()
     }
     leakage.record(connection, protocol_id)
@@ -86,12 +90,15 @@ def put_cohorts(
 
 
 def part_hashes(
-    dataset: RegisteredDataset, index: NDArray[np.int64], labels: NDArray[np.float32]
+    dataset: RegisteredDataset,
+    index: NDArray[np.int64],
+    labels: NDArray[np.float32],
+    findings: Sequence[str],
 ) -> tuple[str, str]:
     """Content hashes of a cohort's image list and of the cohort: the same wherever they are rebuilt."""
     names = [f"{dataset.site}/{image}" for image in dataset.table.rows["image"].iloc[index]]
     listed = list_hash(names)
-    return listed, _cohort_hash(listed, labels)
+    return listed, _cohort_hash(listed, labels, findings)
 
 
 def _freeze(
@@ -101,9 +108,10 @@ def _freeze(
     part: str,
     rows: NDArray[np.int64],
     labels: NDArray[np.float32],
+    findings: Sequence[str],
 ) -> int:
-    """One cohort: rows (n_images,) of the dataset in order, labels (n_images, n_tasks) 1, 0 or NaN."""
-    listed, content_hash = part_hashes(dataset, rows, labels)
+    """One cohort: rows (n_images,) of the dataset in order, labels (n_images, n_findings) 1, 0 or NaN."""
+    listed, content_hash = part_hashes(dataset, rows, labels, findings)
     cohort_id = connection.scalar(
         insert(Cohort)
         .values(
@@ -116,7 +124,7 @@ def _freeze(
         .returning(Cohort.id)
     )
     assert cohort_id is not None
-    vectors = []
+    vectors, ids = [], put_findings(connection, findings)
     for task in np.flatnonzero(~np.isnan(labels).all(axis=0)):
         missing = np.isnan(labels[:, task])
         values = np.where(missing, 0, labels[:, task]).astype(np.int16)
@@ -124,7 +132,7 @@ def _freeze(
         vectors.append(
             (
                 scalar(cohort_id, "int4"),
-                scalar(int(task), "int2"),
+                scalar(ids[task], "int2"),
                 array(values, "int2", missing),
                 scalar(n_pos, "int4"),
                 scalar(n_neg, "int4"),
@@ -134,6 +142,6 @@ def _freeze(
     return cohort_id
 
 
-def _cohort_hash(listed: str, labels: NDArray[np.float32]) -> str:
+def _cohort_hash(listed: str, labels: NDArray[np.float32], findings: Sequence[str]) -> str:
     codes = np.where(np.isnan(labels), -1, labels).astype(np.int8)
-    return hashlib.sha256(listed.encode() + codes.tobytes()).hexdigest()
+    return hashlib.sha256(listed.encode() + column_bytes(codes, findings, -1)).hexdigest()

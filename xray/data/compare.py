@@ -9,7 +9,7 @@ from xray.data.protocol import Protocol
 from xray.data.registered import RegisteredDataset
 from xray.data.selection import Selection, select
 from xray.data.split import parts
-from xray.tasks import TASKS
+from xray.findings import columns, standard
 
 
 def changed_rules(first: Protocol, second: Protocol, labeller: str | None = None) -> list[dict[str, Any]]:
@@ -82,20 +82,23 @@ def _part_of(dataset: RegisteredDataset, protocol: Protocol) -> dict[int, str]:
 def _relabelled(first: Selection, second: Selection) -> int:
     """Images in both of which a label differs."""
     _, one, two = np.intersect1d(first.index, second.index, return_indices=True)
-    a, b = first.labels[one], second.labels[two]
+    a = first.labels[one]
+    b = columns(second.labels[two], second.findings, first.findings, np.nan)
     return int((~((a == b) | (np.isnan(a) & np.isnan(b)))).any(axis=1).sum())
 
 
 def _counts(chosen: Mapping[str, Selection]) -> dict[str, dict[str, dict[str, int]]]:
+    findings = standard(dict.fromkeys(name for its in chosen.values() for name in its.findings))
+    labels = {side: columns(its.labels, its.findings, findings, np.nan) for side, its in chosen.items()}
     counted = {
-        side: {"positive": (its.labels == 1).sum(axis=0), "negative": (its.labels == 0).sum(axis=0)}
-        for side, its in chosen.items()
+        side: {"positive": (its == 1).sum(axis=0), "negative": (its == 0).sum(axis=0)}
+        for side, its in labels.items()
     }
     return {
         task: {
             side: {call: int(number[index]) for call, number in its.items()} for side, its in counted.items()
         }
-        for index, task in enumerate(TASKS)
+        for index, task in enumerate(findings)
         if any(number[index] for its in counted.values() for number in its.values())
     }
 

@@ -12,7 +12,6 @@ from xray.data.protocol import DEFAULT, load_protocol
 from xray.data.registered import read_named
 from xray.data.sources.base import NOT_MENTIONED, STATE_NAMES
 from xray.errors import DataError
-from xray.tasks import TASKS
 
 
 def count_states(
@@ -41,7 +40,9 @@ def count_states(
         "images": len(states),
         "patients": int(dataset.table.rows["patient"].nunique()),
         "tasks": {
-            TASKS[task]: {state: int((states[:, task] == code).sum()) for code, state in STATE_NAMES.items()}
+            dataset.table.findings[task]: {
+                state: int((states[:, task] == code).sum()) for code, state in STATE_NAMES.items()
+            }
             for task in spoken_of
         },
     }

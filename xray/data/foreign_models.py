@@ -2,15 +2,16 @@
 
 import hashlib
 import json
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from sqlalchemy import Connection, select, text
 from sqlalchemy.dialects.postgresql import insert
 
+from db.findings import put_list, read_list
 from db.queries import query
-from db.schema import ForeignTraining, Model, ModelTask
+from db.schema import ForeignTraining, Model
 from xray import names
 from xray.data.leakage import record_foreign
 from xray.errors import ForeignModelError
@@ -30,12 +31,12 @@ class Artifact:
 
 @dataclass(frozen=True)
 class ForeignModel:
-    """A foreign model as stored. tasks: ids of its outputs; trained_on: None where it is unknown."""
+    """A foreign model as stored. findings: those of its outputs, in order; trained_on: None where it is unknown."""
 
     id: int
     name: str
     card: Mapping[str, Any]
-    tasks: frozenset[int]
+    findings: tuple[str, ...]
     has_file: bool
     trained_on: tuple[str, ...] | None
 
@@ -49,15 +50,13 @@ def find_foreign(connection: Connection, name: str) -> ForeignModel | None:
         return None
     if row.kind != "foreign":
         raise ForeignModelError(f"{name} was trained here; a foreign model needs another name")
-    tasks = connection.scalars(select(ModelTask.task_id).where(ModelTask.model_id == row.id)).all()
+    findings = read_list(connection, "model", row.id)
     said = connection.scalars(
         select(ForeignTraining.dataset)
         .where(ForeignTraining.model_id == row.id)
         .order_by(ForeignTraining.dataset)
     ).all()
-    return ForeignModel(
-        row.id, name, row.card, frozenset(tasks), row.mlflow_model is not None, tuple(said) or None
-    )
+    return ForeignModel(row.id, name, row.card, findings, row.mlflow_model is not None, tuple(said) or None)
 
 
 def get_foreign(connection: Connection, name: str) -> ForeignModel:
@@ -84,12 +83,13 @@ def add_foreign(
     connection: Connection,
     name: str,
     card: Mapping[str, Any],
-    tasks: Collection[int],
+    outputs: Sequence[str | None],
     trained_on: Sequence[str] | None,
     artifact: Artifact | None = None,
     content_hash: str | None = None,
 ) -> int:
-    """Store a new foreign model; its id. card: plain values. trained_on: names of datasets, None where unknown.
+    """Store a new foreign model; its id. card: plain values. outputs: the finding of each, None for one that is none.
+    trained_on: names of datasets, None where unknown.
 
     Raises `ForeignModelError` for a name that a study file can't hold, or that stands for something else.
     """
@@ -119,7 +119,7 @@ def add_foreign(
         .returning(Model.id)
     )
     assert model_id is not None
-    connection.execute(insert(ModelTask), [{"model_id": model_id, "task_id": task} for task in sorted(tasks)])
+    put_list(connection, "model", model_id, outputs)
     say_trained_on(connection, model_id, trained_on)
     return model_id
 

@@ -1,6 +1,6 @@
 """Scores made elsewhere, read from a file into the store, and stored scores written to one.
 
-A file has a column of image names and a column per task (CSV or Parquet). What does not fit the cohort is counted, with
+A file has a column of image names and a column per finding (CSV or Parquet). What does not fit the cohort is counted, with
 examples, and nothing is stored then.
 """
 
@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from scipy.special import expit, logit
 from sqlalchemy import Connection, select, text
 
+from db.findings import all_findings, finding_ids, read_list
 from db.queries import query
 from db.schema import Evaluation
 from db.store import read_logits, write_evaluation
@@ -23,9 +24,10 @@ from xray.data.foreign_models import ForeignModel, add_foreign, find_foreign, sa
 from xray.data.protocol import load_protocol
 from xray.data.sources.csvfile import read_csv
 from xray.data.sources.parquetfile import read_parquet
+from xray.data.spelling import spelled
 from xray.data.task_columns import plain_name, task_columns
 from xray.errors import DataError, PredictionsError
-from xray.tasks import TASKS
+from xray.findings import in_order, standard
 
 Kind = Literal["logit", "probability"]
 Scores = NDArray[np.float64]
@@ -104,40 +106,43 @@ def import_predictions(
     image_column: str | None = None,
     trained_on: Sequence[str] | None = None,
     citation: str | None = None,
+    findings: Sequence[str] = (),
 ) -> Imported:
     """Store the scores of a file as those of a foreign model on a cohort, which is made where it is new.
 
     missing_as_nan: images without a score are stored as not scored; otherwise they are refused. ignore_unknown: rows of
     images that the dataset does not have are left out. from_model: whose rows count, where the file has a column `model`.
+    findings: declared beside those that the database knows: a column with such a name has its scores.
     Raises `PredictionsError` that counts every mismatch, and leaves the database as it was.
     """
     table = _read(path)
     column = _image_column(table, image_column)
     _choose_rows(table, cohort, from_model)
-    columns = _score_columns(table, column)
+    known_here = spelled(connection, findings)
+    columns = _score_columns(table, column, [*all_findings(connection), *known_here])
     rows = _match(connection, table, column, columns, cohort, ignore_unknown=ignore_unknown)
     scores = _scores(table, column, columns, rows, kind, missing_as_nan)
     _check_missing(table, cohort, rows, missing_as_nan)
     known = find_foreign(connection, model)
     trained: NDArray[np.bool_] = np.asarray(~np.isnan(scores).all(axis=0), dtype=bool)
+    names = tuple(name for name, kept in zip(columns, trained.tolist(), strict=True) if kept)
     if not trained.any() and not table.wrong:
         table.wrong.append("there is no score of any task in it")
     if known is not None and not table.wrong:
-        _check_model(table, known, frozenset(np.flatnonzero(trained).tolist()))
+        _check_model(table, known, names)
     if table.wrong:
         raise PredictionsError(
             f"{path.name}: nothing was imported to {model} on {cohort}: " + "; ".join(table.wrong)
         )
-    logits = scores.astype(np.float32)
+    logits = scores[:, trained].astype(np.float32)
     card = {"kind": "scores", **({"citation": citation} if citation else {})}
     if known is None:
-        model_id = add_foreign(connection, model, card, np.flatnonzero(trained).tolist(), trained_on)
+        model_id = add_foreign(connection, model, card, names, trained_on)
     else:
         model_id = known.id
         say_trained_on(connection, model_id, trained_on)
-    new = _store(connection, model, model_id, cohort, logits, trained)
+    new = _store(connection, model, model_id, cohort, logits, finding_ids(connection, names))
     n_missing = int(np.isnan(scores[:, trained]).all(axis=1).sum())
-    names = tuple(TASKS[task] for task in np.flatnonzero(trained))
     return Imported(model, str(cohort), len(logits), n_missing, names, new, tuple(table.notes))
 
 
@@ -163,18 +168,25 @@ def scored_models(connection: Connection, cohort: Cohort, models: Sequence[str])
 def exported(
     connection: Connection, cohort: Cohort, models: Sequence[str], kind: Kind
 ) -> Iterator[pd.DataFrame]:
-    """Frames of scores, at most 16,384 images of one model each: model, dataset, protocol, part, image, and 18 tasks.
+    """Frames of scores, at most 16,384 images of one model each: model, dataset, protocol, part, image, and findings.
 
-    Tasks have torchxrayvision's names and order; an output that was never trained is empty. Logits are float32 as stored,
-    probabilities float64.
+    Findings are those of the default list, then the others of these models; an output that was never trained is empty.
+    Logits are float32 as stored, probabilities float64.
     """
-    for model, evaluation_id in scored_models(connection, cohort, models).items():
-        scores: NDArray[Any] = read_logits(connection, evaluation_id, len(TASKS))
+    scored = scored_models(connection, cohort, models)
+    own = text("select id from model where name = any(:models)")
+    numbers = connection.scalars(own, {"models": list(scored)}).all()
+    findings = standard(
+        dict.fromkeys(name for each in numbers for name in read_list(connection, "model", each))
+    )
+    ids = finding_ids(connection, findings)
+    for model, evaluation_id in scored.items():
+        scores: NDArray[Any] = read_logits(connection, evaluation_id, ids)
         for start in range(0, scores.shape[1], _CHUNK):
             chunk = scores[:, start : start + _CHUNK].T
             if kind == "probability":
                 chunk = expit(chunk.astype(np.float64))
-            frame = pd.DataFrame(chunk, columns=list(TASKS))
+            frame = pd.DataFrame(chunk, columns=list(findings))
             frame.insert(0, "image", cohort.images[start : start + _CHUNK])
             for name in ("part", "protocol", "dataset"):
                 frame.insert(0, name, getattr(cohort, name))
@@ -277,12 +289,12 @@ def _choose_rows(table: _Table, cohort: Cohort, from_model: str | None) -> None:
         table.frame, table.lines = table.frame[mine].reset_index(drop=True), table.lines[mine]
 
 
-def _score_columns(table: _Table, image: str) -> dict[int, str]:
+def _score_columns(table: _Table, image: str, among: Sequence[str]) -> dict[str, str]:
     keys = {image, *(name for name in table.frame.columns if plain_name(name) in _KEYS)}
-    columns, others, wrong = task_columns([name for name in table.frame.columns if name not in keys])
+    columns, others, wrong = task_columns([name for name in table.frame.columns if name not in keys], among)
     table.wrong += wrong
     if not columns:
-        raise PredictionsError(f"{table.name}: no column is a task; expected some of {', '.join(TASKS)}")
+        raise PredictionsError(f"{table.name}: no column is a task; expected some of {', '.join(among)}")
     if others:
         table.notes.append(f"{len(others)} column(s) that are no task left out: {_some(others)}")
     return columns
@@ -301,7 +313,7 @@ def _match(
     connection: Connection,
     table: _Table,
     image: str,
-    columns: dict[int, str],
+    columns: dict[str, str],
     cohort: Cohort,
     *,
     ignore_unknown: bool,
@@ -361,7 +373,7 @@ def _note_outside(
 
 
 def _check_doubled(
-    table: _Table, image: str, columns: dict[int, str], mine: NDArray[np.int64], place: NDArray[np.int64]
+    table: _Table, image: str, columns: dict[str, str], mine: NDArray[np.int64], place: NDArray[np.int64]
 ) -> None:
     """Several rows of an image must say the same. place: (n_mine,) of the rows' images in the cohort."""
     doubled = mine[np.bincount(place)[place] > 1] if len(place) else mine
@@ -394,15 +406,15 @@ class _Wrong:
 
 
 def _scores(
-    table: _Table, image: str, columns: dict[int, str], rows: NDArray[np.int64], kind: Kind, nan_ok: bool
+    table: _Table, image: str, columns: dict[str, str], rows: NDArray[np.int64], kind: Kind, nan_ok: bool
 ) -> Scores:
-    """Logits (n_images, n_tasks) in the cohort's order: NaN without a row, a value, or a column. Notes what is wrong."""
-    found = np.full((len(rows), len(TASKS)), np.nan)
+    """Logits (n_images, n_columns) in the cohort's order: NaN without a row, a value, or a column. Notes what is wrong."""
+    found = np.full((len(rows), len(columns)), np.nan)
     there = np.flatnonzero(rows >= 0)
     used = rows[there]
     images = table.frame[image].iloc[used]
     words, outside, empty, ends, untrained = _Wrong(), _Wrong(), _Wrong(), 0, []
-    for task, column in columns.items():
+    for place, column in enumerate(columns.values()):
         cells = table.frame[column].iloc[used]
         values, is_word = _numbers(cells)
         words.add(is_word, column, images, cells)
@@ -415,7 +427,7 @@ def _scores(
         bad = ((values < 0) | (values > 1)) if kind == "probability" else infinite
         outside.add(bad, column, images, cells)
         ends += int(((values == 0) | (values == 1)).sum()) if kind == "probability" else 0
-        found[there, task] = to_logits(np.where(bad, np.nan, values)) if kind == "probability" else values
+        found[there, place] = to_logits(np.where(bad, np.nan, values)) if kind == "probability" else values
     _count(table, words.n, "score(s) are no numbers", words.examples)
     expected = "probabilities from 0 to 1 (is it --kind logit?)" if kind == "probability" else "finite logits"
     _count(table, outside.n, f"score(s) are outside what is expected, {expected}", outside.examples)
@@ -459,13 +471,13 @@ def _check_missing(table: _Table, cohort: Cohort, rows: NDArray[np.int64], nan_o
         )
 
 
-def _check_model(table: _Table, known: ForeignModel, tasks: frozenset[int]) -> None:
+def _check_model(table: _Table, known: ForeignModel, findings: Sequence[str]) -> None:
     if known.has_file:
         table.wrong.append(
             f"{known.name} has its file here and is scored by it; give these scores another name"
         )
-    elif tasks != known.tasks:
-        differ = [TASKS[task] for task in sorted(tasks ^ known.tasks)]
+    elif set(findings) != set(known.findings):
+        differ = in_order(set(findings) ^ set(known.findings))
         table.wrong.append(
             f"{known.name} has other tasks in its earlier files: {_some(differ)}; give another --model"
         )
@@ -477,17 +489,17 @@ def _store(
     model_id: int,
     cohort: Cohort,
     logits: NDArray[np.float32],
-    trained: NDArray[np.bool_],
+    tasks: Sequence[int],
 ) -> bool:
     """Write the scores; False where the same ones are there. Raises `PredictionsError` where others are."""
-    if write_evaluation(connection, model_id, cohort.image_list_id, logits, trained) is not None:
+    if write_evaluation(connection, model_id, cohort.image_list_id, logits, tasks) is not None:
         return True
     found = connection.execute(
         select(Evaluation.id).where(
             Evaluation.model_id == model_id, Evaluation.image_list_id == cohort.image_list_id
         )
     ).scalar_one()
-    if not np.array_equal(read_logits(connection, found, len(TASKS)), logits.T, equal_nan=True):
+    if not np.array_equal(read_logits(connection, found, tasks), logits.T, equal_nan=True):
         raise PredictionsError(
             f"{model} has other scores of the images of {cohort} already; give another --model, or drop it: "
             f"xray model remove {model}"

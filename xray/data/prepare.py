@@ -20,7 +20,9 @@ from xray.data.register import Registration, content_digest, find_registered, re
 from xray.data.registered import dataset_id, read_dataset
 from xray.data.request import DatasetRequest, Phantom
 from xray.data.sources.base import SourceTable, sources
+from xray.data.sources.declared import with_declared
 from xray.data.sources.fit_names import with_fit_names
+from xray.data.sources.manifest import read_manifest
 from xray.errors import DataError
 from xray.names import unknown
 
@@ -134,7 +136,7 @@ def _read(
     assert request.labels is not None
     folder = request.labels if request.labels.is_dir() else request.labels.parent
     found = None if request.labels_only else request.images or folder
-    return request.source, found, read_source(request.source, request.labels, found), None
+    return request.source, found, read_source(request.source, request.labels, found, request.findings), None
 
 
 def freeze_all(connection: Connection, protocols: Sequence[str]) -> list[str]:
@@ -186,9 +188,14 @@ def _draw(phantom: Phantom, folder: Path) -> tuple[SourceTable, pd.DataFrame]:
     return read_source("manifest", labels, folder), truth
 
 
-def read_source(name: str, labels: Path, images: Path | None) -> SourceTable:
-    """Read native label files by the reader of this name. Raises `DataError` where there is no such reader."""
+def read_source(name: str, labels: Path, images: Path | None, findings: Sequence[str] = ()) -> SourceTable:
+    """Read native label files by the reader of this name. findings: those that are declared beside the default list.
+
+    Raises `DataError` where there is no such reader.
+    """
     known = sources()
     if name not in known:
         raise DataError(unknown("reader", name, sorted(known)))
-    return with_fit_names(known[name](labels, images), labels.name)
+    if name == "manifest":
+        return with_fit_names(read_manifest(labels, images, findings), labels.name)
+    return with_fit_names(with_declared(known[name](labels, images), findings, labels.name), labels.name)

@@ -14,11 +14,13 @@ from pathlib import Path
 from typing import Any, Final
 
 from xray import limits, names
-from xray.data.sources.csvfile import near
 from xray.errors import StudyError
+from xray.names import near
+from xray.tasks import TASKS
 
 NAMED: Final = ("paper", "corrected")
 DEFAULT: Final = "corrected"
+PAPER: Final = "paper"
 
 
 @dataclass(frozen=True)
@@ -117,6 +119,10 @@ class Protocol:
     def rule(self, dataset: str) -> DatasetRule:
         """The rule of a dataset; that of `default` for one that the protocol doesn't name."""
         return self.datasets.get(dataset) or self.datasets.get("default") or DatasetRule()
+
+    def findings(self, declared: tuple[str, ...]) -> tuple[str, ...]:
+        """The findings that cohorts have labels of: those that the dataset declares; under `paper` the paper's own."""
+        return TASKS if self.name == PAPER else declared
 
     def as_dict(self) -> dict[str, Any]:
         """Plain values, for the database and for TOML or JSON."""

@@ -14,6 +14,7 @@ from sqlalchemy import Connection, select, text
 from sqlalchemy.dialects.postgresql import insert
 
 from db.copy import array, copy_in, copy_out, copy_text, read_array, scalar
+from db.findings import put_findings, put_list
 from db.queries import query
 from db.schema import Dataset, LabelRule, Site, SourceTerm
 from db.store import list_hash, put_image_list
@@ -25,8 +26,10 @@ from xray.data.places import stored_paths, take_places
 from xray.data.quarantine import put_quarantine, read_quarantine, refuse_unusable
 from xray.data.sources.base import COLUMNS, NOT_MENTIONED, Quarantined, SourceTable
 from xray.data.sources.datasets import published_datasets
+from xray.data.spelling import spelled
 from xray.errors import DataError
-from xray.tasks import TASK_INDEX
+from xray.findings import column_bytes
+from xray.tasks import TASKS
 
 _SAME_PICTURE = "shows the same picture"
 VIEW = "view"
@@ -150,7 +153,7 @@ def _digest(
     own = [encode(column, table.rows[column]) for column in COLUMNS if column not in ("age", VIEW)]
     digest_columns([*own, *encoded], digest)
     digest.update(table.rows["age"].to_numpy("<f4").tobytes())
-    digest.update(table.states.tobytes())
+    digest.update(column_bytes(table.states, table.findings, NOT_MENTIONED))
     return digest.hexdigest()
 
 
@@ -177,12 +180,12 @@ def _set_aside_pictures(
             bad.append(Quarantined(path if isinstance(path, str) else name, None, name, reason, kept))
             taken[row] = kept
     return (
-        SourceTable(
-            table.rows[taken].reset_index(drop=True),
-            table.states[taken],
-            table.terms[taken],
-            [*table.quarantine, *bad],
-            table.notes,
+        replace(
+            table,
+            rows=table.rows[taken].reset_index(drop=True),
+            states=table.states[taken],
+            terms=table.terms[taken],
+            quarantine=[*table.quarantine, *bad],
         ),
         [each for each, yes in zip(seen, taken, strict=True) if yes],
     )
@@ -198,7 +201,7 @@ def _repaired(found: Registration, table: SourceTable, images: Path | None, sour
     rows = table.rows[table.rows["image"].isin(aside)].reset_index(drop=True)
     if images is None or rows.empty:
         return []
-    chosen = SourceTable(rows, table.states[: len(rows)], table.terms[: len(rows)], [])
+    chosen = SourceTable(rows, table.states[: len(rows)], table.terms[: len(rows)], [], [], table.findings)
     usable, _ = _set_aside_pictures(chosen, look(rows["path"].tolist(), images), source)
     if usable.rows.empty:
         return []
@@ -267,8 +270,14 @@ def _refuse_changed(connection: Connection, site_id: int) -> None:
 
 
 def _labels(connection: Connection, dataset_id: int, table: SourceTable) -> None:
-    """Label vectors of every task that the dataset speaks of, and the native terms behind them."""
-    spoken_of = np.flatnonzero((table.states != NOT_MENTIONED).any(axis=0))
+    """The list of findings, the label vectors of those that the dataset speaks of, and the native terms behind them."""
+    mentioned = (table.states != NOT_MENTIONED).any(axis=0)
+    spoken_of = np.flatnonzero(mentioned)
+    listed = [
+        finding for finding, yes in zip(table.findings, mentioned, strict=True) if yes or finding not in TASKS
+    ]
+    put_list(connection, "dataset", dataset_id, spelled(connection, listed))
+    numbers = put_findings(connection, spelled(connection, table.findings))
     encoded = {task: pd.factorize(table.terms[:, task]) for task in spoken_of.tolist()}
     terms = sorted({str(term) for _, found in encoded.values() for term in found})
     if terms:
@@ -283,7 +292,7 @@ def _labels(connection: Connection, dataset_id: int, table: SourceTable) -> None
         rows.append(
             (
                 scalar(dataset_id, "int4"),
-                scalar(task, "int2"),
+                scalar(numbers[task], "int2"),
                 array(table.states[:, task].astype(np.int16), "int2"),
                 array(term_ids, "int4", codes < 0),
             )
@@ -293,18 +302,21 @@ def _labels(connection: Connection, dataset_id: int, table: SourceTable) -> None
 
 def _rules(connection: Connection, dataset_id: int, source: str) -> None:
     """The label rules of the dataset's labeller, as they are now."""
+    chosen = all_rules(source)
+    named = list(dict.fromkeys(rule.task for rule in chosen if rule.task))
+    ids = dict(zip(named, put_findings(connection, named), strict=True))
     rows = [
         {
             "dataset_id": dataset_id,
             "position": position,
             "native_column": rule.column,
             "term": rule.term,
-            "task_id": TASK_INDEX[rule.task] if rule.task else None,
+            "task_id": ids[rule.task] if rule.task else None,
             "rule": rule.rule,
             "rule_set": rule.protocol or None,
             "source": rule.source,
         }
-        for position, rule in enumerate(all_rules(source))
+        for position, rule in enumerate(chosen)
     ]
     if rows:
         connection.execute(insert(LabelRule), rows)

@@ -1,6 +1,6 @@
 """A registered dataset, read back from the database."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -9,12 +9,13 @@ from numpy.typing import NDArray
 from sqlalchemy import Connection, text
 
 from db.copy import copy_out, read_array, read_scalar
+from db.findings import all_findings, read_list
 from db.queries import query
 from xray.data.native_columns import read_columns
 from xray.data.sources.base import COLUMNS, NOT_MENTIONED, SourceTable
 from xray.errors import DataError
+from xray.findings import standard
 from xray.names import unknown
-from xray.tasks import TASKS
 
 
 @dataclass(frozen=True)
@@ -71,37 +72,51 @@ def read_dataset(connection: Connection, identifier: int, *, terms: bool = False
     if "view" in native:  # what this dataset says; another one of the same images may say something else
         frame["view"] = native["view"].where(native["view"] != "", None)
     kept = {column: cells for column, cells in native.items() if column not in COLUMNS}
-    states = _states(connection, identifier, len(frame))
+    findings = standard(read_list(connection, "dataset", identifier))
+    ids = all_findings(connection)
+    place = {ids[name]: column for column, name in enumerate(findings)}
+    states = _states(connection, identifier, len(frame), place)
     rows = pd.concat([frame[list(COLUMNS)], pd.DataFrame(kept, index=frame.index)], axis=1)
-    said = _terms(connection, identifier, len(frame)) if terms else np.full(states.shape, None, dtype=object)
+    said = (
+        _terms(connection, identifier, len(frame), place)
+        if terms
+        else np.full(states.shape, None, dtype=object)
+    )
     return RegisteredDataset(
         identifier,
         name,
         site,
         "manifest" if source == "phantom" else source,
         frame["image_id"].to_numpy(np.int32),
-        SourceTable(rows, states, said),
+        SourceTable(rows, states, said, findings=findings),
         frame["content_hash"].tolist(),
     )
 
 
-def _states(connection: Connection, identifier: int, n_images: int) -> NDArray[np.int8]:
-    states = np.full((n_images, len(TASKS)), NOT_MENTIONED, dtype=np.int8)
+def _states(
+    connection: Connection, identifier: int, n_images: int, place: Mapping[int, int]
+) -> NDArray[np.int8]:
+    """place: task id → column."""
+    states = np.full((n_images, len(place)), NOT_MENTIONED, dtype=np.int8)
     for task, vector in copy_out(connection, query("dataset_labels"), dataset_id=identifier):
         assert task is not None
         assert vector is not None
-        states[:, read_scalar(task)] = read_array(vector, "int2")
+        states[:, place[read_scalar(task)]] = read_array(vector, "int2")
     return states
 
 
-def _terms(connection: Connection, identifier: int, n_images: int) -> NDArray[np.object_]:
+def _terms(
+    connection: Connection, identifier: int, n_images: int, place: Mapping[int, int]
+) -> NDArray[np.object_]:
     given = {"id": identifier}
     stored = connection.execute(text("select id, term from source_term where dataset_id = :id"), given)
     names: dict[int, str | None] = {0: None} | {row.id: row.term for row in stored}
-    terms = np.full((n_images, len(TASKS)), None, dtype=object)
+    terms = np.full((n_images, len(place)), None, dtype=object)
     for task, vector in copy_out(connection, query("dataset_terms"), dataset_id=identifier):
         assert task is not None
         assert vector is not None
         ids, places = np.unique(read_array(vector, "int4"), return_inverse=True)
-        terms[:, read_scalar(task)] = np.array([names[each] for each in ids.tolist()], dtype=object)[places]
+        terms[:, place[read_scalar(task)]] = np.array([names[each] for each in ids.tolist()], dtype=object)[
+            places
+        ]
     return terms

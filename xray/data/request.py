@@ -22,6 +22,7 @@ class DatasetRequest:
     """A dataset that is asked for: drawn (`phantom`), read from files (`labels`, `images`), or registered (neither).
 
     images: where the pictures are, by default beside the labels. labels_only: register no pictures.
+    findings: declared beside those of the default list: a column of the label file with such a name is a finding's.
     """
 
     name: str
@@ -31,6 +32,7 @@ class DatasetRequest:
     images: Path | None
     phantom: Phantom | None
     labels_only: bool = False
+    findings: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         """Raise `StudyError` for a name of dataset or site that can't be one: they name folders, too."""

@@ -12,7 +12,8 @@ from xray.data.labels.rules import STORED, all_rules, apply_rules, differ, label
 from xray.data.protocol import DatasetRule, Protocol
 from xray.data.sources.base import NEGATIVE, NOT_MENTIONED, POSITIVE, UNCERTAIN, SourceTable
 from xray.errors import DataError
-from xray.tasks import TASK_INDEX
+from xray.findings import columns
+from xray.tasks import TASKS
 
 CLEARED: Final = ("1", "1.0")
 _UNCERTAIN_AS: Final = {"missing": np.nan, "positive": 1.0, "negative": 0.0}
@@ -22,6 +23,7 @@ _UNCERTAIN_AS: Final = {"missing": np.nan, "positive": 1.0, "negative": 0.0}
 class Selection:
     """What a protocol takes of a dataset, in order.
 
+    findings: names of the columns of states, labels and label_rows.
     index: int64 (n,), positions in `SourceTable.rows`; a position may stand several times (RSNA's boxes).
     states: int8 (n, n_tasks), the label state after the protocol's rules.
     labels: float32 (n, n_tasks), 1 positive, 0 negative, NaN missing.
@@ -36,6 +38,7 @@ class Selection:
     label_rows: NDArray[np.int64]
     cleared_by: NDArray[np.int64]
     left_out: dict[str, int]
+    findings: tuple[str, ...] = TASKS
 
     def __len__(self) -> int:
         """Number of images, repeats counted."""
@@ -50,22 +53,23 @@ def select(table: SourceTable, dataset: str, protocol: Protocol, labeller: str |
     """
     labeller = labeller or dataset
     rule = protocol.rule(dataset)
-    states = _states(table, labeller, protocol)
+    findings = protocol.findings(table.findings)
+    states = columns(_states(table, labeller, protocol), table.findings, findings, NOT_MENTIONED)
     taken, left_out = _views(table.rows, rule, dataset)
     cleared, spoken = _no_finding(table.rows, labeller, protocol)
     index, states, label_rows, cleared_by = _per_patient(table.rows, states, cleared, spoken, taken, rule)
     if len(taken) > len(index):
         left_out["another image of the same patient"] = len(taken) - len(index)
     healthy = cleared_by >= 0
-    for task in labelled_tasks(labeller, protocol.label_rules):
-        states[healthy, TASK_INDEX[task]] = NEGATIVE
-        label_rows[healthy, TASK_INDEX[task]] = cleared_by[healthy]
+    for finding in labelled_tasks(labeller, protocol.label_rules):
+        states[healthy, findings.index(finding)] = NEGATIVE
+        label_rows[healthy, findings.index(finding)] = cleared_by[healthy]
     if rule.repeat_file_rows and "file_rows" in table.rows.columns:
         again = _repeats(table.rows["file_rows"].iloc[index])
         index, states, label_rows = index[again], states[again], label_rows[again]
         cleared_by = cleared_by[again]
     labels = to_labels(states, protocol.labels.uncertain)
-    return Selection(index, states, labels, label_rows, cleared_by, left_out)
+    return Selection(index, states, labels, label_rows, cleared_by, left_out, findings)
 
 
 def to_labels(states: NDArray[np.int8], uncertain: str) -> NDArray[np.float32]:
@@ -84,7 +88,10 @@ def _states(table: SourceTable, labeller: str, protocol: Protocol) -> NDArray[np
     chosen = rules(labeller, protocol.label_rules)
     for rule in chosen:
         _native(table.rows, rule.column, f"the label rules of {labeller}")
-    return apply_rules(table.rows, chosen)[0]
+    states = apply_rules(table.rows, chosen, table.findings)[0]
+    own = [finding not in labelled_tasks(labeller, protocol.label_rules) for finding in table.findings]
+    states[:, own] = table.states[:, own]
+    return states
 
 
 def _native(rows: pd.DataFrame, column: str, wanted_by: str) -> pd.Series:
@@ -120,11 +127,11 @@ def _no_finding(
     rows: pd.DataFrame, labeller: str, protocol: Protocol
 ) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
     """Where No Finding is 1, and where it says anything, both bool (n_rows,)."""
-    columns = [rule.column for rule in all_rules(labeller) if rule.rule == "clears all"]
-    if not columns or not protocol.labels.no_finding:
+    native = [rule.column for rule in all_rules(labeller) if rule.rule == "clears all"]
+    if not native or not protocol.labels.no_finding:
         nothing = np.zeros(len(rows), dtype=bool)
         return nothing, nothing
-    value = _native(rows, columns[0], f"the label rules of {labeller}").str.strip()
+    value = _native(rows, native[0], f"the label rules of {labeller}").str.strip()
     return value.isin(CLEARED).to_numpy(), (value != "").to_numpy(dtype=bool)
 
 

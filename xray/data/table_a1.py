@@ -11,7 +11,6 @@ from xray.data.protocol import load_protocol
 from xray.data.selection import Selection, select
 from xray.data.sources.base import SourceTable
 from xray.data.sources.datasets import published_datasets
-from xray.tasks import TASK_INDEX, TASKS
 
 
 @dataclass(frozen=True)
@@ -49,9 +48,9 @@ def counts(selection: Selection) -> dict[str, tuple[int, int]]:
     positive = np.nansum(selection.labels == 1, axis=0)
     negative = np.nansum(selection.labels == 0, axis=0)
     return {
-        task: (int(positive[TASK_INDEX[task]]), int(negative[TASK_INDEX[task]]))
-        for task in TASKS
-        if positive[TASK_INDEX[task]] + negative[TASK_INDEX[task]]
+        task: (int(positive[column]), int(negative[column]))
+        for column, task in enumerate(selection.findings)
+        if positive[column] + negative[column]
     }
 
 

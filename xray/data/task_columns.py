@@ -1,9 +1,9 @@
-"""Which column of somebody else's file is which task: our names, which are torchxrayvision's, however they are cased."""
+"""Which column of somebody else's file is which finding, of those that this database knows or that are declared."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
-from xray.data.sources.csvfile import near
-from xray.tasks import TASKS
+from xray.findings import match
+from xray.names import near
 
 
 def plain_name(name: str) -> str:
@@ -11,27 +11,19 @@ def plain_name(name: str) -> str:
     return "".join(character for character in name.lower() if character not in " _-")
 
 
-_TASK_OF = {plain_name(task): index for index, task in enumerate(TASKS)}
-
-
-def task_of(name: str) -> int | None:
-    """The task that a name stands for, however it is cased and joined ("pleural thickening"); None where it is no task."""
-    return _TASK_OF.get(plain_name(name))
-
-
-def task_columns(names: Sequence[str]) -> tuple[dict[int, str], list[str], list[str]]:
-    """Task → its column; the columns that are no task; and what is wrong, in words: two columns of a task, near misses."""
-    found: dict[int, str] = {}
+def task_columns(names: Sequence[str], among: Collection[str]) -> tuple[dict[str, str], list[str], list[str]]:
+    """Finding → its column; the columns of no finding; what is wrong, in words: two columns of a finding, near misses."""
+    columns: dict[str, str] = {}
     others, wrong = [], []
     for name in names:
-        task = task_of(name)
-        if task is None:
+        finding = match(name, among)
+        if finding is None:
             others.append(name)
-            guess = near(name, TASKS)
+            guess = near(name, among)
             if guess is not None:
                 wrong.append(f"column {name!r} is no task; did you mean {guess!r}?")
-        elif task in found:
-            wrong.append(f"columns {found[task]!r} and {name!r} are both {TASKS[task]}")
+        elif finding in columns:
+            wrong.append(f"columns {columns[finding]!r} and {name!r} are both {finding}")
         else:
-            found[task] = name
-    return found, others, wrong
+            columns[finding] = name
+    return columns, others, wrong

@@ -8,7 +8,6 @@ from xray.data.protocol import Protocol
 from xray.learning.progress import Epoch
 from xray.learning.request import ModelRequest, PartCohorts
 from xray.learning.train import Trained
-from xray.tasks import TASKS
 
 LIMITS = """\
 * For research. It was not made, tested or approved for the care of patients.
@@ -77,7 +76,7 @@ def _tasks(trained: Trained, training: PartCohorts) -> list[str]:
     return [
         f"| {task} | {int((labels[:, i] == 1).sum())} | {int((labels[:, i] == 0).sum())} | "
         f"{_number(trained.best.validation_auc[i])} |"
-        for i, task in enumerate(TASKS)
+        for i, task in enumerate(trained.network.findings)
         if trained.outputs[i]
     ]
 

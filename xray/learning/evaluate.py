@@ -1,26 +1,26 @@
 """Evaluations: fill what the view of missing evaluations shows."""
 
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
 from sqlalchemy import Connection, Engine, select, text
 from torch import nn
 
+from db.findings import all_findings, read_list
 from db.queries import query
-from db.schema import Evaluation, Model, ModelTask
+from db.schema import Evaluation, Model
 from db.store import image_ids, write_evaluation, write_features
 from xray.data.pictures import pixel_cache
 from xray.data.registered import read_dataset
+from xray.findings import match
 from xray.learning.device import device
 from xray.learning.infer import features, score
-from xray.learning.network import Network, load
+from xray.learning.network import Network, findings_of, load
 from xray.learning.tracking import Tracker
 from xray.learning.weights import weights_of
 from xray.settings import provenance
-from xray.tasks import TASKS
 
 
 def evaluate(engine: Engine, tracker: Tracker, home: Path, model_id: int, image_list_ids: list[int]) -> int:
@@ -33,7 +33,8 @@ def evaluate(engine: Engine, tracker: Tracker, home: Path, model_id: int, image_
         model = connection.execute(
             select(Model.name, Model.image_size, Model.card, Model.kind).where(Model.id == model_id)
         ).one()
-        tasks = connection.scalars(select(ModelTask.task_id).where(ModelTask.model_id == model_id)).all()
+        listed = read_list(connection, "model", model_id)
+        ids = all_findings(connection)
     assert model.image_size is not None
     file = weights_of(engine, tracker, model_id)
     network: nn.Module
@@ -44,11 +45,14 @@ def evaluate(engine: Engine, tracker: Tracker, home: Path, model_id: int, image_
         network = open_foreign(file, model.card, model.name)
     else:
         network = load(file)
-    trained = np.isin(np.arange(len(TASKS)), tasks)
+    known = {match(name, listed): column for column, name in enumerate(findings_of(network))}
+    outputs: list[int | None] = [None] * len(findings_of(network))
+    for name in listed:
+        outputs[known[name]] = ids[name]
     with device(home) as chosen:
         network.to(chosen)
         return sum(
-            _evaluate(engine, home, network, model_id, model.image_size, model.card, image_list_id, trained)
+            _evaluate(engine, home, network, model_id, model.image_size, model.card, image_list_id, outputs)
             for image_list_id in image_list_ids
         )
 
@@ -61,7 +65,7 @@ def _evaluate(
     image_size: int,
     card: dict[str, Any] | None,
     image_list_id: int,
-    trained: NDArray[np.bool_],
+    outputs: Sequence[int | None],
 ) -> bool:
     """Score one image list; whether it was written, and not by somebody else meanwhile."""
     began = time.perf_counter()
@@ -81,7 +85,7 @@ def _evaluate(
         pooled = features(network, cache, positions)
     with engine.begin() as connection:
         seconds = time.perf_counter() - began
-        made = write_evaluation(connection, model_id, image_list_id, logits, trained, seconds, provenance())
+        made = write_evaluation(connection, model_id, image_list_id, logits, outputs, seconds, provenance())
         if pooled is not None:
             write_features(connection, made or _evaluation(connection, model_id, image_list_id), pooled)
     return made is not None

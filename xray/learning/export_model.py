@@ -7,19 +7,20 @@ from pathlib import Path
 import torch
 from sqlalchemy import Engine, select, text
 
-from db.schema import Model, ModelTask
+from db.findings import read_list
+from db.schema import Model
 from xray.errors import LearningError
+from xray.findings import match
 from xray.learning.foreign_card import Card, write_card
 from xray.learning.network import FULL_SCALE, Network, load
 from xray.learning.tracking import Tracker
 from xray.learning.weights import weights_of
-from xray.tasks import TASKS
 
 
 def export_model(engine: Engine, tracker: Tracker, name: str, kind: str, path: Path) -> Path:
     """Write the model `name` to `path` as "onnx" or "torchscript", and its card beside it; the card's path.
 
-    The file takes pixels (n, 1, size, size) in [-1024, 1024] and gives logits (n, n_tasks). Raises `LearningError` where
+    The file takes pixels (n, 1, size, size) in [-1024, 1024] and gives logits (n, n_findings). Raises `LearningError` where
     there is no such model, its file came from elsewhere, or is not the one that was stored.
     """
     with engine.begin() as connection:
@@ -37,7 +38,7 @@ def export_model(engine: Engine, tracker: Tracker, name: str, kind: str, path: P
             raise LearningError(f"there is no model {name!r}: xray model list")
         if row.kind == "foreign":
             raise LearningError(f"{name} came from elsewhere: its file is in MLflow as it came")
-        known = set(connection.scalars(select(ModelTask.task_id).where(ModelTask.model_id == row.id)))
+        trained = read_list(connection, "model", row.id)
         crop, protocol = connection.execute(
             text("select definition -> 'preprocessing' ->> 'crop', name from protocol where id = :id"),
             {"id": row.protocol_id},
@@ -62,7 +63,7 @@ def export_model(engine: Engine, tracker: Tracker, name: str, kind: str, path: P
         size=network.image_size,
         range=(-FULL_SCALE, FULL_SCALE),
         output="logit",
-        tasks=tuple(task if task in known else None for task in range(len(TASKS))),
+        tasks=tuple(match(finding, trained) for finding in network.findings),
         crop=crop,
         trained_on=tuple(datasets),
         citation=f"xray model {name}, protocol {protocol}",

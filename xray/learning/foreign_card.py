@@ -4,10 +4,10 @@ name = "their-model"
 size = 224                      # pixels along a side
 range = [-1024, 1024]           # what black and white are to the model
 output = "logit"                # or "probability"
-tasks = ["Effusion", "", …]     # its outputs in order; "" for one that is none of the 18 tasks
+tasks = ["Effusion", "", …]     # its outputs in order; "" for one that is no finding
 """
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Final, get_args
@@ -15,10 +15,9 @@ from typing import Any, Final, get_args
 import numpy as np
 
 from xray import limits, names
-from xray.data.task_columns import task_of
 from xray.errors import ForeignModelError
+from xray.findings import declare
 from xray.pixels.preprocess import Crop
-from xray.tasks import TASKS
 
 _NEEDED: Final = ("name", "size", "range", "output", "tasks")
 _LONGEST: Final = 5000
@@ -30,8 +29,8 @@ _OPTIONAL: Final = ("channels", "crop", "mean", "std", "network", "trained_on", 
 class Card:
     """What a model takes and gives.
 
-    size: pixels along a side of its input. range: the values of black and white. tasks: ids of its outputs in order, None
-    for an output that is no task of ours. output: "logit" or "probability". channels: 1, or 3 alike. crop: as in
+    size: pixels along a side of its input. range: the values of black and white. tasks: findings of its outputs in order,
+    None for an output that is none. output: "logit" or "probability". channels: 1, or 3 alike. crop: as in
     `xray.pixels.preprocess`. mean, std: per channel, subtracted and divided by after the range. network: torchvision's name
     of the architecture, where the file has only weights. trained_on: names of datasets, None where unknown.
     """
@@ -40,7 +39,7 @@ class Card:
     size: int
     range: tuple[float, float]
     output: str
-    tasks: tuple[int | None, ...]
+    tasks: tuple[str | None, ...]
     channels: int = 1
     crop: str = "centre"
     mean: tuple[float, ...] | None = None
@@ -50,10 +49,15 @@ class Card:
     citation: str | None = None
     note: str | None = None
 
+    @property
+    def findings(self) -> tuple[str, ...]:
+        """The findings that it knows, in the order of its outputs."""
+        return tuple(task for task in self.tasks if task is not None)
+
     def plain(self) -> dict[str, Any]:
         """The card as the TOML file has it, without its name and what is not said."""
         said = {k: list(v) if isinstance(v, tuple) else v for k, v in asdict(self).items() if v is not None}
-        said["tasks"] = ["" if task is None else TASKS[task] for task in self.tasks]
+        said["tasks"] = [task or "" for task in self.tasks]
         del said["name"]
         return said
 
@@ -63,8 +67,11 @@ def read_card(path: Path) -> Card:
     return card_of(limits.read_toml(path, ForeignModelError), str(path))
 
 
-def card_of(raw: Mapping[str, Any], where: str) -> Card:
-    """A card from plain values. Raises `ForeignModelError` naming `where` and the key."""
+def card_of(raw: Mapping[str, Any], where: str, known: Collection[str] = ()) -> Card:
+    """A card from plain values. known: findings that are taken as they are written.
+
+    Raises `ForeignModelError` naming `where` and the key.
+    """
     missing = [key for key in _NEEDED if key not in raw]
     unknown = [key for key in raw if key not in (*_NEEDED, *_OPTIONAL)]
     if missing or unknown:
@@ -87,7 +94,7 @@ def card_of(raw: Mapping[str, Any], where: str) -> Card:
         size=size,
         range=(low_high[0], low_high[1]),
         output=_one_of(raw["output"], ("logit", "probability"), where, "output"),
-        tasks=_tasks(raw["tasks"], where),
+        tasks=_tasks(raw["tasks"], where, known),
         channels=channels,
         crop=_one_of(raw.get("crop", "centre"), get_args(Crop), where, "crop"),
         mean=_numbers(raw["mean"], channels, where, "mean") if "mean" in raw else None,
@@ -114,18 +121,12 @@ def _toml(value: Any) -> str:
     return repr(value)
 
 
-def _tasks(value: Any, where: str) -> tuple[int | None, ...]:
+def _tasks(value: Any, where: str, known: Collection[str]) -> tuple[str | None, ...]:
     names = _texts(value, where, "tasks")
-    found = [task_of(name) if name else None for name in names]
-    for name, task in zip(names, found, strict=True):
-        if name and task is None:
-            raise ForeignModelError(
-                f'{where}: tasks: {name!r} is no task; say "" for an output that is none of {", ".join(TASKS)}'
-            )
-    known = [task for task in found if task is not None]
-    if not known or len(set(known)) < len(known):
-        raise ForeignModelError(f"{where}: tasks: expected one task or more, each once, found {list(names)}")
-    return tuple(found)
+    findings = iter(declare([name for name in names if name], f"{where}: tasks", ForeignModelError, known))
+    if not any(names):
+        raise ForeignModelError(f"{where}: tasks: expected one finding or more, found {list(names)}")
+    return tuple(next(findings) if name else None for name in names)
 
 
 def _text(value: Any, where: str, key: str) -> str:

@@ -93,20 +93,25 @@ def import_model(
             add_check(connection, card.name)
             (kept / ABOUT).write_text(json.dumps({"name": card.name, **about}, indent=2))
             registered = tracker.keep(
-                EXPERIMENT, card.name, kept, "xray.learning.foreign_serving", card.size, about, digest
+                EXPERIMENT,
+                card.name,
+                kept,
+                "xray.learning.foreign_serving",
+                card.size,
+                len(card.findings),
+                about,
+                digest,
             )
             artifact = Artifact(format, card.size, registered.run_id, registered.model, registered.version)
-            tasks = [task for task in card.tasks if task is not None]
-            made = add_foreign(connection, card.name, about, tasks, said, artifact, digest)
+            made = add_foreign(connection, card.name, about, card.tasks, said, artifact, digest)
     return Imported(made, card.name, format, True)
 
 
 def open_foreign(file: Path, about: dict[str, Any], name: str) -> ForeignNetwork:
     """The network of a file that was taken in; about: the card of its row. Whether it is that file is not asked here."""
     plain = {k: v for k, v in about.items() if k not in ("name", "format", "sha256", "trusted")}
-    return load_foreign(
-        file, str(about["format"]), card_of({"name": name, **plain}, name), bool(about["trusted"])
-    )
+    card = card_of({"name": name, **plain}, name, known=about["tasks"])
+    return load_foreign(file, str(about["format"]), card, bool(about["trusted"]))
 
 
 def read_kept(folder: Path, about: dict[str, Any]) -> ForeignNetwork:

@@ -27,14 +27,13 @@ from xray.learning.foreign_safety import (
 )
 from xray.learning.network import FULL_SCALE
 from xray.learning.overtime import Overtime, within
-from xray.tasks import TASKS
 
 Run = Callable[[Tensor], Tensor]
 _TOLERANCE: Final = 1e-3
 
 
 class ForeignNetwork(nn.Module):
-    """forward: (n, 1, size, size) float32 in [-1024, 1024] → logits (n, n_tasks), NaN for tasks that it does not know."""
+    """forward: (n, 1, size, size) float32 in [-1024, 1024] → logits (n, n_findings), in its own order."""
 
     mean: Tensor
     std: Tensor
@@ -44,7 +43,7 @@ class ForeignNetwork(nn.Module):
         self.run, self.card = run, card
         self.image_size = card.size
         self.outputs = [place for place, task in enumerate(card.tasks) if task is not None]
-        self.tasks = [task for task in card.tasks if task is not None]
+        self.findings = card.findings
         low, high = card.range
         self.scale, self.middle = (high - low) / 2, (high + low) / 2
         per_channel = (1, card.channels, 1, 1)
@@ -52,12 +51,11 @@ class ForeignNetwork(nn.Module):
         self.register_buffer("std", torch.tensor(card.std or (1.0,) * card.channels).view(per_channel))
 
     def forward(self, pixels: Tensor) -> Tensor:
-        """Logits (n, n_tasks) of pixels (n, 1, size, size) in [-1024, 1024].
+        """Logits (n, n_findings) of pixels (n, 1, size, size) in [-1024, 1024].
 
         Raises `ForeignModelError` where the model's answer is not what its card says.
         """
         said = self.answers(pixels)[:, self.outputs].to(torch.float64)
-        logits = torch.full((len(pixels), len(TASKS)), torch.nan, dtype=torch.float32)
         if self.card.output == "probability":
             if bool(((said < 0) | (said > 1)).any()):
                 raise ForeignModelError(
@@ -65,7 +63,7 @@ class ForeignNetwork(nn.Module):
                     'is it output = "logit"?'
                 )
             said = torch.logit(said).clamp(LOGIT_OF_0, LOGIT_OF_1)
-        logits[:, self.tasks] = said.to(torch.float32)
+        logits = said.to(torch.float32)
         if bool(torch.isinf(logits).any()):
             raise ForeignModelError(f"{self.card.name}: answers an infinite logit")
         return logits
@@ -100,8 +98,8 @@ def probe(network: ForeignNetwork) -> None:
     name = network.card.name
     try:
         with torch.inference_mode():
-            both = network(pixels)[:, network.tasks]
-            alone = torch.cat([network(one[None])[:, network.tasks] for one in pixels])
+            both = network(pixels)
+            alone = torch.cat([network(one[None]) for one in pixels])
     except ForeignModelError:
         raise
     except Exception as error:

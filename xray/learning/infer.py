@@ -8,11 +8,10 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from xray.learning.memory import keep_memory
-from xray.learning.network import Network, logits_of
+from xray.learning.network import Network, findings_of, logits_of
 from xray.pixels.cache import Stored
 from xray.pixels.pool import Pool
 from xray.pixels.scale import to_network_range
-from xray.tasks import TASKS
 
 BATCH = 128
 
@@ -20,12 +19,12 @@ BATCH = 128
 def score(
     network: nn.Module, pixels: Stored | Pool, positions: NDArray[np.int64], own: Sequence[str] = ()
 ) -> NDArray[np.float32]:
-    """Logits (n_images, n_tasks) of the pictures at `positions` (n_images,), without augmentation.
+    """Logits (n_images, n_findings) of the pictures at `positions` (n_images,), without augmentation.
 
     own: the datasets whose images they are, for a network with a head per dataset.
     """
     network.eval()
-    logits = np.empty((len(positions), len(TASKS)), dtype=np.float32)
+    logits = np.empty((len(positions), len(findings_of(network))), dtype=np.float32)
     with torch.inference_mode():
         for start, batch in _batches(network, pixels, positions):
             logits[start : start + BATCH] = logits_of(network, batch, own).cpu().numpy()

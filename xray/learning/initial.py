@@ -10,7 +10,6 @@ from torch import Tensor
 from xray.errors import LearningError
 from xray.learning.network import Network
 from xray.limits import check_header
-from xray.tasks import TASKS
 
 
 def start_from(network: Network, path: Path) -> None:
@@ -32,7 +31,8 @@ def start_from(network: Network, path: Path) -> None:
     wanted: dict[str, Tensor] = network.body.state_dict()
     last = {id(tensor) for tensor in network.body.get_classifier().state_dict(keep_vars=True).values()}
     head = {name for name, tensor in network.body.state_dict(keep_vars=True).items() if id(tensor) in last}
-    if about.get("tasks") != json.dumps(TASKS) or json.loads(about.get("heads", "[]")) != list(network.heads):
+    same = [json.loads(about.get(key, "[]")) for key in ("tasks", "heads")]
+    if same != [list(network.findings), list(network.heads)]:
         given = {name: tensor for name, tensor in given.items() if name not in head} | {
             name: wanted[name] for name in head
         }

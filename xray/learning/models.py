@@ -1,10 +1,11 @@
 """One model, asked for by a study: trained, tracked and recorded once, whoever asks and however often."""
 
+import re
 import time
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 import torch
@@ -13,13 +14,15 @@ from accelerate.utils import broadcast_object_list
 from sqlalchemy import Connection, Engine, text
 from sqlalchemy.dialects.postgresql import insert
 
-from db.schema import Model, ModelTask, TrainingCohort
+from db.findings import put_findings, put_list
+from db.schema import Model, TrainingCohort
 from db.store import StoredCohort, list_hash, put_image_list, write_classifier
 from xray.data import leakage
 from xray.data.cohorts import store_protocol
 from xray.data.pictures import pixel_cache
 from xray.data.protocol import Protocol, load_protocol
 from xray.data.registered import RegisteredDataset
+from xray.data.spelling import spelled
 from xray.data.split import validation_cut
 from xray.errors import LearningError
 from xray.learning.card import model_card
@@ -31,7 +34,8 @@ from xray.learning.tracking import Input, Registered, Tracker
 from xray.learning.train import Part, Trained, train
 from xray.pixels.pool import Pool
 from xray.settings import hardware, provenance
-from xray.tasks import TASKS
+
+_NOT_IN_A_METRIC: Final = re.compile(r"[^A-Za-z0-9_. -]")
 
 
 def ensure_model(
@@ -78,7 +82,7 @@ def _take_part(engine: Engine, home: Path, request: ModelRequest) -> tuple[int, 
             part_cohorts(connection, request, "validation"),
         )
     parts = _parts(*cohorts, home, request)
-    train(*parts, request.recipe, request.seed, checkpoint=_checkpoint(home, key), heads=_heads(request))
+    train(*parts, request.recipe, request.seed, checkpoint=_checkpoint(home, key), **_outputs(request))
     return _tell(None), True
 
 
@@ -97,6 +101,11 @@ def _heads(request: ModelRequest) -> tuple[str, ...]:
     return request.datasets if request.recipe.heads == "per dataset" else ()
 
 
+def _outputs(request: ModelRequest) -> dict[str, Any]:
+    """What `train` is told of the outputs."""
+    return {"heads": _heads(request), "findings": request.findings}
+
+
 def _train(engine: Engine, tracker: Tracker, home: Path, request: ModelRequest, key: str, bar: bool) -> int:
     recipe, protocol = request.recipe, load_protocol(request.protocol)
     with engine.begin() as connection:
@@ -108,6 +117,7 @@ def _train(engine: Engine, tracker: Tracker, home: Path, request: ModelRequest, 
         "seed": request.seed,
         "protocol": protocol.name,
         "tasks": ", ".join(request.tasks) or "all",
+        "findings": ", ".join(request.findings),
         "where": ", ".join(map(str, request.where)) or "all images",
         **_flat(recipe),
     }
@@ -121,13 +131,13 @@ def _train(engine: Engine, tracker: Tracker, home: Path, request: ModelRequest, 
 
     def log(epoch: Epoch) -> None:
         epochs.append(epoch)
-        tracker.metrics(run_id, _metrics(epoch), epoch.number, int(time.time() * 1000))
+        tracker.metrics(run_id, _metrics(epoch, request.findings), epoch.number, int(time.time() * 1000))
 
     try:
         parts = _parts(training, validation, home, request)
         checkpoint = _checkpoint(home, key)
         with device(home):
-            trained = train(*parts, recipe, request.seed, log, checkpoint, heads=_heads(request), bar=bar)
+            trained = train(*parts, recipe, request.seed, log, checkpoint, bar=bar, **_outputs(request))
         card = model_card(request, protocol, trained, training, validation, epochs)
         alias = f"seed-{request.seed}"
         registered = tracker.finish(run_id, trained.network, name, alias, trained.best.mean_auc, card)
@@ -174,8 +184,9 @@ def _record(
         .returning(Model.id)
     )
     assert model_id is not None
-    outputs = [{"model_id": model_id, "task_id": int(task)} for task in np.flatnonzero(trained.outputs)]
-    connection.execute(insert(ModelTask), outputs)
+    findings = spelled(connection, trained.network.findings)
+    outputs = zip(findings, trained.outputs.tolist(), strict=True)
+    put_list(connection, "model", model_id, [name if kept else None for name, kept in outputs])
     used = [
         {
             "model_id": model_id,
@@ -195,7 +206,8 @@ def _record(
         ids = {dataset.name: dataset.id for dataset in cohorts[0].datasets}
         owners: list[int | None] = [ids[name] for name in trained.network.heads]
         owners = owners or [None]
-        outputs_of = [(owners[head], int(task)) for head, task in kept]
+        tasks = put_findings(connection, findings)
+        outputs_of = [(owners[head], tasks[column]) for head, column in kept]
         write_classifier(connection, model_id, outputs_of, weights, bias)
     return model_id
 
@@ -244,13 +256,13 @@ def _parts(
     return fit, select_on
 
 
-def _metrics(epoch: Epoch) -> dict[str, float]:
+def _metrics(epoch: Epoch, findings: Sequence[str]) -> dict[str, float]:
     """Names as MLflow shows them: `validation_auc` is the mean over tasks, one more per task; `waiting` the share of the
-    time that was spent waiting for input.
+    time that was spent waiting for input. MLflow takes few characters in names: others of a finding become "_".
     """
     per_task = {
-        f"validation_auc/{task}": float(value)
-        for task, value in zip(TASKS, epoch.validation_auc, strict=True)
+        f"validation_auc/{_NOT_IN_A_METRIC.sub('_', finding)}": float(value)
+        for finding, value in zip(findings, epoch.validation_auc, strict=True)
     }
     return {
         "loss": epoch.loss,

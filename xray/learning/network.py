@@ -23,12 +23,14 @@ FULL_SCALE = 1024.0
 class Network(nn.Module):
     """A timm classifier with the platform's input and heads.
 
-    heads: names of the datasets that have outputs of their own; none: one head that all share. trained: bool (n_heads,
-    n_tasks), the outputs that were trained. forward: (n, 1, size, size) float32 in [-1024, 1024] → the outputs,
-    (n, n_heads · n_tasks), head by head, tasks in the order of `xray.tasks.TASKS`.
+    heads: names of the datasets that have outputs of their own; none: one head that all share. findings: what the outputs
+    of a head are of. trained: bool (n_heads, n_findings), the outputs that were trained. forward: (n, 1, size, size) float32
+    in [-1024, 1024] → the outputs, (n, n_heads · n_findings), head by head.
     """
 
-    def __init__(self, name: str, image_size: int, heads: Sequence[str] = ()) -> None:
+    def __init__(
+        self, name: str, image_size: int, heads: Sequence[str] = (), findings: Sequence[str] = TASKS
+    ) -> None:
         super().__init__()
         if name not in timm.list_models():
             near = timm.list_models(f"*{name.split('_')[0]}*")[:8]
@@ -36,7 +38,8 @@ class Network(nn.Module):
         self.name = name
         self.image_size = image_size
         self.heads = tuple(heads)
-        self.trained: NDArray[np.bool_] = np.ones((max(1, len(self.heads)), len(TASKS)), dtype=bool)
+        self.findings = tuple(findings)
+        self.trained: NDArray[np.bool_] = np.ones((max(1, len(self.heads)), len(self.findings)), dtype=bool)
         n_outputs = self.trained.size
         self.body: Any = timm.create_model(name, pretrained=False, in_chans=1, num_classes=n_outputs)
 
@@ -87,9 +90,19 @@ def logits_of(network: nn.Module, pixels: Tensor, own: Sequence[str] = ()) -> Te
     return found
 
 
+def findings_of(network: nn.Module) -> tuple[str, ...]:
+    """What the logits of a network, ours or a foreign one, are of."""
+    findings: Any = network.findings
+    return tuple(findings)
+
+
 def save(network: Network, path: Path) -> None:
     """Write weights as safetensors, with what is needed to build the network again in the header."""
-    about = {"network": network.name, "image_size": str(network.image_size), "tasks": json.dumps(TASKS)}
+    about = {
+        "network": network.name,
+        "image_size": str(network.image_size),
+        "tasks": json.dumps(network.findings),
+    }
     if network.heads:
         about |= {"heads": json.dumps(network.heads), "trained": json.dumps(network.trained.tolist())}
     tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in network.state_dict().items()}
@@ -108,12 +121,9 @@ def load(path: Path) -> Network:
     except (OSError, SafetensorError) as error:
         raise LearningError(f"{path}: not a safetensors file: {error}") from None
     try:
-        tasks = tuple(json.loads(about.get("tasks", "[]")))
-        if tasks != TASKS:
-            raise LearningError(
-                f"{path}: its outputs are not the {len(TASKS)} tasks of this platform in their order"
-            )
-        network = Network(about["network"], int(about["image_size"]), json.loads(about.get("heads", "[]")))
+        findings = _findings(about, path)
+        heads = json.loads(about.get("heads", "[]"))
+        network = Network(about["network"], int(about["image_size"]), heads, findings)
         network.load_state_dict(tensors)
         if network.heads:
             network.trained = np.array(json.loads(about["trained"]), dtype=bool).reshape(
@@ -122,3 +132,15 @@ def load(path: Path) -> Network:
     except (KeyError, ValueError, TypeError, RuntimeError) as error:
         raise LearningError(f"{path}: not a weights file of this platform: {error!r:.200}") from None
     return network.to(memory_format=torch.channels_last).eval()
+
+
+def _findings(about: dict[str, str], path: Path) -> tuple[str, ...]:
+    """What the outputs of a file of ours are of. Raises `LearningError` where it does not say so."""
+    findings = json.loads(about.get("tasks", "[]"))
+    if (
+        not findings
+        or not all(isinstance(name, str) for name in findings)
+        or len(set(findings)) < len(findings)
+    ):
+        raise LearningError(f"{path}: its header does not say which finding each output is of")
+    return tuple(findings)

@@ -5,12 +5,14 @@ from dataclasses import asdict, dataclass, replace
 
 from sqlalchemy import Connection, Row, select, text
 
+from db.findings import put_findings
 from db.queries import query
 from db.schema import Dataset, Model
 from db.store import StoredCohort, read_cohort
 from xray.configuration import Condition, Configuration, chosen_labels, chosen_rows
 from xray.data.protocol import Protocol, load_protocol
 from xray.data.registered import RegisteredDataset, dataset_id, read_dataset
+from xray.data.spelling import spelled
 from xray.errors import LearningError
 from xray.learning.recipe import Recipe
 from xray.tasks import TASKS
@@ -20,7 +22,8 @@ from xray.tasks import TASKS
 class ModelRequest:
     """A model that a study asks for: study name, configuration name and its datasets in order, protocol, recipe, seed.
 
-    tasks, where: the part of the datasets that it is trained on, see `Configuration`.
+    findings: the outputs of the network, in order. tasks, where: the part of the datasets that it is trained on, see
+    `Configuration`.
     """
 
     study: str
@@ -31,11 +34,12 @@ class ModelRequest:
     seed: int
     tasks: tuple[str, ...] = ()
     where: tuple[Condition, ...] = ()
+    findings: tuple[str, ...] = TASKS
 
     @property
     def configuration(self) -> Configuration:
         """What it is trained on."""
-        return Configuration(self.trained_on, self.datasets, self.tasks, self.where)
+        return Configuration(self.trained_on, self.datasets, self.tasks, self.where, self.findings)
 
 
 @dataclass(frozen=True)
@@ -63,6 +67,8 @@ def model_key(connection: Connection, request: ModelRequest) -> str | None:
         contents = select(Dataset.name, Dataset.content_hash).where(Dataset.name.in_(request.datasets))
         rows = connection.execute(contents.order_by(Dataset.name))
         chosen = {**(chosen or {}), "contents": [tuple(row) for row in rows]}
+    if request.findings != TASKS:
+        chosen = {**(chosen or {}), "findings": request.findings}
     return request.recipe.key(request.trained_on, version, hashes, request.seed, chosen)
 
 
@@ -79,8 +85,9 @@ def part_cohorts(connection: Connection, request: ModelRequest, part: str) -> Pa
     found = _frozen(connection, request, load_protocol(request.protocol))
     mine = [found[dataset, part] for dataset in request.datasets if (dataset, part) in found]
     datasets = [read_dataset(connection, dataset_id(connection, row.dataset)) for row in mine]
+    outputs = put_findings(connection, spelled(connection, request.findings))
     cohorts = [
-        _chosen(dataset, read_cohort(connection, row.cohort_id, len(TASKS)), request, part)
+        _chosen(dataset, read_cohort(connection, row.cohort_id, outputs), request, part)
         for dataset, row in zip(datasets, mine, strict=True)
     ]
     return PartCohorts(datasets, cohorts, [row.content_hash for row in mine])
@@ -89,7 +96,7 @@ def part_cohorts(connection: Connection, request: ModelRequest, part: str) -> Pa
 def _chosen(
     dataset: RegisteredDataset, cohort: StoredCohort, request: ModelRequest, part: str
 ) -> StoredCohort:
-    labels = chosen_labels(cohort.labels, request.tasks)
+    labels = chosen_labels(cohort.labels, request.findings, request.tasks)
     if not request.where:
         return replace(cohort, labels=labels)
     rows = dataset.table.rows.iloc[dataset.places(cohort.images)]

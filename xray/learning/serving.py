@@ -1,7 +1,7 @@
 """What `mlflow.pyfunc.load_model` calls: our weights behind MLflow's predict, without unpickling.
 
 model = mlflow.pyfunc.load_model("models:/phantom.phantom-a/1")
-logits = model.predict(pixels)      # (n, 1, size, size) float32 in [-1024, 1024] → (n, 18)
+logits = model.predict(pixels)      # (n, 1, size, size) float32 in [-1024, 1024] → (n, n_findings)
 """
 
 from pathlib import Path
@@ -27,7 +27,7 @@ class Served:
     def predict(
         self, pixels: NDArray[np.float32], params: dict[str, Any] | None = None
     ) -> NDArray[np.float32]:
-        """Logits (n, n_tasks) of pixels (n, 1, size, size) in [-1024, 1024]; `params` are not used.
+        """Logits (n, n_findings) of pixels (n, 1, size, size) in [-1024, 1024]; `params` are not used.
 
         Of a network with a head per dataset the mean over the heads.
         """

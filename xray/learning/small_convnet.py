@@ -1,7 +1,7 @@
 """A plain network of five convolutions for small pictures: what learns the phantom sites in seconds without a
 GPU.
 
-Importing this module makes `timm.create_model("small_convnet", in_chans=1, num_classes=18)` work.
+Importing this module makes `timm.create_model("small_convnet", in_chans=1, num_classes=5)` work.
 """
 
 from typing import Any, Final

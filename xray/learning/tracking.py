@@ -37,7 +37,6 @@ from xray.learning.hashes import write_sums
 from xray.learning.network import Network, save
 from xray.learning.serving import WEIGHTS
 from xray.settings import provenance
-from xray.tasks import TASKS
 
 # what it tells of a lost connection, with a traceback, is raised as well, and tried again
 logging.getLogger("mlflow.store.db.utils").setLevel(logging.CRITICAL)
@@ -191,7 +190,7 @@ class Tracker:
                 name="model",
                 loader_module="xray.learning.serving",
                 data_path=folder,
-                signature=_signature(network.image_size),
+                signature=_signature(network.image_size, len(network.findings)),
                 pip_requirements=["xray"],
             )
         if card:
@@ -285,6 +284,7 @@ class Tracker:
         folder: Path,
         loader: str,
         image_size: int,
+        n_findings: int,
         params: Mapping[str, Any],
         digest: str,
     ) -> Registered:
@@ -301,7 +301,7 @@ class Tracker:
                 name="model",
                 loader_module=loader,
                 data_path=str(folder),
-                signature=_signature(image_size),
+                signature=_signature(image_size, n_findings),
                 pip_requirements=["xray"],
             )
         model = f"{experiment}.{name}"
@@ -354,8 +354,8 @@ def _dataset_input(cohort: Input) -> DatasetInput:
     return DatasetInput(dataset, [InputTag("mlflow.data.context", cohort.part)])
 
 
-def _signature(image_size: int) -> ModelSignature:
-    """Pixels (n, 1, size, size) to logits (n, n_tasks). Without names: MLflow hands named tensors on as a dict."""
+def _signature(image_size: int, n_findings: int) -> ModelSignature:
+    """Pixels (n, 1, size, size) to logits (n, n_findings). Without names: MLflow hands named tensors on as a dict."""
     pixels = TensorSpec(np.dtype(np.float32), (-1, 1, image_size, image_size))
-    logits = TensorSpec(np.dtype(np.float32), (-1, len(TASKS)))
+    logits = TensorSpec(np.dtype(np.float32), (-1, n_findings))
     return ModelSignature(Schema([pixels]), Schema([logits]))

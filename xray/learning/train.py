@@ -31,6 +31,7 @@ from xray.pixels.batches import Batches
 from xray.pixels.cache import Stored
 from xray.pixels.pool import Pool
 from xray.stats.roc import auc
+from xray.tasks import TASKS
 
 CHECKPOINT_SECONDS: Final = 30.0
 DIVERGED: Final = 50.0
@@ -78,14 +79,16 @@ def train(
     every: float = CHECKPOINT_SECONDS,
     heads: Sequence[str] = (),
     bar: bool = False,
+    findings: Sequence[str] = TASKS,
 ) -> Trained:
     """Train a network by the recipe; `on_epoch` is told after each epoch. The same seed gives the same weights on a CPU.
 
     An output is trained where the training part has both classes of it. checkpoint: a file that is written every so many
     seconds; where it is there already, training goes on from it and `on_epoch` is told of its epochs first. heads: datasets
-    that get outputs of their own. bar: show progress. Where several processes train together each calls this with the same
-    arguments and gets the same network; they must see the same checkpoint file.
-    Raises `LearningError` where no output can be trained, or when the loss is no longer finite or grows without bound.
+    that get outputs of their own. findings: what the columns of labels, and so the outputs, are of. bar: show progress.
+    Where several processes train together each calls this with the same arguments and gets the same network; they must see
+    the same checkpoint file. Raises `LearningError` where no output can be trained, or when the loss is no longer finite or
+    grows without bound.
     """
     here = Accelerator(cpu=not torch.cuda.is_available())
     keep_memory()
@@ -95,7 +98,7 @@ def train(
         raise LearningError("nothing to learn: no task has both positives and negatives in the training part")
 
     torch.manual_seed(seed)
-    network = Network(recipe.network, recipe.image_size, heads)
+    network = Network(recipe.network, recipe.image_size, heads, findings)
     network.trained = trainable
     if recipe.weights:
         start_from(network, Path(recipe.weights))

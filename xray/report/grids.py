@@ -7,7 +7,7 @@ from typing import Any, Final
 import pandas as pd
 
 from xray.errors import AnalysisError
-from xray.tasks import TASK_INDEX
+from xray.findings import in_order
 
 FEW_OF_A_CLASS: Final = 10
 """A cell with fewer positives, or negatives, than this is greyed (protocol §8)."""
@@ -121,9 +121,8 @@ def records(frame: pd.DataFrame, columns: Iterable[str], what: str) -> list[dict
 
 
 def task_order(tasks: Iterable[str]) -> tuple[str, ...]:
-    """Each task once, in the order of `xray.tasks.TASKS`; names not in it last, in the order seen."""
-    seen = list(dict.fromkeys(tasks))
-    return tuple(sorted(seen, key=lambda task: TASK_INDEX.get(task, len(TASK_INDEX))))
+    """Each task once, those of the default list first and in its order, then the others in the order seen."""
+    return in_order(tasks)
 
 
 def training_order(trained_on: Iterable[str], datasets: Iterable[str]) -> tuple[str, ...]:

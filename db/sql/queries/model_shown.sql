@@ -8,7 +8,7 @@ select model.name as model, model.kind,
     model.seed, model.network, model.image_size, protocol.name as protocol,
     array(
         select task.name from model_task join task on task.id = model_task.task_id
-        where model_task.model_id = model.id order by task.id
+        where model_task.model_id = model.id order by model_task.position
     ) as tasks,
     array(
         select dataset.name || '/' || protocol.name || '/' || cohort.part

@@ -8,7 +8,7 @@ select
     model.image_size,
     array(
         select task.name from model_task join task on task.id = model_task.task_id
-        where model_task.model_id = model.id order by task.id
+        where model_task.model_id = model.id order by model_task.position
     ) as tasks,
     (
         select array_agg(foreign_training.dataset order by foreign_training.dataset)

@@ -183,9 +183,9 @@ def test_a_restored_model_scores_as_before(tiny, restored, monkeypatch):
     assert evaluate(engine, tracker, home, model, [images]) == 1
     with engine.connect() as connection:
         number = connection.scalar(text("select max(id) from evaluation"))
-        again = read_logits(connection, number, len(TASKS))
+        again = read_logits(connection, number, range(len(TASKS)))
     with engine_of(tiny.databases.xray).connect() as connection:
-        first = read_logits(connection, former, len(TASKS))
+        first = read_logits(connection, former, range(len(TASKS)))
     assert again.tobytes() == first.tobytes()
     with engine.begin() as connection:  # as it was, for the other tests
         connection.execute(text("set local session_replication_role = replica"))

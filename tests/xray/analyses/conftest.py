@@ -9,13 +9,13 @@ import pytest
 from numpy.typing import NDArray
 from sqlalchemy import Engine, insert, select
 
+from db.findings import put_list
 from db.schema import (
     Cohort,
     CohortLabel,
     Dataset,
     Image,
     Model,
-    ModelTask,
     Protocol,
     Site,
     StudyDataset,
@@ -146,8 +146,7 @@ class World:
                 .returning(Model.id)
             )
             assert model_id is not None
-            outputs = [{"model_id": model_id, "task_id": TASK_INDEX[task]} for task in tasks]
-            connection.execute(insert(ModelTask), outputs)
+            put_list(connection, "model", model_id, tasks)
             cohorts = connection.scalars(
                 select(Cohort.id).join(Dataset).where(Dataset.name.in_(datasets), Cohort.part == "train")
             ).all()
@@ -158,14 +157,14 @@ class World:
     def score(self, model_id: int, dataset: str, logits: Columns) -> int:
         """Store what a model says of the test cohort of a dataset; outputs not given are untrained. The evaluation's id."""
         whole = matrix(logits, self.n_images[dataset])
-        trained = np.array([task in logits for task in TASKS])
+        outputs = [place if task in logits else None for place, task in enumerate(TASKS)]
         with self.engine.begin() as connection:
             listed = connection.scalar(
                 select(Cohort.image_list_id)
                 .join(Dataset)
                 .where(Dataset.name == dataset, Cohort.part == "test")
             )
-            made = write_evaluation(connection, model_id, listed, whole, trained)
+            made = write_evaluation(connection, model_id, listed, whole, outputs)
         assert made is not None
         return made
 

@@ -23,8 +23,8 @@ CARD = {"kind": "scores", "citation": "Doe 2026"}
 def with_theirs(two_sites):
     """Two sites and, in their study, a model from elsewhere that is said to know x; it scored both for Effusion."""
     with two_sites.engine.begin() as connection:
-        made = add_foreign(connection, "theirs", CARD, [TASK_INDEX["Effusion"]], ["x", "unheard-of"])
-        silent = add_foreign(connection, "silent", {"kind": "scores"}, [TASK_INDEX["Mass"]], None)
+        made = add_foreign(connection, "theirs", CARD, ["Effusion"], ["x", "unheard-of"])
+        silent = add_foreign(connection, "silent", {"kind": "scores"}, ["Mass"], None)
         study = connection.scalar(text("select id from study"))
         connection.execute(text("update study set protocol_id = (select id from protocol)"))
     run_all(two_sites.engine, "test")

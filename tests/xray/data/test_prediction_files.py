@@ -56,7 +56,7 @@ def stored(engine: Engine, model: str) -> Any:
             text("select e.id from evaluation e join model on model.id = model_id where model.name = :m"),
             {"m": model},
         )
-        return read_logits(connection, evaluation, len(TASKS))
+        return read_logits(connection, evaluation, range(len(TASKS)))
 
 
 def counts(engine: Engine) -> dict[str, int]:
@@ -205,9 +205,12 @@ def test_logits_that_look_like_probabilities_are_noted(bring: Any, images: list[
 
 def test_column_names_are_tolerant_where_they_are_clear() -> None:
     names = [task.replace("_", " ").upper() for task in TASKS]
-    assert task_columns(names) == (dict(enumerate(names)), [], [])
-    assert task_columns(list(TASKS))[0] == dict(enumerate(TASKS))
-    assert task_columns(["enlarged_cardiomediastinum", "lungopacity", "Sex"])[0].keys() == {17, 16}
+    assert task_columns(names, TASKS) == (dict(zip(TASKS, names, strict=True)), [], [])
+    assert task_columns(TASKS, TASKS)[0] == dict(zip(TASKS, TASKS, strict=True))
+    assert task_columns(["enlarged_cardiomediastinum", "lungopacity", "Sex"], TASKS)[0].keys() == {
+        "Enlarged Cardiomediastinum",
+        "Lung Opacity",
+    }
 
 
 def test_logits_of_extreme_probabilities_keep_their_order() -> None:

@@ -174,7 +174,7 @@ def test_an_exported_program_needs_trust(tmp_path: Path) -> None:
     assert check_file(tmp_path / "m.pt2", trust=True) == EXPORTED
     loaded = load_foreign(tmp_path / "m.pt2", EXPORTED, CARD, trust=True)
     with torch.inference_mode():
-        assert loaded(torch.zeros(5, 1, 8, 8)).shape == (5, 18), "its batch of 2 is filled up"
+        assert loaded(torch.zeros(5, 1, 8, 8)).shape == (5, 1), "its batch of 2 is filled up"
 
 
 def test_onnx_of_one_file_needs_none(tmp_path: Path) -> None:
@@ -198,7 +198,7 @@ def test_onnx_of_one_file_needs_none(tmp_path: Path) -> None:
     onnx.save(model, path)
     assert check_file(path) == ONNX
     answer = load_foreign(path, ONNX, CARD, trust=False)(torch.zeros(3, 1, 8, 8))
-    torch.testing.assert_close(answer[:, 12], torch.full((3,), 32.0))  # mid-grey is 0.5 of its range
+    torch.testing.assert_close(answer[:, 0], torch.full((3,), 32.0))  # mid-grey is 0.5 of its range
     onnx.save(model, path, save_as_external_data=True, location="weights", size_threshold=0)
     with pytest.raises(ForeignModelError, match="keeps weights in other files"):
         check_file(path)

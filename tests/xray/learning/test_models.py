@@ -70,7 +70,13 @@ def test_a_model_is_trained_once_and_recorded_whole(engine, tracker, home, draw,
     assert row.recipe == dataclasses.asdict(request.recipe)
     assert row.provenance["torch"]
     assert row.provenance["hardware"]["cores"] >= 1
-    assert row.configuration == {"name": "both", "datasets": ["a", "b"], "tasks": [], "where": []}
+    assert row.configuration == {
+        "name": "both",
+        "datasets": ["a", "b"],
+        "tasks": [],
+        "where": [],
+        "findings": list(TASK_INDEX),
+    }
     card = client.get_model_version(row.mlflow_model, str(row.mlflow_version)).description
     assert f"# {request.study}.both, seed 4" in card
     assert f"Mean validation AUC: {row.validation_auc:.3f}." in card
@@ -381,7 +387,7 @@ def test_a_head_per_dataset_is_recorded_and_used_for_its_own_images(engine, trac
                 text("select id from evaluation where image_list_id = :id"),
                 {"id": test.cohorts[0].image_list_id},
             )
-            logits = read_logits(connection, evaluation, len(TASK_INDEX))
+            logits = read_logits(connection, evaluation, range(len(TASK_INDEX)))
         positions = test.datasets[0].places(test.cohorts[0].images)
         every = outputs(network, pixel_cache(test.datasets[0], home, SIZE, "centre"), positions)
         task = int(np.flatnonzero(network.trained.all(axis=0))[0])
@@ -467,7 +473,7 @@ def test_features_that_a_study_asks_for_are_stored_with_the_scores(engine, track
     )[0]
     with engine.begin() as connection:
         features = read_features(connection, evaluation)
-        logits = read_logits(connection, evaluation, len(TASK_INDEX))
+        logits = read_logits(connection, evaluation, range(len(TASK_INDEX)))
     assert features.shape == (length, 96)
     assert len(rows(engine, "select distinct evaluation_id from feature")) == 1
     for row in rows(engine, f"select task_id, weights, bias from classifier where model_id = {first}"):

@@ -106,9 +106,10 @@ def weights_with(tmp_path, **changes):
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"tasks": None}, "outputs are not the 18 tasks"),
-        ({"tasks": json.dumps(TASKS[::-1])}, "outputs are not the 18 tasks"),
-        ({"tasks": json.dumps(TASKS[:-1])}, "outputs are not the 18 tasks"),
+        ({"tasks": None}, "does not say which finding each output is of"),
+        ({"tasks": json.dumps(["Mass"] * len(TASKS))}, "does not say which finding each output is of"),
+        ({"tasks": json.dumps(list(range(len(TASKS))))}, "does not say which finding each output is of"),
+        ({"tasks": json.dumps(TASKS[:-1])}, "not a weights file of this platform"),
         ({"tasks": "{"}, "not a weights file of this platform"),
         ({"tasks": "3"}, "not a weights file of this platform"),
         ({"network": None}, "not a weights file of this platform"),
@@ -123,8 +124,21 @@ def test_weights_of_others_are_refused(tmp_path, changes, message):
         load(weights_with(tmp_path, **changes))
 
 
-def test_the_same_header_unchanged_is_taken(tmp_path):
-    assert load(weights_with(tmp_path)).name == "small_convnet"
+def test_a_file_from_before_lists_is_taken_unchanged(tmp_path):
+    network = load(weights_with(tmp_path))
+    assert (network.name, network.findings) == ("small_convnet", TASKS)
+    with torch.inference_mode():
+        assert torch.allclose(network(pictures()), network_of()(pictures()), atol=1e-6)
+
+
+def test_outputs_are_what_the_header_says_in_its_order(tmp_path):
+    findings = ("Tuberculosis", *TASKS[:-1])
+    assert load(weights_with(tmp_path, tasks=json.dumps(findings))).findings == findings
+    torch.manual_seed(0)
+    save(Network("small_convnet", 32, findings=("COVID-19", "Effusion")), tmp_path / "two.safetensors")
+    network = load(tmp_path / "two.safetensors")
+    assert network.findings == ("COVID-19", "Effusion")
+    assert network(pictures()).shape[1] == 2
 
 
 def test_serving_takes_the_folder_or_the_file_and_answers_in_numpy(tmp_path):

@@ -8,7 +8,6 @@ from xray.data.labels.rules import RULES, Rule, apply_rules, rules
 from xray.data.protocol import Protocol
 from xray.data.selection import Selection
 from xray.data.sources.base import NEGATIVE, NOT_MENTIONED, STATE_NAMES, SourceTable
-from xray.tasks import TASK_INDEX, TASKS
 
 
 @dataclass(frozen=True)
@@ -42,13 +41,13 @@ def explain(
 ) -> list[Explanation]:
     """Every task's label of the image at `position` of what `select` gave for the same arguments."""
     chosen = rules(labeller or dataset, protocol.label_rules)
-    return [_explain(table, selection, position, task, chosen) for task in TASKS]
+    return [_explain(table, selection, position, task, chosen) for task in table.findings]
 
 
 def _explain(
     table: SourceTable, selection: Selection, position: int, task: str, chosen: tuple[Rule, ...]
 ) -> Explanation:
-    column = TASK_INDEX[task]
+    column = table.findings.index(task)
     state = int(selection.states[position, column])
     value = selection.labels[position, column]
     label = None if value != value else int(value)
@@ -78,7 +77,7 @@ def _speaker(
     """The rule that decided, and the term that it found; of several, the first that found its term."""
     frame = pd.DataFrame({rule.column: [table.rows[rule.column].iloc[row]] for rule in its_rules})
     for rule in its_rules:
-        found = apply_rules(frame, [rule])[1][0, TASK_INDEX[task]]
+        found = apply_rules(frame, [rule], (task,))[1][0, 0]
         if found:
             return rule, str(found)
     return (its_rules[0] if its_rules else None), None

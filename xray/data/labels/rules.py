@@ -2,7 +2,7 @@
 
 import csv
 import functools
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib import resources
 from typing import Final
@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 
 from xray.data.sources.base import NEGATIVE, NOT_MENTIONED, POSITIVE, UNCERTAIN
 from xray.errors import DataError
-from xray.tasks import TASK_INDEX, TASKS
+from xray.findings import in_order, name_of
+from xray.tasks import TASKS
 
 RULES: Final[dict[str, str]] = {
     "contains": "the column's text contains the term: positive, else negative",
@@ -67,7 +68,7 @@ def all_rules(labeller: str) -> tuple[Rule, ...]:
         return ()
     found = [Rule(**row) for row in csv.DictReader(file.read_text(encoding="utf-8").splitlines())]
     for line, rule in enumerate(found, start=2):
-        if rule.rule not in RULES or (rule.task and rule.task not in TASK_INDEX):
+        if rule.rule not in RULES or (rule.task and name_of(rule.task) != rule.task):
             raise DataError(f"{file.name}, row {line}: unknown rule {rule.rule!r} or task {rule.task!r}")
     return tuple(found)
 
@@ -83,19 +84,21 @@ def differ(labeller: str) -> bool:
 
 
 def labelled_tasks(labeller: str, rule_set: str) -> tuple[str, ...]:
-    """The tasks that a labeller speaks of, in output order."""
-    named = {rule.task for rule in rules(labeller, rule_set)}
-    return tuple(task for task in TASKS if task in named)
+    """The findings that a labeller speaks of, those of the default list first."""
+    return in_order(rule.task for rule in rules(labeller, rule_set) if rule.task)
 
 
-def apply_rules(frame: pd.DataFrame, chosen: Sequence[Rule]) -> tuple[NDArray[np.int8], NDArray[np.object_]]:
-    """States int8 (n_rows, n_tasks) and the term behind each, object (n_rows, n_tasks), from native columns.
+def apply_rules(
+    frame: pd.DataFrame, chosen: Sequence[Rule], findings: Sequence[str] = TASKS
+) -> tuple[NDArray[np.int8], NDArray[np.object_]]:
+    """States int8 (n_rows, n_findings) and the term behind each, object (n_rows, n_findings), from native columns.
 
     A value that no rule knows gives `UNKNOWN`. The rule `clears all` is a protocol's to apply, and not
     applied here.
     """
-    states = np.full((len(frame), len(TASKS)), NOT_MENTIONED, dtype=np.int8)
+    states = np.full((len(frame), len(findings)), NOT_MENTIONED, dtype=np.int8)
     terms = np.full(states.shape, None, dtype=object)
+    place = {finding: column for column, finding in enumerate(findings)}
     by_column: dict[str, list[Rule]] = {}
     for rule in chosen:
         if rule.task:
@@ -103,22 +106,24 @@ def apply_rules(frame: pd.DataFrame, chosen: Sequence[Rule]) -> tuple[NDArray[np
     for column, its_rules in by_column.items():
         codes, values = pd.factorize(frame[column].astype(object))
         texts = [str(value).strip() for value in values]
-        seen_states, seen_terms = _speak(texts, its_rules)
-        tasks = sorted({TASK_INDEX[rule.task] for rule in its_rules})
+        seen_states, seen_terms = _speak(texts, its_rules, place)
+        tasks = sorted({place[rule.task] for rule in its_rules})
         states[:, tasks] = seen_states[:, tasks][codes]
         terms[:, tasks] = seen_terms[:, tasks][codes]
     return states, terms
 
 
-def _speak(texts: Sequence[str], its_rules: Sequence[Rule]) -> tuple[NDArray[np.int8], NDArray[np.object_]]:
-    """What the rules of one column say of each distinct text: states and terms, (n_texts, n_tasks)."""
-    states = np.full((len(texts), len(TASKS)), NOT_MENTIONED, dtype=np.int8)
+def _speak(
+    texts: Sequence[str], its_rules: Sequence[Rule], place: Mapping[str, int]
+) -> tuple[NDArray[np.int8], NDArray[np.object_]]:
+    """What the rules of one column say of each distinct text: states and terms, (n_texts, n_findings)."""
+    states = np.full((len(texts), len(place)), NOT_MENTIONED, dtype=np.int8)
     terms = np.full(states.shape, None, dtype=object)
     for index, text in enumerate(texts):
         plain = text.lower()
         listed = set(listed_terms(plain)) if any(rule.rule == "is" for rule in its_rules) else set()
         for rule in its_rules:
-            task = TASK_INDEX[rule.task]
+            task = place[rule.task]
             if rule.rule == "state":
                 states[index, task] = STATE_VALUES.get(text, UNKNOWN)
                 terms[index, task] = rule.column if text else None

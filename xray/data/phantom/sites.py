@@ -14,7 +14,6 @@ from typing import Any, Final
 
 from xray.errors import StudyError
 from xray.limits import read_toml
-from xray.tasks import TASK_INDEX
 
 RETICULAR_PATTERN: Final = "Reticular_Pattern"
 """A fine pattern of the upper zones that every site has; only a site that redefines a task names it."""
@@ -29,7 +28,7 @@ PHANTOM_TASKS: Final = (
     "Nodule",
     "Mass",
 )
-"""The tasks that a phantom can show, in the order of `xray.tasks.TASKS`."""
+"""The tasks that a phantom can show, in order."""
 
 FINDINGS: Final = (*PHANTOM_TASKS, RETICULAR_PATTERN)
 """Everything that can be in a picture: the tasks, then the pattern without a name."""
@@ -194,7 +193,7 @@ def _tasks(key: str, value: object) -> tuple[str, ...]:
         raise StudyError(f"{key}: must be a list of tasks, not {value!r}")
     for task in value:
         _check_task(key, task)
-    return tuple(sorted(set(value), key=TASK_INDEX.__getitem__))
+    return tuple(sorted(set(value), key=PHANTOM_TASKS.index))
 
 
 def _redefined(key: str, table: object) -> dict[str, str]:

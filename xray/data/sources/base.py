@@ -11,13 +11,14 @@ import importlib.metadata
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Final, Protocol
+from typing import Final, Protocol, TypeVar
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
 from xray.errors import DataError
+from xray.tasks import TASKS
 
 POSITIVE: Final = 1
 NEGATIVE: Final = 0
@@ -61,12 +62,13 @@ class SourceTable:
         relative to the image folder or None; view, sex: text or None; age: years or NaN), then native
         metadata as text. A column `original` names, for a copy, the site's image that it is a copy of ("" for
         none): copies and original are one image wherever overlaps are looked for.
-    states: int8 (n_rows, n_tasks) in the order of `xray.tasks.TASKS`, codes of `STATE_NAMES`.
-    terms: object (n_rows, n_tasks), the native term behind each state, or None.
+    states: int8 (n_rows, n_findings), codes of `STATE_NAMES`.
+    terms: object (n_rows, n_findings), the native term behind each state, or None.
     quarantine: what was left out, and why.
     notes: what a user should know of the whole dataset: the release recognised, a companion file not found
         and
         what is unknown without it.
+    findings: names of the columns of states and terms.
     """
 
     rows: pd.DataFrame
@@ -74,6 +76,7 @@ class SourceTable:
     terms: NDArray[np.object_]
     quarantine: list[Quarantined] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
+    findings: tuple[str, ...] = TASKS
 
 
 class Source(Protocol):
@@ -83,13 +86,14 @@ class Source(Protocol):
         """`labels`: the native label file, or its folder; `images`: the folder of pictures, None without."""
 
 
+Reader = TypeVar("Reader", bound=Source)
 _SOURCES: dict[str, Source] = {}
 
 
-def source(name: str) -> Callable[[Source], Source]:
+def source(name: str) -> Callable[[Reader], Reader]:
     """Register a reader under the name that users type: `@source("nih")`."""
 
-    def register(reader: Source) -> Source:
+    def register(reader: Reader) -> Reader:
         _SOURCES[name] = reader
         return reader
 

@@ -5,7 +5,6 @@ A row that can't be read (wrong number of fields, bytes that are not UTF-8) is s
 
 import codecs
 import csv
-import difflib
 import gzip
 import io
 import os
@@ -23,6 +22,7 @@ from numpy.typing import NDArray
 from xray import limits
 from xray.data.sources.base import Quarantined
 from xray.errors import DataError
+from xray.names import near
 
 _NEWLINE, _QUOTE, _COMMA = ord("\n"), ord('"'), ord(",")
 _BLOCK = 2**24
@@ -197,17 +197,6 @@ def _check_header(header: list[str], required: Sequence[str], name: str, error: 
     if len(header) == 1 and (";" in header[0] or "\t" in header[0]):
         guess = "; the fields must be separated by commas"
     raise error(f"{name}, row 1: required column {missing[0]!r} is missing{guess}")
-
-
-def near(wanted: str, names: Sequence[str]) -> str | None:
-    """The one of `names` that is nearly `wanted` (case, spaces, underscores, a typing slip), or None."""
-    plain = {_plain(name): name for name in names if name}
-    found = difflib.get_close_matches(_plain(wanted), list(plain), n=1, cutoff=0.85)
-    return plain[found[0]] if found else None
-
-
-def _plain(name: str) -> str:
-    return "".join(character for character in name.lower() if character.isalnum())
 
 
 def _records(

@@ -1,5 +1,7 @@
 """Names of images and patients, as their owners chose them: which can be taken."""
 
+from dataclasses import replace
+
 import numpy as np
 
 from xray.data.sources.base import Quarantined, SourceTable
@@ -24,8 +26,12 @@ def with_fit_names(table: SourceTable, file: str) -> SourceTable:
         for column, fault in _faults(image, patient)
     ]
     rows = table.rows[~unfit].reset_index(drop=True)
-    return SourceTable(
-        rows, table.states[~unfit], table.terms[~unfit], [*table.quarantine, *aside], table.notes
+    return replace(
+        table,
+        rows=rows,
+        states=table.states[~unfit],
+        terms=table.terms[~unfit],
+        quarantine=[*table.quarantine, *aside],
     )
 
 

@@ -13,6 +13,7 @@ from xray.data.sources.base import COLUMNS, SourceTable
 from xray.data.sources.csvfile import CsvFile
 from xray.data.sources.pictures import find_pictures, is_there, leaves_folder
 from xray.errors import DataError
+from xray.tasks import TASKS
 
 PICTURE_SUFFIXES: Final = (".png", ".jpg", ".jpeg", ".dcm", ".dicom")
 
@@ -96,6 +97,7 @@ class Faults:
         terms: NDArray[np.object_],
         notes: list[str],
         image_column: str,
+        findings: tuple[str, ...] = TASKS,
     ) -> SourceTable:
         """The rows without a fault as a `SourceTable`; the second row of an image is a fault too."""
         free = self.free()
@@ -109,7 +111,7 @@ class Faults:
         ]
         quarantine = sorted(self._file.quarantine + entries, key=lambda entry: entry.row or 0)
         kept = rows if free.all() else rows[free].reset_index(drop=True)
-        return SourceTable(kept, states[free], terms[free], quarantine, notes)
+        return SourceTable(kept, states[free], terms[free], quarantine, notes, findings)
 
 
 def with_metadata(rows: dict[str, object], frame: pd.DataFrame, keep: Sequence[str] = ()) -> pd.DataFrame:

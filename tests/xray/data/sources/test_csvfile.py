@@ -10,8 +10,9 @@ import hypothesis.strategies as st
 import pytest
 from hypothesis import given, settings
 
-from xray.data.sources.csvfile import near, read_csv
+from xray.data.sources.csvfile import read_csv
 from xray.errors import DataError
+from xray.names import near
 
 cell = st.text(alphabet='ab,"é \n0', max_size=5)
 tables = st.lists(st.tuples(st.sampled_from("xyz"), cell, cell), min_size=1, max_size=8)

@@ -10,7 +10,7 @@ import pytest
 from xray.data.sources.base import NEGATIVE, NOT_MENTIONED, POSITIVE, UNCERTAIN, SourceTable, sources
 from xray.data.sources.manifest import read_manifest
 from xray.errors import ManifestError
-from xray.tasks import TASK_INDEX
+from xray.tasks import TASK_INDEX, TASKS
 
 HEADER = "image_id,patient_id,path,view,age,sex,Mass,Lung Opacity,ward"
 ROWS = [
@@ -212,3 +212,31 @@ def test_real_manifests_with_their_pictures(folder: str, images: int, positives:
     table = read_manifest(path / "labels.csv", path)
     assert (table.quarantine, len(table.rows)) == ([], images)
     assert (table.states[:, TASK_INDEX["Pneumonia"]] == POSITIVE).sum() == positives
+
+
+DECLARED = (
+    "image_id,patient_id,path,TB,Rickets,Support devices\na,p,a.png,1,1,0\nb,q,b.png,,0,1\nc,r,c.png,yes,1,\n"
+)
+
+
+def test_a_column_is_a_finding_where_it_is_declared_and_never_by_accident(tmp_path):
+    file = write(tmp_path, DECLARED)
+    table = read_manifest(file, None, ("Tuberculosis", "Support Devices"))
+    assert table.findings == (*TASKS, "Tuberculosis", "Support Devices")
+    assert table.states[:, len(TASKS) :].tolist() == [[1, 0], [-2, 1]]
+    assert table.terms[:, len(TASKS) :].tolist() == [["TB", "Support devices"], [None, "Support devices"]]
+    assert [(entry.row, entry.image) for entry in table.quarantine] == [(4, "c")]
+    assert table.rows["Rickets"].tolist() == ["1", "0"], "it looks like a finding, and nobody declared it"
+    assert (table.states[:, : len(TASKS)] == -2).all()
+
+
+def test_without_a_declaration_such_columns_are_metadata(tmp_path):
+    table = read_manifest(write(tmp_path, DECLARED), None)
+    assert table.findings == TASKS
+    assert (table.states == -2).all()
+    assert {"TB", "Support devices"} <= set(table.rows.columns)
+
+
+def test_a_declared_finding_without_a_column_is_said(tmp_path):
+    table = read_manifest(write(tmp_path, DECLARED), None, ("Kerley lines",))
+    assert any("'Kerley lines' was declared as a finding, and no column" in note for note in table.notes)

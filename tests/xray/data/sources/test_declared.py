@@ -1,0 +1,43 @@
+"""Declared findings of a published dataset: columns that its reader keeps as metadata."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from xray.data.sources.base import SourceTable
+from xray.data.sources.declared import with_declared
+from xray.errors import DataError
+
+
+def table(**native):
+    rows = pd.DataFrame({"image": ["a", "b", "c"], **native})
+    states = np.array([[1], [0], [-1]], np.int8)
+    return SourceTable(rows, states, np.full((3, 1), "Mass", dtype=object), findings=("Mass",))
+
+
+def test_its_cells_are_states_and_the_others_stay():
+    found = with_declared(
+        table(**{"Support Devices": ["1.0", "", "-1"]}), ["Support Devices", "Mass"], "f.csv"
+    )
+    assert found.findings == ("Mass", "Support Devices")
+    assert found.states.tolist() == [[1, 1], [0, -2], [-1, -1]]
+    assert found.terms[:, 1].tolist() == ["Support Devices", None, "Support Devices"]
+    assert found.notes == []
+
+
+def test_a_cell_that_is_no_label_sets_its_row_aside():
+    found = with_declared(table(TB=["1", "often", "0"]), ["Tuberculosis"], "f.csv")
+    assert found.rows["image"].tolist() == ["a", "c"]
+    (aside,) = found.quarantine
+    assert (aside.image, "found 'often'" in aside.reason) == ("b", True)
+
+
+def test_two_columns_of_one_finding_are_refused():
+    with pytest.raises(DataError, match="columns 'TB' and 'tuberculosis' are both 'Tuberculosis'"):
+        with_declared(table(TB=["1"] * 3, tuberculosis=["1"] * 3), ["Tuberculosis"], "f.csv")
+
+
+def test_nothing_declared_changes_nothing():
+    found = with_declared(table(TB=["1", "0", "x"]), [], "f.csv")
+    assert found.findings == ("Mass",)
+    assert len(found.rows) == 3
