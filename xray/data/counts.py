@@ -39,7 +39,7 @@ def count_states(
     return {
         "dataset": name,
         "images": len(states),
-        "patients": int(dataset.table.rows["patient"].nunique()),
+        "patients": connection.execute(text(query("registered")), {"name": name}).one().patients,
         "tasks": {
             TASKS[task]: {state: int((states[:, task] == code).sum()) for code, state in STATE_NAMES.items()}
             for task in spoken_of

@@ -72,6 +72,7 @@ def read_dataset(connection: Connection, identifier: int, *, terms: bool = False
         frame["view"] = native["view"].where(native["view"] != "", None)
     kept = {column: cells for column, cells in native.items() if column not in COLUMNS}
     states = _states(connection, identifier, len(frame))
+    keys = frame["patient_site"] + "\0" + frame["patient_key"]
     rows = pd.concat([frame[list(COLUMNS)], pd.DataFrame(kept, index=frame.index)], axis=1)
     said = _terms(connection, identifier, len(frame)) if terms else np.full(states.shape, None, dtype=object)
     return RegisteredDataset(
@@ -80,7 +81,7 @@ def read_dataset(connection: Connection, identifier: int, *, terms: bool = False
         site,
         "manifest" if source == "phantom" else source,
         frame["image_id"].to_numpy(np.int32),
-        SourceTable(rows, states, said),
+        SourceTable(rows, states, said, keys=keys.to_numpy(object)),
         frame["content_hash"].tolist(),
     )
 
