@@ -42,10 +42,10 @@ READER_LIMITS: Final = {"temp_file_limit": "10GB"}
 READER_CONNECTIONS: Final = 20
 
 READABLE: Final = (
-    "site", "task", "image", "planted_truth", "image_list", "dataset", "source_term", "label", "native_column", "label_rule",
-    "quarantine", "protocol", "cohort", "cohort_label", "leakage", "model", "model_task", "training_cohort", "classifier",
-    "foreign_training", "foreign_leakage", "study", "study_dataset", "study_model", "evaluation", "prediction", "feature",
-    "listed_image", "cohort_label_piece", "dataset_task", "study_task",
+    "site", "task", "patient", "image", "planted_truth", "image_list", "dataset", "source_term", "label", "native_column",
+    "label_rule", "quarantine", "protocol", "cohort", "cohort_label", "leakage", "model", "model_task", "training_cohort",
+    "classifier", "foreign_training", "foreign_leakage", "study", "study_dataset", "study_model", "evaluation",
+    "prediction", "feature", "listed_image", "cohort_label_piece", "dataset_task", "study_task",
 )  # fmt: skip
 """The tables of `db.schema` that the reader may read, beside every view and the tables of results (docs/sql.md)."""
 

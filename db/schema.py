@@ -83,8 +83,28 @@ class Task(Base):
     name: Mapped[str] = mapped_column(unique=True)
 
 
+class Patient(Base):
+    """One row per patient, whatever names sites and datasets have for it; `image.patient` are these names.
+
+    site_id: where the patient was first seen. name: as it was first called, NULL where nobody tells who is shown. key: from
+    which the split draws the patient's part, fixed when the patient is first seen: what is told later moves none.
+    """
+
+    __tablename__ = "patient"
+    __table_args__ = (UniqueConstraint("site_id", "key"),)
+    id: Mapped[int] = mapped_column(primary_key=True)
+    site_id: Mapped[int] = mapped_column(ForeignKey("site.id"))
+    name: Mapped[str | None]
+    key: Mapped[str]
+
+
 class Image(Base):
-    """One row per picture of a site, whatever the number of datasets that it is in.
+    """One row per name that a site has for a picture, whatever the number of datasets that it is in.
+
+    Who and what is shown is said here, and nowhere else (docs/decisions/0027). canonical_id: the image that was the first of
+    the same picture, itself where it is the first: images are one that are copies (`original`) or of equal content.
+    patient_id: the patient; images of one picture are of one patient, and so are those of one patient's name at a site.
+    Written at registration (sql/queries/merge_*.sql); an image that is inserted without them is taken for a new one.
 
     original: the name, at the site, of the image that this one is a copy of; NULL for an original. content_hash and
     perceptual_hash (256 bits of the picture's coarse structure, hex) are NULL where it was registered without pixels.
@@ -97,10 +117,14 @@ class Image(Base):
         Index(None, "name"),
         Index(None, "content_hash"),
         Index(None, "site_id", "patient"),
+        Index(None, "patient_id"),
+        Index("ix_image_copies", "canonical_id", postgresql_where=text("canonical_id <> id")),
     )
     id: Mapped[int] = mapped_column(primary_key=True)
     site_id: Mapped[int] = mapped_column(ForeignKey("site.id"))
     name: Mapped[str]
+    canonical_id: Mapped[int] = mapped_column(ForeignKey("image.id"))
+    patient_id: Mapped[int] = mapped_column(ForeignKey("patient.id"))
     patient: Mapped[str | None]
     original: Mapped[str | None]
     content_hash: Mapped[str | None]

@@ -17,19 +17,43 @@ from db.schema import PIECE, Evaluation, ImageList
 
 
 @dataclass(frozen=True)
+class Identities:
+    """Who and what the images of a list show, aligned with it: (n_images,) each.
+
+    pictures: int64, ids of canonical images. patients: int64, ids. Both are the same in every list. unnamed: where nobody
+    tells who the patient is. ranks: int64, of the patients by site and name, from 1: the order in which they are drawn, the
+    same in every home.
+    """
+
+    pictures: NDArray[np.int64]
+    patients: NDArray[np.int64]
+    unnamed: NDArray[np.bool_]
+    ranks: NDArray[np.int64]
+
+    def of(self, kept: NDArray[Any]) -> "Identities":
+        """Those of some images: a mask (n_images,) or positions."""
+        return Identities(self.pictures[kept], self.patients[kept], self.unnamed[kept], self.ranks[kept])
+
+
+@dataclass(frozen=True)
 class StoredCohort:
     """A cohort as the analyses need it.
 
     images: int32 (n_images,), image ids in the order of the image list.
-    patients: int64 (n_images,), a code per (site, patient); an image of unknown patient has a code of its own.
+    shown: who and what they show.
     labels: float32 (n_images, n_tasks), 1, 0 or NaN; its columns are the findings that were asked for, in their order.
     """
 
     id: int
     image_list_id: int
     images: NDArray[np.int32]
-    patients: NDArray[np.int64]
+    shown: Identities
     labels: NDArray[np.float32]
+
+    @property
+    def patients(self) -> NDArray[np.int64]:
+        """Ids (n_images,) of the patients, the same in every cohort."""
+        return self.shown.patients
 
 
 def list_hash(names: Sequence[str]) -> str:
@@ -63,6 +87,17 @@ def image_ids(connection: Connection, image_list_id: int) -> NDArray[np.int32]:
     raise StoreError(f"there is no image list {image_list_id}")
 
 
+def identities(connection: Connection, image_list_id: int) -> Identities:
+    """Who and what the images of a list show. Raises `StoreError` where there is no such list."""
+    ((pictures, patients, unnamed, ranks),) = copy_out(
+        connection, query("list_identities"), image_list_id=image_list_id
+    )
+    if pictures is None or patients is None or unnamed is None or ranks is None:
+        raise StoreError(f"there is no image list {image_list_id}")
+    whole = [read_array(vector, "int4").astype(np.int64) for vector in (pictures, patients, ranks)]
+    return Identities(whole[0], whole[1], read_array(unnamed, "int4") == 1, whole[2])
+
+
 def read_cohort(connection: Connection, cohort_id: int, tasks: Sequence[int]) -> StoredCohort:
     """A cohort's images, patients and labels of these tasks (ids), aligned. Raises `StoreError` where there is no such
     cohort.
@@ -73,8 +108,6 @@ def read_cohort(connection: Connection, cohort_id: int, tasks: Sequence[int]) ->
     if image_list_id is None:
         raise StoreError(f"there is no cohort {cohort_id}")
     images = image_ids(connection, image_list_id)
-    ((codes,),) = copy_out(connection, query("patient_codes"), image_list_id=image_list_id)
-    assert codes is not None
     labels = np.full((len(images), len(tasks)), np.nan, dtype=np.float32)
     columns = {task: column for column, task in enumerate(tasks)}
     for task, vector in copy_out(connection, query("cohort_labels"), cohort_id=cohort_id):
@@ -86,7 +119,7 @@ def read_cohort(connection: Connection, cohort_id: int, tasks: Sequence[int]) ->
         values = read_array(vector, "int2").astype(np.float32)
         values[values < 0] = np.nan
         labels[:, column] = values
-    return StoredCohort(cohort_id, image_list_id, images, read_array(codes, "int4").astype(np.int64), labels)
+    return StoredCohort(cohort_id, image_list_id, images, identities(connection, image_list_id), labels)
 
 
 def write_evaluation(

@@ -47,7 +47,11 @@ def test_query_runs(shared_rows: Any, name: str) -> None:
     with engine.connect() as connection:
         if "For COPY" in header:
             parameters = re.findall(r"%\((\w+)\)s", statement)
-            assert list(copy_out(connection, statement, **dict.fromkeys(parameters, 1))) in ([], [[None]])
+            assert list(copy_out(connection, statement, **dict.fromkeys(parameters, 1))) in (
+                [],
+                [[None]],
+                [[None] * 4],
+            )
         else:
             parameters = re.findall(r"(?<!:):([a-z]\w*)", statement)
             given = {each: VALUES.get(each, 1) for each in parameters}

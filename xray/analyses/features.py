@@ -8,9 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 from sqlalchemy import Connection, text
 
-from db.copy import copy_out, read_array
 from db.queries import query
-from db.store import image_ids, read_features
+from db.store import identities, image_ids, read_features
 from xray.analyses.stored import StoredStudy
 
 FRONTAL: Final = ("PA", "AP", "FRONTAL")
@@ -22,8 +21,8 @@ LATERAL: Final = ("LL", "RL", "LAT")
 class Pooled:
     """Features of every image of one evaluation, aligned.
 
-    features: float32 (n_images, n_features). images: ids. patients: a code per patient. views: what the files state, None
-    where they don't.
+    features: float32 (n_images, n_features). images: ids. patients: a number per patient of the list. views: what the
+    files state, None where they don't.
     """
 
     evaluation_id: int
@@ -40,9 +39,7 @@ def load(connection: Connection, study: StoredStudy) -> list[Pooled]:
     found = []
     for row in connection.execute(text(query("study_features")), {"study_id": study.id}).all():
         given = {"image_list_id": row.image_list_id}
-        ((codes,),) = copy_out(connection, query("patient_codes"), **given)
         views = connection.execute(text(query("image_columns")), given).one().views
-        assert codes is not None
         found.append(
             Pooled(
                 row.evaluation_id,
@@ -50,7 +47,7 @@ def load(connection: Connection, study: StoredStudy) -> list[Pooled]:
                 row.seed,
                 read_features(connection, row.evaluation_id),
                 image_ids(connection, row.image_list_id),
-                read_array(codes, "int4").astype(np.int64),
+                identities(connection, row.image_list_id).ranks,
                 np.array(views, dtype=object),
             )
         )

@@ -9,12 +9,12 @@ from itertools import combinations
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from db.results import Shift
 from xray.analyses.analysis import Stored, analysis
 from xray.analyses.parallel import flat_side_by_side
 from xray.analyses.rows import number
+from xray.analyses.shared import labels_of_shared
 from xray.analyses.stored import Scored, StoredStudy, TestSet
 from xray.report.parts import images_or_labels as parts
 from xray.report.parts.part import Part as Shown
@@ -85,12 +85,14 @@ def _pairs(study: StoredStudy, tests: Sequence[TestSet]) -> Iterator[tuple[TestS
 
 
 def _both_ways(a: TestSet, b: TestSet, own_a: str, own_b: str) -> tuple[Pair, Pair]:
-    patients_a, patients_b = _patients(a, b)
     at_a, at_b = (
         SiteScores(
-            test.cohort.labels.astype(np.float64), test.ensemble(own_a), test.ensemble(own_b), patients
+            test.cohort.labels.astype(np.float64),
+            test.ensemble(own_a),
+            test.ensemble(own_b),
+            test.cohort.patients,
         )
-        for test, patients in ((a, patients_a), (b, patients_b))
+        for test in (a, b)
     )
     there, back = gather_both(at_a, at_b)
     labellers = _labellers(a, b)
@@ -108,22 +110,9 @@ def _pair(a: TestSet, b: TestSet, own_a: str, own_b: str, gathered: Gathered, la
     return Pair(a, b, own_a, own_b, parts, tilting, known, labellers)
 
 
-def _patients(a: TestSet, b: TestSet) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Patients of both test sets under one numbering; those of one site that share an image are one patient."""
-    codes_a, codes_b = a.cohort.patients, b.cohort.patients
-    beyond = int(codes_a.max()) + 1
-    if a.site != b.site:
-        return codes_a, codes_b + beyond
-    _, in_a, in_b = np.intersect1d(a.cohort.images, b.cohort.images, return_indices=True)
-    names = {int(code): int(code) + beyond for code in codes_b}
-    names |= {int(codes_b[j]): int(codes_a[i]) for i, j in zip(in_a, in_b, strict=True)}
-    return codes_a, np.array([names[int(code)] for code in codes_b])
-
-
 def _labellers(a: TestSet, b: TestSet) -> Estimates:
-    """Agreement of both datasets' labels on the images that both test cohorts have, per task."""
-    _, in_a, in_b = np.intersect1d(a.cohort.images, b.cohort.images, return_indices=True)
-    return kappa(cross_table(a.cohort.labels[in_a], b.cohort.labels[in_b]))
+    """Agreement of both datasets' labels on the pictures that both test cohorts have, per task."""
+    return kappa(cross_table(*labels_of_shared(a.cohort, b.cohort)))
 
 
 def _row(pair: Pair, task: int, verdict: Verdict | None) -> dict[str, Any]:

@@ -38,7 +38,7 @@ def replicates(test: TestSet) -> dict[int, Replicates]:
         tasks = sorted(test.labelled_tasks())
         scored = [[n for n in test.trained_on if task in test.trained_tasks(n)] for task in tasks]
         todo = [(task, names) for task, names in zip(tasks, scored, strict=True) if names]
-        draws = Draws(test.cohort.patients, REPLICATES, SEED, keep=True)
+        draws = Draws(test.cohort.shown.ranks, REPLICATES, SEED, keep=True)
         side_by_side(draws.block, ((number,) for number in range(draws.n_blocks)))
         found = side_by_side(lambda task, names: _resample(test, task, names, draws), todo)
         kept.update((task, result) for (task, _), result in zip(todo, found, strict=True))
@@ -52,5 +52,5 @@ def has_repeated_patients(test: TestSet) -> bool:
 
 def _resample(test: TestSet, task: int, names: Sequence[str], draws: Draws) -> Replicates:
     scores = np.stack([test.ensemble(name)[:, task] for name in names])
-    labels, patients = test.cohort.labels[:, task], test.cohort.patients
+    labels, patients = test.cohort.labels[:, task], test.cohort.shown.ranks
     return Replicates(names, bootstrap_auc(labels, scores, patients, draws=draws))

@@ -38,7 +38,7 @@ def count_states(
     return {
         "dataset": name,
         "images": len(states),
-        "patients": int(dataset.table.rows["patient"].nunique()),
+        "patients": connection.execute(text(query("registered")), {"name": name}).one().patients,
         "tasks": {
             dataset.table.findings[task]: {
                 state: int((states[:, task] == code).sum()) for code, state in STATE_NAMES.items()

@@ -1,36 +1,27 @@
 """Leakage: images and patients that stand in a test cohort and in what is trained or selected on, across datasets.
 
-Two images are one where their site gives them one name, where one is a copy of the other (`image.original`), or where their
-pixels are the same. Patients are those of the site.
+Which images and patients are one, the database says (`xray.data.identity`).
 """
 
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
-import pandas as pd
 from numpy.typing import NDArray
-from scipy.sparse import coo_array
-from scipy.sparse.csgraph import connected_components
 from sqlalchemy import Connection, text
 from sqlalchemy.dialects.postgresql import insert
 
 from db.copy import copy_out, read_array, read_scalar
 from db.queries import query
 from db.schema import ForeignLeakage, Leakage
-from db.store import image_ids
+from db.store import Identities, identities, image_ids
 
 
 @dataclass(frozen=True)
 class Member:
-    """Who and what is in a cohort, row by row: int64 (n_rows,), -1 for an unknown patient.
+    """Who and what is in a cohort, row by row. positive: task → bool (n_rows,), of tasks that are labelled."""
 
-    positive: task → bool (n_rows,), of tasks that are labelled.
-    """
-
-    picture: NDArray[np.int64]
-    patient: NDArray[np.int64]
+    shown: Identities
     positive: dict[int, NDArray[np.bool_]]
 
 
@@ -86,7 +77,7 @@ def _record_chosen(connection: Connection, protocol_id: int) -> None:
     for pair in pairs:
         whole = members[pair.train_cohort_id]
         kept = np.isin(image_ids(connection, pair.whole_list_id), image_ids(connection, pair.image_list_id))
-        used = Member(whole.picture[kept], whole.patient[kept], {})
+        used = Member(whole.shown.of(kept), {})
         rows += [
             {
                 "train_cohort_id": pair.train_cohort_id,
@@ -114,9 +105,8 @@ def record_all(connection: Connection) -> int:
 
 def overlap(train: Member, test: Member) -> list[dict[str, Any]]:
     """Rows of table `leakage` of one pair: for all test rows, and per task for the positive ones that leak."""
-    same_image = np.isin(test.picture, train.picture)
-    known = test.patient >= 0
-    same_patient = same_image | (known & np.isin(test.patient, train.patient))
+    same_image = np.isin(test.shown.pictures, train.shown.pictures)
+    same_patient = np.isin(test.shown.patients, train.shown.patients)
     everything = np.ones(len(same_image), dtype=bool)
     chosen: list[tuple[int | None, NDArray[np.bool_]]] = [(None, everything), *test.positive.items()]
     counted = [
@@ -125,35 +115,11 @@ def overlap(train: Member, test: Member) -> list[dict[str, Any]]:
             "n": int(of.sum()),
             "n_image": int((of & same_image).sum()),
             "n_patient": int((of & same_patient).sum()),
-            "n_unknown": int((of & ~known).sum()),
+            "n_unknown": int((of & test.shown.unnamed).sum()),
         }
         for task, of in chosen
     ]
     return [row for row in counted if row["task_id"] is None or row["n_patient"]]
-
-
-def identify(site: Sequence[Any], name: Sequence[Any], content_hash: Sequence[Any]) -> NDArray[np.int64]:
-    """A number per image, int64 (n,): the same for images of one name at one site, and for equal pixels.
-
-    name: of the original where the image is a copy. content_hash: None where the pixels are not known. An image that equals
-    two others makes all three one.
-    """
-    by_name = _codes(site, name)
-    codes, hashes = pd.factorize(pd.Series(content_hash, dtype=object))
-    by_pixels = codes.astype(np.int64)
-    seen = by_pixels >= 0
-    n_names = int(by_name.max(initial=-1)) + 1
-    n_nodes = n_names + len(hashes)
-    edges = (by_name[seen], n_names + by_pixels[seen])
-    graph = coo_array((np.ones(int(seen.sum()), dtype=bool), edges), shape=(n_nodes, n_nodes))
-    _, component = connected_components(graph, directed=False)
-    found: NDArray[np.int64] = component[by_name].astype(np.int64)
-    return found
-
-
-def _codes(*columns: Sequence[Any]) -> NDArray[np.int64]:
-    frame = pd.DataFrame(dict(enumerate(columns)), dtype=object)
-    return np.asarray(frame.groupby(list(frame.columns), sort=False, dropna=False).ngroup(), dtype=np.int64)
 
 
 def _members(connection: Connection, cohorts: list[int], tests: set[int]) -> dict[int, Member]:
@@ -170,21 +136,7 @@ def _members(connection: Connection, cohorts: list[int], tests: set[int]) -> dic
 
 
 def _members_of_lists(connection: Connection, lists: list[int]) -> dict[int, Member]:
-    """Image list → who and what is in it, by codes that all of them share."""
-    frame = pd.DataFrame(
-        [tuple(row) for row in connection.execute(text(query("image_identities")), {"image_lists": lists})],
-        columns=["image_id", "site_id", "name", "content_hash", "patient"],
-    )
-    picture = identify(frame["site_id"].tolist(), frame["name"].tolist(), frame["content_hash"].tolist())
-    patient = np.where(
-        frame["patient"].isna(), -1, _codes(frame["site_id"].tolist(), frame["patient"].tolist())
-    )
-    known = frame["image_id"].to_numpy(np.int64)
-    members = {}
-    for listed in set(lists):
-        places = np.searchsorted(known, image_ids(connection, listed))
-        members[listed] = Member(picture[places], patient[places], {})
-    return members
+    return {listed: Member(identities(connection, listed), {}) for listed in set(lists)}
 
 
 def _positive(connection: Connection, cohort_id: int) -> dict[int, NDArray[np.bool_]]:

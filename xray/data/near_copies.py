@@ -33,13 +33,17 @@ def near_pairs(hashes: Sequence[str], distance: int = DISTANCE) -> list[tuple[in
 
 
 def near_copies(connection: Connection, distance: int = DISTANCE) -> list[dict[str, Any]]:
-    """Pairs of images of all sites whose pictures are near copies or equal, nearest first.
+    """Pairs of images of all sites whose pictures are near copies, nearest first, without those known to be one picture.
 
     Each a dict: bits, site, image, patient, other_site, other_image, other_patient, across: protocols (with the datasets)
     under which one is trained or selected on and the other tested on.
     """
     images = connection.execute(text(query("perceptual_hashes"))).all()
-    pairs = near_pairs([row.perceptual_hash for row in images], distance)
+    pairs = [
+        (i, j, bits)
+        for i, j, bits in near_pairs([row.perceptual_hash for row in images], distance)
+        if images[i].canonical_id != images[j].canonical_id
+    ]
     ids = sorted({images[k].image_id for i, j, _ in pairs for k in (i, j)})
     parts: dict[int, list[Any]] = {}
     for row in connection.execute(text(query("image_parts")), {"image_ids": ids}):

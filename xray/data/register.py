@@ -18,7 +18,7 @@ from db.findings import put_findings, put_list
 from db.queries import query
 from db.schema import Dataset, LabelRule, Site, SourceTerm
 from db.store import list_hash, put_image_list
-from xray.data import leakage
+from xray.data import identity, leakage
 from xray.data.labels.rules import all_rules
 from xray.data.native_columns import EncodedColumn, digest_columns, encode, put_columns
 from xray.data.picture_hashes import Seen, fault, look
@@ -110,7 +110,7 @@ def register(
     put_quarantine(connection, dataset_id, table.quarantine)
     if truth is not None:
         _truth(connection, dict(zip(table.rows["image"], image_ids, strict=True)), truth)
-    n_patients = int(table.rows["patient"].nunique())
+    n_patients = connection.execute(text(query("registered")), {"name": name}).one().patients
     return Registration(
         dataset_id, name, len(table.rows), n_patients, False, list(table.quarantine), list(table.notes)
     )
@@ -247,16 +247,28 @@ def _images(
     )
     given = {"site_id": site_id}
     connection.execute(text("analyze incoming"))
+    identity.lock(connection)
     _refuse_changed(connection, site_id)
-    told = connection.execute(text(query("images_now_told")), given).scalar_one()
-    connection.execute(text(query("put_images")), given)
-    if told:
-        leakage.forget(connection)
+    _put_images(connection, site_id)
     ((ids,),) = copy_out(connection, query("incoming_ids"), **given)
     assert ids is not None
     found = read_array(ids, "int4")
     connection.execute(text("drop table incoming"))
     return found.astype(np.int32)
+
+
+def _put_images(connection: Connection, site_id: int) -> None:
+    """The incoming images into the database, and who and what they show; what was told of earlier ones is found anew."""
+    given = {"site_id": site_id}
+    told = connection.execute(text(query("images_now_told")), given).scalar_one()
+    newest = identity.newest_image(connection)
+    connection.execute(text(query("put_patients")), given)
+    connection.execute(text(query("put_images")), given)
+    changed = {image for image in identity.merge(connection, site_id) if image <= newest}
+    if changed:
+        identity.forget_results(connection, changed)
+    if told or changed:
+        leakage.forget(connection)
 
 
 def _refuse_changed(connection: Connection, site_id: int) -> None:

@@ -76,6 +76,7 @@ def read_dataset(connection: Connection, identifier: int, *, terms: bool = False
     ids = all_findings(connection)
     place = {ids[name]: column for column, name in enumerate(findings)}
     states = _states(connection, identifier, len(frame), place)
+    keys = frame["patient_site"] + "\0" + frame["patient_key"]
     rows = pd.concat([frame[list(COLUMNS)], pd.DataFrame(kept, index=frame.index)], axis=1)
     said = (
         _terms(connection, identifier, len(frame), place)
@@ -88,7 +89,7 @@ def read_dataset(connection: Connection, identifier: int, *, terms: bool = False
         site,
         "manifest" if source == "phantom" else source,
         frame["image_id"].to_numpy(np.int32),
-        SourceTable(rows, states, said, findings=findings),
+        SourceTable(rows, states, said, findings=findings, keys=keys.to_numpy(object)),
         frame["content_hash"].tolist(),
     )
 

@@ -57,7 +57,7 @@ def select(table: SourceTable, dataset: str, protocol: Protocol, labeller: str |
     states = columns(_states(table, labeller, protocol), table.findings, findings, NOT_MENTIONED)
     taken, left_out = _views(table.rows, rule, dataset)
     cleared, spoken = _no_finding(table.rows, labeller, protocol)
-    index, states, label_rows, cleared_by = _per_patient(table.rows, states, cleared, spoken, taken, rule)
+    index, states, label_rows, cleared_by = _per_patient(table, states, cleared, spoken, taken, rule)
     if len(taken) > len(index):
         left_out["another image of the same patient"] = len(taken) - len(index)
     healthy = cleared_by >= 0
@@ -136,7 +136,7 @@ def _no_finding(
 
 
 def _per_patient(
-    rows: pd.DataFrame,
+    table: SourceTable,
     states: NDArray[np.int8],
     cleared: NDArray[np.bool_],
     spoken: NDArray[np.bool_],
@@ -147,7 +147,7 @@ def _per_patient(
     if rule.per_patient == "all":
         index = taken
     else:
-        group, n_groups = _patients(rows, taken, in_order=rule.per_patient == "stitched")
+        group, n_groups = _patients(table, taken, in_order=rule.per_patient == "stitched")
         index = _first(np.ones(len(taken), dtype=bool), group, n_groups, taken)
     if rule.per_patient != "stitched":
         label_rows = np.where(states[index] != NOT_MENTIONED, index[:, None], -1)
@@ -162,15 +162,17 @@ def _per_patient(
     return index, stitched, label_rows, np.where(clears, said_by, -1)
 
 
-def _patients(rows: pd.DataFrame, taken: NDArray[np.int64], in_order: bool) -> tuple[NDArray[np.int64], int]:
-    """Each taken row's patient as a number from 0, by first appearance or, `in_order`, as pandas sorts (by
-    value where all are numbers of 64 bits, else as text). An unknown patient is one of its own.
+def _patients(table: SourceTable, taken: NDArray[np.int64], in_order: bool) -> tuple[NDArray[np.int64], int]:
+    """Each taken row's patient as a number from 0, by first appearance. `in_order`: as the released code has it, by the
+    dataset's own names alone, as pandas sorts them (by value where all are numbers of 64 bits, else as text). An unknown
+    patient is one of its own.
     """
-    patient = rows["patient"].iloc[taken]
-    own = "image " + rows["image"].iloc[taken].astype(object)
-    codes, names = pd.factorize(patient.where(patient.notna(), own).astype(object))
     if not in_order:
+        codes, names = pd.factorize(table.patient_keys()[taken])
         return codes.astype(np.int64), len(names)
+    patient = table.rows["patient"].iloc[taken]
+    own = "image " + table.rows["image"].iloc[taken].astype(object)
+    codes, names = pd.factorize(patient.where(patient.notna(), own).astype(object))
     numbers = [int(name) if str(name).isdigit() else -1 for name in names]
     fits = all(0 <= number < 2**64 for number in numbers)
     order = sorted(

@@ -21,14 +21,14 @@ def parts(
 
     `permutation`: the first half of torch's permutation trains, the second tests, each in the permutation's
     order; `validation` is empty, since it is each run's own cut of what it trains on (`validation_cut`).
-    `patient`: by a hash of (site, patient), in the selection's order; an image without a patient is its own.
+    `patient`: by a hash of (site, patient), in the selection's order; an image without a patient is its own. Who is
+    one patient says the database, where the table is of it.
     """
     rule = protocol.split
     if rule.method == "permutation":
         train, test = random_split(len(selection), rule.train, rule.seed)
         return {"train": train, "validation": train[:0], "test": test}
-    rows = table.rows.iloc[selection.index]
-    part = patient_parts(rows["patient"], rows["image"], site, rule)
+    part = patient_parts(table.patient_keys(site)[selection.index], rule)
     return {name: np.flatnonzero(part == code) for code, name in enumerate(PARTS)}
 
 
@@ -58,20 +58,18 @@ def torch_permutation(n: int, seed: int) -> NDArray[np.int64]:
     return np.array(order, dtype=np.int64)
 
 
-def patient_parts(patient: pd.Series, image: pd.Series, site: str, rule: SplitRule) -> NDArray[np.int8]:
-    """Each image's part as a position in `PARTS`, int8 (n,).
+def patient_parts(keys: NDArray[np.object_], rule: SplitRule) -> NDArray[np.int8]:
+    """Each image's part as a position in `PARTS`, int8 (n,), by its patient's key (`SourceTable.patient_keys`).
 
-    A patient's part depends on the seed, the site and the patient's id alone, so new images move none.
+    A patient's part depends on the seed and the key alone, so new images move none.
     """
-    known = patient.notna()
-    who = ("patient " + patient.astype(object)).where(known, "image " + image.astype(object))
-    codes, names = pd.factorize(who.astype(object))
+    codes, names = pd.factorize(keys)
     limits = np.cumsum([rule.train, rule.validation])
-    drawn = [_draw(rule.seed, site, str(name)) for name in names]
+    drawn = [_draw(rule.seed, str(name)) for name in names]
     return np.searchsorted(limits, drawn, side="right").astype(np.int8)[codes]
 
 
-def _draw(seed: int, site: str, who: str) -> float:
-    """A number in [0, 1) that the seed, the site and the person fix."""
-    digest = hashlib.sha256(f"{seed}\0{site}\0{who}".encode()).digest()
+def _draw(seed: int, key: str) -> float:
+    """A number in [0, 1) that the seed and the patient's key fix."""
+    digest = hashlib.sha256(f"{seed}\0{key}".encode()).digest()
     return int.from_bytes(digest[:8], "big") / 2**64

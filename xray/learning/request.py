@@ -104,7 +104,7 @@ def _chosen(
     if not kept.any():
         asked = ", ".join(map(str, request.where))
         raise LearningError(f"{request.trained_on}: no {part} image of {dataset.name} fits {asked}")
-    return replace(cohort, images=cohort.images[kept], patients=cohort.patients[kept], labels=labels[kept])
+    return replace(cohort, images=cohort.images[kept], shown=cohort.shown.of(kept), labels=labels[kept])
 
 
 def _frozen(

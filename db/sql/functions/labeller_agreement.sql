@@ -1,5 +1,5 @@
 -- labeller_agreement(first, second): do two labellers call the same images positive? One row per task that both speak of,
--- counted over the images that both datasets have (copies and originals are one image) and both called positive or negative:
+-- counted over the pictures that both datasets have, whatever they call them (image.canonical_id), and both called positive or negative:
 -- uncertain and not mentioned are left out. Nothing is said where the datasets share no image.
 -- Columns: task, n, both_positive, first_only, second_only, both_negative, kappa.
 --   select * from labeller_agreement('google', 'nih');
@@ -27,7 +27,7 @@ language sql stable parallel safe as $$
         cross join lateral unnest(image_list.image_ids, label.states) as listed (image_id, state)
         join image on image.id = listed.image_id
         where dataset.name in (first_dataset, second_dataset) and listed.state in (0, 1)
-        group by dataset.site_id, label.task_id, coalesce(image.original, image.name)
+        group by label.task_id, image.canonical_id
     ),
     counted as (
         select task_id, count(*)::integer as n,

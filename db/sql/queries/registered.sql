@@ -5,9 +5,10 @@ select
     site.name as site,
     image_list.length as images,
     (
-        select count(distinct image.patient)
+        select count(distinct patient.id)
         from unnest(image_list.image_ids) as listed (image_id)
         join image on image.id = listed.image_id
+        join patient on patient.id = image.patient_id and patient.name is not null
     ) as patients
 from dataset
 join site on site.id = dataset.site_id

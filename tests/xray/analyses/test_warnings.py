@@ -17,11 +17,8 @@ def leak(engine) -> None:
     """Let the first test patient of y be a training patient of x, and look for overlaps."""
     with engine.begin() as connection:
         connection.execute(
-            text("set local session_replication_role = replica")
-        )  # images are frozen: not for us
-        connection.execute(
             text(
-                "update image set site_id = (select id from site where name = 'x'), patient = 'x-train0'"
+                "update image set patient_id = (select patient_id from image where name = 'x-train0')"
                 " where name = 'y-test0'"
             )
         )

@@ -1,6 +1,5 @@
 """Overlaps against a plain double loop, in the database, and on the published label files."""
 
-import json
 from pathlib import Path
 from typing import Any
 
@@ -13,70 +12,39 @@ from sqlalchemy.pool import NullPool
 
 from db.embedded import Server
 from db.schema import Model, TrainingCohort
+from db.store import Identities
+from tests.xray.data.conftest import write_family
 from xray.data.labeller_agreement import labeller_agreement
-from xray.data.leakage import Member, identify, overlap
+from xray.data.leakage import Member, overlap
 from xray.data.prepare import freeze_all, register_request
 from xray.data.register import register
 from xray.data.request import DatasetRequest
 from xray.data.sources.base import SourceTable
 from xray.data.sources.datasets import dataset
 
-GIVEN = st.lists(
-    st.tuples(st.integers(0, 1), st.sampled_from("abcdef"), st.sampled_from([None, "x", "y", "z"])),
-    max_size=12,
-)
+MEMBERS = st.lists(st.tuples(st.integers(0, 8), st.integers(0, 5), st.booleans(), st.booleans()), max_size=15)
 
 
-@given(GIVEN)
-@settings(max_examples=100, deadline=None)
-def test_one_image_whatever_name_or_file_it_has(images: list[tuple[int, str, str | None]]) -> None:
-    found = identify(*([each[i] for each in images] for i in range(3)))
-    number = list(range(len(images)))
-    for _ in images:  # the slow way: until nothing changes, equal ones take the smaller number
-        for a, one in enumerate(images):
-            for b, two in enumerate(images):
-                if one[:2] == two[:2] or (one[2] is not None and one[2] == two[2]):
-                    number[a] = number[b] = min(number[a], number[b])
-    same = [[x == y for y in number] for x in number]
-    assert [[x == y for y in found] for x in found] == same
-
-
-MEMBERS = st.lists(st.tuples(st.integers(0, 8), st.integers(-1, 5), st.booleans()), max_size=15)
-
-
-def member(rows: list[tuple[int, int, bool]]) -> Member:
-    columns = np.array(rows, dtype=np.int64).reshape(-1, 3)
-    return Member(columns[:, 0], columns[:, 1], {3: columns[:, 2].astype(bool)})
+def member(rows: list[tuple[int, int, bool, bool]]) -> Member:
+    columns = np.array(rows, dtype=np.int64).reshape(-1, 4)
+    shown = Identities(columns[:, 0], columns[:, 1], columns[:, 3] == 1, columns[:, 1])
+    return Member(shown, {3: columns[:, 2].astype(bool)})
 
 
 @given(MEMBERS, MEMBERS)
 @settings(max_examples=100, deadline=None)
-def test_overlap_row_by_row(train: list[tuple[int, int, bool]], test: list[tuple[int, int, bool]]) -> None:
-    def counted(rows: list[tuple[int, int, bool]]) -> dict[str, int]:
+def test_overlap_row_by_row(
+    train: list[tuple[int, int, bool, bool]], test: list[tuple[int, int, bool, bool]]
+) -> None:
+    def counted(rows: list[tuple[int, int, bool, bool]]) -> dict[str, int]:
         image = [any(row[0] == other[0] for other in train) for row in rows]
-        patient = [any(row[1] == other[1] >= 0 for other in train) for row in rows]
-        either = [i or p for i, p in zip(image, patient, strict=True)]
-        unknown = sum(row[1] < 0 for row in rows)
-        return {"n": len(rows), "n_image": sum(image), "n_patient": sum(either), "n_unknown": unknown}
+        patient = [any(row[1] == other[1] for other in train) for row in rows]
+        unnamed = sum(row[3] for row in rows)
+        return {"n": len(rows), "n_image": sum(image), "n_patient": sum(patient), "n_unknown": unnamed}
 
     expected: list[dict[str, Any]] = [{"task_id": None} | counted(test)]
     positive = {"task_id": 3} | counted([row for row in test if row[2]])
     assert overlap(member(train), member(test)) == expected + [positive] * (positive["n_patient"] > 0)
-
-
-def nih_family(folder: Path) -> None:
-    """nih with 60 patients, and rsna with the images of the same ones under names of its own."""
-    header = "Image Index,Finding Labels,Follow-up #,Patient ID,Patient Age,Patient Gender,View Position"
-    nih = [f"{p:08d}_000.png,{'Pneumonia' if p % 2 else 'No Finding'},0,{p},058Y,M,PA" for p in range(60)]
-    (folder / "Data_Entry_2017.csv").write_text("\n".join([header, *nih]))
-    rsna = [f"r{p},,,,,0" if p % 3 else f"r{p},1,2,3,4,1\nr{p},5,6,7,8,1" for p in range(60)]
-    (folder / "stage_2_train_labels.csv").write_text("\n".join(["patientId,x,y,width,height,Target", *rsna]))
-    people = [f"{p},50,r{p},F,PA" for p in range(60)]
-    (folder / "stage_2_train_images_dicom_headers.csv").write_text(
-        "\n".join([",PatientAge,PatientID,PatientSex,ViewPosition", *people])
-    )
-    mapping = [{"img_id": f"{p:08d}_000.png", "subset_img_id": f"r{p}"} for p in range(60)]
-    (folder / "pneumonia-challenge-dataset-mappings_2018.json").write_text(json.dumps(mapping))
 
 
 def add(engine: Engine, name: str, labels: Path) -> None:
@@ -85,7 +53,7 @@ def add(engine: Engine, name: str, labels: Path) -> None:
 
 
 def test_copies_leak_under_paper_and_not_under_corrected(engine: Engine, tmp_path: Path) -> None:
-    nih_family(tmp_path)
+    write_family(tmp_path)
     add(engine, "nih", tmp_path / "Data_Entry_2017.csv")
     add(engine, "rsna", tmp_path / "stage_2_train_labels.csv")
     with engine.begin() as connection:
@@ -101,7 +69,7 @@ def test_copies_leak_under_paper_and_not_under_corrected(engine: Engine, tmp_pat
 
 
 def test_models_and_evaluations_on_what_they_know_are_marked(engine: Engine, tmp_path: Path) -> None:
-    nih_family(tmp_path)
+    write_family(tmp_path)
     add(engine, "nih", tmp_path / "Data_Entry_2017.csv")
     with engine.begin() as connection:
         freeze_all(connection, ["paper"])

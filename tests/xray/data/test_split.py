@@ -6,7 +6,7 @@ from hypothesis import given, settings
 
 from xray.data.protocol import load_protocol
 from xray.data.selection import select
-from xray.data.sources.base import SourceTable
+from xray.data.sources.base import SourceTable, keys_by_name
 from xray.data.split import PARTS, parts, patient_parts, random_split, torch_permutation, validation_cut
 from xray.tasks import TASKS
 
@@ -60,7 +60,9 @@ def test_a_patient_stays_in_one_part_whatever_is_added(
 ) -> None:
     def cut(patients: list[str | None], images: list[str]) -> list[int]:
         who = pd.Series(patients, dtype=object)
-        return patient_parts(who, pd.Series(images, dtype=object), "site", CORRECTED.split).tolist()
+        return patient_parts(
+            keys_by_name(who, pd.Series(images, dtype=object), "site"), CORRECTED.split
+        ).tolist()
 
     images = [f"old{k}" for k in range(len(before))]
     more = [f"new{k}" for k in range(len(added))]
@@ -85,15 +87,15 @@ def test_fractions_are_met() -> None:
 
 def test_site_and_seed_draw_anew_and_datasets_of_a_site_agree() -> None:
     who = pd.Series([str(k) for k in range(500)], dtype=object)
-    one = patient_parts(who, who, "nih-cc", CORRECTED.split)
-    assert (one != patient_parts(who, who, "stanford", CORRECTED.split)).any()
+    one = patient_parts(keys_by_name(who, who, "nih-cc"), CORRECTED.split)
+    assert (one != patient_parts(keys_by_name(who, who, "stanford"), CORRECTED.split)).any()
     images = pd.Series([f"google {k}" for k in range(500)], dtype=object)
-    np.testing.assert_array_equal(one, patient_parts(who, images, "nih-cc", CORRECTED.split))
+    np.testing.assert_array_equal(one, patient_parts(keys_by_name(who, images, "nih-cc"), CORRECTED.split))
 
 
 def test_an_unknown_patient_is_not_one_named_like_the_image() -> None:
     image = pd.Series([str(k) for k in range(200)], dtype=object)
     nobody = pd.Series([None] * 200, dtype=object)
-    unknown = patient_parts(nobody, image, "site", CORRECTED.split)
+    unknown = patient_parts(keys_by_name(nobody, image, "site"), CORRECTED.split)
     assert len(set(unknown.tolist())) == 3
-    assert (unknown != patient_parts(image, image, "site", CORRECTED.split)).any()
+    assert (unknown != patient_parts(keys_by_name(image, image, "site"), CORRECTED.split)).any()

@@ -69,6 +69,7 @@ class SourceTable:
         and
         what is unknown without it.
     findings: names of the columns of states and terms.
+    keys: object (n_rows,), who each row shows, as the database says; None of rows that are not in it.
     """
 
     rows: pd.DataFrame
@@ -77,6 +78,22 @@ class SourceTable:
     quarantine: list[Quarantined] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     findings: tuple[str, ...] = TASKS
+    keys: NDArray[np.object_] | None = None
+
+    def patient_keys(self, site: str = "") -> NDArray[np.object_]:
+        """Who each row shows, (n_rows,): equal where the patient is; of rows that are not in the database, by the names of
+        patients at `site`, an unknown patient being one of its own.
+        """
+        if self.keys is not None:
+            return self.keys
+        return keys_by_name(self.rows["patient"], self.rows["image"], site)
+
+
+def keys_by_name(patient: pd.Series, image: pd.Series, site: str) -> NDArray[np.object_]:
+    """Keys (n_images,) of patients by their names at `site`; where `patient` is missing, of the image itself."""
+    own = "image " + image.astype(object)
+    named = "patient " + patient.astype(object)
+    return (f"{site}\0" + named.where(patient.notna(), own)).to_numpy(object)
 
 
 class Source(Protocol):

@@ -1,0 +1,26 @@
+"""Pictures that two cohorts share, whatever their datasets call them."""
+
+import numpy as np
+from numpy.typing import NDArray
+
+from db.store import StoredCohort
+
+
+def labels_of_shared(a: StoredCohort, b: StoredCohort) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Both cohorts' labels of the pictures that both have, (n_pictures, n_tasks) each, a row per picture.
+
+    NaN where a cohort says nothing, or says two things of copies of one picture.
+    """
+    shared = np.intersect1d(a.shown.pictures, b.shown.pictures)
+    return _labels_of(a, shared), _labels_of(b, shared)
+
+
+def _labels_of(cohort: StoredCohort, pictures: NDArray[np.int64]) -> NDArray[np.float64]:
+    """Labels (n_pictures, n_tasks) of some pictures, in their order."""
+    kept = np.isin(cohort.shown.pictures, pictures)
+    row = np.searchsorted(pictures, cohort.shown.pictures[kept])
+    labels = cohort.labels[kept]
+    said = {value: np.zeros((len(pictures), labels.shape[1]), dtype=bool) for value in (0, 1)}
+    for value, anywhere in said.items():
+        np.logical_or.at(anywhere, row, labels == value)
+    return np.where(said[0] == said[1], np.nan, said[1].astype(np.float64))
