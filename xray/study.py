@@ -30,10 +30,11 @@ from xray import limits, names
 from xray.configuration import Condition, Configuration
 from xray.data.protocol import DEFAULT, NAMED, load_protocol
 from xray.data.request import DatasetRequest, Phantom
-from xray.errors import StudyError
+from xray.errors import DataError, StudyError
 from xray.learning.recipe import Recipe
 from xray.learning.selection import RULES as SELECTION
 from xray.pixels.augment import Augmentation
+from xray.pixels.reading import Reading
 from xray.tasks import TASKS
 
 QUESTION = "Does a model that was trained at one site work at another?"
@@ -223,6 +224,12 @@ def _dataset(table: "_Table", path: Path) -> DatasetRequest:
             raise StudyError(f"{table.where}: expected either phantom or manifest, found both")
     drawn.done()
     source = table.text("source", "manifest")
+    if source == "dicom":
+        labels = labels or images
+    try:
+        reading = Reading(table.number("maximum", 0, least=0) or None, table.flag("window"))
+    except DataError as error:
+        raise StudyError(f"{table.where}: {error}") from None
     table.done()
     return DatasetRequest(
         name,
@@ -231,6 +238,7 @@ def _dataset(table: "_Table", path: Path) -> DatasetRequest:
         folder / Path(labels).expanduser() if labels else None,
         folder / Path(images).expanduser() if images else None,
         phantom,
+        reading=reading,
     )
 
 

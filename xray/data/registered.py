@@ -14,6 +14,7 @@ from xray.data.native_columns import read_columns
 from xray.data.sources.base import COLUMNS, NOT_MENTIONED, SourceTable
 from xray.errors import DataError
 from xray.names import unknown
+from xray.pixels.reading import AS_STORED, Reading, reading_of
 from xray.tasks import TASKS
 
 
@@ -22,7 +23,7 @@ class RegisteredDataset:
     """A dataset of the database: its images in order, ids (n_images,) aligned with the rows of `table`.
 
     labeller: whose label rules and view rules hold, the name of the reader that read it. content: content hashes of its
-    pictures in the same order, None of one that was registered without.
+    pictures in the same order, None of one that was registered without. reading: how their files are read.
     """
 
     id: int
@@ -32,6 +33,7 @@ class RegisteredDataset:
     image_ids: NDArray[np.int32]
     table: SourceTable
     content: Sequence[str | None]
+    reading: Reading = AS_STORED
 
     def places(self, image_ids: NDArray[np.int32]) -> NDArray[np.int64]:
         """Where these images are in the dataset's order. Raises `DataError` where one is not in it."""
@@ -58,9 +60,9 @@ def read_named(connection: Connection, name: str, *, terms: bool = False) -> Reg
 
 def read_dataset(connection: Connection, identifier: int, *, terms: bool = False) -> RegisteredDataset:
     """The dataset of this id, with its rows, states and paths as registered; the terms behind states only with `terms`."""
-    name, site, source = connection.execute(
+    name, site, source, reading = connection.execute(
         text(
-            "select dataset.name, site.name, dataset.source from dataset join site on site.id = site_id"
+            "select dataset.name, site.name, dataset.source, dataset.reading from dataset join site on site.id = site_id"
             " where dataset.id = :id"
         ),
         {"id": identifier},
@@ -82,6 +84,7 @@ def read_dataset(connection: Connection, identifier: int, *, terms: bool = False
         frame["image_id"].to_numpy(np.int32),
         SourceTable(rows, states, said),
         frame["content_hash"].tolist(),
+        reading_of(reading),
     )
 
 

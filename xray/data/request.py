@@ -5,6 +5,7 @@ from pathlib import Path
 
 from xray.errors import StudyError
 from xray.names import check_name
+from xray.pixels.reading import AS_STORED, Reading
 
 
 @dataclass(frozen=True)
@@ -21,7 +22,8 @@ class Phantom:
 class DatasetRequest:
     """A dataset that is asked for: drawn (`phantom`), read from files (`labels`, `images`), or registered (neither).
 
-    images: where the pictures are, by default beside the labels. labels_only: register no pictures.
+    images: where the pictures are, by default beside the labels. labels_only: register no pictures. reading:
+    how the files of its pictures are read.
     """
 
     name: str
@@ -31,6 +33,7 @@ class DatasetRequest:
     images: Path | None
     phantom: Phantom | None
     labels_only: bool = False
+    reading: Reading = AS_STORED
 
     def __post_init__(self) -> None:
         """Raise `StudyError` for a name of dataset or site that can't be one: they name folders, too."""

@@ -18,7 +18,8 @@ from xray.pixels import cache, cache_files
 from xray.pixels.batches import Batches
 from xray.pixels.cache import PixelCache, build
 from xray.pixels.cache_files import request_of
-from xray.pixels.decode import Decoded, content_hash, read_grey
+from xray.pixels.decode import content_hash, read_grey
+from xray.pixels.grey import Decoded
 from xray.pixels.pool import Pool
 from xray.pixels.preprocess import prepare
 
