@@ -15,6 +15,7 @@ CHANNELS_DIFFER: Final = "colour whose channels differ: the first taken, the oth
 TRANSPARENT: Final = "transparency: lost"
 UPPER_BYTE: Final = "16 bits of interlaced colour: the lower byte lost"
 ORIENTATION: Final = "an EXIF orientation: turned upright"
+PADDING: Final = "pixel padding: shown as it is stored"
 LOSSY: Final = "DICOM that was packed with loss"
 NO_PREAMBLE: Final = "DICOM without its preamble"
 WINDOW: Final = "the file's own DICOM window: applied, what is outside lost"

@@ -38,6 +38,7 @@ _FIELDS: Final = [
     "ModalityLUTSequence",
     "NumberOfFrames",
     "PixelData",
+    "PixelPaddingValue",
     "PlanarConfiguration",
     "PresentationLUTShape",
     "RescaleIntercept",
@@ -113,7 +114,10 @@ def _grey(header: Any, reading: Reading, jpeg: Callable[[bytes], Grey], unusual:
     if cells.lossy:
         unusual.append(choices.LOSSY)
     bits = int(header.BitsStored)
-    values = _stored(_one_channel(header, cells, unusual), cells, header, unusual)
+    channel = _one_channel(header, cells, unusual)
+    values = _stored(channel, cells, header, unusual)
+    if _is_padded(channel, header):
+        unusual.append(choices.PADDING)
     flipped = _inverted(header, unusual)
     if reading.window:
         shown = window(values, header, flipped)
@@ -239,6 +243,14 @@ def _stored(values: NDArray[Any], cells: Cells, header: Any, unusual: list[str])
         values = values ^ np.array(1 << (bits - 1), values.dtype)
         unusual.append(choices.SIGNED)
     return values.astype(np.uint8) if cells.bytes_of_value == 1 else values.astype(np.uint16)
+
+
+def _is_padded(cells: NDArray[Any], header: Any) -> bool:
+    """Whether a cell holds the value that stands for no pixel."""
+    padding = header.get("PixelPaddingValue")
+    if not isinstance(padding, int):
+        return False
+    return bool((cells == cells.dtype.type(padding % 2 ** (8 * cells.dtype.itemsize))).any())
 
 
 def _inverted(header: Any, unusual: list[str]) -> bool:

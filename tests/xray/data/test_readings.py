@@ -1,5 +1,7 @@
 """How pictures were read is counted, and a set whose files overstate their range is said and can be read rightly."""
 
+import contextlib
+import sqlite3
 from pathlib import Path
 
 import numpy as np
@@ -8,7 +10,7 @@ from PIL import Image
 from sqlalchemy import Engine
 
 from tests.xray.pixels.test_decode import dicom_file, smooth
-from xray.data.picture_hashes import PictureCounts
+from xray.data.picture_hashes import PictureCounts, Seen, look
 from xray.data.pictures import pixel_cache
 from xray.data.prepare import register_request
 from xray.data.register import Registration
@@ -16,7 +18,7 @@ from xray.data.registered import RegisteredDataset, read_named
 from xray.data.request import DatasetRequest
 from xray.errors import DataError
 from xray.pixels import choices
-from xray.pixels.decode import read_grey
+from xray.pixels.decode import content_hash, read_grey
 from xray.pixels.preprocess import prepare
 from xray.pixels.reading import AS_STORED, Reading
 
@@ -33,6 +35,32 @@ def pictures(folder: Path, n: int = 4) -> Path:
         rows.append(f"{folder.name}{i},p{i},{i}.dcm,{i % 2}")
     (folder / "labels.csv").write_text("\n".join(rows) + "\n")
     return folder / "labels.csv"
+
+
+def test_what_an_earlier_version_remembered_is_looked_at_again(tmp_path: Path) -> None:
+    draw = smooth(30, 40, 255).astype(np.uint8)
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    Image.fromarray(draw).save(tmp_path / "a.jpg", exif=exif)
+    memory = tmp_path / "hashes.sqlite"
+    with contextlib.closing(sqlite3.connect(memory)) as kept:
+        kept.execute(
+            "create table picture (path text primary key, size integer, changed integer, content_hash text)"
+        )
+        status = (tmp_path / "a.jpg").stat()
+        row = (
+            str((tmp_path / "a.jpg").resolve()),
+            status.st_size,
+            status.st_ctime_ns,
+            "of the picture on its side",
+        )
+        kept.execute("insert into picture values (?, ?, ?, ?)", row)
+        kept.commit()
+    for _ in range(2):
+        (seen,) = look(["a.jpg"], tmp_path, memory)
+        assert isinstance(seen, Seen)
+        assert (seen.height, seen.width, seen.choices) == (40, 30, choices.ORIENTATION)
+        assert seen.content_hash == content_hash(read_grey(tmp_path / "a.jpg").pixels)
 
 
 def add(engine: Engine, home: Path, name: str, labels: Path, reading: Reading = AS_STORED) -> Registration:

@@ -74,7 +74,7 @@ def test_results_go_only_when_asked(engine: Engine, tmp_path: Path) -> None:
         )
         connection.execute(
             text(
-                "insert into evaluation (model_id, image_list_id) select :model, image_list_id from cohort"
+                "insert into evaluation (model_id, image_list_id) select :model, cohort.image_list_id from cohort"
                 " join dataset on dataset.id = cohort.dataset_id where dataset.name = 'scored' and part = 'test'"
             ),
             {"model": model},

@@ -13,7 +13,7 @@ from xray.data.sources.base import NEGATIVE, NOT_MENTIONED, POSITIVE
 from xray.errors import DataError
 from xray.tasks import TASK_INDEX
 
-VALUES = smooth(20, 20, 4095)
+VALUES = smooth(20, 20, 4000)
 MASS, EFFUSION = TASK_INDEX["Mass"], TASK_INDEX["Effusion"]
 
 
@@ -35,7 +35,7 @@ def picture(folder: Path, number: int, **fields: object) -> Path:
     }
     place = folder / f"p{patient}" / f"IM{number}"
     place.parent.mkdir(parents=True, exist_ok=True)
-    return dicom_file(place, VALUES, **header | fields)
+    return dicom_file(place, VALUES + np.uint16(number), **header | fields)
 
 
 @pytest.fixture
