@@ -51,7 +51,9 @@ def _write(path: Path, number: int, values: np.ndarray[tuple[int, int], np.dtype
     header.BitsAllocated, header.BitsStored, header.HighBit, header.PixelRepresentation = 16, 12, 11, 0
     header.SamplesPerPixel, header.PhotometricInterpretation = 1, "MONOCHROME2"
     if number % 2:
-        header.PixelData = encapsulate([imagecodecs.jpeg8_encode(values, lossless=True, bitspersample=12)])
+        header.PixelData = encapsulate(
+            [bytes(imagecodecs.jpeg8_encode(values, lossless=True, bitspersample=12))]
+        )
         header["PixelData"].is_undefined_length = True
     else:
         header.PixelData = values.tobytes()
