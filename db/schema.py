@@ -160,7 +160,10 @@ class ImageList(Base):
 
 
 class Dataset(Base):
-    """One row per dataset: images of one site under one labeller, in the order of its label file."""
+    """One row per dataset: images of one site under one labeller, in the order of its label file.
+
+    reading: how its pictures are read where that was said ("maximum 4095" or "window"); NULL: as their files say.
+    """
 
     __tablename__ = "dataset"
     id: Mapped[int] = mapped_column(primary_key=True)
@@ -169,6 +172,7 @@ class Dataset(Base):
     image_list_id: Mapped[int] = mapped_column(ForeignKey("image_list.id"))
     source: Mapped[str]
     content_hash: Mapped[str]
+    reading: Mapped[str | None]
     registered_at: Mapped[dt.datetime] = mapped_column(server_default=func.now())
 
 

@@ -154,7 +154,8 @@ def add_dataset(name: str, request: dict[str, Any], protocol: str) -> dict[str, 
     asked = DatasetRequest(name=name, **given)
     with storage() as found:
         done = register_request(found.engine(), asked, protocol, home=settings.home())
-    return {"name": done.name, "images": done.n_images, "new": not done.unchanged, "notes": list(done.notes)}
+    notes = [*done.notes, *(done.pictures.lines() if done.pictures else ())]
+    return {"name": done.name, "images": done.n_images, "new": not done.unchanged, "notes": notes}
 
 
 @task(name="missing", task_run_name="what is missing", **PATIENT)

@@ -30,11 +30,12 @@ from xray import limits, names
 from xray.configuration import Condition, Configuration
 from xray.data.protocol import DEFAULT, NAMED, PAPER, load_protocol
 from xray.data.request import DatasetRequest, Phantom
-from xray.errors import StudyError
+from xray.errors import DataError, StudyError
 from xray.findings import declare
 from xray.learning.recipe import Recipe
 from xray.learning.selection import RULES as SELECTION
 from xray.pixels.augment import Augmentation
+from xray.pixels.reading import Reading
 from xray.tasks import TASKS
 
 QUESTION = "Does a model that was trained at one site work at another?"
@@ -242,6 +243,12 @@ def _dataset(table: "_Table", path: Path, findings: tuple[str, ...]) -> DatasetR
             raise StudyError(f"{table.where}: expected either phantom or manifest, found both")
     drawn.done()
     source = table.text("source", "manifest")
+    if source == "dicom":
+        labels = labels or images
+    try:
+        reading = Reading(table.number("maximum", 0, least=0) or None, table.flag("window"))
+    except DataError as error:
+        raise StudyError(f"{table.where}: {error}") from None
     table.done()
     return DatasetRequest(
         name,
@@ -251,6 +258,7 @@ def _dataset(table: "_Table", path: Path, findings: tuple[str, ...]) -> DatasetR
         folder / Path(images).expanduser() if images else None,
         phantom,
         findings=findings,
+        reading=reading,
     )
 
 

@@ -1,4 +1,4 @@
-"""`xray dataset`: add, list and count datasets."""
+"""`xray dataset`: add, list, count, move and remove datasets."""
 
 import json
 from dataclasses import replace
@@ -12,19 +12,20 @@ from flows.cli.groups import Group
 if TYPE_CHECKING:
     from xray.data.register import Registration
     from xray.data.request import DatasetRequest
+    from xray.pixels.reading import Reading
 
 PATH = click.Path(exists=True, path_type=Path)
 
 
 @click.group(cls=Group)
 def dataset() -> None:
-    """Add, list and count datasets."""
+    """Add, list, count, move and remove datasets."""
 
 
 @dataset.command()
 @click.argument("name")
 @click.option("--source", help="Native layout of the files: nih, chexpert, … (default: NAME, if it is one).")
-@click.option("--labels", type=PATH, help="The label file as its owners publish it, or the folder it is in.")
+@click.option("--labels", type=PATH, help="The label file as its owners publish it, or its folder.")
 @click.option(
     "--manifest",
     type=PATH,
@@ -32,6 +33,12 @@ def dataset() -> None:
 )
 @click.option("--images", type=PATH, help="Folder of the pictures (of a manifest: by default its own).")
 @click.option("--labels-only", is_flag=True, help="Register labels without pictures: for counts and audits.")
+@click.option(
+    "--maximum",
+    type=int,
+    help="The true largest value of the pictures, where their files could hold more: 4095 of 12 bits.",
+)
+@click.option("--window", is_flag=True, help="Show DICOM pictures through the window that each file gives.")
 @click.option(
     "--site", help="Where the images come from; patients belong to a site (known for published ones)."
 )
@@ -52,6 +59,8 @@ def add(
     manifest: Path | None,
     images: Path | None,
     labels_only: bool,
+    maximum: int | None,
+    window: bool,
     site: str | None,
     protocol: str,
     strict: bool,
@@ -69,9 +78,11 @@ def add(
     from xray.data.prepare import register_request
     from xray.errors import StudyError
     from xray.findings import declare
+    from xray.pixels.reading import Reading
 
     declared = declare(findings, "--finding", StudyError)
-    request = replace(_request(name, source, labels, manifest, images, labels_only, site), findings=declared)
+    request = _request(name, source, labels, manifest, images, labels_only, site, Reading(maximum, window))
+    request = replace(request, findings=declared)
     with storage() as found:
         done = register_request(
             found.engine(),
@@ -96,6 +107,7 @@ def _request(
     images: Path | None,
     labels_only: bool,
     site: str | None,
+    reading: "Reading",
 ) -> "DatasetRequest":
     """What the options ask for. Raises `UsageError` where they don't say it."""
     from xray.data.request import DatasetRequest
@@ -104,6 +116,8 @@ def _request(
     from xray.study import check_name
 
     check_name("NAME", name)
+    if source == "dicom" and labels is None:
+        labels = images
     if (labels is None) == (manifest is None):
         raise click.UsageError("give --labels FILE of a published dataset, or --manifest FILE of your own")
     if images is not None and labels_only:
@@ -121,7 +135,7 @@ def _request(
     if site is None:
         raise click.UsageError("give --site SITE: where the images come from")
     check_name("--site", site)
-    return DatasetRequest(name, site, source, labels or manifest, images, None, labels_only)
+    return DatasetRequest(name, site, source, labels or manifest, images, None, labels_only, reading=reading)
 
 
 def _say(done: "Registration") -> None:
@@ -132,6 +146,8 @@ def _say(done: "Registration") -> None:
         click.echo(f"{done.name}: {done.n_images} images were registered already, nothing has changed")
     else:
         click.echo(f"{done.name}: registered {done.n_images} images of {done.n_patients} patients")
+    for line in done.pictures.lines() if done.pictures else ():
+        click.echo(line)
     for note in done.notes:
         click.echo(f"note: {note}", err=True)
     for kept, said in ((False, "set aside"), (True, "kept, but to be looked at")):
@@ -194,3 +210,48 @@ def counts(name: str, protocol: str | None, part: str | None, as_json: bool) -> 
     rows = [(task, *(states_of[s] for s in states)) for task, states_of in counted["tasks"].items()]
     click.echo(f"{name}: {counted['images']} images of {counted['patients']} patients")
     click.echo(table(("task", *states), rows))
+
+
+@dataset.command()
+@click.argument("name")
+@click.option("--images", type=PATH, required=True, help="Folder in which the pictures are now.")
+def relocate(name: str, images: Path) -> None:
+    """Read the pictures of dataset NAME from another folder, once each shows what is registered.
+
+    Nothing is prepared anew: prepared pictures are known by what they show.
+    """
+    from flows.platform import storage
+    from xray import settings
+    from xray.data.relocate import relocate as take
+
+    with storage() as found:
+        n = take(found.engine(), settings.home(), name, images, progress=True)
+    click.echo(
+        f"{name}: {n} picture(s) are read from {images.resolve()} from now on" if n else f"{name}: as it was"
+    )
+
+
+@dataset.command()
+@click.argument("name")
+@click.option(
+    "--with-results", is_flag=True, help="Take away the models, scores and analyses that hang on it too."
+)
+@click.option("--dry-run", is_flag=True, help="Only say what hangs on it.")
+def remove(name: str, with_results: bool, dry_run: bool) -> None:
+    """Take dataset NAME away: its labels, cohorts, and images that no other dataset has. Its files are left.
+
+    Where results hang on it, it says which, and takes them only with --with-results.
+    """
+    from flows.platform import storage
+    from xray.data.remove import hanging
+    from xray.data.remove import remove as take
+
+    with storage() as found, found.engine().begin() as connection:
+        going = hanging(connection, name) if dry_run else take(connection, name, with_results=with_results)
+    click.echo(f"{name}: {'would be removed' if dry_run else 'removed'}")
+    for line in going.lines():
+        click.echo(f"  {line}")
+    if not dry_run:
+        click.echo(
+            "its prepared pictures: xray cache prune; versions of models in MLflow are left there", err=True
+        )

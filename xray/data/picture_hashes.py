@@ -7,6 +7,7 @@ which `touch` and `cp -p` can't set back.
 
 import contextlib
 import sqlite3
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -19,7 +20,9 @@ from PIL import Image
 from tqdm import tqdm
 
 from xray.errors import ImageError
-from xray.pixels.decode import Decoded, content_hash, read_grey
+from xray.pixels.decode import identity, read_grey
+from xray.pixels.grey import DARK, Decoded
+from xray.pixels.reading import AS_STORED, Reading
 
 LEAST_SIDE: Final = 16
 """Pixels along the shorter side below which a picture is no radiograph."""
@@ -30,16 +33,22 @@ NO_PATH: Final = "no picture is named for this image"
 _AT_ONCE: Final = 512
 _HASH_SIDE: Final = 16
 _TABLE: Final = """
-create table if not exists picture (
-    path text, size integer, changed integer, content_hash text, perceptual_hash text,
-    height integer, width integer, low integer, high integer, maximum integer, primary key (path)
+create table if not exists seen (
+    path text, reading text, size integer, changed integer, content_hash text, perceptual_hash text,
+    height integer, width integer, low integer, high integer, maximum integer, choices text, primary key (path, reading)
 )
 """
+"""Under a new name whenever the same file would be read otherwise; what was seen before is then looked at again."""
+_EARLIER: Final = ("picture",)
+_Stamp = tuple[str, str, int, int]
 
 
 @dataclass(frozen=True)
 class Seen:
-    """What one picture shows. low, high: its smallest and largest value; maximum: the largest its format can hold."""
+    """What one picture shows. low, high: its smallest and largest value; maximum: the largest its format can hold.
+
+    choices: what was unusual or lost in reading it, one a line (`xray.pixels.choices`).
+    """
 
     content_hash: str
     perceptual_hash: str
@@ -48,10 +57,59 @@ class Seen:
     low: int
     high: int
     maximum: int
+    choices: str = ""
+
+    @property
+    def is_dark(self) -> bool:
+        """Whether the picture uses a sixteenth of its range or less."""
+        return self.high * DARK <= self.maximum
+
+
+@dataclass(frozen=True)
+class PictureCounts:
+    """How the pictures of a dataset were read. choices: what was unusual or lost, with the number of pictures.
+
+    n_dark: pictures that use a sixteenth of their range or less; highest: the largest value in those, of dark_maximum.
+    """
+
+    n: int
+    choices: tuple[tuple[str, int], ...]
+    n_dark: int
+    highest: int
+    dark_maximum: int
+
+    def lines(self) -> list[str]:
+        """For people: a line for each choice, and one on pictures that are almost black."""
+        lines = [f"{count} of {self.n} pictures: {choice}" for choice, count in self.choices]
+        if self.n_dark:
+            lines.append(
+                f"{self.n_dark} of {self.n} pictures use a sixteenth or less of their range (no value above "
+                f"{self.highest} of {self.dark_maximum}), so they are almost black to a network; register them with their "
+                f"true maximum (--maximum {2 ** self.highest.bit_length() - 1}?) or, if they are DICOM, with --window"
+            )
+        return lines
+
+
+def count_pictures(seen: Sequence[Seen | str]) -> PictureCounts:
+    """What is to be said of the pictures that could be read."""
+    pictures = [picture for picture in seen if isinstance(picture, Seen)]
+    counts = Counter(choice for picture in pictures for choice in picture.choices.split("\n") if choice)
+    dark = [picture for picture in pictures if picture.is_dark]
+    return PictureCounts(
+        len(pictures),
+        tuple(sorted(counts.items(), key=lambda item: (-item[1], item[0]))),
+        len(dark),
+        max((picture.high for picture in dark), default=0),
+        max((picture.maximum for picture in dark), default=0),
+    )
 
 
 def look(
-    paths: Sequence[str | None], images: Path, memory: Path | None = None, progress: bool = False
+    paths: Sequence[str | None],
+    images: Path,
+    memory: Path | None = None,
+    progress: bool = False,
+    reading: Reading = AS_STORED,
 ) -> list[Seen | str]:
     """For each path relative to `images`: what the picture shows, or the reason why it can't be read (None: no path).
 
@@ -66,33 +124,49 @@ def look(
     ):
         for start in range(0, len(named), _AT_ONCE):
             some = named[start : start + _AT_ONCE]
-            seen = _look_at([file for _, file in some], kept, pool)
+            seen = _look_at([file for _, file in some], kept, pool, reading)
             for (row, _), each in zip(some, seen, strict=True):
                 found[row] = each
             bar.update(len(some))
     return found
 
 
-def changed(files: Sequence[Path], content: Sequence[str | None], memory: Path) -> list[Path]:
+def changed(
+    files: Sequence[Path],
+    content: Sequence[str | None],
+    memory: Path,
+    reading: Reading = AS_STORED,
+    *,
+    all_files: bool = False,
+    progress: bool = False,
+) -> list[Path]:
     """Those of the files that show another picture now than their content hash says, or can't be read any more.
 
-    Only files that are in the memory are looked at, and of them only those that have changed since are read.
+    Only files that are in the memory are looked at unless `all_files`, and of them only those that have changed since are
+    read.
     """
     different: list[Path] = []
-    if not memory.exists():
+    if not memory.exists() and not all_files:
         return different
-    with _opened(memory) as kept, ThreadPoolExecutor() as pool:
+    with (
+        _opened(memory) as kept,
+        ThreadPoolExecutor() as pool,
+        tqdm(total=len(files), desc="reading pictures", disable=not progress, leave=False) as bar,
+    ):
         assert kept is not None
         for start in range(0, len(files), _AT_ONCE):
             stop = start + _AT_ONCE
-            some = {_stamp(f)[0]: (f, c) for f, c in zip(files[start:stop], content[start:stop], strict=True)}
-            known = [some[place] for place in sorted(_places(kept, list(some)))]
-            seen = _look_at([file for file, _ in known], kept, pool)
+            some = list(zip(files[start:stop], content[start:stop], strict=True))
+            if not all_files:
+                places = {_stamp(file, reading)[0]: (file, expected) for file, expected in some}
+                some = [places[place] for place in sorted(_places(kept, list(places)))]
+            seen = _look_at([file for file, _ in some], kept, pool, reading)
             different += [
                 file
-                for (file, expected), now in zip(known, seen, strict=True)
+                for (file, expected), now in zip(some, seen, strict=True)
                 if not isinstance(now, Seen) or now.content_hash != expected
             ]
+            bar.update(len(files[start:stop]))
     return different
 
 
@@ -112,7 +186,8 @@ def fault(seen: Seen, expected_maximum: int | None = None) -> str | None:
         )
     if seen.maximum > 255 and seen.high <= seen.maximum // 256:
         return (
-            f"has no value above {seen.high} where {seen.maximum} is white: an 8-bit picture in a wider file?"
+            f"has no value above {seen.high} where {seen.maximum} is white: an 8-bit picture in a wider file? "
+            "(--maximum 255 reads it as one)"
         )
     return None
 
@@ -124,12 +199,12 @@ def perceptual_hash(decoded: Decoded) -> str:
 
 
 def _look_at(
-    files: Sequence[Path], kept: sqlite3.Connection | None, pool: ThreadPoolExecutor
+    files: Sequence[Path], kept: sqlite3.Connection | None, pool: ThreadPoolExecutor, reading: Reading
 ) -> list[Seen | str]:
-    stamps = [_stamp(file) for file in files]
+    stamps = [_stamp(file, reading) for file in files]
     known = _recall(kept, stamps) if kept is not None else {}
     unseen = [file for file, stamp in zip(files, stamps, strict=True) if stamp not in known]
-    new = dict(zip(unseen, pool.map(_see, unseen), strict=True))
+    new = dict(zip(unseen, pool.map(lambda file: _see(file, reading), unseen), strict=True))
     if kept is not None:
         rows = [
             (*stamp, *vars(new[file]).values())
@@ -137,49 +212,49 @@ def _look_at(
             if isinstance(new.get(file), Seen)
         ]
         with kept:
-            kept.executemany(f"insert or replace into picture values ({','.join('?' * 10)})", rows)  # noqa: S608
+            kept.executemany(f"insert or replace into seen values ({','.join('?' * 12)})", rows)  # noqa: S608
     return [known[stamp] if stamp in known else new[file] for file, stamp in zip(files, stamps, strict=True)]
 
 
-def _see(file: Path) -> Seen | str:
+def _see(file: Path, reading: Reading) -> Seen | str:
     try:
-        decoded = read_grey(file)
+        decoded = read_grey(file, reading)
     except ImageError as error:
         return str(error)
     pixels = decoded.pixels
     return Seen(
-        content_hash(pixels),
+        identity(decoded),
         perceptual_hash(decoded),
         pixels.shape[0],
         pixels.shape[1],
         int(pixels.min()),
         int(pixels.max()),
         decoded.maximum,
+        "\n".join(decoded.choices),
     )
 
 
-def _stamp(file: Path) -> tuple[str, int, int]:
+def _stamp(file: Path, reading: Reading) -> _Stamp:
+    manner = reading.text or ""
     try:
         status = file.stat()
     except OSError:
-        return str(file), -1, -1
-    return str(file.resolve()), status.st_size, status.st_ctime_ns
+        return str(file), manner, -1, -1
+    return str(file.resolve()), manner, status.st_size, status.st_ctime_ns
 
 
 def _places(kept: sqlite3.Connection, wanted: Sequence[str]) -> set[str]:
-    asked = f"select path from picture where path in ({','.join('?' * len(wanted))})"  # noqa: S608
+    asked = f"select path from seen where path in ({','.join('?' * len(wanted))})"  # noqa: S608
     return {row[0] for row in kept.execute(asked, wanted)}
 
 
-def _recall(
-    kept: sqlite3.Connection, stamps: Sequence[tuple[str, int, int]]
-) -> dict[tuple[str, int, int], Seen]:
+def _recall(kept: sqlite3.Connection, stamps: Sequence[_Stamp]) -> dict[_Stamp, Seen]:
     wanted = [stamp[0] for stamp in stamps]
     rows = kept.execute(
-        f"select * from picture where path in ({','.join('?' * len(wanted))})",  # noqa: S608
+        f"select * from seen where path in ({','.join('?' * len(wanted))})",  # noqa: S608
         wanted,
     )
-    return {(row[0], row[1], row[2]): Seen(*row[3:]) for row in rows}
+    return {(row[0], row[1], row[2], row[3]): Seen(*row[4:]) for row in rows}
 
 
 @contextlib.contextmanager
@@ -189,6 +264,8 @@ def _opened(memory: Path | None) -> Iterator[sqlite3.Connection | None]:
         return
     memory.parent.mkdir(parents=True, exist_ok=True)
     with contextlib.closing(sqlite3.connect(memory, timeout=60)) as kept:
+        for earlier in _EARLIER:
+            kept.execute(f"drop table if exists {earlier}")
         kept.execute(_TABLE)
         kept.commit()
         yield kept

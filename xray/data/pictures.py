@@ -30,7 +30,15 @@ def pixel_cache(
     root = home / "pixels"
     folder = root / request_of(paths, content, size, crop, np.dtype(np.uint8)).name
     try:
-        cache = build(paths, folder, content=content, size=size, crop=cast(Crop, crop), progress=progress)
+        cache = build(
+            paths,
+            folder,
+            content=content,
+            reading=dataset.reading,
+            size=size,
+            crop=cast(Crop, crop),
+            progress=progress,
+        )
     except PicturesError as error:
         advice = (
             "put the registered files back, add the dataset again from where they are now, or register these under "

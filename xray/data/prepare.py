@@ -25,6 +25,7 @@ from xray.data.sources.fit_names import with_fit_names
 from xray.data.sources.manifest import read_manifest
 from xray.errors import DataError
 from xray.names import unknown
+from xray.pixels.reading import AS_STORED, Reading
 
 
 @dataclass(frozen=True)
@@ -80,15 +81,15 @@ def register_request(
     source, images, table, truth = _read(request, home)
     seen = None
     if images is not None:  # pictures are looked at before the transaction
-        digest = content_digest(request.site, source, table, images)
+        digest = content_digest(request.site, source, table, images, request.reading)
         with engine.begin() as connection:
             found = find_registered(connection, request.name, request.site, digest)
         if found is None:
             refuse_unusable(request.name, len(table.rows), table.quarantine, strict=strict, partial=partial)
             memory = home / MEMORY if home is not None else None
-            seen = look(table.rows["path"].tolist(), images, memory, progress)
+            seen = look(table.rows["path"].tolist(), images, memory, progress, request.reading)
         elif look_again and home is not None:
-            _refuse_changed(engine, found, table, images, home)
+            _refuse_changed(engine, found, table, images, home, request.reading)
     with engine.begin() as connection:
         done = register(
             connection,
@@ -102,13 +103,14 @@ def register_request(
             strict=strict,
             partial=partial,
             home=home,
+            reading=request.reading if images is not None else AS_STORED,
         )
         notes = _freeze(connection, done.dataset_id, protocol)
     return dataclasses.replace(done, notes=[*dict.fromkeys([*table.notes, *done.notes]), *notes])
 
 
 def _refuse_changed(
-    engine: Engine, found: Registration, table: SourceTable, images: Path, home: Path
+    engine: Engine, found: Registration, table: SourceTable, images: Path, home: Path, reading: Reading
 ) -> None:
     """A registered picture that was replaced is not taken: models and labels would mean something else."""
     with engine.begin() as connection:
@@ -116,7 +118,7 @@ def _refuse_changed(
         content = {row.image: row.content_hash for row in stored}
     rows = table.rows[table.rows["image"].isin(list(content))]
     files = [images / path for path in rows["path"]]
-    different = changed(files, [content[image] for image in rows["image"]], home / MEMORY)
+    different = changed(files, [content[image] for image in rows["image"]], home / MEMORY, reading)
     if different:
         raise DataError(
             f"{found.name}: {len(different)} of {len(files)} picture(s) changed since they were registered, first "

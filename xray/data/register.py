@@ -21,7 +21,7 @@ from db.store import list_hash, put_image_list
 from xray.data import identity, leakage
 from xray.data.labels.rules import all_rules
 from xray.data.native_columns import EncodedColumn, digest_columns, encode, put_columns
-from xray.data.picture_hashes import Seen, fault, look
+from xray.data.picture_hashes import PictureCounts, Seen, count_pictures, fault, look
 from xray.data.places import stored_paths, take_places
 from xray.data.quarantine import put_quarantine, read_quarantine, refuse_unusable
 from xray.data.sources.base import COLUMNS, NOT_MENTIONED, Quarantined, SourceTable
@@ -29,6 +29,7 @@ from xray.data.sources.datasets import published_datasets
 from xray.data.spelling import spelled
 from xray.errors import DataError
 from xray.findings import column_bytes
+from xray.pixels.reading import AS_STORED, Reading
 from xray.tasks import TASKS
 
 _SAME_PICTURE = "shows the same picture"
@@ -40,7 +41,8 @@ VIEW = "view"
 class Registration:
     """What was registered: the dataset's id and sizes; `unchanged` where the same content was there already.
 
-    quarantine: what was set aside. notes: what a user should know of the dataset as a whole.
+    quarantine: what was set aside. notes: what a user should know of the dataset as a whole. pictures: how its pictures were
+    read; None where they were not read now.
     """
 
     dataset_id: int
@@ -50,6 +52,7 @@ class Registration:
     unchanged: bool
     quarantine: list[Quarantined] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
+    pictures: PictureCounts | None = None
 
 
 def register(
@@ -65,32 +68,33 @@ def register(
     strict: bool = False,
     partial: bool = False,
     home: Path | None = None,
+    reading: Reading = AS_STORED,
 ) -> Registration:
     """Register the rows of `table` as dataset `name` of `site`, within the caller's transaction.
 
     images: the folder of the pictures; None for labels without pixels. seen: what its pictures show, by `look`, row by row
     (looked at now where it is not given). truth: columns image, finding, present, size, of a drawn site. What can't be used
     is set aside (`strict`: is an error). The same content again changes nothing but where the pictures are read from. home:
-    paths in it are stored relative to it. Raises `DataError` where too little can be used (see `refuse_unusable`), or
-    another content has this name.
+    paths in it are stored relative to it. reading: how the pictures' files are read. Raises `DataError` where too little
+    can be used (see `refuse_unusable`), or another content has this name.
     """
     encoded = _encode(table)
-    digest = _digest(site, source, table, encoded, images)
+    digest = _digest(site, source, table, encoded, images, reading)
     # another registration of this name ends first
     connection.execute(
         text("select pg_advisory_xact_lock(hashtext('xray dataset'), hashtext(:name))"), {"name": name}
     )
     found = find_registered(connection, name, site, digest)
     if found is not None:
-        notes = _repaired(found, table, images, source)
+        notes = _repaired(found, table, images, source, reading)
         if images is not None and (
             n := take_places(connection, found.dataset_id, site, table.rows, images, home)
         ):
             notes.append(f"{n} picture(s) are read from {images.resolve()} from now on")
         return replace(found, notes=notes)
     if images is not None:
-        seen = look(table.rows["path"].tolist(), images) if seen is None else seen
-        table, seen = _set_aside_pictures(table, seen, source)
+        seen = look(table.rows["path"].tolist(), images, reading=reading) if seen is None else seen
+        table, seen = _set_aside_pictures(table, seen, source, reading)
         encoded = _encode(table)
     refuse_unusable(name, len(table.rows), table.quarantine, strict=strict, partial=partial)
     site_id = _site(connection, site, synthetic=truth is not None)
@@ -100,7 +104,14 @@ def register(
     )
     dataset_id = connection.scalar(
         insert(Dataset)
-        .values(name=name, site_id=site_id, image_list_id=listed, source=source, content_hash=digest)
+        .values(
+            name=name,
+            site_id=site_id,
+            image_list_id=listed,
+            source=source,
+            content_hash=digest,
+            reading=reading.text,
+        )
         .returning(Dataset.id)
     )
     assert dataset_id is not None
@@ -112,13 +123,22 @@ def register(
         _truth(connection, dict(zip(table.rows["image"], image_ids, strict=True)), truth)
     n_patients = connection.execute(text(query("registered")), {"name": name}).one().patients
     return Registration(
-        dataset_id, name, len(table.rows), n_patients, False, list(table.quarantine), list(table.notes)
+        dataset_id,
+        name,
+        len(table.rows),
+        n_patients,
+        False,
+        list(table.quarantine),
+        list(table.notes),
+        count_pictures(seen) if images is not None and seen is not None else None,
     )
 
 
-def content_digest(site: str, source: str, table: SourceTable, images: Path | None) -> str:
+def content_digest(
+    site: str, source: str, table: SourceTable, images: Path | None, reading: Reading = AS_STORED
+) -> str:
     """Content hash of what label files say (pictures are covered by the hashes of the images)."""
-    return _digest(site, source, table, _encode(table), images)
+    return _digest(site, source, table, _encode(table), images, reading)
 
 
 def find_registered(connection: Connection, name: str, site: str, digest: str) -> Registration | None:
@@ -147,9 +167,15 @@ def _encode(table: SourceTable) -> list[EncodedColumn]:
 
 
 def _digest(
-    site: str, source: str, table: SourceTable, encoded: Sequence[EncodedColumn], images: Path | None
+    site: str,
+    source: str,
+    table: SourceTable,
+    encoded: Sequence[EncodedColumn],
+    images: Path | None,
+    reading: Reading,
 ) -> str:
-    digest = hashlib.sha256(json.dumps([site, source, images is not None]).encode())
+    manner = [] if reading == AS_STORED else [reading.text]
+    digest = hashlib.sha256(json.dumps([site, source, images is not None, *manner]).encode())
     own = [encode(column, table.rows[column]) for column in COLUMNS if column not in ("age", VIEW)]
     digest_columns([*own, *encoded], digest)
     digest.update(table.rows["age"].to_numpy("<f4").tobytes())
@@ -158,19 +184,20 @@ def _digest(
 
 
 def _set_aside_pictures(
-    table: SourceTable, seen: Sequence[Seen | str], source: str
+    table: SourceTable, seen: Sequence[Seen | str], source: str, reading: Reading
 ) -> tuple[SourceTable, list[Seen | str]]:
     """The rows whose pictures can be used. A second row that shows the same picture is set aside.
 
     In the published datasets it is kept and marked: their owners list it, and published counts include it.
     """
     known = published_datasets().get(source)
+    maximum = known.maximum if known is not None and reading == AS_STORED else None
     names, paths = table.rows["image"].tolist(), table.rows["path"].tolist()
     first: dict[str, str] = {}
     taken = np.ones(len(names), dtype=bool)
     bad = []
     for row, (name, path, each) in enumerate(zip(names, paths, seen, strict=True)):
-        reason = each if isinstance(each, str) else fault(each, known.maximum if known else None)
+        reason = each if isinstance(each, str) else fault(each, maximum)
         kept = False
         if reason is None and not isinstance(each, str):
             earlier = first.setdefault(each.content_hash, name)
@@ -191,7 +218,9 @@ def _set_aside_pictures(
     )
 
 
-def _repaired(found: Registration, table: SourceTable, images: Path | None, source: str) -> list[str]:
+def _repaired(
+    found: Registration, table: SourceTable, images: Path | None, source: str, reading: Reading
+) -> list[str]:
     """A note where pictures that were set aside at registration can be used now: a registered dataset stays as it is."""
     aside = {
         entry.image
@@ -202,7 +231,8 @@ def _repaired(found: Registration, table: SourceTable, images: Path | None, sour
     if images is None or rows.empty:
         return []
     chosen = SourceTable(rows, table.states[: len(rows)], table.terms[: len(rows)], [], [], table.findings)
-    usable, _ = _set_aside_pictures(chosen, look(rows["path"].tolist(), images), source)
+    seen = look(rows["path"].tolist(), images, reading=reading)
+    usable, _ = _set_aside_pictures(chosen, seen, source, reading)
     if usable.rows.empty:
         return []
     return [
@@ -277,7 +307,7 @@ def _refuse_changed(connection: Connection, site_id: int) -> None:
     if changed is not None:
         raise DataError(
             f"image {changed}: registered before at this site with another picture or patient; "
-            "images of one name must be the same, use another site for other pictures"
+            "images of one name must be the same and read the same way, use another site for other pictures"
         )
 
 

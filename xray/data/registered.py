@@ -16,6 +16,7 @@ from xray.data.sources.base import COLUMNS, NOT_MENTIONED, SourceTable
 from xray.errors import DataError
 from xray.findings import standard
 from xray.names import unknown
+from xray.pixels.reading import AS_STORED, Reading, reading_of
 
 
 @dataclass(frozen=True)
@@ -23,7 +24,7 @@ class RegisteredDataset:
     """A dataset of the database: its images in order, ids (n_images,) aligned with the rows of `table`.
 
     labeller: whose label rules and view rules hold, the name of the reader that read it. content: content hashes of its
-    pictures in the same order, None of one that was registered without.
+    pictures in the same order, None of one that was registered without. reading: how their files are read.
     """
 
     id: int
@@ -33,6 +34,7 @@ class RegisteredDataset:
     image_ids: NDArray[np.int32]
     table: SourceTable
     content: Sequence[str | None]
+    reading: Reading = AS_STORED
 
     def places(self, image_ids: NDArray[np.int32]) -> NDArray[np.int64]:
         """Where these images are in the dataset's order. Raises `DataError` where one is not in it."""
@@ -59,9 +61,9 @@ def read_named(connection: Connection, name: str, *, terms: bool = False) -> Reg
 
 def read_dataset(connection: Connection, identifier: int, *, terms: bool = False) -> RegisteredDataset:
     """The dataset of this id, with its rows, states and paths as registered; the terms behind states only with `terms`."""
-    name, site, source = connection.execute(
+    name, site, source, reading = connection.execute(
         text(
-            "select dataset.name, site.name, dataset.source from dataset join site on site.id = site_id"
+            "select dataset.name, site.name, dataset.source, dataset.reading from dataset join site on site.id = site_id"
             " where dataset.id = :id"
         ),
         {"id": identifier},
@@ -91,6 +93,7 @@ def read_dataset(connection: Connection, identifier: int, *, terms: bool = False
         frame["image_id"].to_numpy(np.int32),
         SourceTable(rows, states, said, findings=findings, keys=keys.to_numpy(object)),
         frame["content_hash"].tolist(),
+        reading_of(reading),
     )
 
 

@@ -5,6 +5,7 @@ from pathlib import Path
 
 from xray.errors import StudyError
 from xray.names import check_name
+from xray.pixels.reading import AS_STORED, Reading
 
 
 @dataclass(frozen=True)
@@ -23,6 +24,7 @@ class DatasetRequest:
 
     images: where the pictures are, by default beside the labels. labels_only: register no pictures.
     findings: declared beside those of the default list: a column of the label file with such a name is a finding's.
+    reading: how the files of its pictures are read.
     """
 
     name: str
@@ -33,6 +35,7 @@ class DatasetRequest:
     phantom: Phantom | None
     labels_only: bool = False
     findings: tuple[str, ...] = ()
+    reading: Reading = AS_STORED
 
     def __post_init__(self) -> None:
         """Raise `StudyError` for a name of dataset or site that can't be one: they name folders, too."""

@@ -37,9 +37,11 @@ from xray.pixels.cache_files import (
     sync,
     write_request,
 )
-from xray.pixels.decode import content_hash, read_grey
+from xray.pixels.choices import SINCE_THEN
+from xray.pixels.decode import identity, read_grey
 from xray.pixels.grey import Grey
 from xray.pixels.preprocess import Crop, check_request, prepare
+from xray.pixels.reading import AS_STORED, Reading
 
 CHANGED: Final = "changed since it was registered"
 _CHUNK: Final = 512
@@ -49,16 +51,19 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Pictures:
-    """Files of pictures in an order, and the content hash that each must have (None: whatever it shows)."""
+    """Files of pictures in an order, how they are read, and the identity that each must have (None: whatever it shows)."""
 
     paths: Sequence[Path]
     content: Sequence[str] | None = None
+    reading: Reading = AS_STORED
 
     def prepared(self, index: int, request: Request) -> Grey:
         """One picture as it stands in a cache, (size, size). Raises `ImageError` where its file is not what it must be."""
-        decoded = read_grey(self.paths[index])
-        if self.content is not None and content_hash(decoded.pixels) != self.content[index]:
-            raise ImageError(f"{self.paths[index]}: {CHANGED}")
+        decoded = read_grey(self.paths[index], self.reading)
+        if self.content is not None and identity(decoded) != self.content[index]:
+            new = [choice for choice in decoded.choices if choice in SINCE_THEN]
+            earlier = f" (or by a version of xray that didn't know {'; '.join(new)})" if new else ""
+            raise ImageError(f"{self.paths[index]}: {CHANGED}{earlier}")
         crop: Any = request.crop
         return prepare(decoded, request.size, crop, np.dtype(request.dtype))
 
@@ -164,6 +169,7 @@ def build(
     folder: Path,
     *,
     content: Sequence[str] | None = None,
+    reading: Reading = AS_STORED,
     size: int,
     crop: Crop = "centre",
     dtype: DTypeLike = np.uint8,
@@ -172,14 +178,14 @@ def build(
 ) -> PixelCache:
     """Decode, crop and resize `paths` into a cache at `folder`, or open it where it is already there.
 
-    content: the content hash that each picture must have; None takes the files as they are. `workers` threads (default: the
-    cores this process may use). The result depends on nothing but the pictures. A damaged cache is built again.
+    content: what each picture must be known by (`identity`); None takes whatever the files show. `workers` threads (default:
+    the cores this process may use). The result depends on nothing but the pictures. A damaged cache is built again.
 
     Raises `ImageError` where `folder` holds something else: other pictures, another size, crop or dtype, or an older
     preprocessing: nothing is overwritten, give another folder or remove it. Raises `PicturesError` where pictures can't be
     read or are not the ones that they must be, naming them: what is made of the others is kept for the next build.
     """
-    folder, pictures = Path(folder), Pictures(paths, content)
+    folder, pictures = Path(folder), Pictures(paths, content, reading)
     request = request_of(paths, content, size, crop, check_request(size, crop, dtype))
     partial = folder.with_name(folder.name + ".partial")
     folder.parent.mkdir(parents=True, exist_ok=True)

@@ -6,6 +6,7 @@ be added up.
 
 import itertools
 import struct
+from dataclasses import dataclass
 from typing import Final
 
 from xray import limits
@@ -15,69 +16,53 @@ _JPEG: Final = b"\xff\xd8"
 _JPEG_2000: Final = b"\xff\x4f\xff\x51"
 _SIZES: Final = {*range(0xC0, 0xC4), *range(0xC5, 0xC8), *range(0xC9, 0xCC), *range(0xCD, 0xD0), 0xF7}
 """Markers of the segment in which a JPEG says its size."""
+_LOSSLESS: Final = 0xC3
 
 
-def check_frame(frame: bytes, width: int, height: int, pixel_bytes: int, run_lengths: bool) -> None:
-    """Raise `ImageError` where a packed frame would become another picture than `width` × `height` pixels of one channel."""
-    if run_lengths:
-        _check_runs(frame, width * height * pixel_bytes)
-        return
+@dataclass(frozen=True)
+class Packed:
+    """What the header of a packed picture says: its size, channels, and bits of a value. lossless: JPEG's process 14."""
+
+    width: int
+    height: int
+    channels: int
+    bits: int
+    lossless: bool = False
+
+
+def check_frame(frame: bytes, width: int, height: int, channels: int, cell_bytes: int) -> Packed:
+    """What a packed frame says of itself. Raises `ImageError` where it would become another picture than `width` × `height`
+    pixels of so many channels, in values of at most `cell_bytes` bytes, or is of no kind that is decoded.
+    """
     if frame.startswith(_JPEG):
-        said = _jpeg_size(frame)
+        packed = _jpeg_header(frame)
     elif frame.startswith(_JPEG_2000):
-        said = _jpeg_2000_size(frame)
+        packed = _jpeg_2000_header(frame)
     else:
-        return  # of no kind that a decoder takes, which then says so
-    if said != (width, height):
-        raise ImageError(f"the packed picture is {said[0]} × {said[1]}, the header says {width} × {height}")
+        raise ImageError(f"the packed picture is neither JPEG nor JPEG 2000 (it begins with {frame[:4]!r})")
+    if (packed.width, packed.height) != (width, height):
+        raise ImageError(
+            f"the packed picture is {packed.width} × {packed.height}, the header says {width} × {height}"
+        )
+    if packed.channels != channels:
+        raise ImageError(f"the packed picture has {packed.channels} channel(s), the header says {channels}")
+    if not 1 <= packed.bits <= 8 * cell_bytes:
+        raise ImageError(
+            f"the packed picture has {packed.bits} bits, the header says {8 * cell_bytes} at most"
+        )
     check_scans(frame)
+    return packed
 
 
-def check_scans(jpeg: bytes) -> None:
-    """Raise `ImageError` for a JPEG of more passes than `limits.SCANS`: each may take as long as a whole picture."""
-    scans = jpeg.count(b"\xff\xda")
-    if scans > limits.SCANS:
-        raise ImageError(f"has {scans} scans; at most {limits.SCANS} are taken")
-
-
-def _jpeg_size(frame: bytes) -> tuple[int, int]:
-    """Width and height of the first frame of a JPEG; a second one is refused."""
-    sizes = []
-    at = 2
-    while at + 9 < len(frame):
-        if frame[at] != 0xFF or frame[at + 1] in (0xFF, 0x00, *range(0xD0, 0xD9)):
-            at = frame.find(b"\xff", at + 1)  # within packed pixels, or filling
-            if at < 0:
-                break
-            continue
-        kind, length = frame[at + 1], int.from_bytes(frame[at + 2 : at + 4], "big")
-        if kind in _SIZES:
-            height, width = struct.unpack_from(">HH", frame, at + 5)
-            sizes.append((width, height))
-        at += 2 + length
-    if len(sizes) != 1:
-        raise ImageError(f"the packed picture is a JPEG that says {len(sizes)} sizes; one is expected")
-    return sizes[0]
-
-
-def _jpeg_2000_size(frame: bytes) -> tuple[int, int]:
-    """Width and height of a JPEG 2000 code stream. Raises `ImageError` for one of more tiles than `limits.TILES`."""
-    right, lower, left, upper, tile_width, tile_height = struct.unpack_from(">6I", frame.ljust(32, b"\0"), 8)
-    width, height = right - left, lower - upper
-    if not tile_width or not tile_height:
-        raise ImageError("damaged: the packed picture has tiles without a size")
-    tiles = -(-width // tile_width) * -(-height // tile_height)
-    if tiles > limits.TILES:
-        raise ImageError(f"has {tiles} tiles; at most {limits.TILES} are taken")
-    return width, height
-
-
-def _check_runs(frame: bytes, expected: int) -> None:
-    """Raise `ImageError` where the runs of a frame's segments are of more than `expected` bytes, and padding."""
+def check_runs(frame: bytes, expected: int) -> list[bytes]:
+    """The segments of a frame of run lengths. Raises `ImageError` where they are of more than `expected` bytes."""
     n_segments, *starts = struct.unpack_from("<16L", frame.ljust(64, b"\0"))
-    starts = [*starts[:n_segments], len(frame)]
+    if not 1 <= n_segments <= 15:
+        raise ImageError(f"damaged: {n_segments} segments of run lengths; 1 to 15 are possible")
+    bounds = list(itertools.pairwise([*starts[:n_segments], len(frame)]))
     size, allowed = 0, expected + 64  # a segment may be padded to an even length
-    for at, end in itertools.pairwise(starts):
+    for start, end in bounds:
+        at = start
         while at < end:
             head = frame[at]
             if head < 128:
@@ -88,3 +73,44 @@ def _check_runs(frame: bytes, expected: int) -> None:
                 raise ImageError(
                     f"damaged: its run lengths are of more than the {expected} bytes of its pixels"
                 )
+    return [frame[start:end] for start, end in bounds]
+
+
+def check_scans(jpeg: bytes) -> None:
+    """Raise `ImageError` for a JPEG of more passes than `limits.SCANS`: each may take as long as a whole picture."""
+    scans = jpeg.count(b"\xff\xda")
+    if scans > limits.SCANS:
+        raise ImageError(f"has {scans} scans; at most {limits.SCANS} are taken")
+
+
+def _jpeg_header(frame: bytes) -> Packed:
+    """The header of the only frame of a JPEG or JPEG-LS; a second one is refused."""
+    headers = []
+    at = 2
+    while at + 9 < len(frame):
+        if frame[at] != 0xFF or frame[at + 1] in (0xFF, 0x00, *range(0xD0, 0xD9)):
+            at = frame.find(b"\xff", at + 1)  # within packed pixels, or filling
+            if at < 0:
+                break
+            continue
+        kind, length = frame[at + 1], int.from_bytes(frame[at + 2 : at + 4], "big")
+        if kind in _SIZES:
+            bits, height, width, channels = struct.unpack_from(">BHHB", frame.ljust(at + 10, b"\0"), at + 4)
+            headers.append(Packed(width, height, channels, bits, kind == _LOSSLESS))
+        at += 2 + length
+    if len(headers) != 1:
+        raise ImageError(f"the packed picture is a JPEG that says {len(headers)} sizes; one is expected")
+    return headers[0]
+
+
+def _jpeg_2000_header(frame: bytes) -> Packed:
+    """The header of a JPEG 2000 code stream. Raises `ImageError` for one of more tiles than `limits.TILES`."""
+    right, lower, left, upper, tile_width, tile_height = struct.unpack_from(">6I", frame.ljust(44, b"\0"), 8)
+    width, height = right - left, lower - upper
+    if not tile_width or not tile_height:
+        raise ImageError("damaged: the packed picture has tiles without a size")
+    tiles = -(-width // tile_width) * -(-height // tile_height)
+    if tiles > limits.TILES:
+        raise ImageError(f"has {tiles} tiles; at most {limits.TILES} are taken")
+    channels, bits = struct.unpack_from(">HB", frame.ljust(44, b"\0"), 40)
+    return Packed(width, height, channels, (bits & 0x7F) + 1)

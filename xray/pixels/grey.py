@@ -1,5 +1,8 @@
 """What a grey picture is here, and how large it may be."""
 
+from dataclasses import dataclass
+from typing import Final
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -8,6 +11,23 @@ from xray.errors import ImageError
 
 Grey = NDArray[np.uint8] | NDArray[np.uint16]
 """Grey values; (height, width) for one picture."""
+
+DARK: Final = 16
+"""A picture whose largest value is at most the DARKth part of its maximum shows almost nothing: its maximum is wrong."""
+
+
+@dataclass(frozen=True)
+class Decoded:
+    """Grey values (height, width) of one picture and the largest value that its format can hold.
+
+    choices: what was unusual or lost in reading it, in words of `xray.pixels.choices`. given: whether the maximum is the
+    user's, and not the format's.
+    """
+
+    pixels: Grey
+    maximum: int
+    choices: tuple[str, ...] = ()
+    given: bool = False
 
 
 def check_size(width: int, height: int, pixel_bytes: int = 1, packed: int | None = None) -> None:

@@ -8,13 +8,14 @@ import struct
 import zlib
 from importlib import import_module
 from types import ModuleType
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
 from xray.errors import ImageError
+from xray.pixels import choices
 from xray.pixels.grey import Grey, check_size
 
 
@@ -34,6 +35,14 @@ SIGNATURE: Final = b"\x89PNG\r\n\x1a\n"
 _CHANNELS: Final = {0: 1, 2: 3, 4: 2, 6: 4}
 
 
+class Png(NamedTuple):
+    """The first channel (height, width) of a PNG file, what was lost with the others, and its EXIF data."""
+
+    pixels: Grey
+    choices: tuple[str, ...]
+    exif: bytes | None
+
+
 class _Chunks(NamedTuple):
     """A PNG file taken apart: its header fields and the compressed stream."""
 
@@ -43,9 +52,10 @@ class _Chunks(NamedTuple):
     colour: int
     interlaced: bool
     stream: bytes
+    exif: bytes | None
 
 
-def read_png(data: bytes) -> Grey | None:
+def read_png(data: bytes) -> Png | None:
     """The first channel (height, width) of a PNG file's bytes, or None where the file is left to Pillow.
 
     Raises `ImageError` where a chunk is cut short or fails its checksum, a chunk is missing, the stream is
@@ -71,9 +81,20 @@ def read_png(data: bytes) -> Grey | None:
     else:
         _unfilter_pixels(filtered, step, rows)
     samples = rows[1:, step:]
-    if chunks.bits == 8:
-        return np.ascontiguousarray(samples[:, ::channels])
-    return samples.view(">u2")[:, ::channels].astype(np.uint16)
+    wide = samples if chunks.bits == 8 else samples.view(">u2")
+    first = wide[:, ::channels]
+    pixels: Grey = first.astype(np.uint8) if chunks.bits == 8 else first.astype(np.uint16)
+    return Png(pixels, _lost(wide, channels, chunks.bits), chunks.exif)
+
+
+def _lost(samples: NDArray[Any], channels: int, bits: int) -> tuple[str, ...]:
+    """What the first of the channels leaves out."""
+    lost = []
+    if channels >= 3 and any((samples[:, ::channels] != samples[:, k::channels]).any() for k in (1, 2)):
+        lost.append(choices.CHANNELS_DIFFER)
+    if channels in (2, 4) and (samples[:, channels - 1 :: channels] != 2**bits - 1).any():
+        lost.append(choices.TRANSPARENT)
+    return tuple(lost)
 
 
 def _take_apart(data: bytes) -> _Chunks:
@@ -81,6 +102,7 @@ def _take_apart(data: bytes) -> _Chunks:
     view = memoryview(data)
     header: tuple[int, ...] | None = None
     stream: list[memoryview] = []
+    exif: bytes | None = None
     at = len(SIGNATURE)
     while at + 12 <= len(data):
         end = at + 8 + int.from_bytes(view[at : at + 4], "big")
@@ -93,11 +115,13 @@ def _take_apart(data: bytes) -> _Chunks:
             header = struct.unpack(">IIBBBBB", view[at + 8 : end])
         elif kind == b"IDAT":
             stream.append(view[at + 8 : end])
+        elif kind == b"eXIf":
+            exif = bytes(view[at + 8 : end])
         elif kind == b"IEND":
             if header is None or not stream:
                 raise ImageError("damaged: the PNG has no header or no image data")
             width, height, bits, colour, _, _, interlace = header
-            return _Chunks(width, height, bits, colour, interlace != 0, b"".join(stream))
+            return _Chunks(width, height, bits, colour, interlace != 0, b"".join(stream), exif)
         at = end + 4
     raise ImageError(f"truncated: the PNG has no end chunk in its {len(data)} bytes")
 

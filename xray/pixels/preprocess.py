@@ -6,8 +6,7 @@ import numpy as np
 from numpy.typing import DTypeLike
 
 from xray.errors import ImageError
-from xray.pixels.decode import Decoded
-from xray.pixels.grey import Grey
+from xray.pixels.grey import Decoded, Grey
 from xray.pixels.resize import resize
 
 Crop = Literal["centre", "none"]

@@ -5,6 +5,8 @@ import json
 import pandas as pd
 import pytest
 
+from tests.xray.data.sources.test_dicom_folder import picture, sheet
+
 pytestmark = pytest.mark.timeout(900)
 
 
@@ -60,3 +62,46 @@ def test_counts_of_a_part_are_those_of_the_predictions(tiny, call):
 def test_counts_of_what_is_not_there(call):
     told = "error: there is no dataset 'nih'; known: tiny-a, tiny-d\n"
     assert call("dataset", "counts", "nih") == (1, "", told)
+
+
+def test_what_hangs_on_a_dataset_is_said_and_kept(tiny, call):
+    before = call("dataset", "list", "--json")[1]
+    code, said, _ = call("dataset", "remove", "tiny-a", "--dry-run")
+    assert code == 0
+    assert "studies that name it: tiny" in said
+    assert "models that were trained on it, with all their scores: " in said
+    code, _, error = call("dataset", "remove", "tiny-a")
+    assert code == 1
+    assert "tiny-a: results hang on it; --with-results takes them away too" in error
+    assert call("dataset", "list", "--json")[1] == before
+
+
+def test_a_dicom_tree_is_added_moved_and_removed(tiny, call, tmp_path):
+    before = call("dataset", "list", "--json")[1]
+    for number in range(6):
+        picture(tmp_path / "tree", number)
+    path = sheet(tmp_path / "tree", "accession,Mass", "A000,1", "A001,0", "A002,1", "A777,1")
+    options = (
+        "--site",
+        "archive",
+        "--source",
+        "dicom",
+        "--images",
+        str(tmp_path / "tree"),
+        "--labels",
+        str(path),
+    )
+    code, said, error = call("dataset", "add", "archive", *options, "--window")
+    assert code == 1  # these have no window
+    assert "has no DICOM window" in error
+    code, said, error = call("dataset", "add", "archive", *options)
+    assert (code, said.splitlines()[0]) == (0, "archive: registered 6 images of 3 patients")
+    assert "labels joined by accession number: 6 of 6 pictures have a row in sheet.csv" in error
+    assert "no picture of accession number A777" in error
+    (tmp_path / "tree").rename(tmp_path / "moved")
+    assert (
+        "6 picture(s) are read from"
+        in call("dataset", "relocate", "archive", "--images", str(tmp_path / "moved"))[1]
+    )
+    assert call("dataset", "remove", "archive")[1].splitlines() == ["archive: removed"]
+    assert call("dataset", "list", "--json")[1] == before

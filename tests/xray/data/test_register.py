@@ -231,12 +231,12 @@ def test_a_stopped_registration_goes_on_where_it_was(
     true_read = picture_hashes.read_grey
     monkeypatch.setattr(picture_hashes, "_AT_ONCE", 5)
 
-    def counting(path: Path) -> object:
+    def counting(path: Path, reading: object) -> object:
         read.append(path)
         if len(read) == 13 and not stopped:
             stopped.append(True)
             raise KeyboardInterrupt
-        return true_read(path)
+        return true_read(path, reading)
 
     stopped: list[bool] = []
     monkeypatch.setattr(picture_hashes, "read_grey", counting)

@@ -41,7 +41,7 @@ class Family:
                      " protocol.id = protocol_id where (dataset.name, protocol.name, part) = (:d, :p, :part)"),
                 {"d": name, "p": protocol, "part": part},
             )  # fmt: skip
-            return read_cohort(connection, int(number or 0), len(TASKS))
+            return read_cohort(connection, int(number or 0), range(len(TASKS)))
 
     def shown(self, name: str, protocol: str = "corrected", part: str = "test") -> pd.DataFrame:
         """By the label files alone: NIH's image and patient of every row of a cohort, in order; None where unknown."""

@@ -18,9 +18,11 @@ from xray.pixels import cache, cache_files
 from xray.pixels.batches import Batches
 from xray.pixels.cache import PixelCache, build
 from xray.pixels.cache_files import request_of
-from xray.pixels.decode import Decoded, content_hash, read_grey
+from xray.pixels.decode import content_hash, read_grey
+from xray.pixels.grey import Decoded
 from xray.pixels.pool import Pool
 from xray.pixels.preprocess import prepare
+from xray.pixels.reading import Reading
 
 ROOT = Path(__file__).resolve().parents[3]
 NAMES = ["checksums.raw", "header.json", "pixels.raw"]
@@ -30,10 +32,10 @@ from pathlib import Path
 from xray.pixels import cache
 cache._CHUNK = 2
 read = cache.read_grey
-def slow(path):
+def slow(path, reading):
     time.sleep(float(sys.argv[3]))
     print(path, flush=True)
-    return read(path)
+    return read(path, reading)
 cache.read_grey = slow
 built = cache.build(sorted(Path(sys.argv[1]).iterdir()), Path(sys.argv[2]), size=16, workers=1)
 print("built", len(built), flush=True)
@@ -100,9 +102,9 @@ def test_pictures_that_fail_are_counted_and_named_and_only_they_are_made_by_the_
         path.write_bytes(data)
     read: list[Path] = []
 
-    def reading(path: Path) -> Decoded:
+    def reading(path: Path, how: Reading) -> Decoded:
         read.append(path)
-        return read_grey(path)
+        return read_grey(path, how)
 
     monkeypatch.setattr(cache, "read_grey", reading)
     built = build(pictures, tmp_path / "cache", size=16, content=contents)

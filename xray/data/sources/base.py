@@ -35,7 +35,17 @@ STATE_NAMES: Final[dict[int, str]] = {
 COLUMNS: Final = ("image", "patient", "path", "view", "age", "sex")
 """Columns that every `SourceTable.rows` has; any further column is native metadata, kept as it is."""
 
-_READERS: Final = ("chexpert", "google", "manifest", "mimic", "nih", "openi", "padchest", "rsna")
+_READERS: Final = (
+    "chexpert",
+    "dicom_folder",
+    "google",
+    "manifest",
+    "mimic",
+    "nih",
+    "openi",
+    "padchest",
+    "rsna",
+)
 _ENTRY_POINTS: Final = "xray.sources"
 
 

@@ -53,7 +53,11 @@ def read_manifest(labels: Path, images: Path | None, findings: Sequence[str] = (
     nearly a task's. A bad row (unknown label value, repeated image_id, path out of the image folder, no such
     picture) is set aside.
     """
-    file = read_csv(labels, REQUIRED, ManifestError)
+    return manifest_table(read_csv(labels, REQUIRED, ManifestError), images, findings)
+
+
+def manifest_table(file: CsvFile, images: Path | None, findings: Sequence[str] = ()) -> SourceTable:
+    """The rows of a table with a manifest's columns, wherever it is from; see `read_manifest`."""
     columns_of = _finding_columns(file, findings)
     listed = standard(findings)
     frame = file.frame.apply(lambda column: column.str.strip()) if len(file.frame) else file.frame

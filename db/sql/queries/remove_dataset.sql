@@ -1,0 +1,54 @@
+-- Takes a dataset away with all that hangs on it (xray.data.remove says what). The guards of what is frozen let deletes pass
+-- for the rest of the transaction. Parameter: dataset_id.
+set local xray.removing = 'on';
+
+create temporary table going_cohort on commit drop as select id, image_list_id from cohort where dataset_id = :dataset_id;
+create temporary table going_list on commit drop as
+    select image_list_id as id from going_cohort
+    union
+    select image_list_id from dataset where id = :dataset_id
+    union
+    select image_list_id from training_cohort where cohort_id in (select id from going_cohort) and image_list_id is not null;
+create temporary table going_image on commit drop as
+    select distinct unnest(image_ids) as id from image_list where id in (select id from going_list);
+create temporary table going_site on commit drop as select site_id as id from dataset where id = :dataset_id;
+
+delete from analysis where study_id in (select study_id from study_dataset where dataset_id = :dataset_id);
+delete from study_dataset where dataset_id = :dataset_id;
+delete from model where id in (
+    select model_id from training_cohort where cohort_id in (select id from going_cohort)
+    union
+    select model_id from classifier where dataset_id = :dataset_id
+);
+delete from leakage
+where train_cohort_id in (select id from going_cohort) or test_cohort_id in (select id from going_cohort);
+delete from foreign_leakage
+where dataset_id = :dataset_id or test_cohort_id in (select id from going_cohort);
+delete from cohort_label_piece where cohort_id in (select id from going_cohort);
+delete from cohort_label where cohort_id in (select id from going_cohort);
+delete from cohort where dataset_id = :dataset_id;
+delete from label where dataset_id = :dataset_id;
+delete from source_term where dataset_id = :dataset_id;
+delete from native_column where dataset_id = :dataset_id;
+delete from label_rule where dataset_id = :dataset_id;
+delete from quarantine where dataset_id = :dataset_id;
+delete from dataset where id = :dataset_id;
+
+delete from going_list where id in (
+    select image_list_id from cohort
+    union
+    select image_list_id from dataset
+    union
+    select image_list_id from training_cohort where image_list_id is not null
+);
+delete from evaluation where image_list_id in (select id from going_list);
+delete from listed_image where image_list_id in (select id from going_list);
+delete from image_list where id in (select id from going_list);
+delete from going_image where id in (select unnest(image_ids) from image_list);
+delete from planted_truth where image_id in (select id from going_image);
+delete from image where id in (select id from going_image);
+delete from site where id in (select id from going_site) and not exists (select from image where site_id = site.id)
+    and not exists (select from dataset where site_id = site.id);
+
+drop table going_cohort, going_list, going_image, going_site;
+set local xray.removing = 'off'

@@ -1,0 +1,63 @@
+"""Taking a dataset away: what hangs on it, and all of it out of the database."""
+
+from dataclasses import dataclass
+
+from sqlalchemy import Connection, text
+
+from db.queries import query
+from xray.data.registered import dataset_id
+from xray.errors import DataError
+
+
+@dataclass(frozen=True)
+class Hanging:
+    """What hangs on a dataset. evaluations: of its images alone, by models that stay; models: trained on it."""
+
+    studies: list[str]
+    analyses: int
+    models: list[str]
+    evaluations: int
+
+    @property
+    def has_results(self) -> bool:
+        """Whether results would go with the dataset."""
+        return bool(self.analyses or self.models or self.evaluations)
+
+    def lines(self) -> list[str]:
+        """For people, a line each."""
+        lines = []
+        if self.studies:
+            lines.append(f"studies that name it: {', '.join(self.studies)}")
+        if self.analyses:
+            lines.append(f"analyses of those studies, with their results: {self.analyses}")
+        if self.models:
+            lines.append(f"models that were trained on it, with all their scores: {', '.join(self.models)}")
+        if self.evaluations:
+            lines.append(f"evaluations of its images by other models: {self.evaluations}")
+        return lines
+
+
+def hanging(connection: Connection, name: str) -> Hanging:
+    """What hangs on a dataset. Raises `DataError` where none has this name."""
+    given = {"dataset_id": dataset_id(connection, name)}
+    row = connection.execute(text(query("dataset_hanging")), given).one()
+    return Hanging(list(row.studies), row.analyses, list(row.models), row.evaluations)
+
+
+def remove(connection: Connection, name: str, *, with_results: bool = False) -> Hanging:
+    """Take a dataset away, within the caller's transaction, and what went with it.
+
+    Its labels, cohorts, image lists that nobody else has, and images that are in no other list; with `with_results` also
+    the models that were trained on it, evaluations of its images, and the analyses of studies that name it. Files are left.
+    Raises `DataError` where results hang on it and are not to go.
+    """
+    connection.execute(
+        text("select pg_advisory_xact_lock(hashtext('xray dataset'), hashtext(:name))"), {"name": name}
+    )
+    going = hanging(connection, name)
+    if going.has_results and not with_results:
+        raise DataError(
+            "\n  ".join([f"{name}: results hang on it; --with-results takes them away too:", *going.lines()])
+        )
+    connection.execute(text(query("remove_dataset")), {"dataset_id": dataset_id(connection, name)})
+    return going

@@ -1,0 +1,124 @@
+"""A folder of DICOM files as a source: what the headers say, and labels from a sheet by image, accession number or study."""
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+import pandas as pd
+
+from xray.data.sources.base import Quarantined, SourceTable, source
+from xray.data.sources.csvfile import CsvFile, read_csv
+from xray.data.sources.dicom_headers import Headers, read_headers
+from xray.data.sources.manifest import manifest_table
+from xray.errors import DataError
+
+KEYS: Final = {
+    "image": ("imageid", "image", "sopinstanceuid", "instance", "path", "file", "filename"),
+    "accession": ("accession", "accessionnumber"),
+    "study": ("study", "studyid", "studyinstanceuid", "studyuid"),
+}
+"""What labels are joined by, and the names that its column may have, in small letters without marks."""
+_WORDS: Final = {"image": "image", "accession": "accession number", "study": "study"}
+
+
+@source("dicom")
+def read_dicom_folder(labels: Path, images: Path | None, /) -> SourceTable:
+    """One row per picture of the folder `images`; labels: a CSV sheet, or the folder itself where there are no labels.
+
+    The sheet has one row per image, accession number or study, and a column per finding as a manifest has. A row that no
+    picture belongs to is set aside; a picture that no row belongs to is registered without labels, and counted. Raises
+    `DataError` where there is no DICOM picture, or a sheet without a column to join by.
+    """
+    if images is None:
+        raise DataError("a folder of DICOM files is registered with its pictures: give --images DIR")
+    headers = read_headers(images)
+    frame = headers.frame
+    bad: list[Quarantined] = []
+    notes: list[str] = []
+    if not labels.is_dir():
+        frame, bad, notes = _joined(headers, read_csv(labels))
+    numbered = CsvFile(images.name, frame, np.arange(1, len(frame) + 1), [])
+    table = manifest_table(numbered, images)
+    paths = frame["path"].tolist()
+    aside = [
+        replace(entry, file=paths[entry.row - 1], row=None) if entry.row else entry
+        for entry in table.quarantine
+    ]
+    return replace(
+        table,
+        quarantine=[*headers.quarantine, *bad, *aside],
+        notes=[*headers.notes, *notes, *table.notes],
+    )
+
+
+def _joined(headers: Headers, sheet: CsvFile) -> tuple[pd.DataFrame, list[Quarantined], list[str]]:
+    """The headers' rows with the cells of the sheet's row that each belongs to; rows set aside; notes."""
+    key, column, places = _key(headers.frame, sheet)
+    cells = sheet.frame[column].str.strip()
+    row_of: dict[str, int] = {}
+    bad = list(sheet.quarantine)
+    for row, value in enumerate(cells):
+        if not value:
+            bad.append(sheet.set_aside(row, None, f"column {column!r}: no {_WORDS[key]}"))
+        elif value in row_of:
+            same = sheet.frame.iloc[row].equals(sheet.frame.iloc[row_of[value]])
+            first = int(sheet.lines[row_of[value]])
+            cells_are = "the same" if same else "other"
+            reason = f"{_WORDS[key]} {value} stands in row {first} already, with {cells_are} cells"
+            bad.append(sheet.set_aside(row, None, reason))
+        else:
+            row_of[value] = row
+    rows = [next((row_of[name] for name in names if name in row_of), -1) for names in places]
+    unused = sorted(set(row_of.values()) - set(rows))
+    bad += [sheet.set_aside(row, None, f"no picture of {_WORDS[key]} {cells.iloc[row]}") for row in unused]
+    n = sum(row >= 0 for row in rows)
+    notes = [f"labels joined by {_WORDS[key]}: {n} of {len(rows)} pictures have a row in {sheet.name}"]
+    return _side_by_side(headers.frame, sheet.frame.drop(columns=column), rows), bad, notes
+
+
+def _key(frame: pd.DataFrame, sheet: CsvFile) -> tuple[str, str, list[list[str]]]:
+    """What to join by, the sheet's column, and the names of each picture in it: those by which most pictures have a row."""
+    names = {
+        "image": [_image_names(*pair) for pair in zip(frame["image_id"], frame["path"], strict=True)],
+        "accession": [[value] if value else [] for value in frame["accession"]],
+        "study": [[value] if value else [] for value in frame["study"]],
+    }
+    best: tuple[int, str, str] | None = None
+    for key, spellings in KEYS.items():
+        for column in sheet.frame.columns:
+            if "".join(filter(str.isalnum, column.lower())) in spellings:
+                there = set(sheet.frame[column].str.strip())
+                n = sum(not there.isdisjoint(options) for options in names[key])
+                if best is None or n > best[0]:
+                    best = (n, key, column)
+    if best is None:
+        raise DataError(
+            f"{sheet.name}, row 1: no column to join labels by; expected one of image_id, accession_number, study_id"
+        )
+    n, key, column = best
+    if not n:
+        example = next((options[0] for options in names[key] if options), "none")
+        raise DataError(
+            f"{sheet.name}: column {column!r} names no {_WORDS[key]} of the pictures; theirs are such as {example!r}"
+        )
+    return key, column, names[key]
+
+
+def _image_names(uid: str, path: str) -> list[str]:
+    """By what a sheet may name a picture: its UID, its path, its file's name with and without the ending."""
+    name = path.rpartition("/")[2]
+    return [uid, path, name, name.rpartition(".")[0] or name]
+
+
+def _side_by_side(frame: pd.DataFrame, sheet: pd.DataFrame, rows: list[int]) -> pd.DataFrame:
+    """Headers and sheet; where both have a column, the sheet fills in what a header does not say."""
+    blank = pd.DataFrame([[""] * sheet.shape[1]], columns=sheet.columns, dtype=object)
+    cells = pd.concat([sheet, blank], ignore_index=True).iloc[rows].reset_index(drop=True)
+    both = frame.copy()
+    for column in sheet.columns:
+        if column in both.columns:
+            both[column] = both[column].where(both[column] != "", cells[column])
+        else:
+            both[column] = cells[column]
+    return both
