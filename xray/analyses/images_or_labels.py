@@ -18,7 +18,7 @@ from xray.analyses.rows import number
 from xray.analyses.stored import Scored, StoredStudy, TestSet
 from xray.report.parts import images_or_labels as parts
 from xray.report.parts.part import Part as Shown
-from xray.stats.agreement import cross_table, kappa
+from xray.stats.agreement import cross_table, kappa, kappa_inflation
 from xray.stats.estimates import Estimates
 from xray.stats.tilting import Tilting
 from xray.stats.transfer import Decomposition, Part, SiteScores
@@ -93,7 +93,7 @@ def _both_ways(a: TestSet, b: TestSet, own_a: str, own_b: str) -> tuple[Pair, Pa
         for test, patients in ((a, patients_a), (b, patients_b))
     )
     there, back = gather_both(at_a, at_b)
-    labellers = _labellers(a, b)
+    labellers = _labellers(a, b, patients_a)
     return _pair(a, b, own_a, own_b, there, labellers), _pair(b, a, own_b, own_a, back, labellers)
 
 
@@ -120,10 +120,11 @@ def _patients(a: TestSet, b: TestSet) -> tuple[NDArray[np.int64], NDArray[np.int
     return codes_a, np.array([names[int(code)] for code in codes_b])
 
 
-def _labellers(a: TestSet, b: TestSet) -> Estimates:
-    """Agreement of both datasets' labels on the images that both test cohorts have, per task."""
+def _labellers(a: TestSet, b: TestSet, patients: NDArray[np.int64]) -> Estimates:
+    """Agreement of both datasets' labels on the images that both test cohorts have, per task; patients as units."""
     _, in_a, in_b = np.intersect1d(a.cohort.images, b.cohort.images, return_indices=True)
-    return kappa(cross_table(a.cohort.labels[in_a], b.cohort.labels[in_b]))
+    labels = a.cohort.labels[in_a], b.cohort.labels[in_b]
+    return kappa(cross_table(*labels), inflation=kappa_inflation(*labels, patients[in_a]))
 
 
 def _row(pair: Pair, task: int, verdict: Verdict | None) -> dict[str, Any]:
