@@ -10,16 +10,27 @@ from db.results import Agreement
 from xray.analyses.analysis import Stored, analysis
 from xray.analyses.parallel import flat_side_by_side
 from xray.analyses.points import calls, points_at_home
+from xray.analyses.resampled import has_repeated_patients
 from xray.analyses.rows import number
 from xray.analyses.stored import StoredStudy, TestSet
 from xray.report import published
 from xray.report.parts import agreement as parts
 from xray.report.parts.part import Part
-from xray.stats.agreement import cross_table, kappa, mcnemar, negative_agreement, pabak, positive_agreement
+from xray.stats.agreement import (
+    cross_table,
+    kappa,
+    kappa_inflation,
+    mcnemar,
+    negative_agreement,
+    pabak,
+    positive_agreement,
+)
 from xray.stats.kendall import kendall_tau
 from xray.stats.roc import Youden
 
-METHOD = "Cohen's kappa of ensembles, score >= Youden point, interval of Fleiss et al. 1969, 95 %; Kendall's tau-b of scores"
+METHOD = (
+    "Cohen's kappa of ensembles, score >= Youden point, profile likelihood, 95 %; Kendall's tau-b of scores"
+)
 
 
 def show(stored: Stored) -> Part:
@@ -79,10 +90,16 @@ def _compare(
     own_calls = calls(labels, test.ensemble(reference), point.threshold)
     other_calls = calls(labels, test.ensemble(trained_on), other.threshold)
     table = cross_table(own_calls[:, tasks], other_calls[:, tasks])
-    kappas, pabaks, test_of_rates = kappa(table), pabak(table), mcnemar(table)
+    clustered = has_repeated_patients(test)
+    inflation = (
+        kappa_inflation(own_calls[:, tasks], other_calls[:, tasks], test.cohort.patients)
+        if clustered
+        else 1.0
+    )
+    kappas, pabaks, test_of_rates = kappa(table, inflation=inflation), pabak(table), mcnemar(table)
     on_positives, on_negatives = positive_agreement(table), negative_agreement(table)
     for column, task in enumerate(tasks):
-        reason = str(kappas.reason[column]) or None
+        reason, itself = str(kappas.reason[column]) or None, trained_on == reference
         for name, found in ((reference, point), (trained_on, other)):
             if np.isnan(found.threshold[task]):
                 reason = f"{name}: {found.reason[task]}"
@@ -95,8 +112,8 @@ def _compare(
             "n": int(kappas.n[column]),
             "n_pos": int((labels[:, task] == 1).sum()),
             "kappa": number(kappas.value[column]),
-            "lower": number(kappas.lower[column]),
-            "upper": number(kappas.upper[column]),
+            "lower": None if itself else number(kappas.lower[column]),
+            "upper": None if itself else number(kappas.upper[column]),
             "pabak": number(pabaks.value[column]),
             "positive_agreement": number(on_positives.value[column]),
             "negative_agreement": number(on_negatives.value[column]),

@@ -14,11 +14,11 @@ from db.results import Shift
 from xray.analyses.analysis import Stored, analysis
 from xray.analyses.parallel import flat_side_by_side
 from xray.analyses.rows import number
-from xray.analyses.shared import labels_of_shared
+from xray.analyses.shared import labels_of_shared, patients_of_shared
 from xray.analyses.stored import Scored, StoredStudy, TestSet
 from xray.report.parts import images_or_labels as parts
 from xray.report.parts.part import Part as Shown
-from xray.stats.agreement import cross_table, kappa
+from xray.stats.agreement import cross_table, kappa, kappa_inflation
 from xray.stats.estimates import Estimates
 from xray.stats.tilting import Tilting
 from xray.stats.transfer import Decomposition, Part, SiteScores
@@ -111,8 +111,10 @@ def _pair(a: TestSet, b: TestSet, own_a: str, own_b: str, gathered: Gathered, la
 
 
 def _labellers(a: TestSet, b: TestSet) -> Estimates:
-    """Agreement of both datasets' labels on the pictures that both test cohorts have, per task."""
-    return kappa(cross_table(*labels_of_shared(a.cohort, b.cohort)))
+    """Agreement of both datasets' labels on the pictures that both test cohorts have, per task; patients as units."""
+    labels = labels_of_shared(a.cohort, b.cohort)
+    patients = patients_of_shared(a.cohort, b.cohort)
+    return kappa(cross_table(*labels), inflation=kappa_inflation(*labels, patients))
 
 
 def _row(pair: Pair, task: int, verdict: Verdict | None) -> dict[str, Any]:

@@ -1,34 +1,30 @@
 """Does training on all other sites make up for not having a site's own data? (paper, Fig 2)
 
 Three arms per test cohort: "own" (its dataset alone), "all-but-site" (every dataset of other sites), "all". Ensembles of the
-seeds are compared on the same test images by DeLong's paired test, per task, Holm-adjusted over the study; where patients
-have several images, by a bootstrap over patients.
+seeds are compared on the same test images by DeLong's variance of the difference, patients as units, per task, Holm-adjusted
+over the study.
 """
 
 from collections.abc import Iterator, Sequence
-from dataclasses import fields
 from itertools import combinations
 from typing import Any
 
-import numpy as np
 import pandas as pd
 
 from db.results import AucDifference
 from xray.analyses import results
 from xray.analyses.analysis import Stored, analysis
-from xray.analyses.resampled import REPLICATES, has_repeated_patients, replicates
+from xray.analyses.resampled import has_repeated_patients
 from xray.analyses.rows import number
 from xray.analyses.stored import StoredStudy, TestSet, load_study
 from xray.report.parts import accuracy
 from xray.report.parts.part import Part
-from xray.stats.bootstrap import bootstrap_difference
-from xray.stats.delong import compare_paired
-from xray.stats.estimates import Comparison
+from xray.stats.comparisons import compare_paired
 from xray.stats.multiplicity import holm
 from xray.stats.roc import auc
 
-METHOD = "difference of AUCs of mean logits over seeds, DeLong paired, 95 %, Holm over the study"
-CLUSTERED_METHOD = METHOD.replace("DeLong paired", f"bootstrap over patients, {REPLICATES} replicates")
+METHOD = "difference of AUCs of mean logits over seeds, DeLong paired, Student's t, 95 %, Holm over the study"
+CLUSTERED_METHOD = METHOD.replace("DeLong", "DeLong by patient (Obuchowski 1997)")
 
 
 def arms(study: StoredStudy, dataset: str) -> dict[str, str]:
@@ -100,7 +96,8 @@ def _compare(study: StoredStudy, test: TestSet) -> Iterator[dict[str, Any]]:
         scores_a, scores_b = test.ensemble(a)[:, tasks], test.ensemble(b)[:, tasks]
         auc_a, auc_b = auc(labels, scores_a), auc(labels, scores_b)
         clustered = has_repeated_patients(test)
-        compared = _by_patient(test, tasks, a, b) if clustered else compare_paired(labels, scores_a, scores_b)
+        patients = test.cohort.patients if clustered else None
+        compared = compare_paired(labels, scores_a, scores_b, patients=patients)
         for column, task in enumerate(tasks):
             yield {
                 "cohort_id": test.cohort.id,
@@ -122,10 +119,3 @@ def _compare(study: StoredStudy, test: TestSet) -> Iterator[dict[str, Any]]:
                 "reason": str(compared.reason[column]) or None,
                 "evaluation_ids": test.ids(a, b),
             }
-
-
-def _by_patient(test: TestSet, tasks: Sequence[int], a: str, b: str) -> Comparison:
-    """Differences per task (a minus b) with the bootstrap's interval and test."""
-    drawn = [replicates(test)[task] for task in tasks]
-    each = [bootstrap_difference(d.result, d.names.index(a), d.names.index(b)) for d in drawn]
-    return Comparison(*(np.array([getattr(one, part.name) for one in each]) for part in fields(Comparison)))

@@ -1,16 +1,15 @@
 """The headline: mean AUC over tasks of each configuration on each test cohort, with a bootstrap over patients.
 
 One draw of patients serves every task and every model, so that the mean over tasks and the difference to the cohort's own
-model carry their correlation. Tasks: those with at least 10 positives and 10 negatives for which both the configuration and
-the cohort's own model were trained; a row lists them, and rows with other tasks are not to be compared but by `difference`.
+model carry their correlation; bounds and p are those of `xray.stats.means`. Tasks: those with at least 10 patients with and
+10 without the finding, for which both the configuration and the cohort's own model were trained; a row lists them, and rows
+with other tasks are not to be compared but by `difference`.
 """
 
 from collections.abc import Iterator, Sequence
 from typing import Any, Final
 
 import numpy as np
-from numpy.typing import NDArray
-from scipy.special import ndtr
 
 from db.results import MeanAuc
 from xray.analyses.analysis import Stored, analysis
@@ -19,11 +18,15 @@ from xray.analyses.rows import number
 from xray.analyses.stored import StoredStudy, TestSet
 from xray.report.parts import accuracy
 from xray.report.parts.part import Part
+from xray.stats.means import mean_difference, mean_of
 from xray.stats.multiplicity import holm
 
-METHOD = f"mean over tasks of AUCs of mean logits, bootstrap over patients, {REPLICATES} replicates, percentile 95 %"
+METHOD = (
+    f"mean over tasks of AUCs of mean logits, bootstrap over patients, {REPLICATES} replicates, 95 %: "
+    "mean on the logit scale, difference by Student's t"
+)
 FEWEST: Final = 10
-NO_TASK: Final = "no task of both models with 10 of either class"
+NO_TASK: Final = "no task of both models with 10 patients of either class"
 COLUMNS_OF_ESTIMATE: Final = (
     "auc",
     "lower",
@@ -58,10 +61,11 @@ def compute(study: StoredStudy, tests: Sequence[TestSet]) -> Iterator[dict[str, 
 
 def _means(study: StoredStudy, test: TestSet) -> Iterator[dict[str, Any]]:
     labels, found = test.cohort.labels, replicates(test)
+    patients = test.cohort.patients
     solid = {
         task
         for task in test.labelled_tasks()
-        if min((labels[:, task] == 1).sum(), (labels[:, task] == 0).sum()) >= FEWEST
+        if min(np.unique(patients[labels[:, task] == value]).size for value in (0, 1)) >= FEWEST
     }
     own = study.trained_on_exactly((test.dataset,))
     reference = own if own in test.trained_on and solid & test.trained_tasks(str(own)) else None
@@ -88,23 +92,11 @@ def _estimate(found: Sequence[Replicates], name: str, reference: str | None) -> 
     """Mean AUC, and its difference to the reference, with bounds and p."""
     if not found:
         return dict.fromkeys(COLUMNS_OF_ESTIMATE)
-    drawn = np.mean([task.drawn(name) for task in found], axis=0)
-    value = float(np.mean([task.value(name) for task in found]))
-    difference = low = high = p = np.nan
+    mean = mean_of([task.result for task in found], [task.names.index(name) for task in found])
+    difference = [np.nan] * 4
     if reference not in (None, name):
-        change = drawn - np.mean([task.drawn(str(reference)) for task in found], axis=0)
-        difference = value - float(np.mean([task.value(str(reference)) for task in found]))
-        low, high = _percentiles(change)
-        se = float(np.nanstd(change, ddof=1))
-        p = float(2 * ndtr(-abs(difference) / se)) if se > 0 else np.nan
-    values = (value, *_percentiles(drawn), difference, low, high, p)
-    return dict(zip(COLUMNS_OF_ESTIMATE, map(number, values), strict=True))
-
-
-def _percentiles(drawn: NDArray[np.float64]) -> tuple[float, float]:
-    """95 % percentile bounds of the replicates that are defined."""
-    known = drawn[~np.isnan(drawn)]
-    if known.size < 2:
-        return np.nan, np.nan
-    lower, upper = np.quantile(known, [0.025, 0.975])
-    return float(lower), float(upper)
+        others = [task.names.index(str(reference)) for task in found]
+        difference = list(
+            mean_difference([t.result for t in found], [t.names.index(name) for t in found], others)
+        )
+    return dict(zip(COLUMNS_OF_ESTIMATE, map(number, (*mean, *difference)), strict=True))

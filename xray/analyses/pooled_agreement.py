@@ -25,7 +25,7 @@ from xray.stats.agreement import CrossTable, cross_table, kappa, pabak
 from xray.stats.kendall import Ranks, ranked, tau_of_ranks
 from xray.stats.roc import Youden
 
-METHOD = "Cohen's kappa of ensembles over all test cohorts, score >= Youden point, Fleiss et al. 1969, 95 %; Kendall's tau-b"
+METHOD = "Cohen's kappa of ensembles over all test cohorts, score >= Youden point, profile likelihood, 95 %; Kendall's tau-b"
 RULES = ("target", "own")
 
 

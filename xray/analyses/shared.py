@@ -15,6 +15,13 @@ def labels_of_shared(a: StoredCohort, b: StoredCohort) -> tuple[NDArray[np.float
     return _labels_of(a, shared), _labels_of(b, shared)
 
 
+def patients_of_shared(a: StoredCohort, b: StoredCohort) -> NDArray[np.int64]:
+    """Who these pictures show, (n_pictures,), in the order of `labels_of_shared`."""
+    shared = np.intersect1d(a.shown.pictures, b.shown.pictures)
+    first = np.unique(a.shown.pictures, return_index=True)
+    return a.patients[first[1][np.searchsorted(first[0], shared)]]
+
+
 def _labels_of(cohort: StoredCohort, pictures: NDArray[np.int64]) -> NDArray[np.float64]:
     """Labels (n_pictures, n_tasks) of some pictures, in their order."""
     kept = np.isin(cohort.shown.pictures, pictures)

@@ -1,7 +1,7 @@
 """For whom does a model work less well? AUC by age band, sex, view, or any column of the label files.
 
-Each subgroup is compared with the rest of the same test cohort (DeLong, independent images); p values are adjusted over one
-declared family: all comparisons of one grouping in the study.
+Each subgroup is compared with the rest of the same test cohort, patients as units (`xray.stats.differences`); p values are
+adjusted over one declared family: all comparisons of one grouping in the study.
 """
 
 from collections.abc import Iterator, Sequence
@@ -21,20 +21,21 @@ from xray.analyses.stored import OF_IMAGES, StoredStudy, TestSet
 from xray.errors import AnalysisError
 from xray.report.parts import accuracy
 from xray.report.parts.part import Part
-from xray.stats.delong import compare_unpaired
-from xray.stats.estimates import Estimates
+from xray.stats.comparisons import compare_unpaired
 from xray.stats.groups import auc_by_group
 from xray.stats.multiplicity import benjamini_hochberg, holm
 
 COLUMNS = OF_IMAGES
-METHOD = "AUC of mean logits over seeds in the subgroup, DeLong, against the rest, adjusted over the grouping"
+METHOD = (
+    "AUC of mean logits over seeds in the subgroup, DeLong, against the rest, bounds added in squares, "
+    "adjusted over the grouping"
+)
 CLUSTERED_METHOD = METHOD.replace("DeLong", "DeLong by patient (Obuchowski 1997)")
 UNKNOWN: Final = "unknown"
 MOST: Final = 20
 """A column with more distinct values than this is no grouping."""
 FEWEST: Final = 10
-"""So many of either class, in the subgroup and in the rest, before it is tested or may be called the worst: with fewer
-DeLong's variance can be far too small."""
+"""So many patients of either class, in the subgroup and in the rest, before it is tested or may be called the worst."""
 AGE_BANDS: Final = ((18, "0-17"), (40, "18-39"), (65, "40-64"), (80, "65-79"), (np.inf, "80+"))
 """Ages below each bound, in years."""
 
@@ -118,9 +119,9 @@ def _subgroups(
     rows: dict[int, list[dict[str, Any]]] = {task: [] for task in tasks}
     codes = np.searchsorted(names, member.astype(str))
     labels, patients = test.cohort.labels[:, tasks], test.cohort.patients
-    own, rest = auc_by_group(labels, scores, codes, len(names), patients, clustered)
-    compared = compare_unpaired(own, rest)
-    enough = np.minimum(_fewer(own), _fewer(rest)) >= FEWEST
+    own, rest, units = auc_by_group(labels, scores, codes, len(names), patients, clustered)
+    compared = compare_unpaired(own, rest, units=units)
+    solid, enough = units[0].min(axis=0) >= FEWEST, units.min(axis=(0, 1)) >= FEWEST
     for code, name in enumerate(names):
         for column_of, task in enumerate(tasks):
             place = code, column_of
@@ -149,20 +150,12 @@ def _subgroups(
                     "evaluation_ids": test.ids(trained_on),
                 }
             )
-    for of_task in rows.values():
-        _mark_worst(of_task)
+    for column_of, task in enumerate(tasks):
+        _mark_worst([row for row, some in zip(rows[task], solid[:, column_of], strict=True) if some])
     return list(chain(*rows.values()))
 
 
-def _fewer(estimates: Estimates) -> NDArray[np.int64]:
-    """Images of the rarer class, per subgroup and task."""
-    return np.minimum(estimates.n_pos, estimates.n - estimates.n_pos)
-
-
 def _mark_worst(rows: Sequence[dict[str, Any]]) -> None:
-    """Mark the subgroup with the lowest AUC, among those with enough of either class; none where only one has."""
-    solid = [
-        row for row in rows if row["auc"] is not None and min(row["n_pos"], row["n"] - row["n_pos"]) >= FEWEST
-    ]
-    if len(solid) > 1:
-        min(solid, key=lambda row: row["auc"])["is_worst"] = True
+    """Mark the subgroup with the lowest AUC, of those that have enough patients of either class; none where only one has."""
+    if len(rows) > 1:
+        min(rows, key=lambda row: row["auc"])["is_worst"] = True

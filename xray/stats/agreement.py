@@ -2,18 +2,17 @@
 table.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 import numpy as np
-from numpy.typing import NDArray
-from scipy.special import bdtr, chdtrc, ndtri
+from numpy.typing import ArrayLike, NDArray
+from scipy.special import bdtr, chdtrc
 
 from xray.stats.compiled import compiled
 from xray.stats.estimates import (
     CONSTANT_CALLS,
     DEFINED,
     NO_DATA,
-    NO_VARIANCE,
     REASON_TYPE,
     Estimates,
     FloatArray,
@@ -23,6 +22,7 @@ from xray.stats.estimates import (
     undefined,
 )
 from xray.stats.intervals import proportion
+from xray.stats.kappa_bounds import kappa_bounds
 
 
 @dataclass(frozen=True)
@@ -96,15 +96,15 @@ def cross_tables(calls: Numbers) -> CrossTable:
     return CrossTable(both, first - both, first.T - both, n - first - first.T + both)
 
 
-def kappa(table: CrossTable, level: float = 0.95) -> Estimates:
-    """Cohen's κ = (p_o − p_e) / (1 − p_e) with its large-sample interval.
+def kappa(table: CrossTable, level: float = 0.95, inflation: ArrayLike = 1.0) -> Estimates:
+    """Cohen's κ = (p_o − p_e) / (1 − p_e) with the bounds of its profile likelihood (`xray.stats.kappa_bounds`).
 
-    The variance is that of Fleiss, Cohen and Everitt 1969, the interval κ ± z · se cut to [−1, 1]. κ falls
-    with
-    prevalence at fixed skill: read it beside `pabak`, `positive_agreement` and `negative_agreement`.
+    se is the large-sample one of Fleiss, Cohen and Everitt 1969. inflation: of the variance, where patients have several
+    images (`kappa_inflation`); counts are divided by it. κ falls with prevalence at fixed skill: read it beside `pabak`,
+    `positive_agreement` and `negative_agreement`.
     `n_pos` of the result counts the images that at least one rater calls positive.
-    NaN with reason where both raters give every image the same one call (p_e = 1). At κ = ±1 the variance is
-    0: value without interval, reason "no variance".
+    NaN with reason where both raters give every image the same one call (p_e = 1). At κ = ±1, and where one rater calls all
+    images alike, se is 0, and the interval is there.
     """
     check_level(level)
     n, total = table.n, np.maximum(table.n, 1)
@@ -120,18 +120,57 @@ def kappa(table: CrossTable, level: float = 0.95) -> Estimates:
     se = np.divide(np.sqrt(spread / total), 1 - by_chance, out=undefined(n.shape), where=disagreement > 0)
     fixed = (disagreement > 0) & ((np.abs(value) == 1) | _one_is_constant(table))
     se = np.where(fixed, 0, se)
-    half = np.where(fixed, np.nan, ndtri(0.5 + level / 2) * se)
-    reason = np.where(fixed, NO_VARIANCE, np.where(disagreement > 0, DEFINED, CONSTANT_CALLS))
+    reason = np.where(disagreement > 0, DEFINED, CONSTANT_CALLS)
     reason = np.where(n == 0, NO_DATA, reason).astype(REASON_TYPE)
-    lower, upper = np.maximum(value - half, -1), np.minimum(value + half, 1)
+    counts = np.stack([np.ravel(cell) for cell in table.cells], axis=1) / np.reshape(
+        np.broadcast_to(inflation, n.shape), (-1, 1)
+    )
+    lower, upper = (bound.reshape(n.shape) for bound in kappa_bounds(counts, level))
+    lower, upper = np.minimum(lower, value), np.maximum(upper, value)
     return Estimates(value, lower, upper, se, n, n - table.neither, reason)
+
+
+def kappa_inflation(first: Numbers, second: Numbers, patients: NDArray[np.generic]) -> FloatArray:
+    """How many times the variance of κ is that of independent images, patients as units: at least 1. (n_columns,) or ().
+
+    first, second: as in `cross_table`; patients: (n_images,). The ratio of the sums of squares of patients' and of images'
+    influence on κ; where no image has an influence, Kish's Σ n_p² / Σ n_p.
+    """
+    one, two = (np.asarray(calls, dtype=np.float64) for calls in (first, second))
+    shape, unit = one.shape[1:], np.unique(patients, return_inverse=True)[1]
+    one, two = (calls.reshape(len(unit), int(np.prod(shape))) for calls in (one, two))
+    inflation = np.ones(one.shape[1])
+    for column in range(one.shape[1]):
+        used = ~np.isnan(one[:, column]) & ~np.isnan(two[:, column])
+        a, b, of = one[used, column], two[used, column], unit[used]
+        if not a.size or np.unique(of).size == a.size:
+            continue
+        p, q = a.mean(), b.mean()
+        chance = p + q - 2 * p * q
+        apart = np.abs(a - b)
+        rest = apart.mean() / chance if chance > 0 else 1.0
+        influence = rest * (a * (1 - 2 * q) + b * (1 - 2 * p)) - apart
+        influence -= influence.mean()
+        sums, images = np.bincount(of, influence), np.bincount(of)
+        squares = float(influence @ influence)
+        ratio = sums @ sums / squares if squares > 0 else (images**2).sum() / images.sum()
+        inflation[column] = max(float(ratio), 1.0)
+    return inflation.reshape(shape)
 
 
 def kappa_matrix(calls: Numbers, level: float = 0.95) -> Estimates:
     """Cohen's κ of all pairs of k raters, arrays (k, k), symmetric. calls: (k, n_images) of 1, 0 or NaN; see
     `kappa`.
     """
-    return kappa(cross_tables(calls), level)
+    table = cross_tables(calls)
+    upper = np.triu_indices(len(table.both))
+    pairs = kappa(CrossTable(*(cell[upper] for cell in table.cells)), level)
+    matrix = {}
+    for part in fields(pairs):
+        values = getattr(pairs, part.name)
+        matrix[part.name] = np.empty(table.both.shape, dtype=values.dtype)
+        matrix[part.name][upper] = matrix[part.name].T[upper] = values
+    return Estimates(**matrix)
 
 
 def cohen_kappa(first: Numbers, second: Numbers, level: float = 0.95) -> Estimates:

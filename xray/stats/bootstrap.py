@@ -10,7 +10,6 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import ndtr
 
 from xray.stats.compiled import compiled
 from xray.stats.delong import auc_interval, few_misplaced, newcombe_interval
@@ -19,10 +18,8 @@ from xray.stats.estimates import (
     FEW_PATIENTS,
     INFINITE_SCORE,
     NO_DATA,
-    NO_VARIANCE,
     ONE_CLASS,
     REASON_TYPE,
-    Comparison,
     Estimates,
     FloatArray,
     IntArray,
@@ -41,12 +38,15 @@ class BootstrapAuc:
 
     estimates: arrays (k,); se is the standard deviation of the replicates.
     replicates: (n_replicates, k), NaN where a replicate drew one class only; same row, same patients.
-    n_patients: the units drawn: patients with a usable image, or those of `draws`.
+    n_patients: the units drawn: patients with a usable image, or those of `draws`. n_positive, n_negative: patients that
+    have positives, and negatives.
     """
 
     estimates: Estimates
     replicates: FloatArray
     n_patients: int
+    n_positive: int
+    n_negative: int
 
 
 def bootstrap_auc(
@@ -94,7 +94,8 @@ def bootstrap_auc(
             some, weights = replicates[first : first + _LANES], draws.block(block)
             _replicate(who, gains, ends, negatives_of, positives_of, weights, some)
     units = [np.array(np.unique(index[label == value]).size) for value in (1, 0)]
-    return BootstrapAuc(_summarise(point, replicates, reason, level, *units), replicates, draws.n_patients)
+    estimates = _summarise(point, replicates, reason, level, *units)
+    return BootstrapAuc(estimates, replicates, draws.n_patients, *(int(n) for n in units))
 
 
 class Draws:
@@ -120,26 +121,6 @@ class Draws:
         if self._kept is not None:
             self._kept[number] = weights
         return weights
-
-
-def bootstrap_difference(result: BootstrapAuc, first: int, second: int, level: float = 0.95) -> Comparison:
-    """Difference in AUC of two of the models, first minus second (their positions), paired by replicate.
-
-    Percentile interval; z = difference / standard deviation of the replicates' differences, p from the normal
-    distribution.
-    """
-    check_level(level)
-    both = result.estimates
-    drawn = result.replicates[:, first] - result.replicates[:, second]
-    difference = both.value[first] - both.value[second]
-    lower, upper, se = _spread(drawn, level)
-    z = difference / se if se > 0 else np.nan
-    reason = str(both.reason[first]) or (DEFINED if se > 0 else NO_VARIANCE)
-    value, low, high, spread, statistic, p = (
-        np.asarray(part, dtype=np.float64) for part in (difference, lower, upper, se, z, 2 * ndtr(-np.abs(z)))
-    )
-    n, n_pos = both.n[first, ...], both.n_pos[first, ...]
-    return Comparison(value, low, high, spread, statistic, p, n, n_pos, np.asarray(reason, dtype=REASON_TYPE))
 
 
 def patient_weights(n_patients: int, n_replicates: int, seed: int) -> NDArray[np.uint8]:

@@ -1,11 +1,15 @@
 """DeLong for patients with several images: standard error and covariance of AUC with the patient as unit.
 
-Source: Obuchowski, Biometrics 53 (1997) 567-578. With A_p the sum over patient p's positives of V10 − AUC,
-and B_p that over the patient's negatives of V01 − AUC (placements as in `xray.stats.delong`), over I10
-patients with positives, I01 with negatives and I in all:
-    Var = I10/(I10−1) Σ A_p² / n_pos² + I01/(I01−1) Σ B_p² / n_neg² + 2 I/(I−1) Σ A_p B_p / (n_pos n_neg).
-With one image per patient this is DeLong's.
+With a_p the change of AUC when patient p's positives are left out, and b_p that when the negatives are, over I10 patients
+with positives, I01 with negatives and I in all, this is the jackknife
+    Var = (I10−1)/I10 Σ a_p² + (I01−1)/I01 Σ b_p² + 2 (I−1)/I Σ a_p b_p.
+a_p = A_p / (n_pos − n_pos,p), A_p the sum over the patient's positives of V10 − AUC (`xray.stats.delong`). Where all
+patients have as many images this is Obuchowski's (Biometrics 53, 1997, 567-578), with one each DeLong's. Where some have
+many more than others, Obuchowski's is too small, since these patients draw the mean to themselves; there Student's
+quantile takes the place of the normal one (`degrees_of_patients`; benchmarks/levels.py).
 """
+
+from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,6 +20,7 @@ from xray.stats.estimates import (
     FEW_PATIENTS,
     Estimates,
     FloatArray,
+    IntArray,
     Numbers,
     check_level,
     reasons,
@@ -54,7 +59,7 @@ def clustered_auc_interval(
     label = np.broadcast_to(as_table(label), score.shape)
     value, variance = undefined(score.shape[1:]), undefined(score.shape[1:])
     n_pos, n_neg, units_pos, units_neg = np.zeros((4, score.shape[1]), dtype=np.int64)
-    reason = reasons(score.shape[1:])
+    reason, degrees = reasons(score.shape[1:]), np.full(score.shape[1:], np.inf)
     index, n_patients = _numbered(patients)
     for column in range(score.shape[1]):
         joint = place_jointly(label[:, column], score[None, :, column])
@@ -63,9 +68,31 @@ def clustered_auc_interval(
         value[column], variance[column] = joint.value[0], covariance[0, 0]
         n_pos[column], n_neg[column] = joint.n_pos, joint.n_neg
         units_pos[column], units_neg[column] = units.with_positives, units.with_negatives
-    lower, upper = logit_bounds(value, variance, units_pos, units_neg, level)
+        degrees[column] = units.degrees
+    lower, upper = logit_bounds(value, variance, units_pos, units_neg, level, degrees)
     found = Estimates(value, lower, upper, np.sqrt(variance), n_pos + n_neg, n_pos, reason)
     return reshaped(found, shape)
+
+
+def degrees_of_patients(
+    images: Sequence[IntArray], patients: Sequence[IntArray], squares: Sequence[IntArray]
+) -> FloatArray:
+    """Degrees of freedom of an AUC's variance where patients have unequal numbers of images; infinite where all are equal.
+
+    images, patients, squares: of the positives and of the negatives, how many images, how many patients, and the patients'
+    numbers of images squared and added up. Kish's effective number of the class that has fewer, n² / Σ n_p², minus one, at
+    least one.
+    """
+    effective = [
+        np.divide(
+            np.square(n, dtype=np.float64),
+            s,
+            out=np.full(np.shape(n), np.inf),
+            where=(s > 0) & (n * n != s * p),
+        )
+        for n, p, s in zip(images, patients, squares, strict=True)
+    ]
+    return np.maximum(np.minimum(*effective) - 1, 1.0)
 
 
 def _numbered(patients: NDArray[np.generic]) -> tuple[NDArray[np.intp], int]:
@@ -80,12 +107,23 @@ class _Units:
     def __init__(self, joint: JointPlacements, index: NDArray[np.intp], n_patients: int) -> None:
         self.n_patients = n_patients
         self.of_positives, self.of_negatives = index[joint.positives], index[joint.negatives]
-        ill, well = np.zeros((2, n_patients), dtype=np.bool_)
-        ill[self.of_positives] = True
-        well[self.of_negatives] = True
-        self.with_positives, self.with_negatives, self.n = (
-            int(each.sum()) for each in (ill, well, ill | well)
+        self.positives_of, self.negatives_of = (
+            np.bincount(of, minlength=n_patients) for of in (self.of_positives, self.of_negatives)
         )
+        ill, well = self.positives_of > 0, self.negatives_of > 0
+        self.with_positives, self.with_negatives, self.n = (
+            int(kind.sum()) for kind in (ill, well, ill | well)
+        )
+
+    @property
+    def degrees(self) -> float:
+        """See `degrees_of_patients`."""
+        images = self.positives_of, self.negatives_of
+        totals, units, squares = (
+            [np.array(count(of)) for of in images]
+            for count in (np.sum, np.count_nonzero, lambda of: (of**2).sum())
+        )
+        return float(degrees_of_patients(totals, units, squares))
 
 
 def _covariance(joint: JointPlacements, units: _Units) -> tuple[FloatArray, str]:
@@ -94,12 +132,16 @@ def _covariance(joint: JointPlacements, units: _Units) -> tuple[FloatArray, str]
         return undefined((k, k)), joint.reason
     if min(units.with_positives, units.with_negatives) < 2:
         return undefined((k, k)), FEW_PATIENTS
-    a = _sums(joint.of_positives, units.of_positives, units.n_patients) / (2.0 * n_neg * n_pos)
-    b = -_sums(joint.of_negatives, units.of_negatives, units.n_patients) / (2.0 * n_pos * n_neg)
+    a = _sums(joint.of_positives, units.of_positives, units.n_patients) / (
+        2.0 * n_neg * (n_pos - units.positives_of)
+    )
+    b = -_sums(joint.of_negatives, units.of_negatives, units.n_patients) / (
+        2.0 * n_pos * (n_neg - units.negatives_of)
+    )
     crossed = a @ b.T
-    covariance = units.with_positives / (units.with_positives - 1) * (a @ a.T)
-    covariance += units.with_negatives / (units.with_negatives - 1) * (b @ b.T)
-    covariance += units.n / (units.n - 1) * (crossed + crossed.T)
+    covariance = (units.with_positives - 1) / units.with_positives * (a @ a.T)
+    covariance += (units.with_negatives - 1) / units.with_negatives * (b @ b.T)
+    covariance += (units.n - 1) / units.n * (crossed + crossed.T)
     np.fill_diagonal(covariance, np.maximum(covariance.diagonal(), 0))
     return covariance, DEFINED
 

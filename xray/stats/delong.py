@@ -1,4 +1,4 @@
-"""DeLong: standard error, interval, covariance and tests of AUC, from placements and without resampling.
+"""DeLong: standard error, interval and covariance of AUC, from placements and without resampling.
 
 Source: DeLong, DeLong and Clarke-Pearson, Biometrics 44 (1988) 837-845. With V10_i the share of negatives
 that positive i exceeds (ties half) and V01_j the share of positives that exceed negative j,
@@ -8,8 +8,8 @@ that positive i exceeds (ties half) and V01_j the share of positives that exceed
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
-from scipy.special import expit, logit, ndtr, ndtri
+from numpy.typing import ArrayLike, NDArray
+from scipy.special import expit, logit, ndtri, stdtrit
 
 from xray.stats.estimates import (
     DEFINED,
@@ -17,16 +17,12 @@ from xray.stats.estimates import (
     FEW_POSITIVES,
     INFINITE_SCORE,
     NO_DATA,
-    NO_VARIANCE,
     ONE_CLASS,
-    Comparison,
     Estimates,
     FloatArray,
     IntArray,
     Numbers,
-    TextArray,
     check_level,
-    reasons,
     reshaped,
     undefined,
 )
@@ -34,7 +30,6 @@ from xray.stats.placements import (
     Counts,
     Scores,
     as_columns,
-    as_table,
     count_pairs,
     count_pairs_in_order,
     split_by_label,
@@ -78,8 +73,8 @@ def auc_interval(labels: Numbers, scores: Numbers, level: float = 0.95) -> Estim
         reason[column] = _too_few(positives.size, negatives.size)
         if reason[column] == DEFINED:
             variance[column] = (
-                _covariance_of_means(of_positives[None], negatives.size)
-                + _covariance_of_means(of_negatives[None], positives.size)
+                covariance_of_means(of_positives[None], negatives.size)
+                + covariance_of_means(of_negatives[None], positives.size)
             ).item()
     lower, upper = logit_bounds(value, variance, groups.n_pos, groups.n_neg, level)
     n_images = groups.n_pos + groups.n_neg
@@ -140,61 +135,9 @@ def delong_covariance(labels: Numbers, scores: Numbers) -> Covariance:
     joint = place_jointly(label, columns.T)
     covariance = undefined((columns.shape[1],) * 2)
     if joint.reason == DEFINED:
-        covariance = _covariance_of_means(joint.of_positives, joint.n_neg)
-        covariance += _covariance_of_means(joint.of_negatives, joint.n_pos)
+        covariance = covariance_of_means(joint.of_positives, joint.n_neg)
+        covariance += covariance_of_means(joint.of_negatives, joint.n_pos)
     return Covariance(joint.value, covariance, joint.n_pos + joint.n_neg, joint.n_pos, joint.reason)
-
-
-def compare_paired(labels: Numbers, first: Numbers, second: Numbers, level: float = 0.95) -> Comparison:
-    """Difference in AUC of two models on the same images, first minus second: DeLong's interval and test.
-
-    labels: (n_images,) or (n_images, n_columns); first, second: scores of that shape. An image without either
-    score is left out of both. Normal interval, cut to [−1, 1]. Where the difference has no variance (the two
-    rank the images alike, or both perfectly) the interval is that one point, and z and p are NaN with reason
-    "no variance".
-    """
-    check_level(level)
-    label, one = as_columns(labels, first)
-    _, two = as_columns(labels, second)
-    if one.shape != two.shape:
-        raise ValueError(f"scores of the first model are {one.shape}, of the second {two.shape}")
-    shape = one.shape[1:]
-    one, two = as_table(one), as_table(two)
-    label_columns = np.broadcast_to(as_table(label), one.shape)
-    n_columns = one.shape[1]
-    difference, variance = undefined((n_columns,)), undefined((n_columns,))
-    n, n_pos = np.zeros((2, n_columns), dtype=np.int64)
-    reason = reasons((n_columns,))
-    for column in range(n_columns):
-        joint = place_jointly(label_columns[:, column], np.stack([one[:, column], two[:, column]]))
-        n[column], n_pos[column], reason[column] = joint.n_pos + joint.n_neg, joint.n_pos, joint.reason
-        if joint.reason not in (NO_DATA, ONE_CLASS, INFINITE_SCORE):
-            gain = joint.of_positives[:1] - joint.of_positives[1:]
-            difference[column] = auc_of(gain, joint.n_neg)
-        if joint.reason == DEFINED:
-            loss = joint.of_negatives[:1] - joint.of_negatives[1:]
-            variance[column] = (
-                _covariance_of_means(gain, joint.n_neg) + _covariance_of_means(loss, joint.n_pos)
-            ).item()
-    return _compare(difference, variance, n, n_pos, reason, shape, level)
-
-
-def compare_unpaired(first: Estimates, second: Estimates, level: float = 0.95) -> Comparison:
-    """Difference of two independent estimates, such as one model's AUC at two sites: first minus second.
-
-    se² = se_first² + se_second²; normal interval, cut to [−1, 1]. Not for models scored on the same patients.
-    """
-    check_level(level)
-    reason = np.where(first.reason != DEFINED, first.reason, second.reason)
-    return _compare(
-        np.atleast_1d(first.value - second.value),
-        np.atleast_1d(first.se**2 + second.se**2),
-        np.atleast_1d(first.n + second.n),
-        np.atleast_1d(first.n_pos + second.n_pos),
-        np.atleast_1d(reason),
-        first.value.shape,
-        level,
-    )
 
 
 @dataclass(frozen=True)
@@ -261,7 +204,7 @@ def auc_of(of_positives: Counts, n_neg: int) -> float:
     return int(of_positives.sum(dtype=np.int64)) / (2 * of_positives.size * n_neg)
 
 
-def _covariance_of_means(counts: Counts, n_other: int) -> FloatArray:
+def covariance_of_means(counts: Counts, n_other: int) -> FloatArray:
     """Covariance of the k means of placements: counts (k, n) in half pairs against n_other → (k, k).
 
     Deviations are taken from the nearest whole number, exactly; so equal rows give equal entries, and
@@ -279,38 +222,26 @@ def _too_few(n_pos: int, n_neg: int) -> str:
 
 
 def logit_bounds(
-    value: FloatArray, variance: FloatArray, n_pos: IntArray, n_neg: IntArray, level: float
+    value: FloatArray,
+    variance: FloatArray,
+    n_pos: IntArray,
+    n_neg: IntArray,
+    level: float,
+    degrees: ArrayLike = np.inf,
 ) -> tuple[FloatArray, FloatArray]:
     """The bounds that `auc_interval` describes, of AUCs and their variances; NaN where the variance is.
 
-    n_pos, n_neg: independent units of each class (images, or patients).
+    n_pos, n_neg: independent units of each class (images, or patients). degrees: of Student's quantile, that takes the
+    place of the normal one.
     """
     lower, upper = undefined(value.shape), undefined(value.shape)
     smooth = variance > 0
     centre = logit(value[smooth])
-    half = ndtri(0.5 + level / 2) * np.sqrt(variance[smooth]) / (value[smooth] * (1 - value[smooth]))
+    quantile = stdtrit(np.broadcast_to(degrees, value.shape)[smooth], 0.5 + level / 2)
+    half = quantile * np.sqrt(variance[smooth]) / (value[smooth] * (1 - value[smooth]))
     lower[smooth], upper[smooth] = expit(centre - half), expit(centre + half)
     rough = (variance == 0) | (smooth & few_misplaced(value, n_pos, n_neg))
     if rough.any():
         below, above = newcombe_interval(value[rough], n_pos[rough], n_neg[rough], level)
         lower[rough], upper[rough] = np.fmin(lower[rough], below), np.fmax(upper[rough], above)
     return lower, upper
-
-
-def _compare(
-    difference: FloatArray,
-    variance: FloatArray,
-    n: IntArray,
-    n_pos: IntArray,
-    reason: TextArray,
-    shape: tuple[int, ...],
-    level: float,
-) -> Comparison:
-    se = np.sqrt(variance)
-    half = ndtri(0.5 + level / 2) * se
-    reason = reason.copy()
-    reason[variance == 0] = NO_VARIANCE
-    z = np.divide(difference, se, out=undefined(se.shape), where=se > 0)
-    lower, upper = np.maximum(difference - half, -1), np.minimum(difference + half, 1)
-    p = 2 * ndtr(-np.abs(z))
-    return reshaped(Comparison(difference, lower, upper, se, z, p, n, n_pos, reason), shape)

@@ -7,6 +7,7 @@ Placements within a subgroup are running counts along the sorted scores. The var
 import numpy as np
 from numpy.typing import NDArray
 
+from xray.stats.clustered import degrees_of_patients
 from xray.stats.compiled import compiled
 from xray.stats.delong import logit_bounds
 from xray.stats.estimates import (
@@ -35,8 +36,11 @@ def auc_by_group(
     patients: NDArray[np.generic],
     clustered: bool = True,
     level: float = 0.95,
-) -> tuple[Estimates, Estimates]:
-    """AUC with interval in each group of images, and in all but that group: arrays (n_groups, n_columns).
+) -> tuple[Estimates, Estimates, IntArray]:
+    """AUC with interval in each group of images, and in all but that group: arrays (n_groups, n_columns); and the units.
+
+    Units, (2, 2, n_groups, n_columns): of the group and of the rest, patients with positives and with negatives; 0 where
+    there is one class only.
 
     labels: (n_images,) or (n_images, n_columns), 1/0/NaN. scores: (n_images, n_columns), NaN = none. group: (n_images,)
     from 0 on. patients: (n_images,), the units; clustered: whether reasons count patients (as `clustered_auc_interval`) or
@@ -51,7 +55,7 @@ def auc_by_group(
     names, unit = np.unique(patients, return_inverse=True)
     of = np.asarray(group, dtype=np.int64)
     shape = (2, n_groups, table.shape[1])
-    counts, variances = np.zeros((*shape, 5), dtype=np.int64), np.zeros((*shape, 1))
+    counts, variances = np.zeros((*shape, 7), dtype=np.int64), np.zeros((*shape, 1))
     infinite = np.zeros(table.shape[1], dtype=np.bool_)
     for column in range(table.shape[1]):
         kept = np.flatnonzero(~np.isnan(label[:, column]) & ~np.isnan(table[:, column]))
@@ -73,13 +77,13 @@ def auc_by_group(
                 variances[0, ::-1, column],
             )
     own, others = (_estimates(counts[rest], variances[rest], infinite, clustered, level) for rest in range(2))
-    return own, others
+    return own, others, np.moveaxis(counts[..., 3:5], -1, 1)
 
 
 def _estimates(
     counts: IntArray, variances: FloatArray, infinite: NDArray[np.bool_], clustered: bool, level: float
 ) -> Estimates:
-    n_pos, n_neg, half_pairs, units_pos, units_neg = np.moveaxis(counts, -1, 0)
+    n_pos, n_neg, half_pairs, units_pos, units_neg, squares_pos, squares_neg = np.moveaxis(counts, -1, 0)
     reason = np.full(n_pos.shape, DEFINED, dtype=REASON_TYPE)
     if clustered:
         reason[np.minimum(units_pos, units_neg) < 2] = FEW_PATIENTS
@@ -91,7 +95,8 @@ def _estimates(
     ranked = ~np.isin(reason, (ONE_CLASS, NO_DATA, INFINITE_SCORE))
     value = np.divide(half_pairs, 2 * n_pos * n_neg, out=np.full(n_pos.shape, np.nan), where=ranked)
     variance = np.where(reason == DEFINED, variances[..., 0], np.nan)
-    lower, upper = logit_bounds(value, variance, units_pos, units_neg, level)
+    degrees = degrees_of_patients((n_pos, n_neg), (units_pos, units_neg), (squares_pos, squares_neg))
+    lower, upper = logit_bounds(value, variance, units_pos, units_neg, level, degrees)
     return Estimates(value, lower, upper, np.sqrt(variance), n_pos + n_neg, n_pos, reason)
 
 
@@ -124,7 +129,7 @@ def _sums(
     variance: FloatArray,
 ) -> None:
     """Of images in ascending order of scores (`step`: equal where scores are): counts becomes positives, negatives,
-    half pairs, units with positives, with negatives; variance[0] the variance of AUC.
+    half pairs, units with positives, with negatives, their squared numbers of images added up; variance[0] that of AUC.
     """
     n = positive.size
     placed = np.zeros((2, n_units))
@@ -149,21 +154,26 @@ def _sums(
         start = stop
     units_pos, units_neg, units = 0, 0, 0
     squares_pos, squares_neg, products = 0.0, 0.0, 0.0
+    images_pos, images_neg = 0, 0
     if n_pos > 0 and n_neg > 0:
         mean_pos, mean_neg = total / n_pos, total / n_neg
         for k in range(n_units):
             a = placed[0, k] - images[0, k] * mean_pos
             b = placed[1, k] - images[1, k] * mean_neg
+            a /= 1 - images[0, k] / n_pos if images[0, k] < n_pos else 1
+            b /= 1 - images[1, k] / n_neg if images[1, k] < n_neg else 1
             squares_pos += a * a
             squares_neg += b * b
             products += a * b
+            images_pos += images[0, k] * images[0, k]
+            images_neg += images[1, k] * images[1, k]
             units_pos += images[0, k] > 0
             units_neg += images[1, k] > 0
             units += images[0, k] + images[1, k] > 0
     counts[0], counts[1], counts[2] = n_pos, n_neg, total
-    counts[3], counts[4] = units_pos, units_neg
+    counts[3], counts[4], counts[5], counts[6] = units_pos, units_neg, images_pos, images_neg
     if units_pos > 1 and units_neg > 1:
-        total_variance = units_pos / (units_pos - 1) * squares_pos + units_neg / (units_neg - 1) * squares_neg
-        total_variance += 2 * units / (units - 1) * products
+        total_variance = (units_pos - 1) / units_pos * squares_pos + (units_neg - 1) / units_neg * squares_neg
+        total_variance += 2 * (units - 1) / units * products
         pairs = 2.0 * n_pos * n_neg
         variance[0] = max(total_variance / pairs / pairs, 0.0)

@@ -4,6 +4,9 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy.optimize import minimize
+from scipy.special import expit, logit
+from scipy.stats import chi2
 from sklearn.metrics import cohen_kappa_score
 from statsmodels.stats.contingency_tables import mcnemar as statsmodels_mcnemar
 from statsmodels.stats.inter_rater import cohens_kappa as statsmodels_kappa
@@ -14,14 +17,16 @@ from xray.stats.agreement import (
     cross_table,
     cross_tables,
     kappa,
+    kappa_inflation,
     kappa_matrix,
     mcnemar,
     negative_agreement,
     pabak,
     positive_agreement,
 )
-from xray.stats.estimates import CONSTANT_CALLS, NO_CASES, NO_DATA, NO_VARIANCE
+from xray.stats.estimates import CONSTANT_CALLS, NO_CASES, NO_DATA
 from xray.stats.intervals import wilson
+from xray.stats.kappa_bounds import ADDED, kappa_bounds
 
 
 def table(a, b, c, d):
@@ -51,13 +56,70 @@ def test_kappa_equals_statsmodels(a, b, c, d, level):
     constant = 0 in (a + b, c + d, a + c, b + d)
     perfect = b + c == 0 or (a + d == 0 and b == c)
     if constant or perfect:
-        assert str(found.reason) == NO_VARIANCE
         assert float(found.se) == 0
-        assert np.isnan([found.lower, found.upper]).all()
-    else:
-        z = {0.9: 1.6448536269514722, 0.95: 1.959963984540054}[level]
-        assert float(found.lower) == pytest.approx(max(-1, expected.kappa - z * expected.std_kappa), abs=1e-9)
-        assert float(found.upper) == pytest.approx(min(1, expected.kappa + z * expected.std_kappa), abs=1e-9)
+    assert str(found.reason) == ""
+    assert -1 <= found.lower <= found.value <= found.upper <= 1
+    assert found.upper - found.lower > 0.01
+
+
+@pytest.mark.parametrize(
+    "counts", [(30, 10, 8, 150), (4, 1, 2, 193), (60, 5, 30, 40), (3, 0, 0, 197), (0, 4, 5, 91)]
+)
+def test_bounds_are_where_the_profile_likelihood_falls_by_the_quantile(counts):
+    """The best margins at a bound, by scipy's optimiser over the margins' logits."""
+    added = np.array(counts) + ADDED
+    highest = added @ np.log(added / added.sum())
+
+    def lost(bound):
+        def negative(margins):
+            p, q = expit(margins)
+            both = bound * (p + q) / 2 + (1 - bound) * p * q
+            shares = np.array([both, p - both, q - both, 1 - p - q + both])
+            return -(added @ np.log(shares)) if (shares > 0).all() else 1e9
+
+        shares = added / added.sum()
+        starts = [(shares[0] + shares[1], shares[0] + shares[2])]
+        starts += [(m, m) for m in (np.mean(starts), 0.02, 0.1, 0.3, 0.5)]
+        options = {"xatol": 1e-9, "fatol": 1e-11, "maxiter": 4000}
+        return 2 * (
+            highest
+            + min(minimize(negative, logit(s), method="Nelder-Mead", options=options).fun for s in starts)
+        )
+
+    for bound in kappa_bounds(np.array([counts], dtype=float)):
+        assert lost(float(bound[0])) == pytest.approx(chi2.ppf(0.95, 1), abs=2e-3)
+
+
+def test_kappa_bounds_hold_where_positives_are_few():
+    """κ .02, .6 and .95 at a prevalence of 2 to 10 %: the large-sample interval holds 14 to 84 %."""
+    rng = np.random.default_rng(0)
+    for value, share, n in (
+        (0.02, 0.02, 200),
+        (0.6, 0.02, 200),
+        (0.95, 0.02, 200),
+        (0.95, 0.1, 200),
+        (0.6, 0.1, 50),
+    ):
+        both = value * share + (1 - value) * share**2
+        drawn = rng.multinomial(n, [both, share - both, share - both, 1 - 2 * share + both], 1500)
+        found = kappa(CrossTable(*drawn.T))
+        held = ((found.lower <= value) & (found.upper >= value))[np.isfinite(found.value)]
+        assert held.mean() >= 0.925, (value, share, n)
+
+
+def test_images_of_a_patient_are_one_unit_of_kappa():
+    rng = np.random.default_rng(1)
+    calls = (rng.random((2, 300)) < 0.3).astype(float)
+    calls[1] = np.where(rng.random(300) < 0.7, calls[0], calls[1])
+    four, patients = np.tile(calls, 4), np.tile(np.arange(300), 4)
+    assert float(kappa_inflation(*calls, np.arange(300))) == 1
+    assert float(kappa_inflation(*four, patients)) == pytest.approx(4)
+    assert float(kappa_inflation(*np.tile([[1.0, 0.0] * 150] * 2, 4), patients)) == pytest.approx(4)
+    table = cross_table(*four)
+    clustered, once = kappa(table, inflation=4.0), kappa(cross_table(*calls))
+    assert [float(clustered.lower), float(clustered.upper)] == pytest.approx(
+        [float(once.lower), float(once.upper)]
+    )
 
 
 @pytest.mark.parametrize("n_images", [1, 63, 64, 65, 1000])

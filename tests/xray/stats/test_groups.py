@@ -21,10 +21,17 @@ def test_each_group_and_its_rest_are_as_computed_alone(clustered):
     labels, scores, group, patients = drawn()
     group[group == 2] = np.where(np.arange((group == 2).sum()) < 3, 2, 3)  # a group of three images
     units = patients if clustered else np.arange(len(labels))
-    found = auc_by_group(labels, scores, group, 4, units, clustered)
+    *found, counts = auc_by_group(labels, scores, group, 4, units, clustered)
     for estimates, is_rest in zip(found, (False, True), strict=True):
         for each in range(4):
             part = (group == each) != is_rest
+            usable = part[:, None] & ~np.isnan(labels) & ~np.isnan(scores)
+            for column in range(4):
+                if np.unique(labels[usable[:, column], column]).size < 2:
+                    continue
+                for row, value in enumerate((1, 0)):
+                    of_class = units[usable[:, column] & (labels[:, column] == value)]
+                    assert counts[int(is_rest), row, each, column] == np.unique(of_class).size
             alone = (
                 clustered_auc_interval(labels[part], scores[part], units[part])
                 if clustered
@@ -39,6 +46,6 @@ def test_each_group_and_its_rest_are_as_computed_alone(clustered):
 
 def test_reasons_are_many():
     labels, scores, group, patients = drawn()
-    own, _ = auc_by_group(labels, scores, group, 4, patients)
+    own, *_ = auc_by_group(labels, scores, group, 4, patients)
     assert own.reason[3].tolist() == ["no image with label and score"] * 4
     assert np.isnan(own.value[3]).all()
