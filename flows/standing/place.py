@@ -143,8 +143,8 @@ class Place:
         self._write(name, json.dumps(values, indent=1))
 
     def passwords(self) -> dict[str, str]:
-        """The servers' passwords, made once, in a file that only its owner reads."""
-        wanted = ("prefect_password", "mlflow_password")
+        """The servers' passwords and the key of pseudonyms, made once, in a file that only its owner reads."""
+        wanted = ("prefect_password", "mlflow_password", "explorer_password", "pseudonym_key")
         with (self.folder / "secrets.lock").open("ab") as file:
             fcntl.flock(file, fcntl.LOCK_EX)
             found = self.remembered("secrets.json")
