@@ -21,6 +21,7 @@ class Options:
     host: str = "127.0.0.1"
     prefect_port: int = 0
     mlflow_port: int = 0
+    explorer_port: int = 0
     gpu_workers: int = 1
     cpu_workers: int = 1
     names: Sequence[str] = ()

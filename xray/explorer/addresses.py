@@ -150,7 +150,7 @@ _PARSERS: Final[dict[str, Callable[[str, str], Any]]] = {
 
 
 def pairs(query: bytes, most: int = 40) -> dict[str, str]:
-    """Names and values of a query or of a form; empty values count as not given.
+    """Names and values of a query or of a form.
 
     Raises `Refused` where a name stands twice, a byte is not UTF-8, or there are more than `most`.
     """
@@ -169,16 +169,19 @@ def pairs(query: bytes, most: int = 40) -> dict[str, str]:
         if name in given:
             raise Refused(400, "a parameter is given twice")
         given[name] = value
-    return {name: value for name, value in given.items() if value}
+    return given
 
 
 def parse(given: dict[str, str], allowed: Iterable[str]) -> View:
-    """The view that parameters ask for. Raises `Refused` where one is none that this page has, or is not of its form."""
+    """The view that parameters ask for; an empty value counts as not given.
+
+    Raises `Refused` where a parameter is none that this page has, or is not of its form.
+    """
     known = set(allowed)
     for name in given:
         if name not in known:
             raise Refused(400, "this page has no such parameter")
-    return View(**{name: _PARSERS[name](name, value) for name, value in given.items()})
+    return View(**{name: _PARSERS[name](name, value) for name, value in given.items() if value})
 
 
 def _written(value: Any) -> str:

@@ -91,6 +91,10 @@ class Catalogue:
         return settled, scorer
 
     def _check_filters(self, view: View) -> None:
+        if view.other is not None:
+            self.scorer(view.other)
+        if view.other_dataset is not None and view.other_dataset not in self.sites:
+            raise Refused(404, "other_dataset: there is no such dataset")
         for kind in ("view", "sex"):
             value = getattr(view, kind)
             if value is not None and value not in self.values.get(kind, ()):

@@ -6,7 +6,7 @@ from typing import Any, Final
 
 from starlette.responses import Response
 
-from xray.explorer.addresses import View
+from xray.explorer.addresses import Refused, View
 from xray.explorer.site import Page, page
 
 LIMIT: Final = 0.75
@@ -46,7 +46,9 @@ def grid(request: Page) -> Response:
         seed=scorer.seed,
     )
     protocols = list(dict.fromkeys(row.protocol for row in rows))
-    protocol = request.view.protocol if request.view.protocol in protocols else next(iter(protocols), None)
+    protocol = request.view.protocol or next(iter(protocols), None)
+    if protocol is not None and protocol not in protocols:
+        raise Refused(404, "protocol: this model has no scores under it")
     shown = [row for row in rows if row.protocol == protocol]
     datasets = list(dict.fromkeys(row.test_dataset for row in shown))
     lines = _lines(shown, View(model=scorer.name), limit)

@@ -6,7 +6,7 @@ from starlette.responses import Response
 
 from xray.explorer import drawing
 from xray.explorer.addresses import LIST, WINDOW, Refused
-from xray.explorer.site import Page, identifier, page
+from xray.explorer.site import Page, identifier, page, rendered
 
 CACHED: Final = {"cache-control": "private, max-age=3600"}
 
@@ -23,11 +23,16 @@ def image(request: Page) -> Response:
     labels = session.rows("image_labels", "Every label of this image", id=number)
     cells = session.rows("image_cells", "What the label files say of it", id=number)
     siblings = session.rows("image_siblings", "Other images of the patient", id=number)
-    view = request.view
+    view, within = request.view, request.view != request.view.only(*WINDOW)
+    if within:  # it was come by from a list
+        view, _ = request.catalogue.settled(view)
     marked = request.catalogue.scorers[view.model].models if view.model in request.catalogue.scorers else ()
     rows, height = drawing.dot_plot(scores, marked)
-    return request.render(
+    return rendered(
+        request.site,
         "image.html",
+        asked=session.asked,
+        view=view,
         title=request.site.identities.image(number, about.image),
         number=number,
         about=about,
@@ -39,7 +44,7 @@ def image(request: Page) -> Response:
         height=height,
         scores=scores,
         identities=request.site.identities,
-        back=view.dataset is not None and view.task is not None,
+        back=within,
     )
 
 
