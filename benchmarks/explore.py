@@ -22,10 +22,13 @@ from pathlib import Path
 
 import numpy as np
 import uvicorn
+from sqlalchemy import create_engine
+from sqlalchemy.pool import NullPool
 
 from benchmarks.ask import SIZES, build
 from benchmarks.report import Row, arguments, show
 from db.connection import embedded
+from db.embedded import acquire
 from xray.explorer.app import create_app
 
 READERS, EACH, ALONE = 20, 15, 20
@@ -87,8 +90,12 @@ def rows(quick: bool) -> Iterator[Row]:
     part = PART / 10 if quick else PART
     sizes = {name: max(100, round(n * part)) for name, n in SIZES.items()}
     n_images = sum(sizes.values())
-    with tempfile.TemporaryDirectory(prefix="explore") as folder, embedded(Path(folder)) as logins:
-        world = build(logins["owner"].engine(), sizes)
+    with (
+        tempfile.TemporaryDirectory(prefix="explore") as folder,
+        embedded(Path(folder)) as logins,
+        acquire(Path(folder)) as server,
+    ):
+        world = build(create_engine(server.url("xray"), poolclass=NullPool), sizes)
         with served(str(logins["writer"].reader), logins["writer"].xray, Path(folder)) as base:
             for page in PAGES:
                 times(base, page, 1, 2, n_images)  # what is read once

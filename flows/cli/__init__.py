@@ -20,6 +20,10 @@ COMMANDS = {
         "Analyses of a study from its stored predictions: tables, figures, JSON.",
     ),
     "dataset": ("flows.cli.dataset:dataset", "Add, list and count datasets."),
+    "worklist": (
+        "flows.cli.worklist:worklist",
+        "Lists of images read again in the explorer, and their answers as labels.",
+    ),
     "labels": ("flows.cli.labels:labels", "Where a label comes from; do two labellers agree?"),
     "protocol": ("flows.cli.protocol:protocol", "The rules of a protocol, and what changes between two."),
     "cohort": ("flows.cli.cohort:cohort", "Frozen cohorts as a CSV of ids, to publish and to rebuild."),

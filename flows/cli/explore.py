@@ -13,9 +13,10 @@ import click
     help="Show patients and images by their own names; otherwise pseudonyms stand for them.",
 )
 def explore(port: int, identities: bool) -> None:
-    """Look at findings and sites, scores, thresholds, images and labels in a browser; stop it with Ctrl-C.
+    """Open the pages: findings and sites, scores, images, worklists.
 
-    Where the standing platform runs (xray up), its pages are named, and nothing started, unless --identities is given.
+    Stop it with Ctrl-C. Where the standing platform runs (xray up), its pages are named, and nothing started, unless
+    --identities is given.
     """
     from flows.cli.ui import until_told_to_end, way_in
     from flows.platform import storage
