@@ -2,7 +2,16 @@
 
 import hashlib
 import hmac
+import re
 from dataclasses import dataclass
+from typing import Final
+
+_WORD: Final = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+")
+_NAMING: Final = frozenset(
+    ("id", "ids", "uid", "index", "name", "names", "filename", "path", "file", "dicom", "accession", "number", "mrn",
+     "subject", "birth", "birthdate", "dob")
+)  # fmt: skip
+"""Words of a column that says who somebody is, or which file shows it."""
 
 
 @dataclass(frozen=True)
@@ -22,3 +31,13 @@ class Identities:
     def image(self, number: int, name: str) -> str:
         """What an image is called: names often begin with their patient's number."""
         return name if self.open else f"image {number}"
+
+    def shows(self, column: str, value: str, image: str, patient: str | None) -> bool:
+        """Whether a cell of a label file may be shown: not one that names the image or its patient."""
+        if self.open:
+            return True
+        words = {word.lower() for word in _WORD.findall(column)}
+        named = value == patient or image in value or (len(value) > 3 and value in image)
+        return not (
+            words & _NAMING or column.lower() in ("image", "patient", "patientid", "imageid") or named
+        )

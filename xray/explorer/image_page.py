@@ -38,7 +38,11 @@ def image(request: Page) -> Response:
         about=about,
         labels=by_task(labels),
         datasets=list(dict.fromkeys(row.dataset for row in labels)),
-        cells=cells,
+        cells=[
+            cell
+            for cell in cells
+            if request.site.identities.shows(cell.native_column, cell.value, about.image, about.patient)
+        ],
         siblings=siblings,
         rows=rows,
         height=height,
