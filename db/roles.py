@@ -45,7 +45,8 @@ READABLE: Final = (
     "site", "task", "patient", "image", "planted_truth", "image_list", "dataset", "source_term", "label", "native_column",
     "label_rule", "quarantine", "protocol", "cohort", "cohort_label", "leakage", "model", "model_task", "training_cohort",
     "classifier", "foreign_training", "foreign_leakage", "study", "study_dataset", "study_model", "evaluation",
-    "prediction", "feature", "listed_image", "cohort_label_piece", "dataset_task", "study_task",
+    "prediction", "feature", "listed_image", "cohort_label_piece", "dataset_task", "study_task", "worklist",
+    "worklist_image", "worklist_read",
 )  # fmt: skip
 """The tables of `db.schema` that the reader may read, beside every view and the tables of results (docs/sql.md)."""
 

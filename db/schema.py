@@ -13,6 +13,7 @@ from sqlalchemy import (
     CheckConstraint,
     DateTime,
     ForeignKey,
+    ForeignKeyConstraint,
     Index,
     Integer,
     MetaData,
@@ -556,3 +557,52 @@ class Feature(Base):
     )
     position: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
     features: Mapped[list[float]] = mapped_column(ARRAY(REAL))
+
+
+class Worklist(Base):
+    """One row per list of images that is read again, for one finding.
+
+    source: the address, of the explorer's pages, of the list that it was made from; NULL of one that came from a file.
+    """
+
+    __tablename__ = "worklist"
+    id: Mapped[int] = mapped_column(primary_key=True)
+    name: Mapped[str] = mapped_column(unique=True)
+    task_id: Mapped[int] = mapped_column(SmallInteger, ForeignKey("task.id"))
+    source: Mapped[str | None]
+    made_at: Mapped[dt.datetime] = mapped_column(server_default=func.now())
+
+
+class WorklistImage(Base):
+    """One row per (worklist, image), in the order in which it is read, from 1: an order that says nothing of scores."""
+
+    __tablename__ = "worklist_image"
+    __table_args__ = (UniqueConstraint("worklist_id", "image_id"),)
+    worklist_id: Mapped[int] = mapped_column(
+        ForeignKey("worklist.id", ondelete="cascade"), primary_key=True, autoincrement=False
+    )
+    position: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    image_id: Mapped[int] = mapped_column(ForeignKey("image.id"), index=True)
+
+
+class WorklistRead(Base):
+    """One row per (worklist, image, reader): what a person said of the finding, blind; the last answer counts."""
+
+    __tablename__ = "worklist_read"
+    __table_args__ = (
+        ForeignKeyConstraint(
+            ["worklist_id", "position"],
+            ["worklist_image.worklist_id", "worklist_image.position"],
+            ondelete="cascade",
+            name="fk_worklist_read_worklist_image",
+        ),
+        CheckConstraint("answer in ('yes', 'no', 'unsure')", name="answer"),
+        CheckConstraint("length(reader) between 1 and 60", name="reader"),
+        CheckConstraint("length(comment) <= 2000", name="comment"),
+    )
+    worklist_id: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    position: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    reader: Mapped[str] = mapped_column(primary_key=True)
+    answer: Mapped[str]
+    comment: Mapped[str | None]
+    read_at: Mapped[dt.datetime] = mapped_column(server_default=func.now())

@@ -20,6 +20,10 @@ COMMANDS = {
         "Analyses of a study from its stored predictions: tables, figures, JSON.",
     ),
     "dataset": ("flows.cli.dataset:dataset", "Add, list and count datasets."),
+    "worklist": (
+        "flows.cli.worklist:worklist",
+        "Lists of images read again in the explorer, and their answers as labels.",
+    ),
     "labels": ("flows.cli.labels:labels", "Where a label comes from; do two labellers agree?"),
     "protocol": ("flows.cli.protocol:protocol", "The rules of a protocol, and what changes between two."),
     "cohort": ("flows.cli.cohort:cohort", "Frozen cohorts as a CSV of ids, to publish and to rebuild."),
@@ -41,6 +45,10 @@ COMMANDS = {
     "env": ("flows.cli.stack:env", "What a shell needs to talk to its servers."),
     "doctor": ("flows.cli.doctor:doctor", "What of all that xray needs holds on this machine."),
     "version": ("flows.cli.version:version", "The version of xray."),
+    "explore": (
+        "flows.cli.explore:explore",
+        "Open the pages: findings and sites, scores, images, worklists.",
+    ),
     "ui": ("flows.cli.ui:ui", "Open the MLflow or Prefect web interface."),
 }
 
@@ -52,7 +60,7 @@ ENDS: Final = {
     "up": "stopped, and what had come up: xray up starts it anew",
 }
 """What a command says when it is told to end; others say nothing."""
-OWN_WORDS: Final = ("sql", "ui")
+OWN_WORDS: Final = ("sql", "ui", "explore")
 """Commands that say themselves how they end, and may take longer for it."""
 
 

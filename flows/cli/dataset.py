@@ -96,7 +96,7 @@ def add(
         )
     if not done.unchanged:
         announce("dataset", name, images=done.n_images)
-    _say(done)
+    say(done)
 
 
 def _request(
@@ -138,7 +138,7 @@ def _request(
     return DatasetRequest(name, site, source, labels or manifest, images, None, labels_only, reading=reading)
 
 
-def _say(done: "Registration") -> None:
+def say(done: "Registration") -> None:
     """The closing summary: sizes to stdout; notes and what was set aside to stderr."""
     from xray.data.quarantine import describe
 

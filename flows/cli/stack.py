@@ -33,6 +33,7 @@ LINE = re.compile(r"(?P<time>\d{4}-\S+ \S+) \| (?P<level>[A-Z]+) *\| (?P<source>
 )
 @click.option("--prefect-port", default=0, help="Port of Prefect (default: 4200, or a free one).")
 @click.option("--mlflow-port", default=0, help="Port of MLflow (default: 5000, or a free one).")
+@click.option("--explorer-port", default=0, help="Port of the explorer (default: 5100, or a free one).")
 @click.option(
     "--gpu-workers",
     type=click.IntRange(1),
@@ -55,11 +56,12 @@ def up(
     host: str,
     prefect_port: int,
     mlflow_port: int,
+    explorer_port: int,
     gpu_workers: int | None,
     cpu_workers: int,
     names: tuple[str, ...],
 ) -> None:
-    """Start the standing platform: PostgreSQL, MLflow, Prefect, its deployments and workers; they stay until `xray down`.
+    """Start the standing platform: PostgreSQL, MLflow, Prefect, the explorer, workers; it stays until `xray down`.
 
     The web interfaces ask for the passwords in XRAY_HOME/stack/secrets.json, which only you can read. Other machines can
     reach them only where --host says so.
@@ -68,7 +70,8 @@ def up(
     from flows.standing.services import gpus
 
     place = here()
-    options = Options(host, prefect_port, mlflow_port, gpu_workers or max(1, len(gpus())), cpu_workers, names)
+    workers = gpu_workers or max(1, len(gpus()))
+    options = Options(host, prefect_port, mlflow_port, explorer_port, workers, cpu_workers, names)
     _check_ports(place, options)
     log = place.log("supervisor")
     if place.running() is None:
@@ -176,7 +179,7 @@ def _check_ports(place: "Place", options: Any) -> None:
 
     if place.running() is not None:
         return
-    for name in ("prefect_port", "mlflow_port"):
+    for name in ("prefect_port", "mlflow_port", "explorer_port"):
         port = getattr(options, name)
         if port and not is_free(options.host, port):
             raise XrayError(
@@ -217,6 +220,8 @@ def _say_where(place: "Place", state: "State") -> None:
     click.echo(f"          {way_in(place, 'prefect')}")
     click.echo(f"MLflow    {state.url('mlflow')}   models and their metrics")
     click.echo(f"          {way_in(place, 'mlflow')}")
+    click.echo(f"Explorer  {state.url('explorer')}   findings and sites, scores, images, worklists")
+    click.echo(f"          {way_in(place, 'explorer')}")
     click.echo('To use them from a shell:  eval "$(xray env)"')
     click.echo("then, for example:         prefect deployment run train/phantom-a --watch")
 

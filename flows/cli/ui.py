@@ -38,7 +38,7 @@ def ui(which: str, port: int) -> None:
         click.echo(way_in(place, which))
         return
     home = place.home / "prefect"
-    with _until_told_to_end(), storage() as found:
+    with until_told_to_end(), storage() as found:
         prepare(found, ("mlflow" if which == "mlflow" else "prefect",))
         own: dict[str, str] = {}
         if which == "prefect":
@@ -68,7 +68,7 @@ class _End(BaseException):
 
 
 @contextlib.contextmanager
-def _until_told_to_end() -> Iterator[None]:
+def until_told_to_end() -> Iterator[None]:
     """SIGINT, SIGTERM and SIGHUP end the block in order; the exit code is that of a program which the signal ended.
 
     What is not over within four seconds, or has swallowed the exception, ends with the process; the kernel ends the server.

@@ -37,8 +37,8 @@ POLICY: Final = "; ".join(
         "form-action 'self'",
     )
 )
+"""What the pages of others, Prefect's and MLflow's, can't do without."""
 HEADERS: Final = (
-    (b"content-security-policy", POLICY.encode()),
     (b"x-frame-options", b"SAMEORIGIN"),
     (b"x-content-type-options", b"nosniff"),
     (b"referrer-policy", b"same-origin"),
@@ -59,7 +59,8 @@ class Door:
     """An ASGI application before another one.
 
     names: hosts by which the server may be asked for, without ports. password: of the user `admin`, or None where the
-    application asks by itself. free: paths that need none. closed: beginnings of paths that nobody gets.
+    application asks by itself. free: paths that need none. closed: beginnings of paths that nobody gets. policy: what a
+    browser may load for its pages.
     """
 
     app: App
@@ -67,6 +68,7 @@ class Door:
     password: str | None = None
     free: frozenset[str] = frozenset()
     closed: tuple[str, ...] = ()
+    policy: str = POLICY
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Hand a request on, or refuse it."""
@@ -80,9 +82,9 @@ class Door:
             else:
                 await send({"type": "websocket.close", "code": 1008, "reason": refusal.reason})
         elif refusal is None:
-            await self.app(scope, receive, _with_headers(send))
+            await self.app(scope, receive, _with_headers(send, self.policy))
         else:
-            await _refuse(refusal, _with_headers(send))
+            await _refuse(refusal, _with_headers(send, self.policy))
 
     def refusal(self, scope: Scope) -> Refusal | None:
         """Why this request may not come in, or None."""
@@ -144,14 +146,15 @@ def _knows(scope: Scope, password: str) -> bool:
     return scheme.lower() == "basic" and hmac.compare_digest(pair.strip().encode(), wanted.encode())
 
 
-def _with_headers(send: Send) -> Send:
+def _with_headers(send: Send, policy: str) -> Send:
     """Send with our headers, in place of the application's own of these names."""
-    ours = {name for name, _ in HEADERS}
+    headers = (*HEADERS, (b"content-security-policy", policy.encode()))
+    ours = {name for name, _ in headers}
 
     async def sent(message: Message) -> None:
         if message["type"] == "http.response.start":
             others = [(n, v) for n, v in message.get("headers", ()) if n.lower() not in ours]
-            message = {**message, "headers": [*others, *HEADERS]}
+            message = {**message, "headers": [*others, *headers]}
         await send(message)
 
     return sent

@@ -21,6 +21,7 @@ class Options:
     host: str = "127.0.0.1"
     prefect_port: int = 0
     mlflow_port: int = 0
+    explorer_port: int = 0
     gpu_workers: int = 1
     cpu_workers: int = 1
     names: Sequence[str] = ()
@@ -143,8 +144,8 @@ class Place:
         self._write(name, json.dumps(values, indent=1))
 
     def passwords(self) -> dict[str, str]:
-        """The servers' passwords, made once, in a file that only its owner reads."""
-        wanted = ("prefect_password", "mlflow_password")
+        """The servers' passwords and the key of pseudonyms, made once, in a file that only its owner reads."""
+        wanted = ("prefect_password", "mlflow_password", "explorer_password", "pseudonym_key")
         with (self.folder / "secrets.lock").open("ab") as file:
             fcntl.flock(file, fcntl.LOCK_EX)
             found = self.remembered("secrets.json")

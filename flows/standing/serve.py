@@ -2,8 +2,10 @@
 
     python -m flows.standing.serve prefect --names a,b (--fd N | --host H --port P)
     python -m flows.standing.serve mlflow …
+    python -m flows.standing.serve explorer …
 
-Passwords come from the environment: PREFECT_SERVER_API_AUTH_STRING, XRAY_MLFLOW_PASSWORD. Without one it does not start.
+Passwords come from the environment: PREFECT_SERVER_API_AUTH_STRING, XRAY_MLFLOW_PASSWORD, XRAY_EXPLORER_PASSWORD. Without
+one it does not start.
 The address comes from --host and --port, or is that of the listening socket N, which was handed on.
 """
 
@@ -12,8 +14,9 @@ import os
 import socket
 import sys
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Final
 from urllib.parse import urlparse
 from urllib.request import url2pathname
 
@@ -25,7 +28,7 @@ GRACE_SECONDS = 2
 def main(arguments: Sequence[str]) -> int:
     """Serve until SIGTERM."""
     parser = argparse.ArgumentParser(prog="python -m flows.standing.serve", allow_abbrev=False)
-    parser.add_argument("which", choices=("prefect", "mlflow"))
+    parser.add_argument("which", choices=tuple(SERVERS))
     parser.add_argument("--names", required=True)
     parser.add_argument("--fd", type=int)
     parser.add_argument("--host", default="127.0.0.1")
@@ -34,7 +37,7 @@ def main(arguments: Sequence[str]) -> int:
     if (asked.fd is None) == (asked.port is None):
         parser.error("either --fd or --port")
     listed = names(asked.names.split(","))
-    door = prefect(listed) if asked.which == "prefect" else mlflow(listed)
+    door = SERVERS[asked.which](listed)
     listener = socket.socket(fileno=asked.fd) if asked.fd is not None else _listen(asked.host, asked.port)
     serve(door, listener)
     return 0
@@ -60,6 +63,26 @@ def mlflow(listed: frozenset[str]) -> Door:
         roots = [settings.home() / "mlflow" / "artifacts", *_folders(artifacts)]
         app: App = tracking_server.create_app(_needed("MLFLOW_BACKEND_STORE_URI"), artifacts, roots)
     return Door(app, listed, password, tracking_server.OPEN, tracking_server.CLOSED)
+
+
+def explorer(listed: frozenset[str]) -> Door:
+    """Our own pages over the database. XRAY_IDENTITIES: set where patients and images go by their own names."""
+    password, key = _needed("XRAY_EXPLORER_PASSWORD"), _needed("XRAY_PSEUDONYM_KEY")
+    reader, writer = _needed("XRAY_READER_URL"), _needed("XRAY_DATABASE_URL")
+    from xray import settings
+    from xray.explorer.app import POLICY as OWN
+    from xray.explorer.app import create_app
+
+    names = bool(os.environ.get("XRAY_IDENTITIES"))
+    app: App = create_app(reader, writer, settings.home(), key.encode(), names=names)
+    return Door(app, listed, password, frozenset({"/health"}), policy=OWN)
+
+
+SERVERS: Final[dict[str, Callable[[frozenset[str]], Door]]] = {
+    "prefect": prefect,
+    "mlflow": mlflow,
+    "explorer": explorer,
+}
 
 
 def serve(door: Door, listener: socket.socket) -> None:

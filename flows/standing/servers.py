@@ -1,4 +1,4 @@
-"""Our two web servers, Prefect's and MLflow's: their environment, their command, and one of them while a command runs."""
+"""Our web servers, Prefect's, MLflow's and the explorer: environment, command, and one of them while a command runs."""
 
 import contextlib
 import os
@@ -23,8 +23,8 @@ from flows.watch import Child
 from xray.errors import XrayError
 
 ROOT: Final = Path(__file__).resolve().parents[2]
-SHOWN: Final = {"prefect": "Prefect's server", "mlflow": "MLflow's server"}
-HEALTH: Final = {"prefect": "/api/health", "mlflow": "/health"}
+SHOWN: Final = {"prefect": "Prefect's server", "mlflow": "MLflow's server", "explorer": "the explorer"}
+HEALTH: Final = {"prefect": "/api/health", "mlflow": "/health", "explorer": "/health"}
 START_SECONDS: Final = 180.0
 EVERYWHERE: Final = ("0.0.0.0", "::")
 DAY: Final = 86400
@@ -50,6 +50,12 @@ def server_environment(which: str, place: Place, found: Databases) -> dict[str, 
     words = place.passwords()
     if which == "mlflow":
         return {"MLFLOW_BACKEND_STORE_URI": found.mlflow, "XRAY_MLFLOW_PASSWORD": words["mlflow_password"]}
+    if which == "explorer":
+        return {
+            "XRAY_EXPLORER_PASSWORD": words["explorer_password"],
+            "XRAY_PSEUDONYM_KEY": words["pseudonym_key"],
+            "XRAY_READER_URL": found.reader or found.xray,
+        }
     return {
         **found.prefect_environment(),
         "PREFECT_API_BLOCKS_REGISTER_ON_START": "false",  # flows.migrations does it

@@ -19,7 +19,7 @@ from flows.standing.servers import EVERYWHERE, HEALTH
 from flows.surroundings import cleaned
 from xray.errors import XrayError
 
-USUAL_PORTS = {"prefect": 4200, "mlflow": 5000}
+USUAL_PORTS = {"prefect": 4200, "mlflow": 5000, "explorer": 5100}
 _CAN_FORK = sys.platform == "linux"
 
 
@@ -48,7 +48,8 @@ def listeners(place: Place, options: Options) -> dict[str, socket.socket]:
     """
     last = place.remembered("ports.json")
     made = {}
-    for name, asked in (("prefect", options.prefect_port), ("mlflow", options.mlflow_port)):
+    ports = (options.prefect_port, options.mlflow_port, options.explorer_port)
+    for name, asked in zip(USUAL_PORTS, ports, strict=True):
         wanted = [asked] if asked else [*filter(None, (int(last.get(name, 0)), USUAL_PORTS[name])), 0]
         for port in wanted:
             with suppress(OSError):
@@ -80,8 +81,8 @@ def free_port(host: str) -> int:
 def web_servers(
     place: Place, found: Databases, options: Options, listening: Mapping[str, socket.socket]
 ) -> list[Service]:
-    """The Prefect and MLflow servers."""
-    return [_web_server(name, place, found, options, listening[name]) for name in ("prefect", "mlflow")]
+    """The Prefect and MLflow servers, and the explorer."""
+    return [_web_server(name, place, found, options, listening[name]) for name in USUAL_PORTS]
 
 
 def warm(place: Place, found: Databases, options: Options, prefect: str) -> list[Service]:

@@ -51,6 +51,9 @@ def fill(rows: Rows) -> None:
             for number, evaluation in enumerate((evaluations[0], evaluations[2])):
                 made = generic(rows, table, number) | cells(table, cohort, evaluation)
                 rows.add(table.name, **made | {"analysis_id": analysis})
+    worklist = rows.add("worklist", name="doubtful", task_id=8)
+    rows.add("worklist_image", worklist_id=worklist, position=1, image_id=images[4])
+    rows.add("worklist_read", worklist_id=worklist, position=1, reader="anna", answer="unsure")
     for table in Analysis.metadata.sorted_tables:
         if not one(rows, f'select count(*) from "{table.name}"'):
             rows.add(table.name, **generic(rows, table, 0))

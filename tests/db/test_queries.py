@@ -20,6 +20,7 @@ they run in their own tests."""
 VALUES = {
     "datasets": ["nih"],
     "names": ["nih"],
+    "worklist": "doubtful",
     "protocol": "corrected",
     "version": 1,
     "part": None,

@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -42,11 +42,16 @@ def store_protocol(connection: Connection, protocol: Protocol) -> int:
     return int(row.id)
 
 
-def freeze(connection: Connection, dataset: RegisteredDataset, protocol: Protocol) -> dict[str, int]:
+def freeze(
+    connection: Connection,
+    dataset: RegisteredDataset,
+    protocol: Protocol,
+    needed: Collection[str] = ("train", "test"),
+) -> dict[str, int]:
     """Part → cohort id of this dataset under this protocol, frozen now where they are not yet.
 
     A protocol without a validation part (each run cuts its own) gives none. Their overlaps with the cohorts of all datasets
-    are recorded with them (`xray.data.leakage`). Raises `DataError` where there is nothing to train on or to test.
+    are recorded with them (`xray.data.leakage`). Raises `DataError` where a part that is needed has no image.
     """
     protocol_id = store_protocol(connection, protocol)
     found = frozen(connection, dataset.id, protocol_id)
@@ -55,7 +60,7 @@ def freeze(connection: Connection, dataset: RegisteredDataset, protocol: Protoco
         return found
     chosen = select_rows(dataset.table, dataset.labeller, protocol)
     split = parts(chosen, dataset.table, dataset.site, protocol)
-    for part in ("train", "test"):
+    for part in needed:
         if len(split[part]) == 0:
             raise DataError(f"{dataset.name}: protocol {protocol.name} leaves no image for the {part} part")
     rows = {part: (chosen.index[taken], chosen.labels[taken]) for part, taken in split.items() if len(taken)}

@@ -1,7 +1,7 @@
 """From what a study says of a dataset to cohorts that can be trained on: drawn, read, registered, split, cached."""
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -105,7 +105,7 @@ def register_request(
             home=home,
             reading=request.reading if images is not None else AS_STORED,
         )
-        notes = _freeze(connection, done.dataset_id, protocol)
+        notes = freeze_dataset(connection, done.dataset_id, protocol)
     return dataclasses.replace(done, notes=[*dict.fromkeys([*table.notes, *done.notes]), *notes])
 
 
@@ -148,7 +148,7 @@ def freeze_all(connection: Connection, protocols: Sequence[str]) -> list[str]:
         f"{row.name}: {note}"
         for protocol in protocols
         for row in registered
-        for note in _freeze(connection, row.id, protocol)
+        for note in freeze_dataset(connection, row.id, protocol)
     ]
 
 
@@ -164,16 +164,20 @@ def freeze_for_models(connection: Connection) -> list[str]:
     return [
         f"{row.dataset}: {note}"
         for row in wanted
-        for note in _freeze(connection, row.dataset_id, row.protocol)
+        for note in freeze_dataset(connection, row.dataset_id, row.protocol)
     ]
 
 
-def _freeze(connection: Connection, registered: int, protocol: str) -> list[str]:
-    """Freeze the cohorts of a dataset; what stood in the way, where it can't be split."""
+def freeze_dataset(
+    connection: Connection, registered: int, protocol: str, needed: Collection[str] = ("train", "test")
+) -> list[str]:
+    """Freeze the cohorts of a registered dataset under a protocol; what stood in the way, where it can't be split.
+
+    needed: the parts without which it isn't."""
     rules = load_protocol(protocol)
     try:
         with connection.begin_nested():
-            freeze(connection, read_dataset(connection, registered), rules)
+            freeze(connection, read_dataset(connection, registered), rules, needed)
     except DataError as failure:
         return [f"no cohorts under {rules.name}: {failure}"]
     return []

@@ -65,7 +65,7 @@ def test_a_command_that_looks_does_not_keep_a_stack_from_starting(place):
 
 def test_secrets_are_made_once_and_for_the_owner_only(place):
     made = place.passwords()
-    assert len(set(made.values())) == 2
+    assert len(set(made.values())) == 4
     assert all(len(each) >= 32 for each in made.values())
     assert place.passwords() == made
     assert stat.S_IMODE((place.folder / "secrets.json").stat().st_mode) == 0o600
@@ -114,7 +114,7 @@ def ports(place, options=Options()):  # noqa: B008
 
 def test_ports_are_remembered_and_a_taken_one_is_avoided(place, monkeypatch):
     usual = free_port("127.0.0.1")
-    monkeypatch.setattr(services, "USUAL_PORTS", {"prefect": usual, "mlflow": usual})
+    monkeypatch.setattr(services, "USUAL_PORTS", dict.fromkeys(services.USUAL_PORTS, usual))
     first = ports(place)
     assert first["prefect"] == usual
     assert first["mlflow"] != usual
@@ -131,13 +131,13 @@ def test_ports_are_remembered_and_a_taken_one_is_avoided(place, monkeypatch):
 def test_the_ports_stay_ours_while_nothing_answers(tmp_path, monkeypatch):
     """A second stack, or another account that waits for a server to fall, gets none of them."""
     usual = free_port("127.0.0.1")
-    monkeypatch.setattr(services, "USUAL_PORTS", {"prefect": usual, "mlflow": usual})
+    monkeypatch.setattr(services, "USUAL_PORTS", dict.fromkeys(services.USUAL_PORTS, usual))
     places = [Place(tmp_path / name) for name in ("one", "two")]
     for each in places:
         each.home.mkdir()
     held = [socket for each in places for socket in services.listeners(each, Options()).values()]
     numbers = [each.getsockname()[1] for each in held]
-    assert len(set(numbers)) == 4
+    assert len(set(numbers)) == 6
     for number in numbers:
         with pytest.raises(OSError, match="in use"):
             socket.create_server(("127.0.0.1", number))
@@ -150,11 +150,12 @@ def test_servers_always_have_a_password_and_no_secret_in_their_arguments(place, 
     found = Databases(database, database, database)
     options = Options(host, names=["xray.example"])
     listening = services.listeners(place, options)
-    prefect, mlflow = services.web_servers(place, found, options, listening)
+    prefect, mlflow, explorer = services.web_servers(place, found, options, listening)
     words = place.passwords()
     assert prefect.environment["PREFECT_SERVER_API_AUTH_STRING"] == f"admin:{words['prefect_password']}"
     assert mlflow.environment["XRAY_MLFLOW_PASSWORD"] == words["mlflow_password"]
-    for each in (prefect, mlflow):  # other users see a command line
+    assert explorer.environment["XRAY_EXPLORER_PASSWORD"] == words["explorer_password"]
+    for each in (prefect, mlflow, explorer):  # other users see a command line
         line = " ".join(each.command)
         assert not any(secret in line for secret in (*words.values(), "postgresql"))
         asked_by = each.command[each.command.index("--names") + 1].split(",")
@@ -211,7 +212,7 @@ def test_lines_of_logs_have_parts(line, parts):
     assert found["service"] == "worker"
 
 
-@pytest.mark.parametrize("which", ["prefect", "mlflow"])
+@pytest.mark.parametrize("which", ["prefect", "mlflow", "explorer"])
 def test_a_password_is_printed_on_a_terminal_only(place, monkeypatch, which):
     word = place.passwords()[f"{which}_password"]
     monkeypatch.setattr(sys.stdout, "isatty", lambda: True, raising=False)

@@ -41,6 +41,7 @@ def test_everything_runs_and_says_where(stack):
     assert [each["name"] for each in found["services"]] == [
         "prefect",
         "mlflow",
+        "explorer",
         "warm",
         "worker-gpu-0",
         "worker-cpu-0",
@@ -55,6 +56,9 @@ def test_without_its_password_it_says_nothing(stack):
         Api(stack.api.url).post("/deployments/filter", {})
     with pytest.raises(OSError, match="401"):
         urllib.request.urlopen(stack.place.running().url("mlflow"), timeout=10)
+    with pytest.raises(OSError, match="401"):
+        urllib.request.urlopen(stack.place.running().url("explorer"), timeout=10)
+    assert stack.place.running().url("explorer") in stack.home.run("explore").stdout
     for which in ("prefect", "mlflow"):
         out = stack.home.run("ui", which).stdout
         assert stack.place.running().url(which) in out

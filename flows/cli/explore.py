@@ -1,0 +1,43 @@
+"""`xray explore`: our own pages over the database, for as long as the command runs."""
+
+import time
+
+import click
+
+
+@click.command()
+@click.option("--port", default=0, help="Port on 127.0.0.1; a free one is chosen where none is given.")
+@click.option(
+    "--identities",
+    is_flag=True,
+    help="Show patients and images by their own names; otherwise pseudonyms stand for them.",
+)
+def explore(port: int, identities: bool) -> None:
+    """Open the pages: findings and sites, scores, images, worklists.
+
+    Stop it with Ctrl-C. Where the standing platform runs (xray up), its pages are named, and nothing started, unless
+    --identities is given.
+    """
+    from flows.cli.ui import until_told_to_end, way_in
+    from flows.platform import storage
+    from flows.standing.place import here
+    from flows.standing.servers import running
+
+    place = here()
+    standing = place.running()
+    address = standing.url("explorer") if standing is not None and not identities else ""
+    if address:
+        click.echo(f"explorer: {address}   (it runs by xray up)")
+        click.echo(way_in(place, "explorer"))
+        return
+    own = {"XRAY_IDENTITIES": "1"} if identities else {}
+    log = place.log("explore")
+    with (
+        until_told_to_end(),
+        storage() as found,
+        running("explorer", place, found, log, port, own) as address,
+    ):
+        click.echo(f"explorer: {address}   (stop with Ctrl-C)")
+        click.echo(way_in(place, "explorer"))
+        while True:
+            time.sleep(3600)

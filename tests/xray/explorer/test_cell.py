@@ -1,0 +1,60 @@
+"""The numbers of a cell, against scikit-learn."""
+
+import numpy as np
+import pytest
+from sklearn.metrics import confusion_matrix, roc_auc_score
+
+from xray.explorer.cell import STEPS, counts, curve, measure, ppv_at, same_calls, short
+
+RNG = np.random.default_rng(5)
+
+
+@pytest.mark.parametrize("n", [2, 3, 50, 5000])
+@pytest.mark.parametrize("ties", [True, False])
+def test_each_threshold_of_the_curve_calls_what_it_says(n: int, ties: bool) -> None:
+    scores = RNG.normal(size=n).round(1 if ties else 12)
+    labels = np.append([0, 1], RNG.integers(0, 2, n - 2)).astype(np.int16)
+    made = curve(scores, labels)
+    assert len(made.threshold) <= STEPS + 1
+    assert (np.diff(made.threshold) < 0).all()
+    assert (made.tp[-1], made.fp[-1]) == (made.n_pos, made.n_neg)
+    for threshold, tp, fp in zip(made.threshold, made.tp, made.fp, strict=True):
+        (_, false), (_, true) = confusion_matrix(labels, scores >= threshold, labels=[0, 1])
+        assert (tp, fp) == (true, false)
+        assert counts(scores, labels, threshold)[:2] == (true, false)
+        assert made.at(threshold) == int(np.flatnonzero(made.threshold == threshold)[0])
+
+
+def test_a_cell_has_the_auc_of_its_scores() -> None:
+    scores, labels = RNG.normal(size=400).astype(np.float32), RNG.integers(0, 2, 400).astype(np.int16)
+    made = measure(scores, labels)
+    assert made.auc == pytest.approx(roc_auc_score(labels, scores))
+    assert made.lower < made.auc < made.upper
+    assert made.histogram.positives.sum() == pytest.approx(1)
+
+
+@pytest.mark.parametrize("labels", [[], [1], [0, 0], [1, 1, 1]])
+def test_a_class_that_is_absent_is_no_error(labels: list[int]) -> None:
+    made = measure(np.zeros(len(labels), np.float32), np.array(labels, np.int16))
+    assert np.isnan(made.auc)
+    assert made.reason
+    assert made.n == len(labels)
+
+
+def test_the_shortest_threshold_calls_the_same_images() -> None:
+    scores = RNG.normal(size=300)
+    for threshold in RNG.normal(size=50):
+        shortened = same_calls(scores, threshold)
+        assert ((scores >= shortened) == (scores >= threshold)).all()
+        assert len(repr(shortened)) <= len(repr(float(threshold)))
+    assert short(0.12341, 0.12349) == 0.12345 or short(0.12341, 0.12349) == 0.12349
+    assert short(-0.5, 0.3) == 0.3
+    assert short(1.0, np.nextafter(1.0, 2)) == np.nextafter(1.0, 2)
+
+
+def test_predictive_values_follow_bayes() -> None:
+    n, prevalence = 10**6, 0.02
+    tp, fp = 0.8 * prevalence * n, 0.1 * (1 - prevalence) * n
+    fn, tn = 0.2 * prevalence * n, 0.9 * (1 - prevalence) * n
+    assert ppv_at(0.8, 0.9, prevalence) == pytest.approx((tp / (tp + fp), tn / (tn + fn)))
+    assert np.isnan(ppv_at(0, 1, 0.1)[0])

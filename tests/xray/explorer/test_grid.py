@@ -1,0 +1,22 @@
+"""What a cell of the grid says, by its limit."""
+
+import pytest
+
+from xray.explorer.grid_page import standing
+
+
+@pytest.mark.parametrize(
+    ("lower", "upper", "said"),
+    [
+        (0.75, 0.8, "works"),
+        (0.7499, 0.9, "cannot say"),
+        (0.6, 0.7499, "fails"),
+        (0.6, 0.75, "cannot say"),
+        (None, None, "cannot say"),
+        (0.9, None, "cannot say"),
+    ],
+)
+def test_a_cell_works_or_fails_only_where_its_whole_interval_does(
+    lower: float | None, upper: float | None, said: str
+) -> None:
+    assert standing(lower, upper, 0.75) == said
