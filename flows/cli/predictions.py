@@ -39,6 +39,13 @@ def predictions() -> None:
     "--trained-on", multiple=True, metavar="DATASET", help="A dataset that the model knows (repeatable)."
 )
 @click.option("--citation", help="Where the model comes from.")
+@click.option(
+    "--threshold",
+    "thresholds",
+    multiple=True,
+    metavar="TASK=VALUE",
+    help="An operating point that its maker declares, on the scale of --kind (repeatable).",
+)
 def import_(
     file: Path,
     model: str,
@@ -52,6 +59,7 @@ def import_(
     image_column: str | None,
     trained_on: tuple[str, ...],
     citation: str | None,
+    thresholds: tuple[str, ...],
 ) -> None:
     """Store the scores of FILE (CSV or Parquet: a column of image names, a column per task) as those of a foreign model.
 
@@ -59,8 +67,10 @@ def import_(
     nothing is stored then.
     """
     from flows.platform import storage
+    from xray.data.operating_points import declare, parse_thresholds
     from xray.data.prediction_files import find_cohort, import_predictions
 
+    points = parse_thresholds(thresholds)
     with storage() as found, found.engine().begin() as connection:
         done = import_predictions(
             connection,
@@ -75,6 +85,8 @@ def import_(
             trained_on=trained_on,
             citation=citation,
         )
+        if points:
+            declare(connection, model, points, "logit" if kind == "logit" else "probability")
     for note in done.notes:
         click.echo(f"note: {note}", err=True)
     scored = done.n_images - done.n_missing

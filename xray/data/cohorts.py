@@ -42,7 +42,8 @@ def store_protocol(connection: Connection, protocol: Protocol) -> int:
 def freeze(connection: Connection, dataset: RegisteredDataset, protocol: Protocol) -> dict[str, int]:
     """Part → cohort id of this dataset under this protocol, frozen now where they are not yet.
 
-    A protocol without a validation part (each run cuts its own) gives none. Their overlaps with the cohorts of all datasets
+    A protocol without a validation part (each run cuts its own) gives none, one that trains nothing gives test
+    images only. Their overlaps with the cohorts of all datasets
     are recorded with them (`xray.data.leakage`). Raises `DataError` where there is nothing to train on or to test.
     """
     protocol_id = store_protocol(connection, protocol)
@@ -52,7 +53,7 @@ def freeze(connection: Connection, dataset: RegisteredDataset, protocol: Protoco
         return found
     chosen = select_rows(dataset.table, dataset.labeller, protocol)
     split = parts(chosen, dataset.table, dataset.site, protocol)
-    for part in ("train", "test"):
+    for part in ("train", "test") if protocol.trains else ("test",):
         if len(split[part]) == 0:
             raise DataError(f"{dataset.name}: protocol {protocol.name} leaves no image for the {part} part")
     rows = {part: (chosen.index[taken], chosen.labels[taken]) for part, taken in split.items() if len(taken)}

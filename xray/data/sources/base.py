@@ -34,7 +34,7 @@ STATE_NAMES: Final[dict[int, str]] = {
 COLUMNS: Final = ("image", "patient", "path", "view", "age", "sex")
 """Columns that every `SourceTable.rows` has; any further column is native metadata, kept as it is."""
 
-_READERS: Final = ("chexpert", "google", "manifest", "mimic", "nih", "openi", "padchest", "rsna")
+_READERS: Final = ("chexpert", "google", "labels", "manifest", "mimic", "nih", "openi", "padchest", "rsna")
 _ENTRY_POINTS: Final = "xray.sources"
 
 

@@ -50,7 +50,11 @@ def read_manifest(labels: Path, images: Path | None, /) -> SourceTable:
     nearly a task's. A bad row (unknown label value, repeated image_id, path out of the image folder, no such
     picture) is set aside.
     """
-    file = read_csv(labels, REQUIRED, ManifestError)
+    return manifest_table(read_csv(labels, REQUIRED, ManifestError), images)
+
+
+def manifest_table(file: CsvFile, images: Path | None) -> SourceTable:
+    """The rows of a file whose columns are those of a manifest; see `read_manifest`."""
     tasks = _task_columns(file)
     frame = file.frame.apply(lambda column: column.str.strip()) if len(file.frame) else file.frame
     states = _states(frame, tasks)
