@@ -192,7 +192,9 @@ def test_processes_that_begin_at_once_on_the_same_new_datasets(tracker, client):
     def begin(number: int) -> list[str]:
         runs = []
         for turn in range(5):
-            inputs = [Input(f"site-{turn}", f"digest-{turn}-{part}", part, 3) for part in ("train", "validation")]
+            inputs = [
+                Input(f"site-{turn}", f"digest-{turn}-{part}", part, 3) for part in ("train", "validation")
+            ]
             beginning.wait(30)
             runs.append(tracker.start("races", f"{number}-{turn}", f"key-{number}-{turn}", {}, inputs))
         return runs
