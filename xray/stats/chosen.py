@@ -7,9 +7,10 @@ from typing import Final, Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import expit, logit
+from scipy.special import betaincinv, expit, logit
 
 from xray.stats.estimates import FloatArray
+from xray.stats.shares import share_by_patient
 
 Goal = Literal["sensitivity", "specificity", "ppv", "positive rate", "youden"]
 GOALS: Final[tuple[Goal, ...]] = ("sensitivity", "specificity", "ppv", "positive rate", "youden")
@@ -101,7 +102,7 @@ def choose(
         return replace(chosen, reason="the goal is out of reach in most draws of patients")
     lower, upper = np.quantile(cuts[places], [0.025, 0.975], method="inverted_cdf")
     upper_gap, lower_gap = np.quantile(gaps, [0.975, 0.025], axis=0)
-    return replace(
+    made = replace(
         chosen,
         lower=float(lower),
         upper=float(upper),
@@ -109,6 +110,40 @@ def choose(
         value_lower=expit(smooth - upper_gap),
         value_upper=expit(smooth - lower_gap),
     )
+    if goal not in ("sensitivity", "specificity"):
+        return made
+    called = score >= made.threshold
+    right, whose = (called & label, label) if goal == "sensitivity" else (~called & ~label, ~label)
+    return _by_order(made, MEASURES.index(goal), whose, right, patients[known][order])
+
+
+def _by_order(
+    made: Choice,
+    measure: int,
+    among: NDArray[np.bool_],
+    right: NDArray[np.bool_],
+    patients: NDArray[np.integer],
+) -> Choice:
+    """The choice with exact bounds of the share that it was chosen for, which few images make too coarse for a bootstrap.
+
+    A threshold that is the k-th highest of n positives leaves above it a share of the hospital's positives that is
+    Beta(k, n − k + 1), whatever the scores (Wilks 1941); of negatives below one that lies between two of them, about
+    Beta(k + ½, n − k + ½). Where patients have several images, n is the effective number (`share_by_patient`).
+    """
+    share = share_by_patient(among, right, patients)
+    k, n = float(share.n_pos), float(share.n)
+    spread = float(share.value * (1 - share.value))
+    patients_of = len(np.unique(patients[among]))
+    effective = min(n, spread / float(share.se) ** 2 + 1) if spread > 0 else float(patients_of)
+    k, n = k * effective / n, effective
+    a, b = (k, n - k + 1) if MEASURES[measure] == "sensitivity" else (k + 0.5, n - k + 0.5)
+    value, lower, upper = made.value.copy(), made.value_lower.copy(), made.value_upper.copy()
+    value[measure], lower[measure], upper[measure] = (
+        a / (a + b),
+        betaincinv(a, b, 0.025),
+        betaincinv(a, b, 0.975),
+    )
+    return replace(made, value=value, value_lower=lower, value_upper=upper)
 
 
 def _nothing(n: int, n_pos: int, reason: str) -> Choice:
