@@ -264,7 +264,8 @@ class BlandAltman(_Result, Base):
 class OperatingPoint(_Result, Base):
     """One row per (study, test cohort, task, configuration, rule, measure): a proportion at a threshold.
 
-    rule: where the Youden point is read off, as in `agreement`. measure: sensitivity, specificity, ppv, npv or accuracy,
+    rule: where the Youden point is read off, as in `agreement`, or `declared`: by the maker of a model from elsewhere.
+    measure: sensitivity, specificity, ppv, npv, accuracy or positive_rate,
     which is numerator / denominator.
     """
 

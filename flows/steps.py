@@ -187,9 +187,9 @@ def prepare_datasets(study: Study, wanted: set[str] | None = None) -> list[dict[
 def chosen_configurations(study: Study, configuration: str | None = None) -> list[Configuration]:
     """One configuration of a study, or all. Raises `StudyError` where there is none of this name."""
     chosen = [each for each in study.configurations() if configuration in (None, each.name)]
-    if not chosen:
+    if not chosen and configuration is not None:
         names = [each.name for each in study.configurations()]
-        raise StudyError(f"{study.path}: {unknown('configuration', str(configuration), names)}")
+        raise StudyError(f"{study.path}: {unknown('configuration', configuration, names)}")
     return chosen
 
 

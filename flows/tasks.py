@@ -55,9 +55,7 @@ def prepare(study_path: str, dataset: str) -> dict[str, Any]:
     study = read_study(Path(study_path))
     (request,) = (each for each in study.datasets if each.name == dataset)
     with storage() as found:
-        done = prepare_dataset(
-            found.engine(), settings.home(), request, study.protocol, study.recipe.image_size
-        )
+        done = prepare_dataset(found.engine(), settings.home(), request, study.protocol, study.image_size)
     return asdict(done)
 
 

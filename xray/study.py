@@ -85,6 +85,11 @@ class Study:
             first.setdefault(configuration.content, configuration)
         return [replace(each, findings=self.findings) for each in (*first.values(), *self.named)]
 
+    @property
+    def image_size(self) -> int | None:
+        """Pixels along a side of what is trained on; None where nothing is."""
+        return self.recipe.image_size if self.configurations() else None
+
     def outside(self, site: str) -> tuple[str, ...]:
         """Names of the datasets that are not of this site."""
         return tuple(d.name for d in self.datasets if d.site != site)
@@ -146,8 +151,7 @@ def _check(study: Study) -> None:
         raise StudyError(f"{study.path}: datasets: {name!r} is named twice")
     if not study.seeds or len(set(study.seeds)) < len(study.seeds):
         raise StudyError(f"{study.path}: seeds: expected different numbers, found {list(study.seeds)}")
-    if not study.kinds and not study.named:
-        raise StudyError(f"{study.path}: configurations: expected at least one of {', '.join(ALL_KINDS)}")
+    _check_trained(study)
     asked = [each.name for each in study.configurations()]
     seen: dict[object, str] = {}
     for each in study.configurations():
@@ -177,6 +181,23 @@ def _declared(top: "_Table", protocol: str) -> tuple[str, ...]:
             "protocol of your own"
         )
     return declared
+
+
+def _check_trained(study: Study) -> None:
+    """Something is judged, and what is trained has images to train on."""
+    trained = bool(study.kinds or study.named)
+    if not trained and not study.foreign:
+        raise StudyError(
+            f"{study.path}: configurations: expected at least one of {', '.join(ALL_KINDS)}, or models from elsewhere "
+            "(foreign)"
+        )
+    if not trained and study.features:
+        raise StudyError(f"{study.path}: features: are those of models trained here, and none is")
+    if trained and not load_protocol(study.protocol).trains:
+        raise StudyError(
+            f"{study.path}: protocol: {study.protocol} leaves nothing to train on; say configurations = [] to judge "
+            f"models from elsewhere, or another protocol, such as {DEFAULT}"
+        )
 
 
 def _configuration(table: "_Table", datasets: list[str], findings: Sequence[str]) -> Configuration:
@@ -249,6 +270,11 @@ def _dataset(table: "_Table", path: Path, findings: tuple[str, ...]) -> DatasetR
         reading = Reading(table.number("maximum", 0, least=0) or None, table.flag("window"))
     except DataError as error:
         raise StudyError(f"{table.where}: {error}") from None
+    labels_only = table.flag("labels_only")
+    if labels_only and (images or phantom):
+        raise StudyError(
+            f"{table.where}: labels_only: there are pictures: {'images' if images else 'phantom'}"
+        )
     table.done()
     return DatasetRequest(
         name,
@@ -257,6 +283,7 @@ def _dataset(table: "_Table", path: Path, findings: tuple[str, ...]) -> DatasetR
         folder / Path(labels).expanduser() if labels else None,
         folder / Path(images).expanduser() if images else None,
         phantom,
+        labels_only,
         findings=findings,
         reading=reading,
     )

@@ -15,6 +15,18 @@ if TYPE_CHECKING:
 COMMANDS = {
     "demo": ("flows.cli.demo:demo", "From nothing to figures: four drawn sites, 18 models, one report."),
     "study": ("flows.cli.study:study", "Run a study file, or see how far it is."),
+    "evaluate": (
+        "flows.cli.evaluate:evaluate",
+        "Models that you have: scores and labels in, answer and page out; nothing is trained.",
+    ),
+    "compare": (
+        "flows.cli.compare:compare",
+        "Two models on the same images: which is better, and where they differ.",
+    ),
+    "threshold": (
+        "flows.cli.threshold:threshold",
+        "A threshold for a goal, and what it does on further images and at other hospitals.",
+    ),
     "analyse": (
         "flows.cli.analyse:analyse",
         "Analyses of a study from its stored predictions: tables, figures, JSON.",
@@ -55,7 +67,7 @@ COMMANDS = {
 _GOES_ON: Final = "stopped; the next run goes on where this one was"
 _WHOLE: Final = "stopped; nothing is half done: run it again"
 ENDS: Final = {
-    **dict.fromkeys(("demo", "study", "analyse", "dataset"), _GOES_ON),
+    **dict.fromkeys(("demo", "study", "evaluate", "analyse", "dataset"), _GOES_ON),
     **dict.fromkeys(("model", "predictions", "cohort", "cache", "db", "verify", "audit"), _WHOLE),
     "up": "stopped, and what had come up: xray up starts it anew",
 }

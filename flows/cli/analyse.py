@@ -55,7 +55,7 @@ def analyse(
     with storage() as found:
         engine = found.engine()
         with engine.begin() as connection:
-            chosen = _study(connection, study, protocol)
+            chosen = study_meant(connection, study, protocol)
             if name is None:
                 _list(connection, chosen, as_json)
                 return
@@ -109,7 +109,7 @@ def _show(
     return replace(part, draw=None), paths  # which no process can give to another
 
 
-def _study(connection: "Connection", name: str | None, protocol: str | None) -> str:
+def study_meant(connection: "Connection", name: str | None, protocol: str | None) -> str:
     """The one study that is meant."""
     from sqlalchemy import text
 

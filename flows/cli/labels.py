@@ -27,12 +27,12 @@ def explain(dataset: str, image: str, protocol: tuple[str, ...], as_json: bool) 
     """Native cell → term → rule → state → label of IMAGE in DATASET, for each task."""
     from flows.platform import storage
     from xray.data.explained import explain_image
-    from xray.data.protocol import NAMED, load_protocol
+    from xray.data.protocol import RULE_SETS, load_protocol
     from xray.data.registered import read_named
 
     with storage() as found, found.engine().begin() as connection:
         registered = read_named(connection, dataset, terms=True)
-    for name in protocol or NAMED:
+    for name in protocol or RULE_SETS:
         explained = explain_image(registered, image, load_protocol(name))
         click.echo(json.dumps(asdict(explained)) if as_json else _text(explained))
 

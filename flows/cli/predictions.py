@@ -46,6 +46,13 @@ def predictions() -> None:
     metavar="NAME",
     help="A finding that no dataset here has declared (repeatable).",
 )
+@click.option(
+    "--threshold",
+    "thresholds",
+    multiple=True,
+    metavar="TASK=VALUE",
+    help="An operating point that its maker declares, on the scale of --kind (repeatable).",
+)
 def import_(
     file: Path,
     model: str,
@@ -60,6 +67,7 @@ def import_(
     trained_on: tuple[str, ...],
     citation: str | None,
     findings: tuple[str, ...],
+    thresholds: tuple[str, ...],
 ) -> None:
     """Store the scores of FILE (CSV or Parquet: a column of image names, a column per task) as those of a foreign model.
 
@@ -67,10 +75,12 @@ def import_(
     nothing is stored then.
     """
     from flows.platform import storage
+    from xray.data import operating_points
     from xray.data.prediction_files import find_cohort, import_predictions
     from xray.errors import PredictionsError
     from xray.findings import declare
 
+    points = operating_points.parse_thresholds(thresholds)
     with storage() as found, found.engine().begin() as connection:
         done = import_predictions(
             connection,
@@ -86,6 +96,8 @@ def import_(
             citation=citation,
             findings=declare(findings, "--finding", PredictionsError),
         )
+        if points:
+            operating_points.declare(connection, model, points, "logit" if kind == "logit" else "probability")
     for note in done.notes:
         click.echo(f"note: {note}", err=True)
     scored = done.n_images - done.n_missing

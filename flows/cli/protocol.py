@@ -17,7 +17,7 @@ def protocol() -> None:
 @click.argument("name")
 @click.option("--json", "as_json", is_flag=True, help="As one JSON object.")
 def show(name: str, as_json: bool) -> None:
-    """Every rule of protocol NAME (paper, corrected, or a TOML file)."""
+    """Every rule of protocol NAME (paper, corrected, external, external-first, or a TOML file)."""
     from xray.data.protocol import load_protocol
 
     rules = load_protocol(name).as_dict()

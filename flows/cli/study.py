@@ -98,13 +98,14 @@ def run_file(file: Path, as_json: bool = False) -> None:
     from xray import settings
     from xray.analyses import results
     from xray.report.text import auc_table
+    from xray.report.words import counted
     from xray.study import read_study
 
     asked, file = read_study(file), file.resolve()
     with storage() as found:
         done = done_already(found, asked)
         if done is None:
-            parts = f"{len(asked.datasets)} datasets, {len(asked.configurations())} configurations, {len(asked.seeds)} seeds"
+            parts = f"{counted(len(asked.datasets), 'dataset')}, {_models(asked)}"
             click.echo(f"{asked.title}: {parts}", err=True)
             with watch.database(settings.home(), found.psql()), prefect_api(found):
                 from flows.study import run_study
@@ -119,6 +120,15 @@ def run_file(file: Path, as_json: bool = False) -> None:
     click.echo(_summary(done))
     for path in sorted(Path(done["folder"]).iterdir()):
         click.echo(f"  {_short(path)}")
+
+
+def _models(asked: "Study") -> str:
+    """What models a study is of, in words."""
+    from xray.report.words import counted
+
+    own = f"{counted(len(asked.configurations()), 'configuration')}, {counted(len(asked.seeds), 'seed')}"
+    theirs = f"{counted(len(asked.foreign), 'model')} from elsewhere"
+    return ", ".join([*([own] if asked.configurations() else []), *([theirs] if asked.foreign else [])])
 
 
 def done_already(found: "Databases", asked: "Study") -> dict[str, Any] | None:
@@ -149,6 +159,9 @@ def done_already(found: "Databases", asked: "Study") -> dict[str, Any] | None:
 
 
 def _summary(done: dict[str, Any]) -> str:
+    if not done["n_models"]:
+        made = f"wrote {done['evaluated']} evaluations, computed {done['analysed']} analyses"
+        return f"Nothing was to be trained; {made}. Files:"
     if not (done["trained"] or done["evaluated"] or done["analysed"]):
         return f"All {done['n_models']} models were trained, scored and analysed already: nothing was to be done. Files:"
     rest = "" if done["trained"] == done["n_models"] else " (the others were there)"

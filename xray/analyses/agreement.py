@@ -47,14 +47,15 @@ def show(stored: Stored) -> Part:
     metric=published.KAPPA,
 )
 def compute(study: StoredStudy, tests: Sequence[TestSet]) -> Iterator[dict[str, Any]]:
-    """Rows of table `agreement`: per test cohort, task, configuration and rule, against the cohort's own model.
+    """Rows of table `agreement`: per test cohort, task, configuration and rule, against the cohort's own model, or
+    the first from elsewhere.
 
     The own model stands beside the others, with kappa 1, under the rule "target".
     """
     at_home = points_at_home(study, tests)
     for test in tests:
-        reference = study.trained_on_exactly((test.dataset,))
-        if reference is None or reference not in test.trained_on:
+        reference = study.reference(test)
+        if reference is None:
             continue
         work = ((test, reference, name, at_home.get(name)) for name in test.trained_on)
         yield from flat_side_by_side(_rows, work)

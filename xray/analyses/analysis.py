@@ -12,8 +12,9 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 import pandas as pd
-from sqlalchemy import Connection, column, literal_column, select, table
+from sqlalchemy import REAL, Connection, Float, column, literal_column, select, table, text
 
+from db.queries import query
 from db.schema import Base
 from xray.analyses.code import code_hash
 from xray.analyses.stored import StoredStudy
@@ -67,6 +68,13 @@ class Analysis:
         return f"{self.table.__tablename__}_results"
 
     @property
+    def numbers(self) -> list[str]:
+        """Columns of its rows that are real numbers."""
+        return [
+            column.name for column in self.table.__table__.columns if isinstance(column.type, Float | REAL)
+        ]
+
+    @property
     def code_hash(self) -> str:
         """Hash of the code that its rows come from."""
         return code_hash(self.code)
@@ -75,6 +83,8 @@ class Analysis:
 def stored_rows(connection: Connection, study: str, analysis: Analysis) -> pd.DataFrame:
     """The stored rows of one analysis of a study by names, in the study's order; without columns that only sort.
 
+    foreign: in studies that name models from elsewhere, whether a row is of one.
+
     Rows of subgroups by other columns than the analysis's own are left out.
     """
     stored = table(analysis.view, column("study"))
@@ -82,8 +92,15 @@ def stored_rows(connection: Connection, study: str, analysis: Analysis) -> pd.Da
         select(literal_column("*")).select_from(stored).where(stored.c.study == study)
     )
     frame = pd.DataFrame(found.all(), columns=list(found.keys()))
+    numbers = [
+        name for name in analysis.numbers if name in frame
+    ]  # also where there is no row, or none has a value
+    frame[numbers] = frame[numbers].astype(float)
     if "grouping" in frame:
         frame = frame[frame["grouping"].isin(analysis.groupings or analysis.columns)]
+    elsewhere = connection.scalars(text(query("study_foreign")), {"study": study}).all()
+    if elsewhere and "trained_on" in frame:
+        frame["foreign"] = frame["trained_on"].isin(elsewhere)
     keys = [key for key in ORDER if key in frame]
     return frame.sort_values(keys, kind="stable", ignore_index=True).drop(
         columns=[c for c in HIDDEN if c in frame]

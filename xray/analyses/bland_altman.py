@@ -39,10 +39,12 @@ def show(stored: Stored) -> Part:
     show=show,
 )
 def compute(study: StoredStudy, tests: Sequence[TestSet]) -> Iterator[dict[str, Any]]:
-    """Rows of table `bland_altman`: per test cohort, task and configuration, against the cohort's own model."""
+    """Rows of table `bland_altman`: per test cohort, task and configuration, against the cohort's own model, or the
+    first from elsewhere.
+    """
     for test in tests:
-        reference = study.trained_on_exactly((test.dataset,))
-        if reference is None or reference not in test.trained_on:
+        reference = study.reference(test)
+        if reference is None:
             continue
         area = auc(test.cohort.labels, test.ensemble(reference)).value
         work = ((test, reference, area, name) for name in test.trained_on if name != reference)

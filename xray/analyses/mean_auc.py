@@ -67,8 +67,9 @@ def _means(study: StoredStudy, test: TestSet) -> Iterator[dict[str, Any]]:
         for task in test.labelled_tasks()
         if min(np.unique(patients[labels[:, task] == value]).size for value in (0, 1)) >= FEWEST
     }
-    own = study.trained_on_exactly((test.dataset,))
-    reference = own if own in test.trained_on and solid & test.trained_tasks(str(own)) else None
+    reference = study.reference(test)
+    if reference is not None and not solid & test.trained_tasks(reference):
+        reference = None
     for name in test.trained_on:
         tasks = sorted(solid & test.trained_tasks(name))
         if reference is not None:

@@ -1,23 +1,36 @@
 """What does each model do at its threshold? Sensitivity, specificity, predictive values, accuracy, with intervals."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
+from sqlalchemy import Connection
 
 from db.results import OperatingPoint
 from xray.analyses.analysis import Stored, analysis
 from xray.analyses.parallel import flat_side_by_side
 from xray.analyses.points import points_at_home
+from xray.analyses.resampled import has_repeated_patients
 from xray.analyses.rows import NOT_TRAINED, number
 from xray.analyses.stored import StoredStudy, TestSet
+from xray.data.operating_points import declared
 from xray.report.parts import operating
 from xray.report.parts.part import Part
+from xray.stats.estimates import Estimates
+from xray.stats.intervals import proportion
 from xray.stats.operating import operating_point
 from xray.stats.roc import Youden
+from xray.stats.shares import share_by_patient
 
 METHOD = "ensemble, score >= Youden point, Wilson 95 %"
-MEASURES = ("sensitivity", "specificity", "ppv", "npv", "accuracy")
+DECLARED_METHOD = "one foreign model, score >= the threshold that its maker declares, Wilson 95 %"
+BY_PATIENT = ", patients as units"
+MEASURES = ("sensitivity", "specificity", "ppv", "npv", "accuracy", "positive_rate")
+Declared = Mapping[str, Mapping[int, float]]
+"""Model from elsewhere → place of the finding → declared threshold, a logit."""
 
 
 def show(stored: Stored) -> Part:
@@ -25,44 +38,105 @@ def show(stored: Stored) -> Part:
     return operating.operating_points(stored.rows)
 
 
+def _declared(connection: Connection, study: StoredStudy) -> Declared:
+    return declared(connection, study.id, study.findings)
+
+
+def _state(connection: Connection, study: StoredStudy) -> Sequence[Any]:
+    return [[model, sorted(points.items())] for model, points in _declared(connection, study).items()]
+
+
 @analysis(
     "operating_points",
-    "What does each model do at its threshold? Sensitivity, specificity, PPV, NPV, accuracy",
+    "What does each model do at its threshold? Sensitivity, specificity, PPV, NPV, accuracy, share of positive calls",
     OperatingPoint,
     place=100,
     show=show,
+    prepare=_declared,
+    state=_state,
 )
-def compute(study: StoredStudy, tests: Sequence[TestSet]) -> Iterator[dict[str, Any]]:
+def compute(
+    study: StoredStudy, tests: Sequence[TestSet], declared_points: Declared = MappingProxyType({})
+) -> Iterator[dict[str, Any]]:
     """Rows of table `operating_point`: per test cohort, task, configuration, rule and measure."""
     at_home = points_at_home(study, tests)
     yield from flat_side_by_side(
-        _at_both, ((test, name, at_home.get(name)) for test in tests for name in test.trained_on)
+        _at_each,
+        (
+            (test, name, at_home.get(name), declared_points.get(name))
+            for test in tests
+            for name in test.trained_on
+        ),
     )
 
 
-def _at_both(test: TestSet, trained_on: str, at_home: Youden | None) -> Iterator[dict[str, Any]]:
+def _at_each(
+    test: TestSet, trained_on: str, at_home: Youden | None, points: Mapping[int, float] | None
+) -> Iterator[dict[str, Any]]:
+    labelled = sorted(test.labelled_tasks())
     if at_home is not None:
-        yield from _rows(test, trained_on, "own", at_home)
-    yield from _rows(test, trained_on, "target", test.youden(trained_on))
+        yield from _rows(test, trained_on, "own", at_home.threshold, at_home.reason, labelled)
+    target = test.youden(trained_on)
+    yield from _rows(test, trained_on, "target", target.threshold, target.reason, labelled)
+    if points:
+        thresholds = np.full(test.cohort.labels.shape[1], np.nan)
+        thresholds[list(points)] = list(points.values())
+        tasks = [task for task in labelled if task in points]
+        yield from _rows(test, trained_on, "declared", thresholds, np.full(len(thresholds), ""), tasks)
 
 
-def _rows(test: TestSet, trained_on: str, rule: str, point: Youden) -> Iterator[dict[str, Any]]:
+def _shares(test: TestSet, trained_on: str, thresholds: NDArray[np.float64]) -> dict[str, Estimates]:
+    """Measure → its share per task; patients are the units where some have several images."""
+    labels, scores = test.cohort.labels, test.ensemble(trained_on)
+    found = operating_point(labels, scores, thresholds)
+    n = found.accuracy.n
+    shares = {name: getattr(found, name) for name in MEASURES if name != "positive_rate"}
+    shares["positive_rate"] = proportion(found.true_positives + found.false_positives, n)
+    if not has_repeated_patients(test):
+        return shares
+    known = ~np.isnan(labels) & ~np.isnan(scores) & ~np.isnan(thresholds)
+    called, positive = known & (scores >= thresholds), known & (labels == 1)
+    counted = {
+        "sensitivity": (positive, positive & called),
+        "specificity": (known & ~positive, known & ~positive & ~called),
+        "ppv": (called, called & positive),
+        "npv": (known & ~called, known & ~called & ~positive),
+        "accuracy": (known, known & (called == positive)),
+        "positive_rate": (known, called),
+    }
+    return {
+        name: replace(share_by_patient(*counted[name], test.cohort.patients), reason=shares[name].reason)
+        for name in MEASURES
+    }
+
+
+def _rows(
+    test: TestSet,
+    trained_on: str,
+    rule: str,
+    thresholds: NDArray[np.float64],
+    reasons: NDArray[np.str_],
+    tasks: Sequence[int],
+) -> Iterator[dict[str, Any]]:
     labels, trained = test.cohort.labels, test.trained_tasks(trained_on)
-    found = operating_point(labels, test.ensemble(trained_on), point.threshold)
+    found = operating_point(labels, test.ensemble(trained_on), thresholds)
+    shares = _shares(test, trained_on, thresholds)
+    method = DECLARED_METHOD if rule == "declared" else METHOD
+    method += BY_PATIENT if has_repeated_patients(test) else ""
     counted = found.true_positives + found.false_positives + found.true_negatives + found.false_negatives
-    for task in sorted(test.labelled_tasks()):
+    for task in tasks:
         for measure in MEASURES:
-            share = getattr(found, measure)
+            share = shares[measure]
             reason = str(share.reason[task]) or None
-            if np.isnan(point.threshold[task]):
-                reason = str(point.reason[task])
+            if np.isnan(thresholds[task]):
+                reason = str(reasons[task])
             yield {
                 "cohort_id": test.cohort.id,
                 "task_id": task,
                 "trained_on": trained_on,
                 "rule": rule,
                 "measure": measure,
-                "threshold": number(point.threshold[task]),
+                "threshold": number(thresholds[task]),
                 "n": int(counted[task]),
                 "n_pos": int(found.true_positives[task] + found.false_negatives[task]),
                 "numerator": int(share.n_pos[task]),
@@ -70,7 +144,7 @@ def _rows(test: TestSet, trained_on: str, rule: str, point: Youden) -> Iterator[
                 "value": number(share.value[task]),
                 "lower": number(share.lower[task]),
                 "upper": number(share.upper[task]),
-                "method": METHOD,
+                "method": method,
                 "reason": reason if task in trained else NOT_TRAINED,
                 "evaluation_ids": test.ids(trained_on),
             }

@@ -46,6 +46,7 @@ def compute(study: StoredStudy, tests: Sequence[TestSet]) -> Iterator[dict[str, 
     """Rows of table `pooled_agreement`: per task, pair of configurations and rule."""
     at_home = points_at_home(study, tests)
     single = [name for name, datasets in study.configurations.items() if len(datasets) == 1]
+    single += study.foreign
     for name in single:
         for test in tests:
             if name in test.trained_on:

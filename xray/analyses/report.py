@@ -39,7 +39,9 @@ def write_report(
     The same results give the same bytes. Raises `AnalysisError` where nothing is stored yet.
     """
     made = [shown.part(connection, study.name, each) for each in ANALYSES]
-    parts = draw([each for each in made if each.central or len(each.data)], folder)
+    parts = draw(
+        [each for each in made if len(each.data) or (each.central and _is_asked(study, each))], folder
+    )
     return page.write(
         folder / "report.html",
         title=study.title,
@@ -48,6 +50,11 @@ def write_report(
         notes=(*NOTES, *results.foreign_notes(connection, study.name)),
         commands=commands,
     )
+
+
+def _is_asked(study: Study, part: Part) -> bool:
+    """Whether a study asks a central question: what is lost without a site in training, only where something is trained."""
+    return part.name != "leave_one_site_out" or bool(study.configurations())
 
 
 def _about(connection: Connection, study: Study) -> page.Study:
@@ -68,4 +75,5 @@ def _about(connection: Connection, study: Study) -> page.Study:
         cohorts=results.cohorts(connection, study.name),
         provenance=versions,
         models=results.models(connection, study.name),
+        foreign=study.foreign,
     )

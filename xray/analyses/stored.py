@@ -119,6 +119,18 @@ class StoredStudy:
         """The datasets of its file, name → site."""
         return {name: site for name, site in self.datasets.items() if name not in self.guests}
 
+    @property
+    def foreign(self) -> tuple[str, ...]:
+        """Models from elsewhere that scored any test cohort, in the study's order."""
+        return tuple(dict.fromkeys(each.trained_on for each in self.evaluations if each.foreign))
+
+    def reference(self, test: TestSet) -> str | None:
+        """What other models are compared with on a test cohort: its own model, else the first from elsewhere; None
+        without.
+        """
+        named = (self.trained_on_exactly((test.dataset,)), *self.foreign)
+        return next((name for name in named if name is not None and name in test.trained_on), None)
+
     def tasks(self, tests: Sequence[TestSet]) -> list[int]:
         """Places of the findings that any test cohort of the study is labelled for, in order."""
         return sorted(frozenset().union(*(test.labelled_tasks() for test in tests)))
@@ -135,6 +147,7 @@ class StoredStudy:
         parts.append(sorted((e.evaluation_id, e.cohort_id) for e in self.evaluations))
         if self.findings != TASKS:
             parts.append(self.findings)
+        parts += [list(self.foreign)] if self.foreign else []
         return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
 
 

@@ -50,8 +50,9 @@ def freeze(
 ) -> dict[str, int]:
     """Part → cohort id of this dataset under this protocol, frozen now where they are not yet.
 
-    A protocol without a validation part (each run cuts its own) gives none. Their overlaps with the cohorts of all datasets
-    are recorded with them (`xray.data.leakage`). Raises `DataError` where a part that is needed has no image.
+    A protocol without a validation part (each run cuts its own) gives none, one that trains nothing gives test images only.
+    Their overlaps with the cohorts of all datasets are recorded with them (`xray.data.leakage`). Raises `DataError` where a
+    part that is needed has no image.
     """
     protocol_id = store_protocol(connection, protocol)
     found = frozen(connection, dataset.id, protocol_id)
@@ -60,7 +61,7 @@ def freeze(
         return found
     chosen = select_rows(dataset.table, dataset.labeller, protocol)
     split = parts(chosen, dataset.table, dataset.site, protocol)
-    for part in needed:
+    for part in needed if protocol.trains else ("test",):
         if len(split[part]) == 0:
             raise DataError(f"{dataset.name}: protocol {protocol.name} leaves no image for the {part} part")
     rows = {part: (chosen.index[taken], chosen.labels[taken]) for part, taken in split.items() if len(taken)}

@@ -37,8 +37,10 @@ class Prepared:
     new: bool
 
 
-def prepare(engine: Engine, home: Path, request: DatasetRequest, protocol: str, size: int) -> Prepared:
+def prepare(engine: Engine, home: Path, request: DatasetRequest, protocol: str, size: int | None) -> Prepared:
     """Make a dataset ready for training and testing under a protocol at an image size; what is done already stays.
+
+    size: None where nothing is trained: models from elsewhere have pictures prepared as their cards say.
 
     Raises `DataError` where its files are bad, or it is neither described nor registered.
     """
@@ -56,7 +58,8 @@ def prepare(engine: Engine, home: Path, request: DatasetRequest, protocol: str, 
             )
         rules = load_protocol(protocol)
         freeze(connection, dataset, rules)
-    pixel_cache(dataset, home, size, rules.preprocessing.crop)
+    if size is not None:
+        pixel_cache(dataset, home, size, rules.preprocessing.crop)
     return Prepared(registered, len(dataset.image_ids), new)
 
 

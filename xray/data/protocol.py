@@ -1,7 +1,8 @@
 """Protocols: named, versioned rules of a study, kept as TOML in `xray/data/protocols/`.
 
-`paper` is what the released code did, faults included; `corrected`, the default, is the study without them. A
-protocol of one's own is a TOML file that says `base = "corrected"` and what differs, under its own name.
+`paper` is what the released code did, faults included; `corrected`, the default, is the study without them. `external`
+trains nothing: every image is tested on (`external-first`: the first of each patient). A protocol of one's own is a
+TOML file that says `base = "corrected"` and what differs, under its own name.
 """
 
 import dataclasses
@@ -18,7 +19,9 @@ from xray.errors import StudyError
 from xray.names import near
 from xray.tasks import TASKS
 
-NAMED: Final = ("paper", "corrected")
+RULE_SETS: Final = ("paper", "corrected")
+"""Of label rules; each has a protocol of its name."""
+NAMED: Final = (*RULE_SETS, "external", "external-first")
 DEFAULT: Final = "corrected"
 PAPER: Final = "paper"
 
@@ -124,6 +127,11 @@ class Protocol:
         """The findings that cohorts have labels of: those that the dataset declares; under `paper` the paper's own."""
         return TASKS if self.name == PAPER else declared
 
+    @property
+    def trains(self) -> bool:
+        """Whether any image is trained on."""
+        return self.split.train > 0
+
     def as_dict(self) -> dict[str, Any]:
         """Plain values, for the database and for TOML or JSON."""
         plain = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
@@ -139,7 +147,7 @@ _CHOICES: Final[dict[str, tuple[str, ...]]] = {
     "method": ("permutation", "patient"),
     "crop": ("centre", "none"),
     "comparison": (">", ">="),
-    "label_rules": NAMED,
+    "label_rules": RULE_SETS,
 }
 _PARTS: Final[dict[str, type]] = {
     "labels": LabelPolicy,
@@ -151,7 +159,7 @@ _PARTS: Final[dict[str, type]] = {
 
 
 def load_protocol(name: str | Path) -> Protocol:
-    """`paper`, `corrected`, or the protocol in a TOML file. Raises `StudyError` naming file and key."""
+    """One of `NAMED`, or the protocol in a TOML file. Raises `StudyError` naming file and key."""
     if isinstance(name, str) and name in NAMED:
         file = resources.files("xray.data.protocols") / f"{name}.toml"
         return protocol_from(tomllib.loads(file.read_text(encoding="utf-8")), file.name)

@@ -8,6 +8,7 @@ from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
+from xray.report import judged
 from xray.report.grids import FEW_OF_A_CLASS, task_order
 from xray.report.layout import empty
 from xray.report.style import (
@@ -35,6 +36,9 @@ HEAD: Final = 0.24
 def reliability(rows: pd.DataFrame) -> Figure:
     """A panel for each task: each test dataset's own model in colour with intervals, models of other datasets in grey.
 
+    Models from elsewhere have a marker each; a line's colour is that of its test dataset. Where no dataset has a model of
+    its own, colours are those of models, and markers of datasets.
+
     Curves of fewer than 10 positives or negatives are left out. rows: those of `calibration_results`.
     """
     with settings():
@@ -48,6 +52,7 @@ def reliability(rows: pd.DataFrame) -> Figure:
             return empty()
         tasks = task_order(str(task) for task in known["task"])
         datasets = list(dict.fromkeys(known["test_dataset"]))
+        looks = _looks(known, datasets)
         across = min(len(tasks), int((PAGE_WIDTH - 0.1) / (SIDE + LEFT)))
         down = ceil(len(tasks) / across)
         width = max(COLUMN_WIDTH, across * (SIDE + LEFT) + 0.1)
@@ -60,7 +65,7 @@ def reliability(rows: pd.DataFrame) -> Figure:
             place = (x / width, 1 - (top + SIDE) / height, SIDE / width, SIDE / height)
             axes = figure.add_axes(place, label=task)
             same = known[known["task"] == task]
-            _panel(axes, task, same.to_dict("records"), datasets)
+            _panel(axes, task, same.to_dict("records"), datasets, looks)
         figure.text(0.5, 0.46 / height, "predicted probability", size=LABEL, color=SOFT, ha="center")
         figure.text(
             0.06 / width,
@@ -72,11 +77,33 @@ def reliability(rows: pd.DataFrame) -> Figure:
             va="center",
             ha="center",
         )
-        _legend(figure, datasets)
+        _legend(figure, known, datasets)
         return figure
 
 
-def _panel(axes: Axes, task: str, rows: list[dict[Any, Any]], datasets: list[str]) -> None:
+def _looks(known: pd.DataFrame, datasets: list[str]) -> dict[tuple[str, str], tuple[str, str]]:
+    """(model, test dataset) → colour and marker of each line that is not grey."""
+    elsewhere = judged.names(known)
+    has_own = bool(judged.own(known).any())
+    looks = {(each, each): (_colour(place), "o") for place, each in enumerate(datasets)}
+    for m, model in enumerate(elsewhere):
+        for d, dataset in enumerate(datasets):
+            mark = judged.MARKS[(m if has_own else d) % len(judged.MARKS)]
+            looks[model, dataset] = (_colour(d if has_own else m), mark)
+    return looks
+
+
+def _colour(place: int) -> str:
+    return CATEGORIES[place % len(CATEGORIES)]
+
+
+def _panel(
+    axes: Axes,
+    task: str,
+    rows: list[dict[Any, Any]],
+    datasets: list[str],
+    looks: dict[tuple[str, str], tuple[str, str]],
+) -> None:
     seen = [v for r in rows for name in ("bin_predicted", "bin_observed") for v in r[name]]
     limit = min(1.0, ceil(max([*seen, 0.05]) * 20) / 20 + 0.02)
     axes.set_xlim(0, limit)
@@ -93,31 +120,54 @@ def _panel(axes: Axes, task: str, rows: list[dict[Any, Any]], datasets: list[str
         if row["trained_on"] != row["test_dataset"] and row["trained_on"] in datasets:
             axes.plot(row["bin_predicted"], row["bin_observed"], color=GREY, linewidth=0.7, zorder=1.5)
     for row in rows:
-        if row["trained_on"] == row["test_dataset"]:
-            colour = CATEGORIES[datasets.index(row["test_dataset"]) % len(CATEGORIES)]
+        look = looks.get((row["trained_on"], row["test_dataset"]))
+        if look is not None:
+            colour, marker = look
+            own = row["trained_on"] == row["test_dataset"]
+            gid = f"{task}|{row['test_dataset']}" + ("" if own else f"|{row['trained_on']}")
             below = [o - lo for o, lo in zip(row["bin_observed"], row["bin_lower"], strict=True)]
             above = [up - o for o, up in zip(row["bin_observed"], row["bin_upper"], strict=True)]
             axes.errorbar(
-                row["bin_predicted"], row["bin_observed"], (below, above), color=colour, linewidth=1.0, marker="o",
-                markersize=2.2, elinewidth=0.4, zorder=3, gid=f"{task}|{row['test_dataset']}",
+                row["bin_predicted"], row["bin_observed"], (below, above), color=colour, linewidth=1.0, marker=marker,
+                markersize=2.2, elinewidth=0.4, zorder=3, gid=gid,
             )  # fmt: skip
 
 
-def _legend(figure: Figure, datasets: list[str]) -> None:
+def _entries(known: pd.DataFrame, datasets: list[str]) -> list[tuple[str, str, str]]:
+    """Text, colour and marker of what the legend names."""
+    elsewhere = judged.names(known)
+    marks = judged.MARKS
+    if not elsewhere:
+        return [
+            *((name, _colour(i), "") for i, name in enumerate(datasets)),
+            ("models of other datasets", GREY, ""),
+        ]
+    if judged.own(known).any():
+        return [
+            *((name, _colour(i), "o") for i, name in enumerate(datasets)),
+            *((name, INK, marks[i % len(marks)]) for i, name in enumerate(elsewhere)),
+            ("models of other datasets", GREY, ""),
+        ]
+    models = [(name, _colour(i), marks[0] if len(datasets) == 1 else "") for i, name in enumerate(elsewhere)]
+    if len(datasets) == 1:
+        return models
+    return [*models, *((name, INK, marks[i % len(marks)]) for i, name in enumerate(datasets))]
+
+
+def _legend(figure: Figure, known: pd.DataFrame, datasets: list[str]) -> None:
     width, height = figure.get_size_inches()
-    entries = [(name, CATEGORIES[i % len(CATEGORIES)]) for i, name in enumerate(datasets)]
-    entries.append(("models of other datasets", GREY))
     x, y = LEFT, 0.28
-    for text, colour in entries:
+    for text, colour, marker in _entries(known, datasets):
         room = 0.3 + text_width(text, LABEL)
         if x + room > width - 0.05 and x > LEFT:
             x, y = LEFT, y - 0.12
-        figure.add_artist(_line(x / width, (x + 0.16) / width, y / height, colour))
+        figure.add_artist(_line(x / width, (x + 0.16) / width, y / height, colour, marker))
         figure.text((x + 0.2) / width, y / height, text, size=LABEL, va="center_baseline", color=INK)
         x += room
 
 
-def _line(start: float, end: float, y: float, colour: str) -> Any:
+def _line(start: float, end: float, y: float, colour: str, marker: str) -> Any:
     from matplotlib.lines import Line2D
 
-    return Line2D([start, end], [y, y], color=colour, linewidth=1.4)
+    looks: dict[str, Any] = {"marker": marker, "markersize": 3} if marker else {}
+    return Line2D([start, end], [y, y], color=colour, linewidth=1.4, **looks)

@@ -9,7 +9,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from xray.report import decisions
+from xray.report import decisions, judged
 from xray.report.layout import empty
 from xray.report.style import (
     CATEGORIES,
@@ -43,8 +43,9 @@ ALL: Final[dict[str, Any]] = {"color": INK, "linewidth": 0.8, "dashes": (3, 2)}
 def draw(rows: pd.DataFrame) -> Figure:
     """A panel for each of the tasks and test datasets where a model of another dataset loses most against the own one.
 
-    The own model is blue, the one that loses most orange and named, the other datasets' grey. Where no dataset has a model
-    of its own, the first tasks and test datasets. rows: those of `net_benefit_results`.
+    The own model is blue, the one that loses most orange and named, the other datasets' grey; models from elsewhere have
+    a colour each. Where no dataset has a model of its own, the first tasks and test datasets. rows: those of
+    `net_benefit_results`.
     """
     with settings():
         known = decisions.known(rows) if len(rows) else rows
@@ -52,6 +53,7 @@ def draw(rows: pd.DataFrame) -> Figure:
             return empty()
         panels = _chosen(known, decisions.summary(rows))
         datasets = set(known["test_dataset"])
+        theirs = judged.colours(known)
         across = min(2, len(panels))
         down = ceil(len(panels) / across)
         width, height = COLUMN_WIDTH, down * (HIGH + HEAD + BETWEEN) + FOOT
@@ -63,17 +65,22 @@ def draw(rows: pd.DataFrame) -> Figure:
             place = (x / width, 1 - (top + HIGH) / height, WIDE / width, HIGH / height)
             axes = figure.add_axes(place, label=f"{task}|{dataset}")
             here = known[(known["task"] == task) & (known["test_dataset"] == dataset)]
-            _panel(axes, here[here["trained_on"].isin(datasets)] if worst else here, worst)
+            shown = here["trained_on"].isin({*datasets, *theirs})
+            _panel(axes, here[shown] if worst else here, worst, theirs)
         middle: dict[str, Any] = {"size": LABEL, "color": SOFT, "ha": "center"}
         figure.text(0.5, (FOOT - 0.22) / height, "threshold probability", **middle)
         figure.text(0.06 / width, 0.5, "net benefit per image", rotation=90, va="center", **middle)
-        _legend(figure)
+        _legend(figure, theirs, bool(judged.own(known).any()))
         return figure
 
 
 def _chosen(known: pd.DataFrame, cells: pd.DataFrame) -> list[tuple[str, str, str | None]]:
     """(task, test dataset, the model that loses most there), the largest loss first."""
-    single = cells[cells["trained_on"].isin(set(known["test_dataset"])) & ~cells["own"] & (cells["loss"] > 0)]
+    single = cells[
+        cells["trained_on"].isin({*known["test_dataset"], *judged.names(known)})
+        & ~cells["own"]
+        & (cells["loss"] > 0)
+    ]
     if not len(single):
         places = cells[["task", "test_dataset"]].drop_duplicates().head(MOST)
         return [(str(task), str(dataset), None) for task, dataset in places.itertuples(index=False)]
@@ -83,7 +90,7 @@ def _chosen(known: pd.DataFrame, cells: pd.DataFrame) -> list[tuple[str, str, st
     return [(str(r.task), str(r.test_dataset), str(r.trained_on)) for r in worst.head(MOST).itertuples()]
 
 
-def _panel(axes: Axes, rows: pd.DataFrame, worst: str | None) -> None:
+def _panel(axes: Axes, rows: pd.DataFrame, worst: str | None, theirs: dict[str, str]) -> None:
     task, dataset = str(rows["task"].iloc[0]), str(rows["test_dataset"].iloc[0])
     top = 1.12 * float(max(rows["treat_all"].max(), rows["net_benefit"].max(), 1e-6))
     thresholds = sorted(set(rows["threshold"]))
@@ -105,25 +112,29 @@ def _panel(axes: Axes, rows: pd.DataFrame, worst: str | None) -> None:
     everyone = rows.drop_duplicates("threshold")
     axes.plot(everyone["threshold"], everyone["treat_all"], zorder=1.9, gid=f"{task}|{dataset}|all", **ALL)
     for name, same in rows.groupby("trained_on", sort=False):
-        if name not in (dataset, worst):
+        if name not in (dataset, worst, *theirs):
             axes.plot(same["threshold"], same["net_benefit"], color=GREY, linewidth=0.7, zorder=1.5)
             continue
-        colour = OWN if name == dataset else OTHER
+        colour = OWN if name == dataset else theirs.get(str(name), OTHER)
         band = same["lower"], same["upper"]
         axes.fill_between(same["threshold"], *band, color=colour, alpha=0.18, linewidth=0, zorder=2)
         gid = f"{task}|{dataset}|{name}"
         axes.plot(same["threshold"], same["net_benefit"], color=colour, linewidth=1.1, zorder=3, gid=gid)
     if worst is not None:
         text = wrap(worst, WIDE - 0.1, LABEL, most=1)
-        axes.text(0.04, 0.05, text, color=OTHER, size=LABEL, transform=axes.transAxes)
+        axes.text(0.04, 0.05, text, color=theirs.get(worst, OTHER), size=LABEL, transform=axes.transAxes)
 
 
-def _legend(figure: Figure) -> None:
+def _legend(figure: Figure, theirs: dict[str, str], has_own: bool) -> None:
     width, height = figure.get_size_inches()
-    entries: tuple[tuple[str, dict[str, Any]], ...] = (
+    own: tuple[tuple[str, dict[str, Any]], ...] = (
         ("the dataset's own model", {"color": OWN, "linewidth": 1.1}),
         ("loses most", {"color": OTHER, "linewidth": 1.1}),
         ("other datasets' models", {"color": GREY, "linewidth": 1.1}),
+    )
+    entries: tuple[tuple[str, dict[str, Any]], ...] = (
+        *(own if has_own or not theirs else ()),
+        *((name, {"color": colour, "linewidth": 1.1}) for name, colour in theirs.items()),
         ("treat all", ALL),
         ("treat none", {"color": INK, "linewidth": 0.6}),
     )

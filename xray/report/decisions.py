@@ -6,10 +6,12 @@ from typing import Any, Final
 
 import pandas as pd
 
+from xray.report import judged
 from xray.report.grids import FEW_OF_A_CLASS
 from xray.report.words import counted, number, task_name
 
 CELL: Final = ["task", "trained_on", "test_dataset"]
+OWNS, OTHERS = "own model", "other model"
 NOWHERE: Final = "nowhere"
 VALUES: Final = (
     "net_benefit",
@@ -30,7 +32,14 @@ def known(rows: pd.DataFrame) -> pd.DataFrame:
         worth=(some["lower"] > 0) & (some["difference_lower"] > 0),
         worse=(some["upper"] < 0) | (some["difference_upper"] < 0),
         own=some["trained_on"] == some["test_dataset"],
+        whose=_whose(some),
     )
+
+
+def _whose(rows: pd.DataFrame) -> "pd.Series[str]":
+    """In words, whose model a row is of: models from elsewhere have their names."""
+    named = rows["trained_on"].where(judged.from_elsewhere(rows), OTHERS)
+    return named.where(~judged.own(rows), OWNS)
 
 
 def summary(rows: pd.DataFrame) -> pd.DataFrame:
@@ -56,6 +65,7 @@ def summary(rows: pd.DataFrame) -> pd.DataFrame:
             {
                 **dict(zip(CELL, cell, strict=True)),
                 "own": bool(first["own"]),
+                "whose": first["whose"],
                 "prevalence": first["n_pos"] / first["n"],
                 "worth": ranges((row["threshold"], row["worth"]) for row in same),
                 "worse": ranges((row["threshold"], row["worse"]) for row in same),
@@ -66,7 +76,7 @@ def summary(rows: pd.DataFrame) -> pd.DataFrame:
             }
         )
     numbers = ("prevalence", "lowest", "highest", "loss", "at")
-    frame = pd.DataFrame(made, columns=[*CELL, "own", "worth", "worse", *numbers])
+    frame = pd.DataFrame(made, columns=[*CELL, "own", "whose", "worth", "worse", *numbers])
     return frame.astype(dict.fromkeys(numbers, float))
 
 
@@ -104,17 +114,17 @@ def findings(rows: pd.DataFrame, cells: pd.DataFrame) -> list[str]:
     if not len(cells):
         return ["No cell has 10 positives and 10 negatives."]
     said = []
-    for own, whose in ((True, "By the test dataset's own model"), (False, "By other models")):
-        some = cells[cells["own"] == own]
+    words = {OWNS: "By the test dataset's own model", OTHERS: "By other models"}
+    for whose in _order(cells):
+        some = cells[cells["whose"] == whose]
         worth = some[some["lowest"].notna()]
-        if not len(some):
-            continue
         over = ""
         if len(worth):
             middle = f"{worth['lowest'].median():.2g} to {worth['highest'].median():.2g}"
             over = f" (in the median of these from {middle})"
         said.append(
-            f"{whose}, acting on the calls is worth more than treating all and treating none at some threshold in "
+            f"{words.get(whose, f'By {whose}')}, acting on the calls is worth more than treating all and treating "
+            f"none at some threshold in "
             f"{len(worth)} of {counted(len(some), 'cell')}{over}, and worse than doing without at some in "
             f"{int((some['worse'] != NOWHERE).sum())}."
         )
@@ -132,12 +142,23 @@ def findings(rows: pd.DataFrame, cells: pd.DataFrame) -> list[str]:
     return said
 
 
+def _order(cells: pd.DataFrame) -> list[str]:
+    """Whose models there are: own ones first, then other ones, then those from elsewhere."""
+    there = list(dict.fromkeys(cells["whose"]))
+    return [
+        *(each for each in (OWNS, OTHERS) if each in there),
+        *(e for e in there if e not in (OWNS, OTHERS)),
+    ]
+
+
 def _of_task(cells: pd.DataFrame) -> str:
     said = []
-    for own, whose in ((True, "own model"), (False, "other model")):
-        some = cells[cells["own"] == own]
-        if len(some):
-            of = f"{int(some['lowest'].notna().sum())} of {counted(len(some), whose)}"
-            low, high = some["lowest"].min(), some["highest"].max()
-            said.append(of if pd.isna(low) else f"{of} ({low:g} to {high:g})")
+    for whose in _order(cells):
+        some = cells[cells["whose"] == whose]
+        share = int(some["lowest"].notna().sum())
+        of = f"{share} of {counted(len(some), whose)}"
+        if whose not in (OWNS, OTHERS):
+            of = f"{whose} {share} of {counted(len(some), 'dataset')}"
+        low, high = some["lowest"].min(), some["highest"].max()
+        said.append(of if pd.isna(low) else f"{of} ({low:g} to {high:g})")
     return ", ".join(said)

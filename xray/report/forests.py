@@ -9,6 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
+from xray.report import judged
 from xray.report.grids import FEW_OF_A_CLASS, task_order
 from xray.report.layout import empty
 from xray.report.style import (
@@ -57,14 +58,12 @@ def mean_auc(rows: pd.DataFrame) -> Figure:
 
 
 def subgroups(rows: pd.DataFrame, most: int = 24) -> Figure:
-    """A panel for each task and test dataset of the dataset's own model; at most so many, the widest gaps first."""
-    own = rows[(rows["trained_on"] == rows["test_dataset"]) & rows["auc"].notna()]
+    """A panel for each task and test dataset of the dataset's own model, and of each from elsewhere; at most so many, the
+    widest gaps first."""
+    own = rows[(judged.own(rows) | judged.from_elsewhere(rows)) & rows["auc"].notna()]
+    keys = ["task", "test_dataset", "trained_on"]
     enough = own[["n_pos"]].assign(n_neg=own["n"] - own["n_pos"]).min(axis=1) >= FEW_OF_A_CLASS
-    gaps = (
-        own[enough]
-        .groupby(["task", "test_dataset"], sort=False)["auc"]
-        .agg(lambda values: values.max() - values.min())
-    )
+    gaps = own[enough].groupby(keys, sort=False)["auc"].agg(lambda values: values.max() - values.min())
     if not len(gaps):
         with settings():
             return empty()
@@ -72,8 +71,8 @@ def subgroups(rows: pd.DataFrame, most: int = 24) -> Figure:
     tasks = task_order(str(task) for task in own["task"])
     panels = []
     for task in tasks:
-        for (_, dataset), same in own[own["task"] == task].groupby(["task", "test_dataset"], sort=False):
-            if (task, dataset) not in chosen:
+        for (_, dataset, model), same in own[own["task"] == task].groupby(keys, sort=False):
+            if (task, dataset, model) not in chosen:
                 continue
             groupings = list(dict.fromkeys(same["grouping"]))
             lines = [
@@ -84,7 +83,8 @@ def subgroups(rows: pd.DataFrame, most: int = 24) -> Figure:
                 )
                 for r in _each(same)
             ]  # fmt: skip
-            panels.append((f"{task_name(task)}, {dataset}", lines))
+            whose = dataset if model == dataset else f"{model} on {dataset}"
+            panels.append((f"{task_name(task)}, {whose}", lines))
     return _draw(panels, "AUC in the subgroup (hollow: fewer than 10 of a class)")
 
 

@@ -26,7 +26,7 @@ class Study:
     question: in one or two sentences. protocol: name and version. network: architecture and input size.
     configurations: what the models are trained on ("nih", "all", "all-but-nih", …). seeds: a model each.
     cohorts: counts, columns `tables.COHORTS`. provenance: label → value (code version, date, …).
-    models: any columns; one row per model with its version.
+    models: any columns; one row per model with its version. foreign: models that were trained elsewhere.
     """
 
     name: str
@@ -38,6 +38,7 @@ class Study:
     cohorts: pd.DataFrame
     provenance: Mapping[str, str]
     models: pd.DataFrame = field(default_factory=pd.DataFrame)
+    foreign: Sequence[str] = ()
 
 
 @dataclass(frozen=True)

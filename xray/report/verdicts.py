@@ -45,7 +45,10 @@ def findings(frame: pd.DataFrame) -> list[str]:
     """What the verdicts say, as sentences: how many of which, then the claims by cause, largest drop first."""
     rows = records(frame, SHIFT, "images or labels")
     if not rows:
-        return ["No pair of datasets has a model of its own each and a task in common."]
+        return [
+            "No verdict: it compares two datasets by a model of its own that each of them has, for a finding that both "
+            "label, and here no two have that. A model from elsewhere alone can't tell images from labels."
+        ]
     counts = Counter(row["verdict"] for row in rows)
     said = ", ".join(f"{verdict} {count}" for verdict, count in counts.most_common())
     sentences = [f"{counted(len(rows), 'verdict')} (a task, from one dataset to another): {said}."]

@@ -1,6 +1,6 @@
 """Numbers and results in words: how a value, an interval, a p value and a finding are written."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from statistics import median
 from typing import Final
 
@@ -75,8 +75,10 @@ def counted(count: int, singular: str, plural: str | None = None) -> str:
     return f"{count} {singular if count == 1 else plural or singular + 's'}"
 
 
-def performance_findings(grid: Grid) -> list[str]:
-    """What an AUC grid shows, as sentences: coverage, own against other datasets, cells below chance."""
+def performance_findings(grid: Grid, elsewhere: Sequence[str] = ()) -> list[str]:
+    """What an AUC grid shows, as sentences: coverage, own against other datasets, each model from elsewhere, cells below
+    chance.
+    """
     if not grid.cells:
         return ["There is no result yet."]
     known = [(key, cell) for key, cell in grid.cells.items() if cell.value is not None]
@@ -92,13 +94,19 @@ def performance_findings(grid: Grid) -> list[str]:
         sentences.append(f"Tested on the dataset that they were trained on, models reach {_spread(own)}.")
     if foreign:
         sentences.append(f"Trained on one dataset and tested on another, they reach {_spread(foreign)}.")
+    for model in elsewhere:
+        values = [(cell.value, column, task) for (task, row, column), cell in solid if row == model]
+        sentences += _of_model(model, [(v, column, task) for v, column, task in values if v is not None])
     sentences += leaking(grid.warnings, "cell")
     sentences.append(_below(solid, 0.5, "Below chance, with the whole interval under 0.5", "AUC"))
     return sentences
 
 
-def agreement_findings(grid: Grid) -> list[str]:
-    """What a κ grid shows, as sentences: each task's median over other models, cells below chance."""
+def agreement_findings(grid: Grid, reference: str = "a test dataset's own model") -> list[str]:
+    """What a κ grid shows, as sentences: each task's median over other models, cells below chance.
+
+    reference: what they are compared with, in words.
+    """
     others = [(key, cell) for key, cell in grid.cells.items() if cell.value is not None and not cell.own]
     if not others:
         return ["No agreement could be computed."]
@@ -108,7 +116,7 @@ def agreement_findings(grid: Grid) -> list[str]:
         if (values := [cell.value for key, cell in others if key[0] == task and cell.value is not None])
     ]
     return [
-        "Median κ between a test dataset's own model and the other models: " + ", ".join(medians) + ".",
+        f"Median κ between {reference} and the other models: " + ", ".join(medians) + ".",
         *leaking(grid.warnings, "cell"),
         _below(others, 0.0, "Less agreement than by chance, with the whole interval under 0", "κ"),
     ]
@@ -219,6 +227,17 @@ def _spread(values: list[float]) -> str:
         f"a median AUC of {number(median(values))} "
         f"({counted(len(values), 'cell')}, from {number(min(values))} to {number(max(values))})"
     )
+
+
+def _of_model(model: str, cells: list[tuple[float, str, str]]) -> list[str]:
+    """What a model from elsewhere reaches on each dataset, with its weakest finding there. cells: AUC, dataset, task."""
+    sentences = []
+    for dataset in dict.fromkeys(column for _, column, _ in cells):
+        here = [(value, task) for value, column, task in cells if column == dataset]
+        _, task = min(here)
+        sentence = f"{model} reaches {_spread([value for value, _ in here])} on {dataset}"
+        sentences.append(f"{sentence}; lowest for {task_name(task)}." if len(here) > 1 else f"{sentence}.")
+    return sentences
 
 
 def _below(cells: Iterable[tuple[tuple[str, str, str], Cell]], line: float, head: str, name: str) -> str:

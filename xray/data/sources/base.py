@@ -39,6 +39,7 @@ _READERS: Final = (
     "chexpert",
     "dicom_folder",
     "google",
+    "labels",
     "manifest",
     "mimic",
     "nih",

@@ -4,7 +4,7 @@ from statistics import median
 
 import pandas as pd
 
-from xray.report import captions, grids, tables
+from xray.report import captions, grids, judged, tables
 from xray.report.captions import Caption, read_grid
 from xray.report.parts.part import LISTED, Part, alt_text, beside, estimate, figures, p_text, records
 from xray.report.text import auc_table, frame_table, grid_table
@@ -22,7 +22,7 @@ def performance(rows: pd.DataFrame, published: pd.DataFrame | None = None) -> Pa
         "AUC is the chance that a model ranks a random positive image above a random negative one: "
         "0.5 is guessing, 1 is perfect. Each cell is the ensemble of its seeds, with the 95% interval. "
         "An AUC says nothing about prevalence or about the right threshold.",
-        performance_findings(grid),
+        performance_findings(grid, judged.names(rows)),
         rows,
         auc_table(rows) if published is None else frame_table(beside(grid)),
         draw=lambda: figures().auc_grid(rows, published),
@@ -41,8 +41,10 @@ def mean_auc(rows: pd.DataFrame) -> Part:
         ahead = here[(here["difference"] > 0) & (here["p_holm"] < 0.05)]
         others = int(here["difference"].notna().sum())
         if others:
+            reference = str(here["reference"].iloc[0])
+            than = "its own" if reference == dataset else reference
             lines.append(
-                f"Tested on {dataset}: of {counted(others, 'other model')}, {len(behind)} do worse than its own on "
+                f"Tested on {dataset}: of {counted(others, 'other model')}, {len(behind)} do worse than {than} on "
                 f"the tasks that both have, {len(ahead)} better (p < 0.05 after Holm over all these tests)."
             )
     shown = pd.DataFrame(
@@ -60,8 +62,9 @@ def mean_auc(rows: pd.DataFrame) -> Part:
     return Part(
         "mean_auc",
         "The headline: mean AUC over tasks",
-        "Mean AUC over the tasks that a model shares with the test dataset's own model and that have at least "
-        "10 positives and 10 negatives. Intervals: 1,000 draws of patients, the same for every task and model, "
+        "Mean AUC over the tasks that a model shares with the test dataset's own model (without one: the first model from "
+        "elsewhere) and that have at least 10 positives and 10 negatives. Intervals: 1,000 draws of patients, the "
+        "same for every task and model, "
         "so that differences are paired. Rows with other tasks are not comparable by their means, only by "
         "the difference.",
         lines,
@@ -171,7 +174,8 @@ def subgroups(rows: pd.DataFrame) -> Part:
         (lambda: figures().subgroup_forest(rows)) if len(rows) else None,
         Caption(
             "AUC by subgroup",
-            "Each test dataset's own model (mean over its tasks would hide the worst: the panels are tasks). "
+            "Each test dataset's own model, and models from elsewhere by name "
+            "(mean over its tasks would hide the worst: the panels are tasks). "
             "Dot and line: AUC with 95% interval in the subgroup; hollow: fewer than 10 of a class.",
             "Forest plot of AUC by subgroup; the table below lists the worst groups.",
         ),

@@ -5,7 +5,7 @@ from typing import Any, Final
 
 import pandas as pd
 
-from xray.report import captions, grids, tables
+from xray.report import captions, grids, judged, tables
 from xray.report.captions import Caption, read_grid
 from xray.report.parts.part import Part, alt_text, beside, figures
 from xray.report.text import frame_table, grid_table
@@ -28,15 +28,16 @@ def agreement(rows: pd.DataFrame, published: pd.DataFrame | None = None) -> Part
         "agreement",
         "Do the models agree?",
         "Do two models give the same answers on the same images, right or wrong? Each model is "
-        "compared with the model that was trained on the test dataset. Good AUC with poor agreement, or poor AUC "
+        "compared with the model that was trained on the test dataset (without one: the first from elsewhere). Good "
+        "AUC with poor agreement, or poor AUC "
         "with good agreement, is a sign that labels may mean different things at different sites; alone it is "
         "no proof.",
         [
-            *agreement_findings(grid),
+            *agreement_findings(grid, _references(target)),
             *([f"Median Kendall τ of their scores, which needs no threshold: {said}."] if said else []),
         ],
         rows,
-        grid_table(grid, "Cohen's kappa with the test dataset's own model (95% interval); columns: tested on")
+        grid_table(grid, f"Cohen's kappa with {_references(target)} (95% interval); columns: tested on")
         if published is None
         else frame_table(beside(grid)),
         draw=lambda: figures().agreement_grid(target, published),
@@ -44,6 +45,14 @@ def agreement(rows: pd.DataFrame, published: pd.DataFrame | None = None) -> Part
         tables=tables.agreement(grid),
         central=True,
     )
+
+
+def _references(rows: pd.DataFrame) -> str:
+    """In words, what models are compared with."""
+    elsewhere = set(judged.names(rows))
+    names = [str(name) for name in dict.fromkeys(rows["reference"])]
+    own = ["a test dataset's own model"] if len(elsewhere.intersection(names)) < len(names) else []
+    return " or ".join([*own, *(name for name in names if name in elsewhere)]) or "a test dataset's own model"
 
 
 def pooled_agreement(rows: pd.DataFrame, published: pd.DataFrame | None = None) -> Part:

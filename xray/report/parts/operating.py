@@ -2,7 +2,7 @@
 
 import pandas as pd
 
-from xray.report import grids
+from xray.report import grids, judged
 from xray.report.captions import Caption, read_grid
 from xray.report.parts.part import LISTED, Part, alt_text, beside, estimate, figures, records
 from xray.report.text import frame_table, grid_table
@@ -79,8 +79,12 @@ def _worst_transfers(accuracy: pd.DataFrame) -> pd.DataFrame:
 
 def operating_points(rows: pd.DataFrame) -> Part:
     """Sensitivity and specificity at the home threshold."""
-    home = rows[rows["rule"] == "own"]
-    lines = []
+    home = _in_use(rows)
+    lines = [
+        f"{measure.capitalize()} of models from elsewhere, median over findings: {'; '.join(texts)}."
+        for measure in ("sensitivity", "specificity")
+        if (texts := judged.spoken(home[home["measure"] == measure], "value"))
+    ]
     for measure in ("sensitivity", "specificity", "ppv", "npv"):
         some = home[(home["measure"] == measure) & home["value"].notna()]
         own, away = (
@@ -103,8 +107,9 @@ def operating_points(rows: pd.DataFrame) -> Part:
     return Part(
         "operating_points",
         "What does each model do at its threshold?",
-        "The threshold is Youden's point on the model's own test images. Wilson's intervals. Predictive values "
-        "depend on how common the finding is in the test images.",
+        "The threshold is Youden's point on the model's own test images; of a model from elsewhere the one that its maker "
+        "declares, and where none is declared Youden's point on these test images, which flatters. Wilson's intervals. "
+        "Predictive values depend on how common the finding is in the test images.",
         lines or ["No model has a threshold of its own."],
         rows,
         "\n\n".join(blocks),
@@ -118,17 +123,38 @@ def operating_points(rows: pd.DataFrame) -> Part:
     )
 
 
+def _in_use(rows: pd.DataFrame) -> pd.DataFrame:
+    """The rows of the threshold that each model comes with: from home, or declared; else the best on the test images."""
+    elsewhere = judged.from_elsewhere(rows)
+    keys = ["trained_on", "test_dataset", "task"]
+    declared = rows.loc[rows["rule"] == "declared", keys].drop_duplicates().assign(has=True)
+    has = rows[keys].merge(declared, "left", on=keys)["has"].notna().to_numpy()
+    return rows[
+        (rows["rule"] == "own")
+        | (rows["rule"] == "declared")
+        | (elsewhere & ~has & (rows["rule"] == "target"))
+    ]
+
+
 def calibration(rows: pd.DataFrame) -> Part:
     """Reliability curves, and the worst calibrated cells."""
     known = rows[rows["ece"].notna()]
     own = known[known["trained_on"] == known["test_dataset"]]["ece"]
-    away = known[known["trained_on"] != known["test_dataset"]]["ece"]
+    away = known[~judged.own(known) & ~judged.from_elsewhere(known)]["ece"]
+    theirs = judged.spoken(known, "ece")
     lines = [
         f"Expected calibration error: median {number(float(own.median()), 3)} on the own dataset, "
         f"{number(float(away.median()), 3)} elsewhere; highest {number(float(known['ece'].max()), 3)}."
         if len(own) and len(away)
-        else "Calibration could not be compared."
+        else "No model of these datasets can be compared with its own dataset."
     ]
+    if theirs:
+        slopes = judged.spoken(known, "slope")
+        lines = [
+            *(lines if len(own) else []),
+            f"Expected calibration error of models from elsewhere, median over findings: {'; '.join(theirs)}.",
+            *([f"Calibration slope, where 1 is right: {'; '.join(slopes)}."] if slopes else []),
+        ]
     worst = known.nlargest(LISTED, "ece")
     shown = pd.DataFrame(
         {
@@ -169,8 +195,9 @@ def calibration(rows: pd.DataFrame) -> Part:
         Caption(
             "Reliability of the probabilities",
             "One panel for each task, one line for each test dataset: observed share of positives in ten bins "
-            "of predicted probability. Coloured: the dataset's own model, with 95% intervals; grey: models of "
-            "other datasets. On the diagonal the probabilities are right; below it they are too high.",
+            "of predicted probability. Coloured: the dataset's own model and models from elsewhere, which are named, with "
+            "95% intervals; grey: models of other datasets. On the diagonal the probabilities are right; below it "
+            "they are too high.",
             "Reliability curves; the table below lists the worst cells.",
         ),
     )
@@ -199,7 +226,9 @@ def net_benefit(rows: pd.DataFrame) -> Part:
             "Decision curves where most is lost away from home",
             "A panel for each of the findings and test datasets where a model of another dataset loses most net benefit "
             "against the dataset's own. Blue: the own model; orange: the model named, which loses most; bands: 95% "
-            "intervals; grey: models of other datasets. Dashed: acting on every image; the line at 0: on none. Calls are "
+            ""
+            "intervals; grey: models of other datasets; models from elsewhere are named. "
+            "Dashed: acting on every image; the line at 0: on none. Calls are "
             "worth it where a curve is above both. Curves that leave the panel below are worth much less than nothing.",
             "Decision curves by finding and test dataset; the table below lists the largest losses.",
         ),

@@ -1,0 +1,129 @@
+"""`xray compare`: two models on the same images."""
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from flows.cli.analyse import study_meant
+
+if TYPE_CHECKING:
+    from xray.analyses.compare import Compared
+
+
+@click.command()
+@click.argument("first")
+@click.argument("second")
+@click.option("--study", help="The study (default: the only one).")
+@click.option(
+    "--where", metavar="CONDITIONS", help="Only some images: age >= 70 and sex = 'F' and view = 'AP'."
+)
+@click.option("--margin", type=float, help="FIRST is no worse where its AUC is at most this much lower.")
+@click.option(
+    "--probability", type=float, default=0.1, show_default=True, help="Threshold probability of net benefit."
+)
+@click.option(
+    "--disagreements",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="CSV to write: every image that one of them calls and the other does not.",
+)
+@click.option("--json", "as_json", is_flag=True, help="One JSON object per dataset and finding.")
+def compare(
+    first: str,
+    second: str,
+    study: str | None,
+    where: str | None,
+    margin: float | None,
+    probability: float,
+    disagreements: Path | None,
+    as_json: bool,
+) -> None:
+    """Compare models FIRST and SECOND of a study on the same images; differences are FIRST less SECOND.
+
+    AUC by DeLong, sensitivity and specificity at each one's threshold (declared by its maker, else the best on these
+    images), net benefit, kappa of their calls. Patients are the unit of intervals; p of AUC is adjusted after Holm over all
+    rows.
+    """
+    from flows.platform import storage
+    from xray import csv_cells
+    from xray.analyses.compare import compare as run
+
+    with storage() as found, found.engine().begin() as connection:
+        chosen = study_meant(connection, study, None)
+        made = run(connection, chosen, first, second, where=where, margin=margin, probability=probability)
+    if as_json:
+        for row in made.rows:
+            click.echo(json.dumps(row))
+    else:
+        click.echo(_text(made, margin))
+    if disagreements is not None:
+        csv_cells.cells(made.images).to_csv(disagreements, index=False)
+        click.echo(f"{disagreements}: {len(made.images)} images and findings", err=True)
+
+
+def _text(made: "Compared", margin: float | None) -> str:
+    from flows.cli.sql import table
+
+    heads = [
+        "tested on",
+        "task",
+        "n",
+        "positive",
+        f"AUC {made.first}",
+        f"AUC {made.second}",
+        "difference",
+        "p, Holm",
+    ]
+    heads += ["sensitivity", "specificity", "net benefit", "kappa"] + (
+        ["no worse"] if margin is not None else []
+    )
+    rows = []
+    for row in made.rows:
+        cells = [
+            row["test_dataset"],
+            row["task"],
+            row["n"],
+            row["n_pos"],
+            _share(row["auc_a"]),
+            _share(row["auc_b"]),
+        ]
+        cells += [_between(row, ""), _share(row["p_holm"])]
+        cells += [_between(row, f"{name}_") for name in ("sensitivity", "specificity", "net_benefit")]
+        cells += [_share(row["kappa"])]
+        if margin is not None:
+            cells.append({True: "yes", False: "not shown", None: "–"}[row["no_worse"]])
+        rows.append(cells)
+    lines = [table(tuple(heads), [tuple(map(str, cells)) for cells in rows]), *_sentences(made)]
+    return "\n".join(lines)
+
+
+def _sentences(made: "Compared") -> list[str]:
+    from xray.report.words import counted
+
+    tested = [row for row in made.rows if row["p_holm"] is not None]
+    shown = [row for row in tested if row["p_holm"] < 0.05]
+    better = sum(row["difference"] > 0 for row in shown)
+    said = [
+        f"{made.first} ranks better in {better} and worse in {len(shown) - better} of {counted(len(tested), 'comparison')} "
+        "(p < 0.05 after Holm); a difference that is not shown may be there."
+    ]
+    best = [row for row in made.rows if "best on these images" in row["thresholds"]]
+    if best:
+        said.append(
+            "Where no threshold is declared it is the best on these images (Youden), which flatters sensitivity and "
+            "specificity."
+        )
+    return said
+
+
+def _between(row: dict[str, Any], prefix: str) -> str:
+    value, lower, upper = (row[prefix + name] for name in ("difference", "lower", "upper"))
+    if value is None:
+        return "–"
+    bounds = "" if lower is None else f" ({lower:.3f} to {upper:.3f})"
+    return f"{value:+.3f}{bounds}"
+
+
+def _share(value: float | None) -> str:
+    return "–" if value is None else f"{value:.3f}"

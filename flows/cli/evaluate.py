@@ -1,0 +1,199 @@
+"""`xray evaluate`: judge models from elsewhere by score files and labels, without training anything."""
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+import click
+
+from flows.cli.predictions import KIND
+
+if TYPE_CHECKING:
+    from xray.evaluate import Evaluated, Site
+
+FILE: Final = click.Path(exists=True, dir_okay=False, path_type=Path)
+REFERENCE: Final = "reference"
+
+
+@click.command()
+@click.argument("scores", nargs=-1, required=True, type=FILE)
+@click.option(
+    "--labels", type=FILE, help="CSV of image names and a column per task; patient, view, age, sex if known."
+)
+@click.option("--site", help="The hospital that images and labels come from.")
+@click.option(
+    "--dataset", help="Name of the images with these labels (default: SITE), or a registered dataset."
+)
+@click.option(
+    "--model", "models", multiple=True, help="A name for each file of scores, in order (default: the file's)."
+)
+@click.option(
+    "--reference",
+    "references",
+    multiple=True,
+    type=FILE,
+    help="The same models' scores elsewhere, in the same order.",
+)
+@click.option("--reference-labels", type=FILE, help="Labels of those images.")
+@click.option(
+    "--reference-site",
+    default=REFERENCE,
+    show_default=True,
+    help="The hospital that the reference comes from.",
+)
+@click.option("--kind", default="probability", show_default=True, type=KIND, help="What the numbers are.")
+@click.option(
+    "--protocol",
+    default="external",
+    show_default=True,
+    help="external-first takes one image of each patient.",
+)
+@click.option(
+    "--study", default="evaluation", show_default=True, help="Name under which results are kept and added to."
+)
+@click.option(
+    "--image-column", help="The scores' column with the images' names (default: image or image_id)."
+)
+@click.option("--from-model", help="Whose rows to take, where a file has a column `model` with several.")
+@click.option(
+    "--missing-as-nan", is_flag=True, help="Images without a score are not scored, instead of refused."
+)
+@click.option("--ignore-unknown", is_flag=True, help="Leave out rows of images that the labels do not have.")
+@click.option(
+    "--threshold",
+    "thresholds",
+    multiple=True,
+    metavar="[MODEL:]TASK=VALUE",
+    help="An operating point that a model's maker declares, on the scale of --kind (repeatable).",
+)
+@click.option("--json", "as_json", is_flag=True, help="What was done and every AUC, as JSON.")
+def evaluate(
+    scores: tuple[Path, ...],
+    labels: Path | None,
+    site: str | None,
+    dataset: str | None,
+    models: tuple[str, ...],
+    references: tuple[Path, ...],
+    reference_labels: Path | None,
+    reference_site: str,
+    as_json: bool,
+    study: str,
+    protocol: str,
+    thresholds: tuple[str, ...],
+    **reading: Any,
+) -> None:
+    """Judge models by files of their SCORES (CSV or Parquet: a column of image names, a column per task), one per model.
+
+    Every labelled image counts, also several of a patient: patients are the unit of every interval. Images need no pictures
+    here. A second call with the same --study adds models and hospitals to it.
+    """
+    from flows.platform import storage
+    from xray import settings
+    from xray.analyses import results
+    from xray.evaluate import Reading
+    from xray.evaluate import evaluate as judge
+
+    sites = _sites(scores, labels, site, dataset, models, references, reference_labels, reference_site)
+    points = _points(thresholds, [name for name, _ in sites[0].scores])
+    with storage() as found:
+        done = judge(
+            found.engine(),
+            settings.home(),
+            sites,
+            study=study,
+            protocol=protocol,
+            reading=Reading(**reading),
+            thresholds=points,
+            tell=lambda step: click.echo(f"{step} …", err=True),
+        )
+        for note in done.notes:
+            click.echo(f"note: {note}", err=True)
+        with found.engine().begin() as connection:
+            frame = results.performance(connection, study)
+            answer = "" if as_json else _answer(connection, study, frame)
+    click.echo(_json(done, frame) if as_json else f"\n{answer}\n\n{done.page}")
+
+
+def _sites(
+    scores: tuple[Path, ...],
+    labels: Path | None,
+    site: str | None,
+    dataset: str | None,
+    models: tuple[str, ...],
+    references: tuple[Path, ...],
+    reference_labels: Path | None,
+    reference_site: str,
+) -> "list[Site]":
+    """The hospitals that the options speak of. Raises `UsageError` where they don't say enough."""
+    from xray.evaluate import Site, model_name
+    from xray.study import check_name
+
+    if models and len(models) != len(scores):
+        raise click.UsageError(f"--model: {len(models)} name(s) for {len(scores)} file(s) of scores")
+    names = models or tuple(model_name(file) for file in scores)
+    doubled = next((name for name in names if names.count(name) > 1), None)
+    if doubled is not None:
+        raise click.UsageError(f"two files would be model {doubled!r}: say a name for each with --model")
+    if labels is None and dataset is None:
+        raise click.UsageError("give --labels FILE and --site SITE, or --dataset of a registered one")
+    if labels is not None and site is None:
+        raise click.UsageError("give --site SITE: the hospital that the labels come from")
+    if bool(references) != (reference_labels is not None):
+        raise click.UsageError("--reference and --reference-labels go together")
+    if references and len(references) != len(scores):
+        raise click.UsageError(
+            f"--reference: {len(references)} file(s) for {len(scores)} model(s); one each, in the order of SCORES"
+        )
+    name = check_name("--dataset", dataset or str(site))
+    asked = [Site(name, site and check_name("--site", site), labels, tuple(zip(names, scores, strict=True)))]
+    if reference_labels is not None:
+        if check_name("--reference-site", reference_site) == name:
+            raise click.UsageError(f"--reference-site: {name} is the name of what is judged")
+        of_them = tuple(zip(names, references, strict=True))
+        asked.append(Site(reference_site, reference_site, reference_labels, of_them))
+    return asked
+
+
+def _points(given: tuple[str, ...], models: list[str]) -> dict[str, dict[str, float]]:
+    """Model → task → declared threshold. Raises `UsageError` where it is not said whose one is."""
+    from xray.data.operating_points import parse_thresholds
+
+    texts: dict[str, list[str]] = {}
+    for each in given:
+        model, colon, point = each.rpartition(":")
+        if not colon and len(models) > 1:
+            raise click.UsageError(f"--threshold {each!r}: say whose it is, as {models[0]}:{each}")
+        name = model or models[0]
+        if name not in models:
+            raise click.UsageError(f"--threshold {each!r}: {name} is none of {', '.join(models)}")
+        texts.setdefault(name, []).append(point)
+    return {model: parse_thresholds(points) for model, points in texts.items()}
+
+
+ANSWERS: Final = ("performance", "calibration", "net_benefit", "operating_points", "subgroups", "agreement")
+
+
+def _answer(connection: Any, study: str, frame: Any) -> str:
+    """The AUCs as a table, and what the main analyses say in words."""
+    from xray.analyses import shown
+    from xray.analyses.run import named
+    from xray.report.text import auc_table
+
+    blocks = [auc_table(frame)]
+    for name in ANSWERS:
+        part = shown.part(connection, study, named(name))
+        if len(part.data):
+            blocks.append("\n".join([part.title, *(f"  {line}" for line in part.findings)]))
+    return "\n\n".join(blocks)
+
+
+def _json(done: "Evaluated", frame: Any) -> str:
+    whole = {
+        "study": done.study.name,
+        "file": str(done.study.path),
+        "page": str(done.page),
+        "imported": [each.model for each in done.imported if each.new],
+        "notes": list(done.notes),
+        "auc": json.loads(frame.drop(columns="seed").to_json(orient="records", double_precision=15)),
+    }
+    return json.dumps(whole)

@@ -1,0 +1,154 @@
+"""`xray threshold`: a threshold for a goal, honest about being chosen, and what it does at other hospitals."""
+
+import json
+from typing import TYPE_CHECKING, Any, Final
+
+import click
+
+from flows.cli.analyse import study_meant
+
+if TYPE_CHECKING:
+    from xray.analyses.threshold import Threshold
+
+SHARE: Final = click.FloatRange(0, 1, min_open=True, max_open=True)
+HEADS: Final = ("measure", "on these images", "on further images", "95% interval")
+
+
+@click.command()
+@click.argument("model")
+@click.option("--task", required=True, help="The finding.")
+@click.option(
+    "--sensitivity", type=SHARE, help="The highest threshold that finds this share of the positives."
+)
+@click.option(
+    "--specificity", type=SHARE, help="The lowest that leaves this share of the negatives uncalled."
+)
+@click.option("--ppv", type=SHARE, help="The lowest of whose calls this share is right.")
+@click.option("--positive-rate", type=SHARE, help="The lowest that calls at most this share of the images.")
+@click.option("--youden", is_flag=True, help="The highest sum of sensitivity and specificity.")
+@click.option(
+    "--prevalence", type=SHARE, help="Of the finding where it is to be used (default: of these images)."
+)
+@click.option("--dataset", help="Where it is chosen (default: the study's first that MODEL scored).")
+@click.option("--study", help="The study (default: the only one).")
+@click.option("--json", "as_json", is_flag=True, help="As one JSON object.")
+def threshold(
+    model: str,
+    task: str,
+    youden: bool,
+    prevalence: float | None,
+    dataset: str | None,
+    study: str | None,
+    as_json: bool,
+    **shares: float | None,
+) -> None:
+    """A threshold of MODEL for a finding that reaches a goal, with the interval that comes of choosing it on these images.
+
+    "On further images" is what it will do on others of the same hospital, less the flattery of being chosen on those that it
+    is judged by; patients are the unit. Other hospitals of the study are judged at the same threshold.
+    """
+    from flows.platform import storage
+    from xray.analyses.threshold import threshold as choose
+
+    goals: dict[str, float] = {
+        name.replace("_", " "): share for name, share in shares.items() if share is not None
+    }
+    if youden:
+        goals["youden"] = 0.0
+    if len(goals) != 1:
+        raise click.UsageError("choose one of --sensitivity, --specificity, --ppv, --positive-rate, --youden")
+    ((goal, wanted),) = goals.items()
+    name: Any = goal
+    with storage() as found, found.engine().begin() as connection:
+        chosen = study_meant(connection, study, None)
+        made = choose(
+            connection,
+            chosen,
+            model,
+            task,
+            name,
+            wanted,
+            prevalence,
+            dataset,
+        )
+    click.echo(json.dumps(_plain(made)) if as_json else _text(made))
+
+
+def _plain(made: "Threshold") -> dict[str, Any]:
+    """As JSON: thresholds on the scale of probabilities."""
+    from scipy.special import expit
+
+    from xray.stats.chosen import MEASURES
+
+    choice = made.choice
+    columns = zip(
+        MEASURES, choice.apparent, choice.value, choice.value_lower, choice.value_upper, strict=True
+    )
+    return {
+        "model": made.model,
+        "task": made.task,
+        "dataset": made.dataset,
+        "n": choice.n,
+        "n_pos": choice.n_pos,
+        "reason": choice.reason or None,
+        **{
+            key: _number(expit(value))
+            for key, value in (
+                ("threshold", choice.threshold),
+                ("lower", choice.lower),
+                ("upper", choice.upper),
+            )
+        },
+        "measures": {
+            name: dict(zip(("apparent", "value", "lower", "upper"), map(_number, values), strict=True))
+            for name, *values in columns
+        },
+        "elsewhere": [
+            {
+                "dataset": each.dataset,
+                "n": each.n,
+                "n_pos": each.n_pos,
+                **{
+                    name: {"value": _number(s.value), "lower": _number(s.lower), "upper": _number(s.upper)}
+                    for name, s in each.shares.items()
+                },
+            }
+            for each in made.elsewhere
+        ],
+    }
+
+
+def _number(value: Any) -> float | None:
+    return float(value) if value == value else None
+
+
+def _text(made: "Threshold") -> str:
+    from flows.cli.sql import table
+
+    plain = _plain(made)
+    where = f"{made.model}, {made.task}, chosen on {made.dataset} ({plain['n']} images, {plain['n_pos']} positive)"
+    if plain["threshold"] is None:
+        return f"{where}: no threshold, {plain['reason']}"
+    lines = [
+        f"{where}: {plain['threshold']:.4g} ({plain['lower']:.4g} to {plain['upper']:.4g} over draws of patients)"
+    ]
+    if plain["reason"]:
+        lines.append(f"nothing can be said of further images: {plain['reason']}")
+    rows = [
+        (name, _share(of["apparent"]), _share(of["value"]), f"{_share(of['lower'])} to {_share(of['upper'])}")
+        for name, of in plain["measures"].items()
+    ]
+    lines += ["", table(HEADS, rows)]
+    for each in plain["elsewhere"]:
+        told = [
+            f"{name} {_share(each[name]['value'])} ({_share(each[name]['lower'])} to {_share(each[name]['upper'])})"
+            for name in plain["measures"]
+        ]
+        lines.append(
+            f"at {each['dataset']} ({each['n']} images, {each['n_pos']} positive): {', '.join(told)}"
+        )
+    return "\n".join(lines)
+
+
+def _share(value: float | None) -> str:
+    return "–" if value is None else f"{value:.3f}"

@@ -1,0 +1,141 @@
+"""`xray compare`: two models on the same images, against scikit-learn and statsmodels; which images they differ on."""
+
+import json
+
+import numpy as np
+import pandas as pd
+import pytest
+from click.testing import CliRunner
+from sklearn.metrics import cohen_kappa_score, roc_auc_score
+from statsmodels.stats.contingency_tables import mcnemar
+
+from flows.cli import cli
+from xray.analyses.compare import compare
+from xray.analyses.stored import load_study, load_tests
+from xray.analyses.where import chosen, parse
+from xray.errors import AnalysisError
+from xray.stats.delong import compare_paired
+from xray.stats.multiplicity import holm
+from xray.stats.roc import youden
+from xray.stats.shares import paired_by_patient
+from xray.tasks import TASK_INDEX
+
+
+def test_every_number_by_other_means(two_sites):
+    with two_sites.engine.begin() as connection:
+        made = compare(connection, "test", "x", "y", margin=0.1)
+        tests = {test.dataset: test for test in load_tests(connection, load_study(connection, "test"))}
+    assert {row["test_dataset"] for row in made.rows} == {"x", "y"}
+    for row in made.rows:
+        test, task = tests[row["test_dataset"]], TASK_INDEX[row["task"]]
+        label = test.cohort.labels[:, task]
+        known = ~np.isnan(label)
+        label = label[known]
+        a, b = (test.ensemble(name)[known, task] for name in ("x", "y"))
+        assert (row["n"], row["n_pos"]) == (known.sum(), label.sum())
+        assert (row["auc_a"], row["auc_b"]) == pytest.approx(
+            (roc_auc_score(label, a), roc_auc_score(label, b))
+        )
+        delong = compare_paired(label, a, b)
+        assert (row["difference"], row["lower"], row["p"]) == pytest.approx(
+            (float(delong.difference), float(delong.lower), float(delong.p))
+        )
+        assert row["no_worse"] == (row["lower"] > -0.1)
+        calls = [scores >= float(youden(label, scores).threshold) for scores in (a, b)]
+        assert row["kappa"] == pytest.approx(cohen_kappa_score(*calls))
+        on = label == 1
+        assert row["sensitivity_difference"] == pytest.approx(calls[0][on].mean() - calls[1][on].mean())
+        assert row["specificity_difference"] == pytest.approx(calls[1][~on].mean() - calls[0][~on].mean())
+        cells = pd.crosstab(calls[0][on], calls[1][on]).reindex(
+            index=[False, True], columns=[False, True], fill_value=0
+        )
+        assert row["sensitivity_p"] == pytest.approx(mcnemar(cells, exact=True).pvalue)
+        worth = [
+            (((s >= np.log(1 / 9)) & on).sum() - ((s >= np.log(1 / 9)) & ~on).sum() / 9) / len(label)
+            for s in (a, b)
+        ]
+        assert row["net_benefit_difference"] == pytest.approx(worth[0] - worth[1])
+        differing = made.images.query("dataset == @test.dataset and task == @row['task']")
+        assert len(differing) == row["differ"] == (calls[0] != calls[1]).sum()
+        assert (differing["first"] != differing["second"]).all()
+    tested = [row for row in made.rows if row["p"] is not None]
+    assert [row["p_holm"] for row in tested] == pytest.approx(holm([row["p"] for row in tested]))
+
+
+def test_only_some_images(two_sites):
+    with two_sites.engine.begin() as connection:
+        women = compare(connection, "test", "x", "y", where="sex = 'F' and age >= 12").rows
+        with pytest.raises(AnalysisError, match="no labelled image that both models scored fits"):
+            compare(connection, "test", "x", "y", where="age > 999")
+        with pytest.raises(AnalysisError, match="has a column 'ward'"):
+            compare(connection, "test", "x", "y", where="ward = 3")
+        whole = compare(connection, "test", "x", "y").rows
+    for some, every in zip(women, whole, strict=True):
+        assert 0 < some["n"] < every["n"]
+
+
+def test_as_typed(two_sites, database, tmp_path, monkeypatch):
+    monkeypatch.setenv("XRAY_DATABASE_URL", database)
+    monkeypatch.setenv("XRAY_HOME", str(tmp_path / "home"))
+    words = ["compare", "x", "y", "--study", "test"]
+    file = tmp_path / "differ.csv"
+    made = CliRunner().invoke(
+        cli, [*words, "--margin", "0.05", "--disagreements", str(file)], catch_exceptions=False
+    )
+    assert "no worse" in made.stdout
+    assert "which flatters sensitivity" in made.stdout
+    assert list(pd.read_csv(file)) == ["dataset", "task", "image", "label", "first", "second"]
+    rows = [json.loads(line) for line in CliRunner().invoke(cli, [*words, "--json"]).stdout.splitlines()]
+    assert sum(row["differ"] for row in rows) == len(pd.read_csv(file))
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "said"), [("x", "x", "another one"), ("x", "q", "no model of study")]
+)
+def test_two_models_are_needed(two_sites, first, second, said):
+    with two_sites.engine.begin() as connection, pytest.raises(AnalysisError, match=said):
+        compare(connection, "test", first, second)
+
+
+COLUMNS = {
+    "age": np.array([70, 69.5, None, 90], dtype=object),
+    "sex": np.array(["F", "f", "M", None], dtype=object),
+    "Scanner Name": np.array(["a b", "c", "1.0", "1"], dtype=object),
+}
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("age >= 70", [True, False, False, True]),
+        ("age<70 AND sex='F'", [False, True, False, False]),
+        ("sex != F", [False, False, True, False]),
+        ("\"Scanner Name\" = 'a b'", [True, False, False, False]),
+        ('"Scanner Name" = 1', [False, False, True, True]),
+        ("ward = 3", [False] * 4),
+    ],
+)
+def test_conditions(text, expected):
+    assert chosen(parse(text), COLUMNS, 4).tolist() == expected
+
+
+@pytest.mark.parametrize(
+    "text", ["", "age", "age >= ", "age >= 70 or sex = F", "age >= 70 and", "age >= 'old"]
+)
+def test_what_is_no_condition_is_said(text):
+    with pytest.raises(AnalysisError, match="expected conditions joined by and"):
+        parse(text)
+
+
+def test_order_is_of_numbers():
+    with pytest.raises(AnalysisError, match="> is for numbers"):
+        chosen(parse("sex > F"), COLUMNS, 4)
+
+
+def test_images_of_a_patient_make_no_interval_narrower():
+    random = np.random.default_rng(0)
+    gain = random.choice([-1, 0, 1], size=80, p=[0.1, 0.6, 0.3])
+    once = paired_by_patient(np.ones(80, bool), gain, np.arange(80))
+    four = paired_by_patient(np.ones(320, bool), np.repeat(gain, 4), np.repeat(np.arange(80), 4))
+    assert (float(four.lower), float(four.p)) == pytest.approx((float(once.lower), float(once.p)))
+    assert float(once.se) == pytest.approx(gain.std(ddof=1) / 80**0.5)

@@ -1,0 +1,55 @@
+"""`xray threshold`: chosen at one hospital, judged there and at the others."""
+
+import json
+
+import numpy as np
+import pytest
+from click.testing import CliRunner
+from scipy.special import expit
+
+from flows.cli import cli
+from xray.analyses.stored import load_study, load_tests
+from xray.analyses.threshold import threshold
+from xray.errors import AnalysisError
+from xray.stats.chosen import choose
+from xray.tasks import TASK_INDEX
+
+EFFUSION = TASK_INDEX["Effusion"]
+
+
+def test_here_and_elsewhere(two_sites, database, tmp_path, monkeypatch):
+    monkeypatch.setenv("XRAY_DATABASE_URL", database)
+    monkeypatch.setenv("XRAY_HOME", str(tmp_path / "home"))
+    words = ["threshold", "x", "--task", "effusion", "--sensitivity", "0.8", "--study", "test"]
+    made = CliRunner().invoke(cli, [*words, "--json"], catch_exceptions=False)
+    told = json.loads(made.stdout)
+    with two_sites.engine.begin() as connection:
+        here, there = load_tests(connection, load_study(connection, "test"))
+    label, score = here.cohort.labels[:, EFFUSION], here.ensemble("x")[:, EFFUSION]
+    found = choose(label, score, here.cohort.patients, "sensitivity", 0.8)
+    assert told["dataset"] == here.dataset
+    assert told["threshold"] == pytest.approx(expit(found.threshold), abs=1e-12)
+    assert told["measures"]["sensitivity"]["apparent"] >= 0.8
+    (other,) = told["elsewhere"]
+    label, score = there.cohort.labels[:, EFFUSION], there.ensemble("x")[:, EFFUSION]
+    assert other["dataset"] == there.dataset
+    assert other["sensitivity"]["value"] == pytest.approx(np.mean(score[label == 1] >= found.threshold))
+    assert other["specificity"]["value"] == pytest.approx(np.mean(score[label == 0] < found.threshold))
+    printed = CliRunner().invoke(cli, words, catch_exceptions=False).stdout
+    assert "on further images" in printed
+    assert f"at {there.dataset}" in printed
+    assert CliRunner().invoke(cli, [*words, "--youden"]).exit_code == 2
+
+
+@pytest.mark.parametrize(
+    ("model", "task", "dataset", "said"),
+    [
+        ("nobody", "Effusion", None, "there is no model of study test 'nobody'"),
+        ("x", "Effusions", None, "did you mean 'Effusion'"),
+        ("x", "Effusion", "zz", "there is no dataset where x scored labelled images for Effusion"),
+        ("x", "Hernia", None, "x scored no image that is labelled for Hernia"),
+    ],
+)
+def test_what_is_not_there_is_named(two_sites, model, task, dataset, said):
+    with two_sites.engine.begin() as connection, pytest.raises(AnalysisError, match=said):
+        threshold(connection, "test", model, task, "youden", dataset=dataset)

@@ -1,0 +1,52 @@
+"""Labels without pictures: image names and findings; everything else only if it is known."""
+
+import pytest
+
+from xray.data.sources.base import NEGATIVE, NOT_MENTIONED, POSITIVE, UNCERTAIN
+from xray.data.sources.labels import NO_PATIENTS, read_labels
+from xray.errors import ManifestError
+from xray.tasks import TASK_INDEX
+
+
+def write(folder, text):
+    file = folder / "labels.csv"
+    file.write_text(text)
+    return file
+
+
+def test_image_names_and_findings_are_enough(tmp_path):
+    table = read_labels(
+        write(tmp_path, "Image ID,pleural thickening,Scanner\na,1,x\nb,0,y\nc,u,\nd,,z\n"), None
+    )
+    assert table.rows["image"].tolist() == ["a", "b", "c", "d"]
+    assert table.rows["patient"].isna().all()
+    assert table.notes == [NO_PATIENTS]
+    states = table.states[:, TASK_INDEX["Pleural_Thickening"]].tolist()
+    assert states == [POSITIVE, NEGATIVE, UNCERTAIN, NOT_MENTIONED]
+    assert table.rows["Scanner"].tolist() == ["x", "y", "", "z"]
+
+
+def test_what_else_is_known_is_kept(tmp_path):
+    table = read_labels(
+        write(tmp_path, "image,Patient,AGE,Sex,view,Mass\na,p,063Y,f,PA,1\na,p,63,f,PA,0\n"), None
+    )
+    row = table.rows.iloc[0]
+    assert (row["patient"], row["age"], row["sex"], row["view"]) == ("p", 63, "F", "PA")
+    assert not table.notes
+    assert [entry.reason for entry in table.quarantine] == [
+        "column 'image_id': 'a': this image stands in an earlier row already"
+    ]
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("file,Mass\na,1\n", "expected a column image_id .or image."),
+        ("image,age\na,1\n", "no column is a task"),
+        ("image,image_id,Mass\na,a,1\n", "columns 'image' and 'image_id' are both image_id|both image_id"),
+        ("image,Effusions\na,1\n", "did you mean 'Effusion'"),
+    ],
+)
+def test_a_file_that_does_not_say_it(tmp_path, text, said):
+    with pytest.raises(ManifestError, match=said):
+        read_labels(write(tmp_path, text), None)

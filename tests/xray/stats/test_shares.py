@@ -1,0 +1,45 @@
+"""Shares of images by patient: Wilson's where each has one, as wide as whole patients make them where they have several."""
+
+import numpy as np
+import pytest
+from statsmodels.stats.proportion import proportion_confint
+
+from xray.stats.shares import share_by_patient
+
+
+def test_one_image_each_is_wilsons_interval():
+    hits = np.arange(40) < 11
+    found = share_by_patient(np.ones(40, bool), hits, np.arange(40))
+    effective = found.value * (1 - found.value) / found.se**2
+    assert effective == pytest.approx(39)  # m / (m - 1) for the variance of a sample
+    assert (found.lower, found.upper) == pytest.approx(proportion_confint(11 * 39 / 40, 39, method="wilson"))
+
+
+def test_images_that_repeat_their_patient_count_once():
+    hits = np.arange(40) < 11
+    one = share_by_patient(np.ones(40, bool), hits, np.arange(40))
+    five = share_by_patient(np.ones(200, bool), np.repeat(hits, 5), np.repeat(np.arange(40), 5))
+    assert (five.lower, five.upper) == pytest.approx((float(one.lower), float(one.upper)))
+    assert (int(five.n), int(five.n_pos)) == (200, 55)
+
+
+def test_ends_and_nothing_to_count():
+    counted = np.array([[True, True, False]] * 8)
+    hits = np.array([[True, False, False]] * 8)
+    found = share_by_patient(counted, hits, np.repeat(np.arange(4), 2))
+    assert found.value[:2].tolist() == [1, 0]
+    assert found.lower[0] == pytest.approx(proportion_confint(4, 4, method="wilson")[0]), (
+        "four patients, not eight images"
+    )
+    assert (found.n[2], str(found.reason[2])) == (0, "no case to count")
+    assert np.isnan(found.value[2])
+
+
+def test_coverage_with_three_images_of_each_patient():
+    random, covered = np.random.default_rng(1), []
+    for _ in range(600):
+        rate = random.beta(2, 3, size=50)
+        hits = random.random((50, 3)) < rate[:, None]
+        found = share_by_patient(np.ones(150, bool), hits.ravel(), np.repeat(np.arange(50), 3))
+        covered.append(found.lower <= 0.4 <= found.upper)
+    assert 0.93 <= np.mean(covered) <= 0.97

@@ -1,0 +1,228 @@
+"""Models from elsewhere are judged by files of scores and labels: nothing is trained or split, and each has its name."""
+
+import json
+import sys
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from click.testing import CliRunner
+from sklearn.metrics import roc_auc_score
+from sqlalchemy import text
+from statsmodels.stats.proportion import proportion_confint
+
+from flows.cli import cli
+from xray.analyses import results
+from xray.errors import XrayError
+from xray.evaluate import Site, evaluate, model_name
+from xray.plan import progress
+
+N = 160
+TASKS = ("Effusion", "Mass")
+
+
+def write_site(folder: Path, seed: int, *models: str, n: int = N) -> tuple[Path, list[Path]]:
+    """Labels of two images of each patient, the last image a lateral one, and files of scores of each model."""
+    draw = np.random.default_rng(seed)
+    folder.mkdir(parents=True, exist_ok=True)
+    frame = pd.DataFrame(
+        {
+            "Image": [f"i{k}.png" for k in range(n)],
+            "patient": [f"p{k // 2}" for k in range(n)],
+            "sex": ["MF"[k % 4 // 2] for k in range(n)],
+            "view": ["PA"] * (n - 1) + ["lateral"],
+        }
+    )
+    truth = {task: (draw.random(n) < 0.4).astype(int) for task in TASKS}
+    frame = frame.assign(**truth)
+    frame.to_csv(folder / "labels.csv", index=False)
+    files = []
+    for place, model in enumerate(models, 1):
+        scores = {t: 1 / (1 + np.exp(-(truth[t] * place + draw.normal(size=n)))) for t in TASKS}
+        files.append(folder / f"{model}.csv")
+        frame[["Image"]].assign(**scores).to_csv(files[-1], index=False)
+    return folder / "labels.csv", files
+
+
+@pytest.fixture
+def run(database, tmp_path, monkeypatch):
+    """Runs `xray …` against a new database; what it printed. It must succeed."""
+    monkeypatch.setenv("XRAY_DATABASE_URL", database.replace("+psycopg2", ""))
+    monkeypatch.setenv("XRAY_HOME", str(tmp_path / "home"))
+
+    def call(*words: str | Path):
+        made = CliRunner().invoke(cli, [str(word) for word in words])
+        if made.exception:
+            raise made.exception
+        return made
+
+    return call
+
+
+@pytest.mark.filterwarnings("ignore:The Result.tuples")
+def test_two_vendors_at_one_hospital(run, tmp_path):
+    labels, files = write_site(tmp_path / "ours", 1, "Vendor A", "vendor-b")
+    asked = ("evaluate", *files, "--labels", labels, "--site", "ours")
+    made = run(*asked)
+    page = tmp_path / "home" / "reports" / "evaluation" / "report.html"
+    assert made.stdout.rstrip().endswith(str(page))
+    assert "1 row(s) of images of ours outside ours/external/test left out" in made.stderr, "the lateral one"
+    for line in ("vendor-a reaches a median AUC of", "vendor-b reaches a median AUC of"):
+        assert line in made.stdout
+    html = page.read_text()
+    assert "<dt>From elsewhere</dt><dd>vendor-a, vendor-b</dd>" in html
+    assert "Network" not in html
+    assert "No verdict:" in html, "it is said why there is none"
+    assert "Leaving the test site out" not in html
+
+    told = json.loads(run(*asked, "--json").stdout)
+    assert told["imported"] == [], "the same scores again change nothing"
+    rows = {(row["trained_on"], row["task"]): row for row in told["auc"]}
+    truth, scores = pd.read_csv(labels)[:-1], pd.read_csv(files[0])[:-1]
+    for task in TASKS:
+        row = rows["vendor-a", task]
+        assert (row["n"], row["n_pos"]) == (N - 1, truth[task].sum()), (
+            "every frontal image, not half of the patients"
+        )
+        assert row["auc"] == pytest.approx(roc_auc_score(truth[task], scores[task]), abs=1e-9)
+    for figure in ("calibration", "net_benefit", "subgroups", "operating_points", "auc"):
+        drawn = pd.read_csv(page.parent / f"{figure}.csv")
+        assert set(drawn["trained_on"]) == {"vendor-a", "vendor-b"}, figure
+    agreement = pd.read_csv(page.parent / "agreement.csv")
+    assert set(zip(agreement["reference"], agreement["trained_on"], strict=True)) == {
+        ("vendor-a", "vendor-a"),
+        ("vendor-a", "vendor-b"),
+    }
+
+
+@pytest.mark.filterwarnings("ignore:The Result.tuples")
+def test_a_second_call_adds_models_and_hospitals(engine, tmp_path):
+    home = tmp_path / "home"
+    labels, (a,) = write_site(tmp_path / "ours", 1, "a")
+    other_labels, (b,) = write_site(tmp_path / "other", 2, "b")
+    evaluate(engine, home, [Site("ours", "ours", labels, (("a", a),))])
+    done = evaluate(engine, home, [Site("other", "elsewhere", other_labels, (("b", b),))])
+    assert (done.study.foreign, [d.site for d in done.study.datasets]) == (("a", "b"), ["ours", "elsewhere"])
+    assert done.study.configurations() == []
+    with engine.begin() as connection:
+        frame = results.performance(connection, "evaluation")
+        now = progress(connection, done.study)
+    assert set(zip(frame["trained_on"], frame["test_dataset"], strict=True)) == {
+        ("a", "ours"),
+        ("b", "other"),
+    }
+    assert now.is_done
+    assert (now.models, now.models_trained) == (2, 2)
+
+
+@pytest.mark.filterwarnings("ignore:The Result.tuples")
+def test_one_image_of_each_patient_by_choice(engine, tmp_path):
+    labels, (a,) = write_site(tmp_path / "ours", 1, "a")
+    evaluate(
+        engine, tmp_path / "home", [Site("ours", "ours", labels, (("a", a),))], protocol="external-first"
+    )
+    with engine.begin() as connection:
+        frame = results.performance(connection, "evaluation")
+    assert set(frame["n"]) == {N // 2}
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("--labels", "L"), "give --site"),
+        ((), "give --labels FILE and --site"),
+        (("--labels", "L", "--site", "ours", "--model", "x"), "1 name(s) for 2 file(s)"),
+        (("--labels", "L", "--site", "ours", "--model", "x", "--model", "x"), "two files would be model 'x'"),
+        (
+            ("--labels", "L", "--site", "ours", "--reference", "L"),
+            "--reference and --reference-labels go together",
+        ),
+    ],
+)
+def test_what_is_not_said_is_asked_for(tmp_path, words, said):
+    labels, files = write_site(tmp_path, 1, "a", "b", n=4)
+    arguments = [str(labels) if word == "L" else word for word in words]
+    made = CliRunner().invoke(cli, ["evaluate", *map(str, files), *arguments])
+    assert made.exit_code == 2
+    assert said in made.stderr
+
+
+def test_a_registered_dataset_needs_no_labels(run, tmp_path):
+    labels, (a, b) = write_site(tmp_path / "ours", 1, "a", "b")
+    run("evaluate", a, "--labels", labels, "--site", "ours", "--json")
+    told = json.loads(run("evaluate", b, "--dataset", "ours", "--json").stdout)
+    assert {row["trained_on"] for row in told["auc"]} == {"a", "b"}
+    with pytest.raises(XrayError, match="registered with other content or another site"):
+        run("evaluate", b, "--labels", labels, "--site", "theirs", "--dataset", "ours")
+
+
+@pytest.mark.filterwarnings("ignore:The Result.tuples")
+def test_the_same_models_at_a_reference(run, tmp_path):
+    labels, (a,) = write_site(tmp_path / "ours", 1, "a")
+    reference_labels, (reference,) = write_site(tmp_path / "nih", 2, "a")
+    told = json.loads(
+        run(
+            *("evaluate", a, "--labels", labels, "--site", "ours", "--reference", reference),
+            *("--reference-labels", reference_labels, "--reference-site", "nih-cc", "--json"),
+        ).stdout
+    )
+    assert {(row["trained_on"], row["test_dataset"]) for row in told["auc"]} == {
+        ("a", "ours"),
+        ("a", "nih-cc"),
+    }
+
+
+@pytest.mark.filterwarnings("ignore:The Result.tuples")
+def test_declared_operating_points_are_judged_as_declared(run, database, engine, tmp_path):
+    labels, (a, b) = write_site(tmp_path / "ours", 1, "a", "b")
+    asked = ("evaluate", a, b, "--labels", labels, "--site", "ours", "--protocol", "external-first")
+    run(*asked)
+    made = run(*asked, "--threshold", "a:effusion=0.4", "--threshold", "b:Mass=0.9")
+    assert "operating_points" in made.stderr, "a new threshold makes them stale"
+    assert "calibration …" not in made.stderr, "and nothing else"
+    with engine.begin() as connection:
+        rows = connection.execute(
+            text(
+                "select task, measure, numerator, denominator, value, lower, upper from operating_point_results"
+                " where trained_on = 'a' and rule = 'declared'"
+            )
+        ).all()
+    truth, scores = pd.read_csv(labels)[::2], pd.read_csv(a)[::2]
+    called, positive = scores["Effusion"] >= 0.4, truth["Effusion"] == 1
+    expected = {
+        "sensitivity": (called & positive, positive),
+        "specificity": (~called & ~positive, ~positive),
+        "ppv": (called & positive, called),
+        "npv": (~called & ~positive, ~called),
+        "accuracy": (called == positive, positive | True),
+        "positive_rate": (called, positive | True),
+    }
+    assert {row.task for row in rows} == {"Effusion"}
+    assert {r.measure: (r.numerator, r.denominator) for r in rows} == {
+        name: (part.sum(), whole.sum()) for name, (part, whole) in expected.items()
+    }
+    for row in rows:
+        bounds = proportion_confint(row.numerator, row.denominator, method="wilson")
+        assert (row.lower, row.upper) == pytest.approx(bounds, abs=1e-9)
+    with pytest.raises(XrayError, match="does not score Edema"):
+        run(*asked, "--threshold", "a:Edema=0.4")
+    with pytest.raises(XrayError, match="expected a probability above 0 and below 1, found 4"):
+        run(*asked, "--threshold", "a:Mass=4")
+
+
+def test_a_model_is_named_after_its_file():
+    assert model_name(Path("x/Vendor A (v2).csv.gz")) == "vendor-a-v2"
+    with pytest.raises(XrayError, match="--model says another"):
+        model_name(Path("___.csv"))
+
+
+def test_no_network_is_loaded():
+    """It would take seconds: neither torch nor Prefect nor MLflow."""
+    import subprocess
+
+    code = "import xray.evaluate, flows.cli.evaluate, flows.platform, sys; print(*sys.modules)"
+    loaded = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True
+    ).stdout.split()
+    assert not {"torch", "prefect", "mlflow"}.intersection(loaded)

@@ -1,0 +1,76 @@
+"""Which images are meant: conditions on what is known of them, as "age >= 70 and sex = 'F' and view = 'AP'"."""
+
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from xray.errors import AnalysisError
+
+_CLAUSE: Final = re.compile(
+    r"""\s*(?P<column>"[^"]+"|[^\s=<>!'"]+)\s*(?P<operator><=|>=|!=|=|<|>)\s*(?P<value>'[^']*'|[^\s=<>'"]+)\s*"""
+)
+_AND: Final = re.compile(r"and\b", re.IGNORECASE)
+_COMPARE: Final[Mapping[str, Callable[[Any, Any], Any]]] = {
+    "=": np.equal, "!=": np.not_equal, "<": np.less, "<=": np.less_equal, ">": np.greater, ">=": np.greater_equal,
+}  # fmt: skip
+EXPECTED: Final = "expected conditions joined by and, such as age >= 70 and sex = 'F'"
+
+
+@dataclass(frozen=True)
+class Clause:
+    """One condition: a column, how it is compared, and with what."""
+
+    column: str
+    operator: str
+    value: str
+
+    def holds(self, cells: NDArray[np.object_]) -> NDArray[np.bool_]:
+        """Which cells (n,) fit; one that is not known never does. Order is that of numbers.
+
+        Raises `AnalysisError` where numbers are asked for and the value is none.
+        """
+        known = np.array([cell is not None and cell == cell for cell in cells], dtype=bool)
+        numbers = pd.to_numeric(pd.Series(cells, dtype=object), errors="coerce").to_numpy(np.float64)
+        try:
+            wanted = float(self.value)
+        except ValueError:
+            if self.operator not in ("=", "!="):
+                raise AnalysisError(
+                    f"{self.column} {self.operator} {self.value}: {self.operator} is for numbers"
+                ) from None
+            same = np.array([str(cell).lower() == self.value.lower() for cell in cells], dtype=bool)
+            return known & (same if self.operator == "=" else ~same)
+        fits: NDArray[np.bool_] = known & ~np.isnan(numbers) & _COMPARE[self.operator](numbers, wanted)
+        return fits
+
+
+def parse(text: str) -> tuple[Clause, ...]:
+    """The conditions of a text. Raises `AnalysisError` where it is none."""
+    clauses, at = [], 0
+    while True:
+        found = _CLAUSE.match(text, at)
+        if found is None:
+            raise AnalysisError(f"{text!r}: {EXPECTED}; stopped at {text[at:].strip() or 'the end'!r}")
+        clauses.append(Clause(found["column"].strip('"'), found["operator"], found["value"].strip("'")))
+        at = found.end()
+        if at == len(text):
+            return tuple(clauses)
+        joined = _AND.match(text, at)
+        if joined is None:
+            raise AnalysisError(f"{text!r}: {EXPECTED}; stopped at {text[at:].strip()!r}")
+        at = joined.end()
+
+
+def chosen(
+    clauses: Sequence[Clause], columns: Mapping[str, NDArray[np.object_]], n: int
+) -> NDArray[np.bool_]:
+    """Which of n images fit every condition; none where a column of one is not known of these images."""
+    fits = np.ones(n, dtype=bool)
+    for clause in clauses:
+        fits &= clause.holds(columns[clause.column]) if clause.column in columns else False
+    return fits

@@ -1,0 +1,93 @@
+"""Proportions of images whose patients have several, and differences of two models: the patient is the unit."""
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from scipy.special import ndtr, ndtri
+
+from xray.stats.estimates import (
+    DEFINED,
+    NO_CASES,
+    NO_VARIANCE,
+    REASON_TYPE,
+    Comparison,
+    Estimates,
+    check_level,
+)
+from xray.stats.intervals import wilson
+
+
+def share_by_patient(
+    counted: ArrayLike, successes: ArrayLike, patients: NDArray[np.integer], level: float = 0.95
+) -> Estimates:
+    """The share p of counted images that are successes, with Wilson's interval at the effective number of images.
+
+    counted, successes: bool (n_images,) or (n_images, n_columns), success only where counted. patients: (n_images,) codes.
+    With x successes of n images of each of m patients, var(p) = m/(m−1) Σ(x − p n)² / (Σn)² (Cochran's ratio), and the
+    effective number is p(1−p)/var, at most the number of images: where patients agree within themselves it is that of the
+    patients. Where p is 0 or 1 the number of patients with a counted image is the effective one. n and n_pos of the result
+    are images. No counted image: NaN, reason "no case to count".
+    """
+    among, hits = np.asarray(counted, dtype=np.float64), np.asarray(successes, dtype=np.float64)
+    columns = among.shape[1:]
+    among, hits = among.reshape(len(among), -1), hits.reshape(len(hits), -1)
+    _, code = np.unique(patients, return_inverse=True)
+    sums = [np.stack([np.bincount(code, weights=column) for column in each.T], 1) for each in (among, hits)]
+    n_of, x_of = sums
+    n, x = n_of.sum(axis=0), x_of.sum(axis=0)
+    m = (n_of > 0).sum(axis=0)
+    p = np.divide(x, n, out=np.full(n.shape, np.nan), where=n > 0)
+    residue = np.where(n_of > 0, x_of - np.nan_to_num(p) * n_of, 0)
+    variance = m / np.maximum(m - 1, 1) * (residue**2).sum(axis=0) / np.maximum(n, 1) ** 2
+    spread = np.nan_to_num(p * (1 - p))
+    effective = np.divide(spread, variance, out=m.astype(np.float64), where=variance > 0)
+    effective = np.minimum(effective, n)
+    lower, upper = wilson(np.nan_to_num(p) * effective, effective, level)
+    se = np.sqrt(np.divide(spread, effective, out=np.full(n.shape, np.nan), where=effective > 0))
+    reason = np.where(n > 0, DEFINED, NO_CASES).astype(REASON_TYPE)
+    return Estimates(
+        p.reshape(columns),
+        lower.reshape(columns),
+        upper.reshape(columns),
+        se.reshape(columns),
+        n.astype(np.int64).reshape(columns),
+        x.astype(np.int64).reshape(columns),
+        reason.reshape(columns),
+    )
+
+
+def paired_by_patient(
+    counted: NDArray[np.bool_], gain: NDArray[np.floating], patients: NDArray[np.integer], level: float = 0.95
+) -> Comparison:
+    """Mean over counted images of what the first of two models has over the second on each, with the patient as the unit.
+
+    counted, gain: (n_images,); gain 1, 0 or −1 for calls, or any number, such as net benefit. The variance is that of
+    `share_by_patient`; normal interval and test. Scalars; n_pos is the number of images on which the two differ.
+    """
+    check_level(level)
+    _, code = np.unique(patients, return_inverse=True)
+    among = counted.astype(np.float64)
+    total, n_of = np.where(counted, gain, 0.0), np.bincount(code, weights=among)
+    n, m = int(among.sum()), int((n_of > 0).sum())
+    differ = np.array(int((total != 0).sum()))
+    if n == 0:
+        no = np.array(np.nan)
+        return Comparison(no, no, no, no, no, no, np.array(0), np.array(0), np.array(NO_CASES))
+    mean = total.sum() / n
+    residue = np.bincount(code, weights=total) - mean * n_of
+    se = np.sqrt(m / max(m - 1, 1) * (residue[n_of > 0] ** 2).sum()) / n
+    half = ndtri(0.5 + level / 2) * se
+    z = mean / se if se > 0 else np.nan
+    reason = DEFINED if se > 0 else NO_VARIANCE
+    values = (mean, mean - half, mean + half, se, z, 2 * ndtr(-abs(z)))
+    arrays = [np.array(value, dtype=np.float64) for value in values]
+    return Comparison(
+        arrays[0],
+        arrays[1],
+        arrays[2],
+        arrays[3],
+        arrays[4],
+        arrays[5],
+        np.array(n),
+        differ,
+        np.array(reason),
+    )
