@@ -15,7 +15,7 @@ from db.queries import query
 from xray.data.register import Registration, register
 from xray.data.sources.base import NEGATIVE, NOT_MENTIONED, POSITIVE, UNCERTAIN, SourceTable
 from xray.errors import DataError
-from xray.tasks import TASK_INDEX, TASKS
+from xray.findings import standard
 
 STATES: Final[Mapping[str, int]] = {"yes": POSITIVE, "no": NEGATIVE, "unsure": UNCERTAIN}
 SOURCE: Final = "manifest"
@@ -74,11 +74,12 @@ def register_reads(
 
 def _table(worklist: str, rows: Sequence[Any], rule: str, reader: str | None) -> SourceTable:
     """The images that were read, with a state of one finding, and who said what as its term."""
-    states = np.full((len(rows), len(TASKS)), NOT_MENTIONED, dtype=np.int8)
+    findings = standard(dict.fromkeys(row["task"] for row in rows))
+    states = np.full((len(rows), len(findings)), NOT_MENTIONED, dtype=np.int8)
     terms = np.full(states.shape, None, dtype=object)
     listed = []
     for place, row in enumerate(rows):
-        task = TASK_INDEX[row["task"]]
+        task = findings.index(row["task"])
         calls = [
             (who, answer, time)
             for who, answer, time in zip(row["readers"], row["answers"], row["times"], strict=True)
@@ -89,4 +90,4 @@ def _table(worklist: str, rows: Sequence[Any], rule: str, reader: str | None) ->
         about = {key: row[key] for key in ("image", "patient", "view", "age", "sex")}
         read = {"worklist": worklist, "read": ", ".join(f"{who}: {time}" for who, _, time in calls)}
         listed.append({**about, "path": None, **read})
-    return SourceTable(pd.DataFrame(listed), states, terms)
+    return SourceTable(pd.DataFrame(listed), states, terms, findings=findings)
