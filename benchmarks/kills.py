@@ -219,6 +219,7 @@ def _new_home(world: World, home: Path) -> None:
     home.parent.mkdir(exist_ok=True)
     home.mkdir(exist_ok=True)  # it may be a link to somewhere else
     subprocess.run(["cp", "-a", f"{world.template}/.", str(home)], check=True)
+    subprocess.run(["sync", "--file-system", str(home)], check=True)  # a home that is there is on the disk
 
 
 def _round(world: World, name: str, chance: random.Random, number: int) -> tuple[list[str], str]:
