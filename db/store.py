@@ -52,8 +52,11 @@ class StoredCohort:
 
     @property
     def patients(self) -> NDArray[np.int64]:
-        """Ids (n_images,) of the patients, the same in every cohort."""
-        return self.shown.patients
+        """A code (n_images,) per patient, from 1 by site and name: the same in every home, and of this cohort only.
+
+        By ids, which follow the order of registration, sums over patients would differ in their last bits.
+        """
+        return self.shown.ranks
 
 
 def list_hash(names: Sequence[str]) -> str:

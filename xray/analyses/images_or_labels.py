@@ -14,7 +14,7 @@ from db.results import Shift
 from xray.analyses.analysis import Stored, analysis
 from xray.analyses.parallel import flat_side_by_side
 from xray.analyses.rows import number
-from xray.analyses.shared import labels_of_shared, patients_of_shared
+from xray.analyses.shared import labels_of_shared, patients_of_both, patients_of_shared
 from xray.analyses.stored import Scored, StoredStudy, TestSet
 from xray.report.parts import images_or_labels as parts
 from xray.report.parts.part import Part as Shown
@@ -90,9 +90,9 @@ def _both_ways(a: TestSet, b: TestSet, own_a: str, own_b: str) -> tuple[Pair, Pa
             test.cohort.labels.astype(np.float64),
             test.ensemble(own_a),
             test.ensemble(own_b),
-            test.cohort.patients,
+            patients,
         )
-        for test in (a, b)
+        for test, patients in zip((a, b), patients_of_both(a.cohort, b.cohort), strict=True)
     )
     there, back = gather_both(at_a, at_b)
     labellers = _labellers(a, b)

@@ -15,6 +15,14 @@ def labels_of_shared(a: StoredCohort, b: StoredCohort) -> tuple[NDArray[np.float
     return _labels_of(a, shared), _labels_of(b, shared)
 
 
+def patients_of_both(a: StoredCohort, b: StoredCohort) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """A code per patient in both cohorts, (n_images,) each, by first appearance: the same in every home."""
+    whole = np.concatenate([a.shown.patients, b.shown.patients])
+    _, first, place = np.unique(whole, return_index=True, return_inverse=True)
+    codes = np.argsort(np.argsort(first)).astype(np.int64)[place]
+    return codes[: len(a.shown.patients)], codes[len(a.shown.patients) :]
+
+
 def patients_of_shared(a: StoredCohort, b: StoredCohort) -> NDArray[np.int64]:
     """Who these pictures show, (n_pictures,), in the order of `labels_of_shared`."""
     shared = np.intersect1d(a.shown.pictures, b.shown.pictures)

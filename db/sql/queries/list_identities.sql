@@ -7,15 +7,16 @@ select
 from (
     select
         position, canonical_id, patient_id, unnamed,
-        dense_rank() over (order by site_id, who, patient_id)::integer as rank
+        dense_rank() over (order by site, who, patient_id)::integer as rank
     from (
         select
             listed.position, image.canonical_id, image.patient_id, (patient.name is null)::integer as unnamed,
-            min(image.site_id) over (partition by image.patient_id) as site_id,
-            min(coalesce('p' || image.patient, 'i' || image.id)) over (partition by image.patient_id) as who
+            min(site.name) over (partition by image.patient_id) as site,
+            min(coalesce('p' || image.patient, 'i' || image.name)) over (partition by image.patient_id) as who
         from image_list
         cross join lateral unnest(image_list.image_ids) with ordinality as listed (image_id, position)
         join image on image.id = listed.image_id
+        join site on site.id = image.site_id
         join patient on patient.id = image.patient_id
         where image_list.id = %(image_list_id)s
     ) as shown

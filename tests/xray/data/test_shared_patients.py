@@ -78,7 +78,7 @@ def test_cohorts_know_their_shared_patients_and_pictures(family: Family) -> None
     nih, rsna = (family.cohort(name) for name in NAMES)
     shown = {name: family.shown(name) for name in NAMES}
     for column, ours, theirs in (
-        ("patient", nih.patients, rsna.patients),
+        ("patient", nih.shown.patients, rsna.shown.patients),
         ("picture", nih.shown.pictures, rsna.shown.pictures),
     ):
         expected = shown["rsna"][column].isin(set(shown["nih"][column].dropna())).to_numpy()
