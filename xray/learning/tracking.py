@@ -31,6 +31,7 @@ from mlflow.utils.file_utils import local_file_uri_to_path
 from sqlalchemy.orm import configure_mappers
 
 from db.alone import alone
+from xray.durable import folder_of, settle_files
 from xray.errors import LearningError
 from xray.home import is_long, widen
 from xray.learning.hashes import write_sums
@@ -195,6 +196,7 @@ class Tracker:
             )
         if card:
             self._client.log_text(run_id, card, CARD)
+        self._settle()
         with _alone(self._url, model):
             with contextlib.suppress(MlflowException):  # it is there already
                 self._client.create_registered_model(model)
@@ -209,6 +211,12 @@ class Tracker:
             self._client.set_registered_model_alias(model, alias, str(version))
             self._point_at_best(model)
         return Registered(run_id, model, int(version), digest)
+
+    def _settle(self) -> None:
+        """What was logged is on the disk, before anybody is told of the model."""
+        artifacts = folder_of(self._artifacts)
+        if artifacts is not None and artifacts.is_dir():
+            settle_files(artifacts)
 
     def _point_at_best(self, model: str) -> None:
         aliases = self._client.get_registered_model(model).aliases
@@ -304,6 +312,7 @@ class Tracker:
                 signature=_signature(image_size, n_findings),
                 pip_requirements=["xray"],
             )
+        self._settle()
         model = f"{experiment}.{name}"
         with _alone(self._url, model):
             with contextlib.suppress(MlflowException):  # it is there already

@@ -1,6 +1,7 @@
 """Figures and pages as files: the same bytes for the same content, and whole or not at all."""
 
 import io
+import os
 import re
 import secrets
 from pathlib import Path
@@ -37,7 +38,10 @@ def write_whole(path: Path, content: bytes) -> Path:
     """Write a file so that a reader sees the old one or the new one, never a part."""
     temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
     try:
-        temporary.write_bytes(content)
+        with temporary.open("wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
         temporary.replace(path)
     except BaseException:
         temporary.unlink(missing_ok=True)

@@ -21,6 +21,7 @@ from xray.data.phantom.patients import Cases, sample_cases
 from xray.data.phantom.reading import read_labels
 from xray.data.phantom.sites import FINDINGS, PHANTOM_TASKS, PhantomSite
 from xray.data.phantom.streams import FloatArray
+from xray.durable import settle_files
 from xray.errors import DataError
 
 FORMAT_VERSION: Final = 1
@@ -100,6 +101,7 @@ def write_site(
     try:
         _write(unfinished, site, patients, size, seed, progress)
         (unfinished / "phantom.json").write_text(json.dumps(specification, indent=2) + "\n", encoding="utf-8")
+        settle_files(unfinished)
         try:
             os.rename(unfinished, folder)
         except OSError:  # somebody else was faster; theirs must be the same

@@ -1,0 +1,51 @@
+"""What a database is told of is on the disk first: shown on a file system that is cut off from its disk."""
+
+import os
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from xray.durable import folder_of, settle_files
+
+
+@pytest.fixture
+def disk(tmp_path: Path):
+    """An ext4 file system in a file; `cut` stops all writing to it, as a disk does that fails, and mounts it again."""
+    image, folder = tmp_path / "image", tmp_path / "disk"
+    folder.mkdir()
+    with image.open("wb") as file:
+        file.truncate(16 * 2**20)
+    made = subprocess.run(["mkfs.ext4", "-q", "-F", image], capture_output=True, check=False).returncode == 0
+    if not made or subprocess.run(["mount", "-o", "loop", image, folder], capture_output=True).returncode:
+        pytest.skip("file systems can't be mounted here")
+
+    def cut() -> None:
+        subprocess.run(["mount", "-o", "remount,abort", folder], check=True)
+        subprocess.run(["umount", folder], check=True)
+        subprocess.run(["mount", "-o", "loop", image, folder], check=True)
+
+    yield folder, cut
+    subprocess.run(["umount", folder], check=False)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="mounts a file system")
+def test_what_was_settled_is_there_after_the_disk_was_cut_off(disk):
+    folder, cut = disk
+    (folder / "kept").write_text("weights")
+    settle_files(folder)
+    (folder / "lost").write_text("not yet")
+    cut()
+    assert (folder / "kept").read_text() == "weights"
+    assert not (folder / "lost").exists() or (folder / "lost").read_text() == ""
+
+
+def test_a_folder_that_is_not_there(tmp_path):
+    with pytest.raises(OSError, match="nothing"):
+        settle_files(tmp_path / "nothing")
+
+
+def test_only_files_of_this_machine_have_a_folder(tmp_path):
+    assert folder_of((tmp_path / "a b").as_uri()) == tmp_path / "a b"
+    assert folder_of("s3://bucket/folder") is None
+    assert folder_of("mlflow-artifacts:/1") is None
