@@ -493,3 +493,36 @@ class ViewClassifier(Base):
     upper: Mapped[float | None]
     method: Mapped[str]
     reason: Mapped[str | None]
+
+
+class Synthesis(Base):
+    """One row per (study, task, configuration, measure): results at sites that the model does not come from, put together.
+
+    measure: auc, sensitivity, specificity, calibration slope, observed/expected. value, lower, upper: mean over sites and
+    its 95 % interval; next_lower, next_upper: 95 % prediction interval of a further site. tau2: variance between sites, on
+    the scale of the method (logit of shares, log of a ratio). i2: its share of the variance. threshold: a logit.
+    """
+
+    __tablename__ = "synthesis"
+    __table_args__ = (
+        UniqueConstraint("analysis_id", "task_id", "trained_on", "measure", name="uq_synthesis_grain"),
+    )
+    id: Mapped[int] = mapped_column(BigInteger, primary_key=True)
+    analysis_id: Mapped[int] = mapped_column(ForeignKey("analysis.id", ondelete="cascade"))
+    task_id: Mapped[int] = mapped_column(SmallInteger, ForeignKey("task.id"))
+    trained_on: Mapped[str]
+    measure: Mapped[str]
+    datasets: Mapped[str]
+    cohort_ids: Mapped[list[int]]
+    n_sites: Mapped[int]
+    value: Mapped[float | None]
+    lower: Mapped[float | None]
+    upper: Mapped[float | None]
+    next_lower: Mapped[float | None]
+    next_upper: Mapped[float | None]
+    tau2: Mapped[float | None]
+    i2: Mapped[float | None]
+    threshold: Mapped[float | None]
+    method: Mapped[str]
+    reason: Mapped[str | None]
+    evaluation_ids: Mapped[list[int]]

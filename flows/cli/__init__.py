@@ -23,6 +23,7 @@ COMMANDS = {
         "flows.cli.compare:compare",
         "Two models on the same images: which is better, and where they differ.",
     ),
+    "plan": ("flows.cli.plan:plan", "Before images are collected: how many are needed."),
     "threshold": (
         "flows.cli.threshold:threshold",
         "A threshold for a goal, and what it does on further images and at other hospitals.",

@@ -1,0 +1,175 @@
+"""What will the next hospital see? Each model's results at the sites that it does not come from, put together.
+
+Per finding and configuration: AUC, sensitivity and specificity at a fixed threshold (Youden's at home, or the one that its
+maker declares), calibration slope, observed over expected positives. Of several datasets of one site the largest counts.
+"""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any, Final
+
+import numpy as np
+from scipy.special import expit, logit
+from sqlalchemy import Connection
+
+from db.results import Synthesis as Row
+from xray.analyses.analysis import Stored, analysis
+from xray.analyses.points import points_at_home
+from xray.analyses.resampled import has_repeated_patients
+from xray.analyses.rows import number
+from xray.analyses.stored import StoredStudy, TestSet
+from xray.data.operating_points import declared
+from xray.report.parts.part import Part, plain
+from xray.report.words import number as shown
+from xray.stats.calibration import calibration_line
+from xray.stats.clustered import clustered_auc_interval
+from xray.stats.delong import auc_interval
+from xray.stats.estimates import FloatArray
+from xray.stats.shares import share_by_patient
+from xray.stats.synthesis import synthesise
+
+FEWEST: Final = 10
+"""So many images of either class before a site counts."""
+METHOD: Final = (
+    "random effects over sites by REML, Hartung-Knapp 95 %; prediction interval over the distribution of tau²"
+)
+QUESTION: Final = "What will the next hospital see? Results over sites with a prediction interval"
+SCALES: Final[Mapping[str, tuple[str, Callable[[Any], Any]]]] = {
+    "auc": ("logit", expit),
+    "sensitivity": ("logit", expit),
+    "specificity": ("logit", expit),
+    "calibration slope": ("itself", lambda value: value),
+    "observed/expected": ("log", np.exp),
+}
+"""Measure → the scale that its sites are put together on, and the way back."""
+Points = Mapping[str, FloatArray]
+
+
+def show(stored: Stored) -> Part:
+    """How far the next hospital may fall, in words; every synthesis as a table."""
+    rows = stored.rows
+    part = plain("synthesis", "What will the next hospital see?", rows)
+    areas = rows[(rows["measure"] == "auc") & rows["next_lower"].notna()] if len(rows) else rows
+    findings = ["No finding was judged at three sites that a model does not come from."]
+    if len(areas):
+        worst = areas.loc[areas["next_lower"].astype(float).idxmin()]
+        findings = [
+            f"Least certain: {worst['task']}, {worst['trained_on']}: AUC {shown(worst['value'])} over {worst['n_sites']} "
+            f"sites; at the next one {shown(worst['next_lower'])} to {shown(worst['next_upper'])} (95% prediction interval)."
+        ]
+    return Part(part.name, part.title, QUESTION, findings, rows, part.text)
+
+
+def _declared(connection: Connection, study: StoredStudy) -> Mapping[str, Mapping[int, float]]:
+    return declared(connection, study.id, study.findings)
+
+
+def _state(connection: Connection, study: StoredStudy) -> Sequence[Any]:
+    return [[model, sorted(points.items())] for model, points in _declared(connection, study).items()]
+
+
+@analysis("synthesis", QUESTION, Row, place=25, show=show, prepare=_declared, state=_state)
+def compute(
+    study: StoredStudy,
+    tests: Sequence[TestSet],
+    declared_points: Mapping[str, Mapping[int, float]] | None = None,
+) -> Iterator[dict[str, Any]]:
+    """Rows of table `synthesis`: per task, configuration and measure, where two sites or more can be put together."""
+    thresholds: dict[str, FloatArray] = {
+        name: point.threshold for name, point in points_at_home(study, tests).items()
+    }
+    for name, points in (declared_points or {}).items():
+        thresholds[name] = np.full(len(study.findings), np.nan)
+        thresholds[name][list(points)] = list(points.values())
+    for name in dict.fromkeys(name for test in tests for name in test.trained_on):
+        home = study.configurations.get(name, ())
+        away = [test for test in tests if name in test.trained_on and test.dataset not in home]
+        own = {test.site for test in tests if test.dataset in home}
+        for task in study.tasks(away):
+            yield from _rows(
+                name, task, [test for test in away if test.site not in own], thresholds.get(name)
+            )
+
+
+def _rows(
+    name: str, task: int, away: Sequence[TestSet], thresholds: FloatArray | None
+) -> Iterator[dict[str, Any]]:
+    sites: dict[str, TestSet] = {}
+    for test in away:
+        counts = _counts(test, name, task)
+        if min(counts) >= FEWEST and (
+            test.site not in sites or sum(counts) > sum(_counts(sites[test.site], name, task))
+        ):
+            sites[test.site] = test
+    if len(sites) < 2:
+        return
+    chosen = list(sites.values())
+    cut = np.nan if thresholds is None else float(thresholds[task])
+    of_sites = [_measures(test, name, task, cut) for test in chosen]
+    for measure, (_, back) in SCALES.items():
+        estimates = np.array([each[measure] for each in of_sites])
+        if np.isfinite(estimates).all(axis=1).sum() < 2:
+            continue
+        made = synthesise(estimates[:, 0], estimates[:, 1])
+        yield {
+            "task_id": task,
+            "trained_on": name,
+            "measure": measure,
+            "datasets": ", ".join(test.dataset for test in chosen),
+            "cohort_ids": [test.cohort.id for test in chosen],
+            "n_sites": made.n,
+            "value": number(float(back(made.mean))),
+            "lower": number(float(back(made.lower))),
+            "upper": number(float(back(made.upper))),
+            "next_lower": number(float(back(made.next_lower))),
+            "next_upper": number(float(back(made.next_upper))),
+            "tau2": number(made.tau2),
+            "i2": number(made.i2),
+            "threshold": number(cut) if measure in ("sensitivity", "specificity") else None,
+            "method": METHOD,
+            "reason": made.reason or None,
+            "evaluation_ids": sorted(number for test in chosen for number in test.ids(name)),
+        }
+
+
+def _counts(test: TestSet, name: str, task: int) -> tuple[int, int]:
+    """Positives and negatives that the model scored."""
+    label = test.cohort.labels[~np.isnan(test.ensemble(name)[:, task]), task]
+    return int((label == 1).sum()), int((label == 0).sum())
+
+
+def _measures(test: TestSet, name: str, task: int, threshold: float) -> dict[str, tuple[float, float]]:
+    """Measure → its estimate at this site on its scale, and the standard error; NaN where there is none."""
+    score, label = test.ensemble(name)[:, task], test.cohort.labels[:, task].astype(np.float64)
+    known = ~np.isnan(score) & ~np.isnan(label)
+    score, label, patients = score[known], label[known], test.cohort.patients[known]
+    repeated = has_repeated_patients(test)
+    area = clustered_auc_interval(label, score, patients) if repeated else auc_interval(label, score)
+    value, error = float(area.value), float(area.se)
+    made = {
+        "auc": (float(logit(value)), error / (value * (1 - value))) if 0 < value < 1 else (np.nan, np.nan)
+    }
+    called = score >= threshold
+    for measure, among, hit in (("sensitivity", label == 1, called), ("specificity", label == 0, ~called)):
+        made[measure] = (np.nan, np.nan) if np.isnan(threshold) else _share(among, among & hit, patients)
+    fitted = calibration_line(label, np.clip(expit(score), 1e-15, 1 - 1e-15))
+    made["calibration slope"] = (float(fitted.coefficients[1]), float(np.sqrt(fitted.covariance[1, 1])))
+    observed = share_by_patient(np.ones(len(label), bool), label == 1, patients)
+    expected = float(expit(score).mean())
+    prevalence = float(observed.value)
+    # Riley et al. 2021: the standard error of ln(O/E), at the effective number of images
+    effective = min(len(label), prevalence * (1 - prevalence) / float(observed.se) ** 2)
+    made["observed/expected"] = (
+        float(np.log(prevalence / expected)),
+        float(np.sqrt((1 - prevalence) / (prevalence * effective))),
+    )
+    return made
+
+
+def _share(among: Any, hits: Any, patients: Any) -> tuple[float, float]:
+    """Logit of a share and its standard error, half a case added to either side; patients are the units."""
+    share = share_by_patient(among, hits, patients)
+    n, p = int(share.n), float(share.value)
+    spread = float(share.se) ** 2
+    effective = n if not spread > 0 else min(n, p * (1 - p) / spread)
+    yes, no = p * effective + 0.5, (1 - p) * effective + 0.5
+    return float(np.log(yes / no)), float(np.sqrt(1 / yes + 1 / no))
