@@ -14,7 +14,7 @@ from xray.analyses.compare import compare
 from xray.analyses.stored import load_study, load_tests
 from xray.analyses.where import chosen, parse
 from xray.errors import AnalysisError
-from xray.stats.delong import compare_paired
+from xray.stats.comparisons import compare_paired
 from xray.stats.multiplicity import holm
 from xray.stats.roc import youden
 from xray.stats.shares import paired_by_patient
