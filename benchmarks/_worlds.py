@@ -20,6 +20,9 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import expit, ndtri
 
+from benchmarks._truth import Truth, truth
+from benchmarks._truth import World as Mixed
+from xray.stats.evidence import Site
 from xray.stats.roc import auc
 from xray.stats.transfer import SiteScores
 
@@ -45,6 +48,8 @@ LEAST_DROP: Final = 0.05
 LEAST_REDEFINED: Final = 0.10
 LEAST_RATIO: Final = 1.5
 LARGE: Final = 20_000
+SWAPPED: Final = 12_000
+"""Images on which parts of sites are swapped."""
 
 Floats = NDArray[np.float64]
 Images = Callable[[Floats, np.random.Generator], Floats]
@@ -64,6 +69,7 @@ class World:
     a: SiteScores
     b: SiteScores
     auc: Floats
+    truth: Truth
 
     @property
     def planted(self) -> frozenset[str]:
@@ -139,7 +145,38 @@ def _draw_world(kind: str, rng: np.random.Generator) -> World:
         for site in large
         for scores in [getattr(site, scores_of)]
     ]
-    return World(kind, task, scored[0], scored[1], np.stack(true, axis=1).reshape(N_TASKS, 2, 2))
+    known = _truth(nature, a, b, model_a, kind, task, int(rng.integers(2**31)))
+    return World(kind, task, scored[0], scored[1], np.stack(true, axis=1).reshape(N_TASKS, 2, 2), known)
+
+
+def _truth(nature: _Nature, a: _Site, b: _Site, model: "_Model", kind: str, task: int, seed: int) -> Truth:
+    """By swapping images, prevalences and readers, on the same random numbers."""
+    value, called = {}, {}
+    for p, population in enumerate((a, b)):
+        for r, reader in enumerate((a, b)):
+            for i, how in enumerate((a, b)):
+                mixed = _Site(population.prevalence, reader.threshold, how.images, reader.read)
+                features, labels, _ = _draw(nature, mixed, SWAPPED, np.random.default_rng(seed))
+                value[i, 0, p, r] = value[i, 1, p, r] = auc(labels, model(features)).value
+                called[p, r] = labels.mean(axis=0)
+    calls = called[0, 0], called[1, 0], called[1, 1]
+    own = np.arange(N_TASKS) == task
+    causes = KINDS[kind]
+    return truth(
+        value, calls, {"image": "image" in causes, "population": False, "label": own & ("label" in causes)}
+    )
+
+
+def mixed_world(kind: str, seed: int) -> Mixed:
+    """The world of a kind under a seed with the truth of all its findings; covariates say nothing in these worlds."""
+    world = draw_world(kind, seed)
+    rng = np.random.default_rng([7, seed])
+    sites = [
+        Site(at.labels, at.of_a, at.patients + place * LARGE, at.of_b, rng.normal(size=(len(at.labels), 2)))
+        for place, at in enumerate((world.a, world.b))
+    ]
+    known = world.truth
+    return Mixed("worlds", (kind,), sites[0], sites[1], known.drop, known.shares, known.drawn, known.counts)
 
 
 def _draw(

@@ -1,0 +1,130 @@
+"""Rows of evidence with their truth, from both generators of worlds: what a posterior is fitted to and judged on.
+
+    python -m benchmarks._simulated GENERATOR FIRST LAST FOLDER    the worlds of these seeds, into files of the folder
+
+A seed of `worlds` is a world of each of its kinds; one of `strangers` is a world of mechanisms drawn by the seed.
+"""
+
+import os
+import sys
+
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from benchmarks import _strangers, _worlds
+from benchmarks._truth import Flags, Floats, World
+from xray.stats.evidence import gather
+
+PIECE: Final = 40
+"""Worlds in a file: what is lost when a run is ended."""
+
+
+@dataclass(frozen=True)
+class Rows:
+    """A finding a row. columns: evidence by name (n,); shares, drawn, counts: (n, 4); drop: in a large sample.
+
+    world: number of the world. generator, families: (n,) texts. fewest: patients of the rarer class.
+    drop_seen: the drop in the sample; drop_se: its standard error.
+    """
+
+    columns: dict[str, Floats]
+    shares: Floats
+    drawn: Flags
+    counts: Flags
+    drop: Floats
+    drop_seen: Floats
+    drop_se: Floats
+    world: NDArray[np.int64]
+    generator: NDArray[np.str_]
+    families: NDArray[np.str_]
+    fewest: NDArray[np.int64]
+
+    def __len__(self) -> int:
+        return len(self.world)
+
+    def take(self, chosen: NDArray[np.generic]) -> "Rows":
+        """The rows chosen, by flags or places."""
+        fields = {
+            name: getattr(self, name)[chosen] for name in self.__dataclass_fields__ if name != "columns"
+        }
+        return Rows(columns={name: of[chosen] for name, of in self.columns.items()}, **fields)
+
+
+def worlds(generator: str, seeds: Iterable[int]) -> Iterator[World]:
+    """The worlds of some seeds."""
+    for seed in seeds:
+        if generator == "strangers":
+            yield _strangers.draw_world(seed)
+        else:
+            yield from (_worlds.mixed_world(kind, seed) for kind in _worlds.KINDS)
+
+
+def rows(found: Iterable[World], first: int = 0) -> Rows:
+    """Evidence and truth of every finding that has both."""
+    parts: list[dict[str, NDArray[Any]]] = []
+    for number, world in enumerate(found, first):
+        evidence = gather(world.a, world.b)
+        tasks = evidence.tasks
+        known = np.isfinite(world.shares[tasks]).all(axis=1)
+        tasks = tasks[known]
+        parts.append(
+            {
+                **{f"x {name}": of[known] for name, of in evidence.columns.items()},
+                "shares": world.shares[tasks],
+                "drawn": world.drawn[tasks],
+                "counts": world.counts[tasks],
+                "drop": world.drop[tasks],
+                "drop_seen": evidence.parts.drop.value[tasks],
+                "drop_se": evidence.parts.drop.se[tasks],
+                "world": np.full(tasks.size, number),
+                "generator": np.full(tasks.size, world.generator),
+                "families": np.full(tasks.size, " + ".join(world.families) or "none", dtype="U60"),
+                "fewest": evidence.fewest[known],
+            }
+        )
+    return _joined(parts)
+
+
+def load(paths: Iterable[Path]) -> Rows:
+    """What files of `main` hold, worlds numbered through."""
+    parts = []
+    for number, path in enumerate(sorted(paths)):
+        with np.load(path) as stored:
+            part = {name: stored[name] for name in stored.files}
+        part["world"] = part["world"] + 1_000_000 * number
+        parts.append(part)
+    return _joined(parts)
+
+
+def _joined(parts: list[dict[str, NDArray[Any]]]) -> Rows:
+    every = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+    columns = {name[2:]: every.pop(name) for name in list(every) if name.startswith("x ")}
+    return Rows(columns=columns, **every)
+
+
+def save(found: Rows, path: Path) -> None:
+    """Into one file."""
+    fields = {name: getattr(found, name) for name in Rows.__dataclass_fields__ if name != "columns"}
+    columns = {f"x {name}": of.astype(np.float32) for name, of in found.columns.items()}
+    np.savez_compressed(path, allow_pickle=False, **columns, **fields)
+
+
+def main() -> None:
+    """See the module. Seeds whose file is there already are left out."""
+    generator, first, last, folder = sys.argv[1], int(sys.argv[2]), int(sys.argv[3]), Path(sys.argv[4])
+    step = PIECE if generator == "strangers" else PIECE // len(_worlds.KINDS)
+    for start in range(first, last, step):
+        path = folder / f"{generator}-{start}.npz"
+        if not path.exists():
+            save(rows(worlds(generator, range(start, min(start + step, last))), start), path)
+
+
+if __name__ == "__main__":
+    main()

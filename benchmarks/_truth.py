@@ -1,0 +1,104 @@
+"""What truth is in a simulated pair of sites: acquisition, population, prevalences and labeller can be swapped.
+
+A's model has an AUC in each of the sixteen mixtures of A's and B's. The share of the drop that a part takes is
+Shapley's: its mean over the orders in which A's parts are replaced by B's; the four shares sum to the drop. Prevalence here
+is how common disease is; population is everything else about who comes, is imaged and is verified. A cause counts
+    image, population    where its share is at least COUNTS_FROM
+    prevalence           where the finding is RATIO times as common, or rare, at B, by A's labeller, whatever that costs
+    label                where its share is at least COUNTS_FROM, or B's labeller calls RATIO times as many, or few, of B's
+It is drawn where the sites differ in it at all; what is drawn and does not count may be named, and need not be.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from itertools import permutations
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from xray.stats.evidence import Site
+
+CAUSES: Final = ("image", "population", "prevalence", "label")
+COUNTS_FROM: Final = 0.03
+RATIO: Final = 1.5
+FELT_RATIO: Final = 1.15
+
+Floats = NDArray[np.float64]
+Flags = NDArray[np.bool_]
+Mixture = tuple[int, int, int, int]
+"""By `CAUSES`, 0 for A's and 1 for B's."""
+
+
+@dataclass(frozen=True)
+class World:
+    """Two sites and the truth per finding. shares: (n_tasks, 4) of the drop.
+
+    generator, families: where it is from. drawn, counts: (n_tasks, 4). All by `CAUSES`.
+    """
+
+    generator: str
+    families: tuple[str, ...]
+    a: Site
+    b: Site
+    drop: Floats
+    shares: Floats
+    drawn: Flags
+    counts: Flags
+
+
+@dataclass(frozen=True)
+class Truth:
+    """shares, drawn, counts as in `World`; drop: (n_tasks,)."""
+
+    drop: Floats
+    shares: Floats
+    drawn: Flags
+    counts: Flags
+
+
+def truth(
+    value: Mapping[Mixture, Floats],
+    called: tuple[Floats, Floats, Floats],
+    planted: Mapping[str, bool | Flags],
+) -> Truth:
+    """value: AUC of A's model (n_tasks,) by mixture. called: share of positives at A, at B by A's labeller, at B (n_tasks,).
+
+    planted: by cause (image, population, label), whether the sites differ in it, for all tasks or each.
+    """
+    shares = np.mean([_taken(value, order) for order in permutations(range(4))], axis=0).T
+    more = _ratio(called[1], called[0])
+    image, population, _, label = shares.T
+    counts = np.column_stack(
+        [
+            image >= COUNTS_FROM,
+            population >= COUNTS_FROM,
+            more >= RATIO,
+            (label >= COUNTS_FROM) | (_ratio(called[2], called[1]) >= RATIO),
+        ]
+    )
+    every = np.ones(len(shares), dtype=np.bool_)
+    drawn = np.column_stack(
+        [
+            every & planted["image"],
+            every & planted["population"],
+            more >= FELT_RATIO,
+            every & planted["label"],
+        ]
+    )
+    return Truth(value[0, 0, 0, 0] - value[1, 1, 1, 1], shares, drawn | counts, counts)
+
+
+def _taken(value: Mapping[Mixture, Floats], order: tuple[int, ...]) -> Floats:
+    """What each part takes, (4, n_tasks), where B's replace A's in this order."""
+    at = [0, 0, 0, 0]
+    taken = np.zeros((4, value[0, 0, 0, 0].size))
+    for part in order:
+        before = value[at[0], at[1], at[2], at[3]]
+        at[part] = 1
+        taken[part] = before - value[at[0], at[1], at[2], at[3]]
+    return taken
+
+
+def _ratio(one: Floats, two: Floats) -> Floats:
+    return np.asarray(np.exp(np.abs(np.log((one + 1e-4) / (two + 1e-4)))))

@@ -1,0 +1,196 @@
+"""Is the verdict right? Planted causes against verdicts in simulated worlds. python -m benchmarks.causes [--quick] [--json]
+
+Two generators that share no code draw pairs of sites (`_worlds`, `_strangers`); truth is what swapping parts of sites does
+(`_truth`). The posterior was fitted to seeds below FROZEN; later ones are what is tested here. One finding of each world is
+judged, one in which a cause counts where there is one, by the sets of evidence that a user may have (`posterior.VARIANTS`):
+    exact        names every cause that counts, and none that was not drawn
+    part         names some of those that count, and none that was not drawn
+    missed       says "none", or names other drawn causes only, where a cause counts
+    false        names a cause that was not drawn; misdirected: and none of those that were, where one counts
+    cannot tell
+Calibration is of all findings: the slope of the logistic regression of truth on logit P (1 is right), and the mean
+distance of P from the share that is true, over ten bins (ECE). Shares: how many 95 % intervals hold the truth.
+"""
+
+import argparse
+import json
+import os
+
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+import time
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from benchmarks._simulated import Rows, load, rows, worlds
+from benchmarks._truth import CAUSES, Flags, Floats
+from xray.stats import posterior
+from xray.stats.causes import FEWEST, LOSS_RATIO
+from xray.stats.logistic import fit_logistic
+from xray.stats.posterior import Coefficients, coefficients
+
+FROZEN: Final = 100_000
+"""Seeds from here on are for testing only."""
+ENOUGH: Final = 30
+"""Patients of the rarer class at both sites."""
+OUTCOMES: Final = ("exact", "cannot tell", "part", "missed", "false")
+
+
+@dataclass(frozen=True)
+class Answers:
+    """Of rows (n, 4): probabilities, shares with intervals; alike (n,)."""
+
+    probability: Floats
+    share: Floats
+    lower: Floats
+    upper: Floats
+    alike: Flags
+
+
+def answers(of: Rows, c: Coefficients) -> Answers:
+    """What a posterior says of rows."""
+    x = posterior.standardised(c, of.columns)
+    probability, share, spread = posterior.answered(c, x, of.drop_seen)
+    half = c.widen * spread
+    return Answers(probability, share, share - half, share + half, posterior.unlikeness(c, x) <= c.limit)
+
+
+def outcomes(of: Rows, said: Answers, loss_ratio: float = LOSS_RATIO) -> NDArray[np.str_]:
+    """One of `OUTCOMES` per row, with "misdirected" for a false one that names no true cause."""
+    named = said.probability >= loss_ratio / (1 + loss_ratio)
+    doubtful = ~named & (said.probability > 1 / (1 + loss_ratio))
+    silent = ~said.alike | (of.fewest < FEWEST) | (~named.any(axis=1) & doubtful.any(axis=1))
+    false = (named & ~of.drawn).any(axis=1)
+    hit = (named & of.counts).any(axis=1)
+    exact = (named | ~of.counts).all(axis=1)
+    found = np.where(exact, "exact", np.where(hit, "part", "missed")).astype("U12")
+    found[false] = "false"
+    found[false & of.counts.any(axis=1) & ~(named & of.drawn).any(axis=1)] = "misdirected"
+    found[silent] = "cannot tell"
+    return found
+
+
+def one_each(of: Rows, seed: int = 0) -> NDArray[np.int64]:
+    """A row of each world: one in which a cause counts, where there is one. Only rows with ENOUGH patients."""
+    rng = np.random.default_rng(seed)
+    rank = rng.random(len(of)) + ~of.counts.any(axis=1) + 10 * (of.fewest < ENOUGH)
+    order = np.lexsort((rank, of.world))
+    first = order[np.r_[True, of.world[order][1:] != of.world[order][:-1]]]
+    return first[of.fewest[first] >= ENOUGH]
+
+
+def rates(found: Sequence[str]) -> dict[str, float]:
+    """Shares of outcomes; "false" holds the misdirected ones too."""
+    counts = Counter(found)
+    n = max(len(found), 1)
+    shares = {name: counts[name] / n for name in OUTCOMES}
+    shares["false"] += counts["misdirected"] / n
+    return shares | {"misdirected": counts["misdirected"] / n}
+
+
+def calibration(probability: Floats, truth: Flags) -> dict[str, float]:
+    """Slope, expected calibration error, and how often it is true."""
+    p = np.clip(probability, 1e-6, 1 - 1e-6)
+    line = fit_logistic(np.column_stack([np.ones_like(p), np.log(p / (1 - p))]), truth.astype(np.float64))
+    bins = np.minimum((p * 10).astype(int), 9)
+    error = sum(abs((p - truth)[bins == k].sum()) for k in range(10)) / p.size
+    return {"slope": float(line.coefficients[1]), "ece": float(error), "true": float(truth.mean())}
+
+
+def coverage(of: Rows, said: Answers, chosen: Flags) -> dict[str, float]:
+    """Share of intervals that hold the truth, by cause."""
+    held = (said.lower <= of.shares) & (of.shares <= said.upper)
+    return {cause: float(held[chosen, at].mean()) for at, cause in enumerate(CAUSES)}
+
+
+def report(of: Rows, said: Answers, loss_ratio: float = LOSS_RATIO) -> dict[str, Any]:
+    """Everything that is counted, of one generator's rows."""
+    chosen, enough = one_each(of), of.fewest >= ENOUGH
+    some = of.take(chosen)
+    picked = Answers(*(getattr(said, name)[chosen] for name in Answers.__dataclass_fields__))
+    found = outcomes(some, picked, loss_ratio)
+    every = outcomes(of, said, loss_ratio)[enough]
+    kinds = {
+        kind: {"worlds": int(at.sum())} | rates(list(found[at]))
+        for kind in sorted(set(some.families))
+        for at in [some.families == kind]
+    }
+    return {
+        "worlds": len(found),
+        **rates(list(found)),
+        "all findings": {"findings": int(enough.sum())} | rates(list(every)),
+        "calibration": {
+            cause: calibration(said.probability[enough, k], of.counts[enough, k])
+            for k, cause in enumerate(CAUSES)
+        },
+        "coverage": coverage(of, said, enough),
+        "coverage where it counts": {
+            cause: coverage(of, said, enough & of.counts[:, k])[cause] for k, cause in enumerate(CAUSES)
+        },
+        "alike": float(said.alike[enough].mean()),
+        "kinds": kinds,
+    }
+
+
+def lines(name: str, found: dict[str, Any], kinds: bool) -> Iterator[str]:
+    """The report as text."""
+    head = (*OUTCOMES, "misdirected")
+    yield f"{name:46}{'worlds':>7}" + "".join(f"{of:>13}" for of in head)
+    yield f"{'one finding of each world':46}{found['worlds']:7}" + "".join(
+        f"{found[of]:13.1%}" for of in head
+    )
+    every = found["all findings"]
+    yield f"{'all findings':46}{every['findings']:7}" + "".join(f"{every[of]:13.1%}" for of in head)
+    if kinds:
+        for kind, of_kind in found["kinds"].items():
+            yield f"  {kind:44}{of_kind['worlds']:7}" + "".join(f"{of_kind[of]:13.1%}" for of in head)
+    for cause, line in found["calibration"].items():
+        held, where = found["coverage"][cause], found["coverage where it counts"][cause]
+        yield (
+            f"  {cause:12} slope {line['slope']:.2f}  ECE {line['ece']:.3f}  true {line['true']:.1%}"
+            f"  intervals of its share hold {held:.1%}, where it counts {where:.1%}"
+        )
+    yield f"  like the simulated cases {found['alike']:.1%}"
+
+
+def main() -> int:
+    """Print the tables; exit code 1 where a target is missed."""
+    options = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    options.add_argument("--quick", action="store_true", help="20 worlds of each generator")
+    options.add_argument("--json", action="store_true", help="print one JSON object per table")
+    options.add_argument("--first", type=int, default=FROZEN, help="first seed")
+    options.add_argument("--worlds", type=int, default=600, help="worlds of each generator")
+    options.add_argument("--rows", type=Path, help="a folder of rows of such seeds (benchmarks._simulated)")
+    options.add_argument("--loss-ratio", type=float, default=LOSS_RATIO)
+    given = options.parse_args()
+    wanted = 20 if given.quick else given.worlds
+    missed = False
+    for generator, seeds in (("strangers", wanted), ("worlds", wanted // 10)):
+        if given.rows:
+            of = load(given.rows.glob(f"{generator}-*.npz"))
+        else:
+            start = time.process_time()
+            of = rows(worlds(generator, range(given.first, given.first + seeds)), given.first)
+            print(f"{generator}: {time.process_time() - start:.0f} s to draw and gather")
+        for variant in posterior.VARIANTS.values():
+            found = report(of, answers(of, coefficients(variant)), given.loss_ratio)
+            if given.json:
+                print(json.dumps({"generator": generator, "evidence": variant, **found}))
+            else:
+                print(
+                    "\n".join(lines(f"{generator}, {variant}", found, variant == "witness_covariates")), "\n"
+                )
+            missed |= found["false"] > (0.02 if "witness" in variant else 0.03)
+    return int(missed)
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -1,0 +1,214 @@
+"""Evidence → the probability of each cause of a drop, and what share of the drop it takes.
+
+Small networks of the evidence (a hidden layer each), fitted to simulated pairs of sites whose truth is known by swapping
+parts of the sites; benchmarks/fit_posterior.py makes them, and `posterior_*.csv` are their coefficients. Each network was
+fitted without some kinds of mechanism; how sure it may be was then learned from those kinds, which it had not seen
+(Platt's scaling), and the answer is the mean over networks. Shares come as a mean and a standard deviation each, are moved,
+the less certain the more, so that they sum to the drop that was seen, and their intervals are widened until 95 % hold on
+kinds that were left out. A case unlike those that were simulated is said to be so: its probabilities mean nothing.
+"""
+
+import csv
+import hashlib
+from dataclasses import dataclass
+from functools import cache
+from importlib.resources import files
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.special import expit
+
+from xray.stats.estimates import FloatArray
+from xray.stats.evidence import Evidence
+
+CAUSES: Final = ("image", "population", "prevalence", "label")
+WIDEST: Final = 5.0
+"""Standardised evidence is cut here: beyond it, more is not more."""
+VARIANTS: Final = {
+    (False, False): "scores",
+    (False, True): "scores_covariates",
+    (True, False): "witness",
+    (True, True): "witness_covariates",
+}
+"""(has a witness, has covariates) → the file of coefficients."""
+
+
+@dataclass(frozen=True)
+class Causes:
+    """Per task: probability of each of `CAUSES` (n, 4); shares of the drop with 95 % intervals (n, 4); whether it is like
+    the simulated cases, with its distance in units of the limit (n,). contributions: by group of evidence, (n, 4), how far
+    the probability would fall without it.
+    """
+
+    probability: FloatArray
+    share: FloatArray
+    lower: FloatArray
+    upper: FloatArray
+    alike: NDArray[np.bool_]
+    distance: FloatArray
+    contributions: dict[str, FloatArray]
+
+
+@dataclass(frozen=True)
+class Coefficients:
+    """names: of the evidence, (p,), with centre and scale (p,). first: (networks, p, hidden), first_bias (networks, hidden).
+
+    second: (networks, hidden, 12), second_bias (networks, 12): logits, shares, and log standard deviations of shares.
+    slope, intercept: (networks, 4) of Platt's scaling. widen: (4,). axes: (p, k) principal axes, with their
+    variances (k,), the variance of the rest, and the limit of the distance.
+    """
+
+    names: tuple[str, ...]
+    centre: FloatArray
+    scale: FloatArray
+    first: FloatArray
+    first_bias: FloatArray
+    second: FloatArray
+    second_bias: FloatArray
+    slope: FloatArray
+    intercept: FloatArray
+    widen: FloatArray
+    axes: FloatArray
+    variances: FloatArray
+    rest: float
+    limit: float
+
+
+GROUPS: Final = {
+    "how both classes are scored": ("positives", "negatives"),
+    "the drop": ("drop", "auc"),
+    "the distribution of scores": ("images", "implied", "residuals"),
+    "prevalences": ("prevalence", "log odds"),
+    "odds ratios with other labels": ("companions", "other scores"),
+    "the case mix": ("co-labels", "case mix", "covariates", "labelled", "verified"),
+    "the network of the other site": ("witness",),
+}
+"""Words → the evidence that begins so, its controls' included."""
+
+
+@cache
+def coefficients(variant: str) -> Coefficients:
+    """Those shipped."""
+    return parse(_shipped(variant).decode("utf-8"))
+
+
+def fingerprint(variant: str) -> str:
+    """Content hash of those shipped."""
+    return hashlib.sha256(_shipped(variant)).hexdigest()
+
+
+def _shipped(variant: str) -> bytes:
+    return (files("xray.stats") / f"posterior_{variant}.csv").read_bytes()
+
+
+def parse(text: str) -> Coefficients:
+    """Coefficients from CSV: lines `what, name, number …`; written by `written`."""
+    lines: dict[str, list[tuple[str, list[float]]]] = {}
+    for what, name, *numbers in csv.reader(text.splitlines()):
+        lines.setdefault(what, []).append((name, [float(number) for number in numbers]))
+    table = {what: np.array([numbers for _, numbers in rows]) for what, rows in lines.items()}
+    networks, p = int(table["size"][0, 0]), len(lines["input"])
+    first = table["first"].reshape(p, networks, -1).transpose(1, 0, 2)
+    return Coefficients(
+        names=tuple(name for name, _ in lines["input"]),
+        centre=table["input"][:, 0],
+        scale=table["input"][:, 1],
+        first=first,
+        first_bias=table["first bias"].reshape(networks, -1),
+        second=table["second"].reshape(networks, first.shape[2], -1),
+        second_bias=table["second bias"].reshape(networks, -1),
+        slope=table["slope"].reshape(networks, -1),
+        intercept=table["intercept"].reshape(networks, -1),
+        widen=table["widen"][0],
+        axes=table["axes"],
+        variances=table["variances"][0],
+        rest=float(table["rest"][0, 0]),
+        limit=float(table["limit"][0, 0]),
+    )
+
+
+def written(c: Coefficients) -> str:
+    """As text, five digits each: a line per input and hidden unit."""
+    networks, _, hidden = c.first.shape
+    rows: list[tuple[str, str, FloatArray]] = [("size", "networks", np.array([float(networks)]))]
+    rows += [("input", name, np.array([c.centre[i], c.scale[i]])) for i, name in enumerate(c.names)]
+    rows += [("first", name, c.first[:, i].ravel()) for i, name in enumerate(c.names)]
+    rows += [("first bias", str(n), c.first_bias[n]) for n in range(networks)]
+    rows += [("second", f"{n} {h}", c.second[n, h]) for n in range(networks) for h in range(hidden)]
+    for what, table in (("second bias", c.second_bias), ("slope", c.slope), ("intercept", c.intercept)):
+        rows += [(what, str(n), table[n]) for n in range(networks)]
+    rows += [("widen", "", c.widen), ("variances", "", c.variances)]
+    rows += [("axes", name, c.axes[i]) for i, name in enumerate(c.names)]
+    rows += [("rest", "", np.array([c.rest])), ("limit", "", np.array([c.limit]))]
+    return "".join(
+        ",".join([what, name, *(f"{number:.5g}" for number in numbers)]) + "\n"
+        for what, name, numbers in rows
+    )
+
+
+def causes(evidence: Evidence, of: Coefficients | None = None) -> Causes:
+    """What the evidence of a pair of sites says, per task."""
+    c = of if of is not None else coefficients(VARIANTS[evidence.witness, evidence.covariates])
+    x = standardised(c, evidence.columns)
+    drop = evidence.parts.drop.value[evidence.tasks]
+    probability, share, spread = answered(c, x, drop)
+    distance = unlikeness(c, x) / c.limit
+    half = c.widen * spread
+    return Causes(
+        probability,
+        share,
+        share - half,
+        share + half,
+        distance <= 1,
+        distance,
+        _contributions(c, x, drop, probability),
+    )
+
+
+def standardised(c: Coefficients, columns: dict[str, FloatArray]) -> FloatArray:
+    """The evidence in units of the simulated worlds, (n, p); what is missing or infinite is 0, their mean."""
+    n = len(next(iter(columns.values()))) if columns else 0
+    raw = np.column_stack([columns.get(name, np.full(n, np.nan)) for name in c.names])
+    known = np.where(np.isfinite(raw), raw, c.centre)
+    return np.clip((known - c.centre) / c.scale, -WIDEST, WIDEST)
+
+
+def answered(c: Coefficients, x: FloatArray, drop: FloatArray) -> tuple[FloatArray, FloatArray, FloatArray]:
+    """Probabilities, shares and their standard deviations, (n, 4) each."""
+    hidden = np.tanh(np.einsum("np,kph->knh", x, c.first, optimize=True) + c.first_bias[:, None])
+    out = np.einsum("knh,kho->kno", hidden, c.second, optimize=True) + c.second_bias[:, None]
+    logits, share, log_spread = out[..., :4], out[..., 4:8], np.clip(out[..., 8:], -9, 1)
+    probability = expit(c.slope[:, None] * logits + c.intercept[:, None]).mean(axis=0)
+    variance = np.exp(2 * log_spread).mean(axis=0) + share.var(axis=0)
+    mean = share.mean(axis=0)
+    left = drop - mean.sum(axis=1)
+    return (
+        probability,
+        mean + variance / variance.sum(axis=1, keepdims=True) * left[:, None],
+        np.sqrt(variance),
+    )
+
+
+def unlikeness(c: Coefficients, x: FloatArray) -> FloatArray:
+    """Distance from the simulated cases along principal axes and off them (n,)."""
+    along = x @ c.axes
+    off = np.maximum((x**2).sum(axis=1) - (along**2).sum(axis=1), 0)
+    return np.asarray(np.sqrt((along**2 / c.variances).sum(axis=1) + off / c.rest))
+
+
+def _contributions(
+    c: Coefficients, x: FloatArray, drop: FloatArray, probability: FloatArray
+) -> dict[str, FloatArray]:
+    """By words, how far each probability falls where a group of evidence is replaced by its mean."""
+    found = {}
+    for words, begins in GROUPS.items():
+        own = [_named(name).startswith(begins) for name in c.names]
+        if any(own):
+            without = answered(c, np.where(own, 0.0, x), drop)[0]
+            found[words] = probability - without
+    return found
+
+
+def _named(name: str) -> str:
+    return name.removeprefix("others' ").removeprefix("size of ")
