@@ -11,17 +11,21 @@ from xray.errors import DataError
 
 @dataclass(frozen=True)
 class Hanging:
-    """What hangs on a dataset. evaluations: of its images alone, by models that stay; models: trained on it."""
+    """What hangs on a dataset.
+
+    evaluations: of its images alone, by models that stay; models: trained on it; worklists: with images that it alone has.
+    """
 
     studies: list[str]
     analyses: int
     models: list[str]
     evaluations: int
+    worklists: list[str]
 
     @property
     def has_results(self) -> bool:
         """Whether results would go with the dataset."""
-        return bool(self.analyses or self.models or self.evaluations)
+        return bool(self.analyses or self.models or self.evaluations or self.worklists)
 
     def lines(self) -> list[str]:
         """For people, a line each."""
@@ -34,6 +38,10 @@ class Hanging:
             lines.append(f"models that were trained on it, with all their scores: {', '.join(self.models)}")
         if self.evaluations:
             lines.append(f"evaluations of its images by other models: {self.evaluations}")
+        if self.worklists:
+            lines.append(
+                f"worklists with its images, and what readers said of them: {', '.join(self.worklists)}"
+            )
         return lines
 
 
@@ -41,14 +49,15 @@ def hanging(connection: Connection, name: str) -> Hanging:
     """What hangs on a dataset. Raises `DataError` where none has this name."""
     given = {"dataset_id": dataset_id(connection, name)}
     row = connection.execute(text(query("dataset_hanging")), given).one()
-    return Hanging(list(row.studies), row.analyses, list(row.models), row.evaluations)
+    return Hanging(list(row.studies), row.analyses, list(row.models), row.evaluations, list(row.worklists))
 
 
 def remove(connection: Connection, name: str, *, with_results: bool = False) -> Hanging:
     """Take a dataset away, within the caller's transaction, and what went with it.
 
     Its labels, cohorts, image lists that nobody else has, and images that are in no other list; with `with_results` also
-    the models that were trained on it, evaluations of its images, and the analyses of studies that name it. Files are left.
+    the models that were trained on it, evaluations of its images, the analyses of studies that name it, and what readers
+    said of its images in worklists. Files are left, and so is a patient whom another dataset's image shows.
     Raises `DataError` where results hang on it and are not to go.
     """
     connection.execute(

@@ -1,5 +1,6 @@
 -- One row: what hangs on a dataset: studies (their names), analyses (of them), models (names of those that were trained on
--- it), evaluations (of lists of its images that no other dataset has, by models that were not). Parameter: dataset_id.
+-- it), evaluations (of lists of its images that no other dataset has, by models that were not), worklists (names of those with
+-- images that no other dataset has). Parameter: dataset_id.
 with
 own as (select * from cohort where dataset_id = :dataset_id),
 trained as (
@@ -17,6 +18,13 @@ lists as (
     except
     select image_list_id from dataset where id <> :dataset_id
 ),
+images as (
+    select unnest(image_ids) as image_id
+    from image_list join dataset on dataset.image_list_id = image_list.id where dataset.id = :dataset_id
+    except
+    select unnest(image_ids)
+    from image_list join dataset on dataset.image_list_id = image_list.id where dataset.id <> :dataset_id
+),
 named as (
     select study.id, study.name from study join study_dataset on study_dataset.study_id = study.id
     where study_dataset.dataset_id = :dataset_id
@@ -30,4 +38,11 @@ select
     (
         select count(*) from evaluation
         where image_list_id in (select image_list_id from lists) and model_id not in (select model_id from trained)
-    ) as evaluations
+    ) as evaluations,
+    coalesce(
+        (
+            select array_agg(name order by name) from worklist
+            where id in (select worklist_id from worklist_image join images on images.image_id = worklist_image.image_id)
+        ),
+        '{}'
+    ) as worklists

@@ -5,8 +5,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from sqlalchemy import Engine, text
+from sqlalchemy import Engine, func, select, text
 
+from db.schema import Base
+from db.upkeep.audits import run as run_audits
+from tests.db.conftest import Rows
+from tests.db.everything import fill
 from tests.xray.data.test_register import add, draw, manifest
 from xray.data.pictures import pixel_cache
 from xray.data.register import Registration
@@ -16,8 +20,8 @@ from xray.data.remove import hanging, remove
 from xray.errors import DataError
 
 TABLES = """
-    site image image_list dataset cohort cohort_label cohort_label_piece label source_term native_column label_rule
-    quarantine evaluation prediction listed_image analysis model training_cohort study_dataset leakage
+    site patient image image_list dataset cohort cohort_label cohort_label_piece label source_term native_column label_rule
+    dataset_task quarantine evaluation prediction listed_image analysis model training_cohort study_dataset leakage
 """
 
 
@@ -86,6 +90,74 @@ def test_results_go_only_when_asked(engine: Engine, tmp_path: Path) -> None:
     with engine.begin() as connection:
         connection.execute(text("delete from model where id = :model"), {"model": model})
     assert rows(engine) == before
+
+
+STAY = {
+    "home",
+    "task",
+    "protocol",
+    "study",
+    "study_task",
+    "study_model",
+    "model",
+    "model_task",
+    "foreign_training",
+}
+"""Tables that may have rows without a dataset: what is said of studies and of models from elsewhere."""
+
+
+def test_whatever_hangs_on_datasets_goes_with_them(engine: Engine) -> None:
+    """In a database with rows in every table, those of tables to come too."""
+    fill(Rows(engine))
+    with engine.begin() as connection:
+        names = connection.scalars(text("select name from dataset order by name")).all()
+        for name in names[:-1]:
+            remove(connection, name, with_results=True)
+        assert "worklists with its images, and what readers said of them: doubtful" in (
+            remove(connection, names[-1], with_results=True).lines()
+        )
+        left = {
+            table.name
+            for table in Base.metadata.sorted_tables
+            if connection.scalar(select(func.count()).select_from(table))
+        }
+        assert left - STAY == set()
+
+
+def test_a_worklist_keeps_the_images_of_other_datasets(engine: Engine, tmp_path: Path) -> None:
+    for name in ("goes", "stays"):
+        mine(engine, tmp_path, name, tmp_path / name, site=name)
+    added = Rows(engine)
+    worklist = added.add("worklist", name="both", task_id=0)
+    with engine.begin() as connection:
+        images = connection.scalars(text("select id from image where name = 'i3' order by id")).all()
+    for position, image in enumerate(images, 1):
+        added.add("worklist_image", worklist_id=worklist, position=position, image_id=image)
+        added.add("worklist_read", worklist_id=worklist, position=position, reader="anna", answer="yes")
+    with pytest.raises(DataError, match="worklists with its images, and what readers said of them: both"):
+        take_away(engine, "goes")
+    take_away(engine, "goes", with_results=True)
+    with engine.begin() as connection:
+        assert connection.execute(text("select site, position from reads")).all() == [("stays", 2)]
+
+
+def test_a_picture_that_another_site_has_too_stays_with_its_patient(engine: Engine, tmp_path: Path) -> None:
+    """The canonical image of a picture, and the site of its patient, are the first: these may go."""
+    mine(engine, tmp_path, "first", tmp_path / "a", site="first")
+    with engine.begin() as connection:
+        keys = read_named(connection, "first").table.keys
+    mine(engine, tmp_path, "second", tmp_path / "b", site="second")
+    mine(engine, tmp_path, "third", tmp_path / "c", site="third")
+    take_away(engine, "first")
+    with engine.begin() as connection:
+        for name in ("second", "third"):
+            assert read_named(connection, name).table.keys.tolist() == keys.tolist()
+        own = "select count(*) filter (where canonical_id = id), count(*), count(distinct canonical_id) from image"
+        assert connection.execute(text(own)).one() == (20, 40, 20)
+        assert [outcome.audit.name for outcome in run_audits(connection) if outcome.rows] == []
+    take_away(engine, "second")
+    take_away(engine, "third")
+    assert set(rows(engine).values()) == {0}
 
 
 def test_frozen_rows_stay_frozen_outside_a_removal(engine: Engine, tmp_path: Path) -> None:
