@@ -138,9 +138,24 @@ def test_a_quote_inside_a_field(tmp_path: Path) -> None:
 
 def test_a_quote_that_is_never_closed(tmp_path: Path) -> None:
     table = manifest(tmp_path, ROWS[0], '"b,p1,b.png,PA,63,M,1,,', "c,p1,c.png,PA,63,M,1,,")
-    assert table.rows["image"].tolist() == ["a"]
+    assert table.rows["image"].tolist() == ["a", "c"]
     assert [entry.row for entry in table.quarantine] == [3]
     assert "quote" in table.quarantine[0].reason
+
+
+def test_quotes_within_unquoted_fields_are_ordinary_letters(tmp_path: Path) -> None:
+    notes = ['12" film', "plain", '"quoted, with a comma"', 'a 7" and a 9"', 'tube 3"', "", 'scar "old"']
+    rows = [f"i{k},p{k},i{k}.png,PA,50,M,1,,{note}" for k, note in enumerate(notes)]
+    table = manifest(tmp_path, *rows)
+    assert table.quarantine == []
+    assert table.rows["image"].tolist() == [f"i{k}" for k in range(len(notes))]
+    assert table.rows["ward"].tolist() == [note.strip('"') if "," in note else note for note in notes]
+
+
+def test_every_line_of_a_record_that_is_set_aside_is_counted(tmp_path: Path) -> None:
+    table = manifest(tmp_path, ROWS[0], 'b,"p1', "c,p1,c.png,PA,63,M,1,,", 'd",x', ROWS[2])
+    assert table.rows["image"].tolist() == ["a", "c"]
+    assert [entry.row for entry in table.quarantine] == [3, 4, 5]
 
 
 def test_pictures_that_are_not_there(tmp_path: Path) -> None:
