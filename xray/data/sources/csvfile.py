@@ -156,6 +156,7 @@ def _readable_lines(
 
 
 def is_utf8(data: bytes) -> bool:
+    """Is this UTF-8, looked at in pieces?"""
     decoder = codecs.getincrementaldecoder("utf-8")()
     try:
         for start in range(0, len(data), limits.STEP):
@@ -246,7 +247,7 @@ def _blocks(data: bytes, start: int) -> Iterator[bytes]:
 def _block_records(
     body: bytes, first_line: int, columns: list[str], named: int, name: str, delimiter: str
 ) -> tuple[pd.DataFrame, NDArray[np.int64], list[Quarantined]] | None:
-    """The rows of a block; None where its quotes stand elsewhere than around fields: then only a parser finds the rows' ends."""
+    """The rows of a block; None where its quotes are not around fields: only a parser finds the rows then."""
     buffer = np.frombuffer(body, np.uint8)
     if b'"' in body and not _quotes_fields(buffer, ord(delimiter)):
         return None
@@ -320,7 +321,7 @@ def _parse(body: bytes, columns: list[str], delimiter: str) -> pd.DataFrame:
 def _records_slowly(
     body: bytes, first_line: int, columns: list[str], named: int, name: str, delimiter: str
 ) -> tuple[pd.DataFrame, NDArray[np.int64], list[Quarantined]]:
-    """The rows as Python's csv module reads them. A line whose quote is never closed is set aside, and those after it read."""
+    """The rows as Python's csv module reads them. A line whose quote is never closed is set aside."""
     texts = body.decode().split("\n")
     rows: list[list[str]] = []
     lines: list[int] = []
