@@ -157,17 +157,19 @@ def check_inflated(data: memoryview, limit: int, what: str, error: type[XrayErro
             )
 
 
-def check_table(data: bytes, name: str, error: type[XrayError]) -> None:
+def check_table(data: bytes, name: str, error: type[XrayError], separator: bytes = b",") -> None:
     """Raise `error` where a line is longer than `LINE` (it may be twice as long), or there is little but line ends."""
     ends = b"\n" if b"\n" in data else b"\r"
     for start in range(0, len(data) - LINE, LINE):
         if data.find(ends, start, start + LINE) < 0:
             row = data.count(ends, 0, start) + 1
             raise error(f"{name}, row {row}: a line of more than {shown(LINE)}; is it a table?")
-    commas, lines = data.count(b","), data.count(ends)
-    if lines - commas > BARE_LINES:
-        raise error(f"{name}: {lines:,} lines and {commas:,} commas; a table has fields, separated by commas")
-    check_cells(lines + commas, name, error)
+    separators, lines = data.count(separator), data.count(ends)
+    if lines - separators > BARE_LINES:
+        raise error(
+            f"{name}: {lines:,} lines and {separators:,} separators ({separator.decode()!r}); a table has fields"
+        )
+    check_cells(lines + separators, name, error)
 
 
 def check_columns(count: int, name: str, error: type[XrayError]) -> None:
@@ -188,7 +190,7 @@ def read_toml(path: Path, error: type[XrayError]) -> dict[str, Any]:
         with open_file(path) as file:
             data = file.read(TEXT + 1)
         check_bytes(len(data), TEXT, f"{path}", error)
-        return tomllib.loads(data.decode())
+        return tomllib.loads(data.decode("utf-8-sig"))
     except OSError as failure:
         raise error(f"{path}: can't be read: {failure.strerror or failure}") from None
     except (ValueError, RecursionError) as failure:  # not UTF-8, not TOML, tables within tables for ever

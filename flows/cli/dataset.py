@@ -31,6 +31,12 @@ def dataset() -> None:
     type=PATH,
     help="A CSV of your own: image_id, patient_id, path, view, age, sex, one column per finding.",
 )
+@click.option(
+    "--map",
+    "mapping",
+    type=PATH,
+    help="A mapping file, which says what the columns and words of your own table are (xray dataset draft writes one).",
+)
 @click.option("--images", type=PATH, help="Folder of the pictures (of a manifest: by default its own).")
 @click.option("--labels-only", is_flag=True, help="Register labels without pictures: for counts and audits.")
 @click.option(
@@ -52,11 +58,13 @@ def dataset() -> None:
     metavar="NAME",
     help="A finding beside the default list, whose column in the file has this name (repeatable).",
 )
+@click.option("--dry-run", is_flag=True, help="Check and say everything, and register nothing.")
 def add(
     name: str,
     source: str | None,
     labels: Path | None,
     manifest: Path | None,
+    mapping: Path | None,
     images: Path | None,
     labels_only: bool,
     maximum: int | None,
@@ -66,6 +74,7 @@ def add(
     strict: bool,
     partial: bool,
     findings: tuple[str, ...],
+    dry_run: bool,
 ) -> None:
     """Register images and labels as dataset NAME, whole or not at all.
 
@@ -80,9 +89,13 @@ def add(
     from xray.findings import declare
     from xray.pixels.reading import Reading
 
-    declared = declare(findings, "--finding", StudyError)
-    request = _request(name, source, labels, manifest, images, labels_only, site, Reading(maximum, window))
-    request = replace(request, findings=declared)
+    manner = Reading(maximum, window)
+    request = (
+        _request(name, source, labels, manifest, images, labels_only, site, manner)
+        if mapping is None
+        else _mapped(name, source, mapping, labels or manifest, images, labels_only, site, manner)
+    )
+    request = replace(request, findings=declare(findings, "--finding", StudyError))
     with storage() as found:
         done = register_request(
             found.engine(),
@@ -93,10 +106,94 @@ def add(
             strict=strict,
             partial=partial,
             look_again=True,
+            dry_run=dry_run,
         )
-    if not done.unchanged:
+    if not done.unchanged and not dry_run:
         announce("dataset", name, images=done.n_images)
-    say(done)
+    say(done, dry_run)
+
+
+@dataset.command()
+@click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.option(
+    "--output",
+    "-o",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="File to write (default: standard output).",
+)
+@click.option("--sheet", help="Which sheet of a workbook.")
+def draft(file: Path, output: Path | None, sheet: str | None) -> None:
+    """Write a first mapping file for the table FILE (CSV, TSV, xlsx, Parquet), with comments on what is in it."""
+    import os
+
+    from xray.data.mapping.draft import draft as drafted
+    from xray.data.tables import Layout
+
+    text = drafted(file, Layout(sheet=sheet))
+    if output is None:
+        click.echo(text, nl=False)
+        return
+    if output.exists():
+        raise click.UsageError(f"{output} is there already; remove it first, or give another name")
+    # the file is named as seen from the mapping
+    name = os.path.relpath(file, output.parent)
+    output.write_text(
+        text.replace(
+            f"file = {json.dumps(file.name, ensure_ascii=False)}",
+            f"file = {json.dumps(name, ensure_ascii=False)}",
+            1,
+        ),
+        encoding="utf-8",
+    )
+    click.echo(
+        f"{output}: look at every line, then: xray dataset add NAME --site SITE --map {output} --dry-run"
+    )
+
+
+def _mapped(
+    name: str,
+    source: str | None,
+    mapping: Path,
+    table: Path | None,
+    images: Path | None,
+    labels_only: bool,
+    site: str | None,
+    reading: "Reading",
+) -> "DatasetRequest":
+    """What a mapping file asks for; the options go before its keys. Raises `UsageError` where neither says it."""
+    from xray.data.mapping.model import read_mapping
+    from xray.data.request import DatasetRequest
+    from xray.study import check_name
+
+    check_name("NAME", name)
+    if source not in (None, "manifest", "dicom"):
+        raise click.UsageError(
+            f"--map: is for tables of your own, not for source {source}, whose columns are known"
+        )
+    if images is not None and labels_only:
+        raise click.UsageError("choose one of --images and --labels-only")
+    keys = read_mapping(mapping)
+    if table is None:
+        if keys.file is None:
+            raise click.UsageError(f'{mapping}: give file = "…", the table, or --labels FILE')
+        table = mapping.parent / keys.file
+    if images is None and keys.images is not None:
+        images = mapping.parent / keys.images
+    site = site or keys.site
+    if site is None:
+        raise click.UsageError("give --site SITE: where the images come from")
+    check_name("--site", site)
+    return DatasetRequest(
+        name,
+        site,
+        source or "manifest",
+        table,
+        None if labels_only else images,
+        None,
+        labels_only,
+        reading=reading,
+        mapping=mapping,
+    )
 
 
 def _request(
@@ -138,11 +235,16 @@ def _request(
     return DatasetRequest(name, site, source, labels or manifest, images, None, labels_only, reading=reading)
 
 
-def say(done: "Registration") -> None:
-    """The closing summary: sizes to stdout; notes and what was set aside to stderr."""
+def say(done: "Registration", dry_run: bool = False) -> None:
+    """What was made of the file and the sizes to stdout; notes and what was set aside to stderr."""
     from xray.data.quarantine import describe
 
-    if done.unchanged:
+    _say_summary(done)
+    if dry_run:
+        click.echo(
+            f"{done.name}: would be {done.n_images} images of {done.n_patients} patients; nothing was registered"
+        )
+    elif done.unchanged:
         click.echo(f"{done.name}: {done.n_images} images were registered already, nothing has changed")
     else:
         click.echo(f"{done.name}: registered {done.n_images} images of {done.n_patients} patients")
@@ -155,8 +257,24 @@ def say(done: "Registration") -> None:
         if entries:
             click.echo(f"{len(entries)} row(s) or picture(s) {said}:", err=True)
             click.echo("\n".join(describe(entries)), err=True)
-    if done.quarantine:
+    if done.quarantine and not dry_run:
         click.echo(f"all of them: xray dataset quarantine {done.name}", err=True)
+
+
+def _say_summary(done: "Registration") -> None:
+    from flows.cli.sql import table
+
+    made = done.summary
+    if made is None:
+        return
+    if made.about:
+        click.echo(f"{done.name}: read as {made.about}")
+    if made.columns:
+        click.echo(table(("column", "is"), made.columns) + "\n")
+    if made.findings:
+        head = ("finding", "positive", "negative", "uncertain", "not mentioned")
+        click.echo(table(head, made.findings) + "\n")
+    click.echo("\n".join(made.lines))
 
 
 @dataset.command("list")

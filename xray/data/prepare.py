@@ -1,15 +1,19 @@
 """From what a study says of a dataset to cohorts that can be trained on: drawn, read, registered, split, cached."""
 
 import dataclasses
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Final
 
 import pandas as pd
 from sqlalchemy import Connection, Engine, text
 
 from db.queries import query
 from xray.data.cohorts import freeze
+from xray.data.mapping.model import Mapping as Words
+from xray.data.mapping.model import read_mapping
+from xray.data.mapping.summary import summarise
 from xray.data.phantom.generate import write_site
 from xray.data.phantom.sites import load_sites
 from xray.data.picture_hashes import MEMORY, changed, look
@@ -21,7 +25,9 @@ from xray.data.registered import dataset_id, read_dataset
 from xray.data.request import DatasetRequest, Phantom
 from xray.data.sources.base import SourceTable, sources
 from xray.data.sources.declared import with_declared
+from xray.data.sources.dicom_folder import read_dicom_folder
 from xray.data.sources.fit_names import with_fit_names
+from xray.data.sources.labels import read_labels
 from xray.data.sources.manifest import read_manifest
 from xray.errors import DataError
 from xray.names import unknown
@@ -73,13 +79,14 @@ def register_request(
     strict: bool = False,
     partial: bool = False,
     look_again: bool = False,
+    dry_run: bool = False,
 ) -> Registration:
     """Register a dataset from its files and freeze its cohorts under a protocol, in one transaction.
 
     home: what pictures show is remembered there, so that a registration that was stopped goes on where it was. strict,
     partial: see `register`. look_again: pictures of a registered dataset whose files have changed since are looked at again
     (raises `DataError` where they show something else). A dataset that the protocol can't split is registered all the same,
-    and noted.
+    and noted. dry_run: everything is checked as it would be, and the database is left as it was.
     """
     source, images, table, truth = _read(request, home)
     seen = None
@@ -93,7 +100,7 @@ def register_request(
             seen = look(table.rows["path"].tolist(), images, memory, progress, request.reading)
         elif look_again and home is not None:
             _refuse_changed(engine, found, table, images, home, request.reading)
-    with engine.begin() as connection:
+    with engine.connect() as connection:
         done = register(
             connection,
             request.name,
@@ -109,7 +116,16 @@ def register_request(
             reading=request.reading if images is not None else AS_STORED,
         )
         notes = freeze_dataset(connection, done.dataset_id, protocol)
-    return dataclasses.replace(done, notes=[*dict.fromkeys([*table.notes, *done.notes]), *notes])
+        if dry_run:
+            connection.rollback()
+        else:
+            connection.commit()
+    rules = load_protocol(protocol)
+    return dataclasses.replace(
+        done,
+        notes=[*dict.fromkeys([*table.notes, *done.notes]), *notes],
+        summary=summarise(table, rules.rule("manifest" if source == "phantom" else source), rules.name),
+    )
 
 
 def _refuse_changed(
@@ -141,7 +157,8 @@ def _read(
     assert request.labels is not None
     folder = request.labels if request.labels.is_dir() else request.labels.parent
     found = None if request.labels_only else request.images or folder
-    return request.source, found, read_source(request.source, request.labels, found, request.findings), None
+    table = read_source(request.source, request.labels, found, request.findings, request.mapping)
+    return request.source, found, table, None
 
 
 def freeze_all(connection: Connection, protocols: Sequence[str]) -> list[str]:
@@ -197,14 +214,33 @@ def _draw(phantom: Phantom, folder: Path) -> tuple[SourceTable, pd.DataFrame]:
     return read_source("manifest", labels, folder), truth
 
 
-def read_source(name: str, labels: Path, images: Path | None, findings: Sequence[str] = ()) -> SourceTable:
+_OF_ANY_TABLE: Final[
+    Mapping[str, Callable[[Path, Path | None, Sequence[str], Words | None, str], SourceTable]]
+] = {
+    "manifest": read_manifest,
+    "labels": read_labels,
+    "dicom": read_dicom_folder,
+}
+"""Readers of tables in anybody's layout, which take declared findings and a mapping."""
+
+
+def read_source(
+    name: str, labels: Path, images: Path | None, findings: Sequence[str] = (), mapping: Path | None = None
+) -> SourceTable:
     """Read native label files by the reader of this name. findings: those that are declared beside the default list.
 
-    Raises `DataError` where there is no such reader.
+    mapping: the file that says what columns and words are. Raises `DataError` where there is no such reader, or it takes no
+    mapping.
     """
     known = sources()
     if name not in known:
         raise DataError(unknown("reader", name, sorted(known)))
-    if name == "manifest":
-        return with_fit_names(read_manifest(labels, images, findings), labels.name)
+    if name in _OF_ANY_TABLE:
+        words = read_mapping(mapping) if mapping is not None else None
+        where = mapping.name if mapping is not None else ""
+        return with_fit_names(_OF_ANY_TABLE[name](labels, images, findings, words, where), labels.name)
+    if mapping is not None:
+        raise DataError(
+            f"{mapping.name}: files of source {name} have known columns, and take no mapping file"
+        )
     return with_fit_names(with_declared(known[name](labels, images), findings, labels.name), labels.name)

@@ -20,6 +20,7 @@ from db.schema import Dataset, LabelRule, Site, SourceTerm
 from db.store import list_hash, put_image_list
 from xray.data import identity, leakage
 from xray.data.labels.rules import all_rules
+from xray.data.mapping.summary import Summary
 from xray.data.native_columns import EncodedColumn, digest_columns, encode, put_columns
 from xray.data.picture_hashes import PictureCounts, Seen, count_pictures, fault, look
 from xray.data.places import stored_paths, take_places
@@ -42,7 +43,7 @@ class Registration:
     """What was registered: the dataset's id and sizes; `unchanged` where the same content was there already.
 
     quarantine: what was set aside. notes: what a user should know of the dataset as a whole. pictures: how its pictures were
-    read; None where they were not read now.
+    read; None where they were not read now. summary: what was made of its label file.
     """
 
     dataset_id: int
@@ -53,6 +54,7 @@ class Registration:
     quarantine: list[Quarantined] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     pictures: PictureCounts | None = None
+    summary: Summary | None = None
 
 
 def register(

@@ -25,6 +25,7 @@ class DatasetRequest:
     images: where the pictures are, by default beside the labels. labels_only: register no pictures.
     findings: declared beside those of the default list: a column of the label file with such a name is a finding's.
     reading: how the files of its pictures are read.
+    mapping: a mapping file, which says what the columns of `labels` are.
     """
 
     name: str
@@ -36,6 +37,7 @@ class DatasetRequest:
     labels_only: bool = False
     findings: tuple[str, ...] = ()
     reading: Reading = AS_STORED
+    mapping: Path | None = None
 
     def __post_init__(self) -> None:
         """Raise `StudyError` for a name of dataset or site that can't be one: they name folders, too."""

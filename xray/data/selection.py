@@ -107,7 +107,7 @@ def _views(rows: pd.DataFrame, rule: DatasetRule, dataset: str) -> tuple[NDArray
     values = _native(rows, rule.view_column, f"the view rule of {dataset}")
     codes, texts = pd.factorize(values.astype(object))
     accepted = np.array(
-        [_view_counts(str(value), rule) for value in texts] + [_view_counts("", rule)], dtype=bool
+        [view_counts(str(value), rule) for value in texts] + [view_counts("", rule)], dtype=bool
     )
     taken = accepted[codes]
     unknown = values.isna().to_numpy() | (values == "").to_numpy(dtype=bool, na_value=False)
@@ -116,7 +116,8 @@ def _views(rows: pd.DataFrame, rule: DatasetRule, dataset: str) -> tuple[NDArray
     return np.flatnonzero(taken), {reason: count for reason, count in counts.items() if count}
 
 
-def _view_counts(value: str, rule: DatasetRule) -> bool:
+def view_counts(value: str, rule: DatasetRule) -> bool:
+    """Does a picture of this view count under a rule that names views?"""
     plain, views = value.strip().lower(), [view.lower() for view in rule.views]
     if rule.view_match == "contains":
         return any(view in plain for view in views)

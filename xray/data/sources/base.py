@@ -81,6 +81,8 @@ class SourceTable:
         what is unknown without it.
     findings: names of the columns of states and terms.
     keys: object (n_rows,), who each row shows, as the database says; None of rows that are not in it.
+    uses: column of the label file → what was made of it, in words, where the reader says so.
+    about: how the file was read, in words.
     """
 
     rows: pd.DataFrame
@@ -90,6 +92,8 @@ class SourceTable:
     notes: list[str] = field(default_factory=list)
     findings: tuple[str, ...] = TASKS
     keys: NDArray[np.object_] | None = None
+    uses: tuple[tuple[str, str], ...] = ()
+    about: str = ""
 
     def patient_keys(self, site: str = "") -> NDArray[np.object_]:
         """Who each row shows, (n_rows,): equal where the patient is; of rows that are not in the database, by the names of

@@ -10,7 +10,7 @@ from xray.data.labels.rules import STATE_VALUES, UNKNOWN, Rule, all_rules, apply
 from xray.data.sources.base import SourceTable, source
 from xray.data.sources.csvfile import read_csv
 from xray.data.sources.native import Faults, label_file, locate, no_picture, text, with_metadata
-from xray.data.sources.people import AGE_EXPECTED, sex_of, years
+from xray.data.sources.people import ages, sex_of
 from xray.tasks import TASKS
 
 PATTERNS: Final = ("train.csv*",)
@@ -41,7 +41,8 @@ def read_chexpert(labels: Path, images: Path | None, /) -> SourceTable:
     image = text(native.str.replace(_RELEASE, "", regex=True))
     patient = native.str.extract(r"(patient\d+)", expand=False).astype(object)
     paths = locate([image.tolist(), native.tolist()], images, by_name=False)
-    age, age_bad = years(frame["Age"])
+    notes: list[str] = []
+    age = ages(frame["Age"], "Age", notes)
     columns = {
         "image": image,
         "patient": patient.where(patient.notna(), None),
@@ -52,10 +53,9 @@ def read_chexpert(labels: Path, images: Path | None, /) -> SourceTable:
     }
     faults = Faults(file)
     faults.mark(patient.isna(), "Path", "expected a path with patientNNNNN in it")
-    faults.mark(age_bad, "Age", AGE_EXPECTED)
     mark_labels(faults, frame, states, chosen)
     faults.mark(no_picture(paths, images) & image.notna(), "Path", f"no such picture under {images}")
-    return faults.table(with_metadata(columns, frame), states, terms, [], "Path")
+    return faults.table(with_metadata(columns, frame), states, terms, notes, "Path")
 
 
 def mark_labels(faults: Faults, frame: pd.DataFrame, states: np.ndarray, chosen: tuple[Rule, ...]) -> None:

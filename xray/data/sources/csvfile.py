@@ -4,6 +4,7 @@ A row that can't be read (wrong number of fields, bytes that are not UTF-8) is s
 """
 
 import codecs
+import contextlib
 import csv
 import gzip
 import io
@@ -24,7 +25,7 @@ from xray.data.sources.base import Quarantined
 from xray.errors import DataError
 from xray.names import near
 
-_NEWLINE, _QUOTE, _COMMA = ord("\n"), ord('"'), ord(",")
+_NEWLINE, _QUOTE = ord("\n"), ord('"')
 _BLOCK = 2**24
 _SHOWN = 8
 _BOMS = ((b"\xef\xbb\xbf", "utf-8"), (b"\xff\xfe", "utf-16-le"), (b"\xfe\xff", "utf-16-be"))
@@ -57,15 +58,21 @@ def read_csv(
 
     stem: in a zip archive of several files, the start of the wanted one's name.
     """
-    data = read_bytes(path, error, stem)
-    data = _plain_text(data, path.name, error)
-    limits.check_table(data, path.name, error)
-    data, undecodable = _readable_lines(data, path.name, error)
-    header, body_at = _header(data, path.name, error)
-    _check_header(header, required, path.name, error)
-    records, lines, malformed = _records(data, body_at, header, path.name, error)
+    data = plain_text(read_bytes(path, error, stem), path.name, error)
+    return parse_csv(data, path.name, ",", required, error)
+
+
+def parse_csv(
+    data: bytes, name: str, delimiter: str, required: Sequence[str], error: type[DataError]
+) -> CsvFile:
+    """The rows of a text that `plain_text` gave, whose fields this character separates."""
+    limits.check_table(data, name, error, delimiter.encode())
+    data, undecodable = _readable_lines(data, name, delimiter, error)
+    header, body_at = _header(data, name, delimiter, error)
+    _check_header(header, required, name, error)
+    records, lines, malformed = _records(data, body_at, header, name, delimiter)
     quarantine = sorted(undecodable + malformed, key=lambda entry: entry.row or 0)
-    return CsvFile(path.name, records, lines, quarantine)
+    return CsvFile(name, records, lines, quarantine)
 
 
 def read_bytes(path: Path, error: type[DataError] = DataError, stem: str = "") -> bytes:
@@ -115,7 +122,7 @@ def _unzip(data: bytes, name: str, error: type[DataError], stem: str) -> bytes:
             return unpacking.read()
 
 
-def _plain_text(data: bytes, name: str, error: type[DataError]) -> bytes:
+def plain_text(data: bytes, name: str, error: type[DataError]) -> bytes:
     """The text as UTF-8 without byte-order mark, with plain newlines."""
     for mark, encoding in _BOMS:
         if data.startswith(mark):
@@ -131,22 +138,25 @@ def _plain_text(data: bytes, name: str, error: type[DataError]) -> bytes:
     return data
 
 
-def _readable_lines(data: bytes, name: str, error: type[DataError]) -> tuple[bytes, list[Quarantined]]:
+def _readable_lines(
+    data: bytes, name: str, delimiter: str, error: type[DataError]
+) -> tuple[bytes, list[Quarantined]]:
     """UTF-8. A line that is not text is emptied (line numbers hold) and set aside."""
-    if b"\0" not in data and _is_utf8(data):
+    if b"\0" not in data and is_utf8(data):
         return data, []
     lines = data.split(b"\n")
-    bad = [index for index, line in enumerate(lines) if b"\0" in line or not _is_utf8(line)]
+    bad = [index for index, line in enumerate(lines) if b"\0" in line or not is_utf8(line)]
     if 0 in bad:
         raise error(f"{name}, row 1: the header isn't UTF-8 text; save the file as CSV in UTF-8")
     quarantine = []
     for index in bad:
-        quarantine.append(Quarantined(name, index + 1, None, _not_text(lines[index])))
+        quarantine.append(Quarantined(name, index + 1, None, _not_text(lines[index], delimiter)))
         lines[index] = b""
     return b"\n".join(lines), quarantine
 
 
-def _is_utf8(data: bytes) -> bool:
+def is_utf8(data: bytes) -> bool:
+    """Is this UTF-8, looked at in pieces?"""
     decoder = codecs.getincrementaldecoder("utf-8")()
     try:
         for start in range(0, len(data), limits.STEP):
@@ -157,16 +167,16 @@ def _is_utf8(data: bytes) -> bool:
     return True
 
 
-def _not_text(line: bytes) -> str:
+def _not_text(line: bytes, delimiter: str) -> str:
     try:
         line.decode()
     except UnicodeDecodeError as failure:
-        column = line[: failure.start].count(b",") + 1
+        column = line[: failure.start].count(delimiter.encode()) + 1
         return f"field {column}: byte 0x{line[failure.start]:02x} isn't UTF-8; save the file as UTF-8"
     return "a zero byte in the row"
 
 
-def _header(data: bytes, name: str, error: type[DataError]) -> tuple[list[str], int]:
+def _header(data: bytes, name: str, delimiter: str, error: type[DataError]) -> tuple[list[str], int]:
     """The column names, and the position where the next record starts."""
     at, within_quotes = 0, 0
     while (end := data.find(b"\n", at)) >= 0:
@@ -175,9 +185,9 @@ def _header(data: bytes, name: str, error: type[DataError]) -> tuple[list[str], 
             break
         at = end + 1
     end = len(data) if end < 0 else end
-    limits.check_columns(data.count(b",", 0, end) + 1, f"{name}, row 1", error)
+    limits.check_columns(data.count(delimiter.encode(), 0, end) + 1, f"{name}, row 1", error)
     try:
-        fields = next(csv.reader(io.StringIO(data[:end].decode(), newline="")), [])
+        fields = next(csv.reader(io.StringIO(data[:end].decode(), newline=""), delimiter=delimiter), [])
     except csv.Error as failure:
         raise error(f"{name}, row 1: {failure}; is a quote opened here and never closed?") from failure
     if not any(field.strip() for field in fields):
@@ -200,13 +210,17 @@ def _check_header(header: list[str], required: Sequence[str], name: str, error: 
 
 
 def _records(
-    data: bytes, start: int, header: list[str], name: str, error: type[DataError]
+    data: bytes, start: int, header: list[str], name: str, delimiter: str
 ) -> tuple[pd.DataFrame, NDArray[np.int64], list[Quarantined]]:
     """The rows after the header, their lines, and the rows with too many or too few fields."""
-    line = data.count(b"\n", 0, start) + 1
+    columns = [column or f"column {index + 1}" for index, column in enumerate(header)]
+    named = max(index for index, column in enumerate(header) if column) + 1
+    first_line = line = data.count(b"\n", 0, start) + 1
     frames, lines, malformed = [], [], []
     for block in _blocks(data, start):
-        part = _block_records(block, line, header, name, error)
+        part = _block_records(block, line, columns, named, name, delimiter)
+        if part is None:  # a block may end anywhere then
+            return _records_slowly(data[start:], first_line, columns, named, name, delimiter)
         frames.append(part[0])
         lines.append(part[1])
         malformed += part[2]
@@ -231,35 +245,50 @@ def _blocks(data: bytes, start: int) -> Iterator[bytes]:
 
 
 def _block_records(
-    body: bytes, first_line: int, header: list[str], name: str, error: type[DataError]
-) -> tuple[pd.DataFrame, NDArray[np.int64], list[Quarantined]]:
-    columns = [column or f"column {index + 1}" for index, column in enumerate(header)]
-    named = max(index for index, column in enumerate(header) if column) + 1
-    begins, ends, fields, lines = _outline(body)
+    body: bytes, first_line: int, columns: list[str], named: int, name: str, delimiter: str
+) -> tuple[pd.DataFrame, NDArray[np.int64], list[Quarantined]] | None:
+    """The rows of a block; None where its quotes are not around fields: only a parser finds the rows then."""
+    buffer = np.frombuffer(body, np.uint8)
+    if b'"' in body and not _quotes_fields(buffer, ord(delimiter)):
+        return None
+    begins, ends, fields, lines = _outline(body, buffer, ord(delimiter))
     blank = begins == ends
-    good = (fields >= named) & (fields <= len(header)) & ~blank
+    good = (fields >= named) & (fields <= len(columns)) & ~blank
     bad = np.flatnonzero(~good & ~blank)
     kept = body
     if len(bad):
         kept = b"\n".join(body[a:b] for a, b in zip(begins[good], ends[good], strict=True))
-    frame = _parse(kept, columns)
-    if (
-        len(frame) != good.sum() or body.count(b'"') % 2
-    ):  # stray quotes: only a CSV parser finds the rows' ends
-        return _records_slowly(body, first_line, columns, named, name, error)
+    frame = _parse(kept, columns, delimiter)
+    if len(frame) != good.sum():
+        return None
     malformed = [
-        Quarantined(name, int(lines[i]) + first_line, None, _miscounted(int(fields[i]), named)) for i in bad
+        entry
+        for i in bad.tolist()
+        for entry in _not_taken(
+            name, int(lines[i]) + first_line, body.count(b"\n", begins[i], ends[i]), int(fields[i]), named
+        )
     ]
     return frame.iloc[:, :named], lines[good] + first_line, malformed
 
 
+def _quotes_fields(buffer: NDArray[np.uint8], delimiter: int) -> bool:
+    """Does every quote open or close a field, or stand doubled within one?"""
+    at = np.flatnonzero(buffer == _QUOTE)
+    if len(at) % 2:
+        return False
+    edges = [delimiter, _NEWLINE, _QUOTE]
+    opening, closing = at[::2], at[1::2]
+    before = buffer[opening[opening > 0] - 1]
+    after = buffer[closing[closing < len(buffer) - 1] + 1]
+    return bool(np.isin(before, edges).all() and np.isin(after, edges).all())
+
+
 def _outline(
-    body: bytes,
+    body: bytes, buffer: NDArray[np.uint8], delimiter: int
 ) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
     """Begin, end, number of fields and line (from 0) of every record, reading quotes as pairs."""
-    buffer = np.frombuffer(body, np.uint8)
     newlines = np.flatnonzero(buffer == _NEWLINE)
-    commas = np.flatnonzero(buffer == _COMMA)
+    commas = np.flatnonzero(buffer == delimiter)
     ends = newlines
     if b'"' in body:
         inside = np.bitwise_xor.accumulate((buffer == _QUOTE).view(np.uint8))
@@ -272,42 +301,67 @@ def _outline(
     return begins, ends, fields, np.searchsorted(newlines, begins)
 
 
-def _parse(body: bytes, columns: list[str]) -> pd.DataFrame:
-    if not body.strip():
+def _parse(body: bytes, columns: list[str], delimiter: str) -> pd.DataFrame:
+    if not body.strip(b" \n"):
         return pd.DataFrame({column: pd.Series(dtype=object) for column in columns})
     try:
         return pd.read_csv(
-            io.BytesIO(body), names=columns, header=None, dtype=str, keep_default_na=False, index_col=False
+            io.BytesIO(body),
+            names=columns,
+            header=None,
+            dtype=str,
+            keep_default_na=False,
+            index_col=False,
+            sep=delimiter,
         )
     except pd.errors.ParserError:
         return pd.DataFrame()
 
 
 def _records_slowly(
-    body: bytes, first_line: int, columns: list[str], named: int, name: str, error: type[DataError]
+    body: bytes, first_line: int, columns: list[str], named: int, name: str, delimiter: str
 ) -> tuple[pd.DataFrame, NDArray[np.int64], list[Quarantined]]:
+    """The rows as Python's csv module reads them. A line whose quote is never closed is set aside."""
+    texts = body.decode().split("\n")
     rows: list[list[str]] = []
     lines: list[int] = []
     malformed: list[Quarantined] = []
-    reader = csv.reader(io.StringIO(body.decode(), newline=""))
-    line = first_line
-    try:
-        for row in reader:
-            if named <= len(row) <= len(columns):
-                rows.append(row[:named])
-                lines.append(line)
-            elif row:
-                reason = _miscounted(len(row), named)
-                if reader.line_num + first_line - line > 1:
-                    reason += (
-                        f" (to line {reader.line_num + first_line - 1}): is a quote opened and never closed?"
-                    )
-                malformed.append(Quarantined(name, line, None, reason))
-            line = reader.line_num + first_line
-    except csv.Error as failure:
-        raise error(f"{name}, row {line}: {failure}; is a quote opened here and never closed?") from failure
+    began = 0
+    while began < len(texts):
+        at = began
+        reader = csv.reader((f"{texts[k]}\n" for k in range(at, len(texts))), delimiter=delimiter)
+        with contextlib.suppress(csv.Error):  # a field without end
+            for row in reader:
+                ended = at + reader.line_num
+                if ended == len(texts) and ended - began > 1 and _open(texts[began:ended], delimiter):
+                    break
+                if named <= len(row) <= len(columns):
+                    rows.append(row[:named])
+                    lines.append(first_line + began)
+                elif row:
+                    malformed += _not_taken(name, first_line + began, ended - began - 1, len(row), named)
+                began = ended
+        if began < len(texts):
+            open_quote = "a quote is opened in this row and never closed"
+            malformed.append(Quarantined(name, first_line + began, None, open_quote))
+            began += 1
     return pd.DataFrame(rows, columns=columns[:named], dtype=str), np.array(lines, np.int64), malformed
 
 
-def _miscounted(found: int, expected: int) -> str:
-    return f"{found} fields where the header has {expected}"
+def _open(texts: Sequence[str], delimiter: str) -> bool:
+    """Does the record that these lines make end within quotes?"""
+    try:
+        list(csv.reader((f"{text}\n" for text in texts), delimiter=delimiter, strict=True))
+    except csv.Error as failure:
+        return "unexpected end" in str(failure)
+    return False
+
+
+def _not_taken(name: str, line: int, more: int, fields: int, expected: int) -> list[Quarantined]:
+    """A record with too many or too few fields, line by line: `more` lines after the first are within its quotes."""
+    reason = f"{fields} fields where the header has {expected}"
+    if more:
+        reason += f" (to line {line + more}): is a quote opened and never closed?"
+    entries = [Quarantined(name, line, None, reason)]
+    within = f"within the quotes that row {line} opens: {reason}"
+    return entries + [Quarantined(name, line + k, None, within) for k in range(1, more + 1)]

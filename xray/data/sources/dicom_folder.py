@@ -1,5 +1,6 @@
 """A folder of DICOM files as a source: what the headers say, and labels from a sheet by image, accession number or study."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Final
@@ -7,11 +8,14 @@ from typing import Final
 import numpy as np
 import pandas as pd
 
+from xray.data.mapping.model import Mapping
+from xray.data.mapping.read import mapped_table
 from xray.data.sources.base import Quarantined, SourceTable, source
-from xray.data.sources.csvfile import CsvFile, read_csv
+from xray.data.sources.csvfile import CsvFile
 from xray.data.sources.dicom_headers import Headers, read_headers
-from xray.data.sources.manifest import manifest_table
+from xray.data.tables import Table, read_table
 from xray.errors import DataError
+from xray.names import plain
 
 KEYS: Final = {
     "image": ("imageid", "image", "sopinstanceuid", "instance", "path", "file", "filename"),
@@ -23,9 +27,18 @@ _WORDS: Final = {"image": "image", "accession": "accession number", "study": "st
 
 
 @source("dicom")
-def read_dicom_folder(labels: Path, images: Path | None, /) -> SourceTable:
-    """One row per picture of the folder `images`; labels: a CSV sheet, or the folder itself where there are no labels.
+def read_dicom_folder(
+    labels: Path,
+    images: Path | None,
+    findings: Sequence[str] = (),
+    mapping: Mapping | None = None,
+    where: str = "",
+    /,
+) -> SourceTable:
+    """One row per picture of the folder `images`; labels: a sheet, or the folder itself where there is none.
 
+    findings: those that are declared beside the default list. mapping: what the sheet's columns and words are, from the
+    file `where`.
     The sheet has one row per image, accession number or study, and a column per finding as a manifest has. A row that no
     picture belongs to is set aside; a picture that no row belongs to is registered without labels, and counted. Raises
     `DataError` where there is no DICOM picture, or a sheet without a column to join by.
@@ -36,10 +49,13 @@ def read_dicom_folder(labels: Path, images: Path | None, /) -> SourceTable:
     frame = headers.frame
     bad: list[Quarantined] = []
     notes: list[str] = []
+    about = "headers of DICOM files"
     if not labels.is_dir():
-        frame, bad, notes = _joined(headers, read_csv(labels))
-    numbered = CsvFile(images.name, frame, np.arange(1, len(frame) + 1), [])
-    table = manifest_table(numbered, images)
+        sheet = read_table(labels, mapping.layout if mapping is not None else None, DataError)
+        frame, bad, notes = _joined(headers, sheet.as_csv(), mapping)
+        about = f"headers of DICOM files; labels: {sheet.about}"
+    numbered = Table(images.name, frame, np.arange(1, len(frame) + 1), about)
+    table = mapped_table(numbered, images, _without_keys(mapping, where), where, findings=findings)
     paths = frame["path"].tolist()
     aside = [
         replace(entry, file=paths[entry.row - 1], row=None) if entry.row else entry
@@ -52,9 +68,23 @@ def read_dicom_folder(labels: Path, images: Path | None, /) -> SourceTable:
     )
 
 
-def _joined(headers: Headers, sheet: CsvFile) -> tuple[pd.DataFrame, list[Quarantined], list[str]]:
+def _without_keys(mapping: Mapping | None, where: str) -> Mapping:
+    """The mapping for pictures and sheet side by side: what they are joined by is done, and headers say where they lie."""
+    if mapping is None:
+        return Mapping()
+    if mapping.long is not None or mapping.pictures is not None:
+        raise DataError(
+            f"{where}: labels of a DICOM folder are a row per image, accession number or study, without long and pictures"
+        )
+    columns = {field: name for field, name in mapping.columns.items() if field not in (*KEYS, "path")}
+    return mapping.model_copy(update={"columns": columns, "path": None})
+
+
+def _joined(
+    headers: Headers, sheet: CsvFile, mapping: Mapping | None
+) -> tuple[pd.DataFrame, list[Quarantined], list[str]]:
     """The headers' rows with the cells of the sheet's row that each belongs to; rows set aside; notes."""
-    key, column, places = _key(headers.frame, sheet)
+    key, column, places = _key(headers.frame, sheet, mapping)
     cells = sheet.frame[column].str.strip()
     row_of: dict[str, int] = {}
     bad = list(sheet.quarantine)
@@ -77,7 +107,7 @@ def _joined(headers: Headers, sheet: CsvFile) -> tuple[pd.DataFrame, list[Quaran
     return _side_by_side(headers.frame, sheet.frame.drop(columns=column), rows), bad, notes
 
 
-def _key(frame: pd.DataFrame, sheet: CsvFile) -> tuple[str, str, list[list[str]]]:
+def _key(frame: pd.DataFrame, sheet: CsvFile, mapping: Mapping | None) -> tuple[str, str, list[list[str]]]:
     """What to join by, the sheet's column, and the names of each picture in it: those by which most pictures have a row."""
     names = {
         "image": [_image_names(*pair) for pair in zip(frame["image_id"], frame["path"], strict=True)],
@@ -85,9 +115,11 @@ def _key(frame: pd.DataFrame, sheet: CsvFile) -> tuple[str, str, list[list[str]]
         "study": [[value] if value else [] for value in frame["study"]],
     }
     best: tuple[int, str, str] | None = None
+    own = mapping.columns if mapping is not None else {}
+    chosen = {own[field] for field in ("image", "study") if field in own}
     for key, spellings in KEYS.items():
         for column in sheet.frame.columns:
-            if "".join(filter(str.isalnum, column.lower())) in spellings:
+            if column in chosen or (not chosen and plain(column) in spellings):
                 there = set(sheet.frame[column].str.strip())
                 n = sum(not there.isdisjoint(options) for options in names[key])
                 if best is None or n > best[0]:

@@ -26,4 +26,6 @@ def read_google(labels: Path, images: Path | None, /) -> SourceTable:
     faults = Faults(file)
     for column in LABELS:
         faults.mark(~file.frame[column].str.strip().isin(["YES", "NO"]), column, "expected YES or NO")
-    return faults.table(nih_rows(file, images, faults), states, terms, [], "Image Index")
+    notes: list[str] = []
+    rows = nih_rows(file, images, faults, notes)
+    return faults.table(rows, states, terms, notes, "Image Index")

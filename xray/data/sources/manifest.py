@@ -1,139 +1,38 @@
-"""A site's own CSV file, the platform's native layout.
+"""A site's own table in the platform's native layout.
 
 Columns: image_id, patient_id, path (relative to the image folder), view, age (years), sex, and one column
-per finding with 1 (positive), 0 (negative), u (uncertain) or nothing (not mentioned). A column is a finding's where it
-has the name of one of the default list, or of one that was declared. Further columns are kept.
+per finding with 1 (positive), 0 (negative), u (uncertain) or nothing (not mentioned), each by its name or a synonym
+(`xray.data.mapping.recognise`). Findings are those of the default list, and those that are declared. Further columns are
+kept. Other words and layouts need a mapping file.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
-import numpy as np
-import pandas as pd
-from numpy.typing import NDArray
+from xray.data.mapping.model import Mapping
+from xray.data.mapping.read import read_mapped
+from xray.data.sources.base import SourceTable, source
 
-from xray.data.labels.rules import UNKNOWN
-from xray.data.sources.base import (
-    NEGATIVE,
-    NOT_MENTIONED,
-    POSITIVE,
-    UNCERTAIN,
-    SourceTable,
-    source,
-)
-from xray.data.sources.csvfile import CsvFile, read_csv
-from xray.data.sources.native import Faults, text, with_metadata
-from xray.data.sources.people import AGE_EXPECTED, sex_of, years
-from xray.data.sources.pictures import is_there, leaves_folder
-from xray.errors import ManifestError
-from xray.findings import match, standard
-from xray.names import near
-from xray.tasks import TASKS
-
-REQUIRED: Final = ("image_id", "patient_id", "path")
+REQUIRED: Final = ("image", "patient", "path")
 OPTIONAL: Final = ("view", "age", "sex")
-VALUES: Final = {
-    "1": POSITIVE,
-    "1.0": POSITIVE,
-    "0": NEGATIVE,
-    "0.0": NEGATIVE,
-    "u": UNCERTAIN,
-    "U": UNCERTAIN,
-    "": NOT_MENTIONED,
-}
-_RESERVED: Final = {"image": "image_id", "patient": "patient_id"}
 
 
 @source("manifest")
-def read_manifest(labels: Path, images: Path | None, findings: Sequence[str] = (), /) -> SourceTable:
-    """The rows of a manifest CSV. findings: those that are declared beside the default list.
+def read_manifest(
+    labels: Path,
+    images: Path | None,
+    findings: Sequence[str] = (),
+    mapping: Mapping | None = None,
+    where: str = "",
+    /,
+) -> SourceTable:
+    """The rows of a manifest. findings: those that are declared beside the default list.
 
+    mapping: what the columns and words of another table are, from the file `where`; only images need a column then.
     Raises `ManifestError` where the file can't be read, a required column is missing, or a column's name is
-    nearly a task's. A bad row (unknown label value, repeated image_id, path out of the image folder, no such
-    picture) is set aside.
+    nearly a finding's or a field's. A bad row (unknown label value, repeated image_id, path out of the image folder, no
+    such picture) is set aside.
     """
-    return manifest_table(read_csv(labels, REQUIRED, ManifestError), images, findings)
-
-
-def manifest_table(file: CsvFile, images: Path | None, findings: Sequence[str] = ()) -> SourceTable:
-    """The rows of a table with a manifest's columns, wherever it is from; see `read_manifest`."""
-    columns_of = _finding_columns(file, findings)
-    listed = standard(findings)
-    frame = file.frame.apply(lambda column: column.str.strip()) if len(file.frame) else file.frame
-    states = _states(frame, columns_of, listed)
-    age, age_bad = years(_optional(frame, "age"))
-    paths = text(frame["path"].str.replace("\\", "/", regex=False)).tolist()
-    columns = {
-        "image": text(frame["image_id"]),
-        "patient": text(frame["patient_id"]),
-        "path": np.array(paths, dtype=object),
-        "view": text(_optional(frame, "view")),
-        "age": age,
-        "sex": sex_of(_optional(frame, "sex")),
-    }
-    metadata = frame.drop(
-        columns=[name for name in (*REQUIRED, *OPTIONAL, *columns_of.values()) if name in frame.columns]
-    )
-    rows = with_metadata(columns, metadata)
-    terms = np.full(states.shape, None, dtype=object)
-    for place, finding in enumerate(listed):
-        terms[states[:, place] != NOT_MENTIONED, place] = columns_of.get(finding)
-    notes = [] if columns_of else [f"{file.name}: no column is a task, so no image has a label"]
-    absent = [finding for finding in findings if finding not in (*columns_of, *TASKS)]
-    notes += [
-        f"{file.name}: {finding!r} was declared as a finding, and no column has its name"
-        for finding in absent
-    ]
-    faults = Faults(file)
-    faults.mark(rows["image"].isna(), "image_id", "every image needs a name")
-    for finding, column in columns_of.items():
-        unknown = states[:, listed.index(finding)] == UNKNOWN
-        faults.mark(unknown, column, "expected 1, 0, u (uncertain) or nothing")
-    faults.mark(age_bad, "age", AGE_EXPECTED)
-    _mark_paths(faults, paths, images)
-    return faults.table(rows, states, terms, notes, "image_id", listed)
-
-
-def _mark_paths(faults: Faults, paths: list[str | None], images: Path | None) -> None:
-    leaving = np.array([path is not None and leaves_folder(path) for path in paths], dtype=bool)
-    faults.mark(leaving, "path", "the path leads out of the image folder")
-    if images is not None:
-        named = np.array([path is not None for path in paths], dtype=bool)
-        inside = [None if out else path for path, out in zip(paths, leaving, strict=True)]
-        faults.mark(named & ~leaving & ~is_there(inside, images), "path", f"no such picture under {images}")
-
-
-def _finding_columns(file: CsvFile, declared: Sequence[str]) -> dict[str, str]:
-    """Finding → its column: the exact name of one of the default list, or a word for a declared one."""
-    columns: dict[str, str] = {}
-    for column in file.frame.columns:
-        finding = column if column in TASKS else match(column, declared)
-        if finding in columns:
-            raise ManifestError(
-                f"{file.name}, row 1: columns {columns[finding]!r} and {column!r} are both {finding!r}"
-            )
-        if finding is not None:
-            columns[finding] = column
-            continue
-        meant = near(column, [*TASKS, *declared])
-        if meant is None and column not in OPTIONAL:
-            meant = next((name for name in OPTIONAL if column.lower() == name), _RESERVED.get(column))
-        if meant:
-            raise ManifestError(
-                f"{file.name}, row 1: unknown column {column!r}: did you mean {meant!r}? "
-                "Rename it (or, if it is other metadata, give it a name that differs more)"
-            )
-    return columns
-
-
-def _optional(frame: pd.DataFrame, column: str) -> pd.Series:
-    return frame[column] if column in frame.columns else pd.Series("", index=frame.index, dtype=object)
-
-
-def _states(frame: pd.DataFrame, columns_of: Mapping[str, str], listed: Sequence[str]) -> NDArray[np.int8]:
-    states = np.full((len(frame), len(listed)), NOT_MENTIONED, dtype=np.int8)
-    for finding, column in columns_of.items():
-        values = frame[column].map(VALUES).fillna(UNKNOWN)
-        states[:, listed.index(finding)] = values.to_numpy(np.int8)
-    return states
+    required = REQUIRED if mapping is None else ("image",)
+    return read_mapped(labels, images, mapping or Mapping(), where, required, findings)

@@ -10,7 +10,7 @@ from xray.data.labels.rules import all_rules, apply_rules, listed_terms
 from xray.data.sources.base import SourceTable, source
 from xray.data.sources.csvfile import CsvFile, read_csv
 from xray.data.sources.native import Faults, label_file, locate, no_picture, text, whole_number, with_metadata
-from xray.data.sources.people import AGE_EXPECTED, sex_of, years
+from xray.data.sources.people import ages, sex_of
 
 PATTERNS: Final = ("Data_Entry_2017.csv*", "Data_Entry_2017*.csv*")
 REQUIRED: Final = (
@@ -33,20 +33,20 @@ def read_nih(labels: Path, images: Path | None, /) -> SourceTable:
     states, terms = apply_rules(file.frame, all_rules("nih"))
     faults = Faults(file)
     faults.mark(_unknown_finding(file.frame["Finding Labels"]), "Finding Labels", "an unknown finding")
-    rows = nih_rows(file, images, faults)
-    return faults.table(rows, states, terms, [_release(file.frame)], "Image Index")
+    notes = [_release(file.frame)]
+    rows = nih_rows(file, images, faults, notes)
+    return faults.table(rows, states, terms, notes, "Image Index")
 
 
-def nih_rows(file: CsvFile, images: Path | None, faults: Faults) -> pd.DataFrame:
-    """The table's rows from NIH's columns; `faults` takes what is wrong with them."""
+def nih_rows(file: CsvFile, images: Path | None, faults: Faults, notes: list[str]) -> pd.DataFrame:
+    """The table's rows from NIH's columns; `faults` takes what is wrong with rows, `notes` what is unknown of them."""
     frame = file.frame
     image = text(frame["Image Index"])
     patient = whole_number(frame["Patient ID"])
-    age, age_bad = years(frame["Patient Age"])
+    age = ages(frame["Patient Age"], "Patient Age", notes)
     paths = locate([image.tolist(), [f"images/{name}" for name in image]], images)
     faults.mark(image.isna(), "Image Index", "every image needs a name")
     faults.mark(patient.isna(), "Patient ID", "expected a whole number")
-    faults.mark(age_bad, "Patient Age", AGE_EXPECTED)
     faults.mark(no_picture(paths, images) & image.notna(), "Image Index", f"no such picture under {images}")
     columns = {
         "image": image,

@@ -1,36 +1,59 @@
 """Age and sex as datasets write them."""
 
+import re
 from typing import Final
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-AGE_EXPECTED: Final = "expected an age in years (63, 63.5 or as in DICOM 063Y, 018M, 003W, 012D)"
+OLDEST: Final = 120.0
+"""Years. What is above is a slip (NIH's 148 and 411) or a code (999)."""
+AGE_EXPECTED: Final = "expected years up to 120 (63, 63.5 or as in DICOM 063Y, 018M, 003W, 012D)"
+_SHOWN: Final = 5
+_AGE: Final = re.compile(r"(?P<number>[0-9]+(?:[.,][0-9]+)?)Y?|(?P<units>[0-9]{3})(?P<unit>[MWD])", re.ASCII)
+"""A unit other than years as DICOM has it, with three digits: in 65M the letter may be the sex."""
 _YEARS_PER_UNIT: Final = {"Y": 1.0, "M": 1 / 12, "W": 7 / 365.25, "D": 1 / 365.25}
-_SEXES: Final = {"m": "M", "male": "M", "f": "F", "female": "F", "o": "O", "other": "O"}
-_UNKNOWN_SEX: Final = {"", "u", "unknown", "n/a", "na", "none", "nan"}
+_SEXES: Final = {"m": "M", "male": "M", "f": "F", "female": "F", "o": "O", "other": "O"} | {
+    "w": "F",  # weiblich
+    "weiblich": "F",
+    "männlich": "M",
+}
+NO_WORDS: Final = frozenset({"", "na", "n/a", "nan", "none", "null", "<na>", "unknown"})
+"""What programs and people write where they don't know, in lower case."""
+_UNKNOWN_SEX: Final = NO_WORDS | {"u"}
+_UNKNOWN_AGE: Final = NO_WORDS
 
 
 def years(column: pd.Series) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
-    """Ages in years, NaN where empty or unreadable; and where they are unreadable. Both (n,)."""
+    """Ages in years, NaN where empty, unreadable or above `OLDEST`; and where one is given and not taken. Both (n,)."""
     codes, texts = pd.factorize(column.astype(object))
-    ages = np.array([_age(str(text)) for text in texts] + [np.nan])
-    bad = np.array(
-        [bool(str(text).strip()) and np.isnan(age) for text, age in zip(texts, ages, strict=False)] + [False]
-    )
-    return ages[codes], bad[codes]
+    plain = [str(text).strip() for text in texts]
+    ages = np.array([_age(text) for text in plain] + [np.nan])
+    given = np.array([text.lower() not in _UNKNOWN_AGE for text in plain] + [False], dtype=bool)
+    return ages[codes], (given & np.isnan(ages))[codes]
+
+
+def ages(column: pd.Series, name: str, notes: list[str]) -> NDArray[np.float64]:
+    """Ages in years (n,). What is given and not taken is unknown, and noted with its texts and count."""
+    taken, bad = years(column)
+    if bad.any():
+        texts = column[bad].astype(str).str.strip().value_counts()
+        shown = ", ".join(f"{text!r} ({count})" for text, count in texts[:_SHOWN].items())
+        more = f" and {len(texts) - _SHOWN} more" if len(texts) > _SHOWN else ""
+        notes.append(
+            f"column {name!r}: the age of {int(bad.sum())} row(s) is unknown: {shown}{more}; {AGE_EXPECTED}"
+        )
+    return taken
 
 
 def _age(text: str) -> float:
-    text = text.strip().upper()
-    unit = _YEARS_PER_UNIT.get(text[-1:], None)
-    number = text[:-1] if unit else text
-    try:
-        age = float(number) * (unit or 1.0)
-    except ValueError:
+    found = _AGE.fullmatch(text.upper())
+    if found is None:
         return float("nan")
-    return age if 0 <= age < float("inf") else float("nan")
+    number = (found["number"] or found["units"]).replace(",", ".")
+    age = float(number) * _YEARS_PER_UNIT[found["unit"] or "Y"]
+    return age if age <= OLDEST else float("nan")
 
 
 def sex_of(column: pd.Series) -> pd.Series:
@@ -43,3 +66,11 @@ def sex_of(column: pd.Series) -> pd.Series:
 def _sex(text: str) -> str | None:
     plain = text.strip().lower()
     return None if plain in _UNKNOWN_SEX else _SEXES.get(plain, text.strip())
+
+
+def known_text(column: pd.Series) -> pd.Series:
+    """Text without spaces around it; None where a cell is empty or says that nothing is known."""
+    codes, texts = pd.factorize(column.astype(object))
+    plain = [str(text).strip() for text in texts]
+    names = np.array([None if text.lower() in NO_WORDS else text for text in plain] + [None], dtype=object)
+    return pd.Series(names[codes], index=column.index, dtype=object)

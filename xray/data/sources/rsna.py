@@ -23,7 +23,7 @@ from xray.data.sources.native import (
     whole_number,
     with_metadata,
 )
-from xray.data.sources.people import sex_of, years
+from xray.data.sources.people import ages, sex_of
 from xray.errors import DataError
 
 PATTERNS: Final = ("stage_2_train_labels.csv*", "*stage_2_train_labels.csv*")
@@ -58,7 +58,7 @@ def read_rsna(labels: Path, images: Path | None, /) -> SourceTable:
     nih_image = _mapping(path, names, notes)
     frame["original"] = nih_image.fillna("").astype(object)
     frame["class"] = _classes(path, names)
-    age, _ = years(person["age"])
+    age = ages(person["age"], "PatientAge", notes)
     columns = {
         "image": names,
         "patient": whole_number(nih_image.fillna("").str.partition("_")[0]),

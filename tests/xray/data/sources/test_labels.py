@@ -3,7 +3,7 @@
 import pytest
 
 from xray.data.sources.base import NEGATIVE, NOT_MENTIONED, POSITIVE, UNCERTAIN
-from xray.data.sources.labels import NO_PATIENTS, read_labels
+from xray.data.sources.labels import read_labels
 from xray.errors import ManifestError
 from xray.tasks import TASK_INDEX
 
@@ -20,7 +20,7 @@ def test_image_names_and_findings_are_enough(tmp_path):
     )
     assert table.rows["image"].tolist() == ["a", "b", "c", "d"]
     assert table.rows["patient"].isna().all()
-    assert table.notes == [NO_PATIENTS]
+    assert table.notes == ["no column names the patients: every image counts as a patient of its own"]
     states = table.states[:, TASK_INDEX["Pleural_Thickening"]].tolist()
     assert states == [POSITIVE, NEGATIVE, UNCERTAIN, NOT_MENTIONED]
     assert table.rows["Scanner"].tolist() == ["x", "y", "", "z"]
@@ -34,16 +34,16 @@ def test_what_else_is_known_is_kept(tmp_path):
     assert (row["patient"], row["age"], row["sex"], row["view"]) == ("p", 63, "F", "PA")
     assert not table.notes
     assert [entry.reason for entry in table.quarantine] == [
-        "column 'image_id': 'a': this image stands in an earlier row already"
+        "column 'image': 'a': this image stands in an earlier row already"
     ]
 
 
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ("file,Mass\na,1\n", "expected a column image_id .or image."),
+        ("file,Mass\na,1\n", "required column 'image_id' is missing"),
         ("image,age\na,1\n", "no column is a task"),
-        ("image,image_id,Mass\na,a,1\n", "columns 'image' and 'image_id' are both image_id|both image_id"),
+        ("image,image_id,Mass\na,a,1\n", "columns 'image_id' and 'image' are both image"),
         ("image,Effusions\na,1\n", "did you mean 'Effusion'"),
     ],
 )

@@ -58,7 +58,6 @@ def test_second_release_is_told_by_its_ages(tmp_path: Path) -> None:
         ("x.png,Mas,0,1,058Y,M,PA,1,1,1,1", ["'Finding Labels'", "'Mas'"]),
         ("x.png,,0,1,058Y,M,PA,1,1,1,1", ["'Finding Labels'"]),
         ("x.png,Mass,0,one,058Y,M,PA,1,1,1,1", ["'Patient ID'", "'one'"]),
-        ("x.png,Mass,0,1,Y,M,PA,1,1,1,1", ["'Patient Age'"]),
         ("00000001_000.png,Mass,0,1,058Y,M,PA,1,1,1,1", ["'Image Index'", "earlier"]),
         ("x.png,Mass,0,1", ["4 fields", "11"]),
     ],

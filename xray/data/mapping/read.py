@@ -1,0 +1,354 @@
+"""A hospital's own table into a `SourceTable`: one row per image, or per study with its pictures in a second table."""
+
+import unicodedata
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from xray.data.mapping import views
+from xray.data.mapping.labels import Labels, read_labels
+from xray.data.mapping.model import Mapping, Pictures, own_words
+from xray.data.mapping.recognise import Roles, recognise
+from xray.data.sources.base import Quarantined, SourceTable
+from xray.data.sources.native import Faults, locate, with_metadata
+from xray.data.sources.people import ages, known_text, sex_of
+from xray.data.sources.pictures import is_there, leaves_folder
+from xray.data.tables import Table, read_table
+from xray.errors import ManifestError
+from xray.findings import standard
+from xray.names import near, nearest
+from xray.tasks import TASKS
+
+_SHOWN: Final = 5
+
+
+FINDING: Final = "finding"
+"""Among what is required: a column, or a word, that stands for a finding."""
+
+
+def read_mapped(
+    path: Path,
+    images: Path | None,
+    mapping: Mapping,
+    where: str = "",
+    required: tuple[str, ...] = ("image",),
+    findings: Sequence[str] = (),
+) -> SourceTable:
+    """The images of the table in a file under a mapping; see `mapped_table`."""
+    table = read_table(path, mapping.layout, ManifestError)
+    return mapped_table(table, images, mapping, where, required, findings, path.parent)
+
+
+def mapped_table(
+    table: Table,
+    images: Path | None,
+    mapping: Mapping,
+    where: str = "",
+    required: tuple[str, ...] = ("image",),
+    findings: Sequence[str] = (),
+    folder: Path = Path(),
+) -> SourceTable:
+    """The images of a table under a mapping. where: the mapping file's name. required: fields that must have a column.
+
+    findings: those that are declared beside the default list; a mapping declares further ones. folder: where a second table
+    lies. Raises `ManifestError` that names every fault of the header and of the mapping at once. A row that can't be taken
+    is set aside, every one by its number.
+    """
+    own, faults = own_words(mapping, where or "mapping")
+    mapping = mapping.model_copy(update={"findings": own})
+    declared = tuple(dict.fromkeys((*findings, *own.values())))
+    listed = standard(declared)
+    roles = roles_of(table, mapping, where, required, listed, faults)
+    labels = read_labels(table, mapping, roles, _key(mapping, roles), listed)
+    notes = [*labels.notes, *_said_of_findings(table, labels, roles, declared, FINDING in required)]
+    labels = replace(labels, notes=notes)
+    if mapping.pictures is not None:
+        table, labels, roles = _by_study(folder, table, labels, roles, mapping.pictures)
+    else:
+        table = labels.table
+    return _source_table(table, labels, roles, mapping, images)
+
+
+def _said_of_findings(
+    table: Table, labels: Labels, roles: Roles, declared: Sequence[str], needed: bool
+) -> list[str]:
+    """Findings that were declared and are not there, or are there and were not declared; and where there is none at all."""
+    notes = [
+        f"{table.name}: {finding!r} was declared as a finding, and no column has its name"
+        for finding in declared
+        if finding not in labels.present and finding not in TASKS
+    ]
+    notes += [
+        f"{table.name}: column {column!r} has the name of a finding, {finding}, and is kept without being a label; "
+        f"declare it to make it one (--finding {finding!r}, or under [findings] of a mapping file)"
+        for column, finding in roles.beyond.items()
+    ]
+    if labels.present:
+        return notes
+    if needed:
+        raise ManifestError(
+            f"{table.name}: no column is a task; expected some of {', '.join(labels.findings)}"
+        )
+    return [f"{table.name}: no column is a task, so no image has a label", *notes]
+
+
+def _key(mapping: Mapping, roles: Roles) -> str:
+    """The column whose value is one row of the labels: of images, or of studies."""
+    return roles.fields["study" if mapping.pictures is not None else "image"]
+
+
+def roles_of(
+    table: Table,
+    mapping: Mapping,
+    where: str,
+    required: tuple[str, ...],
+    findings: Sequence[str],
+    faults: Sequence[str] = (),
+) -> Roles:
+    """What every column is: as the mapping says, else by its name. Raises `ManifestError` with every fault of them.
+
+    faults: what is wrong already, to be named with the rest.
+    """
+    columns = list(table.frame.columns)
+    labels = mapping.long or mapping.terms
+    own = {column: finding for column, finding in mapping.findings.items() if labels is None}
+    special = _special(mapping)
+    named = {*mapping.columns.values(), *special, *mapping.ignore}
+    roles = recognise([name for name in columns if name not in named], findings, own, mapping.columns)
+    named_fields = set(roles.fields.values())
+    roles.others[:] = [name for name in columns if name in roles.others and name not in named_fields]
+    wanted = [*mapping.columns.values(), *special, *own]
+    faults = [
+        *faults,
+        *(
+            f"{where or 'mapping'}: there is no column {name!r}{_near(name, columns)}"
+            for name in wanted
+            if name not in columns
+        ),
+    ]
+    wanted_fields = [
+        field if field != "image" or mapping.pictures is None else "study"
+        for field in required
+        if field != FINDING
+    ]
+    faults += [
+        f"required column {OWN_NAMES.get(field, field)!r} is missing{_near(OWN_NAMES.get(field, field), columns)}"
+        for field in wanted_fields
+        if field not in roles.fields
+    ]
+    faults += roles.doubled
+    faults += [
+        f"unknown column {column!r}: did you mean {meant!r}? Rename it, or say what it is in a mapping file (xray dataset "
+        f"draft {table.name})"
+        for column, meant in roles.doubtful.items()
+    ]
+    if faults:
+        lead = f"{table.name}, row 1: "
+        raise ManifestError(lead + (faults[0] if len(faults) == 1 else "\n  ".join(["", *faults])))
+    return roles
+
+
+OWN_NAMES: Final = {"image": "image_id", "patient": "patient_id", "study": "study_id"}
+
+
+def _special(mapping: Mapping) -> list[str]:
+    if mapping.long is not None:
+        return [name for name in (mapping.long.finding, mapping.long.value) if name is not None]
+    return [mapping.terms.column] if mapping.terms is not None else []
+
+
+def _near(name: str, names: object) -> str:
+    listed = [str(each) for each in names]  # type: ignore[attr-defined]
+    hint = near(name, listed) or nearest(name, listed)
+    return f"; did you mean the column {hint!r}?" if hint else f"; found: {', '.join(listed)[:300]}"
+
+
+def _by_study(
+    folder: Path, table: Table, labels: Labels, roles: Roles, pictures: Pictures
+) -> tuple[Table, Labels, Roles]:
+    """A row per picture, each with the labels and columns of its study."""
+    listed = read_table(folder / pictures.file, None, ManifestError)
+    wanted = {"image": pictures.image, "study": pictures.study, "path": pictures.path, "view": pictures.view}
+    absent = [name for name in wanted.values() if name is not None and name not in listed.frame.columns]
+    if absent:
+        raise ManifestError(
+            f"{listed.name}, row 1: there is no column {absent[0]!r}{_near(absent[0], listed.frame.columns)}"
+        )
+    studies = pd.Index(labels.table.frame[roles.fields["study"]])
+    place = studies.get_indexer(pd.Index(listed.frame[pictures.study]))
+    aside = [
+        listed.as_csv().set_aside(
+            int(row),
+            str(listed.frame[pictures.image].iloc[row]),
+            f"no row of study {study!r} in {table.name}",
+        )
+        for row, study in zip(np.flatnonzero(place < 0), listed.frame[pictures.study][place < 0], strict=True)
+    ]
+    used = np.zeros(len(studies), dtype=bool)
+    used[place[place >= 0]] = True
+    aside += [
+        Quarantined(
+            table.name,
+            int(labels.table.lines[row]),
+            None,
+            f"no picture of study {studies[row]!r} in {listed.name}",
+        )
+        for row in np.flatnonzero(~used)
+    ]
+    rows = np.flatnonzero(place >= 0)
+    own = labels.table.frame.iloc[place[rows]].reset_index(drop=True)
+    given = listed.frame.iloc[rows].reset_index(drop=True)
+    frame = pd.concat([given, own[[name for name in own.columns if name not in given.columns]]], axis=1)
+    fields = roles.fields | {field: name for field, name in wanted.items() if name is not None}
+    quarantine = [*table.quarantine, *listed.quarantine, *labels.aside, *aside]
+    joined = Table(
+        listed.name, frame, listed.lines[rows], f"{table.about}; pictures: {listed.about}", quarantine
+    )
+    others = [
+        *roles.others,
+        *(name for name in given.columns if name not in fields.values() and name not in roles.others),
+    ]
+    chosen = replace(
+        labels,
+        table=joined,
+        states=labels.states[place[rows]],
+        terms=labels.terms[place[rows]],
+        unknown=labels.unknown[place[rows]],
+        aside=[],
+    )
+    return joined, chosen, replace(roles, fields=fields, others=others)
+
+
+def _source_table(
+    table: Table, labels: Labels, roles: Roles, mapping: Mapping, images: Path | None
+) -> SourceTable:
+    frame, notes = table.frame, [*labels.notes]
+    cells = {
+        field: _cells(frame, roles, field)
+        for field in OWN_NAMES | dict.fromkeys(("path", "view", "age", "sex"), "")
+    }
+    names, patients = known_text(_one_form(cells["image"])), known_text(_one_form(cells["patient"]))
+    view, written = _views(known_text(cells["view"]), mapping)
+    faults = Faults(table.as_csv())
+    paths = _paths(frame, names, cells, mapping, images)
+    columns = {
+        "image": names,
+        "patient": patients,
+        "path": np.array(paths, dtype=object),
+        "view": view,
+        "age": ages(cells["age"], roles.fields.get("age", "age"), notes),
+        "sex": sex_of(cells["sex"]),
+    }
+    others = frame[[name for name in roles.others if name in frame.columns]]
+    if written is not None:
+        others = others.assign(**{views.AS_WRITTEN: written})
+    if "study" in roles.fields and roles.fields["study"] not in others.columns:
+        others = others.assign(**{roles.fields["study"]: cells["study"]})
+    rows = with_metadata(columns, others)
+    faults.mark(names.isna(), roles.fields["image"], "every image needs a name")
+    for place, column, expected in labels.faults(mapping):
+        faults.mark(labels.unknown[:, place], column, expected)
+    _mark_paths(faults, roles.fields.get("path", roles.fields["image"]), paths, images)
+    notes += _said_of_patients(patients, roles)
+    done = faults.table(rows, labels.states, labels.terms, notes, roles.fields["image"], labels.findings)
+    aside = sorted([*done.quarantine, *labels.aside], key=lambda entry: entry.row or 0)
+    return replace(done, quarantine=aside, uses=_uses(roles, mapping, view), about=table.about)
+
+
+def _cells(frame: pd.DataFrame, roles: Roles, field: str) -> pd.Series:
+    column = roles.fields.get(field)
+    return frame[column] if column is not None else pd.Series("", index=frame.index, dtype=object)
+
+
+def _one_form(column: pd.Series) -> pd.Series:
+    """Names in one Unicode form (NFC): a letter with an accent is one name, however it was typed."""
+    if all(str(cell).isascii() for cell in column):
+        return column
+    return column.map(lambda cell: unicodedata.normalize("NFC", str(cell)))
+
+
+def _views(column: pd.Series, mapping: Mapping) -> tuple[pd.Series, pd.Series | None]:
+    """The views as protocols know them, and as they are written where that differs."""
+    lateral = {word.strip().lower() for word in mapping.views.lateral}
+    frontal = {word.strip().lower() for word in mapping.views.frontal}
+    stored = {}
+    for word in column.dropna().unique():
+        plain = str(word).lower()
+        if plain in frontal:
+            stored[word] = f"FRONTAL ({word})" if views.known(word) else word
+        else:
+            turned = plain in lateral or views.lateral(word)
+            stored[word] = views.LATERAL if turned and not views.known(word) else word
+    changed = {word for word, view in stored.items() if word != view}
+    if not changed:
+        return column, None
+    turned_all = [stored.get(word) for word in column]
+    return pd.Series(turned_all, index=column.index, dtype=object), column.where(column.notna(), "")
+
+
+def _paths(
+    frame: pd.DataFrame, names: pd.Series, cells: dict[str, pd.Series], mapping: Mapping, images: Path | None
+) -> list[str | None]:
+    """Each picture's path: by the template, the column, or its name wherever it lies."""
+    if mapping.path is not None:
+        fields = {field: cell.fillna("").astype(str).tolist() for field, cell in cells.items()}
+        columns = {str(name): frame[name].tolist() for name in frame.columns} | fields
+        try:
+            return [
+                mapping.path.format_map({name: values[row] for name, values in columns.items()})
+                for row in range(len(frame))
+            ]
+        except (KeyError, ValueError, IndexError, AttributeError) as failure:
+            raise ManifestError(
+                f"path: {mapping.path!r}: {failure} is no field or column; fields: {', '.join(fields)}"
+            ) from None
+    plain = known_text(cells["path"].astype(str).str.replace("\\", "/", regex=False)).tolist()
+    if any(path is not None for path in plain):
+        return plain
+    return locate([names.tolist()], images)
+
+
+def _mark_paths(faults: Faults, column: str, paths: list[str | None], images: Path | None) -> None:
+    leaving = np.array([path is not None and leaves_folder(path) for path in paths], dtype=bool)
+    faults.mark(leaving, column, "the path leads out of the image folder")
+    if images is not None:
+        named = np.array([path is not None for path in paths], dtype=bool)
+        inside = [None if out else path for path, out in zip(paths, leaving, strict=True)]
+        there: NDArray[np.bool_] = is_there(inside, images)
+        faults.mark(named & ~leaving & ~there, column, f"no such picture under {images}")
+
+
+def _said_of_patients(patients: pd.Series, roles: Roles) -> list[str]:
+    """Patients that are unknown, and names that look like one patient written in two ways."""
+    if "patient" not in roles.fields:
+        return ["no column names the patients: every image counts as a patient of its own"]
+    notes = []
+    unknown = int(patients.isna().sum())
+    if unknown:
+        notes.append(f"{unknown} image(s) have no patient: each counts as a patient of its own")
+    forms: dict[str, set[str]] = {}
+    for name in patients.dropna().unique():
+        forms.setdefault(str(name).removesuffix(".0").lstrip("0"), set()).add(str(name))
+    alike = [sorted(names) for names in forms.values() if len(names) > 1]
+    if alike:
+        shown = "; ".join(" and ".join(map(repr, names)) for names in alike[:_SHOWN])
+        notes.append(
+            f"{len(alike)} patient(s) may stand under several names, which count as several patients: {shown}"
+        )
+    return notes
+
+
+def _uses(roles: Roles, mapping: Mapping, view: pd.Series) -> tuple[tuple[str, str], ...]:
+    """Column → what was made of it."""
+    uses = {column: field for field, column in roles.fields.items()}
+    uses |= {column: finding for finding, column in roles.findings.items()}
+    uses |= dict.fromkeys(_special(mapping), "findings")
+    uses |= dict.fromkeys(roles.others, "kept as it is (no label)")
+    uses |= {column: f"kept as it is; {finding} is not declared" for column, finding in roles.beyond.items()}
+    uses |= dict.fromkeys(mapping.ignore, "left out, as the mapping says")
+    return tuple(uses.items())

@@ -1,0 +1,91 @@
+"""What was made of a label file, as tables for people: its columns, the labels of each finding, views, ages and patients."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+import pandas as pd
+
+from xray.data.protocol import DatasetRule
+from xray.data.selection import view_counts
+from xray.data.sources.base import COLUMNS, NEGATIVE, NOT_MENTIONED, POSITIVE, UNCERTAIN, SourceTable
+
+_SHOWN: Final = 12
+_STATES: Final = (POSITIVE, NEGATIVE, UNCERTAIN, NOT_MENTIONED)
+
+
+@dataclass(frozen=True)
+class Summary:
+    """about: how the file was read. columns: column, what it is. findings: finding, column and counts of the four states.
+
+    lines: views, ages, sexes and patients in words.
+    """
+
+    about: str
+    columns: list[tuple[str, str]]
+    findings: list[tuple[str, int, int, int, int]]
+    lines: list[str]
+
+
+def summarise(table: SourceTable, rule: DatasetRule, protocol: str) -> Summary:
+    """What `table` holds, and how the rule of a protocol counts its views."""
+    uses = table.uses or tuple(
+        (str(column), "kept as it is (no label)") for column in table.rows.columns if column not in COLUMNS
+    )
+    counts = [
+        (task, *(int((table.states[:, place] == state).sum()) for state in _STATES))
+        for place, task in enumerate(table.findings)
+        if (table.states[:, place] != NOT_MENTIONED).any() or task in dict(uses).values()
+    ]
+    lines = [
+        _views(table, rule, protocol),
+        _ages(table.rows["age"]),
+        _sexes(table.rows["sex"]),
+        _patients(table.rows),
+    ]
+    return Summary(table.about, list(uses), counts, lines)  # type: ignore[arg-type]
+
+
+def _counted(column: "pd.Series[object]") -> list[tuple[str, int]]:
+    texts = column.astype(object).where(column.notna(), None)
+    return [(str(text), int(count)) for text, count in texts.value_counts(dropna=True).items()]
+
+
+def _shown(counts: Sequence[tuple[str, int]]) -> str:
+    more = f" and {len(counts) - _SHOWN} more" if len(counts) > _SHOWN else ""
+    return ", ".join(f"{text!r} ({count})" for text, count in counts[:_SHOWN]) + more
+
+
+def _views(table: SourceTable, rule: DatasetRule, protocol: str) -> str:
+    """Each distinct view, and whether the protocol takes it."""
+    column = table.rows[rule.view_column] if rule.view_column in table.rows.columns else table.rows["view"]
+    counts = _counted(column.where(column != "", None))
+    taken = [(text, count) for text, count in counts if not rule.views or view_counts(text, rule)]
+    left = [entry for entry in counts if entry not in taken]
+    unknown = len(column) - sum(count for _, count in counts)
+    parts = [f"taken under {protocol}: {_shown(taken)}"] if taken else []
+    parts += [f"left out: {_shown(left)}"] if left else []
+    if unknown:
+        parts.append(
+            f"unknown: {unknown}, {'taken' if not rule.views or view_counts('', rule) else 'left out'}"
+        )
+    return f"views: {'; '.join(parts)}"
+
+
+def _ages(ages: "pd.Series[float]") -> str:
+    years = ages.dropna()
+    unknown = f"{int(ages.isna().sum())} unknown"
+    return f"age: {years.min():g} to {years.max():g} years, {unknown}" if len(years) else f"age: {unknown}"
+
+
+def _sexes(sexes: "pd.Series[object]") -> str:
+    return f"sex: {', '.join([*(f'{sex} {count}' for sex, count in _counted(sexes)), f'{int(sexes.isna().sum())} unknown'])}"
+
+
+def _patients(rows: pd.DataFrame) -> str:
+    each = rows["patient"].value_counts()
+    if not len(each):
+        return f"patients: unknown, each of the {len(rows)} images counts as one"
+    per = f"{each.min()} to {each.max()} images each (median {np.median(each):g})"
+    return f"patients: {len(each)}, {per}, {int(rows['patient'].isna().sum())} image(s) without one"
