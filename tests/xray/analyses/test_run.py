@@ -225,7 +225,7 @@ def test_the_report_is_the_same_bytes_for_the_same_results(two_sites, tmp_path, 
         assert page == tmp_path / name / "report.html"
         found.append({file.name: file.read_bytes() for file in (tmp_path / name).iterdir()})
     assert found[0] == found[1]
-    assert len(found[0]) == 1 + 3 * 14
+    assert len(found[0]) == 2 + 3 * 14
     shown = pd.read_csv(tmp_path / "first" / "auc.csv")
     with two_sites.engine.begin() as connection:
         stored = results.performance(connection, "test")
