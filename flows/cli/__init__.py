@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 COMMANDS = {
     "demo": ("flows.cli.demo:demo", "From nothing to figures: four drawn sites, 18 models, one report."),
     "study": ("flows.cli.study:study", "Run a study file, or see how far it is."),
+    "report": ("flows.cli.report:report", "Where a study's page is; xray report open STUDY opens it."),
     "evaluate": (
         "flows.cli.evaluate:evaluate",
         "Models that you have: scores and labels in, answer and page out; nothing is trained.",

@@ -26,6 +26,6 @@ def demo() -> None:
     from xray import settings
 
     folder = Path(__file__).resolve().parents[2] / "studies"
-    run_file(folder / "phantom.toml")
     xray = ".venv/bin/xray" if Path(".venv/bin/xray").exists() else "xray"
-    click.echo(NEXT.format(home=settings.home(), xray=xray, example="studies/pneumonia.toml"))
+    hints = NEXT.format(home=settings.home(), xray=xray, example="studies/pneumonia.toml")
+    run_file(folder / "phantom.toml", hints=hints)

@@ -91,12 +91,16 @@ def train(file: Path, configuration: str, seed: int | None) -> None:
     click.echo(f"model {model_id} " + ("was trained" if new else "was there already"))
 
 
-def run_file(file: Path, as_json: bool = False) -> None:
-    """Run a study with the servers that it needs, and print what came out."""
+def run_file(file: Path, as_json: bool = False, hints: str = "") -> None:
+    """Run a study with the servers that it needs, and print what came out: the answer, the AUCs, and last its page.
+
+    hints: what to try next, printed before the page's path.
+    """
     from flows import watch
     from flows.platform import prefect_api, storage
     from xray import settings
     from xray.analyses import results
+    from xray.report.answer_text import terminal
     from xray.report.text import auc_table
     from xray.report.words import counted
     from xray.study import read_study
@@ -112,14 +116,20 @@ def run_file(file: Path, as_json: bool = False) -> None:
 
                 done = run_study(str(file))
         with found.engine().begin() as connection:
+            answer = terminal(results.first_screen(connection, asked.name))
             table = auc_table(results.performance(connection, asked.name))
     if as_json:
         click.echo(json.dumps(done))
         return
-    click.echo(f"\n{table}\n")
+    folder = Path(done["folder"])
+    click.echo(f"\n{answer}\n\n{table}\n")
     click.echo(_summary(done))
-    for path in sorted(Path(done["folder"]).iterdir()):
-        click.echo(f"  {_short(path)}")
+    click.echo(
+        f"Figures as PNG, SVG and CSV are beside the page, and report.md. To open it: xray report open {asked.name}"
+    )
+    if hints:
+        click.echo(hints)
+    click.echo(_short(folder / "report.html"))
 
 
 def _models(asked: "Study") -> str:
@@ -161,13 +171,13 @@ def done_already(found: "Databases", asked: "Study") -> dict[str, Any] | None:
 def _summary(done: dict[str, Any]) -> str:
     if not done["n_models"]:
         made = f"wrote {done['evaluated']} evaluations, computed {done['analysed']} analyses"
-        return f"Nothing was to be trained; {made}. Files:"
+        return f"Nothing was to be trained; {made}."
     if not (done["trained"] or done["evaluated"] or done["analysed"]):
-        return f"All {done['n_models']} models were trained, scored and analysed already: nothing was to be done. Files:"
+        return f"All {done['n_models']} models were trained, scored and analysed already: nothing was to be done."
     rest = "" if done["trained"] == done["n_models"] else " (the others were there)"
     return (
         f"Trained {done['trained']} of {done['n_models']} models{rest}, wrote {done['evaluated']} "
-        f"evaluations, computed {done['analysed']} analyses. Files:"
+        f"evaluations, computed {done['analysed']} analyses."
     )
 
 

@@ -271,6 +271,7 @@ def test_the_report_is_there_in_all_its_parts(demo):
     )
     assert set(files) == {
         "report.html",
+        "report.md",
         *(f"{n}.{suffix}" for n in names for suffix in ("png", "svg", "csv")),
     }
     assert all(len(content) > 500 for content in files.values())

@@ -87,8 +87,10 @@ def _of_task(
         both = [tests[place] for place in places]
         for rule in RULES:
             if rule == "target" or all(name in at_home for name in pair):
-                table = cross_table(*(called(name, places, rule) for name in pair))
-                rows.append(_row(both, task, pair, rule, at_home, tau, table))
+                first, second = (called(name, places, rule) for name in pair)
+                labels = np.concatenate([test.cohort.labels[:, task] for test in both])
+                n_pos = int((labels[~np.isnan(first) & ~np.isnan(second)] == 1).sum())
+                rows.append(_row(both, task, pair, rule, at_home, tau, cross_table(first, second), n_pos))
     return rows
 
 
@@ -109,7 +111,9 @@ def _row(
     at_home: Mapping[str, Youden],
     tau: float,
     table: CrossTable,
+    n_pos: int,
 ) -> dict[str, Any]:
+    """n_pos: of the images that both models called, as n is."""
     points = [(name, _point(test, name, rule, at_home)) for test in tests for name in pair]
     lacking = [f"{name}: {point.reason[task]}" for name, point in points if np.isnan(point.threshold[task])]
     found, adjusted = kappa(table), pabak(table)
@@ -119,7 +123,7 @@ def _row(
         "trained_on_b": pair[1],
         "rule": rule,
         "n": int(found.n),
-        "n_pos": sum(int((test.cohort.labels[:, task] == 1).sum()) for test in tests),
+        "n_pos": n_pos,
         "kappa": number(float(found.value)),
         "lower": number(float(found.lower)),
         "upper": number(float(found.upper)),

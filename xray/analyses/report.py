@@ -7,7 +7,8 @@ from sqlalchemy import Connection, text
 
 from xray.analyses import results, shown
 from xray.analyses.run import ANALYSES
-from xray.report import page
+from xray.report import answer_text, page
+from xray.report.files import write_whole
 from xray.report.parts.part import Part
 from xray.settings import code_version
 from xray.study import Study
@@ -32,7 +33,9 @@ def write_report(
     commands: list[str],
     draw: Callable[[Sequence[Part], Path], list[page.Drawn]] = draw_in_turn,
 ) -> Path:
-    """Write figures (PNG, SVG, CSV) and report.html of a study's stored results into `folder`; the page's path.
+    """Write figures (PNG, SVG, CSV), report.html and report.md of a study's stored results into `folder`; the page's path.
+
+    Both pages begin with the answer (`xray.report.answer`).
 
     draw: how the figures are made; a program with no other thread may draw on all cores
     (`shown.drawn_in_processes`).
@@ -42,9 +45,13 @@ def write_report(
     parts = draw(
         [each for each in made if len(each.data) or (each.central and _is_asked(study, each))], folder
     )
+    first = results.first_screen(connection, study.name)
+    folder.mkdir(parents=True, exist_ok=True)
+    write_whole(folder / "report.md", answer_text.markdown(first, study.title, study.question).encode())
     return page.write(
         folder / "report.html",
         title=study.title,
+        answer=first,
         study=_about(connection, study),
         parts=parts,
         notes=(*NOTES, *results.foreign_notes(connection, study.name)),

@@ -6,6 +6,7 @@ import pandas as pd
 from sqlalchemy import Connection, text
 
 from db.queries import query
+from xray.report.answer import Answer, answer
 
 
 def performance(connection: Connection, study: str) -> pd.DataFrame:
@@ -31,6 +32,22 @@ def agreement(connection: Connection, study: str, rule: str = "target") -> pd.Da
 def images_or_labels(connection: Connection, study: str) -> pd.DataFrame:
     """Verdict rows: train_dataset, test_dataset, task, verdict, basis, assumption, resolve, auc_drop, …, reason."""
     return _frame(connection, "results_shift", study)
+
+
+def set_aside(connection: Connection, study: str) -> list[str]:
+    """A sentence for each dataset of a study of which rows or pictures were set aside: unreadable, changed, doubled, …"""
+    return [
+        f"{row.dataset}: {row.n:,} row(s) or picture(s) were set aside, such as: {row.reason}."
+        for row in connection.execute(text(query("results_set_aside")), {"study": study})
+    ]
+
+
+def first_screen(connection: Connection, study: str) -> Answer:
+    """Whether models from elsewhere work at each site, what fails and why."""
+    frame = performance(connection, study)
+    elsewhere = connection.scalars(text(query("study_foreign")), {"study": study}).all()
+    frame["foreign"] = frame["trained_on"].isin(elsewhere)
+    return answer(frame, images_or_labels(connection, study), set_aside(connection, study))
 
 
 def cohorts(connection: Connection, study: str) -> pd.DataFrame:

@@ -67,7 +67,7 @@ def subgroups(rows: pd.DataFrame, most: int = 24) -> Figure:
     if not len(gaps):
         with settings():
             return empty()
-    chosen = set(gaps.nlargest(most).index)
+    chosen = set(gaps.astype(float).nlargest(most).index)
     tasks = task_order(str(task) for task in own["task"])
     panels = []
     for task in tasks:

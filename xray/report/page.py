@@ -10,13 +10,30 @@ from typing import TYPE_CHECKING, Final
 import pandas as pd
 
 from xray.report import tables as forms
+from xray.report.answer import LISTED, Answer
+from xray.report.answer_text import NOTHING_TO_WARN_OF
 from xray.report.captions import Caption
+from xray.report.limits import LOST, USEFUL, reasons, stated
 from xray.report.parts.part import Part
+from xray.report.words import number
 
 if TYPE_CHECKING:
     from markupsafe import Markup
 
 TEMPLATE: Final = "page.html"
+
+CHAPTERS: Final[Mapping[str, tuple[str, ...]]] = {
+    "Where it fails": ("auc", "mean-auc", "leave-one-site-out", "average-precision", "partial-auc"),
+    "Why": (
+        "images-or-labels", "agreement", "pooled-agreement", "bland-altman", "classifier-map", "classifier-distance",
+        "feature-map", "view-classifier",
+    ),
+    "At which threshold": ("threshold-transfer", "operating-points", "net-benefit", "calibration"),
+    "For whom": ("subgroups",),
+    "How sure": ("seed-agreement",),
+    "Further": (),
+}  # fmt: skip
+"""What is folded behind the answer, in the order in which a reader asks; what is in no chapter is in the last one."""
 
 
 @dataclass(frozen=True)
@@ -79,6 +96,7 @@ def write(
     path: Path,
     *,
     title: str,
+    answer: Answer,
     study: Study,
     parts: Sequence[Drawn],
     notes: Sequence[str],
@@ -87,13 +105,15 @@ def write(
     """Write the report to `path` (whole or not at all; folders are made) and return it.
 
     parts: the sections, in order, with their figures; a figure that is too large for a page is named instead.
-    notes: limits and remarks, a sentence or two each. commands: shell lines that reproduce the report.
+    answer: what the first screen says. notes: limits and remarks, a sentence or two each.
+    commands: shell lines that reproduce the report.
     The same input gives the same bytes.
     """
     from xray.report.files import write_whole
 
     html = render(
         title=title,
+        answer=answer,
         study=study,
         parts=parts,
         notes=notes,
@@ -106,6 +126,7 @@ def write(
 def render(
     *,
     title: str,
+    answer: Answer,
     study: Study,
     parts: Sequence[Drawn],
     notes: Sequence[str],
@@ -125,9 +146,16 @@ def render(
     environment.filters["breakable"] = _breakable
     return environment.get_template(TEMPLATE).render(
         title=title,
+        answer=answer,
+        shown=LISTED,
+        nothing=NOTHING_TO_WARN_OF,
+        useful=number(USEFUL.value, 2),
+        lost=number(LOST.value, 2),
+        limits=stated(),
+        reasons=reasons(),
         study=study,
         cohorts=forms.cohorts(study.cohorts),
-        sections=[_section(each) for each in parts],
+        chapters=_chapters([_section(each) for each in parts]),
         models=forms.plain("Models", study.models) if len(study.models) else None,
         notes=notes,
         commands=commands,
@@ -146,6 +174,14 @@ def _section(drawn: Drawn) -> Section:
     if len(part.shown):
         tables.append(forms.plain("The extremes; every row is in the database", part.shown))
     return Section(part.name.replace("_", "-"), part.title, about, part.findings, pictures, tables)
+
+
+def _chapters(sections: Sequence[Section]) -> list[tuple[str, list[Section]]]:
+    """The sections by chapter; chapters without one are left out."""
+    place = {anchor: chapter for chapter, anchors in CHAPTERS.items() for anchor in anchors}
+    last = list(CHAPTERS)[-1]
+    by = {chapter: [s for s in sections if place.get(s.anchor, last) == chapter] for chapter in CHAPTERS}
+    return [(chapter, several) for chapter, several in by.items() if several]
 
 
 def _breakable(text: str) -> "Markup":

@@ -4,7 +4,6 @@ import base64
 import http.client
 import json
 import re
-import shutil
 import subprocess
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -13,11 +12,11 @@ from typing import Any
 from urllib.parse import urlencode, urlsplit
 
 import pytest
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, Page
 
+from tests.flows.browser import headless
 from tests.flows.conftest import Done, Home
 
-CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 COLON = re.compile(r"explorer: (http://\S+)")
 
 
@@ -98,14 +97,7 @@ def explorer(tiny: Done) -> Iterator[Explorer]:
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
     """Headless Chromium; .ci/run installs it where it can."""
-    if CHROMIUM is None:
-        pytest.skip(
-            "no Chromium on this machine (apt-get install chromium): nothing was looked at in a browser"
-        )
-    with sync_playwright() as playwright:
-        running = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
-        yield running
-        running.close()
+    yield from headless()
 
 
 @dataclass

@@ -1,6 +1,7 @@
 """A model from elsewhere in a study: a row of the performance grid, of agreement, of the report; what it knows is said."""
 
 import numpy as np
+import pandas as pd
 import pytest
 from sklearn.metrics import roc_auc_score
 from sqlalchemy import text
@@ -10,6 +11,7 @@ from xray.analyses.run import ANALYSES, count_current, run_all
 from xray.analyses.stored import load_study, load_tests
 from xray.data.foreign_models import add_foreign
 from xray.data.leakage import record_foreign
+from xray.report.answer import answer
 from xray.report.grids import auc_grid, kappa_grid
 from xray.report.page import Study, write
 from xray.report.tables import plain
@@ -77,6 +79,7 @@ def test_it_stands_beside_our_own(with_theirs, tmp_path):
     page = write(
         tmp_path / "report.html",
         title="t",
+        answer=answer(pd.DataFrame(), pd.DataFrame()),
         study=Study("t", "?", "corrected", "-", [], [], cohorts, {}, models),
         parts=[],
         notes=notes,

@@ -1,6 +1,7 @@
 """Rows of the further analyses of the paper: against scikit-learn, scipy and statsmodels, from the stored scores."""
 
 import itertools
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -128,6 +129,24 @@ def test_pooled_agreement_is_of_all_cohorts_together(loaded):
         assert row["tau"] == pytest.approx(tau, abs=1e-12)
         assert row["n"] == len(scores["x"])
         assert len(row["evaluation_ids"]) == 8
+
+
+def test_positives_of_pooled_agreement_are_of_the_images_that_it_compares(loaded):
+    """A cohort of one class has no threshold: none of its images is compared, and none of its positives counts."""
+    study, tests = loaded
+    task = TASK_INDEX["Effusion"]
+    first, second = tests
+    labels = second.cohort.labels.copy()
+    labels[~np.isnan(labels[:, task]), task] = 1
+    tests = [first, replace(second, cohort=replace(second.cohort, labels=labels), _points={}, kept={})]
+    row = next(
+        r for r in pooled_agreement.compute(study, tests) if (r["task_id"], r["rule"]) == (task, "target")
+    )
+    here = first.cohort.labels[:, task]
+    assert row["n"] == (~np.isnan(here)).sum()
+    assert row["n_pos"] == (here == 1).sum()
+    assert row["n_pos"] >= 10
+    assert row["n"] - row["n_pos"] >= 10
 
 
 def test_limits_of_agreement_are_of_scores_whose_threshold_is_one_half(loaded):

@@ -47,7 +47,9 @@ def test_all_is_computed_once(two_sites):
     assert run_all(two_sites.engine, "test") == dict.fromkeys(NAMES, True)
     assert current(two_sites.engine) == len(ANALYSES)
     before = ids(two_sites.engine)
-    assert all(rows for name, rows in before.items() if name != "synthesis"), "two sites are too few for that one"
+    assert all(rows for name, rows in before.items() if name != "synthesis"), (
+        "two sites are too few for that one"
+    )
     assert run_all(two_sites.engine, "test") == dict.fromkeys(NAMES, False)
     assert ids(two_sites.engine) == before
 
@@ -225,7 +227,7 @@ def test_the_report_is_the_same_bytes_for_the_same_results(two_sites, tmp_path, 
         assert page == tmp_path / name / "report.html"
         found.append({file.name: file.read_bytes() for file in (tmp_path / name).iterdir()})
     assert found[0] == found[1]
-    assert len(found[0]) == 1 + 3 * 14
+    assert len(found[0]) == 2 + 3 * 14
     shown = pd.read_csv(tmp_path / "first" / "auc.csv")
     with two_sites.engine.begin() as connection:
         stored = results.performance(connection, "test")

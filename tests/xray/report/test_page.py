@@ -10,9 +10,11 @@ import pandas as pd
 import pytest
 
 from xray.report import captions, files, page
+from xray.report.answer import answer
 from xray.report.parts import accuracy
 from xray.report.parts import agreement as agreement_parts
 from xray.report.parts.part import Part, plain
+from xray.report.verdicts import SHIFT
 
 HOSTILE = "<script>alert('x')</script>&\"_b"
 
@@ -96,6 +98,7 @@ def parts(
     kappas = agreement_parts.agreement(agreement.assign(rule="target", tau=np.nan, n_pos=40))
     return {
         "title": "Two sites",
+        "answer": answer(performance, pd.DataFrame(columns=list(SHIFT))),
         "study": study,
         "parts": [
             drawn(accuracy.performance(performance)),
@@ -114,24 +117,52 @@ def test_top_to_bottom(parts: dict[str, Any]) -> None:
     text = read(page.render(**parts)).text
     heads = [
         "Do they work elsewhere?",
-        "corrected 1",
-        "densenet121, 224 px",
-        "beta, alpha, all",
-        "Part “test”",
+        "Models from elsewhere fail at",
+        "What fails, and why",
+        "Beware",
+        "What is not clear",
+        "How cells are judged",
+        "Where it fails",
         "10 of 12 cells could be computed",
         "AUC of each model on each dataset.",
         "Atelectasis: AUC",
         "Tested on beta, “own data only” against",
+        "Why",
         "Median κ",
+        "Further",
         "The threshold moved.",
+        "What was asked",
+        "corrected 1",
+        "densenet121, 224 px",
+        "beta, alpha, all",
+        "Part “test”",
         "The sites are drawn.",
         "2020-02-20",
         "xray study run 'two sites.toml'",
     ]
-    places = [
-        text.index(head, text.index("What was asked") if index else 0) for index, head in enumerate(heads)
+    start = 0
+    for head in heads:
+        start = text.index(head, start)
+
+
+def test_the_answer_stands_open_and_everything_else_is_folded(parts: dict[str, Any]) -> None:
+    reader = read(page.render(**parts))
+    first = parts["answer"]
+    cells = {
+        (row[0], site): cell
+        for row in reader.tables[0][1:]
+        for site, cell in zip(reader.tables[0][0][1:], row[1:], strict=True)
+    }
+    assert cells == {key: cell.state for key, cell in first.cells.items()}
+    assert set(first.failures)
+    assert all(sentence in reader.text for sentence in first.failures)
+    folds = reader.all("details")
+    assert len(folds) > 6
+    assert not any("open" in fold for fold in folds)
+    opened = [
+        tag for tag, attributes in reader.tags[: reader.tags.index(("details", folds[0]))] if tag == "li"
     ]
-    assert places == sorted(places)
+    assert len(opened) >= len(first.failures)
 
 
 def test_tables_hold_the_numbers(parts: dict[str, Any], performance: pd.DataFrame) -> None:

@@ -10,7 +10,8 @@ from tests.xray.report.reading import cell
 from xray.errors import AnalysisError
 from xray.report import figures, grids, published, scatter
 from xray.report.page import Drawn, render
-from xray.report.parts import agreement, operating
+from xray.report.parts import accuracy, agreement, operating
+from xray.report.parts.part import largest, smallest
 from xray.report.style import CATEGORIES, GREY
 from xray.report.text import frame_table
 
@@ -243,13 +244,35 @@ def test_the_page_takes_parts_and_names_figures_that_are_too_large(study_page):
 
 @pytest.fixture
 def study_page():
+    from xray.report.answer import answer
     from xray.report.page import Study
 
+    first = answer(pd.DataFrame(), pd.DataFrame())
     about = Study("s", "Why?", "corrected", "n", ["a"], [0], pd.DataFrame(), {})
-    return {"title": "T", "study": about, "notes": [], "commands": []}
+    return {"title": "T", "answer": first, "study": about, "notes": [], "commands": []}
 
 
 def test_a_frame_as_text():
     said = frame_table(pd.DataFrame({"a_b": ["x", "yy"], "c": [0.12345, np.nan], "n": [1, 20]}))
     assert said.splitlines() == ["a b      c   n", "---  -----  --", "x    0.123   1", "yy       -  20"]
     assert frame_table(pd.DataFrame()) == "no results"
+
+
+@pytest.mark.parametrize("missing", [None, float("nan")])
+def test_parts_can_be_made_where_every_value_is_undefined(missing):
+    """A column of nothing but NULLs comes as objects, by which pandas can't choose the smallest."""
+    undefined = pd.Series([missing] * 4, dtype=object)
+    subgroup = cells(
+        auc=undefined[0], auc_rest=None, difference=undefined[0], grouping="sex", subgroup="F", is_worst=True
+    )
+    subgroup = subgroup.assign(p_holm=np.nan, q=np.nan, difference=undefined)
+    assert len(accuracy.subgroups(subgroup).shown) == 0
+    transfer = cells(measure="accuracy", at_target=None, at_home=None).assign(difference=undefined)
+    assert len(operating.threshold_transfer(transfer).shown) == 0
+    for choose in (smallest, largest):
+        assert list(choose(subgroup, "difference").index) == []
+        assert list(
+            choose(
+                subgroup.assign(difference=pd.Series([2, None, 1, 3], dtype=object)), "difference", 2
+            ).index
+        ) == ([2, 0] if choose is smallest else [3, 0])

@@ -6,7 +6,7 @@ import pandas as pd
 
 from xray.report import captions, grids, judged, tables
 from xray.report.captions import Caption, read_grid
-from xray.report.parts.part import LISTED, Part, alt_text, beside, estimate, figures, p_text, records
+from xray.report.parts.part import Part, alt_text, beside, estimate, figures, p_text, records, smallest
 from xray.report.text import auc_table, frame_table, grid_table
 from xray.report.words import counted, number, task_name
 
@@ -146,7 +146,7 @@ def subgroups(rows: pd.DataFrame) -> Part:
             f"{int(((tested['q'] < 0.05) & (tested['difference'] < 0)).sum())} at a false discovery rate of 5%."
         )
     worst = rows[rows["is_worst"].astype(bool) & rows["difference"].notna()] if len(rows) else rows
-    worst = worst.nsmallest(LISTED, "difference") if len(worst) else worst
+    worst = smallest(worst, "difference")
     table = pd.DataFrame(
         {
             "task": [task_name(str(t)) for t in worst["task"]],

@@ -4,7 +4,7 @@ import pandas as pd
 
 from xray.report import grids, judged
 from xray.report.captions import Caption, read_grid
-from xray.report.parts.part import LISTED, Part, alt_text, beside, estimate, figures, records
+from xray.report.parts.part import Part, alt_text, beside, estimate, figures, largest, records, smallest
 from xray.report.text import frame_table, grid_table
 from xray.report.words import counted, interval, number, task_name
 
@@ -64,7 +64,7 @@ def _transfer_findings(rows: pd.DataFrame) -> list[str]:
 
 
 def _worst_transfers(accuracy: pd.DataFrame) -> pd.DataFrame:
-    worst = accuracy[accuracy["difference"].notna()].nsmallest(LISTED, "difference")
+    worst = smallest(accuracy[accuracy["difference"].notna()], "difference")
     return pd.DataFrame(
         {
             "task": [task_name(str(t)) for t in worst["task"]],
@@ -155,7 +155,7 @@ def calibration(rows: pd.DataFrame) -> Part:
             f"Expected calibration error of models from elsewhere, median over findings: {'; '.join(theirs)}.",
             *([f"Calibration slope, where 1 is right: {'; '.join(slopes)}."] if slopes else []),
         ]
-    worst = known.nlargest(LISTED, "ece")
+    worst = largest(known, "ece")
     shown = pd.DataFrame(
         {
             "task": [task_name(str(t)) for t in worst["task"]],
@@ -208,7 +208,7 @@ def net_benefit(rows: pd.DataFrame) -> Part:
     from xray.report import decisions
 
     cells = decisions.summary(rows)
-    worst = cells[cells["loss"] > 0].nlargest(LISTED, "loss")
+    worst = largest(cells[cells["loss"].astype(float) > 0], "loss")
     return Part(
         "net_benefit",
         "Is acting on the calls worth it?",

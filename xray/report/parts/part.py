@@ -73,6 +73,19 @@ def records(frame: pd.DataFrame) -> list[dict[str, Any]]:
     return [{str(k): v for k, v in row.items()} for row in frame.to_dict("records")]
 
 
+def smallest(rows: pd.DataFrame, column: str, most: int = LISTED) -> pd.DataFrame:
+    """The rows with the smallest numbers of a column, those without one left out.
+
+    Also where all are missing, which pandas takes for objects and refuses to order.
+    """
+    return rows.loc[rows[column].astype(float).dropna().nsmallest(most).index]
+
+
+def largest(rows: pd.DataFrame, column: str, most: int = LISTED) -> pd.DataFrame:
+    """The rows with the largest numbers of a column; as `smallest`."""
+    return rows.loc[rows[column].astype(float).dropna().nlargest(most).index]
+
+
 def estimate(
     row: dict[str, Any], value: str, lower: str = "lower", upper: str = "upper", sign: int = 1
 ) -> str:

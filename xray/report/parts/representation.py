@@ -43,7 +43,7 @@ def classifier_distance(rows: pd.DataFrame) -> Part:
     means = rows[rows["seed"].isna()] if len(rows) else rows
     for trained_on, same in means.groupby("trained_on", sort=False) if len(means) else ():
         found = spearman(same["relative"].to_numpy(float), same["cross_domain_auc"].to_numpy(float))
-        names = [task_name(str(task)) for task in same.nlargest(3, "relative")["task"]]
+        names = [task_name(str(task)) for task in same.sort_values("relative", ascending=False)["task"][:3]]
         if len(same) < 2:
             lines.append(
                 f"{trained_on}: only {names[0]} has classifiers of two datasets, so there is nothing to compare."

@@ -1,0 +1,198 @@
+"""The answer first: which cells work, fail or can't be said, by the stated limits; the sentences that go with them."""
+
+import math
+
+import pandas as pd
+import pytest
+
+from xray.report import answer_text, limits
+from xray.report.answer import CANNOT_SAY, FAILS, WORKS, Answer, answer
+from xray.report.verdicts import SHIFT
+
+SITES = ("north", "south", "west")
+
+
+def row(model: str, site: str, auc: float, half: float = 0.03, **other: object) -> dict[str, object]:
+    made = {
+        "trained_on": model, "test_dataset": site, "task": "Mass", "seed": math.nan, "n": 900, "n_pos": 120, "auc": auc,
+        "lower": auc - half, "upper": auc + half, "reason": None, "warning": None, "foreign": False,
+    }  # fmt: skip
+    return {**made, **other}
+
+
+def verdict(model: str, site: str, loss: float, half: float = 0.04, **other: object) -> dict[str, object]:
+    made = {
+        **dict.fromkeys(SHIFT), "train_dataset": model, "test_dataset": site, "task": "Mass", "verdict": "none",
+        "basis": "because", "auc_drop": loss, "drop_lower": loss - half, "drop_upper": loss + half,
+    }  # fmt: skip
+    return {**made, **other}
+
+
+def answered(rows: list[dict[str, object]], verdicts: list[dict[str, object]] | None = None) -> Answer:
+    return answer(pd.DataFrame(rows), pd.DataFrame(verdicts or [], columns=list(SHIFT)))
+
+
+def cell(**other: object) -> tuple[str, str]:
+    """State and detail of a cell to which one model was brought: its row, and its loss with half of the interval."""
+    loss, half = other.pop("loss", None), other.pop("loss_half", 0.04)
+    home = row("north", "north", 0.9)
+    brought = row("north", "south", **{"auc": 0.9, **other})  # type: ignore[arg-type]
+    rows = [] if loss is None else [verdict("north", "south", loss, half)]  # type: ignore[arg-type]
+    found = answered([home, brought], rows).cells["Mass", "south"]
+    return found.state, found.detail
+
+
+@pytest.mark.parametrize(
+    ("given", "state"),
+    [
+        ({"auc": 0.9}, WORKS),
+        ({"auc": 0.731}, WORKS),
+        ({"auc": 0.729}, CANNOT_SAY),
+        ({"auc": 0.671}, CANNOT_SAY),
+        ({"auc": 0.669}, FAILS),
+        ({"loss": 0.02}, WORKS),
+        ({"loss": 0.061}, CANNOT_SAY),
+        ({"loss": 0.059}, WORKS),
+        ({"loss": 0.099}, CANNOT_SAY),
+        ({"loss": 0.101}, FAILS),
+        ({"loss": 0.12, "loss_half": 0.13}, CANNOT_SAY),
+        ({"n_pos": 10}, WORKS),
+        ({"n_pos": 9}, CANNOT_SAY),
+        ({"n": 129}, CANNOT_SAY),
+        ({"warning": "12 patients of south"}, CANNOT_SAY),
+        ({"auc": math.nan, "reason": "not labelled", "n_pos": 0}, CANNOT_SAY),
+    ],
+)
+def test_a_cell_by_its_limits(given: dict[str, object], state: str) -> None:
+    assert cell(**given)[0] == state
+
+
+def test_a_cell_that_cannot_be_judged_says_why() -> None:
+    assert cell(n_pos=9)[1] == "fewer than 10 of a class"
+    assert cell(warning="12 patients of south")[1] == "training saw the test"
+    assert cell(auc=math.nan, reason="not labelled")[1] == "not labelled"
+
+
+def three(*aucs: float) -> Answer:
+    """Three models from elsewhere at one site, without labels of their own."""
+    return answered([row(f"bought-{i}", "south", auc, foreign=True) for i, auc in enumerate(aucs)])
+
+
+def test_a_cell_goes_by_the_majority_and_counts_it() -> None:
+    for aucs, state, detail in (
+        ((0.9, 0.9, 0.5), WORKS, "2 of 3"),
+        ((0.9, 0.5, 0.5), FAILS, "2 of 3"),
+        ((0.9, 0.5, 0.7), CANNOT_SAY, "1 works, 1 fails of 3; interval crosses a limit"),
+        ((0.9, 0.9, math.nan), WORKS, "2 of 2"),
+    ):
+        found = three(*aucs).cells["Mass", "south"]
+        assert (found.state, found.detail) == (state, detail)
+
+
+def test_models_of_the_site_itself_and_of_several_sites_do_not_count_where_others_are() -> None:
+    found = answered(
+        [
+            row("south", "south", 0.5),
+            row("all", "south", 0.5),
+            row("north", "south", 0.9),
+            row("north", "north", 0.9),
+        ]
+    )
+    assert [each.model for each in found.cells["Mass", "south"].models] == ["north"]
+    found = answered([row("south", "south", 0.5), row("all-but-south", "south", 0.9)])
+    assert found.cells["Mass", "south"].state == WORKS
+
+
+def test_sentences_take_their_numbers_from_the_rows() -> None:
+    rows = [row("north", "north", 0.93), row("west", "west", 0.91)]
+    rows += [row("north", "south", 0.61), row("west", "south", 0.58)]
+    verdicts = [
+        verdict("north", "south", 0.32, verdict="label", basis="the scores mean something else"),
+        verdict("west", "south", 0.33, verdict="label", basis="the scores mean something else"),
+    ]
+    found = answered(rows, verdicts)
+    assert (
+        found.headline == "Models from elsewhere fail at south (Mass): 1 of 1 cell; for 0 it can't be said."
+    )
+    (sentence,) = found.failures
+    assert sentence == (
+        "Mass fails at south: all 2 models (north and west) with AUC 0.58 to 0.61, at home 0.91 to 0.93. To blame: labels "
+        "that mean something else (the verdict for 2 of 2; the scores mean something else)."
+    )
+
+
+@pytest.mark.parametrize(
+    ("told", "ending"),
+    [
+        ({"verdict": "image"}, "To blame: other images (the verdict for 1 of 1; because)."),
+        (
+            {"verdict": "image + prevalence"},
+            "To blame: other images and another prevalence (the verdict for 1 of 1; because).",
+        ),
+        (
+            {"verdict": "cannot tell", "resolve": "more positives"},
+            "Why, the data can't tell; it would be settled by: more positives.",
+        ),
+        ({"verdict": "none"}, "No cause: nothing is shown to have changed from home."),
+    ],
+)
+def test_the_cause_is_that_of_the_verdict(told: dict[str, object], ending: str) -> None:
+    found = answered(
+        [row("north", "north", 0.9), row("north", "south", 0.5)], [verdict("north", "south", 0.4, **told)]
+    )
+    assert found.failures[0].endswith(ending)
+
+
+def test_without_a_verdict_it_is_said_what_would_settle_it() -> None:
+    assert "settled by: a model of the site's own" in three(0.5, 0.5).failures[0]
+
+
+def test_the_largest_loss_comes_first_and_a_single_failure_is_not_hidden() -> None:
+    rows = [row(site, site, 0.95, task=task) for site in SITES for task in ("Mass", "Edema")]
+    rows += [row(a, "south", 0.6, task="Mass") for a in ("north", "west")]
+    rows += [row(a, "south", 0.4, task="Edema") for a in ("north", "west")]
+    rows += [row("north", "west", 0.9), row("south", "west", 0.4), row("all", "west", 0.9)]
+    rows += [row("bought", "west", 0.9, foreign=True)]
+    found = answered(rows)
+    assert [text.split()[0] for text in found.failures] == ["Edema", "Mass"]
+    assert any(text.startswith("south's model alone fails: Mass at west") for text in found.unsure)
+
+
+def test_warnings_name_leaks_rare_classes_and_files() -> None:
+    rows = [row("north", "south", 0.9, warning="12 patients of south"), row("north", "west", 0.9, n_pos=4)]
+    found = answer(pd.DataFrame(rows), pd.DataFrame(columns=list(SHIFT)), ["south: 3 files"])
+    leak, few, files = found.warnings
+    assert "12 patients of south" in leak
+    assert few == "Fewer than 10 of a class at west: Mass (4 positive of 900)."
+    assert files == "south: 3 files"
+
+
+def test_nothing_to_say_is_said() -> None:
+    found = answered([row("north", "north", 0.9)])
+    assert found.headline.startswith("Nothing can be said")
+    empty = answer(pd.DataFrame(), pd.DataFrame())
+    assert empty.cells == {}
+    assert "Nothing can be said" in answer_text.terminal(empty)
+
+
+def test_text_holds_every_cell_and_sentence_and_fits_a_terminal() -> None:
+    found = three(0.5, 0.5, 0.9)
+    for text in (answer_text.terminal(found), answer_text.markdown(found, "A | title", "Why?")):
+        plain = " ".join(text.replace("\\", "").split())
+        for sentence in (
+            found.headline,
+            *found.failures,
+            *found.unsure,
+            *found.warnings,
+            *limits.stated(),
+            *limits.reasons(),
+        ):
+            assert sentence in plain, sentence
+        assert "fails" in plain
+    assert max(map(len, answer_text.terminal(found).splitlines())) <= 100
+    assert answer_text.markdown(found, "A | title", "Why?").startswith("# A \\| title")
+
+
+def test_every_limit_has_a_reason() -> None:
+    for limit in (limits.USEFUL, limits.LOST, limits.FEW, limits.MOST):
+        assert any(limit.reason in sentence for sentence in limits.reasons())

@@ -1,0 +1,256 @@
+"""The answer first: for each finding and site whether models from elsewhere work, what fails and why, what to beware of."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+import pandas as pd
+
+from xray.report.grids import PERFORMANCE, Record, number_or_none, records, task_order, text_or_none
+from xray.report.limits import FEW, LOST, MOST, USEFUL
+from xray.report.why import BLAMED, NO_VERDICT, Why, blame, cause_of
+from xray.report.words import counted, interval, leaks, number, task_name
+
+WORKS: Final = "works"
+FAILS: Final = "fails"
+CANNOT_SAY: Final = "cannot say"
+LISTED: Final = 6
+"""So many failures are on the first screen; the others are folded behind them."""
+
+
+@dataclass(frozen=True)
+class Judged:
+    """A model brought to a site, on one finding. note: why it can't be said. loss: AUC at home minus here."""
+
+    model: str
+    task: str
+    site: str
+    state: str
+    note: str = ""
+    auc: float | None = None
+    between: tuple[float, float] | None = None
+    home: float | None = None
+    loss: float | None = None
+    n: int = 0
+    n_pos: int = 0
+    why: Why = NO_VERDICT
+
+    @property
+    def spoken(self) -> str:
+        """The numbers in one line."""
+        if self.auc is None:
+            return f"{self.model}: {self.note}"
+        loss = "" if self.loss is None else f", loss against home {number(self.loss, 2)}"
+        known = f"AUC {number(self.auc, 2)} (95% interval {interval(self.between, 2)}){loss}"
+        note = f": {self.note}" if self.note else ""
+        return f"{self.model} {self.state}{note}; {known}; {self.n:,} images, {self.n_pos:,} positive"
+
+
+@dataclass(frozen=True)
+class Cell:
+    """What is said of one finding at one site, of the models that were brought there."""
+
+    task: str
+    site: str
+    state: str
+    detail: str
+    models: tuple[Judged, ...]
+
+
+@dataclass(frozen=True)
+class Answer:
+    """tasks, sites: rows and columns of `cells`. failures: a sentence each, the largest loss first. unsure: what can't be
+    said, and single models that fail where most work. warnings: what to beware of."""
+
+    tasks: tuple[str, ...]
+    sites: tuple[str, ...]
+    cells: Mapping[tuple[str, str], Cell]
+    failures: tuple[str, ...]
+    unsure: tuple[str, ...]
+    warnings: tuple[str, ...]
+
+    @property
+    def headline(self) -> str:
+        """The answer in one sentence."""
+        if not self.cells:
+            return "Nothing can be said: no model from elsewhere was tested at any site."
+        unclear = sum(cell.state == CANNOT_SAY for cell in self.cells.values())
+        failing = [cell for cell in self.cells.values() if cell.state == FAILS]
+        names = {site: [task_name(c.task) for c in failing if c.site == site] for site in self.sites}
+        where = [f"at {site} ({_listed(tasks)})" for site, tasks in names.items() if tasks]
+        said = (
+            f"Models from elsewhere fail {_listed(where)}"
+            if where
+            else "No model from elsewhere is shown to fail"
+        )
+        return (
+            f"{said}: {len(failing)} of {counted(len(self.cells), 'cell')}; for {unclear} it can't be said."
+        )
+
+
+def answer(performance: pd.DataFrame, verdicts: pd.DataFrame, set_aside: Sequence[str] = ()) -> Answer:
+    """The answer from stored rows.
+
+    performance: columns `grids.PERFORMANCE`, also warning and foreign. verdicts: rows of images or labels. set_aside:
+    warnings about files. Raises AnalysisError for missing columns.
+    """
+    rows = [row for row in records(performance, PERFORMANCE, "performance") if pd.isna(row["seed"])]
+    if not rows:
+        return Answer((), (), {}, (), (), tuple(set_aside))
+    sites = tuple(dict.fromkeys(str(row["test_dataset"]) for row in rows))
+    tasks = task_order(str(row["task"]) for row in rows)
+    home = {(row["trained_on"], row["task"]): row for row in rows if row["trained_on"] == row["test_dataset"]}
+    reasons = _by_model(verdicts)
+    judged = [
+        _judge(
+            row,
+            home.get((row["trained_on"], row["task"])),
+            reasons.get((row["trained_on"], row["test_dataset"], row["task"])),
+        )
+        for row in _brought(rows, sites)
+    ]
+    cells = {
+        (task, site): _cell(task, site, [j for j in judged if (j.task, j.site) == (task, site)])
+        for task in tasks
+        for site in sites
+    }
+    cells = {key: cell for key, cell in cells.items() if cell.models}
+    failing = sorted((c for c in cells.values() if c.state == FAILS), key=lambda c: -_worst(c))
+    return Answer(
+        tasks,
+        sites,
+        cells,
+        tuple(_failure(cell) for cell in failing),
+        (*_single(cells.values()), *_unsure(cells.values())),
+        (*_warnings(rows), *set_aside),
+    )
+
+
+def _by_model(verdicts: pd.DataFrame) -> dict[tuple[str, str, str], Record]:
+    """Verdicts by model, site and finding; of several homes the one with the largest loss."""
+    rows = sorted(verdicts.to_dict("records"), key=lambda row: number_or_none(row["auc_drop"]) or 0.0)
+    return {(r.get("trained_on_a", r["train_dataset"]), r["test_dataset"], r["task"]): r for r in rows}
+
+
+def _brought(rows: Sequence[Record], sites: Sequence[str]) -> Sequence[Record]:
+    """Rows of models of one other site each and of models from elsewhere; where there is none, of all but the site's own."""
+    others = [row for row in rows if row["trained_on"] != row["test_dataset"]]
+    single = [row for row in others if row["trained_on"] in sites or bool(row.get("foreign", False))]
+    return single or others
+
+
+def _judge(row: Record, home: Record | None, verdict: Record | None) -> Judged:
+    auc, low, high = (number_or_none(row[name]) for name in ("auc", "lower", "upper"))
+    n, n_pos = int(number_or_none(row["n"]) or 0), int(number_or_none(row["n_pos"]) or 0)
+    loss, loss_low, loss_high = (
+        number_or_none(verdict.get(name)) if verdict and home else None
+        for name in ("auc_drop", "drop_lower", "drop_upper")
+    )
+    bounds = None if low is None or high is None else (low, high)
+    state, note = CANNOT_SAY, ""
+    if auc is None:
+        note = text_or_none(row["reason"]) or "undefined"
+    elif text_or_none(row.get("warning")):
+        note = "training saw the test"
+    elif min(n_pos, n - n_pos) < FEW.value:
+        note = f"fewer than {FEW.value} of a class"
+    elif bounds is None:
+        note = "no interval"
+    elif bounds[1] < USEFUL.value or (loss is not None and loss >= LOST.value and (loss_low or 0) > 0):
+        state = FAILS
+    elif bounds[0] >= USEFUL.value and (loss_high is None or loss_high < LOST.value):
+        state = WORKS
+    else:
+        note = "too few images to exclude a loss" if bounds[0] >= USEFUL.value else "interval crosses a limit"
+    return Judged(
+        str(row["trained_on"]), str(row["task"]), str(row["test_dataset"]), state, note, auc, bounds,
+        number_or_none(home["auc"]) if home else None, loss, n, n_pos, cause_of(verdict),
+    )  # fmt: skip
+
+
+def _cell(task: str, site: str, models: Sequence[Judged]) -> Cell:
+    """By majority of the models that know the finding; a cell where no AUC is defined says why."""
+    models = [each for each in models if each.auc is not None] or models
+    count = {state: sum(each.state == state for each in models) for state in (WORKS, FAILS)}
+    clear = sum(count.values())
+    for state in (FAILS, WORKS):
+        if clear and count[state] > MOST.value * clear and count[state] >= MOST.value * len(models):
+            return Cell(task, site, state, f"{count[state]} of {len(models)}", tuple(models))
+    notes = ", ".join(dict.fromkeys(each.note for each in models if each.note))
+    several = ", ".join(f"{count[state]} {state}" for state in count if count[state])
+    detail = f"{several} of {len(models)}" + (f"; {notes}" if notes else "") if clear else notes
+    return Cell(task, site, CANNOT_SAY, detail, tuple(models))
+
+
+def _worst(cell: Cell) -> float:
+    return max((m.loss if m.loss is not None else 1 - (m.auc or 1) for m in _failing(cell)), default=0.0)
+
+
+def _failing(cell: Cell) -> list[Judged]:
+    return [each for each in cell.models if each.state == FAILS]
+
+
+def _failure(cell: Cell) -> str:
+    models = _failing(cell)
+    here = _span([m.auc for m in models])
+    home = _span([m.home for m in models])
+    there = f", at home {home}" if home else ""
+    names = _listed([m.model for m in models])
+    many = (
+        f"all {len(models)}"
+        if 1 < len(models) == len(cell.models)
+        else f"{len(models)} of {len(cell.models)}"
+    )
+    whose = f"{many} models ({names})"
+    return f"{task_name(cell.task)} fails at {cell.site}: {whose} with AUC {here}{there}. " + blame(
+        [m.why for m in models]
+    )
+
+
+def _single(cells: Iterable[Cell]) -> list[str]:
+    """Models that fail where the majority does not, by model."""
+    several: dict[tuple[str, tuple[str, ...]], dict[str, list[str]]] = {}
+    for cell in cells:
+        for model in _failing(cell) if cell.state != FAILS else ():
+            at = several.setdefault((model.model, model.why.causes), {})
+            at.setdefault(task_name(cell.task), []).append(cell.site)
+    lines = []
+    for (name, causes), at in several.items():
+        what = "; ".join(f"{task} at {_listed(sites)}" for task, sites in at.items())
+        blamed = " and ".join(BLAMED[cause] for cause in causes)
+        lines.append(f"{name}'s model alone fails: {what}" + (f" (to blame: {blamed})." if blamed else "."))
+    return lines
+
+
+def _unsure(cells: Iterable[Cell]) -> list[str]:
+    reasons: dict[str, list[str]] = {}
+    for cell in cells:
+        if cell.state == CANNOT_SAY:
+            reasons.setdefault(cell.detail, []).append(f"{task_name(cell.task)} at {cell.site}")
+    return [f"Cannot say, {reason}: {', '.join(where)}." for reason, where in reasons.items()]
+
+
+def _warnings(rows: Sequence[Record]) -> list[str]:
+    seen = leaks(row.get("warning") for row in rows)
+    lines = [f"Training saw the test, which flatters the model: {leak}." for leak in seen]
+    few: dict[str, list[str]] = {}
+    for row in rows:
+        n, n_pos = number_or_none(row["n"]) or 0, number_or_none(row["n_pos"]) or 0
+        if n and min(n_pos, n - n_pos) < FEW.value:
+            rare = few.setdefault(str(row["test_dataset"]), [])
+            text = f"{task_name(str(row['task']))} ({n_pos:.0f} positive of {n:,.0f})"
+            rare += [] if text in rare else [text]
+    lines += [f"Fewer than {FEW.value} of a class at {site}: {', '.join(t)}." for site, t in few.items()]
+    return lines
+
+
+def _span(values: Iterable[float | None]) -> str:
+    known = [value for value in values if value is not None]
+    if not known:
+        return ""
+    low, high = number(min(known), 2), number(max(known), 2)
+    return low if low == high else f"{low} to {high}"
+
+
+def _listed(names: Sequence[str]) -> str:
+    return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
