@@ -34,6 +34,7 @@ VALUES = {
     "ids": [1],
     "flow_run": "none",
     "trained_on": "nih",
+    "model": "nih",
     "test_dataset": "nih",
     "task": "Mass",
 }

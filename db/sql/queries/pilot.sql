@@ -1,4 +1,5 @@
--- One row: what stored results say of a model's ensemble on a dataset, for planning; NULL what was not analysed.
+-- One row: what stored results say of a model's ensemble on a dataset, for planning: auc, prevalence, sensitivity, specificity;
+-- NULL what was not analysed.
 -- Parameters: study, model (its trained_on), dataset, task.
 select
     results.auc, results.n_pos::double precision / nullif(results.n, 0) as prevalence,
