@@ -38,8 +38,16 @@ def part(connection: Connection, study: str, analysis: Analysis, reference: bool
 
 
 def write_figure(each: Part, folder: Path) -> list[Path]:
-    """The figure of a part as PNG, SVG and CSV in a folder; nothing where it has none."""
-    return [] if each.draw is None else _save(each, each.draw(), folder)
+    """The figure of a part as PNG, SVG and CSV in a folder; nothing where it has none, or it would be empty."""
+    figure = _figure(each)
+    return [] if figure is None else _save(each, figure, folder)
+
+
+def _figure(each: Part) -> "Figure | None":
+    from xray.report.layout import is_empty
+
+    figure = each.draw() if each.draw is not None else None
+    return None if figure is None or is_empty(figure) else figure
 
 
 def _save(each: Part, figure: "Figure", folder: Path) -> list[Path]:
@@ -61,10 +69,10 @@ def drawn_in_processes(several: Sequence[Part], folder: Path) -> list[Drawn]:
 
 
 def _written(each: Part, folder: Path) -> tuple[bytes, float] | tuple[()]:
-    """The figure's SVG and its width in inches; nothing where the part has none."""
-    if each.draw is None:
+    """The figure's SVG and its width in inches; nothing where the part has none, or it would be empty."""
+    figure = _figure(each)
+    if figure is None:
         return ()
-    figure = each.draw()
     _, svg, _ = _save(each, figure, folder)
     return svg.read_bytes(), float(figure.get_size_inches()[0])
 

@@ -35,6 +35,8 @@ LARGEST: Final = (0.8, 0.42)
 SMALLEST: Final = (0.21, 0.135)
 """Width and height of a cell in inches: never more, and never less even where the page then grows."""
 
+NOTHING: Final = "no results"
+
 Box = tuple[float, float, float]
 """Column and row where a box begins, and its width in columns; it is one row high."""
 
@@ -208,8 +210,14 @@ def add_boxes(axes: Axes, boxes: Sequence[Box], **style: Any) -> None:
 
 
 def empty() -> Figure:
-    """The figure of a frame without rows."""
+    """The figure of a frame without rows; no file is made of it (`is_empty`)."""
     figure = Figure(figsize=(COLUMN_WIDTH, 1.0), facecolor=WHITE)
     FigureCanvasAgg(figure)
-    figure.text(0.5, 0.5, "no results", ha="center", va="center", color=SOFT, size=TITLE)
+    figure.text(0.5, 0.5, NOTHING, ha="center", va="center", color=SOFT, size=TITLE)
+    figure.set_label(NOTHING)
     return figure
+
+
+def is_empty(figure: Figure) -> bool:
+    """Whether a figure shows that there is nothing to show."""
+    return figure.get_label() == NOTHING

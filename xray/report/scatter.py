@@ -135,15 +135,18 @@ def _panel(
     for value, low, high in (pair.bias, pair.lower, pair.upper):
         axes.axhspan(low, high, color=EDGE, alpha=0.45, linewidth=0, zorder=0.5)
         axes.axhline(value, color=INK, linewidth=0.8, linestyle="-" if value == pair.bias[0] else "--")
-        axes.annotate(
-            number(value, 2), (1.0, value), (-2, 1.5), xycoords=("axes fraction", "data"), textcoords="offset points",
-            size=LABEL - 0.5, ha="right", va="bottom", color=INK,
-        )  # fmt: skip
     reach = (
         max(1e-3, float(np.nanmax(np.abs(difference), initial=0.0)), abs(pair.lower[1]), abs(pair.upper[2]))
         * 1.08
     )
     axes.set_ylim(-reach, reach)
+    values = [pair.lower[0], pair.bias[0], pair.upper[0]]
+    tall = axes.get_position().height * float(figure.get_size_inches()[1]) * 72
+    for value, place in zip(values, spread(values, 2 * reach * LABEL * 1.1 / tall), strict=True):
+        axes.annotate(
+            number(value, 2), (1.0, place), (-2, 1.5), xycoords=("axes fraction", "data"), textcoords="offset points",
+            size=LABEL - 0.5, ha="right", va="bottom", color=INK, gid="limit",
+        )  # fmt: skip
     axes.set_xlim(-0.01, 1.01)
     axes.tick_params(length=2, width=0.4, labelsize=LABEL - 0.5, pad=2)
     for spine in axes.spines.values():
@@ -151,6 +154,12 @@ def _panel(
     if first:
         axes.set_ylabel("difference, first − second", size=LABEL, color=SOFT, labelpad=2)
     _key(figure, axes, groups)
+
+
+def spread(values: list[float], least: float) -> list[float]:
+    """Places of three rising values, the middle one kept, at least so far apart that their labels don't overlap."""
+    low, middle, high = values
+    return [min(low, middle - least), middle, max(high, middle + least)]
 
 
 def _key(figure: Figure, axes: Axes, groups: list[tuple[NDArray[np.bool_], str, str]]) -> None:

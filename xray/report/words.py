@@ -12,6 +12,8 @@ from xray.report.grids import Cell, Grid, Record, number_or_none, records, task_
 MINUS: Final = "−"
 SIGNIFICANT: Final = 0.05
 """A comparison counts as shown where its p value after Holm's correction is below this."""
+DETECTED: Final = 2.80
+"""Standard errors of the smallest difference that is detected at 5%, two-sided, with a power of 80%."""
 LISTED: Final = 12
 """So many single cells are named in a sentence; further ones are counted."""
 
@@ -172,7 +174,8 @@ def _comparison_sentence(test_dataset: str, arm_a: str, arm_b: str, rows: list[R
         parts.append(f"the first is lower in {len(lower)} of {total}: {_differences(lower)}.")
     if unclear:
         parts.append(
-            f"no difference was shown in {unclear} of {total}, which does not show that there is none."
+            f"no difference was shown in {unclear} of {total}, which does not show that there is none"
+            f"{_detectable([row for row in tested if not _significant(row)])}."
         )
     missing = [
         f"{task_name(row['task'])} ({text_or_none(row['reason']) or 'not tested'})"
@@ -182,6 +185,22 @@ def _comparison_sentence(test_dataset: str, arm_a: str, arm_b: str, rows: list[R
     if missing:
         parts.append(f"not comparable: {', '.join(missing)}.")
     return " ".join([parts[0], parts[1], *(part[0].upper() + part[1:] for part in parts[2:])])
+
+
+def detectable(lower: float, upper: float) -> float:
+    """The smallest difference that a test at 5% finds with a power of 80%: (1.96 + 0.84) × SE, SE from a 95% interval."""
+    return DETECTED * (upper - lower) / (2 * 1.96)
+
+
+def _detectable(rows: list[Record]) -> str:
+    """What differences could have been shown, in words; nothing where no interval is known."""
+    bounds = [(number_or_none(row["lower"]), number_or_none(row["upper"])) for row in rows]
+    sizes = [detectable(low, high) for low, high in bounds if low is not None and high is not None]
+    if not sizes:
+        return ""
+    least, most = number(min(sizes), 2), number(max(sizes), 2)
+    size = least if least == most else f"{least} to {most}"
+    return f" (smallest detectable difference at a power of 80%: {size})"
 
 
 def _tested(row: Record) -> bool:

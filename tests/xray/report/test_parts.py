@@ -1,5 +1,7 @@
 """Parts of the further analyses: what they say and draw is what the rows say."""
 
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -7,8 +9,10 @@ from matplotlib.colors import to_hex
 from matplotlib.lines import Line2D
 
 from tests.xray.report.reading import cell
+from xray.analyses.shown import drawn, write_figure
 from xray.errors import AnalysisError
 from xray.report import figures, grids, published, scatter
+from xray.report.layout import empty
 from xray.report.page import Drawn, render
 from xray.report.parts import accuracy, agreement, operating
 from xray.report.parts.part import largest, smallest
@@ -115,6 +119,30 @@ def test_bland_altman_plots_count_and_fit_the_page():
     disagree = int(((first >= 0.5) != (second >= 0.5)).sum())
     assert f"they disagree ({disagree:,})" in [text for text, _ in texts]
     assert all(box.x0 >= 0 and box.x1 <= figure.bbox.x1 * 1.001 for _, box in texts)
+
+
+def test_labels_of_close_limits_of_agreement_do_not_overlap():
+    scores, labels = np.linspace(0, 1, 50), np.repeat([0.0, 1.0], 25)
+    limits = (0.0, -0.01, 0.01), (-0.002, -0.01, 0.01), (0.001, -0.01, 0.01)
+    pair = scatter.Pair(
+        "Pair", "Mass", "alpha", ("a", "b"), (0.9, 0.8), 0.5, scores, scores[::-1], labels, *limits
+    )
+    figure = figures.bland_altman([pair])
+    figure.draw_without_rendering()
+    low, middle, high = [
+        text.get_window_extent() for text in figure.axes[0].texts if text.get_gid() == "limit"
+    ]
+    assert low.y1 <= middle.y0
+    assert middle.y1 <= high.y0
+
+
+def test_an_empty_figure_is_no_file(tmp_path):
+    part = agreement.seed_agreement(cells(kappa=0.5, seed_a=0, seed_b=1))
+    assert drawn(part, tmp_path / "some").svg
+    nothing = replace(part, draw=empty)
+    assert drawn(nothing, tmp_path / "none").svg is None
+    assert write_figure(nothing, tmp_path / "none") == []
+    assert not (tmp_path / "none").exists()
 
 
 def test_reliability_has_a_coloured_curve_for_each_own_model():

@@ -1,11 +1,13 @@
 import pandas as pd
 import pytest
+from scipy.stats import norm
 
 from xray.errors import AnalysisError
 from xray.report.grids import auc_grid, kappa_grid
 from xray.report.words import (
     agreement_findings,
     comparison_findings,
+    detectable,
     interval,
     number,
     p_value,
@@ -62,9 +64,19 @@ def test_comparison_findings(comparison: pd.DataFrame) -> None:
         "Tested on beta, “own data only” against “all sites but this”: the first is higher in 1 of 3 tasks: "
         "Mass 0.800 (0.750 to 0.850, p < 0.001). The first is lower in 1 of 3 tasks: "
         "Hernia −0.200 (−0.300 to −0.100, p = 0.012). No difference was shown in 1 of 3 tasks, "
-        "which does not show that there is none. Not comparable: Edema (not trained)."
+        "which does not show that there is none (smallest detectable difference at a power of 80%: 0.29). "
+        "Not comparable: Edema (not trained)."
     )
     assert untested.endswith("against “all sites but this”: not comparable: Edema (not tested).")
+
+
+def test_what_could_have_been_shown_is_said_where_nothing_was() -> None:
+    """2.80 × SE, which a two-sided test at 5% finds with a power of 80%."""
+    se = 0.02
+    size = detectable(-1.96 * se, 1.96 * se)
+    assert size == pytest.approx(2.8 * se)
+    power = norm.sf(norm.isf(0.025) - size / se) + norm.cdf(-norm.isf(0.025) - size / se)
+    assert power == pytest.approx(0.8, abs=0.001)
 
 
 def test_a_difference_of_the_wrong_sign_is_refused(comparison: pd.DataFrame) -> None:
