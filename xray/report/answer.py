@@ -169,12 +169,12 @@ def _judge(row: Record, home: Record | None, verdict: Record | None) -> Judged:
 
 
 def _cell(task: str, site: str, models: Sequence[Judged]) -> Cell:
-    """By majority of the models that know the finding; a cell where no AUC is defined says why."""
+    """By the majority of all models that know the finding; a cell where no AUC is defined says why."""
     models = [each for each in models if each.auc is not None] or models
     count = {state: sum(each.state == state for each in models) for state in (WORKS, FAILS)}
     clear = sum(count.values())
     for state in (FAILS, WORKS):
-        if clear and count[state] > MOST.value * clear and count[state] >= MOST.value * len(models):
+        if count[state] > MOST.value * len(models):
             return Cell(task, site, state, f"{count[state]} of {len(models)}", tuple(models))
     notes = ", ".join(dict.fromkeys(each.note for each in models if each.note))
     several = ", ".join(f"{count[state]} {state}" for state in count if count[state])

@@ -26,7 +26,7 @@ FEW: Final = Limit(
     FEW_OF_A_CLASS, "with fewer positives, or negatives, an interval of AUC can't be trusted (protocol, §8)"
 )
 MOST: Final = Limit(
-    0.5, "a cell speaks for the majority of the models that were brought to the site and can be judged"
+    0.5, "a word for several models must be true of more than half of those that know the finding"
 )
 
 
@@ -38,7 +38,7 @@ def stated() -> tuple[str, ...]:
         f"Fails: the whole interval is below {useful}, or the AUC is at least {lost} lower than at home and the interval of "
         "the loss excludes 0.",
         f"Cannot say: neither is shown, fewer than {FEW.value} positives or negatives, or training saw the test.",
-        "A cell is of models brought from elsewhere, and goes by the majority of those that can be judged.",
+        "A cell is of models brought from elsewhere, and goes by the majority of those that know the finding.",
     )
 
 

@@ -84,6 +84,7 @@ def test_a_cell_goes_by_the_majority_and_counts_it() -> None:
         ((0.9, 0.5, 0.5), FAILS, "2 of 3"),
         ((0.9, 0.5, 0.7), CANNOT_SAY, "1 works, 1 fails of 3; interval crosses a limit"),
         ((0.9, 0.9, math.nan), WORKS, "2 of 2"),
+        ((0.9, 0.7), CANNOT_SAY, "1 works of 2; interval crosses a limit"),
     ):
         found = three(*aucs).cells["Mass", "south"]
         assert (found.state, found.detail) == (state, detail)
