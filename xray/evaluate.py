@@ -19,13 +19,15 @@ from xray.analyses.report import write_report
 from xray.analyses.run import ANALYSES, run
 from xray.analyses.shown import drawn_in_processes
 from xray.data.cohorts import freeze
+from xray.data.mapping.model import Mapping as Words
 from xray.data.operating_points import declare
-from xray.data.prediction_files import Imported, Kind, find_cohort, import_predictions
+from xray.data.prediction_files import Imported, find_cohort, import_predictions
 from xray.data.prepare import register_request
 from xray.data.protocol import load_protocol
 from xray.data.quarantine import describe
 from xray.data.registered import read_named
 from xray.data.request import DatasetRequest
+from xray.data.score_tables import Scale
 from xray.errors import StudyError
 from xray.names import check_name
 from xray.plan import record_study
@@ -56,11 +58,12 @@ class Site:
 class Reading:
     """How score files are read; see `import_predictions`."""
 
-    kind: Kind = "probability"
+    kind: Scale = "probability"
     missing_as_nan: bool = False
     ignore_unknown: bool = False
     from_model: str | None = None
     image_column: str | None = None
+    mapping: Words | None = None
 
 
 @dataclass(frozen=True)
@@ -81,21 +84,22 @@ def evaluate(
     study: str = NAME,
     protocol: str = PROTOCOL,
     reading: Reading | None = None,
+    mapping: Path | None = None,
     thresholds: Mapping[str, Mapping[str, float]] = MappingProxyType({}),
     tell: Callable[[str], None] = lambda step: None,
 ) -> Evaluated:
     """Register labels, take in scores, and bring the study of all that up to its page; what is there already stays.
 
-    thresholds: model → task → the operating point that its maker declares, on the scale of `reading.kind`. tell: is
-    called with what is done next. Raises `XrayError` where a file can't be used, naming it; what was taken in
-    before stays.
+    mapping: the file that says what the labels' columns and words are. thresholds: model → task → the operating point that
+    its maker declares, on the scale of `reading.kind`. tell: is called with what is done next. Raises `XrayError` where a
+    file can't be used, naming it; what was taken in before stays.
     """
     check_name("--study", study, StudyError)
     notes: list[str] = []
     imported: list[Imported] = []
     for site in sites:
         tell(f"labels of {site.dataset}")
-        registered, said = _registered(engine, home, site, protocol)
+        registered, said = _registered(engine, home, site, protocol, mapping)
         notes += [f"{site.dataset}: {note}" for note in said]
         for model, file in site.scores:
             tell(f"scores of {model} at {site.dataset}")
@@ -106,8 +110,8 @@ def evaluate(
         if site.site is not None and registered != site.site:
             raise StudyError(f"{site.dataset}: is registered as site {registered}, not {site.site}")
     with engine.begin() as connection:
-        for model, points in thresholds.items():
-            declare(connection, model, points, (reading or Reading()).kind)
+        for model in dict.fromkeys(model for site in sites for model, _ in site.scores):
+            declare(connection, model, thresholds.get(model, {}), (reading or Reading()).kind)
     path = _study_file(engine, home, study, protocol, sites)
     asked = read_study(path)
     with engine.begin() as connection:
@@ -127,12 +131,16 @@ def model_name(file: Path) -> str:
     return check_name(f"the model's name after {file.name} (--model says another)", name, StudyError)
 
 
-def _registered(engine: Engine, home: Path, site: Site, protocol: str) -> tuple[str, list[str]]:
+def _registered(
+    engine: Engine, home: Path, site: Site, protocol: str, mapping: Path | None
+) -> tuple[str, list[str]]:
     """The site that a dataset is registered under, now or before, its cohort frozen; and what should be known of it."""
     notes: list[str] = []
     if site.labels is not None:
         assert site.site is not None
-        request = DatasetRequest(site.dataset, site.site, "labels", site.labels, None, None, labels_only=True)
+        request = DatasetRequest(
+            site.dataset, site.site, "labels", site.labels, None, None, True, mapping=mapping
+        )
         done = register_request(engine, request, protocol, home=home)
         notes = list(done.notes)
         notes += describe(done.quarantine)
@@ -155,6 +163,7 @@ def _import(
         ignore_unknown=reading.ignore_unknown,
         from_model=reading.from_model,
         image_column=reading.image_column,
+        mapping=reading.mapping,
     )
 
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import click
 
-from flows.cli.predictions import KIND
+from flows.cli.predictions import SCALE
 
 if TYPE_CHECKING:
     from xray.evaluate import Evaluated, Site
@@ -18,8 +18,17 @@ REFERENCE: Final = "reference"
 @click.command()
 @click.argument("scores", nargs=-1, required=True, type=FILE)
 @click.option(
-    "--labels", type=FILE, help="CSV of image names and a column per task; patient, view, age, sex if known."
+    "--labels",
+    type=FILE,
+    help="A table of image names and a column per finding; patient, view, age, sex if known.",
 )
+@click.option(
+    "--map",
+    "mapping",
+    type=FILE,
+    help="A mapping file of the labels, where their columns or words are others (xray dataset draft writes one).",
+)
+@click.option("--scores-map", type=FILE, help="Likewise of the scores.")
 @click.option("--site", help="The hospital that images and labels come from.")
 @click.option(
     "--dataset", help="Name of the images with these labels (default: SITE), or a registered dataset."
@@ -41,7 +50,7 @@ REFERENCE: Final = "reference"
     show_default=True,
     help="The hospital that the reference comes from.",
 )
-@click.option("--kind", default="probability", show_default=True, type=KIND, help="What the numbers are.")
+@click.option("--kind", default="probability", show_default=True, type=SCALE, help="What the numbers are.")
 @click.option(
     "--protocol",
     default="external",
@@ -70,6 +79,8 @@ REFERENCE: Final = "reference"
 def evaluate(
     scores: tuple[Path, ...],
     labels: Path | None,
+    mapping: Path | None,
+    scores_map: Path | None,
     site: str | None,
     dataset: str | None,
     models: tuple[str, ...],
@@ -82,7 +93,7 @@ def evaluate(
     thresholds: tuple[str, ...],
     **reading: Any,
 ) -> None:
-    """Judge models by files of their SCORES (CSV or Parquet: a column of image names, a column per task), one per model.
+    """Judge models by files of their SCORES (CSV, xlsx or Parquet: a row per image, a column per finding), one per model.
 
     Every labelled image counts, also several of a patient: patients are the unit of every interval. Images need no pictures
     here. A second call with the same --study adds models and hospitals to it.
@@ -90,6 +101,7 @@ def evaluate(
     from flows.platform import storage
     from xray import settings
     from xray.analyses import results
+    from xray.data.mapping.model import read_mapping
     from xray.evaluate import Reading
     from xray.evaluate import evaluate as judge
 
@@ -102,7 +114,8 @@ def evaluate(
             sites,
             study=study,
             protocol=protocol,
-            reading=Reading(**reading),
+            reading=Reading(**reading, mapping=read_mapping(scores_map) if scores_map else None),
+            mapping=mapping,
             thresholds=points,
             tell=lambda step: click.echo(f"{step} …", err=True),
         )

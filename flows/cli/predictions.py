@@ -3,12 +3,17 @@
 import os
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from flows.cli.groups import Group
 
+if TYPE_CHECKING:
+    from xray.data.score_tables import Scale
+
 KIND = click.Choice(["probability", "logit"])
+SCALE = click.Choice(["probability", "logit", "percent", "ordinal", "call"])
 
 
 @click.group(cls=Group)
@@ -26,7 +31,15 @@ def predictions() -> None:
 )
 @click.option("--protocol", default="corrected", show_default=True, help="Name or TOML file.")
 @click.option("--part", default="test", show_default=True, type=click.Choice(["train", "validation", "test"]))
-@click.option("--kind", required=True, type=KIND, help="What the numbers are.")
+@click.option(
+    "--kind", required=True, type=SCALE, help="What the numbers are; call: yes or no without a score."
+)
+@click.option(
+    "--map",
+    "mapping",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="A mapping file, which says what the columns and words are.",
+)
 @click.option(
     "--missing-as-nan", is_flag=True, help="Images without a score are not scored, instead of refused."
 )
@@ -59,7 +72,8 @@ def import_(
     cohort: str,
     protocol: str,
     part: str,
-    kind: str,
+    kind: "Scale",
+    mapping: Path | None,
     missing_as_nan: bool,
     ignore_unknown: bool,
     from_model: str | None,
@@ -69,13 +83,16 @@ def import_(
     findings: tuple[str, ...],
     thresholds: tuple[str, ...],
 ) -> None:
-    """Store the scores of FILE (CSV or Parquet: a column of image names, a column per task) as those of a foreign model.
+    """Store the scores of FILE (CSV, TSV, xlsx or Parquet) as those of a foreign model.
+
+    A row is of an image, of a study, or of an image and a finding; findings go by the platform's names or synonyms.
 
     Every image must be known, stand once and have a number for each task; what does not fit is counted with examples, and
     nothing is stored then.
     """
     from flows.platform import storage
     from xray.data import operating_points
+    from xray.data.mapping.model import read_mapping
     from xray.data.prediction_files import find_cohort, import_predictions
     from xray.errors import PredictionsError
     from xray.findings import declare
@@ -87,7 +104,8 @@ def import_(
             file,
             model,
             find_cohort(connection, cohort, protocol, part),
-            "logit" if kind == "logit" else "probability",
+            kind,
+            mapping=read_mapping(mapping) if mapping is not None else None,
             missing_as_nan=missing_as_nan,
             ignore_unknown=ignore_unknown,
             from_model=from_model,
@@ -96,8 +114,7 @@ def import_(
             citation=citation,
             findings=declare(findings, "--finding", PredictionsError),
         )
-        if points:
-            operating_points.declare(connection, model, points, "logit" if kind == "logit" else "probability")
+        operating_points.declare(connection, model, points, kind)
     for note in done.notes:
         click.echo(f"note: {note}", err=True)
     scored = done.n_images - done.n_missing

@@ -9,14 +9,16 @@ from sqlalchemy import Connection, text
 
 from db.queries import query
 from xray.data.foreign_models import get_foreign
-from xray.data.prediction_files import Kind, to_logits
+from xray.data.prediction_files import to_logits
+from xray.data.score_tables import Scale
 from xray.errors import ForeignModelError
 from xray.findings import match, name_of
 from xray.names import near, unknown
 from xray.tasks import TASKS
 
 KEY: Final = "operating_points"
-"""Of a card: task → {"threshold": as declared, "kind": "probability" or "logit"}."""
+"""Of a card: task → {"threshold": as declared, "kind": the scale that it is on}."""
+_HIGHEST: Final = {"probability": 1.0, "percent": 100.0}
 
 
 def parse_thresholds(given: Sequence[str]) -> dict[str, float]:
@@ -38,22 +40,28 @@ def parse_thresholds(given: Sequence[str]) -> dict[str, float]:
     return found
 
 
-def declare(connection: Connection, model: str, thresholds: Mapping[str, float], kind: Kind) -> None:
+def declare(connection: Connection, model: str, thresholds: Mapping[str, float], kind: Scale) -> None:
     """Keep the declared thresholds of a model from elsewhere; those of other findings stay.
 
-    Raises `ForeignModelError` for a model that is not there, a finding that it does not score, or a probability out
-    of range.
+    Calls of yes and no are operating points themselves. Raises `ForeignModelError` for a model that is not there, a finding
+    that it does not score, a probability out of range, or a threshold of calls.
     """
+    if kind == "call" and thresholds:
+        raise ForeignModelError(f"{model}: calls of yes and no have no threshold to declare")
+    if kind == "call":
+        thresholds, kind = dict.fromkeys(get_foreign(connection, model).findings, 0.5), "probability"
+    if not thresholds:
+        return
     known = get_foreign(connection, model)
     points = {}
     for task, value in thresholds.items():
         finding = match(task, known.findings)
         if finding is None:
             raise ForeignModelError(f"{model} does not score {task}, so it has no threshold for it")
-        if kind == "probability" and not 0 < value < 1:
+        highest = _HIGHEST.get(kind, np.inf)
+        if highest < np.inf and not 0 < value < highest:
             raise ForeignModelError(
-                f"{model}: the threshold of {task}: expected a probability above 0 and below 1, found "
-                f"{value:g}"
+                f"{model}: the threshold of {task}: expected a {kind} above 0 and below {highest:g}, found {value:g}"
             )
         points[finding] = {"threshold": value, "kind": kind}
     connection.execute(
@@ -77,4 +85,5 @@ def declared(connection: Connection, study_id: int, findings: Sequence[str]) -> 
 
 def _logit(point: Mapping[str, Any]) -> float:
     value = np.array([point["threshold"]], dtype=np.float64)
-    return float(np.float32((to_logits(value) if point["kind"] == "probability" else value)[0]))
+    highest = _HIGHEST.get(point["kind"])
+    return float(np.float32((to_logits(value / highest) if highest is not None else value)[0]))

@@ -1,7 +1,7 @@
 """Scores made elsewhere, read from a file into the store, and stored scores written to one.
 
-A file has a column of image names and a column per finding (CSV or Parquet). What does not fit the cohort is counted, with
-examples, and nothing is stored then.
+A file (CSV, TSV, xlsx, Parquet) has a row per image, per study, or per image and finding. What does not fit the cohort is
+counted, with examples, and nothing is stored then. Scores of images outside it are kept for the cohorts that they fill.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
@@ -19,12 +19,26 @@ from db.findings import all_findings, finding_ids, read_list
 from db.queries import query
 from db.schema import Evaluation
 from db.store import read_logits, write_evaluation
-from xray import csv_cells, limits
+from xray import csv_cells
 from xray.data.foreign_models import ForeignModel, add_foreign, find_foreign, say_trained_on
+from xray.data.mapping.model import Mapping, own_words
 from xray.data.protocol import load_protocol
-from xray.data.sources.csvfile import read_csv
-from xray.data.sources.parquetfile import read_parquet
+from xray.data.registered import dataset_id
+from xray.data.score_tables import (
+    EXPECTED,
+    Scale,
+    by_image,
+    doubt,
+    hint,
+    long_columns,
+    renamed,
+    study_column,
+    to_numbers,
+    widened,
+)
+from xray.data.score_tables import outside as outside_scale
 from xray.data.spelling import spelled
+from xray.data.tables import read_table
 from xray.data.task_columns import plain_name, task_columns
 from xray.errors import DataError, PredictionsError
 from xray.findings import in_order, standard
@@ -98,8 +112,9 @@ def import_predictions(
     path: Path,
     model: str,
     cohort: Cohort,
-    kind: Kind,
+    kind: Scale,
     *,
+    mapping: Mapping | None = None,
     missing_as_nan: bool = False,
     ignore_unknown: bool = False,
     from_model: str | None = None,
@@ -112,16 +127,20 @@ def import_predictions(
 
     missing_as_nan: images without a score are stored as not scored; otherwise they are refused. ignore_unknown: rows of
     images that the dataset does not have are left out. from_model: whose rows count, where the file has a column `model`.
-    findings: declared beside those that the database knows: a column with such a name has its scores.
+    mapping: what the file's columns and words are. findings: declared beside those that the database knows, as those of the
+    mapping are: a column with such a name has its scores.
     Raises `PredictionsError` that counts every mismatch, and leaves the database as it was.
     """
-    table = _read(path)
-    column = _image_column(table, image_column)
+    table = _read(path, mapping)
     _choose_rows(table, cohort, from_model)
-    known_here = spelled(connection, findings)
-    columns = _score_columns(table, column, [*all_findings(connection), *known_here])
+    own, faults = own_words(mapping or Mapping(), "mapping")
+    among = [*all_findings(connection), *spelled(connection, [*findings, *own.values()])]
+    table.wrong += faults
+    column = _shape(connection, table, cohort, mapping, own, among, image_column)
+    columns = _score_columns(table, column, among)
     rows = _match(connection, table, column, columns, cohort, ignore_unknown=ignore_unknown)
-    scores = _scores(table, column, columns, rows, kind, missing_as_nan)
+    manner = _Manner(kind, missing_as_nan, mapping)
+    scores = _scores(table, column, columns, rows, manner)
     _check_missing(table, cohort, rows, missing_as_nan)
     known = find_foreign(connection, model)
     trained: NDArray[np.bool_] = np.asarray(~np.isnan(scores).all(axis=0), dtype=bool)
@@ -135,13 +154,19 @@ def import_predictions(
             f"{path.name}: nothing was imported to {model} on {cohort}: " + "; ".join(table.wrong)
         )
     logits = scores[:, trained].astype(np.float32)
-    card = {"kind": "scores", **({"citation": citation} if citation else {})}
+    card = {
+        "kind": "scores",
+        **({"scale": kind} if kind in ("percent", "ordinal", "call") else {}),
+        **({"citation": citation} if citation else {}),
+    }
     if known is None:
         model_id = add_foreign(connection, model, card, names, trained_on)
     else:
         model_id = known.id
         say_trained_on(connection, model_id, trained_on)
     new = _store(connection, model, model_id, cohort, logits, finding_ids(connection, names))
+    scored = {name: columns[name] for name in names}
+    _store_others(connection, table, column, scored, cohort, manner, model, model_id)
     n_missing = int(np.isnan(scores[:, trained]).all(axis=1).sum())
     return Imported(model, str(cohort), len(logits), n_missing, names, new, tuple(table.notes))
 
@@ -225,31 +250,110 @@ def write_parquet(frames: Iterable[pd.DataFrame], path: Path) -> int:
     return rows
 
 
-def _read(path: Path) -> _Table:
-    """CSV (also gzip and zip) or Parquet, told by the first bytes."""
-    try:
-        with limits.open_file(path) as file:
-            parquet = file.read(4) == b"PAR1"
-    except OSError as failure:
-        raise PredictionsError(f"{path}: can't be read: {failure.strerror}") from None
-    if not parquet:
-        found = read_csv(path, error=PredictionsError)
-        frame = found.frame.apply(csv_cells.plain_column) if len(found.frame) else found.frame
-        table = _Table(found.name, frame, found.lines)
-        bad = found.quarantine
-        _count(
-            table,
-            len(bad),
-            "row(s) can't be read",
-            [f"row {each.row}: {each.reason}" for each in bad[:_SHOWN]],
+def _read(path: Path, mapping: Mapping | None) -> _Table:
+    """CSV, a workbook or Parquet, told by the content."""
+    read = read_table(path, mapping.layout if mapping else None, PredictionsError, typed=True)
+    text_cells = len(read.frame) and read.about != "Parquet"
+    frame = read.frame.apply(csv_cells.plain_column) if text_cells else read.frame
+    table = _Table(read.name, frame, read.lines)
+    bad = read.quarantine
+    examples = [f"row {each.row}: {each.reason}" for each in bad[:_SHOWN]]
+    _count(table, len(bad), "row(s) can't be read", examples)
+    return table
+
+
+def _shape(
+    connection: Connection,
+    table: _Table,
+    cohort: Cohort,
+    mapping: Mapping | None,
+    own: dict[str, str],
+    among: Sequence[str],
+    image_column: str | None,
+) -> str:
+    """Bring the table to a row per image and a column per finding; the column of images.
+
+    own: words → findings of the mapping. among: the findings that there are.
+    """
+    mapped = mapping.columns if mapping is not None else {}
+    names = [plain_name(str(name)) for name in table.frame.columns]
+    wanted = image_column or mapped.get("image")
+    study = study_column(table.frame, mapping)
+    of_studies = wanted is None and study is not None and not set(names) & set(_IMAGE)
+    key = study if of_studies and study is not None else _image_column(table, wanted)
+    long = long_columns(table.frame, mapping, among)
+    if long is not None:
+        table.frame, table.lines, wrong = widened(table.frame, table.lines, key, *long)
+        table.wrong += wrong
+    table.frame, wrong = renamed(table.frame, own, key)
+    table.wrong += wrong
+    if not of_studies:
+        return key
+    number = dataset_id(connection, cohort.dataset)
+    table.frame, table.lines = by_image(connection, number, table.frame, table.lines, key)
+    return "image"
+
+
+@dataclass(frozen=True)
+class _Manner:
+    """What the numbers of a file are, and whether a score may be missing."""
+
+    kind: Scale
+    nan_ok: bool
+    mapping: Mapping | None
+
+
+def _store_others(
+    connection: Connection,
+    table: _Table,
+    image: str,
+    columns: dict[str, str],
+    cohort: Cohort,
+    manner: _Manner,
+    model: str,
+    model_id: int,
+) -> None:
+    """Keep the scores of images outside the cohort for the other cohorts of the dataset that they fill, and say so."""
+    ids = finding_ids(connection, tuple(columns))
+    for other in _other_cohorts(connection, cohort):
+        place = _places(pd.Series(other.images, dtype="str"), pd.Index(table.frame[image], dtype="str"))
+        n = int((place >= 0).sum())
+        if not n:
+            continue
+        quiet = _Table(table.name, table.frame, table.lines)
+        scores = _scores(quiet, image, columns, place, manner)
+        if quiet.wrong or n < len(place):
+            table.notes.append(
+                f"{n} of the {len(place)} images of {other} have scores: not kept, as they must all have them (import the "
+                f"file with --protocol {other.protocol} --part {other.part} --missing-as-nan to keep them)"
+            )
+            continue
+        try:
+            _store(connection, model, model_id, other, scores.astype(np.float32), ids)
+        except PredictionsError:
+            table.notes.append(
+                f"{n} scored images of {other} not kept: {model} has other scores of them already"
+            )
+        else:
+            table.notes.append(f"{n} scored images kept for {other} too")
+
+
+def _other_cohorts(connection: Connection, cohort: Cohort) -> list[Cohort]:
+    """The other cohorts of the dataset with another list of images, under any protocol."""
+    rows = connection.execute(text(query("cohorts_beside")), {"cohort_id": cohort.id}).all()
+    names = text(query("cohort_names"))
+    return [
+        Cohort(
+            row.cohort_id,
+            row.image_list_id,
+            cohort.dataset,
+            cohort.site,
+            row.protocol,
+            row.part,
+            connection.execute(names, {"cohort_id": row.cohort_id}).one().names,
         )
-        return table
-    frame = read_parquet(path, PredictionsError)
-    frame.columns = [str(column) for column in frame.columns]
-    repeated = frame.columns[frame.columns.duplicated()]
-    if len(repeated):
-        raise PredictionsError(f"{path.name}: column {repeated[0]!r} stands more than once")
-    return _Table(path.name, frame, np.arange(1, len(frame) + 1))
+        for row in rows
+    ]
 
 
 def _image_column(table: _Table, wanted: str | None) -> str:
@@ -369,7 +473,7 @@ def _note_outside(
         )
     known = len(outside) - len(unknown)
     if known:
-        table.notes.append(f"{known} row(s) of images of {cohort.dataset} outside {cohort} left out")
+        table.notes.append(f"{known} row(s) are of images of {cohort.dataset} outside {cohort}")
 
 
 def _check_doubled(
@@ -406,7 +510,7 @@ class _Wrong:
 
 
 def _scores(
-    table: _Table, image: str, columns: dict[str, str], rows: NDArray[np.int64], kind: Kind, nan_ok: bool
+    table: _Table, image: str, columns: dict[str, str], rows: NDArray[np.int64], manner: "_Manner"
 ) -> Scores:
     """Logits (n_images, n_columns) in the cohort's order: NaN without a row, a value, or a column. Notes what is wrong."""
     found = np.full((len(rows), len(columns)), np.nan)
@@ -414,24 +518,28 @@ def _scores(
     used = rows[there]
     images = table.frame[image].iloc[used]
     words, outside, empty, ends, untrained = _Wrong(), _Wrong(), _Wrong(), 0, []
+    kind = manner.kind
+    highest: list[Scores] = []
     for place, column in enumerate(columns.values()):
-        cells = table.frame[column].iloc[used]
+        cells = to_numbers(table.frame[column].iloc[used], kind, manner.mapping)
         values, is_word = _numbers(cells)
         words.add(is_word, column, images, cells)
         if not is_word.any() and np.isnan(values).all():
             untrained.append(column)
             continue
         empty.add(np.isnan(values) & ~is_word, column, images, cells)
-        with np.errstate(over="ignore"):
-            infinite = np.isinf(values.astype(np.float32))
-        bad = ((values < 0) | (values > 1)) if kind == "probability" else infinite
+        bad = outside_scale(values, kind)
         outside.add(bad, column, images, cells)
-        ends += int(((values == 0) | (values == 1)).sum()) if kind == "probability" else 0
-        found[there, place] = to_logits(np.where(bad, np.nan, values)) if kind == "probability" else values
+        highest.append(values)
+        if kind in ("probability", "percent", "call"):
+            values = values / 100 if kind == "percent" else values
+            ends += int(((values == 0) | (values == 1)).sum())
+            values = to_logits(np.where(bad, np.nan, values))
+        found[there, place] = values
     _count(table, words.n, "score(s) are no numbers", words.examples)
-    expected = "probabilities from 0 to 1 (is it --kind logit?)" if kind == "probability" else "finite logits"
+    expected = EXPECTED[kind] + (hint(np.concatenate(highest), kind) if highest else "")
     _count(table, outside.n, f"score(s) are outside what is expected, {expected}", outside.examples)
-    if empty.n and not nan_ok:
+    if empty.n and not manner.nan_ok:
         what = "score(s) are empty or NaN (--missing-as-nan takes them as not scored)"
         _count(table, empty.n, what, empty.examples)
     elif empty.n:
@@ -440,12 +548,9 @@ def _scores(
         table.notes.append(
             f"{len(untrained)} task(s) without any score taken as never trained: {_some(untrained)}"
         )
-    if ends:
+    if ends and kind != "call":
         table.notes.append(f"{ends} probability(ies) of just 0 or 1: which of them is higher is not known")
-    with np.errstate(invalid="ignore"):
-        inside = (found >= 0) & (found <= 1)
-    if kind == "logit" and (~np.isnan(found)).any() and (inside | np.isnan(found)).all():
-        table.notes.append("every logit is between 0 and 1: are they probabilities (--kind probability)?")
+    table.notes += doubt(found, kind)
     return found
 
 

@@ -294,3 +294,49 @@ def test_a_file_that_is_none(engine: Engine, bring: Any, images: list[str], tmp_
         for name, said in (("broken.parquet", "not a Parquet file"), ("gone.csv", "can't be read")):
             with pytest.raises(PredictionsError, match=said):
                 import_predictions(connection, tmp_path / name, "theirs", cohort, "logit")
+
+
+def test_the_same_scores_in_a_vendors_shapes_and_scales_are_the_same_logits(
+    engine: Engine, bring: Any, images: list[str]
+) -> None:
+    per_cent = pd.DataFrame(
+        {"image": images, "Pleural effusion": np.random.default_rng(3).integers(1, 100, len(images))}
+    )
+    bring(per_cent, "percent", "percent")
+    share = per_cent.assign(**{"Pleural effusion": per_cent["Pleural effusion"] / 100})
+    bring(share, "share", "probability")
+    signed = per_cent.assign(**{"Pleural effusion": per_cent["Pleural effusion"].astype(str) + " %"})
+    bring(signed, "signed", "percent")
+    bring(share.melt("image", var_name="finding", value_name="score").sample(frac=1, random_state=0), "long")
+    expected = stored(engine, "share")
+    assert (~np.isnan(expected[TASK_INDEX["Effusion"]])).all()
+    for model in ("percent", "signed", "long"):
+        np.testing.assert_array_equal(stored(engine, model), expected)
+
+
+def test_percentages_are_never_advised_to_be_logits(bring: Any, images: list[str]) -> None:
+    frame = pd.DataFrame({"image": images, "Mass": np.linspace(2, 98, len(images))})
+    with pytest.raises(PredictionsError, match="are they per cent"):
+        bring(frame, "as-shares", "probability")
+    assert "percentages" in " ".join(bring(frame, "as-logits", "logit").notes)
+
+
+def test_calls_of_yes_and_no(engine: Engine, bring: Any, images: list[str]) -> None:
+    calls = ["yes" if k % 2 else "no" for k in range(len(images))]
+    done = bring(pd.DataFrame({"image": images, "Mass": calls}), "caller", "call")
+    assert "single point" in " ".join(done.notes)
+    assert set(stored(engine, "caller")[TASK_INDEX["Mass"]].tolist()) == {LOGIT_OF_0, LOGIT_OF_1}
+
+
+def test_scores_outside_the_cohort_are_kept_for_the_cohorts_that_they_fill(
+    engine: Engine, bring: Any
+) -> None:
+    with engine.begin() as connection:
+        names = [
+            name
+            for part in ("train", "test")
+            for name in find_cohort(connection, "a", "corrected", part).images
+        ]
+    done = bring(pd.DataFrame({"image": names, "Mass": np.linspace(0.1, 0.9, len(names))}), "whole")
+    assert any("kept for a/corrected/train too" in note for note in done.notes)
+    assert counts(engine)["evaluation"] == 2

@@ -1,0 +1,178 @@
+"""Scores as a vendor's product writes them, as a table with a row per image and a column per finding.
+
+What differs is the shape (a row per finding, or per study), the names of findings, and the scale of the numbers.
+"""
+
+from collections.abc import Collection
+from collections.abc import Mapping as Words
+from typing import Any, Final, Literal, get_args
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+from sqlalchemy import Connection, text
+
+from db.queries import query
+from xray.data.mapping.model import Mapping
+from xray.data.mapping.recognise import NAMES
+from xray.errors import PredictionsError
+from xray.findings import match
+from xray.names import plain
+
+Scale = Literal["probability", "logit", "percent", "ordinal", "call"]
+SCALES: Final = get_args(Scale)
+EXPECTED: Final[dict[str, str]] = {
+    "probability": "probabilities from 0 to 1",
+    "percent": "percentages from 0 to 100",
+    "logit": "finite logits",
+    "ordinal": "finite numbers",
+    "call": "yes or no",
+}
+CALLS: Final = {
+    word: 1.0 for word in ("1", "1.0", "yes", "y", "true", "positive", "pos", "present", "ja")
+} | {word: 0.0 for word in ("0", "0.0", "no", "n", "false", "negative", "neg", "absent", "nein")}
+_FINDING: Final = ("finding", "task", "label", "pathology", "class")
+_SCORE: Final = ("score", "probability", "value", "confidence", "logit", "percent")
+
+
+def to_numbers(cells: "pd.Series[Any]", scale: Scale, mapping: Mapping | None) -> "pd.Series[Any]":
+    """Calls as 1 and 0 by their words, numbers with a decimal comma or a % with neither; other cells as they are."""
+    if pd.api.types.is_numeric_dtype(cells.dtype) and not pd.api.types.is_bool_dtype(cells.dtype):
+        return cells
+    plain_cells = cells.fillna("").astype(str).str.strip()
+    if scale == "call":
+        calls: Words[str, float] = CALLS
+        if mapping is not None:
+            calls = dict.fromkeys(map(str.lower, mapping.words.negative), 0.0) | dict.fromkeys(
+                map(str.lower, mapping.words.positive), 1.0
+            )
+        return plain_cells.map(lambda cell: calls.get(cell.lower(), cell))
+    if scale == "percent":
+        plain_cells = plain_cells.str.removesuffix("%").str.strip()
+    return plain_cells.str.replace(r"^([+-]?[0-9]*),([0-9]+)$", r"\1.\2", regex=True)
+
+
+def outside(values: NDArray[np.float64], scale: Scale) -> NDArray[np.bool_]:
+    """Which values (n,) can't be of this scale."""
+    if scale in ("probability", "percent", "call"):
+        return (values < 0) | (values > (100 if scale == "percent" else 1))
+    with np.errstate(over="ignore"):
+        return np.isinf(values.astype(np.float32))
+
+
+def hint(values: NDArray[np.float64], scale: Scale) -> str:
+    """What numbers outside a scale may be instead."""
+    known = values[~np.isnan(values)]
+    if scale != "probability" or not len(known):
+        return ""
+    return (
+        " (are they per cent? --kind percent)"
+        if known.min() >= 0 and known.max() <= 100
+        else " (is it --kind logit?)"
+    )
+
+
+def doubt(logits: NDArray[np.float64], scale: Scale) -> list[str]:
+    """Notes where what was taken looks like something else, or can't be used for everything."""
+    known = logits[~np.isnan(logits)]
+    if not len(known):
+        return []
+    if scale == "logit" and known.min() >= 0 and known.max() <= 1:
+        return ["every logit is between 0 and 1: are they probabilities (--kind probability)?"]
+    if scale == "logit" and known.min() >= 0:
+        return [
+            "no logit is below 0: are they percentages (--kind percent) or ordinal scores (--kind ordinal)?"
+        ]
+    if scale == "ordinal":
+        return [
+            "ordinal scores rank images and are no probabilities: calibration and net benefit mean nothing"
+        ]
+    if scale == "call":
+        return ["calls of yes and no have one threshold: an AUC of them is that of a single point"]
+    return []
+
+
+def long_columns(
+    frame: pd.DataFrame, mapping: Mapping | None, among: Collection[str]
+) -> tuple[str, str] | None:
+    """The columns of findings and of scores of a table with a row per finding; None of one with a column per finding."""
+    if mapping is not None and mapping.long is not None:
+        if mapping.long.value is None:
+            raise PredictionsError("long: give value, the column with the scores")
+        return mapping.long.finding, mapping.long.value
+    names = {plain(str(name)): str(name) for name in frame.columns}
+    finding = next((names[word] for word in _FINDING if word in names), None)
+    score = next((names[word] for word in _SCORE if word in names), None)
+    if finding is None or score is None or any(match(str(name), among) for name in frame.columns):
+        return None
+    return finding, score
+
+
+def widened(
+    frame: pd.DataFrame, lines: NDArray[np.int64], key: str, finding: str, score: str
+) -> tuple[pd.DataFrame, NDArray[np.int64], list[str]]:
+    """A row per image, a column per finding; the line of each image's first row; and what is wrong, in words."""
+    absent = [name for name in (key, finding, score) if name not in frame.columns]
+    if absent:
+        raise PredictionsError(
+            f"there is no column {absent[0]!r}; found: {', '.join(map(str, frame.columns))}"
+        )
+    wrong = []
+    rows = frame[[key, finding, score]].astype({key: str, finding: str})
+    doubled = rows.drop_duplicates()[[key, finding]].duplicated()
+    if doubled.any():
+        first = rows.drop_duplicates()[doubled].iloc[0]
+        wrong.append(
+            f"{int(doubled.sum())} finding(s) of an image stand with several scores: {first[finding]} of {first[key]!r}"
+        )
+    first_rows = ~rows[key].duplicated()
+    wide = rows.drop_duplicates([key, finding]).pivot(index=key, columns=finding, values=score)
+    wide = wide.loc[rows[key][first_rows]].reset_index()
+    wide.columns.name = None
+    return wide, lines[first_rows.to_numpy()], wrong
+
+
+def renamed(frame: pd.DataFrame, own: Words[str, str], keep: str) -> tuple[pd.DataFrame, list[str]]:
+    """The table with a mapping's own words for findings replaced by the findings; and what is wrong, in words."""
+    of = {plain(word): finding for word, finding in own.items()}
+    names = {
+        str(name): of[plain(str(name))] for name in frame.columns if name != keep and plain(str(name)) in of
+    }
+    after = [names.get(str(name), str(name)) for name in frame.columns]
+    doubled = sorted({name for name in names.values() if after.count(name) > 1})
+    if doubled:
+        return frame, [f"several columns are {name}" for name in doubled]
+    return frame.rename(columns=names), []
+
+
+def study_column(frame: pd.DataFrame, mapping: Mapping | None) -> str | None:
+    """The column that names studies; None where there is none."""
+    if mapping is not None and "study" in mapping.columns:
+        return mapping.columns["study"]
+    words = {plain(word) for word in NAMES["study"]}
+    return next((str(name) for name in frame.columns if plain(str(name)) in words), None)
+
+
+def by_image(
+    connection: Connection, dataset_id: int, frame: pd.DataFrame, lines: NDArray[np.int64], study: str
+) -> tuple[pd.DataFrame, NDArray[np.int64]]:
+    """The scores of each study given to each of its images in the dataset; studies that it lacks keep their own name.
+
+    Raises `PredictionsError` where the dataset was registered without a column of studies.
+    """
+    from xray.data.native_columns import read_columns
+
+    words = {plain(word) for word in (*NAMES["study"], study)}
+    column = next((c for c in read_columns(connection, dataset_id) if plain(c.name) in words), None)
+    if column is None:
+        raise PredictionsError(
+            f"the scores are of studies ({study}), and the dataset was registered without a column of studies"
+        )
+    images = [
+        row.image for row in connection.execute(text(query("dataset_images")), {"dataset_id": dataset_id})
+    ]
+    listed = pd.DataFrame({"image": images, study: column.texts()})
+    rows = frame.assign(**{study: frame[study].astype(str).str.strip()}, _line=lines)
+    joined = rows.merge(listed, on=study, how="left")
+    joined["image"] = joined["image"].fillna("study " + joined[study])
+    return joined.drop(columns=[study, "_line"]), joined["_line"].to_numpy(np.int64)
