@@ -164,6 +164,7 @@ class Dataset(Base):
     """One row per dataset: images of one site under one labeller, in the order of its label file.
 
     reading: how its pictures are read where that was said ("maximum 4095" or "window"); NULL: as their files say.
+    mapping: keys of the mapping file by which its table was read; NULL without one.
     """
 
     __tablename__ = "dataset"
@@ -174,6 +175,7 @@ class Dataset(Base):
     source: Mapped[str]
     content_hash: Mapped[str]
     reading: Mapped[str | None]
+    mapping: Mapped[dict[str, Any] | None] = mapped_column(JSONB(none_as_null=True))
     registered_at: Mapped[dt.datetime] = mapped_column(server_default=func.now())
 
 

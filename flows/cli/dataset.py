@@ -277,6 +277,21 @@ def _say_summary(done: "Registration") -> None:
     click.echo("\n".join(made.lines))
 
 
+@dataset.command()
+@click.argument("name")
+def mapping(name: str) -> None:
+    """The mapping file by which dataset NAME was read, as JSON."""
+    from flows.platform import storage
+    from xray.data.registered import dataset_id, read_mapping_of
+
+    with storage() as found, found.engine().begin() as connection:
+        keys = read_mapping_of(connection, dataset_id(connection, name))
+    if keys is None:
+        click.echo(f"{name}: was read without a mapping file", err=True)
+    else:
+        click.echo(json.dumps(keys, ensure_ascii=False, indent=2))
+
+
 @dataset.command("list")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object per dataset.")
 def list_(as_json: bool) -> None:

@@ -138,7 +138,6 @@ def pickled_weights(folder: Path, engine: Engine) -> None:
 
 CAUSES: dict[str, Callable[[Path, Engine], None]] = {
     "required column 'patient_id' is missing": bad_manifest("image_id,path\n"),
-    "the fields must be separated by commas": bad_manifest("image_id;patient_id;path\na;b;c\n"),
     "unknown column 'Efusion': did you mean 'Effusion'?": bad_manifest("image_id,patient_id,path,Efusion\n"),
     "expected 1, 0, u (uncertain) or nothing": bad_manifest(HEADER + "a,p,a.png,-1\n"),
     "this image stands in an earlier row already": bad_manifest(HEADER + "a,p,,1\na,p,,1\n"),

@@ -114,6 +114,7 @@ def register_request(
             partial=partial,
             home=home,
             reading=request.reading if images is not None else AS_STORED,
+            mapping=read_mapping(request.mapping).keys if request.mapping is not None else None,
         )
         notes = freeze_dataset(connection, done.dataset_id, protocol)
         if dry_run:

@@ -6,6 +6,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -71,13 +72,15 @@ def register(
     partial: bool = False,
     home: Path | None = None,
     reading: Reading = AS_STORED,
+    mapping: dict[str, Any] | None = None,
 ) -> Registration:
     """Register the rows of `table` as dataset `name` of `site`, within the caller's transaction.
 
     images: the folder of the pictures; None for labels without pixels. seen: what its pictures show, by `look`, row by row
     (looked at now where it is not given). truth: columns image, finding, present, size, of a drawn site. What can't be used
     is set aside (`strict`: is an error). The same content again changes nothing but where the pictures are read from. home:
-    paths in it are stored relative to it. reading: how the pictures' files are read. Raises `DataError` where too little
+    paths in it are stored relative to it. reading: how the pictures' files are read. mapping: keys of the
+    mapping file by which the rows were read. Raises `DataError` where too little
     can be used (see `refuse_unusable`), or another content has this name.
     """
     encoded = _encode(table)
@@ -113,6 +116,7 @@ def register(
             source=source,
             content_hash=digest,
             reading=reading.text,
+            mapping=mapping,
         )
         .returning(Dataset.id)
     )

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -124,3 +125,11 @@ def _terms(
             places
         ]
     return terms
+
+
+def read_mapping_of(connection: Connection, dataset: int) -> dict[str, Any] | None:
+    """The keys of the mapping file by which a dataset was read; None where there was none."""
+    keys: dict[str, Any] | None = connection.scalar(
+        text("select mapping from dataset where id = :id"), {"id": dataset}
+    )
+    return keys

@@ -93,6 +93,11 @@ class Mapping(_Part):
         """How the file is to be read."""
         return Layout(DELIMITERS.get(self.delimiter or ""), self.encoding, self.sheet)
 
+    @property
+    def keys(self) -> dict[str, Any]:
+        """What it says beyond the defaults, as a mapping file has it."""
+        return self.model_dump(mode="json", exclude_defaults=True)
+
 
 def read_mapping(path: Path) -> Mapping:
     """The mapping in a TOML file. Raises `ManifestError` that names every wrong key, and the nearest right one."""

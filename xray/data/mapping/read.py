@@ -136,11 +136,14 @@ def roles_of(
         for field in required
         if field != FINDING
     ]
+    before = len(faults)
     faults += [
         f"required column {OWN_NAMES.get(field, field)!r} is missing{_near(OWN_NAMES.get(field, field), columns)}"
         for field in wanted_fields
         if field not in roles.fields
     ]
+    if len(faults) > before:
+        faults.append(f"a mapping file says which columns are which: xray dataset draft {table.name}")
     faults += roles.doubled
     faults += [
         f"unknown column {column!r}: did you mean {meant!r}? Rename it, or say what it is in a mapping file (xray dataset "
