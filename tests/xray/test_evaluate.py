@@ -211,6 +211,43 @@ def test_declared_operating_points_are_judged_as_declared(run, database, engine,
         run(*asked, "--threshold", "a:Mass=4")
 
 
+@pytest.mark.filterwarnings("ignore:The Result.tuples")
+def test_a_hospitals_own_tables_give_the_aucs_of_the_clean_ones(run, database, engine, tmp_path):
+    labels, (scores,) = write_site(tmp_path / "ours", 1, "a")
+    words, truth, given = {1: "ja", 0: "nein"}, pd.read_csv(labels), pd.read_csv(scores)
+    theirs = truth.assign(**{task: truth[task].map(words) for task in TASKS})
+    theirs.rename(columns={"Effusion": "Pleuraerguss", "Image": "Bild"}).to_excel(
+        tmp_path / "labels.xlsx", index=False
+    )
+    per_cent = given.assign(**{task: (given[task] * 100).map("{:.12f} %".format) for task in TASKS})
+    long = per_cent.rename(columns={"Effusion": "Erguss"}).melt(
+        "Image", var_name="finding", value_name="score"
+    )
+    long.to_csv(tmp_path / "theirs.csv", index=False, sep=";", encoding="latin-1")
+    (tmp_path / "labels.toml").write_text(
+        '[columns]\nimage = "Bild"\n[findings]\nPleuraerguss = "Effusion"\n[words]\npositive = ["ja"]\nnegative = ["nein"]\n'
+    )
+    (tmp_path / "scores.toml").write_text('[findings]\nErguss = "pleural effusion"\n')
+    clean = json.loads(run("evaluate", scores, "--labels", labels, "--site", "clean", "--json").stdout)
+    asked = ("evaluate", tmp_path / "theirs.csv", "--labels", tmp_path / "labels.xlsx", "--site", "west")
+    maps = ("--map", tmp_path / "labels.toml", "--scores-map", tmp_path / "scores.toml")
+    point = ("--threshold", "Effusion=40")
+    mine = json.loads(run(*asked, *maps, "--kind", "percent", *point, "--study", "own", "--json").stdout)
+    aucs = [{(row["task"]): row["auc"] for row in made["auc"]} for made in (clean, mine)]
+    assert set(aucs[0]) == set(TASKS)
+    assert aucs[1] == aucs[0]
+    with engine.begin() as connection:
+        called = connection.execute(
+            text(
+                "select numerator from operating_point_results where trained_on = 'theirs' and rule = 'declared'"
+                " and measure = 'positive_rate'"
+            )
+        ).scalar_one()
+    assert called == (given["Effusion"][:-1] >= 0.4).sum(), (
+        "a threshold of 40 per cent, without the lateral image"
+    )
+
+
 def test_a_model_is_named_after_its_file():
     assert model_name(Path("x/Vendor A (v2).csv.gz")) == "vendor-a-v2"
     with pytest.raises(XrayError, match="--model says another"):

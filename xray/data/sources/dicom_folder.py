@@ -45,6 +45,7 @@ def read_dicom_folder(
     """
     if images is None:
         raise DataError("a folder of DICOM files is registered with its pictures: give --images DIR")
+    beside = _without_keys(mapping, where)
     headers = read_headers(images)
     frame = headers.frame
     bad: list[Quarantined] = []
@@ -55,7 +56,7 @@ def read_dicom_folder(
         frame, bad, notes = _joined(headers, sheet.as_csv(), mapping)
         about = f"headers of DICOM files; labels: {sheet.about}"
     numbered = Table(images.name, frame, np.arange(1, len(frame) + 1), about)
-    table = mapped_table(numbered, images, _without_keys(mapping, where), where, findings=findings)
+    table = mapped_table(numbered, images, beside, where, findings=findings)
     paths = frame["path"].tolist()
     aside = [
         replace(entry, file=paths[entry.row - 1], row=None) if entry.row else entry

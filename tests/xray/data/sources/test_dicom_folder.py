@@ -89,6 +89,25 @@ def test_labels_are_joined_by_image_accession_number_or_study(tree, header, name
     assert any(f"{len(labelled)} of 6 pictures have a row" in note for note in table.notes)
 
 
+def test_a_sheet_in_a_hospitals_words_is_read_by_a_mapping(tree: Path) -> None:
+    path = sheet(tree, "Auftrag;Raumforderung;TB", "A000;ja;nein", "A002;nein;ja")
+    mapping = tree.parent / "sheet.toml"
+    mapping.write_text(
+        '[columns]\nstudy = "Auftrag"\n[findings]\nRaumforderung = "Mass"\nTB = "Tuberculosis"\n'
+        '[words]\npositive = ["ja"]\nnegative = ["nein"]\n'
+    )
+    table = read_source("dicom", path, tree, (), mapping)
+    assert table.quarantine == []
+    assert table.rows["image"].tolist() == [f"1.2.{n}" for n in range(6)]
+    none = NOT_MENTIONED
+    assert table.states[:, MASS].tolist() == [POSITIVE, POSITIVE, none, none, NEGATIVE, NEGATIVE]
+    tuberculosis = table.states[:, table.findings.index("Tuberculosis")].tolist()
+    assert tuberculosis == [NEGATIVE, NEGATIVE, none, none, POSITIVE, POSITIVE]
+    mapping.write_text('[long]\nfinding = "TB"\n')
+    with pytest.raises(DataError, match=r"sheet\.toml: labels of a DICOM folder are a row per image"):
+        read_source("dicom", path, tree, (), mapping)
+
+
 def test_every_row_of_the_sheet_is_joined_or_set_aside(tree: Path) -> None:
     lines = ["accession,Mass,Effusion", "A000,1,0", "A000,1,0", "A001,0,1", "A001,1,1", "A999,1,1", ",1,1"]
     table = read_source("dicom", sheet(tree, *lines), tree)
