@@ -250,7 +250,7 @@ def write_parquet(frames: Iterable[pd.DataFrame], path: Path) -> int:
     return rows
 
 
-def _read(path: Path, mapping: Mapping | None) -> _Table:
+def _read(path: Path, mapping: Mapping | None = None) -> _Table:
     """CSV, a workbook or Parquet, told by the content."""
     read = read_table(path, mapping.layout if mapping else None, PredictionsError, typed=True)
     text_cells = len(read.frame) and read.about != "Parquet"
