@@ -60,6 +60,7 @@ def test_runs_have_the_parameters_of_the_recipe(demo, models):
             "protocol": "corrected",
             "tasks": "all",
             "where": "all images",
+            "findings": ", ".join(TASKS),
             **recipe,
             **strengths,
         }
@@ -248,8 +249,7 @@ def test_no_array_is_ever_handed_to_a_task(demo):
 def test_the_first_run_says_what_it_did_and_what_to_do_next(demo):
     assert f"Trained 18 of 18 models, wrote 72 evaluations, computed {len(ANALYSES)} analyses" in demo.output
     assert "xray ui mlflow" in demo.output
-    for name in demo.report("phantom"):
-        assert name in demo.output
+    assert demo.output.splitlines()[-1].endswith("report.html")
     assert "Warning" not in demo.messages
     assert "Traceback" not in demo.messages
     for step in ("preparing datasets: 100%", "training models: 100%", "scoring images: 100%"):

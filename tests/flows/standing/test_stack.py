@@ -201,7 +201,10 @@ def test_its_logs_can_be_read(stack):
     assert any(each["message"].startswith("starting with Options") for each in told)
     assert all(datetime.fromisoformat(each["time"]) for each in told)
     said = stack.home.run("logs", "nothing", exit_code=1).stderr
-    assert "there is no log 'nothing'; known: deploy, mlflow, prefect, supervisor, warm, worker" in said
+    assert (
+        "there is no log 'nothing'; known: deploy, explorer, mlflow, prefect, supervisor, warm, worker"
+        in said
+    )
     assert f"export XRAY_HOME='{stack.home.path}'" in stack.home.run("env").stdout
 
 

@@ -44,7 +44,7 @@ def rsna_of_nih(published: dict[str, SourceTable], tmp_path_factory: pytest.Temp
         alike = ["view", "sex", "age", "nth"]
         rows = {name: published[name].rows[["image", "view", "sex", "age"]] for name in ("nih", "rsna")}
         for frame in rows.values():
-            frame["nth"] = frame.groupby(["view", "sex", "age"]).cumcount()
+            frame["nth"] = frame.groupby(["view", "sex", "age"], dropna=False).cumcount()
         both = rows["rsna"].merge(rows["nih"], on=alike, suffixes=("_rsna", "_nih"))
         pairs = both[["image_nih", "image_rsna"]].to_numpy().tolist()
         (folder / MAPPING).write_text(json.dumps([{"img_id": n, "subset_img_id": r} for n, r in pairs]))
