@@ -70,7 +70,7 @@ def _script(name: str) -> str:
 @cache
 def fingerprint() -> str:
     """Changes with what the roles may do."""
-    scripts = [_script(name) for name in ("take_over", "writing", "reading", "functions")]
+    scripts = [_script(name) for name in ("take_over", "writing", "reading", "functions", "routines")]
     settings = repr((READER_SETTINGS, READER_LIMITS, READER_CONNECTIONS))
     return hashlib.sha256("\n".join([*scripts, settings]).encode()).hexdigest()[:16]
 
@@ -145,7 +145,7 @@ def give_database(cursor: Any, names: Names, database: str, former: str) -> None
     cursor.execute(sql.SQL(_script("take_over")).format(**words))
     let_in(cursor, names, database, "public", names.of("owner"))
     words |= {"writer_name": sql.Literal(names.of("writer"))}
-    cursor.execute(sql.SQL(_script("functions")).format(owner=sql.Identifier(names.of("owner")), **words))
+    _on_routines(cursor, "functions", owner=sql.Identifier(names.of("owner")), **words)
 
 
 def as_made(cursor: Any, names: Names) -> None:
@@ -157,7 +157,14 @@ def as_made(cursor: Any, names: Names) -> None:
 
     words = {f"{role}_name": sql.Literal(names.of(role)) for role in ("owner", "writer")}
     cursor.execute(sql.SQL("comment on role {} is null").format(sql.Identifier(names.of("writer"))))
-    cursor.execute(sql.SQL(_script("functions_as_made")).format(**words))
+    _on_routines(cursor, "functions_as_made", **words)
+
+
+def _on_routines(cursor: Any, script: str, **words: Any) -> None:
+    """Run a script for the functions that routines.sql chooses."""
+    from psycopg2 import sql
+
+    cursor.execute(sql.SQL(_script(script)).format(routines=sql.SQL(_script("routines")), **words))
 
 
 def let_in(cursor: Any, names: Names, database: str, schema: str, owner: str) -> None:

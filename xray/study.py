@@ -19,7 +19,6 @@ epochs = 100
 """
 
 import dataclasses
-import difflib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from itertools import combinations
@@ -441,9 +440,9 @@ class _Table:
         """Refuse keys that nobody asked for."""
         for key in self.raw:
             if key not in self._known:
-                near = difflib.get_close_matches(key, self._known, n=1)
+                near = names.nearest(key, self._known)
                 hint = (
-                    f"; did you mean {near[0]!r}?"
+                    f"; did you mean {near!r}?"
                     if near
                     else f"; expected some of {', '.join(sorted(self._known))}"
                 )

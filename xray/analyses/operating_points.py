@@ -7,16 +7,14 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from sqlalchemy import Connection
 
 from db.results import OperatingPoint
 from xray.analyses.analysis import Stored, analysis
 from xray.analyses.parallel import flat_side_by_side
-from xray.analyses.points import points_at_home
+from xray.analyses.points import Declared, by_place, declared_points, declared_state, points_at_home
 from xray.analyses.resampled import has_repeated_patients
 from xray.analyses.rows import NOT_TRAINED, number
 from xray.analyses.stored import StoredStudy, TestSet
-from xray.data.operating_points import declared
 from xray.report.parts import operating
 from xray.report.parts.part import Part
 from xray.stats.estimates import Estimates
@@ -29,21 +27,11 @@ METHOD = "ensemble, score >= Youden point, Wilson 95 %"
 DECLARED_METHOD = "one foreign model, score >= the threshold that its maker declares, Wilson 95 %"
 BY_PATIENT = ", patients as units"
 MEASURES = ("sensitivity", "specificity", "ppv", "npv", "accuracy", "positive_rate")
-Declared = Mapping[str, Mapping[int, float]]
-"""Model from elsewhere → place of the finding → declared threshold, a logit."""
 
 
 def show(stored: Stored) -> Part:
     """What is said of the rows, and the figure."""
     return operating.operating_points(stored.rows)
-
-
-def _declared(connection: Connection, study: StoredStudy) -> Declared:
-    return declared(connection, study.id, study.findings)
-
-
-def _state(connection: Connection, study: StoredStudy) -> Sequence[Any]:
-    return [[model, sorted(points.items())] for model, points in _declared(connection, study).items()]
 
 
 @analysis(
@@ -52,21 +40,17 @@ def _state(connection: Connection, study: StoredStudy) -> Sequence[Any]:
     OperatingPoint,
     place=100,
     show=show,
-    prepare=_declared,
-    state=_state,
+    prepare=declared_points,
+    state=declared_state,
 )
 def compute(
-    study: StoredStudy, tests: Sequence[TestSet], declared_points: Declared = MappingProxyType({})
+    study: StoredStudy, tests: Sequence[TestSet], declared: Declared = MappingProxyType({})
 ) -> Iterator[dict[str, Any]]:
     """Rows of table `operating_point`: per test cohort, task, configuration, rule and measure."""
     at_home = points_at_home(study, tests)
     yield from flat_side_by_side(
         _at_each,
-        (
-            (test, name, at_home.get(name), declared_points.get(name))
-            for test in tests
-            for name in test.trained_on
-        ),
+        ((test, name, at_home.get(name), declared.get(name)) for test in tests for name in test.trained_on),
     )
 
 
@@ -79,8 +63,7 @@ def _at_each(
     target = test.youden(trained_on)
     yield from _rows(test, trained_on, "target", target.threshold, target.reason, labelled)
     if points:
-        thresholds = np.full(test.cohort.labels.shape[1], np.nan)
-        thresholds[list(points)] = list(points.values())
+        thresholds = by_place(points, test.cohort.labels.shape[1])
         tasks = [task for task in labelled if task in points]
         yield from _rows(test, trained_on, "declared", thresholds, np.full(len(thresholds), ""), tasks)
 

@@ -5,19 +5,19 @@ maker declares), calibration slope, observed over expected positives. Of several
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
+from types import MappingProxyType
 from typing import Any, Final
 
 import numpy as np
 from scipy.special import expit, logit
-from sqlalchemy import Connection
 
 from db.results import Synthesis as Row
 from xray.analyses.analysis import Stored, analysis
-from xray.analyses.points import points_at_home
+from xray.analyses.points import Declared, by_place, declared_points, declared_state, points_at_home
 from xray.analyses.resampled import has_repeated_patients
 from xray.analyses.rows import number
 from xray.analyses.stored import StoredStudy, TestSet
-from xray.data.operating_points import declared
 from xray.report.parts.part import Part, plain
 from xray.report.words import number as shown
 from xray.stats.calibration import calibration_line
@@ -33,21 +33,19 @@ METHOD: Final = (
     "random effects over sites by REML, Hartung-Knapp 95 %; prediction interval over the distribution of tau²"
 )
 QUESTION: Final = "What will the next hospital see? Results over sites with a prediction interval"
-SCALES: Final[Mapping[str, tuple[str, Callable[[Any], Any]]]] = {
-    "auc": ("logit", expit),
-    "sensitivity": ("logit", expit),
-    "specificity": ("logit", expit),
-    "calibration slope": ("itself", lambda value: value),
-    "observed/expected": ("log", np.exp),
+BACK: Final[Mapping[str, Callable[[Any], Any]]] = {
+    "auc": expit,
+    "sensitivity": expit,
+    "specificity": expit,
+    "calibration slope": float,
+    "observed/expected": np.exp,
 }
-"""Measure → the scale that its sites are put together on, and the way back."""
-Points = Mapping[str, FloatArray]
+"""Measure → the way back from the scale that sites are put together on: logits of shares, logs of ratios."""
 
 
 def show(stored: Stored) -> Part:
     """How far the next hospital may fall, in words; every synthesis as a table."""
     rows = stored.rows
-    part = plain("synthesis", "What will the next hospital see?", rows)
     areas = rows[(rows["measure"] == "auc") & rows["next_lower"].notna()] if len(rows) else rows
     findings = ["No finding was judged at three sites that a model does not come from."]
     if len(areas):
@@ -56,30 +54,21 @@ def show(stored: Stored) -> Part:
             f"Least certain: {worst['task']}, {worst['trained_on']}: AUC {shown(worst['value'])} over {worst['n_sites']} "
             f"sites; at the next one {shown(worst['next_lower'])} to {shown(worst['next_upper'])} (95% prediction interval)."
         ]
-    return Part(part.name, part.title, QUESTION, findings, rows, part.text)
+    part = plain("synthesis", "What will the next hospital see?", rows)
+    return replace(part, about=QUESTION, findings=findings)
 
 
-def _declared(connection: Connection, study: StoredStudy) -> Mapping[str, Mapping[int, float]]:
-    return declared(connection, study.id, study.findings)
-
-
-def _state(connection: Connection, study: StoredStudy) -> Sequence[Any]:
-    return [[model, sorted(points.items())] for model, points in _declared(connection, study).items()]
-
-
-@analysis("synthesis", QUESTION, Row, place=25, show=show, prepare=_declared, state=_state)
+@analysis("synthesis", QUESTION, Row, place=25, show=show, prepare=declared_points, state=declared_state)
 def compute(
     study: StoredStudy,
     tests: Sequence[TestSet],
-    declared_points: Mapping[str, Mapping[int, float]] | None = None,
+    declared: Declared = MappingProxyType({}),
 ) -> Iterator[dict[str, Any]]:
     """Rows of table `synthesis`: per task, configuration and measure, where two sites or more can be put together."""
     thresholds: dict[str, FloatArray] = {
         name: point.threshold for name, point in points_at_home(study, tests).items()
     }
-    for name, points in (declared_points or {}).items():
-        thresholds[name] = np.full(len(study.findings), np.nan)
-        thresholds[name][list(points)] = list(points.values())
+    thresholds |= {name: by_place(points, len(study.findings)) for name, points in declared.items()}
     for name in dict.fromkeys(name for test in tests for name in test.trained_on):
         home = study.configurations.get(name, ())
         away = [test for test in tests if name in test.trained_on and test.dataset not in home]
@@ -105,7 +94,7 @@ def _rows(
     chosen = list(sites.values())
     cut = np.nan if thresholds is None else float(thresholds[task])
     of_sites = [_measures(test, name, task, cut) for test in chosen]
-    for measure, (_, back) in SCALES.items():
+    for measure, back in BACK.items():
         estimates = np.array([each[measure] for each in of_sites])
         if np.isfinite(estimates).all(axis=1).sum() < 2:
             continue
@@ -127,7 +116,7 @@ def _rows(
             "threshold": number(cut) if measure in ("sensitivity", "specificity") else None,
             "method": METHOD,
             "reason": made.reason or None,
-            "evaluation_ids": sorted(number for test in chosen for number in test.ids(name)),
+            "evaluation_ids": sorted(each for test in chosen for each in test.ids(name)),
         }
 
 

@@ -39,9 +39,10 @@ from xray.data.score_tables import (
 from xray.data.score_tables import outside as outside_scale
 from xray.data.spelling import spelled
 from xray.data.tables import read_table
-from xray.data.task_columns import plain_name, task_columns
+from xray.data.task_columns import task_columns
 from xray.errors import DataError, PredictionsError
 from xray.findings import in_order, standard
+from xray.names import plain
 
 Kind = Literal["logit", "probability"]
 Scores = NDArray[np.float64]
@@ -276,7 +277,7 @@ def _shape(
     own: words → findings of the mapping. among: the findings that there are.
     """
     mapped = mapping.columns if mapping is not None else {}
-    names = [plain_name(str(name)) for name in table.frame.columns]
+    names = [plain(str(name)) for name in table.frame.columns]
     wanted = image_column or mapped.get("image")
     study = study_column(table.frame, mapping)
     of_studies = wanted is None and study is not None and not set(names) & set(_IMAGE)
@@ -358,7 +359,7 @@ def _other_cohorts(connection: Connection, cohort: Cohort) -> list[Cohort]:
 
 def _image_column(table: _Table, wanted: str | None) -> str:
     names = list(table.frame.columns)
-    found = [name for name in names if (name == wanted if wanted else plain_name(name) in _IMAGE)]
+    found = [name for name in names if (name == wanted if wanted else plain(name) in _IMAGE)]
     if len(found) != 1:
         expected = repr(wanted) if wanted else "image or image_id"
         raise PredictionsError(
@@ -371,7 +372,7 @@ def _image_column(table: _Table, wanted: str | None) -> str:
 
 def _choose_rows(table: _Table, cohort: Cohort, from_model: str | None) -> None:
     """Keep the rows of the cohort's dataset and site, and of one model, where the file has columns of these names."""
-    named = {plain_name(name): name for name in table.frame.columns}
+    named = {plain(name): name for name in table.frame.columns}
     for key, wanted in (("dataset", cohort.dataset), ("site", cohort.site), ("model", from_model)):
         if key not in named:
             if key == "model" and from_model is not None:
@@ -394,7 +395,7 @@ def _choose_rows(table: _Table, cohort: Cohort, from_model: str | None) -> None:
 
 
 def _score_columns(table: _Table, image: str, among: Sequence[str]) -> dict[str, str]:
-    keys = {image, *(name for name in table.frame.columns if plain_name(name) in _KEYS)}
+    keys = {image, *(name for name in table.frame.columns if plain(name) in _KEYS)}
     columns, others, wrong = task_columns([name for name in table.frame.columns if name not in keys], among)
     table.wrong += wrong
     if not columns:

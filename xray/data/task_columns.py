@@ -6,11 +6,6 @@ from xray.findings import match
 from xray.names import near
 
 
-def plain_name(name: str) -> str:
-    """A name without what people write in different ways: case, spaces, underscores and hyphens."""
-    return "".join(character for character in name.lower() if character not in " _-")
-
-
 def task_columns(names: Sequence[str], among: Collection[str]) -> tuple[dict[str, str], list[str], list[str]]:
     """Finding → its column; the columns of no finding; what is wrong, in words: two columns of a finding, near misses."""
     columns: dict[str, str] = {}

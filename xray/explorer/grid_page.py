@@ -8,12 +8,11 @@ from starlette.responses import Response
 
 from xray.explorer.addresses import Refused, View
 from xray.explorer.site import Page, page
+from xray.report.answer import CANNOT_SAY, FAILS, WORKS
+from xray.report.limits import USEFUL
 
-LIMIT: Final = 0.75
-"""The AUC from which on a model is said to work, where the address names no other."""
-WORKS: Final = "works"
-FAILS: Final = "fails"
-CANNOT_SAY: Final = "cannot say"
+LIMIT: Final = USEFUL.value
+"""The AUC from which on a model is said to work, where the address names no other: the report's."""
 
 
 @dataclass(frozen=True)

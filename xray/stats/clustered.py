@@ -6,7 +6,7 @@ with positives, I01 with negatives and I in all, this is the jackknife
 a_p = A_p / (n_pos − n_pos,p), A_p the sum over the patient's positives of V10 − AUC (`xray.stats.delong`). Where all
 patients have as many images this is Obuchowski's (Biometrics 53, 1997, 567-578), with one each DeLong's. Where some have
 many more than others, Obuchowski's is too small, since these patients draw the mean to themselves; there Student's
-quantile takes the place of the normal one (`degrees_of_patients`; benchmarks/levels.py).
+quantile takes the place of the normal one (`degrees_of_patients`; decision 31).
 """
 
 from collections.abc import Sequence

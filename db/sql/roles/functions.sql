@@ -1,5 +1,5 @@
 -- Takes from everybody what PostgreSQL lets everybody do and nobody here needs: programs in DO blocks, large objects,
--- messages, ending others' sessions, and locks that could hold up writers. Run as a superuser. Names: owner, writer.
+-- messages, ending others' sessions, and locks that could hold up writers. Run as a superuser. Names: owner, writer. routines: the condition of routines.sql.
 revoke usage on language plpgsql from public;
 grant usage on language plpgsql to {owner};
 do $$
@@ -8,13 +8,7 @@ declare
 begin
     for routine in
         select oid::regprocedure from pg_proc
-        where pronamespace = 'pg_catalog'::regnamespace and (
-            proname ~ '^(lo_|pg_advisory_|pg_try_advisory_)'
-            or proname in (
-                'loread', 'lowrite', 'pg_notify', 'pg_terminate_backend', 'pg_cancel_backend', 'pg_logical_emit_message',
-                'pg_export_snapshot'
-            )
-        )
+        where {routines}
     loop
         execute format('revoke execute on function %s from public', routine);
         if routine::text ~ 'advisory' then

@@ -1,18 +1,13 @@
 -- Gives back what functions.sql took, so that a dump says nothing about functions that the next version of PostgreSQL
--- may not have. What initdb itself closes stays closed. Run as a superuser. Names: owner, writer.
+-- may not have. What initdb itself closes stays closed. Run as a superuser. Names: owner, writer. routines: the
+-- condition of routines.sql.
 do $$
 declare
     routine regprocedure;
 begin
     for routine in
         select oid::regprocedure from pg_proc
-        where pronamespace = 'pg_catalog'::regnamespace and (
-            proname ~ '^(lo_|pg_advisory_|pg_try_advisory_)'
-            or proname in (
-                'loread', 'lowrite', 'pg_notify', 'pg_terminate_backend', 'pg_cancel_backend', 'pg_logical_emit_message',
-                'pg_export_snapshot'
-            )
-        )
+        where {routines}
         and not exists (
             select from pg_init_privs where objoid = pg_proc.oid and classoid = 'pg_proc'::regclass
         )
