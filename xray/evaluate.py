@@ -101,14 +101,14 @@ def evaluate(
         tell(f"labels of {site.dataset}")
         registered, said = _registered(engine, home, site, protocol, mapping)
         notes += [f"{site.dataset}: {note}" for note in said]
+        if site.site is not None and registered != site.site:
+            raise StudyError(f"{site.dataset}: is registered as site {registered}, not {site.site}")
         for model, file in site.scores:
             tell(f"scores of {model} at {site.dataset}")
             with engine.begin() as connection:
                 done = _import(connection, file, model, site.dataset, protocol, reading or Reading())
             imported.append(done)
             notes += [f"{file.name}: {note}" for note in done.notes]
-        if site.site is not None and registered != site.site:
-            raise StudyError(f"{site.dataset}: is registered as site {registered}, not {site.site}")
     with engine.begin() as connection:
         for model in dict.fromkeys(model for site in sites for model, _ in site.scores):
             declare(connection, model, thresholds.get(model, {}), (reading or Reading()).kind)

@@ -187,12 +187,13 @@ ANSWERS: Final = ("performance", "calibration", "net_benefit", "operating_points
 
 
 def _answer(connection: Any, study: str, frame: Any) -> str:
-    """The AUCs as a table, and what the main analyses say in words."""
-    from xray.analyses import shown
+    """What stands first on the page, the AUCs as a table, and what the main analyses say in words."""
+    from xray.analyses import results, shown
     from xray.analyses.run import named
+    from xray.report.answer_text import terminal
     from xray.report.text import auc_table
 
-    blocks = [auc_table(frame)]
+    blocks = [terminal(results.first_screen(connection, study)), auc_table(frame)]
     for name in ANSWERS:
         part = shown.part(connection, study, named(name))
         if len(part.data):

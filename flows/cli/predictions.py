@@ -146,7 +146,8 @@ def export(
     is empty.
     """
     from flows.platform import storage
-    from xray.data.prediction_files import exported, find_cohort, write_csv, write_parquet
+    from xray.data.prediction_export import exported, write_csv, write_parquet
+    from xray.data.prediction_files import find_cohort
 
     with storage() as found, found.engine().begin() as connection:
         listed = find_cohort(connection, cohort, protocol, part)

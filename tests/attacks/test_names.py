@@ -24,7 +24,8 @@ from flows.shown import _key as artifact_key
 from flows.steps import Name
 from xray.data.cohort_files import export_cohorts, import_cohorts
 from xray.data.foreign_models import check_foreign_name, say_trained_on
-from xray.data.prediction_files import exported, find_cohort, import_predictions, write_csv
+from xray.data.prediction_export import exported, write_csv
+from xray.data.prediction_files import find_cohort, import_predictions
 from xray.data.prepare import read_source, register_request
 from xray.data.protocol import load_protocol
 from xray.data.registered import read_named

@@ -68,6 +68,10 @@ def test_two_vendors_at_one_hospital(run, tmp_path):
     page = tmp_path / "home" / "reports" / "evaluation" / "report.html"
     assert made.stdout.rstrip().endswith(str(page))
     assert "1 row(s) are of images of ours outside ours/external/test" in made.stderr, "the lateral one"
+    assert "What fails, and why" in made.stdout or "No model from elsewhere is shown to fail" in made.stdout
+    assert page.with_name("report.md").read_text().split("**")[1] in " ".join(made.stdout.split()), (
+        "the page's first words"
+    )
     for line in ("vendor-a reaches a median AUC of", "vendor-b reaches a median AUC of"):
         assert line in made.stdout
     html = page.read_text()

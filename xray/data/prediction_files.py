@@ -1,10 +1,10 @@
-"""Scores made elsewhere, read from a file into the store, and stored scores written to one.
+"""Scores made elsewhere, read from a file into the store.
 
 A file (CSV, TSV, xlsx, Parquet) has a row per image, per study, or per image and finding. What does not fit the cohort is
 counted, with examples, and nothing is stored then. Scores of images outside it are kept for the cohorts that they fill.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final, Literal
@@ -12,10 +12,10 @@ from typing import Any, Final, Literal
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from scipy.special import expit, logit
+from scipy.special import logit
 from sqlalchemy import Connection, select, text
 
-from db.findings import all_findings, finding_ids, read_list
+from db.findings import all_findings, finding_ids
 from db.queries import query
 from db.schema import Evaluation
 from db.store import read_logits, write_evaluation
@@ -41,7 +41,7 @@ from xray.data.spelling import spelled
 from xray.data.tables import read_table
 from xray.data.task_columns import task_columns
 from xray.errors import DataError, PredictionsError
-from xray.findings import in_order, standard
+from xray.findings import in_order
 from xray.names import plain
 
 Kind = Literal["logit", "probability"]
@@ -52,7 +52,6 @@ LOGIT_OF_0, LOGIT_OF_1 = -746.0, 37.5
 _IMAGE: Final = ("image", "imageid")
 _KEYS: Final = ("model", "dataset", "site", "protocol", "part")
 _SHOWN: Final = 3
-_CHUNK: Final = 16_384
 
 
 @dataclass(frozen=True)
@@ -177,78 +176,6 @@ def to_logits(probabilities: Scores) -> Scores:
     with np.errstate(divide="ignore", invalid="ignore"):
         found: Scores = np.clip(logit(probabilities), LOGIT_OF_0, LOGIT_OF_1)
     return found
-
-
-def scored_models(connection: Connection, cohort: Cohort, models: Sequence[str]) -> dict[str, int]:
-    """Model → evaluation of a cohort: these models, or all that scored it. Raises `DataError` where one did not."""
-    given = {"image_list_id": cohort.image_list_id}
-    scored = {row.model: row.evaluation_id for row in connection.execute(text(query("scored_models")), given)}
-    absent = [name for name in models if name not in scored]
-    if absent or not scored:
-        raise DataError(
-            f"{', '.join(absent) or 'no model'} has no scores of {cohort}; scored by: {', '.join(scored) or 'none'}"
-        )
-    return {name: scored[name] for name in models} if models else scored
-
-
-def exported(
-    connection: Connection, cohort: Cohort, models: Sequence[str], kind: Kind
-) -> Iterator[pd.DataFrame]:
-    """Frames of scores, at most 16,384 images of one model each: model, dataset, protocol, part, image, and findings.
-
-    Findings are those of the default list, then the others of these models; an output that was never trained is empty.
-    Logits are float32 as stored, probabilities float64.
-    """
-    scored = scored_models(connection, cohort, models)
-    own = text("select id from model where name = any(:models)")
-    numbers = connection.scalars(own, {"models": list(scored)}).all()
-    findings = standard(
-        dict.fromkeys(name for each in numbers for name in read_list(connection, "model", each))
-    )
-    ids = finding_ids(connection, findings)
-    for model, evaluation_id in scored.items():
-        scores: NDArray[Any] = read_logits(connection, evaluation_id, ids)
-        for start in range(0, scores.shape[1], _CHUNK):
-            chunk = scores[:, start : start + _CHUNK].T
-            if kind == "probability":
-                chunk = expit(chunk.astype(np.float64))
-            frame = pd.DataFrame(chunk, columns=list(findings))
-            frame.insert(0, "image", cohort.images[start : start + _CHUNK])
-            for name in ("part", "protocol", "dataset"):
-                frame.insert(0, name, getattr(cohort, name))
-            frame.insert(0, "model", model)
-            yield frame
-
-
-def write_csv(frames: Iterable[pd.DataFrame], file: Any) -> int:
-    """Write frames as one CSV to an open text file; how many rows. Nine digits give every float32 back."""
-    rows = 0
-    for frame in frames:
-        digits = "%.9g" if frame.dtypes.iloc[-1] == np.float32 else "%.17g"
-        csv_cells.cells(frame).to_csv(
-            file, index=False, header=rows == 0, float_format=digits, lineterminator="\n"
-        )
-        rows += len(frame)
-    return rows
-
-
-def write_parquet(frames: Iterable[pd.DataFrame], path: Path) -> int:
-    """Write frames as one Parquet file, a row group each; how many rows."""
-    import pyarrow
-    from pyarrow.parquet import ParquetWriter
-
-    rows, writer = 0, None
-    try:
-        for frame in frames:
-            table = pyarrow.Table.from_pandas(frame, preserve_index=False)
-            if writer is None:
-                writer = ParquetWriter(path, table.schema)
-            writer.write_table(table)
-            rows += len(frame)
-    finally:
-        if writer is not None:
-            writer.close()
-    return rows
 
 
 def _read(path: Path, mapping: Mapping | None = None) -> _Table:
