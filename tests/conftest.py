@@ -72,9 +72,12 @@ def _template(server: Server) -> str:
 
 
 @pytest.fixture
-def database(server: Server, _template: str) -> str:
-    """URL of a new, migrated, empty database."""
-    return copy_template(server, _template, f"test_{next(_numbers)}")
+def database(server: Server, _template: str) -> Iterator[str]:
+    """URL of a new, migrated, empty database, gone after the test: hundreds of them would fill a disk."""
+    name = f"test_{next(_numbers)}"
+    yield copy_template(server, _template, name)
+    with _admin(server).connect() as connection:
+        connection.execute(text(f"drop database if exists {name} with (force)"))
 
 
 @pytest.fixture
