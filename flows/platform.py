@@ -15,6 +15,7 @@ from flows.surroundings import SILENT
 from flows.watch import reached
 from xray import settings
 from xray.home import is_long, settle
+from xray.settings import environment
 
 
 @contextlib.contextmanager
@@ -23,7 +24,7 @@ def storage() -> Iterator[Databases]:
     if logging.lastResort is not None:  # to stderr, where Prefect would keep our warnings to itself
         logging.getLogger("xray").addHandler(logging.lastResort)
     home, own = settings.home(), not os.environ.get("XRAY_DATABASE_URL")
-    with databases(home) as found, _environment({"XRAY_DATABASE_URL": found.psql()}):
+    with databases(home) as found, environment({"XRAY_DATABASE_URL": found.psql()}):
         if is_long((home / settings.ARTIFACTS).as_uri()):  # for which MLflow's own tables are too narrow
             prepare(found, ("mlflow",))
         settle(found.engine(), found.mlflow, home, own=own)
@@ -57,7 +58,7 @@ def prefect_api(found: Databases) -> Iterator[str]:
     if standing is not None and standing.url("prefect"):
         own = client_environment(place, standing) | {"PREFECT_FLOWS_HEARTBEAT_FREQUENCY": "30"}
         url = own["PREFECT_API_URL"]
-        with _environment(quiet), _environment(own), _inside(home), reached("Prefect's server", url):
+        with environment(quiet), environment(own), _inside(home), reached("Prefect's server", url):
             yield own["PREFECT_API_URL"]
         return
     without_pages = {
@@ -67,8 +68,8 @@ def prefect_api(found: Databases) -> Iterator[str]:
     }
     with (
         servers.running("prefect", place, found, home / "server.log", own=without_pages) as address,
-        _environment(quiet | {"XRAY_PREFECT_ENDS": "1", "PREFECT_API_URL": f"{address}/api"}),
-        _environment({"PREFECT_API_AUTH_STRING": f"admin:{place.passwords()['prefect_password']}"}),
+        environment(quiet | {"XRAY_PREFECT_ENDS": "1", "PREFECT_API_URL": f"{address}/api"}),
+        environment({"PREFECT_API_AUTH_STRING": f"admin:{place.passwords()['prefect_password']}"}),
         _inside(home),
     ):
         yield f"{address}/api"
@@ -97,18 +98,3 @@ def _inside(folder: Path) -> Iterator[None]:
     finally:
         process.ORIGINAL_DIR = first  # type: ignore[attr-defined]
         os.chdir(before)
-
-
-@contextlib.contextmanager
-def _environment(values: dict[str, str]) -> Iterator[None]:
-    """Environment variables for the time of a block."""
-    before = {name: os.environ.get(name) for name in values}
-    os.environ.update(values)
-    try:
-        yield
-    finally:
-        for name, value in before.items():
-            if value is None:
-                os.environ.pop(name, None)
-            else:
-                os.environ[name] = value

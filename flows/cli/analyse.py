@@ -50,6 +50,7 @@ def analyse(
     from xray.analyses.analysis import stored_rows
     from xray.analyses.parallel import in_processes
     from xray.analyses.run import ANALYSES, named, run
+    from xray.analyses.stored import study_meant
 
     wanted = [named(name)] if name not in (None, ALL) else list(ANALYSES)
     with storage() as found:
@@ -107,32 +108,6 @@ def _show(
         )
     paths = sorted(folder.glob(f"{part.name}.*")) if there else shown.write_figure(part, folder)
     return replace(part, draw=None), paths  # which no process can give to another
-
-
-def study_meant(connection: "Connection", name: str | None, protocol: str | None) -> str:
-    """The one study that is meant."""
-    from sqlalchemy import text
-
-    from xray.errors import AnalysisError
-
-    rows = connection.execute(
-        text("select name, definition ->> 'protocol' as protocol from study order by id")
-    ).all()
-    known = (
-        ", ".join(f"{row.name} ({row.protocol})" for row in rows)
-        or "none, run one first: xray study run FILE"
-    )
-    fitting = [
-        row.name
-        for row in rows
-        if name in (None, row.name) and protocol in (None, row.protocol, Path(row.protocol or "").stem)
-    ]
-    if len(fitting) == 1:
-        return str(fitting[0])
-    if not fitting:
-        asked = "study" + (f" {name!r}" if name else "") + (f" under {protocol!r}" if protocol else "")
-        raise AnalysisError(f"there is no {asked}; known: {known}")
-    raise AnalysisError(f"several studies are there; choose one with --study: {known}")
 
 
 def _by(name: str, column: str) -> "Analysis":

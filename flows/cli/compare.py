@@ -6,8 +6,6 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from flows.cli.analyse import study_meant
-
 if TYPE_CHECKING:
     from xray.analyses.compare import Compared
 
@@ -48,6 +46,7 @@ def compare(
     from flows.platform import storage
     from xray import csv_cells
     from xray.analyses.compare import compare as run
+    from xray.analyses.stored import study_meant
 
     with storage() as found, found.engine().begin() as connection:
         chosen = study_meant(connection, study, None)

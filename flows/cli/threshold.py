@@ -5,8 +5,6 @@ from typing import TYPE_CHECKING, Any, Final
 
 import click
 
-from flows.cli.analyse import study_meant
-
 if TYPE_CHECKING:
     from xray.analyses.threshold import Threshold
 
@@ -48,6 +46,7 @@ def threshold(
     is judged by; patients are the unit. Other hospitals of the study are judged at the same threshold.
     """
     from flows.platform import storage
+    from xray.analyses.stored import study_meant
     from xray.analyses.threshold import threshold as choose
 
     goals: dict[str, float] = {

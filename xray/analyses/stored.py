@@ -5,6 +5,7 @@ import json
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -21,6 +22,26 @@ from xray.tasks import TASKS
 
 OF_IMAGES = ("age", "sex", "view")
 """Columns that every image has, known or not; others are native columns of label files."""
+
+
+def study_meant(connection: Connection, name: str | None = None, protocol: str | None = None) -> str:
+    """The one study that is meant, by name or protocol or because there is no other. Raises `AnalysisError` else."""
+    rows = connection.execute(
+        text("select name, definition ->> 'protocol' as protocol from study order by id")
+    ).all()
+    stored = ", ".join(f"{row.name} ({row.protocol})" for row in rows)
+    fitting = [
+        row.name
+        for row in rows
+        if name in (None, row.name) and protocol in (None, row.protocol, Path(row.protocol or "").stem)
+    ]
+    if len(fitting) == 1:
+        return str(fitting[0])
+    if not fitting:
+        asked = "study" + (f" {name!r}" if name else "") + (f" under {protocol!r}" if protocol else "")
+        first = stored or "none, run one first: xray study run FILE"
+        raise AnalysisError(f"there is no {asked}; known: {first}")
+    raise AnalysisError(f"several studies are there; choose one with --study: {stored}")
 
 
 @dataclass(frozen=True)
