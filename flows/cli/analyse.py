@@ -22,6 +22,11 @@ ALL = "all"
 @click.option("--protocol", help="Only studies under this protocol, such as paper or corrected.")
 @click.option("--by", "column", help="Of performance: AUC by age, sex, view, or a column of the label files.")
 @click.option("--pair", help="Of bland_altman: one pair of models, TASK:TEST_DATASET:TRAINED_ON.")
+@click.option(
+    "--uncertain",
+    is_flag=True,
+    help="Again with uncertain test labels left out, as positives and as negatives, side by side; nothing is stored.",
+)
 @click.option("--reference", is_flag=True, help="Published values beside one's own, in brackets.")
 @click.option("--json", "as_json", is_flag=True, help="The rows, one JSON object each.")
 @click.option(
@@ -35,6 +40,7 @@ def analyse(
     protocol: str | None,
     column: str | None,
     pair: str | None,
+    uncertain: bool,
     reference: bool,
     as_json: bool,
     output: Path | None,
@@ -64,6 +70,12 @@ def analyse(
             wanted = [_by(name, column)]
         if pair is not None and name != "bland_altman":
             raise click.UsageError("--pair is of bland_altman")
+        if uncertain:
+            if name in (None, ALL):
+                raise click.UsageError("--uncertain is of one analysis: name it")
+            with engine.connect() as connection:
+                _uncertain(connection, chosen, wanted[0], as_json)
+            return
         changed = _run(engine, chosen, wanted, run)
         page = _rewrite_page(engine, chosen) if changed and output is None else None
         folder = output or settings.home() / "reports" / chosen
@@ -108,6 +120,22 @@ def _show(
         )
     paths = sorted(folder.glob(f"{part.name}.*")) if there else shown.write_figure(part, folder)
     return replace(part, draw=None), paths  # which no process can give to another
+
+
+def _uncertain(connection: "Connection", study: str, analysis: "Analysis", as_json: bool) -> None:
+    """Print an analysis under each policy for uncertain labels; the connection is given back as it was."""
+    from flows.cli.rows import show_rows
+    from xray.analyses.policies import side_by_side, under_each
+
+    frame = under_each(connection, study, analysis)
+    connection.rollback()
+    if as_json:
+        _rows(frame, False)
+        return
+    click.echo(
+        f"{analysis.question}\nuncertain test labels left out, as positives, as negatives (positives/labelled):\n"
+    )
+    show_rows(side_by_side(frame, analysis).to_dict("records"), False, "no result")
 
 
 def _by(name: str, column: str) -> "Analysis":

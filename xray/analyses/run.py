@@ -31,7 +31,7 @@ Tell = Callable[[str], None]
 def _registered() -> tuple[Analysis, ...]:
     """Every analysis of a module of this package, in order."""
     for module in pkgutil.iter_modules(xray.analyses.__path__):
-        if module.name not in ("run", "report"):  # which stand on this list
+        if module.name not in ("run", "report", "policies"):  # which stand on this list
             importlib.import_module(f"xray.analyses.{module.name}")
     return tuple(sorted(REGISTRY.values(), key=lambda each: each.place))
 
@@ -139,12 +139,13 @@ def _fingerprint(connection: Connection, study: StoredStudy, analysis: Analysis)
 
 def _store(engine: Engine, study: StoredStudy, analysis: Analysis, rows: Sequence[dict[str, Any]]) -> None:
     with engine.begin() as connection:
-        _replace(connection, study, analysis, rows)
+        put_rows(connection, study, analysis, rows)
 
 
-def _replace(
+def put_rows(
     connection: Connection, study: StoredStudy, analysis: Analysis, rows: Sequence[dict[str, Any]]
 ) -> None:
+    """Store rows that `analysis.compute` gave, in place of all that were stored of it."""
     connection.execute(
         delete(tables.Analysis).where(
             tables.Analysis.study_id == study.id, tables.Analysis.name == analysis.name

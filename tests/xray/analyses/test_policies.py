@@ -1,0 +1,136 @@
+"""Uncertain labels as left out, positives and negatives, side by side: each as if the labels had been read so."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from click.testing import CliRunner
+from sklearn.metrics import roc_auc_score
+from sqlalchemy import create_engine, text
+
+from flows.cli import cli
+from xray.analyses.policies import under_each
+from xray.analyses.run import named
+from xray.errors import AnalysisError
+
+N = 200
+
+
+@pytest.fixture
+def judged(database: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """A model judged on labels of which a fifth is uncertain, and Mass never; scores and states of the two findings."""
+    monkeypatch.setenv("XRAY_DATABASE_URL", database.replace("+psycopg2", ""))
+    monkeypatch.setenv("XRAY_HOME", str(tmp_path / "home"))
+    draw = np.random.default_rng(4)
+    images = [f"i{k}.png" for k in range(N)]
+    states = pd.DataFrame(
+        {
+            "Effusion": draw.choice(["1", "0", "u"], N, p=[0.4, 0.4, 0.2]),
+            "Mass": draw.choice(["1", "0", ""], N, p=[0.3, 0.5, 0.2]),
+        }
+    )
+    chance = {name: np.where(column == "1", 1.0, 0.0) for name, column in states.items()}
+    scores = pd.DataFrame({name: 1 / (1 + np.exp(-(draw.normal(size=N) + c))) for name, c in chance.items()})
+    states.assign(image=images, sex=["MF"[k % 2] for k in range(N)]).to_csv(
+        tmp_path / "labels.csv", index=False
+    )
+    scores.assign(image=images).to_csv(tmp_path / "vendor.csv", index=False)
+    words = [
+        "evaluate",
+        str(tmp_path / "vendor.csv"),
+        "--labels",
+        str(tmp_path / "labels.csv"),
+        "--site",
+        "here",
+    ]
+    made = CliRunner().invoke(cli, words)
+    assert made.exit_code == 0, made.output
+    return scores, states
+
+
+def run(*words: str) -> str:
+    made = CliRunner().invoke(cli, words)
+    assert made.exit_code == 0, made.output
+    return made.stdout
+
+
+def test_each_policy_is_the_auc_of_labels_read_so(judged) -> None:
+    scores, states = judged
+    rows = [json.loads(line) for line in run("analyse", "performance", "--uncertain", "--json").splitlines()]
+    found = {(row["uncertain"], row["task"]): row for row in rows}
+    assert len(found) == len(rows) == 6
+    for policy, word in (("missing", ""), ("positive", "1"), ("negative", "0")):
+        for task in ("Effusion", "Mass"):
+            read = states[task].replace("u", word)
+            kept = read != ""
+            expected = roc_auc_score((read[kept] == "1").astype(int), scores[task][kept])
+            row = found[policy, task]
+            assert row["auc"] == pytest.approx(expected, abs=1e-6)
+            assert (row["n"], row["n_pos"]) == (kept.sum(), (read == "1").sum())
+    assert found["positive", "Mass"]["lower"] == found["negative", "Mass"]["lower"]
+
+
+def test_it_is_a_table_and_nothing_is_stored(judged, database: str) -> None:
+    def stored() -> list[tuple]:
+        with create_engine(database).connect() as connection:
+            rows = connection.execute(text("select * from auc order by id")).all()
+            return [
+                *map(tuple, rows),
+                *map(tuple, connection.execute(text("select * from analysis order by id"))),
+            ]
+
+    scores, states = judged
+    before = stored()
+    shown = run("analyse", "performance", "--uncertain")
+    for word in (
+        "uncertain missing",
+        "uncertain positive",
+        "uncertain negative",
+        "Effusion",
+        "Mass",
+        f"/{N})",
+    ):
+        assert word in shown
+    read = (states["Effusion"].replace("u", "1") == "1").astype(int)
+    assert f"{roc_auc_score(read, scores['Effusion']):.3f} [" in shown
+    points = run("analyse", "operating_points", "--uncertain").splitlines()
+    assert (
+        len({line.split()[5] for line in points if " Effusion " in line}) > 3
+    )  # measures, not the threshold again
+    assert stored() == before
+
+
+@pytest.mark.parametrize(
+    "name", ["calibration", "operating_points", "net_benefit", "subgroups", "average_precision"]
+)
+def test_other_analyses_have_it_too(judged, name: str) -> None:
+    rows = [json.loads(line) for line in run("analyse", name, "--uncertain", "--json").splitlines()]
+    counted = {
+        policy: [row["n_pos"] for row in rows if row["uncertain"] == policy]
+        for policy in ("missing", "positive", "negative")
+    }
+    assert 0 < len(counted["missing"]) == len(counted["positive"])
+    assert sum(counted["positive"]) > sum(counted["missing"]) == sum(counted["negative"])
+    assert "uncertain negative" in run("analyse", name, "--uncertain")
+
+
+def test_an_analysis_without_a_result_says_so(judged) -> None:
+    made = CliRunner().invoke(cli, ["analyse", "synthesis", "--uncertain"])
+    assert (made.exit_code, made.stderr.strip()) == (0, "no result")
+
+
+def test_it_is_of_one_analysis(judged) -> None:
+    made = CliRunner().invoke(cli, ["analyse", "all", "--uncertain"])
+    assert made.exit_code == 2
+    assert "--uncertain is of one analysis" in made.output
+
+
+def test_other_labels_than_the_protocols_are_refused(judged, database: str) -> None:
+    with create_engine(database).begin() as connection:
+        connection.execute(text("alter table label disable trigger user"))
+        connection.execute(text("update label set states[1] = case states[1] when 1 then 0 else 1 end"))
+        with pytest.raises(AnalysisError, match="here: labels of the study's test images are not those"):
+            under_each(connection, "evaluation", named("performance"))
+        connection.rollback()
