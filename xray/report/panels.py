@@ -23,6 +23,7 @@ from xray.report.layout import (
     name_axes,
     new_figure,
 )
+from xray.report.ranking import Calm, ranked
 from xray.report.style import (
     DIVERGING,
     EDGE,
@@ -60,13 +61,19 @@ class Scale:
     colours: Colormap = field(default_factory=lambda: DIVERGING)
     rows: str = "trained on"
     columns: str = "tested on"
+    calm: Calm | None = None
+    """What all cells of a panel hold that may become one with others."""
 
 
 def draw(grid: Grid, scale: Scale) -> Figure:
-    """The grid as a figure. White: undefined. Grey, hatched: few positives. Boxed: tested on its own dataset."""
+    """The grid as a figure, the lowest panels first, calm ones as one (`ranking`).
+
+    White: undefined. Grey, hatched: few positives. Boxed: tested on its own dataset.
+    """
     with settings():
         if not grid.cells:
             return empty()
+        grid = ranked(grid, scale.calm)
         layout = arrange(grid.tasks, grid.rows, grid.columns)
         figure, writing = new_figure(layout), Writing()
         sizes = _type_sizes(grid, layout, scale)

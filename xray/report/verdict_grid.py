@@ -1,7 +1,7 @@
 """Verdicts (images, prevalence or labels) as a figure: a panel for each task, rows trained on, columns tested on."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Final
 
 import pandas as pd
@@ -16,7 +16,7 @@ from xray.report.grids import Record, number_or_none, records, task_order
 from xray.report.layout import LABEL, Box, add_boxes, add_panel, arrange, empty, name_axes, new_figure
 from xray.report.style import EDGE, GREY, HATCH, INK, WHITE, settings
 from xray.report.verdicts import CANNOT_TELL, GAIN, LOSS, NONE, SHIFT, causes, direction
-from xray.report.words import short
+from xray.report.words import short, task_name
 from xray.report.writing import Writing
 
 COLOURS: Final = {"image": "#56b4e9", "prevalence": "#f0e442", "label": "#d55e00"}
@@ -31,7 +31,7 @@ KEY: Final = (1.72, 0.18)
 """Inches that an entry of the key takes, across and down."""
 LETTERS: Final = {"image": "I", "prevalence": "P", "label": "L"}
 NAMES: Final = {"image": "images", "prevalence": "prevalence", "label": "labels"}
-CAPTION: Final = Caption(
+_CAPTION: Final = Caption(
     "Images, prevalence or labels: why a model does worse elsewhere",
     "One panel for each task. Rows: what the model was trained on (A). Columns: the test images (B). Blue, I: the images "
     "differ. Yellow, P: the finding is more or less common. Orange, L: the labels mean something else. Full colour: AUC is "
@@ -43,19 +43,30 @@ CAPTION: Final = Caption(
 )
 
 
+def caption(frame: pd.DataFrame) -> Caption:
+    """How to read the figure, with the findings that share its last panel."""
+    rows = records(frame, SHIFT, "images or labels")
+    others = _others(rows)
+    shared = (
+        f" Panels with the largest loss come first; no loss is shown for {', '.join(map(task_name, others))}, which share "
+        "the last one: each cell is the gravest of theirs."
+    )
+    return replace(_CAPTION, text=_CAPTION.text + shared) if others else _CAPTION
+
+
 def draw(frame: pd.DataFrame) -> Figure:
     """The verdicts as a grid of coloured cells, a panel for each task."""
     rows = records(frame, SHIFT, "images or labels")
     with settings():
         if not rows:
             return empty()
-        tasks = tuple(task_order(row["task"] for row in rows))
+        tasks, shown = _ranked(rows)
         names = tuple(
-            dict.fromkeys([*(r["train_dataset"] for r in rows), *(r["test_dataset"] for r in rows)])
+            dict.fromkeys([*(r["train_dataset"] for r in shown), *(r["test_dataset"] for r in shown)])
         )
         layout = arrange(tasks, names, names)
         figure, writing = new_figure(layout), Writing()
-        pairs = {(row["task"], row["train_dataset"], row["test_dataset"]): row for row in rows}
+        pairs = {(row["task"], row["train_dataset"], row["test_dataset"]): row for row in shown}
         for index, task in enumerate(tasks):
             axes = add_panel(figure, layout, index, task)
             cells = _Cells()
@@ -68,8 +79,45 @@ def draw(frame: pd.DataFrame) -> Figure:
             cells.draw(axes)
         writing.draw(figure)
         name_axes(figure, layout, "trained on", "tested on")
-        _key(figure, _entries(rows, missing=len(rows) < len(tasks) * len(names) * (len(names) - 1)))
+        _key(figure, _entries(shown, missing=len(shown) < len(tasks) * len(names) * (len(names) - 1)))
         return figure
+
+
+def _loss(rows: Sequence[Record], task: str) -> float:
+    """The largest loss of a finding that is shown, and for which a cause is named or sought; 0 without one."""
+    losses = [
+        row["auc_drop"]
+        for row in rows
+        if row["task"] == task and row["verdict"] != NONE and direction(row) == LOSS
+    ]
+    return max(losses, default=0.0)
+
+
+def _others(rows: Sequence[Record]) -> tuple[str, ...]:
+    """The findings without a loss, if they would hide others."""
+    tasks = task_order(row["task"] for row in rows)
+    others = tuple(task for task in tasks if _loss(rows, task) == 0)
+    return others if 1 < len(others) < len(tasks) else ()
+
+
+def _ranked(rows: Sequence[Record]) -> tuple[tuple[str, ...], Sequence[Record]]:
+    """The panels, largest loss first, and their rows; findings without a loss are one panel, the gravest of each pair."""
+    tasks = sorted(task_order(row["task"] for row in rows), key=lambda task: -_loss(rows, task))
+    others = _others(rows)
+    if not others:
+        return tuple(tasks), rows
+    title = f"{len(others)} others, the gravest"
+    gravest: dict[tuple[str, str], Record] = {}
+    for row in sorted((row for row in rows if row["task"] in others), key=_gravity):
+        gravest[row["train_dataset"], row["test_dataset"]] = {**row, "task": title}
+    kept = [row for row in rows if row["task"] not in others]
+    return (*(task for task in tasks if task not in others), title), [*kept, *gravest.values()]
+
+
+def _gravity(row: Record) -> tuple[int, float]:
+    """Causes are graver than "cannot tell", and that than nothing; then larger drops."""
+    rank = 2 if causes(row["verdict"]) else 1 if row["verdict"] == CANNOT_TELL else 0
+    return rank, number_or_none(row["auc_drop"]) or 0.0
 
 
 @dataclass

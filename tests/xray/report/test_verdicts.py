@@ -108,6 +108,19 @@ def test_a_pair_without_a_verdict_does_not_look_like_one_that_is_fine(frame):
     assert "no verdict" not in [text.get_text() for text in verdict_grid.draw(frame).texts]
 
 
+def test_the_largest_loss_comes_first_and_findings_without_one_share_a_panel(frame):
+    calm = frame.iloc[2:].assign(task="Hernia", verdict="prevalence", auc_drop=0.0, drop_lower=-0.1)
+    lesser = frame.iloc[:2].assign(task="Nodule", auc_drop=0.1)
+    edema = frame.iloc[2:].assign(drop_lower=-0.1)
+    rows = pd.concat([calm, lesser, edema, frame.iloc[:2]], ignore_index=True)
+    figure = verdict_grid.draw(rows)
+    last = "2 others, the gravest"
+    assert [axes.get_title() for axes in figure.axes] == ["Mass", "Nodule", last]
+    assert cell(figure, last, "alpha", "beta").lines == ["P", ".00"]
+    assert "Edema, Hernia" in verdict_grid.caption(rows).text
+    assert len(verdict_grid.draw(pd.concat([calm, edema])).axes) == 2, "nothing is hidden where all is calm"
+
+
 def test_nothing_to_say():
     assert len(verdicts.findings(pd.DataFrame())) == 1
     assert verdicts.tables(pd.DataFrame()) == []
