@@ -10,7 +10,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from xray.report import judged
-from xray.report.grids import FEW_OF_A_CLASS, task_order
+from xray.report.grids import FEW_OF_A_CLASS
 from xray.report.layout import empty
 from xray.report.style import (
     CATEGORIES,
@@ -31,6 +31,9 @@ LABEL: Final = 6.5
 LINE: Final = 0.145
 """Inches between two lines."""
 WIDEST_LABEL: Final = 1.25
+DOT: Final = 2.2
+BAR: Final = 5.0
+"""Points: a dot is lower than the bar of its interval, which is seen however short it is."""
 
 
 def _each(frame: pd.DataFrame) -> Iterator[Any]:
@@ -67,24 +70,21 @@ def subgroups(rows: pd.DataFrame, most: int = 24) -> Figure:
     if not len(gaps):
         with settings():
             return empty()
-    chosen = set(gaps.astype(float).nlargest(most).index)
-    tasks = task_order(str(task) for task in own["task"])
+    cells = dict(iter(own.groupby(keys, sort=False)))
     panels = []
-    for task in tasks:
-        for (_, dataset, model), same in own[own["task"] == task].groupby(keys, sort=False):
-            if (task, dataset, model) not in chosen:
-                continue
-            groupings = list(dict.fromkeys(same["grouping"]))
-            lines = [
-                (
-                    f"{r.grouping} {r.subgroup}", float(r.auc), float(r.lower), float(r.upper),
-                    CATEGORIES[groupings.index(r.grouping) % len(CATEGORIES)],
-                    min(r.n_pos, r.n - r.n_pos) >= FEW_OF_A_CLASS,
-                )
-                for r in _each(same)
-            ]  # fmt: skip
-            whose = dataset if model == dataset else f"{model} on {dataset}"
-            panels.append((f"{task_name(task)}, {whose}", lines))
+    for key in gaps.astype(float).nlargest(most).index:
+        same, (task, dataset, model) = cells[key], key
+        groupings = list(dict.fromkeys(same["grouping"]))
+        lines = [
+            (
+                f"{r.grouping} {r.subgroup}", float(r.auc), float(r.lower), float(r.upper),
+                CATEGORIES[groupings.index(r.grouping) % len(CATEGORIES)],
+                min(r.n_pos, r.n - r.n_pos) >= FEW_OF_A_CLASS,
+            )
+            for r in _each(same)
+        ]  # fmt: skip
+        whose = dataset if model == dataset else f"{model} on {dataset}"
+        panels.append((f"{task_name(task)}, {whose}", lines))
     return _draw(panels, "AUC in the subgroup (hollow: fewer than 10 of a class)")
 
 
@@ -106,7 +106,8 @@ def _draw(panels: list[tuple[str, list[tuple[Any, ...]]]], axis: str) -> Figure:
         figure = Figure(figsize=(width, height), facecolor=WHITE)
         FigureCanvasAgg(figure)
         values = [v for _, lines in panels for line in lines for v in line[1:4] if v == v]
-        low = min(0.5, max(0.0, min(values) - 0.02))
+        low = max(0.0, min(values) - 0.02)
+        low = min(0.49, low) if low < 0.55 else low
         step = (width - 0.1) / across
         for index, (title, lines) in enumerate(panels):
             x = 0.05 + (index % across) * step + left
@@ -138,8 +139,8 @@ def _panel(
     axes.tick_params(axis="x", length=2, width=0.4, labelsize=LABEL - 0.5, pad=2)
     for y, (label, value, lower, upper, colour, filled) in enumerate(lines):
         if lower == lower and upper == upper:
-            axes.plot([lower, upper], [y, y], color=colour, linewidth=0.9, solid_capstyle="butt")
+            axes.plot([lower, upper], [y, y], color=colour, linewidth=BAR, alpha=0.4, solid_capstyle="butt")
         axes.plot(
-            [value], [y], "o", markersize=3.4, markerfacecolor=colour if filled else WHITE, markeredgecolor=colour,
-            markeredgewidth=0.8, gid=f"{title}|{label}",
+            [value], [y], "o", markersize=DOT, markerfacecolor=colour if filled else WHITE, markeredgecolor=colour,
+            markeredgewidth=0.6, gid=f"{title}|{label}",
         )  # fmt: skip

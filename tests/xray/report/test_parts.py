@@ -245,6 +245,28 @@ def test_forests_have_a_dot_for_each_row():
     assert len([x for axes in figures.subgroup_forest(groups).axes for x in axes.lines if x.get_gid()]) == 4
 
 
+def test_the_interval_of_a_forest_is_not_hidden_behind_its_dot():
+    rows = cells(auc=0.9, lower=0.899, upper=0.901, reference=lambda a, b: b)
+    (first, *_) = figures.forest(rows).axes
+    bars = [line for line in first.lines if not line.get_gid() and list(line.get_xdata()) == [0.899, 0.901]]
+    dots = [line for line in first.lines if line.get_gid()]
+    assert len(bars) == len(dots) == 2
+    assert min(bar.get_linewidth() for bar in bars) > 2 * max(dot.get_markersize() for dot in dots)
+    assert first.get_xlim()[0] > 0.8, "the axis begins near the values"
+    assert figures.forest(rows.assign(auc=0.52, lower=0.5, upper=0.54)).axes[0].get_xlim()[0] < 0.5
+
+
+def test_subgroups_begin_with_the_widest_gap():
+    rows = [
+        cells(
+            auc=lambda a, b, up=up: 0.7 + up * (0.2 if a == "alpha" else 0.1), grouping="sex", subgroup=group
+        )
+        for group, up in (("F", 0), ("M", 1))
+    ]
+    titles = [axes.get_title(loc="right") for axes in figures.subgroup_forest(pd.concat(rows)).axes]
+    assert titles == ["Mass, alpha", "Mass, beta"]
+
+
 def test_published_values_come_along():
     values = published.read(published.FILE, published.TRANSFER)
     assert {"nih", "padchest", "chexpert"} <= set(values["trained_on"])
