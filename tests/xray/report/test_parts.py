@@ -151,7 +151,14 @@ def test_reliability_has_a_coloured_curve_for_each_own_model():
     figure = figures.reliability(rows)
     (axes,) = figure.axes
     colours = [to_hex(line.get_color()) for line in axes.lines if isinstance(line, Line2D)]
-    assert colours.count(GREY) == 2
+    assert GREY not in colours
+    assert [line.get_gid() for line in axes.lines if str(line.get_gid()).startswith("other")] == [
+        "other|beta|alpha",
+        "other|alpha|beta",
+    ]
+    assert sorted(text.get_text() for text in axes.texts) == ["1", "2"]
+    names = [text.get_text() for text in figure.texts]
+    assert {"1 beta", "2 alpha"} <= set(names), "a number beside a curve is a name in the key"
     assert CATEGORIES[0].lower() in colours
     assert CATEGORIES[1].lower() in colours
     assert [text.get_text() for text in figures.reliability(rows.assign(n_pos=3)).texts] == ["no results"]

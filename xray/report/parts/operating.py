@@ -196,7 +196,8 @@ def calibration(rows: pd.DataFrame) -> Part:
             "Reliability of the probabilities",
             "One panel for each task, one line for each test dataset: observed share of positives in ten bins "
             "of predicted probability. Coloured: the dataset's own model and models from elsewhere, which are named, with "
-            "95% intervals; grey: models of other datasets. On the diagonal the probabilities are right; below it "
+            "95% intervals; dashed: on the test dataset of that colour, the model of another dataset "
+            "with the largest error, by its number. On the diagonal the probabilities are right; below it "
             "they are too high.",
             "Reliability curves; the table below lists the worst cells.",
         ),
