@@ -46,7 +46,11 @@ def ranked(grid: Grid, calm: Calm | None) -> Grid:
     cells: dict[Key, Cell] = {key: cell for key, cell in grid.cells.items() if key[0] not in others}
     for row in grid.rows:
         for column in grid.columns:
-            same = [grid.cells[task, row, column] for task in others if (task, row, column) in grid.cells]
+            same = [
+                replace(grid.cells[task, row, column], task=task)
+                for task in others
+                if (task, row, column) in grid.cells
+            ]
             if same:
                 cells[title, row, column] = min(same, key=_height)
     return Grid((*(task for task in order if task not in others), title), grid.rows, grid.columns, cells)

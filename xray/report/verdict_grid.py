@@ -11,12 +11,13 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Rectangle
 
+from xray.report import spots
 from xray.report.captions import Caption
-from xray.report.grids import Record, number_or_none, records, task_order
+from xray.report.grids import Record, count_or_none, number_or_none, records, task_order, text_or_none
 from xray.report.layout import LABEL, Box, add_boxes, add_panel, arrange, empty, name_axes, new_figure
 from xray.report.style import EDGE, GREY, HATCH, INK, WHITE, settings
 from xray.report.verdicts import CANNOT_TELL, GAIN, LOSS, NONE, SHIFT, causes, direction
-from xray.report.words import short, task_name
+from xray.report.words import interval, number, short, task_name
 from xray.report.writing import Writing
 
 COLOURS: Final = {"image": "#56b4e9", "prevalence": "#f0e442", "label": "#d55e00"}
@@ -69,14 +70,16 @@ def draw(frame: pd.DataFrame) -> Figure:
         pairs = {(row["task"], row["train_dataset"], row["test_dataset"]): row for row in shown}
         for index, task in enumerate(tasks):
             axes = add_panel(figure, layout, index, task)
-            cells = _Cells()
+            cells, places = _Cells(), []
             for y, trained in enumerate(names):
                 for x, tested in enumerate(names):
                     row = pairs.get((task, trained, tested))
                     cells.put(row, x, y)
                     if row is not None:
+                        places.append(_spot(layout.share(index, x, y), row))
                         _write(writing, row, layout.middle(index, x, y), layout.cell_height)
             cells.draw(axes)
+            spots.add(figure, places)
         writing.draw(figure)
         name_axes(figure, layout, "trained on", "tested on")
         _key(figure, _entries(shown, missing=len(shown) < len(tasks) * len(names) * (len(names) - 1)))
@@ -109,7 +112,7 @@ def _ranked(rows: Sequence[Record]) -> tuple[tuple[str, ...], Sequence[Record]]:
     title = f"{len(others)} others, the gravest"
     gravest: dict[tuple[str, str], Record] = {}
     for row in sorted((row for row in rows if row["task"] in others), key=_gravity):
-        gravest[row["train_dataset"], row["test_dataset"]] = {**row, "task": title}
+        gravest[row["train_dataset"], row["test_dataset"]] = {**row, "task": title, "finding": row["task"]}
     kept = [row for row in rows if row["task"] not in others]
     return (*(task for task in tasks if task not in others), title), [*kept, *gravest.values()]
 
@@ -149,6 +152,30 @@ class _Cells:
         ]
         if lines:
             axes.add_artist(LineCollection(lines, colors=EDGE, linewidths=0.5, gid="no verdict"))
+
+
+def _spot(box: spots.Box, row: Record) -> spots.Spot:
+    """What a cell answers to the pointer."""
+    task = str(row.get("finding", row["task"]))
+    drop, low, high = (number_or_none(row[name]) for name in ("auc_drop", "drop_lower", "drop_upper"))
+    between = "" if low is None or high is None else f" ({interval((low, high))})"
+    settle = text_or_none(row["resolve"])
+    lines = (
+        f"{task_name(task)}: trained on {row['train_dataset']}, tested on {row['test_dataset']}",
+        f"verdict: {row['verdict']}; {row['basis']}",
+        f"drop in AUC {number(drop)}{between}",
+        f"{_images(row, 'a')} at home, {_images(row, 'b')} there",
+        f"would be settled by: {settle}" if settle else "",
+        text_or_none(row.get("method")) or "",
+    )
+    model = str(row.get("trained_on_a", row["train_dataset"]))
+    return spots.Spot(box, tuple(line for line in lines if line), (model, str(row["test_dataset"]), task))
+
+
+def _images(row: Record, side: str) -> str:
+    n, n_pos = count_or_none(row.get(f"n_{side}")), count_or_none(row[f"n_pos_{side}"])
+    images = "" if n is None else f"{n:,} images, "
+    return f"{images}{'–' if n_pos is None else f'{n_pos:,}'} positive"
 
 
 def fills_of(row: Record) -> list[str]:
