@@ -19,8 +19,17 @@ def report(words: tuple[str, ...]) -> None:
         raise click.UsageError("expected STUDY, or: open STUDY")
     page = page_of(words[-1])
     click.echo(str(page))
-    if opened and click.launch(page.as_uri()):
+    if opened and click.launch(address(page)):
         click.echo(f"no browser could be started here; open this file yourself: {page}", err=True)
+
+
+def address(page: Path) -> str:
+    """The page's address for a browser, with the explorer's where `xray up` keeps one, so that cells lead to images."""
+    from flows.standing.place import here
+
+    standing = here().running()
+    explorer = standing.url("explorer") if standing is not None else ""
+    return f"{page.as_uri()}#explorer={explorer}" if explorer else page.as_uri()
 
 
 def page_of(study: str) -> Path:

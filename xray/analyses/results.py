@@ -11,7 +11,7 @@ from xray.report.answer import Answer, answer
 
 def performance(connection: Connection, study: str) -> pd.DataFrame:
     """AUC rows: trained_on, test_dataset, task, seed (NaN for the ensemble), n, n_pos, auc, lower, upper, reason,
-    warning (what the models saw of the test cohort in training).
+    warning (what the models saw of the test cohort in training), method.
     """
     return _frame(connection, "results_performance", study)
 

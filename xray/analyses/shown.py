@@ -12,7 +12,7 @@ from sqlalchemy import Connection
 from xray.analyses.analysis import REGISTRY, Analysis, Stored, stored_rows
 from xray.analyses.parallel import in_processes
 from xray.errors import AnalysisError
-from xray.report import published
+from xray.report import published, spots
 from xray.report.page import Drawn
 from xray.report.parts.part import Part
 from xray.report.words import leaking
@@ -68,13 +68,13 @@ def drawn_in_processes(several: Sequence[Part], folder: Path) -> list[Drawn]:
     return [Drawn(each, *found) for each, found in zip(several, written, strict=True)]
 
 
-def _written(each: Part, folder: Path) -> tuple[bytes, float] | tuple[()]:
-    """The figure's SVG and its width in inches; nothing where the part has none, or it would be empty."""
+def _written(each: Part, folder: Path) -> tuple[bytes, float, tuple[spots.Spot, ...]] | tuple[()]:
+    """The figure's SVG, its width in inches and what its places answer; nothing without a figure."""
     figure = _figure(each)
     if figure is None:
         return ()
     _, svg, _ = _save(each, figure, folder)
-    return svg.read_bytes(), float(figure.get_size_inches()[0])
+    return svg.read_bytes(), float(figure.get_size_inches()[0]), spots.of(figure)
 
 
 def _published(analysis: Analysis, frame: pd.DataFrame) -> pd.DataFrame:

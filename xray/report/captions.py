@@ -4,8 +4,10 @@ from dataclasses import dataclass
 
 import pandas as pd
 
+from xray.report import ranking
 from xray.report.grids import FEW_OF_A_CLASS, Grid
 from xray.report.leave_out import groups
+from xray.report.ranking import Calm
 from xray.report.words import ARMS, counted, number
 
 
@@ -32,7 +34,7 @@ def auc_grid(grid: Grid) -> Caption:
         "0.5 is chance (cream), 1 is perfect (dark blue); brown is below chance: the order is inverted. "
         f"Grey and hatched: fewer than {FEW_OF_A_CLASS} positives or negatives, too few to judge. "
         "Boxed: tested on held-out images of the dataset that it was trained on; compare the other cells "
-        f"of its row to see what is lost elsewhere. {_READ}{_published(grid)}.",
+        f"of its row to see what is lost elsewhere. {ranking.note(grid, ranking.AUC)}{_READ}{_published(grid)}.",
         f"Heat map of AUC by training and test dataset, {_alt(grid)}",
     )
 
@@ -44,16 +46,17 @@ def agreement_grid(grid: Grid) -> Caption:
         "One panel for each task. Columns: the test images. Rows: the model compared with the model trained "
         "on that dataset (boxed: that model itself). Cohen's κ of their yes/no answers: 1 is full agreement "
         "(dark blue), 0 is what chance gives (cream), brown is less than chance. κ falls where a finding is "
-        f"rare, at the same skill: read it beside PABAK in the tables. {_READ}{_published(grid)}.",
+        f"rare, at the same skill: read it beside PABAK in the tables. {ranking.note(grid, ranking.KAPPA)}"
+        f"{_READ}{_published(grid)}.",
         f"Heat map of Cohen's kappa by model and test dataset, {_alt(grid)}",
     )
 
 
-def read_grid(grid: Grid) -> str:
-    """How the cells of any grid are to be read, after what is special to it."""
+def read_grid(grid: Grid, calm: Calm) -> str:
+    """How the cells of any grid are to be read, after what is special to it. `calm`: of its figure."""
     few = any(cell.few and cell.value is not None for cell in grid.cells.values())
     grey = f"Grey and hatched: fewer than {FEW_OF_A_CLASS} positives or negatives. " if few else ""
-    return f"{grey}{_READ}{_published(grid)}."
+    return f"{ranking.note(grid, calm)}{grey}{_READ}{_published(grid)}."
 
 
 def leave_one_site_out(rows: pd.DataFrame) -> Caption:

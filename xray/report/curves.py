@@ -15,7 +15,6 @@ from xray.report.style import (
     CATEGORIES,
     COLUMN_WIDTH,
     EDGE,
-    GREY,
     INK,
     PAGE_WIDTH,
     SOFT,
@@ -34,7 +33,8 @@ HEAD: Final = 0.24
 
 
 def reliability(rows: pd.DataFrame) -> Figure:
-    """A panel for each task: each test dataset's own model in colour with intervals, models of other datasets in grey.
+    """A panel for each task: each test dataset's own model with intervals; dashed and numbered, the model
+    of another dataset that is farthest off there.
 
     Models from elsewhere have a marker each; a line's colour is that of its test dataset. Where no dataset has a model of
     its own, colours are those of models, and markers of datasets.
@@ -116,9 +116,7 @@ def _panel(
     axes.set_axisbelow(True)
     for spine in axes.spines.values():
         spine.set_edgecolor(EDGE)
-    for row in rows:
-        if row["trained_on"] != row["test_dataset"] and row["trained_on"] in datasets:
-            axes.plot(row["bin_predicted"], row["bin_observed"], color=GREY, linewidth=0.7, zorder=1.5)
+    _others(axes, farthest(rows, datasets), datasets, limit)
     for row in rows:
         look = looks.get((row["trained_on"], row["test_dataset"]))
         if look is not None:
@@ -133,25 +131,56 @@ def _panel(
             )  # fmt: skip
 
 
+def farthest(rows: list[dict[Any, Any]], datasets: list[str]) -> list[dict[Any, Any]]:
+    """For each test dataset the row of another dataset's model with the largest calibration error, of one task."""
+    away = [row for row in rows if row["trained_on"] in datasets and row["trained_on"] != row["test_dataset"]]
+    by = {name: [row for row in away if row["test_dataset"] == name] for name in datasets}
+    return [max(several, key=lambda row: row["ece"]) for several in by.values() if several]
+
+
+def _others(axes: Axes, rows: list[dict[Any, Any]], datasets: list[str], limit: float) -> None:
+    """A dashed line for each row in the colour of its test dataset, and the number of its model where it is farthest off."""
+    taken: list[tuple[float, float]] = []
+    for row in rows:
+        colour = _colour(datasets.index(row["test_dataset"]))
+        model = row["trained_on"]
+        points = list(zip(row["bin_predicted"], row["bin_observed"], strict=True))
+        axes.plot(
+            *zip(*points, strict=True), color=colour, linewidth=0.7, linestyle=(0, (3, 1.5)), zorder=2,
+            gid=f"other|{row['test_dataset']}|{model}",
+        )  # fmt: skip
+        points.sort(key=lambda point: -abs(point[0] - point[1]))
+        free = (p for p in points if all(abs(p[0] - q[0]) + abs(p[1] - q[1]) > 0.14 * limit for q in taken))
+        x, y = next(free, points[0])
+        taken.append((x, y))
+        axes.text(
+            min(max(x, 0.04 * limit), 0.96 * limit), min(max(y, 0.04 * limit), 0.96 * limit), str(datasets.index(model) + 1),
+            size=LABEL - 0.5, color=INK, ha="center", va="center", zorder=4, gid="model",
+            bbox={"boxstyle": "circle,pad=0.12", "facecolor": WHITE, "edgecolor": colour, "linewidth": 0.6},
+        )  # fmt: skip
+
+
+OTHERS: Final = "farthest off of the other datasets' models, its number beside it"
+
+
 def _entries(known: pd.DataFrame, datasets: list[str]) -> list[tuple[str, str, str]]:
-    """Text, colour and marker of what the legend names."""
-    elsewhere = judged.names(known)
-    marks = judged.MARKS
+    """Text, colour and marker of what the legend names; the dashed line has no colour."""
+    elsewhere, marks = judged.names(known), judged.MARKS
+    numbered = bool(farthest(known.to_dict("records"), datasets))
+    texts = [f"{i + 1} {name}" if numbered else name for i, name in enumerate(datasets)]
+    others = [(OTHERS, "", "")] if numbered else []
     if not elsewhere:
-        return [
-            *((name, _colour(i), "") for i, name in enumerate(datasets)),
-            ("models of other datasets", GREY, ""),
-        ]
+        return [*((text, _colour(i), "o") for i, text in enumerate(texts)), *others]
     if judged.own(known).any():
         return [
-            *((name, _colour(i), "o") for i, name in enumerate(datasets)),
+            *((text, _colour(i), "o") for i, text in enumerate(texts)),
             *((name, INK, marks[i % len(marks)]) for i, name in enumerate(elsewhere)),
-            ("models of other datasets", GREY, ""),
+            *others,
         ]
     models = [(name, _colour(i), marks[0] if len(datasets) == 1 else "") for i, name in enumerate(elsewhere)]
     if len(datasets) == 1:
-        return models
-    return [*models, *((name, INK, marks[i % len(marks)]) for i, name in enumerate(datasets))]
+        return [*models, *others]
+    return [*models, *((text, INK, marks[i % len(marks)]) for i, text in enumerate(texts)), *others]
 
 
 def _legend(figure: Figure, known: pd.DataFrame, datasets: list[str]) -> None:
@@ -170,4 +199,6 @@ def _line(start: float, end: float, y: float, colour: str, marker: str) -> Any:
     from matplotlib.lines import Line2D
 
     looks: dict[str, Any] = {"marker": marker, "markersize": 3} if marker else {}
+    if not colour:
+        return Line2D([start, end], [y, y], color=INK, linewidth=0.7, linestyle=(0, (3, 1.5)))
     return Line2D([start, end], [y, y], color=colour, linewidth=1.4, **looks)

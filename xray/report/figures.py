@@ -8,20 +8,27 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from xray import csv_cells
-from xray.report import bars, curves, decision_curves, forests, grids, maps, panels, scatter
+from xray.report import bars, curves, decision_curves, forests, grids, maps, panels, ranking, scatter
 from xray.report.files import png, svg, write_whole
 from xray.report.style import SEQUENTIAL
 
-AUC: Final = panels.Scale("AUC", 0.0, 1.0, "–", "tested on its own dataset")
-KAPPA: Final = panels.Scale("Cohen's κ", -1.0, 1.0, ", ", "the dataset's own model")
+AUC: Final = panels.Scale("AUC", 0.0, 1.0, "–", "tested on its own dataset", calm=ranking.AUC)
+KAPPA: Final = panels.Scale("Cohen's κ", -1.0, 1.0, ", ", "the dataset's own model", calm=ranking.KAPPA)
 OWN: Final = "tested on its own dataset"
-SEEDS: Final = panels.Scale("Cohen's κ between seeds", -1.0, 1.0, ", ", OWN)
+SEEDS: Final = panels.Scale("Cohen's κ between seeds", -1.0, 1.0, ", ", OWN, calm=ranking.KAPPA)
 POOLED: Final = panels.Scale(
-    "Cohen's κ (upper right), Kendall's τ (lower left)", -1.0, 1.0, ", ", "", rows="model", columns="model"
+    "Cohen's κ (upper right), Kendall's τ (lower left)",
+    -1.0,
+    1.0,
+    ", ",
+    "",
+    rows="model",
+    columns="model",
+    calm=ranking.KAPPA,
 )
-TRANSFER: Final = panels.Scale("change in accuracy", -0.5, 0.5, ", ", OWN)
-SENSITIVITY: Final = panels.Scale("sensitivity", 0.0, 1.0, "–", OWN, SEQUENTIAL)
-PRECISION: Final = panels.Scale("average precision", 0.0, 1.0, "–", OWN, SEQUENTIAL)
+TRANSFER: Final = panels.Scale("change in accuracy", -0.5, 0.5, ", ", OWN, calm=ranking.TRANSFER)
+SENSITIVITY: Final = panels.Scale("sensitivity", 0.0, 1.0, "–", OWN, SEQUENTIAL, calm=ranking.SENSITIVITY)
+PRECISION: Final = panels.Scale("average precision", 0.0, 1.0, "–", OWN, SEQUENTIAL, calm=ranking.PRECISION)
 
 
 def auc_grid(performance: pd.DataFrame, published: pd.DataFrame | None = None) -> Figure:

@@ -9,8 +9,8 @@ from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-from xray.report import judged
-from xray.report.grids import FEW_OF_A_CLASS, task_order
+from xray.report import judged, spots
+from xray.report.grids import FEW_OF_A_CLASS, text_or_none
 from xray.report.layout import empty
 from xray.report.style import (
     CATEGORIES,
@@ -25,17 +25,30 @@ from xray.report.style import (
     text_width,
     wrap,
 )
-from xray.report.words import task_name
+from xray.report.words import interval, number, task_name
 
 LABEL: Final = 6.5
 LINE: Final = 0.145
 """Inches between two lines."""
 WIDEST_LABEL: Final = 1.25
+DOT: Final = 2.2
+BAR: Final = 5.0
+"""Points: a dot is lower than the bar of its interval, which is seen however short it is."""
 
 
 def _each(frame: pd.DataFrame) -> Iterator[Any]:
     """The rows, with their columns as attributes."""
     return iter(frame.itertuples())
+
+
+def _lines(title: str, row: Any, value: str = "AUC") -> tuple[str, ...]:
+    """What a dot answers to the pointer: of a row with auc, lower, upper, n and, where there are, n_pos and method."""
+    between = f" ({interval((row.lower, row.upper))})" if row.lower == row.lower else ""
+    n_pos = getattr(row, "n_pos", None)
+    positives = "" if n_pos is None else f", {int(n_pos):,} positive"
+    method = text_or_none(getattr(row, "method", None))
+    lines = (title, f"{value} {number(row.auc)}{between}", f"{int(row.n):,} images{positives}", method)
+    return tuple(line for line in lines if line)
 
 
 def mean_auc(rows: pd.DataFrame) -> Figure:
@@ -50,6 +63,7 @@ def mean_auc(rows: pd.DataFrame) -> Figure:
             (
                 str(r.trained_on), float(r.auc), float(r.lower), float(r.upper),
                 CATEGORIES[0] if r.trained_on == r.reference else SOFT, bool(r.trained_on == r.reference),
+                _lines(f"{r.trained_on} tested on {dataset}", r, "mean AUC"), None,
             )
             for r in _each(same)
         ]  # fmt: skip
@@ -67,29 +81,29 @@ def subgroups(rows: pd.DataFrame, most: int = 24) -> Figure:
     if not len(gaps):
         with settings():
             return empty()
-    chosen = set(gaps.astype(float).nlargest(most).index)
-    tasks = task_order(str(task) for task in own["task"])
+    cells = dict(iter(own.groupby(keys, sort=False)))
     panels = []
-    for task in tasks:
-        for (_, dataset, model), same in own[own["task"] == task].groupby(keys, sort=False):
-            if (task, dataset, model) not in chosen:
-                continue
-            groupings = list(dict.fromkeys(same["grouping"]))
-            lines = [
-                (
-                    f"{r.grouping} {r.subgroup}", float(r.auc), float(r.lower), float(r.upper),
-                    CATEGORIES[groupings.index(r.grouping) % len(CATEGORIES)],
-                    min(r.n_pos, r.n - r.n_pos) >= FEW_OF_A_CLASS,
-                )
-                for r in _each(same)
-            ]  # fmt: skip
-            whose = dataset if model == dataset else f"{model} on {dataset}"
-            panels.append((f"{task_name(task)}, {whose}", lines))
+    for key in gaps.astype(float).nlargest(most).index:
+        same, (task, dataset, model) = cells[key], key
+        groupings = list(dict.fromkeys(same["grouping"]))
+        lines = [
+            (
+                f"{r.grouping} {r.subgroup}", float(r.auc), float(r.lower), float(r.upper),
+                CATEGORIES[groupings.index(r.grouping) % len(CATEGORIES)],
+                min(r.n_pos, r.n - r.n_pos) >= FEW_OF_A_CLASS,
+                _lines(f"{task_name(task)}: {model} tested on {dataset}, {r.grouping} {r.subgroup}", r),
+                (model, dataset, task),
+            )
+            for r in _each(same)
+        ]  # fmt: skip
+        whose = dataset if model == dataset else f"{model} on {dataset}"
+        panels.append((f"{task_name(task)}, {whose}", lines))
     return _draw(panels, "AUC in the subgroup (hollow: fewer than 10 of a class)")
 
 
 def _draw(panels: list[tuple[str, list[tuple[Any, ...]]]], axis: str) -> Figure:
-    """Panels of lines (label, value, lower, upper, colour, filled), as many side by side as the page has room for."""
+    """Panels of lines (label, value, lower, upper, colour, filled, what it answers, whose images it is of), as many side by
+    side as the page has room for."""
     with settings():
         left = (
             min(WIDEST_LABEL, max(text_width(line[0], LABEL) for _, lines in panels for line in lines)) + 0.12
@@ -106,7 +120,8 @@ def _draw(panels: list[tuple[str, list[tuple[Any, ...]]]], axis: str) -> Figure:
         figure = Figure(figsize=(width, height), facecolor=WHITE)
         FigureCanvasAgg(figure)
         values = [v for _, lines in panels for line in lines for v in line[1:4] if v == v]
-        low = min(0.5, max(0.0, min(values) - 0.02))
+        low = max(0.0, min(values) - 0.02)
+        low = min(0.49, low) if low < 0.55 else low
         step = (width - 0.1) / across
         for index, (title, lines) in enumerate(panels):
             x = 0.05 + (index % across) * step + left
@@ -117,9 +132,20 @@ def _draw(panels: list[tuple[str, list[tuple[Any, ...]]]], axis: str) -> Figure:
                 (step - left - 0.1) / width,
                 (height_of - 0.5) / height,
             )
+            spots.add(figure, _spots(place, lines, tallest))
             _panel(figure.add_axes(place, label=title), title, lines, (low, 1.01), tallest, step - 0.2)
         figure.text(0.5, 0.06 / height, axis, size=LABEL, color=SOFT, ha="center", va="bottom")
         return figure
+
+
+def _spots(place: spots.Box, lines: list[tuple[Any, ...]], rows: int) -> list[spots.Spot]:
+    """A spot for each line of a panel; `place` of its axes as matplotlib has it: left, bottom, width and height."""
+    left, bottom, width, height = place
+    step = height / rows
+    return [
+        spots.Spot((left, 1 - bottom - height + y * step, width, step), line[6], line[7])
+        for y, line in enumerate(lines)
+    ]
 
 
 def _panel(
@@ -136,10 +162,10 @@ def _panel(
     axes.set_yticks(range(len(lines)), labels)
     axes.tick_params(axis="y", length=0, labelsize=LABEL, pad=3)
     axes.tick_params(axis="x", length=2, width=0.4, labelsize=LABEL - 0.5, pad=2)
-    for y, (label, value, lower, upper, colour, filled) in enumerate(lines):
+    for y, (label, value, lower, upper, colour, filled, *_) in enumerate(lines):
         if lower == lower and upper == upper:
-            axes.plot([lower, upper], [y, y], color=colour, linewidth=0.9, solid_capstyle="butt")
+            axes.plot([lower, upper], [y, y], color=colour, linewidth=BAR, alpha=0.4, solid_capstyle="butt")
         axes.plot(
-            [value], [y], "o", markersize=3.4, markerfacecolor=colour if filled else WHITE, markeredgecolor=colour,
-            markeredgewidth=0.8, gid=f"{title}|{label}",
+            [value], [y], "o", markersize=DOT, markerfacecolor=colour if filled else WHITE, markeredgecolor=colour,
+            markeredgewidth=0.6, gid=f"{title}|{label}",
         )  # fmt: skip

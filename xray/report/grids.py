@@ -64,6 +64,9 @@ class Cell:
     """Trained on the dataset that it is tested on."""
     warning: str | None = None
     """What the models saw of the test images or patients in training: the value flatters them."""
+    method: str | None = None
+    task: str | None = None
+    """The finding whose cell this is, in a panel that several share."""
 
     @property
     def few(self) -> bool:
@@ -238,6 +241,7 @@ def _cell(row: Record, value: str, own: bool) -> Cell:
         pabak=number_or_none(row.get("pabak")),
         own=own,
         warning=text_or_none(row.get("warning")),
+        method=text_or_none(row.get("method")),
     )
 
 

@@ -90,6 +90,13 @@ class Layout:
         x, top = self.corner(index)
         return x + (column + 0.5) * self.cell_width, self.size[1] - top - (row + 0.5) * self.cell_height
 
+    def share(self, index: int, column: int, row: int) -> tuple[float, float, float, float]:
+        """Left, top, width and height of a panel's cell as shares of the figure, from its top left corner."""
+        x, top = self.corner(index)
+        width, height = self.size
+        left, above = x + column * self.cell_width, top + row * self.cell_height
+        return left / width, above / height, self.cell_width / width, self.cell_height / height
+
 
 def arrange(tasks: tuple[str, ...], rows: tuple[str, ...], columns: tuple[str, ...]) -> Layout:
     """The arrangement with the largest cells that fits the width of a page, and its height if it can."""

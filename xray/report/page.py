@@ -4,23 +4,27 @@ import base64
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 import pandas as pd
 
+from xray.report import spots
 from xray.report import tables as forms
 from xray.report.answer import LISTED, Answer
 from xray.report.answer_text import NOTHING_TO_WARN_OF
 from xray.report.captions import Caption
 from xray.report.limits import LOST, USEFUL, reasons, stated
 from xray.report.parts.part import Part
+from xray.report.spots import Spot
 from xray.report.words import number
 
 if TYPE_CHECKING:
     from markupsafe import Markup
 
 TEMPLATE: Final = "page.html"
+SCRIPT: Final = "page.js"
 
 CHAPTERS: Final[Mapping[str, tuple[str, ...]]] = {
     "Where it fails": ("auc", "mean-auc", "leave-one-site-out", "average-precision", "partial-auc"),
@@ -60,11 +64,13 @@ class Study:
 
 @dataclass(frozen=True)
 class Picture:
-    """A figure as the page embeds it: an SVG as a data address, its width in CSS pixels, and how to read it."""
+    """A figure as the page embeds it: an SVG as a data address, its width in CSS pixels, how to read it."""
 
     address: str
     width: int
     caption: Caption
+    spots: "Markup | None" = None
+    """What its places answer, as JSON."""
 
 
 @dataclass(frozen=True)
@@ -85,11 +91,12 @@ LARGEST: Final = 700_000
 
 @dataclass(frozen=True)
 class Drawn:
-    """A part of the report, its figure as SVG, if it has one, and the figure's width in inches."""
+    """A part of the report, its figure as SVG, if it has one, the figure's width in inches, and what its places answer."""
 
     part: Part
     svg: bytes | None = None
     inches: float = 0.0
+    spots: Sequence[Spot] = ()
 
 
 def write(
@@ -134,6 +141,7 @@ def render(
 ) -> str:
     """The report as HTML text. Arguments as in `write`."""
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
+    from markupsafe import Markup
 
     environment = Environment(
         loader=FileSystemLoader(Path(__file__).parent),
@@ -144,8 +152,12 @@ def render(
         keep_trailing_newline=True,
     )
     environment.filters["breakable"] = _breakable
+    script = (Path(__file__).parent / SCRIPT).read_text(encoding="utf-8")
     return environment.get_template(TEMPLATE).render(
         title=title,
+        script=Markup(script),
+        script_hash=base64.b64encode(sha256(script.encode()).digest()).decode(),
+        cells_of=lambda cell: spots.cells_of(cell.models, study.name, study.foreign),
         answer=answer,
         shown=LISTED,
         nothing=NOTHING_TO_WARN_OF,
@@ -155,19 +167,19 @@ def render(
         reasons=reasons(),
         study=study,
         cohorts=forms.cohorts(study.cohorts),
-        chapters=_chapters([_section(each) for each in parts]),
+        chapters=_chapters([_section(each, study) for each in parts]),
         models=forms.plain("Models", study.models) if len(study.models) else None,
         notes=notes,
         commands=commands,
     )
 
 
-def _section(drawn: Drawn) -> Section:
+def _section(drawn: Drawn, study: Study) -> Section:
     part = drawn.part
     pictures, about = [], part.about
     if drawn.svg is not None and part.caption is not None:
         if part.central or len(drawn.svg) <= LARGEST:
-            pictures = [_embedded(drawn.svg, drawn.inches, part.caption)]
+            pictures = [_embedded(drawn, drawn.svg, part.caption, study)]
         else:
             about = f"{about} The figure is too large for this page: {part.name}.png and {part.name}.svg are beside it."
     tables = list(part.tables)
@@ -191,6 +203,9 @@ def _breakable(text: str) -> "Markup":
     return Markup("<wbr>").join(escape(piece) for piece in re.split(r"(?<=[_-])", text))
 
 
-def _embedded(drawn: bytes, inches: float, caption: Caption) -> Picture:
-    encoded = base64.b64encode(drawn).decode()
-    return Picture(f"data:image/svg+xml;base64,{encoded}", round(inches * 110), caption)
+def _embedded(drawn: Drawn, svg: bytes, caption: Caption, study: Study) -> Picture:
+    from markupsafe import Markup
+
+    encoded = base64.b64encode(svg).decode()
+    answers = Markup(spots.as_json(drawn.spots, study.name, study.foreign)) if drawn.spots else None
+    return Picture(f"data:image/svg+xml;base64,{encoded}", round(drawn.inches * 110), caption, answers)

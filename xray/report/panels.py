@@ -10,7 +10,8 @@ from matplotlib.colors import Colormap, Normalize
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
-from xray.report.grids import Cell, Grid
+from xray.report import spots
+from xray.report.grids import Cell, Grid, Key
 from xray.report.layout import (
     LABEL,
     MARGIN,
@@ -23,6 +24,8 @@ from xray.report.layout import (
     name_axes,
     new_figure,
 )
+from xray.report.ranking import Calm, ranked
+from xray.report.spots import Spot
 from xray.report.style import (
     DIVERGING,
     EDGE,
@@ -35,9 +38,10 @@ from xray.report.style import (
     settings,
     text_width,
 )
-from xray.report.words import MINUS, short
+from xray.report.words import MINUS, interval, number, short, task_name
 from xray.report.writing import Writing
 
+TESTED: Final = "tested on"
 SMALLEST_TYPE: Final = 4.6
 LARGEST_TYPE: Final = (8.0, 5.6)
 """Points: the smallest type of a second line; the largest of first and second."""
@@ -59,17 +63,24 @@ class Scale:
     """What a boxed cell is."""
     colours: Colormap = field(default_factory=lambda: DIVERGING)
     rows: str = "trained on"
-    columns: str = "tested on"
+    columns: str = TESTED
+    calm: Calm | None = None
+    """What all cells of a panel hold that may become one with others."""
 
 
 def draw(grid: Grid, scale: Scale) -> Figure:
-    """The grid as a figure. White: undefined. Grey, hatched: few positives. Boxed: tested on its own dataset."""
+    """The grid as a figure, the lowest panels first, calm ones as one (`ranking`).
+
+    White: undefined. Grey, hatched: few positives. Boxed: tested on its own dataset.
+    """
     with settings():
         if not grid.cells:
             return empty()
+        grid = ranked(grid, scale.calm)
         layout = arrange(grid.tasks, grid.rows, grid.columns)
         figure, writing = new_figure(layout), Writing()
         sizes = _type_sizes(grid, layout, scale)
+        places: list[Spot] = []
         for index, task in enumerate(grid.tasks):
             boxes = _Boxes()
             for y, row in enumerate(grid.rows):
@@ -77,12 +88,34 @@ def draw(grid: Grid, scale: Scale) -> Figure:
                     cell = grid.cell(task, row, column)
                     fill, ink = cell_colours(cell, scale)
                     boxes.put(cell, (x, y, 1), fill)
+                    if (task, row, column) in grid.cells:
+                        places.append(_spot(layout.share(index, x, y), cell, scale, (task, row, column)))
                     _write(writing, cell, scale, layout.middle(index, x, y), sizes, ink)
             boxes.draw(add_panel(figure, layout, index, task))
         writing.draw(figure)
         name_axes(figure, layout, scale.rows, scale.columns)
         _legend(figure, grid, scale)
+        spots.add(figure, places)
         return figure
+
+
+def _spot(box: spots.Box, cell: Cell, scale: Scale, key: Key) -> Spot:
+    """What a cell answers to the pointer."""
+    task, row, column = key
+    task = cell.task or task
+    between = f" ({interval(cell.interval)})" if cell.interval else ""
+    positives = "" if cell.n_pos is None else f", {cell.n_pos:,} positive"
+    lines = (
+        f"{task_name(task)}: {scale.rows} {row}, {scale.columns} {column}",
+        f"{scale.name} {number(cell.value)}{between}"
+        if cell.value is not None
+        else cell.reason or "undefined",
+        "" if cell.n is None else f"{cell.n:,} images{positives}",
+        cell.method or "",
+        cell.warning or "",
+    )
+    looked_at = (row, column.partition(" (vs ")[0], task) if scale.columns == TESTED else None
+    return Spot(box, tuple(line for line in lines if line), looked_at if cell.value is not None else None)
 
 
 @dataclass

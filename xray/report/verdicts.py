@@ -41,6 +41,23 @@ def causes(verdict: str) -> tuple[str, ...]:
     return tuple(cause for cause in CAUSES if cause in claimed)
 
 
+LOSS: Final = "loss"
+GAIN: Final = "gain"
+SEEN: Final = 0.005
+"""A change of AUC below this is written ".00"."""
+
+
+def direction(row: Record) -> str:
+    """Which way AUC goes from A's test images to B's: `LOSS`, `GAIN`, or "" where neither is shown.
+
+    Shown: the 95% interval of the drop excludes 0 and the drop isn't written ".00".
+    """
+    drop, low, high = (number_or_none(row[name]) for name in ("auc_drop", "drop_lower", "drop_upper"))
+    if drop is None or low is None or high is None or abs(drop) < SEEN:
+        return ""
+    return LOSS if low > 0 else GAIN if high < 0 else ""
+
+
 def findings(frame: pd.DataFrame) -> list[str]:
     """What the verdicts say, as sentences: how many of which, then the claims by cause, largest drop first."""
     rows = records(frame, SHIFT, "images or labels")

@@ -8,7 +8,7 @@ with configuration as (
     group by model.trained_on
 )
 select auc_results.trained_on, test_dataset, task, seed, n, n_pos, auc, lower, upper, reason, warning,
-    configuration.foreign
+    method, configuration.foreign
 from auc_results
 join configuration on configuration.trained_on = auc_results.trained_on
 where auc_results.study = :study

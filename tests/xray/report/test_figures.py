@@ -96,7 +96,7 @@ def test_own_dataset_is_boxed(performance: pd.DataFrame) -> None:
 
 def test_order_and_labels(performance: pd.DataFrame) -> None:
     figure = figures.auc_grid(performance)
-    assert [axes.get_title() for axes in figure.axes[:2]] == ["Atelectasis", "Mass"]
+    assert [axes.get_title() for axes in figure.axes[:2]] == ["Mass", "Atelectasis"], "the lowest first"
     assert [label.get_text() for label in figure.axes[0].get_xticklabels()] == ["beta", "alpha"]
     assert [label.get_text() for label in figure.axes[0].get_yticklabels()] == ["beta", "alpha", "all"]
 

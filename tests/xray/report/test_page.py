@@ -1,6 +1,7 @@
 import base64
 import re
 from dataclasses import replace
+from hashlib import sha256
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
@@ -181,14 +182,21 @@ def test_tables_hold_the_numbers(parts: dict[str, Any], performance: pd.DataFram
 def test_needs_nothing_from_outside(parts: dict[str, Any]) -> None:
     html = page.render(**parts)
     reader = read(html)
-    assert not {"script", "link", "iframe", "object", "embed", "base", "form"} & {
-        tag for tag, _ in reader.tags
-    }
+    assert not {"link", "iframe", "object", "embed", "base", "form"} & {tag for tag, _ in reader.tags}
     for tag, attributes in reader.tags:
         for name in ("src", "href", "srcset", "action", "background", "data"):
             value = attributes.get(name)
             assert value is None or value.startswith(("#", "data:image/svg+xml;base64,")), (tag, name, value)
         assert not any(name.startswith("on") for name in attributes)
+    for script in reader.all("script"):
+        assert set(script) <= {"type", "class"}
+    policy = next(meta["content"] or "" for meta in reader.all("meta") if meta.get("http-equiv"))
+    (code,) = re.findall(r"<script>(.*?)</script>", html, re.DOTALL)
+    assert f"'sha256-{base64.b64encode(sha256(code.encode()).digest()).decode()}'" in policy, (
+        "no other code runs"
+    )
+    assert "connect-src" not in policy
+    assert "default-src 'none'" in policy
     anchors = {attributes["id"] for _, attributes in reader.tags if attributes.get("id")}
     assert {(link["href"] or "")[1:] for link in reader.all("a")} <= anchors
     assert not re.search(r"https?:|@import|url\(", html)

@@ -151,7 +151,14 @@ def test_reliability_has_a_coloured_curve_for_each_own_model():
     figure = figures.reliability(rows)
     (axes,) = figure.axes
     colours = [to_hex(line.get_color()) for line in axes.lines if isinstance(line, Line2D)]
-    assert colours.count(GREY) == 2
+    assert GREY not in colours
+    assert [line.get_gid() for line in axes.lines if str(line.get_gid()).startswith("other")] == [
+        "other|beta|alpha",
+        "other|alpha|beta",
+    ]
+    assert sorted(text.get_text() for text in axes.texts) == ["1", "2"]
+    names = [text.get_text() for text in figure.texts]
+    assert {"1 beta", "2 alpha"} <= set(names), "a number beside a curve is a name in the key"
     assert CATEGORIES[0].lower() in colours
     assert CATEGORIES[1].lower() in colours
     assert [text.get_text() for text in figures.reliability(rows.assign(n_pos=3)).texts] == ["no results"]
@@ -243,6 +250,28 @@ def test_forests_have_a_dot_for_each_row():
     assert sorted({float(line.get_xdata()[0]) for line in dots}) == [0.7, 0.8]
     groups = pd.concat([cells(auc=0.8, grouping="sex", subgroup=s) for s in "FM"])
     assert len([x for axes in figures.subgroup_forest(groups).axes for x in axes.lines if x.get_gid()]) == 4
+
+
+def test_the_interval_of_a_forest_is_not_hidden_behind_its_dot():
+    rows = cells(auc=0.9, lower=0.899, upper=0.901, reference=lambda a, b: b)
+    (first, *_) = figures.forest(rows).axes
+    bars = [line for line in first.lines if not line.get_gid() and list(line.get_xdata()) == [0.899, 0.901]]
+    dots = [line for line in first.lines if line.get_gid()]
+    assert len(bars) == len(dots) == 2
+    assert min(bar.get_linewidth() for bar in bars) > 2 * max(dot.get_markersize() for dot in dots)
+    assert first.get_xlim()[0] > 0.8, "the axis begins near the values"
+    assert figures.forest(rows.assign(auc=0.52, lower=0.5, upper=0.54)).axes[0].get_xlim()[0] < 0.5
+
+
+def test_subgroups_begin_with_the_widest_gap():
+    rows = [
+        cells(
+            auc=lambda a, b, up=up: 0.7 + up * (0.2 if a == "alpha" else 0.1), grouping="sex", subgroup=group
+        )
+        for group, up in (("F", 0), ("M", 1))
+    ]
+    titles = [axes.get_title(loc="right") for axes in figures.subgroup_forest(pd.concat(rows)).axes]
+    assert titles == ["Mass, alpha", "Mass, beta"]
 
 
 def test_published_values_come_along():

@@ -68,12 +68,57 @@ def test_the_figure_has_a_cell_per_verdict(frame):
     for task, row, column, fills, lines in [
         ("Mass", "alpha", "beta", [label], ["L", ".31"]),
         ("Mass", "beta", "alpha", [image, label], ["IL", ".41"]),
-        ("Edema", "alpha", "beta", [WHITE], [".01"]),
+        ("Edema", "alpha", "beta", [WHITE], ["✓", ".01"]),
         ("Edema", "beta", "alpha", [GREY], ["?", ".05"]),
         ("Mass", "alpha", "alpha", [], []),
     ]:
         shown = cell(figure, task, row, column)
         assert (shown.fills, shown.lines) == (fills, lines), (task, row, column)
+
+
+def verdict(frame: pd.DataFrame, **values: object) -> verdict_grid.Record:
+    return {**frame.iloc[0].to_dict(), **values}
+
+
+@pytest.mark.parametrize("cause", ["image", "prevalence", "label"])
+def test_a_cause_is_loud_only_where_auc_is_lost(frame, cause):
+    loss = verdict(frame, verdict=cause, auc_drop=0.3, drop_lower=0.2, drop_upper=0.4)
+    assert verdict_grid.fills_of(loss) == [verdict_grid.COLOURS[cause]]
+    for drop, low, high in [
+        (0.0, -0.01, 0.01),
+        (0.05, -0.01, 0.11),
+        (0.002, 0.001, 0.003),
+        (0.3, None, None),
+    ]:
+        quiet = verdict(frame, verdict=cause, auc_drop=drop, drop_lower=low, drop_upper=high)
+        assert verdict_grid.fills_of(quiet) == [verdict_grid.PALE[cause]], drop
+    gain = verdict(frame, verdict=cause, auc_drop=-0.11, drop_lower=-0.17, drop_upper=-0.04)
+    assert verdict_grid.fills_of(gain) == [verdict_grid.BETTER]
+
+
+def test_a_pair_without_a_verdict_does_not_look_like_one_that_is_fine(frame):
+    figure = verdict_grid.draw(frame[~((frame["task"] == "Edema") & (frame["verdict"] == "cannot tell"))])
+    edema = next(axes for axes in figure.axes if axes.get_label() == "Edema")
+    (crosses,) = [each for each in edema.collections if each.get_gid() == "no verdict"]
+    assert {tuple(path.get_extents().p0) for path in crosses.get_paths()} == {(0.0, 1.0)}
+    assert cell(figure, "Edema", "beta", "alpha").lines == []
+    assert cell(figure, "Edema", "alpha", "beta").lines[0] == verdict_grid.FINE
+    texts = [text.get_text() for text in figure.texts]
+    assert "no verdict" in texts
+    assert "no verdict" not in [text.get_text() for text in verdict_grid.draw(frame).texts]
+
+
+def test_the_largest_loss_comes_first_and_findings_without_one_share_a_panel(frame):
+    calm = frame.iloc[2:].assign(task="Hernia", verdict="prevalence", auc_drop=0.0, drop_lower=-0.1)
+    lesser = frame.iloc[:2].assign(task="Nodule", auc_drop=0.1)
+    edema = frame.iloc[2:].assign(drop_lower=-0.1)
+    rows = pd.concat([calm, lesser, edema, frame.iloc[:2]], ignore_index=True)
+    figure = verdict_grid.draw(rows)
+    last = "2 others, the gravest"
+    assert [axes.get_title() for axes in figure.axes] == ["Mass", "Nodule", last]
+    assert cell(figure, last, "alpha", "beta").lines == ["P", ".00"]
+    assert "Edema, Hernia" in verdict_grid.caption(rows).text
+    assert len(verdict_grid.draw(pd.concat([calm, edema])).axes) == 2, "nothing is hidden where all is calm"
 
 
 def test_nothing_to_say():

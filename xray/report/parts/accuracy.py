@@ -4,7 +4,7 @@ from statistics import median
 
 import pandas as pd
 
-from xray.report import captions, grids, judged, tables
+from xray.report import captions, grids, judged, ranking, tables
 from xray.report.captions import Caption, read_grid
 from xray.report.parts.part import Part, alt_text, beside, estimate, figures, p_text, records, smallest
 from xray.report.text import auc_table, frame_table, grid_table
@@ -75,7 +75,7 @@ def mean_auc(rows: pd.DataFrame) -> Part:
         Caption(
             "Mean AUC of each model on each test dataset",
             "Dot: mean over the tasks that the model shares with the dataset's own model (filled: that model). "
-            "Line: 95% interval of a bootstrap over patients.",
+            "Bar: 95% interval of a bootstrap over patients.",
             "Forest plot of mean AUC; the table below holds the same values.",
         ),
     )
@@ -128,7 +128,7 @@ def average_precision(rows: pd.DataFrame) -> Part:
         caption=Caption(
             "Area under the precision-recall curve",
             "One panel for each task. Rows: what the model was trained on, columns: the test images. Guessing "
-            "gets the prevalence of the test images, not ½. " + read_grid(grid),
+            "gets the prevalence of the test images, not ½. " + read_grid(grid, ranking.PRECISION),
             alt_text(grid, "average precision"),
         ),
     )
@@ -176,7 +176,7 @@ def subgroups(rows: pd.DataFrame) -> Part:
             "AUC by subgroup",
             "Each test dataset's own model, and models from elsewhere by name "
             "(mean over its tasks would hide the worst: the panels are tasks). "
-            "Dot and line: AUC with 95% interval in the subgroup; hollow: fewer than 10 of a class.",
+            "Dot and bar: AUC with 95% interval in the subgroup; hollow: fewer than 10 of a class.",
             "Forest plot of AUC by subgroup; the table below lists the worst groups.",
         ),
     )

@@ -5,7 +5,7 @@ from typing import Any, Final
 
 import pandas as pd
 
-from xray.report import captions, grids, judged, tables
+from xray.report import captions, grids, judged, ranking, tables
 from xray.report.captions import Caption, read_grid
 from xray.report.parts.part import Part, alt_text, beside, figures
 from xray.report.text import frame_table, grid_table
@@ -96,7 +96,7 @@ def pooled_agreement(rows: pd.DataFrame, published: pd.DataFrame | None = None) 
             "Agreement of pairs of models over all test images",
             "One panel for each task; rows and columns are models. Above the diagonal: Cohen's κ of their "
             "yes/no answers; below it: Kendall's τ of their scores, which needs no threshold. 1 is full "
-            "agreement, 0 what chance gives. " + read_grid(grid),
+            "agreement, 0 what chance gives. " + read_grid(grid, ranking.KAPPA),
             alt_text(grid, "agreement"),
         ),
     )
@@ -136,7 +136,7 @@ def seed_agreement(rows: pd.DataFrame) -> Part:
             "Agreement between the seeds of one configuration",
             "One panel for each task. Rows: what the models were trained on, columns: the test images. Cohen's "
             "κ, each seed at its Youden point there; mean over the pairs of seeds, second line the lowest "
-            "and highest pair. " + read_grid(grid),
+            "and highest pair. " + read_grid(grid, ranking.KAPPA),
             alt_text(grid, "kappa between seeds"),
         ),
     )

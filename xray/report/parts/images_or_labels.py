@@ -34,7 +34,7 @@ def images_or_labels(rows: pd.DataFrame) -> Part:
         rows,
         frame_table(shown),
         draw=lambda: verdict_grid.draw(rows),
-        caption=verdict_grid.CAPTION,
+        caption=verdict_grid.caption(rows),
         tables=verdicts.tables(rows),
         central=True,
     )

@@ -2,7 +2,7 @@
 
 import pandas as pd
 
-from xray.report import grids, judged
+from xray.report import grids, judged, ranking
 from xray.report.captions import Caption, read_grid
 from xray.report.parts.part import Part, alt_text, beside, estimate, figures, largest, records, smallest
 from xray.report.text import frame_table, grid_table
@@ -40,7 +40,7 @@ def threshold_transfer(rows: pd.DataFrame, published: pd.DataFrame | None = None
             "Change in accuracy at the threshold from home",
             "One panel for each task. Rows: what the model was trained on, columns: the test images. Brown: "
             "accuracy is lost, blue: gained against the threshold that is best on the test images "
-            "themselves; the scale ends at ±0.5. " + read_grid(grid),
+            "themselves; the scale ends at ±0.5. " + read_grid(grid, ranking.TRANSFER),
             alt_text(grid, "change in accuracy"),
         ),
     )
@@ -117,7 +117,7 @@ def operating_points(rows: pd.DataFrame) -> Part:
         caption=Caption(
             "Sensitivity at the threshold from home",
             "One panel for each task. Rows: what the model was trained on, columns: the test images. Share of "
-            "the positives that the model finds. " + read_grid(grid),
+            "the positives that the model finds. " + read_grid(grid, ranking.SENSITIVITY),
             alt_text(grid, "sensitivity"),
         ),
     )
@@ -196,7 +196,8 @@ def calibration(rows: pd.DataFrame) -> Part:
             "Reliability of the probabilities",
             "One panel for each task, one line for each test dataset: observed share of positives in ten bins "
             "of predicted probability. Coloured: the dataset's own model and models from elsewhere, which are named, with "
-            "95% intervals; grey: models of other datasets. On the diagonal the probabilities are right; below it "
+            "95% intervals; dashed: on the test dataset of that colour, the model of another dataset "
+            "with the largest error, by its number. On the diagonal the probabilities are right; below it "
             "they are too high.",
             "Reliability curves; the table below lists the worst cells.",
         ),

@@ -1,0 +1,186 @@
+"""The report's figures and tables answer the mouse and the keyboard, in a browser without a network."""
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from axe_playwright_python.sync_playwright import Axe
+from playwright.sync_api import Browser, Page
+
+from tests.flows.browser import headless
+from xray.report import files, page, spots
+from xray.report.answer import answer
+from xray.report.parts import accuracy
+from xray.report.verdicts import SHIFT
+
+EXPLORER = "http://127.0.0.1:8123"
+HOSTILE = "</script><script>alert(1)</script>"
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    yield from headless()
+
+
+def written(folder: Path, performance: pd.DataFrame) -> Path:
+    """A report of one section, with its figure."""
+    rows = performance.assign(method="by hand")
+    part = accuracy.performance(rows)
+    assert part.draw is not None
+    figure = part.draw()
+    drawn = page.Drawn(part, files.svg(figure), float(figure.get_size_inches()[0]), spots.of(figure))
+    study = page.Study(
+        "two-sites", "?", "corrected", "net", ["beta", "alpha", "all"], [0, 1],
+        pd.DataFrame(columns=["dataset", "part", "task", "n", "n_pos"]), {},
+    )  # fmt: skip
+    return page.write(
+        folder / "report.html", title="Two sites", answer=answer(rows, pd.DataFrame(columns=list(SHIFT))), study=study,
+        parts=[drawn], notes=[], commands=[],
+    )  # fmt: skip
+
+
+@pytest.fixture
+def report(tmp_path: Path, browser: Browser, performance: pd.DataFrame) -> Iterator[Page]:
+    """The report with all of it unfolded; its console must stay silent."""
+    context = browser.new_context(viewport={"width": 1280, "height": 900}, offline=True)
+    opened, messages = context.new_page(), []
+    opened.on("console", lambda message: messages.append(message.text))
+    opened.on("pageerror", lambda error: messages.append(str(error)))
+    opened.goto(f"{written(tmp_path, performance).as_uri()}#explorer={EXPLORER}")
+    opened.evaluate("document.querySelectorAll('details').forEach(each => each.open = true)")
+    yield opened
+    context.close()
+    assert messages == []
+
+
+def place(report: Page, title: str) -> dict[str, float]:
+    """The middle of the figure's cell whose first line this is, in pixels of the figure."""
+    box = report.evaluate(
+        "title => { const {texts, spots} = JSON.parse(document.querySelector('script.spots').textContent);"
+        " return spots.find(spot => texts[spot[4][0]] === title); }",
+        title,
+    )
+    size = report.locator(".plot").bounding_box()
+    assert size is not None
+    return {
+        "x": (box[0] + box[2] / 2) / 1e4 * size["width"],
+        "y": (box[1] + box[3] / 2) / 1e4 * size["height"],
+    }
+
+
+def test_a_cell_tells_interval_counts_and_method_under_the_pointer(
+    report: Page, performance: pd.DataFrame
+) -> None:
+    rows = performance[performance["seed"].isna() & (performance["task"] == "Mass")]
+    for row in rows.itertuples():
+        title = f"Mass: trained on {row.trained_on}, tested on {row.test_dataset}"
+        report.locator(".plot").hover(position=place(report, title))
+        lines = report.locator("#tip div").all_inner_texts()
+        number = f"AUC {row.auc:.3f} ({row.lower:.3f} to {row.upper:.3f})"
+        assert lines == [title, number, f"{row.n:,} images, {row.n_pos:,} positive", "by hand"]
+    report.mouse.move(1, 1)
+    assert not report.locator("#tip").is_visible()
+
+
+def test_an_undefined_cell_tells_why(report: Page) -> None:
+    title = "Atelectasis: trained on beta, tested on alpha"
+    report.locator(".plot").click(position=place(report, title))
+    assert "not trained" in report.locator("#tip").inner_text()
+    assert report.locator("#tip a").count() == 0
+
+
+def test_a_click_leads_to_the_images_and_escape_ends_it(report: Page) -> None:
+    title = "Mass: trained on alpha, tested on beta"
+    report.locator(".plot").click(position=place(report, title))
+    links = [link.get_attribute("href") for link in report.locator("#tip a").all()]
+    query = "model=two-sites.alpha&dataset=beta&task=Mass"
+    assert links == [f"{EXPLORER}/images?{query}", f"{EXPLORER}/cell?{query}"]
+    report.keyboard.press("Escape")
+    assert not report.locator("#tip").is_visible()
+
+
+def test_without_an_explorer_a_click_says_how_to_start_one(report: Page) -> None:
+    title = "Mass: trained on alpha, tested on beta"
+    for typed, links in (("", 0), ("javascript:alert(1)", 0), ("127.0.0.1:9000", 2)):
+        report.locator("#explorer input").fill(typed)
+        report.locator(".plot").click(position=place(report, title))
+        assert report.locator("#tip a").count() == links, typed
+        assert ("xray explore" in report.locator("#tip").inner_text()) == (not links)
+
+
+@pytest.mark.parametrize("given", ["http://evil.example", "javascript:1", "//", "file:///etc"])
+def test_an_address_hands_over_explorers_of_this_machine_only(report: Page, given: str) -> None:
+    report.goto(re.sub("#.*", "", report.url))
+    report.goto(f"{report.url}#explorer={given}")
+    report.reload()
+    assert report.locator("#explorer input").input_value() == ""
+
+
+def test_the_keyboard_walks_through_the_cells(report: Page) -> None:
+    report.locator("figure .scroll").focus()
+    report.keyboard.press("ArrowRight")
+    first = report.locator("#tip").inner_text()
+    report.keyboard.press("ArrowRight")
+    assert report.locator("#tip").inner_text() != first
+    report.keyboard.press("ArrowLeft")
+    assert report.locator("#tip").inner_text() == first
+    report.keyboard.press("Enter")
+    assert report.evaluate("document.activeElement.textContent") == "images"
+
+
+def test_a_cell_of_the_first_screen_leads_to_the_images(report: Page) -> None:
+    report.locator("td.fails").first.click()
+    link = report.locator("#tip a").first.get_attribute("href") or ""
+    assert link.startswith(f"{EXPLORER}/images?model=two-sites.")
+    assert "AUC" in report.locator("#tip").inner_text()
+
+
+def test_tables_are_sorted_and_filtered(report: Page) -> None:
+    table = report.locator("table", has_text="Mass: AUC")
+    column = table.locator("tbody td:first-of-type")
+
+    def values() -> list[float]:
+        return [float(text.split("\n")[0]) for text in column.all_inner_texts()]
+
+    before = values()
+    for way, wanted in (("ascending", sorted(before)), ("descending", sorted(before, reverse=True))):
+        table.locator("thead button").nth(1).click()
+        assert values() == wanted
+        assert table.locator("th[aria-sort]").get_attribute("aria-sort") == way
+    report.locator(".filter input").fill("mass ALPHA")
+    visible = report.locator("#auc tbody tr:visible th")
+    assert visible.all_inner_texts() == ["alpha"]
+    report.locator(".filter input").fill("")
+    assert visible.count() == 6
+
+
+@pytest.mark.parametrize("look", ["light", "dark"])
+def test_what_answers_can_be_read_by_everybody(report: Page, look: str) -> None:
+    report.emulate_media(color_scheme=look)
+    report.locator(".plot").click(position=place(report, "Mass: trained on alpha, tested on beta"))
+    violations = Axe().run(report).response["violations"]
+    assert [each["id"] for each in violations if each["impact"] in ("serious", "critical")] == []
+
+
+def test_a_phone_shows_it_within_its_width(report: Page) -> None:
+    report.set_viewport_size({"width": 390, "height": 844})
+    report.locator(".plot").click(position=place(report, "Mass: trained on alpha, tested on beta"))
+    box = report.locator("#tip").bounding_box()
+    assert box is not None
+    assert box["x"] >= 0
+    assert box["x"] + box["width"] <= 390
+    assert report.evaluate("document.documentElement.scrollWidth") <= 390
+
+
+def test_names_end_no_element(tmp_path: Path, browser: Browser, performance: pd.DataFrame) -> None:
+    file = written(tmp_path, performance.replace({"alpha": HOSTILE}))
+    opened = browser.new_page()
+    alerts: list[str] = []
+    opened.on("dialog", lambda dialog: alerts.append(dialog.message))
+    opened.goto(file.as_uri())
+    assert alerts == []
+    assert opened.locator("script").count() == 2
+    assert HOSTILE in opened.evaluate("JSON.parse(document.querySelector('script.spots').textContent).texts")
+    opened.close()

@@ -1,0 +1,62 @@
+"""The order of a figure's panels, and which become one."""
+
+from dataclasses import replace
+
+import pytest
+
+from xray.report import ranking
+from xray.report.grids import Cell, Grid
+
+HERE = ("a", "b")
+
+
+def grid(**values: float) -> Grid:
+    """A finding for each argument: 0.95 at home, the value from a to b, 0.9 back."""
+    cells = {}
+    for task, value in values.items():
+        for row in HERE:
+            for column in HERE:
+                v = 0.95 if row == column else value if row == "a" else 0.9
+                cells[task, row, column] = Cell(
+                    v, v - 0.04, min(1.0, v + 0.04), n=500, n_pos=100, own=row == column
+                )
+    return Grid(tuple(values), HERE, HERE, cells)
+
+
+def test_what_fails_comes_first_and_the_rest_is_one_panel():
+    shown = ranking.ranked(grid(One=0.93, Two=0.91, Low=0.55, Lost=0.8), ranking.AUC)
+    assert shown.tasks == ("Low", "Lost", "lowest of 2 others")
+    assert shown.cell("lowest of 2 others", "a", "b").value == 0.91
+    assert shown.cell("Low", "a", "b").value == 0.55
+    said = ranking.note(grid(One=0.93, Two=0.91, Low=0.55, Lost=0.8), ranking.AUC)
+    assert "2 others (One, Two)" in said
+    assert "below 0.70 or by 0.10 below home" in said
+
+
+@pytest.mark.parametrize("values", [{"One": 0.93, "Low": 0.5}, {"One": 0.93, "Two": 0.92}, {"Low": 0.5}, {}])
+def test_nothing_is_put_together_where_nothing_is_hidden(values):
+    shown = ranking.ranked(grid(**values), ranking.AUC)
+    assert set(shown.tasks) == set(values)
+    assert shown.cells == grid(**values).cells
+
+
+def test_a_loss_against_home_or_a_wide_interval_is_not_calm():
+    assert "Lost" in ranking.ranked(grid(Lost=0.84, One=0.9, Two=0.9), ranking.AUC).tasks
+    wide = grid(Wide=0.9, One=0.9, Two=0.9)
+    cells = dict(wide.cells)
+    cells["Wide", "a", "b"] = replace(cells["Wide", "a", "b"], lower=0.6)
+    assert "Wide" in ranking.ranked(replace(wide, cells=cells), ranking.AUC).tasks
+
+
+def test_few_positives_alone_neither_order_nor_calm():
+    some = grid(Few=0.1, One=0.9, Two=0.9, Low=0.5)
+    cells = {key: replace(cell, n_pos=3) if key[0] == "Few" else cell for key, cell in some.cells.items()}
+    assert ranking.ranked(replace(some, cells=cells), ranking.AUC).tasks == (
+        "Low", "Few", "lowest of 2 others",
+    )  # fmt: skip
+
+
+def test_beside_published_values_every_panel_stays():
+    some = grid(One=0.9, Two=0.9, Low=0.5)
+    cells = {key: replace(cell, published=0.9) for key, cell in some.cells.items()}
+    assert set(ranking.ranked(replace(some, cells=cells), ranking.AUC).tasks) == {"One", "Two", "Low"}

@@ -1,0 +1,72 @@
+"""What a place of a figure answers to the pointer: the numbers behind it, and whose images they are of."""
+
+import json
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+from weakref import WeakKeyDictionary
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+    from xray.report.answer import Judged
+
+Box = tuple[float, float, float, float]
+"""Left, top, width and height as shares of the figure, from its top left corner."""
+
+
+@dataclass(frozen=True)
+class Spot:
+    """A place of a figure. lines: what is said of it. cell: model, test dataset, finding of its images."""
+
+    box: Box
+    lines: tuple[str, ...]
+    cell: tuple[str, str, str] | None = None
+
+
+_SPOTS: Final["WeakKeyDictionary[Figure, list[Spot]]"] = WeakKeyDictionary()
+
+
+def add(figure: "Figure", several: Iterable[Spot]) -> None:
+    """Give a figure more spots."""
+    _SPOTS.setdefault(figure, []).extend(several)
+
+
+def of(figure: "Figure") -> tuple[Spot, ...]:
+    """The spots of a figure."""
+    return tuple(_SPOTS.get(figure, ()))
+
+
+def as_json(several: Sequence[Spot], study: str, foreign: Sequence[str]) -> str:
+    """The spots for a page's script: texts once, and of each spot its box in 1/10,000, its texts and its cell.
+
+    Models have the names of the explorer's addresses: a configuration's ensemble that of its study before it.
+    """
+    texts: dict[str, int] = {}
+
+    def place(text: str) -> int:
+        return texts.setdefault(text, len(texts))
+
+    rows = [
+        [
+            *(round(10_000 * share) for share in spot.box),
+            [place(line) for line in spot.lines],
+            [place(name) for name in (named(spot.cell[0], study, foreign), *spot.cell[1:])]
+            if spot.cell
+            else [],
+        ]
+        for spot in several
+    ]
+    written = json.dumps({"texts": list(texts), "spots": rows}, ensure_ascii=False, separators=(",", ":"))
+    # within a page no text may end the element or begin another
+    return written.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")
+
+
+def named(model: str, study: str, foreign: Sequence[str]) -> str:
+    """A model as the explorer's addresses have it."""
+    return model if model in foreign else f"{study}.{model}"
+
+
+def cells_of(models: "Sequence[Judged]", study: str, foreign: Sequence[str]) -> str:
+    """Models, dataset and finding of a cell of the first screen for the page's script: a list of each that has an AUC."""
+    return json.dumps([[named(m.model, study, foreign), m.site, m.task] for m in models if m.auc is not None])
