@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from flows.cli.rows import json_option, print_json
+
 if TYPE_CHECKING:
     from sqlalchemy import Connection, Engine
 
@@ -23,7 +25,7 @@ ALL = "all"
 @click.option("--by", "column", help="Of performance: AUC by age, sex, view, or a column of the label files.")
 @click.option("--pair", help="Of bland_altman: one pair of models, TASK:TEST_DATASET:TRAINED_ON.")
 @click.option("--reference", is_flag=True, help="Published values beside one's own, in brackets.")
-@click.option("--json", "as_json", is_flag=True, help="The rows, one JSON object each.")
+@json_option("The rows, one JSON object each.")
 @click.option(
     "--output",
     type=click.Path(file_okay=False, path_type=Path),
@@ -188,12 +190,15 @@ def _run(engine: "Engine", study: str, wanted: "list[Analysis]", run: Any) -> bo
 
 def _list(connection: "Connection", study: str, as_json: bool) -> None:
     from flows.cli.rows import show_rows
-    from xray.analyses.run import ANALYSES, is_current
+    from xray.analyses.current import is_current
+    from xray.analyses.run import ANALYSES
+    from xray.analyses.stored import load_study
 
+    stored = load_study(connection, study)
     rows = [
         {
             "analysis": each.name,
-            "state": "current" if is_current(connection, study, each) else "stale",
+            "state": "current" if is_current(connection, stored, each) else "stale",
             "relation": each.view,
             "question": each.question,
         }
@@ -207,7 +212,7 @@ def _list(connection: "Connection", study: str, as_json: bool) -> None:
 def _rows(frame: Any, name: str | bool) -> None:
     """One JSON object per row; of several analyses, with its name first."""
     for row in json.loads(frame.to_json(orient="records", date_format="iso", double_precision=15)):
-        click.echo(json.dumps({"analysis": name, **row} if name else row))
+        print_json({"analysis": name, **row} if name else row)
 
 
 def _print(part: "Part", whole: bool) -> None:

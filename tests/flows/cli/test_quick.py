@@ -41,3 +41,8 @@ def test_lists_and_questions_load_neither_tables_nor_statistics(tiny, arguments)
 def test_a_check_of_the_database_loads_nothing_that_trains(tiny):
     assert json.loads(tiny.home.run("db", "check", "--json").stdout)["clean"]
     assert not loaded(tiny.home, "db", "check") & TRAINING
+
+
+def test_how_far_a_study_is_is_told_without_statistics_and_drawing(tiny):
+    status = ("study", "status", tiny.file)
+    assert not loaded(tiny.home, *status) & {*TRAINING, "mlflow", "scipy", "sklearn", "matplotlib"}
