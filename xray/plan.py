@@ -1,7 +1,8 @@
 """A study in the database: which datasets and models it is made of, and how far it is."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from sqlalchemy import Connection, delete, select, text
 from sqlalchemy.dialects.postgresql import insert
@@ -10,7 +11,8 @@ from db.findings import put_list
 from db.queries import query
 from db.schema import Dataset, Model, StudyDataset, StudyModel
 from db.schema import Study as StoredStudy
-from xray.analyses.run import ANALYSES, count_current
+from xray.analyses.current import count_current
+from xray.analyses.index import entries
 from xray.data.cohorts import store_protocol
 from xray.data.foreign_models import get_foreign
 from xray.data.protocol import load_protocol
@@ -119,9 +121,12 @@ def progress(connection: Connection, study: Study) -> Progress:
         text(query("datasets_ready")), {"names": names, "protocol": load_protocol(study.protocol).name}
     ).all()
     asked = requests(study)
-    keys = [key for each in asked if (key := model_key(connection, each)) is not None]
-    trained = sum(find_model(connection, key) is not None for key in keys)
-    missing = connection.execute(text(query("study_progress")), {"study": study.name}).scalar_one()
+    ids = [_trained(connection, request) for request in asked]
+    trained = [model_id for model_id in ids if model_id is not None]
+    missing = connection.execute(
+        text(query("study_progress")), {"study": study.name, "datasets": names, "models": trained}
+    ).scalar_one()
+    missing += _still_to_come(connection, study, list(zip(asked, ids, strict=True)), ready)
     current = count_current(connection, study.name)
     foreign = _foreign_recorded(connection, study)
     if foreign is None:  # the last run named a foreign model that the file no longer does
@@ -130,11 +135,67 @@ def progress(connection: Connection, study: Study) -> Progress:
         len(names),
         len(ready),
         len(asked) + len(study.foreign),
-        trained + foreign,
+        len(trained) + foreign,
         missing,
         current,
-        len(ANALYSES),
+        len(entries()),
     )
+
+
+def _trained(connection: Connection, request: ModelRequest) -> int | None:
+    key = model_key(connection, request)
+    return None if key is None else find_model(connection, key)
+
+
+def _still_to_come(
+    connection: Connection,
+    study: Study,
+    models: Sequence[tuple[ModelRequest, int | None]],
+    ready: Collection[str],
+) -> int:
+    """Evaluations that can't be made yet: by models that are to be trained, and of datasets that are to be split.
+
+    models: each with its id, None where it is not trained. A dataset that is not split yet counts as one test cohort, and
+    as one list of all its images.
+    """
+    drawn = {dataset.name: dataset.phantom is not None for dataset in study.datasets}
+    given = {"study": study.name, "datasets": list(drawn), "protocol": load_protocol(study.protocol).name}
+    rows = connection.execute(text(query("lists_to_score")), given).mappings()
+    split = [dict(row) for row in rows if row["dataset"] in ready or row["dataset"] not in drawn]
+    unsplit = [
+        {
+            "dataset": name,
+            "part": part,
+            "image_list_id": (name, part),
+            "synthetic": drawn[name],
+            "findings": None,
+        }
+        for name in drawn.keys() - set(ready)
+        for part in ("test", "all")
+    ]
+    return sum(
+        len(_lists_of(request, study, unsplit if model_id is not None else [*split, *unsplit], drawn))
+        for request, model_id in models
+    )
+
+
+def _lists_of(
+    request: ModelRequest, study: Study, lists: Sequence[dict[str, Any]], drawn: Mapping[str, bool]
+) -> set[Any]:
+    """Image lists that a model will be scored on: test cohorts with its findings, drawn or real as its own datasets are."""
+    synthetic = any(drawn[name] for name in request.datasets)
+    findings = set(request.tasks or request.findings)
+    tests = {
+        each["image_list_id"]
+        for each in lists
+        if each["part"] == "test"
+        and each["synthetic"] == synthetic
+        and (each["findings"] is None or findings.intersection(each["findings"]))
+    }
+    wanted = study.features if request.seed == study.seeds[0] else ()
+    return tests | {
+        each["image_list_id"] for each in lists if each["part"] == "all" and each["dataset"] in wanted
+    }
 
 
 def join_guests(connection: Connection) -> None:
@@ -150,7 +211,7 @@ def scored_studies(connection: Connection) -> list[str]:
 def stale_studies(connection: Connection) -> list[str]:
     """Those of them whose results are not those of their present evaluations."""
     names = scored_studies(connection)
-    return [name for name in names if count_current(connection, name) < len(ANALYSES)]
+    return [name for name in names if count_current(connection, name) < len(entries())]
 
 
 def file_of(connection: Connection, name: str) -> str | None:

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from flows.cli.rows import json_option, print_json
+
 if TYPE_CHECKING:
     from sqlalchemy import Connection, Engine
 
@@ -28,7 +30,7 @@ ALL = "all"
     help="Again with uncertain test labels left out, as positives and as negatives, side by side; nothing is stored.",
 )
 @click.option("--reference", is_flag=True, help="Published values beside one's own, in brackets.")
-@click.option("--json", "as_json", is_flag=True, help="The rows, one JSON object each.")
+@json_option("The rows, one JSON object each.")
 @click.option(
     "--output",
     type=click.Path(file_okay=False, path_type=Path),
@@ -191,12 +193,15 @@ def _run(engine: "Engine", study: str, wanted: "list[Analysis]", run: Any) -> bo
 
 def _list(connection: "Connection", study: str, as_json: bool) -> None:
     from flows.cli.rows import show_rows
-    from xray.analyses.run import ANALYSES, is_current
+    from xray.analyses.current import is_current
+    from xray.analyses.run import ANALYSES
+    from xray.analyses.stored import load_study
 
+    stored = load_study(connection, study)
     rows = [
         {
             "analysis": each.name,
-            "state": "current" if is_current(connection, study, each) else "stale",
+            "state": "current" if is_current(connection, stored, each) else "stale",
             "relation": each.view,
             "question": each.question,
         }
@@ -210,7 +215,7 @@ def _list(connection: "Connection", study: str, as_json: bool) -> None:
 def _rows(frame: Any, name: str | bool) -> None:
     """One JSON object per row; of several analyses, with its name first."""
     for row in json.loads(frame.to_json(orient="records", date_format="iso", double_precision=15)):
-        click.echo(json.dumps({"analysis": name, **row} if name else row))
+        print_json({"analysis": name, **row} if name else row)
 
 
 def _print(part: "Part", whole: bool) -> None:

@@ -74,10 +74,13 @@ def test_requests_come_configuration_by_configuration_and_seed_by_seed(study_of)
 
 def test_progress_step_by_step_and_a_study_that_grows(engine, tracker, home, draw, study_of):
     study = study_of("a", "b")
-    assert now(engine, study) == Progress(2, 0, 6, 0, 0, 0, ALL)
+    assert now(engine, study) == Progress(2, 0, 6, 0, 12, 0, ALL), (
+        "scores of models to be trained are missing, too"
+    )
     draw("a")
-    assert now(engine, study) == Progress(2, 1, 6, 0, 0, 0, ALL)
+    assert now(engine, study) == Progress(2, 1, 6, 0, 12, 0, ALL)
     draw("b")
+    assert now(engine, study) == Progress(2, 2, 6, 0, 12, 0, ALL)
     assert train(engine, tracker, home, study) == 6
     assert now(engine, study) == Progress(2, 2, 6, 6, 12, 0, ALL)
     assert not now(engine, study).is_done
@@ -90,14 +93,16 @@ def test_progress_step_by_step_and_a_study_that_grows(engine, tracker, home, dra
 
     # a third site: "all" is now of three, and what was "all" would be "all but c"
     larger = study_of("a", "b", "c")
-    assert not now(engine, larger).is_done
+    to_score = 2 * 2 + 5 * 2 * 3  # models of a and b have still to score c, and the new ones all three
+    assert now(engine, larger).evaluations_missing == to_score
     draw("c")
+    assert now(engine, larger).evaluations_missing == to_score
     known = {(r.trained_on, r.datasets) for r in requests(study)}
     asked = [r for r in requests(larger) if (r.trained_on, r.datasets) not in known]
     assert {r.trained_on for r in asked} == {"c", "all", "all-but-a", "all-but-b", "all-but-c"}
     assert train(engine, tracker, home, larger) == len(asked)
-    # models of a and b have still to score c, and the new ones all three
-    assert fill(engine, tracker, home, larger) == 2 * 2 + 5 * 2 * 3
+    assert now(engine, larger).evaluations_missing == to_score
+    assert fill(engine, tracker, home, larger) == to_score
     run_all(engine, larger.name)
     assert now(engine, larger).is_done
     with engine.begin() as connection:
@@ -112,6 +117,23 @@ def test_progress_step_by_step_and_a_study_that_grows(engine, tracker, home, dra
     assert not auc.duplicated(["trained_on", "test_dataset", "task", "seed"]).any()
     assert set(auc["trained_on"]) == set(names)
     assert set(auc["test_dataset"]) == {"a", "b", "c"}
+
+
+def test_scores_are_missing_whether_their_model_is_trained_recorded_or_neither(
+    engine, tracker, home, draw, study_of
+):
+    draw("a", "b")
+    study = study_of("a", "b", more='features = ["b"]')
+    to_score = 6 * 2 + 3  # the three models of the first seed also score every image of b, for their features
+    assert now(engine, study).evaluations_missing == to_score
+    train(engine, tracker, home, study)
+    assert now(engine, study).evaluations_missing == to_score
+    assert fill(engine, tracker, home, study) == to_score
+    assert now(engine, study).evaluations_missing == 0
+    with engine.begin() as connection:
+        connection.execute(text("delete from study_model where model_id = (select max(id) from model)"))
+        connection.execute(text("delete from evaluation where model_id = (select max(id) from model)"))
+    assert now(engine, study).evaluations_missing == 2, "trained, though not recorded in its study yet"
 
 
 def test_a_study_that_shrinks_shows_what_it_asks_for_only(engine, tracker, home, draw, study_of):

@@ -10,8 +10,9 @@ from numpy.typing import NDArray
 
 from db.results import OperatingPoint
 from xray.analyses.analysis import Stored, analysis
+from xray.analyses.declared import Declared, declared_points, declared_state
 from xray.analyses.parallel import flat_side_by_side
-from xray.analyses.points import Declared, by_place, declared_points, declared_state, points_at_home
+from xray.analyses.points import by_place, points_at_home
 from xray.analyses.resampled import has_repeated_patients
 from xray.analyses.rows import NOT_TRAINED, number
 from xray.analyses.stored import StoredStudy, TestSet

@@ -1,31 +1,16 @@
 """Operating points: Youden's on the test cohort itself, or at home, or declared; calls by them, scores stretched by them."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.special import expit
-from sqlalchemy import Connection
 
 from xray.analyses.stored import StoredStudy, TestSet
-from xray.data.operating_points import declared
 from xray.stats.operating import calibrate
 from xray.stats.roc import Youden, youden
 
 Scores = NDArray[np.float64]
-Declared = Mapping[str, Mapping[int, float]]
-"""Model from elsewhere → place of the finding → the threshold that its maker declares, a logit."""
-
-
-def declared_points(connection: Connection, study: StoredStudy) -> Declared:
-    """The thresholds that makers of the study's models declare: what an analysis with them prepares."""
-    return declared(connection, study.id, study.findings)
-
-
-def declared_state(connection: Connection, study: StoredStudy) -> Sequence[Any]:
-    """What results at declared thresholds depend on beside the scores."""
-    return [[model, sorted(points.items())] for model, points in declared_points(connection, study).items()]
 
 
 def by_place(points: Mapping[int, float], n: int) -> Scores:

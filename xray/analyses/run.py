@@ -3,16 +3,14 @@
 Stale is what was computed of other evaluations, or by other code.
 """
 
-import hashlib
 import importlib
-import json
 import pkgutil
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from typing import Any, Final
 
-from sqlalchemy import Connection, Engine, delete, select, text
+from sqlalchemy import Connection, Engine, delete, text
 from sqlalchemy.dialects.postgresql import insert
 
 import xray.analyses
@@ -20,6 +18,7 @@ from db import results as tables
 from db.copy import copy_rows
 from xray.analyses import subgroups
 from xray.analyses.analysis import REGISTRY, Analysis
+from xray.analyses.current import fingerprint, is_current
 from xray.analyses.stored import StoredStudy, load_study, load_tests
 from xray.errors import AnalysisError
 from xray.names import unknown
@@ -82,7 +81,7 @@ def run(
         connection.commit()
         try:
             study = load_study(connection, study_name)
-            stale = [each for each in wanted if not _is_current(connection, study, each)]
+            stale = [each for each in wanted if not is_current(connection, study, each)]
             columns = sorted({column for each in stale for column in each.columns})
             tests = load_tests(connection, study, columns) if stale else []
             connection.commit()
@@ -104,39 +103,6 @@ def run(
     return {each.name: each in stale for each in wanted}
 
 
-def is_current(connection: Connection, study_name: str, analysis: Analysis) -> bool:
-    """Whether the stored rows of an analysis come from the present evaluations of the study."""
-    return _is_current(connection, load_study(connection, study_name), analysis)
-
-
-def count_current(connection: Connection, study_name: str) -> int:
-    """How many analyses of a study are stored and come from its present evaluations; 0 where it has none."""
-    try:
-        study = load_study(connection, study_name)
-    except AnalysisError:
-        return 0
-    return sum(_is_current(connection, study, each) for each in ANALYSES)
-
-
-def _is_current(connection: Connection, study: StoredStudy, analysis: Analysis) -> bool:
-    stored = connection.scalar(
-        select(tables.Analysis.fingerprint).where(
-            tables.Analysis.study_id == study.id, tables.Analysis.name == analysis.name
-        )
-    )
-    return stored == _fingerprint(connection, study, analysis)
-
-
-def _fingerprint(connection: Connection, study: StoredStudy, analysis: Analysis) -> str:
-    """Content hash of all that the rows come from."""
-    found = study.fingerprint(analysis.name, analysis.code_hash)
-    if analysis.state is None:
-        return found
-    return (
-        f"{found} {hashlib.sha256(json.dumps(list(analysis.state(connection, study))).encode()).hexdigest()}"
-    )
-
-
 def _store(engine: Engine, study: StoredStudy, analysis: Analysis, rows: Sequence[dict[str, Any]]) -> None:
     with engine.begin() as connection:
         put_rows(connection, study, analysis, rows)
@@ -151,10 +117,14 @@ def put_rows(
             tables.Analysis.study_id == study.id, tables.Analysis.name == analysis.name
         )
     )
-    fingerprint = _fingerprint(connection, study, analysis)
     analysis_id = connection.scalar(
         insert(tables.Analysis)
-        .values(study_id=study.id, name=analysis.name, fingerprint=fingerprint, provenance=provenance())
+        .values(
+            study_id=study.id,
+            name=analysis.name,
+            fingerprint=fingerprint(connection, study, analysis),
+            provenance=provenance(),
+        )
         .returning(tables.Analysis.id)
     )
     named = [{"analysis_id": analysis_id, **_with_ids(study, row)} for row in rows]

@@ -6,7 +6,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,8 +17,10 @@ from db.queries import query
 from db.store import StoredCohort, read_cohort, read_logits
 from xray.errors import AnalysisError
 from xray.names import unknown
-from xray.stats.roc import Youden, youden
 from xray.tasks import TASKS
+
+if TYPE_CHECKING:
+    from xray.stats.roc import Youden
 
 OF_IMAGES = ("age", "sex", "view")
 """Columns that every image has, known or not; others are native columns of label files."""
@@ -75,7 +77,7 @@ class TestSet:
     kept: dict[Any, Any] = field(default_factory=dict, compare=False, repr=False)
     """What was computed of this cohort and may be asked for again (`resampled.replicates`)."""
     _ensembles: dict[str, NDArray[np.float64]] = field(default_factory=dict, compare=False, repr=False)
-    _points: dict[str, Youden] = field(default_factory=dict, compare=False, repr=False)
+    _points: dict[str, "Youden"] = field(default_factory=dict, compare=False, repr=False)
 
     @cached_property
     def trained_on(self) -> list[str]:
@@ -93,9 +95,11 @@ class TestSet:
             self._ensembles[trained_on] = np.asarray(np.mean(seeds, axis=0, dtype=np.float64)).T
         return self._ensembles[trained_on]
 
-    def youden(self, trained_on: str) -> Youden:
+    def youden(self, trained_on: str) -> "Youden":
         """The ensemble's Youden points (n_tasks,) on this very cohort."""
         if trained_on not in self._points:
+            from xray.stats.roc import youden  # compiled: what only asks how far a study is does without
+
             self._points[trained_on] = youden(self.cohort.labels, self.ensemble(trained_on))
         return self._points[trained_on]
 

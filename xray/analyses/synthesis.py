@@ -14,7 +14,8 @@ from scipy.special import expit, logit
 
 from db.results import Synthesis as Row
 from xray.analyses.analysis import Stored, analysis
-from xray.analyses.points import Declared, by_place, declared_points, declared_state, points_at_home
+from xray.analyses.declared import Declared, declared_points, declared_state
+from xray.analyses.points import by_place, points_at_home
 from xray.analyses.resampled import has_repeated_patients
 from xray.analyses.rows import number
 from xray.analyses.stored import StoredStudy, TestSet

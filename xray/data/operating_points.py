@@ -2,19 +2,20 @@
 
 import json
 from collections.abc import Mapping, Sequence
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 from sqlalchemy import Connection, text
 
 from db.queries import query
 from xray.data.foreign_models import get_foreign
-from xray.data.prediction_files import to_logits
-from xray.data.score_tables import Scale
 from xray.errors import ForeignModelError
 from xray.findings import match, name_of
 from xray.names import near, unknown
 from xray.tasks import TASKS
+
+if TYPE_CHECKING:
+    from xray.data.score_tables import Scale
 
 KEY: Final = "operating_points"
 """Of a card: task → {"threshold": as declared, "kind": the scale that it is on}."""
@@ -40,7 +41,7 @@ def parse_thresholds(given: Sequence[str]) -> dict[str, float]:
     return found
 
 
-def declare(connection: Connection, model: str, thresholds: Mapping[str, float], kind: Scale) -> None:
+def declare(connection: Connection, model: str, thresholds: Mapping[str, float], kind: "Scale") -> None:
     """Keep the declared thresholds of a model from elsewhere; those of other findings stay.
 
     Calls of yes and no are operating points themselves. Raises `ForeignModelError` for a model that is not there, a finding
@@ -84,6 +85,8 @@ def declared(connection: Connection, study_id: int, findings: Sequence[str]) -> 
 
 
 def _logit(point: Mapping[str, Any]) -> float:
+    from xray.data.prediction_files import to_logits
+
     value = np.array([point["threshold"]], dtype=np.float64)
     highest = _HIGHEST.get(point["kind"])
     return float(np.float32((to_logits(value / highest) if highest is not None else value)[0]))

@@ -26,18 +26,11 @@ from xray.data.foreign_models import (
 from xray.errors import ForeignModelError
 from xray.learning.foreign_card import Card, card_of
 from xray.learning.foreign_network import ForeignNetwork, build, load_foreign, probe, read_state
-from xray.learning.foreign_safety import EXPORTED, ONNX, SAFETENSORS, STATE, TORCHSCRIPT, check_file
+from xray.learning.foreign_safety import EXPORTED, FILES, SAFETENSORS, STATE, TORCHSCRIPT, check_file
 from xray.learning.hashes import sha256
 from xray.learning.tracking import Tracker
 
 EXPERIMENT = "foreign"
-FILES = {
-    ONNX: "model.onnx",
-    TORCHSCRIPT: "model.torchscript",
-    EXPORTED: "model.pt2",
-    SAFETENSORS: "model.safetensors",
-}
-"""Format → the name under which a file is kept. Weights are kept as safetensors, whatever they came as."""
 ABOUT = "about.json"
 
 

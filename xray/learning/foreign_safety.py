@@ -26,6 +26,13 @@ ONNX, SAFETENSORS, STATE, TORCHSCRIPT, EXPORTED = (
 )
 RUN_CODE: Final = {TORCHSCRIPT: "a TorchScript file", EXPORTED: "a torch.export program"}
 """Formats that run what their author wrote when they are loaded or called."""
+FILES: Final = {
+    ONNX: "model.onnx",
+    TORCHSCRIPT: "model.torchscript",
+    EXPORTED: "model.pt2",
+    SAFETENSORS: "model.safetensors",
+}
+"""Format → the name under which a file is kept. Weights are kept as safetensors, whatever they came as."""
 _WAY_OUT: Final = "say --trust if you trust its author as you would a program's"
 
 

@@ -7,6 +7,8 @@ from typing import Final
 from xray.errors import LearningError
 
 SUMS: Final = "SHA256SUMS"
+WEIGHTS: Final = "model.safetensors"
+"""The file of a network that was trained here."""
 
 
 def sha256(path: Path) -> str:

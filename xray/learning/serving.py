@@ -12,10 +12,8 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from xray.learning.hashes import check_sums
+from xray.learning.hashes import WEIGHTS, check_sums
 from xray.learning.network import load, logits_of
-
-WEIGHTS = "model.safetensors"
 
 
 class Served:

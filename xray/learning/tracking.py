@@ -14,7 +14,7 @@ import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
 os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
@@ -34,10 +34,11 @@ from db.alone import alone
 from xray.durable import folder_of, settle_files
 from xray.errors import LearningError
 from xray.home import is_long, widen
-from xray.learning.hashes import write_sums
-from xray.learning.network import Network, save
-from xray.learning.serving import WEIGHTS
+from xray.learning.hashes import WEIGHTS, write_sums
 from xray.settings import provenance
+
+if TYPE_CHECKING:
+    from xray.learning.network import Network
 
 # what it tells of a lost connection, with a traceback, is raised as well, and tried again
 logging.getLogger("mlflow.store.db.utils").setLevel(logging.CRITICAL)
@@ -166,7 +167,7 @@ class Tracker:
     def finish(
         self,
         run_id: str,
-        network: Network,
+        network: "Network",
         model: str,
         alias: str,
         validation_auc: float = float("nan"),
@@ -177,6 +178,8 @@ class Tracker:
         card: Markdown, kept beside the weights and shown with the version. The alias `best` goes to the version of the
         highest validation AUC among those that the seeds' aliases point at.
         """
+        from xray.learning.network import save
+
         with (
             tempfile.TemporaryDirectory() as folder,
             mlflow.start_run(run_id=run_id),

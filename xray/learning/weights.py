@@ -7,14 +7,17 @@ gets one at its first use, with the time (`weights_since`): it tells damage from
 from collections.abc import Iterator
 from dataclasses import dataclass, fields
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from sqlalchemy import ColumnElement, Connection, Engine, func, select, update
 
 from db.schema import Model
 from xray.errors import ForeignModelError, LearningError
-from xray.learning.hashes import sha256
-from xray.learning.serving import WEIGHTS
-from xray.learning.tracking import Tracker
+from xray.learning.foreign_safety import FILES
+from xray.learning.hashes import WEIGHTS, sha256
+
+if TYPE_CHECKING:
+    from xray.learning.tracking import Tracker
 
 
 @dataclass(frozen=True)
@@ -30,7 +33,7 @@ class Stored:
     weights_sha256: str | None
 
 
-def weights_of(engine: Engine, tracker: Tracker, model_id: int) -> Path:
+def weights_of(engine: Engine, tracker: "Tracker", model_id: int) -> Path:
     """The file of a model, downloaded where it is not on this machine, with the content that was stored.
 
     Raises `LearningError` where it is missing or has another content, which says what to do.
@@ -48,7 +51,7 @@ def weights_of(engine: Engine, tracker: Tracker, model_id: int) -> Path:
     return file
 
 
-def verify_weights(connection: Connection, tracker: Tracker) -> Iterator[tuple[str, str]]:
+def verify_weights(connection: Connection, tracker: "Tracker") -> Iterator[tuple[str, str]]:
     """(model, what is wrong) of every stored model whose file is missing or is not the one that was stored.
 
     Reads every file whole; writes nothing.
@@ -66,14 +69,10 @@ def _stored(connection: Connection, which: ColumnElement[bool]) -> list[Stored]:
     return [Stored(**row) for row in rows.mappings()]
 
 
-def _file(tracker: Tracker, model: Stored) -> Path:
+def _file(tracker: "Tracker", model: Stored) -> Path:
     if model.mlflow_model is None or model.mlflow_version is None:
         raise LearningError(f"{model.name}: only its scores are here, not its file")
-    name = WEIGHTS
-    if model.kind == "foreign":
-        from xray.learning.foreign_import import FILES
-
-        name = FILES[str(model.network)]
+    name = FILES[str(model.network)] if model.kind == "foreign" else WEIGHTS
     try:
         return tracker.file(model.mlflow_model, model.mlflow_version, name)
     except LearningError as error:

@@ -13,7 +13,6 @@ from sqlalchemy import Connection, Engine, text
 
 from db.upkeep.audits import Audit, Outcome, outcome, run
 from xray import settings
-from xray.data.labels.rules import all_rules
 
 if TYPE_CHECKING:
     from xray.learning.tracking import Tracker
@@ -54,7 +53,12 @@ def rules_missing(connection: Connection, installation: Installation) -> Rows:
         " left join label_rule on label_rule.dataset_id = dataset.id and label_rule.task_id = task.id"
         " where label_rule.task_id is null group by dataset.name, dataset.source order by 1"
     )
-    for row in connection.execute(text(query)):
+    rows = connection.execute(text(query)).all()
+    if not rows:
+        return
+    from xray.data.labels.rules import all_rules
+
+    for row in rows:
         known = {rule.task for rule in all_rules(row.source)}
         tasks = sorted(known.intersection(row.tasks or ()))
         if tasks:

@@ -36,6 +36,7 @@ def test_status_of_a_study_that_asks_for_more(tiny, call, tmp_path):
     file.write_text(tiny.file.read_text().replace("seeds = [0]", "seeds = [0, 1]"))
     told = json.loads(call("study", "status", str(file), "--json")[1])
     assert (told["models"], told["models_trained"]) == (6, 3)
+    assert told["evaluations_missing"] == 3 * 2, "two test cohorts for each model that is to be trained"
     assert (told["datasets"], told["datasets_ready"]) == (2, 2)
 
 
@@ -56,7 +57,7 @@ def test_status_where_nothing_has_run(new_home, tiny_file):
         "datasets_ready": 0,
         "models": 3,
         "models_trained": 0,
-        "evaluations_missing": 0,
+        "evaluations_missing": 6,
         "analyses_current": 0,
         "analyses": len(ANALYSES),
     }

@@ -7,7 +7,8 @@ from sklearn.metrics import roc_auc_score
 from sqlalchemy import text
 
 from xray.analyses import results
-from xray.analyses.run import ANALYSES, count_current, run_all
+from xray.analyses.current import count_current
+from xray.analyses.run import ANALYSES, run_all
 from xray.analyses.stored import load_study, load_tests
 from xray.data.foreign_models import add_foreign
 from xray.data.leakage import record_foreign

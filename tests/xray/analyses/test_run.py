@@ -9,8 +9,9 @@ import pytest
 from sqlalchemy import text
 
 from xray.analyses import code, results, run
+from xray.analyses.current import count_current
 from xray.analyses.report import write_report
-from xray.analyses.run import ANALYSES, count_current, run_all
+from xray.analyses.run import ANALYSES, run_all
 from xray.analyses.stored import load_study, load_tests
 from xray.errors import AnalysisError
 from xray.tasks import TASK_INDEX

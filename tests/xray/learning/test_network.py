@@ -9,8 +9,9 @@ import torch
 from safetensors.torch import save_file
 
 from xray.errors import LearningError
+from xray.learning.hashes import WEIGHTS
 from xray.learning.network import Network, load, save
-from xray.learning.serving import WEIGHTS, _load_pyfunc
+from xray.learning.serving import _load_pyfunc
 from xray.tasks import TASKS
 
 

@@ -1,0 +1,90 @@
+"""Which analyses there are and what stored results of them depend on, read from the sources.
+
+The registry (`run.ANALYSES`) says the same and more, but importing it brings all of statistics and drawing: two seconds.
+Whether results are current needs an analysis's name, its code's hash, and the small function that reads what else its rows
+depend on.
+"""
+
+import ast
+import importlib
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+from xray.analyses.code import code_hash
+
+if TYPE_CHECKING:
+    from sqlalchemy import Connection
+
+    from xray.analyses.stored import StoredStudy
+
+State = Callable[["Connection", "StoredStudy"], Sequence[Any]]
+_FOLDER: Final = Path(__file__).resolve().parent
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One analysis: its name, its module, where it stands in lists, and the "module.function" of its state, if any."""
+
+    name: str
+    code: str
+    place: int
+    state_name: str | None = None
+
+    @property
+    def code_hash(self) -> str:
+        """Hash of the code that its rows come from."""
+        return code_hash(self.code)
+
+    @property
+    def state(self) -> State | None:
+        """Reads what its rows depend on beside scores and code; None where that is nothing. Imports its module."""
+        if self.state_name is None:
+            return None
+        module, _, function = self.state_name.rpartition(".")
+        state: State = getattr(importlib.import_module(module), function)
+        return state
+
+
+@cache
+def entries() -> tuple[Entry, ...]:
+    """Every analysis of this package, in order."""
+    entries = [entry for path in sorted(_FOLDER.glob("*.py")) for entry in _entries(path)]
+    return tuple(sorted(entries, key=lambda entry: entry.place))
+
+
+def _entries(path: Path) -> list[Entry]:
+    source = path.read_text(encoding="utf-8")
+    if "@analysis(" not in source:
+        return []
+    tree = ast.parse(source)
+    module = f"xray.analyses.{path.stem}"
+    return [
+        _entry(decorator, module, _imported_names(tree))
+        for node in tree.body
+        if isinstance(node, ast.FunctionDef)
+        for decorator in node.decorator_list
+        if isinstance(decorator, ast.Call) and ast.unparse(decorator.func) == "analysis"
+    ]
+
+
+def _entry(decorator: ast.Call, module: str, imported: dict[str, str]) -> Entry:
+    options = {option.arg: option.value for option in decorator.keywords}
+    state = None
+    if "state" in options:
+        name, dot, rest = ast.unparse(options["state"]).partition(".")
+        state = f"{imported.get(name, f'{module}.{name}')}{dot}{rest}"
+    name, place = ast.literal_eval(decorator.args[0]), ast.literal_eval(options["place"])
+    return Entry(name, module, place, state)
+
+
+def _imported_names(tree: ast.Module) -> dict[str, str]:
+    """Name in a module → the full name of what it stands for."""
+    return {
+        alias.asname or alias.name: f"{node.module}.{alias.name}"
+        for node in tree.body
+        if isinstance(node, ast.ImportFrom)
+        for alias in node.names
+    }
