@@ -112,7 +112,8 @@ def evaluate(
     with engine.begin() as connection:
         for model in dict.fromkeys(model for site in sites for model, _ in site.scores):
             declare(connection, model, thresholds.get(model, {}), (reading or Reading()).kind)
-    path = _study_file(engine, home, study, protocol, sites)
+    models = [model for site in sites for model, _ in site.scores]
+    path = put_study_file(engine, home, study, protocol, [site.dataset for site in sites], models)
     asked = read_study(path)
     with engine.begin() as connection:
         record_study(connection, asked, [])
@@ -167,20 +168,27 @@ def _import(
     )
 
 
-def _study_file(engine: Engine, home: Path, name: str, protocol: str, sites: Sequence[Site]) -> Path:
-    """Write the study's file: what it had before, and these datasets and models; its path."""
+def put_study_file(
+    engine: Engine,
+    home: Path,
+    name: str,
+    protocol: str,
+    datasets: Sequence[str],
+    models: Sequence[str],
+) -> Path:
+    """Write the study's file: what it had before, and these registered datasets and models from elsewhere; its path.
+
+    Raises `StudyError` where it had another protocol, `DataError` where a dataset is not registered.
+    """
     path = home / FOLDER / f"{name}.toml"
-    datasets: list[str] = []
-    models: list[str] = []
     if path.exists():
         before = read_study(path)
         if before.protocol != protocol:
             raise StudyError(
                 f"{name}: was evaluated under the protocol {before.protocol}: say --study with another name for {protocol}"
             )
-        datasets, models = [each.name for each in before.datasets], list(before.foreign)
-    datasets = list(dict.fromkeys([*datasets, *(site.dataset for site in sites)]))
-    models = list(dict.fromkeys([*models, *(model for site in sites for model, _ in site.scores)]))
+        datasets, models = [*(each.name for each in before.datasets), *datasets], [*before.foreign, *models]
+    datasets, models = list(dict.fromkeys(datasets)), list(dict.fromkeys(models))
     with engine.begin() as connection:
         of = {each: read_named(connection, each).site for each in datasets}
     head = {"name": name, "title": _title(models, datasets), "question": QUESTION, "protocol": protocol}

@@ -1,6 +1,7 @@
 """`xray evaluate`: judge models from elsewhere by score files and labels, without training anything."""
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -16,7 +17,7 @@ REFERENCE: Final = "reference"
 
 
 @click.command()
-@click.argument("scores", nargs=-1, required=True, type=FILE)
+@click.argument("scores", nargs=-1, type=FILE)
 @click.option(
     "--labels",
     type=FILE,
@@ -31,10 +32,16 @@ REFERENCE: Final = "reference"
 @click.option("--scores-map", type=FILE, help="Likewise of the scores.")
 @click.option("--site", help="The hospital that images and labels come from.")
 @click.option(
-    "--dataset", help="Name of the images with these labels (default: SITE), or a registered dataset."
+    "--dataset",
+    "datasets",
+    multiple=True,
+    help="Name of the images with these labels (default: SITE), or a registered dataset (repeatable without SCORES).",
 )
 @click.option(
-    "--model", "models", multiple=True, help="A name for each file of scores, in order (default: the file's)."
+    "--model",
+    "models",
+    multiple=True,
+    help="A name for each file of scores, in order (default: the file's). Without SCORES: a model's file, or its name.",
 )
 @click.option(
     "--reference",
@@ -82,7 +89,7 @@ def evaluate(
     mapping: Path | None,
     scores_map: Path | None,
     site: str | None,
-    dataset: str | None,
+    datasets: tuple[str, ...],
     models: tuple[str, ...],
     references: tuple[Path, ...],
     reference_labels: Path | None,
@@ -97,7 +104,20 @@ def evaluate(
 
     Every labelled image counts, also several of a patient: patients are the unit of every interval. Images need no pictures
     here. A second call with the same --study adds models and hospitals to it.
+
+    Without SCORES, models score the pictures of registered datasets first: xray evaluate --model vendor.onnx --dataset ours.
+    A model's file needs its card beside it (xray model import).
     """
+    if not scores:
+        others = (labels, mapping, scores_map, site, references, reference_labels, thresholds)
+        if not models or not datasets or any(others):
+            raise click.UsageError(
+                "give SCORES with --labels and --site; or, to score pictures, --model FILE (or NAME) and --dataset NAME only"
+            )
+        return _by_pictures(models, datasets, study, protocol, as_json)
+    if len(datasets) > 1:
+        raise click.UsageError("--dataset: SCORES are of one dataset; call again for another")
+    dataset = datasets[0] if datasets else None
     from flows.platform import storage
     from xray import settings
     from xray.analyses import results
@@ -181,6 +201,30 @@ def _points(given: tuple[str, ...], models: list[str]) -> dict[str, dict[str, fl
             raise click.UsageError(f"--threshold {each!r}: {name} is none of {', '.join(models)}")
         texts.setdefault(name, []).append(point)
     return {model: parse_thresholds(points) for model, points in texts.items()}
+
+
+def _by_pictures(
+    models: Sequence[str], datasets: Sequence[str], study: str, protocol: str, as_json: bool
+) -> None:
+    """Let models, by file or name, score the pictures of registered datasets, and print what a study's run prints."""
+    from flows.cli.model import take_in
+    from flows.cli.study import run_file
+    from flows.platform import storage
+    from xray import settings
+    from xray.data.foreign_models import get_foreign
+    from xray.evaluate import put_study_file
+
+    names = []
+    with storage() as found:
+        for each in models:
+            if Path(each).is_file():
+                click.echo(f"model {each} …", err=True)
+                names.append(take_in(found, Path(each)).name)
+            else:
+                with found.engine().begin() as connection:
+                    names.append(get_foreign(connection, each).name)
+        path = put_study_file(found.engine(), settings.home(), study, protocol, datasets, names)
+    run_file(path, as_json)
 
 
 ANSWERS: Final = ("performance", "calibration", "net_benefit", "operating_points", "subgroups", "agreement")

@@ -1,11 +1,17 @@
 """`xray model`: models from elsewhere beside those that were trained here."""
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from flows.cli.groups import Group
+
+if TYPE_CHECKING:
+    from db.connection import Databases
+    from xray.learning.foreign_import import Imported
 
 FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 
@@ -35,10 +41,30 @@ def import_(
     say --trust; ONNX, safetensors and weights alone are free. The model is scored by the next `xray study run` of a study
     that names it (foreign = ["NAME"]).
     """
+    from flows.platform import storage
+
+    if card is not None and xrv is not None:
+        raise click.UsageError("choose one of --card and --xrv")
+    with storage() as found:
+        done = take_in(found, file, card=card, xrv=xrv, name=name, trained_on=trained_on, trust=trust)
+    said = "imported" if done.new else "was imported before"
+    click.echo(f'{done.name}: {said} ({done.format}); name it in a study file: foreign = ["{done.name}"]')
+
+
+def take_in(
+    found: "Databases",
+    file: Path,
+    *,
+    card: Path | None = None,
+    xrv: str | None = None,
+    name: str | None = None,
+    trained_on: Sequence[str] = (),
+    trust: bool = False,
+) -> "Imported":
+    """Import a model's file with its card: the one given, torchxrayvision's, or that beside it."""
     import dataclasses
 
     from flows.migrations import prepare
-    from flows.platform import storage
     from xray import settings
     from xray.errors import ForeignModelError
     from xray.learning.foreign_card import read_card
@@ -46,8 +72,6 @@ def import_(
     from xray.learning.foreign_xrv import xrv_card
     from xray.learning.tracking import Tracker
 
-    if card is not None and xrv is not None:
-        raise click.UsageError("choose one of --card and --xrv")
     beside = card or file.with_suffix(".toml")
     if xrv is None and not beside.exists():
         raise ForeignModelError(
@@ -55,12 +79,9 @@ def import_(
         )
     told = xrv_card(xrv, xrv) if xrv is not None else read_card(beside)
     told = dataclasses.replace(told, name=name or told.name)
-    with storage() as found:
-        prepare(found, ("mlflow",))
-        tracker = Tracker(found.mlflow, settings.artifacts())
-        done = import_model(found.engine(), tracker, file, told, trust=trust, trained_on=trained_on)
-    said = "imported" if done.new else "was imported before"
-    click.echo(f'{done.name}: {said} ({done.format}); name it in a study file: foreign = ["{done.name}"]')
+    prepare(found, ("mlflow",))
+    tracker = Tracker(found.mlflow, settings.artifacts())
+    return import_model(found.engine(), tracker, file, told, trust=trust, trained_on=trained_on)
 
 
 @model.command()

@@ -1,0 +1,92 @@
+"""`xray evaluate --model FILE --dataset NAME`: a bought network scores a hospital's own pictures, and is judged by them."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from PIL import Image
+from sklearn.metrics import roc_auc_score
+
+from tests.flows.conftest import Home
+
+onnx = pytest.importorskip("onnx")
+N = 60
+CARD = 'name = "vendor"\nsize = 32\nrange = [-1024, 1024]\noutput = "logit"\ntasks = ["Mass", "Effusion"]\n'
+
+pytestmark = pytest.mark.timeout(600)
+
+
+def write_network(path: Path) -> None:
+    """Its logits: the mean of the pixels / 100, and that with the other sign."""
+    helper, numpy_helper = onnx.helper, onnx.numpy_helper
+    weights = numpy_helper.from_array(np.array([[0.01, -0.01]], np.float32), "w")
+    axes = numpy_helper.from_array(np.array([2, 3]), "axes")
+    graph = helper.make_graph(
+        [
+            helper.make_node("ReduceMean", ["x", "axes"], ["mean"], keepdims=0),
+            helper.make_node("MatMul", ["mean", "w"], ["y"]),
+        ],
+        "mean",
+        [helper.make_tensor_value_info("x", 1, ["n", 1, 32, 32])],
+        [helper.make_tensor_value_info("y", 1, ["n", 2])],
+        [weights, axes],
+    )
+    made = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=9)
+    onnx.save(made, path)
+
+
+def write_hospital(folder: Path, seed: int) -> pd.DataFrame:
+    """Pictures whose brightness knows Mass and little of Effusion, and their manifest; rows with brightness."""
+    draw = np.random.default_rng(seed)
+    folder.mkdir()
+    rows = []
+    for k in range(N):
+        mass, effusion = int(draw.random() < 0.4), int(draw.random() < 0.4)
+        level = np.clip(draw.normal(110 + 40 * mass, 30), 20, 230)
+        pixels = np.clip(draw.normal(level, 10, (32, 32)), 0, 255).astype(np.uint8)
+        Image.fromarray(pixels).save(folder / f"{k}.png")
+        rows.append((f"{seed}-{k}", f"p{k}", f"{k}.png", mass, effusion, pixels.mean()))
+    frame = pd.DataFrame(rows, columns=["image_id", "patient_id", "path", "Mass", "Effusion", "brightness"])
+    frame.drop(columns="brightness").to_csv(folder / "manifest.csv", index=False)
+    return frame
+
+
+def test_a_file_scores_the_pictures_of_two_hospitals(new_home: Home) -> None:
+    given = new_home.path.parent
+    write_network(given / "vendor.onnx")
+    (given / "vendor.toml").write_text(CARD)
+    hospitals = {name: write_hospital(given / name, seed) for seed, name in enumerate(("ours", "theirs"))}
+    for name in hospitals:
+        new_home.run(
+            "dataset",
+            "add",
+            name,
+            "--manifest",
+            f"{name}/manifest.csv",
+            "--site",
+            name,
+            "--protocol",
+            "external",
+        )
+
+    refused = new_home.run("evaluate", "--model", "vendor.onx", "--dataset", "ours", exit_code=1)
+    assert "there is no foreign model 'vendor.onx'" in refused.stderr
+    assert "give SCORES" in new_home.run("evaluate", "--model", "vendor.onnx", exit_code=2).stderr
+
+    done = new_home.run("evaluate", "--model", "vendor.onnx", "--dataset", "ours", "--dataset", "theirs")
+    assert done.stdout.rstrip().endswith("reports/evaluation/report.html")
+    rows = new_home.run("analyse", "performance", "--json").stdout.splitlines()
+    found = {(row["test_dataset"], row["task"]): row for row in map(json.loads, rows)}
+    assert len(found) == len(rows) == 4
+    for name, frame in hospitals.items():
+        for task, sign in (("Mass", 1), ("Effusion", -1)):
+            row = found[name, task]
+            assert row["auc"] == pytest.approx(
+                roc_auc_score(frame[task], sign * frame["brightness"]), abs=1e-9
+            )
+            assert (row["n"], row["trained_on"]) == (N, "vendor")
+
+    again = new_home.run("evaluate", "--model", "vendor", "--dataset", "ours", "--json")
+    assert json.loads(again.stdout)["evaluated"] == 0
