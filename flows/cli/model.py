@@ -1,11 +1,11 @@
 """`xray model`: models from elsewhere beside those that were trained here."""
 
-import json
 from pathlib import Path
 
 import click
 
 from flows.cli.groups import Group
+from flows.cli.rows import json_option, print_json
 
 FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 
@@ -26,8 +26,15 @@ def model() -> None:
 @click.option("--name", help="Name under which its results stand (default: the card's, or WEIGHTS).")
 @click.option("--trained-on", multiple=True, metavar="DATASET", help="A dataset that it knows (repeatable).")
 @click.option("--trust", is_flag=True, help="Load FILE even where that runs code of its author's.")
+@json_option()
 def import_(
-    file: Path, card: Path | None, xrv: str | None, name: str | None, trained_on: tuple[str, ...], trust: bool
+    file: Path,
+    card: Path | None,
+    xrv: str | None,
+    name: str | None,
+    trained_on: tuple[str, ...],
+    trust: bool,
+    as_json: bool,
 ) -> None:
     """Take in a model that was trained elsewhere: ONNX, TorchScript, a torch.export program, or weights alone.
 
@@ -59,6 +66,9 @@ def import_(
         prepare(found, ("mlflow",))
         tracker = Tracker(found.mlflow, settings.artifacts())
         done = import_model(found.engine(), tracker, file, told, trust=trust, trained_on=trained_on)
+    if as_json:
+        print_json(done)
+        return
     said = "imported" if done.new else "was imported before"
     click.echo(f'{done.name}: {said} ({done.format}); name it in a study file: foreign = ["{done.name}"]')
 
@@ -86,7 +96,7 @@ def export(name: str, kind: str, output: Path) -> None:
 
 
 @model.command("list")
-@click.option("--json", "as_json", is_flag=True, help="One JSON object per model.")
+@json_option("One JSON object per model.")
 def list_(as_json: bool) -> None:
     """Every model, trained here or foreign."""
     from flows.cli.rows import show
@@ -98,7 +108,7 @@ def list_(as_json: bool) -> None:
 
 @model.command()
 @click.argument("name")
-@click.option("--json", "as_json", is_flag=True, help="As one JSON object.")
+@json_option()
 def show(name: str, as_json: bool) -> None:
     """What is known of the model NAME: where it comes from, what it was trained on, what it has scored."""
     from flows.platform import storage
@@ -107,7 +117,7 @@ def show(name: str, as_json: bool) -> None:
     with storage() as found, found.engine().begin() as connection:
         told = describe_model(connection, name)
     if as_json:
-        click.echo(json.dumps(told, default=str))
+        print_json(told)
         return
     width = max(map(len, told))
     for key, value in told.items():
