@@ -11,6 +11,7 @@ from prefect.futures import PrefectFuture, as_completed
 from prefect.task_runners import ProcessPoolTaskRunner
 
 from flows import tasks
+from xray.cores import cores
 from xray.errors import XrayError
 
 
@@ -32,7 +33,7 @@ def _leave_signals() -> None:
 
 def process_pool() -> Any:
     """A task runner with one process per core, each computing on one thread; they die with this process."""
-    return Pool(tasks.workers(), initializer=tasks.start_worker)
+    return Pool(cores(), initializer=tasks.start_worker)
 
 
 def result(what: str, future: PrefectFuture[Any]) -> Any:

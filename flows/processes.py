@@ -1,12 +1,9 @@
 """Child processes that never outlive their parent."""
 
-import ctypes
 import os
 import signal
-import sys
 
-_PR_SET_PDEATHSIG = 1
-_libc = ctypes.CDLL(None, use_errno=True) if sys.platform == "linux" else None
+from db.ties import end_with_parent
 
 
 def die_with_parent(parent: int | None = None) -> None:
@@ -14,8 +11,5 @@ def die_with_parent(parent: int | None = None) -> None:
 
     `parent`: the parent's process id, to notice that it died before the call.
     """
-    if _libc is None:
-        return
-    _libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-    if parent is not None and os.getppid() != parent:
+    if not end_with_parent(parent, signal.SIGKILL):
         os.kill(os.getpid(), signal.SIGKILL)

@@ -33,11 +33,6 @@ def compute_on_one_thread() -> None:
     torch.set_num_threads(1)
 
 
-def workers() -> int:
-    """How many processes work side by side: one per core that we may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
 def tell_where() -> None:
     """Let what this process stores say which flow run it was stored by (`xray explain`)."""
     from prefect.runtime import flow_run

@@ -28,10 +28,10 @@ from xray.data.quarantine import describe
 from xray.data.registered import read_named
 from xray.data.request import DatasetRequest
 from xray.data.score_tables import Scale
+from xray.durable import write_whole
 from xray.errors import StudyError
 from xray.names import check_name
 from xray.plan import record_study
-from xray.report.files import write_whole
 from xray.study import Study, read_study
 
 NAME: Final = "evaluation"

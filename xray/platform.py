@@ -24,11 +24,11 @@ from xray.analyses.analysis import stored_rows
 from xray.analyses.run import named
 from xray.analyses.stored import study_meant
 from xray.data.score_tables import Scale
+from xray.durable import write_whole
 from xray.errors import AnalysisError, StudyError
 from xray.evaluate import FOLDER, NAME, PROTOCOL, Reading, Site, evaluate
 from xray.home import settle
 from xray.names import check_name, unknown
-from xray.report.files import write_whole
 
 FORMATS: Final = ("png", "svg", "csv")
 Table: TypeAlias = str | Path | pd.DataFrame

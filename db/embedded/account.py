@@ -18,8 +18,8 @@ from pathlib import Path
 from typing import Final
 
 from db.errors import ServerError
+from db.ties import end_with_parent, prctl
 
-PR_SET_PDEATHSIG: Final = 1
 PR_CAPBSET_DROP: Final = 24
 PR_SET_NO_NEW_PRIVS: Final = 38
 CAPABILITY_VERSION: Final = 0x20080522
@@ -110,11 +110,9 @@ class Launcher:
 
         def prepare() -> None:
             self.assume()
-            if sys.platform == "linux":
-                # Last: a change of credentials clears it.
-                _prctl(PR_SET_PDEATHSIG, signal.SIGINT)
-                if os.getppid() != parent:
-                    os._exit(1)
+            # Last: a change of credentials clears it.
+            if not end_with_parent(parent, signal.SIGINT):
+                os._exit(1)
 
         return prepare
 
@@ -261,7 +259,7 @@ def _empty_bounding_set() -> None:
 
 def _renounce() -> None:
     """Drop every capability of this process, and keep setuid programs from giving more to it or to its children."""
-    _prctl(PR_SET_NO_NEW_PRIVS, 1)
+    prctl(PR_SET_NO_NEW_PRIVS, 1)
     header = (ctypes.c_uint32 * 2)(CAPABILITY_VERSION, 0)
     nothing = (
         ctypes.c_uint32 * 6
@@ -269,9 +267,3 @@ def _renounce() -> None:
     if _libc.capset(header, nothing) != 0:
         number = ctypes.get_errno()
         raise OSError(number, f"capset: {os.strerror(number)}")
-
-
-def _prctl(option: int, value: int) -> None:
-    if _libc.prctl(option, ctypes.c_ulong(value), 0, 0, 0) != 0:
-        number = ctypes.get_errno()
-        raise OSError(number, f"prctl: {os.strerror(number)}")

@@ -1,10 +1,9 @@
 """`xray audit`: images and patients that stand in training and in a test."""
 
-import json
-
 import click
 
 from flows.cli.groups import Group
+from flows.cli.rows import json_option, print_json
 
 
 @click.group(cls=Group)
@@ -16,7 +15,7 @@ def audit() -> None:
 @click.option(
     "--protocol", multiple=True, help="Split every dataset under this protocol first (may be repeated)."
 )
-@click.option("--json", "as_json", is_flag=True, help="As one JSON object: cohorts, models, not_split.")
+@json_option("As one JSON object: cohorts, models, not_split.")
 def leakage(protocol: tuple[str, ...], as_json: bool) -> None:
     """Overlaps of test cohorts with training and validation cohorts, by image and by patient, across all datasets.
 
@@ -39,7 +38,7 @@ def leakage(protocol: tuple[str, ...], as_json: bool) -> None:
         models = [dict(row) for row in connection.execute(text(query("leaking_models"))).mappings()]
         silent = connection.scalars(text("select model from foreign_models where trained_on is null")).all()
     if as_json:
-        click.echo(json.dumps({"cohorts": cohorts, "models": models, "not_split": skipped}))
+        print_json({"cohorts": cohorts, "models": models, "not_split": skipped})
         return
     for each in skipped:
         click.echo(f"note: {each}", err=True)
@@ -59,7 +58,7 @@ def leakage(protocol: tuple[str, ...], as_json: bool) -> None:
     show_default=True,
     help="Bits of the 256-bit perceptual hash by which two pictures differ at most.",
 )
-@click.option("--json", "as_json", is_flag=True, help="One JSON object per pair.")
+@json_option("One JSON object per pair.")
 def near_copies(distance: int, as_json: bool) -> None:
     """Pictures that look the same though their pixels differ: other sizes, compression, brightness.
 

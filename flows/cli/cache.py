@@ -1,11 +1,11 @@
 """`xray cache`: the prepared pictures of this home: what is there, whether it is as it was made, and what nobody uses."""
 
-import json
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from flows.cli.groups import Group
+from flows.cli.rows import json_option, print_json
 
 if TYPE_CHECKING:
     from xray.data.caches import StoredCache
@@ -17,7 +17,7 @@ def cache() -> None:
 
 
 @cache.command("list")
-@click.option("--json", "as_json", is_flag=True, help="One JSON object per cache.")
+@json_option("One JSON object per cache.")
 def list_(as_json: bool) -> None:
     """Every cache: the datasets whose pictures it holds, image size, bytes, when it was last used."""
     from flows.cli.rows import show_rows
@@ -31,7 +31,7 @@ def list_(as_json: bool) -> None:
 
 
 @cache.command()
-@click.option("--json", "as_json", is_flag=True, help="One JSON object per fault.")
+@json_option("One JSON object per fault.")
 def verify(as_json: bool) -> None:
     """Read every cached picture and compare it with its checksum; exit code 1 where one is damaged, and says where.
 
@@ -45,9 +45,10 @@ def verify(as_json: bool) -> None:
         n = sum(each.images or 0 for each in caches(connection, settings.home()) if each.state == "whole")
         faults = list(verify_caches(connection, settings.home()))
     for each in faults:
-        click.echo(
-            json.dumps({"cache": each.name, "what": each.what}) if as_json else f"{each.name}: {each.what}"
-        )
+        if as_json:
+            print_json({"cache": each.name, "what": each.what})
+        else:
+            click.echo(f"{each.name}: {each.what}")
     click.echo(f"{n} pictures read, {len(faults) or 'no'} fault{'s' * (len(faults) != 1)}", err=True)
     if faults:
         raise SystemExit(1)
@@ -55,7 +56,7 @@ def verify(as_json: bool) -> None:
 
 @cache.command()
 @click.option("--yes", is_flag=True, help="Remove them; without it, only say what would be removed.")
-@click.option("--json", "as_json", is_flag=True, help="One JSON object per cache.")
+@json_option("One JSON object per cache.")
 def prune(yes: bool, as_json: bool) -> None:
     """Remove the caches that no registered dataset uses: of an earlier format, of pictures that are in no dataset."""
     from flows.cli.rows import show_rows

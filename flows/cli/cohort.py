@@ -5,6 +5,7 @@ from pathlib import Path
 import click
 
 from flows.cli.groups import Group
+from flows.cli.rows import json_option, print_json
 
 
 @click.group(cls=Group)
@@ -13,7 +14,7 @@ def cohort() -> None:
 
 
 @cohort.command("list")
-@click.option("--json", "as_json", is_flag=True, help="One JSON object per cohort.")
+@json_option("One JSON object per cohort.")
 def list_(as_json: bool) -> None:
     """Every frozen cohort with its size and hash."""
     from flows.cli.rows import show
@@ -51,7 +52,8 @@ def export(dataset: str, protocol: str, output: Path | None) -> None:
 @click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
 @click.option("--dataset", help="The dataset's name here (default: as in FILE).")
 @click.option("--protocol", help="TOML file of the protocol, where it is one of your own.")
-def import_(file: Path, dataset: str | None, protocol: str | None) -> None:
+@json_option()
+def import_(file: Path, dataset: str | None, protocol: str | None, as_json: bool) -> None:
     """Freeze the cohorts that FILE lists, from the dataset registered here; refused where the hashes would differ."""
     from flows.events import announce
     from flows.platform import storage
@@ -71,5 +73,8 @@ def import_(file: Path, dataset: str | None, protocol: str | None) -> None:
         cohorts, new = import_cohorts(connection, read_named(connection, name), rules, file)
     if new:
         announce("cohort", f"{name}.{rules.name}", cohorts=list(cohorts))
+    if as_json:
+        print_json({"dataset": name, "protocol": rules.name, "cohorts": cohorts, "new": new})
+        return
     said = "frozen, with the same hashes" if new else "were frozen already, with the same hashes"
     click.echo(f"{name}: the cohorts {', '.join(cohorts)} of {rules.name} {said}")

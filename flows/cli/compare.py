@@ -1,10 +1,11 @@
 """`xray compare`: two models on the same images."""
 
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
+
+from flows.cli.rows import json_option, print_json
 
 if TYPE_CHECKING:
     from xray.analyses.compare import Compared
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
     type=click.Path(dir_okay=False, path_type=Path),
     help="CSV to write: every image that one of them calls and the other does not.",
 )
-@click.option("--json", "as_json", is_flag=True, help="One JSON object per dataset and finding.")
+@json_option("One JSON object per dataset and finding.")
 def compare(
     first: str,
     second: str,
@@ -53,7 +54,7 @@ def compare(
         made = run(connection, chosen, first, second, where=where, margin=margin, probability=probability)
     if as_json:
         for row in made.rows:
-            click.echo(json.dumps(row))
+            print_json(row)
     else:
         click.echo(_text(made, margin))
     if disagreements is not None:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from flows.cli.groups import Group
+from flows.cli.rows import json_option, print_json
 
 if TYPE_CHECKING:
     from xray.data.register import Registration
@@ -59,6 +60,7 @@ def dataset() -> None:
     help="A finding beside the default list, whose column in the file has this name (repeatable).",
 )
 @click.option("--dry-run", is_flag=True, help="Check and say everything, and register nothing.")
+@json_option("What was made of the file, as one JSON object.")
 def add(
     name: str,
     source: str | None,
@@ -75,6 +77,7 @@ def add(
     partial: bool,
     findings: tuple[str, ...],
     dry_run: bool,
+    as_json: bool,
 ) -> None:
     """Register images and labels as dataset NAME, whole or not at all.
 
@@ -110,7 +113,7 @@ def add(
         )
     if not done.unchanged and not dry_run:
         announce("dataset", name, images=done.n_images)
-    say(done, dry_run)
+    say(done, dry_run, as_json)
 
 
 @dataset.command()
@@ -235,10 +238,13 @@ def _request(
     return DatasetRequest(name, site, source, labels or manifest, images, None, labels_only, reading=reading)
 
 
-def say(done: "Registration", dry_run: bool = False) -> None:
-    """What was made of the file and the sizes to stdout; notes and what was set aside to stderr."""
+def say(done: "Registration", dry_run: bool = False, as_json: bool = False) -> None:
+    """What was made of the file and the sizes to stdout; notes and what was set aside to stderr; or all of it as JSON."""
     from xray.data.quarantine import describe
 
+    if as_json:
+        print_json(done)
+        return
     _say_summary(done)
     if dry_run:
         click.echo(
@@ -293,7 +299,7 @@ def mapping(name: str) -> None:
 
 
 @dataset.command("list")
-@click.option("--json", "as_json", is_flag=True, help="One JSON object per dataset.")
+@json_option("One JSON object per dataset.")
 def list_(as_json: bool) -> None:
     """Every dataset, with its site and size."""
     from flows.cli.rows import show
@@ -311,7 +317,7 @@ def list_(as_json: bool) -> None:
 
 @dataset.command()
 @click.argument("name")
-@click.option("--json", "as_json", is_flag=True, help="One JSON object per row.")
+@json_option("One JSON object per row.")
 def quarantine(name: str, as_json: bool) -> None:
     """What was set aside of dataset NAME, and why."""
     from flows.cli.rows import show
@@ -327,7 +333,7 @@ def quarantine(name: str, as_json: bool) -> None:
 @click.argument("name")
 @click.option("--protocol", help="Count the cohorts of this protocol instead of all images.")
 @click.option("--part", type=click.Choice(["train", "validation", "test"]), help="Only this part.")
-@click.option("--json", "as_json", is_flag=True, help="As one JSON object.")
+@json_option()
 def counts(name: str, protocol: str | None, part: str | None, as_json: bool) -> None:
     """Images per task and label state of dataset NAME."""
     from flows.cli.sql import table
@@ -337,7 +343,7 @@ def counts(name: str, protocol: str | None, part: str | None, as_json: bool) -> 
     with storage() as found, found.engine().begin() as connection:
         counted = count_states(connection, name, protocol, part)
     if as_json:
-        click.echo(json.dumps(counted))
+        print_json(counted)
         return
     states = ("positive", "negative", "uncertain", "not mentioned")
     rows = [(task, *(states_of[s] for s in states)) for task, states_of in counted["tasks"].items()]
@@ -370,7 +376,8 @@ def relocate(name: str, images: Path) -> None:
     "--with-results", is_flag=True, help="Take away the models, scores and analyses that hang on it too."
 )
 @click.option("--dry-run", is_flag=True, help="Only say what hangs on it.")
-def remove(name: str, with_results: bool, dry_run: bool) -> None:
+@json_option("What hangs on it, as one JSON object.")
+def remove(name: str, with_results: bool, dry_run: bool, as_json: bool) -> None:
     """Take dataset NAME away: its labels, cohorts, and images that no other dataset has. Its files are left.
 
     Where results hang on it, it says which, and takes them only with --with-results.
@@ -381,6 +388,9 @@ def remove(name: str, with_results: bool, dry_run: bool) -> None:
 
     with storage() as found, found.engine().begin() as connection:
         going = hanging(connection, name) if dry_run else take(connection, name, with_results=with_results)
+    if as_json:
+        print_json({"dataset": name, "removed": not dry_run, "hanging": going})
+        return
     click.echo(f"{name}: {'would be removed' if dry_run else 'removed'}")
     for line in going.lines():
         click.echo(f"  {line}")

@@ -1,15 +1,12 @@
 """`xray doctor`: what of all that xray needs holds on this machine, for a bug report."""
 
-import json
-from dataclasses import asdict
-
 import click
+
+from flows.cli.rows import json_option, print_json
 
 
 @click.command()
-@click.option(
-    "--json", "as_json", is_flag=True, help="One JSON object per question: code, state, detail, advice."
-)
+@json_option("One JSON object per question: code, state, detail, advice.")
 def doctor(as_json: bool) -> None:
     """Say what of all that xray needs holds on this machine. No secret is in it. Exit code 1 where something is at fault."""
     from flows.cli.sql import table
@@ -19,7 +16,7 @@ def doctor(as_json: bool) -> None:
     findings = list(examine(settings.home_path()))
     if as_json:
         for finding in findings:
-            click.echo(json.dumps(asdict(finding)))
+            print_json(finding)
     else:
         click.echo(table(("question", "state", "answer"), [(f.code, f.state, f.detail) for f in findings]))
         for finding in findings:

@@ -1,15 +1,16 @@
 """`xray explain`: where a result comes from."""
 
-import json
 from typing import Any
 
 import click
+
+from flows.cli.rows import json_option, print_json
 
 
 @click.command()
 @click.argument("result")
 @click.option("--seed", type=int, help="The result of one seed (default: the ensemble of the seeds).")
-@click.option("--json", "as_json", is_flag=True, help="As one JSON object.")
+@json_option()
 def explain(result: str, seed: int | None, as_json: bool) -> None:
     """Follow RESULT, written STUDY/TRAINED_ON/TEST_DATASET/TASK, back to code, data, configuration, seed and worker.
 
@@ -21,7 +22,7 @@ def explain(result: str, seed: int | None, as_json: bool) -> None:
     with storage() as found, found.engine().begin() as connection:
         about = explain_result(connection, result, seed)
     if as_json:
-        click.echo(json.dumps(about, default=str))
+        print_json(about)
         return
     click.echo(_head(about))
     for each in about["evaluations"]:

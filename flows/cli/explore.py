@@ -18,7 +18,7 @@ def explore(port: int, identities: bool) -> None:
     Stop it with Ctrl-C. Where the standing platform runs (xray up), its pages are named, and nothing started, unless
     --identities is given.
     """
-    from flows.cli.ui import until_told_to_end, way_in
+    from flows.cli.ui import until_stopped, way_in
     from flows.platform import storage
     from flows.standing.place import here
     from flows.standing.servers import running
@@ -33,7 +33,7 @@ def explore(port: int, identities: bool) -> None:
     own = {"XRAY_IDENTITIES": "1"} if identities else {}
     log = place.log("explore")
     with (
-        until_told_to_end(),
+        until_stopped(),
         storage() as found,
         running("explorer", place, found, log, port, own) as address,
     ):

@@ -1,12 +1,12 @@
 """`xray labels`: where a label comes from, and whether two labellers agree."""
 
-import json
 from dataclasses import asdict
 from typing import TYPE_CHECKING
 
 import click
 
 from flows.cli.groups import Group
+from flows.cli.rows import json_option, print_json
 
 if TYPE_CHECKING:
     from xray.data.explained import Explained
@@ -22,7 +22,7 @@ def labels() -> None:
 @click.argument("dataset")
 @click.argument("image")
 @click.option("--protocol", multiple=True, help="A protocol's name or file (default: paper and corrected).")
-@click.option("--json", "as_json", is_flag=True, help="One JSON object per protocol.")
+@json_option("One JSON object per protocol.")
 def explain(dataset: str, image: str, protocol: tuple[str, ...], as_json: bool) -> None:
     """Native cell → term → rule → state → label of IMAGE in DATASET, for each task."""
     from flows.platform import storage
@@ -34,7 +34,10 @@ def explain(dataset: str, image: str, protocol: tuple[str, ...], as_json: bool) 
         registered = read_named(connection, dataset, terms=True)
     for name in protocol or RULE_SETS:
         explained = explain_image(registered, image, load_protocol(name))
-        click.echo(json.dumps(asdict(explained)) if as_json else _text(explained))
+        if as_json:
+            print_json(explained)
+        else:
+            click.echo(_text(explained))
 
 
 def _text(explained: "Explained") -> str:
@@ -62,7 +65,7 @@ def _text(explained: "Explained") -> str:
 @labels.command()
 @click.argument("first")
 @click.argument("second")
-@click.option("--json", "as_json", is_flag=True, help="One JSON object per task.")
+@json_option("One JSON object per task.")
 def agreement(first: str, second: str, as_json: bool) -> None:
     """Do the labels of datasets FIRST and SECOND agree on the images that they share?
 
@@ -76,7 +79,7 @@ def agreement(first: str, second: str, as_json: bool) -> None:
         rows = labeller_agreement(connection, first, second)
     if as_json:
         for row in rows:
-            click.echo(json.dumps({"first": first, "second": second} | asdict(row)))
+            print_json({"first": first, "second": second} | asdict(row))
         return
     names = ("kappa", "pabak", "positive_agreement", "negative_agreement")
     counted = ("task", "n", "both_positive", "first_only", "second_only", "both_negative")

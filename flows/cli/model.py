@@ -1,6 +1,5 @@
 """`xray model`: models from elsewhere beside those that were trained here."""
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -8,6 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 from flows.cli.groups import Group
+from flows.cli.rows import json_option, print_json
 
 if TYPE_CHECKING:
     from db.connection import Databases
@@ -32,8 +32,15 @@ def model() -> None:
 @click.option("--name", help="Name under which its results stand (default: the card's, or WEIGHTS).")
 @click.option("--trained-on", multiple=True, metavar="DATASET", help="A dataset that it knows (repeatable).")
 @click.option("--trust", is_flag=True, help="Load FILE even where that runs code of its author's.")
+@json_option()
 def import_(
-    file: Path, card: Path | None, xrv: str | None, name: str | None, trained_on: tuple[str, ...], trust: bool
+    file: Path,
+    card: Path | None,
+    xrv: str | None,
+    name: str | None,
+    trained_on: tuple[str, ...],
+    trust: bool,
+    as_json: bool,
 ) -> None:
     """Take in a model that was trained elsewhere: ONNX, TorchScript, a torch.export program, or weights alone.
 
@@ -47,6 +54,9 @@ def import_(
         raise click.UsageError("choose one of --card and --xrv")
     with storage() as found:
         done = take_in(found, file, card=card, xrv=xrv, name=name, trained_on=trained_on, trust=trust)
+    if as_json:
+        print_json(done)
+        return
     said = "imported" if done.new else "was imported before"
     click.echo(f'{done.name}: {said} ({done.format}); name it in a study file: foreign = ["{done.name}"]')
 
@@ -107,7 +117,7 @@ def export(name: str, kind: str, output: Path) -> None:
 
 
 @model.command("list")
-@click.option("--json", "as_json", is_flag=True, help="One JSON object per model.")
+@json_option("One JSON object per model.")
 def list_(as_json: bool) -> None:
     """Every model, trained here or foreign."""
     from flows.cli.rows import show
@@ -119,7 +129,7 @@ def list_(as_json: bool) -> None:
 
 @model.command()
 @click.argument("name")
-@click.option("--json", "as_json", is_flag=True, help="As one JSON object.")
+@json_option()
 def show(name: str, as_json: bool) -> None:
     """What is known of the model NAME: where it comes from, what it was trained on, what it has scored."""
     from flows.platform import storage
@@ -128,7 +138,7 @@ def show(name: str, as_json: bool) -> None:
     with storage() as found, found.engine().begin() as connection:
         told = describe_model(connection, name)
     if as_json:
-        click.echo(json.dumps(told, default=str))
+        print_json(told)
         return
     width = max(map(len, told))
     for key, value in told.items():

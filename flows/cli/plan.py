@@ -6,6 +6,7 @@ from typing import Any, Final
 import click
 
 from flows.cli.groups import Group
+from flows.cli.rows import json_option
 
 Command = Callable[..., None]
 SHARE: Final = click.FloatRange(0, 1, min_open=True, max_open=True)
@@ -60,7 +61,7 @@ def plan() -> None:
 @click.option(
     "--power", type=SHARE, default=0.8, show_default=True, help="Chance that a difference is shown."
 )
-@click.option("--json", "as_json", is_flag=True, help="One JSON object per line of the table.")
+@json_option("One JSON object per line of the table.")
 def size(pilot: tuple[str, str, str, str] | None, as_json: bool, **given: Any) -> None:
     """How many images a validation of a model needs, for each wanted precision.
 

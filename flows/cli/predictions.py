@@ -1,6 +1,5 @@
 """`xray predictions`: scores made elsewhere into the store, stored scores out of it."""
 
-import os
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -8,6 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 from flows.cli.groups import Group
+from flows.cli.rows import json_option, print_json
 
 if TYPE_CHECKING:
     from xray.data.score_tables import Scale
@@ -66,6 +66,7 @@ def predictions() -> None:
     metavar="TASK=VALUE",
     help="An operating point that its maker declares, on the scale of --kind (repeatable).",
 )
+@json_option()
 def import_(
     file: Path,
     model: str,
@@ -82,6 +83,7 @@ def import_(
     citation: str | None,
     findings: tuple[str, ...],
     thresholds: tuple[str, ...],
+    as_json: bool,
 ) -> None:
     """Store the scores of FILE (CSV, TSV, xlsx or Parquet) as those of a foreign model.
 
@@ -115,6 +117,9 @@ def import_(
             findings=declare(findings, "--finding", PredictionsError),
         )
         operating_points.declare(connection, model, points, kind)
+    if as_json:
+        print_json(done)
+        return
     for note in done.notes:
         click.echo(f"note: {note}", err=True)
     scored = done.n_images - done.n_missing
@@ -148,6 +153,7 @@ def export(
     from flows.platform import storage
     from xray.data.prediction_export import exported, write_csv, write_parquet
     from xray.data.prediction_files import find_cohort
+    from xray.durable import replaced
 
     with storage() as found, found.engine().begin() as connection:
         listed = find_cohort(connection, cohort, protocol, part)
@@ -155,14 +161,10 @@ def export(
         if output is None:
             write_csv(frames, sys.stdout)
             return
-        partial = output.with_name(f".{output.name}.partial")
-        try:
+        with replaced(output) as new:
             if output.suffix == ".parquet":
-                rows = write_parquet(frames, partial)
+                rows = write_parquet(frames, new)
             else:
-                with partial.open("w", encoding="utf-8", newline="") as file:
+                with new.open("w", encoding="utf-8", newline="") as file:
                     rows = write_csv(frames, file)
-            os.replace(partial, output)
-        finally:
-            partial.unlink(missing_ok=True)
     click.echo(f"{output}: {rows} rows", err=True)

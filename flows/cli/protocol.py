@@ -1,11 +1,11 @@
 """`xray protocol`: the rules of a protocol, and what changes between two."""
 
-import json
 from typing import Any
 
 import click
 
 from flows.cli.groups import Group
+from flows.cli.rows import json_option, print_json
 
 
 @click.group(cls=Group)
@@ -15,14 +15,14 @@ def protocol() -> None:
 
 @protocol.command()
 @click.argument("name")
-@click.option("--json", "as_json", is_flag=True, help="As one JSON object.")
+@json_option()
 def show(name: str, as_json: bool) -> None:
     """Every rule of protocol NAME (paper, corrected, external, external-first, or a TOML file)."""
     from xray.data.protocol import load_protocol
 
     rules = load_protocol(name).as_dict()
     if as_json:
-        click.echo(json.dumps(rules))
+        print_json(rules)
         return
     for key, value in rules.items():
         if isinstance(value, dict):
@@ -37,7 +37,7 @@ def show(name: str, as_json: bool) -> None:
 @click.argument("second")
 @click.argument("dataset", required=False)
 @click.option("--images", is_flag=True, help="List every image of DATASET whose part differs.")
-@click.option("--json", "as_json", is_flag=True, help="As JSON.")
+@json_option("As JSON.")
 def diff(first: str, second: str, dataset: str | None, images: bool, as_json: bool) -> None:
     """What changes from protocol FIRST to SECOND: the rules and, of DATASET, counts and images. Nothing is stored."""
     from flows.cli.rows import show_rows
@@ -56,7 +56,10 @@ def diff(first: str, second: str, dataset: str | None, images: bool, as_json: bo
         show_rows(image_changes(registered, one, two), as_json, "every image is in the same part")
         return
     compared = compare(registered, one, two)
-    click.echo(json.dumps(compared) if as_json else _text(compared))
+    if as_json:
+        print_json(compared)
+    else:
+        click.echo(_text(compared))
 
 
 def _text(compared: dict[str, Any]) -> str:

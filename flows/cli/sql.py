@@ -1,8 +1,6 @@
 """`xray sql`: a question to the database, the answer as a table, JSON or CSV."""
 
 import csv
-import json
-import math
 import sys
 from collections.abc import Iterable, Sequence
 from decimal import Decimal
@@ -10,6 +8,8 @@ from pathlib import Path
 from typing import Any
 
 import click
+
+from flows.cli.rows import json_option, print_json
 
 
 @click.command()
@@ -20,7 +20,7 @@ import click
     type=click.Path(path_type=Path, exists=True, dir_okay=False, allow_dash=True),
     help="Take the query from a file.",
 )
-@click.option("--json", "as_json", is_flag=True, help="One JSON object per row.")
+@json_option("One JSON object per row.")
 @click.option("--csv", "as_csv", is_flag=True, help="CSV with a header.")
 @click.option(
     "--timeout",
@@ -68,7 +68,7 @@ def show_json(columns: Sequence[str], batches: Batches) -> None:
     """An object per row, as they come."""
     for rows in batches:
         for row in rows:
-            click.echo(json.dumps(dict(zip(columns, map(_plain, row), strict=True)), default=str))
+            print_json(dict(zip(columns, row, strict=True)))
 
 
 def show_csv(columns: Sequence[str], batches: Batches) -> None:
@@ -108,9 +108,3 @@ def _text(value: Any) -> str:
     if value is None:
         return ""
     return f"{value:.6g}" if isinstance(value, float) else str(value)
-
-
-def _plain(value: Any) -> Any:
-    """A value as JSON has it: exact numbers as numbers, NaN and infinity, which JSON lacks, as null."""
-    number = float(value) if isinstance(value, Decimal) else value
-    return None if isinstance(number, float) and not math.isfinite(number) else number

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from flows.cli.rows import json_option, print_json
 from xray.errors import XrayError
 from xray.names import unknown
 
@@ -116,7 +117,7 @@ def down() -> None:
 
 
 @click.command()
-@click.option("--json", "as_json", is_flag=True, help="As one JSON object, for monitoring.")
+@json_option("As one JSON object, for monitoring.")
 def status(as_json: bool) -> None:
     """What runs, where the web interfaces are, what waits, and what is missing. Exit code 1 unless everything is well."""
     from flows.standing.place import here
@@ -124,7 +125,7 @@ def status(as_json: bool) -> None:
 
     found = report(here())
     if as_json:
-        click.echo(json.dumps(found))
+        print_json(found)
     else:
         _show(found)
     if found["phase"] != "ready":
@@ -135,9 +136,7 @@ def status(as_json: bool) -> None:
 @click.argument("name", required=False)
 @click.option("-f", "--follow", is_flag=True, help="Go on as lines are written.")
 @click.option("-n", "--lines", default=50, show_default=True, help="So many of the last lines.")
-@click.option(
-    "--json", "as_json", is_flag=True, help="A JSON object per line: service, time, level, source, message."
-)
+@json_option("A JSON object per line: service, time, level, source, message.")
 def logs(name: str | None, follow: bool, lines: int, as_json: bool) -> None:
     """The last lines that service NAME (as `xray status` names it) wrote, or every service."""
     from flows.standing.place import here
@@ -273,7 +272,10 @@ def _grow(positions: dict[Path, int]) -> Iterator[tuple[Path, str]]:
 def _print(path: Path, text: str, several: bool, as_json: bool) -> None:
     prefix = f"{path.stem}: " if several else ""
     for line in text.splitlines():
-        click.echo(json.dumps(parsed(path.stem, line)) if as_json else f"{prefix}{line}")
+        if as_json:
+            print_json(parsed(path.stem, line))
+        else:
+            click.echo(f"{prefix}{line}")
 
 
 def parsed(service: str, line: str) -> dict[str, str | None]:

@@ -1,13 +1,12 @@
 """`xray study`: run a study file to its report, or see how far it is."""
 
-import json
-from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from flows.cli.groups import Group
+from flows.cli.rows import json_option, print_json
 
 if TYPE_CHECKING:
     from db.connection import Databases
@@ -23,7 +22,7 @@ def study() -> None:
 
 @study.command()
 @click.argument("file", type=FILE)
-@click.option("--json", "as_json", is_flag=True, help="What was done, as JSON, instead of tables.")
+@json_option("What was done, as JSON, instead of tables.")
 def run(file: Path, as_json: bool) -> None:
     """Make true what FILE says: datasets, models, predictions, results, figures. Only what is missing is done."""
     run_file(file, as_json)
@@ -31,7 +30,7 @@ def run(file: Path, as_json: bool) -> None:
 
 @study.command()
 @click.argument("file", type=FILE)
-@click.option("--json", "as_json", is_flag=True, help="As one JSON object.")
+@json_option()
 def status(file: Path, as_json: bool) -> None:
     """How far FILE is from being true."""
     from flows.platform import storage
@@ -42,7 +41,7 @@ def status(file: Path, as_json: bool) -> None:
     with storage() as found, found.engine().begin() as connection:
         now = progress(connection, asked)
     if as_json:
-        click.echo(json.dumps(asdict(now)))
+        print_json(now)
         return
     click.echo(f"{asked.name}: {asked.title}")
     click.echo(f"  datasets ready       {now.datasets_ready} of {now.datasets}")
@@ -119,7 +118,7 @@ def run_file(file: Path, as_json: bool = False, hints: str = "") -> None:
             answer = terminal(results.first_screen(connection, asked.name))
             table = auc_table(results.performance(connection, asked.name))
     if as_json:
-        click.echo(json.dumps(done))
+        print_json(done)
         return
     folder = Path(done["folder"])
     click.echo(f"\n{answer}\n\n{table}\n")

@@ -1,9 +1,10 @@
 """`xray threshold`: a threshold for a goal, honest about being chosen, and what it does at other hospitals."""
 
-import json
 from typing import TYPE_CHECKING, Any, Final
 
 import click
+
+from flows.cli.rows import json_option, print_json
 
 if TYPE_CHECKING:
     from xray.analyses.threshold import Threshold
@@ -29,7 +30,7 @@ HEADS: Final = ("measure", "on these images", "on further images", "95% interval
 )
 @click.option("--dataset", help="Where it is chosen (default: the study's first that MODEL scored).")
 @click.option("--study", help="The study (default: the only one).")
-@click.option("--json", "as_json", is_flag=True, help="As one JSON object.")
+@json_option()
 def threshold(
     model: str,
     task: str,
@@ -70,7 +71,10 @@ def threshold(
             prevalence,
             dataset,
         )
-    click.echo(json.dumps(_plain(made)) if as_json else _text(made))
+    if as_json:
+        print_json(_plain(made))
+    else:
+        click.echo(_text(made))
 
 
 def _plain(made: "Threshold") -> dict[str, Any]:

@@ -1,20 +1,16 @@
 """`xray ui`: the web interface of MLflow or Prefect on this installation's databases, for as long as the command runs."""
 
 import contextlib
-import os
 import signal
 import sys
 import time
 from collections.abc import Iterator
-from types import FrameType
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 import click
 
 if TYPE_CHECKING:
     from flows.standing.place import Place
-
-END_SECONDS: Final = 4
 
 
 @click.command()
@@ -38,7 +34,7 @@ def ui(which: str, port: int) -> None:
         click.echo(way_in(place, which))
         return
     home = place.home / "prefect"
-    with until_told_to_end(), storage() as found:
+    with until_stopped(), storage() as found:
         prepare(found, ("mlflow" if which == "mlflow" else "prefect",))
         own: dict[str, str] = {}
         if which == "prefect":
@@ -63,33 +59,10 @@ def way_in(place: "Place", which: str) -> str:
     )
 
 
-class _End(BaseException):
-    """A signal that ends the command, on its way out through what is to be closed."""
-
-
 @contextlib.contextmanager
-def until_told_to_end() -> Iterator[None]:
-    """SIGINT, SIGTERM and SIGHUP end the block in order; the exit code is that of a program which the signal ended.
-
-    What is not over within four seconds, or has swallowed the exception, ends with the process; the kernel ends the server.
-    """
-    numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-    told: list[int] = []
-
-    def end(number: int, frame: FrameType | None) -> None:
-        if number == signal.SIGALRM:
-            os._exit(128 + told[0])
-        if not told:  # once: a second one must not break into the ending
-            told.append(number)
-            signal.alarm(END_SECONDS)
-            raise _End
-
-    before = {number: signal.signal(number, end) for number in (*numbers, signal.SIGALRM)}
+def until_stopped() -> Iterator[None]:
+    """Ctrl-C, SIGTERM and SIGHUP end the block in order, without a word; `flows.ends` sees to the rest of the end."""
     try:
         yield
-    except _End:
-        raise SystemExit(128 + told[0]) from None
-    finally:
-        signal.alarm(0)
-        for number, handler in before.items():
-            signal.signal(number, handler)
+    except KeyboardInterrupt:
+        raise SystemExit(128 + signal.SIGINT) from None

@@ -1,6 +1,5 @@
 """`xray verify`: published numbers, recomputed."""
 
-import json
 import sys
 from dataclasses import asdict
 from pathlib import Path
@@ -8,6 +7,7 @@ from pathlib import Path
 import click
 
 from flows.cli.groups import Group
+from flows.cli.rows import json_option, print_json
 
 
 @click.group(cls=Group)
@@ -22,7 +22,7 @@ def verify() -> None:
     required=True,
     help="Folder of native label files; each dataset may have a folder of its own in it.",
 )
-@click.option("--json", "as_json", is_flag=True, help="As one JSON object: cells, datasets, notes.")
+@json_option("As one JSON object: cells, datasets, notes.")
 def table_a1(labels: Path, as_json: bool) -> None:
     """Table A.1 of the paper, cell by cell, from the label files in a folder. Exit code 1 where a cell differs."""
     from flows.cli.sql import table
@@ -40,18 +40,16 @@ def table_a1(labels: Path, as_json: bool) -> None:
     }
     differ = [cell for cell in cells if cell.found_positive is not None and not cell.equal]
     if as_json:
-        click.echo(
-            json.dumps(
-                {
-                    "cells": [asdict(cell) | {"equal": cell.equal} for cell in cells],
-                    "datasets": {
-                        name: {"equal": equal, "cells": n, "there": name in found}
-                        for name, (equal, n) in sizes.items()
-                    },
-                    "notes": {name: its.notes for name, its in found.items()},
-                    "set_aside": {name: len(its.quarantine) for name, its in found.items()},
-                }
-            )
+        print_json(
+            {
+                "cells": [asdict(cell) | {"equal": cell.equal} for cell in cells],
+                "datasets": {
+                    name: {"equal": equal, "cells": n, "there": name in found}
+                    for name, (equal, n) in sizes.items()
+                },
+                "notes": {name: its.notes for name, its in found.items()},
+                "set_aside": {name: len(its.quarantine) for name, its in found.items()},
+            }
         )
     else:
         rows = [

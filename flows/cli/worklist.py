@@ -5,6 +5,7 @@ import dataclasses
 import click
 
 from flows.cli.groups import Group
+from flows.cli.rows import json_option
 
 
 @click.group(cls=Group)
@@ -13,7 +14,7 @@ def worklist() -> None:
 
 
 @worklist.command("list")
-@click.option("--json", "as_json", is_flag=True, help="One JSON object per worklist.")
+@json_option("One JSON object per worklist.")
 def list_(as_json: bool) -> None:
     """Every worklist: its finding, its images, and how many each reader has read."""
     from flows.cli.rows import show
@@ -35,7 +36,8 @@ def list_(as_json: bool) -> None:
 )
 @click.option("--reader", help="Take this reader's answers alone.")
 @click.option("--protocol", default="corrected", show_default=True, help="Rules by which cohorts are made.")
-def labels(name: str, dataset: str, rule: str, reader: str | None, protocol: str) -> None:
+@json_option()
+def labels(name: str, dataset: str, rule: str, reader: str | None, protocol: str, as_json: bool) -> None:
     """Register the answers to worklist NAME as dataset DATASET: the same images under one more labeller.
 
     Its images are known, so nothing has to be scored again: xray study run takes it as a guest, and
@@ -54,4 +56,4 @@ def labels(name: str, dataset: str, rule: str, reader: str | None, protocol: str
         notes = freeze_dataset(connection, done.dataset_id, protocol, needed=["test"])
     if not done.unchanged:
         announce("dataset", dataset, images=done.n_images)
-    say(dataclasses.replace(done, notes=[*done.notes, *notes]))
+    say(dataclasses.replace(done, notes=[*done.notes, *notes]), as_json=as_json)

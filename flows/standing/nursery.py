@@ -8,7 +8,6 @@ and when our parent dies, however it dies. The exit code is that of COMMAND.
 """
 
 import contextlib
-import ctypes
 import os
 import signal
 import subprocess
@@ -19,23 +18,20 @@ from types import FrameType
 
 import psutil
 
+from db.ties import adopt_orphans, end_with_parent
 from flows.processes import die_with_parent
 
 MARK = "XRAY_STACK"
 """Environment variable that every process of a stack has: its home."""
 SERVICE = "XRAY_SERVICE"
 """Environment variable that every process of a service has: its name."""
-_PR_SET_PDEATHSIG, _PR_SET_CHILD_SUBREAPER = 1, 36
 
 
 def main(arguments: list[str]) -> int:
     """Run the service to its end, and end what it leaves behind."""
     parent, log, grace, command = int(arguments[0]), arguments[1], int(arguments[2]), arguments[4:]
-    if sys.platform == "linux":
-        libc = ctypes.CDLL(None, use_errno=True)
-        libc.prctl(_PR_SET_CHILD_SUBREAPER, 1)
-        libc.prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
-    if os.getppid() != parent:
+    adopt_orphans()
+    if not end_with_parent(parent, signal.SIGTERM):
         return 0
     with open(log, "ab") as output:
         service = subprocess.Popen(

@@ -34,6 +34,11 @@ def test_links_lead_somewhere(page):
     assert [target for target in targets if not ((ROOT / page).parent / target).exists()] == []
 
 
+def test_every_page_is_in_the_index_of_questions():
+    listed = set(re.findall(r"\]\(([\w-]+\.md)\)", read("docs/README.md")))
+    assert listed == {page.name for page in (ROOT / "docs").glob("*.md")} - {"README.md"}
+
+
 def test_decisions_are_numbered_and_under_a_page():
     pages = sorted((ROOT / "docs/decisions").glob("*.md"))
     assert len({page.name[:4] for page in pages}) == len(pages)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from xray.durable import folder_of, settle_files
+from xray.durable import folder_of, replaced, settle_files, write_whole
 
 
 @pytest.fixture
@@ -49,3 +49,27 @@ def test_only_files_of_this_machine_have_a_folder(tmp_path):
     assert folder_of((tmp_path / "a b").as_uri()) == tmp_path / "a b"
     assert folder_of("s3://bucket/folder") is None
     assert folder_of("mlflow-artifacts:/1") is None
+
+
+def test_a_reader_sees_the_old_file_until_the_new_one_is_whole(tmp_path):
+    path = write_whole(tmp_path / "weights", b"old")
+    with replaced(path) as new:
+        new.write_bytes(b"ne")
+        assert path.read_bytes() == b"old"
+        new.write_bytes(b"new")
+    assert path.read_bytes() == b"new"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_failure_leaves_the_old_file_and_nothing_else(tmp_path):
+    path = write_whole(tmp_path / "weights", b"old")
+
+    def write() -> None:
+        with replaced(path) as new:
+            new.write_bytes(b"ne")
+            raise OSError("the disk is full")
+
+    with pytest.raises(OSError, match="full"):
+        write()
+    assert path.read_bytes() == b"old"
+    assert list(tmp_path.iterdir()) == [path]

@@ -3,22 +3,18 @@ interpreter's lock; figures, which are drawn in Python, in processes.
 """
 
 import multiprocessing
-import os
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 from itertools import chain
 from typing import Any, Final, TypeVar
 
+from xray.cores import cores
+
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 _FORKED: Final[dict[str, tuple[Callable[[Any], Any], Sequence[Any]]]] = {}
 """What forked processes find in their copy of the memory: functions and items need not be pickled, only results."""
-
-
-def cores() -> int:
-    """How many cores this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def side_by_side(function: Callable[..., Result], items: Iterable[tuple[object, ...]]) -> list[Result]:

@@ -7,8 +7,8 @@ from sqlalchemy import Connection, text
 
 from xray.analyses import results, shown
 from xray.analyses.run import ANALYSES
+from xray.durable import write_whole
 from xray.report import answer_text, page
-from xray.report.files import write_whole
 from xray.report.parts.part import Part
 from xray.settings import code_version
 from xray.study import Study

@@ -1,6 +1,5 @@
 """A model of ours as one file for other programs, with the card that says what it takes and gives."""
 
-import os
 import warnings
 from pathlib import Path
 
@@ -9,6 +8,7 @@ from sqlalchemy import Engine, select, text
 
 from db.findings import read_list
 from db.schema import Model
+from xray.durable import replaced
 from xray.errors import LearningError
 from xray.findings import match
 from xray.learning.foreign_card import Card, write_card
@@ -51,13 +51,9 @@ def export_model(engine: Engine, tracker: Tracker, name: str, kind: str, path: P
             {"id": row.id},
         ).all()
     network = load(weights_of(engine, tracker, row.id)).to(memory_format=torch.contiguous_format)
-    partial = path.with_name(f".{path.name}.partial")
     write = _onnx if kind == "onnx" else _torchscript
-    try:
-        write(network, partial)
-        os.replace(partial, path)
-    finally:
-        partial.unlink(missing_ok=True)
+    with replaced(path) as new:
+        write(network, new)
     card = Card(
         name=_plain(path.stem),
         size=network.image_size,

@@ -5,7 +5,6 @@ state; in its header what epochs came to and how far the current one is. Nothing
 """
 
 import json
-import os
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
@@ -16,6 +15,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
+from xray.durable import replaced
 from xray.learning.network import Network
 from xray.learning.selection import RULES
 from xray.pixels.batches import Batches
@@ -83,17 +83,11 @@ class Progress:
             "state": list(self.batches.state),
         }
         path.parent.mkdir(parents=True, exist_ok=True)
-        unfinished = path.with_suffix(f".{os.getpid()}")
         contiguous = {k: v.detach().cpu().contiguous().clone() for k, v in tensors.items()}
         told = json.dumps(about)
         checksum = str(_checksum(told, contiguous))
-        try:
-            save_file(contiguous, unfinished, metadata={"progress": told, "checksum": checksum})
-            with unfinished.open("rb") as file:
-                os.fsync(file.fileno())
-            unfinished.replace(path)
-        finally:
-            unfinished.unlink(missing_ok=True)  # half of it, where the disk is full
+        with replaced(path) as new:
+            save_file(contiguous, new, metadata={"progress": told, "checksum": checksum})
 
     def restore(self, path: Path) -> bool:
         """Go on from the file at `path`; False, and nothing changed, where there is none that is as it was written."""

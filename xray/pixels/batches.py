@@ -9,9 +9,10 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from xray.pixels.augment import Augmentation, gather
+from xray.pixels.augment import Augmentation
 from xray.pixels.cache import PixelCache, Stored
 from xray.pixels.pool import Pool
+from xray.pixels.warp import gather
 
 
 class Batch(NamedTuple):

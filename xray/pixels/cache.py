@@ -20,6 +20,7 @@ import numpy as np
 from numpy.typing import DTypeLike, NDArray
 from tqdm import tqdm
 
+from xray.cores import cores
 from xray.errors import ImageError, PicturesError
 from xray.pixels.cache_files import (
     CHECKSUMS,
@@ -256,7 +257,7 @@ def _fill(pictures: Pictures, partial: Path, request: Request, workers: int | No
 
     reasons: list[str] = []
     with (
-        ThreadPoolExecutor(workers or _cores()) as pool,
+        ThreadPoolExecutor(workers or cores()) as pool,
         tqdm(total=request.n, initial=request.n - len(missing), unit="image", disable=not progress) as bar,
     ):
         for start in range(0, len(missing), _CHUNK):
@@ -296,8 +297,3 @@ def _write_at(path: Path, offset: int, data: bytes) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
-
-
-def _cores() -> int:
-    """Cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

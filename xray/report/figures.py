@@ -8,8 +8,9 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from xray import csv_cells
+from xray.durable import write_whole
 from xray.report import bars, curves, decision_curves, forests, grids, maps, panels, ranking, scatter
-from xray.report.files import png, svg, write_whole
+from xray.report.files import png, svg
 from xray.report.style import SEQUENTIAL
 
 AUC: Final = panels.Scale("AUC", 0.0, 1.0, "–", "tested on its own dataset", calm=ranking.AUC)

@@ -1,10 +1,7 @@
-"""Figures and pages as files: the same bytes for the same content, and whole or not at all."""
+"""Figures as files: the same bytes for the same content."""
 
 import io
-import os
 import re
-import secrets
-from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
@@ -32,18 +29,3 @@ def png(figure: "Figure") -> bytes:
     with settings():
         figure.savefig(drawn, format="png", dpi=DPI, metadata={"Software": None})
     return drawn.getvalue()
-
-
-def write_whole(path: Path, content: bytes) -> Path:
-    """Write a file so that a reader sees the old one or the new one, never a part."""
-    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
-    try:
-        with temporary.open("wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise
-    return path

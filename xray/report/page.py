@@ -116,7 +116,7 @@ def write(
     commands: shell lines that reproduce the report.
     The same input gives the same bytes.
     """
-    from xray.report.files import write_whole
+    from xray.durable import write_whole
 
     html = render(
         title=title,

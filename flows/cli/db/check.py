@@ -1,11 +1,12 @@
 """`xray db check`: what should not be there, by queries that return no row when all is well."""
 
-import json
 import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import click
+
+from flows.cli.rows import json_option, print_json
 
 if TYPE_CHECKING:
     from db.upkeep.audits import Outcome
@@ -14,7 +15,7 @@ SHOWN = 10
 
 
 @click.command()
-@click.option("--json", "as_json", is_flag=True, help="As one JSON object: clean, checks.")
+@json_option("As one JSON object: clean, checks.")
 def check(as_json: bool) -> None:
     """Look for half rows, wrong lengths, orphans, patients in two parts, lost or damaged files. Changes nothing.
 
@@ -28,7 +29,7 @@ def check(as_json: bool) -> None:
         looked = list(outcomes(Installation(found.engine(), found.mlflow, settings.home())))
     clean = all(each.is_well for each in looked)
     if as_json:
-        click.echo(json.dumps({"clean": clean, "checks": [_plain(each) for each in looked]}, default=str))
+        print_json({"clean": clean, "checks": [_plain(each) for each in looked]})
     else:
         _show(looked)
     if not clean:

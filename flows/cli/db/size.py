@@ -1,14 +1,14 @@
 """`xray db size`: how much room everything takes."""
 
-import json
-
 import click
+
+from flows.cli.rows import json_option, print_json
 
 UNITS = ("bytes", "kB", "MB", "GB", "TB")
 
 
 @click.command()
-@click.option("--json", "as_json", is_flag=True, help="As one JSON object, in bytes.")
+@json_option("As one JSON object, in bytes.")
 def size(as_json: bool) -> None:
     """How much room databases, tables, pixel caches and weights take, and what a stored score costs."""
     from flows.cli.db import owned
@@ -19,7 +19,7 @@ def size(as_json: bool) -> None:
     with owned() as found:
         measured = sizes(found, settings.home())
     if as_json:
-        click.echo(json.dumps(measured))
+        print_json(measured)
         return
     columns = ("table", "rows", "all", "rows' own", "long values", "indexes")
     parts = ("bytes", "in_rows", "in_long_values", "in_indexes")

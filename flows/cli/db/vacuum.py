@@ -2,6 +2,8 @@
 
 import click
 
+from flows.cli.rows import json_option, print_json
+
 
 @click.command()
 @click.option(
@@ -9,7 +11,8 @@ import click
     is_flag=True,
     help="Write every table anew, which gives the room back to the disk; stop studies first, they would wait.",
 )
-def vacuum(full: bool) -> None:
+@json_option("One JSON object per database: bytes before and after.")
+def vacuum(full: bool, as_json: bool) -> None:
     """Make the room of deleted rows usable again, and renew what the planner knows of the tables.
 
     PostgreSQL does so by itself after a while; after large deletions and imports this is sooner.
@@ -22,4 +25,7 @@ def vacuum(full: bool) -> None:
     with owned() as found:
         for name in DATABASES:
             before, after = clean(found.of(name), full)
-            click.echo(f"{name}: {words(before)} before, {words(after)} now")
+            if as_json:
+                print_json({"database": name, "before": before, "after": after})
+            else:
+                click.echo(f"{name}: {words(before)} before, {words(after)} now")

@@ -163,3 +163,23 @@ def test_a_slip_of_the_keyboard_names_the_near_word(words, near):
 def test_help_of_a_group_is_whole_sentences(name):
     output = CliRunner().invoke(cli, [name, "--help"]).output
     assert "..." not in output.partition("Commands:")[2]
+
+
+@pytest.mark.parametrize(
+    ("words", "completed"),
+    [
+        (["da"], "dataset"),
+        (["dataset", "li"], "list"),
+        (["study", "status", "--js"], "--json"),
+        (["ui", "ml"], "mlflow"),
+    ],
+)
+def test_the_shell_completes_commands_options_and_choices(words, completed):
+    asked = {
+        "_XRAY_COMPLETE": "bash_complete",
+        "COMP_WORDS": " ".join(["xray", *words]),
+        "COMP_CWORD": str(len(words)),
+    }
+    script = Path(sys.executable).with_name("xray")
+    done = subprocess.run([script], capture_output=True, text=True, env=environment(**asked))
+    assert done.stdout.splitlines() == [f"plain,{completed}"]

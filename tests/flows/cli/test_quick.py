@@ -45,4 +45,4 @@ def test_a_check_of_the_database_loads_nothing_that_trains(tiny):
 
 def test_how_far_a_study_is_is_told_without_statistics_and_drawing(tiny):
     status = ("study", "status", tiny.file)
-    assert not loaded(tiny.home, *status) & {*TRAINING, "mlflow", "scipy", "sklearn", "matplotlib"}
+    assert not loaded(tiny.home, *status) & {*TRAINING, "mlflow", "scipy", "numba", "sklearn", "matplotlib"}

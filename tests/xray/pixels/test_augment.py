@@ -6,9 +6,10 @@ from numpy.typing import NDArray
 from PIL import Image
 from torchvision.transforms.functional import affine
 
-from xray.pixels.augment import Augmentation, Parameters, gather
+from xray.pixels.augment import Augmentation, Parameters
 from xray.pixels.grey import Grey
 from xray.pixels.scale import to_network_range
+from xray.pixels.warp import gather
 
 
 def oracle(batch: Grey, parameters: Parameters) -> NDArray[np.float32]:

@@ -13,9 +13,10 @@ from matplotlib.patches import Rectangle
 from matplotlib.text import Text
 
 from tests.xray.report.reading import boxes, cell, glyphs
+from xray.durable import write_whole
 from xray.errors import AnalysisError
 from xray.report import figures, grids, layout, panels
-from xray.report.files import svg, write_whole
+from xray.report.files import svg
 from xray.report.style import ARM_COLOURS, GREY, INK, PAGE_WIDTH, WHITE, contrast_ink, text_width, wrap
 from xray.tasks import TASKS
 

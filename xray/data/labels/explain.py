@@ -53,8 +53,8 @@ def _explain(
     label = None if value != value else int(value)
     its_rules = [rule for rule in chosen if rule.task == task]
     if state == NOT_MENTIONED:
-        why = "the cell is blank" if its_rules or not chosen else "the labeller does not speak of this task"
         native = its_rules[0].column if its_rules else None
+        why = _why_silent(table, column, native, bool(chosen))
         source = its_rules[0].source if its_rules else ""
         return Explanation(task, STATE_NAMES[state], label, None, native, None, None, why, source)
     row = int(selection.label_rows[position, column])
@@ -69,6 +69,17 @@ def _explain(
     return Explanation(
         task, STATE_NAMES[state], label, image, rule.column, cell, term, RULES[rule.rule], rule.source
     )
+
+
+def _why_silent(table: SourceTable, column: int, native: str | None, has_rules: bool) -> str:
+    """Why nothing is said of the task of a column. native: the column of the file that would say it, if a rule knows one."""
+    if native is not None:
+        return "the cell is blank" if native in table.rows else f"the label file has no column {native}"
+    if has_rules:
+        return "the labeller does not speak of this task"
+    if (table.states[:, column] == NOT_MENTIONED).all():
+        return "the file has no column for it, or only blank cells"
+    return "the cell is blank"
 
 
 def _speaker(

@@ -1,3 +1,6 @@
+"""Where a label comes from: cell, term, rule; or why there is none."""
+
+import dataclasses
 from pathlib import Path
 
 from xray.data.labels.explain import Explanation, explain
@@ -82,3 +85,23 @@ def test_a_manifest(tmp_path: Path) -> None:
     mass = explained(found, "Mass")
     assert (mass.state, mass.label, mass.column, mass.image) == ("uncertain", None, "Mass", "a")
     assert explained(found, "Edema").state == "not mentioned"
+
+
+def test_a_missing_column_is_not_a_blank_cell(tmp_path: Path) -> None:
+    (tmp_path / "m.csv").write_text("image_id,patient_id,path,Mass,Edema\na,p,a.png,u,\nb,q,b.png,1,0\n")
+    table = read_manifest(tmp_path / "m.csv", None)
+    protocol = load_protocol("corrected")
+    found = explain(table, select(table, "mine", protocol), 0, "mine", protocol)
+    assert explained(found, "Edema").rule == "the cell is blank"
+    assert explained(found, "Hernia").rule == "the file has no column for it, or only blank cells"
+
+
+def test_a_published_file_without_one_of_its_columns(tmp_path: Path) -> None:
+    row = "train/patient00001/study1/a.jpg,F,60,Frontal,PA,,,1.0,,,,,,,,,,,"
+    (tmp_path / "train.csv").write_text("\n".join([COLUMNS, row]))
+    table = read_chexpert(tmp_path, None)
+    table = dataclasses.replace(table, rows=table.rows.drop(columns="Edema"))
+    protocol = load_protocol("corrected")
+    found = explain(table, select(table, "chexpert", protocol), 0, "chexpert", protocol)
+    assert explained(found, "Edema").rule == "the label file has no column Edema"
+    assert explained(found, "Fracture").rule == "the cell is blank"
