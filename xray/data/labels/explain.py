@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-from xray.data.labels.rules import RULES, Rule, apply_rules, rules
+from xray.data.labels.rules import RULES, SILENCE, Rule, apply_rules, rules
 from xray.data.protocol import Protocol
 from xray.data.selection import Selection
 from xray.data.sources.base import NEGATIVE, NOT_MENTIONED, STATE_NAMES, SourceTable
@@ -53,7 +53,7 @@ def _explain(
     label = None if value != value else int(value)
     its_rules = [rule for rule in chosen if rule.task == task]
     if state == NOT_MENTIONED:
-        why = "the cell is blank" if its_rules or not chosen else "the labeller does not speak of this task"
+        why = _silence(table, int(selection.index[position]), its_rules, chosen)
         native = its_rules[0].column if its_rules else None
         source = its_rules[0].source if its_rules else ""
         return Explanation(task, STATE_NAMES[state], label, None, native, None, None, why, source)
@@ -69,6 +69,16 @@ def _explain(
     return Explanation(
         task, STATE_NAMES[state], label, image, rule.column, cell, term, RULES[rule.rule], rule.source
     )
+
+
+def _silence(table: SourceTable, row: int, its_rules: list[Rule], chosen: tuple[Rule, ...]) -> str:
+    """Why nothing is said of a task."""
+    if chosen and not its_rules:
+        return "the labeller does not speak of this task"
+    silent = any(rule.rule in SILENCE and rule.column == its_rules[0].column for rule in chosen if its_rules)
+    if silent and str(table.rows[its_rules[0].column].iloc[row]).strip():
+        return "no listed term speaks of a finding, or one excludes the image"
+    return "the cell is blank"
 
 
 def _speaker(
