@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-from xray.data.labels.rules import RULES, Rule, apply_rules, rules
+from xray.data.labels.rules import RULES, SILENCE, Rule, apply_rules, rules
 from xray.data.protocol import Protocol
 from xray.data.selection import Selection
 from xray.data.sources.base import NEGATIVE, NOT_MENTIONED, STATE_NAMES, SourceTable
@@ -53,8 +53,8 @@ def _explain(
     label = None if value != value else int(value)
     its_rules = [rule for rule in chosen if rule.task == task]
     if state == NOT_MENTIONED:
+        why = _why_silent(table, int(selection.index[position]), column, its_rules, chosen)
         native = its_rules[0].column if its_rules else None
-        why = _why_silent(table, column, native, bool(chosen))
         source = its_rules[0].source if its_rules else ""
         return Explanation(task, STATE_NAMES[state], label, None, native, None, None, why, source)
     row = int(selection.label_rows[position, column])
@@ -71,11 +71,19 @@ def _explain(
     )
 
 
-def _why_silent(table: SourceTable, column: int, native: str | None, has_rules: bool) -> str:
-    """Why nothing is said of the task of a column. native: the column of the file that would say it, if a rule knows one."""
-    if native is not None:
-        return "the cell is blank" if native in table.rows else f"the label file has no column {native}"
-    if has_rules:
+def _why_silent(
+    table: SourceTable, row: int, column: int, its_rules: list[Rule], chosen: tuple[Rule, ...]
+) -> str:
+    """Why nothing is said of the task of a column. its_rules: those of `chosen` that speak of the task."""
+    if its_rules:
+        native = its_rules[0].column
+        if native not in table.rows:
+            return f"the label file has no column {native}"
+        silent = any(rule.rule in SILENCE and rule.column == native for rule in chosen)
+        if silent and str(table.rows[native].iloc[row]).strip():
+            return "no listed term speaks of a finding, or one excludes the image"
+        return "the cell is blank"
+    if chosen:
         return "the labeller does not speak of this task"
     if (table.states[:, column] == NOT_MENTIONED).all():
         return "the file has no column for it, or only blank cells"

@@ -23,6 +23,8 @@ RULES: Final[dict[str, str]] = {
     "state": "the column holds the state: 1 positive, 0 negative, -1 uncertain, blank not mentioned",
     "clears all": "where the column is 1, every task of this labeller is negative",
     "dropped": "known, and left out",
+    "says nothing": "where no other term is listed, no task of this labeller is mentioned",
+    "silences": "where this term is listed, no task of this labeller is mentioned",
 }
 STATE_VALUES: Final[dict[str, int]] = {
     "": NOT_MENTIONED,
@@ -39,6 +41,9 @@ STORED: Final = "corrected"
 
 UNKNOWN: Final = 99
 """What stands for a label value that no rule knows: a reader sets such rows aside."""
+
+SILENCE: Final = ("says nothing", "silences")
+"""Rules of terms that speak of no finding, so that a list of them alone makes no finding negative."""
 
 _LABELLERS: Final = {"mimic_ch": "mimic", "mimic_nb": "mimic"}
 
@@ -101,13 +106,13 @@ def apply_rules(
     place = {finding: column for column, finding in enumerate(findings)}
     by_column: dict[str, list[Rule]] = {}
     for rule in chosen:
-        if rule.task:
+        if rule.task or rule.rule in SILENCE:
             by_column.setdefault(rule.column, []).append(rule)
     for column, its_rules in by_column.items():
         codes, values = pd.factorize(frame[column].astype(object))
         texts = [str(value).strip() for value in values]
         seen_states, seen_terms = _speak(texts, its_rules, place)
-        tasks = sorted({place[rule.task] for rule in its_rules})
+        tasks = sorted({place[rule.task] for rule in its_rules if rule.task})
         states[:, tasks] = seen_states[:, tasks][codes]
         terms[:, tasks] = seen_terms[:, tasks][codes]
     return states, terms
@@ -119,10 +124,14 @@ def _speak(
     """What the rules of one column say of each distinct text: states and terms, (n_texts, n_findings)."""
     states = np.full((len(texts), len(place)), NOT_MENTIONED, dtype=np.int8)
     terms = np.full(states.shape, None, dtype=object)
+    spoken = [rule for rule in its_rules if rule.task]
+    lists = any(rule.rule == "is" or rule.rule in SILENCE for rule in its_rules)
     for index, text in enumerate(texts):
         plain = text.lower()
-        listed = set(listed_terms(plain)) if any(rule.rule == "is" for rule in its_rules) else set()
-        for rule in its_rules:
+        listed = set(listed_terms(plain)) if lists else set()
+        if _silent(listed, its_rules):
+            continue
+        for rule in spoken:
             task = place[rule.task]
             if rule.rule == "state":
                 states[index, task] = STATE_VALUES.get(text, UNKNOWN)
@@ -141,6 +150,13 @@ def _speak(
             elif states[index, task] == NOT_MENTIONED:
                 states[index, task] = NEGATIVE
     return states, terms
+
+
+def _silent(listed: set[str], its_rules: Sequence[Rule]) -> bool:
+    """Do these terms say nothing of any finding? Where no rule is about silence, they always speak."""
+    empty = {rule.term.lower() for rule in its_rules if rule.rule == "says nothing"}
+    silencing = {rule.term.lower() for rule in its_rules if rule.rule == "silences"}
+    return bool(listed & silencing) or (bool(empty) and listed <= empty)
 
 
 def listed_terms(text: str) -> list[str]:

@@ -4,7 +4,16 @@ import pandas as pd
 import pytest
 
 from xray.data.labels import rules as module
-from xray.data.labels.rules import RULES, UNKNOWN, all_rules, apply_rules, labelled_tasks, listed_terms, rules
+from xray.data.labels.rules import (
+    RULES,
+    SILENCE,
+    UNKNOWN,
+    all_rules,
+    apply_rules,
+    labelled_tasks,
+    listed_terms,
+    rules,
+)
 from xray.data.sources.base import NEGATIVE, NOT_MENTIONED, POSITIVE, UNCERTAIN
 from xray.errors import DataError
 from xray.tasks import TASK_INDEX
@@ -19,7 +28,7 @@ def test_every_rule_says_where_it_comes_from(labeller: str) -> None:
         assert rule.column
         assert rule.source
         assert rule.protocol in ("", "paper", "corrected")
-        assert (rule.task == "") == (rule.rule in ("dropped", "clears all"))
+        assert (rule.task == "") == (rule.rule in ("dropped", "clears all", *SILENCE))
         assert rule.term == rule.term.strip()
 
 
@@ -49,12 +58,40 @@ def test_whole_terms_and_their_look_alikes() -> None:
     frame = pd.DataFrame(
         {"Labels": ["['pseudonodule', 'pleural effusion']", "['Nodule ']", '["nodule"]', "['']"]}
     )
-    for rule_set, expected in [("paper", [1, 1, 1, 0]), ("corrected", [0, 1, 1, 0])]:
+    for rule_set, expected in [("paper", [1, 1, 1, 0]), ("corrected", [0, 1, 1, NOT_MENTIONED])]:
         states, terms = apply_rules(frame, rules("padchest", rule_set))
         assert states[:, TASK_INDEX["Nodule"]].tolist() == expected
-        assert states[:, TASK_INDEX["Effusion"]].tolist() == [1, 0, 0, 0]
+        assert states[:, TASK_INDEX["Effusion"]].tolist() == [1, 0, 0, expected[3]]
     assert terms[0, TASK_INDEX["Effusion"]] == "pleural effusion"
     assert terms[0, TASK_INDEX["Nodule"]] is None
+
+
+@pytest.mark.parametrize(
+    "labels",
+    [
+        "['']",
+        "[]",
+        "['', ]",
+        "['Unchanged']",
+        "['unchanged', 'suboptimal study']",
+        "['exclude']",
+        "['exclude', 'nodule']",
+    ],
+)
+def test_a_list_that_names_no_finding_makes_none_negative(labels: str) -> None:
+    frame = pd.DataFrame({"Labels": [labels, "['normal']", "['unchanged', 'nodule']"]})
+    states, terms = apply_rules(frame, rules("padchest", "corrected"))
+    assert (states[0] == NOT_MENTIONED).all()
+    assert terms[0].tolist() == [None] * states.shape[1]
+    assert (states[1] == NEGATIVE).sum() == 15
+    assert states[2, TASK_INDEX["Nodule"]] == POSITIVE
+    assert (states[2] == NEGATIVE).sum() == 14
+
+
+def test_the_papers_rules_make_every_list_without_a_term_negative_as_the_released_code_does() -> None:
+    frame = pd.DataFrame({"Labels": ["['']", "['exclude']", "['unchanged']"]})
+    states, _ = apply_rules(frame, rules("padchest", "paper"))
+    assert (states == NEGATIVE).sum(axis=1).tolist() == [15, 15, 15]
 
 
 def test_every_term_found_is_named() -> None:

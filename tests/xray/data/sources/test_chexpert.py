@@ -127,3 +127,48 @@ def test_pictures_below_the_release_or_above_it(tmp_path: Path, inside: str) -> 
     table = chexpert(tmp_path, row(1, 1), row(1, 2), images=tmp_path / "pictures")
     assert table.rows["path"].tolist() == [f"{inside}train/patient00001/study1/view1_frontal.jpg"]
     assert [entry.row for entry in table.quarantine] == [3]
+
+
+def batch(folder: Path, name: str, patient: int) -> None:
+    picture = folder / name / f"patient{patient:05d}/study1/view1_frontal.jpg"
+    picture.parent.mkdir(parents=True)
+    picture.touch()
+
+
+def test_pictures_in_the_batches_of_the_full_release(tmp_path: Path) -> None:
+    images = tmp_path / "chexpert"
+    batch(images, "CheXpert-v1.0 batch 2 (train 1)", 11)
+    batch(images, "CheXpert-v1.0 batch 3 (train 2)", 12)
+    batch(images, "CheXpert-v1.0 batch 4 (train 3)", 13)
+    batch(images, "CheXpert-v1.0 batch 2 (train 1)", 13)
+    rows = [row(patient, 1, root="CheXpert-v1.0") for patient in (11, 12, 13, 14)]
+    table = chexpert(tmp_path, *rows, images=images)
+    assert table.rows["path"].tolist() == [
+        "CheXpert-v1.0 batch 2 (train 1)/patient00011/study1/view1_frontal.jpg",
+        "CheXpert-v1.0 batch 3 (train 2)/patient00012/study1/view1_frontal.jpg",
+    ]
+    assert table.rows["image"].iloc[0] == "train/patient00011/study1/view1_frontal.jpg"
+    twice, nowhere = table.quarantine
+    assert (twice.row, "several folders" in twice.reason) == (4, True)
+    assert (nowhere.row, "expected patientNNNNN/studyN/view.jpg" in nowhere.reason) == (5, True)
+
+
+def test_a_path_that_leads_out_of_the_batches_is_not_looked_for(tmp_path: Path) -> None:
+    batch(tmp_path / "chexpert", "batch 2", 11)
+    (tmp_path / "chexpert/secret.jpg").touch()
+    outside = row(11, 1).replace("study1/view1_frontal.jpg", "../../secret.jpg")
+    assert len(chexpert(tmp_path, outside, images=tmp_path / "chexpert").rows) == 0
+
+
+def test_the_test_sets_labels_have_no_columns_of_the_image(tmp_path: Path) -> None:
+    cells = ",".join("1" if name == "Pleural Effusion" else "0" for name in NAMES)
+    views = ["view1_frontal", "view2_lateral"]
+    lines = [f"test/patient64800/study1/{view}.jpg,{cells}" for view in views]
+    (tmp_path / "test_labels.csv").write_text("\n".join(["Path," + FINDINGS, *lines]))
+    table = read_chexpert(tmp_path / "test_labels.csv", None)
+    assert table.rows["view"].tolist() == ["Frontal", "Lateral"]
+    assert table.rows["sex"].isna().all()
+    assert table.rows["age"].isna().all()
+    assert table.states[:, TASK_INDEX["Effusion"]].tolist() == [POSITIVE, POSITIVE]
+    assert not table.quarantine
+    assert select(table, "chexpert", PAPER).index.tolist() == [0]
