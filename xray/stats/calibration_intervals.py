@@ -46,6 +46,7 @@ def calibration_measures(
     labels: NDArray[np.floating],
     logits: NDArray[np.floating],
     patients: NDArray[np.integer],
+    fitted_here: bool = False,
     n_bins: int = 10,
     seed: int = 0,
 ) -> Calibrated:
@@ -56,6 +57,11 @@ def calibration_measures(
     brier: the mean over images. ece: Σ n_b/n |observed − predicted| over bins of equal mass, which chance alone makes
     positive; value and bounds are the errors at which one as large as that seen, or larger, has a chance of ½, .025 and
     .975, were the bins' gaps in proportion as seen, with normal noise. So it is 0 where chance explains what is seen.
+
+    fitted_here: whether logits are calibrated by maps of these very images, of other folds. The map of all images is off by
+    a factor of its slope, so that bounds of the slope are symmetric in its logarithm. Errors of the maps cancel over the
+    folds, in ece too, and the map of all images still has them: the upper bound of ece is the .975 quantile of the sum
+    with the noise of the gaps added once more.
     """
     kept = ~np.isnan(labels) & ~np.isnan(logits)
     label = np.asarray(labels[kept], dtype=np.float64)
@@ -67,7 +73,7 @@ def calibration_measures(
         return Calibrated(measures, 0, 0, NO_DATA)
     squares = (expit(score) - label) ** 2
     measures["brier"] = mean_by_patient(squares, who)
-    measures["ece"] = _ece(label, score, who, n_bins, seed)
+    measures["ece"] = _ece(label, score, who, n_bins, seed, fitted_here)
     if n_pos in (0, n):
         return Calibrated(measures, n, n_pos, ONE_CLASS)
     ones = np.ones((n, 1))
@@ -77,6 +83,8 @@ def calibration_measures(
         design = np.stack([ones[:, 0], score], axis=1)
         pair = _wald(design, label, np.zeros(n), line.coefficients, who)
         measures["intercept"], measures["slope"] = pair
+        if fitted_here:
+            measures["slope"] = _by_factor(measures["slope"])
     return Calibrated(measures, n, n_pos, line.reason or DEFINED)
 
 
@@ -144,7 +152,17 @@ def _wald(
     ]
 
 
-def _ece(label: FloatArray, score: FloatArray, who: NDArray[np.integer], n_bins: int, seed: int) -> Measure:
+def _by_factor(measure: Measure) -> Measure:
+    """The same with bounds that are as far in the logarithm; as it is where the value is not above 0."""
+    if not measure.value > 0:
+        return measure
+    factor = np.exp((measure.upper - measure.value) / measure.value)
+    return Measure(measure.value, float(measure.value / factor), float(measure.value * factor))
+
+
+def _ece(
+    label: FloatArray, score: FloatArray, who: NDArray[np.integer], n_bins: int, seed: int, fitted_here: bool
+) -> Measure:
     order = np.argsort(score)
     probability = expit(score[order])
     bins = bins_of_ascending(probability, n_bins)
@@ -165,7 +183,11 @@ def _ece(label: FloatArray, score: FloatArray, who: NDArray[np.integer], n_bins:
     )  # a bin of one class seems to have no noise
     values, vectors = np.linalg.eigh(covariance)
     noise = np.random.default_rng(seed).normal(size=(_DRAWS, n_bins)) * np.sqrt(np.maximum(values, 0))
-    return Measure(*(_size(total, noise @ vectors.T, tail) for tail in (0.5, 0.025, 0.975)))
+    noise = noise @ vectors.T
+    value, lower, upper = (_size(total, noise, tail) for tail in (0.5, 0.025, 0.975))
+    if fitted_here:
+        upper = float(np.quantile(np.abs(total + noise).sum(axis=1), 0.975))
+    return Measure(value, lower, upper)
 
 
 def _size(gaps: FloatArray, noise: FloatArray, tail: float) -> float:

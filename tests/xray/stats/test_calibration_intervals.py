@@ -15,6 +15,7 @@ from xray.stats.calibration_intervals import (
 from xray.stats.estimates import NO_DATA, ONE_CLASS
 from xray.stats.flexible_calibration import KNOTS, TOO_FEW, flexible_curve, restricted_cubic
 from xray.stats.logistic import SEPARATED
+from xray.stats.recalibration import cross_fitted, recalibrate
 
 
 def world(n=1000, seed=0, intercept=-0.5, slope=0.7, images=1):
@@ -80,6 +81,23 @@ def test_intervals_cover_what_was_planted(images):
     ]
     shares = np.mean(covered, axis=0)
     assert ((shares > 0.9) & (shares < 0.99)).all()
+
+
+def test_bounds_after_hold_what_the_map_of_all_images_does_further_on():
+    """Its slope on further images is the true one over its own; cross-fitted, the slope is near 1 whatever that is."""
+    random, covered = np.random.default_rng(3), []
+    further = world(n=20_000, seed=99)[1]
+    for seed in range(200):
+        label, x, patients = world(n=int(random.integers(200, 300)), seed=seed)
+        made = recalibrate(label, x, "logistic")
+        after, _ = cross_fitted(label, x, patients, "logistic")
+        found = calibration_measures(label, after, patients, fitted_here=True).measures
+        error = np.abs(expit(-0.5 + 0.7 * further) - expit(made.apply(further))).mean()
+        held = [found["slope"].lower <= 0.7 / made.slope <= found["slope"].upper]
+        covered.append([*held, found["ece"].lower <= error <= found["ece"].upper])
+    slope, ece = np.mean(covered, axis=0)
+    assert 0.91 < slope < 0.985
+    assert ece > 0.95
 
 
 def test_difference_of_brier_is_paired():
