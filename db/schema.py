@@ -561,6 +561,44 @@ class Feature(Base):
     features: Mapped[list[float]] = mapped_column(ARRAY(REAL))
 
 
+class Recalibration(Base):
+    """One row per calibration: a map of a model's logits for a finding, fitted on a cohort. Never changed.
+
+    version: counted for each model and finding, from 1. intercept, slope: of intercept and logistic, whose calibrated logit
+    is intercept + slope · logit. knots (ascending logits), probabilities: of isotonic, linear between knots.
+    n, n_pos: images that it was fitted on. fingerprint: of labels, logits, method and code; the same is not fitted twice.
+    """
+
+    __tablename__ = "recalibration"
+    __table_args__ = (
+        UniqueConstraint("model_id", "task_id", "version"),
+        UniqueConstraint("model_id", "task_id", "fingerprint"),
+        CheckConstraint("method in ('intercept', 'logistic', 'isotonic')", name="method"),
+        CheckConstraint(
+            "num_nonnulls(intercept, slope) = case method when 'isotonic' then 0 else 2 end"
+            " and num_nonnulls(knots, probabilities) = case method when 'isotonic' then 2 else 0 end",
+            name="parameters",
+        ),
+        CheckConstraint(
+            "cardinality(knots) > 0 and cardinality(knots) = cardinality(probabilities)", name="knots"
+        ),
+    )
+    id: Mapped[int] = mapped_column(primary_key=True)
+    model_id: Mapped[int] = mapped_column(ForeignKey("model.id", ondelete="cascade"))
+    task_id: Mapped[int] = mapped_column(SmallInteger, ForeignKey("task.id"))
+    version: Mapped[int]
+    cohort_id: Mapped[int] = mapped_column(ForeignKey("cohort.id"), index=True)
+    method: Mapped[str]
+    intercept: Mapped[float | None]
+    slope: Mapped[float | None]
+    knots: Mapped[list[float] | None]
+    probabilities: Mapped[list[float] | None]
+    n: Mapped[int]
+    n_pos: Mapped[int]
+    fingerprint: Mapped[str]
+    fitted_at: Mapped[dt.datetime] = mapped_column(server_default=func.now())
+
+
 class Worklist(Base):
     """One row per list of images that is read again, for one finding.
 

@@ -29,6 +29,10 @@ COMMANDS = {
         "flows.cli.threshold:threshold",
         "A threshold for a goal, and what it does on further images and at other hospitals.",
     ),
+    "recalibrate": (
+        "flows.cli.recalibrate:recalibrate",
+        "A model's probabilities made to fit a hospital, before and after; stored, never in place of the scores.",
+    ),
     "analyse": (
         "flows.cli.analyse:analyse",
         "Analyses of a study from its stored predictions: tables, figures, JSON.",

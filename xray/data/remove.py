@@ -13,19 +13,21 @@ from xray.errors import DataError
 class Hanging:
     """What hangs on a dataset.
 
-    evaluations: of its images alone, by models that stay; models: trained on it; worklists: with images that it alone has.
+    evaluations: of its images alone, by models that stay; models: trained on it; calibrations: fitted on it, of models that
+    stay; worklists: with images that it alone has.
     """
 
     studies: list[str]
     analyses: int
     models: list[str]
     evaluations: int
+    calibrations: int
     worklists: list[str]
 
     @property
     def has_results(self) -> bool:
         """Whether results would go with the dataset."""
-        return bool(self.analyses or self.models or self.evaluations or self.worklists)
+        return bool(self.analyses or self.models or self.evaluations or self.calibrations or self.worklists)
 
     def lines(self) -> list[str]:
         """For people, a line each."""
@@ -38,6 +40,8 @@ class Hanging:
             lines.append(f"models that were trained on it, with all their scores: {', '.join(self.models)}")
         if self.evaluations:
             lines.append(f"evaluations of its images by other models: {self.evaluations}")
+        if self.calibrations:
+            lines.append(f"calibrations of models that were fitted on it: {self.calibrations}")
         if self.worklists:
             lines.append(
                 f"worklists with its images, and what readers said of them: {', '.join(self.worklists)}"
@@ -49,15 +53,23 @@ def hanging(connection: Connection, name: str) -> Hanging:
     """What hangs on a dataset. Raises `DataError` where none has this name."""
     given = {"dataset_id": dataset_id(connection, name)}
     row = connection.execute(text(query("dataset_hanging")), given).one()
-    return Hanging(list(row.studies), row.analyses, list(row.models), row.evaluations, list(row.worklists))
+    return Hanging(
+        list(row.studies),
+        row.analyses,
+        list(row.models),
+        row.evaluations,
+        row.calibrations,
+        list(row.worklists),
+    )
 
 
 def remove(connection: Connection, name: str, *, with_results: bool = False) -> Hanging:
     """Take a dataset away, within the caller's transaction, and what went with it.
 
     Its labels, cohorts, image lists that nobody else has, and images that are in no other list; with `with_results` also
-    the models that were trained on it, evaluations of its images, the analyses of studies that name it, and what readers
-    said of its images in worklists. Files are left, and so is a patient whom another dataset's image shows.
+    the models that were trained on it, evaluations of its images, calibrations fitted on it, the analyses of studies that
+    name it, and what readers said of its images in worklists. Files are left, and so is a patient whom another dataset's
+    image shows.
     Raises `DataError` where results hang on it and are not to go.
     """
     connection.execute(

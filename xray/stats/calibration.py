@@ -180,10 +180,7 @@ def binned(labels: Numbers, probabilities: Numbers, n_bins: int = 10) -> Bins:
         p, y = probability[kept, column], label[kept, column] == 1
         order = np.argsort(p)
         p, y = p[order], y[order]
-        starts = np.flatnonzero(np.append(True, p[1:] != p[:-1])[: p.size])
-        sizes = np.diff(np.append(starts, p.size))
-        middle = 2 * starts + sizes - 1  # twice the middle rank
-        bins = np.repeat(middle * n_bins // max(2 * p.size, 1), sizes)
+        bins = bins_of_ascending(p, n_bins)
         n[:, column] = np.bincount(bins, minlength=n_bins)
         n_pos[:, column] = np.bincount(bins[y], minlength=n_bins)
         total[:, column] = np.bincount(bins, p, minlength=n_bins)
@@ -196,3 +193,11 @@ def binned(labels: Numbers, probabilities: Numbers, n_bins: int = 10) -> Bins:
         squares.reshape(shape),
         positives_total.reshape(shape),
     )
+
+
+def bins_of_ascending(p: FloatArray, n_bins: int) -> IntArray:
+    """The bin of each of some ascending probabilities (n,): that of the middle rank of its ties."""
+    starts = np.flatnonzero(np.append(True, p[1:] != p[:-1])[: p.size])
+    sizes = np.diff(np.append(starts, p.size))
+    middle = 2 * starts + sizes - 1  # twice the middle rank
+    return np.asarray(np.repeat(middle * n_bins // max(2 * p.size, 1), sizes), dtype=np.int64)

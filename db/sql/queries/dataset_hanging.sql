@@ -1,6 +1,6 @@
 -- One row: what hangs on a dataset: studies (their names), analyses (of them), models (names of those that were trained on
--- it), evaluations (of lists of its images that no other dataset has, by models that were not), worklists (names of those with
--- images that no other dataset has). Parameter: dataset_id.
+-- it), evaluations (of lists of its images that no other dataset has, by models that were not), calibrations (fitted on its
+-- cohorts, of models that were not), worklists (names of those with images that no other dataset has). Parameter: dataset_id.
 with
 own as (select * from cohort where dataset_id = :dataset_id),
 trained as (
@@ -39,6 +39,10 @@ select
         select count(*) from evaluation
         where image_list_id in (select image_list_id from lists) and model_id not in (select model_id from trained)
     ) as evaluations,
+    (
+        select count(*) from recalibration
+        where cohort_id in (select id from own) and model_id not in (select model_id from trained)
+    ) as calibrations,
     coalesce(
         (
             select array_agg(name order by name) from worklist

@@ -1,0 +1,134 @@
+"""`xray recalibrate`: a model's probabilities made to fit a hospital, before and after, there and at the others."""
+
+import json
+from typing import TYPE_CHECKING, Any, Final
+
+import click
+
+if TYPE_CHECKING:
+    from xray.analyses.recalibration import Judged, Recalibrated
+    from xray.stats.calibration_intervals import Calibrated, Measure
+    from xray.stats.flexible_calibration import FlexibleCurve
+
+METHODS: Final = ("intercept", "logistic", "isotonic")
+HEADS: Final = ("measure", "perfect", "before", "after")
+
+
+@click.command()
+@click.argument("model")
+@click.option("--task", required=True, help="The finding.")
+@click.option(
+    "--method",
+    type=click.Choice(METHODS),
+    default="logistic",
+    show_default=True,
+    help="Move all logits; move and stretch them; or any curve that never falls.",
+)
+@click.option("--dataset", help="Where it is fitted (default: the study's first that MODEL scored).")
+@click.option("--study", help="The study (default: the only one).")
+@click.option("--json", "as_json", is_flag=True, help="As one JSON object, with the curves.")
+def recalibrate(
+    model: str, task: str, method: Any, dataset: str | None, study: str | None, as_json: bool
+) -> None:
+    """Make the probabilities of MODEL for a finding fit a hospital, and say how well they fit before and after.
+
+    "After" on the images that it is fitted on is cross-fitted: each patient is judged by a map that never saw the patient.
+    Other hospitals of the study are judged with the map as it is. It is stored under a version of its own, and the logits
+    stay as they are: xray sql "select … from calibrated_predictions" reads them through it.
+    """
+    from flows.platform import storage
+    from xray.analyses.recalibration import recalibrate_model
+    from xray.analyses.stored import study_meant
+
+    with storage() as home, home.engine().begin() as connection:
+        made = recalibrate_model(
+            connection, study_meant(connection, study, None), model, task, method, dataset
+        )
+    click.echo(json.dumps(_plain(made)) if as_json else _text(made))
+
+
+def _plain(made: "Recalibrated") -> dict[str, Any]:
+    fitted = made.fitted
+    isotonic = fitted.method == "isotonic"
+    return {
+        "model": made.model,
+        "task": made.task,
+        "calibration": made.version,
+        "method": fitted.method,
+        "n": fitted.n,
+        "n_pos": fitted.n_pos,
+        "intercept": None if isotonic else fitted.intercept,
+        "slope": None if isotonic else fitted.slope,
+        "knots": fitted.knots.tolist() if isotonic else None,
+        "probabilities": fitted.probabilities.tolist() if isotonic else None,
+        "here": _judged(made.here),
+        "elsewhere": [_judged(each) for each in made.elsewhere],
+    }
+
+
+def _judged(judged: "Judged") -> dict[str, Any]:
+    return {
+        "dataset": judged.dataset,
+        "n": judged.before.n,
+        "n_pos": judged.before.n_pos,
+        "left_out": judged.left_out,
+        "before": _measures(judged.before) | {"curve": _curve(judged.curve_before)},
+        "after": _measures(judged.after) | {"curve": _curve(judged.curve_after)},
+        "brier difference": _bounds(judged.difference),
+    }
+
+
+def _measures(calibrated: "Calibrated") -> dict[str, Any]:
+    measures = {name: _bounds(measure) for name, measure in calibrated.measures.items()}
+    return measures | {"reason": calibrated.reason or None}
+
+
+def _bounds(measure: "Measure") -> dict[str, float | None]:
+    return {name: _number(getattr(measure, name)) for name in ("value", "lower", "upper")}
+
+
+def _curve(curve: "FlexibleCurve") -> dict[str, Any]:
+    vectors = {name: getattr(curve, name).tolist() for name in ("predicted", "observed", "lower", "upper")}
+    return vectors | {"reason": curve.reason or None}
+
+
+def _number(value: float) -> float | None:
+    return float(value) if value == value else None
+
+
+def _text(made: "Recalibrated") -> str:
+    from flows.cli.sql import table
+    from xray.stats.calibration_intervals import PERFECT
+
+    fitted = made.fitted
+    says = (
+        f"{len(fitted.knots)} knots"
+        if fitted.method == "isotonic"
+        else f"calibrated logit = {fitted.intercept:.3f} + {fitted.slope:.3f} · logit"
+    )
+    lines = [f"{made.model}, {made.task}: calibration {made.version}, {fitted.method}, {says}"]
+    for judged in (made.here, *made.elsewhere):
+        here = judged is made.here
+        how = "fitted here; after: cross-fitted by patient" if here else "the same map"
+        out = f", {judged.left_out} of patients that it was fitted on left out" if judged.left_out else ""
+        before, after = judged.before, judged.after
+        rows = [
+            (name, f"{PERFECT[name]:g}", _shown(before.measures[name]), _shown(after.measures[name]))
+            for name in PERFECT
+        ]
+        lines += [
+            "",
+            f"at {judged.dataset} ({before.n} images, {before.n_pos} positive{out}; {how})",
+            table(HEADS, rows),
+            f"Brier's score, after less before: {_shown(judged.difference, 4)}",
+        ]
+        lines += [f"{when}: {of.reason}" for when, of in (("before", before), ("after", after)) if of.reason]
+    return "\n".join(lines)
+
+
+def _shown(measure: "Measure", digits: int = 3) -> str:
+    if measure.value != measure.value:
+        return "–"
+    if measure.lower != measure.lower:
+        return f"{measure.value:.{digits}f}"
+    return f"{measure.value:.{digits}f} ({measure.lower:.{digits}f} to {measure.upper:.{digits}f})"

@@ -1,0 +1,173 @@
+"""`xray recalibrate`: fitted at one hospital, judged there and at the others, stored, and read through by the database."""
+
+import json
+
+import numpy as np
+import pandas as pd
+import pytest
+from click.testing import CliRunner
+from scipy.special import expit
+from sqlalchemy import text
+from sqlalchemy.exc import DBAPIError
+
+from flows.cli import cli
+from xray.analyses.recalibration import recalibrate_model
+from xray.errors import AnalysisError
+from xray.stats.calibration_intervals import calibration_measures
+from xray.stats.recalibration import METHODS, cross_fitted, recalibrate
+
+N = 400
+READ = """
+select image, test_dataset, logit, probability, label, calibrated_logit, calibrated_probability, fitted_on, fitted_here
+from calibrated_predictions where model = 'test.v/1' and task = 'Effusion' and calibration = :version
+order by test_dataset, image
+"""
+
+
+@pytest.fixture
+def vendor(world):
+    """A model v that says too extreme things at x and too much of everything at y; its truth is planted."""
+    random = np.random.default_rng(8)
+    logits = random.normal(0, 2, (2, N)).astype(np.float32)
+    logits[0, :2] = [-746, np.nan]
+    truth = [expit(-0.5 + 0.6 * logits[0]), expit(-1.5 + logits[1])]
+    labels = [(random.random(N) < np.nan_to_num(p, nan=0.5)).astype(float) for p in truth]
+    labels[0][2:6] = np.nan
+    for name, label in zip("xy", labels, strict=True):
+        world.dataset(name, {"Effusion": label, "Edema": np.repeat([1.0, 0.0], [4, N - 4])})
+    model = world.model("v", 0, ["x"], ["Effusion", "Edema"])
+    for name, score in zip("xy", logits, strict=True):
+        world.score(model, name, {"Effusion": score, "Edema": random.normal(size=N)})
+    world.study(["x", "y"], [model])
+    return world
+
+
+def ask(world, statement, **given):
+    with world.engine.connect() as connection:
+        return pd.read_sql(text(statement), connection, params=given)
+
+
+def numbers(rows, name):
+    """A column; the text of a stored logit is short, and names one real number only."""
+    column = rows[name].to_numpy(np.float64)
+    return column.astype(np.float32).astype(np.float64) if name == "logit" else column
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_predictions_are_read_through_it_and_stored_logits_stay(vendor, method):
+    stored = ask(vendor, "select * from prediction order by evaluation_id, task_id")
+    with vendor.engine.begin() as connection:
+        made = recalibrate_model(connection, "test", "v", "effusion", method)
+    rows = ask(vendor, READ, version=made.version)
+    plain = ask(vendor, "select * from predictions where task = 'Effusion' order by test_dataset, image")
+    for name in ("image", "logit", "probability", "label"):
+        pd.testing.assert_series_equal(rows[name], plain[name])
+    expected = made.fitted.apply(numbers(rows, "logit"))
+    np.testing.assert_allclose(numbers(rows, "calibrated_logit"), expected, rtol=0, atol=1e-10)
+    np.testing.assert_allclose(numbers(rows, "calibrated_probability"), expit(expected), atol=1e-9)
+    assert np.isnan(expected).sum() == 1
+    assert set(rows["fitted_on"]) == {"x"}
+    assert (rows["fitted_here"] == (rows["test_dataset"] == "x")).all()
+    at_x = rows[(rows["test_dataset"] == "x") & rows["label"].notna()]
+    assert made.fitted.n == len(at_x.dropna(subset="logit")) == N - 5
+    pd.testing.assert_frame_equal(
+        ask(vendor, "select * from prediction order by evaluation_id, task_id"), stored
+    )
+
+
+def test_before_and_after_are_those_of_the_statistics(vendor, database, tmp_path, monkeypatch):
+    monkeypatch.setenv("XRAY_DATABASE_URL", database)
+    monkeypatch.setenv("XRAY_HOME", str(tmp_path / "home"))
+    words = ["recalibrate", "v", "--task", "Effusion", "--dataset", "x"]
+    made = json.loads(CliRunner().invoke(cli, [*words, "--json"], catch_exceptions=False).stdout)
+    at = ask(vendor, "select * from predictions where task = 'Effusion' order by image")
+    by = {
+        name: rows.sort_values("image", key=lambda s: s.str[6:].astype(int))
+        for name, rows in at.groupby("test_dataset")
+    }
+    label, score = (numbers(by["x"], name) for name in ("label", "logit"))
+    expected = recalibrate(label, score, "logistic")
+    assert (made["intercept"], made["slope"]) == pytest.approx((expected.intercept, expected.slope))
+    order = ask(vendor, "select name, rank() over (order by patient) from image where name like 'x-test%'")
+    ranks = order.set_index("name")["rank"].loc[by["x"]["image"]].to_numpy()
+    after, _ = cross_fitted(label, score, ranks, "logistic")
+    for when, logits in (("before", score), ("after", after)):
+        measures = calibration_measures(label, logits, ranks, when == "after").measures
+        for name, measure in measures.items():
+            assert made["here"][when][name]["value"] == pytest.approx(measure.value, abs=1e-9)
+            assert made["here"][when][name]["upper"] == pytest.approx(measure.upper, abs=1e-9)
+    assert made["here"]["before"]["slope"]["upper"] < 1
+    assert made["here"]["after"]["slope"]["lower"] < 1 < made["here"]["after"]["slope"]["upper"]
+    assert made["here"]["brier difference"]["upper"] < 0
+    assert len(made["here"]["after"]["curve"]["observed"]) == 50
+    (other,) = made["elsewhere"]
+    label, score = (numbers(by["y"], name) for name in ("label", "logit"))
+    measures = calibration_measures(label, expected.apply(score), np.arange(N)).measures
+    assert other["after"]["slope"]["value"] == pytest.approx(measures["slope"].value)
+    printed = CliRunner().invoke(cli, words, catch_exceptions=False).stdout
+    assert printed.startswith("test.v/1, Effusion: calibration 1, logistic, calibrated logit = ")
+    assert "at x (395 images" in printed
+    assert "at y (400 images" in printed
+
+
+def test_the_same_is_stored_once_and_each_fit_has_its_version(vendor):
+    with vendor.engine.begin() as connection:
+        versions = [
+            recalibrate_model(connection, "test", "v", "Effusion", method, dataset).version
+            for method, dataset in (
+                ("logistic", "x"), ("isotonic", "x"), ("logistic", "y"), ("logistic", "x"), ("isotonic", "x"),
+            )
+        ]  # fmt: skip
+    assert versions == [1, 2, 3, 1, 2]
+    shown = ask(vendor, "select * from recalibrations order by calibration")
+    assert shown["fitted_on"].tolist() == ["x", "x", "y"]
+    assert shown["slope"].isna().tolist() == [False, True, False]
+    assert len(shown["knots"][1]) == len(shown["probabilities"][1])
+    with vendor.engine.begin() as connection, pytest.raises(DBAPIError, match="frozen"):
+        connection.execute(text("update recalibration set slope = 1 where version = 1"))
+
+
+def test_patients_whom_it_was_fitted_on_are_left_out_elsewhere(vendor):
+    with vendor.engine.begin() as connection:
+        connection.execute(
+            text(
+                "update image set patient_id = (select patient_id from image where name = 'x-test7')"
+                " where name in ('y-test0', 'y-test1')"
+            )
+        )
+        made = recalibrate_model(connection, "test", "v", "Effusion", "intercept", "x")
+    (other,) = made.elsewhere
+    assert (other.left_out, other.after.n) == (2, N - 2)
+
+
+@pytest.mark.parametrize(
+    ("model", "task", "dataset", "said"),
+    [
+        ("nobody", "Effusion", None, "there is no model of study test 'nobody'"),
+        ("v", "Effusions", None, "did you mean 'Effusion'"),
+        ("v", "Effusion", "zz", "there is no dataset where test.v/1 scored labelled images for Effusion"),
+        ("v", "Edema", None, "test.v/1, Edema at x: 4 patients with a positive image that is scored"),
+        (
+            "v",
+            "edema",
+            "y",
+            "test.v/1, Edema at y: 4 patients with a positive image that is scored; logistic needs 10",
+        ),
+        ("v", "Hernia", None, "test.v/1 scored no image that is labelled for Hernia"),
+    ],
+)
+def test_what_can_not_be_made_says_why(vendor, model, task, dataset, said):
+    with vendor.engine.begin() as connection, pytest.raises(AnalysisError, match=said):
+        recalibrate_model(connection, "test", model, task, "logistic", dataset)
+
+
+def test_isotonic_asks_for_more(two_sites):
+    with two_sites.engine.begin() as connection, pytest.raises(AnalysisError, match="isotonic needs 100"):
+        recalibrate_model(connection, "test", "test.x/2", "Effusion", "isotonic")
+
+
+def test_of_several_seeds_one_must_be_named(two_sites):
+    with two_sites.engine.begin() as connection:
+        with pytest.raises(AnalysisError, match=r"x has 2 models.*name one of test\.x/1, test\.x/2"):
+            recalibrate_model(connection, "test", "x", "Effusion", "logistic")
+        assert recalibrate_model(connection, "test", "test.x/2", "Effusion", "logistic").model == "test.x/2"

@@ -1,0 +1,172 @@
+"""Calibration with intervals and its flexible curve: as statsmodels has them, and holding what was planted."""
+
+import numpy as np
+import pytest
+from patsy import dmatrix
+from scipy.special import expit
+from sklearn.metrics import brier_score_loss
+from statsmodels.api import GLM, Logit, families
+
+from xray.stats.calibration_intervals import (
+    MEASURES,
+    brier_difference,
+    calibration_measures,
+)
+from xray.stats.estimates import NO_DATA, ONE_CLASS
+from xray.stats.flexible_calibration import KNOTS, TOO_FEW, flexible_curve, restricted_cubic
+from xray.stats.logistic import SEPARATED
+from xray.stats.recalibration import cross_fitted, recalibrate
+
+
+def world(n=1000, seed=0, intercept=-0.5, slope=0.7, images=1):
+    """Labels, logits and patients; the truth of logit x is intercept + slope · x."""
+    random = np.random.default_rng(seed)
+    x = random.normal(-1, 1.5, n)
+    return (random.random(n) < expit(intercept + slope * x)).astype(float), x, np.arange(n) // images
+
+
+def bounds(measures, *names):
+    return np.array([[measures[n].value, measures[n].lower, measures[n].upper] for n in names])
+
+
+def test_line_and_intercept_equal_statsmodels_where_patients_have_one_image():
+    label, x, patients = world()
+    found = calibration_measures(label, x, patients).measures
+    line = Logit(label, np.column_stack([np.ones(len(x)), x])).fit(disp=0, tol=1e-12)
+    expected = np.column_stack([line.params, line.conf_int()])
+    np.testing.assert_allclose(bounds(found, "intercept", "slope"), expected, atol=1e-6)
+    large = GLM(label, np.ones((len(x), 1)), family=families.Binomial(), offset=x).fit(tol=1e-12)
+    expected = np.column_stack([large.params, large.conf_int()])
+    np.testing.assert_allclose(bounds(found, "in the large"), expected, atol=1e-6)
+    assert found["brier"].value == pytest.approx(brier_score_loss(label, expit(x)))
+
+
+def test_intervals_are_those_of_clusters_where_patients_have_several():
+    label, x, patients = world(images=4)
+    found = calibration_measures(label, x, patients).measures
+    design = np.column_stack([np.ones(len(x)), x])
+    peer = GLM(label, design, family=families.Binomial()).fit(
+        tol=1e-12,
+        cov_type="cluster",
+        cov_kwds={"groups": patients, "use_correction": True, "df_correction": False},
+    )
+    n, p = design.shape
+    width = np.sqrt((n - p) / (n - 1))  # statsmodels also divides by n − p
+    half = (peer.conf_int()[:, 1] - peer.params) * width
+    expected = np.column_stack([peer.params, peer.params - half, peer.params + half])
+    np.testing.assert_allclose(bounds(found, "intercept", "slope"), expected, rtol=1e-5)
+    twice = [np.concatenate([part, part]) for part in (label, x, patients)]
+    doubled, once = (calibration_measures(*given).measures for given in (twice, (label, x, patients)))
+    np.testing.assert_allclose(bounds(doubled, "slope", "brier"), bounds(once, "slope", "brier"), rtol=1e-9)
+
+
+def test_error_beyond_chance_is_planted_or_zero():
+    honest = calibration_measures(*world(n=4000, intercept=0, slope=1)).measures["ece"]
+    assert honest.lower == 0
+    assert honest.upper < 0.03
+    label, x, patients = world(n=20_000)
+    truth = np.abs(expit(-0.5 + 0.7 * x) - expit(x)).mean()
+    found = calibration_measures(label, x, patients).measures["ece"]
+    assert found.lower < truth < found.upper
+    assert found.upper - found.lower < 0.03
+
+
+@pytest.mark.parametrize("images", [1, 3])
+def test_intervals_cover_what_was_planted(images):
+    truth = {"slope": 0.7, "intercept": -0.5}
+    covered = [
+        [found[name].lower <= value <= found[name].upper for name, value in truth.items()]
+        for seed in range(200)
+        for found in [calibration_measures(*world(n=300, seed=seed, images=images)).measures]
+    ]
+    shares = np.mean(covered, axis=0)
+    assert ((shares > 0.9) & (shares < 0.99)).all()
+
+
+def test_bounds_after_hold_what_the_map_of_all_images_does_further_on():
+    """Its slope on further images is the true one over its own; cross-fitted, the slope is near 1 whatever that is."""
+    random, covered = np.random.default_rng(3), []
+    further = world(n=20_000, seed=99)[1]
+    for seed in range(200):
+        label, x, patients = world(n=int(random.integers(200, 300)), seed=seed)
+        made = recalibrate(label, x, "logistic")
+        after, _ = cross_fitted(label, x, patients, "logistic")
+        found = calibration_measures(label, after, patients, fitted_here=True).measures
+        error = np.abs(expit(-0.5 + 0.7 * further) - expit(made.apply(further))).mean()
+        held = [found["slope"].lower <= 0.7 / made.slope <= found["slope"].upper]
+        covered.append([*held, found["ece"].lower <= error <= found["ece"].upper])
+    slope, ece = np.mean(covered, axis=0)
+    assert 0.91 < slope < 0.985
+    assert ece > 0.95
+
+
+def test_difference_of_brier_is_paired():
+    label, x, patients = world(images=2)
+    same = brier_difference(label, x, x, patients)
+    assert (same.value, same.lower, same.upper) == (0, 0, 0)
+    better = brier_difference(label, x, -0.5 + 0.7 * x, patients)
+    scores = [brier_score_loss(label, expit(each)) for each in (x, -0.5 + 0.7 * x)]
+    assert better.value == pytest.approx(scores[1] - scores[0])
+    assert better.upper < 0
+
+
+@pytest.mark.parametrize(
+    ("label", "x", "reason", "defined"),
+    [
+        ([np.nan], [0.0], NO_DATA, set()),
+        ([1, 1, 1], [0, 1, 2], ONE_CLASS, {"brier", "ece"}),
+        ([0, 0, 1, 1], [0, 1, 2, 3], SEPARATED, {"brier", "ece", "in the large"}),
+    ],
+)
+def test_what_is_not_defined_says_why(label, x, reason, defined):
+    found = calibration_measures(
+        np.array(label, dtype=float), np.array(x, dtype=float), np.arange(len(label))
+    )
+    assert found.reason == reason
+    assert {name for name in MEASURES if not np.isnan(found.measures[name].value)} == defined
+
+
+def test_the_spline_equals_a_natural_cubic_spline_of_patsy():
+    _, x, _ = world()
+    knots = np.quantile(x, KNOTS[0])
+    basis = np.asarray(
+        dmatrix("cr(x, knots=inner) - 1", {"x": np.clip(x, knots[0], knots[-1]), "inner": knots[1:-1]})
+    )
+    inside = (x >= knots[0]) & (x <= knots[-1])
+    own = np.column_stack([np.ones(len(x)), restricted_cubic(x, knots)])[inside]
+    fitted, *_ = np.linalg.lstsq(own, basis[inside], rcond=None)
+    np.testing.assert_allclose(own @ fitted, basis[inside], atol=1e-9)  # one space of functions
+    beyond = restricted_cubic(np.array([knots[-1] + d for d in (0.0, 1.0, 2.0)]), knots)
+    np.testing.assert_allclose(beyond[2] - beyond[1], beyond[1] - beyond[0], atol=1e-9)
+
+
+def test_the_curve_and_its_band_equal_statsmodels():
+    label, x, patients = world()
+    curve = flexible_curve(label, x, patients)
+    assert curve.n_knots == 5
+    at = np.log(curve.predicted / (1 - curve.predicted))
+    knots = np.quantile(x, KNOTS[0])
+    fit = GLM(
+        label, np.column_stack([np.ones(len(x)), restricted_cubic(x, knots)]), family=families.Binomial()
+    ).fit(tol=1e-13)
+    frame = fit.get_prediction(np.column_stack([np.ones(len(at)), restricted_cubic(at, knots)]))
+    np.testing.assert_allclose(curve.observed, frame.predicted, atol=1e-6)
+    band = frame.conf_int()
+    np.testing.assert_allclose(np.stack([curve.lower, curve.upper], axis=1), band, atol=1e-5)
+
+
+def test_the_curve_holds_a_planted_bend_and_few_images_make_it_simpler():
+    random = np.random.default_rng(1)
+    x = random.normal(0, 1.5, 20_000)
+    truth = 0.5 - 0.25 * np.minimum(x, 0) ** 2 + 0.8 * x
+    label = (random.random(x.size) < expit(truth)).astype(float)
+    curve = flexible_curve(label, x, np.arange(x.size))
+    at = np.log(curve.predicted / (1 - curve.predicted))
+    np.testing.assert_allclose(
+        curve.observed, np.interp(at, np.sort(x), expit(truth[np.argsort(x)])), atol=0.03
+    )
+    assert ((curve.lower < curve.observed) & (curve.observed < curve.upper)).all()
+    few = slice(0, 60)
+    assert flexible_curve(label[few], x[few], np.arange(60)).n_knots == 3
+    assert flexible_curve(label[few], np.sign(x[few]), np.arange(60)).n_knots == 0
+    assert flexible_curve(label[:15], x[:15], np.arange(15)).reason == TOO_FEW
