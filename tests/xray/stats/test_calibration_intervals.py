@@ -92,6 +92,7 @@ def test_bounds_after_hold_what_the_map_of_all_images_does_further_on():
         made = recalibrate(label, x, "logistic")
         after, _ = cross_fitted(label, x, patients, "logistic")
         found = calibration_measures(label, after, patients, fitted_here=True).measures
+        assert found["slope"].lower * found["slope"].upper == pytest.approx(found["slope"].value ** 2)
         error = np.abs(expit(-0.5 + 0.7 * further) - expit(made.apply(further))).mean()
         held = [found["slope"].lower <= 0.7 / made.slope <= found["slope"].upper]
         covered.append([*held, found["ece"].lower <= error <= found["ece"].upper])
