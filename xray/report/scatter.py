@@ -146,6 +146,7 @@ def _panel(
         axes.annotate(
             number(value, 2), (1.0, place), (-2, 1.5), xycoords=("axes fraction", "data"), textcoords="offset points",
             size=LABEL - 0.5, ha="right", va="bottom", color=INK, gid="limit",
+            bbox={"facecolor": WHITE, "edgecolor": "none", "alpha": 0.8, "pad": 0.4}, zorder=4,
         )  # fmt: skip
     axes.set_xlim(-0.01, 1.01)
     axes.tick_params(length=2, width=0.4, labelsize=LABEL - 0.5, pad=2)

@@ -11,7 +11,7 @@ from matplotlib.lines import Line2D
 from tests.xray.report.reading import cell
 from xray.analyses.shown import drawn, write_figure
 from xray.errors import AnalysisError
-from xray.report import figures, grids, published, scatter
+from xray.report import figures, grids, published, scatter, spots
 from xray.report.layout import empty
 from xray.report.page import Drawn, render
 from xray.report.parts import accuracy, agreement, operating
@@ -272,6 +272,22 @@ def test_subgroups_begin_with_the_widest_gap():
     ]
     titles = [axes.get_title(loc="right") for axes in figures.subgroup_forest(pd.concat(rows)).axes]
     assert titles == ["Mass, alpha", "Mass, beta"]
+
+
+def test_tau_of_a_pair_without_a_threshold_is_not_hatched_as_if_of_few_images():
+    rows = pd.DataFrame(
+        {
+            "task": "Mass", "trained_on_a": "alpha", "trained_on_b": "beta", "rule": rule, "n": n, "n_pos": n_pos,
+            "kappa": kappa, "lower": None, "upper": None, "tau": -0.53, "reason": "no threshold",
+        }
+        for rule, n, n_pos, kappa in (("target", 0, 0, None), ("own", 2449, 957, -0.49))
+    )  # fmt: skip
+    for frame, counts in ((rows, ["2,449 images, 957 positive"]), (rows.iloc[:1], [])):
+        figure = agreement.pooled_agreement(frame).draw()
+        shown = cell(figure, "Mass", "beta", "alpha")
+        assert (shown.lines, shown.hatched) == (["−.53"], False)
+        (lines,) = [spot.lines for spot in spots.of(figure) if "−0.530" in spot.lines[1]]
+        assert [line for line in lines if "images" in line] == counts
 
 
 def test_published_values_come_along():
