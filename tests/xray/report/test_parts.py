@@ -349,3 +349,50 @@ def test_parts_can_be_made_where_every_value_is_undefined(missing):
                 subgroup.assign(difference=pd.Series([2, None, 1, 3], dtype=object)), "difference", 2
             ).index
         ) == ([2, 0] if choose is smallest else [3, 0])
+
+
+def answers(figure) -> dict[str, tuple[float, float]]:
+    """What the places of a figure say, all lines in one, and their middles in dots from the figure's bottom left corner."""
+    width, height = figure.get_size_inches() * figure.dpi
+    return {
+        " | ".join(spot.lines): ((spot.box[0] + spot.box[2] / 2) * width, (1 - spot.box[1] - spot.box[3] / 2) * height)
+        for spot in spots.of(figure)
+    }  # fmt: skip
+
+
+def test_points_of_curves_and_bars_answer_where_they_are_drawn(left_out):
+    bins = {"bin_predicted": [[0.1, 0.5]] * 4, "bin_observed": [[0.2, 0.4]] * 4}
+    rows = cells(ece=0.1, method="by hand").assign(
+        **bins, bin_lower=[[0.1, 0.3]] * 4, bin_upper=[[0.3, 0.5]] * 4
+    )
+    curves = figures.reliability(rows)
+    (axes,) = curves.axes
+    text = (
+        "Mass: trained on alpha, tested on beta | predicted 0.500, observed 0.400 (0.300 to 0.500)"
+        " | all bins: 100 images, 40 positive; expected calibration error 0.100 | by hand"
+    )
+    assert answers(curves)[text] == pytest.approx(axes.transData.transform((0.5, 0.4)))
+    decisions = figures.decisions(decided())
+    first = decisions.axes[0]
+    dataset = first.get_label().partition("|")[2]
+    points = [
+        text for text in answers(decisions) if f"tested on {dataset} | at a threshold of 0.2: net benefit 0.24" in text
+    ]  # fmt: skip
+    assert answers(decisions)[points[0]] == pytest.approx(first.transData.transform((0.2, 0.24)))
+    bars = figures.leave_one_site_out(left_out)
+    (text,) = [
+        text for text in answers(bars) if text.startswith("own data only, tested on beta_a | mean AUC over tasks 0.850")
+    ]  # fmt: skip
+    assert "seeds: 0.800, 0.900" in text
+    assert len(answers(bars)) == 6
+
+
+def test_forest_lines_answer_beside_their_dots():
+    rows = cells(auc=lambda a, b: 0.8 if a == b else 0.7, lower=0.65, upper=0.85, reference=lambda a, b: b)
+    figure = figures.forest(rows)
+    (axes, *_) = figure.axes
+    place = answers(figure)[
+        "alpha tested on beta | mean AUC 0.700 (0.650 to 0.850) | 100 images, 40 positive"
+    ]
+    (dot,) = [line for line in axes.lines if line.get_gid() == "tested on beta|alpha"]
+    assert place[1] == pytest.approx(axes.transData.transform((0.7, dot.get_ydata()[0]))[1])
