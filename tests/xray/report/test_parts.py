@@ -134,6 +134,20 @@ def test_labels_of_close_limits_of_agreement_do_not_overlap():
     ]
     assert low.y1 <= middle.y0
     assert middle.y1 <= high.y0
+    lines = spots.of(figure)[0].lines
+    assert lines[0] == "Mass, tested on alpha: a minus b"
+    assert lines[1:] == (
+        "bias 0.000 (−0.010 to 0.010)", "lower limit −0.002 (−0.010 to 0.010)", "upper limit 0.001 (−0.010 to 0.010)",
+        "50 images, 25 positive",
+    )  # fmt: skip
+    for axes in figure.axes:
+        panel = axes.get_window_extent()
+        labels = [text.get_window_extent() for text in axes.texts if text.get_gid() == "limit"]
+        assert all(label.x0 > panel.x1 and label.x1 < figure.bbox.x1 for label in labels), (
+            "beside the dots, not on them"
+        )
+        others = [other.get_window_extent() for other in figure.axes if other is not axes]
+        assert not any(label.overlaps(other) for label in labels for other in others)
 
 
 def test_an_empty_figure_is_no_file(tmp_path):
