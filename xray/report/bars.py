@@ -10,6 +10,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 from matplotlib.ticker import MultipleLocator
 
+from xray.report import spots
 from xray.report.layout import empty
 from xray.report.leave_out import Arm, Group, groups
 from xray.report.style import (
@@ -24,7 +25,7 @@ from xray.report.style import (
     text_width,
     wrap,
 )
-from xray.report.words import ARMS, short
+from xray.report.words import ARMS, number, short
 
 CHANCE: Final = 0.5
 BAR: Final = 0.26
@@ -107,6 +108,13 @@ def _bar(axes: Axes, x: float, arm: Arm, name: str, test_dataset: str, width: fl
     axes.patches[-1].set_gid(gid)
     if arm.spread is not None:
         axes.errorbar(x, arm.mean, arm.spread, color=INK, elinewidth=0.7, capsize=1.8, capthick=0.7, zorder=3)
+    spread = "" if arm.spread is None else f", standard deviation {number(arm.spread)}"
+    lines = (
+        f"{ARMS[name]}, tested on {test_dataset}",
+        f"mean AUC over tasks {number(arm.mean)}{spread}",
+        f"seeds: {', '.join(number(value) for value in arm.seeds)}",
+    )
+    spots.around(axes, x, arm.mean, lines)
     places = [x + BAR * 0.5 * ((i + 0.5) / len(arm.seeds) - 0.5) for i in range(len(arm.seeds))]
     axes.plot(
         places, arm.seeds, "o", markersize=2.6, markerfacecolor=WHITE, markeredgecolor=INK,

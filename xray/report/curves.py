@@ -8,8 +8,8 @@ from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-from xray.report import judged
-from xray.report.grids import FEW_OF_A_CLASS, task_order
+from xray.report import judged, spots
+from xray.report.grids import FEW_OF_A_CLASS, task_order, text_or_none
 from xray.report.layout import empty
 from xray.report.style import (
     CATEGORIES,
@@ -22,7 +22,7 @@ from xray.report.style import (
     settings,
     text_width,
 )
-from xray.report.words import task_name
+from xray.report.words import interval, number, task_name
 
 LABEL: Final = 6.5
 SIDE: Final = 1.25
@@ -116,7 +116,10 @@ def _panel(
     axes.set_axisbelow(True)
     for spine in axes.spines.values():
         spine.set_edgecolor(EDGE)
-    _others(axes, farthest(rows, datasets), datasets, limit)
+    others = farthest(rows, datasets)
+    _others(axes, others, datasets, limit)
+    for row in (*others, *(row for row in rows if (row["trained_on"], row["test_dataset"]) in looks)):
+        _answer(axes, row)
     for row in rows:
         look = looks.get((row["trained_on"], row["test_dataset"]))
         if look is not None:
@@ -129,6 +132,21 @@ def _panel(
                 row["bin_predicted"], row["bin_observed"], (below, above), color=colour, linewidth=1.0, marker=marker,
                 markersize=2.2, elinewidth=0.4, zorder=3, gid=gid,
             )  # fmt: skip
+
+
+def _answer(axes: Axes, row: dict[Any, Any]) -> None:
+    """Let each point of a curve say what it is."""
+    n, n_pos = int(row["n"]), int(row["n_pos"])
+    cell = str(row["trained_on"]), str(row["test_dataset"]), str(row["task"])
+    points = zip(*(row[f"bin_{name}"] for name in ("predicted", "observed", "lower", "upper")), strict=True)
+    for predicted, observed, lower, upper in points:
+        lines = (
+            f"{task_name(cell[2])}: trained on {cell[0]}, tested on {cell[1]}",
+            f"predicted {number(predicted)}, observed {number(observed)} ({interval((lower, upper))})",
+            f"all bins: {n:,} images, {n_pos:,} positive; expected calibration error {number(float(row['ece']))}",
+            text_or_none(row.get("method")) or "",
+        )
+        spots.around(axes, predicted, observed, lines, cell)
 
 
 def farthest(rows: list[dict[Any, Any]], datasets: list[str]) -> list[dict[Any, Any]]:

@@ -9,7 +9,8 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from xray.report import decisions, judged
+from xray.report import decisions, judged, spots
+from xray.report.grids import text_or_none
 from xray.report.layout import empty
 from xray.report.style import (
     CATEGORIES,
@@ -23,7 +24,7 @@ from xray.report.style import (
     text_width,
     wrap,
 )
-from xray.report.words import task_name
+from xray.report.words import interval, number, task_name
 
 LABEL: Final = 6.5
 WIDE: Final = 1.24
@@ -112,6 +113,7 @@ def _panel(axes: Axes, rows: pd.DataFrame, worst: str | None, theirs: dict[str, 
     everyone = rows.drop_duplicates("threshold")
     axes.plot(everyone["threshold"], everyone["treat_all"], zorder=1.9, gid=f"{task}|{dataset}|all", **ALL)
     for name, same in rows.groupby("trained_on", sort=False):
+        _answer(axes, task, dataset, str(name), same)
         if name not in (dataset, worst, *theirs):
             axes.plot(same["threshold"], same["net_benefit"], color=GREY, linewidth=0.7, zorder=1.5)
             continue
@@ -123,6 +125,19 @@ def _panel(axes: Axes, rows: pd.DataFrame, worst: str | None, theirs: dict[str, 
     if worst is not None:
         text = wrap(worst, WIDE - 0.1, LABEL, most=1)
         axes.text(0.04, 0.05, text, color=theirs.get(worst, OTHER), size=LABEL, transform=axes.transAxes)
+
+
+def _answer(axes: Axes, task: str, dataset: str, model: str, rows: pd.DataFrame) -> None:
+    """Let each point of a model's curve say what it is, also where the curve is grey."""
+    for row in rows.to_dict("records"):
+        lines = (
+            f"{task_name(task)}: trained on {model}, tested on {dataset}",
+            f"at a threshold of {row['threshold']:g}: net benefit {number(float(row['net_benefit']))} "
+            f"({interval((float(row['lower']), float(row['upper'])))}), treating all {number(float(row['treat_all']))}",
+            f"{int(row['n']):,} images, {int(row['n_pos']):,} positive",
+            text_or_none(row.get("method")) or "",
+        )
+        spots.around(axes, row["threshold"], row["net_benefit"], lines, (model, dataset, task))
 
 
 def _legend(figure: Figure, theirs: dict[str, str], has_own: bool) -> None:

@@ -68,7 +68,12 @@
     const under = (event) => {
       const box = plot.getBoundingClientRect();
       const x = 10000 * (event.clientX - box.left) / box.width, y = 10000 * (event.clientY - box.top) / box.height;
-      return spots.findIndex(([l, t, w, h]) => l <= x && x < l + w && t <= y && y < t + h);
+      const far = ([l, t, w, h]) => Math.hypot((x - l - w / 2) * box.width, (y - t - h / 2) * box.height);
+      return spots.reduce((best, spot, index) => {
+        const [l, t, w, h] = spot;
+        const inside = l <= x && x < l + w && t <= y && y < t + h;
+        return inside && (best < 0 || far(spot) < far(spots[best])) ? index : best;
+      }, -1);
     };
     plot.addEventListener("pointermove", (event) => {
       if (pinned || event.pointerType === "touch") return;

@@ -9,9 +9,10 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
+from xray.report import spots
 from xray.report.layout import empty
 from xray.report.style import CATEGORIES, EDGE, INK, PAGE_WIDTH, SOFT, WHITE, settings, text_width, wrap
-from xray.report.words import number, task_name
+from xray.report.words import interval, number, task_name
 
 LABEL: Final = 6.5
 MOST: Final = 4000
@@ -55,7 +56,7 @@ def bland_altman(pairs: list[Pair]) -> Figure:
         height = len(pairs) * (row + head) + 0.3
         figure = Figure(figsize=(width, height), facecolor=WHITE)
         FigureCanvasAgg(figure)
-        side = (width - 0.75 - 0.2) / 2
+        side = (width - 1.2) / 2
         for index, pair in enumerate(pairs):
             top = index * (row + head) + head
             shown = _chosen(pair)
@@ -71,6 +72,10 @@ def bland_altman(pairs: list[Pair]) -> Figure:
                     (side - 0.05) / width,
                     (row - 0.5) / height,
                 )
+                left, bottom, wide, high = place
+                box = left, 1 - bottom - high, wide, high
+                cell = pair.names[0], pair.test_dataset, pair.task
+                spots.add(figure, [spots.Spot(box, _lines(pair), cell)])
                 _panel(
                     figure,
                     figure.add_axes(place, label=f"{index}|{column}"),
@@ -92,6 +97,22 @@ def bland_altman(pairs: list[Pair]) -> Figure:
             0.5, 0.08 / height, "mean of the two calibrated scores", size=LABEL, color=SOFT, ha="center"
         )
         return figure
+
+
+def _lines(pair: Pair) -> tuple[str, ...]:
+    """What a panel answers to the pointer."""
+    return (
+        f"{task_name(pair.task)}, tested on {pair.test_dataset}: {pair.names[0]} minus {pair.names[1]}",
+        *(
+            f"{name} {number(value)} ({interval((low, high))})"
+            for name, (value, low, high) in (
+                ("bias", pair.bias),
+                ("lower limit", pair.lower),
+                ("upper limit", pair.upper),
+            )
+        ),
+        f"{pair.labels.size:,} images, {int(pair.labels.sum()):,} positive",
+    )
 
 
 def _agreement(pair: Pair) -> list[tuple[NDArray[np.bool_], str, str]]:
@@ -144,8 +165,8 @@ def _panel(
     tall = axes.get_position().height * float(figure.get_size_inches()[1]) * 72
     for value, place in zip(values, spread(values, 2 * reach * LABEL * 1.1 / tall), strict=True):
         axes.annotate(
-            number(value, 2), (1.0, place), (-2, 1.5), xycoords=("axes fraction", "data"), textcoords="offset points",
-            size=LABEL - 0.5, ha="right", va="bottom", color=INK, gid="limit",
+            number(value, 2), (1.0, place), (3, 0), xycoords=("axes fraction", "data"), textcoords="offset points",
+            size=LABEL - 0.5, ha="left", va="center", color=INK, gid="limit",
         )  # fmt: skip
     axes.set_xlim(-0.01, 1.01)
     axes.tick_params(length=2, width=0.4, labelsize=LABEL - 0.5, pad=2)
@@ -153,6 +174,8 @@ def _panel(
         spine.set_edgecolor(EDGE)
     if first:
         axes.set_ylabel("difference, first − second", size=LABEL, color=SOFT, labelpad=2)
+    else:
+        axes.tick_params(labelleft=False)
     _key(figure, axes, groups)
 
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Final
 from weakref import WeakKeyDictionary
 
 if TYPE_CHECKING:
+    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
     from xray.report.answer import Judged
@@ -25,6 +26,24 @@ class Spot:
 
 
 _SPOTS: Final["WeakKeyDictionary[Figure, list[Spot]]"] = WeakKeyDictionary()
+
+
+REACH: Final = 0.05
+"""Inches from a point of a curve that still answer for it."""
+
+
+def around(
+    axes: "Axes", x: float, y: float, lines: Sequence[str], cell: tuple[str, str, str] | None = None
+) -> None:
+    """Let a point of a panel answer; x, y in the panel's own scales. A point outside of the panel does not."""
+    if not (axes.get_xlim()[0] <= x <= axes.get_xlim()[1] and axes.get_ylim()[0] <= y <= axes.get_ylim()[1]):
+        return
+    figure = axes.get_figure(root=True)
+    assert figure is not None
+    across, up = figure.transFigure.inverted().transform(axes.transData.transform((x, y)))
+    width, height = (2 * REACH / inches for inches in figure.get_size_inches())
+    box = float(across) - width / 2, 1 - float(up) - height / 2, float(width), float(height)
+    add(figure, [Spot(box, tuple(line for line in lines if line), cell)])
 
 
 def add(figure: "Figure", several: Iterable[Spot]) -> None:

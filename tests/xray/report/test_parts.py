@@ -11,7 +11,7 @@ from matplotlib.lines import Line2D
 from tests.xray.report.reading import cell
 from xray.analyses.shown import drawn, write_figure
 from xray.errors import AnalysisError
-from xray.report import figures, grids, published, scatter
+from xray.report import figures, grids, published, scatter, spots
 from xray.report.layout import empty
 from xray.report.page import Drawn, render
 from xray.report.parts import accuracy, agreement, operating
@@ -134,6 +134,20 @@ def test_labels_of_close_limits_of_agreement_do_not_overlap():
     ]
     assert low.y1 <= middle.y0
     assert middle.y1 <= high.y0
+    lines = spots.of(figure)[0].lines
+    assert lines[0] == "Mass, tested on alpha: a minus b"
+    assert lines[1:] == (
+        "bias 0.000 (−0.010 to 0.010)", "lower limit −0.002 (−0.010 to 0.010)", "upper limit 0.001 (−0.010 to 0.010)",
+        "50 images, 25 positive",
+    )  # fmt: skip
+    for axes in figure.axes:
+        panel = axes.get_window_extent()
+        labels = [text.get_window_extent() for text in axes.texts if text.get_gid() == "limit"]
+        assert all(label.x0 > panel.x1 and label.x1 < figure.bbox.x1 for label in labels), (
+            "beside the dots, not on them"
+        )
+        others = [other.get_window_extent() for other in figure.axes if other is not axes]
+        assert not any(label.overlaps(other) for label in labels for other in others)
 
 
 def test_an_empty_figure_is_no_file(tmp_path):
@@ -274,6 +288,22 @@ def test_subgroups_begin_with_the_widest_gap():
     assert titles == ["Mass, alpha", "Mass, beta"]
 
 
+def test_tau_of_a_pair_without_a_threshold_is_not_hatched_as_if_of_few_images():
+    rows = pd.DataFrame(
+        {
+            "task": "Mass", "trained_on_a": "alpha", "trained_on_b": "beta", "rule": rule, "n": n, "n_pos": n_pos,
+            "kappa": kappa, "lower": None, "upper": None, "tau": -0.53, "reason": "no threshold",
+        }
+        for rule, n, n_pos, kappa in (("target", 0, 0, None), ("own", 2449, 957, -0.49))
+    )  # fmt: skip
+    for frame, counts in ((rows, ["2,449 images, 957 positive"]), (rows.iloc[:1], [])):
+        figure = agreement.pooled_agreement(frame).draw()
+        shown = cell(figure, "Mass", "beta", "alpha")
+        assert (shown.lines, shown.hatched) == (["−.53"], False)
+        (lines,) = [spot.lines for spot in spots.of(figure) if "−0.530" in spot.lines[1]]
+        assert [line for line in lines if "images" in line] == counts
+
+
 def test_published_values_come_along():
     values = published.read(published.FILE, published.TRANSFER)
     assert {"nih", "padchest", "chexpert"} <= set(values["trained_on"])
@@ -333,3 +363,50 @@ def test_parts_can_be_made_where_every_value_is_undefined(missing):
                 subgroup.assign(difference=pd.Series([2, None, 1, 3], dtype=object)), "difference", 2
             ).index
         ) == ([2, 0] if choose is smallest else [3, 0])
+
+
+def answers(figure) -> dict[str, tuple[float, float]]:
+    """What the places of a figure say, all lines in one, and their middles in dots from the figure's bottom left corner."""
+    width, height = figure.get_size_inches() * figure.dpi
+    return {
+        " | ".join(spot.lines): ((spot.box[0] + spot.box[2] / 2) * width, (1 - spot.box[1] - spot.box[3] / 2) * height)
+        for spot in spots.of(figure)
+    }  # fmt: skip
+
+
+def test_points_of_curves_and_bars_answer_where_they_are_drawn(left_out):
+    bins = {"bin_predicted": [[0.1, 0.5]] * 4, "bin_observed": [[0.2, 0.4]] * 4}
+    rows = cells(ece=0.1, method="by hand").assign(
+        **bins, bin_lower=[[0.1, 0.3]] * 4, bin_upper=[[0.3, 0.5]] * 4
+    )
+    curves = figures.reliability(rows)
+    (axes,) = curves.axes
+    text = (
+        "Mass: trained on alpha, tested on beta | predicted 0.500, observed 0.400 (0.300 to 0.500)"
+        " | all bins: 100 images, 40 positive; expected calibration error 0.100 | by hand"
+    )
+    assert answers(curves)[text] == pytest.approx(axes.transData.transform((0.5, 0.4)))
+    decisions = figures.decisions(decided())
+    first = decisions.axes[0]
+    dataset = first.get_label().partition("|")[2]
+    points = [
+        text for text in answers(decisions) if f"tested on {dataset} | at a threshold of 0.2: net benefit 0.24" in text
+    ]  # fmt: skip
+    assert answers(decisions)[points[0]] == pytest.approx(first.transData.transform((0.2, 0.24)))
+    bars = figures.leave_one_site_out(left_out)
+    (text,) = [
+        text for text in answers(bars) if text.startswith("own data only, tested on beta_a | mean AUC over tasks 0.850")
+    ]  # fmt: skip
+    assert "seeds: 0.800, 0.900" in text
+    assert len(answers(bars)) == 6
+
+
+def test_forest_lines_answer_beside_their_dots():
+    rows = cells(auc=lambda a, b: 0.8 if a == b else 0.7, lower=0.65, upper=0.85, reference=lambda a, b: b)
+    figure = figures.forest(rows)
+    (axes, *_) = figure.axes
+    place = answers(figure)[
+        "alpha tested on beta | mean AUC 0.700 (0.650 to 0.850) | 100 images, 40 positive"
+    ]
+    (dot,) = [line for line in axes.lines if line.get_gid() == "tested on beta|alpha"]
+    assert place[1] == pytest.approx(axes.transData.transform((0.7, dot.get_ydata()[0]))[1])

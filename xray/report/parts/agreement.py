@@ -61,7 +61,7 @@ def pooled_agreement(rows: pd.DataFrame, published: pd.DataFrame | None = None) 
     frame = pd.concat(
         [
             _pair(target, "kappa", "trained_on_a", "trained_on_b"),
-            _pair(target.assign(lower=None, upper=None), "tau", "trained_on_b", "trained_on_a"),
+            _pair(_counted_for_tau(rows, target), "tau", "trained_on_b", "trained_on_a"),
         ]
     )
     order = list(dict.fromkeys([*rows["trained_on_a"], *rows["trained_on_b"]]))
@@ -102,8 +102,19 @@ def pooled_agreement(rows: pd.DataFrame, published: pd.DataFrame | None = None) 
     )
 
 
+def _counted_for_tau(rows: pd.DataFrame, target: pd.DataFrame) -> pd.DataFrame:
+    """The target rule's rows with counts for τ, which needs no threshold: those of κ leave out images without one.
+
+    The most images that any rule has called: τ is over at least those. Missing where no rule has called any.
+    """
+    pairs = rows.groupby(["task", "trained_on_a", "trained_on_b"], sort=False)
+    most = pairs[["n", "n_pos"]].transform("max").loc[target.index]
+    return target.assign(lower=None, upper=None, **most.where(most["n"] > 0))
+
+
 def _pair(rows: pd.DataFrame, value: str, row: str, column: str) -> pd.DataFrame:
-    chosen = rows[["task", row, column, value, "lower", "upper", "n", "n_pos", "reason"]]
+    method = ["method"] if "method" in rows else []
+    chosen = rows[["task", row, column, value, "lower", "upper", "n", "n_pos", "reason", *method]]
     return chosen.rename(columns={row: "trained_on", column: "test_dataset", value: "value"})
 
 
@@ -113,7 +124,7 @@ def seed_agreement(rows: pd.DataFrame) -> Part:
     grouped = rows.groupby(keys, sort=False)
     frame = grouped.agg(
         kappa=("kappa", "mean"), lower=("kappa", "min"), upper=("kappa", "max"), n=("n", "min"), n_pos=("n_pos", "min"),
-        reason=("reason", "first"),
+        reason=("reason", "first"), **({"method": ("method", "first")} if "method" in rows else {}),
     ).reset_index() if len(rows) else pd.DataFrame()  # fmt: skip
     grid = grids.value_grid(frame, "kappa", "agreement of seeds")
     solid = [c.value for c in grid.cells.values() if c.value is not None and not c.few]
