@@ -35,6 +35,15 @@ def write_whole(path: Path, content: bytes) -> Path:
     return path
 
 
+def settle_entries(folder: Path) -> None:
+    """Wait until what a folder holds, by name, is on its disk. Raises `OSError`."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
 def settle_files(folder: Path) -> None:
     """Wait until everything that was written to the file system of a folder is on its disk. Raises `OSError`."""
     descriptor = os.open(folder, os.O_RDONLY)

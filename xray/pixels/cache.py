@@ -21,6 +21,7 @@ from numpy.typing import DTypeLike, NDArray
 from tqdm import tqdm
 
 from xray.cores import cores
+from xray.durable import settle_entries
 from xray.errors import ImageError, PicturesError
 from xray.pixels.cache_files import (
     CHECKSUMS,
@@ -35,7 +36,6 @@ from xray.pixels.cache_files import (
     read_request,
     request_of,
     reserve,
-    sync,
     write_request,
 )
 from xray.pixels.choices import SINCE_THEN
@@ -203,7 +203,7 @@ def build(
                 _fill(pictures, partial, request, workers, progress)
                 (partial / LOCK).unlink()
                 partial.rename(folder)
-                sync(folder.parent)
+                settle_entries(folder.parent)
     _check_request(folder, request, read_request(folder))
     return PixelCache.open(folder, pictures)
 

@@ -160,15 +160,6 @@ def map_files(folder: Path, request: Request, mode: str) -> tuple[Grey, NDArray[
     return pixels, sums
 
 
-def sync(folder: Path) -> None:
-    """Put the entries of a folder onto the disk."""
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-
-
 def _checksum_of(request: Request) -> int:
     return checksum(json.dumps(asdict(request), sort_keys=True).encode())
 
@@ -195,6 +186,5 @@ __all__ = [
     "read_request",
     "request_of",
     "reserve",
-    "sync",
     "write_request",
 ]

@@ -14,6 +14,7 @@ from typing import Final
 from db.connection import DATABASES, Databases
 from db.upkeep.dump import dump
 from xray import settings
+from xray.durable import settle_entries
 from xray.errors import BackupError
 from xray.upkeep import manifest
 from xray.upkeep.manifest import File, Manifest
@@ -69,7 +70,7 @@ def _write(databases: Databases, home: Path, folder: Path, tell: Callable[[str],
     made_at = dt.datetime.now(dt.UTC).isoformat(timespec="seconds")
     whole = Manifest(made_at, settings.code_version()["xray"], str(home), dumps, files | kept, left_out)
     for parent, _, _ in os.walk(folder):
-        manifest.sync(Path(parent))
+        settle_entries(Path(parent))
     manifest.write(folder, whole)
     return whole
 

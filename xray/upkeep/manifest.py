@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
+from xray.durable import settle_entries
 from xray.errors import BackupError
 
 NAME: Final = "manifest.json"
@@ -50,7 +51,7 @@ def write(folder: Path, manifest: Manifest) -> None:
         file.flush()
         os.fsync(file.fileno())
     new.rename(folder / NAME)
-    sync(folder)
+    settle_entries(folder)
 
 
 def read(folder: Path) -> Manifest:
@@ -117,15 +118,6 @@ def copy(source: Path, target: Path) -> File:
             size += len(chunk)
         os.fsync(copied.fileno())
     return File(size, hashed.hexdigest())
-
-
-def sync(folder: Path) -> None:
-    """Let the disk know a folder's entries."""
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def _checksum(plain: dict[str, Any]) -> str:
