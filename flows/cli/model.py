@@ -91,7 +91,10 @@ def take_in(
     told = dataclasses.replace(told, name=name or told.name)
     prepare(found, ("mlflow",))
     tracker = Tracker(found.mlflow, settings.artifacts())
-    return import_model(found.engine(), tracker, file, told, trust=trust, trained_on=trained_on)
+    done = import_model(found.engine(), tracker, file, told, trust=trust, trained_on=trained_on)
+    for note in done.notes:
+        click.echo(f"note: {note}", err=True)
+    return done
 
 
 @model.command()
