@@ -48,12 +48,15 @@ def import_(
     say --trust; ONNX, safetensors and weights alone are free. The model is scored by the next `xray study run` of a study
     that names it (foreign = ["NAME"]).
     """
+    from flows.events import announce
     from flows.platform import storage
 
     if card is not None and xrv is not None:
         raise click.UsageError("choose one of --card and --xrv")
     with storage() as found:
         done = take_in(found, file, card=card, xrv=xrv, name=name, trained_on=trained_on, trust=trust)
+    if done.new:
+        announce("model", done.name)
     if as_json:
         print_json(done)
         return
