@@ -18,11 +18,11 @@ from flows import shown, tasks
 from flows.events import announce
 from flows.platform import storage
 from flows.pool import process_pool, run_each
-from flows.studies import study_file
+from flows.studies import read_here, study_file
 from xray.configuration import Configuration
 from xray.errors import StudyError, XrayError
 from xray.names import unknown
-from xray.study import Study, read_study
+from xray.study import Study
 
 Count = Annotated[int, Field(ge=1)]
 FEW: Final = 8
@@ -38,7 +38,7 @@ def register(study: str = "phantom") -> list[dict[str, Any]]:
     Args:
         study: Name of a study that comes along, or the path of a study file.
     """
-    return prepare_datasets(read_study(study_file(study)))
+    return prepare_datasets(read_here(study_file(study)))
 
 
 @flow(name="train", task_runner=process_pool(), on_cancellation=[shown.tidy], on_crashed=[shown.tidy])
@@ -66,7 +66,7 @@ def train(
         epoch_images: Show so many pictures per epoch at most.
         batch_size: Another number of pictures per step.
     """
-    asked = read_study(study_file(study))
+    asked = read_here(study_file(study))
     own: dict[str, Any] = {"network": network, "image_size": image_size, "epochs": epochs}
     own |= {"epoch_images": epoch_images, "batch_size": batch_size}
     asked = replace(

@@ -1,8 +1,12 @@
 """Study files by name: those that come along, and any by its path."""
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from xray.errors import StudyError
+
+if TYPE_CHECKING:
+    from xray.study import Study
 
 FOLDER = Path(__file__).resolve().parents[1] / "studies"
 
@@ -22,3 +26,12 @@ def study_file(study: str) -> Path:
     raise StudyError(
         f"there is no study {study!r}; give the path of a .toml file, or one of {', '.join(known())}"
     )
+
+
+def read_here(path: Path) -> "Study":
+    """The study of a file, its registered datasets of the sites under which they stand in this home's database."""
+    from flows.platform import storage
+    from xray.plan import read_sited
+
+    with storage() as found, found.engine().begin() as connection:
+        return read_sited(connection, path)

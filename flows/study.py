@@ -13,8 +13,7 @@ from flows import shown, tasks
 from flows.platform import storage
 from flows.pool import process_pool, result
 from flows.steps import evaluate_models, prepare_datasets, tell_new, train_models
-from flows.studies import study_file
-from xray.study import read_study
+from flows.studies import read_here, study_file
 
 
 @dataclass(frozen=True)
@@ -39,7 +38,7 @@ def run_study(study: str = "phantom") -> dict[str, Any]:
     from xray.plan import foreign_models
 
     path = study_file(study)
-    asked = read_study(path)
+    asked = read_here(path)
     if asked.foreign:
         with storage() as found, found.engine().begin() as connection:
             foreign_models(connection, asked)  # an unknown one is said before anything is trained

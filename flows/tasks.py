@@ -44,10 +44,10 @@ def tell_where() -> None:
 @task(name="prepare", task_run_name="prepare {dataset}", **PATIENT)
 def prepare(study_path: str, dataset: str) -> dict[str, Any]:
     """Make sure that one dataset of a study is drawn, registered, split and cached; what it holds."""
+    from flows.studies import read_here
     from xray.data.prepare import prepare as prepare_dataset
-    from xray.study import read_study
 
-    study = read_study(Path(study_path))
+    study = read_here(Path(study_path))
     (request,) = (each for each in study.datasets if each.name == dataset)
     with storage() as found:
         done = prepare_dataset(found.engine(), settings.home(), request, study.protocol, study.image_size)
@@ -118,11 +118,11 @@ def analyse(study: str) -> dict[str, bool]:
 @task(name="report", task_run_name="report", **PATIENT)
 def report(study_path: str) -> str:
     """Write a study's figures and page, and keep them in MLflow too; the folder."""
+    from flows.studies import read_here
     from xray.analyses.report import write_report
     from xray.learning.tracking import Tracker
-    from xray.study import read_study
 
-    study = read_study(Path(study_path))
+    study = read_here(Path(study_path))
     folder = settings.home() / "reports" / study.name
     commands = [f"xray study run {shlex.quote(study_path)}", "xray ui mlflow"]
     with storage() as found:
@@ -163,11 +163,10 @@ def missing(study: str | None) -> dict[int, list[int]]:
 @task(name="record", task_run_name="record the study", **PATIENT)
 def record(study_path: str, model_ids: Sequence[int]) -> int:
     """Store what a study is made of now; its id."""
-    from xray.plan import record_study
-    from xray.study import read_study
+    from xray.plan import read_sited, record_study
 
     with storage() as found, found.engine().begin() as connection:
-        return record_study(connection, read_study(Path(study_path)), list(model_ids))
+        return record_study(connection, read_sited(connection, Path(study_path)), list(model_ids))
 
 
 @task(name="freeze", task_run_name="freeze cohorts", **PATIENT)

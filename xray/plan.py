@@ -1,7 +1,8 @@
 """A study in the database: which datasets and models it is made of, and how far it is."""
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 from sqlalchemy import Connection, delete, select, text
@@ -9,7 +10,7 @@ from sqlalchemy.dialects.postgresql import insert
 
 from db.findings import put_list
 from db.queries import query
-from db.schema import Dataset, Model, StudyDataset, StudyModel
+from db.schema import Dataset, Model, Site, StudyDataset, StudyModel
 from db.schema import Study as StoredStudy
 from xray.analyses.current import count_current
 from xray.analyses.index import entries
@@ -18,7 +19,7 @@ from xray.data.foreign_models import get_foreign
 from xray.data.protocol import load_protocol
 from xray.data.spelling import spelled
 from xray.learning.request import ModelRequest, find_model, model_key
-from xray.study import Study
+from xray.study import Study, read_study
 
 
 @dataclass(frozen=True)
@@ -42,6 +43,21 @@ class Progress:
             and self.evaluations_missing == 0
             and self.analyses_current == self.analyses
         )
+
+
+def read_sited(connection: Connection, path: Path) -> Study:
+    """The study of a file; a dataset that is registered and whose site the file does not say is of its registered site.
+
+    Raises `StudyError` that names file and key.
+    """
+    study = read_study(path)
+    rows = connection.execute(select(Dataset.name, Site.name).join(Site, Site.id == Dataset.site_id)).all()
+    sites = {name: site for name, site in rows}
+    datasets = tuple(
+        each if each.site_stated else replace(each, site=sites.get(each.name, each.site))
+        for each in study.datasets
+    )
+    return replace(study, datasets=datasets)
 
 
 def requests(study: Study) -> list[ModelRequest]:

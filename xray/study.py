@@ -285,6 +285,7 @@ def _dataset(table: "_Table", path: Path, findings: tuple[str, ...]) -> DatasetR
         labels_only,
         findings=findings,
         reading=reading,
+        site_stated="site" in table.raw,
     )
 
 

@@ -157,8 +157,7 @@ def _rewrite_page(engine: "Engine", study: str) -> Path | None:
     from xray import settings
     from xray.analyses.report import write_report
     from xray.analyses.shown import drawn_in_processes
-    from xray.plan import file_of
-    from xray.study import read_study
+    from xray.plan import file_of, read_sited
 
     folder = settings.home() / "reports" / study
     with engine.begin() as connection:
@@ -166,7 +165,9 @@ def _rewrite_page(engine: "Engine", study: str) -> Path | None:
         if file is None or not Path(file).exists() or not (folder / "report.html").exists():
             return None
         commands = [f"xray study run {shlex.quote(file)}", "xray ui mlflow"]
-        return write_report(connection, read_study(Path(file)), folder, commands, drawn_in_processes)
+        return write_report(
+            connection, read_sited(connection, Path(file)), folder, commands, drawn_in_processes
+        )
 
 
 def _run(engine: "Engine", study: str, wanted: "list[Analysis]", run: Any) -> bool:

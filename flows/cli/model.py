@@ -48,12 +48,15 @@ def import_(
     say --trust; ONNX, safetensors and weights alone are free. The model is scored by the next `xray study run` of a study
     that names it (foreign = ["NAME"]).
     """
+    from flows.events import announce
     from flows.platform import storage
 
     if card is not None and xrv is not None:
         raise click.UsageError("choose one of --card and --xrv")
     with storage() as found:
         done = take_in(found, file, card=card, xrv=xrv, name=name, trained_on=trained_on, trust=trust)
+    if done.new:
+        announce("model", done.name)
     if as_json:
         print_json(done)
         return
@@ -91,7 +94,10 @@ def take_in(
     told = dataclasses.replace(told, name=name or told.name)
     prepare(found, ("mlflow",))
     tracker = Tracker(found.mlflow, settings.artifacts())
-    return import_model(found.engine(), tracker, file, told, trust=trust, trained_on=trained_on)
+    done = import_model(found.engine(), tracker, file, told, trust=trust, trained_on=trained_on)
+    for note in done.notes:
+        click.echo(f"note: {note}", err=True)
+    return done
 
 
 @model.command()

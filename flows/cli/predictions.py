@@ -92,6 +92,7 @@ def import_(
     Every image must be known, stand once and have a number for each task; what does not fit is counted with examples, and
     nothing is stored then.
     """
+    from flows.events import announce
     from flows.platform import storage
     from xray.data import operating_points
     from xray.data.mapping.model import read_mapping
@@ -117,6 +118,8 @@ def import_(
             findings=declare(findings, "--finding", PredictionsError),
         )
         operating_points.declare(connection, model, points, kind)
+    if done.new:
+        announce("model", done.model, cohort=done.cohort)
     if as_json:
         print_json(done)
         return

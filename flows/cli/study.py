@@ -34,11 +34,10 @@ def run(file: Path, as_json: bool) -> None:
 def status(file: Path, as_json: bool) -> None:
     """How far FILE is from being true."""
     from flows.platform import storage
-    from xray.plan import progress
-    from xray.study import read_study
+    from xray.plan import progress, read_sited
 
-    asked = read_study(file)
     with storage() as found, found.engine().begin() as connection:
+        asked = read_sited(connection, file)
         now = progress(connection, asked)
     if as_json:
         print_json(now)
@@ -62,15 +61,15 @@ def train(file: Path, configuration: str, seed: int | None) -> None:
     """
     from flows import migrations
     from flows.platform import storage
+    from flows.studies import read_here
     from xray import settings
     from xray.data.prepare import prepare
     from xray.errors import StudyError
     from xray.learning.models import ensure_model
     from xray.learning.tracking import Tracker
     from xray.plan import requests
-    from xray.study import read_study
 
-    asked = read_study(file)
+    asked = read_here(file)
     number = asked.seeds[0] if seed is None else seed
     found = [each for each in requests(asked) if (each.trained_on, each.seed) == (configuration, number)]
     if not found:
@@ -97,14 +96,14 @@ def run_file(file: Path, as_json: bool = False, hints: str = "") -> None:
     """
     from flows import watch
     from flows.platform import prefect_api, storage
+    from flows.studies import read_here
     from xray import settings
     from xray.analyses import results
     from xray.report.answer_text import terminal
     from xray.report.text import auc_table
     from xray.report.words import counted
-    from xray.study import read_study
 
-    asked, file = read_study(file), file.resolve()
+    asked, file = read_here(file), file.resolve()
     with storage() as found:
         done = done_already(found, asked)
         if done is None:

@@ -60,6 +60,17 @@ def test_auc_of_infinite_logits(functions: Engine) -> None:
     assert auc(functions, pairs) == 0.75
 
 
+@pytest.mark.parametrize("scores", ["real", "double precision"])
+@pytest.mark.parametrize("labels", ["smallint", "integer"])
+def test_auc_takes_scores_and_labels_of_either_type_and_only_labels_1_and_0(
+    functions: Engine, scores: str, labels: str
+) -> None:
+    given = {"scores": [0.2, 0.7, 0.4, 0.9, 0.1, 0.95], "labels": [0, 1, 1, 0, -1, 2]}
+    statement = text(f"select auc(cast(:scores as {scores}[]), cast(:labels as {labels}[]))")
+    with functions.connect() as connection:
+        assert connection.scalar(statement, given) == roc_auc_score([0, 1, 1, 0], [0.2, 0.7, 0.4, 0.9])
+
+
 def auc(engine: Engine, pairs: list[tuple[float | None, int | None]]) -> float | None:
     given = {"logits": [x for x, _ in pairs], "labels": [y for _, y in pairs]}
     statement = text("select auc(cast(:logits as real[]), cast(:labels as smallint[]))")

@@ -1,14 +1,18 @@
 """A study in the database: what it asks for, how far it is, and that it may grow."""
 
+from dataclasses import replace
+
 import pytest
 from sqlalchemy import text
 
 from xray.analyses import results
 from xray.analyses.run import ANALYSES, run_all
+from xray.data.prepare import prepare
+from xray.errors import DataError
 from xray.learning.evaluate import evaluate
 from xray.learning.missing import missing
 from xray.learning.models import ensure_model
-from xray.plan import Progress, progress, record_study, requests
+from xray.plan import Progress, progress, read_sited, record_study, requests
 from xray.study import Study, read_study
 
 ALL = len(ANALYSES)
@@ -179,3 +183,24 @@ def test_a_protocol_of_ones_own_beside_the_study_file(engine, home, tmp_path, st
     for dataset in study.datasets:
         prepare(engine, home, dataset, study.protocol, 16)
     assert now(engine, study).datasets_ready == 2
+
+
+def test_a_registered_dataset_is_of_its_registered_site_unless_the_study_says_another(
+    engine, home, tmp_path, study_of
+):
+    drawn = study_of("ward")
+    registered = replace(drawn.datasets[0], name="ward", site="lakeside")
+    prepare(engine, home, registered, drawn.protocol, None)
+    names = '[[datasets]]\nname = "ward"\n[[datasets]]\nname = "new"\nmanifest = "new.csv"\n'
+    file = tmp_path / "named.toml"
+    file.write_text(HEAD.format(more='configurations = ["all but one site"]') + names)
+    with engine.begin() as connection:
+        study = read_sited(connection, file)
+    assert [(each.name, each.site) for each in study.datasets] == [("ward", "lakeside"), ("new", "new")]
+    assert [each.name for each in study.configurations()] == ["all-but-lakeside", "all-but-new"]
+    prepare(engine, home, study.datasets[0], study.protocol, None)
+    file.write_text(file.read_text().replace('name = "ward"\n', 'name = "ward"\nsite = "hilltop"\n'))
+    with engine.begin() as connection:
+        study = read_sited(connection, file)
+    with pytest.raises(DataError, match="registered as site lakeside, the study says hilltop"):
+        prepare(engine, home, study.datasets[0], study.protocol, None)

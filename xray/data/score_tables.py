@@ -72,13 +72,16 @@ def hint(values: NDArray[np.float64], scale: Scale) -> str:
     )
 
 
-def doubt(logits: NDArray[np.float64], scale: Scale) -> list[str]:
-    """Notes where what was taken looks like something else, or can't be used for everything."""
+def doubt(logits: NDArray[np.float64], scale: Scale, probability: str = "--kind probability") -> list[str]:
+    """Notes where what was taken looks like something else, or can't be used for everything.
+
+    probability: how one says that the scores are probabilities.
+    """
     known = logits[~np.isnan(logits)]
     if not len(known):
         return []
     if scale == "logit" and known.min() >= 0 and known.max() <= 1:
-        return ["every logit is between 0 and 1: are they probabilities (--kind probability)?"]
+        return [f"every logit is between 0 and 1: are they probabilities ({probability})?"]
     if scale == "logit" and known.min() >= 0:
         return [
             "no logit is below 0: are they percentages (--kind percent) or ordinal scores (--kind ordinal)?"

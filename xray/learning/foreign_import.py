@@ -36,12 +36,13 @@ ABOUT = "about.json"
 
 @dataclass(frozen=True)
 class Imported:
-    """A foreign model that is here: its id, and whether it was taken in now."""
+    """A foreign model that is here: its id, and whether it was taken in now; notes on what its card may have wrong."""
 
     model_id: int
     name: str
     format: str
     new: bool
+    notes: Sequence[str] = ()
 
 
 def import_model(
@@ -70,7 +71,7 @@ def import_model(
         kept.mkdir()
         file = _keep(copied, format, card, kept, trust)
         format = SAFETENSORS if format == STATE else format
-        probe(load_foreign(file, format, card, trust))
+        notes = probe(load_foreign(file, format, card, trust))
         digest = sha256(file)
         runs_code = trust and format in (TORCHSCRIPT, EXPORTED)
         about = {"format": format, "sha256": digest, "trusted": runs_code, **card.plain()}
@@ -82,7 +83,7 @@ def import_model(
             found = _found(connection, card, about, digest)
             if found is not None:
                 say_trained_on(connection, found, said)
-                return Imported(found, card.name, format, False)
+                return Imported(found, card.name, format, False, notes)
             add_check(connection, card.name)
             (kept / ABOUT).write_text(json.dumps({"name": card.name, **about}, indent=2))
             registered = tracker.keep(
@@ -97,7 +98,7 @@ def import_model(
             )
             artifact = Artifact(format, card.size, registered.run_id, registered.model, registered.version)
             made = add_foreign(connection, card.name, about, card.tasks, said, artifact, digest)
-    return Imported(made, card.name, format, True)
+    return Imported(made, card.name, format, True, notes)
 
 
 def open_foreign(file: Path, about: dict[str, Any], name: str) -> ForeignNetwork:

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from xray import limits
 from xray.data.prediction_files import LOGIT_OF_0, LOGIT_OF_1
+from xray.data.score_tables import Scale, doubt
 from xray.errors import ForeignModelError
 from xray.learning.foreign_card import Card
 from xray.learning.foreign_safety import (
@@ -29,6 +30,7 @@ from xray.learning.network import FULL_SCALE
 from xray.learning.overtime import Overtime, within
 
 Run = Callable[[Tensor], Tensor]
+PROBABILITY: Final = 'output = "probability" in its card'
 _TOLERANCE: Final = 1e-3
 
 
@@ -87,14 +89,17 @@ def load_foreign(path: Path, format: str, card: Card, trust: bool) -> ForeignNet
     return ForeignNetwork(run, card).eval()
 
 
-def probe(network: ForeignNetwork) -> None:
-    """Try a model on two pictures of noise, together and alone: it must answer, and each picture by itself.
+def probe(network: ForeignNetwork) -> list[str]:
+    """Try a model on pictures of noise, together and alone: it must answer, and each picture by itself.
 
-    Raises `ForeignModelError` where it fails, or where an answer depends on the rest of the batch.
+    Gives notes on what its card may have wrong. Raises `ForeignModelError` where it fails, or where an answer depends on
+    the rest of the batch.
     """
     random = np.random.default_rng(0)
     size = network.card.size
-    pixels = torch.from_numpy(random.uniform(-FULL_SCALE, FULL_SCALE, (2, 1, size, size)).astype(np.float32))
+    least = FULL_SCALE * np.array([-1, -1, -1, 0.9]).reshape(4, 1, 1, 1)
+    most = FULL_SCALE * np.array([1, 1, -0.9, 1]).reshape(4, 1, 1, 1)
+    pixels = torch.from_numpy(random.uniform(least, most, (4, 1, size, size)).astype(np.float32))
     name = network.card.name
     try:
         with torch.inference_mode():
@@ -112,6 +117,9 @@ def probe(network: ForeignNetwork) -> None:
         raise ForeignModelError(
             f"{name}: answers otherwise when a picture stands alone; it was saved in training mode (call eval() first)"
         )
+    scale: Scale = "logit" if network.card.output == "logit" else "probability"
+    notes = doubt(both.to(torch.float64).numpy(), scale, PROBABILITY)
+    return [f"{name}: {note}" for note in notes]
 
 
 def read_state(path: Path, trust: bool) -> dict[str, Tensor]:

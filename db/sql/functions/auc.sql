@@ -1,8 +1,8 @@
 -- auc(logits, labels): area under the ROC curve, exact with ties (Mann-Whitney: how often a positive is above a negative, ties
--- half), NULL where a class is absent. Pairs with a NULL or NaN are left out. The positives are sorted, and each negative is
--- looked up among them; where it is as high as one, -logit in the reverse order tells how many are at least as high.
+-- half), NULL where a class is absent. Pairs with a NULL or NaN, or with a label that is neither 1 nor 0, are left out. The
+-- positives are sorted, and each negative is looked up among them; where it is as high as one, -logit in the reverse order tells how many are at least as high.
 --   select trained_on, auc(array_agg(logit), array_agg(label)) from predictions where task = 'Effusion' group by trained_on;
-create or replace function auc(logits real[], labels smallint[]) returns double precision
+create or replace function auc(logits double precision[], labels integer[]) returns double precision
 language plpgsql immutable parallel safe cost 10000 as $$
 declare
     positives double precision[];
@@ -12,7 +12,7 @@ declare
     n_pos bigint;
     twice_above numeric;
 begin
-    select array_agg(logit::double precision) filter (where label = 1), array_agg(logit::double precision) filter (where label = 0)
+    select array_agg(logit) filter (where label = 1), array_agg(logit) filter (where label = 0)
     into positives, negatives
     from (select unnest(logits) as logit, unnest(labels) as label offset 0) as pair
     where logit <> 'NaN';
@@ -23,3 +23,7 @@ begin
     from (select logit, width_bucket(logit, rising) as below from unnest(negatives) as logit offset 0) as looked_up;
     return twice_above / (2 * n_pos::numeric * cardinality(negatives));
 end $$;
+
+-- The same of the stored types, logits and labels.
+create or replace function auc(logits real[], labels smallint[]) returns double precision
+language sql immutable parallel safe cost 10000 as $$ select auc(logits::double precision[], labels::integer[]) $$;

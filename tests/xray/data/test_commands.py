@@ -3,8 +3,10 @@
 import json
 import re
 import sys
+import threading
 import tomllib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
@@ -162,3 +164,37 @@ def test_a_reader_of_ones_own(run: Run, tmp_path: Path, monkeypatch: pytest.Monk
     assert counted == {"positive": 10, "negative": 10, "uncertain": 10, "not mentioned": 10}
     assert "yes" in run("labels", "explain", "clinic", "f0").stdout
     sys.modules.pop("clinic_reader", None)
+
+
+@pytest.fixture
+def events(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
+    """Names of the events that commands send to the address of PREFECT_API_URL."""
+    names: list[str] = []
+
+    class Listener(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+            names.extend(event["event"] + " " + event["payload"]["name"] for event in body)
+            self.send_response(204)
+            self.end_headers()
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Listener) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        monkeypatch.setenv("PREFECT_API_URL", f"http://127.0.0.1:{server.server_port}/api")
+        yield names
+        server.shutdown()
+
+
+def test_an_import_of_scores_is_announced_once(
+    run: Run, tmp_path: Path, write_nih: WriteNih, events: list[str]
+) -> None:
+    run("dataset", "add", "nih", "--labels", write_nih(tmp_path, 40), "--labels-only")
+    lines = run("cohort", "export", "nih").stdout.splitlines()
+    images = [line.split(",")[1] for line in lines if line.startswith("test,")]
+    scores = tmp_path / "scores.csv"
+    scores.write_text("image,Mass\n" + "".join(f"{image},0.{n % 9}5\n" for n, image in enumerate(images)))
+    words = ["predictions", "import", scores, "--model", "vendor", "--cohort", "nih", "--kind", "probability"]
+    run(*words)
+    assert events == ["xray.dataset.registered nih", "xray.model.registered vendor"]
+    run(*words)
+    assert len(events) == 2

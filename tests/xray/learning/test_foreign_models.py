@@ -293,3 +293,15 @@ def test_a_resnet_of_torchxrayvision_is_built(tmp_path):
     pixels = torch.rand(2, 1, 512, 512) * 2048 - 1024
     with torch.inference_mode():
         torch.testing.assert_close(build(told, state)(pixels), theirs.model(pixels))
+
+
+def test_a_card_that_says_logit_of_probabilities_is_doubted_and_one_that_is_right_is_not(
+    engine, tracker, tmp_path
+):
+    path = scripted(tmp_path / "m.pt", nn.Sequential(network(), nn.Sigmoid()).eval())
+    (note,) = import_model(engine, tracker, path, card(), trust=True).notes
+    assert note.startswith("theirs: every logit is between 0 and 1: are they probabilities (output = ")
+    right = card(name="right", output="probability")
+    assert not import_model(engine, tracker, path, right, trust=True).notes
+    loud = scripted(tmp_path / "loud.pt")
+    assert not import_model(engine, tracker, loud, card(name="loud"), trust=True).notes
