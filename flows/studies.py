@@ -29,9 +29,16 @@ def study_file(study: str) -> Path:
 
 
 def read_here(path: Path) -> "Study":
-    """The study of a file, its registered datasets of the sites under which they stand in this home's database."""
+    """The study of a file, its registered datasets of the sites under which they stand in this home's database.
+
+    The database is asked only where the file leaves a site open: a mistake in the file is told before anything starts.
+    """
     from flows.platform import storage
     from xray.plan import read_sited
+    from xray.study import read_study
 
+    study = read_study(path)
+    if all(each.site_stated for each in study.datasets):
+        return study
     with storage() as found, found.engine().begin() as connection:
         return read_sited(connection, path)

@@ -35,7 +35,9 @@ def status(file: Path, as_json: bool) -> None:
     """How far FILE is from being true."""
     from flows.platform import storage
     from xray.plan import progress, read_sited
+    from xray.study import read_study
 
+    read_study(file)  # a mistake in it is told before a server starts
     with storage() as found, found.engine().begin() as connection:
         asked = read_sited(connection, file)
         now = progress(connection, asked)
@@ -96,15 +98,19 @@ def run_file(file: Path, as_json: bool = False, hints: str = "") -> None:
     """
     from flows import watch
     from flows.platform import prefect_api, storage
-    from flows.studies import read_here
     from xray import settings
     from xray.analyses import results
+    from xray.plan import read_sited
     from xray.report.answer_text import terminal
     from xray.report.text import auc_table
     from xray.report.words import counted
+    from xray.study import read_study
 
-    asked, file = read_here(file), file.resolve()
+    read_study(file)  # a mistake in it is told before a server starts
+    file = file.resolve()
     with storage() as found:
+        with found.engine().begin() as connection:
+            asked = read_sited(connection, file)
         done = done_already(found, asked)
         if done is None:
             parts = f"{counted(len(asked.datasets), 'dataset')}, {_models(asked)}"

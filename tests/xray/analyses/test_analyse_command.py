@@ -65,7 +65,7 @@ def test_from_stale_to_current(xray, tmp_path):
 
 def test_the_page_is_rewritten_where_results_changed(xray, two_sites, study_file, tmp_path, monkeypatch):
     (tmp_path / "x.toml").touch()
-    monkeypatch.setattr("xray.study.read_study", lambda path: study_file(path.parent))
+    monkeypatch.setattr("xray.plan.read_study", lambda path: study_file(path.parent))
     with two_sites.engine.begin() as connection:
         connection.execute(
             text(
