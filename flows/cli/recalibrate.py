@@ -1,9 +1,10 @@
 """`xray recalibrate`: a model's probabilities made to fit a hospital, before and after, there and at the others."""
 
-import json
 from typing import TYPE_CHECKING, Any, Final
 
 import click
+
+from flows.cli.rows import json_option, print_json
 
 if TYPE_CHECKING:
     from xray.analyses.recalibration import Judged, Recalibrated
@@ -26,7 +27,7 @@ HEADS: Final = ("measure", "perfect", "before", "after")
 )
 @click.option("--dataset", help="Where it is fitted (default: the study's first that MODEL scored).")
 @click.option("--study", help="The study (default: the only one).")
-@click.option("--json", "as_json", is_flag=True, help="As one JSON object, with the curves.")
+@json_option("As one JSON object, with the curves.")
 def recalibrate(
     model: str, task: str, method: Any, dataset: str | None, study: str | None, as_json: bool
 ) -> None:
@@ -44,7 +45,10 @@ def recalibrate(
         made = recalibrate_model(
             connection, study_meant(connection, study, None), model, task, method, dataset
         )
-    click.echo(json.dumps(_plain(made)) if as_json else _text(made))
+    if as_json:
+        print_json(_plain(made))
+    else:
+        click.echo(_text(made))
 
 
 def _plain(made: "Recalibrated") -> dict[str, Any]:

@@ -35,6 +35,7 @@ VALUES = {
     "flow_run": "none",
     "trained_on": "nih",
     "model": "nih",
+    "models": [1],
     "test_dataset": "nih",
     "task": "Mass",
 }
@@ -91,10 +92,11 @@ def test_missing_of_one_study(shared_rows: Any) -> None:
     assert ask("missing", study="phantom") == [(models[1], lists[0])]
     assert ask("missing", study=None) == [(m, each) for m in models for each in lists]
     assert ask("missing", study="other") == []
-    assert ask("study_progress", study="phantom") == [(1,)]
+    of_file = {"study": "phantom", "datasets": ["nih"], "models": models[1:]}
+    assert ask("study_progress", **of_file) == [(1,)]
     rows.evaluation(models[1], lists[0], {7: [0.5]})
     assert ask("missing", study="phantom") == []
-    assert ask("study_progress", study="phantom") == [(0,)]
+    assert ask("study_progress", **of_file) == [(0,)]
     assert len(ask("missing", study=None)) == 3
 
 

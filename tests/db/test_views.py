@@ -279,7 +279,8 @@ def test_foreign_models_are_wanted_where_they_can_be_scored(engine: Engine, rows
     assert missing(engine) == on_real | {(theirs, painted, 2, "phantom")}
     of_study = select(engine, query("missing"), study="s")
     assert [row["image_list_id"] for row in of_study] == [tested, painted], "only under the study's protocol"
-    assert select(engine, query("study_progress"), study="s") == [{"evaluations_missing": 2}]
+    of_file = {"study": "s", "datasets": ["nih", "phantom"], "models": []}
+    assert select(engine, query("study_progress"), **of_file) == [{"evaluations_missing": 2}]
     rows.evaluation(theirs, tested, {EFFUSION: [0.5, 1.0]})
     rows.evaluation(theirs, whole, {EFFUSION: [0.0, 0.5, 1.0]})
     rows.add("foreign_training", model_id=theirs, dataset="phantom")

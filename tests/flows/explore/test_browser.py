@@ -168,6 +168,7 @@ def test_a_worklist_is_read_blind_by_two_readers_with_the_keyboard(
         one.page.get_by_role("button", name="Read", exact=True).click()
         for number, key in enumerate(keys):
             expect(one.page.locator(".note").first).to_contain_text(f"{number} of 6 read by {reader}")
+            one.page.wait_for_load_state()  # keys are heard from then on
             shown = one.page.locator("main").inner_text()
             assert not re.search(r"tiny-|score|P-|label", shown)
             if number == 1:
