@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import click
+from click.core import ParameterSource
 
 from flows.cli.predictions import SCALE
 
@@ -109,10 +110,19 @@ def evaluate(
     A model's file needs its card beside it (xray model import).
     """
     if not scores:
-        others = (labels, mapping, scores_map, site, references, reference_labels, thresholds)
-        if not models or not datasets or any(others):
+        context, allowed = (
+            click.get_current_context(),
+            {"scores", "models", "datasets", "study", "protocol", "as_json"},
+        )
+        others = [
+            name
+            for name in context.params
+            if name not in allowed and context.get_parameter_source(name) is not ParameterSource.DEFAULT
+        ]
+        if not models or not datasets or others:
             raise click.UsageError(
-                "give SCORES with --labels and --site; or, to score pictures, --model FILE (or NAME) and --dataset NAME only"
+                "give SCORES with --labels and --site; or, to score pictures, --model FILE (or NAME) and --dataset NAME, "
+                "with none of the options of SCORES"
             )
         return _by_pictures(models, datasets, study, protocol, as_json)
     if len(datasets) > 1:

@@ -267,3 +267,13 @@ def test_no_network_is_loaded():
         [sys.executable, "-c", code], capture_output=True, text=True, check=True
     ).stdout.split()
     assert not {"torch", "prefect", "mlflow"}.intersection(loaded)
+
+
+@pytest.mark.parametrize(
+    "option", [("--kind", "logit"), ("--missing-as-nan",), ("--reference-site", "nih"), ("--site", "x")]
+)
+def test_what_is_of_score_files_is_refused_without_them(option):
+    """Not dropped in silence, even where it says what would hold anyway."""
+    made = CliRunner().invoke(cli, ["evaluate", "--model", "vendor.onnx", "--dataset", "ours", *option])
+    assert made.exit_code == 2
+    assert "give SCORES with --labels and --site" in made.output
