@@ -5,6 +5,7 @@ processes of its pool are forks too (by multiprocessing's fork server, itself a 
 """
 
 import contextlib
+import faulthandler
 import gc
 import importlib
 import multiprocessing.context
@@ -44,6 +45,7 @@ def import_all() -> None:
     ):
         importlib.import_module(name)
     tracking.import_all()
+    faulthandler.register(signal.SIGUSR2)  # of a fork that hangs: into its own output
     gc.collect()
     gc.freeze()
 
@@ -94,6 +96,15 @@ class Fork:
         except psutil.Error:
             return []
         return found
+
+    def write_stacks(self) -> None:
+        """Let its processes write what they are at into its output: for a run that hangs."""
+        with contextlib.suppress(psutil.Error):
+            own = psutil.Process(self.pid)
+            for process in (own, *own.children(recursive=True)):
+                if "python" in process.name():
+                    process.send_signal(signal.SIGUSR2)
+                    time.sleep(0.5)
 
     def descendants(self) -> set[int]:
         """All its processes, and those that keep its database."""

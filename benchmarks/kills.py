@@ -86,6 +86,8 @@ def main() -> None:
     parser.add_argument("--folder", type=Path, help="Where the world is made, or lies already.")
     parser.add_argument("--beside", type=int, default=1, help="Rounds side by side.")
     options = parser.parse_args()
+    if "clock" in (options.fault or []):
+        _faults.with_shifted_clock()
     say(f"seed {options.seed}, rounds from {options.first}")
     began = time.monotonic()
     _forks.import_all()
@@ -245,6 +247,7 @@ def _round(world: World, name: str, chance: random.Random, number: int) -> tuple
         problems = []
         if code is None:
             problems.append(f"it neither went on nor ended within {END_SECONDS:.0f} s")
+            run.write_stacks()
             os.kill(run.pid, 9)
             run.wait(10)
         problems += _judge(code, run.text(), ended, fault.is_end)

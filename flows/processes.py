@@ -1,5 +1,6 @@
 """Child processes that never outlive their parent."""
 
+import logging
 import os
 import signal
 
@@ -13,3 +14,20 @@ def die_with_parent(parent: int | None = None) -> None:
     """
     if not end_with_parent(parent, signal.SIGKILL):
         os.kill(os.getpid(), signal.SIGKILL)
+
+
+def end_with_services() -> None:
+    """End this process of a pool when a service of Prefect in it ends early, as where memory is out.
+
+    Prefect waits for such a service's queue without end; a process that ended is seen by the pool, which says so.
+    """
+    # the handler outlives Prefect's own set-up of logging, which knows only the logger above
+    logging.getLogger("prefect._internal.concurrency").addHandler(_EndOfService())
+
+
+class _EndOfService(logging.Handler):
+    """Ends the process where a service failed; that it failed on one item is Prefect's to say."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        if record.getMessage().startswith("Service ") and " pending items" in record.getMessage():
+            os._exit(os.EX_OSERR)

@@ -14,7 +14,7 @@ from typing import Any
 from prefect import task
 
 from flows.platform import storage
-from flows.processes import die_with_parent
+from flows.processes import die_with_parent, end_with_services
 from flows.retry import PATIENT
 from xray import settings
 
@@ -23,6 +23,7 @@ def start_worker() -> None:
     """What each process of the pool does first: die with its parent, compute on one thread."""
     parent = multiprocessing.parent_process()
     die_with_parent(parent.pid if parent else None)
+    end_with_services()
     compute_on_one_thread()
 
 

@@ -1,5 +1,6 @@
 """A child process does not outlive its parent, however that ends."""
 
+import os
 import signal
 import subprocess
 import sys
@@ -58,3 +59,32 @@ def test_a_child_of_a_living_parent_goes_on():
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, cwd=PROJECT)
     assert (done.returncode, done.stdout) == (0, "here\n")
+
+
+SERVICE = """
+import contextlib, sys
+from prefect.events.worker import EventsWorker
+from prefect.events import emit_event
+from flows import tasks
+tasks.start_worker()
+
+@contextlib.asynccontextmanager
+async def out_of_memory(self):
+    raise MemoryError
+    yield
+if sys.argv[1] == "fails":
+    EventsWorker._lifespan = out_of_memory
+from prefect.events.clients import AssertingEventsClient
+EventsWorker.set_client_override(AssertingEventsClient)
+emit_event("asked", {"prefect.resource.id": "test"})
+EventsWorker.instance().wait_until_empty()
+"""
+
+
+@pytest.mark.parametrize(("how", "code"), [("fails", os.EX_OSERR), ("goes on", 0)])
+def test_a_process_ends_when_a_service_of_prefect_in_it_does(how, code):
+    """Else Prefect waits in it without end, and so does the run that waits for it."""
+    done = subprocess.run(
+        [sys.executable, "-c", SERVICE, how], capture_output=True, text=True, cwd=PROJECT, timeout=120
+    )
+    assert done.returncode == code, done.stderr
