@@ -24,6 +24,8 @@ LOOK_SECONDS: Final = 0.5
 ASK_SECONDS: Final = 2.0
 GONE_SECONDS: Final = 20.0
 """How long a server of others may refuse connections: it may be being started again."""
+FULL_SECONDS: Final = 10.0
+"""How long the disk may be full: what waits for Prefect's server, which can store nothing, would wait for minutes."""
 STARTS: Final = 3
 WITHIN_SECONDS: Final = 60.0
 RESTART_SECONDS: Final = 25.0
@@ -116,7 +118,7 @@ def database(home: Path, url: str, end: End = ends.end) -> Iterator[None]:
     """See to it that the database of this URL is there: the embedded server of a home is started again on its port.
 
     Its keeper starts PostgreSQL again when that dies; here it is the keeper that is started again. A server of the user's
-    own may be away for some seconds.
+    own may be away for some seconds. A disk of the embedded server that stays full ends the run.
     """
     parts = urlsplit(url)
     running = status(home)
@@ -126,8 +128,14 @@ def database(home: Path, url: str, end: End = ends.end) -> Iterator[None]:
         return
 
     def look(over: threading.Event) -> None:
+        room = time.monotonic()
         with contextlib.ExitStack() as held:
             while not over.wait(LOOK_SECONDS):
+                if not _is_full(home):
+                    room = time.monotonic()
+                elif time.monotonic() - room > FULL_SECONDS:
+                    end(refusals.full(home))
+                    return
                 if is_held(Folder.of(home).lock("keeper")):
                     continue
                 try:
@@ -142,6 +150,14 @@ def database(home: Path, url: str, end: End = ends.end) -> Iterator[None]:
 
     with watching(look, "PostgreSQL"):
         yield
+
+
+def _is_full(home: Path) -> bool:
+    """Whether the disk is full; a home that is out of reach is not told of here."""
+    try:
+        return refusals.is_full(home)
+    except OSError:
+        return False
 
 
 @contextlib.contextmanager

@@ -14,7 +14,7 @@ import pytest
 
 from db.embedded import acquire, status
 from db.embedded.folder import Folder, is_held
-from flows import watch
+from flows import refusals, watch
 from flows.watch import Child, reached
 from tests.flows.test_killed import ours, wait_until
 
@@ -131,6 +131,22 @@ def test_postgresql_comes_back_on_its_port_when_its_keeper_is_killed(tmp_path):
             assert again.port == running.port
             assert again.keeper_pid != running.keeper_pid
     assert not said
+
+
+def test_a_disk_that_stays_full_ends_the_run_and_one_that_was_full_does_not(tmp_path, monkeypatch):
+    """Prefect's client asks again for minutes what its server can't store."""
+    monkeypatch.setattr(watch, "LOOK_SECONDS", 0.05)
+    monkeypatch.setattr(watch, "FULL_SECONDS", 2.0)
+    home, said = tmp_path / "xray home", Said()
+    with acquire(home) as server, watch.database(home, server.url("postgres", driver=""), said):
+        monkeypatch.setattr(refusals, "LITTLE", 2**60)
+        time.sleep(0.5)
+        monkeypatch.setattr(refusals, "LITTLE", 0)
+        time.sleep(2.2)
+        assert not said
+        monkeypatch.setattr(refusals, "LITTLE", 2**60)
+        assert said.wait().startswith(f"{home}: the disk is full (")
+    assert len(said) == 1
 
 
 @pytest.mark.slow
