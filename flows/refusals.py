@@ -26,6 +26,7 @@ SAID: Final = {
         "can't allocate memory",
         "not enough memory",
         "failed to map segment",
+        "can't start new thread",
     ),
     errno.EMFILE: ("Too many open files",),
 }

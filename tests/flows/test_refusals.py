@@ -70,6 +70,7 @@ def test_each_refusal_says_what_to_do(tmp_path, number, words):
     [
         MemoryError(),
         RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 9 bytes"),
+        RuntimeError("can't start new thread"),
     ],
 )
 def test_memory_that_is_out_is_said(tmp_path, error):
