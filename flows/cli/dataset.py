@@ -59,6 +59,11 @@ def dataset() -> None:
     metavar="NAME",
     help="A finding beside the default list, whose column in the file has this name (repeatable).",
 )
+@click.option(
+    "--readers",
+    metavar="RULE",
+    help="How the label follows from several readers' of an image: majority (the default), any, all, or a reader's name.",
+)
 @click.option("--dry-run", is_flag=True, help="Check and say everything, and register nothing.")
 @json_option("What was made of the file, as one JSON object.")
 def add(
@@ -76,6 +81,7 @@ def add(
     strict: bool,
     partial: bool,
     findings: tuple[str, ...],
+    readers: str | None,
     dry_run: bool,
     as_json: bool,
 ) -> None:
@@ -98,7 +104,7 @@ def add(
         if mapping is None
         else _mapped(name, source, mapping, labels or manifest, images, labels_only, site, manner)
     )
-    request = replace(request, findings=declare(findings, "--finding", StudyError))
+    request = replace(request, findings=declare(findings, "--finding", StudyError), readers=readers)
     with storage() as found:
         done = register_request(
             found.engine(),
@@ -280,6 +286,9 @@ def _say_summary(done: "Registration") -> None:
     if made.findings:
         head = ("finding", "positive", "negative", "uncertain", "not mentioned")
         click.echo(table(head, made.findings) + "\n")
+    if made.readers:
+        heads = ("finding", "images with several readers", "they disagree", "no majority")
+        click.echo(table(heads, [(v.finding, v.n, v.disagree, v.tied) for v in made.readers]) + "\n")
     click.echo("\n".join(made.lines))
 
 

@@ -12,7 +12,7 @@ from xray.errors import ManifestError
 from xray.findings import declare
 from xray.names import nearest, shown
 
-FIELDS: Final = ("image", "patient", "path", "view", "age", "sex", "study")
+FIELDS: Final = ("image", "patient", "path", "view", "age", "sex", "study", "reader")
 """What a column can be beside a finding."""
 DELIMITERS: Final = {"comma": ",", "semicolon": ";", "tab": "\t", "bar": "|"}
 
@@ -53,6 +53,12 @@ class Terms(_Part):
     others: tuple[str, ...] = ()
 
 
+class Readers(_Part):
+    """How an image's label follows from those of its readers: majority, any, all, or a reader's name (`sources.panel`)."""
+
+    rule: str | None = None
+
+
 class Pictures(_Part):
     """A second table with a row per picture, where labels are of studies: its file and columns."""
 
@@ -87,6 +93,7 @@ class Mapping(_Part):
     long: Long | None = None
     terms: Terms | None = None
     pictures: Pictures | None = None
+    readers: Readers = Readers()
 
     @property
     def layout(self) -> Layout:
