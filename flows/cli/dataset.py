@@ -218,7 +218,7 @@ def _request(
     """What the options ask for. Raises `UsageError` where they don't say it."""
     from xray.data.request import DatasetRequest
     from xray.data.sources.base import sources
-    from xray.data.sources.datasets import published_datasets
+    from xray.data.sources.datasets import published_sites
     from xray.study import check_name
 
     check_name("NAME", name)
@@ -236,8 +236,7 @@ def _request(
         )
     if images is None and not labels_only and source != "manifest":
         raise click.UsageError("give --images DIR, the folder of the pictures, or --labels-only")
-    published = published_datasets().get(source)
-    site = site or (published.site if published else None)
+    site = site or published_sites().get(source)
     if site is None:
         raise click.UsageError("give --site SITE: where the images come from")
     check_name("--site", site)

@@ -28,7 +28,7 @@ from xray.data.places import stored_paths, take_places
 from xray.data.quarantine import put_quarantine, read_quarantine, refuse_unusable
 from xray.data.readers import put_readers
 from xray.data.sources.base import COLUMNS, NOT_MENTIONED, Quarantined, SourceTable
-from xray.data.sources.datasets import published_datasets
+from xray.data.sources.datasets import published_datasets, published_sites
 from xray.data.spelling import spelled
 from xray.errors import DataError
 from xray.findings import column_bytes
@@ -216,7 +216,7 @@ def _set_aside_pictures(
         if reason is None and not isinstance(each, str):
             earlier = first.setdefault(each.content_hash, name)
             if earlier != name:
-                reason, kept = f"{_SAME_PICTURE} as image {earlier}", known is not None
+                reason, kept = f"{_SAME_PICTURE} as image {earlier}", source in published_sites()
         if reason is not None:
             bad.append(Quarantined(path if isinstance(path, str) else name, None, name, reason, kept))
             taken[row] = kept

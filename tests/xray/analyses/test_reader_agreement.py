@@ -145,5 +145,5 @@ def test_the_page_names_the_human_ceiling_where_there_is_one(two_sites: World) -
     assert "clearly below it, intervals apart, for 1 of 1 finding (Effusion)" in said
     (table,) = part.tables
     assert "the label follows by: majority" in table.caption
-    assert [entry[0].text for _, entry in table.rows][0] == "readers (human ceiling)"
+    assert table.rows[0][1][0].text == "readers (human ceiling)"
     assert len(table.rows) == 1 + 2 * 3  # x, y and all, with readers and with the label

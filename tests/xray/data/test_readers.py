@@ -103,7 +103,8 @@ def test_a_long_table_with_readers_says_the_same(tmp_path: Path) -> None:
     table = read_mapped(tmp_path / "l.csv", None, mapping_of(keys, "m"))
     assert table.quarantine == []
     np.testing.assert_array_equal(table.states, expected.states)
-    assert table.panel is not None and expected.panel is not None
+    assert table.panel is not None
+    assert expected.panel is not None
     np.testing.assert_array_equal(table.panel.states, expected.panel.states)
     assert table.rows["image"].tolist() == ["a", "b", "c"]
 
@@ -140,14 +141,16 @@ def test_every_row_is_a_vote_or_set_aside_with_a_reason(tmp_path: Path) -> None:
     assert "this reader has an earlier row of this image" in reasons[0]
     assert "every row needs a reader" in reasons[1]
     assert "every row needs a name" in reasons[2]
-    assert "'age'" in reasons[3] and "an earlier row of this image says otherwise" in reasons[3]
+    assert "'age'" in reasons[3]
+    assert "an earlier row of this image says otherwise" in reasons[3]
     assert "'Mass': 'perhaps'" in reasons[4]
     np.testing.assert_array_equal(table.states, wide(tmp_path).states)
 
 
 def test_columns_that_differ_between_readers_are_named(tmp_path: Path) -> None:
     content = "\n".join(
-        f"{line},{note}" for line, note in zip(WIDE.splitlines(), "remark x y z x x x".split(), strict=True)
+        f"{line},{note}"
+        for line, note in zip(WIDE.splitlines(), ["remark", "x", "y", "z", "x", "x", "x"], strict=True)
     )
     table = wide(tmp_path, content + "\n")
     assert [note for note in table.notes if "'remark'" in note and "first row" in note]

@@ -39,7 +39,9 @@ COLUMNS: Final = ("image", "patient", "path", "view", "age", "sex")
 """Columns that every `SourceTable.rows` has; any further column is native metadata, kept as it is."""
 
 _READERS: Final = (
+    "brax",
     "chexpert",
+    "chexpert_readers",
     "dicom_folder",
     "google",
     "labels",
@@ -49,6 +51,9 @@ _READERS: Final = (
     "openi",
     "padchest",
     "rsna",
+    "siim",
+    "tuberculosis",
+    "vindr",
 )
 _ENTRY_POINTS: Final = "xray.sources"
 
