@@ -170,7 +170,7 @@ def _mapped(
     reading: "Reading",
 ) -> "DatasetRequest":
     """What a mapping file asks for; the options go before its keys. Raises `UsageError` where neither says it."""
-    from xray.data.mapping.model import read_mapping
+    from xray.data.mapping.model import read_named
     from xray.data.request import DatasetRequest
     from xray.study import check_name
 
@@ -181,14 +181,12 @@ def _mapped(
         )
     if images is not None and labels_only:
         raise click.UsageError("choose one of --images and --labels-only")
-    keys = read_mapping(mapping)
+    named = read_named(mapping)
+    table = table or named.table
     if table is None:
-        if keys.file is None:
-            raise click.UsageError(f'{mapping}: give file = "…", the table, or --labels FILE')
-        table = mapping.parent / keys.file
-    if images is None and keys.images is not None:
-        images = mapping.parent / keys.images
-    site = site or keys.site
+        raise click.UsageError(f'{mapping}: give file = "…", the table, or --labels FILE')
+    images = images or named.images
+    site = site or named.site
     if site is None:
         raise click.UsageError("give --site SITE: where the images come from")
     check_name("--site", site)
