@@ -108,6 +108,35 @@ class Agreement(_Result, Base):
     threshold: Mapped[float | None]
 
 
+class ReaderAgreement(_Result, Base):
+    """One row per (study, test cohort, task, compared): do a dataset's readers agree, and a model with them?
+
+    compared: "pair of readers" (reader_a, reader_b), "readers" (all pairs together, each both ways: Fleiss' kappa where as
+    many have read each image), "model and readers" (a model with each of them, together), "model and label". trained_on: the
+    model, called at its Youden point on the cohort; NULL between readers. n: images; n_calls: pairs of calls.
+    """
+
+    __tablename__ = "reader_agreement"
+    __table_args__ = (
+        UniqueConstraint(
+            "analysis_id", "cohort_id", "task_id", "compared", "trained_on", "reader_a", "reader_b",
+            name="uq_reader_agreement_grain", postgresql_nulls_not_distinct=True,
+        ),
+    )  # fmt: skip
+    trained_on: Mapped[str | None]
+    compared: Mapped[str]
+    reader_a: Mapped[str | None]
+    reader_b: Mapped[str | None]
+    rule: Mapped[str]
+    n_calls: Mapped[int]
+    kappa: Mapped[float | None]
+    lower: Mapped[float | None]
+    upper: Mapped[float | None]
+    pabak: Mapped[float | None]
+    positive_agreement: Mapped[float | None]
+    negative_agreement: Mapped[float | None]
+
+
 class Shift(Base):
     """One row per (study, task, training cohort's test images A, target's test images B): images, prevalence or labels?
 

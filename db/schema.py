@@ -165,6 +165,8 @@ class Dataset(Base):
 
     reading: how its pictures are read where that was said ("maximum 4095" or "window"); NULL: as their files say.
     mapping: keys of the mapping file by which its table was read; NULL without one.
+    reader_rule: how its label follows from those of its readers: majority, any, all, or a reader's name; NULL where its
+    files have one label an image.
     """
 
     __tablename__ = "dataset"
@@ -176,6 +178,7 @@ class Dataset(Base):
     content_hash: Mapped[str]
     reading: Mapped[str | None]
     mapping: Mapped[dict[str, Any] | None] = mapped_column(JSONB(none_as_null=True))
+    reader_rule: Mapped[str | None]
     registered_at: Mapped[dt.datetime] = mapped_column(server_default=func.now())
 
 
@@ -210,6 +213,28 @@ class Label(Base):
     task_id: Mapped[int] = mapped_column(SmallInteger, ForeignKey("task.id"), primary_key=True)
     states: Mapped[list[int]] = mapped_column(ARRAY(SmallInteger))
     term_ids: Mapped[list[int] | None]
+
+
+class Reader(Base):
+    """One row per (dataset, reader): who labelled images of a dataset that several people, or programs, have read."""
+
+    __tablename__ = "reader"
+    __table_args__ = (UniqueConstraint("dataset_id", "name"),)
+    id: Mapped[int] = mapped_column(primary_key=True)
+    dataset_id: Mapped[int] = mapped_column(ForeignKey("dataset.id"))
+    name: Mapped[str]
+
+
+class ReaderLabel(Base):
+    """One row per (reader, task): the states that the reader gave to the dataset's images, in order; those of `Label`.
+
+    -2 is an image that the reader did not read, or of which nothing was said.
+    """
+
+    __tablename__ = "reader_label"
+    reader_id: Mapped[int] = mapped_column(ForeignKey("reader.id"), primary_key=True)
+    task_id: Mapped[int] = mapped_column(SmallInteger, ForeignKey("task.id"), primary_key=True)
+    states: Mapped[list[int]] = mapped_column(ARRAY(SmallInteger))
 
 
 class NativeColumn(Base):

@@ -133,14 +133,13 @@ def add_dataset(
         patients: How many patients are drawn, where source is phantom.
         size: Size of the drawn pictures, in pixels.
     """
-    from xray.data.sources.datasets import published_datasets
+    from xray.data.sources.datasets import published_sites
 
     drawn = {"site": phantom_site, "patients": patients, "size": size} if source == "phantom" else None
     if drawn is None and not labels:
         raise XrayError(f"{name}: labels is missing: the label file of source {source!r}")
-    published = published_datasets().get(source)
     request = {
-        "site": site or (published.site if published else name),
+        "site": site or published_sites().get(source, name),
         "source": "manifest" if drawn else source,
         "labels": labels,
         "images": images,

@@ -23,7 +23,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from itertools import combinations
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from xray import limits, names
 from xray.configuration import Condition, Configuration
@@ -36,6 +36,9 @@ from xray.learning.selection import RULES as SELECTION
 from xray.pixels.augment import Augmentation
 from xray.pixels.reading import Reading
 from xray.tasks import TASKS
+
+if TYPE_CHECKING:
+    from xray.data.mapping.model import Named
 
 QUESTION = "Does a model that was trained at one site work at another?"
 KINDS = ("each", "all", "all but one site")
@@ -246,7 +249,9 @@ def _protocol(top: "_Table", path: Path) -> str:
 def _dataset(table: "_Table", path: Path, findings: tuple[str, ...]) -> DatasetRequest:
     name = table.name("name")
     folder = path.resolve().parent
-    site = table.name("site", name)
+    mapping = table.text("map", "")
+    named = _named(table, folder / Path(mapping).expanduser()) if mapping else None
+    site = table.name("site", (named.site if named is not None else None) or name)
     manifest = table.text("manifest", "")
     labels = table.text("labels", manifest)
     images = table.text("images", "")
@@ -263,7 +268,8 @@ def _dataset(table: "_Table", path: Path, findings: tuple[str, ...]) -> DatasetR
             raise StudyError(f"{table.where}: expected either phantom or manifest, found both")
     drawn.done()
     source = table.text("source", "manifest")
-    if source == "dicom":
+    readers = table.text("readers", "")
+    if source == "dicom" and named is None:
         labels = labels or images
     try:
         reading = Reading(table.number("maximum", 0, least=0) or None, table.flag("window"))
@@ -279,14 +285,39 @@ def _dataset(table: "_Table", path: Path, findings: tuple[str, ...]) -> DatasetR
         name,
         site,
         source,
-        folder / Path(labels).expanduser() if labels else None,
-        folder / Path(images).expanduser() if images else None,
+        folder / Path(labels).expanduser() if labels else named.table if named is not None else None,
+        folder / Path(images).expanduser()
+        if images
+        else named.images
+        if named is not None and not labels_only
+        else None,
         phantom,
         labels_only,
         findings=findings,
         reading=reading,
-        site_stated="site" in table.raw,
+        mapping=folder / Path(mapping).expanduser() if mapping else None,
+        readers=readers or None,
+        site_stated="site" in table.raw or (named is not None and named.site is not None),
     )
+
+
+def _named(table: "_Table", path: Path) -> "Named":
+    """What a dataset's mapping file names. Raises `StudyError` where it can't be read, or its dataset takes none."""
+    from xray.data.mapping.model import read_named  # which takes long to import
+
+    if "phantom" in table.raw or table.text("source", "manifest") not in ("manifest", "dicom"):
+        raise StudyError(
+            f"{table.where}: map: is for tables of your own (source manifest or dicom), whose columns are not known"
+        )
+    try:
+        named = read_named(path)
+    except DataError as error:
+        raise StudyError(f"{table.where}: map: {error}") from None
+    if named.table is None and not (table.text("labels", "") or table.text("manifest", "")):
+        raise StudyError(
+            f'{table.where}: map: {path.name} names no table; give file = "…" there, or manifest here'
+        )
+    return named
 
 
 def _recipe(network: "_Table", training: "_Table", augmentation: "_Table", folder: Path) -> Recipe:

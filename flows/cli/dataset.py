@@ -59,6 +59,11 @@ def dataset() -> None:
     metavar="NAME",
     help="A finding beside the default list, whose column in the file has this name (repeatable).",
 )
+@click.option(
+    "--readers",
+    metavar="RULE",
+    help="How the label follows from several readers' of an image: majority (the default), any, all, or a reader's name.",
+)
 @click.option("--dry-run", is_flag=True, help="Check and say everything, and register nothing.")
 @json_option("What was made of the file, as one JSON object.")
 def add(
@@ -76,6 +81,7 @@ def add(
     strict: bool,
     partial: bool,
     findings: tuple[str, ...],
+    readers: str | None,
     dry_run: bool,
     as_json: bool,
 ) -> None:
@@ -98,7 +104,7 @@ def add(
         if mapping is None
         else _mapped(name, source, mapping, labels or manifest, images, labels_only, site, manner)
     )
-    request = replace(request, findings=declare(findings, "--finding", StudyError))
+    request = replace(request, findings=declare(findings, "--finding", StudyError), readers=readers)
     with storage() as found:
         done = register_request(
             found.engine(),
@@ -164,7 +170,7 @@ def _mapped(
     reading: "Reading",
 ) -> "DatasetRequest":
     """What a mapping file asks for; the options go before its keys. Raises `UsageError` where neither says it."""
-    from xray.data.mapping.model import read_mapping
+    from xray.data.mapping.model import read_named
     from xray.data.request import DatasetRequest
     from xray.study import check_name
 
@@ -175,14 +181,12 @@ def _mapped(
         )
     if images is not None and labels_only:
         raise click.UsageError("choose one of --images and --labels-only")
-    keys = read_mapping(mapping)
+    named = read_named(mapping)
+    table = table or named.table
     if table is None:
-        if keys.file is None:
-            raise click.UsageError(f'{mapping}: give file = "…", the table, or --labels FILE')
-        table = mapping.parent / keys.file
-    if images is None and keys.images is not None:
-        images = mapping.parent / keys.images
-    site = site or keys.site
+        raise click.UsageError(f'{mapping}: give file = "…", the table, or --labels FILE')
+    images = images or named.images
+    site = site or named.site
     if site is None:
         raise click.UsageError("give --site SITE: where the images come from")
     check_name("--site", site)
@@ -212,7 +216,7 @@ def _request(
     """What the options ask for. Raises `UsageError` where they don't say it."""
     from xray.data.request import DatasetRequest
     from xray.data.sources.base import sources
-    from xray.data.sources.datasets import published_datasets
+    from xray.data.sources.datasets import published_sites
     from xray.study import check_name
 
     check_name("NAME", name)
@@ -230,8 +234,7 @@ def _request(
         )
     if images is None and not labels_only and source != "manifest":
         raise click.UsageError("give --images DIR, the folder of the pictures, or --labels-only")
-    published = published_datasets().get(source)
-    site = site or (published.site if published else None)
+    site = site or published_sites().get(source)
     if site is None:
         raise click.UsageError("give --site SITE: where the images come from")
     check_name("--site", site)
@@ -280,6 +283,9 @@ def _say_summary(done: "Registration") -> None:
     if made.findings:
         head = ("finding", "positive", "negative", "uncertain", "not mentioned")
         click.echo(table(head, made.findings) + "\n")
+    if made.readers:
+        heads = ("finding", "images with several readers", "they disagree", "no majority")
+        click.echo(table(heads, [(v.finding, v.n, v.disagree, v.tied) for v in made.readers]) + "\n")
     click.echo("\n".join(made.lines))
 
 

@@ -23,6 +23,13 @@ def fill(rows: Rows) -> None:
         training = rows.cohort(dataset, protocol, train, TASKS, "train")
         cohort = rows.cohort(dataset, protocol, test, TASKS)
         rows.add("label", dataset_id=dataset, task_id=8, states=[1, 0, -1, -2, 1, 0, 1, 0], term_ids=None)
+        for reader in ("a", "b"):
+            number = rows.add("reader", dataset_id=dataset, name=reader)
+            rows.add("reader_label", reader_id=number, task_id=8, states=[1, 0, -1, -2, 1, 0, 1, 0])
+        with rows.engine.begin() as connection:
+            connection.execute(
+                text("update dataset set reader_rule = 'majority' where id = :id"), {"id": dataset}
+            )
         codes = [1, 2, 1, 2, 1, 1, 2, 2]
         rows.add(
             "native_column", dataset_id=dataset, name="View", position=0, terms=["PA", "AP"], codes=codes

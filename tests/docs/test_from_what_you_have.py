@@ -18,5 +18,5 @@ def test_the_manifest_of_the_page(blocks, tmp_path):
 
 def test_every_mapping_of_the_page(blocks):
     mappings = [mapping_of(tomllib.loads(block.text), PAGE) for block in blocks(PAGE, "toml")]
-    assert len(mappings) == 4
+    assert len(mappings) == 5
     assert mappings[0].words.positive == ("ja",)

@@ -4,8 +4,10 @@ import json
 from pathlib import Path
 
 import pytest
+from sqlalchemy import text
 
 from xray.configuration import Condition, Configuration
+from xray.data.prepare import register_request
 from xray.errors import StudyError
 from xray.learning.recipe import Recipe
 from xray.pixels.augment import Augmentation
@@ -469,3 +471,80 @@ def test_paper_means_the_default_list(tmp_path):
         own(tmp_path, '["Effusion"]', "paper")
     with pytest.raises(StudyError, match="findings: 'Efusion' is no known finding; did you mean 'Effusion'"):
         own(tmp_path, '["Efusion"]')
+
+
+MAPPED = 'name = "mine"\nconfigurations = ["each"]\n[[datasets]]\nname = "ward"\n'
+
+
+def write_mapped(folder: Path) -> None:
+    """A table in a hospital's words with two readers, and its mapping file, in a folder beside the study file."""
+    (folder / "export").mkdir()
+    lines = [
+        f"b{k};p{k};{reader};{'ja' if k % 2 else 'nein'}" for k in range(8) for reader in ("Ito", "Weber")
+    ]
+    (folder / "export/t.csv").write_text("\n".join(["Bild;Patient;Befunder;Erguss", *lines]) + "\n")
+    (folder / "export/hospital.toml").write_text(
+        'file = "t.csv"\nsite = "clinic"\n[columns]\nimage = "Bild"\nreader = "Befunder"\n'
+        '[findings]\nErguss = "Effusion"\n[words]\npositive = ["ja"]\nnegative = ["nein"]\n'
+    )
+
+
+def test_a_study_file_leads_by_a_mapping_file_to_a_registered_dataset(tmp_path, engine, monkeypatch):
+    write_mapped(tmp_path)
+    monkeypatch.chdir("/")
+    study = study_of(
+        tmp_path, MAPPED + 'map = "export/hospital.toml"\nlabels_only = true\nreaders = "Weber"\n'
+    )
+    (request,) = study.datasets
+    assert request.mapping == tmp_path / "export/hospital.toml"
+    assert (request.labels, request.images) == (tmp_path / "export/t.csv", None)
+    assert (request.site, request.site_stated, request.readers) == ("clinic", True, "Weber")
+    done = register_request(engine, request, study.protocol, home=tmp_path / "home")
+    assert (done.n_images, done.n_patients) == (8, 8)
+    with engine.begin() as connection:
+        positive = connection.scalars(
+            text(
+                "select image from labels where dataset = 'ward' and task = 'Effusion' and state = 'positive'"
+            )
+        ).all()
+        stored = connection.execute(
+            text("select mapping, reader_rule from dataset where name = 'ward'")
+        ).one()
+    assert sorted(positive) == ["b1", "b3", "b5", "b7"]
+    assert stored.mapping["findings"] == {"Erguss": "Effusion"}
+    assert stored.reader_rule == "Weber"
+
+
+def test_keys_of_the_study_go_before_the_mapping_files(tmp_path):
+    write_mapped(tmp_path)
+    text_ = (
+        MAPPED
+        + 'map = "export/hospital.toml"\nmanifest = "other.csv"\nimages = "pictures"\nsite = "ward-site"\n'
+    )
+    (request,) = study_of(tmp_path, text_).datasets
+    assert (request.labels, request.images) == (tmp_path / "other.csv", tmp_path / "pictures")
+    assert request.site == "ward-site"
+
+
+@pytest.mark.parametrize(
+    ("more", "content", "message"),
+    [
+        ('map = "no.toml"\n', "", "map: .*no.toml"),
+        (
+            'map = "m.toml"\n',
+            'fil = "t.csv"\n',
+            "map: .*m.toml: fil: there is no such key; did you mean 'file'",
+        ),
+        ('map = "m.toml"\n', "[columns]\n", "map: m.toml names no table"),
+        ('map = "m.toml"\nsource = "nih"\nlabels = "x.csv"\n', "", "map: is for tables of your own"),
+        (
+            'map = "m.toml"\nphantom = { site = "alpha", patients = 10 }\n',
+            "",
+            "map: is for tables of your own",
+        ),
+    ],
+)
+def test_a_mapping_file_that_can_not_be_used_is_told_with_file_and_key(tmp_path, more, content, message):
+    (tmp_path / "m.toml").write_text(content)
+    with pytest.raises(StudyError, match=message):
+        study_of(tmp_path, MAPPED + more)

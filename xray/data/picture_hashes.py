@@ -33,13 +33,13 @@ NO_PATH: Final = "no picture is named for this image"
 _AT_ONCE: Final = 512
 _HASH_SIDE: Final = 16
 _TABLE: Final = """
-create table if not exists seen (
+create table if not exists look (
     path text, reading text, size integer, changed integer, content_hash text, perceptual_hash text,
     height integer, width integer, low integer, high integer, maximum integer, choices text, primary key (path, reading)
 )
 """
 """Under a new name whenever the same file would be read otherwise; what was seen before is then looked at again."""
-_EARLIER: Final = ("picture",)
+_EARLIER: Final = ("picture", "seen")
 _Stamp = tuple[str, str, int, int]
 
 
@@ -212,7 +212,7 @@ def _look_at(
             if isinstance(new.get(file), Seen)
         ]
         with kept:
-            kept.executemany(f"insert or replace into seen values ({','.join('?' * 12)})", rows)  # noqa: S608
+            kept.executemany(f"insert or replace into look values ({','.join('?' * 12)})", rows)  # noqa: S608
     return [known[stamp] if stamp in known else new[file] for file, stamp in zip(files, stamps, strict=True)]
 
 
@@ -244,14 +244,14 @@ def _stamp(file: Path, reading: Reading) -> _Stamp:
 
 
 def _places(kept: sqlite3.Connection, wanted: Sequence[str]) -> set[str]:
-    asked = f"select path from seen where path in ({','.join('?' * len(wanted))})"  # noqa: S608
+    asked = f"select path from look where path in ({','.join('?' * len(wanted))})"  # noqa: S608
     return {row[0] for row in kept.execute(asked, wanted)}
 
 
 def _recall(kept: sqlite3.Connection, stamps: Sequence[_Stamp]) -> dict[_Stamp, Seen]:
     wanted = [stamp[0] for stamp in stamps]
     rows = kept.execute(
-        f"select * from seen where path in ({','.join('?' * len(wanted))})",  # noqa: S608
+        f"select * from look where path in ({','.join('?' * len(wanted))})",  # noqa: S608
         wanted,
     )
     return {(row[0], row[1], row[2], row[3]): Seen(*row[4:]) for row in rows}

@@ -29,6 +29,7 @@ from xray.data.sources.dicom_folder import read_dicom_folder
 from xray.data.sources.fit_names import with_fit_names
 from xray.data.sources.labels import read_labels
 from xray.data.sources.manifest import read_manifest
+from xray.data.sources.panel import with_label
 from xray.errors import DataError
 from xray.names import unknown
 from xray.pixels.reading import AS_STORED, Reading
@@ -158,7 +159,9 @@ def _read(
     assert request.labels is not None
     folder = request.labels if request.labels.is_dir() else request.labels.parent
     found = None if request.labels_only else request.images or folder
-    table = read_source(request.source, request.labels, found, request.findings, request.mapping)
+    table = read_source(
+        request.source, request.labels, found, request.findings, request.mapping, request.readers
+    )
     return request.source, found, table, None
 
 
@@ -226,11 +229,17 @@ _OF_ANY_TABLE: Final[
 
 
 def read_source(
-    name: str, labels: Path, images: Path | None, findings: Sequence[str] = (), mapping: Path | None = None
+    name: str,
+    labels: Path,
+    images: Path | None,
+    findings: Sequence[str] = (),
+    mapping: Path | None = None,
+    readers: str | None = None,
 ) -> SourceTable:
     """Read native label files by the reader of this name. findings: those that are declared beside the default list.
 
-    mapping: the file that says what columns and words are. Raises `DataError` where there is no such reader, or it takes no
+    mapping: the file that says what columns and words are. readers: the rule by which labels follow from those of several
+    readers. Raises `DataError` where there is no such reader, or it takes no
     mapping.
     """
     known = sources()
@@ -239,9 +248,11 @@ def read_source(
     if name in _OF_ANY_TABLE:
         words = read_mapping(mapping) if mapping is not None else None
         where = mapping.name if mapping is not None else ""
-        return with_fit_names(_OF_ANY_TABLE[name](labels, images, findings, words, where), labels.name)
+        table = _OF_ANY_TABLE[name](labels, images, findings, words, where)
+        return with_label(with_fit_names(table, labels.name), readers, labels.name)
     if mapping is not None:
         raise DataError(
             f"{mapping.name}: files of source {name} have known columns, and take no mapping file"
         )
-    return with_fit_names(with_declared(known[name](labels, images), findings, labels.name), labels.name)
+    table = with_declared(known[name](labels, images), findings, labels.name)
+    return with_label(with_fit_names(table, labels.name), readers, labels.name)

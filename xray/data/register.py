@@ -26,8 +26,9 @@ from xray.data.native_columns import EncodedColumn, digest_columns, encode, put_
 from xray.data.picture_hashes import PictureCounts, Seen, count_pictures, fault, look
 from xray.data.places import stored_paths, take_places
 from xray.data.quarantine import put_quarantine, read_quarantine, refuse_unusable
+from xray.data.readers import put_readers
 from xray.data.sources.base import COLUMNS, NOT_MENTIONED, Quarantined, SourceTable
-from xray.data.sources.datasets import published_datasets
+from xray.data.sources.datasets import published_datasets, published_sites
 from xray.data.spelling import spelled
 from xray.errors import DataError
 from xray.findings import column_bytes
@@ -117,11 +118,14 @@ def register(
             content_hash=digest,
             reading=reading.text,
             mapping=mapping,
+            reader_rule=table.panel.rule if table.panel is not None else None,
         )
         .returning(Dataset.id)
     )
     assert dataset_id is not None
     _labels(connection, dataset_id, table)
+    if table.panel is not None:
+        put_readers(connection, dataset_id, table.panel, table.findings)
     _rules(connection, dataset_id, source)
     put_columns(connection, dataset_id, encoded)
     put_quarantine(connection, dataset_id, table.quarantine)
@@ -186,6 +190,10 @@ def _digest(
     digest_columns([*own, *encoded], digest)
     digest.update(table.rows["age"].to_numpy("<f4").tobytes())
     digest.update(column_bytes(table.states, table.findings, NOT_MENTIONED))
+    if table.panel is not None:
+        digest.update(json.dumps([table.panel.rule, *table.panel.names]).encode())
+        for states in table.panel.states:
+            digest.update(column_bytes(states, table.findings, NOT_MENTIONED))
     return digest.hexdigest()
 
 
@@ -208,20 +216,11 @@ def _set_aside_pictures(
         if reason is None and not isinstance(each, str):
             earlier = first.setdefault(each.content_hash, name)
             if earlier != name:
-                reason, kept = f"{_SAME_PICTURE} as image {earlier}", known is not None
+                reason, kept = f"{_SAME_PICTURE} as image {earlier}", source in published_sites()
         if reason is not None:
             bad.append(Quarantined(path if isinstance(path, str) else name, None, name, reason, kept))
             taken[row] = kept
-    return (
-        replace(
-            table,
-            rows=table.rows[taken].reset_index(drop=True),
-            states=table.states[taken],
-            terms=table.terms[taken],
-            quarantine=[*table.quarantine, *bad],
-        ),
-        [each for each, yes in zip(seen, taken, strict=True) if yes],
-    )
+    return table.taken(taken, bad), [each for each, yes in zip(seen, taken, strict=True) if yes]
 
 
 def _repaired(

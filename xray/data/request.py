@@ -26,6 +26,7 @@ class DatasetRequest:
     findings: declared beside those of the default list: a column of the label file with such a name is a finding's.
     reading: how the files of its pictures are read.
     mapping: a mapping file, which says what the columns of `labels` are.
+    readers: how its label follows from several readers' (`sources.panel`); None: as the mapping says, or by majority.
     site_stated: whether somebody said the site; else it is that of the registered dataset, or the dataset's name.
     """
 
@@ -39,6 +40,7 @@ class DatasetRequest:
     findings: tuple[str, ...] = ()
     reading: Reading = AS_STORED
     mapping: Path | None = None
+    readers: str | None = None
     site_stated: bool = True
 
     def __post_init__(self) -> None:

@@ -15,10 +15,11 @@ CHANNELS_DIFFER: Final = "colour whose channels differ: the first taken, the oth
 TRANSPARENT: Final = "transparency: lost"
 UPPER_BYTE: Final = "16 bits of interlaced colour: the lower byte lost"
 ORIENTATION: Final = "an EXIF orientation: turned upright"
-PADDING: Final = "pixel padding: shown as it is stored"
+PADDING: Final = "pixel padding: shown as background, black"
+LOSSY_PADDING: Final = "pixel padding of a picture packed with loss: shown as it is stored"
 LOSSY: Final = "DICOM that was packed with loss"
 NO_PREAMBLE: Final = "DICOM without its preamble"
 WINDOW: Final = "the file's own DICOM window: applied, what is outside lost"
 
-SINCE_THEN: Final = (ORIENTATION, NEGATIVE_SLOPE, PRESENTATION_INVERSE, VOI_INVERSE, MODALITY_LUT)
-"""What versions before 0015 of the schema read otherwise: pictures that were registered by them seem to have changed."""
+SINCE_THEN: Final = (ORIENTATION, NEGATIVE_SLOPE, PRESENTATION_INVERSE, VOI_INVERSE, MODALITY_LUT, PADDING)
+"""What versions before 0015 of the schema (padding: 0024) read otherwise: pictures of then seem to have changed."""

@@ -38,6 +38,7 @@ _FIELDS: Final = [
     "ModalityLUTSequence",
     "NumberOfFrames",
     "PixelData",
+    "PixelPaddingRangeLimit",
     "PixelPaddingValue",
     "PlanarConfiguration",
     "PresentationLUTShape",
@@ -115,12 +116,15 @@ def _grey(header: Any, reading: Reading, jpeg: Callable[[bytes], Grey], unusual:
         unusual.append(choices.LOSSY)
     bits = int(header.BitsStored)
     channel = _one_channel(header, cells, unusual)
+    padded = _padded(channel, header)
+    if padded.any():
+        unusual.append(choices.LOSSY_PADDING if cells.lossy else choices.PADDING)
+        padded &= not cells.lossy
+        channel = np.where(padded, channel.dtype.type(0), channel)
     values = _stored(channel, cells, header, unusual)
-    if _is_padded(channel, header):
-        unusual.append(choices.PADDING)
     flipped = _inverted(header, unusual)
     if reading.window:
-        shown = window(values, header, flipped)
+        shown = np.where(padded, np.uint16(0), window(values, header, flipped))
         return Decoded(shown, 65535, (*unusual, choices.WINDOW))
     if "ModalityLUTSequence" in header:
         values, maximum = lut_values(values, header)
@@ -131,7 +135,7 @@ def _grey(header: Any, reading: Reading, jpeg: Callable[[bytes], Grey], unusual:
     flipped ^= _voi_falls(header, unusual)
     if flipped:
         values = np.subtract(maximum, values, dtype=values.dtype)
-    return Decoded(values, maximum, tuple(unusual))
+    return Decoded(np.where(padded, values.dtype.type(0), values), maximum, tuple(unusual))
 
 
 def _check_header(header: Any) -> int:
@@ -245,12 +249,31 @@ def _stored(values: NDArray[Any], cells: Cells, header: Any, unusual: list[str])
     return values.astype(np.uint8) if cells.bytes_of_value == 1 else values.astype(np.uint16)
 
 
-def _is_padded(cells: NDArray[Any], header: Any) -> bool:
-    """Whether a cell holds the value that stands for no pixel."""
-    padding = header.get("PixelPaddingValue")
-    if not isinstance(padding, int):
-        return False
-    return bool((cells == cells.dtype.type(padding % 2 ** (8 * cells.dtype.itemsize))).any())
+def _padded(cells: NDArray[Any], header: Any) -> NDArray[np.bool_]:
+    """Where a cell holds a value that stands for no pixel (PS3.3 C.7.5.1.1.2), bool (height, width).
+
+    It is compared as the cell has it, and where the bits stored can hold it by those alone: others may lie above them.
+    """
+    first = header.get("PixelPaddingValue")
+    last = header.get("PixelPaddingRangeLimit")
+    if not isinstance(first, int):
+        return np.zeros(cells.shape, dtype=bool)
+    low, high = sorted((first, last if isinstance(last, int) else first))
+    bits, signed = int(header.BitsStored), bool(header.PixelRepresentation)
+    width = 8 * cells.dtype.itemsize
+    least, most = (-(1 << (bits - 1)), (1 << (bits - 1)) - 1) if signed else (0, 2**bits - 1)
+    whole = _as_numbers(cells, width, signed)
+    padded: NDArray[np.bool_] = (whole >= low) & (whole <= high)
+    if least <= low and high <= most:
+        kept = _as_numbers(cells >> np.array(_high_bit(header) + 1 - bits, cells.dtype), bits, signed)
+        padded |= (kept >= low) & (kept <= high)
+    return padded
+
+
+def _as_numbers(cells: NDArray[Any], bits: int, signed: bool) -> NDArray[np.int64]:
+    """The lower bits of cells as the numbers that they stand for."""
+    values = cells.astype(np.int64) & (2**bits - 1)
+    return np.where(values >> (bits - 1) == 1, values - 2**bits, values) if signed else values
 
 
 def _inverted(header: Any, unusual: list[str]) -> bool:

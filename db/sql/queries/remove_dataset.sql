@@ -29,6 +29,8 @@ delete from cohort_label_piece where cohort_id in (select id from going_cohort);
 delete from cohort_label where cohort_id in (select id from going_cohort);
 delete from cohort where dataset_id = :dataset_id;
 delete from label where dataset_id = :dataset_id;
+delete from reader_label where reader_id in (select id from reader where dataset_id = :dataset_id);
+delete from reader where dataset_id = :dataset_id;
 delete from dataset_task where dataset_id = :dataset_id;
 delete from source_term where dataset_id = :dataset_id;
 delete from native_column where dataset_id = :dataset_id;

@@ -206,6 +206,62 @@ def test_bits_outside_those_stored_are_cut_off_and_shifted(tmp_path: Path, bits:
     assert decoded.choices == (choices.SHIFTED,)
 
 
+@pytest.mark.parametrize(
+    ("fields", "padding", "limit"),
+    [
+        ({}, 65535, None),  # beyond the bits stored
+        ({}, 4095, None),
+        ({}, 0, None),
+        ({"PhotometricInterpretation": "MONOCHROME1"}, 0, None),
+        ({"PhotometricInterpretation": "MONOCHROME1"}, 65535, None),
+        ({"PresentationLUTShape": "INVERSE"}, 4000, 4095),
+        ({"RescaleSlope": "-1", "RescaleIntercept": "4095"}, 4095, 4000),
+        ({"PixelRepresentation": 1}, -2048, None),
+        ({"PixelRepresentation": 1, "PhotometricInterpretation": "MONOCHROME1"}, -2000, -2048),
+        ({"PixelRepresentation": 1}, -32768, None),
+    ],
+)
+def test_padding_is_background_whatever_the_polarity(tmp_path, fields, padding, limit) -> None:
+    """Of the picture nothing changes; what stands for no pixel is black, where a viewer shows it white too."""
+    signed = fields.get("PixelRepresentation", 0)
+    inside = (VALUES.astype(int) % 3000) + 500 - 2048 * signed
+    plain = read_grey(
+        dicom_file(tmp_path / "a.dcm", inside.astype("i2" if signed else "u2"), **fields)
+    ).pixels
+    holes = np.zeros(VALUES.shape, dtype=bool)
+    holes[:, :7], holes[5, 20] = True, True
+    cells = np.where(holes, padding, inside)
+    if limit is not None:
+        cells[5, 20] = limit
+        fields = fields | {"PixelPaddingRangeLimit": limit}
+    path = dicom_file(
+        tmp_path / "b.dcm", cells.astype("i2" if signed else "u2"), PixelPaddingValue=padding, **fields
+    )
+    decoded = read_grey(path)
+    np.testing.assert_array_equal(decoded.pixels, np.where(holes, 0, plain))
+    assert decoded.maximum == 4095
+    assert choices.PADDING in decoded.choices
+    assert choices.HIGH_BITS not in decoded.choices
+
+
+def test_padding_is_background_through_the_window_too_and_loss_leaves_it(tmp_path: Path) -> None:
+    fields = {"WindowCenter": "2000", "WindowWidth": "1000", "PhotometricInterpretation": "MONOCHROME1"}
+    cells = np.where(np.arange(41)[:, None] < 6, np.uint16(65535), VALUES & 2047)
+    decoded = read_grey(
+        dicom_file(tmp_path / "a.dcm", cells, PixelPaddingValue=65535, **fields), Reading(window=True)
+    )
+    plain = read_grey(dicom_file(tmp_path / "b.dcm", VALUES & 2047, **fields), Reading(window=True))
+    np.testing.assert_array_equal(decoded.pixels[:6], 0)
+    np.testing.assert_array_equal(decoded.pixels[6:], plain.pixels[6:])
+
+
+def test_a_picture_that_has_no_cell_of_its_padding_value_is_as_it_was(tmp_path: Path) -> None:
+    values = VALUES % 4000
+    decoded = read_grey(dicom_file(tmp_path / "a.dcm", values, PixelPaddingValue=4095))
+    np.testing.assert_array_equal(decoded.pixels, values)
+    assert decoded.choices == ()
+
+
 @pytest.mark.parametrize("bits", [12, 16])
 def test_signed_values_get_half_the_range_added(tmp_path: Path, bits: int) -> None:
     half = 1 << (bits - 1)

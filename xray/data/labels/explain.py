@@ -58,6 +58,7 @@ def _explain(
         source = its_rules[0].source if its_rules else ""
         return Explanation(task, STATE_NAMES[state], label, None, native, None, None, why, source)
     row = int(selection.label_rows[position, column])
+    its_rules = [each for each in its_rules if each.column in table.rows]  # not those of readers
     rule, term = _speaker(table, row, task, its_rules)
     if selection.cleared_by[position] >= 0 and state == NEGATIVE:
         rule, term = next(each for each in chosen if each.rule == "clears all"), None
@@ -94,9 +95,11 @@ def _speaker(
     table: SourceTable, row: int, task: str, its_rules: list[Rule]
 ) -> tuple[Rule | None, str | None]:
     """The rule that decided, and the term that it found; of several, the first that found its term."""
+    if not its_rules:
+        return None, None
     frame = pd.DataFrame({rule.column: [table.rows[rule.column].iloc[row]] for rule in its_rules})
     for rule in its_rules:
         found = apply_rules(frame, [rule], (task,))[1][0, 0]
         if found:
             return rule, str(found)
-    return (its_rules[0] if its_rules else None), None
+    return its_rules[0], None

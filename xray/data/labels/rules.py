@@ -45,6 +45,11 @@ UNKNOWN: Final = 99
 SILENCE: Final = ("says nothing", "silences")
 """Rules of terms that speak of no finding, so that a list of them alone makes no finding negative."""
 
+_RANK: Final = np.zeros(128, np.int8)
+"""By state: where two columns speak of one finding, the higher one counts."""
+for _place, _state in enumerate((NOT_MENTIONED, NEGATIVE, UNCERTAIN, POSITIVE, UNKNOWN)):
+    _RANK[_state] = _place
+
 _LABELLERS: Final = {"mimic_ch": "mimic", "mimic_nb": "mimic"}
 
 
@@ -113,8 +118,9 @@ def apply_rules(
         texts = [str(value).strip() for value in values]
         seen_states, seen_terms = _speak(texts, its_rules, place)
         tasks = sorted({place[rule.task] for rule in its_rules if rule.task})
-        states[:, tasks] = seen_states[:, tasks][codes]
-        terms[:, tasks] = seen_terms[:, tasks][codes]
+        stronger = _RANK[seen_states[:, tasks][codes]] > _RANK[states[:, tasks]]
+        states[:, tasks] = np.where(stronger, seen_states[:, tasks][codes], states[:, tasks])
+        terms[:, tasks] = np.where(stronger, seen_terms[:, tasks][codes], terms[:, tasks])
     return states, terms
 
 

@@ -7,7 +7,10 @@ from typing import Final
 import pandas as pd
 
 from xray.data.mapping import views
+from xray.data.mapping.model import Mapping
+from xray.data.mapping.readers import settled
 from xray.data.mapping.recognise import Roles, finding_of, recognise
+from xray.data.sources.panel import MAJORITY, RULES
 from xray.data.sources.people import NO_WORDS
 from xray.data.tables import DELIMITERS, Layout, Table, read_table
 from xray.errors import ManifestError
@@ -63,6 +66,9 @@ def draft(path: Path, layout: Layout | None = None) -> str:
     """The text of a mapping file for a table. Raises `ManifestError` where the table can't be read."""
     table = read_table(path, layout, ManifestError)
     roles = recognise(list(table.frame.columns), _all())
+    key = roles.fields.get("image") or roles.fields.get("study")
+    if key is not None:
+        roles = settled(table, roles, Mapping(), key)
     long = _long(table, roles)
     terms = None if long or roles.findings else _terms(table, roles)
     lines = [
@@ -105,9 +111,19 @@ def draft(path: Path, layout: Layout | None = None) -> str:
         if name not in special and {str(word).lower() for word in table.frame[name].unique()[:50]} <= words
     ]
     lines += ["", *_words(cells)]
+    if "reader" in roles.fields:
+        lines += ["", "[readers]  # several of an image", *_rules()]
     if "view" in roles.fields:
         lines += ["", *_views(table.frame[roles.fields["view"]])]
     return "\n".join(lines) + "\n"
+
+
+def _rules() -> list[str]:
+    return [
+        f"rule = {_text(MAJORITY)}",
+        *(f"# {rule}: {meaning}" for rule, meaning in RULES.items()),
+        "# or a reader's name: what that one says",
+    ]
 
 
 def _all() -> tuple[str, ...]:

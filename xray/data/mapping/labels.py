@@ -13,6 +13,7 @@ from xray.data.labels.rules import UNKNOWN
 from xray.data.mapping.model import Mapping, Words
 from xray.data.mapping.recognise import Roles, finding_of
 from xray.data.sources.base import NEGATIVE, NOT_MENTIONED, POSITIVE, UNCERTAIN, Quarantined
+from xray.data.sources.panel import Panel
 from xray.data.tables import Table
 from xray.names import plain
 
@@ -31,6 +32,7 @@ class Labels:
 
     findings: the columns of `states`, `terms` and `unknown`. aside: rows of the file that were set aside on the way.
     columns: place of a finding → the column with its words. present: findings that a column or a word stands for.
+    panel: what each reader said, where there are several.
     """
 
     table: Table
@@ -42,6 +44,7 @@ class Labels:
     aside: list[Quarantined] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     columns: dict[int, str] = field(default_factory=dict)
+    panel: Panel | None = None
 
     def faults(self, mapping: Mapping) -> Iterator[tuple[int, str, str]]:
         """Each finding with a word that means nothing: its place, column, and what was expected."""
@@ -72,10 +75,12 @@ def _state_of_nothing(words: Words) -> int:
     return next((_MEANING[meaning] for meaning, texts in words if "" in texts), NOT_MENTIONED)
 
 
-def read_labels(table: Table, mapping: Mapping, roles: Roles, key: str, findings: tuple[str, ...]) -> Labels:
-    """The labels of a table, for these findings. key: the column of images or of studies."""
+def read_labels(
+    table: Table, mapping: Mapping, roles: Roles, keys: Sequence[str], findings: tuple[str, ...]
+) -> Labels:
+    """The labels of a table, for these findings. keys: the column of images or of studies, then that of readers, if any."""
     if mapping.long is not None:
-        return _long(table, mapping, key, findings)
+        return _long(table, mapping, keys, findings)
     if mapping.terms is not None:
         return _listed(table, mapping, findings)
     return _wide(table, mapping, roles, findings)
@@ -159,8 +164,8 @@ def _listed(table: Table, mapping: Mapping, findings: tuple[str, ...]) -> Labels
     return Labels(table, states, terms, unknown, findings, names, notes=_note_others(others))
 
 
-def _long(table: Table, mapping: Mapping, key: str, findings: tuple[str, ...]) -> Labels:
-    """A row per image and finding, gathered: one row per image, where its first row stands."""
+def _long(table: Table, mapping: Mapping, keys: Sequence[str], findings: tuple[str, ...]) -> Labels:
+    """A row per image (and reader) and finding, gathered: one row per image (and reader), where its first row stands."""
     assert mapping.long is not None
     about, frame = mapping.long, table.frame
     values = (
@@ -168,15 +173,12 @@ def _long(table: Table, mapping: Mapping, key: str, findings: tuple[str, ...]) -
         if about.value
         else np.full(len(frame), POSITIVE, np.int8)
     )
-    codes, names = pd.factorize(frame[key].astype(object))
-    named = np.array([bool(str(name).strip()) for name in names] + [False], dtype=bool)[codes]
-    first = np.full(len(names), -1, dtype=np.int64)
-    backwards = np.arange(len(frame))[::-1]
-    first[codes[backwards]] = backwards
+    codes, first, named = _groups(frame, keys)
+    names = frame[keys[0]].to_numpy(object)
     listed = [term for term in frame[about.finding].tolist() if term]
     tasks, others = _meant(listed, mapping, ("No Finding", "Normal"), findings)
     present = sorted({task for task in tasks.values() if task is not None})
-    states, terms = _empty(len(names), findings)
+    states, terms = _empty(len(first), findings)
     absent = {"negative": NEGATIVE, "not mentioned": NOT_MENTIONED}[
         mapping.unmentioned or ("not mentioned" if about.value else "negative")
     ]
@@ -184,32 +186,30 @@ def _long(table: Table, mapping: Mapping, key: str, findings: tuple[str, ...]) -
     csv, aside = table.as_csv(), []
     seen: dict[tuple[int, int], int] = {}
     doubtful = np.zeros(states.shape, dtype=bool)
+    of_this = "this image" if len(keys) == 1 else "this image and reader"
     for row in np.flatnonzero(named).tolist():
         task, image = tasks.get(frame[about.finding].iloc[row]), int(codes[row])
         if task is None:
             continue
-        name, value = str(names[image]), int(values[row])
+        name, value = str(names[row]), int(values[row])
         if value == UNKNOWN:
             reason = f"column {about.value!r}: {frame[about.value].iloc[row]!r}: {expected(mapping.words)}"
         elif seen.get((image, task), value) != value:
-            reason = f"another row of this image says otherwise of {findings[task]}"
+            reason = f"another row of {of_this} says otherwise of {findings[task]}"
         else:
             seen[image, task] = value
             states[image, task], terms[image, task] = value, frame[about.finding].iloc[row]
             continue
         doubtful[image, task] = True
         aside.append(
-            csv.set_aside(row, name, f"{reason}; {findings[task]} of this image counts as not mentioned")
+            csv.set_aside(row, name, f"{reason}; {findings[task]} of {of_this} counts as not mentioned")
         )
     states[doubtful] = NOT_MENTIONED
     terms[doubtful | (states == NOT_MENTIONED)] = None
-    aside += [
-        csv.set_aside(row, None, f"column {key!r}: every row needs a name")
-        for row in np.flatnonzero(~named).tolist()
-    ]
-    keep = first[[bool(str(name).strip()) for name in names]]
-    order = np.argsort(keep)
-    kept = keep[order]
+    for row in np.flatnonzero(~named).tolist():
+        blank = next(key for key in keys if not str(frame[key].iloc[row]).strip())
+        aside.append(csv.set_aside(row, None, f"column {blank!r}: every row needs a name"))
+    kept = np.sort(first[named[first]]) if len(first) else first
     gathered = replace(table, frame=frame.iloc[kept].reset_index(drop=True), lines=table.lines[kept])
     chosen = codes[kept]
     return Labels(
@@ -222,3 +222,19 @@ def _long(table: Table, mapping: Mapping, key: str, findings: tuple[str, ...]) -
         aside,
         _note_others(others),
     )
+
+
+def _groups(
+    frame: pd.DataFrame, keys: Sequence[str]
+) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.bool_]]:
+    """The group of each row by its keys, (n_rows,); the first row of each group; and which rows have every key."""
+    cells = [frame[key].astype(str) for key in keys]
+    joined = cells[0]
+    for others in cells[1:]:
+        joined = joined + "\0" + others
+    codes, names = pd.factorize(joined.astype(object))
+    first = np.full(len(names), -1, dtype=np.int64)
+    backwards = np.arange(len(frame))[::-1]
+    first[codes[backwards]] = backwards
+    named = np.logical_and.reduce([(column.str.strip() != "").to_numpy(bool) for column in cells])
+    return codes, first, named

@@ -1,5 +1,6 @@
 """A mapping file: what the columns and words of somebody's table stand for, as TOML that is checked key by key."""
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, Literal
 
@@ -12,7 +13,7 @@ from xray.errors import ManifestError
 from xray.findings import declare
 from xray.names import nearest, shown
 
-FIELDS: Final = ("image", "patient", "path", "view", "age", "sex", "study")
+FIELDS: Final = ("image", "patient", "path", "view", "age", "sex", "study", "reader")
 """What a column can be beside a finding."""
 DELIMITERS: Final = {"comma": ",", "semicolon": ";", "tab": "\t", "bar": "|"}
 
@@ -53,6 +54,12 @@ class Terms(_Part):
     others: tuple[str, ...] = ()
 
 
+class Readers(_Part):
+    """How an image's label follows from those of its readers: majority, any, all, or a reader's name (`sources.panel`)."""
+
+    rule: str | None = None
+
+
 class Pictures(_Part):
     """A second table with a row per picture, where labels are of studies: its file and columns."""
 
@@ -87,6 +94,7 @@ class Mapping(_Part):
     long: Long | None = None
     terms: Terms | None = None
     pictures: Pictures | None = None
+    readers: Readers = Readers()
 
     @property
     def layout(self) -> Layout:
@@ -102,6 +110,22 @@ class Mapping(_Part):
 def read_mapping(path: Path) -> Mapping:
     """The mapping in a TOML file. Raises `ManifestError` that names every wrong key, and the nearest right one."""
     return mapping_of(limits.read_toml(path, ManifestError), str(path))
+
+
+@dataclass(frozen=True)
+class Named:
+    """What a mapping file names beside columns and words: table, folder of pictures, site; None where it does not say."""
+
+    table: Path | None
+    images: Path | None
+    site: str | None
+
+
+def read_named(path: Path) -> Named:
+    """What a mapping file names, as seen from it. Raises `ManifestError` as `read_mapping` does."""
+    keys = read_mapping(path)
+    table, images = (None if name is None else path.parent / name for name in (keys.file, keys.images))
+    return Named(table, images, keys.site)
 
 
 def mapping_of(keys: dict[str, Any], where: str) -> Mapping:

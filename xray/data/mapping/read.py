@@ -13,9 +13,11 @@ from numpy.typing import NDArray
 from xray.data.mapping import views
 from xray.data.mapping.labels import Labels, read_labels
 from xray.data.mapping.model import Mapping, Pictures, own_words
+from xray.data.mapping.readers import by_image, settled
 from xray.data.mapping.recognise import Roles, recognise
 from xray.data.sources.base import Quarantined, SourceTable
 from xray.data.sources.native import Faults, locate, with_metadata
+from xray.data.sources.panel import with_label
 from xray.data.sources.people import ages, known_text, sex_of
 from xray.data.sources.pictures import is_there, leaves_folder
 from xray.data.tables import Table, read_table
@@ -64,14 +66,24 @@ def mapped_table(
     declared = tuple(dict.fromkeys((*findings, *own.values())))
     listed = standard(declared)
     roles = roles_of(table, mapping, where, required, listed, faults)
-    labels = read_labels(table, mapping, roles, _key(mapping, roles), listed)
+    key = _key(mapping, roles)
+    roles = settled(table, roles, mapping, key)
+    several = "reader" in roles.fields
+    keys = [key, roles.fields["reader"]] if several else [key]
+    labels = read_labels(table, mapping, roles, keys, listed)
+    if several:
+        labels = by_image(labels, key, roles, mapping)
+    if labels.panel is None and mapping.readers.rule is not None:
+        raise ManifestError(
+            f"{where or 'mapping'}: readers: there is a rule, and no column of readers; give reader = … under [columns]"
+        )
     notes = [*labels.notes, *_said_of_findings(table, labels, roles, declared, FINDING in required)]
     labels = replace(labels, notes=notes)
     if mapping.pictures is not None:
         table, labels, roles = _by_study(folder, table, labels, roles, mapping.pictures)
     else:
         table = labels.table
-    return _source_table(table, labels, roles, mapping, images)
+    return with_label(_source_table(table, labels, roles, mapping, images), None, where or table.name)
 
 
 def _said_of_findings(
@@ -223,6 +235,7 @@ def _by_study(
         terms=labels.terms[place[rows]],
         unknown=labels.unknown[place[rows]],
         aside=[],
+        panel=None if labels.panel is None else labels.panel.taken(place[rows]),
     )
     return joined, chosen, replace(roles, fields=fields, others=others)
 
@@ -258,7 +271,9 @@ def _source_table(
         faults.mark(labels.unknown[:, place], column, expected)
     _mark_paths(faults, roles.fields.get("path", roles.fields["image"]), paths, images)
     notes += _said_of_patients(patients, roles)
-    done = faults.table(rows, labels.states, labels.terms, notes, roles.fields["image"], labels.findings)
+    done = faults.table(
+        rows, labels.states, labels.terms, notes, roles.fields["image"], labels.findings, labels.panel
+    )
     aside = sorted([*done.quarantine, *labels.aside], key=lambda entry: entry.row or 0)
     return replace(done, quarantine=aside, uses=_uses(roles, mapping, view), about=table.about)
 

@@ -26,6 +26,16 @@ NAMES: Final[dict[str, tuple[str, ...]]] = {
     "age": ("age", "patient age", "age years", "age at exam", "alter"),
     "sex": ("sex", "gender", "patient sex", "patient gender", "geschlecht"),
     "study": ("study_id", "study", "accession number", "accession", "exam id", "study instance uid"),
+    "reader": (
+        "reader",
+        "reader_id",
+        "rad_id",
+        "radiologist",
+        "radiologist_id",
+        "rater",
+        "annotator",
+        "observer",
+    ),
 }
 """Field → words for it, the platform's own first."""
 _FIELD_OF: Final = {plain(word): field for field, words in NAMES.items() for word in words}
@@ -88,7 +98,12 @@ def recognise(
             roles.beyond[name] = other
             continue
         guess = near(name, [*among, *(own or {})]) or near(
-            name, [words[0] for key, words in NAMES.items() if key not in roles.fields and key != "study"]
+            name,
+            [
+                words[0]
+                for key, words in NAMES.items()
+                if key not in roles.fields and key not in ("study", "reader")
+            ],
         )
         if guess is not None and len(plain(name)) > 2:
             roles.doubtful[name] = guess

@@ -1,7 +1,7 @@
 """What was made of a label file, as tables for people: its columns, the labels of each finding, views, ages and patients."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
 
 import numpy as np
@@ -10,6 +10,7 @@ import pandas as pd
 from xray.data.protocol import DatasetRule
 from xray.data.selection import view_counts
 from xray.data.sources.base import COLUMNS, NEGATIVE, NOT_MENTIONED, POSITIVE, UNCERTAIN, SourceTable
+from xray.data.sources.panel import RULES, Panel, Votes, count_votes
 
 _SHOWN: Final = 12
 _STATES: Final = (POSITIVE, NEGATIVE, UNCERTAIN, NOT_MENTIONED)
@@ -19,13 +20,15 @@ _STATES: Final = (POSITIVE, NEGATIVE, UNCERTAIN, NOT_MENTIONED)
 class Summary:
     """about: how the file was read. columns: column, what it is. findings: finding, column and counts of the four states.
 
-    lines: views, ages, sexes and patients in words.
+    lines: views, ages, sexes, patients and readers in words. readers: of each finding the images that two or more readers
+    called, those that they call otherwise, and those without a majority.
     """
 
     about: str
     columns: list[tuple[str, str]]
     findings: list[tuple[str, int, int, int, int]]
     lines: list[str]
+    readers: list[Votes] = field(default_factory=list)
 
 
 def summarise(table: SourceTable, rule: DatasetRule, protocol: str) -> Summary:
@@ -44,7 +47,21 @@ def summarise(table: SourceTable, rule: DatasetRule, protocol: str) -> Summary:
         _sexes(table.rows["sex"]),
         _patients(table.rows),
     ]
-    return Summary(table.about, list(uses), counts, lines)  # type: ignore[arg-type]
+    votes = []
+    if table.panel is not None:
+        lines.append(_readers(table.panel))
+        votes = count_votes(table.panel, table.findings)
+    return Summary(table.about, list(uses), counts, lines, votes)  # type: ignore[arg-type]
+
+
+def _readers(panel: Panel) -> str:
+    """Who read how much, and how the label follows."""
+    read = (panel.states != NOT_MENTIONED).any(axis=2)
+    each = [(name, int(its.sum())) for name, its in zip(panel.names, read, strict=True)]
+    per = read.sum(axis=0)
+    about = RULES.get(panel.rule, f"what {panel.rule} says; what others say is kept, and counts for nothing")
+    many = f"{per.min()} to {per.max()} an image" if len(per) else "none an image"
+    return f"readers: {_shown(each)}; {many}; rule {panel.rule!r}: {about}"
 
 
 def _counted(column: "pd.Series[object]") -> list[tuple[str, int]]:

@@ -8,10 +8,10 @@ reversible.
 
 import importlib
 import importlib.metadata
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Final, Protocol, TypeVar
+from typing import TYPE_CHECKING, Final, Protocol, TypeVar
 
 import numpy as np
 import pandas as pd
@@ -19,6 +19,9 @@ from numpy.typing import NDArray
 
 from xray.errors import DataError
 from xray.tasks import TASKS
+
+if TYPE_CHECKING:
+    from xray.data.sources.panel import Panel
 
 POSITIVE: Final = 1
 NEGATIVE: Final = 0
@@ -36,7 +39,9 @@ COLUMNS: Final = ("image", "patient", "path", "view", "age", "sex")
 """Columns that every `SourceTable.rows` has; any further column is native metadata, kept as it is."""
 
 _READERS: Final = (
+    "brax",
     "chexpert",
+    "chexpert_readers",
     "dicom_folder",
     "google",
     "labels",
@@ -46,6 +51,9 @@ _READERS: Final = (
     "openi",
     "padchest",
     "rsna",
+    "siim",
+    "tuberculosis",
+    "vindr",
 )
 _ENTRY_POINTS: Final = "xray.sources"
 
@@ -83,6 +91,7 @@ class SourceTable:
     keys: object (n_rows,), who each row shows, as the database says; None of rows that are not in it.
     uses: column of the label file → what was made of it, in words, where the reader says so.
     about: how the file was read, in words.
+    panel: what each of several readers said, from which the states follow; None where the files have one label an image.
     """
 
     rows: pd.DataFrame
@@ -94,6 +103,19 @@ class SourceTable:
     keys: NDArray[np.object_] | None = None
     uses: tuple[tuple[str, str], ...] = ()
     about: str = ""
+    panel: "Panel | None" = None
+
+    def taken(self, rows: NDArray[np.bool_], aside: Sequence[Quarantined] = ()) -> "SourceTable":
+        """The rows where `rows`, bool (n_rows,); aside: what is said of the others."""
+        return replace(
+            self,
+            rows=self.rows[rows].reset_index(drop=True),
+            states=self.states[rows],
+            terms=self.terms[rows],
+            quarantine=[*self.quarantine, *aside],
+            keys=None if self.keys is None else self.keys[rows],
+            panel=None if self.panel is None else self.panel.taken(rows),
+        )
 
     def patient_keys(self, site: str = "") -> NDArray[np.object_]:
         """Who each row shows, (n_rows,): equal where the patient is; of rows that are not in the database, by the names of

@@ -109,7 +109,9 @@ def mark_labels(faults: Faults, frame: pd.DataFrame, states: np.ndarray, chosen:
     column_of = {rule.task: rule.column for rule in chosen}
     for index, task in enumerate(TASKS):
         faults.mark(states[:, index] == UNKNOWN, column_of.get(task, ""), LABEL_EXPECTED)
-    faults.mark(~frame["No Finding"].str.strip().isin(list(STATE_VALUES)), "No Finding", LABEL_EXPECTED)
+    if any(rule.rule == "clears all" for rule in chosen):
+        known = frame["No Finding"].str.strip().isin(list(STATE_VALUES))
+        faults.mark(~known, "No Finding", LABEL_EXPECTED)
 
 
 def _sides(frame: pd.DataFrame, native: pd.Series) -> pd.Series:

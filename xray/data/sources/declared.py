@@ -23,7 +23,8 @@ def with_declared(table: SourceTable, findings: Sequence[str], file: str) -> Sou
     """
     new = [finding for finding in findings if finding not in table.findings]
     column_of: dict[str, str] = {}
-    for column in (str(name) for name in table.rows.columns if name not in COLUMNS):
+    of_readers = table.panel is not None  # whose labels are a reader's, and no column of the images
+    for column in (str(name) for name in table.rows.columns if name not in COLUMNS and not of_readers):
         finding = match(column, new)
         if finding in column_of:
             raise DataError(f"{file}: columns {column_of[finding]!r} and {column!r} are both {finding!r}")
@@ -50,12 +51,13 @@ def with_declared(table: SourceTable, findings: Sequence[str], file: str) -> Sou
         for finding in new
         if finding not in column_of
     ]
-    return replace(
+    panel = None if table.panel is None else table.panel.of(table.findings, listed)
+    whole = replace(
         table,
-        rows=table.rows[~bad].reset_index(drop=True),
-        states=states[~bad],
-        terms=terms[~bad],
-        quarantine=[*table.quarantine, *aside],
+        states=states,
+        terms=terms,
         notes=[*table.notes, *notes],
         findings=listed,
+        panel=panel,
     )
+    return whole.taken(~bad, aside)

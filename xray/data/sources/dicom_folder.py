@@ -77,6 +77,11 @@ def _without_keys(mapping: Mapping | None, where: str) -> Mapping:
         raise DataError(
             f"{where}: labels of a DICOM folder are a row per image, accession number or study, without long and pictures"
         )
+    if "reader" in mapping.columns:
+        raise DataError(
+            f"{where}: columns.reader: labels of a DICOM folder have one reader; register the sheet of several readers as a "
+            "table of its own (--map without --source dicom), with a path to each picture"
+        )
     columns = {field: name for field, name in mapping.columns.items() if field not in (*KEYS, "path")}
     return mapping.model_copy(update={"columns": columns, "path": None})
 

@@ -1,7 +1,5 @@
 """Names of images and patients, as their owners chose them: which can be taken."""
 
-from dataclasses import replace
-
 import numpy as np
 
 from xray.data.sources.base import Quarantined, SourceTable
@@ -25,14 +23,7 @@ def with_fit_names(table: SourceTable, file: str) -> SourceTable:
         for image, patient in table.rows.loc[unfit, ["image", "patient"]].itertuples(index=False)
         for column, fault in _faults(image, patient)
     ]
-    rows = table.rows[~unfit].reset_index(drop=True)
-    return replace(
-        table,
-        rows=rows,
-        states=table.states[~unfit],
-        terms=table.terms[~unfit],
-        quarantine=[*table.quarantine, *aside],
-    )
+    return table.taken(~unfit, aside)
 
 
 def _faults(image: object, patient: object) -> list[tuple[str, str]]:

@@ -6,7 +6,7 @@ from typing import Final
 import numpy as np
 import pandas as pd
 
-from xray.data.labels.rules import all_rules, apply_rules
+from xray.data.labels.rules import Rule, all_rules, apply_rules
 from xray.data.sources.base import Quarantined, SourceTable, source
 from xray.data.sources.chexpert import mark_labels
 from xray.data.sources.csvfile import CsvFile, read_csv
@@ -25,6 +25,7 @@ from xray.errors import DataError
 KEYS: Final = ["subject_id", "study_id"]
 METADATA: Final = ("mimic-cxr-*-metadata.csv*",)
 SPLIT: Final = ("mimic-cxr-*-split.csv*",)
+TEST: Final = ("mimic-cxr-*-test-set-labeled.csv*",)
 _OTHER: Final = {"chexpert": "negbio", "negbio": "chexpert"}
 
 
@@ -53,7 +54,26 @@ def read_mimic(labels: Path, images: Path | None, labeller: str) -> SourceTable:
         raise DataError(f"{path.name}: these are the labels of {_OTHER[labeller]}, not of {labeller}")
     chosen = all_rules("mimic")
     file = read_csv(path, [*KEYS, *dict.fromkeys(rule.column for rule in chosen)])
-    joined, lost = _join(file, _metadata(path))
+    return _of_images(file, path, images, chosen, KEYS)
+
+
+@source("mimic_test")
+def read_mimic_test(labels: Path, images: Path | None, /) -> SourceTable:
+    """MIMIC-CXR's test set as a radiologist labelled its reports (MIMIC-CXR-JPG 2.1.0): rows of studies, without a subject.
+
+    As `read_mimic` else; who the patient is says the metadata.
+    """
+    path = label_file(labels, TEST)
+    chosen = all_rules("mimic_test")
+    file = read_csv(path, ["study_id", *dict.fromkeys(rule.column for rule in chosen if rule.task)])
+    return _of_images(file, path, images, chosen, ["study_id"])
+
+
+def _of_images(
+    file: CsvFile, path: Path, images: Path | None, chosen: tuple[Rule, ...], keys: list[str]
+) -> SourceTable:
+    """The labels of studies as those of their images. keys: columns by which the metadata are joined."""
+    joined, lost = _join(file, _metadata(path), keys)
     frame = joined.frame
     states, terms = apply_rules(frame, chosen)
     image = text(frame["dicom_id"])
@@ -89,26 +109,29 @@ def _metadata(labels: Path) -> CsvFile:
     return metadata
 
 
-def _join(labels: CsvFile, metadata: CsvFile) -> tuple[CsvFile, list[Quarantined]]:
-    """Labels joined to images, one row per image, lines being the label file's; and what has no partner."""
-    left, right = _with_keys(labels), _with_keys(metadata)
+def _join(labels: CsvFile, metadata: CsvFile, keys: list[str]) -> tuple[CsvFile, list[Quarantined]]:
+    """Labels joined to images, one row per image, lines being the label file's; and what has no partner.
+
+    Of the test set's labels the studies are few, so that other studies of the metadata are not of this dataset.
+    """
+    left, right = _with_keys(labels, keys), _with_keys(metadata, KEYS)
     left["label row"] = np.arange(len(left))
     right["metadata row"] = np.arange(len(right))
-    joined = left.drop_duplicates(KEYS).merge(right, on=KEYS, how="inner", sort=False)
+    joined = left.drop_duplicates(keys).merge(right, on=keys, how="inner", sort=False)
     lost = [
         labels.set_aside(row, None, reason)
         for row, reason in [
             *(
                 (int(row), "this study stands in an earlier row already")
-                for row in left["label row"][left.duplicated(KEYS)]
+                for row in left["label row"][left.duplicated(keys)]
             ),
             *(
                 (int(row), "no image of this study in the metadata")
-                for row in _without(left.drop_duplicates(KEYS), joined, "label row")
+                for row in _without(left.drop_duplicates(keys), joined, "label row")
             ),
         ]
     ]
-    for row in _without(right, joined, "metadata row"):
+    for row in _without(right, joined, "metadata row") if keys == KEYS else ():
         lost.append(
             metadata.set_aside(
                 int(row), str(metadata.frame["dicom_id"].iloc[int(row)]), "its study has no labels"
@@ -119,9 +142,9 @@ def _join(labels: CsvFile, metadata: CsvFile) -> tuple[CsvFile, list[Quarantined
     return CsvFile(labels.name, frame, lines, labels.quarantine + metadata.quarantine), lost
 
 
-def _with_keys(file: CsvFile) -> pd.DataFrame:
+def _with_keys(file: CsvFile, keys: list[str]) -> pd.DataFrame:
     frame = file.frame.copy()
-    for key in KEYS:
+    for key in keys:
         frame[key] = whole_number(frame[key])
     return frame
 

@@ -3,17 +3,20 @@
 from collections.abc import Sequence
 from fnmatch import fnmatch
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from xray.data.sources.base import COLUMNS, SourceTable
+from xray.data.sources.base import COLUMNS, Quarantined, SourceTable
 from xray.data.sources.csvfile import CsvFile
 from xray.data.sources.pictures import find_pictures, is_there, leaves_folder
 from xray.errors import DataError
 from xray.tasks import TASKS
+
+if TYPE_CHECKING:
+    from xray.data.sources.panel import Panel
 
 PICTURE_SUFFIXES: Final = (".png", ".jpg", ".jpeg", ".dcm", ".dicom")
 
@@ -98,6 +101,7 @@ class Faults:
         notes: list[str],
         image_column: str,
         findings: tuple[str, ...] = TASKS,
+        panel: "Panel | None" = None,
     ) -> SourceTable:
         """The rows without a fault as a `SourceTable`; the second row of an image is a fault too."""
         free = self.free()
@@ -106,12 +110,16 @@ class Faults:
         self.mark(repeated, image_column, "this image stands in an earlier row already")
         free &= ~repeated
         names = rows["image"].tolist()
-        entries = [
+        quarantine = sorted(self._file.quarantine + self.aside(names), key=lambda entry: entry.row or 0)
+        kept = rows if free.all() else rows[free].reset_index(drop=True)
+        said = None if panel is None else panel.taken(free)
+        return SourceTable(kept, states[free], terms[free], quarantine, notes, findings, panel=said)
+
+    def aside(self, names: Sequence[str | None]) -> list[Quarantined]:
+        """The rows with a fault, in order. names: (n_rows,), of the images."""
+        return [
             self._file.set_aside(row, names[row] or None, self._reasons[row]) for row in sorted(self._reasons)
         ]
-        quarantine = sorted(self._file.quarantine + entries, key=lambda entry: entry.row or 0)
-        kept = rows if free.all() else rows[free].reset_index(drop=True)
-        return SourceTable(kept, states[free], terms[free], quarantine, notes, findings)
 
 
 def with_metadata(rows: dict[str, object], frame: pd.DataFrame, keep: Sequence[str] = ()) -> pd.DataFrame:

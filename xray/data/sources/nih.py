@@ -11,6 +11,7 @@ from xray.data.sources.base import SourceTable, source
 from xray.data.sources.csvfile import CsvFile, read_csv
 from xray.data.sources.native import Faults, label_file, locate, no_picture, text, whole_number, with_metadata
 from xray.data.sources.people import ages, sex_of
+from xray.errors import DataError
 
 PATTERNS: Final = ("Data_Entry_2017.csv*", "Data_Entry_2017*.csv*")
 REQUIRED: Final = (
@@ -18,9 +19,10 @@ REQUIRED: Final = (
     "Finding Labels",
     "Patient ID",
     "Patient Age",
-    "Patient Gender",
     "View Position",
 )
+SEX: Final = ("Patient Gender", "Patient Sex")
+"""Either is there: the release of 2020 has the one or the other."""
 
 
 @source("nih")
@@ -44,6 +46,9 @@ def nih_rows(file: CsvFile, images: Path | None, faults: Faults, notes: list[str
     image = text(frame["Image Index"])
     patient = whole_number(frame["Patient ID"])
     age = ages(frame["Patient Age"], "Patient Age", notes)
+    sex = next((name for name in SEX if name in frame.columns), None)
+    if sex is None:
+        raise DataError(f"{file.name}, row 1: required column {SEX[0]!r} (or {SEX[1]!r}) is missing")
     paths = locate([image.tolist(), [f"images/{name}" for name in image]], images)
     faults.mark(image.isna(), "Image Index", "every image needs a name")
     faults.mark(patient.isna(), "Patient ID", "expected a whole number")
@@ -54,7 +59,7 @@ def nih_rows(file: CsvFile, images: Path | None, faults: Faults, notes: list[str
         "path": np.array(paths, dtype=object),
         "view": text(frame["View Position"]),
         "age": age,
-        "sex": sex_of(frame["Patient Gender"]),
+        "sex": sex_of(frame[sex]),
     }
     return with_metadata(columns, frame)
 

@@ -34,7 +34,8 @@ def _names(folder: Path) -> set[str]:
 
 
 def find_pictures(images: Path, suffixes: Iterable[str]) -> dict[str, str]:
-    """File name → path relative to `images`, for every file with one of `suffixes` at any depth.
+    """File name → path relative to `images`, for every file with one of `suffixes` at any depth, also behind
+    links to folders, each folder once.
 
     Where a name stands in several folders, the first in sorted order counts. No folder: `DataError`.
     """
@@ -42,7 +43,13 @@ def find_pictures(images: Path, suffixes: Iterable[str]) -> dict[str, str]:
         raise DataError(f"{images}: no such folder of pictures")
     endings = tuple(suffixes)
     found: dict[str, str] = {}
-    for folder, folders, files in os.walk(images):
+    seen: set[tuple[int, int]] = set()
+    for folder, folders, files in os.walk(images, followlinks=True):
+        status = os.stat(folder)
+        if (status.st_dev, status.st_ino) in seen:  # by another link, or in a circle
+            folders.clear()
+            continue
+        seen.add((status.st_dev, status.st_ino))
         folders.sort()
         relative = Path(folder).relative_to(images).as_posix()
         prefix = "" if relative == "." else relative + "/"

@@ -108,18 +108,21 @@ def _people(
         named = {"age": rows["PatientAge"], "sex": rows["PatientSex"], "view": rows["ViewPosition"]}
         return pd.DataFrame(named, index=names.index)
     if images is not None and any(path and path.endswith(".dcm") for path in paths):
-        persons = [_person(images / path if path else None) for path in paths]
-        unread = sum(person is None for person in persons)
-        if unread:
-            notes.append(
-                f"{unread} DICOM headers can't be read: view, age and sex of these images are unknown"
-            )
-        frame = pd.DataFrame([person or {} for person in persons], index=names.index)
-        return frame.reindex(columns=["age", "sex", "view"]).fillna("").astype(object)
+        return people_of(paths, images, names.index, notes)
     notes.append(
         "neither the table of DICOM headers nor DICOM files are there: view, age and sex are unknown"
     )
     return pd.DataFrame("", index=names.index, columns=["age", "sex", "view"], dtype=object)
+
+
+def people_of(paths: list[str | None], images: Path, index: pd.Index, notes: list[str]) -> pd.DataFrame:
+    """View, age and sex as DICOM headers say them, "" where unknown."""
+    persons = [_person(images / path if path else None) for path in paths]
+    unread = sum(person is None for person in persons)
+    if unread:
+        notes.append(f"{unread} DICOM headers can't be read: view, age and sex of these images are unknown")
+    frame = pd.DataFrame([person or {} for person in persons], index=index)
+    return frame.reindex(columns=["age", "sex", "view"]).astype(object).fillna("")
 
 
 def _person(path: Path | None) -> dict[str, str] | None:

@@ -18,7 +18,10 @@ from xray.data.sources.base import NEGATIVE, NOT_MENTIONED, POSITIVE, UNCERTAIN
 from xray.errors import DataError
 from xray.tasks import TASK_INDEX
 
-LABELLERS = ["nih", "padchest", "chexpert", "mimic_ch", "mimic_nb", "openi", "google", "rsna"]
+LABELLERS = [
+    *("nih", "padchest", "chexpert", "mimic_ch", "mimic_nb", "openi", "google", "rsna"),
+    *("vindr", "brax", "chexpert_readers", "mimic_test", "siim", "montgomery", "shenzhen", "tbx11k"),
+]
 
 
 @pytest.mark.parametrize("labeller", LABELLERS)
@@ -141,6 +144,7 @@ def test_rule_files_are_packaged() -> None:
     found = {
         file.name for file in resources.files("xray.data.labels").iterdir() if file.name.endswith(".csv")
     }
-    assert found == {
-        f"{name}.csv" for name in ("nih", "padchest", "chexpert", "mimic", "openi", "google", "rsna")
+    assert found == {f"{name}.csv" for name in LABELLERS if not name.startswith("mimic_")} | {
+        "mimic.csv",
+        "mimic_test.csv",
     }

@@ -1,0 +1,122 @@
+"""How far the readers of a dataset agree, and models with them: the human ceiling."""
+
+from statistics import median
+from typing import Any, Final
+
+import pandas as pd
+
+from xray.report import tables
+from xray.report.grids import FEW_OF_A_CLASS
+from xray.report.parts.part import Part, estimate, records
+from xray.report.text import frame_table
+from xray.report.words import counted, number, task_name
+
+CEILING: Final = "readers (human ceiling)"
+ABOUT: Final = (
+    "Where several people have labelled the same images, how far they agree with each other is the human ceiling: nobody "
+    "can be shown to agree better with their labels than they do. Readers: all pairs of two who called an image, each pair "
+    "both ways (Fleiss' κ where as many have read each image). A model with readers: it and one of them, on the same "
+    "images, which is like for like. A model with the label: with the rule over all readers, which is less noisy than one "
+    "of them. Models are called at their Youden point on these very images, so they are seen at their best. κ falls with "
+    "prevalence at fixed skill: read it beside PABAK and the agreement on positives and negatives. Intervals have patients "
+    "as units."
+)
+NOBODY: Final = "No test dataset of this study has labels of several readers."
+
+
+def reader_agreement(rows: pd.DataFrame) -> Part:
+    """κ between readers, and of models with them, by dataset and finding."""
+    shown = _table(rows)
+    return Part(
+        "reader_agreement",
+        "Do the readers agree, and models with them?",
+        ABOUT,
+        _findings(rows) if len(rows) else [NOBODY],
+        rows,
+        frame_table(shown) if len(shown) else NOBODY,
+        tables=[
+            tables.plain(
+                f"{dataset}: Cohen's κ (95% interval); the label follows by: {rule}",
+                its.drop(columns=["dataset", "rule"]),
+            )
+            for (dataset, rule), its in (shown.groupby(["dataset", "rule"], sort=False) if len(shown) else ())
+        ],
+    )
+
+
+def _table(rows: pd.DataFrame) -> pd.DataFrame:
+    """Of each dataset and finding the readers together, then each model with them and with the label; pairs are left out."""
+    lines = [
+        {
+            "finding": task_name(str(row["task"])),
+            "who": CEILING if row["compared"] == "readers" else f"{row['trained_on']} with {_with(row)}",
+            "κ": estimate(row, "kappa"),
+            "PABAK": row["pabak"],
+            "on positives": row["positive_agreement"],
+            "on negatives": row["negative_agreement"],
+            "images": int(row["n"]),
+            "positive": int(row["n_pos"]),
+            "dataset": row["test_dataset"],
+            "rule": row["rule"],
+        }
+        for row in records(_ordered(rows))
+    ]
+    return pd.DataFrame(lines)
+
+
+def _with(row: dict[str, Any]) -> str:
+    return "readers" if row["compared"] == "model and readers" else "the label"
+
+
+def _ordered(rows: pd.DataFrame) -> pd.DataFrame:
+    """The rows but those of single pairs, findings of a dataset together, readers first."""
+    if not len(rows):
+        return rows
+    chosen = rows[rows["compared"] != "pair of readers"].copy()
+    place = {
+        name: position for position, name in enumerate(("readers", "model and readers", "model and label"))
+    }
+    chosen["_dataset"] = pd.factorize(chosen["test_dataset"])[0]
+    chosen["_task"] = pd.factorize(chosen["task"])[0]
+    chosen["_place"] = chosen["compared"].map(place)
+    return chosen.sort_values(["_dataset", "_task", "_place"], kind="stable")
+
+
+def _findings(rows: pd.DataFrame) -> list[str]:
+    """Of each dataset: the ceiling, and for how many findings the best model reaches it."""
+    lines = []
+    for dataset, its in rows.groupby("test_dataset", sort=False):
+        few = (its["n_pos"] < FEW_OF_A_CLASS) | (its["n"] - its["n_pos"] < FEW_OF_A_CLASS)
+        known = its[its["kappa"].notna() & ~few]
+        ceiling = known[known["compared"] == "readers"].set_index("task")
+        if not len(ceiling):
+            lines.append(
+                f"{dataset}: no finding has {FEW_OF_A_CLASS} images of either class that several readers called, so there "
+                "is no human ceiling to speak of."
+            )
+            continue
+        values = ceiling["kappa"].astype(float)
+        ends = [
+            f"{task_name(str(task))} {number(float(values[task]), 2)}"
+            for task in (values.idxmin(), values.idxmax())
+        ]
+        lines.append(
+            f"{dataset}: readers agree with a median κ of {number(float(median(values)), 2)} over "
+            f"{counted(len(values), 'finding')} (from {ends[0]} to {ends[1]}): the human ceiling.{_reached(known, ceiling)}"
+        )
+    return lines
+
+
+def _reached(known: pd.DataFrame, ceiling: pd.DataFrame) -> str:
+    """For how many findings the model that agrees best with the readers is on a par with them."""
+    models = known[(known["compared"] == "model and readers") & known["task"].isin(ceiling.index)]
+    if not len(models):
+        return ""
+    best = models.loc[models.groupby("task", sort=False)["kappa"].idxmax()].set_index("task")
+    lower = ceiling.loc[best.index, "lower"].astype(float)
+    below = best.index[best["upper"].astype(float) < lower]
+    named = f" ({', '.join(task_name(str(task)) for task in below)})" if len(below) else ""
+    return (
+        f" The model that agrees best with them is clearly below it, intervals apart, for {len(below)} of "
+        f"{counted(len(best), 'finding')}{named}."
+    )
