@@ -6,6 +6,7 @@ their owners', and are text: whatever shows them escapes them. Only what would m
 """
 
 import difflib
+import os
 import re
 from collections.abc import Iterable
 from typing import Final
@@ -74,3 +75,8 @@ def shown(value: str) -> str:
     """A text in quotes, for a message: what can't be printed written out, the middle of a long one left out."""
     text = value if len(value) <= 80 else f"{value[:40]}…{value[-20:]}"
     return ascii(text) if _UNFIT.search(text) else repr(text)
+
+
+def readable(text: str) -> str:
+    """Text that a database takes, of a path or a command line: a byte that is no UTF-8 is written as \\xNN."""
+    return os.fsencode(text).decode("utf-8", "backslashreplace")

@@ -14,9 +14,12 @@ from pathlib import Path
 from typing import Final
 
 from xray.errors import XrayError
+from xray.names import readable
 
 ARTIFACTS: Final = Path("mlflow", "artifacts")
 """Where MLflow's artifacts are in a home."""
+COMMAND: Final = "XRAY_COMMAND"
+"""The variable with the command line that this process was started by, as `xray` sets it."""
 
 
 def home_path() -> Path:
@@ -82,6 +85,22 @@ def provenance() -> dict[str, str]:
     """What stored rows say of where they come from: code version, and the host, worker and flow run that wrote them."""
     told = {"flow_run": os.environ.get("XRAY_FLOW_RUN"), "worker": os.environ.get("XRAY_WORKER")}
     return {**code_version(), "host": socket.gethostname(), **{k: v for k, v in told.items() if v}}
+
+
+def bringing() -> dict[str, str]:
+    """What rows of things made elsewhere say of who brought them: as `provenance`, with the account and the command."""
+    command = os.environ.get(COMMAND, "")
+    return {**provenance(), "user": _account(), **({"command": readable(command)[:2000]} if command else {})}
+
+
+def _account() -> str:
+    """Who runs this process: the system's name, or number, of it; never what the environment calls itself."""
+    import pwd
+
+    try:
+        return pwd.getpwuid(os.getuid()).pw_name
+    except KeyError:
+        return str(os.getuid())
 
 
 @cache

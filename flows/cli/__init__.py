@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import shlex
 import sys
 from typing import TYPE_CHECKING, Any, Final
 
@@ -53,6 +54,10 @@ COMMANDS = {
     "audit": ("flows.cli.audit:audit", "Images and patients that stand in training and in a test."),
     "verify": ("flows.cli.verify:verify", "Published numbers, recomputed from label files."),
     "explain": ("flows.cli.explain:explain", "Where a result comes from: code, data, configuration, worker."),
+    "provenance": (
+        "flows.cli.explain:provenance",
+        "Where a model comes from, what it scored, and where it would leak.",
+    ),
     "cache": ("flows.cli.cache:cache", "Prepared pictures: list, verify, remove what nobody uses."),
     "sql": ("flows.cli.sql:sql", 'Ask the database: xray sql "select …".'),
     "db": ("flows.cli.db:db", "The database: check, size, vacuum, backup, restore, upgrade, grant."),
@@ -95,6 +100,7 @@ def main(arguments: list[str] | None = None) -> Any:
     """Run a command. What a user can put right is one sentence and exit code 1; a fault of ours has its traceback."""
     from flows.ends import attended
     from flows.surroundings import enter
+    from xray import settings
 
     enter()
     words = sys.argv[1:] if arguments is None else arguments
@@ -103,7 +109,8 @@ def main(arguments: list[str] | None = None) -> Any:
     with attended(command) if arguments is None else contextlib.nullcontext():
         try:
             try:
-                return cli.main(words, prog_name="xray", standalone_mode=True)
+                with settings.environment({settings.COMMAND: shlex.join(["xray", *words])}):
+                    return cli.main(words, prog_name="xray", standalone_mode=True)
             finally:
                 sys.stdout.flush()
         except Exception as error:

@@ -1,5 +1,6 @@
 """`xray evaluate --model FILE --dataset NAME`: a bought network scores a hospital's own pictures, and is judged by them."""
 
+import hashlib
 import json
 from pathlib import Path
 
@@ -90,3 +91,21 @@ def test_a_file_scores_the_pictures_of_two_hospitals(new_home: Home) -> None:
 
     again = new_home.run("evaluate", "--model", "vendor", "--dataset", "ours", "--json")
     assert json.loads(again.stdout)["evaluated"] == 0
+
+    about = json.loads(new_home.run("provenance", "vendor", "--json").stdout)
+    digest = hashlib.sha256((given / "vendor.onnx").read_bytes()).hexdigest()
+    assert (about["model_file"], about["model_file_sha256"], about["weights_sha256"]) == (
+        "vendor.onnx",
+        digest,
+        digest,
+    )
+    assert about["import_command"].startswith("xray evaluate --model vendor.onnx")
+    assert about["card"]["output"] == "logit"
+    assert [evaluation["test_datasets"] for evaluation in about["evaluations"]] == [["ours"], ["theirs"]]
+    words = new_home.run("explain", "evaluation/vendor/ours/Mass").stdout
+    for line in (
+        f"file vendor.onnx  sha256 {digest}",
+        "from elsewhere (onnx)",
+        "card: 32 pixels, crop centre, range -1024 to 1024, output logit",
+    ):
+        assert line in words

@@ -1,9 +1,11 @@
 """Foreign models as rows: models that were trained elsewhere, by a file that is run here or by their scores alone."""
 
+import datetime as dt
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any
 
 from sqlalchemy import Connection, select, text
@@ -15,7 +17,7 @@ from db.schema import ForeignTraining, Model
 from xray import names
 from xray.data.leakage import record_foreign
 from xray.errors import ForeignModelError
-from xray.settings import code_version
+from xray.settings import bringing
 
 
 @dataclass(frozen=True)
@@ -87,9 +89,10 @@ def add_foreign(
     trained_on: Sequence[str] | None,
     artifact: Artifact | None = None,
     content_hash: str | None = None,
+    source: Mapping[str, str] = MappingProxyType({}),
 ) -> int:
     """Store a new foreign model; its id. card: plain values. outputs: the finding of each, None for one that is none.
-    trained_on: names of datasets, None where unknown.
+    trained_on: names of datasets, None where unknown. source: of the file as it was given, "file" and "file_sha256".
 
     Raises `ForeignModelError` for a name that a study file can't hold, or that stands for something else.
     """
@@ -104,6 +107,7 @@ def add_foreign(
             "mlflow_version": artifact.version,
             "weights_sha256": content_hash,
         }
+    imported_at = dt.datetime.now(dt.UTC).isoformat(timespec="seconds")
     model_id = connection.scalar(
         insert(Model)
         .values(
@@ -112,7 +116,7 @@ def add_foreign(
             kind="foreign",
             trained_on=name,
             card=dict(card),
-            provenance=code_version(),
+            provenance={**bringing(), "imported_at": imported_at, **source},
             trained_at=None,
             **file,
         )

@@ -78,13 +78,16 @@ def declared(connection: Connection, study_id: int, findings: Sequence[str]) -> 
     rows = connection.execute(text(query("study_points")), {"study_id": study_id, "key": KEY}).all()
     return {
         row.model: {
-            findings.index(task): _logit(point) for task, point in row.points.items() if task in findings
+            findings.index(task): threshold_logit(point)
+            for task, point in row.points.items()
+            if task in findings
         }
         for row in rows
     }
 
 
-def _logit(point: Mapping[str, Any]) -> float:
+def threshold_logit(point: Mapping[str, Any]) -> float:
+    """A declared threshold as a logit, as scores are stored."""
     from xray.data.prediction_files import to_logits
 
     value = np.array([point["threshold"]], dtype=np.float64)

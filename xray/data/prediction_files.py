@@ -24,6 +24,7 @@ from xray.data.foreign_models import ForeignModel, add_foreign, find_foreign, sa
 from xray.data.mapping.model import Mapping, own_words
 from xray.data.protocol import load_protocol
 from xray.data.registered import dataset_id
+from xray.data.score_origin import origin_of
 from xray.data.score_tables import (
     EXPECTED,
     Scale,
@@ -85,13 +86,17 @@ class Imported:
 
 @dataclass
 class _Table:
-    """A file's rows: image names, and the row's place in the file for messages."""
+    """A file's rows: image names, and the row's place in the file for messages.
+
+    mapped: finding → the file's own word, where a mapping file says what it means.
+    """
 
     name: str
     frame: pd.DataFrame
     lines: NDArray[np.int64]
     notes: list[str] = field(default_factory=list)
     wrong: list[str] = field(default_factory=list)
+    mapped: dict[str, str] = field(default_factory=dict)
 
 
 def find_cohort(connection: Connection, dataset: str, protocol: str, part: str) -> Cohort:
@@ -164,9 +169,10 @@ def import_predictions(
     else:
         model_id = known.id
         say_trained_on(connection, model_id, trained_on)
-    new = _store(connection, model, model_id, cohort, logits, finding_ids(connection, names))
     scored = {name: columns[name] for name in names}
-    _store_others(connection, table, column, scored, cohort, manner, model, model_id)
+    theirs = _Theirs(model, model_id, origin_of(path, kind, scored, table.mapped, from_model))
+    new = _store(connection, theirs, cohort, logits, finding_ids(connection, names))
+    _store_others(connection, table, column, scored, cohort, manner, theirs)
     n_missing = int(np.isnan(scores[:, trained]).all(axis=1).sum())
     return Imported(model, str(cohort), len(logits), n_missing, names, new, tuple(table.notes))
 
@@ -213,7 +219,7 @@ def _shape(
     if long is not None:
         table.frame, table.lines, wrong = widened(table.frame, table.lines, key, *long)
         table.wrong += wrong
-    table.frame, wrong = renamed(table.frame, own, key)
+    table.frame, table.mapped, wrong = renamed(table.frame, own, key)
     table.wrong += wrong
     if not of_studies:
         return key
@@ -231,6 +237,15 @@ class _Manner:
     mapping: Mapping | None
 
 
+@dataclass(frozen=True)
+class _Theirs:
+    """Whose scores are stored, and where they come from."""
+
+    name: str
+    id: int
+    origin: dict[str, Any]
+
+
 def _store_others(
     connection: Connection,
     table: _Table,
@@ -238,8 +253,7 @@ def _store_others(
     columns: dict[str, str],
     cohort: Cohort,
     manner: _Manner,
-    model: str,
-    model_id: int,
+    theirs: _Theirs,
 ) -> None:
     """Keep the scores of images outside the cohort for the other cohorts of the dataset that they fill, and say so."""
     ids = finding_ids(connection, tuple(columns))
@@ -257,10 +271,10 @@ def _store_others(
             )
             continue
         try:
-            _store(connection, model, model_id, other, scores.astype(np.float32), ids)
+            _store(connection, theirs, other, scores.astype(np.float32), ids)
         except PredictionsError:
             table.notes.append(
-                f"{n} scored images of {other} not kept: {model} has other scores of them already"
+                f"{n} scored images of {other} not kept: {theirs.name} has other scores of them already"
             )
         else:
             table.notes.append(f"{n} scored images kept for {other} too")
@@ -518,24 +532,26 @@ def _check_model(table: _Table, known: ForeignModel, findings: Sequence[str]) ->
 
 def _store(
     connection: Connection,
-    model: str,
-    model_id: int,
+    theirs: _Theirs,
     cohort: Cohort,
     logits: NDArray[np.float32],
     tasks: Sequence[int],
 ) -> bool:
     """Write the scores; False where the same ones are there. Raises `PredictionsError` where others are."""
-    if write_evaluation(connection, model_id, cohort.image_list_id, logits, tasks) is not None:
+    made = write_evaluation(
+        connection, theirs.id, cohort.image_list_id, logits, tasks, provenance=theirs.origin
+    )
+    if made is not None:
         return True
     found = connection.execute(
         select(Evaluation.id).where(
-            Evaluation.model_id == model_id, Evaluation.image_list_id == cohort.image_list_id
+            Evaluation.model_id == theirs.id, Evaluation.image_list_id == cohort.image_list_id
         )
     ).scalar_one()
     if not np.array_equal(read_logits(connection, found, tasks), logits.T, equal_nan=True):
         raise PredictionsError(
-            f"{model} has other scores of the images of {cohort} already; give another --model, or drop it: "
-            f"xray model remove {model}"
+            f"{theirs.name} has other scores of the images of {cohort} already; give another --model, or drop it: "
+            f"xray model remove {theirs.name}"
         )
     return False
 

@@ -135,8 +135,10 @@ def widened(
     return wide, lines[first_rows.to_numpy()], wrong
 
 
-def renamed(frame: pd.DataFrame, own: Words[str, str], keep: str) -> tuple[pd.DataFrame, list[str]]:
-    """The table with a mapping's own words for findings replaced by the findings; and what is wrong, in words."""
+def renamed(
+    frame: pd.DataFrame, own: Words[str, str], keep: str
+) -> tuple[pd.DataFrame, dict[str, str], list[str]]:
+    """The table with a mapping's own words for findings replaced by the findings; finding → word; and what is wrong."""
     of = {plain(word): finding for word, finding in own.items()}
     names = {
         str(name): of[plain(str(name))] for name in frame.columns if name != keep and plain(str(name)) in of
@@ -144,8 +146,8 @@ def renamed(frame: pd.DataFrame, own: Words[str, str], keep: str) -> tuple[pd.Da
     after = [names.get(str(name), str(name)) for name in frame.columns]
     doubled = sorted({name for name in names.values() if after.count(name) > 1})
     if doubled:
-        return frame, [f"several columns are {name}" for name in doubled]
-    return frame.rename(columns=names), []
+        return frame, {}, [f"several columns are {name}" for name in doubled]
+    return frame.rename(columns=names), {finding: word for word, finding in names.items()}, []
 
 
 def study_column(frame: pd.DataFrame, mapping: Mapping | None) -> str | None:

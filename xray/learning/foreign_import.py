@@ -14,7 +14,7 @@ from safetensors.torch import save_file
 from sqlalchemy import Connection, Engine, select, text
 
 from db.schema import Model
-from xray import limits
+from xray import limits, names
 from xray.data.foreign_models import (
     Artifact,
     add_foreign,
@@ -66,6 +66,7 @@ def import_model(
         copied = Path(folder) / "given" / path.name
         copied.parent.mkdir()
         _copy(path, copied)
+        given = sha256(copied)
         format = check_file(copied, trust)
         kept = Path(folder) / "kept"
         kept.mkdir()
@@ -97,7 +98,8 @@ def import_model(
                 digest,
             )
             artifact = Artifact(format, card.size, registered.run_id, registered.model, registered.version)
-            made = add_foreign(connection, card.name, about, card.tasks, said, artifact, digest)
+            source = {"file": names.readable(path.name), "file_sha256": given}
+            made = add_foreign(connection, card.name, about, card.tasks, said, artifact, digest, source)
     return Imported(made, card.name, format, True, notes)
 
 

@@ -1,9 +1,9 @@
 -- One row per evaluation behind one stored AUC, with the AUC: study, trained_on, test_dataset, task, seed, n, n_pos, auc,
--- lower, upper, method, computed_at, computed_by and, as JSON, those
--- of the view provenance (evaluation).
+-- lower, upper, method, warning (what the model saw of
+-- the test images in training), computed_at, computed_by and, as JSON, those of the view provenance (evaluation).
 -- Parameters: study, trained_on, test_dataset, task, seed (NULL: the ensemble).
 select
-    r.study, r.trained_on, r.test_dataset, r.task, r.seed, r.n, r.n_pos, r.auc, r.lower, r.upper, r.method, r.computed_at,
+    r.study, r.trained_on, r.test_dataset, r.task, r.seed, r.n, r.n_pos, r.auc, r.lower, r.upper, r.method, r.warning, r.computed_at,
     analysis.provenance as computed_by,
     to_jsonb(scored) as evaluation
 from auc_results as r

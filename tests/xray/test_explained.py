@@ -1,0 +1,148 @@
+"""A vendor's score is followed to the file it came in, and its model to its card, its scores and what it may know."""
+
+import hashlib
+import json
+import os
+import pwd
+
+import pandas as pd
+import pytest
+from scipy.special import logit
+from sqlalchemy import text
+
+from tests.xray.test_evaluate import N, run, write_site  # noqa: F401  (a fixture)
+
+pytestmark = pytest.mark.filterwarnings("ignore:The Result.tuples")
+
+
+@pytest.fixture
+def judged(run, tmp_path, monkeypatch):  # noqa: F811
+    """Percentages of a vendor under names of its own, with a declared threshold; the file, labels and scores."""
+    monkeypatch.setenv("XRAY_COMMAND", "xray evaluate 'vendor.csv'")
+    labels, (file,) = write_site(tmp_path / "ours", 1, "vendor")
+    scores = pd.read_csv(file)
+    theirs = scores.assign(Mass=100 * scores["Mass"], Erguss=100 * scores["Effusion"]).drop(
+        columns="Effusion"
+    )
+    theirs.rename(columns={"Mass": "lung mass"}).to_csv(file, index=False)
+    (tmp_path / "scores.toml").write_text('[findings]\nErguss = "Effusion"\n"lung mass" = "Mass"\n')
+    asked = ("evaluate", file, "--labels", labels, "--site", "ours", "--kind", "percent")
+    run(*asked, "--scores-map", tmp_path / "scores.toml", "--threshold", "Effusion=40")
+    run("recalibrate", "vendor", "--task", "Effusion", "--method", "logistic", "--study", "evaluation")
+    return run, file, pd.read_csv(labels), scores
+
+
+def test_one_score_is_followed_to_its_file(judged):
+    run, file, labels, scores = judged  # noqa: F811
+    asked = ("explain", "evaluation/vendor/ours/Effusion", "--image", "i3.png")
+    about = json.loads(run(*asked, "--json").stdout)
+    (evaluation,) = about["evaluations"]
+    assert evaluation["scores"] == {
+        "file": "vendor.csv",
+        "sha256": hashlib.sha256(file.read_bytes()).hexdigest(),
+        "kind": "percent",
+        "conversion": "p = value / 100; logit = ln(p / (1 - p))",
+        "names": {
+            "Effusion": {"name": "Erguss", "by": "mapping file"},
+            "Mass": {"name": "lung mass", "by": "mapping file"},
+        },
+    }
+    assert evaluation["scored_by"] == pwd.getpwuid(os.getuid()).pw_name
+    assert evaluation["scored_command"] == "xray evaluate 'vendor.csv'"
+    assert (evaluation["kind"], evaluation["seed"], evaluation["said_trained_on"]) == ("foreign", None, None)
+    assert about["operating_point"] == {
+        "threshold": 40.0,
+        "kind": "percent",
+        "logit": pytest.approx(float(logit(0.4))),
+    }
+    (calibration,) = about["calibrations"]
+    assert (calibration["calibration"], calibration["method"]) == (1, "logistic")
+    seen = labels[:-1]
+    assert {
+        key: about["labels"][key] for key in ("dataset", "site", "positive", "negative", "unlabelled")
+    } == {
+        "dataset": "ours",
+        "site": "ours",
+        "positive": seen["Effusion"].sum(),
+        "negative": (seen["Effusion"] == 0).sum(),
+        "unlabelled": 0,
+    }
+    assert about["labels"]["states"] == {
+        "positive": labels["Effusion"].sum(),
+        "negative": (labels["Effusion"] == 0).sum(),
+    }, "the dataset's, the lateral image among them"
+    given = float(scores["Effusion"][3])
+    score = about["score"]
+    assert (score["image"], score["patient"], score["position"]) == ("i3.png", "p1", 4)
+    assert score["logit"] == pytest.approx(float(logit(given)), rel=1e-6)
+    assert score["as_given"] == pytest.approx(100 * given, rel=1e-6)
+    assert score["called_positive"] == (given >= 0.4)
+    assert score["label"]["label"] == labels["Effusion"][3]
+    words = run(*asked).stdout
+    for line in (
+        "vendor on ours, Effusion, a model from elsewhere",
+        f"file vendor.csv  sha256 {evaluation['scores']['sha256']}",
+        "Effusion is its 'Erguss' (mapping file)",
+        "operating point 40 (percent; logit -0.4055), declared by its maker",
+        f"{100 * given:.6g} as percent",
+        "said to be trained on unknown",
+    ):
+        assert line in words
+
+
+def test_every_evaluation_has_its_provenance(judged, engine):
+    with engine.connect() as connection:
+        counted = connection.execute(
+            text("select (select count(*) from evaluation), (select count(*) from provenance)")
+        ).one()
+    assert counted[0] == counted[1] > 0
+
+
+def test_scores_from_before_files_were_noted_say_so(judged, engine):
+    run = judged[0]  # noqa: F811
+    with engine.begin() as connection:
+        connection.execute(text("update evaluation set provenance = null"))
+        connection.execute(text("update model set provenance = '{}'"))
+    words = run("explain", "evaluation/vendor/ours/Effusion").stdout
+    assert "it was scored, or imported, before that was kept" in words
+    assert "first imported at a time not on record" in run("provenance", "vendor").stdout
+
+
+def test_an_image_that_was_not_tested(judged):
+    run = judged[0]  # noqa: F811
+    asked = ("explain", "evaluation/vendor/ours/Effusion", "--image")
+    for image in (f"i{N - 1}.png", "nobody.png"):
+        with pytest.raises(Exception, match=f"'{image}' is no test image of ours in evaluation"):
+            run(*asked, image)
+
+
+def test_synonyms_are_told_from_the_same_names(run, tmp_path):  # noqa: F811
+    labels, (file,) = write_site(tmp_path / "ours", 1, "vendor")
+    pd.read_csv(file).rename(columns={"Effusion": "pleural effusion"}).to_csv(file, index=False)
+    run("evaluate", file, "--labels", labels, "--site", "ours")
+    about = json.loads(run("provenance", "vendor", "--json").stdout)
+    (evaluation,) = about["evaluations"]
+    assert evaluation["scores"]["names"] == {
+        "Effusion": {"name": "pleural effusion", "by": "synonym"},
+        "Mass": {"name": "Mass", "by": "the same name"},
+    }
+    assert about["leaks"] == []
+    assert "would leak: not known" in run("provenance", "vendor").stdout
+
+
+def test_a_model_says_where_it_would_leak(judged, tmp_path):
+    """Datasets that it knows and that it has not scored are told of, too, and those that nobody here has."""
+    run, file, _, _ = judged  # noqa: F811
+    scores = pd.read_csv(file).rename(columns={"Erguss": "Effusion", "lung mass": "Mass"})
+    scores.to_csv(tmp_path / "again.csv", index=False)
+    known = ("--trained-on", "ours", "--trained-on", "far-away")
+    asked = ("--cohort", "ours", "--protocol", "external", "--kind", "percent")
+    run("predictions", "import", tmp_path / "again.csv", "--model", "knows", *asked, *known)
+    about = json.loads(run("provenance", "knows", "--json").stdout)
+    assert about["said_trained_on"] == ["far-away", "ours"]
+    assert about["unregistered"] == ["far-away"]
+    (leak,) = about["leaks"]
+    assert f"{N - 1} of {N - 1} ours test rows show an image" in leak
+    words = run("provenance", "knows").stdout
+    assert f"would leak: {leak}" in words
+    assert "no overlap can be counted: far-away" in words
