@@ -3,6 +3,7 @@
 import gc
 import itertools
 import os
+import signal
 import socket
 from collections.abc import Iterator
 
@@ -19,6 +20,10 @@ _numbers = itertools.count()
 # for the workers of -n 2 and all that is started: threads would wait for each other, modules be compiled at each start
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+# a shell that runs the tests in the background (&, nohup) lets them ignore these, and so would all that they start
+for _number, _default in ((signal.SIGINT, signal.default_int_handler), (signal.SIGHUP, signal.SIG_DFL)):
+    if signal.getsignal(_number) is signal.SIG_IGN:
+        signal.signal(_number, _default)
 
 
 class ByFile(LoadScopeScheduling):
