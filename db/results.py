@@ -200,6 +200,65 @@ class Shift(Base):
     evaluation_ids: Mapped[list[int]]
 
 
+class Causes(Base):
+    """One row per (study, model from elsewhere, task, reference's test images A, test images B): why is it worse at B?
+
+    at_home: A is the study's reference, or the model is said to be trained on it; else A is any other test dataset.
+    probability_*: that the cause counts; share_*: what of the drop it takes, with its 95 % interval. alike: whether the case
+    is like the simulated ones, without which probabilities mean nothing. verdict: `none`, `cannot tell`, or causes joined by
+    " + ", named by loss_ratio. evidence: what was known beside scores and labels. reason: why nothing can be said.
+    """
+
+    __tablename__ = "causes"
+    __table_args__ = (
+        UniqueConstraint(
+            "analysis_id", "cohort_a_id", "cohort_b_id", "task_id", "trained_on", name="uq_causes_grain"
+        ),
+    )
+    id: Mapped[int] = mapped_column(BigInteger, primary_key=True)
+    analysis_id: Mapped[int] = mapped_column(ForeignKey("analysis.id", ondelete="cascade"))
+    cohort_a_id: Mapped[int] = mapped_column(ForeignKey("cohort.id"))
+    cohort_b_id: Mapped[int] = mapped_column(ForeignKey("cohort.id"))
+    task_id: Mapped[int] = mapped_column(SmallInteger, ForeignKey("task.id"))
+    trained_on: Mapped[str]
+    at_home: Mapped[bool]
+    n_a: Mapped[int]
+    n_pos_a: Mapped[int]
+    n_b: Mapped[int]
+    n_pos_b: Mapped[int]
+    auc_a: Mapped[float | None]
+    auc_b: Mapped[float | None]
+    auc_drop: Mapped[float | None]
+    drop_lower: Mapped[float | None]
+    drop_upper: Mapped[float | None]
+    probability_image: Mapped[float | None]
+    probability_population: Mapped[float | None]
+    probability_prevalence: Mapped[float | None]
+    probability_label: Mapped[float | None]
+    share_image: Mapped[float | None]
+    share_image_lower: Mapped[float | None]
+    share_image_upper: Mapped[float | None]
+    share_population: Mapped[float | None]
+    share_population_lower: Mapped[float | None]
+    share_population_upper: Mapped[float | None]
+    share_prevalence: Mapped[float | None]
+    share_prevalence_lower: Mapped[float | None]
+    share_prevalence_upper: Mapped[float | None]
+    share_label: Mapped[float | None]
+    share_label_lower: Mapped[float | None]
+    share_label_upper: Mapped[float | None]
+    alike: Mapped[bool | None]
+    loss_ratio: Mapped[float]
+    evidence: Mapped[str]
+    verdict: Mapped[str]
+    basis: Mapped[str]
+    assumption: Mapped[str | None]
+    resolve: Mapped[str | None]
+    method: Mapped[str]
+    reason: Mapped[str | None]
+    evaluation_ids: Mapped[list[int]]
+
+
 class ThresholdTransfer(_Result, Base):
     """One row per (study, test cohort, task, configuration, measure): what a threshold that was set at home costs here.
 

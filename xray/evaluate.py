@@ -86,13 +86,16 @@ def evaluate(
     reading: Reading | None = None,
     mapping: Path | None = None,
     thresholds: Mapping[str, Mapping[str, float]] = MappingProxyType({}),
+    reference: str | None = None,
+    loss_ratio: float | None = None,
     tell: Callable[[str], None] = lambda step: None,
 ) -> Evaluated:
     """Register labels, take in scores, and bring the study of all that up to its page; what is there already stays.
 
     mapping: the file that says what the labels' columns and words are. thresholds: model → task → the operating point that
-    its maker declares, on the scale of `reading.kind`. tell: is called with what is done next. Raises `XrayError` where a
-    file can't be used, naming it; what was taken in before stays.
+    its maker declares, on the scale of `reading.kind`. reference, loss_ratio: of the study's verdicts; None leaves those it
+    has. tell: is called with what is done next. Raises `XrayError` where a file can't be used, naming it; what was taken in
+    before stays.
     """
     check_name("--study", study, StudyError)
     notes: list[str] = []
@@ -113,7 +116,9 @@ def evaluate(
         for model in dict.fromkeys(model for site in sites for model, _ in site.scores):
             declare(connection, model, thresholds.get(model, {}), (reading or Reading()).kind)
     models = [model for site in sites for model, _ in site.scores]
-    path = put_study_file(engine, home, study, protocol, [site.dataset for site in sites], models)
+    path = put_study_file(
+        engine, home, study, protocol, [site.dataset for site in sites], models, reference, loss_ratio
+    )
     asked = read_study(path)
     with engine.begin() as connection:
         record_study(connection, asked, [])
@@ -175,10 +180,13 @@ def put_study_file(
     protocol: str,
     datasets: Sequence[str],
     models: Sequence[str],
+    reference: str | None = None,
+    loss_ratio: float | None = None,
 ) -> Path:
     """Write the study's file: what it had before, and these registered datasets and models from elsewhere; its path.
 
-    Raises `StudyError` where it had another protocol, `DataError` where a dataset is not registered.
+    reference, loss_ratio: in place of those that it had. Raises `StudyError` where it had another protocol, `DataError`
+    where a dataset is not registered.
     """
     path = home / FOLDER / f"{name}.toml"
     if path.exists():
@@ -187,12 +195,15 @@ def put_study_file(
             raise StudyError(
                 f"{name}: was evaluated under the protocol {before.protocol}: say --study with another name for {protocol}"
             )
+        reference, loss_ratio = reference or before.reference, loss_ratio or before.loss_ratio
         datasets, models = [*(each.name for each in before.datasets), *datasets], [*before.foreign, *models]
     datasets, models = list(dict.fromkeys(datasets)), list(dict.fromkeys(models))
     with engine.begin() as connection:
         of = {each: read_named(connection, each).site for each in datasets}
     head = {"name": name, "title": _title(models, datasets), "question": QUESTION, "protocol": protocol}
     lines = [
+        *([f"reference = {json.dumps(reference)}"] if reference else []),
+        *([f"loss_ratio = {json.dumps(loss_ratio)}"] if loss_ratio else []),
         *(f"{key} = {json.dumps(value)}" for key, value in head.items()),
         "configurations = []               # nothing is trained",
         f"foreign = {json.dumps(models)}",

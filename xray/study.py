@@ -43,6 +43,8 @@ if TYPE_CHECKING:
 QUESTION = "Does a model that was trained at one site work at another?"
 KINDS = ("each", "all", "all but one site")
 ALL_KINDS = (*KINDS, "pairs")
+LOSS_RATIO = 9.0
+"""As `xray.stats.causes.LOSS_RATIO`: a cause is named from a probability of 0.9 on."""
 LARGEST_SEED = 2**31 - 1
 """What the database's integer columns hold."""
 
@@ -68,6 +70,10 @@ class Study:
     """Configurations with a [[configuration]] table of their own."""
     findings: tuple[str, ...] = TASKS
     """What models are trained for and results are of, in order."""
+    reference: str = ""
+    """The dataset that models from elsewhere are compared with at all others; "" where none is declared."""
+    loss_ratio: float = LOSS_RATIO
+    """How many missed causes a false claim costs, in verdicts on models from elsewhere."""
 
     def configurations(self) -> list[Configuration]:
         """Every configuration asked for, each content once: each dataset, all, all but one site, pairs, those by name."""
@@ -110,6 +116,8 @@ class Study:
             "recipe": asdict(self.recipe),
             "features": list(self.features),
             "findings": list(self.findings),
+            "reference": self.reference,
+            "loss_ratio": self.loss_ratio,
             "file": str(self.path.resolve()),
         }
 
@@ -141,6 +149,8 @@ def read_study(path: Path) -> Study:
             for table in (top.tables("configuration") if "configuration" in top.raw else [])
         ),
         findings=findings,
+        reference=top.text("reference", ""),
+        loss_ratio=top.real("loss_ratio", LOSS_RATIO),
     )
     top.done()
     _check(study)
@@ -153,6 +163,11 @@ def _check(study: Study) -> None:
         raise StudyError(f"{study.path}: datasets: {name!r} is named twice")
     if not study.seeds or len(set(study.seeds)) < len(study.seeds):
         raise StudyError(f"{study.path}: seeds: expected different numbers, found {list(study.seeds)}")
+    if study.reference and study.reference not in names:
+        raise StudyError(
+            f"{study.path}: reference: expected one of {', '.join(names)}, found {study.reference!r}"
+        )
+    check_loss_ratio(f"{study.path}: loss_ratio", study.loss_ratio)
     _check_trained(study)
     asked = [each.name for each in study.configurations()]
     seen: dict[object, str] = {}
@@ -352,6 +367,15 @@ def _augmentation(table: "_Table") -> Augmentation:
         return Augmentation(**strengths)
     except ValueError as error:
         raise StudyError(f"{table.where}: {error}") from None
+
+
+def check_loss_ratio(where: str, value: float) -> float:
+    """How many missed causes a false claim costs, given back. Raises `StudyError`, naming `where`, below 1 or above 999."""
+    if not 1 <= value <= 999:
+        raise StudyError(
+            f"{where}: a false claim costs as much as so many missed causes: expected 1 to 999, found {value:g}"
+        )
+    return value
 
 
 def check_name(where: str, value: str) -> str:

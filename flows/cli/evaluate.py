@@ -83,7 +83,12 @@ REFERENCE: Final = "reference"
     metavar="[MODEL:]TASK=VALUE",
     help="An operating point that a model's maker declares, on the scale of --kind (repeatable).",
 )
-@click.option("--json", "as_json", is_flag=True, help="What was done and every AUC, as JSON.")
+@click.option(
+    "--loss-ratio",
+    type=click.FloatRange(1, 999),
+    help="So many missed causes cost as much as a false one: a verdict names causes from L / (1 + L) on (default: 9, 0.9).",
+)
+@click.option("--json", "as_json", is_flag=True, help="What was done, every AUC and every verdict, as JSON.")
 def evaluate(
     scores: tuple[Path, ...],
     labels: Path | None,
@@ -99,6 +104,7 @@ def evaluate(
     study: str,
     protocol: str,
     thresholds: tuple[str, ...],
+    loss_ratio: float | None,
     **reading: Any,
 ) -> None:
     """Judge models by files of their SCORES (CSV, xlsx or Parquet: a row per image, a column per finding), one per model.
@@ -112,7 +118,7 @@ def evaluate(
     if not scores:
         context, allowed = (
             click.get_current_context(),
-            {"scores", "models", "datasets", "study", "protocol", "as_json"},
+            {"scores", "models", "datasets", "study", "protocol", "as_json", "loss_ratio"},
         )
         others = [
             name
@@ -124,7 +130,7 @@ def evaluate(
                 "give SCORES with --labels and --site; or, to score pictures, --model FILE (or NAME) and --dataset NAME, "
                 "with none of the options of SCORES"
             )
-        return _by_pictures(models, datasets, study, protocol, as_json)
+        return _by_pictures(models, datasets, study, protocol, as_json, loss_ratio)
     if len(datasets) > 1:
         raise click.UsageError("--dataset: SCORES are of one dataset; call again for another")
     dataset = datasets[0] if datasets else None
@@ -147,14 +153,17 @@ def evaluate(
             reading=Reading(**reading, mapping=read_mapping(scores_map) if scores_map else None),
             mapping=mapping,
             thresholds=points,
+            reference=reference_site if reference_labels is not None else None,
+            loss_ratio=loss_ratio,
             tell=lambda step: click.echo(f"{step} …", err=True),
         )
         for note in done.notes:
             click.echo(f"note: {note}", err=True)
         with found.engine().begin() as connection:
             frame = results.performance(connection, study)
+            verdicts = results.causes(connection, study)
             answer = "" if as_json else _answer(connection, study, frame)
-    click.echo(_json(done, frame) if as_json else f"\n{answer}\n\n{done.page}")
+    click.echo(_json(done, frame, verdicts) if as_json else f"\n{answer}\n\n{done.page}")
 
 
 def _sites(
@@ -214,7 +223,12 @@ def _points(given: tuple[str, ...], models: list[str]) -> dict[str, dict[str, fl
 
 
 def _by_pictures(
-    models: Sequence[str], datasets: Sequence[str], study: str, protocol: str, as_json: bool
+    models: Sequence[str],
+    datasets: Sequence[str],
+    study: str,
+    protocol: str,
+    as_json: bool,
+    loss_ratio: float | None,
 ) -> None:
     """Let models, by file or name, score the pictures of registered datasets, and print what a study's run prints."""
     from flows.cli.model import take_in
@@ -233,7 +247,9 @@ def _by_pictures(
             else:
                 with found.engine().begin() as connection:
                     names.append(get_foreign(connection, each).name)
-        path = put_study_file(found.engine(), settings.home(), study, protocol, datasets, names)
+        path = put_study_file(
+            found.engine(), settings.home(), study, protocol, datasets, names, loss_ratio=loss_ratio
+        )
     run_file(path, as_json)
 
 
@@ -255,13 +271,14 @@ def _answer(connection: Any, study: str, frame: Any) -> str:
     return "\n\n".join(blocks)
 
 
-def _json(done: "Evaluated", frame: Any) -> str:
+def _json(done: "Evaluated", frame: Any, verdicts: Any) -> str:
     whole = {
         "study": done.study.name,
         "file": str(done.study.path),
         "page": str(done.page),
         "imported": [each.model for each in done.imported if each.new],
         "notes": list(done.notes),
+        "verdicts": json.loads(verdicts.to_json(orient="records", date_format="iso", double_precision=15)),
         "auc": json.loads(frame.drop(columns="seed").to_json(orient="records", double_precision=15)),
     }
     return json.dumps(whole)

@@ -17,6 +17,7 @@ from xray.analyses import results
 from xray.errors import XrayError
 from xray.evaluate import Site, evaluate, model_name
 from xray.plan import progress
+from xray.study import read_study
 
 N = 160
 TASKS = ("Effusion", "Mass")
@@ -165,16 +166,35 @@ def test_a_registered_dataset_needs_no_labels(run, tmp_path):
 def test_the_same_models_at_a_reference(run, tmp_path):
     labels, (a,) = write_site(tmp_path / "ours", 1, "a")
     reference_labels, (reference,) = write_site(tmp_path / "nih", 2, "a")
-    told = json.loads(
-        run(
-            *("evaluate", a, "--labels", labels, "--site", "ours", "--reference", reference),
-            *("--reference-labels", reference_labels, "--reference-site", "nih-cc", "--json"),
-        ).stdout
+    asked = (
+        *("evaluate", a, "--labels", labels, "--site", "ours", "--reference", reference),
+        *("--reference-labels", reference_labels, "--reference-site", "nih-cc"),
     )
+    told = json.loads(run(*asked, "--loss-ratio", "3", "--json").stdout)
     assert {(row["trained_on"], row["test_dataset"]) for row in told["auc"]} == {
         ("a", "ours"),
         ("a", "nih-cc"),
     }
+    pairs = {
+        (row["train_dataset"], row["test_dataset"], row["task"], row["at_home"]) for row in told["verdicts"]
+    }
+    assert pairs == {("nih-cc", "ours", task, True) for task in TASKS}
+    assert {row["loss_ratio"] for row in told["verdicts"]} == {3}
+    assert set(told["verdicts"][0]) >= {
+        "verdict",
+        "probability_population",
+        "share_label_lower",
+        "alike",
+        "evidence",
+    }
+    again = run("evaluate", a, "--dataset", "ours")
+    assert "What changed from the reference" in again.stdout, "a later call keeps the reference"
+    study = read_study(Path(told["file"]))
+    assert (study.reference, study.loss_ratio) == ("nih-cc", 3)
+    html = Path(told["page"]).read_text()
+    assert 'id="causes"' in html
+    assert "Images or labels?" not in html, "that one is of models trained here"
+    assert "0.83 for population" in html
 
 
 @pytest.mark.filterwarnings("ignore:The Result.tuples")

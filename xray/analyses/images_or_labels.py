@@ -15,7 +15,7 @@ from xray.analyses.analysis import Stored, analysis
 from xray.analyses.parallel import flat_side_by_side
 from xray.analyses.rows import number
 from xray.analyses.shared import labels_of_shared, patients_of_both, patients_of_shared
-from xray.analyses.stored import Scored, StoredStudy, TestSet
+from xray.analyses.stored import Scored, StoredStudy, TestSet, load_study
 from xray.report.parts import images_or_labels as parts
 from xray.report.parts.part import Part as Shown
 from xray.stats.agreement import cross_table, kappa, kappa_inflation
@@ -46,7 +46,15 @@ class Pair:
 
 def show(stored: Stored) -> Shown:
     """What is said of the rows, and the figure."""
-    return parts.images_or_labels(stored.rows)
+    return parts.images_or_labels(stored.rows, _without_own(stored))
+
+
+def _without_own(stored: Stored) -> tuple[str, ...]:
+    """Test datasets of a study that trains, without a model of their own: nobody trained on their images alone."""
+    study = load_study(stored.connection, stored.study)
+    if not study.configurations:
+        return ()
+    return tuple(name for name in study.datasets if study.trained_on_exactly((name,)) is None)
 
 
 @analysis(

@@ -60,8 +60,10 @@ def write_report(
 
 
 def _is_asked(study: Study, part: Part) -> bool:
-    """Whether a study asks a central question: what is lost without a site in training, only where something is trained."""
-    return part.name != "leave_one_site_out" or bool(study.configurations())
+    """Whether a study asks a central question: some only where something is trained, one only of models from elsewhere."""
+    if part.name == "causes":
+        return bool(study.foreign)
+    return part.name not in ("leave_one_site_out", "images_or_labels") or bool(study.configurations())
 
 
 def _about(connection: Connection, study: Study) -> page.Study:

@@ -34,6 +34,11 @@ def images_or_labels(connection: Connection, study: str) -> pd.DataFrame:
     return _frame(connection, "results_shift", study)
 
 
+def causes(connection: Connection, study: str) -> pd.DataFrame:
+    """Verdicts on models from elsewhere: trained_on (the model), train_dataset (the reference), test_dataset, task, …"""
+    return _frame(connection, "results_causes", study)
+
+
 def set_aside(connection: Connection, study: str) -> list[str]:
     """A sentence for each dataset of a study of which rows or pictures were set aside: unreadable, changed, doubled, …"""
     return [
@@ -47,7 +52,12 @@ def first_screen(connection: Connection, study: str) -> Answer:
     frame = performance(connection, study)
     elsewhere = connection.scalars(text(query("study_foreign")), {"study": study}).all()
     frame["foreign"] = frame["trained_on"].isin(elsewhere)
-    return answer(frame, images_or_labels(connection, study), set_aside(connection, study))
+    return answer(
+        frame,
+        images_or_labels(connection, study),
+        set_aside(connection, study),
+        causes(connection, study),
+    )
 
 
 def cohorts(connection: Connection, study: str) -> pd.DataFrame:

@@ -6,14 +6,16 @@ from typing import Final
 
 import pandas as pd
 
+from xray.report.causes import findings
 from xray.report.grids import PERFORMANCE, Record, number_or_none, records, task_order, text_or_none
 from xray.report.limits import FEW, LOST, MOST, USEFUL
-from xray.report.why import BLAMED, NO_VERDICT, Why, blame, cause_of
+from xray.report.why import BLAMED, NO_VERDICT, Why, blame, cause_of, without_verdict
 from xray.report.words import counted, interval, leaks, number, task_name
 
 WORKS: Final = "works"
 FAILS: Final = "fails"
 CANNOT_SAY: Final = "cannot say"
+VERDICTS: Final = "What changed from the reference"
 LISTED: Final = 6
 """So many failures are on the first screen; the others are folded behind them."""
 
@@ -60,7 +62,8 @@ class Cell:
 @dataclass(frozen=True)
 class Answer:
     """tasks, sites: rows and columns of `cells`. failures: a sentence each, the largest loss first. unsure: what can't be
-    said, and single models that fail where most work. warnings: what to beware of."""
+    said, and single models that fail where most work. warnings: what to beware of. verdicts: what changed between the
+    reference and each site, of models from elsewhere."""
 
     tasks: tuple[str, ...]
     sites: tuple[str, ...]
@@ -68,6 +71,7 @@ class Answer:
     failures: tuple[str, ...]
     unsure: tuple[str, ...]
     warnings: tuple[str, ...]
+    verdicts: tuple[str, ...] = ()
 
     @property
     def headline(self) -> str:
@@ -88,27 +92,38 @@ class Answer:
         )
 
 
-def answer(performance: pd.DataFrame, verdicts: pd.DataFrame, set_aside: Sequence[str] = ()) -> Answer:
+def answer(
+    performance: pd.DataFrame,
+    verdicts: pd.DataFrame,
+    set_aside: Sequence[str] = (),
+    causes: pd.DataFrame | None = None,
+) -> Answer:
     """The answer from stored rows.
 
     performance: columns `grids.PERFORMANCE`, also warning and foreign. verdicts: rows of images or labels. set_aside:
-    warnings about files. Raises AnalysisError for missing columns.
+    warnings about files. causes: rows of verdicts on models from elsewhere (`causes.COLUMNS`). Raises AnalysisError for
+    missing columns.
     """
+    causes = pd.DataFrame() if causes is None else causes
     rows = [row for row in records(performance, PERFORMANCE, "performance") if pd.isna(row["seed"])]
     if not rows:
         return Answer((), (), {}, (), (), tuple(set_aside))
     sites = tuple(dict.fromkeys(str(row["test_dataset"]) for row in rows))
     tasks = task_order(str(row["task"]) for row in rows)
     home = {(row["trained_on"], row["task"]): row for row in rows if row["trained_on"] == row["test_dataset"]}
-    reasons = _by_model(verdicts)
-    judged = [
-        _judge(
-            row,
-            home.get((row["trained_on"], row["task"])),
-            reasons.get((row["trained_on"], row["test_dataset"], row["task"])),
+    reasons = _by_model([*verdicts.to_dict("records"), *causes.to_dict("records")])
+    own = [site for site in sites if any(row["trained_on"] == site for row in rows)]
+    judged = []
+    for row in _brought(rows, sites):
+        model, site, task = str(row["trained_on"]), str(row["test_dataset"]), row["task"]
+        verdict = reasons.get((model, site, task))
+        scored = sorted({str(r["test_dataset"]) for r in rows if r["trained_on"] == model})
+        why = (
+            without_verdict(model, site, bool(row.get("foreign", False)), scored, own)
+            if verdict is None
+            else cause_of(verdict)
         )
-        for row in _brought(rows, sites)
-    ]
+        judged.append(_judge(row, _auc_at_home(home.get((model, task)), verdict), verdict, why))
     cells = {
         (task, site): _cell(task, site, [j for j in judged if (j.task, j.site) == (task, site)])
         for task in tasks
@@ -123,13 +138,26 @@ def answer(performance: pd.DataFrame, verdicts: pd.DataFrame, set_aside: Sequenc
         tuple(_failure(cell) for cell in failing),
         (*_single(cells.values()), *_unsure(cells.values())),
         (*_warnings(rows), *set_aside),
+        tuple(findings(causes)) if len(causes) else (),
     )
 
 
-def _by_model(verdicts: pd.DataFrame) -> dict[tuple[str, str, str], Record]:
+def _by_model(verdicts: Sequence[Record]) -> dict[tuple[str, str, str], Record]:
     """Verdicts by model, site and finding; of several homes the one with the largest loss."""
-    rows = sorted(verdicts.to_dict("records"), key=lambda row: number_or_none(row["auc_drop"]) or 0.0)
-    return {(r.get("trained_on_a", r["train_dataset"]), r["test_dataset"], r["task"]): r for r in rows}
+    rows = sorted(verdicts, key=lambda row: number_or_none(row["auc_drop"]) or 0.0)
+    return {
+        (r.get("trained_on_a", r.get("trained_on", r["train_dataset"])), r["test_dataset"], r["task"]): r
+        for r in rows
+    }
+
+
+def _auc_at_home(home: Record | None, verdict: Record | None) -> float | None:
+    """AUC of a model at home: on its own dataset's images, or one from elsewhere on those of its reference."""
+    if home is not None:
+        return number_or_none(home["auc"])
+    if verdict is not None and bool(verdict.get("at_home", False)):
+        return number_or_none(verdict["auc_a"])
+    return None
 
 
 def _brought(rows: Sequence[Record], sites: Sequence[str]) -> Sequence[Record]:
@@ -139,11 +167,11 @@ def _brought(rows: Sequence[Record], sites: Sequence[str]) -> Sequence[Record]:
     return single or others
 
 
-def _judge(row: Record, home: Record | None, verdict: Record | None) -> Judged:
+def _judge(row: Record, home: float | None, verdict: Record | None, why: Why) -> Judged:
     auc, low, high = (number_or_none(row[name]) for name in ("auc", "lower", "upper"))
     n, n_pos = int(number_or_none(row["n"]) or 0), int(number_or_none(row["n_pos"]) or 0)
     loss, loss_low, loss_high = (
-        number_or_none(verdict.get(name)) if verdict and home else None
+        number_or_none(verdict.get(name)) if verdict and home is not None else None
         for name in ("auc_drop", "drop_lower", "drop_upper")
     )
     bounds = None if low is None or high is None else (low, high)
@@ -164,7 +192,7 @@ def _judge(row: Record, home: Record | None, verdict: Record | None) -> Judged:
         note = "too few images to exclude a loss" if bounds[0] >= USEFUL.value else "interval crosses a limit"
     return Judged(
         str(row["trained_on"]), str(row["task"]), str(row["test_dataset"]), state, note, auc, bounds,
-        number_or_none(home["auc"]) if home else None, loss, n, n_pos, cause_of(verdict),
+        home, loss, n, n_pos, why,
     )  # fmt: skip
 
 

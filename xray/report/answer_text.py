@@ -3,7 +3,7 @@
 from textwrap import fill
 from typing import Final
 
-from xray.report.answer import Answer
+from xray.report.answer import LISTED, VERDICTS, Answer
 from xray.report.limits import reasons, stated
 from xray.report.text import WIDTH
 from xray.report.words import task_name
@@ -17,6 +17,8 @@ def terminal(answer: Answer) -> str:
     if answer.cells:
         lines += ["", *_grid(answer)]
     for head, sentences in _blocks(answer):
+        if head == VERDICTS and len(sentences) > LISTED:
+            sentences = (*sentences[:LISTED], f"{len(sentences) - LISTED} more are on the page.")
         lines += [
             "",
             head,
@@ -43,6 +45,7 @@ def markdown(answer: Answer, title: str, question: str) -> str:
 def _blocks(answer: Answer) -> list[tuple[str, tuple[str, ...]]]:
     blocks = (
         ("What fails, and why", answer.failures),
+        (VERDICTS, answer.verdicts),
         ("What is not clear", answer.unsure),
         ("Beware", answer.warnings or (NOTHING_TO_WARN_OF,)),
         ("How cells are judged", (*stated(), *reasons())),

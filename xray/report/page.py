@@ -12,7 +12,7 @@ import pandas as pd
 
 from xray.report import spots
 from xray.report import tables as forms
-from xray.report.answer import LISTED, Answer
+from xray.report.answer import LISTED, VERDICTS, Answer
 from xray.report.answer_text import NOTHING_TO_WARN_OF
 from xray.report.captions import Caption
 from xray.report.limits import LOST, USEFUL, reasons, stated
@@ -29,7 +29,7 @@ SCRIPT: Final = "page.js"
 CHAPTERS: Final[Mapping[str, tuple[str, ...]]] = {
     "Where it fails": ("auc", "mean-auc", "leave-one-site-out", "average-precision", "partial-auc"),
     "Why": (
-        "images-or-labels", "reader-agreement", "agreement", "pooled-agreement", "bland-altman", "classifier-map",
+        "images-or-labels", "causes", "reader-agreement", "agreement", "pooled-agreement", "bland-altman", "classifier-map",
         "classifier-distance", "feature-map", "view-classifier",
     ),
     "At which threshold": ("threshold-transfer", "operating-points", "net-benefit", "calibration"),
@@ -160,6 +160,7 @@ def render(
         cells_of=lambda cell: spots.cells_of(cell.models, study.name, study.foreign),
         answer=answer,
         shown=LISTED,
+        verdicts=VERDICTS,
         nothing=NOTHING_TO_WARN_OF,
         useful=number(USEFUL.value, 2),
         lost=number(LOST.value, 2),

@@ -1,4 +1,4 @@
-"""Verdicts (images, prevalence or labels) as a figure: a panel for each task, rows trained on, columns tested on."""
+"""Verdicts as a figure: a panel for each task, rows trained on, or the reference; columns tested on."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
@@ -16,13 +16,18 @@ from xray.report.captions import Caption
 from xray.report.grids import Record, count_or_none, number_or_none, records, task_order, text_or_none
 from xray.report.layout import LABEL, Box, add_boxes, add_panel, arrange, empty, name_axes, new_figure
 from xray.report.style import EDGE, GREY, HATCH, INK, WHITE, settings
-from xray.report.verdicts import CANNOT_TELL, GAIN, LOSS, NONE, SHIFT, causes, direction
+from xray.report.verdicts import CANNOT_TELL, GAIN, LOSS, NONE, causes, direction
 from xray.report.words import interval, number, short, task_name
 from xray.report.writing import Writing
 
-COLOURS: Final = {"image": "#56b4e9", "prevalence": "#f0e442", "label": "#d55e00"}
-"""Okabe and Ito's sky blue, yellow and vermilion; a cell of two causes is shared between two colours."""
-PALE: Final = {"image": "#e6f3fb", "prevalence": "#fcfadc", "label": "#f9e7dc"}
+COLUMNS: Final = (
+    "train_dataset", "test_dataset", "task", "verdict", "basis", "resolve", "auc_drop", "drop_lower", "drop_upper",
+    "n_pos_a", "n_pos_b",
+)  # fmt: skip
+"""Columns that a frame must have. Of models from elsewhere also home (the row's name), trained_on_a (model) and odds."""
+COLOURS: Final = {"image": "#56b4e9", "population": "#cc79a7", "prevalence": "#f0e442", "label": "#d55e00"}
+"""Okabe and Ito's sky blue, reddish purple, yellow, vermilion; a cell of two causes is shared between two colours."""
+PALE: Final = {"image": "#e6f3fb", "population": "#f7e9f1", "prevalence": "#fcfadc", "label": "#f9e7dc"}
 """The same colours where the cause is there, but no loss is shown."""
 BETTER: Final = "#c3e6d8"
 """Pale green: the model does better there, whatever the cause."""
@@ -30,8 +35,10 @@ FINE: Final = "✓"
 UNKNOWN: Final = "?"
 KEY: Final = (1.72, 0.18)
 """Inches that an entry of the key takes, across and down."""
-LETTERS: Final = {"image": "I", "prevalence": "P", "label": "L"}
-NAMES: Final = {"image": "images", "prevalence": "prevalence", "label": "labels"}
+LETTERS: Final = {"image": "I", "population": "C", "prevalence": "P", "label": "L"}
+NAMES: Final = {
+    "image": "images", "population": "patients (case mix)", "prevalence": "prevalence", "label": "labels",
+}  # fmt: skip
 _CAPTION: Final = Caption(
     "Images, prevalence or labels: why a model does worse elsewhere",
     "One panel for each task. Rows: what the model was trained on (A). Columns: the test images (B). Blue, I: the images "
@@ -42,47 +49,66 @@ _CAPTION: Final = Caption(
     "the drop in AUC from A's test images to B's; below 0 it is a gain.",
     "Grid of verdicts by training and test dataset; the tables hold them.",
 )
+_ELSEWHERE: Final = Caption(
+    "Images, patients, prevalence or labels: why a model from elsewhere does worse",
+    "One panel for each task. Rows: the reference (A), of each model. Columns: the test images (B). Blue, I: the images "
+    "differ. Purple, C: the patients do (case mix, population). Yellow, P: the finding is more or less common. "
+    "Orange, L: the labels mean something else. Full colour: AUC is lost (the interval of the drop lies above 0); pale, "
+    "small letter: the cause is likely, but no loss is shown; green: the model does better there. White, ✓: no cause is "
+    "likely. Grey, ?: the data can't tell. Crossed out: the pair is not compared. Hatched: the reference itself. The small "
+    "number is the drop in AUC from A's test images to B's; below 0 it is a gain.",
+    "Grid of verdicts on models from elsewhere by reference and test dataset; the tables hold them.",
+)
 
 
 def caption(frame: pd.DataFrame) -> Caption:
     """How to read the figure, with the findings that share its last panel."""
-    rows = records(frame, SHIFT, "images or labels")
+    rows = records(frame, COLUMNS, "verdicts")
     others = _others(rows)
+    own = _ELSEWHERE if "home" in frame else _CAPTION
     shared = (
         f" Panels with the largest loss come first; no loss is shown for {', '.join(map(task_name, others))}, which share "
         "the last one: each cell is the gravest of theirs."
     )
-    return replace(_CAPTION, text=_CAPTION.text + shared) if others else _CAPTION
+    return replace(own, text=own.text + shared) if others else own
+
+
+def home(row: Record) -> str:
+    """The name of a verdict's row: what the model was trained on, or its reference."""
+    return str(row.get("home", row["train_dataset"]))
 
 
 def draw(frame: pd.DataFrame) -> Figure:
     """The verdicts as a grid of coloured cells, a panel for each task."""
-    rows = records(frame, SHIFT, "images or labels")
+    rows = records(frame, COLUMNS, "verdicts")
     with settings():
         if not rows:
             return empty()
         tasks, shown = _ranked(rows)
-        names = tuple(
+        columns = tuple(
             dict.fromkeys([*(r["train_dataset"] for r in shown), *(r["test_dataset"] for r in shown)])
         )
-        layout = arrange(tasks, names, names)
+        homes = {home(row): row["train_dataset"] for row in shown}
+        if "home" not in frame:
+            homes = {name: name for name in columns}
+        layout = arrange(tasks, tuple(homes), columns)
         figure, writing = new_figure(layout), Writing()
-        pairs = {(row["task"], row["train_dataset"], row["test_dataset"]): row for row in shown}
+        pairs = {(row["task"], home(row), row["test_dataset"]): row for row in shown}
         for index, task in enumerate(tasks):
             axes = add_panel(figure, layout, index, task)
             cells, places = _Cells(), []
-            for y, trained in enumerate(names):
-                for x, tested in enumerate(names):
-                    row = pairs.get((task, trained, tested))
-                    cells.put(row, x, y)
+            for y, (name, reference) in enumerate(homes.items()):
+                for x, tested in enumerate(columns):
+                    row = pairs.get((task, name, tested))
+                    cells.put(row, x, y, at_home=tested == reference)
                     if row is not None:
                         places.append(_spot(layout.share(index, x, y), row))
                         _write(writing, row, layout.middle(index, x, y), layout.cell_height)
             cells.draw(axes)
             spots.add(figure, places)
         writing.draw(figure)
-        name_axes(figure, layout, "trained on", "tested on")
-        _key(figure, _entries(shown, missing=len(shown) < len(tasks) * len(names) * (len(names) - 1)))
+        name_axes(figure, layout, "reference" if "home" in frame else "trained on", "tested on")
+        _key(figure, _entries(shown, missing=len(shown) < len(tasks) * len(homes) * (len(columns) - 1)))
         return figure
 
 
@@ -112,7 +138,7 @@ def _ranked(rows: Sequence[Record]) -> tuple[tuple[str, ...], Sequence[Record]]:
     title = f"{len(others)} others, the gravest"
     gravest: dict[tuple[str, str], Record] = {}
     for row in sorted((row for row in rows if row["task"] in others), key=_gravity):
-        gravest[row["train_dataset"], row["test_dataset"]] = {**row, "task": title, "finding": row["task"]}
+        gravest[home(row), row["test_dataset"]] = {**row, "task": title, "finding": row["task"]}
     kept = [row for row in rows if row["task"] not in others]
     return (*(task for task in tasks if task not in others), title), [*kept, *gravest.values()]
 
@@ -132,12 +158,12 @@ class _Cells:
     whole: list[Box] = field(default_factory=list)
     parts: dict[Box, str] = field(default_factory=dict)
 
-    def put(self, row: Record | None, x: int, y: int) -> None:
+    def put(self, row: Record | None, x: int, y: int, at_home: bool) -> None:
         if row is not None:
             self.whole.append((x, y, 1))
             fills = fills_of(row)
             self.parts |= {(x + k / len(fills), y, 1 / len(fills)): fill for k, fill in enumerate(fills)}
-        elif x == y:
+        elif at_home:
             self.home.append((x, y, 1))
         else:
             self.nothing.append((x, y))
@@ -160,9 +186,15 @@ def _spot(box: spots.Box, row: Record) -> spots.Spot:
     drop, low, high = (number_or_none(row[name]) for name in ("auc_drop", "drop_lower", "drop_upper"))
     between = "" if low is None or high is None else f" ({interval((low, high))})"
     settle = text_or_none(row["resolve"])
+    whose = (
+        f"{row['trained_on_a']}, reference {row['train_dataset']}"
+        if "home" in row
+        else f"trained on {row['train_dataset']}"
+    )
     lines = (
-        f"{task_name(task)}: trained on {row['train_dataset']}, tested on {row['test_dataset']}",
+        f"{task_name(task)}: {whose}, tested on {row['test_dataset']}",
         f"verdict: {row['verdict']}; {row['basis']}",
+        text_or_none(row.get("odds")) or "",
         f"drop in AUC {number(drop)}{between}",
         f"{_images(row, 'a')} at home, {_images(row, 'b')} there",
         f"would be settled by: {settle}" if settle else "",

@@ -1,6 +1,7 @@
 """Verdicts (images, prevalence or labels) as sentences and tables."""
 
 from collections import Counter
+from collections.abc import Sequence
 from typing import Final
 
 import pandas as pd
@@ -32,7 +33,7 @@ SHIFT: Final = (
 
 NONE: Final = "none"
 CANNOT_TELL: Final = "cannot tell"
-CAUSES: Final = ("image", "prevalence", "label")
+CAUSES: Final = ("image", "population", "prevalence", "label")
 
 
 def causes(verdict: str) -> tuple[str, ...]:
@@ -58,25 +59,42 @@ def direction(row: Record) -> str:
     return LOSS if low > 0 else GAIN if high < 0 else ""
 
 
-def findings(frame: pd.DataFrame) -> list[str]:
-    """What the verdicts say, as sentences: how many of which, then the claims by cause, largest drop first."""
+def findings(frame: pd.DataFrame, without: Sequence[str] = ()) -> list[str]:
+    """What the verdicts say, as sentences: how many of which, then the claims by cause, largest drop first.
+
+    without: test datasets that have no model of their own, and so no verdict.
+    """
     rows = records(frame, SHIFT, "images or labels")
+    reason = (
+        [
+            f"No verdict at {', '.join(without)}: no model was trained on these images alone, and a verdict compares both "
+            "datasets' own models."
+        ]
+        if without
+        else []
+    )
     if not rows:
         return [
             "No verdict: it compares two datasets by a model of its own that each of them has, for a finding that both "
-            "label, and here no two have that. A model from elsewhere alone can't tell images from labels."
+            "label, and here no two have that.",
+            *reason,
         ]
     counts = Counter(row["verdict"] for row in rows)
     said = ", ".join(f"{verdict} {count}" for verdict, count in counts.most_common())
     sentences = [f"{counted(len(rows), 'verdict')} (a task, from one dataset to another): {said}."]
-    for cause, name in (("label", "Labels"), ("image", "Images"), ("prevalence", "Prevalence")):
+    for cause, name in (
+        ("label", "Labels"),
+        ("image", "Images"),
+        ("population", "Patients"),
+        ("prevalence", "Prevalence"),
+    ):
         claimed = [row for row in rows if cause in causes(row["verdict"])]
         claimed.sort(key=lambda row: -(number_or_none(row["auc_drop"]) or 0.0))
         if claimed:
             texts = [_named(row) for row in claimed[:LISTED]]
             more = f"; and {len(claimed) - LISTED} more" if len(claimed) > LISTED else ""
             sentences.append(f"{name}: {'; '.join(texts)}{more}.")
-    return [*sentences, *leaking(frame.get("warning", ()), "verdict")]
+    return [*sentences, *reason, *leaking(frame.get("warning", ()), "verdict")]
 
 
 def tables(frame: pd.DataFrame) -> list[Table]:

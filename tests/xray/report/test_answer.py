@@ -144,8 +144,15 @@ def test_the_cause_is_that_of_the_verdict(told: dict[str, object], ending: str) 
     assert found.failures[0].endswith(ending)
 
 
-def test_without_a_verdict_it_is_said_what_would_settle_it() -> None:
-    assert "settled by: a model of the site's own" in three(0.5, 0.5).failures[0]
+def test_without_a_verdict_it_is_said_why_and_what_would_settle_it() -> None:
+    (bought,) = three(0.5, 0.5).failures
+    assert (
+        "can't tell (bought-0 was scored at south only); it would be settled by: scores and labels of a second"
+        in bought
+    )
+    own = answered([row("north", "north", 0.9), row("north", "south", 0.5)]).failures[0]
+    assert "can't tell (south has no model of its own, and a verdict compares both sites' own models)" in own
+    assert "settled by: a model of the site's own" in own
 
 
 def test_the_largest_loss_comes_first_and_a_single_failure_is_not_hidden() -> None:

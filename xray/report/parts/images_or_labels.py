@@ -1,13 +1,15 @@
 """Whether images or labels make a model do worse elsewhere."""
 
+from collections.abc import Sequence
+
 import pandas as pd
 
 from xray.report.parts.part import Part, estimate, p_text, records
 from xray.report.text import frame_table
 
 
-def images_or_labels(rows: pd.DataFrame) -> Part:
-    """The verdict per task and ordered pair of datasets."""
+def images_or_labels(rows: pd.DataFrame, without: Sequence[str] = ()) -> Part:
+    """The verdict per task and ordered pair of datasets. without: test datasets that have no model of their own."""
     from xray.report import verdict_grid, verdicts
 
     shown = pd.DataFrame(
@@ -30,7 +32,7 @@ def images_or_labels(rows: pd.DataFrame) -> Part:
         "at home (the datasets differ in kind). A verdict is given per task where the tests allow it; each rests on the "
         "assumption that stands beside it, and “cannot tell” names what would settle the matter. p: that nothing "
         "changed, adjusted over the study after Benjamini and Hochberg.",
-        verdicts.findings(rows),
+        verdicts.findings(rows, without),
         rows,
         frame_table(shown),
         draw=lambda: verdict_grid.draw(rows),

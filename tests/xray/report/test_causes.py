@@ -1,0 +1,127 @@
+"""Verdicts on models from elsewhere as people read them: odds and shares where they mean something, a reason where not."""
+
+import pandas as pd
+import pytest
+
+from tests.xray.report.reading import cell
+from xray.report import answer_text, causes, verdict_grid
+from xray.report.answer import FAILS, LISTED, VERDICTS, WORKS, Answer, answer
+from xray.report.parts.causes import as_grid
+from xray.report.parts.causes import causes as part
+
+
+def row(task: str, site: str, verdict: str, drop: float, **other: object) -> dict[str, object]:
+    odds = {f"probability_{cause}": 0.02 for cause in causes.CAUSES}
+    odds |= {f"probability_{cause}": 0.93 for cause in verdict.split(" + ") if cause in causes.CAUSES}
+    sizes = {"": 0.01, "_lower": -0.01, "_upper": 0.03}
+    shares = {f"share_{cause}{end}": size for cause in causes.CAUSES for end, size in sizes.items()}
+    return {
+        **odds, **shares, "share_label": 0.04, "trained_on": "vendor", "train_dataset": "nih", "test_dataset": site,
+        "task": task, "at_home": True, "auc_a": 0.9, "auc_b": 0.9 - drop, "auc_drop": drop, "drop_lower": drop - 0.03,
+        "drop_upper": drop + 0.03, "alike": True, "loss_ratio": 9.0, "evidence": "scores and labels", "verdict": verdict,
+        "basis": "label: the drop", "assumption": "what it rests on", "resolve": None, "reason": None, "n_pos_a": 120,
+        "n_pos_b": 95, "warning": None, **other,
+    }  # fmt: skip
+
+
+@pytest.fixture
+def frame() -> pd.DataFrame:
+    return pd.DataFrame(
+        [
+            row("Mass", "ours", "label", 0.15),
+            row("Edema", "ours", "image + population", 0.2),
+            row("Hernia", "ours", "none", 0.0),
+            row("Nodule", "ours", "cannot tell", 0.05, resolve="read 200 again"),
+            row("Fibrosis", "ours", "cannot tell", 0.1, reason="unlike the simulated cases", alike=False),
+        ]
+    )
+
+
+def test_a_sentence_says_odds_shares_likeness_evidence_and_what_is_next(frame):
+    (mass,) = [said for said in causes.findings(frame) if said.startswith("Mass")]
+    assert mass == (
+        "Mass, vendor, nih to ours: drop 0.15 (0.12 to 0.18). Verdict: label (label: the drop). P(image) 0.02, "
+        "P(population) 0.02, P(prevalence) 0.02, P(label) 0.93. Shares of the drop: label 0.04 (−0.01 to 0.03), image 0.01 "
+        "(−0.01 to 0.03), population 0.01 (−0.01 to 0.03), prevalence 0.01 (−0.01 to 0.03). Like the simulated cases: yes. "
+        "From scores and labels."
+    )
+
+
+def test_named_causes_come_first_and_what_is_quiet_has_one_line(frame):
+    said = causes.findings(frame)
+    assert [text.split()[0].rstrip(",") for text in said[:3]] == ["Edema", "Mass", "Nodule"]
+    assert "Next: read 200 again." in said[2]
+    assert said[3] == "No cause is likely: Hernia (vendor, nih to ours)."
+    assert said[4] == "No verdict, unlike the simulated cases: Fibrosis (vendor, nih to ours)."
+
+
+def test_probabilities_that_mean_nothing_are_not_shown(frame):
+    unlike = frame.iloc[[4]]
+    assert "P(" not in " ".join(causes.findings(unlike))
+    (table,) = causes.tables(unlike)
+    (_, entries) = table.rows[0]
+    assert [each.text for each in entries[2:7]] == ["–", "–", "–", "–", "no"]
+    assert "P(" not in part(unlike).text
+
+
+def test_the_reliability_and_the_ratio_stand_beside_the_odds(frame):
+    about = part(frame).about
+    assert "0.83 for population" in about
+    assert "from a probability of 0.90 on and ruled out below 0.10" in about
+    assert "0.75 on and ruled out below 0.25" in part(frame.assign(loss_ratio=3.0)).about
+
+
+def test_the_grid_has_colour_letter_and_name_of_patients(frame):
+    figure = verdict_grid.draw(as_grid(frame))
+    image, population = (verdict_grid.COLOURS[cause] for cause in ("image", "population"))
+    shown = cell(figure, "Edema", "nih", "ours")
+    assert (shown.fills, shown.lines) == ([image, population], ["IC", ".20"])
+    texts = [text.get_text() for text in figure.texts]
+    assert "C  patients (case mix)" in texts
+    assert "reference" in texts
+    assert len({*verdict_grid.COLOURS.values(), *verdict_grid.PALE.values(), verdict_grid.BETTER}) == 9
+
+
+def test_several_models_have_a_row_each(frame):
+    both = pd.concat([frame, frame.assign(trained_on="other", verdict="none")], ignore_index=True)
+    figure = verdict_grid.draw(as_grid(both))
+    assert cell(figure, "Mass", "vendor, nih", "ours").lines == ["L", ".15"]
+    assert cell(figure, "Mass", "other, nih", "ours").lines == ["✓", ".15"]
+
+
+def answered(frame: pd.DataFrame, auc: float = 0.75) -> Answer:
+    performance = [
+        {"trained_on": "vendor", "test_dataset": site, "task": task, "seed": None, "n": 900, "n_pos": 95, "auc": value,
+         "lower": value - 0.02, "upper": value + 0.02, "reason": None, "warning": None, "foreign": True}
+        for task in frame["task"] for site, value in (("nih", 0.9), ("ours", auc))
+    ]  # fmt: skip
+    return answer(pd.DataFrame(performance), pd.DataFrame(), (), frame)
+
+
+def test_a_loss_against_the_reference_fails_and_names_the_cause(frame):
+    found = answered(frame.iloc[[0]])
+    assert found.cells["Mass", "ours"].state == FAILS
+    assert found.failures[0].endswith(
+        "To blame: labels that mean something else (the verdict for 1 of 1; P(image) 0.02, P(population) 0.02, "
+        "P(prevalence) 0.02, P(label) 0.93)."
+    )
+    assert answered(frame.iloc[[0]].assign(at_home=False)).cells["Mass", "ours"].state == WORKS, (
+        "any other site is no home"
+    )
+
+
+def test_what_cannot_be_told_says_the_odds_or_why(frame):
+    open_one = answered(frame.iloc[[3]].assign(drop_lower=0.01), 0.5).failures[0]
+    assert "can't tell (P(image) 0.02" in open_one
+    assert open_one.endswith("it would be settled by: read 200 again.")
+    unlike = answered(frame.iloc[[4]].assign(basis="the case is unlike"), 0.5).failures[0]
+    assert "can't tell (the case is unlike)" in unlike
+
+
+def test_the_terminal_has_the_first_verdicts_and_counts_the_others(frame):
+    rows = pd.concat([frame.iloc[[0]].assign(task=f"T{k}") for k in range(LISTED + 3)], ignore_index=True)
+    said = answer_text.terminal(answered(rows))
+    assert VERDICTS in said
+    assert said.count("Like the simulated cases") == LISTED
+    assert "3 more are on the page." in said
+    assert answer_text.markdown(answered(rows), "t", "q").count("Like the simulated cases") == LISTED + 3
