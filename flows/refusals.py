@@ -5,6 +5,7 @@ Libraries wrap what the operating system said, and an error from another process
 
 import errno
 import os
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
@@ -18,7 +19,7 @@ LITTLE: Final = 16 * 2**20
 FEW: Final = 5000
 """Inodes free below which their number is told: a home has some thousand files."""
 SAID: Final = {
-    errno.ENOSPC: ("No space left on device", "DiskFull"),
+    errno.ENOSPC: ("No space left on device", "DiskFull", "database or disk is full"),
     errno.EDQUOT: ("Disk quota exceeded",),
     errno.EROFS: ("Read-only file system",),
     errno.ENOMEM: (
@@ -77,6 +78,8 @@ def _told(error: BaseException, home: Path) -> str | None:
         return str(error)
     if _is_of_database(error):
         return _of_database(error, home)
+    if type(error).__name__ == "PrefectHTTPStatusError" and "Server error '5" in str(error):
+        return f"Prefect's server can't answer: see {home / 'prefect' / 'server.log'}; {AGAIN}"
     if number in ADVICE:
         name = _file(error, home)
         return f"{name}: {os.strerror(number)}; {ADVICE[number]}"
@@ -99,6 +102,20 @@ def is_full(folder: Path) -> bool:
     """Whether so little is free in a folder that PostgreSQL can't go on there."""
     told = os.statvfs(existing(folder))
     return told.f_bavail * told.f_frsize < LITTLE or bool(told.f_files and not told.f_favail)
+
+
+def unwritable(folder: Path) -> str | None:
+    """What keeps a folder that is there from being written in, in a sentence; None where it can be."""
+    if not folder.is_dir():
+        return None
+    try:
+        if is_full(folder):
+            return full(folder)
+        with tempfile.TemporaryFile(dir=folder) as probe:
+            probe.write(bytes(4096))
+    except OSError as error:
+        return sentence(error, folder)
+    return None
 
 
 def existing(path: Path) -> Path:

@@ -24,8 +24,9 @@ LOOK_SECONDS: Final = 0.5
 ASK_SECONDS: Final = 2.0
 GONE_SECONDS: Final = 20.0
 """How long a server of others may refuse connections: it may be being started again."""
-FULL_SECONDS: Final = 10.0
-"""How long the disk may be full: what waits for Prefect's server, which can store nothing, would wait for minutes."""
+REFUSED_SECONDS: Final = 10.0
+"""How long the disk may be full or read-only: what waits for Prefect's server, which can store nothing, would wait for
+minutes."""
 STARTS: Final = 3
 WITHIN_SECONDS: Final = 60.0
 RESTART_SECONDS: Final = 25.0
@@ -118,7 +119,7 @@ def database(home: Path, url: str, end: End = ends.end) -> Iterator[None]:
     """See to it that the database of this URL is there: the embedded server of a home is started again on its port.
 
     Its keeper starts PostgreSQL again when that dies; here it is the keeper that is started again. A server of the user's
-    own may be away for some seconds. A disk of the embedded server that stays full ends the run.
+    own may be away for some seconds. A disk of the embedded server that stays full or read-only ends the run.
     """
     parts = urlsplit(url)
     running = status(home)
@@ -128,13 +129,14 @@ def database(home: Path, url: str, end: End = ends.end) -> Iterator[None]:
         return
 
     def look(over: threading.Event) -> None:
-        room = time.monotonic()
+        written = time.monotonic()
         with contextlib.ExitStack() as held:
             while not over.wait(LOOK_SECONDS):
-                if not _is_full(home):
-                    room = time.monotonic()
-                elif time.monotonic() - room > FULL_SECONDS:
-                    end(refusals.full(home))
+                refused = refusals.unwritable(home)
+                if refused is None:
+                    written = time.monotonic()
+                elif time.monotonic() - written > REFUSED_SECONDS:
+                    end(refused)
                     return
                 if is_held(Folder.of(home).lock("keeper")):
                     continue
@@ -150,14 +152,6 @@ def database(home: Path, url: str, end: End = ends.end) -> Iterator[None]:
 
     with watching(look, "PostgreSQL"):
         yield
-
-
-def _is_full(home: Path) -> bool:
-    """Whether the disk is full; a home that is out of reach is not told of here."""
-    try:
-        return refusals.is_full(home)
-    except OSError:
-        return False
 
 
 @contextlib.contextmanager

@@ -205,6 +205,8 @@ def server_settings(folder: Folder, socket_dir: str, port: int) -> dict[str, str
         "unix_socket_directories": place,
         "unix_socket_permissions": "0700",
         "cluster_name": folder.cluster_name,
+        # on a full disk a new session is warned of caches that it can't write, which libpq prints before anyone listens
+        "client_min_messages": "error",
     }
 
 

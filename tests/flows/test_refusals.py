@@ -6,13 +6,16 @@ import pickle
 import subprocess
 from pathlib import Path
 
+import httpx
 import psycopg2
 import pytest
+from prefect.exceptions import PrefectHTTPStatusError
 from sqlalchemy import create_engine, text
 from sqlalchemy.exc import DBAPIError, OperationalError
 from sqlalchemy.pool import NullPool
 
 from db.errors import ServerError
+from flows import refusals
 from flows.refusals import sentence
 from flows.retry import can_pass
 from tests.flows.conftest import XRAY
@@ -165,6 +168,42 @@ def test_a_home_that_can_be_none_is_one_sentence(new_home, kind):
     assert len(done.stderr.splitlines()) == 1
     assert HOMES[kind].format(folder=path.parent) in done.stderr
     assert not (path.parent / "nowhere").exists()
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [("size=200m,ro", "Read-only file system"), ("size=1m", "the disk is full"), ("", None)],
+)
+def test_what_keeps_a_folder_from_being_written_in_is_told(tmp_path, options, words):
+    if not options:
+        assert refusals.unwritable(tmp_path) is None
+        assert refusals.unwritable(tmp_path / "nowhere") is None
+        assert list(tmp_path.iterdir()) == []
+        return
+    made = subprocess.run(["mount", "-t", "tmpfs", "-o", options, "tmpfs", tmp_path], capture_output=True)
+    if made.returncode:
+        pytest.skip("mounting a small disk needs root")
+    try:
+        told = refusals.unwritable(tmp_path) or ""
+    finally:
+        subprocess.run(["umount", "-l", tmp_path], check=True)
+    assert str(tmp_path) in told
+    assert words in told
+
+
+def test_a_server_of_prefects_that_can_not_answer_is_one_sentence(tmp_path):
+    request = httpx.Request("POST", "http://127.0.0.1/api/flows/")
+
+    def told(code: int) -> str | None:
+        response = httpx.Response(code, request=request)
+        with pytest.raises(httpx.HTTPStatusError) as caught:
+            response.raise_for_status()
+        return sentence(PrefectHTTPStatusError.from_httpx_error(caught.value), tmp_path)
+
+    assert (told(503) or "").startswith(
+        f"Prefect's server can't answer: see {tmp_path}/prefect/server.log; run "
+    )
+    assert told(422) is None
 
 
 @pytest.mark.parametrize("options", ["size=1m", "size=60m", "size=300m,nr_inodes=200", "size=200m,ro"])

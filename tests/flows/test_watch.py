@@ -136,7 +136,7 @@ def test_postgresql_comes_back_on_its_port_when_its_keeper_is_killed(tmp_path):
 def test_a_disk_that_stays_full_ends_the_run_and_one_that_was_full_does_not(tmp_path, monkeypatch):
     """Prefect's client asks again for minutes what its server can't store."""
     monkeypatch.setattr(watch, "LOOK_SECONDS", 0.05)
-    monkeypatch.setattr(watch, "FULL_SECONDS", 2.0)
+    monkeypatch.setattr(watch, "REFUSED_SECONDS", 2.0)
     home, said = tmp_path / "xray home", Said()
     with acquire(home) as server, watch.database(home, server.url("postgres", driver=""), said):
         monkeypatch.setattr(refusals, "LITTLE", 2**60)
