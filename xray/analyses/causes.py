@@ -33,6 +33,7 @@ METHOD: Final = (
 )
 FEW: Final = f"fewer than {FEWEST} patients of a class"
 UNLIKE: Final = "unlike the simulated cases"
+INVERTED: Final = "see whether labels or scores are inverted at B, whose AUC is below chance"
 KNOWN_OF: Final = 0.5
 """Share of either site's images of which a covariate must be known before it is used."""
 
@@ -201,7 +202,7 @@ def _row(pair: Pair, task: int, loss_ratio: float) -> dict[str, Any]:
         "verdict": CANNOT_TELL if verdict is None else verdict.code,
         "basis": f"not computed: {undefined}" if verdict is None else verdict.basis,
         "assumption": (verdict.assumption or None) if verdict else None,
-        "resolve": (verdict.resolve or None) if verdict else MORE,
+        "resolve": _next(pair.evidence, task, verdict),
         "method": METHOD,
         "reason": _reason(pair.evidence, task, undefined, verdict),
         "evaluation_ids": [i for test in (pair.a, pair.b) for i in test.ids(*models)],
@@ -219,6 +220,14 @@ def _reason(evidence: Evidence, task: int, undefined: str, verdict: Verdict | No
     if evidence.fewest[np.flatnonzero(evidence.tasks == task)[0]] < FEWEST:
         return FEW
     return None if verdict.alike else UNLIKE
+
+
+def _next(evidence: Evidence, task: int, verdict: Verdict | None) -> str | None:
+    """What would settle it. Scores that rank the wrong way round at B alone are said, whatever the posterior knows of it."""
+    parts = evidence.parts
+    highest = parts.auc[task, 0, 0] - parts.drop.lower[task]  # of B's AUC; the interval of the drop is wider than its own
+    inverted = [INVERTED] if highest < 0.5 < parts.auc[task, 0, 0] else []
+    return "; ".join(inverted + ([verdict.resolve or ""] if verdict else [MORE])).strip("; ") or None
 
 
 def _words(pair: Pair) -> str:

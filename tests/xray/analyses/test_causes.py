@@ -215,6 +215,15 @@ def test_too_few_patients_and_unlike_cases_say_so(planted):
     assert unlike["resolve"]
 
 
+def test_scores_that_rank_the_wrong_way_round_at_one_site_are_said(planted):
+    _, _, frame = planted
+    inverted = frame["resolve"].fillna("").str.startswith(causes.INVERTED)
+    assert set(frame["test_dataset"][inverted]) == {"upside-down"}
+    assert inverted.sum() == len(TASKS)
+    row = row_of(frame, "upside-down")
+    assert row["auc_a"] > 0.5 > row["auc_a"] - row["drop_lower"] > row["auc_b"]
+
+
 def test_a_stricter_ratio_never_names_more_and_only_verdicts_are_computed_again(planted):
     world, _, frame = planted
     names = {}
