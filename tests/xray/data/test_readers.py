@@ -244,8 +244,10 @@ def test_the_calls_of_a_cohort_are_those_of_its_images(engine: Engine, tmp_path:
     assert (calls.names, calls.rule) == (("A", "B", "C"), "majority")
 
 
-def add_wide(engine: Engine, folder: Path, name: str = "panel", readers: str | None = None) -> Registration:
-    (folder / "w.csv").write_text(WIDE)
+def add_wide(
+    engine: Engine, folder: Path, name: str = "panel", readers: str | None = None, content: str = WIDE
+) -> Registration:
+    (folder / "w.csv").write_text(content)
     (folder / "m.toml").write_text('[columns]\nreader = "doctor"\n')
     request = DatasetRequest(
         name,
@@ -291,6 +293,8 @@ def test_what_each_reader_said_is_stored_beside_the_label_and_goes_with_the_data
         assert outcomes["reader_labels"] == outcomes["labels_without_source"] == ()
     with pytest.raises(DataError, match="with other content"):
         add_wide(engine, tmp_path, readers="any")
+    with pytest.raises(DataError, match="with other content"):  # the label is the same, one vote is another
+        add_wide(engine, tmp_path, content=WIDE.replace("a,Silva,50,0,", "a,Silva,50,1,"))
     with engine.begin() as connection:
         remove(connection, "panel")
         for table in ("reader", "reader_label"):

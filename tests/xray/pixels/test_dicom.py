@@ -255,6 +255,16 @@ def test_padding_is_background_through_the_window_too_and_loss_leaves_it(tmp_pat
     np.testing.assert_array_equal(decoded.pixels[6:], plain.pixels[6:])
 
 
+@pytest.mark.parametrize(("fields", "padding"), [({}, 4000), ({"PixelRepresentation": 1}, -2000)])
+def test_padding_is_found_below_an_overlay_in_the_upper_bits(tmp_path: Path, fields, padding) -> None:
+    values = (VALUES.astype(int) % 3000) + 500 - 2048 * len(fields)
+    holes = np.arange(41)[:, None] + np.zeros(VALUES.shape, int) < 5
+    cells = np.where(holes, padding, values).astype("i2").view("u2") & 4095
+    cells[:, :9] |= 0x1000
+    decoded = read_grey(dicom_file(tmp_path / "a.dcm", cells, PixelPaddingValue=padding, **fields))
+    np.testing.assert_array_equal(decoded.pixels, np.where(holes, 0, values + 2048 * len(fields)))
+
+
 def test_a_picture_that_has_no_cell_of_its_padding_value_is_as_it_was(tmp_path: Path) -> None:
     values = VALUES % 4000
     decoded = read_grey(dicom_file(tmp_path / "a.dcm", values, PixelPaddingValue=4095))

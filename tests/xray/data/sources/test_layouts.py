@@ -5,7 +5,14 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+from sqlalchemy import Engine
 
+from xray.data.explained import explain_image
+from xray.data.prepare import register_request
+from xray.data.protocol import load_protocol
+from xray.data.registered import read_named
+from xray.data.remove import remove
+from xray.data.request import DatasetRequest
 from xray.data.sources.base import NEGATIVE, NOT_MENTIONED, POSITIVE, UNCERTAIN, SourceTable, sources
 from xray.data.sources.datasets import published_sites
 from xray.data.sources.nih import read_nih
@@ -116,6 +123,27 @@ def test_a_label_that_is_none_and_a_second_row_of_a_reader_are_set_aside(tmp_pat
     table = read("vindr", tmp_path)
     assert table.rows["image"].tolist() == ["a", "b"]  # b's first column is no finding here
     assert [entry.row for entry in table.quarantine] == [3, 5]
+
+
+def test_a_vindr_dataset_is_registered_split_and_explained(engine: Engine, tmp_path: Path) -> None:
+    lines = [
+        vindr_row(f"i{k}", f"R{r}", *(["Edema"] if (k + r) % 3 else [])) for k in range(24) for r in range(3)
+    ]
+    (tmp_path / "image_labels_train.csv").write_text("\n".join([f"image_id,rad_id,{VINDR}", *lines]) + "\n")
+    request = DatasetRequest(
+        "vindr", published_sites()["vindr"], "vindr", tmp_path, None, None, True, readers="all"
+    )
+    done = register_request(engine, request, "corrected")
+    assert done.n_images == 24
+    assert not [note for note in done.notes if "no cohorts" in note]
+    assert done.summary is not None
+    assert ("Edema", 24, 24, 0) in {(v.finding, v.n, v.disagree, v.tied) for v in done.summary.readers}
+    with engine.begin() as connection:
+        registered = read_named(connection, "vindr", terms=True)
+        remove(connection, "vindr")
+    explained = explain_image(registered, str(registered.table.rows["image"][0]), load_protocol("corrected"))
+    (edema,) = [label for label in explained.labels if label.task == "Edema"]
+    assert (edema.state, edema.term) == ("negative", "all: 2 positive, 1 negative, 0 uncertain")
 
 
 # BRAX
