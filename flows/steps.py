@@ -230,6 +230,7 @@ def refresh(studies: list[str]) -> dict[str, str]:
         tasks.analyse(study)
     folders = {}
     for study in studies:
+        tasks.log_tests(study)
         stored = tasks.results(study)
         folder = ""
         if stored["file"] and Path(stored["file"]).exists():

@@ -230,7 +230,7 @@ def test_a_file_that_was_changed_in_the_registry_is_not_run(engine, tracker, hom
     draw("a")
     told = card(trained_on=["a"])
     done = import_model(engine, tracker, scripted(tmp_path / "m.pt"), told, trust=True)
-    kept_in = tracker._client.get_experiment_by_name("foreign").artifact_location
+    kept_in = tracker.client.get_experiment_by_name("foreign").artifact_location
     files = Path(unquote(urlparse(kept_in).path)).rglob("model.torchscript")
     kept = max(files, key=lambda file: file.stat().st_mtime_ns)
     scripted(kept, nn.Sequential(nn.AvgPool2d(16), nn.Flatten()))
