@@ -170,12 +170,14 @@ def add_dataset(name: str, request: dict[str, Any], protocol: str) -> dict[str, 
 
 
 @task(name="missing", task_run_name="what is missing", **PATIENT)
-def missing(study: str | None) -> dict[int, list[int]]:
-    """Model id → image lists that it has still to score: of a study, by its name, or of everything."""
+def missing(study: str | None) -> tuple[dict[int, list[int]], dict[int, list[int]]]:
+    """Model id → image lists that it has still to score, of our own models and of those from elsewhere: of a study, by its
+    name, or of everything."""
     from xray.learning.missing import missing as missing_evaluations
+    from xray.learning.missing import ours_first
 
     with storage() as found, found.engine().begin() as connection:
-        return missing_evaluations(connection, study)
+        return ours_first(connection, missing_evaluations(connection, study))
 
 
 @task(name="record", task_run_name="record the study", **PATIENT)
