@@ -156,14 +156,20 @@ def add_dataset(
 def reevaluate() -> dict[str, Any]:
     """Make true for everything that is registered: split, scored by every model that can, and results up to date.
 
-    Fills what the view missing_evaluations shows. A dataset that came after a study joins the study's test datasets. Runs
-    of this deployment that are waiting are called off: this one does their work.
+    Fills what the view missing_evaluations shows. A dataset that came after a study joins the study's test datasets. Models
+    from elsewhere may be slow: results of our own are out before they are asked. Runs of this deployment that are waiting
+    are called off: this one does their work.
     """
     shown.call_off_waiting()
     notes = tasks.freeze()
-    written, failures = evaluate_what_can_be()
-    stale = tasks.widen()
-    folders = refresh(stale)
+    written = 0
+    failures: list[str] = []
+    folders: dict[str, str] = {}
+    own, elsewhere = tasks.missing(None)
+    for wanted in [each for each in (own, elsewhere) if each] or [{}]:
+        more, why = evaluate_what_can_be(wanted)
+        written, failures = written + more, failures + why
+        folders |= refresh(tasks.widen())
     shown.evaluations()
     if failures:
         raise XrayError("; ".join(failures))
@@ -204,14 +210,13 @@ def train_models(study: Study, configuration: str | None = None) -> list[dict[st
 
 
 def evaluate_models(study: str | None) -> int:
-    """Fill the missing evaluations of a study, or of everything; how many were written."""
-    wanted = tasks.missing(study)
-    return sum(run_each("scoring images", tasks.evaluate, list(wanted.items())))
+    """Fill the missing evaluations of a study, or of everything, own models first; how many were written."""
+    own, elsewhere = tasks.missing(study)
+    return sum(run_each("scoring images", tasks.evaluate, [*own.items(), *elsewhere.items()]))
 
 
-def evaluate_what_can_be() -> tuple[int, list[str]]:
-    """Fill the missing evaluations of everything; how many were written, and why others could not be."""
-    wanted = tasks.missing(None)
+def evaluate_what_can_be(wanted: dict[int, list[int]]) -> tuple[int, list[str]]:
+    """Score image lists, by model; how many evaluations were written, and why others could not be."""
     if len(wanted) <= FEW:
         tasks.compute_on_one_thread()
         states = [tasks.evaluate(model, lists, return_state=True) for model, lists in wanted.items()]
@@ -230,6 +235,7 @@ def refresh(studies: list[str]) -> dict[str, str]:
         tasks.analyse(study)
     folders = {}
     for study in studies:
+        tasks.log_tests(study)
         stored = tasks.results(study)
         folder = ""
         if stored["file"] and Path(stored["file"]).exists():

@@ -49,7 +49,9 @@ def run_study(study: str = "phantom") -> dict[str, Any]:
     tasks.record(str(path), [each["model_id"] for each in models])
     evaluated = evaluate_models(asked.name)
     analysed = sum(result("analysing", tasks.analyse.submit(asked.name)).values())
+    tests = tasks.log_tests.submit(asked.name)
     folder = result("drawing figures", tasks.report.submit(str(path)))
+    result("telling MLflow", tests)
     if shown.is_watched():
         shown.models([each["model_id"] for each in models])
         shown.evaluations()

@@ -118,8 +118,9 @@ def analyse(study: str) -> dict[str, bool]:
 
 @task(name="report", task_run_name="report", **PATIENT)
 def report(study_path: str) -> str:
-    """Write a study's figures and page, and keep them in MLflow too; the folder."""
+    """Write a study's figures and page, and keep them in MLflow too, with what it says; the folder."""
     from flows.studies import read_here
+    from xray.analyses.headline import description, headline, note
     from xray.analyses.report import write_report
     from xray.learning.tracking import Tracker
 
@@ -129,8 +130,24 @@ def report(study_path: str) -> str:
     with storage() as found:
         with found.engine().begin() as connection:
             write_report(connection, study, folder, commands)
-        Tracker(found.mlflow, settings.artifacts()).report(study.name, "report", folder)
+            told, numbers = note(connection, study), headline(connection, study.name)
+        tracker = Tracker(found.mlflow, settings.artifacts())
+        tracker.describe(study.name, *description(study))
+        tracker.report(study.name, "report", folder, told, numbers)
     return str(folder)
+
+
+@task(name="log tests", task_run_name="log tests of {study}", **PATIENT)
+def log_tests(study: str) -> int:
+    """Tell MLflow how the models of a study did on each test cohort; of how many models that was new."""
+    from xray.learning.tested import tested_models
+    from xray.learning.tracking import Tracker
+    from xray.learning.tracking_tests import log_tests as log
+
+    with storage() as found:
+        with found.engine().begin() as connection:
+            models = tested_models(connection, study)
+        return log(Tracker(found.mlflow, settings.artifacts()), study, models) if models else 0
 
 
 @task(name="add dataset", task_run_name="add dataset {name}", **PATIENT)
@@ -153,12 +170,14 @@ def add_dataset(name: str, request: dict[str, Any], protocol: str) -> dict[str, 
 
 
 @task(name="missing", task_run_name="what is missing", **PATIENT)
-def missing(study: str | None) -> dict[int, list[int]]:
-    """Model id → image lists that it has still to score: of a study, by its name, or of everything."""
+def missing(study: str | None) -> tuple[dict[int, list[int]], dict[int, list[int]]]:
+    """Model id → image lists that it has still to score, of our own models and of those from elsewhere: of a study, by its
+    name, or of everything."""
     from xray.learning.missing import missing as missing_evaluations
+    from xray.learning.missing import ours_first
 
     with storage() as found, found.engine().begin() as connection:
-        return missing_evaluations(connection, study)
+        return ours_first(connection, missing_evaluations(connection, study))
 
 
 @task(name="record", task_run_name="record the study", **PATIENT)

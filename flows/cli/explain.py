@@ -134,6 +134,8 @@ def _labels(labels: Mapping[str, Any]) -> str:
     shown = [f"  rule {r['native_column']}: {r['term']} → {r['rule']} ({r['source']})" for r in rules[:FEW]]
     more = [f"  … and {len(rules) - FEW} more rules (--json)"] if len(rules) > FEW else []
     asked = "as the label file's own column says" if not rules else f"rule set {labels['label_rules']}"
+    if labels["reader_rule"]:
+        asked = f"of several readers, by the rule {labels['reader_rule']}"
     return "\n".join(
         [
             f"\nlabels of {labels['dataset']} ({labels['source']}, site {labels['site']}), protocol {labels['protocol']}",

@@ -240,6 +240,9 @@ def _show(found: dict[str, Any]) -> None:
         click.echo(
             f"flow runs: {queue['running']} running, {queue['waiting']} waiting, {queue['crashed']} crashed today"
         )
+    for failure in found["failures"]:
+        when = failure["time"][:16].replace("T", " ")
+        click.echo(f"failed {when} UTC: {failure['flow']} ({failure['run']}): {failure['reason']}")
     missing = found["missing"]
     if missing is not None:
         click.echo(

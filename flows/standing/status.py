@@ -1,16 +1,27 @@
 """What `xray status` tells: of the supervisor, of Prefect's queue, and of our own database."""
 
+import re
 from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Any, Final
 
 from flows.standing.api import Api
 from flows.standing.place import Place, client_environment
 from flows.standing.recovery import POOLS
 
+SHOWN: Final = 5
+"""Failed flow runs that are told of."""
+LONGEST: Final = 300
+"""Letters of a reason."""
+WRAPPED: Final = re.compile(
+    r"^(Flow|Task) run encountered an exception:?\s*([A-Za-z_.]+(Error|Exception|Exit): )?"
+)
+
 
 def report(place: Place) -> dict[str, Any]:
-    """phase, detail, home, services, queue and missing; the last two are None where they can't be asked for."""
+    """phase, detail, home, services, queue, failures and missing; queue and missing are None where they can't be asked
+    for.
+    """
     state = place.running()
     if state is None:
         last = place.state()
@@ -22,6 +33,7 @@ def report(place: Place) -> dict[str, Any]:
             "home": str(place.home),
             "services": [],
             "queue": None,
+            "failures": [],
             "missing": None,
         }
     own = client_environment(place, state)
@@ -33,8 +45,44 @@ def report(place: Place) -> dict[str, Any]:
         "since": datetime.fromtimestamp(state.since, UTC).isoformat(),
         "services": [asdict(each) for each in state.services],
         "queue": _queue(api),
+        "failures": _failures(api),
         "missing": _missing(),
     }
+
+
+def _failures(api: Api) -> list[dict[str, str]]:
+    """The flow runs that failed or crashed within a day, the last one first: flow, name, time and the reason in a line."""
+    since = datetime.now(UTC) - timedelta(days=1)
+    wanted = {
+        "flow_runs": {
+            "state": {"type": {"any_": ["FAILED", "CRASHED"]}},
+            "end_time": {"after_": since.isoformat()},
+        },
+        "work_pools": {"name": {"any_": list(POOLS)}},
+        "sort": "END_TIME_DESC",
+        "limit": SHOWN,
+    }
+    try:
+        flows = {each["id"]: each["name"] for each in api.post("/flows/filter", {})}
+        return [
+            {
+                "flow": flows.get(run["flow_id"], "flow"),
+                "run": str(run["name"]),
+                "time": str(run["end_time"]),
+                "reason": reason_of(str((run.get("state") or {}).get("message") or "")),
+            }
+            for run in api.post("/flow_runs/filter", wanted)
+        ]
+    except (OSError, ValueError):
+        return []
+
+
+def reason_of(message: str) -> str:
+    """Why a run ended, in one line, from what Prefect says of it: without its own words and the name of the exception."""
+    text = WRAPPED.sub("", message.strip())
+    lines = [line.strip() for line in text.splitlines() if line.strip()]
+    line = lines[0] if lines else "no reason is known: see xray logs"
+    return line if len(line) <= LONGEST else f"{line[:LONGEST]}…"
 
 
 def _queue(api: Api) -> dict[str, int] | None:

@@ -126,7 +126,9 @@ def register_request(
     return dataclasses.replace(
         done,
         notes=[*dict.fromkeys([*table.notes, *done.notes]), *notes],
-        summary=summarise(table, rules.rule("manifest" if source == "phantom" else source), rules.name),
+        summary=summarise(
+            table, rules.rule("manifest" if source == "phantom" else source), rules.name, source
+        ),
     )
 
 

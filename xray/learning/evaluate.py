@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from sqlalchemy import Connection, Engine, select, text
 from torch import nn
 
@@ -18,6 +19,7 @@ from xray.findings import match
 from xray.learning.device import device
 from xray.learning.infer import features, score
 from xray.learning.network import Network, findings_of, load
+from xray.learning.scored_before import scored_before
 from xray.learning.tracking import Tracker
 from xray.learning.weights import weights_of
 from xray.settings import provenance
@@ -67,7 +69,10 @@ def _evaluate(
     image_list_id: int,
     outputs: Sequence[int | None],
 ) -> bool:
-    """Score one image list; whether it was written, and not by somebody else meanwhile."""
+    """Score one image list; whether it was written, and not by somebody else meanwhile.
+
+    Pictures that the model has scored in another list of the dataset are not scored again.
+    """
     began = time.perf_counter()
     asked = {"model_id": model_id, "image_list_id": image_list_id}
     with engine.begin() as connection:
@@ -76,10 +81,15 @@ def _evaluate(
         own = connection.scalars(text(query("own_datasets")), asked).all()
         dataset = read_dataset(connection, dataset_id)
         positions = dataset.places(image_ids(connection, image_list_id))
+        before = scored_before(connection, model_id, dataset_id, image_list_id, outputs)
+    if wanted is not None or (isinstance(network, Network) and network.heads):
+        before[:] = np.nan  # features are asked of every image; a head is chosen by the list
     if card is not None:  # a foreign model has no protocol: its card says how it wants pictures
         crop = card["crop"]
     cache = pixel_cache(dataset, home, image_size, crop)
-    logits = score(network, cache, positions, own)
+    new = np.isnan(before).all(axis=1)
+    logits = before
+    logits[new] = score(network, cache, positions[new], own)
     pooled = None
     if wanted is not None and isinstance(network, Network):
         pooled = features(network, cache, positions)

@@ -14,3 +14,15 @@ def missing(connection: Connection, study: str | None = None) -> dict[int, list[
     for row in rows:
         found[row.model_id].append(row.image_list_id)
     return dict(found)
+
+
+def ours_first(
+    connection: Connection, wanted: dict[int, list[int]]
+) -> tuple[dict[int, list[int]], dict[int, list[int]]]:
+    """What is missing, of the models that were trained here and of those from elsewhere, which may be slow."""
+    given = {"ids": list(wanted)}
+    foreign = set(
+        connection.scalars(text("select id from model where id = any(:ids) and kind = 'foreign'"), given)
+    )
+    own = {model: lists for model, lists in wanted.items() if model not in foreign}
+    return own, {model: lists for model, lists in wanted.items() if model in foreign}

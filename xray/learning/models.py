@@ -1,11 +1,10 @@
 """One model, asked for by a study: trained, tracked and recorded once, whoever asks and however often."""
 
-import re
 import time
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 import numpy as np
 import torch
@@ -30,12 +29,10 @@ from xray.learning.device import device
 from xray.learning.progress import Epoch
 from xray.learning.recipe import Recipe
 from xray.learning.request import ModelRequest, PartCohorts, find_model, model_key, part_cohorts
-from xray.learning.tracking import Input, Registered, Tracker
+from xray.learning.tracking import Input, Registered, Tracker, metric_word
 from xray.learning.train import Part, Trained, train
 from xray.pixels.pool import Pool
 from xray.settings import hardware, provenance
-
-_NOT_IN_A_METRIC: Final = re.compile(r"[^A-Za-z0-9_. -]")
 
 
 def ensure_model(
@@ -136,7 +133,7 @@ def _train(engine: Engine, tracker: Tracker, home: Path, request: ModelRequest, 
     try:
         parts = _parts(training, validation, home, request)
         checkpoint = _checkpoint(home, key)
-        with device(home):
+        with device(home), tracker.system_metrics(run_id):
             trained = train(*parts, recipe, request.seed, log, checkpoint, bar=bar, **_outputs(request))
         card = model_card(request, protocol, trained, training, validation, epochs)
         alias = f"seed-{request.seed}"
@@ -261,7 +258,7 @@ def _metrics(epoch: Epoch, findings: Sequence[str]) -> dict[str, float]:
     time that was spent waiting for input. MLflow takes few characters in names: others of a finding become "_".
     """
     per_task = {
-        f"validation_auc/{_NOT_IN_A_METRIC.sub('_', finding)}": float(value)
+        f"validation_auc/{metric_word(finding)}": float(value)
         for finding, value in zip(findings, epoch.validation_auc, strict=True)
     }
     return {

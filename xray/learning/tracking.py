@@ -9,22 +9,26 @@ import contextlib
 import json
 import logging
 import os
+import re
 import tempfile
+import time
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, Final
 
 os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
 os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
 
 import mlflow
 import numpy as np
-from mlflow.entities import Dataset, DatasetInput, InputTag, Metric, Param
+from mlflow.entities import Dataset, DatasetInput, InputTag, Metric, Param, RunTag
 from mlflow.exceptions import MlflowException
 from mlflow.models import ModelSignature
 from mlflow.protos.databricks_pb2 import RESOURCE_DOES_NOT_EXIST, ErrorCode
+from mlflow.system_metrics.system_metrics_monitor import SystemMetricsMonitor
 from mlflow.tracking import MlflowClient
 from mlflow.types import Schema, TensorSpec
 from mlflow.utils.file_utils import local_file_uri_to_path
@@ -42,11 +46,20 @@ if TYPE_CHECKING:
 
 # what it tells of a lost connection, with a traceback, is raised as well, and tried again
 logging.getLogger("mlflow.store.db.utils").setLevel(logging.CRITICAL)
+logging.getLogger("mlflow.system_metrics").setLevel(logging.CRITICAL)
 
 KEY_TAG = "xray.model_key"
 FLOW_RUN_TAG = "xray.flow_run"
 AUC_TAG = "xray.validation_auc"
 CARD = "model_card.md"
+NOTE = "mlflow.note.content"
+"""The tag that MLflow shows as a description of a run or an experiment."""
+_LONGEST: Final = 5000
+"""Letters of a tag of an experiment."""
+_NOT_IN_A_METRIC: Final = re.compile(r"[^A-Za-z0-9_. -]")
+LARGE = 128
+"""Pixels along a side from which a model that is trained here has an example of its input: it takes a tenth of a second to
+write, which is nothing beside such a training."""
 RACES = 8
 """So many processes at most may be first, one after the other, with the datasets of a run."""
 
@@ -109,7 +122,8 @@ def migrate(url: str) -> None:
 class Tracker:
     """MLflow of one installation: `url` is its database, `artifacts` the folder of new artifacts.
 
-    `artifacts` may be an object store's URI. Every call names its run: MLflow's active run is thread-local.
+    `artifacts` may be an object store's URI. Every call names its run: MLflow's active run is thread-local. client: MLflow's
+    own, of that database.
     """
 
     def __init__(self, url: str, artifacts: Path | str) -> None:
@@ -118,20 +132,20 @@ class Tracker:
         mlflow.set_registry_uri(url)
         self._url = url
         with _alone(url, "tables"):
-            self._client = MlflowClient(url, url)
+            self.client = MlflowClient(url, url)
 
     def experiment(self, name: str) -> str:
         """The id of the experiment of this name, made where it is missing."""
-        found = self._client.get_experiment_by_name(name)
+        found = self.client.get_experiment_by_name(name)
         if found is not None:
             return str(found.experiment_id)
         if is_long(self._artifacts):
             with _alone(self._url, "tables"):
                 widen(self._url)
         try:
-            return str(self._client.create_experiment(name, artifact_location=f"{self._artifacts}/{name}"))
+            return str(self.client.create_experiment(name, artifact_location=f"{self._artifacts}/{name}"))
         except MlflowException:  # another process made it in between
-            found = self._client.get_experiment_by_name(name)
+            found = self.client.get_experiment_by_name(name)
             if found is None:
                 raise
             return str(found.experiment_id)
@@ -143,26 +157,26 @@ class Tracker:
         experiment = self.experiment(study)
         self._discard(experiment, key)
         tags = {KEY_TAG: key, "xray.study": study, **_where()}
-        run = self._client.create_run(experiment, run_name=name, tags=tags)
+        run = self.client.create_run(experiment, run_name=name, tags=tags)
         run_id = str(run.info.run_id)
-        self._client.log_batch(run_id, params=[Param(k, str(v)) for k, v in params.items()])
-        self._log_inputs(run_id, [_dataset_input(each) for each in inputs])
+        self.client.log_batch(run_id, params=[Param(k, str(v)) for k, v in params.items()])
+        self.log_inputs(run_id, [dataset_input(each) for each in inputs])
         return run_id
 
-    def _log_inputs(self, run_id: str, inputs: list[DatasetInput]) -> None:
+    def log_inputs(self, run_id: str, inputs: list[DatasetInput]) -> None:
         """All of them or none. MLflow looks for a dataset and then makes it: another process may have made it in between."""
         for _ in range(RACES):
             try:
-                return self._client.log_inputs(run_id, inputs)
+                return self.client.log_inputs(run_id, inputs)
             except MlflowException as error:
                 if "UniqueViolation" not in str(error):
                     raise
-        return self._client.log_inputs(run_id, inputs)
+        return self.client.log_inputs(run_id, inputs)
 
     def metrics(self, run_id: str, values: Mapping[str, float], step: int, milliseconds: int) -> None:
         """Log the metrics of one epoch; undefined ones (NaN) are left out."""
         logged = [Metric(k, v, milliseconds, step) for k, v in values.items() if v == v]
-        self._client.log_batch(run_id, metrics=logged)
+        self.client.log_batch(run_id, metrics=logged)
 
     def finish(
         self,
@@ -196,14 +210,15 @@ class Tracker:
                 data_path=folder,
                 signature=_signature(network.image_size, len(network.findings)),
                 pip_requirements=["xray"],
+                **(_example(network.image_size) if network.image_size >= LARGE else {}),
             )
         if card:
-            self._client.log_text(run_id, card, CARD)
+            self.client.log_text(run_id, card, CARD)
         self._settle()
         with _alone(self._url, model):
             with contextlib.suppress(MlflowException):  # it is there already
-                self._client.create_registered_model(model)
-            version = self._client.create_model_version(
+                self.client.create_registered_model(model)
+            version = self.client.create_model_version(
                 model,
                 logged.model_uri,
                 run_id,
@@ -211,7 +226,7 @@ class Tracker:
                 description=card or None,
                 model_id=logged.model_id,
             ).version
-            self._client.set_registered_model_alias(model, alias, str(version))
+            self.client.set_registered_model_alias(model, alias, str(version))
             self._point_at_best(model)
         return Registered(run_id, model, int(version), digest)
 
@@ -222,30 +237,30 @@ class Tracker:
             settle_files(artifacts)
 
     def _point_at_best(self, model: str) -> None:
-        aliases = self._client.get_registered_model(model).aliases
+        aliases = self.client.get_registered_model(model).aliases
         seeds = sorted({int(v) for alias, v in aliases.items() if alias.startswith("seed-")})
-        tags = {version: self._client.get_model_version(model, str(version)).tags for version in seeds}
+        tags = {version: self.client.get_model_version(model, str(version)).tags for version in seeds}
         known = {version: float(each[AUC_TAG]) for version, each in tags.items() if AUC_TAG in each}
         best = max(known, key=known.__getitem__, default=None)
         if best is not None and int(aliases.get("best", 0)) != best:
-            self._client.set_registered_model_alias(model, "best", str(best))
+            self.client.set_registered_model_alias(model, "best", str(best))
 
     def fail(self, run_id: str, reason: str) -> None:
         """Mark a run as failed, with the reason as a tag."""
-        self._client.set_tag(run_id, "xray.failure", reason)
-        self._client.set_terminated(run_id, status="FAILED")
+        self.client.set_tag(run_id, "xray.failure", reason)
+        self.client.set_terminated(run_id, status="FAILED")
 
     def experiment_of(self, run_id: str) -> str:
         """The id of the experiment that a run is in."""
-        return str(self._client.get_run(run_id).info.experiment_id)
+        return str(self.client.get_run(run_id).info.experiment_id)
 
     def end_unfinished(self, flow_run: str, reason: str) -> None:
         """Mark the runs that a flow run left unfinished as killed, with the reason as a tag."""
-        experiments = [each.experiment_id for each in self._client.search_experiments()]
+        experiments = [each.experiment_id for each in self.client.search_experiments()]
         mine = f"tags.`{FLOW_RUN_TAG}` = '{flow_run}' and attributes.status = 'RUNNING'"
-        for run in self._client.search_runs(experiments, mine):
-            self._client.set_tag(run.info.run_id, "xray.failure", reason)
-            self._client.set_terminated(run.info.run_id, status="KILLED")
+        for run in self.client.search_runs(experiments, mine):
+            self.client.set_tag(run.info.run_id, "xray.failure", reason)
+            self.client.set_terminated(run.info.run_id, status="KILLED")
 
     def lost(self, models: Sequence[tuple[str, str, int]]) -> list[str]:
         """For each (run, registered model, version): what of it is not in MLflow, in words; empty where all of it is."""
@@ -254,10 +269,10 @@ class Tracker:
     def _lost(self, run_id: str, model: str, version: int) -> str:
         missing = RESOURCE_DOES_NOT_EXIST
         try:
-            run = self._client.get_run(run_id)
+            run = self.client.get_run(run_id)
             if run.info.lifecycle_stage != "active":
                 return f"run {run_id} was deleted"
-            found = self._client.get_model_version(model, str(version))
+            found = self.client.get_model_version(model, str(version))
         except MlflowException as error:
             if error.error_code != ErrorCode.Name(missing):
                 raise
@@ -275,7 +290,7 @@ class Tracker:
         `xray.learning.weights`.
         """
         try:
-            place = self._client.get_model_version_download_uri(model, str(version))
+            place = self.client.get_model_version_download_uri(model, str(version))
         except MlflowException:
             raise LearningError(f"MLflow has no version {version} of {model}") from None
         try:
@@ -303,9 +318,9 @@ class Tracker:
 
         digest: content hash of the model's file.
         """
-        run = self._client.create_run(self.experiment(experiment), run_name=name)
+        run = self.client.create_run(self.experiment(experiment), run_name=name)
         run_id = str(run.info.run_id)
-        self._client.log_batch(run_id, params=[Param(k, str(v)[:500]) for k, v in params.items()])
+        self.client.log_batch(run_id, params=[Param(k, str(v)[:500]) for k, v in params.items()])
         with mlflow.start_run(run_id=run_id), warnings.catch_warnings():
             warnings.simplefilter("ignore", UserWarning)
             logged = mlflow.pyfunc.log_model(
@@ -314,39 +329,77 @@ class Tracker:
                 data_path=str(folder),
                 signature=_signature(image_size, n_findings),
                 pip_requirements=["xray"],
+                **_example(image_size),
             )
         self._settle()
         model = f"{experiment}.{name}"
         with _alone(self._url, model):
             with contextlib.suppress(MlflowException):  # it is there already
-                self._client.create_registered_model(model)
-            version = self._client.create_model_version(
+                self.client.create_registered_model(model)
+            version = self.client.create_model_version(
                 model, logged.model_uri, run_id, model_id=logged.model_id
             ).version
         return Registered(run_id, model, int(version), digest)
 
-    def report(self, study: str, name: str, folder: Path) -> None:
-        """Keep the files of a folder (figures, page, tables) as artifacts of one run per study, replacing the last ones."""
+    def describe(self, study: str, note: str, tags: Mapping[str, str]) -> None:
+        """What the experiment of a study is: a description in Markdown, and tags. What it says already is not said again."""
+        experiment = self.client.get_experiment(self.experiment(study))
+        given = {key: value[:_LONGEST] for key, value in {NOTE: note, **tags}.items()}
+        for key, value in given.items():
+            if experiment.tags.get(key) != value:
+                self.client.set_experiment_tag(experiment.experiment_id, key, value)
+
+    def report(
+        self,
+        study: str,
+        name: str,
+        folder: Path,
+        note: str = "",
+        metrics: Mapping[str, float] = MappingProxyType({}),
+    ) -> None:
+        """Keep the files of a folder (figures, page, tables) as artifacts of one run per study, replacing the last ones.
+
+        note: the run's description, in Markdown. metrics: its headline; undefined ones (NaN) are left out.
+        """
         experiment = self.experiment(study)
-        found = self._client.search_runs([experiment], f"tags.`xray.report` = '{name}'", max_results=1)
+        found = self.client.search_runs([experiment], f"tags.`xray.report` = '{name}'", max_results=1)
         run = (
             found[0]
             if found
-            else self._client.create_run(experiment, run_name=name, tags={"xray.report": name})
+            else self.client.create_run(experiment, run_name=name, tags={"xray.report": name})
         )
-        self._client.log_artifacts(run.info.run_id, str(folder), name)
-        self._client.set_terminated(run.info.run_id)
+        now = int(time.time() * 1000)
+        told = [Metric(key, value, now, 0) for key, value in metrics.items() if value == value]
+        self.client.log_batch(run.info.run_id, metrics=told, tags=[RunTag(NOTE, note)] if note else [])
+        self.client.log_artifacts(run.info.run_id, str(folder), name)
+        self.client.set_terminated(run.info.run_id)
+
+    @contextlib.contextmanager
+    def system_metrics(self, run_id: str) -> Iterator[None]:
+        """Log the use of processor, memory, disk, network and GPU to a run for the time of a block, every ten seconds.
+
+        A shorter block has one sample.
+        """
+        monitor = SystemMetricsMonitor(run_id, tracking_uri=self._url)
+        monitor.start()
+        try:
+            yield
+        finally:
+            monitor.finish()
+            if not monitor._logging_step:  # it was over before the first was due
+                monitor.publish_metrics(monitor.aggregate_metrics())
+                monitor.mlflow_logger.flush()
 
     def _discard(self, experiment: str, key: str) -> None:
         """Remove what an earlier try of this model left: its runs, logged models, and versions that were never recorded."""
-        for run in self._client.search_runs([experiment], f"tags.`{KEY_TAG}` = '{key}'"):
-            for version in self._client.search_model_versions(f"run_id = '{run.info.run_id}'"):
-                self._client.delete_model_version(version.name, version.version)
-            for model in self._client.search_logged_models(
+        for run in self.client.search_runs([experiment], f"tags.`{KEY_TAG}` = '{key}'"):
+            for version in self.client.search_model_versions(f"run_id = '{run.info.run_id}'"):
+                self.client.delete_model_version(version.name, version.version)
+            for model in self.client.search_logged_models(
                 [experiment], f"source_run_id = '{run.info.run_id}'"
             ):
-                self._client.delete_logged_model(model.model_id)
-            self._client.delete_run(run.info.run_id)
+                self.client.delete_logged_model(model.model_id)
+            self.client.delete_run(run.info.run_id)
 
 
 def _where() -> dict[str, str]:
@@ -355,7 +408,13 @@ def _where() -> dict[str, str]:
     return {f"xray.{key}": known[key] for key in ("flow_run", "worker", "host", "commit") if key in known}
 
 
-def _dataset_input(cohort: Input) -> DatasetInput:
+def metric_word(text: str) -> str:
+    """A finding as a part of a metric's name: MLflow takes few characters there, others become "_"."""
+    return _NOT_IN_A_METRIC.sub("_", text)
+
+
+def dataset_input(cohort: Input) -> DatasetInput:
+    """A cohort as an input of a run."""
     dataset = Dataset(
         name=cohort.name,
         digest=cohort.digest[:36],
@@ -364,6 +423,11 @@ def _dataset_input(cohort: Input) -> DatasetInput:
         profile=json.dumps({"images": cohort.n_images}),
     )
     return DatasetInput(dataset, [InputTag("mlflow.data.context", cohort.part)])
+
+
+def _example(image_size: int) -> dict[str, Any]:
+    """One grey picture, which MLflow keeps with a model as what may be given to it."""
+    return {"input_example": np.zeros((1, 1, image_size, image_size), np.float32)}
 
 
 def _signature(image_size: int, n_findings: int) -> ModelSignature:

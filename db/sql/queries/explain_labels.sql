@@ -1,8 +1,8 @@
 -- One row per test cohort of a stored AUC (there is one), with the labels that it stands on: dataset, site, source, protocol (with
--- version), label_rules, uncertain (what becomes of uncertain labels), mapping (NULL: none), cohort_hash, labels_hash,
--- registered_at, n_images, positive, negative, unlabelled (images of the cohort), states (JSON: what the labeller said of the
--- dataset's images) and rules (JSON: native_column, term, rule, source of each that speaks of the finding).
--- Parameters: study, test_dataset, task.
+-- version), label_rules, uncertain (what becomes of uncertain labels), reader_rule (how a label follows from several readers; NULL:
+-- there is one), mapping (NULL: none), cohort_hash, labels_hash, registered_at, n_images, positive, negative, unlabelled (images
+-- of the cohort), states (JSON: what the labeller said of the dataset's images) and rules (JSON: native_column, term, rule,
+-- source of each that speaks of the finding). Parameters: study, test_dataset, task.
 select
     dataset.name as dataset,
     site.name as site,
@@ -10,6 +10,7 @@ select
     protocol.name || ' ' || protocol.version as protocol,
     protocol.definition ->> 'label_rules' as label_rules,
     protocol.definition -> 'labels' ->> 'uncertain' as uncertain,
+    dataset.reader_rule,
     dataset.mapping,
     cohort.content_hash as cohort_hash,
     dataset.content_hash as labels_hash,

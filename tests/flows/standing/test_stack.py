@@ -19,6 +19,7 @@ from flows.standing.api import Api
 from flows.standing.deploy import read_file
 from flows.standing.place import client_environment
 from tests.flows.standing.conftest import processes_of
+from tests.flows.test_evaluate_pictures import CARD, write_network
 
 pytestmark = pytest.mark.timeout(900)
 
@@ -140,6 +141,11 @@ def test_bad_data_fails_at_once_with_its_reason(stack):
     state = stack.api.get(f"/flow_runs/{run}")
     assert "labels is missing" in state["state"]["message"]
     assert state["run_count"] == 1
+    (failure,) = (each for each in stack.status()["failures"] if each["run"] == state["name"])
+    assert failure["flow"] == "add-dataset"
+    assert failure["reason"].startswith("nothing: labels is missing"), "without Prefect's words before it"
+    said = stack.home.run("status").stdout
+    assert f"UTC: add-dataset ({state['name']}): nothing: labels is missing" in said
 
 
 def test_parameters_are_checked_before_anything_runs(stack):
@@ -180,6 +186,21 @@ def test_a_run_shows_what_it_made_and_that_leads_back_to_it(stack, tiny_file, mo
     )
     picture = artifacts["figure-auc-tiny"]["data"].removeprefix("data:image/png;base64,")
     assert base64.b64decode(picture) == (stack.home.path / "reports" / "tiny" / "auc.png").read_bytes()
+
+
+@pytest.mark.slow
+def test_a_model_that_is_imported_is_scored_by_itself(stack, tmp_path):
+    """On the drawn hospitals of the study above, as it is said to be trained on one; nobody asks for a run."""
+    pytest.importorskip("onnx")
+    write_network(tmp_path / "vendor.onnx")
+    (tmp_path / "vendor.toml").write_text(CARD)
+    stack.home.run("model", "import", tmp_path / "vendor.onnx", "--trained-on", "tiny-a")
+    scored = "select test_datasets from provenance where model = 'vendor' and test_datasets <> '{}'"
+    wait_until(lambda: len(stack.home.sql(scored)) == 2, 300, "both hospitals are scored")
+    assert {each["test_datasets"][0] for each in stack.home.sql(scored)} == {"tiny-a", "tiny-d"}
+    wait_until(
+        lambda: stack.status()["missing"] == {"evaluations": 0, "stale_studies": 0}, 300, "all is done"
+    )
 
 
 @pytest.mark.slow

@@ -15,17 +15,20 @@ from sqlalchemy import Engine, text
 from sqlalchemy.exc import IntegrityError
 from torch import nn
 
-from db.store import read_cohort, read_logits
+from db.store import image_ids, read_cohort, read_logits
+from xray.data.cohorts import freeze
+from xray.data.protocol import load_protocol
+from xray.data.registered import read_named
 from xray.errors import ForeignModelError, LearningError, UntrustedError
 from xray.learning.evaluate import evaluate
 from xray.learning.export_model import export_model
 from xray.learning.foreign_card import Card, card_of, read_card
 from xray.learning.foreign_import import import_model
 from xray.learning.foreign_network import ForeignNetwork, probe
-from xray.learning.missing import missing
+from xray.learning.missing import missing, ours_first
 from xray.learning.models import ensure_model
 from xray.learning.request import ModelRequest
-from xray.tasks import TASKS
+from xray.tasks import TASK_INDEX, TASKS
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*torch.jit.*:FutureWarning")
 PLAIN = {
@@ -230,7 +233,7 @@ def test_a_file_that_was_changed_in_the_registry_is_not_run(engine, tracker, hom
     draw("a")
     told = card(trained_on=["a"])
     done = import_model(engine, tracker, scripted(tmp_path / "m.pt"), told, trust=True)
-    kept_in = tracker._client.get_experiment_by_name("foreign").artifact_location
+    kept_in = tracker.client.get_experiment_by_name("foreign").artifact_location
     files = Path(unquote(urlparse(kept_in).path)).rglob("model.torchscript")
     kept = max(files, key=lambda file: file.stat().st_mtime_ns)
     scripted(kept, nn.Sequential(nn.AvgPool2d(16), nn.Flatten()))
@@ -305,3 +308,58 @@ def test_a_card_that_says_logit_of_probabilities_is_doubted_and_one_that_is_righ
     assert not import_model(engine, tracker, path, right, trust=True).notes
     loud = scripted(tmp_path / "loud.pt")
     assert not import_model(engine, tracker, loud, card(name="loud"), trust=True).notes
+
+
+def test_no_picture_is_scored_twice_for_two_protocols(engine, tracker, home, draw, tmp_path, monkeypatch):
+    """The test cohort of one is a part of the other's: its scores are taken over, the rest is scored."""
+    from xray.learning import evaluate as module
+
+    draw("a")
+    told = card(trained_on=["a"])
+    done = import_model(engine, tracker, scripted(tmp_path / "m.pt"), told, trust=True)
+    with engine.begin() as connection:
+        assert ours_first(connection, {done.model_id: [1]}) == ({}, {done.model_id: [1]})
+    shown: list[int] = []
+    score = module.score
+
+    def counted(network, cache, positions, own):
+        shown.append(len(positions))
+        return score(network, cache, positions, own)
+
+    monkeypatch.setattr(module, "score", counted)
+    with engine.begin() as connection:
+        (first,) = missing(connection)[done.model_id]
+    assert evaluate(engine, tracker, home, done.model_id, [first]) == 1
+    with engine.begin() as connection:
+        freeze(connection, read_named(connection, "a"), load_protocol("external"))
+        (second,) = missing(connection)[done.model_id]
+    assert evaluate(engine, tracker, home, done.model_id, [second]) == 1
+    with engine.begin() as connection:
+        lists = [image_ids(connection, each) for each in (first, second)]
+        stored = [
+            read_logits(
+                connection,
+                connection.scalar(
+                    text("select id from evaluation where model_id = :m and image_list_id = :i"),
+                    {"m": done.model_id, "i": each},
+                ),
+                [TASK_INDEX["Mass"], TASK_INDEX["Effusion"]],
+            )
+            for each in (first, second)
+        ]
+    assert len(lists[0]) < len(lists[1])
+    assert shown == [len(lists[0]), len(lists[1]) - len(lists[0])]
+    assert not np.isnan(stored[1]).any()
+    by_image = dict(zip(lists[0].tolist(), stored[0].T.tolist(), strict=True))
+    again = dict(zip(lists[1].tolist(), stored[1].T.tolist(), strict=True))
+    assert {image: again[image] for image in by_image} == by_image
+    with engine.begin() as connection:
+        connection.execute(text("delete from evaluation where image_list_id = :i"), {"i": first})
+        connection.execute(text("delete from evaluation where image_list_id = :i"), {"i": second})
+    evaluate(engine, tracker, home, done.model_id, [second])
+    with engine.begin() as connection:
+        evaluation = connection.scalar(
+            text("select id from evaluation where model_id = :m"), {"m": done.model_id}
+        )
+        anew = read_logits(connection, evaluation, [TASK_INDEX["Mass"], TASK_INDEX["Effusion"]])
+    np.testing.assert_allclose(stored[1], anew, rtol=1e-5, atol=1e-6)

@@ -7,6 +7,8 @@ from typing import Final
 import numpy as np
 import pandas as pd
 
+from xray.data.labels.rules import all_rules
+from xray.data.mapping.recognise import recognise
 from xray.data.protocol import DatasetRule
 from xray.data.selection import view_counts
 from xray.data.sources.base import COLUMNS, NEGATIVE, NOT_MENTIONED, POSITIVE, UNCERTAIN, SourceTable
@@ -31,11 +33,10 @@ class Summary:
     readers: list[Votes] = field(default_factory=list)
 
 
-def summarise(table: SourceTable, rule: DatasetRule, protocol: str) -> Summary:
-    """What `table` holds, and how the rule of a protocol counts its views."""
-    uses = table.uses or tuple(
-        (str(column), "kept as it is (no label)") for column in table.rows.columns if column not in COLUMNS
-    )
+def summarise(table: SourceTable, rule: DatasetRule, protocol: str, source: str = "manifest") -> Summary:
+    """What `table` holds, and how the rule of a protocol counts its views. source: the layout that it was read as."""
+    columns = [str(column) for column in table.rows.columns if column not in COLUMNS]
+    uses = table.uses or tuple(_native_uses(columns, source).items())
     counts = [
         (task, *(int((table.states[:, place] == state).sum()) for state in _STATES))
         for place, task in enumerate(table.findings)
@@ -62,6 +63,28 @@ def _readers(panel: Panel) -> str:
     about = RULES.get(panel.rule, f"what {panel.rule} says; what others say is kept, and counts for nothing")
     many = f"{per.min()} to {per.max()} an image" if len(per) else "none an image"
     return f"readers: {_shown(each)}; {many}; rule {panel.rule!r}: {about}"
+
+
+def _native_uses(columns: Sequence[str], source: str) -> dict[str, str]:
+    """What a published layout makes of its columns: labels where its rules name them, fields by their names, the rest."""
+    findings: dict[str, list[str]] = {}
+    for each in all_rules(source):
+        findings.setdefault(each.column, []).extend([each.task] if each.task else [])
+    fields = {column: field for field, column in recognise(columns, ()).fields.items()}
+    rest = (
+        "kept as it is (no label)" if not findings else f"kept, and read where the layout of {source} says so"
+    )
+    return {
+        column: _labels_of(findings[column]) if column in findings else fields.get(column, rest)
+        for column in columns
+    }
+
+
+def _labels_of(tasks: Sequence[str]) -> str:
+    names = list(dict.fromkeys(tasks))
+    if not names:
+        return "that there is no finding"
+    return ", ".join(names) if len(names) < 4 else f"labels of {len(names)} findings"
 
 
 def _counted(column: "pd.Series[object]") -> list[tuple[str, int]]:
