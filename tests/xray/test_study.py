@@ -393,6 +393,12 @@ def test_a_mistake_is_told_with_file_and_key(tmp_path, content, message):
         ('protocol = "corected"', "protocol: .*no such protocol.*paper, corrected"),
         ('titel = "x"', "unknown key 'titel'; did you mean 'title'"),
         ("colour = 3", "unknown key 'colour'; expected some of augmentation, configurations"),
+        ('reference = "nih"', "reference: expected one of x, found 'nih'"),
+        (
+            "loss_ratio = 0.5",
+            "loss_ratio: a false claim costs as much as so many missed causes: expected 1 to 999",
+        ),
+        ("loss_ratio = 1000", "loss_ratio: .*found 1000"),
         ("network = 3", "network: expected a table, found 3"),
         ("training = []", "training: expected a table"),
     ],

@@ -16,6 +16,8 @@ WORKS: Final = "works"
 FAILS: Final = "fails"
 CANNOT_SAY: Final = "cannot say"
 VERDICTS: Final = "What changed from the reference"
+SPOKEN: Final = 3
+"""So many verdicts are on the first screen in full."""
 LISTED: Final = 6
 """So many failures are on the first screen; the others are folded behind them."""
 

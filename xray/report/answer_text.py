@@ -3,7 +3,7 @@
 from textwrap import fill
 from typing import Final
 
-from xray.report.answer import LISTED, VERDICTS, Answer
+from xray.report.answer import SPOKEN, VERDICTS, Answer
 from xray.report.limits import reasons, stated
 from xray.report.text import WIDTH
 from xray.report.words import task_name
@@ -17,8 +17,8 @@ def terminal(answer: Answer) -> str:
     if answer.cells:
         lines += ["", *_grid(answer)]
     for head, sentences in _blocks(answer):
-        if head == VERDICTS and len(sentences) > LISTED:
-            sentences = (*sentences[:LISTED], f"{len(sentences) - LISTED} more are on the page.")
+        if head == VERDICTS and len(sentences) > SPOKEN:
+            sentences = (*sentences[:SPOKEN], f"{len(sentences) - SPOKEN} more are on the page.")
         lines += [
             "",
             head,

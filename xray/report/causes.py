@@ -18,6 +18,9 @@ COLUMNS: Final = (
     "alike", "loss_ratio", "evidence", "verdict", "basis", "assumption", "resolve", "reason", "n_pos_a", "n_pos_b",
 )  # fmt: skip
 """Columns that a frame of verdicts on models from elsewhere must have."""
+WIDEST: Final = 1.0
+"""Of AUC: an interval of a share that is wider says nothing, for a share lies between −1 and 1."""
+UNMEASURED: Final = "can't be told, the interval is wider than all of AUC"
 RELIABILITY: Final = (
     "How far the odds can be trusted: on 1,427 findings of worlds drawn by others, from scores alone, their calibration "
     "slopes (1 is right, below it they are too sure) were 0.93 for image, 0.83 for population, 1.05 for prevalence and 1.06 "
@@ -43,10 +46,18 @@ def odds(row: Record) -> str:
     return ", ".join(f"P({cause}) {number(value, 2)}" for cause, value in zip(CAUSES, values, strict=True))
 
 
+def is_measured(row: Record, cause: str) -> bool:
+    """Whether a share's interval is narrow enough to say something."""
+    low, high = (number_or_none(row[f"share_{cause}_{end}"]) for end in ("lower", "upper"))
+    return low is not None and high is not None and high - low <= WIDEST
+
+
 def shares(row: Record) -> str:
     """What each cause takes of the drop, with intervals, the largest first; "" where that means nothing."""
     if not odds(row):
         return ""
+    if not all(is_measured(row, cause) for cause in CAUSES):
+        return UNMEASURED
     by_size = sorted(CAUSES, key=lambda cause: -abs(row[f"share_{cause}"]))
     return ", ".join(
         f"{cause} {number(row[f'share_{cause}'], 2)} "
@@ -169,6 +180,8 @@ def _cause(row: Record, cause: str) -> Entry:
     """A probability, and below it the share of the drop with its interval."""
     if not odds(row):
         return Entry("–", (), "undefined")
+    if not is_measured(row, cause):
+        return Entry(number(row[f"probability_{cause}"], 2), (UNMEASURED,))
     share, low, high = (float(row[f"share_{cause}{end}"]) for end in ("", "_lower", "_upper"))
     taken = f"{number(share, 2)} of AUC", interval((low, high), 2)
     return Entry(number(row[f"probability_{cause}"], 2), taken)

@@ -12,7 +12,7 @@ import pandas as pd
 
 from xray.report import spots
 from xray.report import tables as forms
-from xray.report.answer import LISTED, VERDICTS, Answer
+from xray.report.answer import LISTED, SPOKEN, VERDICTS, Answer
 from xray.report.answer_text import NOTHING_TO_WARN_OF
 from xray.report.captions import Caption
 from xray.report.limits import LOST, USEFUL, reasons, stated
@@ -161,6 +161,7 @@ def render(
         answer=answer,
         shown=LISTED,
         verdicts=VERDICTS,
+        spoken=SPOKEN,
         nothing=NOTHING_TO_WARN_OF,
         useful=number(USEFUL.value, 2),
         lost=number(LOST.value, 2),

@@ -4,9 +4,11 @@ import numpy as np
 import pandas as pd
 import pytest
 from sklearn.metrics import roc_auc_score
+from sqlalchemy import text
 
 from xray.analyses import images_or_labels, results
-from xray.analyses.run import run_all
+from xray.analyses.run import named, run, run_all
+from xray.analyses.shown import part
 from xray.analyses.stored import load_study, load_tests
 from xray.stats.agreement import cohen_kappa
 
@@ -92,6 +94,31 @@ def test_two_labellers_of_the_same_images_are_direct_evidence(planted):
     assert row.kappa == pytest.approx(float(cohen_kappa(other_y[CHANGED], in_y[CHANGED]).value))
     assert "same images" in row.basis
     assert frame.loc["y", "y2", "Edema"].kappa == pytest.approx(1)
+
+
+def test_the_page_says_which_datasets_have_no_model_of_their_own_and_so_no_verdict(two_sites):
+    run(two_sites.engine, "test", [named("images_or_labels")])
+    with two_sites.engine.begin() as connection:
+        said = part(connection, "test", named("images_or_labels")).findings
+    assert not any("No verdict at" in text for text in said), "both have"
+    effusion = np.resize([0.0, 1.0], 30)
+    two_sites.dataset("guest", {"Effusion": effusion})
+    with two_sites.engine.begin() as connection:
+        scored = connection.execute(text("select id, trained_on from model order by id")).all()
+        connection.execute(
+            text(
+                "insert into study_dataset (study_id, dataset_id, position)"
+                " select study.id, dataset.id, 9 from study, dataset where dataset.name = 'guest'"
+            )
+        )
+    for model, trained_on in scored:
+        tasks = ("Effusion",) if trained_on == "y" else ("Effusion", "Mass", "Edema")
+        two_sites.score(model, "guest", dict.fromkeys(tasks, effusion + np.arange(30) / 40))
+    run(two_sites.engine, "test", [named("images_or_labels")])
+    with two_sites.engine.begin() as connection:
+        said = part(connection, "test", named("images_or_labels")).findings
+    (why,) = [text for text in said if text.startswith("No verdict at guest:")]
+    assert "no model was trained on these images alone" in why
 
 
 def test_a_dataset_without_a_model_of_its_own_has_no_verdict(two_sites):

@@ -5,7 +5,7 @@ import pytest
 
 from tests.xray.report.reading import cell
 from xray.report import answer_text, causes, verdict_grid
-from xray.report.answer import FAILS, LISTED, VERDICTS, WORKS, Answer, answer
+from xray.report.answer import FAILS, SPOKEN, VERDICTS, WORKS, Answer, answer
 from xray.report.parts.causes import as_grid
 from xray.report.parts.causes import causes as part
 
@@ -64,6 +64,20 @@ def test_probabilities_that_mean_nothing_are_not_shown(frame):
     assert "P(" not in part(unlike).text
 
 
+def test_a_share_whose_interval_is_wider_than_all_of_auc_is_not_shown(frame):
+    wide = frame.iloc[[0]].assign(share_label_lower=-0.5, share_label_upper=0.51)
+    (said,) = causes.findings(wide)
+    assert "Shares of the drop: can't be told" in said
+    assert "P(label) 0.93" in said
+    assert "−0.50" not in said
+    (table,) = causes.tables(wide)
+    entries = table.rows[0][1]
+    assert entries[2].detail == ("0.01 of AUC", "−0.01 to 0.03")
+    assert entries[5].detail == (causes.UNMEASURED,)
+    narrow = frame.iloc[[0]].assign(share_label_lower=-0.5, share_label_upper=0.5)
+    assert "label 0.04 (−0.50 to 0.50)" in causes.findings(narrow)[0]
+
+
 def test_the_reliability_and_the_ratio_stand_beside_the_odds(frame):
     about = part(frame).about
     assert "0.83 for population" in about
@@ -87,6 +101,12 @@ def test_several_models_have_a_row_each(frame):
     figure = verdict_grid.draw(as_grid(both))
     assert cell(figure, "Mass", "vendor, nih", "ours").lines == ["L", ".15"]
     assert cell(figure, "Mass", "other, nih", "ours").lines == ["✓", ".15"]
+    mass = next(axes for axes in figure.axes if axes.get_label() == "Mass")
+    (homes,) = [each for each in mass.collections if each.get_gid() == "home"]
+    assert {tuple(path.get_extents().p0) for path in homes.get_paths()} == {(0.0, 0.0), (0.0, 1.0)}, (
+        "nih, in both rows"
+    )
+    assert "no verdict" not in [text.get_text() for text in figure.texts]
 
 
 def answered(frame: pd.DataFrame, auc: float = 0.75) -> Answer:
@@ -119,9 +139,9 @@ def test_what_cannot_be_told_says_the_odds_or_why(frame):
 
 
 def test_the_terminal_has_the_first_verdicts_and_counts_the_others(frame):
-    rows = pd.concat([frame.iloc[[0]].assign(task=f"T{k}") for k in range(LISTED + 3)], ignore_index=True)
+    rows = pd.concat([frame.iloc[[0]].assign(task=f"T{k}") for k in range(SPOKEN + 3)], ignore_index=True)
     said = answer_text.terminal(answered(rows))
     assert VERDICTS in said
-    assert said.count("Like the simulated cases") == LISTED
+    assert said.count("Like the simulated cases") == SPOKEN
     assert "3 more are on the page." in said
-    assert answer_text.markdown(answered(rows), "t", "q").count("Like the simulated cases") == LISTED + 3
+    assert answer_text.markdown(answered(rows), "t", "q").count("Like the simulated cases") == SPOKEN + 3
