@@ -88,12 +88,20 @@ OWN_WORDS: Final = ("sql", "ui", "explore")
 
 
 @click.group(cls=LazyGroup, lazy=COMMANDS, context_settings={"help_option_names": ["-h", "--help"]})
+@click.option("--verbose", is_flag=True, help="Log more: servers, addresses, how long each analysis took.")
+@click.option("--quiet", is_flag=True, help="Log warnings only, and show no progress.")
 @click.version_option(package_name="xray", message="xray %(version)s")
-def cli() -> None:
+def cli(verbose: bool, quiet: bool) -> None:
     """Does a chest X-ray classifier trained at one hospital work at another, and if not, is it the images or the labels?
 
     Everything is kept under XRAY_HOME (default .xray); XRAY_DATABASE_URL names a PostgreSQL server of your own.
+    XRAY_LOG is the level of the log, which goes to standard error: DEBUG, INFO, WARNING or ERROR (default INFO).
     """
+    from db import logs
+
+    if verbose and quiet:
+        raise click.UsageError("either --verbose or --quiet")
+    logs.start("DEBUG" if verbose else "WARNING" if quiet else None)
 
 
 def main(arguments: list[str] | None = None) -> Any:
