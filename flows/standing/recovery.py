@@ -18,7 +18,7 @@ from typing import Any, Final
 import psutil
 
 from db import logs
-from flows.standing.api import Api, reason
+from flows.standing.api import Api
 from flows.standing.nursery import MARK, kill
 
 _log = logging.getLogger("flows.standing.recovery")
@@ -54,7 +54,7 @@ class Recovery:
                 self._find_lost(self.home)
             self._resume()
         except (OSError, KeyError, ValueError) as error:
-            _log.warning("can't look for lost flow runs now: %s", reason(error))
+            _log.warning("can't look for lost flow runs now: %s", error)
 
     def _all_workers_are_here(self) -> bool:
         """Whether every worker that is online belongs to this machine: only then no process here means none anywhere."""
