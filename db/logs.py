@@ -11,13 +11,15 @@ import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
-from typing import Any, Final, Literal, TextIO
+from typing import Final, Literal, TextIO
 
 from db.errors import XrayError
+from db.terminal import live, styled
 
 VARIABLE: Final = "XRAY_LOG"
 """The environment variable with the level: processes that a command starts write as much as it does."""
 LEVELS: Final = ("DEBUG", "INFO", "WARNING", "ERROR")
+STYLES: Final = {"DEBUG": "dim", "WARNING": "yellow", "ERROR": "bold red", "CRITICAL": "bold red"}
 ROOMS: Final = ("db", "flows", "xray")
 _ABOUT: Final[ContextVar[Mapping[str, str]]] = ContextVar("about", default={})  # noqa: B039  never changed
 
@@ -62,11 +64,15 @@ class StandardError(logging.StreamHandler[TextIO]):
 
     def emit(self, record: logging.LogRecord) -> None:
         """Write a record."""
-        bars: Any = getattr(sys.modules.get("tqdm.std"), "tqdm", None)
-        if bars is not None and getattr(bars, "_instances", None):
-            bars.write(self.format(record), file=sys.stderr)
-        else:
-            super().emit(record)
+        text, style = self.format(record), STYLES.get(record.levelname, "")
+        try:
+            if (above := live()) is not None:
+                above.print(text, style=style, soft_wrap=True)
+            else:
+                self.stream.write(f"{styled(text, style, self.stream) if style else text}\n")
+                self.flush()
+        except Exception:
+            self.handleError(record)
 
 
 _HANDLER: Final = StandardError()

@@ -106,6 +106,7 @@ def cli(verbose: bool, quiet: bool) -> None:
 
 def main(arguments: list[str] | None = None) -> Any:
     """Run a command. What a user can put right is one sentence and exit code 1; a fault of ours has its traceback."""
+    from db.terminal import styled
     from flows.ends import attended
     from flows.surroundings import enter
     from xray import settings
@@ -124,7 +125,7 @@ def main(arguments: list[str] | None = None) -> Any:
         except Exception as error:
             refused = _refusal_of_output(error) or error
             if not isinstance(refused, BrokenPipeError):  # whoever read (head, less) has had enough
-                click.echo(f"error: {_told(refused)}", err=True)
+                click.echo(f"{styled('error:', 'bold red', sys.stderr)} {_told(refused)}", err=True)
             if arguments is None:
                 command.fail()
             sys.exit(1)
