@@ -107,8 +107,12 @@ def _expected(part: type[BaseModel], key: Any) -> str:
     field = part.model_fields.get(key)
     if field is None:
         return "a table"
-    if field.description:
-        return field.description
+    described = [
+        field,
+        *(each for kind in _kinds(field.annotation) for each in getattr(kind, "__metadata__", ())),
+    ]
+    if words := [each.description for each in described if getattr(each, "description", None)]:
+        return str(words[0])
     if literals := _literals(part, key):
         return f"one of {', '.join(literals)}"
     if _part_of(part, key) is not None:

@@ -279,6 +279,11 @@ def test_configurations_by_name(tmp_path):
             "unknown key 'lest'; did you mean 'least'",
         ),
         ('[[configuration]]\nname = "a"\nwho = "M"\n', "unknown key 'who'"),
+        ('[[configuration]]\nname = "a"\ndatasets = "x"\n', "datasets: expected a list of texts, found 'x'"),
+        (
+            '[[configuration]]\nname = "a"\nwhere = { age = { least = -1 } }\n',
+            "least: expected a number of 0 or more",
+        ),
         ("[network]\npenalty = 0.1\n", 'penalty: needs heads = "per dataset"'),
         ('[network]\nheads = "two"\n', "heads: expected one of shared, per dataset, found 'two'"),
         (
