@@ -5,8 +5,9 @@
     python -m benchmarks.mutate --list                        how many changes there are, by file
 
 A change is killed when a test fails, or does not end. Each runs in a fork of a process that has imported the libraries, in a
-copy of the tree: first the tests that import the changed module, then, where they pass, all tests of both rooms. Exit code 1
-where more than LIMIT of the sample survive.
+copy of the tree. Which test files call which functions is recorded first (`benchmarks/_calls.py`), so a change meets
+only the tests that can notice it: first those that import its module, then the others. Exit code 1 where more
+than LIMIT of the sample survive.
 """
 
 import os
@@ -25,12 +26,14 @@ import sys
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from queue import Queue
 from typing import Final
+
+from benchmarks._calls import RECORD, Calls
 
 ROOT: Final = Path(__file__).resolve().parent.parent
 ROOMS: Final = ("xray/stats", "xray/analyses")
@@ -59,7 +62,7 @@ LIBRARIES: Final = (
     "statsmodels.api",
 )
 LIMIT: Final = 0.15
-SECONDS: Final = 300.0
+SECONDS: Final = 900.0
 """How long the tests of one stage may take; a mutant that does not end is killed."""
 
 COMPARISONS: Final[dict[type[ast.cmpop], type[ast.cmpop]]] = {
@@ -242,14 +245,16 @@ def nearest_tests(file: str) -> list[str]:
         f"from {package} import {name}",
         f"{package}.{name}",
     )
-    paths = [
-        p
-        for folder in TESTS
-        for p in ([ROOT / folder] if folder.endswith(".py") else sorted((ROOT / folder).glob("test_*.py")))
-    ]
-    return [
-        str(p.relative_to(ROOT)) for p in paths if any(s in p.read_text(encoding="utf-8") for s in spellings)
-    ]
+    return [p for p in test_files() if any(s in (ROOT / p).read_text(encoding="utf-8") for s in spellings)]
+
+
+def test_files() -> list[str]:
+    """All test files of both rooms."""
+    files = []
+    for name in TESTS:
+        path = ROOT / name
+        files += [path] if path.is_file() else sorted(path.glob("test_*.py"))
+    return [str(path.relative_to(ROOT)) for path in files]
 
 
 class Tree:
@@ -274,11 +279,23 @@ class Tree:
         finally:
             shutil.copyfile(ROOT / mutant.file, path)
 
-    def passes(self, tests: Sequence[str]) -> bool:
-        """Whether the tests pass, in a fork; what does not end does not pass."""
+    def record(self, calls: Calls) -> None:
+        """Let every test file say what it calls; whether it passes is another matter, as some tests read the code."""
+        files = sorted({mutant.file for mutant in mutants()})
+        for file in files:
+            calls.write_recording(file)
+        for test in calls.tests:
+            self.passes([test], calls.recorder(test))
+        for file in files:
+            shutil.copyfile(ROOT / file, self.folder / file)
+        calls.read()
+
+    def passes(self, tests: Sequence[str], record: Callable[[], None] = lambda: None) -> bool:
+        """Whether the tests pass, in a fork that calls `record` first; what does not end does not pass."""
         child = os.fork()
         if child == 0:
             os.setpgid(0, 0)
+            record()
             os._exit(_run_tests(self.folder, tests))
         deadline = time.monotonic() + SECONDS
         while time.monotonic() < deadline:
@@ -301,7 +318,7 @@ def _run_tests(folder: Path, tests: Sequence[str]) -> int:
     import pytest
 
     arguments = [
-        "-x",
+        *([] if RECORD in os.environ else ["-x"]),
         "-q",
         "-p",
         "no:cacheprovider",
@@ -321,15 +338,21 @@ def _import_libraries() -> None:
     assert not [name for name in sys.modules if name.split(".")[0] in ("xray", "db", "flows")]
 
 
-def judge(tree: Tree, mutant: Mutant) -> bool:
-    """Whether the change survives all tests."""
+def judge(tree: Tree, mutant: Mutant, calls: Calls) -> bool:
+    """Whether the change survives all tests that call its function."""
     with tree.changed(mutant):
         try:
             compile(mutant.text(), mutant.file, "exec")
         except SyntaxError:
             return False
-        near = nearest_tests(mutant.file)
-        return (not near or tree.passes(near)) and tree.passes(TESTS)
+        return all(tree.passes(tests) for tests in _tests_of(mutant, calls) if tests)
+
+
+def _tests_of(mutant: Mutant, calls: Calls) -> tuple[list[str], list[str]]:
+    """The test files that call a function: those that name its module, and the others."""
+    calling = calls.tests_of(mutant.file, (ROOT / mutant.file).read_text(encoding="utf-8"), mutant.line)
+    near = set(nearest_tests(mutant.file))
+    return [test for test in calling if test in near], [test for test in calling if test not in near]
 
 
 def main() -> int:
@@ -382,6 +405,8 @@ def _survivors(chosen: Sequence[Mutant], jobs: int) -> Iterator[Mutant]:
         for number in range(jobs):
             trees.put(Tree(Path(folder) / str(number)))
         first = trees.get()
+        calls = Calls(first.folder, test_files())
+        first.record(calls)
         if not first.passes(TESTS):
             raise SystemExit(
                 (Path(folder) / "0.log").read_text(errors="replace")[-3000:] + "\nthe tests fail unchanged"
@@ -391,7 +416,7 @@ def _survivors(chosen: Sequence[Mutant], jobs: int) -> Iterator[Mutant]:
         def one(mutant: Mutant) -> bool:
             tree = trees.get()
             try:
-                return judge(tree, mutant)
+                return judge(tree, mutant, calls)
             finally:
                 trees.put(tree)
 

@@ -150,8 +150,8 @@ os.register_at_fork(after_in_child=_in_fork)
 
 def _say(words: str) -> None:
     """Write a line, below a progress bar where there is one, past every buffer and lock."""
-    bars = getattr(sys.modules.get("tqdm.std"), "tqdm", None)
-    start = "\n" if getattr(bars, "_instances", None) else ""
+    terminal = sys.modules.get("db.terminal")
+    start = "\n" if terminal is not None and terminal.live() is not None else ""
     with contextlib.suppress(OSError):
         os.write(2, f"{start}{words}\n".encode())
 

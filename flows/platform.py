@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from multiprocessing import process
 from pathlib import Path
 
+from db import logs
 from db.connection import Databases, databases
 from flows.migrations import prepare
 from flows.standing import servers
@@ -17,13 +18,15 @@ from xray import settings
 from xray.home import is_long, settle
 from xray.settings import environment
 
+_log = logging.getLogger(__name__)
+
 
 @contextlib.contextmanager
 def storage() -> Iterator[Databases]:
     """The databases of this installation; child processes find the same ones through the environment."""
-    if logging.lastResort is not None:  # to stderr, where Prefect would keep our warnings to itself
-        logging.getLogger("xray").addHandler(logging.lastResort)
+    logs.start()  # Prefect would keep our records to itself
     home, own = settings.home(), not os.environ.get("XRAY_DATABASE_URL")
+    _log.debug("home %s", home)
     with databases(home) as found, environment({"XRAY_DATABASE_URL": found.psql()}):
         if is_long((home / settings.ARTIFACTS).as_uri()):  # for which MLflow's own tables are too narrow
             prepare(found, ("mlflow",))
@@ -58,6 +61,7 @@ def prefect_api(found: Databases) -> Iterator[str]:
     if standing is not None and standing.url("prefect"):
         own = client_environment(place, standing) | {"PREFECT_FLOWS_HEARTBEAT_FREQUENCY": "30"}
         url = own["PREFECT_API_URL"]
+        _log.debug("Prefect's API at %s, of the standing platform", url)
         with environment(quiet), environment(own), _inside(home), reached("Prefect's server", url):
             yield own["PREFECT_API_URL"]
         return
@@ -72,6 +76,7 @@ def prefect_api(found: Databases) -> Iterator[str]:
         environment({"PREFECT_API_AUTH_STRING": f"admin:{place.passwords()['prefect_password']}"}),
         _inside(home),
     ):
+        _log.debug("Prefect's API at %s ends with this command", address)
         yield f"{address}/api"
 
 

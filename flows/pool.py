@@ -13,6 +13,7 @@ from prefect.task_runners import ProcessPoolTaskRunner
 from flows import tasks
 from xray.cores import cores
 from xray.errors import XrayError
+from xray.progress import bar
 
 
 class Pool(ProcessPoolTaskRunner):
@@ -59,8 +60,7 @@ def run_each(what: str, task: Any, calls: Sequence[tuple[Any, ...]]) -> list[Any
 
 def collect(what: str, futures: Sequence[PrefectFuture[Any]]) -> list[Any]:
     """Results in the order of the futures, with a progress bar; the first failure is raised when all have ended."""
-    from tqdm import tqdm
-
-    for _ in tqdm(as_completed(list(futures)), what, len(futures), leave=True, disable=not futures):
-        pass
+    with bar(what, len(futures), shown=bool(futures)) as advance:
+        for _ in as_completed(list(futures)):
+            advance(1)
     return [result(what, future) for future in futures]

@@ -3,6 +3,7 @@
 Each finds the databases by XRAY_DATABASE_URL and the files under XRAY_HOME, so that it runs as well on a worker elsewhere.
 """
 
+import logging
 import multiprocessing
 import os
 import shlex
@@ -13,10 +14,13 @@ from typing import Any
 
 from prefect import task
 
+from db.logs import about
 from flows.platform import storage
 from flows.processes import die_with_parent, end_with_services
 from flows.retry import PATIENT
 from xray import settings
+
+_log = logging.getLogger(__name__)
 
 
 def start_worker() -> None:
@@ -50,8 +54,9 @@ def prepare(study_path: str, dataset: str) -> dict[str, Any]:
 
     study = read_here(Path(study_path))
     (request,) = (each for each in study.datasets if each.name == dataset)
-    with storage() as found:
+    with about(study=study.name, dataset=dataset), storage() as found:
         done = prepare_dataset(found.engine(), settings.home(), request, study.protocol, study.image_size)
+        _log.info("%d images ready", done.n_images)
     return asdict(done)
 
 
@@ -88,9 +93,10 @@ def train(
         asked.findings,
     )
     tell_where()
-    with storage() as found:
+    with about(study=study, model=f"{asked.name}/{seed}"), storage() as found:
         tracker = Tracker(found.mlflow, settings.artifacts())
         model_id, trained = ensure_model(found.engine(), tracker, settings.home(), request)
+        _log.info("model %d %s", model_id, "trained" if trained else "was there already")
     return {"model_id": model_id, "trained": trained}
 
 
@@ -101,9 +107,11 @@ def evaluate(model_id: int, image_list_ids: list[int]) -> int:
     from xray.learning.tracking import Tracker
 
     tell_where()
-    with storage() as found:
+    with about(model=str(model_id)), storage() as found:
         tracker = Tracker(found.mlflow, settings.artifacts())
-        return evaluation.evaluate(found.engine(), tracker, settings.home(), model_id, image_list_ids)
+        n = evaluation.evaluate(found.engine(), tracker, settings.home(), model_id, image_list_ids)
+        _log.info("%d evaluations written", n)
+    return n
 
 
 @task(name="analyse", task_run_name="analyse {study}", **PATIENT)
@@ -127,7 +135,8 @@ def report(study_path: str) -> str:
     study = read_here(Path(study_path))
     folder = settings.home() / "reports" / study.name
     commands = [f"xray study run {shlex.quote(study_path)}", "xray ui mlflow"]
-    with storage() as found:
+    with about(study=study.name), storage() as found:
+        _log.info("drawing figures")
         with found.engine().begin() as connection:
             write_report(connection, study, folder, commands)
             told, numbers = note(connection, study), headline(connection, study.name)

@@ -5,9 +5,10 @@ whatever else takes a study go on from it. Evaluating further models, or at furt
 """
 
 import json
+import logging
 import re
 import shlex
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
@@ -15,6 +16,7 @@ from typing import Final
 
 from sqlalchemy import Connection, Engine
 
+from db.logs import about
 from xray.analyses.report import write_report
 from xray.analyses.run import ANALYSES, run
 from xray.analyses.shown import drawn_in_processes
@@ -34,6 +36,7 @@ from xray.names import check_name
 from xray.plan import record_study
 from xray.study import Study, read_study
 
+_log = logging.getLogger(__name__)
 NAME: Final = "evaluation"
 PROTOCOL: Final = "external"
 FOLDER: Final = "evaluations"
@@ -88,26 +91,25 @@ def evaluate(
     thresholds: Mapping[str, Mapping[str, float]] = MappingProxyType({}),
     reference: str | None = None,
     loss_ratio: float | None = None,
-    tell: Callable[[str], None] = lambda step: None,
 ) -> Evaluated:
     """Register labels, take in scores, and bring the study of all that up to its page; what is there already stays.
 
     mapping: the file that says what the labels' columns and words are. thresholds: model → task → the operating point that
     its maker declares, on the scale of `reading.kind`. reference, loss_ratio: of the study's verdicts; None leaves those it
-    has. tell: is called with what is done next. Raises `XrayError` where a file can't be used, naming it; what was taken in
+    has. Raises `XrayError` where a file can't be used, naming it; what was taken in
     before stays.
     """
     check_name("--study", study, StudyError)
     notes: list[str] = []
     imported: list[Imported] = []
     for site in sites:
-        tell(f"labels of {site.dataset}")
+        _log.info("labels of %s", site.dataset)
         registered, said = _registered(engine, home, site, protocol, mapping)
         notes += [f"{site.dataset}: {note}" for note in said]
         if site.site is not None and registered != site.site:
             raise StudyError(f"{site.dataset}: is registered as site {registered}, not {site.site}")
         for model, file in site.scores:
-            tell(f"scores of {model} at {site.dataset}")
+            _log.info("scores of %s at %s", model, site.dataset)
             with engine.begin() as connection:
                 done = _import(connection, file, model, site.dataset, protocol, reading or Reading())
             imported.append(done)
@@ -122,8 +124,9 @@ def evaluate(
     asked = read_study(path)
     with engine.begin() as connection:
         record_study(connection, asked, [])
-    run(engine, study, ANALYSES, tell)
-    tell("figures")
+    run(engine, study, ANALYSES)
+    with about(study=study):
+        _log.info("drawing figures")
     commands = [f"xray study run {shlex.quote(str(path))}"]
     with engine.begin() as connection:
         page = write_report(connection, asked, home / "reports" / study, commands, drawn_in_processes)

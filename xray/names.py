@@ -24,9 +24,18 @@ _NEAR: Final = 0.85
 
 def check_name(where: str, value: str, error: type[XrayError]) -> str:
     """A name of ours, given back. Raises `error`, naming `where`, if it is not one."""
-    if not NAME.fullmatch(value):
-        raise error(f"{where}: expected lower-case letters, digits, - or _, at most 60, found {shown(value)}")
+    if (fault := fault_of_name(value)) is not None:
+        raise error(f"{where}: {fault}")
     return value
+
+
+def fault_of_name(value: str) -> str | None:
+    """Why a text is no name of ours, or None."""
+    return (
+        None
+        if NAME.fullmatch(value)
+        else f"expected lower-case letters, digits, - or _, at most 60, found {shown(value)}"
+    )
 
 
 def check_text(where: str, value: str, error: type[XrayError], longest: int = LONGEST) -> str:

@@ -1,11 +1,11 @@
 """Where this installation keeps its things: one folder, `XRAY_HOME` (default `.xray` in the current folder)."""
 
+import logging
 import os
 import platform
 import socket
 import stat
 import subprocess
-import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from functools import cache
@@ -16,6 +16,7 @@ from typing import Final
 from xray.errors import XrayError
 from xray.names import readable
 
+_log = logging.getLogger(__name__)
 ARTIFACTS: Final = Path("mlflow", "artifacts")
 """Where MLflow's artifacts are in a home."""
 COMMAND: Final = "XRAY_COMMAND"
@@ -45,7 +46,7 @@ def home() -> Path:
         with suppress(OSError):  # a disk that can't be written, or has no modes, is for others to complain of
             folder.chmod(0o700)
             if stat.S_IMODE(folder.stat().st_mode) == 0o700:
-                print(f"{folder} was open to other accounts: closed to them (mode 0700)", file=sys.stderr)
+                _log.warning("%s was open to other accounts: closed to them (mode 0700)", folder)
     return folder
 
 

@@ -18,8 +18,7 @@ image_size = 224
 epochs = 100
 """
 
-import dataclasses
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from itertools import combinations
 from pathlib import Path
@@ -31,10 +30,9 @@ from xray.data.protocol import DEFAULT, NAMED, PAPER, load_protocol
 from xray.data.request import DatasetRequest, Phantom
 from xray.errors import DataError, StudyError
 from xray.findings import declare
+from xray.keys import check, joined
 from xray.learning.recipe import Recipe
-from xray.learning.selection import RULES as SELECTION
-from xray.pixels.augment import Augmentation
-from xray.pixels.reading import Reading
+from xray.study_keys import Bounds, Dataset, NamedConfiguration, StudyFile, some_of
 from xray.tasks import TASKS
 
 if TYPE_CHECKING:
@@ -45,8 +43,6 @@ KINDS = ("each", "all", "all but one site")
 ALL_KINDS = (*KINDS, "pairs")
 LOSS_RATIO = 9.0
 """As `xray.stats.causes.LOSS_RATIO`: a cause is named from a probability of 0.9 on."""
-LARGEST_SEED = 2**31 - 1
-"""What the database's integer columns hold."""
 
 
 @dataclass(frozen=True)
@@ -123,38 +119,46 @@ class Study:
 
 
 def read_study(path: Path) -> Study:
-    """Read and check a study file. Raises `StudyError` that names file and key."""
-    top = _Table(limits.read_toml(path, StudyError), str(path))
-    name = top.name("name")
-    protocol = _protocol(top, path)
-    declared = _declared(top, protocol)
+    """Read and check a study file. Raises `StudyError` that names file and key of every fault."""
+    asked = check(StudyFile, limits.read_toml(path, StudyError), str(path), StudyError)
+    protocol = _protocol(asked.protocol or DEFAULT, path)
+    declared = _declared(asked.findings, protocol, path)
     findings = declared or TASKS
-    datasets = tuple(_dataset(table, path, declared) for table in top.tables("datasets"))
+    datasets = tuple(_dataset(each, path, declared) for each in asked.datasets)
+    names = [each.name for each in datasets]
+    _check_chosen(asked, names, findings, path)
     study = Study(
         path=path,
-        name=name,
-        title=top.text("title", name),
-        question=top.text("question", QUESTION),
+        name=asked.name,
+        title=asked.name if asked.title is None else asked.title,
+        question=QUESTION if asked.question is None else asked.question,
         protocol=protocol,
         datasets=datasets,
-        kinds=tuple(top.texts("configurations", ALL_KINDS, KINDS)),
-        seeds=tuple(top.numbers("seeds", (0, 1, 2))),
-        recipe=_recipe(
-            top.table("network"), top.table("training"), top.table("augmentation"), path.resolve().parent
-        ),
-        features=tuple(top.texts("features", [d.name for d in datasets], ())),
-        foreign=tuple(top.names("foreign")),
-        named=tuple(
-            _configuration(table, [d.name for d in datasets], findings)
-            for table in (top.tables("configuration") if "configuration" in top.raw else [])
-        ),
+        kinds=tuple(dict.fromkeys(KINDS if asked.configurations is None else asked.configurations)),
+        seeds=tuple(asked.seeds),
+        recipe=_recipe(asked, path.resolve().parent),
+        features=tuple(dict.fromkeys(asked.features)),
+        foreign=tuple(asked.foreign),
+        named=tuple(_configuration(each, names, findings, path) for each in asked.configuration),
         findings=findings,
-        reference=top.text("reference", ""),
-        loss_ratio=top.real("loss_ratio", LOSS_RATIO),
+        reference=asked.reference,
+        loss_ratio=LOSS_RATIO if asked.loss_ratio is None else float(asked.loss_ratio),
     )
-    top.done()
     _check(study)
     return study
+
+
+def _check_chosen(asked: StudyFile, names: list[str], findings: Sequence[str], path: Path) -> None:
+    """Datasets and findings that the file chooses are there."""
+    faults = some_of("", "features", asked.features, names)
+    for each in asked.configuration:
+        where = f"[[configuration]] {each.name}: "
+        faults += some_of(where, "datasets", each.datasets or [], names)
+        faults += some_of(where, "tasks", each.tasks, list(findings))
+        if each.datasets == []:
+            faults.append(f"{where}datasets: expected at least one of {', '.join(names)}")
+    if faults:
+        raise StudyError(joined(str(path), faults))
 
 
 def _check(study: Study) -> None:
@@ -189,12 +193,12 @@ def _check(study: Study) -> None:
             )
 
 
-def _declared(top: "_Table", protocol: str) -> tuple[str, ...]:
+def _declared(asked: list[str], protocol: str, path: Path) -> tuple[str, ...]:
     """The findings that the file names, none where it leaves them to the default list."""
-    declared = declare(top.words("findings"), f"{top.where}: findings", StudyError)
+    declared = declare(asked, f"{path}: findings", StudyError)
     if declared and declared != TASKS and protocol == PAPER:
         raise StudyError(
-            f"{top.where}: findings: protocol {PAPER} is about the findings of the default list; take {DEFAULT!r}, or a "
+            f"{path}: findings: protocol {PAPER} is about the findings of the default list; take {DEFAULT!r}, or a "
             "protocol of your own"
         )
     return declared
@@ -217,42 +221,32 @@ def _check_trained(study: Study) -> None:
         )
 
 
-def _configuration(table: "_Table", datasets: list[str], findings: Sequence[str]) -> Configuration:
-    name = table.name("name")
-    chosen = table.texts("datasets", datasets, datasets)
-    tasks = table.texts("tasks", findings, ())
-    where = table.table("where")
-    found = Configuration(
-        name,
+def _configuration(
+    asked: NamedConfiguration, datasets: list[str], findings: Sequence[str], path: Path
+) -> Configuration:
+    chosen = datasets if asked.datasets is None else asked.datasets
+    where = f"{path}: [[configuration]] {asked.name}: [where]"
+    return Configuration(
+        asked.name,
         tuple(each for each in datasets if each in chosen),
-        tuple(each for each in findings if each in tasks),
-        tuple(_condition(where, column) for column in sorted(where.raw)),
+        tuple(each for each in findings if each in asked.tasks),
+        tuple(_condition(column, asked.where[column], where) for column in sorted(asked.where)),
     )
-    table.done()
-    if not found.datasets:
-        raise StudyError(f"{table.where}: datasets: expected at least one of {', '.join(datasets)}")
-    return found
 
 
-def _condition(where: "_Table", column: str) -> Condition:
-    value = where.raw[column]
+def _condition(column: str, value: Any, where: str) -> Condition:
     if isinstance(value, dict):
-        bounds = where.table(column)
-        least, most = bounds.bound("least"), bounds.bound("most")
-        bounds.done()
-        if least is None and most is None:
-            raise StudyError(f"{bounds.where}: expected least, most or both")
-        return Condition(column, (), least, most)
+        bounds = check(Bounds, value, f"{where}: [{column}]", StudyError)
+        return Condition(column, (), bounds.least, bounds.most)
     texts = value if isinstance(value, list) else [value]
     if not texts or not all(isinstance(each, str) for each in texts):
         raise StudyError(
-            f"{where.where}: {column}: expected a text, a list of texts, or {{ least = …, most = … }}, found {value!r}"
+            f"{where}: {column}: expected a text, a list of texts, or {{ least = …, most = … }}, found {value!r}"
         )
     return Condition(column, tuple(sorted(set(texts))))
 
 
-def _protocol(top: "_Table", path: Path) -> str:
-    name = top.text("protocol", DEFAULT)
+def _protocol(name: str, path: Path) -> str:
     found = name if name in NAMED else str(path.resolve().parent / Path(name).expanduser())
     try:
         load_protocol(found)
@@ -261,112 +255,70 @@ def _protocol(top: "_Table", path: Path) -> str:
     return found
 
 
-def _dataset(table: "_Table", path: Path, findings: tuple[str, ...]) -> DatasetRequest:
-    name = table.name("name")
+def _dataset(asked: Dataset, path: Path, findings: tuple[str, ...]) -> DatasetRequest:
     folder = path.resolve().parent
-    mapping = table.text("map", "")
-    named = _named(table, folder / Path(mapping).expanduser()) if mapping else None
-    site = table.name("site", (named.site if named is not None else None) or name)
-    manifest = table.text("manifest", "")
-    labels = table.text("labels", manifest)
-    images = table.text("images", "")
-    drawn = table.table("phantom")
-    phantom = None
-    if "phantom" in table.raw:
-        phantom = Phantom(
-            drawn.text("site"),
-            drawn.number("patients"),
-            drawn.number("size", 64),
-            drawn.number("seed", 0, least=0),
-        )
-        if labels:
-            raise StudyError(f"{table.where}: expected either phantom or manifest, found both")
-    drawn.done()
-    source = table.text("source", "manifest")
-    readers = table.text("readers", "")
-    if source == "dicom" and named is None:
-        labels = labels or images
-    try:
-        reading = Reading(table.number("maximum", 0, least=0) or None, table.flag("window"))
-    except DataError as error:
-        raise StudyError(f"{table.where}: {error}") from None
-    labels_only = table.flag("labels_only")
-    if labels_only and (images or phantom):
-        raise StudyError(
-            f"{table.where}: labels_only: there are pictures: {'images' if images else 'phantom'}"
-        )
-    table.done()
+    mapping = folder / Path(asked.map).expanduser() if asked.map else None
+    named = _named(asked, mapping, f"{path}: [[datasets]] {asked.name}") if mapping is not None else None
+    labels = asked.table
+    if asked.source == "dicom" and named is None:
+        labels = labels or asked.images
+    table = folder / Path(labels).expanduser() if labels else None
+    images = folder / Path(asked.images).expanduser() if asked.images else None
+    if named is not None:
+        table = table or named.table
+        images = images or (None if asked.labels_only else named.images)
+    drawn, site = asked.phantom, asked.site or (named.site if named is not None else None)
     return DatasetRequest(
-        name,
-        site,
-        source,
-        folder / Path(labels).expanduser() if labels else named.table if named is not None else None,
-        folder / Path(images).expanduser()
-        if images
-        else named.images
-        if named is not None and not labels_only
-        else None,
-        phantom,
-        labels_only,
+        asked.name,
+        site or asked.name,
+        asked.source,
+        table,
+        images,
+        Phantom(drawn.site, drawn.patients, drawn.size, drawn.seed) if drawn else None,
+        asked.labels_only,
         findings=findings,
-        reading=reading,
-        mapping=folder / Path(mapping).expanduser() if mapping else None,
-        readers=readers or None,
-        site_stated="site" in table.raw or (named is not None and named.site is not None),
+        reading=asked.reading(),
+        mapping=mapping,
+        readers=asked.readers or None,
+        site_stated=site is not None,
     )
 
 
-def _named(table: "_Table", path: Path) -> "Named":
+def _named(asked: Dataset, path: Path, where: str) -> "Named":
     """What a dataset's mapping file names. Raises `StudyError` where it can't be read, or its dataset takes none."""
     from xray.data.mapping.model import read_named  # which takes long to import
 
-    if "phantom" in table.raw or table.text("source", "manifest") not in ("manifest", "dicom"):
+    if asked.phantom is not None or asked.source not in ("manifest", "dicom"):
         raise StudyError(
-            f"{table.where}: map: is for tables of your own (source manifest or dicom), whose columns are not known"
+            f"{where}: map: is for tables of your own (source manifest or dicom), whose columns are not known"
         )
     try:
         named = read_named(path)
     except DataError as error:
-        raise StudyError(f"{table.where}: map: {error}") from None
-    if named.table is None and not (table.text("labels", "") or table.text("manifest", "")):
-        raise StudyError(
-            f'{table.where}: map: {path.name} names no table; give file = "…" there, or manifest here'
-        )
+        raise StudyError(f"{where}: map: {error}") from None
+    if named.table is None and not asked.table:
+        raise StudyError(f'{where}: map: {path.name} names no table; give file = "…" there, or manifest here')
     return named
 
 
-def _recipe(network: "_Table", training: "_Table", augmentation: "_Table", folder: Path) -> Recipe:
-    default = Recipe()
-    weights = network.text("weights", "")
-    recipe = Recipe(
-        network=network.text("name", default.network),
-        image_size=network.number("image_size", default.image_size, least=8),
-        epochs=training.number("epochs", default.epochs),
-        batch_size=training.number("batch_size", default.batch_size, least=2),
-        learning_rate=training.real("learning_rate", default.learning_rate),
-        weight_decay=training.real("weight_decay", default.weight_decay),
-        epoch_images=training.number("epoch_images", 0, least=0) or None,
-        augmentation=_augmentation(augmentation),
-        selection=training.choice("selection", tuple(SELECTION)),
-        heads=network.choice("heads", ("shared", "per dataset")),
-        penalty=network.real("penalty", default.penalty),
-        weights=str(folder / Path(weights).expanduser()) if weights else None,
-        precision=training.choice("precision", ("float32", "bfloat16")),
-        compile=training.flag("compile"),
+def _recipe(asked: StudyFile, folder: Path) -> Recipe:
+    network, training = asked.network, asked.training
+    return Recipe(
+        network=network.name,
+        image_size=network.image_size,
+        epochs=training.epochs,
+        batch_size=training.batch_size,
+        learning_rate=float(training.learning_rate),
+        weight_decay=float(training.weight_decay),
+        epoch_images=training.epoch_images or None,
+        augmentation=asked.augmentation.augmentation(),
+        selection=training.selection,
+        heads=network.heads,
+        penalty=float(network.penalty),
+        weights=str(folder / Path(network.weights).expanduser()) if network.weights else None,
+        precision=training.precision,
+        compile=training.compile,
     )
-    if recipe.penalty and recipe.heads != "per dataset":
-        raise StudyError(f'{network.where}: penalty: needs heads = "per dataset"')
-    for table in (network, training, augmentation):
-        table.done()
-    return recipe
-
-
-def _augmentation(table: "_Table") -> Augmentation:
-    strengths = {k: table.real(k, v) for k, v in dataclasses.asdict(Augmentation()).items()}
-    try:
-        return Augmentation(**strengths)
-    except ValueError as error:
-        raise StudyError(f"{table.where}: {error}") from None
 
 
 def check_loss_ratio(where: str, value: float) -> float:
@@ -381,125 +333,3 @@ def check_loss_ratio(where: str, value: float) -> float:
 def check_name(where: str, value: str) -> str:
     """A name of a study, dataset or site, given back. Raises `StudyError`, naming `where`, if it is not one."""
     return names.check_name(where, value, StudyError)
-
-
-def _plain_name(table: Mapping[str, Any]) -> str:
-    """The name that a table says, if it can stand in a message."""
-    name = table.get("name")
-    return name if isinstance(name, str) and names.fault_of(name, longest=60) is None else ""
-
-
-class _Table:
-    """One table of the file; remembers which keys were asked for, so that a misspelt key is an error."""
-
-    def __init__(self, raw: Mapping[str, Any], where: str) -> None:
-        self.raw, self.where = raw, where
-        self._known: set[str] = set()
-
-    def _get(self, key: str, kind: type | tuple[type, ...], expected: str, default: Any) -> Any:
-        self._known.add(key)
-        if key not in self.raw:
-            if default is None:
-                raise StudyError(f"{self.where}: {key} is missing; expected {expected}")
-            return default
-        value = self.raw[key]
-        if not isinstance(value, kind) or isinstance(value, bool):
-            raise StudyError(f"{self.where}: {key}: expected {expected}, found {value!r}")
-        return value
-
-    def text(self, key: str, default: str | None = None) -> str:
-        return str(self._get(key, str, "text", default))
-
-    def name(self, key: str, default: str | None = None) -> str:
-        return check_name(f"{self.where}: {key}", self.text(key, default))
-
-    def choice(self, key: str, allowed: tuple[str, ...]) -> str:
-        """One of some texts; the first is the default."""
-        value = self.text(key, allowed[0])
-        if value not in allowed:
-            raise StudyError(f"{self.where}: {key}: expected one of {', '.join(allowed)}, found {value!r}")
-        return value
-
-    def flag(self, key: str) -> bool:
-        """True or false, which is the default."""
-        self._known.add(key)
-        value = self.raw.get(key, False)
-        if not isinstance(value, bool):
-            raise StudyError(f"{self.where}: {key}: expected true or false, found {value!r}")
-        return value
-
-    def number(self, key: str, default: int | None = None, least: int = 1) -> int:
-        value = int(self._get(key, int, "a whole number", default))
-        if value < least:
-            raise StudyError(f"{self.where}: {key}: expected at least {least}, found {value}")
-        return value
-
-    def real(self, key: str, default: float) -> float:
-        value = float(self._get(key, (int, float), "a number", default))
-        if not 0 <= value < float("inf"):
-            raise StudyError(f"{self.where}: {key}: expected a number of 0 or more, found {value}")
-        return value
-
-    def bound(self, key: str) -> float | None:
-        """A number of 0 or more; None where the key is not there."""
-        self._known.add(key)
-        return self.real(key, 0.0) if key in self.raw else None
-
-    def numbers(self, key: str, default: Iterable[int]) -> list[int]:
-        value = self._get(key, list, "a list of whole numbers", list(default))
-        if not all(isinstance(v, int) and not isinstance(v, bool) and 0 <= v <= LARGEST_SEED for v in value):
-            raise StudyError(
-                f"{self.where}: {key}: expected whole numbers from 0 to {LARGEST_SEED}, found {value!r}"
-            )
-        return list(value)
-
-    def texts(self, key: str, allowed: Iterable[str], default: Iterable[str]) -> list[str]:
-        value = self._get(key, list, "a list of texts", list(default))
-        for each in value:
-            if each not in allowed:
-                raise StudyError(
-                    f"{self.where}: {key}: expected some of {', '.join(allowed)}, found {each!r}"
-                )
-        return list(dict.fromkeys(value))
-
-    def words(self, key: str) -> list[str]:
-        """A list of texts of any kind; empty where the key is not there."""
-        value = self._get(key, list, "a list of texts", [])
-        if not all(isinstance(each, str) for each in value):
-            raise StudyError(f"{self.where}: {key}: expected a list of texts, found {value!r}")
-        return list(value)
-
-    def names(self, key: str) -> list[str]:
-        value = self._get(key, list, "a list of names", [])
-        for each in value:
-            if not isinstance(each, str) or not names.NAME.fullmatch(each):
-                raise StudyError(
-                    f"{self.where}: {key}: expected names of models, found {names.shown(str(each))}"
-                )
-        if len(set(value)) < len(value):
-            raise StudyError(f"{self.where}: {key}: a name stands twice in {value!r}")
-        return list(value)
-
-    def table(self, key: str) -> "_Table":
-        return _Table(self._get(key, dict, "a table", {}), f"{self.where}: [{key}]")
-
-    def tables(self, key: str) -> list["_Table"]:
-        value = self._get(key, list, f"one [[{key}]] table or more", None)
-        if not value or not all(isinstance(v, dict) for v in value):
-            raise StudyError(f"{self.where}: {key}: expected one [[{key}]] table or more, found {value!r}")
-        return [
-            _Table(v, f"{self.where}: [[{key}]] {_plain_name(v) or number}")
-            for number, v in enumerate(value, 1)
-        ]
-
-    def done(self) -> None:
-        """Refuse keys that nobody asked for."""
-        for key in self.raw:
-            if key not in self._known:
-                near = names.nearest(key, self._known)
-                hint = (
-                    f"; did you mean {near!r}?"
-                    if near
-                    else f"; expected some of {', '.join(sorted(self._known))}"
-                )
-                raise StudyError(f"{self.where}: unknown key {key!r}{hint}")

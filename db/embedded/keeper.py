@@ -10,6 +10,7 @@ What it can't do it says on standard output, in the words of the ServerError tha
 
 import argparse
 import contextlib
+import logging
 import os
 import select
 import shutil
@@ -20,11 +21,11 @@ import sys
 import tempfile
 import time
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from enum import Enum
 from pathlib import Path
 from typing import Final
 
+from db import logs
 from db.embedded import cluster, programs
 from db.embedded.account import Launcher, find_launcher, tie
 from db.embedded.folder import (
@@ -41,6 +42,7 @@ from db.embedded.folder import (
 )
 from db.errors import ServerError
 
+_log = logging.getLogger("db.embedded.keeper")
 BUSY: Final = 3
 """Exit code: another keeper works here."""
 
@@ -99,6 +101,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("home", type=Path)
     parser.add_argument("--linger", type=float, default=2.0)
     options = parser.parse_args(arguments)
+    logs.start("INFO")
     folder = Folder.of(options.home)
     lock = folder.open_lock("keeper")
     if not wait_lock(lock, EXCLUSIVE, 2.0):
@@ -110,7 +113,7 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         keep(folder, options.linger, before)
     except (ServerError, OSError) as error:
-        say(f"failed: {error}")
+        _log.error("failed: %s", error)
         print(error, flush=True)
         return 1
     finally:
@@ -135,10 +138,15 @@ def keep(folder: Folder, linger: float, before: ServerStatus | None) -> None:
         while True:
             server = start(setting, port)
             folder.write_status(setting.status("ready", server))
-            say(f"ready: PostgreSQL {setting.installation.version}, {server.process.pid}, port {server.port}")
+            _log.info(
+                "ready: PostgreSQL %s, %d, port %d",
+                setting.installation.version,
+                server.process.pid,
+                server.port,
+            )
             mute()
             end = watch_over(folder, server, users, linger, wakeup)
-            say(f"end: {end.value}")
+            _log.info("end: %s", end.value)
             folder.write_status(setting.status("starting" if end is End.DIED else "stopping"))
             finish(server)
             if end is not End.DIED:
@@ -169,11 +177,11 @@ def prepare(folder: Folder, before: ServerStatus | None = None) -> Setting:
         installation = programs.runnable(cluster.installation_for(folder.data), launcher)
         cluster.prepare_ownership(folder.data, launcher)
         if not has_data:
-            say(f"initdb of {folder.data} with PostgreSQL {installation.version}")
+            _log.info("initdb of %s with PostgreSQL %s", folder.data, installation.version)
             cluster.initialise(folder, installation, launcher, server_lock)
         cluster.configure(folder, installation, launcher)
         if not folder.read_password():
-            say("the password file is missing or empty: setting a new password")
+            _log.warning("the password file is missing or empty: setting a new password")
             cluster.renew_password(folder, installation, launcher, server_lock)
         socket_dir = make_socket_folder(folder, launcher)
     finally:
@@ -306,13 +314,13 @@ def finish(server: Running) -> None:
     try:
         server.process.wait(STOP_SECONDS)
     except subprocess.TimeoutExpired:
-        say("the shutdown takes too long: stopping at once, the next start recovers from the log")
+        _log.warning("the shutdown takes too long: stopping at once, the next start recovers from the log")
         server.process.send_signal(signal.SIGQUIT)
         server.process.wait()
     if server.watcher:
         os.kill(server.watcher, signal.SIGKILL)
         os.waitpid(server.watcher, 0)
-    say(f"PostgreSQL ended with {server.process.returncode}")
+    _log.info("PostgreSQL ended with %d", server.process.returncode)
 
 
 def rotate(log: Path) -> None:
@@ -339,11 +347,6 @@ def mute() -> None:
     null = os.open(os.devnull, os.O_WRONLY)
     os.dup2(null, 1)
     os.close(null)
-
-
-def say(message: str) -> None:
-    """Write a line to the keeper's log."""
-    print(f"{datetime.now(UTC):%Y-%m-%d %H:%M:%S} [{os.getpid()}] {message}", file=sys.stderr, flush=True)
 
 
 if __name__ == "__main__":

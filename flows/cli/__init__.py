@@ -88,16 +88,25 @@ OWN_WORDS: Final = ("sql", "ui", "explore")
 
 
 @click.group(cls=LazyGroup, lazy=COMMANDS, context_settings={"help_option_names": ["-h", "--help"]})
+@click.option("--verbose", is_flag=True, help="Log more: servers, addresses, how long each analysis took.")
+@click.option("--quiet", is_flag=True, help="Log warnings only, and show no progress.")
 @click.version_option(package_name="xray", message="xray %(version)s")
-def cli() -> None:
+def cli(verbose: bool, quiet: bool) -> None:
     """Does a chest X-ray classifier trained at one hospital work at another, and if not, is it the images or the labels?
 
     Everything is kept under XRAY_HOME (default .xray); XRAY_DATABASE_URL names a PostgreSQL server of your own.
+    XRAY_LOG is the level of the log, which goes to standard error: DEBUG, INFO, WARNING or ERROR (default INFO).
     """
+    from db import logs
+
+    if verbose and quiet:
+        raise click.UsageError("either --verbose or --quiet")
+    logs.start("DEBUG" if verbose else "WARNING" if quiet else None)
 
 
 def main(arguments: list[str] | None = None) -> Any:
     """Run a command. What a user can put right is one sentence and exit code 1; a fault of ours has its traceback."""
+    from db.terminal import styled
     from flows.ends import attended
     from flows.surroundings import enter
     from xray import settings
@@ -116,7 +125,7 @@ def main(arguments: list[str] | None = None) -> Any:
         except Exception as error:
             refused = _refusal_of_output(error) or error
             if not isinstance(refused, BrokenPipeError):  # whoever read (head, less) has had enough
-                click.echo(f"error: {_told(refused)}", err=True)
+                click.echo(f"{styled('error:', 'bold red', sys.stderr)} {_told(refused)}", err=True)
             if arguments is None:
                 command.fail()
             sys.exit(1)

@@ -1,6 +1,7 @@
 """`xray analyse`: bring analyses of a study up to date from its stored predictions, and read them."""
 
 import json
+import logging
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
     from xray.analyses.analysis import Analysis
     from xray.report.parts.part import Part
 
+_log = logging.getLogger(__name__)
 ALL = "all"
 
 
@@ -171,25 +173,12 @@ def _rewrite_page(engine: "Engine", study: str) -> Path | None:
 
 
 def _run(engine: "Engine", study: str, wanted: "list[Analysis]", run: Any) -> bool:
-    """Compute what is stale, saying on stderr what is being computed; whether anything was."""
-    import time
-
-    started: list[tuple[str, float]] = []
-
-    def tell(name: str) -> None:
-        now = time.perf_counter()
-        if started:
-            click.echo(f" {now - started[-1][1]:.1f} s", err=True)
-        started.append((name, now))
-        click.echo(f"computing {name} …", nl=False, err=True)
-
-    done = run(engine, study, wanted, tell)
-    if started:
-        click.echo(f" {time.perf_counter() - started[-1][1]:.1f} s", err=True)
+    """Compute what is stale; whether anything was."""
+    done = run(engine, study, wanted)
     current = [name for name, computed in done.items() if not computed]
     if current:
-        click.echo(f"current already: {', '.join(current)}", err=True)
-    return bool(started)
+        _log.info("current already: %s", ", ".join(current))
+    return any(done.values())
 
 
 def _list(connection: "Connection", study: str, as_json: bool) -> None:

@@ -64,6 +64,7 @@ def compare(
 
 def _text(made: "Compared", margin: float | None) -> str:
     from flows.cli.sql import table
+    from xray.report.words import p_cell
 
     heads = [
         "tested on",
@@ -88,7 +89,7 @@ def _text(made: "Compared", margin: float | None) -> str:
             _share(row["auc_a"]),
             _share(row["auc_b"]),
         ]
-        cells += [_between(row, ""), _share(row["p_holm"])]
+        cells += [_between(row, ""), p_cell(row["p_holm"])]
         cells += [_between(row, f"{name}_") for name in ("sensitivity", "specificity", "net_benefit")]
         cells += [_share(row["kappa"])]
         if margin is not None:

@@ -1,6 +1,7 @@
 """`xray evaluate`: judge models from elsewhere by score files and labels, without training anything."""
 
 import json
+import logging
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -13,6 +14,7 @@ from flows.cli.predictions import SCALE
 if TYPE_CHECKING:
     from xray.evaluate import Evaluated, Site
 
+_log = logging.getLogger(__name__)
 FILE: Final = click.Path(exists=True, dir_okay=False, path_type=Path)
 REFERENCE: Final = "reference"
 
@@ -155,7 +157,6 @@ def evaluate(
             thresholds=points,
             reference=reference_site if reference_labels is not None else None,
             loss_ratio=loss_ratio,
-            tell=lambda step: click.echo(f"{step} …", err=True),
         )
         for note in done.notes:
             click.echo(f"note: {note}", err=True)
@@ -242,7 +243,7 @@ def _by_pictures(
     with storage() as found:
         for each in models:
             if Path(each).is_file():
-                click.echo(f"model {each} …", err=True)
+                _log.info("reading model %s", each)
                 names.append(take_in(found, Path(each)).name)
             else:
                 with found.engine().begin() as connection:

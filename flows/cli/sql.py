@@ -9,6 +9,8 @@ from typing import Any
 
 import click
 
+from db.terminal import is_terminal
+from db.terminal import table as terminal_table
 from flows.cli.rows import json_option, print_json
 
 
@@ -96,6 +98,9 @@ def table(columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:
         all(isinstance(row[i], int | float | Decimal) or row[i] is None for row in rows) and rows
         for i in range(len(columns))
     ]
+
+    if is_terminal(sys.stdout):
+        return terminal_table(columns, cells, [bool(each) for each in numeric])
 
     def line(values: Sequence[str]) -> str:
         parts = (v.rjust(w) if n else v.ljust(w) for v, w, n in zip(values, widths, numeric, strict=True))

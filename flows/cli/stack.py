@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import logging
 import os
 import re
 import shlex
@@ -23,6 +24,7 @@ from xray.names import unknown
 if TYPE_CHECKING:
     from flows.standing.place import Place, State
 
+_log = logging.getLogger(__name__)
 UP_SECONDS = 600.0
 LINE = re.compile(r"(?P<time>\d{4}-\S+ \S+) \| (?P<level>[A-Z]+) *\| (?P<source>.*?) - (?P<message>.*)")
 """As the supervisor, the workers and flow runs write."""
@@ -202,7 +204,7 @@ def _wait_until_up(place: "Place", process: "subprocess.Popen[bytes]") -> None:
         for each in state.services if state else []:
             if each.phase == "ready" and each.name not in told:
                 told.add(each.name)
-                click.echo(f"  {each.name} is ready", err=True)
+                _log.info("%s is ready", each.name)
         if state is not None and state.phase == "ready":
             return
         if process.poll() is not None:

@@ -1,5 +1,6 @@
 """`xray study`: run a study file to its report, or see how far it is."""
 
+import logging
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +13,7 @@ if TYPE_CHECKING:
     from db.connection import Databases
     from xray.study import Study
 
+_log = logging.getLogger(__name__)
 FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 
 
@@ -114,7 +116,7 @@ def run_file(file: Path, as_json: bool = False, hints: str = "") -> None:
         done = done_already(found, asked)
         if done is None:
             parts = f"{counted(len(asked.datasets), 'dataset')}, {_models(asked)}"
-            click.echo(f"{asked.title}: {parts}", err=True)
+            _log.info("%s: %s [study=%s]", asked.title, parts, asked.name)
             with watch.database(settings.home(), found.psql()), prefect_api(found):
                 from flows.study import run_study
 

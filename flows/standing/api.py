@@ -1,18 +1,22 @@
 """Prefect's API over plain HTTP: for what must be quick to start, or must not depend on Prefect's client."""
 
-import base64
 import json
 import os
-import urllib.error
-import urllib.request
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import httpx
+
+
+class ApiError(OSError):
+    """A server did not answer, or refused; in one sentence."""
 
 
 @dataclass(frozen=True)
 class Api:
-    """One Prefect API. auth: its user:password, empty where it asks for none. Every call raises OSError where it fails."""
+    """One Prefect API. auth: its user:password, empty where it asks for none. A call that fails raises `ApiError`."""
 
     url: str
     auth: str = ""
@@ -32,18 +36,31 @@ class Api:
         return self._call("POST", path, body, timeout)
 
     def _call(self, method: str, path: str, body: object, timeout: float) -> Any:
-        headers = {"Content-Type": "application/json"}
-        if self.auth:
-            headers["Authorization"] = f"Basic {base64.b64encode(self.auth.encode()).decode()}"
-        data = None if body is None else json.dumps(body, default=str).encode()
-        request = urllib.request.Request(f"{self.url}{path}", data, headers, method=method)
-        with urllib.request.urlopen(request, timeout=timeout) as answer:
-            content = answer.read()
-        return json.loads(content) if content else None
+        content = None if body is None else json.dumps(body, default=str)
+        user, _, password = self.auth.partition(":")
+        answer = ask(
+            method,
+            f"{self.url}{path}",
+            content=content,
+            headers={"Content-Type": "application/json"},
+            auth=(user, password) if self.auth else None,
+            timeout=timeout,
+        )
+        return answer.json() if answer.content else None
 
 
-def reason(error: Exception) -> str:
-    """What to tell of a failed call."""
-    if isinstance(error, urllib.error.HTTPError):
-        return f"{error.code} {error.reason}"
-    return str(getattr(error, "reason", error))
+def ask(method: str, url: str, **options: Any) -> "httpx.Response":
+    """The answer of a server, of a status below 400. options: of `httpx.request`. Raises `ApiError`."""
+    import httpx  # a tenth of a second, which most commands need not spend
+
+    try:
+        # the certificates of this machine are loaded only for those who need them
+        answer = httpx.request(method, url, verify=url.startswith("https:"), **options)
+    except (httpx.HTTPError, httpx.InvalidURL) as error:
+        cause = error.__cause__ or error
+        while cause.__cause__ is not None:
+            cause = cause.__cause__
+        raise ApiError(str(cause) or type(error).__name__) from error
+    if answer.is_error:
+        raise ApiError(f"{answer.status_code} {answer.reason_phrase}")
+    return answer

@@ -5,11 +5,12 @@ import fcntl
 import json
 import os
 import secrets
-import time
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
+
+from filelock import FileLock, Timeout
 
 from xray import settings
 
@@ -105,31 +106,24 @@ class Place:
     @contextlib.contextmanager
     def lock(self) -> Iterator[bool]:
         """Hold the supervisor's lock; False where another one has it, and not just a command that looks who has it."""
-        with self._lock_file() as file:
-            deadline = time.monotonic() + 1
-            while True:
-                try:
-                    fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                except BlockingIOError:
-                    if time.monotonic() > deadline:
-                        yield False
-                        return
-                    time.sleep(0.02)
-                else:
-                    yield True
-                    return
+        with contextlib.ExitStack() as held:
+            try:
+                held.enter_context(FileLock(self.folder / "lock", timeout=1, poll_interval=0.02))
+            except Timeout:
+                yield False
+            else:
+                yield True
 
     def is_held(self) -> bool:
         """Whether a supervisor's process lives here."""
-        with self._lock_file() as file:
+        with (self.folder / "lock").open("ab") as file:
             try:
-                fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+                fcntl.flock(
+                    file, fcntl.LOCK_SH | fcntl.LOCK_NB
+                )  # shared: who looks does not keep another from looking
             except BlockingIOError:
                 return True
         return False
-
-    def _lock_file(self) -> IO[bytes]:
-        return (self.folder / "lock").open("ab")
 
     def remembered(self, name: str) -> dict[str, Any]:
         """A small JSON file of the folder; empty where there is none."""
@@ -146,8 +140,7 @@ class Place:
     def passwords(self) -> dict[str, str]:
         """The servers' passwords and the key of pseudonyms, made once, in a file that only its owner reads."""
         wanted = ("prefect_password", "mlflow_password", "explorer_password", "pseudonym_key")
-        with (self.folder / "secrets.lock").open("ab") as file:
-            fcntl.flock(file, fcntl.LOCK_EX)
+        with FileLock(self.folder / "secrets.lock", poll_interval=0.02):
             found = self.remembered("secrets.json")
             if not all(found.get(name) for name in wanted):
                 found = {name: secrets.token_urlsafe(24) for name in wanted} | {

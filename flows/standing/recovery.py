@@ -7,19 +7,21 @@ from its checkpoint. Nothing here decides what is done.
 """
 
 import contextlib
+import logging
 import socket
 import sys
 import time
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, Final
 
 import psutil
 
-from flows.standing.api import Api, reason
+from db import logs
+from flows.standing.api import Api
 from flows.standing.nursery import MARK, kill
 
+_log = logging.getLogger("flows.standing.recovery")
 EVERY_SECONDS: Final = 3.0
 LOST_SECONDS: Final = 10.0
 """How long a flow run may be without a process before it counts as lost: a new one is just being started."""
@@ -30,7 +32,6 @@ RUNS_ALLOWED: Final = 5
 DAY: Final = 86400.0
 """What crashed earlier is for people to decide."""
 POOLS: Final = ("gpu", "cpu")
-Say = Callable[[str], None]
 
 
 @dataclass
@@ -43,17 +44,17 @@ class Recovery:
     """Flow run id → since when it has had no process here."""
     looked_at: float = 0.0
 
-    def tend(self, say: Say) -> None:
+    def tend(self) -> None:
         """Look once, but not more often than every few seconds; a server that does not answer is asked again later."""
         if time.monotonic() - self.looked_at < EVERY_SECONDS:
             return
         self.looked_at = time.monotonic()
         try:
             if self.home is not None and self._all_workers_are_here():
-                self._find_lost(self.home, say)
-            self._resume(say)
+                self._find_lost(self.home)
+            self._resume()
         except (OSError, KeyError, ValueError) as error:
-            say(f"can't look for lost flow runs now: {reason(error)}")
+            _log.warning("can't look for lost flow runs now: %s", error)
 
     def _all_workers_are_here(self) -> bool:
         """Whether every worker that is online belongs to this machine: only then no process here means none anywhere."""
@@ -64,12 +65,14 @@ class Recovery:
                     return False
         return True
 
-    def _find_lost(self, home: str, say: Say) -> None:
+    def _find_lost(self, home: str) -> None:
         living = _flow_runs_here(home)
         runs = self._runs("RUNNING", "PENDING", "CANCELLING")
         for run in runs:
             if run["state_type"] == "CANCELLING" and _age(run) > CANCEL_SECONDS and run["id"] in living:
-                say(f"flow run {run['name']} ({run['id']}) is to be cancelled and goes on: it is killed")
+                _log.warning(
+                    "flow run %s (%s) is to be cancelled and goes on: it is killed", run["name"], run["id"]
+                )
                 kill(living[run["id"]])
         now = time.monotonic()
         lost = {run["id"]: run for run in runs if run["id"] not in living}
@@ -83,16 +86,19 @@ class Recovery:
                 state = {"type": "CANCELLED", "name": "Cancelled", "message": "its process is gone"}
             else:
                 state = {"type": "CRASHED", "name": "Crashed", "message": "its process is gone"}
-            say(f"flow run {run['name']} ({identifier}) has no process: {state['name']}")
+            _log.warning("flow run %s (%s) has no process: %s", run["name"], identifier, state["name"])
             self._set(identifier, state)
 
-    def _resume(self, say: Say) -> None:
+    def _resume(self) -> None:
         """Schedule crashed runs of our deployments again; one that has crashed too often stays as it is."""
         for run in self._runs("CRASHED"):
             if run["run_count"] >= RUNS_ALLOWED or _age(run) > DAY:
                 continue
-            say(
-                f"flow run {run['name']} ({run['id']}) crashed: it is run again, for the {run['run_count']}th time"
+            _log.warning(
+                "flow run %s (%s) crashed: it is run again, having run %d times",
+                run["name"],
+                run["id"],
+                run["run_count"],
             )
             now = datetime.now(UTC).isoformat()
             self._set(
@@ -138,12 +144,13 @@ def _flow_runs_here(home: str) -> dict[str, list[psutil.Process]]:
 
 def main() -> None:
     """Resume crashed flow runs for ever."""
+    logs.start()
     api = Api.of_environment()
     if api is None:
         sys.exit("PREFECT_API_URL is not set")
     recovery = Recovery(api)
     while True:
-        recovery.tend(lambda message: print(message, flush=True))
+        recovery.tend()
         time.sleep(EVERY_SECONDS)
 
 

@@ -20,6 +20,7 @@ from typing import Final
 from urllib.parse import urlparse
 from urllib.request import url2pathname
 
+from db import logs
 from flows.standing.door import App, Door, names
 
 GRACE_SECONDS = 2
@@ -36,6 +37,7 @@ def main(arguments: Sequence[str]) -> int:
     asked = parser.parse_args(arguments)
     if (asked.fd is None) == (asked.port is None):
         parser.error("either --fd or --port")
+    logs.start()
     listed = names(asked.names.split(","))
     door = SERVERS[asked.which](listed)
     listener = socket.socket(fileno=asked.fd) if asked.fd is not None else _listen(asked.host, asked.port)

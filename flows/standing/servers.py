@@ -6,7 +6,6 @@ import socket
 import subprocess
 import sys
 import time
-import urllib.request
 from collections.abc import Iterable, Iterator, Mapping
 from functools import partial
 from pathlib import Path
@@ -16,7 +15,7 @@ import psutil
 
 from db.connection import Databases
 from flows.processes import die_with_parent
-from flows.standing.api import reason
+from flows.standing.api import ApiError, ask
 from flows.standing.place import Place
 from flows.surroundings import LOOPBACK, cleaned
 from flows.watch import Child
@@ -28,7 +27,6 @@ HEALTH: Final = {"prefect": "/api/health", "mlflow": "/health", "explorer": "/he
 START_SECONDS: Final = 180.0
 EVERYWHERE: Final = ("0.0.0.0", "::")
 DAY: Final = 86400
-_DIRECT: Final = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 
 
 def base_environment(place: Place, found: Databases) -> dict[str, str]:
@@ -170,7 +168,7 @@ def _wait_until_well(which: str, server: Child, address: str, log: Path) -> None
 def is_well(url: str, timeout: float = 10) -> str | None:
     """None where the page answers 200; else what is the matter. Asked directly, whatever proxy there is."""
     try:
-        with _DIRECT.open(url, timeout=timeout):
-            return None
-    except (OSError, ValueError) as error:
-        return reason(error)
+        ask("GET", url, timeout=timeout, trust_env=False)
+    except ApiError as error:
+        return str(error)
+    return None

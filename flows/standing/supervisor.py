@@ -8,6 +8,7 @@ workers. Every service runs under a nursery, so that nothing outlives us, howeve
 
 import contextlib
 import json
+import logging
 import os
 import signal
 import subprocess
@@ -22,6 +23,7 @@ from typing import Final
 
 import psutil
 
+from db import logs
 from db.connection import Databases, databases
 from db.embedded import status as server_status
 from db.errors import XrayError
@@ -35,6 +37,7 @@ from flows.standing.servers import is_well
 from flows.standing.services import Service, listeners, warm, web_servers, workers
 from xray.home import settle
 
+_log = logging.getLogger("flows.standing.supervisor")
 LOOK_SECONDS: Final = 0.5
 HEALTH_SECONDS: Final = 3.0
 START_SECONDS: Final = 240.0
@@ -128,7 +131,7 @@ class Kept:
             self._died(f"does not answer: {refusal}")
 
     def _died(self, detail: str) -> None:
-        say(f"{self.service.name} {detail}; next start in {self.wait:.0f} s")
+        _log.warning("%s %s; next start in %.0f s", self.service.name, detail, self.wait)
         self.process = None
         nursery.kill(nursery.marked(str(self.place.home), self.service.name))
         self.next_start = time.monotonic() + self.wait
@@ -185,7 +188,7 @@ class Supervisor:
                 while not self.stopping:
                     self._once(held.enter_context(ExitStack()))
             except Stopped:
-                say("told to stop before anything was started")
+                _log.info("told to stop before anything was started")
             finally:
                 self.stopping = True
                 self.state.phase = "stopping"
@@ -221,10 +224,10 @@ class Supervisor:
                 self.state.phase = "ready" if ready else "degraded"
                 self.has_been_ready |= ready
                 if self.kept[0].state.phase == "ready":
-                    recovery.tend(say)
+                    recovery.tend()
                 lost_since = 0.0 if self._has_database(found) else lost_since or time.monotonic()
                 if lost_since and time.monotonic() - lost_since > 5:
-                    say("the database server's keeper is gone: starting all over")
+                    _log.warning("the database server's keeper is gone: starting all over")
                     self._stop_all()
                     return
 
@@ -322,13 +325,9 @@ def rotate(log: Path) -> None:
             os.truncate(log, 0)
 
 
-def say(message: str) -> None:
-    """Write a line to the supervisor's log, in the form of Prefect's."""
-    print(f"{time.strftime('%Y-%m-%d %H:%M:%S')} | INFO    | supervisor - {message}", flush=True)
-
-
 def main(arguments: list[str]) -> int:
     """Run a stack; 0 when it was told to stop, 1 where it could not be brought up, 3 where another one runs here."""
+    logs.start()
     place = here()
     options = Options(**json.loads(arguments[0])) if arguments else Options()
     with place.lock() as is_ours:
@@ -336,16 +335,16 @@ def main(arguments: list[str]) -> int:
             return 3
         state = State(os.getpid(), "starting", time.time(), asdict(options))
         place.write_state(state)
-        say(f"starting with {options}")
+        _log.info("starting with %s", options)
         try:
             Supervisor(place, options, state).run()
         except (XrayError, OSError) as error:
-            say(f"failed: {error}")
+            _log.error("failed: %s", error)
             state.phase, state.detail = "failed", str(error)
             place.write_state(state)
             return 1
         place.clear_state()
-        say("stopped")
+        _log.info("stopped")
     return 0
 
 

@@ -158,7 +158,7 @@ CAUSES: dict[str, Callable[[Given], object]] = {
     "a torch.export program runs code": saved(exported, "m.pt2"),
     "has not answered for": endless,
     "the model's name: expected lower-case letters": scores(model="their/model"),
-    "size is missing; a card has": lambda _: card_of(
+    "size is missing; expected pixels along a side": lambda _: card_of(
         {"name": "t"} | {k: CARD[k] for k in ("range", "output", "tasks")}, "c"
     ),
     "the card must say whose (network": lambda _: build(card_of(CARD, "c"), {}),

@@ -23,15 +23,15 @@ def test_the_home_is_made_and_absolute(tmp_path, monkeypatch):
     assert settings.home().is_dir()
 
 
-def test_the_home_is_for_its_owner_only(tmp_path, monkeypatch, capsys):
+def test_the_home_is_for_its_owner_only(tmp_path, monkeypatch, caplog):
     home = tmp_path / "home"
     monkeypatch.setenv("XRAY_HOME", str(home))
     assert stat.S_IMODE(settings.home().stat().st_mode) == 0o700
-    assert capsys.readouterr().err == ""
+    assert caplog.messages == []
     home.chmod(0o755)
     assert stat.S_IMODE(settings.home().stat().st_mode) == 0o700
     settings.home()
-    assert capsys.readouterr().err == f"{home} was open to other accounts: closed to them (mode 0700)\n"
+    assert caplog.messages == [f"{home} was open to other accounts: closed to them (mode 0700)"]
 
 
 @pytest.mark.parametrize("given", [None, ""])

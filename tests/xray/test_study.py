@@ -279,6 +279,11 @@ def test_configurations_by_name(tmp_path):
             "unknown key 'lest'; did you mean 'least'",
         ),
         ('[[configuration]]\nname = "a"\nwho = "M"\n', "unknown key 'who'"),
+        ('[[configuration]]\nname = "a"\ndatasets = "x"\n', "datasets: expected a list of texts, found 'x'"),
+        (
+            '[[configuration]]\nname = "a"\nwhere = { age = { least = -1 } }\n',
+            "least: expected a number of 0 or more",
+        ),
         ("[network]\npenalty = 0.1\n", 'penalty: needs heads = "per dataset"'),
         ('[network]\nheads = "two"\n', "heads: expected one of shared, per dataset, found 'two'"),
         (
@@ -373,7 +378,7 @@ def test_a_mistake_is_told_with_file_and_key(tmp_path, content, message):
     with pytest.raises(StudyError, match=message) as caught:
         study_of(tmp_path, content)
     assert str(caught.value).startswith(f"{tmp_path / 'study.toml'}: ")
-    assert "\n" not in str(caught.value)
+    assert all(line.startswith("  ") for line in str(caught.value).splitlines()[1:])
 
 
 @pytest.mark.parametrize(
@@ -392,13 +397,13 @@ def test_a_mistake_is_told_with_file_and_key(tmp_path, content, message):
         ("title = 3", "title: expected text"),
         ('protocol = "corected"', "protocol: .*no such protocol.*paper, corrected"),
         ('titel = "x"', "unknown key 'titel'; did you mean 'title'"),
-        ("colour = 3", "unknown key 'colour'; expected some of augmentation, configurations"),
         ('reference = "nih"', "reference: expected one of x, found 'nih'"),
         (
             "loss_ratio = 0.5",
             "loss_ratio: a false claim costs as much as so many missed causes: expected 1 to 999",
         ),
         ("loss_ratio = 1000", "loss_ratio: .*found 1000"),
+        ("colour = 3", "unknown key 'colour'; expected some of augmentation, configuration, configurations"),
         ("network = 3", "network: expected a table, found 3"),
         ("training = []", "training: expected a table"),
     ],
@@ -554,3 +559,42 @@ def test_a_mapping_file_that_can_not_be_used_is_told_with_file_and_key(tmp_path,
     (tmp_path / "m.toml").write_text(content)
     with pytest.raises(StudyError, match=message):
         study_of(tmp_path, MAPPED + more)
+
+
+def test_all_mistakes_of_a_study_file_are_told_at_once(tmp_path):
+    path = tmp_path / "study.toml"
+    path.write_text(
+        """
+        name = "mine"
+        titel = "x"
+        seeds = [0, -1]
+        [[datasets]]
+        manifset = "x.csv"
+        [[datasets]]
+        name = "theirs"
+        phantom = { site = 3, patients = 0 }
+        [network]
+        image_size = 7
+        heads = "two"
+        [training]
+        learning_rate = -1
+        """,
+        encoding="utf-8",
+    )
+    with pytest.raises(StudyError) as caught:
+        read_study(path)
+    first, *lines = str(caught.value).splitlines()
+    assert first == f"{path}: 9 mistakes"
+    assert sorted(line.strip() for line in lines) == sorted(
+        [
+            "unknown key 'titel'; did you mean 'title'?",
+            "seeds: expected whole numbers from 0 to 2147483647, found [0, -1]",
+            "[[datasets]] 1: name is missing; expected text",
+            "[[datasets]] 1: unknown key 'manifset'; did you mean 'manifest'?",
+            "[[datasets]] theirs: [phantom]: site: expected text, found 3",
+            "[[datasets]] theirs: [phantom]: patients: expected at least 1, found 0",
+            "[network]: image_size: expected at least 8, found 7",
+            "[network]: heads: expected one of shared, per dataset, found 'two'",
+            "[training]: learning_rate: expected a number of 0 or more, found -1",
+        ]
+    )

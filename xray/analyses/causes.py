@@ -225,7 +225,9 @@ def _reason(evidence: Evidence, task: int, undefined: str, verdict: Verdict | No
 def _next(evidence: Evidence, task: int, verdict: Verdict | None) -> str | None:
     """What would settle it. Scores that rank the wrong way round at B alone are said, whatever the posterior knows of it."""
     parts = evidence.parts
-    highest = parts.auc[task, 0, 0] - parts.drop.lower[task]  # of B's AUC; the interval of the drop is wider than its own
+    highest = (
+        parts.auc[task, 0, 0] - parts.drop.lower[task]
+    )  # of B's AUC; the interval of the drop is wider than its own
     inverted = [INVERTED] if highest < 0.5 < parts.auc[task, 0, 0] else []
     return "; ".join(inverted + ([verdict.resolve or ""] if verdict else [MORE])).strip("; ") or None
 

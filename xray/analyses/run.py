@@ -4,8 +4,10 @@ Stale is what was computed of other evaluations, or by other code.
 """
 
 import importlib
+import logging
 import pkgutil
-from collections.abc import Callable, Sequence
+import time
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from typing import Any, Final
@@ -16,6 +18,7 @@ from sqlalchemy.dialects.postgresql import insert
 import xray.analyses
 from db import results as tables
 from db.copy import copy_rows
+from db.logs import about
 from xray.analyses import subgroups
 from xray.analyses.analysis import REGISTRY, Analysis
 from xray.analyses.current import fingerprint, is_current
@@ -24,7 +27,7 @@ from xray.errors import AnalysisError
 from xray.names import unknown
 from xray.settings import provenance
 
-Tell = Callable[[str], None]
+_log = logging.getLogger(__name__)
 
 
 def _registered() -> tuple[Analysis, ...]:
@@ -68,14 +71,12 @@ def run_all(engine: Engine, study_name: str) -> dict[str, bool]:
     return run(engine, study_name, ANALYSES)
 
 
-def run(
-    engine: Engine, study_name: str, wanted: Sequence[Analysis], tell: Tell = lambda name: None
-) -> dict[str, bool]:
-    """As `run_all`, of some analyses. `tell` is called with the name of each that is to be computed, before it is.
+def run(engine: Engine, study_name: str, wanted: Sequence[Analysis]) -> dict[str, bool]:
+    """As `run_all`, of some analyses; the log says what is computed.
 
     Each is stored when it is ready, while the next is computed, so that what was done before an error or a kill is kept.
     """
-    with engine.connect() as connection:
+    with about(study=study_name), engine.connect() as connection:
         lock = {"s": study_name}
         connection.execute(text("select pg_advisory_lock(hashtext('xray analyses'), hashtext(:s))"), lock)
         connection.commit()
@@ -88,9 +89,11 @@ def run(
             with ThreadPoolExecutor(1) as storing:
                 stored = []
                 for each in stale:
-                    tell(each.name)
+                    _log.info("computing %s", each.name)
+                    started = time.perf_counter()
                     prepared = () if each.prepare is None else (each.prepare(connection, study),)
                     rows = list(each.compute(study, tests, *prepared))
+                    _log.debug("%s: %d rows in %.1f s", each.name, len(rows), time.perf_counter() - started)
                     stored.append(storing.submit(_store, engine, study, each, rows))
                 for each_stored in stored:
                     each_stored.result()

@@ -1,7 +1,6 @@
 """The pixel caches of a home: which datasets each is of, whether it is as it was made, and which nobody uses."""
 
 import contextlib
-import fcntl
 import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -9,6 +8,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Literal
 
+from filelock import FileLock, Timeout
 from sqlalchemy import Connection, text
 
 from db.queries import query
@@ -83,10 +83,9 @@ def prune(cache: StoredCache) -> bool:
     """Remove a cache; False of one that is being built now, which stays."""
     with contextlib.ExitStack() as held:
         if (cache.folder / LOCK).exists():
-            lock = held.enter_context((cache.folder / LOCK).open("a"))
             try:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
+                held.enter_context(FileLock(cache.folder / LOCK, blocking=False))
+            except Timeout:
                 return False
         shutil.rmtree(cache.folder)
     return True

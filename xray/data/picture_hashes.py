@@ -17,12 +17,12 @@ from typing import Final
 import imagehash
 import numpy as np
 from PIL import Image
-from tqdm import tqdm
 
 from xray.errors import ImageError
 from xray.pixels.decode import identity, read_grey
 from xray.pixels.grey import DARK, Decoded
 from xray.pixels.reading import AS_STORED, Reading
+from xray.progress import bar
 
 LEAST_SIDE: Final = 16
 """Pixels along the shorter side below which a picture is no radiograph."""
@@ -120,14 +120,14 @@ def look(
     with (
         _opened(memory) as kept,
         ThreadPoolExecutor() as pool,
-        tqdm(total=len(named), desc="reading pictures", disable=not progress, leave=False) as bar,
+        bar("reading pictures", len(named), shown=progress) as advance,
     ):
         for start in range(0, len(named), _AT_ONCE):
             some = named[start : start + _AT_ONCE]
             seen = _look_at([file for _, file in some], kept, pool, reading)
             for (row, _), each in zip(some, seen, strict=True):
                 found[row] = each
-            bar.update(len(some))
+            advance(len(some))
     return found
 
 
@@ -151,7 +151,7 @@ def changed(
     with (
         _opened(memory) as kept,
         ThreadPoolExecutor() as pool,
-        tqdm(total=len(files), desc="reading pictures", disable=not progress, leave=False) as bar,
+        bar("reading pictures", len(files), shown=progress) as advance,
     ):
         assert kept is not None
         for start in range(0, len(files), _AT_ONCE):
@@ -166,7 +166,7 @@ def changed(
                 for (file, expected), now in zip(some, seen, strict=True)
                 if not isinstance(now, Seen) or now.content_hash != expected
             ]
-            bar.update(len(files[start:stop]))
+            advance(len(files[start:stop]))
     return different
 
 

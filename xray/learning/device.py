@@ -1,13 +1,13 @@
 """Which device to compute on: a GPU that no other process of ours has, else the CPU."""
 
 import contextlib
-import fcntl
 import os
 import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import torch
+from filelock import FileLock, Timeout
 
 
 @contextlib.contextmanager
@@ -30,11 +30,9 @@ def device(home: Path) -> Iterator[torch.device]:
         while True:
             for index in range(torch.cuda.device_count()):
                 name = str(torch.cuda.get_device_properties(index).uuid)
-                file = held.enter_context((folder / name).open("a"))
-                with contextlib.suppress(BlockingIOError):
-                    fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                with contextlib.suppress(Timeout):
+                    held.enter_context(FileLock(folder / name, blocking=False))
                     torch.cuda.set_device(index)
                     yield torch.device("cuda", index)
                     return
-                file.close()
             time.sleep(1)

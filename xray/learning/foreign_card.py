@@ -7,22 +7,21 @@ output = "logit"                # or "probability"
 tasks = ["Effusion", "", …]     # its outputs in order; "" for one that is no finding
 """
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Final, get_args
+from typing import Annotated, Any, Final, Literal, Self, get_args
 
-import numpy as np
+from pydantic import AfterValidator, Field, model_validator
 
 from xray import limits, names
 from xray.errors import ForeignModelError
 from xray.findings import declare
+from xray.keys import Part, check
 from xray.pixels.preprocess import Crop
 
-_NEEDED: Final = ("name", "size", "range", "output", "tasks")
 _LONGEST: Final = 5000
 """Letters of a note."""
-_OPTIONAL: Final = ("channels", "crop", "mean", "std", "network", "trained_on", "citation", "note")
 
 
 @dataclass(frozen=True)
@@ -67,42 +66,92 @@ def read_card(path: Path) -> Card:
     return card_of(limits.read_toml(path, ForeignModelError), str(path))
 
 
+def _line(value: str) -> str:
+    return _text(value, [value])
+
+
+def _lines(value: str) -> str:
+    return _text(value, value.splitlines())
+
+
+def _text(value: str, lines: Sequence[str]) -> str:
+    if not value:
+        raise ValueError("expected text, found ''")
+    for line in lines:
+        if (fault := names.fault_of(line.replace("\t", " "), _LONGEST)) is not None:
+            raise ValueError(f"{fault}, found {names.shown(line)}")
+    return value
+
+
+def _words(value: list[str]) -> list[str]:
+    for each in value:
+        if (fault := names.fault_of(each)) is not None:
+            raise ValueError(f"{fault}, found {names.shown(each)}")
+    return value
+
+
+Line = Annotated[str, AfterValidator(_line)]
+Lines = Annotated[str, AfterValidator(_lines)]
+Words = Annotated[list[str], AfterValidator(_words), Field(description="a list of texts")]
+Numbers = Annotated[
+    list[Annotated[float, Field(allow_inf_nan=False)]], Field(description="a list of numbers")
+]
+
+
+class CardFile(Part):
+    """The keys of a card."""
+
+    name: Line
+    size: int = Field(ge=8, le=4096, description="pixels along a side, 8 to 4096")
+    range: Numbers
+    output: Literal["logit", "probability"] = Field(description="one of 'logit', 'probability'")
+    tasks: Words
+    channels: Literal[1, 3] = Field(1, description="one of 1, 3")
+    crop: Crop = Field("centre", description=f"one of {', '.join(map(repr, get_args(Crop)))}")
+    mean: Numbers | None = None
+    std: Numbers | None = None
+    network: Line | None = None
+    trained_on: Words | None = None
+    citation: Lines | None = None
+    note: Lines | None = None
+
+    @model_validator(mode="after")
+    def _agrees(self) -> Self:
+        for key, value, n in (
+            ("range", self.range, 2),
+            ("mean", self.mean, self.channels),
+            ("std", self.std, self.channels),
+        ):
+            if value is not None and len(value) != n:
+                raise ValueError(f"{key}: expected {n} number(s), found {value!r}")
+        if self.range[0] == self.range[1]:
+            raise ValueError(f"range: black and white can't both be {self.range[0]}")
+        if self.std is not None and min(self.std) <= 0:
+            raise ValueError(f"std: expected numbers above 0, found {self.std}")
+        return self
+
+
 def card_of(raw: Mapping[str, Any], where: str, known: Collection[str] = ()) -> Card:
     """A card from plain values. known: findings that are taken as they are written.
 
-    Raises `ForeignModelError` naming `where` and the key.
+    Raises `ForeignModelError` naming `where` and the key of every fault.
     """
-    missing = [key for key in _NEEDED if key not in raw]
-    unknown = [key for key in raw if key not in (*_NEEDED, *_OPTIONAL)]
-    if missing or unknown:
-        said = f"{missing[0]} is missing" if missing else f"unknown key {unknown[0]!r}"
-        raise ForeignModelError(
-            f"{where}: {said}; a card has {', '.join(_NEEDED)}, and may have {', '.join(_OPTIONAL)}"
-        )
-    channels = _one_of(raw.get("channels", 1), (1, 3), where, "channels")
-    low_high = _numbers(raw["range"], 2, where, "range")
-    if low_high[0] == low_high[1]:
-        raise ForeignModelError(f"{where}: range: black and white can't both be {low_high[0]}")
-    std = _numbers(raw["std"], channels, where, "std") if "std" in raw else None
-    if std is not None and min(std) <= 0:
-        raise ForeignModelError(f"{where}: std: expected numbers above 0, found {list(std)}")
-    size = raw["size"]
-    if not isinstance(size, int) or isinstance(size, bool) or not 8 <= size <= 4096:
-        raise ForeignModelError(f"{where}: size: expected pixels along a side, 8 to 4096, found {size!r}")
+    plain = {key: list(value) if isinstance(value, tuple) else value for key, value in raw.items()}
+    asked = check(CardFile, plain, where, ForeignModelError)
     return Card(
-        name=_text(raw["name"], where, "name"),
-        size=size,
-        range=(low_high[0], low_high[1]),
-        output=_one_of(raw["output"], ("logit", "probability"), where, "output"),
-        tasks=_tasks(raw["tasks"], where, known),
-        channels=channels,
-        crop=_one_of(raw.get("crop", "centre"), get_args(Crop), where, "crop"),
-        mean=_numbers(raw["mean"], channels, where, "mean") if "mean" in raw else None,
-        std=std,
-        network=_text(raw["network"], where, "network") if "network" in raw else None,
-        trained_on=_texts(raw["trained_on"], where, "trained_on") or None if "trained_on" in raw else None,
-        citation=_text(raw["citation"], where, "citation") if "citation" in raw else None,
-        note=_text(raw["note"], where, "note") if "note" in raw else None,
+        name=asked.name,
+        size=asked.size,
+        range=(float(asked.range[0]), float(asked.range[1])),
+        output=asked.output,
+        tasks=_tasks(asked.tasks, where, known),
+        channels=asked.channels,
+        crop=asked.crop,
+        mean=None if asked.mean is None else tuple(map(float, asked.mean)),
+        std=None if asked.std is None else tuple(map(float, asked.std)),
+        network=asked.network,
+        trained_on=tuple(asked.trained_on) if asked.trained_on else None,
+        citation=asked.citation,
+        note=asked.note,
     )
 
 
@@ -121,38 +170,8 @@ def _toml(value: Any) -> str:
     return repr(value)
 
 
-def _tasks(value: Any, where: str, known: Collection[str]) -> tuple[str | None, ...]:
-    names = _texts(value, where, "tasks")
-    findings = iter(declare([name for name in names if name], f"{where}: tasks", ForeignModelError, known))
-    if not any(names):
-        raise ForeignModelError(f"{where}: tasks: expected one finding or more, found {list(names)}")
-    return tuple(next(findings) if name else None for name in names)
-
-
-def _text(value: Any, where: str, key: str) -> str:
-    if not isinstance(value, str) or not value:
-        raise ForeignModelError(f"{where}: {key}: expected text, found {value!r}")
-    lines = value.splitlines() if key in ("citation", "note") else [value]
-    for line in lines:
-        names.check_text(f"{where}: {key}", line.replace("\t", " "), ForeignModelError, longest=_LONGEST)
-    return value
-
-
-def _texts(value: Any, where: str, key: str) -> tuple[str, ...]:
-    if not isinstance(value, list | tuple) or not all(isinstance(each, str) for each in value):
-        raise ForeignModelError(f"{where}: {key}: expected a list of texts, found {value!r}")
-    return tuple(names.check_text(f"{where}: {key}", each, ForeignModelError) for each in value)
-
-
-def _numbers(value: Any, n: int, where: str, key: str) -> tuple[float, ...]:
-    good = isinstance(value, list | tuple) and len(value) == n
-    if not good or not all(isinstance(v, int | float) and np.isfinite(v) for v in value):
-        raise ForeignModelError(f"{where}: {key}: expected {n} number(s), found {value!r}")
-    return tuple(float(v) for v in value)
-
-
-def _one_of(value: Any, allowed: tuple[Any, ...], where: str, key: str) -> Any:
-    if value not in allowed or isinstance(value, bool):
-        expected = ", ".join(map(repr, allowed))
-        raise ForeignModelError(f"{where}: {key}: expected one of {expected}, found {value!r}")
-    return value
+def _tasks(value: Sequence[str], where: str, known: Collection[str]) -> tuple[str | None, ...]:
+    findings = iter(declare([name for name in value if name], f"{where}: tasks", ForeignModelError, known))
+    if not any(value):
+        raise ForeignModelError(f"{where}: tasks: expected one finding or more, found {list(value)}")
+    return tuple(next(findings) if name else None for name in value)

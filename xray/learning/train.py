@@ -17,7 +17,6 @@ from accelerate import Accelerator
 from accelerate.utils import broadcast, gather_object
 from numpy.typing import NDArray
 from timm.layers.norm_act import convert_sync_batchnorm
-from tqdm import tqdm
 
 from xray.errors import LearningError
 from xray.learning.infer import outputs as score_outputs
@@ -30,6 +29,7 @@ from xray.learning.recipe import Recipe
 from xray.pixels.batches import Batches
 from xray.pixels.cache import Stored
 from xray.pixels.pool import Pool
+from xray.progress import followed
 from xray.stats.roc import auc
 from xray.tasks import TASKS
 
@@ -139,7 +139,7 @@ def train(
         network.train()
         told = f"epoch {len(progress.epochs) + 1} of {recipe.epochs}"
         shown_here = bar and here.is_main_process
-        for rows, pixels in tqdm(batches, told, initial=batches.state.delivered, disable=not shown_here):
+        for rows, pixels in followed(batches, told, batches.state.delivered, shown=shown_here):
             batch = torch.from_numpy(pixels).to(here.device, memory_format=torch.channels_last)
             with torch.autocast(here.device.type, torch.bfloat16, enabled=recipe.precision == "bfloat16"):
                 logits = forward(batch)

@@ -18,7 +18,6 @@ from typing import Any, Final
 
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
-from tqdm import tqdm
 
 from xray.cores import cores
 from xray.durable import settle_entries
@@ -43,6 +42,7 @@ from xray.pixels.decode import identity, read_grey
 from xray.pixels.grey import Grey
 from xray.pixels.preprocess import Crop, check_request, prepare
 from xray.pixels.reading import AS_STORED, Reading
+from xray.progress import bar
 
 CHANGED: Final = "changed since it was registered"
 _CHUNK: Final = 512
@@ -258,12 +258,12 @@ def _fill(pictures: Pictures, partial: Path, request: Request, workers: int | No
     reasons: list[str] = []
     with (
         ThreadPoolExecutor(workers or cores()) as pool,
-        tqdm(total=request.n, initial=request.n - len(missing), unit="image", disable=not progress) as bar,
+        bar("preparing pictures", request.n, request.n - len(missing), shown=progress) as advance,
     ):
         for start in range(0, len(missing), _CHUNK):
             rows = missing[start : start + _CHUNK].tolist()
             reasons += [reason for reason in pool.map(fill, rows) if reason is not None]
-            bar.update(len(rows))
+            advance(len(rows))
     for mapped in (pixels, sums):
         if isinstance(mapped, np.memmap):
             mapped.flush()

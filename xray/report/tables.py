@@ -18,7 +18,7 @@ from xray.report.grids import (
     text_or_none,
 )
 from xray.report.leave_out import Arm, groups
-from xray.report.words import ARMS, COMPARISON, counted, interval, number, p_value, task_name
+from xray.report.words import ARMS, COMPARISON, counted, interval, number, p_cell, task_name
 
 COHORTS: Final = ("dataset", "part", "task", "n", "n_pos")
 """Columns of the frame of counts. Rows without a task count the images of the whole part."""
@@ -173,13 +173,9 @@ def _comparison_entries(row: Record) -> tuple[Entry, ...]:
         Entry(number(number_or_none(row["auc_a"]))),
         Entry(number(number_or_none(row["auc_b"]))),
         Entry(number(difference), tuple(detail), "undefined" if difference is None else ""),
-        Entry(_p(row["p"])),
-        Entry(_p(row["p_holm"])),
+        Entry(p_cell(row["p"])),
+        Entry(p_cell(row["p_holm"])),
     )
-
-
-def _p(value: Any) -> str:
-    return p_value(number_or_none(value)).removeprefix("p ").removeprefix("= ") or "–"
 
 
 def cohorts(frame: pd.DataFrame) -> list[Table]:

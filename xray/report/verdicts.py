@@ -134,7 +134,7 @@ def _named(row: Record) -> str:
 def _entries(row: Record) -> tuple[Entry, ...]:
     drop, low, high = (number_or_none(row[name]) for name in ("auc_drop", "drop_lower", "drop_upper"))
     between = () if low is None or high is None else (interval((low, high)),)
-    p = p_value(number_or_none(row["p_adjusted"]))
+    p = p_value(row["p_adjusted"])
     settle = [text for text in (text_or_none(row["assumption"]), text_or_none(row["resolve"])) if text]
     kappa = number_or_none(row["kappa"])
     shared = (

@@ -10,6 +10,7 @@ from xray.errors import AnalysisError
 from xray.report.grids import Cell, Grid, Record, number_or_none, records, task_order, text_or_none
 
 MINUS: Final = "−"
+ABSENT: Final = "–"
 SIGNIFICANT: Final = 0.05
 """A comparison counts as shown where its p value after Holm's correction is below this."""
 DETECTED: Final = 2.80
@@ -60,11 +61,16 @@ def short(value: float, digits: int = 2) -> str:
     return text.replace("0.", ".", 1) if abs(float(text.replace(MINUS, "-"))) < 1 else text
 
 
-def p_value(p: float | None) -> str:
+def p_cell(p: object) -> str:
+    """A p value as "0.012" or "< 0.001", for a column that is headed so; "–" where it is missing."""
+    value = number_or_none(p)
+    return ABSENT if value is None else "< 0.001" if value < 0.001 else f"{value:.3f}"
+
+
+def p_value(p: object) -> str:
     """A p value as "p = 0.012" or "p < 0.001"; empty where it is missing."""
-    if p is None:
-        return ""
-    return "p < 0.001" if p < 0.001 else f"p = {p:.3f}"
+    text = p_cell(p)
+    return "" if text == ABSENT else f"p {text}" if text.startswith("<") else f"p = {text}"
 
 
 def task_name(task: str) -> str:

@@ -72,17 +72,11 @@ def curve_of(bins: "Bins", level: float = 0.95) -> Reliability:
     return Reliability(bins.mean(bins.total), observed)
 
 
-def calibration_error(labels: Numbers, probabilities: Numbers, n_bins: int = 10) -> Values:
-    """Expected calibration error Σ_b n_b/n |observed_b − predicted_b| over bins of equal mass (Nguyen and
-    O'Connor 2015).
-
-    Arguments as in `reliability_curve`. In [0, 1], 0 best; biased upwards in small samples.
-    """
-    return curve_error(reliability_curve(labels, probabilities, n_bins))
-
-
 def curve_error(curve: Reliability) -> Values:
-    """As `calibration_error`, of a reliability curve that is there already."""
+    """Expected calibration error Σ_b n_b/n |observed_b − predicted_b| over bins of equal mass (Nguyen and O'Connor 2015).
+
+    In [0, 1], 0 best; biased upwards in small samples.
+    """
     n = np.asarray(curve.observed.n.sum(axis=0))
     gap = np.abs(curve.observed.value - curve.predicted) * curve.observed.n
     value = np.divide(np.nansum(gap, axis=0), n, out=undefined(n.shape), where=n > 0)
@@ -90,19 +84,12 @@ def curve_error(curve: Reliability) -> Values:
     return Values(value, n, np.asarray(curve.observed.n_pos.sum(axis=0)), reason)
 
 
-def brier(labels: Numbers, probabilities: Numbers, n_bins: int = 10) -> Brier:
-    """Brier's score with Murphy's parts (1973) over bins of equal mass, generalised so that they add up
-    exactly.
-
-    resolution includes what binning leaves within the bins: minus the variance of probabilities there plus
-    twice their covariance with the labels (Stephenson, Coelho and Jolliffe 2008). Arguments as in
-    `reliability_curve`. AUC cannot see a shift of prevalence; this can.
-    """
-    return brier_of(binned(labels, probabilities, n_bins))
-
-
 def brier_of(bins: "Bins") -> Brier:
-    """As `brier`, of images that are binned already."""
+    """Brier's score with Murphy's parts (1973) over bins of equal mass, generalised so that they add up exactly.
+
+    resolution includes what binning leaves within the bins: minus the variance of probabilities there plus twice their
+    covariance with the labels (Stephenson, Coelho and Jolliffe 2008). AUC cannot see a shift of prevalence; this can.
+    """
     n, n_pos = bins.n.sum(axis=0), bins.n_pos.sum(axis=0)
     safe = np.maximum(n, 1)
     share = n_pos / safe

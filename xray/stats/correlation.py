@@ -1,4 +1,4 @@
-"""Do two quantities rise together? Pearson's and Spearman's correlation with an interval."""
+"""Do two quantities rise together? Spearman's correlation with an interval."""
 
 from dataclasses import dataclass
 
@@ -20,15 +20,10 @@ class Correlation:
     reason: str
 
 
-def pearson(first: Numbers, second: Numbers, level: float = 0.95) -> Correlation:
-    """Pearson's r with Fisher's interval tanh(artanh r ± z / √(n − 3)) (Fisher 1921). first, second: (n,), NaN = none."""
-    return _correlation(*_pairs(first, second), level, 1.0)
-
-
 def spearman(first: Numbers, second: Numbers, level: float = 0.95) -> Correlation:
     """Spearman's ρ: Pearson's r of midranks; interval with variance (1 + ρ²/2) / (n − 3) (Bonett and Wright 2000)."""
     one, two = _pairs(first, second)
-    return _correlation(_midranks(one), _midranks(two), level, None)
+    return _correlation(_midranks(one), _midranks(two), level)
 
 
 def _pairs(first: Numbers, second: Numbers) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
@@ -46,9 +41,7 @@ def _midranks(values: NDArray[np.float64]) -> NDArray[np.float64]:
     return ranks
 
 
-def _correlation(
-    one: NDArray[np.float64], two: NDArray[np.float64], level: float, inflation: float | None
-) -> Correlation:
+def _correlation(one: NDArray[np.float64], two: NDArray[np.float64], level: float) -> Correlation:
     check_level(level)
     n = one.size
     if n < 2:
@@ -60,7 +53,7 @@ def _correlation(
     r = float(np.clip(a @ b / scale, -1, 1))
     if n < 4 or abs(r) == 1:
         return Correlation(r, np.nan, np.nan, n, DEFINED)
-    spread = np.sqrt((1 + r**2 / 2 if inflation is None else inflation) / (n - 3))
+    spread = np.sqrt((1 + r**2 / 2) / (n - 3))
     half = ndtri(0.5 + level / 2) * spread
     lower, upper = np.tanh(np.arctanh(r) - half), np.tanh(np.arctanh(r) + half)
     return Correlation(r, float(lower), float(upper), n, DEFINED)

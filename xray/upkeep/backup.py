@@ -5,9 +5,10 @@ them is taken away again. So what the first dump names is in the second, and wha
 """
 
 import datetime as dt
+import logging
 import os
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
@@ -21,6 +22,7 @@ from xray.upkeep.manifest import File, Manifest
 
 KEPT: Final = ("mlflow/artifacts", "reports", "phantom")
 """Folders of the home that are in a backup: weights and cards, reports, drawn pictures."""
+_log = logging.getLogger(__name__)
 LEFT_OUT: Final = (
     "pictures outside the home, which are only named here",
     "pixel caches, which are made again",
@@ -30,10 +32,8 @@ LEFT_OUT: Final = (
 )
 
 
-def backup(
-    databases: Databases, home: Path, folder: Path, tell: Callable[[str], None] = lambda line: None
-) -> Manifest:
-    """Write a backup of the installation into a new or empty folder. tell: what is being done, for a person.
+def backup(databases: Databases, home: Path, folder: Path) -> Manifest:
+    """Write a backup of the installation into a new or empty folder.
 
     What was written is removed again where it can't be finished. Raises `BackupError`, `DatabaseError`.
     """
@@ -42,7 +42,7 @@ def backup(
     try:
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         folder.chmod(0o700)
-        return _write(databases, home, folder, tell)
+        return _write(databases, home, folder)
     except BaseException as error:
         _remove(folder, made_here)
         if isinstance(error, OSError):
@@ -50,7 +50,7 @@ def backup(
         raise
 
 
-def _write(databases: Databases, home: Path, folder: Path, tell: Callable[[str], None]) -> Manifest:
+def _write(databases: Databases, home: Path, folder: Path) -> Manifest:
     dumps, files = {}, {}
     for name in DATABASES:
         file = folder / f"{name}.dump"
@@ -61,9 +61,11 @@ def _write(databases: Databases, home: Path, folder: Path, tell: Callable[[str],
         with file.open("rb") as written:
             os.fsync(written.fileno())
         rows = sum(table.rows for table in made.tables.values())
-        tell(f"{file.name}: {len(made.tables)} tables, {rows} rows, {files[file.name].bytes} bytes")
+        _log.info(
+            "%s: %d tables, %d rows, %d bytes", file.name, len(made.tables), rows, files[file.name].bytes
+        )
     kept: dict[str, File] = dict(_copies(home, folder / "home"))
-    tell(f"home: {len(kept)} files, {sum(file.bytes for file in kept.values())} bytes")
+    _log.info("home: %d files, %d bytes", len(kept), sum(file.bytes for file in kept.values()))
     left_out = list(LEFT_OUT)
     if not isinstance(settings.artifacts(), Path):
         left_out.append(f"weights in {settings.artifacts()}: back them up there")

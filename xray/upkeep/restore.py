@@ -1,8 +1,8 @@
 """A backup into an empty home: the same rows, weights, cards and reports, at another place or on another machine."""
 
 import contextlib
+import logging
 import shutil
-from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
@@ -15,12 +15,13 @@ from xray.upkeep import manifest
 from xray.upkeep.backup import KEPT
 from xray.upkeep.manifest import Manifest
 
+_log = logging.getLogger(__name__)
 UNFINISHED: Final = ".restoring"
 """Where in the home it is made. A restore that is killed leaves only this, and the next one begins by removing it."""
 
 
-def restore(folder: Path, home: Path, tell: Callable[[str], None] = lambda line: None) -> Manifest:
-    """Make a home from a backup. tell: what is being done, for a person.
+def restore(folder: Path, home: Path) -> Manifest:
+    """Make a home from a backup.
 
     Nothing is left behind where it fails. Raises `BackupError`: half or damaged, or the home is not empty; `DatabaseError`.
     """
@@ -31,14 +32,17 @@ def restore(folder: Path, home: Path, tell: Callable[[str], None] = lambda line:
         raise BackupError(
             f"{home} is not empty: restore into a new home (XRAY_HOME=…), then put it in the old one's place"
         )
-    tell(
-        f"backup of {whole.made_at}, {len(whole.files)} files, {whole.bytes} bytes: looking whether it is whole"
+    _log.info(
+        "backup of %s, %d files, %d bytes: checking that it is whole",
+        whole.made_at,
+        len(whole.files),
+        whole.bytes,
     )
     manifest.verify(folder, whole)
     try:
         work.mkdir(mode=0o700)
         _copy(folder, whole, work)
-        _load(folder, whole, work, home, tell)
+        _load(folder, whole, work, home)
         _put_in_place(work, home)
     except BaseException as error:
         _clear(work)
@@ -59,7 +63,7 @@ def _copy(folder: Path, whole: Manifest, work: Path) -> None:
             raise BackupError(f"{folder / inside} was changed while it was restored")
 
 
-def _load(folder: Path, whole: Manifest, work: Path, home: Path, tell: Callable[[str], None]) -> None:
+def _load(folder: Path, whole: Manifest, work: Path, home: Path) -> None:
     with unmigrated(work) as found:
         for name in DATABASES:
             check_empty(found.of(name))
@@ -67,9 +71,8 @@ def _load(folder: Path, whole: Manifest, work: Path, home: Path, tell: Callable[
             for name in DATABASES:
                 made = Dump.of(whole.databases[name])
                 load(found.of(name), folder / f"{name}.dump", made)
-                tell(
-                    f"{name}: {len(made.tables)} tables, {sum(table.rows for table in made.tables.values())} rows"
-                )
+                rows = sum(table.rows for table in made.tables.values())
+                _log.info("%s: %d tables, %d rows", name, len(made.tables), rows)
             upgrade(found.engine())
         except BaseException:
             for name in DATABASES:

@@ -19,7 +19,7 @@ def backup(folder: Path) -> None:
     from xray.upkeep.backup import backup as write
 
     with owned() as found:
-        made = write(found, settings.home(), folder, click.echo)
+        made = write(found, settings.home(), folder)
     for each in made.left_out:
         click.echo(f"not in it: {each}")
     click.echo(

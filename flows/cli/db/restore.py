@@ -17,5 +17,5 @@ def restore(folder: Path) -> None:
     from xray.upkeep.restore import restore as read
 
     home = settings.home()
-    read(folder, home, click.echo)
+    read(folder, home)
     click.echo(f"{home}: restored; look at it with xray db check")

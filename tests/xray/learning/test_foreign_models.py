@@ -264,6 +264,17 @@ def test_a_card_that_can_not_be(change, said):
         card(**change)
 
 
+def test_all_mistakes_of_a_card_are_told_at_once():
+    with pytest.raises(ForeignModelError) as caught:
+        card(sizes=3, channels=2, output="softmax", mean="no")
+    assert [line.strip() for line in str(caught.value).splitlines()[1:]] == [
+        "output: expected one of 'logit', 'probability', found 'softmax'",
+        "channels: expected one of 1, 3, found 2",
+        "mean: expected a list of numbers, found 'no'",
+        "unknown key 'sizes'; did you mean 'size'?",
+    ]
+
+
 def test_rows_of_model_are_one_kind_or_the_other(engine, tracker, tmp_path):
     done = import_model(engine, tracker, scripted(tmp_path / "m.pt"), card(), trust=True)
     for change in (

@@ -1,8 +1,14 @@
+import ast
+import re
+from pathlib import Path
+from typing import Final
+
 import pandas as pd
 import pytest
 from scipy.stats import norm
 
 from xray.errors import AnalysisError
+from xray.report import words
 from xray.report.grids import auc_grid, kappa_grid
 from xray.report.words import (
     agreement_findings,
@@ -10,6 +16,7 @@ from xray.report.words import (
     detectable,
     interval,
     number,
+    p_cell,
     p_value,
     performance_findings,
     short,
@@ -41,7 +48,9 @@ def test_short(value: float, text: str) -> None:
 def test_interval_and_p() -> None:
     assert interval((-0.1, 0.25), 2) == "−0.10 to 0.25"
     assert interval(None) == ""
-    assert [p_value(p) for p in (0.0004, 0.0123, None)] == ["p < 0.001", "p = 0.012", ""]
+    values = (0.0004, 0.0123, 1.0, None, float("nan"))
+    assert [p_value(p) for p in values] == ["p < 0.001", "p = 0.012", "p = 1.000", "", ""]
+    assert [p_cell(p) for p in values] == ["< 0.001", "0.012", "1.000", "–", "–"]
 
 
 def test_performance_findings(performance: pd.DataFrame) -> None:
@@ -90,3 +99,45 @@ def test_nothing_to_say() -> None:
     assert performance_findings(auc_grid(empty)) == ["There is no result yet."]
     assert agreement_findings(kappa_grid(empty)) == ["No agreement could be computed."]
     assert comparison_findings(empty) == []
+
+
+P: Final = re.compile(r"p|q|p_(holm|adjusted|value)|.*_p")
+"""Names of p values and of what is adjusted from them, as columns and variables have them."""
+
+
+WRITERS: Final = ("number", "short", "round", "format", "str", "_share", "_number", "estimate")
+
+
+def other_forms(source: str) -> list[str]:
+    """Where a p value is written by something else than `p_cell` and `p_value`."""
+    places = []
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.FormattedValue) and node.format_spec is not None:
+            written: list[ast.expr] = [node.value]
+        elif isinstance(node, ast.Call) and getattr(node.func, "id", "") in WRITERS:
+            written = list(node.args)
+        else:
+            continue
+        names = [
+            str(getattr(part, "value", None) or getattr(part, "id", None) or getattr(part, "attr", ""))
+            for value in written
+            for part in ast.walk(value)
+            if isinstance(part, ast.Constant | ast.Name | ast.Attribute)
+        ]
+        if any(P.fullmatch(name) for name in names):
+            places.append(ast.unparse(node))
+    return places
+
+
+def test_p_values_have_one_form_everywhere():
+    """Pages, figures and the terminal: a p value is written by one function."""
+    root = Path(words.__file__).resolve().parents[2]
+    assert other_forms('_share(row["p_holm"])') == ["_share(row['p_holm'])"]
+    assert other_forms('f"{p:.2f}"')
+    places = {
+        str(path.relative_to(root)): forms
+        for room in ("xray/report", "xray/explorer", "flows")
+        for path in (root / room).rglob("*.py")
+        if path != Path(words.__file__) and (forms := other_forms(path.read_text(encoding="utf-8")))
+    }
+    assert places == {}

@@ -13,7 +13,6 @@ from uuid import uuid4
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
-from tqdm import tqdm
 
 from xray.data.phantom.detector import expose, exposure_style, is_antero_posterior
 from xray.data.phantom.draw import draw_radiographs
@@ -23,6 +22,7 @@ from xray.data.phantom.sites import FINDINGS, PHANTOM_TASKS, PhantomSite
 from xray.data.phantom.streams import FloatArray
 from xray.durable import settle_files
 from xray.errors import DataError
+from xray.progress import bar
 
 FORMAT_VERSION: Final = 1
 """Raise it whenever the same specification would draw other pictures or write other files."""
@@ -160,7 +160,7 @@ def _write(folder: Path, site: PhantomSite, patients: int, size: int, seed: int,
     with (
         (folder / "labels.csv").open("w", newline="", encoding="utf-8") as label_file,
         (folder / "truth.csv").open("w", newline="", encoding="utf-8") as truth_file,
-        tqdm(total=patients, desc=f"drawing {site.name}", unit="patient", disable=not progress) as bar,
+        bar(f"drawing patients of {site.name}", patients, shown=progress) as advance,
     ):
         labels = csv.writer(label_file, lineterminator="\n")
         truth = csv.writer(truth_file, lineterminator="\n")
@@ -173,7 +173,7 @@ def _write(folder: Path, site: PhantomSite, patients: int, size: int, seed: int,
                 Image.fromarray(pixels).save(folder / "images" / f"{image_id}.png", compress_level=1)
             labels.writerows(_manifest_rows(drawn, tasks))
             truth.writerows(_truth_rows(drawn))
-            bar.update(len(some))
+            advance(len(some))
 
 
 def _manifest_rows(drawn: DrawnSite, tasks: list[str]) -> Iterable[list[object]]:

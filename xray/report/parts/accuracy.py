@@ -6,9 +6,9 @@ import pandas as pd
 
 from xray.report import captions, grids, judged, ranking, tables
 from xray.report.captions import Caption, read_grid
-from xray.report.parts.part import Part, alt_text, beside, estimate, figures, p_text, records, smallest
+from xray.report.parts.part import Part, alt_text, beside, estimate, figures, records, smallest
 from xray.report.text import auc_table, frame_table, grid_table
-from xray.report.words import counted, number, task_name
+from xray.report.words import counted, number, p_cell, task_name
 
 
 def performance(rows: pd.DataFrame, published: pd.DataFrame | None = None) -> Part:
@@ -56,7 +56,7 @@ def mean_auc(rows: pd.DataFrame) -> Part:
             "own − this": [
                 estimate(r, "difference", "difference_lower", "difference_upper", -1) for r in records(rows)
             ],
-            "p, Holm": [p_text(r["p_holm"]) for r in records(rows)],
+            "p, Holm": [p_cell(r["p_holm"]) for r in records(rows)],
         }
     )
     return Part(
@@ -156,7 +156,7 @@ def subgroups(rows: pd.DataFrame) -> Part:
             "n": [f"{r['n']:,}, {r['n_pos']:,} positive" for r in records(worst)],
             "AUC": [estimate(r, "auc") for r in records(worst)],
             "the rest": worst["auc_rest"],
-            "p, Holm": [p_text(r["p_holm"]) for r in records(worst)],
+            "p, Holm": [p_cell(r["p_holm"]) for r in records(worst)],
         }
         if len(rows)
         else {}

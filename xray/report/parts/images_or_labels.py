@@ -4,8 +4,9 @@ from collections.abc import Sequence
 
 import pandas as pd
 
-from xray.report.parts.part import Part, estimate, p_text, records
+from xray.report.parts.part import Part, estimate, records
 from xray.report.text import frame_table
+from xray.report.words import p_cell
 
 
 def images_or_labels(rows: pd.DataFrame, without: Sequence[str] = ()) -> Part:
@@ -19,7 +20,7 @@ def images_or_labels(rows: pd.DataFrame, without: Sequence[str] = ()) -> Part:
             "task": rows["task"],
             "verdict": rows["verdict"],
             "drop in AUC": [estimate(r, "auc_drop", "drop_lower", "drop_upper") for r in records(rows)],
-            "p": [p_text(r["p_adjusted"]) for r in records(rows)],
+            "p": [p_cell(r["p_adjusted"]) for r in records(rows)],
             "why": rows["basis"],
         }
     )

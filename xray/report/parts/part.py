@@ -99,11 +99,6 @@ def estimate(
     return f"{number(sign * float(row[value]))} ({interval((low, high))})"
 
 
-def p_text(value: Any) -> str:
-    """A p value for a cell of a table; "–" where it is missing."""
-    return "–" if pd.isna(value) else "<0.001" if value < 0.001 else f"{value:.3f}"
-
-
 def alt_text(grid: grids.Grid, what: str) -> str:
     """What a heat map shows, for those who do not see it."""
     values = [cell.value for cell in grid.cells.values() if cell.value is not None]

@@ -1,0 +1,89 @@
+"""Which test file calls which function: recorded by a line that each function of a copy of the project begins with."""
+
+import ast
+import os
+from collections import defaultdict
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Final
+
+RECORD: Final = "XRAY_CALLS"
+"""The environment variable with the file that calls are written to, also by the processes that a test starts."""
+RECORDER: Final = f"""\
+import os
+_seen = set()
+def called(file, line):
+    if (file, line) not in _seen:
+        _seen.add((file, line))
+        with open(os.environ["{RECORD}"], "a") as output:
+            output.write(f"{{file}}:{{line}}\\n")
+"""
+MODULE: Final = 0
+"""The line that stands for the module itself."""
+
+
+class Calls:
+    """Functions that tests call. folder: a copy of the project, which `sys.path` begins with when tests run."""
+
+    def __init__(self, folder: Path, tests: Sequence[str]) -> None:
+        self.folder = folder
+        self.tests = list(tests)
+        self.by_function: dict[tuple[str, int], set[str]] = defaultdict(set)
+        (folder / "recorded_calls.py").write_text(RECORDER, encoding="utf-8")
+
+    def write_recording(self, file: str) -> None:
+        """Write a file of the copy anew, so that its functions say that they are called."""
+        path = self.folder / file
+        module = ast.parse(path.read_text(encoding="utf-8"))
+        for node in ast.walk(module):
+            if isinstance(node, ast.FunctionDef) and not _is_compiled(node):
+                node.body.insert(_after_words(node.body), _call(file, node.lineno))
+        begin = _after_words(module.body)
+        module.body[begin:begin] = [*ast.parse("from recorded_calls import called").body, _call(file, MODULE)]
+        path.write_text(ast.unparse(ast.fix_missing_locations(module)), encoding="utf-8")
+
+    def recorder(self, test: str) -> Callable[[], None]:
+        """What says where to write, in the process that is going to run a test file."""
+        return lambda: os.environ.update({RECORD: str(self._record(test))})
+
+    def read(self) -> None:
+        """Read what was recorded."""
+        for test in self.tests:
+            path = self._record(test)
+            for record in path.read_text(encoding="utf-8").splitlines() if path.exists() else ():
+                file, _, line = record.rpartition(":")
+                self.by_function[file, int(line)].add(test)
+
+    def tests_of(self, file: str, source: str, line: int) -> list[str]:
+        """The test files that call the function of a line; of a module or of compiled code: those that load it."""
+        function = _innermost(ast.parse(source), line)
+        tests = self.by_function[
+            file, MODULE if function is None or _is_compiled(function) else function.lineno
+        ]
+        return [test for test in self.tests if test in tests]
+
+    def _record(self, test: str) -> Path:
+        return self.folder.parent / f"calls-{self.tests.index(test)}"
+
+
+def _after_words(body: Sequence[ast.stmt]) -> int:
+    """Where a body begins, behind its docstring."""
+    return int(isinstance(body[0], ast.Expr) and isinstance(body[0].value, ast.Constant))
+
+
+def _call(file: str, line: int) -> ast.stmt:
+    return ast.parse(f"called({file!r}, {line})").body[0]
+
+
+def _is_compiled(node: ast.FunctionDef) -> bool:
+    return any(isinstance(each, ast.Name) and each.id == "compiled" for each in node.decorator_list)
+
+
+def _innermost(module: ast.Module, line: int) -> ast.FunctionDef | None:
+    """The innermost function whose body a line is in."""
+    functions = [
+        node
+        for node in ast.walk(module)
+        if isinstance(node, ast.FunctionDef) and node.body[0].lineno <= line <= (node.end_lineno or 0)
+    ]
+    return max(functions, key=lambda node: node.lineno, default=None)
