@@ -33,7 +33,7 @@ METHOD: Final = (
 )
 FEW: Final = f"fewer than {FEWEST} patients of a class"
 UNLIKE: Final = "unlike the simulated cases"
-INVERTED: Final = "see whether labels or scores are inverted at B, whose AUC is below chance"
+INVERTED: Final = "see whether labels or scores are inverted at this site, whose AUC is below chance"
 KNOWN_OF: Final = 0.5
 """Share of either site's images of which a covariate must be known before it is used."""
 

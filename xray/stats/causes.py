@@ -35,10 +35,10 @@ CANNOT_TELL: Final = "cannot tell"
 IMAGE, POPULATION, PREVALENCE, LABEL = CAUSES
 
 MORE: Final = "test more patients of the rarer class"
-RELABEL: Final = "have about 200 images of B read again by A's rules"
-PIPELINE: Final = "score A's pictures through B's pipeline"
+RELABEL: Final = "have about 200 images of this site read again by the rules of the reference site"
+PIPELINE: Final = "score pictures of the reference site through the pipeline of this site"
 COVARIATES: Final = "give age, sex and view of both sites"
-WITNESS: Final = "train a network at B"
+WITNESS: Final = "train a network at this site"
 COMPARABLE: Final = "compare a subset of patients that both sites have"
 RESTS_ON: Final = {
     IMAGE: "what moves scores of all classes and findings alike is the picture",
