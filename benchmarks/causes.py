@@ -2,7 +2,7 @@
 
 Two generators that share no code draw pairs of sites (`_worlds`, `_strangers`); truth is what swapping parts of sites does
 (`_truth`). The posterior was fitted to seeds below FROZEN; later ones are what is tested here. One finding of each world is
-judged, one in which a cause counts where there is one, by the sets of evidence that a user may have (`posterior.VARIANTS`):
+judged, one in which a cause counts where there is one, by the sets of evidence that a user may have (`shipped.VARIANTS`):
     exact        names every cause that counts, and none that was not drawn
     part         names some of those that count, and none that was not drawn
     missed       says "none", or names other drawn causes only, where a cause counts
@@ -30,7 +30,7 @@ from numpy.typing import NDArray
 
 from benchmarks._simulated import Rows, load, rows, worlds
 from benchmarks._truth import CAUSES, Flags, Floats
-from xray.stats import posterior
+from xray.stats import posterior, shipped
 from xray.stats.causes import FEWEST, LOSS_RATIO
 from xray.stats.logistic import fit_logistic
 from xray.stats.posterior import Coefficients, coefficients
@@ -180,7 +180,7 @@ def main() -> int:
             start = time.process_time()
             of = rows(worlds(generator, range(given.first, given.first + seeds)), given.first)
             print(f"{generator}: {time.process_time() - start:.0f} s to draw and gather")
-        for variant in posterior.VARIANTS.values():
+        for variant in shipped.VARIANTS.values():
             found = report(of, answers(of, coefficients(variant)), given.loss_ratio)
             if given.json:
                 print(json.dumps({"generator": generator, "evidence": variant, **found}))

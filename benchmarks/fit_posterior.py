@@ -23,7 +23,7 @@ from torch import nn
 
 from benchmarks._simulated import Rows, load
 from benchmarks._truth import Floats
-from xray.stats import posterior
+from xray.stats import posterior, shipped
 from xray.stats.logistic import fit_logistic
 from xray.stats.posterior import Coefficients
 
@@ -239,7 +239,7 @@ def main() -> None:
     options.add_argument("--only", nargs="*", help="variants; all, if none is named")
     given = options.parse_args()
     rows = load(given.folder.glob("*.npz"))
-    for variant in given.only or posterior.VARIANTS.values():
+    for variant in given.only or shipped.VARIANTS.values():
         c, *answers = fit(rows, variant)
         (given.out / f"posterior_{variant}.csv").write_text(posterior.written(c), encoding="utf-8")
         np.savez_compressed(given.folder.parent / f"left_out_{variant}.npz", *answers)

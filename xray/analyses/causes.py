@@ -5,27 +5,26 @@ where there is none, the datasets that the model is said to be trained on; where
 turn. Age, sex and view are used where both sites know them, and a network that the study trained on B alone, as a witness.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from itertools import permutations
 from typing import Any, Final
 
 import numpy as np
-from sqlalchemy import Connection, text
 
-from db.queries import query
 from db.results import Causes as Row
 from xray.analyses.analysis import Stored, analysis
+from xray.analyses.asked import Asked, asked, asked_state
 from xray.analyses.parallel import flat_side_by_side
 from xray.analyses.rows import number
 from xray.analyses.shared import labels_of_shared, patients_of_both, patients_of_shared
 from xray.analyses.stored import OF_IMAGES, StoredStudy, TestSet, load_study
 from xray.report.parts import causes as parts
 from xray.report.parts.part import Part
-from xray.stats.causes import CANNOT_TELL, FEWEST, LOSS_RATIO, MORE, Reread, Verdict, reread, verdicts
+from xray.stats.causes import CANNOT_TELL, FEWEST, MORE, Reread, Verdict, reread, verdicts
 from xray.stats.estimates import FloatArray
 from xray.stats.evidence import Evidence, Site, gather
-from xray.stats.posterior import CAUSES, VARIANTS, fingerprint
+from xray.stats.posterior import CAUSES
 
 METHOD: Final = (
     "posterior of four causes, learned from simulated pairs of sites (decision 32); drop by DeLong with patients as units, "
@@ -36,15 +35,6 @@ UNLIKE: Final = "unlike the simulated cases"
 INVERTED: Final = "see whether labels or scores are inverted at this site, whose AUC is below chance"
 KNOWN_OF: Final = 0.5
 """Share of either site's images of which a covariate must be known before it is used."""
-
-
-@dataclass(frozen=True)
-class Asked:
-    """What a study's file and its models' cards say: the reference or "", the loss ratio, model → datasets it knows."""
-
-    reference: str = ""
-    loss_ratio: float = LOSS_RATIO
-    homes: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -61,22 +51,6 @@ class Pair:
     verdicts: dict[int, Verdict]
 
 
-def asked(connection: Connection, study: StoredStudy) -> Asked:
-    """What the study asks. A part of a dataset that a model knows, as nih/train, stands for the dataset."""
-    rows = connection.execute(text(query("causes_asked")), {"study_id": study.id}).all()
-    if not rows:
-        return Asked()
-    homes = {row.model: tuple(dict.fromkeys(name.split("/")[0] for name in row.datasets)) for row in rows}
-    return Asked(rows[0].reference or "", rows[0].loss_ratio or LOSS_RATIO, homes)
-
-
-def state(connection: Connection, study: StoredStudy) -> Sequence[Any]:
-    """What verdicts depend on beside scores and code: what is asked, and the posterior's coefficients."""
-    ask = asked(connection, study)
-    shipped = [fingerprint(variant) for variant in VARIANTS.values()] if ask.homes else []
-    return [ask.reference, ask.loss_ratio, sorted(ask.homes.items()), shipped]
-
-
 def show(stored: Stored) -> Part:
     """What is said of the rows, and the figure."""
     datasets = load_study(stored.connection, stored.study).datasets if stored.rows.empty else {}
@@ -91,7 +65,7 @@ def show(stored: Stored) -> Part:
     show=show,
     columns=OF_IMAGES,
     prepare=asked,
-    state=state,
+    state=asked_state,
 )
 def compute(
     study: StoredStudy, tests: Sequence[TestSet], ask: Asked | None = None

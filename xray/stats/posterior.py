@@ -9,10 +9,8 @@ kinds that were left out. A case unlike those that were simulated is said to be 
 """
 
 import csv
-import hashlib
 from dataclasses import dataclass
 from functools import cache
-from importlib.resources import files
 from typing import Final
 
 import numpy as np
@@ -21,17 +19,11 @@ from scipy.special import expit
 
 from xray.stats.estimates import FloatArray
 from xray.stats.evidence import Evidence
+from xray.stats.shipped import VARIANTS, shipped
 
 CAUSES: Final = ("image", "population", "prevalence", "label")
 WIDEST: Final = 5.0
 """Standardised evidence is cut here: beyond it, more is not more."""
-VARIANTS: Final = {
-    (False, False): "scores",
-    (False, True): "scores_covariates",
-    (True, False): "witness",
-    (True, True): "witness_covariates",
-}
-"""(has a witness, has covariates) → the file of coefficients."""
 
 
 @dataclass(frozen=True)
@@ -90,16 +82,7 @@ GROUPS: Final = {
 @cache
 def coefficients(variant: str) -> Coefficients:
     """Those shipped."""
-    return parse(_shipped(variant).decode("utf-8"))
-
-
-def fingerprint(variant: str) -> str:
-    """Content hash of those shipped."""
-    return hashlib.sha256(_shipped(variant)).hexdigest()
-
-
-def _shipped(variant: str) -> bytes:
-    return (files("xray.stats") / f"posterior_{variant}.csv").read_bytes()
+    return parse(shipped(variant).decode("utf-8"))
 
 
 def parse(text: str) -> Coefficients:

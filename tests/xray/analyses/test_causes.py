@@ -15,6 +15,7 @@ from tests.conftest import copy_template
 from tests.xray.analyses.conftest import World
 from xray import study as study_files
 from xray.analyses import causes, results
+from xray.analyses.asked import asked
 from xray.analyses.run import named, run
 from xray.analyses.shown import part
 from xray.analyses.stored import load_study, load_tests
@@ -386,7 +387,7 @@ def test_models_that_were_trained_here_keep_their_own_verdicts(two_sites):
     with two_sites.engine.begin() as connection:
         study = load_study(connection, "test")
         tests = load_tests(connection, study, causes.OF_IMAGES)
-        assert list(causes.compute(study, tests, causes.asked(connection, study))) == []
+        assert list(causes.compute(study, tests, asked(connection, study))) == []
 
 
 def test_the_default_ratio_of_a_study_is_the_posteriors():

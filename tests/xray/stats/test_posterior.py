@@ -9,18 +9,17 @@ from benchmarks._strangers import draw_world
 from xray.stats.evidence import gather
 from xray.stats.posterior import (
     GROUPS,
-    VARIANTS,
     WIDEST,
     Coefficients,
     answered,
     causes,
     coefficients,
-    fingerprint,
     parse,
     standardised,
     unlikeness,
     written,
 )
+from xray.stats.shipped import VARIANTS, fingerprint
 
 
 @pytest.fixture(scope="module")
