@@ -251,7 +251,7 @@ def _by_pictures(
         path = put_study_file(
             found.engine(), settings.home(), study, protocol, datasets, names, loss_ratio=loss_ratio
         )
-    run_file(path, as_json)
+        run_file(path, as_json, opened=found)
 
 
 ANSWERS: Final = ("performance", "calibration", "net_benefit", "operating_points", "subgroups", "agreement")

@@ -1,5 +1,6 @@
 """`xray study`: run a study file to its report, or see how far it is."""
 
+import contextlib
 import logging
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -93,10 +94,10 @@ def train(file: Path, configuration: str, seed: int | None) -> None:
     click.echo(f"model {model_id} " + ("was trained" if new else "was there already"))
 
 
-def run_file(file: Path, as_json: bool = False, hints: str = "") -> None:
+def run_file(file: Path, as_json: bool = False, hints: str = "", opened: "Databases | None" = None) -> None:
     """Run a study with the servers that it needs, and print what came out: the answer, the AUCs, and last its page.
 
-    hints: what to try next, printed before the page's path.
+    hints: what to try next, printed before the page's path. opened: the databases, where the caller has them open.
     """
     from flows import watch
     from flows.platform import prefect_api, storage
@@ -110,7 +111,7 @@ def run_file(file: Path, as_json: bool = False, hints: str = "") -> None:
 
     read_study(file)  # a mistake in it is told before a server starts
     file = file.resolve()
-    with storage() as found:
+    with storage() if opened is None else contextlib.nullcontext(opened) as found:
         with found.engine().begin() as connection:
             asked = read_sited(connection, file)
         done = done_already(found, asked)
