@@ -39,7 +39,10 @@ class Calls:
             if isinstance(node, ast.FunctionDef) and not _is_compiled(node):
                 node.body.insert(_after_words(node.body), _call(file, node.lineno))
         begin = _after_words(module.body)
-        module.body[begin:begin] = [*ast.parse("from recorded_calls import record_call").body, _call(file, MODULE)]
+        module.body[begin:begin] = [
+            *ast.parse("from recorded_calls import record_call").body,
+            _call(file, MODULE),
+        ]
         path.write_text(ast.unparse(ast.fix_missing_locations(module)), encoding="utf-8")
 
     def recorder(self, test: str) -> Callable[[], None]:
