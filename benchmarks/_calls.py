@@ -12,7 +12,7 @@ RECORD: Final = "XRAY_CALLS"
 RECORDER: Final = f"""\
 import os
 _seen = set()
-def called(file, line):
+def record_call(file, line):
     if (file, line) not in _seen:
         _seen.add((file, line))
         with open(os.environ["{RECORD}"], "a") as output:
@@ -39,7 +39,10 @@ class Calls:
             if isinstance(node, ast.FunctionDef) and not _is_compiled(node):
                 node.body.insert(_after_words(node.body), _call(file, node.lineno))
         begin = _after_words(module.body)
-        module.body[begin:begin] = [*ast.parse("from recorded_calls import called").body, _call(file, MODULE)]
+        module.body[begin:begin] = [
+            *ast.parse("from recorded_calls import record_call").body,
+            _call(file, MODULE),
+        ]
         path.write_text(ast.unparse(ast.fix_missing_locations(module)), encoding="utf-8")
 
     def recorder(self, test: str) -> Callable[[], None]:
@@ -72,7 +75,7 @@ def _after_words(body: Sequence[ast.stmt]) -> int:
 
 
 def _call(file: str, line: int) -> ast.stmt:
-    return ast.parse(f"called({file!r}, {line})").body[0]
+    return ast.parse(f"record_call({file!r}, {line})").body[0]
 
 
 def _is_compiled(node: ast.FunctionDef) -> bool:

@@ -1,7 +1,7 @@
 """The steps of a study as flows of their own, for deployments.
 
 Each does only what is missing, so that running one twice changes nothing. The study flow runs the same tasks in one go.
-`study` is the name of a study file that comes along (studies/), or the path of another.
+`study` is the name of a bundled study file (studies/), or the path of another.
 """
 
 from dataclasses import asdict, replace
@@ -36,7 +36,7 @@ def register(study: str = "phantom") -> list[dict[str, Any]]:
     """Draw or read, register, split and cache every dataset of a study file.
 
     Args:
-        study: Name of a study that comes along, or the path of a study file.
+        study: Name of a bundled study, or the path of a study file.
     """
     return prepare_datasets(read_here(study_file(study)))
 
@@ -57,7 +57,7 @@ def train(
     A model that is trained with other numbers than the study's is another model, and no part of the study's results.
 
     Args:
-        study: Name of a study that comes along, or the path of a study file.
+        study: Name of a bundled study, or the path of a study file.
         configuration: Such as nih, all or all-but-nih-cc. Empty: every configuration of the study.
         seeds: Seeds to train. Empty: those of the study.
         network: Another network than the study's, by its name in timm, or small_convnet.
@@ -129,9 +129,9 @@ def add_dataset(
         images: Folder of the pictures, as the worker sees it. Empty: beside the labels.
         labels_only: Register labels without pictures.
         protocol: Rules by which cohorts are made.
-        phantom_site: Which drawn site, where source is phantom.
+        phantom_site: Which synthetic site, where source is phantom.
         patients: How many patients are drawn, where source is phantom.
-        size: Size of the drawn pictures, in pixels.
+        size: Size of the synthetic pictures, in pixels.
     """
     from xray.data.sources.datasets import published_sites
 

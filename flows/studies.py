@@ -1,4 +1,4 @@
-"""Study files by name: those that come along, and any by its path."""
+"""Study files by name: the bundled ones, and any by its path."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -12,12 +12,12 @@ FOLDER = Path(__file__).resolve().parents[1] / "studies"
 
 
 def known() -> list[str]:
-    """Names of the study files that come along."""
+    """Names of the bundled study files."""
     return sorted(path.stem for path in FOLDER.glob("*.toml"))
 
 
 def study_file(study: str) -> Path:
-    """The file of a study: the name of one that comes along, or a path. Raises `StudyError` where it is neither."""
+    """The file of a study: the name of a bundled one, or a path. Raises `StudyError` where it is neither."""
     given = Path(study).expanduser()
     if given.suffix == ".toml" and given.exists():
         return given.resolve()

@@ -33,7 +33,7 @@ def run_study(study: str = "phantom") -> dict[str, Any]:
     """Run a study file to its report: datasets, models, predictions, results, figures; only what is missing is done.
 
     Args:
-        study: Name of a study that comes along, or the path of a study file.
+        study: Name of a bundled study, or the path of a study file.
     """
     from xray.plan import foreign_models
 

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from flows.ends import Command
 
 COMMANDS = {
-    "demo": ("flows.cli.demo:demo", "From nothing to figures: four drawn sites, 18 models, one report."),
+    "demo": ("flows.cli.demo:demo", "From nothing to figures: four synthetic sites, 18 models, one report."),
     "study": ("flows.cli.study:study", "Run a study file, or see how far it is."),
     "report": ("flows.cli.report:report", "Where a study's page is; xray report open STUDY opens it."),
     "evaluate": (

@@ -66,7 +66,7 @@ def import_(file: Path, dataset: str | None, protocol: str | None, as_json: bool
     name = dataset or str(about["dataset"])
     if protocol is None and about["protocol"] not in NAMED:
         raise DataError(
-            f"{file.name}: its protocol {str(about['protocol'])!r} does not come along: say its file (--protocol)"
+            f"{file.name}: its protocol {str(about['protocol'])!r} is not in the file: name its file (--protocol)"
         )
     rules = load_protocol(protocol or str(about["protocol"]))
     with storage() as found, found.engine().begin() as connection:

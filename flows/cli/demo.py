@@ -1,4 +1,4 @@
-"""`xray demo`: the main job on four drawn sites."""
+"""`xray demo`: the main job on four synthetic sites."""
 
 from pathlib import Path
 
@@ -21,7 +21,7 @@ The platform is in {home}. What to try next:
 
 @click.command()
 def demo() -> None:
-    """From nothing to figures: four drawn sites, 18 models, one report."""
+    """From nothing to figures: four synthetic sites, 18 models, one report."""
     from flows.cli.study import run_file
     from xray import settings
 

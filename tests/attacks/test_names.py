@@ -278,7 +278,7 @@ def test_a_published_split_names_no_file_to_be_read(tmp_path):
     )
     done = CliRunner().invoke(cli, ["cohort", "import", str(tmp_path / "split.csv")])
     assert isinstance(done.exception, DataError)
-    assert "its protocol '/etc/passwd' does not come along" in str(done.exception)
+    assert "its protocol '/etc/passwd' is not in the file" in str(done.exception)
 
 
 class Markup(HTMLParser):

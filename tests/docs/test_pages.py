@@ -1,4 +1,4 @@
-"""What the pages of docs/ say is what the code does: relations and columns, queries, study keys, drawn sites, links."""
+"""What the pages of docs/ say is what the code does: relations and columns, queries, study keys, synthetic sites, links."""
 
 import csv
 import dataclasses

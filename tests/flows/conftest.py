@@ -60,7 +60,7 @@ FOLDER = {
 """Files of that work in the folder in which the command runs; none is one that Prefect could read without an error."""
 TINY = """
 name = "tiny"
-title = "Two small drawn hospitals"
+title = "Two small synthetic hospitals"
 seeds = [0]
 [[datasets]]
 name = "tiny-a"
@@ -199,7 +199,7 @@ def predictions(demo: Done) -> pd.DataFrame:
 
 @pytest.fixture(scope="session")
 def tiny_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A study that is done in seconds: two drawn sites, three models of one seed."""
+    """A study that is done in seconds: two synthetic sites, three models of one seed."""
     file = tmp_path_factory.mktemp("studies of ours") / "tiny study.toml"
     file.write_text(TINY, encoding="utf-8")
     return file

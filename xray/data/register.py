@@ -254,8 +254,8 @@ def _site(connection: Connection, name: str, synthetic: bool) -> int:
     connection.execute(insert(Site).values(name=name, synthetic=synthetic).on_conflict_do_nothing())
     found = connection.execute(select(Site.id, Site.synthetic).where(Site.name == name)).one()
     if found.synthetic != synthetic:
-        kind = "drawn" if found.synthetic else "real"
-        raise DataError(f"site {name} holds {kind} images; drawn and real images can't share a site")
+        kind = "synthetic" if found.synthetic else "real"
+        raise DataError(f"site {name} holds {kind} images; synthetic and real images can't share a site")
     return int(found.id)
 
 

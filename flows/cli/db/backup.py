@@ -8,7 +8,7 @@ import click
 @click.command()
 @click.argument("folder", metavar="DIR", type=click.Path(path_type=Path))
 def backup(folder: Path) -> None:
-    """Write the three databases, the weights and cards in MLflow, reports and drawn pictures to the new folder DIR.
+    """Write the three databases, the weights and cards in MLflow, reports and synthetic pictures to the new folder DIR.
 
     While everything runs: each database as it is at one moment, in an order in which what the one names is in the next. The
     manifest, with the SHA-256 of every file, is written last; without it DIR is no backup. No password is in it. Pictures

@@ -1,4 +1,4 @@
-"""`xray dataset`: list and counts, on drawn sites."""
+"""`xray dataset`: list and counts, on synthetic sites."""
 
 import json
 

@@ -14,7 +14,7 @@ pytestmark = pytest.mark.timeout(900)
 
 def test_status_of_a_study_that_is_done(tiny, call):
     assert tiny.home.run("study", "status", tiny.file).stdout.splitlines() == [
-        "tiny: Two small drawn hospitals",
+        "tiny: Two small synthetic hospitals",
         "  datasets ready       2 of 2",
         "  models trained       3 of 3",
         "  evaluations missing  0",
