@@ -258,7 +258,7 @@ def test_a_half_or_damaged_backup_is_refused(copied: Path, new_home: Home, damag
         content[len(content) // 2] ^= 1
         file.write_bytes(content)
     said = new_home.run("db", "restore", copied, exit_code=1).stderr
-    assert said.startswith("error: ")
+    assert [line[:7] for line in said.splitlines() if " | INFO " not in line][0] == "error: "
     assert "Traceback" not in said
     assert str(file) in said or "no manifest.json" in said
     assert not new_home.path.exists() or list(new_home.path.iterdir()) == []
@@ -295,9 +295,9 @@ def test_a_file_that_is_in_no_backup_of_ours_is_refused(copied: Path, new_home: 
 
 def test_a_restore_that_was_killed_is_begun_again(backup: Path, new_home: Home):
     """Killed while rows are loaded: the home has nothing that looks like a home, and the next restore ends well."""
-    with new_home.start("db", "restore", backup, stdout=subprocess.PIPE) as process:
-        for line in process.stdout:
-            if line.startswith("xray: "):
+    with new_home.start("db", "restore", backup, stderr=subprocess.PIPE) as process:
+        for line in process.stderr:
+            if "xray.upkeep.restore - xray: " in line:
                 break
         process.kill()
     assert [path.name for path in new_home.path.iterdir()] == [".restoring"]
