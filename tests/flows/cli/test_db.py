@@ -258,7 +258,7 @@ def test_a_half_or_damaged_backup_is_refused(copied: Path, new_home: Home, damag
         content[len(content) // 2] ^= 1
         file.write_bytes(content)
     said = new_home.run("db", "restore", copied, exit_code=1).stderr
-    assert [line[:7] for line in said.splitlines() if " | INFO " not in line][0] == "error: "
+    assert next(line for line in said.splitlines() if " | INFO " not in line).startswith("error: ")
     assert "Traceback" not in said
     assert str(file) in said or "no manifest.json" in said
     assert not new_home.path.exists() or list(new_home.path.iterdir()) == []
