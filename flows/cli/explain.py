@@ -228,7 +228,7 @@ def _foreign(about: Mapping[str, Any]) -> list[str]:
         *file,
         *(f"  {key}: {card[key]}" for key in ("citation", "note") if card.get(key)),
         f"  said to be trained on {trained}",
-        *(f"  operating point of {task}: {p['threshold']:g} ({p['kind']})" for task, p in points),
+        *(f"  operating point of {task}: {point['threshold']:g} ({point['kind']})" for task, point in points),
     ]
 
 

@@ -31,11 +31,11 @@ def test_the_experiment_the_report_and_the_trainings_say_what_they_are(tiny):
         "mlflow",
     )
     tags = dict(notes.itertuples(index=False, name=None))
-    assert tags["mlflow.note.content"].startswith("# Two small drawn hospitals\n")
+    assert tags["mlflow.note.content"].startswith("# Two small synthetic hospitals\n")
     assert (tags["xray.protocol"], tags["xray.datasets"]) == ("corrected", "tiny-a, tiny-d")
     of_report = "run_uuid in (select run_uuid from tags where key = 'xray.report')"
     report = tiny.ask(f"select value from tags where key = 'mlflow.note.content' and {of_report}", "mlflow")
-    assert report["value"][0].startswith("# Two small drawn hospitals\n")
+    assert report["value"][0].startswith("# Two small synthetic hospitals\n")
     headline = tiny.ask(f"select key, value from latest_metrics where {of_report}", "mlflow")
     numbers = dict(headline.itertuples(index=False, name=None))
     aucs = tiny.ask("select trained_on = test_dataset as home, auc from auc_results where seed is null")

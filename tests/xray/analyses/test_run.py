@@ -48,9 +48,9 @@ def test_all_is_computed_once(two_sites):
     assert run_all(two_sites.engine, "test") == dict.fromkeys(NAMES, True)
     assert current(two_sites.engine) == len(ANALYSES)
     before = ids(two_sites.engine)
-    assert all(rows for name, rows in before.items() if name != "synthesis"), (
-        "two sites are too few for that one"
-    )
+    # two sites are too few for the first; the others are of models from elsewhere, and of several readers
+    without = ("synthesis", "causes", "reader_agreement")
+    assert all(rows for name, rows in before.items() if name not in without), "an analysis has no rows"
     assert run_all(two_sites.engine, "test") == dict.fromkeys(NAMES, False)
     assert ids(two_sites.engine) == before
 
