@@ -19,7 +19,7 @@ MAXIMUM = 4095
 WORDS = {0: "nein", 1: "ja"}
 
 
-pytestmark = pytest.mark.timeout(900)
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]  # five registrations, two judgements
 
 
 @pytest.fixture(scope="module")

@@ -210,4 +210,4 @@ def test_progress_is_told_where_asked(tmp_path, caplog, monkeypatch):
         write_site(SITES["alpha"], tmp_path / "silent", patients=2, size=32, seed=0)
         assert caplog.text == ""
         write_site(SITES["alpha"], tmp_path / "loud", patients=2, size=32, seed=0, progress=True)
-    assert "drawing alpha" in caplog.text
+    assert "drawing patients of alpha: 2 in " in caplog.text
