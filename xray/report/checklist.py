@@ -3,6 +3,7 @@
 Items and facts are data (`checklists/`). A fact is one question that the reader may ask, and a sentence for each row.
 """
 
+import re
 import tomllib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -17,10 +18,12 @@ CHECKLISTS: Final = {"stard-ai": "stard-ai", "tripod+ai": "tripod-ai", "claim": 
 CARD: Final = "model-card"
 EXISTS: Final = {
     "study": "select 1 as here from study where name = :study",
-    "model": "select 1 as here from model where name = :model",
+    "model": "select 1 as here from model join study_model on model_id = model.id join study on study.id = study_id "
+    "where study.name = :study and model.name = :model",
 }
 SHOWN: Final = 12
 """Sentences of a fact that are written out; the rest is in its rows."""
+_NAMES: Final = re.compile(r":(study|model)\b")
 SHELL: Final = str.maketrans({each: f"\\{each}" for each in '\\"$`'})
 
 Rows = Sequence[Mapping[str, Any]]
@@ -47,7 +50,8 @@ def markdown(file: str, ask: Ask, study: str, model: str = "") -> str:
     names = {"study": study, "model": model}
     for kind, statement in EXISTS.items():
         if names[kind] and not ask(_bound(statement, names)):
-            raise AnalysisError(f"there is no {kind} {names[kind]!r} in the database")
+            place = "the database" if kind == "study" else f"study {study!r}"
+            raise AnalysisError(f"there is no {kind} {names[kind]!r} in {place}")
     statements = {name: _bound(fact["sql"], names) for name, fact in facts.items()}
     guideline = _read(file)
     items = [Item(**{**each, "facts": tuple(each.get("facts", ()))}) for each in guideline["items"]]
@@ -109,10 +113,8 @@ class _Words(dict[str, Any]):
 
 def _bound(statement: str, names: Mapping[str, str]) -> str:
     """A statement with its names as SQL literals, which runs as it stands."""
-    for name, value in names.items():
-        literal = value.replace("'", "''")
-        statement = statement.replace(f":{name}", f"'{literal}'")
-    return " ".join(statement.split())
+    literals = {name: "'" + value.replace("'", "''") + "'" for name, value in names.items()}
+    return _NAMES.sub(lambda found: literals[found[1]], " ".join(statement.split()))
 
 
 def _read(name: str) -> dict[str, Any]:

@@ -10,7 +10,7 @@ import pytest
 
 from flows.cli.report import GUIDELINES, address
 from flows.standing.place import ServiceState, State, here
-from xray.report.checklist import CARD, CHECKLISTS, _read, markdown
+from xray.report.checklist import CARD, CHECKLISTS, _bound, _read, markdown
 
 
 def test_the_page_is_opened_with_the_explorer_of_the_standing_platform(tmp_path: Path, monkeypatch) -> None:
@@ -91,6 +91,9 @@ def test_names_are_neither_sql_nor_markup(tiny, call):
     code, _, err = call("report", "tiny", "--card", "x';drop table model;--")
     assert code == 1
     assert "there is no model" in err
+    assert "in study 'tiny'" in err
+    bound = _bound("select :study,\n  :model", {"study": "a  :model", "model": "b'"})
+    assert bound == "select 'a  :model', 'b'''"
     rows = [{"dataset": "[a](javascript:1) <b>`\n# x", "hash": None}]
     there = "select 1 as here from study where name = 's'"
 
