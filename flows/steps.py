@@ -118,6 +118,9 @@ def add_dataset(
     phantom_site: Literal["alpha", "bravo", "charlie", "delta", "echo", "foxtrot"] = "alpha",
     patients: Count = 100,
     size: Annotated[int, Field(ge=16)] = 48,
+    mapping: str | None = None,
+    readers: str | None = None,
+    findings: list[str] | None = None,
 ) -> dict[str, Any]:
     """Register images and labels as a dataset, whole or not at all, and let it be known.
 
@@ -132,6 +135,9 @@ def add_dataset(
         phantom_site: Which synthetic site, where source is phantom.
         patients: How many patients are drawn, where source is phantom.
         size: Size of the synthetic pictures, in pixels.
+        mapping: File that says what the columns of the label file are (`xray dataset draft`), as the worker sees it.
+        readers: How the label follows from several readers: majority, any, all, or a reader's name.
+        findings: Names of columns that are findings, beside those of the default list.
     """
     from xray.data.sources.datasets import published_sites
 
@@ -145,6 +151,9 @@ def add_dataset(
         "images": images,
         "phantom": drawn,
         "labels_only": labels_only,
+        "mapping": mapping,
+        "readers": readers,
+        "findings": findings or [],
     }
     done: dict[str, Any] = tasks.add_dataset(name, request, protocol)
     if done["new"]:

@@ -56,6 +56,8 @@ def prepare(study_path: str, dataset: str) -> dict[str, Any]:
     (request,) = (each for each in study.datasets if each.name == dataset)
     with about(study=study.name, dataset=dataset), storage() as found:
         done = prepare_dataset(found.engine(), settings.home(), request, study.protocol, study.image_size)
+        for line in done.news:
+            _log.warning(line)
         _log.info("%d images ready", done.n_images)
     return asdict(done)
 
@@ -169,13 +171,15 @@ def add_dataset(name: str, request: dict[str, Any], protocol: str) -> dict[str, 
     given: dict[str, Any] = {
         **request,
         "phantom": Phantom(**drawn) if drawn else None,
-        **{key: Path(request[key]) if request[key] else None for key in ("labels", "images")},
+        "findings": tuple(request["findings"]),
+        **{key: Path(request[key]) if request[key] else None for key in ("labels", "images", "mapping")},
     }
     asked = DatasetRequest(name=name, **given)
-    with storage() as found:
+    with about(dataset=name), storage() as found:
         done = register_request(found.engine(), asked, protocol, home=settings.home())
-    notes = [*done.notes, *(done.pictures.lines() if done.pictures else ())]
-    return {"name": done.name, "images": done.n_images, "new": not done.unchanged, "notes": notes}
+        for line in done.news():
+            _log.warning(line)
+    return {"name": done.name, "images": done.n_images, "new": not done.unchanged, "notes": done.news()}
 
 
 @task(name="missing", task_run_name="what is missing", **PATIENT)

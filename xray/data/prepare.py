@@ -18,11 +18,12 @@ from xray.data.phantom.generate import write_site
 from xray.data.phantom.sites import load_sites
 from xray.data.picture_hashes import MEMORY, changed, look
 from xray.data.pictures import pixel_cache
-from xray.data.protocol import NAMED, load_protocol
+from xray.data.protocol import EXTERNAL, NAMED, load_protocol
 from xray.data.quarantine import refuse_unusable
 from xray.data.register import Registration, content_digest, find_registered, register
-from xray.data.registered import dataset_id, read_dataset
+from xray.data.registered import RegisteredDataset, dataset_id, read_dataset
 from xray.data.request import DatasetRequest, Phantom
+from xray.data.selection import select as select_rows
 from xray.data.sources.base import SourceTable, sources
 from xray.data.sources.declared import with_declared
 from xray.data.sources.dicom_folder import read_dicom_folder
@@ -37,11 +38,12 @@ from xray.pixels.reading import AS_STORED, Reading
 
 @dataclass(frozen=True)
 class Prepared:
-    """A dataset that is ready: what is registered, and whether that was done now."""
+    """A dataset that is ready: what is registered, whether that was done now, and then what is to be said of it."""
 
     dataset_id: int
     n_images: int
     new: bool
+    news: tuple[str, ...] = ()
 
 
 def prepare(engine: Engine, home: Path, request: DatasetRequest, protocol: str, size: int | None) -> Prepared:
@@ -53,10 +55,11 @@ def prepare(engine: Engine, home: Path, request: DatasetRequest, protocol: str, 
     """
     if request.phantom is None and request.labels is None:
         with engine.begin() as connection:
-            registered, new = dataset_id(connection, request.name), False
+            registered, new, news = dataset_id(connection, request.name), False, []
     else:
         registration = register_request(engine, request, protocol, home=home)
         registered, new = registration.dataset_id, not registration.unchanged
+        news = registration.news() if new else []
     with engine.begin() as connection:
         dataset = read_dataset(connection, registered)
         if dataset.site != request.site:
@@ -67,7 +70,7 @@ def prepare(engine: Engine, home: Path, request: DatasetRequest, protocol: str, 
         freeze(connection, dataset, rules)
     if size is not None:
         pixel_cache(dataset, home, size, rules.preprocessing.crop)
-    return Prepared(registered, len(dataset.image_ids), new)
+    return Prepared(registered, len(dataset.image_ids), new, tuple(news))
 
 
 def register_request(
@@ -201,12 +204,21 @@ def freeze_dataset(
 
     needed: the parts without which it isn't."""
     rules = load_protocol(protocol)
+    dataset = read_dataset(connection, registered)
     try:
         with connection.begin_nested():
-            freeze(connection, read_dataset(connection, registered), rules, needed)
+            freeze(connection, dataset, rules, needed)
     except DataError as failure:
-        return [f"no cohorts under {rules.name}: {failure}"]
+        return [
+            f"no cohorts under {rules.name}: {failure}{_tested_at_least(dataset) if rules.trains else ''}"
+        ]
     return []
+
+
+def _tested_at_least(dataset: RegisteredDataset) -> str:
+    """A half sentence: which protocol takes the images of a dataset that can't be split."""
+    images = len(select_rows(dataset.table, dataset.labeller, load_protocol(EXTERNAL)))
+    return f" ({EXTERNAL}, for models from elsewhere, tests on {images} of its images)" if images else ""
 
 
 def _draw(phantom: Phantom, folder: Path) -> tuple[SourceTable, pd.DataFrame]:

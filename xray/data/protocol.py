@@ -21,7 +21,9 @@ from xray.tasks import TASKS
 
 RULE_SETS: Final = ("paper", "corrected")
 """Of label rules; each has a protocol of its name."""
-NAMED: Final = (*RULE_SETS, "external", "external-first")
+EXTERNAL: Final = "external"
+"""For models that were trained elsewhere: nothing is split, every eligible image is tested on."""
+NAMED: Final = (*RULE_SETS, EXTERNAL, "external-first")
 DEFAULT: Final = "corrected"
 PAPER: Final = "paper"
 

@@ -58,6 +58,14 @@ class Registration:
     pictures: PictureCounts | None = None
     summary: Summary | None = None
 
+    def news(self) -> list[str]:
+        """A line each for a log: how unusual pictures were read, the notes, and how much was set aside."""
+        lines = [*(self.pictures.lines() if self.pictures else ()), *self.notes]
+        left = sum(not entry.kept for entry in self.quarantine)
+        if left:
+            lines.append(f"{left} row(s) or picture(s) set aside: xray dataset quarantine {self.name}")
+        return lines
+
 
 def register(
     connection: Connection,

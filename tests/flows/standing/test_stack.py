@@ -148,6 +148,33 @@ def test_bad_data_fails_at_once_with_its_reason(stack):
     assert f"UTC: add-dataset ({state['name']}): nothing: labels is missing" in said
 
 
+@pytest.mark.slow
+def test_a_hospitals_own_table_is_registered_by_its_mapping(stack, tmp_path):
+    (tmp_path / "list.csv").write_text(
+        "Bild;Erguss;Drain\n" + "".join(f"b{k};{'ja' if k % 2 else 'nein'};ja\n" for k in range(8))
+    )
+    (tmp_path / "hospital.toml").write_text(
+        '[columns]\nimage = "Bild"\n[findings]\n"Erguss" = "Effusion"\n[words]\npositive = ["ja"]\nnegative = ["nein"]\n'
+    )
+    found = stack.api.get("/deployments/name/add-dataset/default")
+    given = {
+        "name": "ward",
+        "source": "labels",
+        "labels": str(tmp_path / "list.csv"),
+        "mapping": str(tmp_path / "hospital.toml"),
+        "labels_only": True,
+    }
+    run = stack.api.post(f"/deployments/{found['id']}/create_flow_run", {"parameters": given})["id"]
+    ends = ("COMPLETED", "FAILED", "CRASHED")
+    wait_until(lambda: stack.api.get(f"/flow_runs/{run}")["state_type"] in ends, 120, "it ends")
+    state = stack.api.get(f"/flow_runs/{run}")["state"]
+    assert state["type"] == "COMPLETED", state["message"]
+    counts = stack.home.run("dataset", "counts", "ward").stdout
+    assert [line.split()[:3] for line in counts.splitlines() if "Effusion" in line] == [
+        ["Effusion", "4", "4"]
+    ]
+
+
 def test_parameters_are_checked_before_anything_runs(stack):
     found = stack.api.get("/deployments/name/train/phantom-a")
     with pytest.raises(OSError, match=r"422|409"):

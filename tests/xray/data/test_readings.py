@@ -12,6 +12,7 @@ from sqlalchemy import Engine
 from tests.xray.pixels.test_decode import dicom_file, smooth
 from xray.data.picture_hashes import PictureCounts, Seen, look
 from xray.data.pictures import pixel_cache
+from xray.data.prepare import prepare as prepare_dataset
 from xray.data.prepare import register_request
 from xray.data.register import Registration
 from xray.data.registered import RegisteredDataset, read_named
@@ -66,6 +67,17 @@ def test_what_an_earlier_version_remembered_is_looked_at_again(tmp_path: Path) -
 def add(engine: Engine, home: Path, name: str, labels: Path, reading: Reading = AS_STORED) -> Registration:
     request = DatasetRequest(name, f"site-{name}", "manifest", labels, None, None, reading=reading)
     return register_request(engine, request, "corrected", home=home)
+
+
+def test_a_study_says_once_how_the_pictures_of_its_datasets_were_read(engine: Engine, tmp_path: Path) -> None:
+    labels = pictures(tmp_path / "said", 12)
+    with labels.open("a") as rows:
+        rows.write("gone,p9,gone.dcm,1\n")
+    request = DatasetRequest("said", "site-said", "manifest", labels, None, None)
+    first, again = (prepare_dataset(engine, tmp_path, request, "corrected", None).news for _ in range(2))
+    assert "1 of 12 pictures: MONOCHROME1: inverted" in first
+    assert first[-1] == "1 row(s) or picture(s) set aside: xray dataset quarantine said"
+    assert not again
 
 
 def registered(engine: Engine, name: str) -> RegisteredDataset:

@@ -138,7 +138,7 @@ def roles_of(
     faults = [
         *faults,
         *(
-            f"{where or 'mapping'}: there is no column {name!r}{_near(name, columns)}"
+            f"{where or 'mapping'}: there is no column {name!r}{_turned(name, own.get(name), columns) or _near(name, columns)}"
             for name in wanted
             if name not in columns
         ),
@@ -181,6 +181,11 @@ def _near(name: str, names: object) -> str:
     listed = [str(each) for each in names]  # type: ignore[attr-defined]
     hint = near(name, listed) or nearest(name, listed)
     return f"; did you mean the column {hint!r}?" if hint else f"; found: {', '.join(listed)[:300]}"
+
+
+def _turned(column: str, finding: str | None, columns: Sequence[str]) -> str:
+    """What to do where [findings] names the column on the wrong side."""
+    return f"; in [findings] its word goes first: {finding!r} = {column!r}" if finding in columns else ""
 
 
 def _by_study(

@@ -146,6 +146,25 @@ def test_a_vindr_dataset_is_registered_split_and_explained(engine: Engine, tmp_p
     assert (edema.state, edema.term) == ("negative", "all: 2 positive, 1 negative, 0 uncertain")
 
 
+def test_a_released_test_set_without_projections_says_which_protocol_takes_it(
+    engine: Engine, tmp_path: Path
+) -> None:
+    header = f"Path,{CHEXPERT}"
+    lines = [f"test/patient9{k:04}/study1/view1_frontal.jpg{',0' * 14}" for k in range(4)]
+    (tmp_path / "test_labels.csv").write_text("\n".join([header, *lines]) + "\n")
+    done = register_request(
+        engine,
+        DatasetRequest(
+            "chexpert-test", "stanford", "chexpert", tmp_path / "test_labels.csv", None, None, True
+        ),
+        "corrected",
+    )
+    with engine.begin() as connection:
+        remove(connection, "chexpert-test")
+    (note,) = [note for note in done.notes if "no cohorts" in note]
+    assert note.endswith("(external, for models from elsewhere, tests on 4 of its images)")
+
+
 # BRAX
 
 CHEXPERT = (
