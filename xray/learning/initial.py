@@ -4,7 +4,6 @@ import json
 from pathlib import Path
 
 from safetensors import SafetensorError, safe_open
-from timm.models import adapt_input_conv
 from torch import Tensor
 
 from xray.errors import LearningError
@@ -38,7 +37,7 @@ def start_from(network: Network, path: Path) -> None:
         }
     for name, tensor in given.items():
         if name in wanted and tensor.ndim == 4 and tensor.shape[1] == 3 and wanted[name].shape[1] == 1:
-            given[name] = adapt_input_conv(1, tensor)
+            given[name] = tensor.float().sum(dim=1, keepdim=True).to(tensor.dtype)
     wrong = [
         *(f"{name} is missing" for name in wanted if name not in given),
         *(f"{name} is not in the network" for name in given if name not in wanted),

@@ -1,4 +1,4 @@
-"""Networks by timm name: one input channel in [-1024, 1024], one output per task, or one per (dataset, task)."""
+"""Networks by name, ours or timm's: one input channel in [-1024, 1024], one output per task, or one per (dataset, task)."""
 
 import json
 from collections.abc import Sequence
@@ -6,22 +6,21 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import timm
 import torch
 from numpy.typing import NDArray
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-import xray.learning.small_convnet  # noqa: F401  (its import registers the network with timm)
 from xray.errors import LearningError
+from xray.learning.small_convnet import SmallConvNet
 from xray.tasks import TASKS
 
 FULL_SCALE = 1024.0
 
 
 class Network(nn.Module):
-    """A timm classifier with the platform's input and heads.
+    """A timm classifier, or `SmallConvNet`, with the platform's input and heads.
 
     heads: names of the datasets that have outputs of their own; none: one head that all share. findings: what the outputs
     of a head are of. trained: bool (n_heads, n_findings), the outputs that were trained. forward: (n, 1, size, size) float32
@@ -32,16 +31,13 @@ class Network(nn.Module):
         self, name: str, image_size: int, heads: Sequence[str] = (), findings: Sequence[str] = TASKS
     ) -> None:
         super().__init__()
-        if name not in timm.list_models():
-            near = timm.list_models(f"*{name.split('_')[0]}*")[:8]
-            raise LearningError(f"timm has no network {name!r}; near names: {', '.join(near) or 'none'}")
         self.name = name
         self.image_size = image_size
         self.heads = tuple(heads)
         self.findings = tuple(findings)
         self.trained: NDArray[np.bool_] = np.ones((max(1, len(self.heads)), len(self.findings)), dtype=bool)
         n_outputs = self.trained.size
-        self.body: Any = timm.create_model(name, pretrained=False, in_chans=1, num_classes=n_outputs)
+        self.body: Any = _body(name, n_outputs)
 
     def forward(self, pixels: Tensor) -> Tensor:
         """Outputs (n, n_heads · n_tasks) of pixels (n, 1, size, size) in [-1024, 1024]."""
@@ -82,6 +78,19 @@ class Network(nn.Module):
             return None
         bias = layer.bias if layer.bias is not None else layer.weight.new_zeros(len(layer.weight))
         return layer.weight.detach(), bias.detach()
+
+
+def _body(name: str, n_outputs: int) -> nn.Module:
+    """An untrained network of one channel. Raises `LearningError` where timm has none of this name."""
+    if name == "small_convnet":
+        return SmallConvNet(in_chans=1, num_classes=n_outputs)
+    import timm  # with torchvision, seconds: only where a network is theirs
+
+    if name not in timm.list_models():
+        near = timm.list_models(f"*{name.split('_')[0]}*")[:8]
+        raise LearningError(f"timm has no network {name!r}; near names: {', '.join(near) or 'none'}")
+    body: nn.Module = timm.create_model(name, pretrained=False, in_chans=1, num_classes=n_outputs)
+    return body
 
 
 def logits_of(network: nn.Module, pixels: Tensor, own: Sequence[str] = ()) -> Tensor:

@@ -1,15 +1,8 @@
-"""A plain network of five convolutions for small pictures: what learns the phantom sites in seconds without a
-GPU.
+"""A plain network of five convolutions for small pictures: what learns the phantom sites in seconds without a GPU."""
 
-Importing this module makes `timm.create_model("small_convnet", in_chans=1, num_classes=5)` work.
-"""
+from typing import Final
 
-from typing import Any, Final
-
-from timm.models import register_model
 from torch import Tensor, nn
-
-from xray.errors import LearningError
 
 _WIDTHS: Final = (16, 24, 48, 64, 96)
 _STRIDES: Final = (2, 2, 2, 1, 1)
@@ -65,14 +58,3 @@ class SmallConvNet(nn.Module):
 
     def _new_classifier(self) -> nn.Module:
         return nn.Linear(self.num_features, self.num_classes) if self.num_classes else nn.Identity()
-
-
-@register_model
-def small_convnet(pretrained: bool = False, **options: Any) -> SmallConvNet:
-    """`SmallConvNet` by timm's registry. Raises LearningError where pretrained weights are asked for."""
-    if pretrained:
-        raise LearningError("small_convnet has no pretrained weights; create it with pretrained=False")
-    settings = {
-        name: value for name, value in options.items() if not name.startswith(("pretrained_", "cache_"))
-    }
-    return SmallConvNet(**settings)

@@ -16,7 +16,6 @@ import torch
 from accelerate import Accelerator
 from accelerate.utils import broadcast, gather_object
 from numpy.typing import NDArray
-from timm.layers.norm_act import convert_sync_batchnorm
 
 from xray.errors import LearningError
 from xray.learning.infer import outputs as score_outputs
@@ -105,6 +104,8 @@ def train(
     if here.num_processes > 1:
         torch.manual_seed(seed + here.process_index)  # what dropout draws
         if here.device.type == "cuda":
+            from timm.layers.norm_act import convert_sync_batchnorm  # which timm's own layers need
+
             convert_sync_batchnorm(network)
     network.to(here.device, memory_format=torch.channels_last)  # type: ignore[call-overload]  # torch's stubs lack it
     optimiser = torch.optim.Adam(

@@ -1,21 +1,19 @@
 import pytest
-import timm
 import torch
 from torch import nn
 
-import xray.learning.small_convnet
-from xray.errors import LearningError
+from xray.learning.network import Network
+from xray.learning.small_convnet import SmallConvNet
 
 
-def create(**options: object) -> "xray.learning.small_convnet.SmallConvNet":
+def create(**options: int | float) -> SmallConvNet:
     torch.manual_seed(0)
-    return timm.create_model("small_convnet", **options)
+    return SmallConvNet(**options)
 
 
-def test_timm_creates_it():
-    assert "small_convnet" in timm.list_models("small*")
-    network = create(in_chans=1, num_classes=18)
-    assert isinstance(network, xray.learning.small_convnet.SmallConvNet)
+def test_it_is_a_network_by_its_name():
+    network = Network("small_convnet", 64).body
+    assert isinstance(network, SmallConvNet)
     assert network(torch.zeros(2, 1, 64, 64)).shape == (2, 18)
     assert sum(weights.numel() for weights in network.parameters()) == pytest.approx(100_000, rel=0.05)
     assert len([layer for layer in network.modules() if isinstance(layer, nn.Conv2d)]) == 5
@@ -65,11 +63,6 @@ def test_it_learns_a_bright_spot():
         optimiser.step()
     network.eval()
     assert ((network(pictures)[:, 0] > 0).long() == labels).float().mean() > 0.95
-
-
-def test_there_are_no_pretrained_weights():
-    with pytest.raises(LearningError, match="no pretrained weights"):
-        create(pretrained=True)
 
 
 def test_dropout_acts_in_training_only():
