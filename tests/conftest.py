@@ -46,13 +46,22 @@ class ByFile(LoadScopeScheduling):
         return next((folder for folder in SHARING if file.startswith(f"{folder}/")), file)
 
 
-SHARING = ("tests/docs", "tests/flows/standing", "tests/flows")
+SHARING = ("tests/flows/standing", "tests/flows", "tests/docs")
 
 
 def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> ByFile:
-    """What xdist asks for; costly folders come early in the alphabet, and stay there."""
+    """What xdist asks for: scopes in the order of `pytest_collection_modifyitems`."""
     config.option.loadscopereorder = False
     return ByFile(config, log)
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """The folders that one worker runs alone come first, so that at the end small files keep both at work."""
+    if hasattr(config, "workerinput"):
+        order = [f"{folder}/" for folder in ("tests/flows", "tests/docs")]
+        items.sort(
+            key=lambda item: next((k for k, f in enumerate(order) if item.nodeid.startswith(f)), len(order))
+        )
 
 
 def pytest_collection_finish() -> None:

@@ -91,15 +91,18 @@ def test_mistakes_in_a_study_file_are_told_before_anything_starts(new_home, tmp_
     assert "does not exist" in done.stderr
 
 
-def test_a_fault_in_the_data_is_one_message_and_exit_code_1(new_home, tmp_path):
+def test_a_fault_in_the_data_is_one_message_and_exit_code_1(tiny, tmp_path):
     """From a task in another process, through Prefect, to the person who can put it right."""
     file = tmp_path / "study of ours.toml"
     file.write_text('name = "ours"\n[[datasets]]\nname = "ours"\nmanifest = "labels.csv"\n')
-    done = new_home.run("study", "run", file, exit_code=1)
+    rows = tiny.counts()
+    done = tiny.home.run("study", "run", file, exit_code=1)
     assert done.stderr.splitlines()[-1].startswith("error: ")
     assert "labels.csv" in done.stderr.splitlines()[-1]
     assert done.stdout == ""
     assert "Traceback" not in done.stderr
+    ours = {table for table in rows if table.startswith("xray.")}
+    assert {table: rows[table] for table in ours} == {table: tiny.counts()[table] for table in ours}
 
 
 def test_parts_of_the_tiny_study_are_all_there(tiny):

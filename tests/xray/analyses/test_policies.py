@@ -1,7 +1,8 @@
 """Uncertain labels as left out, positives and negatives, side by side: each as if the labels had been read so."""
 
 import json
-from pathlib import Path
+from collections.abc import Iterator
+from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
@@ -9,8 +10,11 @@ import pytest
 from click.testing import CliRunner
 from sklearn.metrics import roc_auc_score
 from sqlalchemy import create_engine, text
+from sqlalchemy.pool import NullPool
 
+from db.embedded import Server
 from flows.cli import cli
+from tests.conftest import copy_template
 from xray.analyses.policies import under_each
 from xray.analyses.run import named
 from xray.errors import AnalysisError
@@ -18,11 +22,19 @@ from xray.errors import AnalysisError
 N = 200
 
 
-@pytest.fixture
-def judged(database: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    """A model judged on labels of which a fifth is uncertain, and Mass never; scores and states of the two findings."""
-    monkeypatch.setenv("XRAY_DATABASE_URL", database.replace("+psycopg2", ""))
-    monkeypatch.setenv("XRAY_HOME", str(tmp_path / "home"))
+@dataclass(frozen=True)
+class Judged:
+    """Scores and states of the two findings of N images, and the database that has them."""
+
+    scores: pd.DataFrame
+    states: pd.DataFrame
+    database: str
+
+
+@pytest.fixture(scope="module")
+def judged(server: Server, _template: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Judged]:
+    """A model judged on labels of which a fifth is uncertain, and Mass never; the tests leave all as it is."""
+    database, folder = copy_template(server, _template, "judged"), tmp_path_factory.mktemp("judged")
     draw = np.random.default_rng(4)
     images = [f"i{k}.png" for k in range(N)]
     states = pd.DataFrame(
@@ -33,21 +45,14 @@ def judged(database: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     )
     chance = {name: np.where(column == "1", 1.0, 0.0) for name, column in states.items()}
     scores = pd.DataFrame({name: 1 / (1 + np.exp(-(draw.normal(size=N) + c))) for name, c in chance.items()})
-    states.assign(image=images, sex=["MF"[k % 2] for k in range(N)]).to_csv(
-        tmp_path / "labels.csv", index=False
-    )
-    scores.assign(image=images).to_csv(tmp_path / "vendor.csv", index=False)
-    words = [
-        "evaluate",
-        str(tmp_path / "vendor.csv"),
-        "--labels",
-        str(tmp_path / "labels.csv"),
-        "--site",
-        "here",
-    ]
-    made = CliRunner().invoke(cli, words)
-    assert made.exit_code == 0, made.output
-    return scores, states
+    labels = states.assign(image=images, sex=["MF"[k % 2] for k in range(N)])
+    labels.to_csv(folder / "labels.csv", index=False)
+    scores.assign(image=images).to_csv(folder / "vendor.csv", index=False)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("XRAY_DATABASE_URL", database.replace("+psycopg2", ""))
+        patch.setenv("XRAY_HOME", str(folder / "home"))
+        run("evaluate", str(folder / "vendor.csv"), "--labels", str(folder / "labels.csv"), "--site", "here")
+        yield Judged(scores, states, database)
 
 
 def run(*words: str) -> str:
@@ -56,8 +61,8 @@ def run(*words: str) -> str:
     return made.stdout
 
 
-def test_each_policy_is_the_auc_of_labels_read_so(judged) -> None:
-    scores, states = judged
+def test_each_policy_is_the_auc_of_labels_read_so(judged: Judged) -> None:
+    scores, states = judged.scores, judged.states
     rows = [json.loads(line) for line in run("analyse", "performance", "--uncertain", "--json").splitlines()]
     found = {(row["uncertain"], row["task"]): row for row in rows}
     assert len(found) == len(rows) == 6
@@ -72,16 +77,16 @@ def test_each_policy_is_the_auc_of_labels_read_so(judged) -> None:
     assert found["positive", "Mass"]["lower"] == found["negative", "Mass"]["lower"]
 
 
-def test_it_is_a_table_and_nothing_is_stored(judged, database: str) -> None:
+def test_it_is_a_table_and_nothing_is_stored(judged: Judged) -> None:
     def stored() -> list[tuple]:
-        with create_engine(database).connect() as connection:
+        with create_engine(judged.database, poolclass=NullPool).connect() as connection:
             rows = connection.execute(text("select * from auc order by id")).all()
             return [
                 *map(tuple, rows),
                 *map(tuple, connection.execute(text("select * from analysis order by id"))),
             ]
 
-    scores, states = judged
+    scores, states = judged.scores, judged.states
     before = stored()
     shown = run("analyse", "performance", "--uncertain")
     for word in (
@@ -105,7 +110,7 @@ def test_it_is_a_table_and_nothing_is_stored(judged, database: str) -> None:
 @pytest.mark.parametrize(
     "name", ["calibration", "operating_points", "net_benefit", "subgroups", "average_precision"]
 )
-def test_other_analyses_have_it_too(judged, name: str) -> None:
+def test_other_analyses_have_it_too(judged: Judged, name: str) -> None:
     rows = [json.loads(line) for line in run("analyse", name, "--uncertain", "--json").splitlines()]
     counted = {
         policy: [row["n_pos"] for row in rows if row["uncertain"] == policy]
@@ -116,19 +121,19 @@ def test_other_analyses_have_it_too(judged, name: str) -> None:
     assert "uncertain negative" in run("analyse", name, "--uncertain")
 
 
-def test_an_analysis_without_a_result_says_so(judged) -> None:
+def test_an_analysis_without_a_result_says_so(judged: Judged) -> None:
     made = CliRunner().invoke(cli, ["analyse", "synthesis", "--uncertain"])
     assert (made.exit_code, made.stderr.strip()) == (0, "no result")
 
 
-def test_it_is_of_one_analysis(judged) -> None:
+def test_it_is_of_one_analysis(judged: Judged) -> None:
     made = CliRunner().invoke(cli, ["analyse", "all", "--uncertain"])
     assert made.exit_code == 2
     assert "--uncertain is of one analysis" in made.output
 
 
-def test_other_labels_than_the_protocols_are_refused(judged, database: str) -> None:
-    with create_engine(database).begin() as connection:
+def test_other_labels_than_the_protocols_are_refused(judged: Judged) -> None:
+    with create_engine(judged.database, poolclass=NullPool).begin() as connection:
         connection.execute(text("alter table label disable trigger user"))
         connection.execute(text("update label set states[1] = case states[1] when 1 then 0 else 1 end"))
         with pytest.raises(AnalysisError, match="here: labels of the study's test images are not those"):
