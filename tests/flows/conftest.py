@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -164,6 +165,7 @@ class Done:
         return {path.name: path.read_bytes() for path in sorted(folder.iterdir())}
 
 
+Typed = tuple[Any, str, str]
 Runner = Callable[[Sequence[str | Path], str, Path], Done]
 
 
@@ -212,14 +214,11 @@ def tiny(run_study: Runner, tiny_file: Path) -> Done:
 
 
 @pytest.fixture
-def call(
-    tiny: Done, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> Callable[..., tuple[Any, str, str]]:
-    """Runs a command on the tiny study in this process, which is quicker: exit code, output, messages."""
-    monkeypatch.setenv("XRAY_HOME", str(tiny.home.path))
-    monkeypatch.setenv("XRAY_DATABASE_URL", tiny.databases.psql())
+def typed(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Callable[..., Typed]:
+    """Runs a command on a home in this process, which is quicker: exit code, output, messages."""
 
-    def run(*arguments: str) -> tuple[Any, str, str]:
+    def run(home: Home, *arguments: str) -> Typed:
+        monkeypatch.setenv("XRAY_HOME", str(home.path))
         capsys.readouterr()
         with pytest.raises(SystemExit) as ended:
             main(list(arguments))
@@ -227,6 +226,13 @@ def call(
         return ended.value.code, printed.out, printed.err
 
     return run
+
+
+@pytest.fixture
+def call(tiny: Done, monkeypatch: pytest.MonkeyPatch, typed: Callable[..., Typed]) -> Callable[..., Typed]:
+    """Runs a command on the tiny study in this process."""
+    monkeypatch.setenv("XRAY_DATABASE_URL", tiny.databases.psql())
+    return partial(typed, tiny.home)
 
 
 @pytest.fixture

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +11,7 @@ import pytest
 from PIL import Image
 from sklearn.metrics import roc_auc_score
 
-from tests.flows.conftest import Home
+from tests.flows.conftest import Home, Typed
 
 onnx = pytest.importorskip("onnx")
 N = 60
@@ -54,31 +55,25 @@ def write_hospital(folder: Path, seed: int) -> pd.DataFrame:
     return frame
 
 
-def test_a_file_scores_the_pictures_of_two_hospitals(new_home: Home) -> None:
+def test_a_file_scores_the_pictures_of_two_hospitals(new_home: Home, typed: Callable[..., Typed]) -> None:
     given = new_home.path.parent
     write_network(given / "vendor.onnx")
     (given / "vendor.toml").write_text(CARD)
     hospitals = {name: write_hospital(given / name, seed) for seed, name in enumerate(("ours", "theirs"))}
     for name in hospitals:
-        new_home.run(
-            "dataset",
-            "add",
-            name,
-            "--manifest",
-            f"{name}/manifest.csv",
-            "--site",
-            name,
-            "--protocol",
-            "external",
-        )
+        manifest = str(given / name / "manifest.csv")
+        words = ("dataset", "add", name, "--manifest", manifest, "--site", name, "--protocol", "external")
+        code, _, said = typed(new_home, *words)
+        assert code == 0, said
 
-    refused = new_home.run("evaluate", "--model", "vendor.onx", "--dataset", "ours", exit_code=1)
-    assert "there is no foreign model 'vendor.onx'" in refused.stderr
-    assert "give SCORES" in new_home.run("evaluate", "--model", "vendor.onnx", exit_code=2).stderr
+    code, _, said = typed(new_home, "evaluate", "--model", "vendor.onx", "--dataset", "ours")
+    assert (code, "there is no foreign model 'vendor.onx'" in said) == (1, True)
+    code, _, said = typed(new_home, "evaluate", "--model", str(given / "vendor.onnx"))
+    assert (code, "give SCORES" in said) == (2, True)
 
     done = new_home.run("evaluate", "--model", "vendor.onnx", "--dataset", "ours", "--dataset", "theirs")
     assert done.stdout.rstrip().endswith("reports/evaluation/report.html")
-    rows = new_home.run("analyse", "performance", "--json").stdout.splitlines()
+    rows = typed(new_home, "analyse", "performance", "--json")[1].splitlines()
     found = {(row["test_dataset"], row["task"]): row for row in map(json.loads, rows)}
     assert len(found) == len(rows) == 4
     for name, frame in hospitals.items():
@@ -92,7 +87,7 @@ def test_a_file_scores_the_pictures_of_two_hospitals(new_home: Home) -> None:
     again = new_home.run("evaluate", "--model", "vendor", "--dataset", "ours", "--json")
     assert json.loads(again.stdout)["evaluated"] == 0
 
-    about = json.loads(new_home.run("provenance", "vendor", "--json").stdout)
+    about = json.loads(typed(new_home, "provenance", "vendor", "--json")[1])
     digest = hashlib.sha256((given / "vendor.onnx").read_bytes()).hexdigest()
     assert (about["model_file"], about["model_file_sha256"], about["weights_sha256"]) == (
         "vendor.onnx",
@@ -102,7 +97,7 @@ def test_a_file_scores_the_pictures_of_two_hospitals(new_home: Home) -> None:
     assert about["import_command"].startswith("xray evaluate --model vendor.onnx")
     assert about["card"]["output"] == "logit"
     assert [evaluation["test_datasets"] for evaluation in about["evaluations"]] == [["ours"], ["theirs"]]
-    words = new_home.run("explain", "evaluation/vendor/ours/Mass").stdout
+    words = typed(new_home, "explain", "evaluation/vendor/ours/Mass")[1]
     for line in (
         f"file vendor.onnx  sha256 {digest}",
         "from elsewhere (onnx)",
