@@ -181,7 +181,9 @@ def test_a_mapping_that_names_no_column_or_finding(tmp_path: Path) -> None:
 def test_a_finding_with_its_words_turned_round_is_told_how_to_write_it(tmp_path: Path) -> None:
     (tmp_path / "a.csv").write_text("Bild,Erguss\na,1\n")
     mapping = mapping_of({"columns": {"image": "Bild"}, "findings": {"Effusion": "Erguss"}}, "m.toml")
-    with pytest.raises(ManifestError, match="no column 'Effusion'; in \\[findings\\] its word goes first: 'Erguss' = "):
+    with pytest.raises(
+        ManifestError, match="no column 'Effusion'; in \\[findings\\] its word goes first: 'Erguss' = "
+    ):
         read_mapped(tmp_path / "a.csv", None, mapping, where="m.toml")
 
 

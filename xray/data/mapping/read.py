@@ -138,7 +138,8 @@ def roles_of(
     faults = [
         *faults,
         *(
-            f"{where or 'mapping'}: there is no column {name!r}{_turned(name, own.get(name), columns) or _near(name, columns)}"
+            f"{where or 'mapping'}: there is no column {name!r}"
+            + (_turned(name, own.get(name), columns) or _near(name, columns))
             for name in wanted
             if name not in columns
         ),
