@@ -9,7 +9,7 @@ from typing import Any, Final
 import numpy as np
 
 from db.results import FeatureMap
-from xray.analyses import features
+from xray.analyses import features, results
 from xray.analyses.analysis import Stored, analysis
 from xray.analyses.features import Pooled
 from xray.analyses.stored import StoredStudy, TestSet
@@ -23,7 +23,7 @@ METHOD = f"t-SNE of pooled features (scikit-learn, perplexity {PERPLEXITY:g}, PC
 
 def show(stored: Stored) -> Part:
     """What is said of the rows, and the figure."""
-    return representation.feature_map(stored.rows)
+    return representation.feature_map(stored.rows, results.drawn_images(stored.connection, stored.study))
 
 
 @analysis(

@@ -73,6 +73,11 @@ def models(connection: Connection, study: str) -> pd.DataFrame:
     return _frame(connection, "results_models", study).astype({"seed": "Int64", "best_epoch": "Int64"})
 
 
+def drawn_images(connection: Connection, study: str) -> pd.DataFrame:
+    """The images of a study's feature map: image_id, site, image, dataset, positive (a list of findings)."""
+    return _frame(connection, "results_feature_map_images", study)
+
+
 def foreign_notes(connection: Connection, study: str) -> list[str]:
     """A sentence or two on each foreign model of a study: what it is, what it knows, where it was not scored."""
     return [

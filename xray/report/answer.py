@@ -1,5 +1,6 @@
 """The answer first: for each finding and site whether models from elsewhere work, what fails and why, what to beware of."""
 
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
@@ -63,9 +64,9 @@ class Cell:
 
 @dataclass(frozen=True)
 class Answer:
-    """tasks, sites: rows and columns of `cells`. failures: a sentence each, the largest loss first. unsure: what can't be
-    said, and single models that fail where most work. warnings: what to beware of. verdicts: what changed between the
-    reference and each site, of models from elsewhere."""
+    """tasks, sites: rows and columns of `cells`, findings that fail at most sites first. failures: a sentence each, the
+    largest loss first. unsure: what can't be said, and single models that fail where most work. warnings: what to beware
+    of. verdicts: what changed between the reference and each site, of models from elsewhere."""
 
     tasks: tuple[str, ...]
     sites: tuple[str, ...]
@@ -92,6 +93,12 @@ class Answer:
         return (
             f"{said}: {len(failing)} of {counted(len(self.cells), 'cell')}; for {unclear} it can't be said."
         )
+
+
+def _gravest_first(tasks: Sequence[str], cells: Iterable[Cell]) -> tuple[str, ...]:
+    """Findings that fail at most sites first, then those of which most can't be said."""
+    counts = Counter((cell.task, cell.state) for cell in cells)
+    return tuple(sorted(tasks, key=lambda task: (-counts[task, FAILS], -counts[task, CANNOT_SAY])))
 
 
 def answer(
@@ -134,7 +141,7 @@ def answer(
     cells = {key: cell for key, cell in cells.items() if cell.models}
     failing = sorted((c for c in cells.values() if c.state == FAILS), key=lambda c: -_worst(c))
     return Answer(
-        tasks,
+        _gravest_first(tasks, cells.values()),
         sites,
         cells,
         tuple(_failure(cell) for cell in failing),

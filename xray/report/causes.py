@@ -138,6 +138,11 @@ def tables(frame: pd.DataFrame) -> list[Table]:
                 for row in rows
                 if (row["trained_on"], row["train_dataset"]) == (model, reference)
             ),
+            images=tuple(
+                (model, row["test_dataset"], row["task"])
+                for row in rows
+                if (row["trained_on"], row["train_dataset"]) == (model, reference)
+            ),
         )
         for model, reference in heads
     ]

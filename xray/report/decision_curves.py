@@ -1,5 +1,6 @@
 """Decision curves: net benefit against threshold probability, of models, of treating all and of treating none."""
 
+from collections.abc import Sequence
 from math import ceil
 from typing import Any, Final
 
@@ -14,39 +15,44 @@ from xray.report.grids import text_or_none
 from xray.report.layout import empty
 from xray.report.style import (
     CATEGORIES,
-    COLUMN_WIDTH,
     EDGE,
-    GREY,
     INK,
     SOFT,
     WHITE,
     settings,
-    text_width,
     wrap,
 )
 from xray.report.words import interval, number, task_name
 
 LABEL: Final = 6.5
-WIDE: Final = 1.24
-HIGH: Final = 1.0
-"""Inches of a panel; two stand beside each other in a column."""
+WIDE: Final = 1.2
+HIGH: Final = 1.15
+"""Inches of a panel; three stand beside each other on a page."""
 LEFT: Final = 0.42
+NAMES: Final = 0.76
+"""Inches to the right of a panel, for the names of its lines."""
 HEAD: Final = 0.32
 BETWEEN: Final = 0.16
-FOOT: Final = 0.72
+FOOT: Final = 0.42
 MOST: Final = 8
 """So many panels, of findings and test datasets where most is lost."""
+LINE: Final = 1.15 * LABEL / 72
+"""Inches from one name to the next."""
 OWN, OTHER = CATEGORIES[:2]
+PALE: Final = "#9a9a9a"
+"""Of the lines of other models, whose names are grey as well."""
 TICKS: Final = (0.01, 0.05, 0.2, 0.5)
 ALL: Final[dict[str, Any]] = {"color": INK, "linewidth": 0.8, "dashes": (3, 2)}
+Named = tuple[str, float, str]
+"""A line's name, where it ends at the right, and its colour."""
 
 
 def draw(rows: pd.DataFrame) -> Figure:
     """A panel for each of the tasks and test datasets where a model of another dataset loses most against the own one.
 
-    The own model is blue, the one that loses most orange and named, the other datasets' grey; models from elsewhere have
-    a colour each. Where no dataset has a model of its own, the first tasks and test datasets. rows: those of
-    `net_benefit_results`.
+    Every line has its name beside its end. The own model is blue, the one that loses most orange, the other datasets' are
+    grey; models from elsewhere have a colour each. Where no dataset has a model of its own, the first tasks and test
+    datasets. rows: those of `net_benefit_results`.
     """
     with settings():
         known = decisions.known(rows) if len(rows) else rows
@@ -55,13 +61,13 @@ def draw(rows: pd.DataFrame) -> Figure:
         panels = _chosen(known, decisions.summary(rows))
         datasets = set(known["test_dataset"])
         theirs = judged.colours(known)
-        across = min(2, len(panels))
+        across = min(3, len(panels))
         down = ceil(len(panels) / across)
-        width, height = COLUMN_WIDTH, down * (HIGH + HEAD + BETWEEN) + FOOT
+        width, height = 0.08 + across * (LEFT + WIDE + NAMES), down * (HIGH + HEAD + BETWEEN) + FOOT
         figure = Figure(figsize=(width, height), facecolor=WHITE)
         FigureCanvasAgg(figure)
         for index, (task, dataset, worst) in enumerate(panels):
-            x = LEFT + 0.08 + (index % across) * (WIDE + LEFT)
+            x = LEFT + 0.08 + (index % across) * (LEFT + WIDE + NAMES)
             top = HEAD + (index // across) * (HIGH + HEAD + BETWEEN)
             place = (x / width, 1 - (top + HIGH) / height, WIDE / width, HIGH / height)
             axes = figure.add_axes(place, label=f"{task}|{dataset}")
@@ -69,9 +75,8 @@ def draw(rows: pd.DataFrame) -> Figure:
             shown = here["trained_on"].isin({*datasets, *theirs})
             _panel(axes, here[shown] if worst else here, worst, theirs)
         middle: dict[str, Any] = {"size": LABEL, "color": SOFT, "ha": "center"}
-        figure.text(0.5, (FOOT - 0.22) / height, "threshold probability", **middle)
+        figure.text(0.5, 0.1 / height, "threshold probability", **middle)
         figure.text(0.06 / width, 0.5, "net benefit per image", rotation=90, va="center", **middle)
-        _legend(figure, theirs, bool(judged.own(known).any()))
         return figure
 
 
@@ -112,19 +117,55 @@ def _panel(axes: Axes, rows: pd.DataFrame, worst: str | None, theirs: dict[str, 
     axes.axhline(0, color=INK, linewidth=0.6, zorder=1.8)
     everyone = rows.drop_duplicates("threshold")
     axes.plot(everyone["threshold"], everyone["treat_all"], zorder=1.9, gid=f"{task}|{dataset}|all", **ALL)
+    last = float(everyone["treat_all"].iloc[-1])
+    lines: list[Named] = [("treat all", last, INK), ("treat none", 0.0, INK)]
     for name, same in rows.groupby("trained_on", sort=False):
         _answer(axes, task, dataset, str(name), same)
-        if name not in (dataset, worst, *theirs):
-            axes.plot(same["threshold"], same["net_benefit"], color=GREY, linewidth=0.7, zorder=1.5)
-            continue
-        colour = OWN if name == dataset else theirs.get(str(name), OTHER)
-        band = same["lower"], same["upper"]
-        axes.fill_between(same["threshold"], *band, color=colour, alpha=0.18, linewidth=0, zorder=2)
-        gid = f"{task}|{dataset}|{name}"
-        axes.plot(same["threshold"], same["net_benefit"], color=colour, linewidth=1.1, zorder=3, gid=gid)
-    if worst is not None:
-        text = wrap(worst, WIDE - 0.1, LABEL, most=1)
-        axes.text(0.04, 0.05, text, color=theirs.get(worst, OTHER), size=LABEL, transform=axes.transAxes)
+        curve, gid = (same["threshold"], same["net_benefit"]), f"{task}|{dataset}|{name}"
+        if name in (dataset, worst, *theirs):
+            colour = OWN if name == dataset else theirs.get(str(name), OTHER)
+            band = same["lower"], same["upper"]
+            axes.fill_between(same["threshold"], *band, color=colour, alpha=0.18, linewidth=0, zorder=2)
+            axes.plot(*curve, color=colour, linewidth=1.1, zorder=3, gid=gid)
+        else:
+            colour = SOFT
+            axes.plot(*curve, color=PALE, linewidth=0.7, zorder=1.5, gid=gid)
+        said = "own model" if name == dataset else str(name)
+        lines.append((said, float(same["net_benefit"].iloc[-1]), colour))
+    _name(axes, lines)
+
+
+def _name(axes: Axes, lines: list[Named]) -> None:
+    """Write the name of each line beside its end, or where it leaves the panel; grey ones as there is room."""
+    low, high = axes.get_ylim()
+    room = int((HIGH + HEAD) / LINE)
+    if len(lines) > room:
+        grey = [line for line in lines if line[2] == SOFT]
+        kept = room - 1 - (len(lines) - len(grey))
+        lines = [line for line in lines if line[2] != SOFT or line in grey[: max(0, kept)]]
+    lines = sorted(lines, key=lambda line: line[1])
+    ends = [min(max((value - low) / (high - low), 0.0), 1.0) for _, value, _ in lines]
+    for (text, _, colour), end, at in zip(
+        lines, ends, apart(ends, LINE / HIGH, 1 + LINE / HIGH), strict=True
+    ):
+        leader = Line2D(
+            [1, 1.05], [end, at], color=EDGE, linewidth=0.5, transform=axes.transAxes, clip_on=False
+        )
+        axes.add_line(leader)
+        axes.text(
+            1.07, at, wrap(text, NAMES - 0.1, LABEL, most=1), color=colour, size=LABEL, va="center_baseline",
+            transform=axes.transAxes,
+        )  # fmt: skip
+
+
+def apart(values: Sequence[float], least: float, highest: float) -> list[float]:
+    """Rising places, near the values, at least so far apart, and none above the highest while there is room below."""
+    places = list(values)
+    for index in range(1, len(places)):
+        places[index] = max(places[index], places[index - 1] + least)
+    for index in reversed(range(len(places))):
+        places[index] = min(places[index], highest if index == len(places) - 1 else places[index + 1] - least)
+    return places
 
 
 def _answer(axes: Axes, task: str, dataset: str, model: str, rows: pd.DataFrame) -> None:
@@ -138,26 +179,3 @@ def _answer(axes: Axes, task: str, dataset: str, model: str, rows: pd.DataFrame)
             text_or_none(row.get("method")) or "",
         )
         spots.around(axes, row["threshold"], row["net_benefit"], lines, (model, dataset, task))
-
-
-def _legend(figure: Figure, theirs: dict[str, str], has_own: bool) -> None:
-    width, height = figure.get_size_inches()
-    own: tuple[tuple[str, dict[str, Any]], ...] = (
-        ("the dataset's own model", {"color": OWN, "linewidth": 1.1}),
-        ("loses most", {"color": OTHER, "linewidth": 1.1}),
-        ("other datasets' models", {"color": GREY, "linewidth": 1.1}),
-    )
-    entries: tuple[tuple[str, dict[str, Any]], ...] = (
-        *(own if has_own or not theirs else ()),
-        *((name, {"color": colour, "linewidth": 1.1}) for name, colour in theirs.items()),
-        ("treat all", ALL),
-        ("treat none", {"color": INK, "linewidth": 0.6}),
-    )
-    x, y = 0.1, 0.36
-    for text, looks in entries:
-        room = 0.34 + text_width(text, LABEL)
-        if x + room > width and x > 0.1:
-            x, y = 0.1, y - 0.14
-        figure.add_artist(Line2D([x / width, (x + 0.2) / width], [y / height, y / height], **looks))
-        figure.text((x + 0.24) / width, y / height, text, size=LABEL, va="center_baseline", color=INK)
-        x += room

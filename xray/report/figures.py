@@ -122,9 +122,9 @@ def classifier_distance(rows: pd.DataFrame) -> Figure:
     return maps.distances(rows)
 
 
-def feature_map(rows: pd.DataFrame) -> Figure:
+def feature_map(rows: pd.DataFrame, images: pd.DataFrame | None = None) -> Figure:
     """t-SNE of pooled features by view (Fig A.2 in form). rows: those of `feature_map_results`."""
-    return maps.features(rows)
+    return maps.features(rows, images)
 
 
 def save(figure: Figure, folder: Path, name: str, data: pd.DataFrame) -> list[Path]:

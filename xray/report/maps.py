@@ -1,17 +1,19 @@
-"""Points on a plane: classifiers by dataset and task, images by view, tasks by distance and AUC."""
+"""Dots on a plane that answer the pointer: classifiers by dataset and task, images by view, tasks by distance and AUC."""
 
 from collections.abc import Sequence
-from typing import Final
+from typing import Any, Final
 
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
+from xray.report import spots
+from xray.report.grids import text_or_none
 from xray.report.layout import empty
 from xray.report.names import place_names
 from xray.report.style import CATEGORIES, EDGE, INK, PAGE_WIDTH, SOFT, WHITE, settings, text_width, wrap
-from xray.report.words import task_name
+from xray.report.words import counted, number, task_name
 
 LABEL: Final = 6.5
 SIDE: Final = 3.1
@@ -31,18 +33,29 @@ def classifiers(rows: pd.DataFrame) -> Figure:
     for trained_on, same in rows.groupby("trained_on", sort=False) if len(rows) else ():
         shown = same[same["seed"] == same["seed"].min()]
         title = f"{trained_on}, {100 * float((shown['explained_x'] + shown['explained_y']).iloc[0]):.0f}% of the variance"
-        panels.append(
-            (title, shown.assign(group=shown["dataset"], text=[task_name(str(t)) for t in shown["task"]]))
-        )
+        lines = [
+            (
+                f"{task_name(str(row.task))}: classifier of {row.dataset}, model {trained_on}, seed {row.seed}",
+                _method(row),
+            )
+            for row in shown.itertuples()
+        ]
+        cells = [(str(trained_on), str(row.dataset), str(row.task)) for row in shown.itertuples()]
+        names = [task_name(str(task)) for task in shown["task"]]
+        panels.append((title, shown.assign(group=shown["dataset"], text=names, lines=lines, cell=cells)))
     return _draw(panels, datasets, True)
 
 
-def features(rows: pd.DataFrame) -> Figure:
-    """A panel for each model with features: a dot for each image, coloured by its stated view."""
+def features(rows: pd.DataFrame, images: pd.DataFrame | None = None) -> Figure:
+    """A panel for each model with features: a dot for each image, coloured by its stated view.
+
+    images: the number and the labels of each, columns image_id, site, image, dataset, positive; a row for
+    each dataset that labels it, or one without.
+    """
     if not len(rows):
         return _draw([], [], False)
     views = [view if isinstance(view, str) and view else UNKNOWN for view in rows["view"]]
-    named = rows.assign(group=views, text="")
+    named = _answering(rows.assign(group=views, text=""), images)
     panels = [
         (f"trained on {trained_on}, seed {seed}", same)
         for (trained_on, seed, _), same in named.groupby(["trained_on", "seed", "evaluation_id"], sort=False)
@@ -65,6 +78,7 @@ def distances(rows: pd.DataFrame) -> Figure:
                 y=same["cross_domain_auc"],
                 group="",
                 text=[task_name(str(t)) for t in same["task"]],
+                lines=[_distance(row) for row in same.itertuples()],
             ),
         )
         for trained_on, same in (known.groupby("trained_on", sort=False) if len(known) else ())
@@ -75,6 +89,39 @@ def distances(rows: pd.DataFrame) -> Figure:
         True,
         ("distance between datasets, relative to the other tasks", "mean AUC on other datasets"),
     )
+
+
+def _answering(rows: pd.DataFrame, images: pd.DataFrame | None) -> pd.DataFrame:
+    """The rows with what each image's dot answers: its number, never its name, view and labels."""
+    by_image: dict[tuple[str, str], list[Any]] = {}
+    for row in images.itertuples() if images is not None else ():
+        by_image.setdefault((row.site, row.image), []).append(row)
+    lines, numbers = [], []
+    for row in rows.itertuples():
+        listed = by_image.get((row.site, row.image), [])
+        numbers.append(int(listed[0].image_id) if listed else None)
+        title = f"image {numbers[-1]}" if listed else "an image"
+        labels = (
+            f"{each.dataset}: {', '.join(map(task_name, each.positive)) or 'no finding is positive'}"
+            for each in listed
+            if each.dataset is not None
+        )
+        lines.append((f"{title}, view {row.group}", *labels, _method(row)))
+    return rows.assign(lines=lines, number=pd.Series(numbers, index=rows.index, dtype="Int64"))
+
+
+def _distance(row: Any) -> tuple[str, ...]:
+    """What the dot of a task answers."""
+    return (
+        f"{task_name(str(row.task))}: model {row.trained_on}, {counted(int(row.n_datasets), 'dataset')}",
+        f"distance {number(float(row.relative), 2)} of that of the other tasks, mean AUC on other datasets "
+        f"{number(float(row.cross_domain_auc))}",
+        _method(row),
+    )
+
+
+def _method(row: Any) -> str:
+    return text_or_none(getattr(row, "method", None)) or ""
 
 
 def _draw(
@@ -128,6 +175,10 @@ def _points(axes: Axes, points: pd.DataFrame, groups: Sequence[str], named: bool
                 axes.plot([middle["x"], x], [middle["y"], y], "-", color=EDGE, linewidth=0.6, zorder=0)
         dots = points[["x", "y"]].to_numpy(float)
         place_names(axes, [str(name) for name in middles.index], middles.to_numpy(float), dots, LABEL - 1)
+    for row in points.itertuples():
+        image = getattr(row, "number", None)
+        known = None if image is None or pd.isna(image) else int(image)
+        spots.around(axes, row.x, row.y, row.lines, getattr(row, "cell", None), known)
 
 
 def _legend(figure: Figure, groups: Sequence[str]) -> None:

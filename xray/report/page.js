@@ -2,6 +2,7 @@
 "use strict";
 (() => {
   const tip = document.getElementById("tip");
+  const NO_EXPLORER = "No explorer is known, so there are no images here: start xray explore, and type its address below the first table";
   let explorer = "";
   let pinned = null;
 
@@ -17,26 +18,23 @@
   const line = document.getElementById("explorer");
   const label = document.createElement("label");
   const field = Object.assign(document.createElement("input"), { type: "text", size: 24, value: explorer, autocomplete: "off" });
-  label.append(" Its address, for links to them: ", field);
+  label.append(" To be led there by a click on a cell, type its address here: ", field);
   line.append(label);
   field.addEventListener("input", () => { explorer = origin(field.value.trim()); });
 
-  const link = (path, text, [model, dataset, task]) => {
-    const a = document.createElement("a");
-    a.href = `${explorer}${path}?${new URLSearchParams({ model, dataset, task })}`;
-    Object.assign(a, { textContent: text, target: "_blank", rel: "noopener noreferrer" });
-    return a;
-  };
-  const show = (lines, cells, box) => {
+  const link = (path, text) => Object.assign(document.createElement("a"), { href: explorer + path, textContent: text, target: "_blank", rel: "noopener noreferrer" });
+  const within = ([model, dataset, task]) => new URLSearchParams({ model, dataset, task });
+  const show = (lines, cells, box, image = 0) => {
     tip.replaceChildren(...lines.filter(Boolean).map((text) => Object.assign(document.createElement("div"), { textContent: text })));
     if (pinned) {
       const doors = document.createElement("div");
       for (const cell of cells) {
         if (!explorer) continue;
         if (cells.length > 1) doors.append(`${cell[0]}: `);
-        doors.append(link("/images", "images", cell), " ", link("/cell", "scores", cell), " ");
+        doors.append(link(`/images?${within(cell)}`, "images"), " ", link(`/cell?${within(cell)}`, "scores"), " ");
       }
-      if (cells.length && !explorer) doors.append("Images: start xray explore and give its address at the top of this page");
+      if (image && explorer) doors.append(link(`/image/${image}`, "the image"));
+      if ((cells.length || image) && !explorer) doors.append(NO_EXPLORER);
       tip.append(doors);
     }
     tip.hidden = false;
@@ -47,7 +45,7 @@
   };
   const hide = () => { tip.hidden = true; pinned = null; document.querySelectorAll(".mark").forEach((mark) => { mark.hidden = true; }); };
   document.addEventListener("keydown", (event) => { if (event.key === "Escape") hide(); });
-  document.addEventListener("click", (event) => { if (pinned && !event.target.closest(".plot, #tip, td.door")) hide(); });
+  document.addEventListener("click", (event) => { if (pinned && !event.target.closest(".plot, #tip, .door")) hide(); });
 
   // Figures: cells, dots and bars.
   for (const figure of document.querySelectorAll("figure")) {
@@ -63,7 +61,8 @@
       const [x, y, w, h, lines, cell] = spots[index];
       Object.assign(mark.style, { left: `${x / 100}%`, top: `${y / 100}%`, width: `${w / 100}%`, height: `${h / 100}%` });
       mark.hidden = false;
-      show(lines.map((i) => texts[i]), cell.length ? [cell.map((i) => texts[i])] : [], mark.getBoundingClientRect());
+      const [cells, image] = typeof cell === "number" ? [[], cell] : [cell.length ? [cell.map((i) => texts[i])] : [], 0];
+      show(lines.map((i) => texts[i]), cells, mark.getBoundingClientRect(), image);
     };
     const under = (event) => {
       const box = plot.getBoundingClientRect();
@@ -97,14 +96,36 @@
     region.addEventListener("blur", () => { if (!pinned) hide(); });
   }
 
-  // Cells of the first screen.
-  for (const cell of document.querySelectorAll("td[data-cells]")) {
-    const lines = cell.title.trim().split("\n"), cells = JSON.parse(cell.dataset.cells);
-    cell.classList.add("door");
-    cell.tabIndex = 0;
-    const open = () => { hide(); pinned = cell; show(lines, cells, cell.getBoundingClientRect()); };
-    cell.addEventListener("click", open);
-    cell.addEventListener("keydown", (event) => { if (event.key === "Enter") { open(); tip.querySelector("a")?.focus(); } });
+  // Tables: a cell, or a row that is about one cell, leads to its images. Arrows go from one to the next.
+  const words = (cell) => [...cell.childNodes].map((node) => node.textContent.trim()).filter(Boolean);
+  const said = (door, [model, dataset, task]) => {
+    const head = door.closest("table").tHead.rows[0].cells[door.cellIndex];
+    const title = `${task.replaceAll("_", " ")}: ${model}, tested on ${dataset}`;
+    return door.matches("td") ? [title, `${words(head)[0]}: ${words(door).join("; ")}`] : [title];
+  };
+  for (const table of document.querySelectorAll("table")) {
+    const doors = () => [...table.querySelectorAll("[data-cells]")];
+    const front = (door) => door.cells?.[0] ?? door;
+    for (const door of doors()) {
+      const cells = JSON.parse(door.dataset.cells), lines = door.title ? door.title.trim().split("\n") : cells.length ? said(door, cells[0]) : [];
+      const at = front(door);
+      door.classList.add("door");
+      at.tabIndex = door === doors()[0] ? 0 : -1;
+      const open = () => { hide(); pinned = door; show(lines, cells, at.getBoundingClientRect()); };
+      door.addEventListener("click", open);
+      at.addEventListener("keydown", (event) => {
+        const step = { ArrowRight: 1, ArrowDown: 1, ArrowLeft: -1, ArrowUp: -1 }[event.key];
+        if (event.key === "Enter") { open(); tip.querySelector("a")?.focus(); }
+        if (!step) return;
+        event.preventDefault();
+        hide();
+        const all = doors().filter((each) => !each.closest("tr").hidden), next = all[all.indexOf(door) + step];
+        if (!next) return;
+        all.forEach((each) => { front(each).tabIndex = -1; });
+        front(next).tabIndex = 0;
+        front(next).focus();
+      });
+    }
   }
 
   // Tables: sorted by a column, and only the rows that hold some words.

@@ -157,6 +157,7 @@ def render(
         title=title,
         script=Markup(script),
         script_hash=base64.b64encode(sha256(script.encode()).digest()).decode(),
+        images_of=lambda images: spots.images_of(images, study.name, study.foreign),
         cells_of=lambda cell: spots.cells_of(cell.models, study.name, study.foreign),
         answer=answer,
         shown=LISTED,
@@ -186,7 +187,13 @@ def _section(drawn: Drawn, study: Study) -> Section:
             about = f"{about} The figure is too large for this page: {part.name}.png and {part.name}.svg are beside it."
     tables = list(part.tables)
     if len(part.shown):
-        tables.append(forms.plain("The extremes; every row is in the database", part.shown))
+        tables.append(
+            forms.plain(
+                "The extremes; every row is in the database",
+                part.shown,
+                forms.images_of(part.shown, part.data),
+            )
+        )
     return Section(part.name.replace("_", "-"), part.title, about, part.findings, pictures, tables)
 
 

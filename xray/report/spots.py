@@ -18,11 +18,12 @@ Box = tuple[float, float, float, float]
 
 @dataclass(frozen=True)
 class Spot:
-    """A place of a figure. lines: what is said of it. cell: model, test dataset, finding of its images."""
+    """A place of a figure. lines: what is said of it. cell: model, test dataset, finding of its images; image: a number."""
 
     box: Box
     lines: tuple[str, ...]
     cell: tuple[str, str, str] | None = None
+    image: int | None = None
 
 
 _SPOTS: Final["WeakKeyDictionary[Figure, list[Spot]]"] = WeakKeyDictionary()
@@ -33,7 +34,12 @@ REACH: Final = 0.05
 
 
 def around(
-    axes: "Axes", x: float, y: float, lines: Sequence[str], cell: tuple[str, str, str] | None = None
+    axes: "Axes",
+    x: float,
+    y: float,
+    lines: Sequence[str],
+    cell: tuple[str, str, str] | None = None,
+    image: int | None = None,
 ) -> None:
     """Let a point of a panel answer; x, y in the panel's own scales. A point outside of the panel does not."""
     if not (axes.get_xlim()[0] <= x <= axes.get_xlim()[1] and axes.get_ylim()[0] <= y <= axes.get_ylim()[1]):
@@ -43,7 +49,7 @@ def around(
     across, up = figure.transFigure.inverted().transform(axes.transData.transform((x, y)))
     width, height = (2 * REACH / inches for inches in figure.get_size_inches())
     box = float(across) - width / 2, 1 - float(up) - height / 2, float(width), float(height)
-    add(figure, [Spot(box, tuple(line for line in lines if line), cell)])
+    add(figure, [Spot(box, tuple(line for line in lines if line), cell, image)])
 
 
 def add(figure: "Figure", several: Iterable[Spot]) -> None:
@@ -57,7 +63,7 @@ def of(figure: "Figure") -> tuple[Spot, ...]:
 
 
 def as_json(several: Sequence[Spot], study: str, foreign: Sequence[str]) -> str:
-    """The spots for a page's script: texts once, and of each spot its box in 1/10,000, its texts and its cell.
+    """The spots for a page's script: texts once, and of each spot its box in 1/10,000, its texts, and its cell or image.
 
     Models have the names of the explorer's addresses: a configuration's ensemble that of its study before it.
     """
@@ -72,7 +78,7 @@ def as_json(several: Sequence[Spot], study: str, foreign: Sequence[str]) -> str:
             [place(line) for line in spot.lines],
             [place(name) for name in (named(spot.cell[0], study, foreign), *spot.cell[1:])]
             if spot.cell
-            else [],
+            else spot.image or [],
         ]
         for spot in several
     ]
@@ -84,6 +90,12 @@ def as_json(several: Sequence[Spot], study: str, foreign: Sequence[str]) -> str:
 def named(model: str, study: str, foreign: Sequence[str]) -> str:
     """A model as the explorer's addresses have it."""
     return model if model in foreign else f"{study}.{model}"
+
+
+def images_of(cell: tuple[str, str, str], study: str, foreign: Sequence[str]) -> str:
+    """Model, dataset and finding of a table's cell, or of its row, for the page's script: a list of one."""
+    model, dataset, task = cell
+    return json.dumps([[named(model, study, foreign), dataset, task]], ensure_ascii=False)
 
 
 def cells_of(models: "Sequence[Judged]", study: str, foreign: Sequence[str]) -> str:

@@ -20,8 +20,13 @@ from xray.report.grids import (
 from xray.report.leave_out import Arm, groups
 from xray.report.words import ARMS, COMPARISON, counted, interval, number, p_cell, task_name
 
+Images = tuple[str, str, str]
+"""Model, test dataset and finding: the images that numbers are about."""
+
 COHORTS: Final = ("dataset", "part", "task", "n", "n_pos")
 """Columns of the frame of counts. Rows without a task count the images of the whole part."""
+SPELLINGS: Final = (("trained_on", "trained on"), ("test_dataset", "tested on"), ("task", "finding"))
+"""Columns that say which images a row is about, as stored and as people read them."""
 
 
 @dataclass(frozen=True)
@@ -29,22 +34,27 @@ class Entry:
     """What one place of a table says: a text, smaller lines under it, and a kind.
 
     kind: words of "own" (tested on its own dataset), "few" (few positives), "leaks" (training saw test images or patients),
-    "undefined".
+    "undefined". images: those it is about.
     """
 
     text: str
     detail: tuple[str, ...] = ()
     kind: str = ""
+    images: Images | None = None
 
 
 @dataclass(frozen=True)
 class Table:
-    """A captioned table: column headings, and rows with a heading each. `corner` heads the row headings."""
+    """A captioned table: column headings, and rows with a heading each. `corner` heads the row headings.
+
+    images: those that each row is about, where all its numbers are about the same.
+    """
 
     caption: str
     corner: str
     columns: tuple[Entry, ...]
     rows: tuple[tuple[str, tuple[Entry, ...]], ...]
+    images: tuple[Images | None, ...] = ()
 
 
 def performance(grid: Grid) -> list[Table]:
@@ -98,7 +108,9 @@ def _entry(grid: Grid, key: tuple[str, str, str], counted_above: bool) -> Entry:
         detail.append(f"published {number(cell.published)}")
     if not counted_above and (counts := _counts(cell)):
         detail.append(counts)
-    return Entry(number(cell.value), tuple(detail), _kind(cell))
+    task, model, dataset = key
+    images = None if cell.value is None else (model, dataset.partition(" (vs ")[0], task)
+    return Entry(number(cell.value), tuple(detail), _kind(cell), images)
 
 
 def _kind(cell: Cell) -> str:
@@ -217,7 +229,23 @@ def _cohort_entry(row: Record | None) -> Entry:
     return Entry(f"{n_pos:,} of {n:,}", kind="few" if n_pos < FEW_OF_A_CLASS else "")
 
 
-def plain(name: str, frame: pd.DataFrame) -> Table:
+def images_of(frame: pd.DataFrame, stored: pd.DataFrame) -> tuple[Images | None, ...]:
+    """The images that each row of a table for people is about; None where `stored`, the rows behind it, has no such cell."""
+    columns = [
+        next((str(name) for name in frame.columns if name in spellings), None) for spellings in SPELLINGS
+    ]
+    if None in columns or not {spellings[0] for spellings in SPELLINGS} <= set(stored.columns):
+        return ()
+    cells = stored[[spellings[0] for spellings in SPELLINGS]].dropna().drop_duplicates()
+    known = {
+        (str(m), str(d), task_name(str(t))): (str(m), str(d), str(t))
+        for m, d, t in cells.itertuples(index=False)
+    }
+    shown = frame[columns].itertuples(index=False)
+    return tuple(known.get((str(m), str(d), task_name(str(t)))) for m, d, t in shown)
+
+
+def plain(name: str, frame: pd.DataFrame, images: tuple[Images | None, ...] = ()) -> Table:
     """Any other frame as it is: its first column heads the rows. Three decimals; missing is "–"."""
     columns = [str(column).replace("_", " ") for column in frame.columns]
     return Table(
@@ -228,6 +256,7 @@ def plain(name: str, frame: pd.DataFrame) -> Table:
             (_plain(values[0]), tuple(Entry(_plain(value)) for value in values[1:]))
             for values in frame.itertuples(index=False, name=None)
         ),
+        images=images,
     )
 
 

@@ -119,6 +119,9 @@ def tables(frame: pd.DataFrame) -> list[Table]:
                 for row in rows
                 if row["train_dataset"] == trained
             ),
+            images=tuple(
+                (trained, row["test_dataset"], row["task"]) for row in rows if row["train_dataset"] == trained
+            ),
         )
         for trained in dict.fromkeys(row["train_dataset"] for row in rows)
     ]

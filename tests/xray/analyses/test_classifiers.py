@@ -5,11 +5,12 @@ import pytest
 from sklearn.decomposition import PCA
 from sqlalchemy import insert, select, text
 
-from db.schema import Classifier, Dataset
+from db.schema import Classifier, Dataset, Label
 from db.store import write_features
 from xray.analyses import shown
 from xray.analyses.run import named, run, run_all
 from xray.analyses.view_classifier import features
+from xray.report import spots
 from xray.tasks import TASK_INDEX, TASKS
 
 CLASSIFIERS = [named("classifier_map"), named("classifier_distance")]
@@ -124,6 +125,17 @@ def test_views_are_told_from_features(two_sites, tmp_path):
             ),
             {"listed": listed},
         )
+        images, dataset = connection.execute(
+            text(
+                "select image_ids, dataset.id from image_list join dataset on image_list_id = image_list.id"
+                " where image_list.id = :listed"
+            ),
+            {"listed": listed},
+        ).one()
+        states = [1] + [0] * 59
+        connection.execute(
+            insert(Label).values(dataset_id=dataset, task_id=TASK_INDEX["Effusion"], states=states)
+        )
         shifted = rng.normal(size=(60, 8)) + 4 * lateral[:, None]
         write_features(connection, evaluation, shifted.astype(np.float32))
     assert run(two_sites.engine, "test", FEATURES) == {"feature_map": True, "view_classifier": True}
@@ -141,6 +153,12 @@ def test_views_are_told_from_features(two_sites, tmp_path):
     with two_sites.engine.begin() as connection:
         parts = [shown.part(connection, "test", each) for each in FEATURES]
     assert [path.suffix for path in shown.write_figure(parts[0], tmp_path)] == [".png", ".svg", ".csv"]
+    assert parts[0].draw is not None
+    answering = spots.of(parts[0].draw())
+    assert sorted(spot.image or 0 for spot in answering) == sorted(images)
+    (lines,) = [spot.lines for spot in answering if spot.image == images[0]]
+    assert lines == (f"image {images[0]}, view LATERAL", "x: Effusion", places[0]["method"])
+    assert [spot.lines[1] for spot in answering if spot.image == images[1]] == ["x: no finding is positive"]
     assert "lateral views are told from frontal ones" in parts[1].findings[0]
 
 

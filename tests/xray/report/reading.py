@@ -10,6 +10,8 @@ from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
 from matplotlib.transforms import Bbox
 
+from xray.report import spots
+
 
 @dataclass(frozen=True)
 class Shown:
@@ -88,3 +90,12 @@ def _pixels(axes: Axes, box: Bbox) -> Bbox:
 def _contains(outer: Bbox, inner: Bbox) -> bool:
     x, y = (inner.x0 + inner.x1) / 2, (inner.y0 + inner.y1) / 2
     return bool(outer.xmin < x < outer.xmax and outer.ymin < y < outer.ymax)
+
+
+def answers(figure: Figure) -> dict[str, tuple[float, float]]:
+    """What the places of a figure say, all lines in one, and their middles in dots from the figure's bottom left corner."""
+    width, height = figure.get_size_inches() * figure.dpi
+    return {
+        " | ".join(spot.lines): ((spot.box[0] + spot.box[2] / 2) * width, (1 - spot.box[1] - spot.box[3] / 2) * height)
+        for spot in spots.of(figure)
+    }  # fmt: skip

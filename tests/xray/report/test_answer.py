@@ -90,6 +90,16 @@ def test_a_cell_goes_by_the_majority_and_counts_it() -> None:
         assert (found.state, found.detail) == (state, detail)
 
 
+def test_findings_that_fail_come_first_then_those_of_which_nothing_can_be_said() -> None:
+    aucs = {"Effusion": (0.9, 0.9), "Edema": (0.7, 0.9), "Mass": (0.9, 0.5), "Nodule": (0.5, 0.5)}
+    rows = [
+        row("bought", site, auc, task=task, foreign=True)
+        for task, both in aucs.items()
+        for site, auc in zip(SITES, both, strict=False)
+    ]
+    assert answered(rows).tasks == ("Nodule", "Mass", "Edema", "Effusion")
+
+
 def test_models_of_the_site_itself_and_of_several_sites_do_not_count_where_others_are() -> None:
     found = answered(
         [

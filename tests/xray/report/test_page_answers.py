@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pandas as pd
@@ -10,9 +11,12 @@ from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, Page
 
 from tests.flows.browser import headless
-from xray.report import files, page, spots
+from tests.xray.report import test_maps
+from xray.report import figures, files, page, spots
 from xray.report.answer import answer
+from xray.report.captions import Caption
 from xray.report.parts import accuracy
+from xray.report.parts.part import Part
 from xray.report.verdicts import SHIFT
 
 EXPLORER = "http://127.0.0.1:8123"
@@ -24,13 +28,22 @@ def browser() -> Iterator[Browser]:
     yield from headless()
 
 
-def written(folder: Path, performance: pd.DataFrame) -> Path:
-    """A report of one section, with its figure."""
+def written(
+    folder: Path,
+    performance: pd.DataFrame,
+    shown: pd.DataFrame | None = None,
+    data: pd.DataFrame | None = None,
+    drawn: page.Drawn | None = None,
+) -> Path:
+    """A report of one section, with its figure. shown, data: its table of a few rows, and the rows behind it."""
     rows = performance.assign(method="by hand")
-    part = accuracy.performance(rows)
-    assert part.draw is not None
-    figure = part.draw()
-    drawn = page.Drawn(part, files.svg(figure), float(figure.get_size_inches()[0]), spots.of(figure))
+    if drawn is None:
+        part = accuracy.performance(rows)
+        if shown is not None and data is not None:
+            part = replace(part, shown=shown, data=data)
+        assert part.draw is not None
+        figure = part.draw()
+        drawn = page.Drawn(part, files.svg(figure), float(figure.get_size_inches()[0]), spots.of(figure))
     study = page.Study(
         "two-sites", "?", "corrected", "net", ["beta", "alpha", "all"], [0, 1],
         pd.DataFrame(columns=["dataset", "part", "task", "n", "n_pos"]), {},
@@ -135,6 +148,63 @@ def test_a_cell_of_the_first_screen_leads_to_the_images(report: Page) -> None:
     link = report.locator("#tip a").first.get_attribute("href") or ""
     assert link.startswith(f"{EXPLORER}/images?model=two-sites.")
     assert "AUC" in report.locator("#tip").inner_text()
+
+
+def test_a_cell_of_a_table_leads_to_its_images_by_mouse_and_keyboard(report: Page) -> None:
+    table = report.locator("table", has_text="Mass: AUC")
+    row = table.locator("tbody tr", has=report.get_by_role("rowheader", name="alpha"))
+    cell = row.locator("td").first
+    cell.click()
+    links = [link.get_attribute("href") for link in report.locator("#tip a").all()]
+    query = "model=two-sites.alpha&dataset=beta&task=Mass"
+    assert links == [f"{EXPLORER}/images?{query}", f"{EXPLORER}/cell?{query}"]
+    assert report.locator("#tip div").all_inner_texts()[:2] == [
+        "Mass: two-sites.alpha, tested on beta",
+        f"beta: {'; '.join(cell.inner_text().split(chr(10)))}",
+    ]
+    cell.press("ArrowRight")
+    report.keyboard.press("Enter")
+    assert "dataset=alpha" in (report.locator("#tip a").first.get_attribute("href") or "")
+    assert report.evaluate("document.activeElement.textContent") == "images"
+    assert table.locator("td[tabindex='0']").count() == 1, "one stop for the tab key in each table"
+
+
+def test_an_undefined_cell_of_a_table_leads_nowhere(report: Page) -> None:
+    report.locator("td.undefined").first.click()
+    assert not report.locator("#tip").is_visible()
+
+
+def test_a_row_about_one_cell_leads_to_its_images(
+    tmp_path: Path, browser: Browser, performance: pd.DataFrame
+) -> None:
+    some = performance[performance["seed"].isna()].head(2).assign(task="Pleural_Thickening")
+    read = some[["task", "trained_on", "test_dataset", "auc"]].replace(
+        {"Pleural_Thickening": "Pleural Thickening"}
+    )
+    shown = read.rename(columns={"trained_on": "trained on", "test_dataset": "tested on"})
+    opened = browser.new_page()
+    opened.goto(f"{written(tmp_path, performance, shown, some).as_uri()}#explorer={EXPLORER}")
+    opened.evaluate("document.querySelectorAll('details').forEach(each => each.open = true)")
+    opened.get_by_role("table", name="The extremes").locator("tbody td").last.click()
+    row = some.iloc[1]
+    query = f"model=two-sites.{row['trained_on']}&dataset={row['test_dataset']}&task=Pleural_Thickening"
+    assert opened.locator("#tip a").first.get_attribute("href") == f"{EXPLORER}/images?{query}"
+    opened.close()
+
+
+def test_the_dot_of_an_image_leads_to_its_page(
+    tmp_path: Path, browser: Browser, performance: pd.DataFrame
+) -> None:
+    part = Part("feature_map", "Images", "", [], test_maps.FEATURES, "", caption=Caption("Images", "", ""))
+    figure = figures.feature_map(test_maps.FEATURES, test_maps.IMAGES)
+    drawn = page.Drawn(part, files.svg(figure), float(figure.get_size_inches()[0]), spots.of(figure))
+    opened = browser.new_page()
+    opened.goto(f"{written(tmp_path, performance, drawn=drawn).as_uri()}#explorer={EXPLORER}")
+    opened.evaluate("document.querySelectorAll('details').forEach(each => each.open = true)")
+    opened.locator(".plot").click(position=place(opened, "image 71, view PA"))
+    assert opened.locator("#tip a").get_attribute("href") == f"{EXPLORER}/image/71"
+    assert "alpha-again: Mass" in opened.locator("#tip").inner_text()
+    opened.close()
 
 
 def test_tables_are_sorted_and_filtered(report: Page) -> None:

@@ -1,5 +1,6 @@
 """Parts of the further analyses: what they say and draw is what the rows say."""
 
+import itertools
 from dataclasses import replace
 
 import numpy as np
@@ -8,10 +9,10 @@ import pytest
 from matplotlib.colors import to_hex
 from matplotlib.lines import Line2D
 
-from tests.xray.report.reading import cell
+from tests.xray.report.reading import answers, cell
 from xray.analyses.shown import drawn, write_figure
 from xray.errors import AnalysisError
-from xray.report import figures, grids, published, scatter, spots
+from xray.report import decision_curves, figures, grids, published, scatter, spots
 from xray.report.layout import empty
 from xray.report.page import Drawn, render
 from xray.report.parts import accuracy, agreement, operating
@@ -243,7 +244,9 @@ def test_decision_curves_name_the_model_that_loses_most():
     assert to_hex(lines["Mass|alpha|alpha"].get_color()) == CATEGORIES[0]
     assert to_hex(lines["Mass|alpha|beta"].get_color()) == CATEGORIES[1]
     assert list(lines["Mass|alpha|all"].get_ydata()) == [0.368, 0.25, -0.2]
-    assert {text.get_text() for axes in figure.axes for text in axes.texts} == set(SITES)
+    assert [{text.get_text() for text in axes.texts} for axes in figure.axes] == [
+        {"own model", "treat all", "treat none", loser} for loser in ("beta", "alpha")
+    ]
     texts = boxes(figure)
     assert all(box.x0 >= 0 and box.x1 <= figure.bbox.x1 for _, box in texts)
     long = rows.assign(task="Enlarged_Cardiomediastinum").replace("beta", "a-dataset-with-a-long-name")
@@ -254,6 +257,37 @@ def test_decision_curves_name_the_model_that_loses_most():
     assert [text.get_text() for text in figures.decisions(rows.assign(n_pos=3)).texts] == ["no results"]
     alone = figures.decisions(rows.replace({"trained_on": {"alpha": "theirs", "beta": "others"}}))
     assert [axes.get_label() for axes in alone.axes] == ["Mass|beta", "Mass|alpha"]
+
+
+def test_every_line_of_a_decision_curve_has_its_name_at_its_end():
+    """Lines that end together have their names below each other, in the order of their ends."""
+    rows = decided()
+    third = rows[rows["trained_on"] == "beta"].assign(
+        trained_on="gamma", net_benefit=rows["net_benefit"] + 0.001
+    )
+    own = rows[rows["trained_on"] == rows["test_dataset"]].assign(trained_on="gamma", test_dataset="gamma")
+    figure = figures.decisions(pd.concat([rows, third, own], ignore_index=True))
+    first = figure.axes[0]
+    assert first.get_label() == "Mass|alpha"
+    names = {text.get_text(): text for text in first.texts}
+    assert set(names) == {"own model", "beta", "gamma", "treat all", "treat none"}
+    curves = {line.get_gid(): line for line in first.lines if line.get_gid()}
+    assert len(curves) == 4, "the models' and that of treating all"
+    assert names["gamma"].get_color() != names["beta"].get_color()
+    figure.draw_without_rendering()
+    drawn = sorted((text.get_window_extent() for text in first.texts), key=lambda box: box.y0)
+    assert all(a.y1 <= b.y0 + 0.35 * (b.y1 - b.y0) for a, b in itertools.pairwise(drawn))
+    ends = {
+        text: float(curves[f"Mass|alpha|{model}"].get_ydata()[-1])
+        for text, model in (("own model", "alpha"), ("beta", "beta"), ("gamma", "gamma"))
+    }
+    assert sorted(ends, key=ends.__getitem__) == sorted(ends, key=lambda text: names[text].get_position()[1])
+
+
+def test_names_move_apart_no_further_than_they_must():
+    assert decision_curves.apart([0.1, 0.5, 0.9], 0.2, 1.0) == [0.1, 0.5, 0.9]
+    assert decision_curves.apart([0.0, 0.0, 0.9], 0.2, 1.0) == [0.0, 0.2, 0.9]
+    assert decision_curves.apart([0.9, 1.0, 1.0], 0.2, 1.0) == pytest.approx([0.6, 0.8, 1.0])
 
 
 def test_forests_have_a_dot_for_each_row():
@@ -363,15 +397,6 @@ def test_parts_can_be_made_where_every_value_is_undefined(missing):
                 subgroup.assign(difference=pd.Series([2, None, 1, 3], dtype=object)), "difference", 2
             ).index
         ) == ([2, 0] if choose is smallest else [3, 0])
-
-
-def answers(figure) -> dict[str, tuple[float, float]]:
-    """What the places of a figure say, all lines in one, and their middles in dots from the figure's bottom left corner."""
-    width, height = figure.get_size_inches() * figure.dpi
-    return {
-        " | ".join(spot.lines): ((spot.box[0] + spot.box[2] / 2) * width, (1 - spot.box[1] - spot.box[3] / 2) * height)
-        for spot in spots.of(figure)
-    }  # fmt: skip
 
 
 def test_points_of_curves_and_bars_answer_where_they_are_drawn(left_out):

@@ -48,7 +48,9 @@ def test_combination_without_a_row_and_interval_without_bounds(performance: pd.D
 
 def test_agreement_with_pabak(agreement: pd.DataFrame) -> None:
     atelectasis, mass = tables.agreement(kappa_grid(agreement))
-    assert dict(mass.rows)["all"][0] == tables.Entry("−0.250", ("−0.350 to −0.150", "PABAK 0.625"))
+    assert dict(mass.rows)["all"][0] == tables.Entry(
+        "−0.250", ("−0.350 to −0.150", "PABAK 0.625"), images=("all", "beta", "Mass")
+    )
     assert dict(atelectasis.rows)["beta"][0].kind == "own"
 
 

@@ -226,11 +226,10 @@ def net_benefit(rows: pd.DataFrame) -> Part:
         Caption(
             "Decision curves where most is lost away from home",
             "A panel for each of the findings and test datasets where a model of another dataset loses most net benefit "
-            "against the dataset's own. Blue: the own model; orange: the model named, which loses most; bands: 95% "
-            ""
-            "intervals; grey: models of other datasets; models from elsewhere are named. "
-            "Dashed: acting on every image; the line at 0: on none. Calls are "
-            "worth it where a curve is above both. Curves that leave the panel below are worth much less than nothing.",
+            "against the dataset's own; each line's name stands beside its end. Blue: the own model; orange: the one that "
+            "loses most; bands: 95% intervals; grey: models of other datasets. Dashed, treat all: acting on every image; "
+            "the line at 0, treat none: on none. Calls are worth it where a curve is above both. Curves that leave the "
+            "panel below are worth much less than nothing.",
             "Decision curves by finding and test dataset; the table below lists the largest losses.",
         ),
     )

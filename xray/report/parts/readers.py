@@ -26,7 +26,7 @@ NOBODY: Final = "No test dataset of this study has labels of several readers."
 
 def reader_agreement(rows: pd.DataFrame) -> Part:
     """κ between readers, and of models with them, by dataset and finding."""
-    shown = _table(rows)
+    shown, images = _table(rows), _images(rows)
     return Part(
         "reader_agreement",
         "Do the readers agree, and models with them?",
@@ -38,6 +38,7 @@ def reader_agreement(rows: pd.DataFrame) -> Part:
             tables.plain(
                 f"{dataset}: Cohen's κ (95% interval); the label follows by: {rule}",
                 its.drop(columns=["dataset", "rule"]),
+                tuple(images[position] for position in its.index),
             )
             for (dataset, rule), its in (shown.groupby(["dataset", "rule"], sort=False) if len(shown) else ())
         ],
@@ -62,6 +63,16 @@ def _table(rows: pd.DataFrame) -> pd.DataFrame:
         for row in records(_ordered(rows))
     ]
     return pd.DataFrame(lines)
+
+
+def _images(rows: pd.DataFrame) -> list[tables.Images | None]:
+    """The images of each row of `_table`: those of a model's scores; readers have none."""
+    return [
+        None
+        if row["compared"] == "readers"
+        else (str(row["trained_on"]), str(row["test_dataset"]), str(row["task"]))
+        for row in records(_ordered(rows))
+    ]
 
 
 def _with(row: dict[str, Any]) -> str:

@@ -77,8 +77,8 @@ def classifier_distance(rows: pd.DataFrame) -> Part:
     )
 
 
-def feature_map(rows: pd.DataFrame) -> Part:
-    """Fig A.2: images by their features."""
+def feature_map(rows: pd.DataFrame, images: pd.DataFrame | None = None) -> Part:
+    """Fig A.2: images by their features. images: their numbers and labels, as `analyses.results.drawn_images` has them."""
     return Part(
         "feature_map",
         "Does a network see the view?",
@@ -86,7 +86,7 @@ def feature_map(rows: pd.DataFrame) -> Part:
         [] if len(rows) else [NO_FEATURES],
         rows,
         frame_table(rows.head(LISTED)),
-        draw=(lambda: figures().feature_map(rows)) if len(rows) else None,
+        draw=(lambda: figures().feature_map(rows, images)) if len(rows) else None,
         caption=Caption(
             "Images by their features",
             "A panel for each model; a dot for each image, coloured by the view that its files state.",
