@@ -34,7 +34,7 @@ from xray.errors import DataError, ForeignModelError, XrayError
 from xray.learning.foreign_card import card_of, write_card
 from xray.learning.foreign_import import import_model
 from xray.report import captions, figures, page
-from xray.report.answer import Answer, Cell
+from xray.report.answer import Answer, Cell, Row
 from xray.report.parts.part import Part, plain
 from xray.study import read_study
 
@@ -332,8 +332,9 @@ def page_of(names: list[str]) -> str:
         models=pd.DataFrame({name: names for name in names[:12]}),
     )
     said = tuple(names)
-    cells = {(task, site): Cell(task, site, "fails", task, ()) for task in said[:3] for site in said[:3]}
-    answer = Answer(said[:3], said[:3], cells, said, said, said)
+    rows = tuple(Row(task, site) for task in said[:3] for site in ("", said[3]))
+    cells = {(row, site): Cell(row, site, "fails", row.task, ()) for row in rows for site in said[:3]}
+    answer = Answer(rows, said[:3], cells, said, said, said)
     return page.render(
         title=names[9], answer=answer, study=study, parts=[drawn(names)], notes=names, commands=names
     )

@@ -1,7 +1,7 @@
 """The answer first: for each finding and site whether models from elsewhere work, what fails and why, what to beware of."""
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -52,10 +52,23 @@ class Judged:
 
 
 @dataclass(frozen=True)
-class Cell:
-    """What is said of one finding at one site, of the models that were brought there."""
+class Row:
+    """A finding of the models that were trained here, or of one from elsewhere (`model`, where there are others too)."""
 
     task: str
+    model: str = ""
+
+    @property
+    def name(self) -> str:
+        """For people."""
+        return f"{task_name(self.task)}, {self.model}" if self.model else task_name(self.task)
+
+
+@dataclass(frozen=True)
+class Cell:
+    """What is said of one row at one site, of the models that were brought there."""
+
+    row: Row
     site: str
     state: str
     detail: str
@@ -68,9 +81,9 @@ class Answer:
     largest loss first. unsure: what can't be said, and single models that fail where most work. warnings: what to beware
     of. verdicts: what changed between the reference and each site, of models from elsewhere."""
 
-    tasks: tuple[str, ...]
+    rows: tuple[Row, ...]
     sites: tuple[str, ...]
-    cells: Mapping[tuple[str, str], Cell]
+    cells: Mapping[tuple[Row, str], Cell]
     failures: tuple[str, ...]
     unsure: tuple[str, ...]
     warnings: tuple[str, ...]
@@ -83,8 +96,8 @@ class Answer:
             return "Nothing can be said: no model from elsewhere was tested at any site."
         unclear = sum(cell.state == CANNOT_SAY for cell in self.cells.values())
         failing = [cell for cell in self.cells.values() if cell.state == FAILS]
-        names = {site: [task_name(c.task) for c in failing if c.site == site] for site in self.sites}
-        where = [f"at {site} ({_listed(tasks)})" for site, tasks in names.items() if tasks]
+        names = {site: [c.row.name for c in failing if c.site == site] for site in self.sites}
+        where = [f"at {site} ({'; '.join(rows)})" for site, rows in names.items() if rows]
         said = (
             f"Models from elsewhere fail {_listed(where)}"
             if where
@@ -95,10 +108,10 @@ class Answer:
         )
 
 
-def _gravest_first(tasks: Sequence[str], cells: Iterable[Cell]) -> tuple[str, ...]:
-    """Findings that fail at most sites first, then those of which most can't be said."""
-    counts = Counter((cell.task, cell.state) for cell in cells)
-    return tuple(sorted(tasks, key=lambda task: (-counts[task, FAILS], -counts[task, CANNOT_SAY])))
+def _gravest_first(rows: Iterable[Row], cells: Iterable[Cell]) -> tuple[Row, ...]:
+    """Findings that fail at most sites first, then those of which most can't be said; rows of one stay together."""
+    counts = Counter((cell.row.task, cell.state) for cell in cells)
+    return tuple(sorted(rows, key=lambda row: (-counts[row.task, FAILS], -counts[row.task, CANNOT_SAY])))
 
 
 def answer(
@@ -133,22 +146,38 @@ def answer(
             else cause_of(verdict)
         )
         judged.append(_judge(row, _auc_at_home(home.get((model, task)), verdict), verdict, why))
+    known = {each.task for each in judged if each.auc is not None}
+    unknown = [task for task in tasks if known and task not in known]
+    lines = _rows(tasks, judged, {str(row["trained_on"]) for row in rows if bool(row.get("foreign", False))})
     cells = {
-        (task, site): _cell(task, site, [j for j in judged if (j.task, j.site) == (task, site)])
-        for task in tasks
+        (line, site): _cell(line, site, models)
+        for line, of_it in lines.items()
         for site in sites
+        if line.task not in unknown and (models := [j for j in of_it if j.site == site])
     }
-    cells = {key: cell for key, cell in cells.items() if cell.models}
     failing = sorted((c for c in cells.values() if c.state == FAILS), key=lambda c: -_worst(c))
     return Answer(
-        _gravest_first(tasks, cells.values()),
+        _gravest_first((line for line in lines if line.task not in unknown), cells.values()),
         sites,
         cells,
         tuple(_failure(cell) for cell in failing),
-        (*_single(cells.values()), *_unsure(cells.values())),
+        (*_single(cells.values()), *_unsure(cells.values()), *_unknown(unknown, judged)),
         (*_warnings(rows), *set_aside),
         tuple(findings(causes)) if len(causes) else (),
     )
+
+
+def _rows(
+    tasks: Sequence[str], judged: Sequence[Judged], foreign: Collection[str]
+) -> dict[Row, list[Judged]]:
+    """Rows in order, each with its models: those trained here by their majority, each from elsewhere by itself."""
+    several = len({each.model if each.model in foreign else "" for each in judged}) > 1
+    lines: dict[Row, list[Judged]] = {}
+    for task in tasks:
+        for each in (j for j in judged if j.task == task):
+            line = Row(task, each.model if several and each.model in foreign else "")
+            lines.setdefault(line, []).append(each)
+    return lines
 
 
 def _by_model(verdicts: Sequence[Record]) -> dict[tuple[str, str, str], Record]:
@@ -205,18 +234,19 @@ def _judge(row: Record, home: float | None, verdict: Record | None, why: Why) ->
     )  # fmt: skip
 
 
-def _cell(task: str, site: str, models: Sequence[Judged]) -> Cell:
-    """By the majority of all models that know the finding; a cell where no AUC is defined says why."""
+def _cell(row: Row, site: str, models: Sequence[Judged]) -> Cell:
+    """By the majority of its models that know the finding; a cell where no AUC is defined says why."""
     models = [each for each in models if each.auc is not None] or models
     count = {state: sum(each.state == state for each in models) for state in (WORKS, FAILS)}
     clear = sum(count.values())
     for state in (FAILS, WORKS):
         if count[state] > MOST.value * len(models):
-            return Cell(task, site, state, f"{count[state]} of {len(models)}", tuple(models))
+            of_one = f"AUC {number(models[0].auc, 2)}" if len(models) == 1 else ""
+            return Cell(row, site, state, of_one or f"{count[state]} of {len(models)}", tuple(models))
     notes = ", ".join(dict.fromkeys(each.note for each in models if each.note))
     several = ", ".join(f"{count[state]} {state}" for state in count if count[state])
     detail = f"{several} of {len(models)}" + (f"; {notes}" if notes else "") if clear else notes
-    return Cell(task, site, CANNOT_SAY, detail, tuple(models))
+    return Cell(row, site, CANNOT_SAY, detail, tuple(models))
 
 
 def _worst(cell: Cell) -> float:
@@ -238,8 +268,8 @@ def _failure(cell: Cell) -> str:
         if 1 < len(models) == len(cell.models)
         else f"{len(models)} of {len(cell.models)}"
     )
-    whose = f"{many} models ({names})"
-    return f"{task_name(cell.task)} fails at {cell.site}: {whose} with AUC {here}{there}. " + blame(
+    whose = f"{many} models ({names})" if len(cell.models) > 1 else names
+    return f"{task_name(cell.row.task)} fails at {cell.site}: {whose} with AUC {here}{there}. " + blame(
         [m.why for m in models]
     )
 
@@ -250,7 +280,7 @@ def _single(cells: Iterable[Cell]) -> list[str]:
     for cell in cells:
         for model in _failing(cell) if cell.state != FAILS else ():
             at = several.setdefault((model.model, model.why.causes), {})
-            at.setdefault(task_name(cell.task), []).append(cell.site)
+            at.setdefault(task_name(cell.row.task), []).append(cell.site)
     lines = []
     for (name, causes), at in several.items():
         what = "; ".join(f"{task} at {_listed(sites)}" for task, sites in at.items())
@@ -263,8 +293,17 @@ def _unsure(cells: Iterable[Cell]) -> list[str]:
     reasons: dict[str, list[str]] = {}
     for cell in cells:
         if cell.state == CANNOT_SAY:
-            reasons.setdefault(cell.detail, []).append(f"{task_name(cell.task)} at {cell.site}")
+            reasons.setdefault(cell.detail, []).append(f"{cell.row.name} at {cell.site}")
     return [f"Cannot say, {reason}: {', '.join(where)}." for reason, where in reasons.items()]
+
+
+def _unknown(tasks: Sequence[str], judged: Sequence[Judged]) -> list[str]:
+    """Findings without an AUC anywhere, which have no row: why, in as few lines as there are combinations of reasons."""
+    reasons: dict[str, list[str]] = {}
+    for task in tasks:
+        notes = dict.fromkeys(each.note for each in judged if each.task == task)
+        reasons.setdefault(" or ".join(sorted(notes)), []).append(task_name(task))
+    return [f"No AUC at any site, {reason}: {', '.join(names)}." for reason, names in reasons.items()]
 
 
 def _warnings(rows: Sequence[Record]) -> list[str]:

@@ -6,7 +6,6 @@ from typing import Final
 from xray.report.answer import SPOKEN, VERDICTS, Answer
 from xray.report.limits import reasons, stated
 from xray.report.text import WIDTH
-from xray.report.words import task_name
 
 NOTHING_TO_WARN_OF: Final = "Nothing: no leak, no rare class, no file set aside."
 
@@ -33,10 +32,10 @@ def markdown(answer: Answer, title: str, question: str) -> str:
     if answer.cells:
         lines += [f"| finding | {' | '.join(_safe(site) for site in answer.sites)} |"]
         lines += ["|" + " --- |" * (len(answer.sites) + 1)]
-        for task in answer.tasks:
-            cells = [answer.cells.get((task, site)) for site in answer.sites]
+        for row in answer.rows:
+            cells = [answer.cells.get((row, site)) for site in answer.sites]
             texts = [_safe(f"{cell.state} ({cell.detail})") if cell else "" for cell in cells]
-            lines.append(f"| {_safe(task_name(task))} | {' | '.join(texts)} |")
+            lines.append(f"| {_safe(row.name)} | {' | '.join(texts)} |")
     for head, sentences in _blocks(answer):
         lines += ["", f"## {head}", "", *(f"* {_safe(text)}" for text in sentences)]
     return "\n".join([*lines, ""])
@@ -55,17 +54,17 @@ def _blocks(answer: Answer) -> list[tuple[str, tuple[str, ...]]]:
 
 def _grid(answer: Answer) -> list[str]:
     """Blocks of as many sites as fit beside each other."""
-    first = max(len("finding"), *(len(task_name(task)) for task in answer.tasks))
+    first = max(len("finding"), *(len(row.name) for row in answer.rows))
     wide = max(10, *(len(site) for site in answer.sites))
     across = max(1, (WIDTH - first) // (wide + 2))
     lines: list[str] = []
     for start in range(0, len(answer.sites), across):
         sites = answer.sites[start : start + across]
         lines += ["  ".join(["finding".ljust(first), *(site.ljust(wide) for site in sites)]).rstrip()]
-        for task in answer.tasks:
-            cells = [answer.cells.get((task, site)) for site in sites]
+        for row in answer.rows:
+            cells = [answer.cells.get((row, site)) for site in sites]
             words = [(cell.state if cell else "").ljust(wide) for cell in cells]
-            lines.append("  ".join([task_name(task).ljust(first), *words]).rstrip())
+            lines.append("  ".join([row.name.ljust(first), *words]).rstrip())
         lines.append("")
     return lines[:-1]
 

@@ -21,7 +21,7 @@ from xray.analyses.shown import part
 from xray.analyses.stored import load_study, load_tests
 from xray.data.foreign_models import add_foreign
 from xray.explorer.asking import Database
-from xray.report.answer import FAILS
+from xray.report.answer import FAILS, Row
 from xray.stats.causes import LOSS_RATIO, judge
 from xray.stats.evidence import Site
 from xray.stats.posterior import CAUSES
@@ -256,7 +256,7 @@ def test_the_answer_names_the_odds_and_the_loss_against_the_reference(planted):
     world, _, _ = planted
     with world.engine.begin() as connection:
         answer = results.first_screen(connection, "test")
-    cell = answer.cells[CHANGED, "label"]
+    cell = answer.cells[Row(CHANGED), "label"]
     assert cell.state == FAILS
     (model,) = cell.models
     assert model.home == pytest.approx(0.9, abs=0.05)
@@ -267,7 +267,7 @@ def test_the_answer_names_the_odds_and_the_loss_against_the_reference(planted):
     assert any(
         s.startswith("No verdict, fewer than 10 patients") and "home to few" in s for s in answer.verdicts
     )
-    at_home = answer.cells[CHANGED, "home"].models[0]
+    at_home = answer.cells[Row(CHANGED), "home"].models[0]
     assert "is the reference" in at_home.why.note
 
 
@@ -366,7 +366,7 @@ def test_one_site_has_no_verdict_and_says_what_would_give_one(world):
     assert said.startswith("No verdict")
     assert "second site" in said
     assert "scored at home only" in said
-    assert "vendor was scored at home only" in answer.cells[CHANGED, "home"].models[0].why.note
+    assert "vendor was scored at home only" in answer.cells[Row(CHANGED), "home"].models[0].why.note
 
 
 def test_a_finding_without_two_classes_has_a_reason(world):

@@ -6,7 +6,7 @@ import pandas as pd
 import pytest
 
 from xray.report import answer_text, limits
-from xray.report.answer import CANNOT_SAY, FAILS, WORKS, Answer, answer
+from xray.report.answer import CANNOT_SAY, FAILS, WORKS, Answer, Row, answer
 from xray.report.verdicts import SHIFT
 
 SITES = ("north", "south", "west")
@@ -38,7 +38,7 @@ def cell(**other: object) -> tuple[str, str]:
     home = row("north", "north", 0.9)
     brought = row("north", "south", **{"auc": 0.9, **other})  # type: ignore[arg-type]
     rows = [] if loss is None else [verdict("north", "south", loss, half)]  # type: ignore[arg-type]
-    found = answered([home, brought], rows).cells["Mass", "south"]
+    found = answered([home, brought], rows).cells[Row("Mass"), "south"]
     return found.state, found.detail
 
 
@@ -74,8 +74,8 @@ def test_a_cell_that_cannot_be_judged_says_why() -> None:
 
 
 def three(*aucs: float) -> Answer:
-    """Three models from elsewhere at one site, without labels of their own."""
-    return answered([row(f"bought-{i}", "south", auc, foreign=True) for i, auc in enumerate(aucs)])
+    """Three models of several sites together, trained here, at one site that has none of its own."""
+    return answered([row(f"all-but-{i}", "south", auc) for i, auc in enumerate(aucs)])
 
 
 def test_a_cell_goes_by_the_majority_and_counts_it() -> None:
@@ -86,7 +86,7 @@ def test_a_cell_goes_by_the_majority_and_counts_it() -> None:
         ((0.9, 0.9, math.nan), WORKS, "2 of 2"),
         ((0.9, 0.7), CANNOT_SAY, "1 works of 2; interval crosses a limit"),
     ):
-        found = three(*aucs).cells["Mass", "south"]
+        found = three(*aucs).cells[Row("Mass"), "south"]
         assert (found.state, found.detail) == (state, detail)
 
 
@@ -97,7 +97,7 @@ def test_findings_that_fail_come_first_then_those_of_which_nothing_can_be_said()
         for task, both in aucs.items()
         for site, auc in zip(SITES, both, strict=False)
     ]
-    assert answered(rows).tasks == ("Nodule", "Mass", "Edema", "Effusion")
+    assert [line.task for line in answered(rows).rows] == ["Nodule", "Mass", "Edema", "Effusion"]
 
 
 def test_models_of_the_site_itself_and_of_several_sites_do_not_count_where_others_are() -> None:
@@ -109,9 +109,9 @@ def test_models_of_the_site_itself_and_of_several_sites_do_not_count_where_other
             row("north", "north", 0.9),
         ]
     )
-    assert [each.model for each in found.cells["Mass", "south"].models] == ["north"]
+    assert [each.model for each in found.cells[Row("Mass"), "south"].models] == ["north"]
     found = answered([row("south", "south", 0.5), row("all-but-south", "south", 0.9)])
-    assert found.cells["Mass", "south"].state == WORKS
+    assert found.cells[Row("Mass"), "south"].state == WORKS
 
 
 def test_sentences_take_their_numbers_from_the_rows() -> None:
@@ -155,7 +155,7 @@ def test_the_cause_is_that_of_the_verdict(told: dict[str, object], ending: str) 
 
 
 def test_without_a_verdict_it_is_said_why_and_what_would_settle_it() -> None:
-    (bought,) = three(0.5, 0.5).failures
+    (bought,) = answered([row("bought-0", "south", 0.5, foreign=True)]).failures
     assert (
         "can't tell (bought-0 was scored at south only); it would be settled by: scores and labels of a second"
         in bought
@@ -214,3 +214,38 @@ def test_text_holds_every_cell_and_sentence_and_fits_a_terminal() -> None:
 def test_every_limit_has_a_reason() -> None:
     for limit in (limits.USEFUL, limits.LOST, limits.FEW, limits.MOST):
         assert any(limit.reason in sentence for sentence in limits.reasons())
+
+
+def test_each_model_from_elsewhere_has_a_row_of_its_own():
+    """Two bought models are two questions: the majority of them would answer neither."""
+    rows = [
+        row("good", "south", 0.9, foreign=True),
+        row("bad", "south", 0.6, foreign=True),
+        row("good", "south", math.nan, foreign=True, task="Edema", reason="not trained"),
+        row("bad", "south", math.nan, foreign=True, task="Edema", reason="not trained"),
+    ]
+    found = answered(rows)
+    assert [line.name for line in found.rows] == ["Mass, good", "Mass, bad"]
+    assert {line.model: found.cells[line, "south"].state for line in found.rows} == {
+        "good": WORKS,
+        "bad": FAILS,
+    }
+    assert found.headline.startswith("Models from elsewhere fail at south (Mass, bad): 1 of 2 cells")
+    assert found.failures[0].startswith("Mass fails at south: bad with AUC 0.60")
+    assert found.unsure == ("No AUC at any site, not trained: Edema.",)
+
+
+def test_models_trained_here_keep_one_row_beside_a_bought_one():
+    rows = [row("north", "south", 0.9), row("east", "south", 0.9), row("vendor", "south", 0.6, foreign=True)]
+    rows += [row("north", "north", 0.9), row("east", "east", 0.9)]
+    found = answered(rows)
+    assert [line.name for line in found.rows] == ["Mass", "Mass, vendor"]
+    assert (found.cells[Row("Mass"), "south"].state, found.cells[Row("Mass"), "south"].detail) == (
+        WORKS,
+        "2 of 2",
+    )
+    assert found.cells[Row("Mass", "vendor"), "south"].state == FAILS
+
+
+def test_one_bought_model_needs_no_name_in_its_rows():
+    assert [line.name for line in answered([row("vendor", "south", 0.6, foreign=True)]).rows] == ["Mass"]

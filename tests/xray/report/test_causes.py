@@ -5,7 +5,7 @@ import pytest
 
 from tests.xray.report.reading import cell
 from xray.report import answer_text, causes, verdict_grid
-from xray.report.answer import FAILS, SPOKEN, VERDICTS, WORKS, Answer, answer
+from xray.report.answer import FAILS, SPOKEN, VERDICTS, WORKS, Answer, Row, answer
 from xray.report.parts.causes import as_grid
 from xray.report.parts.causes import causes as part
 
@@ -120,12 +120,12 @@ def answered(frame: pd.DataFrame, auc: float = 0.75) -> Answer:
 
 def test_a_loss_against_the_reference_fails_and_names_the_cause(frame):
     found = answered(frame.iloc[[0]])
-    assert found.cells["Mass", "ours"].state == FAILS
+    assert found.cells[Row("Mass"), "ours"].state == FAILS
     assert found.failures[0].endswith(
         "To blame: labels that mean something else (the verdict for 1 of 1; P(image) 0.02, P(population) 0.02, "
         "P(prevalence) 0.02, P(label) 0.93)."
     )
-    assert answered(frame.iloc[[0]].assign(at_home=False)).cells["Mass", "ours"].state == WORKS, (
+    assert answered(frame.iloc[[0]].assign(at_home=False)).cells[Row("Mass"), "ours"].state == WORKS, (
         "any other site is no home"
     )
 

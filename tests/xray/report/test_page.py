@@ -154,7 +154,7 @@ def test_the_answer_stands_open_and_everything_else_is_folded(parts: dict[str, A
         for row in reader.tables[0][1:]
         for site, cell in zip(reader.tables[0][0][1:], row[1:], strict=True)
     }
-    assert cells == {key: cell.state for key, cell in first.cells.items()}
+    assert cells == {(row.name, site): cell.state for (row, site), cell in first.cells.items()}
     assert set(first.failures)
     assert all(sentence in reader.text for sentence in first.failures)
     folds = reader.all("details")
