@@ -68,9 +68,12 @@ def mlflow(listed: frozenset[str]) -> Door:
 
 
 def explorer(listed: frozenset[str]) -> Door:
-    """Our own pages over the database. XRAY_IDENTITIES: set where patients and images go by their own names."""
+    """Our own pages over the database. XRAY_IDENTITIES: set where patients and images go by their own names.
+
+    Without XRAY_DATABASE_URL, the writer's, they only read: no worklist is made or read there.
+    """
     password, key = _needed("XRAY_EXPLORER_PASSWORD"), _needed("XRAY_PSEUDONYM_KEY")
-    reader, writer = _needed("XRAY_READER_URL"), _needed("XRAY_DATABASE_URL")
+    reader, writer = _needed("XRAY_READER_URL"), os.environ.get("XRAY_DATABASE_URL") or None
     from xray import settings
     from xray.explorer.app import POLICY as OWN
     from xray.explorer.app import create_app

@@ -1,5 +1,6 @@
 """docker-compose.yml: what Compose would refuse or regret; and every service's command, run natively in its environment."""
 
+import base64
 import os
 import re
 import secrets
@@ -7,6 +8,7 @@ import shlex
 import subprocess
 import sys
 import time
+import urllib.error
 import urllib.request
 from collections.abc import Mapping, Sequence
 from contextlib import closing
@@ -78,7 +80,7 @@ def test_images_are_pinned_to_a_version():
 
 def test_no_secret_has_a_default_and_all_are_in_the_example():
     named = {match.groups() for text in texts(FILE) for match in VARIABLE.finditer(text)}
-    harmless = {"GPU", "POSTGRES_HOST", "STORAGE_HOST", "PREFECT_HOST"}
+    harmless = {"GPU", "POSTGRES_HOST", "STORAGE_HOST", "PREFECT_HOST", "EXPLORER_ADDRESS"}
     for variable, how, _ in named:
         assert (how == ":-") == (variable in harmless), f"{variable} {how}"
     assert {variable for variable, how, _ in named if how == ":?"} == set(examples())
@@ -91,6 +93,8 @@ def test_each_password_of_the_database_goes_to_who_needs_it_and_nobody_else():
     holders = {
         "POSTGRES_PASSWORD": {"postgres", "roles"},
         "OWNER_PASSWORD": {"roles", "migrate"},
+        "EXPLORER_PASSWORD": {"explorer"},
+        "PSEUDONYM_KEY": {"explorer"},
     }
     for secret, allowed in holders.items():
         named = {name for name, service in SERVICES.items() if f"${{{secret}:" in " ".join(texts(service))}
@@ -99,8 +103,17 @@ def test_each_password_of_the_database_goes_to_who_needs_it_and_nobody_else():
         assert "env_file" not in service, f"{name} would get every secret"
         for variable, value in (service.get("environment") or {}).items():
             if "postgresql" in value and name not in ("roles", "migrate"):
-                assert "//xray_writer:" in value, f"{name}: {variable}"
+                login = "xray_reader" if name == "explorer" else "xray_writer"
+                assert f"//{login}:" in value, f"{name}: {variable}"
     assert SERVICES["prefect"]["environment"]["PREFECT_API_DATABASE_MIGRATE_ON_START"] == "false"
+
+
+def test_the_explorer_can_only_read_and_only_this_machine_sees_it():
+    service = SERVICES["explorer"]
+    said = " ".join(texts(service))
+    assert not any(f"{secret}_PASSWORD" in said for secret in ("WRITER", "OWNER", "POSTGRES"))
+    assert service["volumes"] == ["home:/var/lib/xray:ro"]
+    assert [resolve(port, {}) for port in service["ports"]] == ["127.0.0.1:5100:5100"]
 
 
 def test_what_is_waited_for_can_come():
@@ -120,7 +133,7 @@ def test_the_servers_are_set_as_those_of_xray_up(tmp_path):
         if name != "PREFECT_LOGGING_SERVER_LEVEL":
             assert SERVICES["prefect"]["environment"][name] == value, name
     place = Place(tmp_path)
-    for which in ("prefect", "mlflow"):
+    for which in ("prefect", "mlflow", "explorer"):
         own = server_environment(which, place, Databases("x", "m", "p"))
         assert own.keys() - {"PREFECT_LOGGING_SERVER_LEVEL"} <= SERVICES[which]["environment"].keys()
     for name in ("PREFECT_UI_API_URL", "PREFECT_API_DATABASE_MIGRATE_ON_START"):
@@ -161,7 +174,7 @@ class Natively:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.secrets = {name: secrets.token_urlsafe(12) for name in examples()} | {"PUBLIC_HOST": "127.0.0.1"}
-        self.ports = {port: str(free_port("127.0.0.1")) for port in ("4200", "5000", "5432", "9000")}
+        self.ports = {port: str(free_port("127.0.0.1")) for port in ("4200", "5000", "5100", "5432", "9000")}
         self.postgres = installation_for(folder / "postgres")
         self.processes: dict[str, subprocess.Popen[bytes]] = {}
 
@@ -343,6 +356,20 @@ def check_roles(natively: Natively) -> None:
             cursor.execute("create table mine (x int)")
 
 
+def check_explorer(natively: Natively, status: int) -> None:
+    """It asks for its password, and answers with it: 404 while nothing is scored."""
+    url = f"http://127.0.0.1:{natively.ports['5100']}"
+    with pytest.raises(OSError, match="401"):
+        urllib.request.urlopen(url, timeout=10)
+    key = base64.b64encode(f"admin:{natively.secrets['EXPLORER_PASSWORD']}".encode()).decode()
+    request = urllib.request.Request(url, headers={"authorization": f"Basic {key}"})
+    try:
+        answer = urllib.request.urlopen(request, timeout=30).status
+    except urllib.error.HTTPError as error:
+        answer = error.code
+    assert answer == status, natively.said("explorer")
+
+
 @pytest.mark.slow
 def test_the_roles_of_the_file(natively):
     natively.start_postgres()
@@ -366,6 +393,8 @@ def test_every_command_works_in_its_own_environment(natively, tmp_path):
     natively.start("prefect")
     natively.wait_healthy("prefect")
     natively.wait_healthy("mlflow")
+    natively.start("explorer")
+    natively.wait_healthy("explorer")
     natively.finish("deploy")
     working = ("recovery", "analysis", "worker", "worker-gpu")
     for name in working:
@@ -375,6 +404,7 @@ def test_every_command_works_in_its_own_environment(natively, tmp_path):
         Api(url).post("/deployments/count", {})
     with pytest.raises(OSError, match="401"):
         urllib.request.urlopen(f"http://127.0.0.1:{natively.ports['5000']}/", timeout=10)
+    check_explorer(natively, 404)
 
     prefect = Prefect(url, natively.secrets["PREFECT_PASSWORD"])
     prefect.run("add-dataset/default", {"patients": 20, "size": 32}, 300)
@@ -392,6 +422,7 @@ def test_every_command_works_in_its_own_environment(natively, tmp_path):
         cursor.execute("select count(*) from auc_results where study = 'tiny'")
         assert cursor.fetchone()[0] > 0
         cursor.execute("select pg_sleep(1.1)")
+    check_explorer(natively, 200)
     assert "pg_sleep(1.1)" in natively.said("postgres")  # the log of slow queries
-    for name in (*working, "mlflow", "prefect", "storage", "postgres"):
+    for name in (*working, "explorer", "mlflow", "prefect", "storage", "postgres"):
         assert natively.processes[name].poll() is None, name

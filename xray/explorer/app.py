@@ -41,11 +41,12 @@ STATIC: Final = {"explorer.css": "text/css", "explorer.js": "text/javascript", "
 _log = logging.getLogger(__name__)
 
 
-def create_app(reader: str, writer: str, home: Path, key: bytes, *, names: bool = False) -> Starlette:
+def create_app(reader: str, writer: str | None, home: Path, key: bytes, *, names: bool = False) -> Starlette:
     """The application, to stand behind a door that knows who may come in.
 
     reader, writer: SQLAlchemy URLs of our database; what is shown is asked as the reader, the writer keeps what is said
-    of worklists. home: where pictures are. key: what pseudonyms are made with. names: show patients' and images' own names.
+    of worklists, and without one nothing is kept. home: where pictures are. key: what pseudonyms are made with. names: show
+    patients' and images' own names.
     """
     database = Database.of(reader)
     site = Site(

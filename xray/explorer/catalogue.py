@@ -1,5 +1,6 @@
 """What can be looked at: scorers (models and ensembles), datasets, findings, and what images can be filtered by."""
 
+import logging
 import threading
 import time
 from collections.abc import Sequence
@@ -10,7 +11,10 @@ from xray.explorer.addresses import Refused, View
 from xray.explorer.asking import Database
 
 FRESH_SECONDS: Final = 15.0
-"""So long what is there is taken for known."""
+"""So long what is there is taken for known; after that it is read anew while pages still show what was there."""
+OLD_SECONDS: Final = 120.0
+"""From then on a page waits for what is there now."""
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -118,13 +122,28 @@ class Shelf:
     _kept: Catalogue | None = None
     _read_at: float = 0.0
     _lock: threading.Lock = field(default_factory=threading.Lock)
+    _reading: threading.Lock = field(default_factory=threading.Lock)
 
     def current(self) -> Catalogue:
         """What is there now, or was some seconds ago."""
         with self._lock:
-            if self._kept is None or time.monotonic() - self._read_at > FRESH_SECONDS:
+            age = time.monotonic() - self._read_at
+            if self._kept is None or age > OLD_SECONDS:
                 self._kept, self._read_at = read(self.database), time.monotonic()
+            elif age > FRESH_SECONDS and self._reading.acquire(blocking=False):
+                threading.Thread(target=self._renew, daemon=True).start()
             return self._kept
+
+    def _renew(self) -> None:
+        """Read anew while pages go on. What fails is said in the log, and tried again by the next page."""
+        try:
+            made = read(self.database)
+            with self._lock:
+                self._kept, self._read_at = made, time.monotonic()
+        except Exception as error:
+            _log.warning("what there is can't be read anew: %s", error)
+        finally:
+            self._reading.release()
 
 
 def read(database: Database) -> Catalogue:

@@ -10,6 +10,8 @@ from xray.explorer.addresses import Refused, View
 from xray.explorer.site import Page, page
 from xray.report.answer import CANNOT_SAY, FAILS, WORKS
 from xray.report.limits import USEFUL
+from xray.report.verdicts import causes
+from xray.report.why import BLAMED
 
 LIMIT: Final = USEFUL.value
 """The AUC from which on a model is said to work, where the address names no other: the report's."""
@@ -17,11 +19,13 @@ LIMIT: Final = USEFUL.value
 
 @dataclass(frozen=True)
 class Entry:
-    """One cell of the grid: what can be said, the numbers behind it, where it leads."""
+    """One cell of the grid: what can be said, the numbers behind it, what is to blame, where scores and images are."""
 
     standing: str
     row: Any
+    blame: str
     address: str
+    images: str
 
 
 def standing(lower: float | None, upper: float | None, limit: float) -> str:
@@ -29,6 +33,11 @@ def standing(lower: float | None, upper: float | None, limit: float) -> str:
     if lower is None or upper is None:
         return CANNOT_SAY
     return WORKS if lower >= limit else FAILS if upper < limit else CANNOT_SAY
+
+
+def blame(verdict: str | None) -> str:
+    """What a verdict blames, in the words of the report; nothing where it blames nothing."""
+    return " and ".join(BLAMED[cause] for cause in causes(verdict or ""))
 
 
 @page(("model", "limit", "protocol"))
@@ -65,8 +74,9 @@ def _lines(rows: Sequence[Any], view: View, limit: float) -> dict[str, dict[str,
     """By finding, then by dataset; findings that fail most often first."""
     lines: dict[str, dict[str, Entry]] = {}
     for row in rows:
-        address = view.address("/cell", dataset=row.test_dataset, task=row.task, protocol=row.protocol)
-        entry = Entry(standing(row.lower, row.upper, limit), row, address)
+        where = {"dataset": row.test_dataset, "task": row.task, "protocol": row.protocol}
+        addresses = (view.address(path, **where) for path in ("/cell", "/images"))
+        entry = Entry(standing(row.lower, row.upper, limit), row, blame(row.verdict), *addresses)
         lines.setdefault(row.task, {})[row.test_dataset] = entry
     return dict(
         sorted(lines.items(), key=lambda line: -sum(entry.standing == FAILS for entry in line[1].values()))

@@ -42,7 +42,11 @@ class Site:
             "words": lambda name: name.replace("_", " "),
             "quoted": lambda name: quote(name, ""),
         }
-        made.globals |= {"kinds": addresses.KINDS, "label_words": addresses.LABELS}
+        made.globals |= {
+            "kinds": addresses.KINDS,
+            "label_words": addresses.LABELS,
+            "writable": self.worklists.writer is not None,
+        }
         return made
 
 

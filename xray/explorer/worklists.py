@@ -73,13 +73,17 @@ class Agreement:
 
 @dataclass(frozen=True)
 class Worklists:
-    """The worklists of an installation. writer: SQLAlchemy URL of a role that may write them."""
+    """The worklists of an installation. writer: SQLAlchemy URL of a role that may write them; None where nobody may here."""
 
     database: Database
-    writer: str
+    writer: str | None
 
     @cached_property
     def _engine(self) -> Engine:
+        if self.writer is None:
+            raise Refused(
+                403, "this explorer only reads: worklists are made and read by xray explore, or xray up"
+            )
         return create_engine(self.writer, poolclass=NullPool)
 
     def make(self, name: str, task: str, images: Sequence[int], source: str | None) -> int:

@@ -98,10 +98,11 @@
 
   // Tables: a cell, or a row that is about one cell, leads to its images. Arrows go from one to the next.
   const words = (cell) => [...cell.childNodes].map((node) => node.textContent.trim()).filter(Boolean);
+  const column = (head) => [...head.childNodes].filter((node) => node.nodeName !== "SMALL").map((node) => node.textContent).join("");
   const said = (door, [model, dataset, task]) => {
     const head = door.closest("table").tHead.rows[0].cells[door.cellIndex];
     const title = `${task.replaceAll("_", " ")}: ${model}, tested on ${dataset}`;
-    return door.matches("td") ? [title, `${words(head)[0]}: ${words(door).join("; ")}`] : [title];
+    return door.matches("td") ? [title, `${column(head)}: ${words(door).join("; ")}`] : [title];
   };
   for (const table of document.querySelectorAll("table")) {
     const doors = () => [...table.querySelectorAll("[data-cells]")];

@@ -52,10 +52,13 @@ SAID |= {(name, value) for name in ("age_from", "age_to", "limit", "low") for va
     ("label", "0")
 }
 """What is an address after all, where the page has the parameter."""
+HOSTS = ("evil.example", "127.0.0.1.evil.example", "localhost@evil.example", "0.0.0.0", "")
+METHODS = ("PUT", "DELETE", "PATCH", "OPTIONS", "TRACE", "PROPFIND", "HEAD", "POST", "get", "X" * 300)
 RAW = (
     "/..", "/../../etc/passwd", "/static/../app.py", "/static/..%2fapp.py", "/static/%2e%2e/app.py", "/static/", "/static",
     "//evil.example/", "/%00", "/image/", "/image", "/image/1/", "/image/1/2", "/admin", "/.git/config", "/?" + "a=1&" * 300,
     "/?model=a&model=b", "/?%", "/cell?;", "/?=", "/openapi.json", "/docs", "/worklists/1/read", "/worklists/1/read?reader=",
+    "/worklists/1/reads.csv?x=1", "/report", "/causes", "/readers", "/models", "/checklist", "/reports/tiny/report.html",
     "/worklists/1/read?reader=" + "a" * 61, "/worklists/1/read?reader=a&position=0", "/worklists/1/read?reader=%00",
 )  # fmt: skip
 
@@ -73,15 +76,19 @@ def addresses(number: int) -> Iterator[str]:
         more = f"&{quote(chance.choice(NAMES))}={chance.randrange(10**6)}" if count >= len(pairs) else ""
         value = word if word.startswith("%") else quote(word, safe="")
         if not (name == "value_from" and "column" not in more):
-            yield f"{chance.choice(PATHS[:4])}?{quote(name)}={value}{more}"
+            yield f"{chance.choice(PATHS)}?{quote(name)}={value}{more}"
 
 
 def check(explorer: Explorer, asked: Iterator[str]) -> int:
-    """Every one is refused in a sentence, and nothing of the machine is told."""
+    """Every one is refused in a sentence, and nothing of the machine is told; by GET, some by other methods and hosts."""
     count = 0
     for address in asked:
-        answer = explorer.ask(address)
-        assert 400 <= answer.status < 500, f"{address[:300]}: {answer.status}\n{answer.body[:500]}"
+        method = METHODS[count % len(METHODS)] if count % 7 == 0 else "GET"
+        host = {"host": HOSTS[count % len(HOSTS)]} if count % 11 == 0 else {}
+        answer = explorer.ask(address, method, **host)
+        assert 400 <= answer.status < 500, (
+            f"{method} {address[:300]} {host}: {answer.status}\n{answer.body[:500]}"
+        )
         assert "<script>alert" not in answer.body
         assert not any(
             word in answer.body
@@ -102,9 +109,7 @@ def test_ten_thousand_hostile_addresses_are_refused(explorer: Explorer) -> None:
     assert explorer.ask("/").status == 200
 
 
-@pytest.mark.parametrize(
-    "host", ["evil.example", "127.0.0.1.evil.example", "localhost@evil.example", "0.0.0.0", ""]
-)
+@pytest.mark.parametrize("host", HOSTS)
 def test_other_hosts_are_refused(explorer: Explorer, host: str) -> None:
     assert explorer.ask("/", host=host).status == 400
 
@@ -133,7 +138,7 @@ def test_no_other_site_can_send_anything(explorer: Explorer, headers: dict[str, 
     assert explorer.done.ask("select from worklist where name = 'stolen'").empty
 
 
-@pytest.mark.parametrize("method", ["PUT", "DELETE", "PATCH", "OPTIONS", "TRACE", "PROPFIND"])
+@pytest.mark.parametrize("method", METHODS[:6])
 def test_other_methods_are_refused(explorer: Explorer, method: str) -> None:
     assert explorer.ask("/cell", method).status == 405
 

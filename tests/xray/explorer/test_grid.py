@@ -2,7 +2,7 @@
 
 import pytest
 
-from xray.explorer.grid_page import standing
+from xray.explorer.grid_page import blame, standing
 
 
 @pytest.mark.parametrize(
@@ -20,3 +20,9 @@ def test_a_cell_works_or_fails_only_where_its_whole_interval_does(
     lower: float | None, upper: float | None, said: str
 ) -> None:
     assert standing(lower, upper, 0.75) == said
+
+
+def test_a_cell_blames_in_the_words_of_the_report() -> None:
+    assert blame("label") == "labels that mean something else"
+    assert blame("image + population") == "other images and other patients"
+    assert [blame(verdict) for verdict in ("none", "cannot tell", None)] == ["", "", ""]

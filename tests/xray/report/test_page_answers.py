@@ -169,6 +169,16 @@ def test_a_cell_of_a_table_leads_to_its_images_by_mouse_and_keyboard(report: Pag
     assert table.locator("td[tabindex='0']").count() == 1, "one stop for the tab key in each table"
 
 
+def test_a_cell_names_its_column_whole(tmp_path: Path, browser: Browser, performance: pd.DataFrame) -> None:
+    opened = browser.new_page()
+    opened.goto(written(tmp_path, performance.replace({"beta": "be-ta_2"})).as_uri())
+    opened.evaluate("document.querySelectorAll('details').forEach(each => each.open = true)")
+    opened.locator("table", has_text="Mass: AUC").locator("td").first.click()
+    assert opened.locator("#tip div").nth(1).inner_text().startswith("be-ta_2: ")
+    assert "No explorer is known" in opened.locator("#tip").inner_text()
+    opened.close()
+
+
 def test_an_undefined_cell_of_a_table_leads_nowhere(report: Page) -> None:
     report.locator("td.undefined").first.click()
     assert not report.locator("#tip").is_visible()
