@@ -1,4 +1,4 @@
-"""`xray compare`: two models on the same images."""
+"""`xray compare`: two models on the same images, or one model on two subsets of them."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,10 +13,15 @@ if TYPE_CHECKING:
 
 @click.command()
 @click.argument("first")
-@click.argument("second")
+@click.argument("second", required=False)
 @click.option("--study", help="The study (default: the only one).")
 @click.option(
     "--where", metavar="CONDITIONS", help="Only some images: age >= 70 and sex = 'F' and view = 'AP'."
+)
+@click.option(
+    "--against",
+    metavar="CONDITIONS",
+    help="Without SECOND: FIRST on the images of --where less FIRST on these, such as StudyDate < 2024-01-01.",
 )
 @click.option("--margin", type=float, help="FIRST is no worse where its AUC is at most this much lower.")
 @click.option(
@@ -30,15 +35,17 @@ if TYPE_CHECKING:
 @json_option("One JSON object per dataset and finding.")
 def compare(
     first: str,
-    second: str,
+    second: str | None,
     study: str | None,
     where: str | None,
+    against: str | None,
     margin: float | None,
     probability: float,
     disagreements: Path | None,
     as_json: bool,
 ) -> None:
-    """Compare models FIRST and SECOND of a study on the same images; differences are FIRST less SECOND.
+    """Compare models FIRST and SECOND of a study on the same images; differences are FIRST less SECOND. Or FIRST alone on
+    two subsets of the images, --where less --against.
 
     AUC by DeLong, sensitivity and specificity at each one's threshold (declared by its maker, else the best on these
     images), net benefit, kappa of their calls. Patients are the unit of intervals; p of AUC is adjusted after Holm over all
@@ -49,6 +56,14 @@ def compare(
     from xray.analyses.compare import compare as run
     from xray.analyses.stored import study_meant
 
+    if (second is None) == (against is None):
+        raise click.UsageError("give SECOND, or --where and --against")
+    if against is not None:
+        if where is None or margin is not None or disagreements is not None:
+            raise click.UsageError("--against needs --where, and takes neither --margin nor --disagreements")
+        _subsets(first, study, where, against, as_json)
+        return
+    assert second is not None
     with storage() as found, found.engine().begin() as connection:
         chosen = study_meant(connection, study, None)
         made = run(connection, chosen, first, second, where=where, margin=margin, probability=probability)
@@ -60,6 +75,42 @@ def compare(
     if disagreements is not None:
         csv_cells.cells(made.images).to_csv(disagreements, index=False)
         click.echo(f"{disagreements}: {len(made.images)} images and findings", err=True)
+
+
+def _subsets(model: str, study: str | None, where: str, against: str, as_json: bool) -> None:
+    """Compare one model on two subsets, and print the rows."""
+    from flows.cli.sql import table
+    from flows.platform import storage
+    from xray.analyses.compare_subsets import compare_subsets
+    from xray.analyses.stored import study_meant
+    from xray.report.words import p_cell
+
+    with storage() as found, found.engine().begin() as connection:
+        rows = compare_subsets(connection, study_meant(connection, study, None), model, where, against)
+    if as_json:
+        for row in rows:
+            print_json(row)
+        return
+    heads = ("tested on", "task", "n, positive", "AUC", "n, positive", "AUC", "difference", "p, Holm")
+    cells = [
+        [
+            row["test_dataset"],
+            row["task"],
+            *(
+                text
+                for side in "ab"
+                for text in (f"{row[f'n_{side}']}, {row[f'n_pos_{side}']}", _share(row[f"auc_{side}"]))
+            ),
+            _between(row, ""),
+            p_cell(row["p_holm"]),
+            *(_between(row, f"{name}_") for name in ("sensitivity", "specificity")),
+        ]
+        for row in rows
+    ]
+    click.echo(table((*heads, "sensitivity", "specificity"), [tuple(map(str, line)) for line in cells]))
+    click.echo(f"{model}: {where}, less {against}. Patients are the units of all intervals.")
+    if any(row["threshold_is"] != "declared" for row in rows):
+        click.echo("Where no threshold is declared it is the best on the images of both (Youden).")
 
 
 def _text(made: "Compared", margin: float | None) -> str:

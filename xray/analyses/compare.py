@@ -88,7 +88,7 @@ def compare(
             images.append(differing.assign(image=[names[place] for place in differing["image"]]))
     if not any(row["n"] for row in rows):
         raise AnalysisError(f"--where {where!r}: no labelled image that both models scored fits")
-    _adjust(rows)
+    adjust(rows)
     if margin is not None:
         for row in rows:
             lower = row["lower"]
@@ -96,7 +96,8 @@ def compare(
     return Compared(first, second, rows, pd.concat(images, ignore_index=True))
 
 
-def _adjust(rows: Sequence[dict[str, Any]]) -> None:
+def adjust(rows: Sequence[dict[str, Any]]) -> None:
+    """Fill in p_holm over the rows whose p is known."""
     tested = [row for row in rows if row["p"] is not None]
     if tested:
         for row, p in zip(tested, holm([row["p"] for row in tested]), strict=True):

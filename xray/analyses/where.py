@@ -14,6 +14,7 @@ from xray.errors import AnalysisError
 _CLAUSE: Final = re.compile(
     r"""\s*(?P<column>"[^"]+"|[^\s=<>!'"]+)\s*(?P<operator><=|>=|!=|=|<|>)\s*(?P<value>'[^']*'|[^\s=<>'"]+)\s*"""
 )
+_DAY: Final = re.compile(r"\d{4}-\d{2}-\d{2}")
 _AND: Final = re.compile(r"and\b", re.IGNORECASE)
 _COMPARE: Final[Mapping[str, Callable[[Any, Any], Any]]] = {
     "=": np.equal, "!=": np.not_equal, "<": np.less, "<=": np.less_equal, ">": np.greater, ">=": np.greater_equal,
@@ -30,10 +31,19 @@ class Clause:
     value: str
 
     def holds(self, cells: NDArray[np.object_]) -> NDArray[np.bool_]:
-        """Which cells (n,) fit; one that is not known never does. Order is that of numbers.
+        """Which cells (n,) fit; one that is not known never does. Order is that of numbers, or of days (2024-01-31).
 
-        Raises `AnalysisError` where numbers are asked for and the value is none.
+        Raises `AnalysisError` where order is asked for and the value is neither.
         """
+        if _DAY.fullmatch(self.value):
+            try:
+                day = np.datetime64(self.value)
+            except ValueError:
+                raise AnalysisError(
+                    f"{self.column} {self.operator} {self.value}: there is no day {self.value}"
+                ) from None
+            fits: NDArray[np.bool_] = _COMPARE[self.operator](days(cells), day)
+            return fits & ~np.isnat(days(cells))
         known = np.array([cell is not None and cell == cell for cell in cells], dtype=bool)
         numbers = pd.to_numeric(pd.Series(cells, dtype=object), errors="coerce").to_numpy(np.float64)
         try:
@@ -41,12 +51,21 @@ class Clause:
         except ValueError:
             if self.operator not in ("=", "!="):
                 raise AnalysisError(
-                    f"{self.column} {self.operator} {self.value}: {self.operator} is for numbers"
+                    f"{self.column} {self.operator} {self.value}: {self.operator} is for numbers and days (2024-01-31)"
                 ) from None
             same = np.array([str(cell).lower() == self.value.lower() for cell in cells], dtype=bool)
             return known & (same if self.operator == "=" else ~same)
-        fits: NDArray[np.bool_] = known & ~np.isnan(numbers) & _COMPARE[self.operator](numbers, wanted)
+        fits = known & ~np.isnan(numbers) & _COMPARE[self.operator](numbers, wanted)
         return fits
+
+
+def days(cells: NDArray[np.object_]) -> NDArray[np.datetime64]:
+    """Each cell as a day: 2024-01-31, with or without a time, or DICOM's 20240131; NaT for any other."""
+    words = pd.Series([str(cell).strip() for cell in cells], dtype=object)
+    plain = words.str.extract(r"^(\d{4})-?(\d{2})-?(\d{2})(?:[T ].*|\.0)?$")
+    joined = plain[0] + "-" + plain[1] + "-" + plain[2]
+    found = pd.to_datetime(joined, format="%Y-%m-%d", errors="coerce")
+    return np.asarray(found.to_numpy(), dtype="datetime64[D]")
 
 
 def parse(text: str) -> tuple[Clause, ...]:

@@ -15,9 +15,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from xray.stats.delong import Covariance, JointPlacements, logit_bounds, place_jointly
+from xray.stats.differences import between_samples, deviate
 from xray.stats.estimates import (
     DEFINED,
     FEW_PATIENTS,
+    Comparison,
     Estimates,
     FloatArray,
     IntArray,
@@ -95,6 +97,39 @@ def degrees_of_patients(
     return np.maximum(np.minimum(*effective) - 1, 1.0)
 
 
+def clustered_subsets(
+    labels: Sequence[Numbers], scores: Numbers, patients: NDArray[np.generic], level: float = 0.95
+) -> tuple[tuple[Estimates, Estimates], Comparison]:
+    """AUC of one model on two subsets of images, and the first less the second; patients may have images in both.
+
+    labels: of each subset, (n_images,), NaN for images that are not of it. scores, patients: (n_images,). The covariance is
+    (I−1)/I Σ (a_p + b_p)(a'_p + b'_p) over the I patients of either subset; interval and p are those of
+    `xray.stats.differences.between_samples`.
+    """
+    first, second = (clustered_auc_interval(each, scores, patients, level) for each in labels)
+    index, n_patients = _numbered(patients)
+    score = np.asarray(scores, dtype=np.float64)
+    joint = [place_jointly(as_columns(each, score)[0], score[None]) for each in labels]
+    units = [_Units(each, index, n_patients) for each in joint]
+    reason = first.reason if str(first.reason) != DEFINED else second.reason
+    covariance = 0.0
+    if str(reason) == DEFINED:
+        change = [np.add(*_changes(*pair))[0] for pair in zip(joint, units, strict=True)]
+        involved = sum(unit.positives_of + unit.negatives_of for unit in units)
+        n_units = int(np.count_nonzero(involved))
+        covariance = (n_units - 1) / n_units * float(change[0] @ change[1])
+    counts = np.array([(unit.with_positives, unit.with_negatives) for unit in units])
+    values, variances = (
+        np.array([[float(getattr(each, name))] for each in (first, second)]) for name in ("value", "se")
+    )
+    lower, upper, p = between_samples(values, variances**2, counts[:, :1], counts[:, 1:], covariance, level)
+    difference = values[0] - values[1]
+    se = np.sqrt(np.maximum(variances[0] ** 2 + variances[1] ** 2 - 2 * covariance, 0))
+    n, n_pos = (np.array(getattr(first, name) + getattr(second, name)) for name in ("n", "n_pos"))
+    made = Comparison(difference, lower, upper, se, deviate(difference, p), p, n, n_pos, np.array([reason]))
+    return (first, second), reshaped(made, ())
+
+
 def _numbered(patients: NDArray[np.generic]) -> tuple[NDArray[np.intp], int]:
     """Each image's patient as a number from 0 on, and how many there are."""
     names, index = np.unique(patients, return_inverse=True)
@@ -127,23 +162,30 @@ class _Units:
 
 
 def _covariance(joint: JointPlacements, units: _Units) -> tuple[FloatArray, str]:
-    k, n_pos, n_neg = len(joint.of_positives), joint.n_pos, joint.n_neg
+    k = len(joint.of_positives)
     if joint.reason != DEFINED:
         return undefined((k, k)), joint.reason
     if min(units.with_positives, units.with_negatives) < 2:
         return undefined((k, k)), FEW_PATIENTS
-    a = _sums(joint.of_positives, units.of_positives, units.n_patients) / (
-        2.0 * n_neg * (n_pos - units.positives_of)
-    )
-    b = -_sums(joint.of_negatives, units.of_negatives, units.n_patients) / (
-        2.0 * n_pos * (n_neg - units.negatives_of)
-    )
+    a, b = _changes(joint, units)
     crossed = a @ b.T
     covariance = (units.with_positives - 1) / units.with_positives * (a @ a.T)
     covariance += (units.with_negatives - 1) / units.with_negatives * (b @ b.T)
     covariance += (units.n - 1) / units.n * (crossed + crossed.T)
     np.fill_diagonal(covariance, np.maximum(covariance.diagonal(), 0))
     return covariance, DEFINED
+
+
+def _changes(joint: JointPlacements, units: _Units) -> tuple[FloatArray, FloatArray]:
+    """a_p and b_p of every patient, (k, n_patients) each."""
+    n_pos, n_neg = joint.n_pos, joint.n_neg
+    a = _sums(joint.of_positives, units.of_positives, units.n_patients) / (
+        2.0 * n_neg * (n_pos - units.positives_of)
+    )
+    b = -_sums(joint.of_negatives, units.of_negatives, units.n_patients) / (
+        2.0 * n_pos * (n_neg - units.negatives_of)
+    )
+    return a, b
 
 
 def _sums(counts: NDArray[np.int32], index: NDArray[np.intp], n_patients: int) -> FloatArray:

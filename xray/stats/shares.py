@@ -1,5 +1,7 @@
 """Proportions of images whose patients have several, and differences of two models: the patient is the unit."""
 
+from collections.abc import Sequence
+
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.special import ndtr, ndtri
@@ -91,3 +93,48 @@ def paired_by_patient(
         differ,
         np.array(reason),
     )
+
+
+def shares_by_patient(
+    counted: Sequence[NDArray[np.bool_]],
+    hits: NDArray[np.bool_],
+    patients: NDArray[np.integer],
+    level: float = 0.95,
+) -> tuple[tuple[Estimates, Estimates], Comparison]:
+    """The share of successes in each of two subsets of images, and the first less the second; patients may be in both.
+
+    counted: the images of each subset, (n_images,); hits: (n_images,). Bounds come from those of the two shares, with the
+    correlation that shared patients give (Zou, Stat Med 27, 2008; without shared patients Newcombe's hybrid score). No test:
+    p and z are NaN.
+    """
+    first, second = (share_by_patient(each, hits & each, patients, level) for each in counted)
+    _, code = np.unique(patients, return_inverse=True)
+    moved = []
+    for among, share in zip(counted, (first, second), strict=True):
+        residue = np.where(among, hits - np.nan_to_num(float(share.value)), 0.0)
+        moved.append(np.bincount(code, residue) / max(int(among.sum()), 1))
+    spread = float(np.sqrt((moved[0] @ moved[0]) * (moved[1] @ moved[1])))
+    rho = float(moved[0] @ moved[1]) / spread if spread > 0 else 0.0
+    p, low, high = (
+        [float(getattr(each, name)) for each in (first, second)] for name in ("value", "lower", "upper")
+    )
+    difference = p[0] - p[1]
+    down, up = (p[0] - low[0], high[1] - p[1]), (high[0] - p[0], p[1] - low[1])
+    below, above = (np.sqrt(max(a**2 + b**2 - 2 * rho * a * b, 0.0)) for a, b in (down, up))
+    errors = float(first.se), float(second.se)
+    se = max(errors[0] ** 2 + errors[1] ** 2 - 2 * rho * errors[0] * errors[1], 0.0) ** 0.5
+    values = (difference, difference - below, difference + above, se, np.nan, np.nan)
+    number = [np.array(value, dtype=np.float64) for value in values]
+    reason = first.reason if str(first.reason) != DEFINED else second.reason
+    made = Comparison(
+        number[0],
+        number[1],
+        number[2],
+        number[3],
+        number[4],
+        number[5],
+        np.array(first.n + second.n),
+        np.array(first.n_pos + second.n_pos),
+        np.array(reason),
+    )
+    return (first, second), made
