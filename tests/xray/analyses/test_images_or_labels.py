@@ -4,8 +4,11 @@ import numpy as np
 import pandas as pd
 import pytest
 from sklearn.metrics import roc_auc_score
-from sqlalchemy import text
+from sqlalchemy import create_engine, text
+from sqlalchemy.pool import NullPool
 
+from tests.conftest import copy_template
+from tests.xray.analyses.conftest import World
 from xray.analyses import images_or_labels, results
 from xray.analyses.run import named, run, run_all
 from xray.analyses.shown import part
@@ -23,9 +26,10 @@ def labelled(rng, n=N):
     return truth, {**truth, CHANGED: (rng.random(n) < 0.3).astype(float)}
 
 
-@pytest.fixture
-def planted(world):
+@pytest.fixture(scope="module")
+def planted(server, _template):
     """Sites x and y, where Mass means something else; y2 has y's images under x's reader. Two seeds, a model of all."""
+    world = World(create_engine(copy_template(server, _template, "images_or_labels"), poolclass=NullPool))
     rng = np.random.default_rng(3)
     in_x, other_x = labelled(rng)
     in_y, other_y = labelled(rng)
@@ -62,6 +66,7 @@ def test_the_label_that_means_something_else_is_found_and_no_other(planted):
         if changed:
             assert row.p_adjusted < 0.001
             assert row.basis
+        assert row.assumption, "every verdict here rests on one"
 
 
 def test_numbers_are_those_of_ensembles_of_one_dataset_alone(planted):
@@ -71,8 +76,9 @@ def test_numbers_are_those_of_ensembles_of_one_dataset_alone(planted):
     assert row.auc_ab == pytest.approx(roc_auc_score(other_y["Mass"], ensemble), abs=1e-6)
     assert row.auc_drop == pytest.approx(row.intrinsic + row.transfer)
     assert row.drop_lower < row.auc_drop < row.drop_upper
-    assert row.n_b == N
+    assert (row.n_a, row.n_b) == (N, N)
     assert row.n_pos_b == other_y["Mass"].sum()
+    assert row.prevalence_b == pytest.approx(other_y["Mass"].mean())
     assert row.n_shared == 0
     assert pd.isna(row.kappa)
 
@@ -131,3 +137,22 @@ def test_a_dataset_without_a_model_of_its_own_has_no_verdict(two_sites):
     assert {(r["trained_on_a"], r["trained_on_b"]) for r in rows} == {("x", "y"), ("y", "x")}
     assert {r["task_id"] for r in rows} == {7}
     assert all(r["verdict"] and r["basis"] for r in rows)
+
+
+def test_where_it_can_not_be_told_the_row_says_what_would_settle_it(world):
+    random, few = np.random.default_rng(8), np.repeat([1.0, 0.0], [5, 55])
+    for name in "xy":
+        world.dataset(name, {"Effusion": few, "Edema": few})
+    models = [world.model(name, 0, [name], ["Effusion", "Edema"]) for name in "xy"]
+    for model in models:
+        for name in "xy":
+            world.score(model, name, {task: few + random.normal(size=60) for task in ("Effusion", "Edema")})
+    world.study(["x", "y"], models)
+    with world.engine.begin() as connection:
+        study = load_study(connection, "test")
+        rows = list(images_or_labels.compute(study, load_tests(connection, study)))
+    assert len(rows) == 4
+    assert {(row["verdict"], row["resolve"]) for row in rows} == {
+        ("cannot tell", "test more of the rarer class")
+    }
+    assert {row["assumption"] for row in rows} == {None}

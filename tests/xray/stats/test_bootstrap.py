@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 from sklearn.metrics import roc_auc_score
 
+from xray.stats import bootstrap
 from xray.stats.bootstrap import Draws, bootstrap_auc, patient_weights
 from xray.stats.comparisons import compare_paired
 from xray.stats.delong import auc_interval
@@ -153,3 +154,10 @@ def test_drawn_from_all_patients_the_replicates_of_two_tasks_are_of_the_same_dra
         expected = [roc_auc_score(column[kept], scores[kept], sample_weight=w[kept]) for w in weights]
         np.testing.assert_allclose(found.replicates[:, 0], expected, atol=1e-12)
         assert found.n_patients == names.size
+
+
+def test_random_bits_are_those_of_splitmix64():
+    """The first outputs of the reference implementation (Vigna 2015) for the seed 1234567."""
+    step, known = 0x9E3779B97F4A7C15, (6457827717110365317, 3203168211198807973, 9817491932198370423)
+    states = [np.uint64((1234567 + k * step) % 2**64) for k in (1, 2, 3)]
+    assert tuple(int(bootstrap._mix(state)) for state in states) == known
