@@ -34,9 +34,7 @@ def test_from_the_grid_to_a_cell_to_an_image_and_back(page: Page, explorer: Expl
     row = page.get_by_role("row", name=re.compile("Infiltration"))
     row.get_by_role("link", name="images, Infiltration at tiny-d").click()
     expect(page.locator(".cards li").first).to_be_visible()
-    assert page.url.endswith(
-        "/images?model=tiny.tiny-a&dataset=tiny-d&task=Infiltration&protocol=corrected"
-    )
+    assert page.url.endswith("/images?model=tiny.tiny-a&dataset=tiny-d&task=Infiltration&protocol=corrected")
     page.go_back()
     row.get_by_role("link", name=re.compile("works|fails|cannot say")).nth(1).click()
     expect(page.get_by_role("heading", level=1)).to_have_text("Infiltration at tiny-d")
