@@ -3,9 +3,10 @@
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any, Final
 
-import numpy as np
+from markupsafe import Markup, escape
 
 from xray.explorer.cell import Curve, Histogram
 
@@ -124,8 +125,40 @@ def dot_plot(rows: Sequence[Any], marked: Sequence[str]) -> tuple[list[DotRow], 
     return made, 26 + 24 * len(names) + 20
 
 
+@lru_cache(maxsize=10_000)
+def _finding(name: str) -> str:
+    return str(escape(name.replace("_", " ")))
+
+
+@lru_cache(maxsize=10_000)
+def _model(name: str) -> str:
+    return str(escape(name))
+
+
+def circles(row: DotRow) -> Markup:
+    """The dots of a row as SVG. Made here and not in the template, as a page has a thousand of them."""
+    return Markup(
+        "".join(
+            f'<circle class="dot{" marked" if dot.marked else ""}" cx="{dot.x}" cy="{row.y}" '
+            f'r="{6 if dot.marked else 4.5}"><title>{_model(dot.model)}: {dot.text}</title></circle>'
+            for dot in row.dots
+        )
+    )
+
+
+def score_rows(scores: Sequence[Any]) -> Markup:
+    """The rows of the table of every model's scores; see `circles`."""
+    return Markup(
+        "".join(
+            f'<tr><th scope="row">{_finding(score.task)}</th><td>{_model(score.model)}</td>'
+            f"<td>{share(score.logit)}</td><td>{share(score.probability)}</td></tr>"
+            for score in scores
+        )
+    )
+
+
 def share(value: float | None, digits: int = 3) -> str:
     """A number with fixed decimals; "–" where it is missing."""
-    if value is None or not np.isfinite(value):
+    if value is None or not math.isfinite(value):
         return "–"
     return f"{value:.{digits}f}".replace("-", "−")

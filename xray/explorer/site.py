@@ -14,7 +14,7 @@ from xray.explorer import addresses
 from xray.explorer.addresses import View
 from xray.explorer.asking import Database, Session
 from xray.explorer.catalogue import Catalogue, Shelf
-from xray.explorer.drawing import share
+from xray.explorer.drawing import circles, score_rows, share
 from xray.explorer.identities import Identities
 from xray.explorer.pictures import Pictures
 from xray.explorer.worklists import Worklists
@@ -39,6 +39,8 @@ class Site:
         )  # fmt: skip
         made.filters |= {
             "share": share,
+            "circles": circles,
+            "score_rows": score_rows,
             "words": lambda name: name.replace("_", " "),
             "quoted": lambda name: quote(name, ""),
         }

@@ -255,7 +255,10 @@ def test_decision_curves_name_the_model_that_loses_most():
     titles = [axes.title.get_window_extent() for axes in figure.axes]
     assert all(box.x0 >= 0 and box.x1 <= figure.bbox.x1 and box.y1 <= figure.bbox.y1 for box in titles)
     assert [text.get_text() for text in figures.decisions(rows.assign(n_pos=3)).texts] == ["no results"]
-    alone = figures.decisions(rows.replace({"trained_on": {"alpha": "theirs", "beta": "others"}}))
+    bought = rows.replace({"trained_on": {"alpha": "theirs", "beta": "others"}})
+    titles = [part.caption.title for part in map(operating.net_benefit, (rows, bought)) if part.caption]
+    assert ["away from home" in title for title in titles] == [True, False]
+    alone = figures.decisions(bought)
     assert [axes.get_label() for axes in alone.axes] == ["Mass|beta", "Mass|alpha"]
 
 

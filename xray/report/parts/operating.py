@@ -223,13 +223,26 @@ def net_benefit(rows: pd.DataFrame) -> Part:
         frame_table(decisions.table(cells)),
         decisions.table(worst).assign(loss=worst["loss"].to_numpy(), at=worst["at"].to_numpy()),
         lambda: figures().decisions(rows),
-        Caption(
-            "Decision curves where most is lost away from home",
+        _decisions_caption(bool(judged.own(rows).any())),
+    )
+
+
+def _decisions_caption(has_own: bool) -> Caption:
+    """How to read the decision curves. has_own: whether some test dataset has a model of its own."""
+    names = "each line's name stands beside its end"
+    if has_own:
+        title = "Decision curves where most is lost away from home"
+        chosen = (
             "A panel for each of the findings and test datasets where a model of another dataset loses most net benefit "
-            "against the dataset's own; each line's name stands beside its end. Blue: the own model; orange: the one that "
-            "loses most; bands: 95% intervals; grey: models of other datasets. Dashed, treat all: acting on every image; "
-            "the line at 0, treat none: on none. Calls are worth it where a curve is above both. Curves that leave the "
-            "panel below are worth much less than nothing.",
-            "Decision curves by finding and test dataset; the table below lists the largest losses.",
-        ),
+            f"against the dataset's own; {names}. Blue: the own model; orange: the one that loses most; grey: models of "
+            "other datasets"
+        )
+    else:
+        title = "Decision curves of the models from elsewhere"
+        chosen = f"A panel for each of the first findings and test datasets; {names}"
+    return Caption(
+        title,
+        f"{chosen}; bands: 95% intervals. Dashed, treat all: acting on every image; the line at 0, treat none: on none. "
+        "Calls are worth it where a curve is above both. Curves that leave the panel are worth much less than nothing.",
+        "Decision curves by finding and test dataset; the table below lists the largest losses.",
     )
