@@ -9,6 +9,7 @@ from scipy.special import ndtr
 
 from xray.stats.estimates import FloatArray
 from xray.stats.part import Part
+from xray.stats.roc import auc
 
 
 def companions(one: Part, two: Part) -> tuple[dict[str, FloatArray], FloatArray]:
@@ -69,3 +70,47 @@ def across(one: Part, two: Part) -> dict[str, FloatArray]:
         "other scores": np.arcsinh(np.sqrt(moved.max(axis=1))),
         "other scores mean": 0.5 * np.log(moved.sum(axis=1) / (n - 1) + 0.1),
     }
+
+
+def within(one: Part, two: Part) -> dict[str, FloatArray]:
+    """How a finding's scores, within each class, differ by the other labels: largest and mean change, (n_tasks,) each."""
+    n = one.labels.shape[1]
+    names = [f"{of} by labels{what}" for of in ("positives", "negatives") for what in ("", " mean")]
+    if n < 2:
+        return dict.fromkeys(names, np.full(n, np.nan))
+    off = ~np.eye(n, dtype=np.bool_)
+    found: list[FloatArray] = []
+    for value in (1, 0):
+        gaps, variances = [], []
+        for part in (one, two):
+            chosen = (part.known & (part.labels == value)).astype(np.float64)
+            scores = np.nan_to_num(part.scores)
+            mean = (chosen * scores).sum(axis=0) / np.maximum(chosen.sum(axis=0), 1)
+            rest = chosen * (scores - mean)
+            with_other, without = ((part.labels == other).astype(np.float64) for other in (1, 0))
+            n_with, n_without = chosen.T @ with_other + 0.5, chosen.T @ without + 0.5
+            gaps.append(rest.T @ with_other / n_with - rest.T @ without / n_without)
+            spread = (rest**2).sum(axis=0) / np.maximum(chosen.sum(axis=0), 1) + 1e-3
+            variances.append(part.effect * spread[:, None] * (1 / n_with + 1 / n_without))
+        moved = np.where(off, (gaps[1] - gaps[0]) ** 2 / (variances[0] + variances[1]), 0)
+        found += [np.arcsinh(np.sqrt(moved.max(axis=1))), 0.5 * np.log(moved.sum(axis=1) / (n - 1) + 0.1)]
+    return dict(zip(names, found, strict=True))
+
+
+def unaccompanied(one: Part, two: Part) -> dict[str, FloatArray]:
+    """The drop among images that have no other positive label, and among those that have; NaN without both classes."""
+    n = one.labels.shape[1]
+    found: dict[str, FloatArray] = {}
+    for name, wanted in (("drop alone", False), ("drop accompanied", True)):
+        values, sizes = [], []
+        for part in (one, two):
+            positive = part.labels == 1
+            others = positive.sum(axis=1, keepdims=True) - positive > 0
+            labels = np.where(part.known & (others == wanted), part.labels, np.nan)
+            values.append(auc(labels, part.scores).value)
+            yes, no = ((labels == of).sum(axis=0) / part.effect for of in (1, 0))
+            sizes.append(1 / (yes + 0.5) + 1 / (no + 0.5))
+        drop = np.where(n > 1, values[0] - values[1], np.nan)
+        found[name] = drop
+        found[f"{name} z"] = np.arcsinh(drop / np.sqrt((sizes[0] + sizes[1]) / 12))
+    return found

@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import ndtr, ndtri
 
-from xray.stats.accompanied import across, companions
+from xray.stats.accompanied import across, companions, unaccompanied, within
 from xray.stats.casemix import odds_of_site, weighted_auc_in_order
 from xray.stats.concept import meaning_changed
 from xray.stats.estimates import DEFINED, FloatArray, IntArray
@@ -87,7 +87,8 @@ def gather(a: Site, b: Site) -> Evidence:
     columns |= _of_scores(one, two, "")
     columns |= _of_prevalence(one, two)
     ratios, companions_p = companions(one, two)
-    columns |= ratios | across(one, two) | _known(one, two)
+    columns |= ratios | across(one, two) | within(one, two) | _known(one, two)
+    columns |= unaccompanied(one, two)
     if tasks.size > 1:
         columns |= _weighted(a, b, one, two, parts, tasks, covariates=False)
     meaning = np.full(tasks.size, np.nan)
@@ -338,8 +339,8 @@ def _witness(
 BESIDE: Final = (
     "drop", "drop z", "positives mean", "positives mean z", "negatives mean", "negatives mean z",
     "positives spread z", "negatives spread z", "positives beyond z", "negatives beyond z", "images z",
-    "implied - observed z", "implied - a z",
-    "prevalence z", "other scores mean",
+    "implied - observed z", "implied - a z", "positives mixed z", "positives misfit", "negatives mixed z",
+    "negatives misfit", "positives by labels mean", "negatives by labels mean", "prevalence z", "other scores mean",
     "residuals", "co-labels a z", "co-labels b z", "co-labels rest z", "case mix a z", "case mix b z",
     "case mix rest z", "covariates and label", "covariates and score", "witness intrinsic", "witness intrinsic z",
     "witness transfer", "witness transfer z", "witness images z", "witness implied - observed z",
@@ -354,7 +355,7 @@ SIZED: Final = (
     "negatives spread", "negatives spread z", "positives beyond z", "negatives beyond z", "witness transfer z",
     "witness intrinsic z", "witness positives mean z", "witness negatives mean z", "witness positives spread z",
     "witness negatives spread z", "witness implied - observed z", "witness implied - a z", "witness together z",
-    "verified a", "verified b",
+    "verified a", "verified b", "implied / observed", "implied / a",
 )  # fmt: skip
 """Columns of which the size is a column too: a prevalence that changed counts up or down."""
 

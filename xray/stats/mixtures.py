@@ -1,7 +1,8 @@
 """B's scores of a finding as mixtures of A's classes: what a prevalence, or wrong labels, can do and a picture can't.
 
-Another prevalence leaves B's scores a mixture of the scores of A's positives and A's negatives; the weight says which, and
-misfit that it is not all. Scores are counted in bins; weights are by generalised least squares, and misfit is chi-squared
+Another prevalence leaves B's scores a mixture of the scores of A's positives and A's negatives; the weight says which.
+Labels that are wrong at random leave each class of B such a mixture too; there the weight says how many are wrong. Misfit
+says that neither is all. Scores are counted in bins; weights are by generalised least squares, and misfit is chi-squared
 with BINS − 2 degrees of freedom, variances of independent images times images per patient.
 """
 
@@ -16,8 +17,14 @@ from xray.stats.part import Part
 
 BINS: Final = 10
 """Equal shares of A's scores into which a finding's scores are counted."""
+RARE: Final = 0.005
+"""Added to shares before their logarithms are taken, so that a share of nought has one."""
 CUTS: Final = ndtri(np.arange(1, BINS) / BINS)
-COLUMNS: Final = ("images z", "implied - observed z", "implied - a z", "images p", "implied", "implied se")
+COLUMNS: Final = (
+    "images z", "implied - observed z", "implied - a z", "images p", "implied", "implied se", "implied / observed",
+    "implied / a", "positives mixed", "positives mixed z", "positives misfit", "negatives mixed", "negatives mixed z",
+    "negatives misfit",
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -55,11 +62,16 @@ def _of_task(one: Part, two: Part, k: int) -> tuple[float, ...]:
     known_a, known_b = one.known[:, k], two.known[:, k]
     none, some = (_counted(at_a[known_a & (one.labels[:, k] == value)], one.effect) for value in (0, 1))
     whole = _counted(at_b[~np.isnan(two.scores[:, k])], two.effect)
+    negatives, positives = (
+        _counted(at_b[known_b & (two.labels[:, k] == value)], two.effect) for value in (0, 1)
+    )
     observed, share_a = float(two.labels[known_b, k].mean()), float(one.labels[known_a, k].mean())
     every = fit(none, some, whole, observed)
-    of_observed = two.effect * observed * (1 - observed) / max(int(known_b.sum()), 1)
-    of_a = one.effect * share_a * (1 - share_a) / max(int(known_a.sum()), 1)
+    of_observed = two.effect * observed * (1 - observed) / int(known_b.sum())
+    of_a = one.effect * share_a * (1 - share_a) / int(known_a.sum())
     variance = every.se**2
+    implied = min(max(every.weight, 0.0), 1.0) + RARE
+    wrong = [fit(some, none, positives, 0.0), fit(none, some, negatives, 0.0)]
     return (
         every.misfit_z,
         float(np.arcsinh((every.weight - observed) / np.sqrt(variance + of_observed))),
@@ -67,6 +79,17 @@ def _of_task(one: Part, two: Part, k: int) -> tuple[float, ...]:
         float(chdtrc(BINS - 2, every.misfit)),
         every.weight,
         every.se,
+        float(np.log(implied / (observed + RARE))),
+        float(np.log(implied / (share_a + RARE))),
+        *(
+            number
+            for mixed in wrong
+            for number in (
+                min(max(mixed.weight, -1.0), 2.0),
+                float(np.arcsinh(mixed.weight / mixed.se)),
+                mixed.misfit_z,
+            )
+        ),
     )
 
 
