@@ -5,7 +5,7 @@ import pytest
 from scipy.stats import norm
 from sklearn.metrics import roc_auc_score
 
-from xray.stats.accompanied import unaccompanied, within
+from xray.stats.accompanied import across, companions, unaccompanied, within
 from xray.stats.evidence import Site, gather
 from xray.stats.part import Part
 from xray.stats.transfer import Patients
@@ -69,13 +69,70 @@ def test_the_error_of_these_drops_is_at_least_theirs():  # a class's variance is
     assert 0.5 < z.std() < 1.1
 
 
-def test_errors_and_means_are_those_computed_one_by_one():
-    rng = np.random.default_rng(4)
-    parts = []
-    for n in (60, 80):  # so few that what is added to counts and variances shows
+def small_parts(seed, images=(60, 80)):
+    """So few images that what is added to counts and variances shows."""
+    rng = np.random.default_rng(seed)
+    for n in images:
         labels = (rng.random((n, 3)) < 0.4).astype(float)
         labels[rng.random(labels.shape) < 0.05] = np.nan
-        parts.append(Part(labels, rng.normal(size=labels.shape), Patients(np.arange(n) // 2), 2.0))
+        yield Part(labels, rng.normal(size=labels.shape), Patients(np.arange(n) // 2), 2.0)
+
+
+def test_changes_of_odds_ratios_are_those_computed_one_by_one():
+    parts = list(small_parts(5))
+    found, p = companions(*parts)
+    z = np.zeros((3, 3))
+    for k, j in ((0, 1), (0, 2), (1, 2)):
+        logs, variance = [], 0.0
+        for part in parts:
+            table = [
+                ((part.labels[:, k] == one) & (part.labels[:, j] == two)).sum() + 0.5
+                for one, two in ((1, 1), (0, 0), (1, 0), (0, 1))
+            ]
+            logs.append(np.log(table[0] * table[1] / (table[2] * table[3])))
+            variance += 2.0 * sum(1 / count for count in table)
+        z[k, j] = z[j, k] = (logs[1] - logs[0]) / np.sqrt(variance)
+    for k in range(3):
+        largest = np.abs(np.delete(z[k], k)).max()
+        others = np.delete(np.delete(z, k, axis=0), k, axis=1)
+        assert found["companions"][k] == pytest.approx(np.arcsinh(largest))
+        assert found["companions mean"][k] == pytest.approx(0.5 * np.log((z[k] ** 2).sum() / 2 + 0.1))
+        assert found["companions of others"][k] == pytest.approx(0.5 * np.log((others**2).sum() / 2 + 0.1))
+        assert p[k] == pytest.approx(min(1, 2 * 2 * norm.sf(largest)))
+
+
+def test_changes_of_scores_are_those_computed_one_by_one():
+    parts = list(small_parts(6))
+    found = across(*parts)
+    residual, moved = np.zeros((3, 3)), np.zeros((3, 3))
+    for k in range(3):
+        for j in {0, 1, 2} - {k}:
+            r, gap, variance = [], [], 0.0
+            for part in parts:
+                rest = []
+                for task in (k, j):
+                    own, scores = part.labels[:, task], part.scores[:, task]
+                    classes = [own == 1, own == 0]
+                    rest.append(sum(np.where(of, scores - scores[of].mean(), 0) for of in classes))
+                r.append(np.arctanh((rest[0] @ rest[1]) / np.sqrt((rest[0] @ rest[0]) * (rest[1] @ rest[1]))))
+                yes, no = (part.scores[part.labels[:, k] == of, j] for of in (1, 0))
+                gap.append(yes.mean() - no.mean())
+                variance += 2.0 * part.scores[:, j].var() * (1 / yes.size + 1 / no.size)
+            residual[k, j] = (r[1] - r[0]) ** 2 / (2.0 / 60 + 2.0 / 80)
+            moved[k, j] = (gap[1] - gap[0]) ** 2 / variance
+    for k in range(3):
+        expected = {
+            "residuals": 0.5 * np.log(residual[k].sum() / 2 + 0.1),
+            "residuals of all": 0.5 * np.log(residual.sum() / 6 + 0.1),
+            "other scores": np.arcsinh(np.sqrt(moved[k].max())),
+            "other scores mean": 0.5 * np.log(moved[k].sum() / 2 + 0.1),
+        }
+        for name, value in expected.items():
+            assert found[name][k] == pytest.approx(value, rel=1e-5), name
+
+
+def test_errors_and_means_are_those_computed_one_by_one():
+    parts = list(small_parts(4))
     found, alone = within(*parts), unaccompanied(*parts)
     for value, name in ((1, "positives"), (0, "negatives")):
         for k in range(3):
