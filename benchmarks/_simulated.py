@@ -10,7 +10,7 @@ import sys
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -103,17 +103,34 @@ def load(paths: Iterable[Path]) -> Rows:
     return _joined(parts)
 
 
+def joined(several: Sequence[Rows]) -> Rows:
+    """One after the other; evidence that some lack is NaN there."""
+    return _joined([_fields(of) for of in several])
+
+
+def _fields(of: Rows) -> dict[str, NDArray[Any]]:
+    fields = {name: getattr(of, name) for name in Rows.__dataclass_fields__ if name != "columns"}
+    return {f"x {name}": column for name, column in of.columns.items()} | fields
+
+
 def _joined(parts: list[dict[str, NDArray[Any]]]) -> Rows:
-    every = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+    names = dict.fromkeys(
+        name for part in parts for name in part
+    )  # a pair with one finding has no evidence of others
+    every = {
+        name: np.concatenate([part.get(name, np.full(len(part["world"]), np.nan)) for part in parts])
+        for name in names
+    }
     columns = {name[2:]: every.pop(name) for name in list(every) if name.startswith("x ")}
     return Rows(columns=columns, **every)
 
 
 def save(found: Rows, path: Path) -> None:
     """Into one file."""
-    fields = {name: getattr(found, name) for name in Rows.__dataclass_fields__ if name != "columns"}
-    columns = {f"x {name}": of.astype(np.float32) for name, of in found.columns.items()}
-    np.savez_compressed(path, allow_pickle=False, **columns, **fields)
+    fields = {
+        name: of.astype(np.float32) if name.startswith("x ") else of for name, of in _fields(found).items()
+    }
+    np.savez_compressed(path, allow_pickle=False, **fields)
 
 
 def main() -> None:

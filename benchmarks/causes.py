@@ -9,7 +9,9 @@ judged, one in which a cause counts where there is one, by the sets of evidence 
     false        names a cause that was not drawn; misdirected: and none of those that were, where one counts
     cannot tell
 Calibration is of all findings: the slope of the logistic regression of truth on logit P (1 is right), and the mean
-distance of P from the share that is true, over ten bins (ECE). Shares: how many 95 % intervals hold the truth.
+distance of P from the share that is true, over ten bins (ECE). Shares: how many 95 % intervals hold the truth, how wide they
+are (median, and how many are narrower than NARROW), by patients of the rarer class and by images of the smaller site.
+`--time` prints how long a finding takes instead.
 """
 
 import argparse
@@ -31,14 +33,21 @@ from numpy.typing import NDArray
 from benchmarks._simulated import Rows, load, rows, worlds
 from benchmarks._truth import CAUSES, Flags, Floats
 from xray.stats import posterior, shipped
-from xray.stats.causes import FEWEST, LOSS_RATIO
+from xray.stats.causes import FEWEST, LOSS_RATIO, judge
+from xray.stats.evidence import Site
 from xray.stats.logistic import fit_logistic
-from xray.stats.posterior import Coefficients, coefficients
+from xray.stats.posterior import Coefficients, Seen, coefficients
 
 FROZEN: Final = 100_000
 """Seeds from here on are for testing only."""
 ENOUGH: Final = 30
 """Patients of the rarer class at both sites."""
+NARROW: Final = 0.1
+"""Width of AUC below which an interval of a share says much."""
+PATIENTS: Final = (10, 30, 60, 120)
+IMAGES: Final = (200, 1000, 2000, 3500)
+TIMED: Final = ((2_000, 14), (20_000, 14))
+"""Images of each of two sites, and findings, that `--time` judges."""
 OUTCOMES: Final = ("exact", "cannot tell", "part", "missed", "false")
 
 
@@ -52,13 +61,20 @@ class Answers:
     upper: Floats
     alike: Flags
 
+    def take(self, chosen: NDArray[np.generic]) -> "Answers":
+        """Those of the rows chosen, by flags or places."""
+        return Answers(*(getattr(self, name)[chosen] for name in self.__dataclass_fields__))
+
 
 def answers(of: Rows, c: Coefficients) -> Answers:
     """What a posterior says of rows."""
     x = posterior.standardised(c, of.columns)
-    probability, share, spread = posterior.answered(c, x, of.drop_seen)
-    half = c.widen * spread
-    return Answers(probability, share, share - half, share + half, posterior.unlikeness(c, x) <= c.limit)
+    out, seen = posterior.outputs(c, x), Seen(of.drop_seen, of.drop_se, of.fewest)
+    return Answers(
+        posterior.probabilities(c, out),
+        *posterior.shares(c, out, seen),
+        posterior.unlikeness(c, x) <= c.limit,
+    )
 
 
 def outcomes(of: Rows, said: Answers, loss_ratio: float = LOSS_RATIO) -> NDArray[np.str_]:
@@ -103,18 +119,44 @@ def calibration(probability: Floats, truth: Flags) -> dict[str, float]:
     return {"slope": float(line.coefficients[1]), "ece": float(error), "true": float(truth.mean())}
 
 
-def coverage(of: Rows, said: Answers, chosen: Flags) -> dict[str, float]:
-    """Share of intervals that hold the truth, by cause."""
-    held = (said.lower <= of.shares) & (of.shares <= said.upper)
-    return {cause: float(held[chosen, at].mean()) for at, cause in enumerate(CAUSES)}
+def shares(of: Rows, said: Answers, chosen: Flags) -> dict[str, Any]:
+    """Of the chosen rows' intervals: held, their median width, and how many are narrow; all causes, and each."""
+    held, width = (said.lower <= of.shares) & (of.shares <= said.upper), said.upper - said.lower
+
+    def counted(flags: Flags, at: slice | int) -> dict[str, float]:
+        if not flags.any():
+            return {}
+        return {
+            "held": float(held[flags, at].mean()),
+            "width": float(np.median(width[flags, at])),
+            "narrow": float((width[flags, at] < NARROW).mean()),
+            "widest": float(width[flags, at].max()),
+        }
+
+    causes = {
+        cause: counted(chosen, k) | {"where it counts": counted(chosen & of.counts[:, k], k)}
+        for k, cause in enumerate(CAUSES)
+    }
+    return {"intervals": int(4 * chosen.sum())} | counted(chosen, slice(None)) | causes
+
+
+def by_size(of: Rows, said: Answers) -> dict[str, Any]:
+    """Shares by patients of the rarer class, and by images of the smaller site."""
+    images = np.minimum(
+        *(np.exp(of.columns[f"log positives {s}"]) + np.exp(of.columns[f"log negatives {s}"]) for s in "ab")
+    )
+    found = {}
+    for name, size, edges in (("patients", of.fewest, PATIENTS), ("images", images, IMAGES)):
+        for low, high in zip(edges, (*edges[1:], np.inf), strict=True):
+            found[f"{name} from {low}"] = shares(of, said, np.asarray((low <= size) & (size < high)))
+    return found
 
 
 def report(of: Rows, said: Answers, loss_ratio: float = LOSS_RATIO) -> dict[str, Any]:
     """Everything that is counted, of one generator's rows."""
     chosen, enough = one_each(of), of.fewest >= ENOUGH
     some = of.take(chosen)
-    picked = Answers(*(getattr(said, name)[chosen] for name in Answers.__dataclass_fields__))
-    found = outcomes(some, picked, loss_ratio)
+    found = outcomes(some, said.take(chosen), loss_ratio)
     every = outcomes(of, said, loss_ratio)[enough]
     kinds = {
         kind: {"worlds": int(at.sum())} | rates(list(found[at]))
@@ -129,10 +171,8 @@ def report(of: Rows, said: Answers, loss_ratio: float = LOSS_RATIO) -> dict[str,
             cause: calibration(said.probability[enough, k], of.counts[enough, k])
             for k, cause in enumerate(CAUSES)
         },
-        "coverage": coverage(of, said, enough),
-        "coverage where it counts": {
-            cause: coverage(of, said, enough & of.counts[:, k])[cause] for k, cause in enumerate(CAUSES)
-        },
+        "shares": shares(of, said, np.asarray(enough)),
+        "by size": by_size(of, said),
         "alike": float(said.alike[enough].mean()),
         "kinds": kinds,
     }
@@ -151,12 +191,38 @@ def lines(name: str, found: dict[str, Any], kinds: bool) -> Iterator[str]:
         for kind, of_kind in found["kinds"].items():
             yield f"  {kind:44}{of_kind['worlds']:7}" + "".join(f"{of_kind[of]:13.1%}" for of in head)
     for cause, line in found["calibration"].items():
-        held, where = found["coverage"][cause], found["coverage where it counts"][cause]
-        yield (
-            f"  {cause:12} slope {line['slope']:.2f}  ECE {line['ece']:.3f}  true {line['true']:.1%}"
-            f"  intervals of its share hold {held:.1%}, where it counts {where:.1%}"
-        )
+        yield f"  {cause:12} slope {line['slope']:.2f}  ECE {line['ece']:.3f}  true {line['true']:.1%}"
+    for name, row in [
+        ("shares", found["shares"]),
+        *((c, found["shares"][c]) for c in CAUSES),
+        *found["by size"].items(),
+    ]:
+        if "held" in row:
+            counts = row.get("where it counts") or {}
+            where = f", where it counts {counts['held']:.1%}, {counts['width']:.3f}" if counts else ""
+            yield (
+                f"  {name:20} held {row['held']:.1%}  width {row['width']:.3f}  narrow {row['narrow']:.1%}  "
+                f"widest {row['widest']:.2f}{where}"
+            )
     yield f"  like the simulated cases {found['alike']:.1%}"
+
+
+def timed(images: int, findings: int, rounds: int = 3) -> dict[str, float]:
+    """Seconds a finding, scores and labels alone: CPU and by the clock, the least of some rounds."""
+    rng = np.random.default_rng(0)
+    sites = []
+    for at in (0, 1):
+        severity = 0.9 * rng.normal(size=(images, findings)) + 0.5 * rng.normal(size=(images, 1))
+        patients = np.array([f"{at}-{n // 2}" for n in range(images)])
+        noisy = severity + (1 + 0.3 * at) * rng.normal(size=severity.shape)
+        sites.append(Site((severity > 1.3).astype(np.float64), noisy, patients))
+    spent = []
+    for _ in range(rounds + 1):  # the first compiles, or reads what was compiled
+        start = time.process_time(), time.perf_counter()
+        judge(sites[0], sites[1])
+        spent.append((time.process_time() - start[0], time.perf_counter() - start[1]))
+    cpu, clock = np.min(spent[1:], axis=0) / findings
+    return {"images": images, "findings": findings, "cpu": cpu, "clock": clock, "first": spent[0][1]}
 
 
 def main() -> int:
@@ -170,7 +236,12 @@ def main() -> int:
     options.add_argument("--worlds", type=int, default=600, help="worlds of each generator")
     options.add_argument("--rows", type=Path, help="a folder of rows of such seeds (benchmarks._simulated)")
     options.add_argument("--loss-ratio", type=float, default=LOSS_RATIO)
+    options.add_argument("--time", action="store_true", help="seconds a finding")
     given = options.parse_args()
+    if given.time:
+        for size in TIMED:
+            print({name: round(float(value), 4) for name, value in timed(*size).items()})
+        return 0
     wanted = 20 if given.quick else given.worlds
     missed = False
     for generator, seeds in (("strangers", wanted), ("worlds", wanted // 10)):

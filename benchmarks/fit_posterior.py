@@ -18,23 +18,33 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from scipy.optimize import minimize
-from scipy.special import expit, logit
+from scipy.special import expit
 from torch import nn
 
 from benchmarks._simulated import Rows, load
 from benchmarks._truth import Floats
 from xray.stats import posterior, shipped
 from xray.stats.logistic import fit_logistic
-from xray.stats.posterior import Coefficients
+from xray.stats.posterior import Coefficients, Seen
 
 NETWORKS: Final = 6
-HIDDEN: Final = 16
-EPOCHS: Final = 16
+HIDDEN: Final = 48
+EPOCHS: Final = 24
 BATCH: Final = 128
+DROPPED: Final = 0.3
+"""Share of hidden units left out of each step."""
+NOISE: Final = 0.3
+"""Standard deviation of what is added to the evidence at each step: worlds are few beside coefficients."""
+OF_SHARES: Final = 20.0
+"""Weight of quantile losses, in AUC, beside those of probabilities, in nats."""
 AXES: Final = 24
 ALONE: Final = 0.08
 """Share of rows that are shown as if their finding were the only one."""
-OF_OTHERS: Final = ("others'", "companions", "residuals", "other scores", "co-labels")
+OF_OTHERS: Final = (
+    "others'", "companions", "residuals", "other scores", "co-labels", "positives by labels", "negatives by labels",
+    "drop alone", "drop accompanied",
+)  # fmt: skip
+"""What a finding that is the only one of its pair has no evidence of begins so."""
 SHARED: Final = ("none", "prevalence")
 """Kinds that every network sees: without them there is no other like them. Their worlds are dealt by number."""
 DEVELOPMENT: Final = 10
@@ -91,27 +101,37 @@ def alone(x: Floats, names: tuple[str, ...], chosen: NDArray[np.bool_]) -> Float
 class _Network(nn.Module):
     def __init__(self, n_inputs: int) -> None:
         super().__init__()
-        self.first, self.second = nn.Linear(n_inputs, HIDDEN), nn.Linear(HIDDEN, 12)
+        self.first, self.second = nn.Linear(n_inputs, HIDDEN), nn.Linear(HIDDEN, posterior.OUTPUTS)
+        self.dropout = nn.Dropout(DROPPED)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        return self.second(torch.tanh(self.first(x)))
+        return self.second(self.dropout(torch.tanh(self.first(x))))
 
 
-def _loss(
-    out: torch.Tensor, counts: torch.Tensor, shares: torch.Tensor, weight: torch.Tensor
-) -> torch.Tensor:
+def _loss(out: torch.Tensor, of: list[torch.Tensor]) -> torch.Tensor:
+    """Surprise at which causes count, and quantile losses of their shares; rows weighted. See `posterior.sides`."""
+    counts, shares, drop, unit, weight = of
     of_causes = nn.functional.binary_cross_entropy_with_logits(out[:, :4], counts, reduction="none").sum(1)
-    log_spread = out[:, 8:].clamp(-9, 1)
-    rest = ((out[:, 4:8] - shares) / log_spread.exp()) ** 2
-    of_shares = (torch.log1p(rest / 4) * 2.5 + log_spread).sum(1)  # Student's t with four degrees of freedom
-    return ((of_causes + 0.15 * of_shares) * weight).mean()
+    middle = out[:, 4:8] * drop + posterior.OFFSET * unit * out[:, 8:12]
+    low, high = (unit * nn.functional.softplus(out[:, at : at + 4] - posterior.NARROW) for at in (12, 16))
+    tail = (1 - HELD) / 2
+    of_shares = _quantile_loss(shares - middle, 0.5)
+    of_shares += 2 * (
+        _quantile_loss(shares - middle + low, tail) + _quantile_loss(shares - middle - high, 1 - tail)
+    )
+    return ((of_causes + OF_SHARES * of_shares.sum(1)) * weight).mean()
+
+
+def _quantile_loss(above: torch.Tensor, level: float) -> torch.Tensor:
+    return torch.maximum(level * above, (level - 1) * above)
 
 
 def _fitted(x: Floats, rows: Rows, fold: Fold, seed: int) -> _Network:
     torch.manual_seed(seed)
     _, place, sizes = np.unique(rows.world, return_inverse=True, return_counts=True)
-    weight = torch.tensor((1 / np.sqrt(sizes[place])).astype(np.float32))
-    tensors = [torch.tensor(of.astype(np.float32)) for of in (x, rows.counts, rows.shares)]
+    seen = _seen(rows)
+    given = (rows.counts, rows.shares, seen.drop[:, None], seen.unit, 1 / np.sqrt(sizes[place]))
+    inputs, *truth = (torch.tensor(of.astype(np.float32)) for of in (x, *given))
     net = _Network(x.shape[1])
     optimiser = torch.optim.AdamW(net.parameters(), lr=3e-3, weight_decay=0.1)
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, EPOCHS)
@@ -122,22 +142,25 @@ def _fitted(x: Floats, rows: Rows, fold: Fold, seed: int) -> _Network:
         net.train()
         for batch in np.array_split(rng.permutation(fitted), max(1, fitted.size // BATCH)):
             optimiser.zero_grad()
-            inputs = tensors[0][batch] + 0.05 * torch.randn(len(batch), x.shape[1])
-            _loss(net(inputs), tensors[1][batch], tensors[2][batch], weight[batch]).backward()
+            noisy = inputs[batch] + NOISE * torch.randn(len(batch), x.shape[1])
+            _loss(net(noisy), [of[batch] for of in truth]).backward()
             optimiser.step()
         schedule.step()
+        net.eval()
         with torch.no_grad():
-            loss = float(
-                _loss(net(tensors[0][left_out]), tensors[1][left_out], tensors[2][left_out], weight[left_out])
-            )
+            loss = float(_loss(net(inputs[left_out]), [of[left_out] for of in truth]))
         if loss < best:
             best, kept = loss, {name: of.clone() for name, of in net.state_dict().items()}
     net.load_state_dict(kept)
     return net
 
 
-def fit(rows: Rows, variant: str) -> tuple[Coefficients, Floats, Floats, Floats]:
-    """Coefficients, and what left-out networks answer for every row: probabilities, shares, standard deviations."""
+def _seen(rows: Rows) -> Seen:
+    return Seen(rows.drop_seen, rows.drop_se, rows.fewest)
+
+
+def fit(rows: Rows, variant: str) -> Coefficients:
+    """The coefficients of a variant, from rows of both generators."""
     names = tuple(columns_of(variant, rows))
     raw = np.column_stack([rows.columns[name] for name in names]).astype(np.float64)
     raw[~np.isfinite(raw)] = np.nan
@@ -162,43 +185,40 @@ def fit(rows: Rows, variant: str) -> tuple[Coefficients, Floats, Floats, Floats]
         second_bias=np.stack([s["second.bias"] for s in state]),
         slope=np.ones((NETWORKS, 4)),
         intercept=np.zeros((NETWORKS, 4)),
-        widen=np.ones(4),
+        widen=np.ones((len(posterior.BY_PATIENTS) + 1, 4)),
     )
     return _sized(c, x, rows, every)
 
 
-def _sized(
-    c: Coefficients, x: Floats, rows: Rows, every: list[Fold]
-) -> tuple[Coefficients, Floats, Floats, Floats]:
+def _sized(c: Coefficients, x: Floats, rows: Rows, every: list[Fold]) -> Coefficients:
+    """With how sure each network may be, how wide intervals are, and what is like the simulated cases."""
+    out, apart = posterior.outputs(c, x), development(rows)
     slope, intercept = np.ones((NETWORKS, 4)), np.zeros((NETWORKS, 4))
     for cause in range(4):
-        logits, truth = [], []
-        for k, fold in enumerate(every):
-            p = posterior.answered(one(c, k), x[fold.left_out], rows.drop_seen[fold.left_out])[0][:, cause]
-            p = np.clip(p, 1e-7, 1 - 1e-7)
-            logits.append(np.log(p / (1 - p)))
-            truth.append(rows.counts[fold.left_out, cause].astype(np.float64))
-        together = np.concatenate(logits)
-        line = fit_logistic(np.column_stack([np.ones_like(together), together]), np.concatenate(truth))
+        logits = np.concatenate([out[k, fold.left_out, cause] for k, fold in enumerate(every)])
+        truth = np.concatenate([rows.counts[fold.left_out, cause] for fold in every])
+        line = fit_logistic(np.column_stack([np.ones_like(logits), logits]), truth.astype(np.float64))
         intercept[:, cause], slope[:, cause] = line.coefficients
-    c = replace(c, slope=slope, intercept=intercept)
-    answers = [np.full((len(x), 4), np.nan) for _ in range(3)]
-    for k, fold in enumerate(every):
-        for array, of in zip(
-            answers,
-            posterior.answered(one(c, k), x[fold.left_out], rows.drop_seen[fold.left_out]),
-            strict=True,
-        ):
-            array[fold.left_out] = of
-    far = np.abs(rows.shares - answers[1]) / answers[2]
-    widen = np.quantile(far[~development(rows)], HELD, axis=0)
+    c = replace(c, slope=slope, intercept=intercept, widen=_widened(out, rows, every))
     inner = x.T @ x / len(x)
     roots, axes = np.linalg.eigh(inner)
     axes, variances, rest = axes[:, -AXES:], roots[-AXES:], float(roots[:-AXES].mean())
-    c = replace(c, widen=widen, axes=axes, variances=variances, rest=rest)
+    c = replace(c, axes=axes, variances=variances, rest=rest)
     c = replace(c, limit=float(np.quantile(posterior.unlikeness(c, x), LIKE)))
-    apart = development(rows)
-    return as_sure_as_right(c, x[apart], rows.counts[apart]), *answers  # type: ignore[return-value]
+    return as_sure_as_right(c, x[apart], rows.counts[apart])
+
+
+def _widened(out: Floats, rows: Rows, every: list[Fold]) -> Floats:
+    """By what intervals of each network are stretched to hold HELD of the rows that it was left without, (patients, 4)."""
+    shares = rows.shares
+    middle, low, high = posterior.sides(out, _seen(rows))
+    far = np.maximum((middle - shares) / low, (shares - middle) / high)
+    apart = np.concatenate([far[k, fold.left_out] for k, fold in enumerate(every)])
+    fewest = np.concatenate([rows.fewest[fold.left_out] for fold in every])
+    group = np.searchsorted(posterior.BY_PATIENTS, fewest, side="right")
+    return np.stack(
+        [np.quantile(apart[group == n], HELD, axis=0) for n in range(len(posterior.BY_PATIENTS) + 1)]
+    )
 
 
 def as_sure_as_right(c: Coefficients, x: Floats, truth: NDArray[np.bool_]) -> Coefficients:
@@ -207,8 +227,7 @@ def as_sure_as_right(c: Coefficients, x: Floats, truth: NDArray[np.bool_]) -> Co
     `x` (n, p) and `truth` (n, 4) are of worlds that no network saw. The mean of networks is more doubtful than each of them
     where they disagree (Ranjan and Gneiting, JRSS B 72, 2010, theorem 1), which stretching each undoes.
     """
-    every = [posterior.answered(one(c, k), x, np.zeros(len(x)))[0] for k in range(len(c.slope))]
-    logits = logit(np.clip(np.stack(every), 1e-7, 1 - 1e-7))
+    logits = c.slope[:, None] * posterior.outputs(c, x)[..., :4] + c.intercept[:, None]
     slope, intercept = c.slope.copy(), c.intercept.copy()
     for cause in range(4):
         own, right = logits[..., cause], truth[:, cause]
@@ -223,12 +242,6 @@ def as_sure_as_right(c: Coefficients, x: Floats, truth: NDArray[np.bool_]) -> Co
     return replace(c, slope=slope, intercept=intercept)
 
 
-def one(c: Coefficients, k: int) -> Coefficients:
-    """A network of them alone."""
-    parts = ("first", "first_bias", "second", "second_bias", "slope", "intercept")
-    return replace(c, **{name: getattr(c, name)[k : k + 1] for name in parts})
-
-
 def main() -> None:
     """Fit every variant and write it beside `xray.stats.posterior`."""
     options = argparse.ArgumentParser(
@@ -240,9 +253,8 @@ def main() -> None:
     given = options.parse_args()
     rows = load(given.folder.glob("*.npz"))
     for variant in given.only or shipped.VARIANTS.values():
-        c, *answers = fit(rows, variant)
+        c = fit(rows, variant)
         (given.out / f"posterior_{variant}.csv").write_text(posterior.written(c), encoding="utf-8")
-        np.savez_compressed(given.folder.parent / f"left_out_{variant}.npz", *answers)
         print(variant, len(rows), "rows", len(c.names), "columns")
 
 

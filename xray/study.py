@@ -41,8 +41,8 @@ if TYPE_CHECKING:
 QUESTION = "Does a model that was trained at one site work at another?"
 KINDS = ("each", "all", "all but one site")
 ALL_KINDS = (*KINDS, "pairs")
-LOSS_RATIO = 9.0
-"""As `xray.stats.causes.LOSS_RATIO`: a cause is named from a probability of 0.9 on."""
+LOSS_RATIO = 2.0
+"""As `xray.stats.causes.LOSS_RATIO`: a cause is named from a probability of 2/3 on."""
 
 
 @dataclass(frozen=True)

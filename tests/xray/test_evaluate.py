@@ -194,7 +194,7 @@ def test_the_same_models_at_a_reference(run, tmp_path):
     html = Path(told["page"]).read_text()
     assert 'id="causes"' in html
     assert "Images or labels?" not in html, "that one is of models trained here"
-    assert "0.83 for population" in html
+    assert "1.09 for population" in html
 
 
 @pytest.mark.filterwarnings("ignore:The Result.tuples")

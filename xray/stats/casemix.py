@@ -59,11 +59,16 @@ def _scaled(weights: FloatArray) -> FloatArray:
 
 def weighted_auc(scores: FloatArray, labels: FloatArray, weights: FloatArray) -> Weighted:
     """scores, labels (1/0), weights: (n,), complete. NaN without both classes."""
+    order = np.argsort(scores, kind="stable")
+    return weighted_auc_in_order(scores[order], labels[order], weights[order])
+
+
+def weighted_auc_in_order(scores: FloatArray, labels: FloatArray, weights: FloatArray) -> Weighted:
+    """As `weighted_auc`, of scores that ascend."""
     positive = labels == 1
     if positive.all() or not positive.any():
         return Weighted(np.nan, np.nan)
-    order = np.argsort(scores, kind="stable")
-    value = _in_order(scores[order], positive[order].astype(np.float64), weights[order])
+    value = _in_order(scores, positive.astype(np.float64), weights)
     shares = [float(w.sum() ** 2 / (w @ w) / w.size) for w in (weights[positive], weights[~positive])]
     return Weighted(value, min(shares))
 

@@ -19,8 +19,10 @@ from xray.stats.evidence import Evidence, Site, gather
 from xray.stats.multiplicity import benjamini_hochberg
 from xray.stats.posterior import CAUSES, Causes, causes
 
-LOSS_RATIO: Final = 9.0
-"""A false claim costs as much as nine missed causes: a cause is named from a probability of .9 on, ruled out below .1."""
+LOSS_RATIO: Final = 2.0
+"""A false claim costs as much as two missed causes: a cause is named from a probability of 2/3 on, ruled out below 1/3.
+
+The least whole number at which fewer than 3 % of worlds that no network saw had a false claim (decision 43)."""
 FEWEST: Final = 10
 """Patients of either class that each site must have before anything is said: the worlds had hardly fewer."""
 COUNTS_FROM: Final = 0.03

@@ -11,21 +11,27 @@ Patients are the units of every standard error. z = estimate / se is kept as asi
 logarithm when large. NaN where something can't be had; the posterior says what it does without.
 """
 
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, replace
 from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import chdtrc, ndtr, ndtri
+from scipy.special import ndtr, ndtri
 
-from xray.stats.casemix import odds_of_site, weighted_auc
+from xray.stats.accompanied import across, companions, unaccompanied, within
+from xray.stats.casemix import odds_of_site, weighted_auc_in_order
 from xray.stats.concept import meaning_changed
 from xray.stats.estimates import DEFINED, FloatArray, IntArray
-from xray.stats.transfer import Decomposition, Patients, SiteScores, influences
-
-BINS: Final = 10
-"""Equal shares of A's scores into which a finding's scores are counted."""
+from xray.stats.mixtures import mixtures
+from xray.stats.part import Part
+from xray.stats.transfer import (
+    Decomposition,
+    Patients,
+    SiteScores,
+    influences,
+    joint_units,
+    medians_of_others,
+)
 
 
 @dataclass(frozen=True)
@@ -68,23 +74,10 @@ class Evidence:
     """Patients of the rarer class at the site that has fewer, (n,)."""
 
 
-@dataclass
-class _Part:
-    """A site as the tests read it; normal scores and labels of the compared tasks."""
-
-    labels: FloatArray
-    scores: FloatArray
-    patients: Patients
-    effect: float
-    """Images per patient, weighted by images: how much a variance of independent images falls short at most."""
-    known: NDArray[np.bool_] = field(init=False)
-
-    def __post_init__(self) -> None:
-        self.known = ~np.isnan(self.labels) & ~np.isnan(self.scores)
-
-
 def gather(a: Site, b: Site) -> Evidence:
     """The evidence on every task that both sites label (two patients of both classes) and score."""
+    (unit_a, unit_b), _ = joint_units(a, b)
+    a, b = (_by_column(of, unit) for of, unit in ((a, unit_a), (b, unit_b)))
     parts = influences(_scored(a), _scored(b)).decompose()
     tasks = np.flatnonzero(parts.reason == DEFINED)
     witness = a.witness is not None and b.witness is not None
@@ -93,15 +86,16 @@ def gather(a: Site, b: Site) -> Evidence:
     one, two = _normal(a, a, tasks), _normal(a, b, tasks)
     columns |= _of_scores(one, two, "")
     columns |= _of_prevalence(one, two)
-    ratios, companions_p = _companions(one, two)
-    columns |= ratios | _across(one, two) | _known(one, two)
+    ratios, companions_p = companions(one, two)
+    columns |= ratios | across(one, two) | within(one, two) | _known(one, two)
+    columns |= unaccompanied(one, two)
     if tasks.size > 1:
         columns |= _weighted(a, b, one, two, parts, tasks, covariates=False)
     meaning = np.full(tasks.size, np.nan)
     if mixed:
         columns |= _weighted(a, b, one, two, parts, tasks, covariates=True) | _by_covariates(a, b, one, two)
     if witness:
-        columns |= _witness(a, b, parts, tasks)
+        columns |= _witness(a, b, one, two, parts, tasks)
         meaning = meaning_changed(_scored(a), _scored(b), tasks)[tasks]
         columns["witness meaning"] = _as_z(meaning)
     columns |= _beside(columns, tasks.size)
@@ -116,32 +110,42 @@ def gather(a: Site, b: Site) -> Evidence:
     )  # fmt: skip
 
 
+def _by_column(site: Site, unit: IntArray) -> Site:
+    """The site as it is read fastest: each task's numbers side by side, patients as numbers."""
+    labels, scores = np.asfortranarray(site.labels), np.asfortranarray(site.scores)
+    witness = None if site.witness is None else np.asfortranarray(site.witness)
+    return replace(site, labels=labels, scores=scores, patients=unit, witness=witness)
+
+
 def _scored(site: Site) -> SiteScores:
     return SiteScores(
         site.labels, site.scores, site.scores if site.witness is None else site.witness, site.patients
     )
 
 
-def _normal(a: Site, site: Site, tasks: IntArray, witness: bool = False) -> _Part:
+def _normal(a: Site, site: Site, tasks: IntArray, witness: bool = False) -> Part:
     """A site with its scores, or its witness's, as normal quantiles of their ranks among A's."""
     reference, scores = (of.witness if witness and of.witness is not None else of.scores for of in (a, site))
-    found = np.full((len(scores), tasks.size), np.nan)
+    found = np.full((len(scores), tasks.size), np.nan, order="F")
     for place, task in enumerate(tasks):
         ordered = np.sort(reference[np.isfinite(reference[:, task]), task])
-        own = scores[:, task]
-        finite = np.isfinite(own)
-        rank = 0.5 * (np.searchsorted(ordered, own[finite]) + np.searchsorted(ordered, own[finite], "right"))
+        finite = np.flatnonzero(np.isfinite(scores[:, task]))
+        finite = finite[
+            np.argsort(scores[finite, task])
+        ]  # in order, so that each search begins near the last
+        own = scores[finite, task]
+        rank = 0.5 * (np.searchsorted(ordered, own) + np.searchsorted(ordered, own, "right"))
         found[finite, place] = ndtri((rank + 0.5) / (ordered.size + 1))
     patients = Patients(site.patients)
     effect = float((patients.sizes @ patients.sizes) / patients.sizes.sum())
-    return _Part(site.labels[:, tasks], found, patients, effect)
+    return Part(np.asfortranarray(site.labels[:, tasks]), found, patients, effect)
 
 
-def _fewest(one: _Part, two: _Part) -> IntArray:
+def _fewest(one: Part, two: Part) -> IntArray:
     """Patients of the rarer class, at the site that has fewer."""
     counts = [
         [
-            np.unique(part.patients.unit[part.known[:, k] & (part.labels[:, k] == value)]).size
+            np.count_nonzero(np.bincount(part.patients.unit[part.known[:, k] & (part.labels[:, k] == value)]))
             for part in (one, two)
             for value in (0, 1)
         ]
@@ -178,7 +182,7 @@ def _sizes(a: Site, b: Site, parts: Decomposition, tasks: IntArray) -> dict[str,
     return found
 
 
-def _moments(part: _Part, k: int, value: int) -> tuple[FloatArray, FloatArray]:
+def _moments(part: Part, k: int, value: int) -> tuple[FloatArray, FloatArray]:
     """Of the scores of one class: mean, log spread, share in the other class's far side; and their variances. (3,), (3,)."""
     chosen = part.known[:, k] & (part.labels[:, k] == value)
     scores = part.scores[chosen, k]
@@ -198,7 +202,7 @@ def _moments(part: _Part, k: int, value: int) -> tuple[FloatArray, FloatArray]:
     return np.array([mean, 0.5 * np.log(spread), beyond.mean()]), variance
 
 
-def _of_scores(one: _Part, two: _Part, name: str) -> dict[str, FloatArray]:
+def _of_scores(one: Part, two: Part, name: str) -> dict[str, FloatArray]:
     """How positives' and negatives' scores differ between the sites, and B's scores from mixtures of A's classes."""
     n = one.labels.shape[1]
     found: dict[str, FloatArray] = {}
@@ -209,62 +213,10 @@ def _of_scores(one: _Part, two: _Part, name: str) -> dict[str, FloatArray]:
         for place, what in enumerate(("mean", "spread", "beyond")):
             found[f"{name}{of} {what}"] = there[:, place] - here[:, place]
             found[f"{name}{of} {what} z"] = _z(there[:, place] - here[:, place], se[:, place])
-    mixture = np.array([_mixture(one, two, k) for k in range(n)]).reshape(n, 6)
-    for place, what in enumerate(("images z", "implied - observed z", "implied - a z")):
-        found[name + what] = mixture[:, place]
-    if not name:
-        found["images p"], found["implied"], found["implied se"] = mixture[:, 3], mixture[:, 4], mixture[:, 5]
-    return found
+    return found | mixtures(one, two, name)
 
 
-def _mixture(one: _Part, two: _Part, k: int) -> tuple[float, float, float, float, float, float]:
-    """B's scores as a mixture of A's positives and negatives: misfit, its prevalence against B's labels and A's, p.
-
-    Counts in bins; weights by generalised least squares; misfit is chi-squared with BINS − 2 degrees of freedom,
-    variances of independent images times images per patient.
-    """
-    known = one.known[:, k]
-    at_b = two.scores[~np.isnan(two.scores[:, k]), k]
-    cuts = ndtri(np.arange(1, BINS) / BINS)
-    groups = [one.scores[known & (one.labels[:, k] == value), k] for value in (0, 1)] + [at_b]
-    none, some, b = (np.bincount(np.searchsorted(cuts, g), minlength=BINS)[:-1] / g.size for g in groups)
-    observed = float(two.labels[two.known[:, k], k].mean())
-    share_a = float(one.labels[known, k].mean())
-    n_0, n_1, n_b = (g.size for g in groups)
-    slope = some - none
-
-    def covariance(share: FloatArray, n: int, effect: float) -> FloatArray:
-        smooth = (share * n + 0.5) / (n + 0.5 * BINS)
-        return effect * (np.diag(smooth) - np.outer(smooth, smooth)) / n
-
-    parts = (
-        covariance(none, n_0, one.effect),
-        covariance(some, n_1, one.effect),
-        covariance(b, n_b, two.effect),
-    )
-    share = observed
-    for _ in range(2):
-        inverse = np.linalg.inv((1 - share) ** 2 * parts[0] + share**2 * parts[1] + parts[2])
-        information = float(slope @ inverse @ slope) + 1e-9
-        implied = float(slope @ inverse @ (b - none)) / information
-        share = min(max(implied, 0.0), 1.0)
-    rest = b - none - implied * slope
-    statistic, df = float(rest @ inverse @ rest), BINS - 2
-    misfit = ((statistic / df) ** (1 / 3) - (1 - 2 / (9 * df))) / np.sqrt(2 / (9 * df))
-    se = np.sqrt(1 / information)
-    of_observed = two.effect * observed * (1 - observed) / max(int(two.known[:, k].sum()), 1)
-    of_a = one.effect * share_a * (1 - share_a) / max(int(known.sum()), 1)
-    return (
-        float(np.arcsinh(misfit)),
-        float(np.arcsinh((implied - observed) / np.sqrt(1 / information + of_observed))),
-        float(np.arcsinh((implied - share_a) / np.sqrt(1 / information + of_a))),
-        float(chdtrc(df, statistic)),
-        implied,
-        float(se),
-    )
-
-
-def _of_prevalence(one: _Part, two: _Part) -> dict[str, FloatArray]:
+def _of_prevalence(one: Part, two: Part) -> dict[str, FloatArray]:
     counts = [(np.nansum(part.labels, axis=0), (~np.isnan(part.labels)).sum(axis=0)) for part in (one, two)]
     odds = [np.log((x + 0.5) / (n - x + 0.5)) for x, n in counts]
     variances = [
@@ -280,67 +232,7 @@ def _of_prevalence(one: _Part, two: _Part) -> dict[str, FloatArray]:
     }
 
 
-def _companions(one: _Part, two: _Part) -> tuple[dict[str, FloatArray], FloatArray]:
-    """Odds ratios of labels with each other: the finding's largest and mean change, and p of the largest, Bonferroni."""
-    ratios = []
-    for part in (one, two):
-        yes, no = ((part.labels == value).astype(np.float64) for value in (1, 0))
-        both, neither, first, second = (
-            x.T @ y + 0.5 for x, y in ((yes, yes), (no, no), (yes, no), (no, yes))
-        )
-        variance = part.effect * (1 / both + 1 / neither + 1 / first + 1 / second)
-        ratios.append((np.log(both * neither / (first * second)), variance))
-    z = (ratios[1][0] - ratios[0][0]) / np.sqrt(ratios[0][1] + ratios[1][1])
-    n = len(z)
-    if n < 2:
-        nothing = np.full(n, np.nan)
-        return {"companions": nothing, "companions mean": nothing, "companions of others": nothing}, nothing
-    off = ~np.eye(n, dtype=np.bool_)
-    squares = np.where(off, z**2, 0)
-    largest = np.sqrt(squares.max(axis=1))
-    others = (squares.sum() - 2 * squares.sum(axis=1)) / max((n - 1) * (n - 2), 1)
-    found = {
-        "companions": np.arcsinh(largest),
-        "companions mean": 0.5 * np.log(squares.sum(axis=1) / (n - 1) + 0.1),
-        "companions of others": 0.5 * np.log(np.maximum(others, 0) + 0.1) if n > 2 else np.full(n, np.nan),
-    }
-    return found, np.minimum(1, (n - 1) * 2 * ndtr(-largest))
-
-
-def _across(one: _Part, two: _Part) -> dict[str, FloatArray]:
-    """How scores go with each other within classes (labels play hardly a part), and labels with other findings' scores."""
-    n = one.labels.shape[1]
-    nothing = np.full(n, np.nan)
-    if n < 2:
-        return {
-            name: nothing for name in ("residuals", "residuals of all", "other scores", "other scores mean")
-        }
-    off = ~np.eye(n, dtype=np.bool_)
-    correlations, gaps, variances = [], [], []
-    for part in (one, two):
-        scores, yes = np.nan_to_num(part.scores), (part.labels == 1) & part.known
-        no = (part.labels == 0) & part.known
-        n_1, n_0 = yes.sum(axis=0), no.sum(axis=0)
-        mean_1, mean_0 = yes.T @ scores / n_1[:, None], no.T @ scores / n_0[:, None]
-        rest = np.where(yes, scores - np.diag(mean_1), np.where(no, scores - np.diag(mean_0), 0))
-        spread = np.sqrt((rest**2).sum(axis=0)) + 1e-9
-        correlations.append(
-            np.arctanh(np.clip(np.where(off, (rest / spread).T @ (rest / spread), 0), -0.999, 0.999))
-        )
-        gaps.append(mean_1 - mean_0)
-        variances.append(part.effect * scores.var(axis=0)[None] * (1 / n_1 + 1 / n_0)[:, None])
-    size = sum(part.effect / len(part.labels) for part in (one, two))
-    residual = np.where(off, (correlations[1] - correlations[0]) ** 2 / size, 0)
-    moved = np.where(off, (gaps[1] - gaps[0]) ** 2 / (variances[0] + variances[1] + 1e-9), 0)
-    return {
-        "residuals": 0.5 * np.log(residual.sum(axis=1) / (n - 1) + 0.1),
-        "residuals of all": np.full(n, 0.5 * np.log(residual.sum() / (n * (n - 1)) + 0.1)),
-        "other scores": np.arcsinh(np.sqrt(moved.max(axis=1))),
-        "other scores mean": 0.5 * np.log(moved.sum(axis=1) / (n - 1) + 0.1),
-    }
-
-
-def _known(one: _Part, two: _Part) -> dict[str, FloatArray]:
+def _known(one: Part, two: Part) -> dict[str, FloatArray]:
     """Whether it depends on the score if an image has a label: who is verified."""
     found: list[FloatArray] = []
     for part in (one, two):
@@ -354,7 +246,7 @@ def _known(one: _Part, two: _Part) -> dict[str, FloatArray]:
 
 
 def _weighted(
-    a: Site, b: Site, one: _Part, two: _Part, parts: Decomposition, tasks: IntArray, covariates: bool
+    a: Site, b: Site, one: Part, two: Part, parts: Decomposition, tasks: IntArray, covariates: bool
 ) -> dict[str, FloatArray]:
     """What of the drop goes away at equal case mix: A's images weighted to B's mix, B's to A's, with effective shares."""
     name = "case mix " if covariates else "co-labels "
@@ -370,8 +262,8 @@ def _weighted(
     for place, (part, weight, site) in enumerate(zip((one, two), weights, "ab", strict=True)):
         values = []
         for k in range(tasks.size):
-            known = part.known[:, k]
-            values.append(weighted_auc(part.scores[known, k], part.labels[known, k], weight[known]))
+            order = part.ordered(k)
+            values.append(weighted_auc_in_order(part.scores[order, k], part.labels[order, k], weight[order]))
         sign = 1 if place == 0 else -1
         moved = sign * (parts.auc[tasks, 0, place] - np.array([v.auc for v in values]))
         effective = np.array([v.effective for v in values])
@@ -384,7 +276,7 @@ def _weighted(
     return found
 
 
-def _by_covariates(a: Site, b: Site, one: _Part, two: _Part) -> dict[str, FloatArray]:
+def _by_covariates(a: Site, b: Site, one: Part, two: Part) -> dict[str, FloatArray]:
     """How far covariates differ, and how differently labels, and scores within classes, go with them."""
     n = one.labels.shape[1]
     if a.covariates is None or b.covariates is None:
@@ -419,7 +311,9 @@ def _by_covariates(a: Site, b: Site, one: _Part, two: _Part) -> dict[str, FloatA
     }
 
 
-def _witness(a: Site, b: Site, parts: Decomposition, tasks: IntArray) -> dict[str, FloatArray]:
+def _witness(
+    a: Site, b: Site, first: Part, second: Part, parts: Decomposition, tasks: IntArray
+) -> dict[str, FloatArray]:
     """What the network of B says beside the judged one."""
     one, two = (_normal(a, site, tasks, witness=True) for site in (a, b))
     found = _of_scores(one, two, "witness ")
@@ -427,7 +321,6 @@ def _witness(a: Site, b: Site, parts: Decomposition, tasks: IntArray) -> dict[st
         found[f"witness {name}"] = part.value[tasks]
         found[f"witness {name} z"] = _z(part.value[tasks], part.se[tasks])
     found["witness auc a"], found["witness auc b"] = parts.auc[tasks, 1, 0], parts.auc[tasks, 1, 1]
-    first, second = _normal(a, a, tasks), _normal(a, b, tasks)
     together = []
     for own, other in ((first, one), (second, two)):
         negative = own.known & (own.labels == 0)
@@ -444,11 +337,13 @@ def _witness(a: Site, b: Site, parts: Decomposition, tasks: IntArray) -> dict[st
 
 
 BESIDE: Final = (
-    "drop", "drop z", "positives mean", "positives mean z", "negatives mean", "negatives mean z", "positives spread z",
-    "negatives spread z", "positives beyond z", "negatives beyond z", "images z", "implied - observed z", "implied - a z",
-    "prevalence z", "other scores mean", "residuals", "co-labels a z", "co-labels b z", "co-labels rest z", "case mix a z",
-    "case mix b z", "case mix rest z", "covariates and label", "covariates and score", "witness intrinsic",
-    "witness intrinsic z", "witness transfer", "witness transfer z", "witness images z", "witness implied - observed z",
+    "drop", "drop z", "positives mean", "positives mean z", "negatives mean", "negatives mean z",
+    "positives spread z", "negatives spread z", "positives beyond z", "negatives beyond z", "images z",
+    "implied - observed z", "implied - a z", "positives mixed z", "positives misfit", "negatives mixed z",
+    "negatives misfit", "positives by labels mean", "negatives by labels mean", "prevalence z", "other scores mean",
+    "residuals", "co-labels a z", "co-labels b z", "co-labels rest z", "case mix a z", "case mix b z",
+    "case mix rest z", "covariates and label", "covariates and score", "witness intrinsic", "witness intrinsic z",
+    "witness transfer", "witness transfer z", "witness images z", "witness implied - observed z",
     "witness negatives mean z", "witness positives mean z", "witness meaning", "witness together z",
 )  # fmt: skip
 """Columns of which the other findings' median, and of some the mean size, stand beside the finding's own."""
@@ -460,7 +355,7 @@ SIZED: Final = (
     "negatives spread", "negatives spread z", "positives beyond z", "negatives beyond z", "witness transfer z",
     "witness intrinsic z", "witness positives mean z", "witness negatives mean z", "witness positives spread z",
     "witness negatives spread z", "witness implied - observed z", "witness implied - a z", "witness together z",
-    "verified a", "verified b",
+    "verified a", "verified b", "implied / observed", "implied / a",
 )  # fmt: skip
 """Columns of which the size is a column too: a prevalence that changed counts up or down."""
 
@@ -471,19 +366,20 @@ def sizes(columns: dict[str, FloatArray]) -> dict[str, FloatArray]:
 
 
 def _beside(columns: dict[str, FloatArray], n: int) -> dict[str, FloatArray]:
-    found = {}
-    for name in BESIDE:
-        if name not in columns:
-            continue
-        own = columns[name]
-        for what, summary in _SUMMARIES.items():
-            found[f"{what} {name}"] = (
-                np.array([summary(np.delete(own, k)) for k in range(n)]) if n > 1 else np.full(n, np.nan)
-            )
-    return found
-
-
-_SUMMARIES: Final[dict[str, Callable[[FloatArray], float]]] = {
-    "others'": lambda values: float(np.median(values)),
-    "others' size of": lambda values: float(np.sqrt(np.mean(values**2))),
-}
+    """The other findings' median of each column of BESIDE, and their root mean square; NaN where there is no other."""
+    names = [name for name in BESIDE if name in columns]
+    own = np.array([columns[name] for name in names]).reshape(len(names), n)
+    medians, sizes = np.full(own.shape, np.nan), np.full(own.shape, np.nan)
+    if n > 1:
+        whole = ~np.isnan(own).any(axis=1)
+        medians[whole] = medians_of_others(own[whole])
+        sizes[whole] = np.sqrt(own[whole] ** 2 @ (1 - np.eye(n)) / (n - 1))
+        for row in np.flatnonzero(~whole):
+            for k in range(n):
+                others = np.delete(own[row], k)
+                medians[row, k], sizes[row, k] = np.median(others), np.sqrt(np.mean(others**2))
+    return {
+        f"others' {what}{name}": of
+        for what, values in (("", medians), ("size of ", sizes))
+        for name, of in zip(names, values, strict=True)
+    }

@@ -3,9 +3,13 @@
 Small networks of the evidence (a hidden layer each), fitted to simulated pairs of sites whose truth is known by swapping
 parts of the sites; benchmarks/fit_posterior.py makes them, and `posterior_*.csv` are their coefficients. Each network was
 fitted without some kinds of mechanism; how sure it may be was then learned from those kinds, which it had not seen
-(Platt's scaling), and the answer is the mean over networks. Shares come as a mean and a standard deviation each, are moved,
-the less certain the more, so that they sum to the drop that was seen, and their intervals are widened until 95 % hold on
-kinds that were left out. A case unlike those that were simulated is said to be so: its probabilities mean nothing.
+(Platt's scaling), and the answer is the mean over networks.
+
+A share of the drop is a multiple of the drop that was seen plus an offset, with a .025 and a .975 quantile in units of the
+drop's size and error (quantile regression; Koenker and Bassett 1978): an interval is as wide as this case makes it. Both
+sides are stretched by a factor per cause and number of patients, such that 95 % of worlds that no network saw are held
+(conformalised; Romano, Patterson and Candès 2019). Shares are of the drop in a large sample; what they leave of the drop
+that was seen is chance. A case unlike those that were simulated is said to be so: its probabilities mean nothing.
 """
 
 import csv
@@ -17,13 +21,37 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import expit
 
-from xray.stats.estimates import FloatArray
+from xray.stats.estimates import FloatArray, IntArray
 from xray.stats.evidence import Evidence
 from xray.stats.shipped import VARIANTS, shipped
 
 CAUSES: Final = ("image", "population", "prevalence", "label")
 WIDEST: Final = 5.0
 """Standardised evidence is cut here: beyond it, more is not more."""
+OUTPUTS: Final = 20
+"""Of a network, five for each cause: log odds; multiple of the drop, offset, and what lies below and above of its share."""
+OFFSET: Final = 0.1
+"""Unit of offsets."""
+NARROW: Final = 2.0
+"""Sides begin at softplus(−NARROW), about an eighth of their unit."""
+BY_PATIENTS: Final = (20, 40, 80, 160)
+"""Patients of the rarer class at which another factor of the intervals begins."""
+REACH: Final = 1.0
+"""No share is larger: it is a mean of differences of AUCs."""
+
+
+@dataclass(frozen=True)
+class Seen:
+    """What shares are measured by, (n,) each: the drop in the sample, its standard error, patients of the rarer class."""
+
+    drop: FloatArray
+    se: FloatArray
+    fewest: IntArray
+
+    @property
+    def unit(self) -> FloatArray:
+        """Of a share: the size of the drop and two standard errors, (n, 1)."""
+        return (np.abs(self.drop) + 2 * self.se)[:, None]
 
 
 @dataclass(frozen=True)
@@ -46,9 +74,9 @@ class Causes:
 class Coefficients:
     """names: of the evidence, (p,), with centre and scale (p,). first: (networks, p, hidden), first_bias (networks, hidden).
 
-    second: (networks, hidden, 12), second_bias (networks, 12): logits, shares, and log standard deviations of shares.
-    slope, intercept: (networks, 4) of Platt's scaling. widen: (4,). axes: (p, k) principal axes, with their
-    variances (k,), the variance of the rest, and the limit of the distance.
+    second: (networks, hidden, OUTPUTS), second_bias (networks, OUTPUTS). slope, intercept: (networks, 4) of Platt's
+    scaling. widen: (patients, 4), a factor of intervals by BY_PATIENTS and cause. axes: (p, k) principal axes, with
+    their variances (k,), the variance of the rest, and the limit of the distance.
     """
 
     names: tuple[str, ...]
@@ -103,7 +131,7 @@ def parse(text: str) -> Coefficients:
         second_bias=table["second bias"].reshape(networks, -1),
         slope=table["slope"].reshape(networks, -1),
         intercept=table["intercept"].reshape(networks, -1),
-        widen=table["widen"][0],
+        widen=table["widen"],
         axes=table["axes"],
         variances=table["variances"][0],
         rest=float(table["rest"][0, 0]),
@@ -112,7 +140,7 @@ def parse(text: str) -> Coefficients:
 
 
 def written(c: Coefficients) -> str:
-    """As text, five digits each: a line per input and hidden unit."""
+    """As text, four digits each: a line per input and hidden unit."""
     networks, _, hidden = c.first.shape
     rows: list[tuple[str, str, FloatArray]] = [("size", "networks", np.array([float(networks)]))]
     rows += [("input", name, np.array([c.centre[i], c.scale[i]])) for i, name in enumerate(c.names)]
@@ -121,11 +149,11 @@ def written(c: Coefficients) -> str:
     rows += [("second", f"{n} {h}", c.second[n, h]) for n in range(networks) for h in range(hidden)]
     for what, table in (("second bias", c.second_bias), ("slope", c.slope), ("intercept", c.intercept)):
         rows += [(what, str(n), table[n]) for n in range(networks)]
-    rows += [("widen", "", c.widen), ("variances", "", c.variances)]
+    rows += [("widen", str(n), of) for n, of in enumerate(c.widen)] + [("variances", "", c.variances)]
     rows += [("axes", name, c.axes[i]) for i, name in enumerate(c.names)]
     rows += [("rest", "", np.array([c.rest])), ("limit", "", np.array([c.limit]))]
     return "".join(
-        ",".join([what, name, *(f"{number:.5g}" for number in numbers)]) + "\n"
+        ",".join([what, name, *(f"{number:.4g}" for number in numbers)]) + "\n"
         for what, name, numbers in rows
     )
 
@@ -134,18 +162,13 @@ def causes(evidence: Evidence, of: Coefficients | None = None) -> Causes:
     """What the evidence of a pair of sites says, per task."""
     c = of if of is not None else coefficients(VARIANTS[evidence.witness, evidence.covariates])
     x = standardised(c, evidence.columns)
-    drop = evidence.parts.drop.value[evidence.tasks]
-    probability, share, spread = answered(c, x, drop)
-    distance = unlikeness(c, x) / c.limit
-    half = c.widen * spread
+    drop = evidence.parts.drop
+    seen = Seen(drop.value[evidence.tasks], drop.se[evidence.tasks], evidence.fewest)
+    hidden = outputs(c, x)
+    probability, distance = probabilities(c, hidden), unlikeness(c, x) / c.limit
+    share, lower, upper = shares(c, hidden, seen)
     return Causes(
-        probability,
-        share,
-        share - half,
-        share + half,
-        distance <= 1,
-        distance,
-        _contributions(c, x, drop, probability),
+        probability, share, lower, upper, distance <= 1, distance, _contributions(c, x, probability)
     )
 
 
@@ -157,20 +180,32 @@ def standardised(c: Coefficients, columns: dict[str, FloatArray]) -> FloatArray:
     return np.clip((known - c.centre) / c.scale, -WIDEST, WIDEST)
 
 
-def answered(c: Coefficients, x: FloatArray, drop: FloatArray) -> tuple[FloatArray, FloatArray, FloatArray]:
-    """Probabilities, shares and their standard deviations, (n, 4) each."""
+def outputs(c: Coefficients, x: FloatArray) -> FloatArray:
+    """What the networks say of standardised evidence, (networks, n, OUTPUTS)."""
     hidden = np.tanh(np.einsum("np,kph->knh", x, c.first, optimize=True) + c.first_bias[:, None])
-    out = np.einsum("knh,kho->kno", hidden, c.second, optimize=True) + c.second_bias[:, None]
-    logits, share, log_spread = out[..., :4], out[..., 4:8], np.clip(out[..., 8:], -9, 1)
-    probability = expit(c.slope[:, None] * logits + c.intercept[:, None]).mean(axis=0)
-    variance = np.exp(2 * log_spread).mean(axis=0) + share.var(axis=0)
-    mean = share.mean(axis=0)
-    left = drop - mean.sum(axis=1)
-    return (
-        probability,
-        mean + variance / variance.sum(axis=1, keepdims=True) * left[:, None],
-        np.sqrt(variance),
-    )
+    return np.asarray(np.einsum("knh,kho->kno", hidden, c.second, optimize=True) + c.second_bias[:, None])
+
+
+def probabilities(c: Coefficients, out: FloatArray) -> FloatArray:
+    """Of each cause, (n, 4), from `outputs`."""
+    return np.asarray(expit(c.slope[:, None] * out[..., :4] + c.intercept[:, None]).mean(axis=0))
+
+
+def shares(c: Coefficients, out: FloatArray, seen: Seen) -> tuple[FloatArray, FloatArray, FloatArray]:
+    """Each cause's share of the drop, with the bounds of its 95 % interval, (n, 4) each."""
+    middle, below, above = (of.mean(axis=0) for of in sides(out, seen))
+    factor = c.widen[np.searchsorted(BY_PATIENTS, seen.fewest, side="right")]
+    several = middle, middle - factor * below, middle + factor * above
+    share, lower, upper = (np.clip(of, -REACH, REACH) for of in several)
+    return share, lower, upper
+
+
+def sides(out: FloatArray, seen: Seen) -> tuple[FloatArray, FloatArray, FloatArray]:
+    """Of each network: the share in the middle, and how far its quantiles lie below and above, (networks, n, 4) each."""
+    multiple, offset, below, above = (out[..., at : at + 4] for at in (4, 8, 12, 16))
+    middle = multiple * seen.drop[:, None] + OFFSET * seen.unit * offset
+    low, high = (seen.unit * np.logaddexp(0, of - NARROW) for of in (below, above))
+    return middle, low, high
 
 
 def unlikeness(c: Coefficients, x: FloatArray) -> FloatArray:
@@ -180,16 +215,13 @@ def unlikeness(c: Coefficients, x: FloatArray) -> FloatArray:
     return np.asarray(np.sqrt((along**2 / c.variances).sum(axis=1) + off / c.rest))
 
 
-def _contributions(
-    c: Coefficients, x: FloatArray, drop: FloatArray, probability: FloatArray
-) -> dict[str, FloatArray]:
+def _contributions(c: Coefficients, x: FloatArray, probability: FloatArray) -> dict[str, FloatArray]:
     """By words, how far each probability falls where a group of evidence is replaced by its mean."""
     found = {}
     for words, begins in GROUPS.items():
         own = [_named(name).startswith(begins) for name in c.names]
         if any(own):
-            without = answered(c, np.where(own, 0.0, x), drop)[0]
-            found[words] = probability - without
+            found[words] = probability - probabilities(c, outputs(c, np.where(own, 0.0, x)))
     return found
 
 

@@ -13,7 +13,7 @@ that covariances between findings, models and (where sites share patients) sites
 """
 
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -193,7 +193,15 @@ def influences(a: SiteScores, b: SiteScores) -> Influences:
     return Influences(value, influence, counts, reason)
 
 
-def joint_units(a: SiteScores, b: SiteScores) -> tuple[tuple[IntArray, IntArray], int]:
+class HasPatients(Protocol):
+    """A site whose images are of patients, (n_images,)."""
+
+    @property
+    def patients(self) -> NDArray[np.generic]:
+        """Names that both sites share where they share patients."""
+
+
+def joint_units(a: HasPatients, b: HasPatients) -> tuple[tuple[IntArray, IntArray], int]:
     """Patients of both sites numbered from 0 on: (n_images of A,), (n_images of B,), and how many there are."""
     names, unit = np.unique(np.concatenate([a.patients, b.patients]), return_inverse=True)
     return (unit[: len(a.patients)], unit[len(a.patients) :]), names.size
@@ -203,13 +211,13 @@ def _influence(
     site: SiteScores, task: int, unit: IntArray, n_units: int
 ) -> tuple[FloatArray, FloatArray, IntArray, str]:
     """AUC of both models (2,), each patient's influence on them (2, n_units), (positives, negatives), reason."""
-    scores = np.stack([site.of_a[:, task], site.of_b[:, task]])
-    joint = place_jointly(site.labels[:, task], scores)
+    models = (site.of_a,) if site.of_b is site.of_a else (site.of_a, site.of_b)
+    joint = place_jointly(site.labels[:, task], np.stack([of[:, task] for of in models]))
     counts = np.array([joint.n_pos, joint.n_neg])
+    value, influence = np.broadcast_to(joint.value, (2,)), np.zeros((len(models), n_units))
     if joint.reason != DEFINED:
-        return joint.value, np.zeros((2, n_units)), counts, joint.reason
+        return value, np.broadcast_to(influence, (2, n_units)), counts, joint.reason
     pairs = 2.0 * joint.n_pos * joint.n_neg
-    influence = np.zeros((2, n_units))
     for counted, where, sign in (
         (joint.of_positives, joint.positives, 1.0),
         (joint.of_negatives, joint.negatives, -1.0),
@@ -218,9 +226,9 @@ def _influence(
         of = unit[where]
         share = int(np.count_nonzero(np.bincount(of, minlength=n_units)))
         scale = sign * np.sqrt(share / max(share - 1, 1)) / pairs
-        for model in range(2):
+        for model in range(len(models)):
             influence[model] += scale * np.bincount(of, deviation[model], minlength=n_units)
-    return joint.value, influence, counts, DEFINED
+    return value, np.broadcast_to(influence, (2, n_units)), counts, DEFINED
 
 
 def _least_variance(counts: IntArray) -> FloatArray:
@@ -264,12 +272,13 @@ def _beyond(
             @ axes.T
         )
         drawn = part.value[tasks] + noise
+        medians = medians_of_others(drawn)
+        excess_se[tasks] = (drawn - medians).std(axis=0, ddof=1)
+        median_se[tasks] = medians.std(axis=0, ddof=1)
+        median[tasks] = medians_of_others(part.value[tasks][None])[0]
         for place, task in enumerate(tasks):
             others = np.delete(np.arange(tasks.size), place)
             known = part.value[tasks[others]]
-            medians = np.median(drawn[:, others], axis=1)
-            median[task], median_se[task] = np.median(known), medians.std(ddof=1)
-            excess_se[task] = (drawn[:, place] - medians).std(ddof=1)
             far = 1.4826 * np.median(np.abs(known - np.median(known)))
             spread[task] = np.sqrt(max(far**2 - np.median(part.se[tasks[others]] ** 2), 0.0))
     return Beyond(
@@ -277,3 +286,14 @@ def _beyond(
         _interval(part.value - median, excess_se, degrees, level),
         spread,
     )
+
+
+def medians_of_others(values: FloatArray) -> FloatArray:
+    """(n, m) → (n, m): the median of a row's other entries beside each entry, from one sort of the row. m at least 2."""
+    n, m = values.shape
+    order = np.argsort(values, axis=1)
+    ordered = np.take_along_axis(values, order, axis=1)
+    rank = np.empty_like(order)
+    np.put_along_axis(rank, order, np.broadcast_to(np.arange(m), (n, m)), axis=1)
+    middle = [np.take_along_axis(ordered, at + (rank <= at), axis=1) for at in {(m - 2) // 2, (m - 1) // 2}]
+    return np.asarray(middle[0] if len(middle) == 1 else 0.5 * (middle[0] + middle[1]))

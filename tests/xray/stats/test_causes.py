@@ -35,15 +35,19 @@ def of(*probability, alike=True, **parts):
 
 
 def test_a_cause_is_named_where_a_false_claim_would_cost_less_than_missing_it():
-    assert of(0.91, 0.05, 0.05, 0.05).code == "image"
-    assert of(0.89, 0.05, 0.05, 0.05).code == "cannot tell"
+    assert of(0.67, 0.05, 0.05, 0.05).code == "image"
+    assert of(0.66, 0.05, 0.05, 0.05).code == "cannot tell"
+    assert of(0.91, 0.05, 0.05, 0.05, loss_ratio=9).code == "image"
+    assert of(0.89, 0.05, 0.05, 0.05, loss_ratio=9).code == "cannot tell"
     assert of(0.89, 0.05, 0.05, 0.05, loss_ratio=4).code == "image"
     assert of(0.93, 0.05, 0.05, 0.05, loss_ratio=19).code == "cannot tell"
 
 
 def test_none_is_said_where_every_cause_is_unlikely():
-    assert of(0.09, 0.09, 0.09, 0.09).code == "none"
-    assert of(0.09, 0.09, 0.11, 0.09).code == "cannot tell"
+    assert of(0.33, 0.33, 0.33, 0.33).code == "none"
+    assert of(0.33, 0.33, 0.34, 0.33).code == "cannot tell"
+    assert of(0.09, 0.09, 0.09, 0.09, loss_ratio=9).code == "none"
+    assert of(0.09, 0.09, 0.11, 0.09, loss_ratio=9).code == "cannot tell"
     assert of(0.04, 0.06, 0.01, 0.01, loss_ratio=19).code == "cannot tell"
 
 

@@ -9,7 +9,7 @@ from scipy.special import expit
 from benchmarks._simulated import Rows
 from benchmarks.causes import calibration
 from benchmarks.fit_posterior import DEVELOPMENT, NETWORKS, as_sure_as_right, development, folds
-from xray.stats.posterior import Coefficients, answered
+from xray.stats.posterior import Coefficients, outputs, probabilities
 
 
 def test_development_worlds_are_seen_by_no_network():
@@ -44,11 +44,12 @@ def too_doubtful():
     rng = np.random.default_rng(3)
     x = rng.normal(size=(6000, 1))
     truth = rng.random((6000, 4)) < expit(3 * x - 1)
-    second = np.zeros((3, 1, 12))
+    second = np.zeros((3, 1, 20))
     second[:, :, :4] = 100
     c = Coefficients(
-        ("drop",), np.zeros(1), np.ones(1), np.full((3, 1, 1), 0.01), np.zeros((3, 1)), second, np.zeros((3, 12)),
-        np.ones((3, 4)), np.tile(np.array([[-0.3], [0.0], [0.3]]), 4), np.ones(4), np.ones((1, 1)), np.ones(1), 1.0, 1.0,
+        ("drop",), np.zeros(1), np.ones(1), np.full((3, 1, 1), 0.01), np.zeros((3, 1)), second, np.zeros((3, 20)),
+        np.ones((3, 4)), np.tile(np.array([[-0.3], [0.0], [0.3]]), 4), np.ones((5, 4)),
+        np.ones((1, 1)), np.ones(1), 1.0, 1.0,
     )  # fmt: skip
     return c, x, truth
 
@@ -59,7 +60,7 @@ def test_a_mean_that_is_too_doubtful_learns_to_be_as_sure_as_it_is_right(too_dou
     learned = as_sure_as_right(c, x[:half], truth[:half])
     for cause in range(4):
         before, after = (
-            calibration(answered(of, x[half:], np.zeros(half))[0][:, cause], truth[half:, cause])
+            calibration(probabilities(of, outputs(of, x[half:]))[:, cause], truth[half:, cause])
             for of in (c, learned)
         )
         assert before["slope"] > 1.5

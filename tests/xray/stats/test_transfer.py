@@ -6,7 +6,7 @@ from sklearn.metrics import roc_auc_score
 
 from xray.stats.bootstrap import bootstrap_auc
 from xray.stats.clustered import clustered_covariance
-from xray.stats.transfer import SiteScores, decompose
+from xray.stats.transfer import SiteScores, decompose, medians_of_others
 
 
 def site(rng, n=400, skill=(1.0, 1.0), tasks=4, images=1, first=0) -> SiteScores:
@@ -102,3 +102,11 @@ def test_perfect_scores_have_an_interval():
     found = decompose(perfect, SiteScores(labels, perfect.of_a, labels, np.arange(72) + 100))
     assert (found.drop.upper > 0.01).all()
     assert (found.drop.value == 0).all()
+
+
+@pytest.mark.parametrize("m", [2, 3, 6, 7])
+def test_the_median_of_the_others_is_that_without_the_entry(m):
+    values = np.random.default_rng(m).normal(size=(50, m)).round(1)  # with ties
+    found = medians_of_others(values)
+    for k in range(m):
+        np.testing.assert_array_equal(found[:, k], np.median(np.delete(values, k, axis=1), axis=1))

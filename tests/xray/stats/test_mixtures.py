@@ -1,0 +1,148 @@
+"""Mixtures of A's classes: what a prevalence and wrong labels leave, and what pictures do not."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from scipy.special import chdtri
+from scipy.stats import chi2, norm
+
+from xray.stats.evidence import Site, gather
+from xray.stats.mixtures import BINS, CUTS, Mixture, _counted, fit
+
+
+def pair(seed, n=8000, prevalence=(0.3, 0.3), **of_b):
+    rng = np.random.default_rng(seed)
+    sites = []
+    for at, share in enumerate(prevalence):
+        labels = (rng.random((n, 2)) < share).astype(float)
+        scores = 1.5 * labels + rng.normal(size=labels.shape)
+        sites.append(Site(labels, scores, np.arange(n) + n * at))
+    b = sites[1]
+    if "flip" in of_b:
+        wrong = rng.random(b.labels.shape) < np.where(b.labels == 1, *of_b["flip"])
+        b = replace(b, labels=np.where(wrong, 1 - b.labels, b.labels))
+    return sites[0], replace(b, scores=b.scores * of_b.get("spread", 1))
+
+
+def columns(*args, **of_b):
+    found = gather(*pair(*args, **of_b)).columns
+    return {name: of[0] for name, of in found.items()}
+
+
+def test_wrong_positives_are_a_mixture_of_as_negatives_by_how_many_are_wrong():
+    found = columns(0, flip=(0.0, 0.1))  # a tenth of the negatives is called positive
+    wrong = 0.7 * 0.1 / (0.7 * 0.1 + 0.3)
+    assert found["positives mixed"] == pytest.approx(wrong, abs=0.04)
+    assert found["positives mixed z"] > np.arcsinh(4)
+    assert abs(found["negatives mixed"]) < 0.03
+    assert found["positives misfit"] < np.arcsinh(3)
+
+
+def test_wrong_negatives_are_a_mixture_of_as_positives_by_how_many_are_wrong():
+    found = columns(1, flip=(0.4, 0.0))  # four of ten positives are called negative
+    wrong = 0.3 * 0.4 / (0.3 * 0.4 + 0.7)
+    assert found["negatives mixed"] == pytest.approx(wrong, abs=0.03)
+    assert found["negatives mixed z"] > np.arcsinh(4)
+    assert abs(found["positives mixed"]) < 0.04
+    assert found["negatives misfit"] < np.arcsinh(3)
+
+
+def test_pictures_are_no_mixture():
+    found = columns(2, spread=1.6)
+    assert found["positives misfit"] > np.arcsinh(5)
+    assert found["negatives misfit"] > np.arcsinh(5)
+    assert found["images z"] > np.arcsinh(5)
+
+
+def test_what_scores_imply_is_beside_what_labels_say():
+    found = columns(3, prevalence=(0.2, 0.4))
+    assert found["implied / a"] == pytest.approx(np.log(2), abs=0.12)
+    assert found["implied / observed"] == pytest.approx(0, abs=0.12)
+    found = columns(4, prevalence=(0.4, 0.4), flip=(0.5, 0.0))
+    assert found["implied / a"] == pytest.approx(0, abs=0.12)
+    assert found["implied / observed"] == pytest.approx(np.log(2), abs=0.12)
+
+
+def test_logarithms_of_shares_are_taken_half_a_percent_higher():
+    a, b = pair(5, prevalence=(0.3, 0.002))
+    found = gather(a, b)
+    implied = np.clip(found.implied, 0, 1)
+    np.testing.assert_allclose(
+        found.columns["implied / a"], np.log((implied + 0.005) / (a.labels.mean(axis=0) + 0.005))
+    )
+    np.testing.assert_allclose(
+        found.columns["implied / observed"], np.log((implied + 0.005) / (b.labels.mean(axis=0) + 0.005))
+    )
+
+
+@pytest.mark.parametrize("copies", [1, 2])
+def test_what_scores_imply_is_beside_prevalences_in_units_of_both_errors(copies):
+    a, b = (
+        Site(*(np.repeat(of, copies, axis=0) for of in (site.labels, site.scores, site.patients)))
+        for site in pair(8, n=700, prevalence=(0.3, 0.4))
+    )
+    found = gather(a, b)
+    for name, of in (("a", a), ("observed", b)):
+        share = of.labels.mean(axis=0)
+        error = np.sqrt(found.implied_se**2 + copies * share * (1 - share) / len(of.labels))
+        z = (found.implied - share) / error
+        np.testing.assert_allclose(np.sinh(found.columns[f"implied - {name} z"]), z)
+
+
+def test_scores_are_counted_in_tenths_of_as_scores():
+    np.testing.assert_allclose(norm.cdf(CUTS), np.arange(1, 10) / 10)
+
+
+def test_of_a_witness_mixtures_of_all_scores_only_are_evidence():
+    a, b = (replace(of, witness=of.scores) for of in pair(9, n=500))
+    names = {name for name in gather(a, b).columns if name.startswith("witness i")}
+    assert names == {
+        "witness images z", "witness implied - observed z", "witness implied - a z", "witness intrinsic",
+        "witness intrinsic z",
+    }  # fmt: skip
+
+
+def test_weights_stay_between_minus_one_and_two():
+    rng = np.random.default_rng(6)
+    sites = []
+    for at in (0, 1):
+        labels = (rng.random((4000, 2)) < 0.4).astype(float)
+        sites.append(
+            Site(labels, 0.3 * labels + rng.normal(size=labels.shape) + 9 * at, np.arange(4000) + 4000 * at)
+        )
+    found = gather(*sites).columns
+    assert found["positives mixed"].tolist() == [-1, -1]
+    assert found["negatives mixed"].tolist() == [2, 2]
+
+
+def test_a_fit_is_generalised_least_squares():
+    rng = np.random.default_rng(7)
+    bins = [rng.choice(BINS, n, p=rng.dirichlet(np.full(BINS, 20.0))) for n in (400, 300, 500)]
+    counted = [_counted(of, effect) for of, effect in zip(bins, (1.0, 1.5, 2.0), strict=True)]
+    for of, one, effect in zip(bins, counted, (1.0, 1.5, 2.0), strict=True):
+        share = np.array([(of == k).sum() + 0.5 for k in range(BINS - 1)]) / (of.size + 5)
+        np.testing.assert_allclose(
+            one.covariance, effect * (np.diag(share) - np.outer(share, share)) / of.size
+        )
+    found = fit(*counted, 0.3)
+    weight = 0.3
+    for _ in range(2):
+        v = np.linalg.inv(
+            (1 - weight) ** 2 * counted[0].covariance
+            + weight**2 * counted[1].covariance
+            + counted[2].covariance
+        )
+        x, y = counted[1].share - counted[0].share, counted[2].share - counted[0].share
+        implied = (x @ v @ y) / (x @ v @ x)
+        weight = np.clip(implied, 0, 1)
+    assert found.weight == pytest.approx(implied)
+    assert found.se == pytest.approx((x @ v @ x) ** -0.5)
+    assert found.misfit == pytest.approx((y - implied * x) @ v @ (y - implied * x))
+
+
+@pytest.mark.parametrize("p", [0.3, 0.05, 0.001])
+def test_a_misfit_is_as_unlikely_as_its_normal_deviate(p):
+    assert chi2.sf(chdtri(BINS - 2, p), BINS - 2) == pytest.approx(p)
+    z = np.sinh(Mixture(0.5, 0.1, float(chdtri(BINS - 2, p))).misfit_z)
+    assert norm.sf(z) == pytest.approx(p, rel=0.12)

@@ -1,0 +1,32 @@
+"""A site as the tests of evidence read it."""
+
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from xray.stats.estimates import FloatArray, IntArray
+from xray.stats.transfer import Patients
+
+
+@dataclass
+class Part:
+    """Labels and normal scores (n_images, n_tasks) of the compared tasks, and whose images they are."""
+
+    labels: FloatArray
+    scores: FloatArray
+    patients: Patients
+    effect: float
+    """Images per patient, weighted by images: how much a variance of independent images falls short at most."""
+    known: NDArray[np.bool_] = field(init=False)
+    _orders: dict[int, IntArray] = field(init=False, default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.known = ~np.isnan(self.labels) & ~np.isnan(self.scores)
+
+    def ordered(self, k: int) -> IntArray:
+        """The images whose label and score of the k-th task are known, by score from the lowest on."""
+        if k not in self._orders:
+            known = np.flatnonzero(self.known[:, k])
+            self._orders[k] = known[np.argsort(self.scores[known, k], kind="stable")]
+        return self._orders[k]
