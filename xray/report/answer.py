@@ -162,7 +162,7 @@ def answer(
         cells,
         tuple(_failure(cell) for cell in failing),
         (*_single(cells.values()), *_unsure(cells.values()), *_unknown(unknown, judged)),
-        (*_warnings(rows), *set_aside),
+        (*_warnings([row for row in rows if row["task"] not in unknown]), *set_aside),
         tuple(findings(causes)) if len(causes) else (),
     )
 

@@ -95,6 +95,12 @@ class Grid:
         """The warning of each cell that has a value; None where it has no warning."""
         return [cell.warning for cell in self.cells.values() if cell.value is not None]
 
+    @property
+    def valued(self) -> tuple[str, ...]:
+        """The tasks with a value anywhere; all, where none has one."""
+        known = {task for (task, _, _), cell in self.cells.items() if cell.value is not None}
+        return tuple(task for task in self.tasks if task in known) or self.tasks
+
     def cell(self, task: str, row: str, column: str) -> Cell:
         """The cell of a key; an empty one where there is no result."""
         return self.cells.get((task, row, column), Cell())

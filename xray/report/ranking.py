@@ -34,11 +34,12 @@ TRANSFER: Final = Calm(-0.05, 1.0)
 
 
 def ranked(grid: Grid, calm: Calm | None) -> Grid:
-    """The grid with its lowest tasks first, and the calm ones as one last panel: each cell the lowest of theirs.
+    """The grid with its lowest tasks first, without those that have no value anywhere; the calm ones are one last panel, each
+    of its cells the lowest of theirs.
 
     As many panels as before where fewer than two are calm or nothing but calm is there, and beside published values.
     """
-    order = sorted(grid.tasks, key=lambda task: _lowest(grid, task))
+    order = sorted(grid.valued, key=lambda task: _lowest(grid, task))
     others = _others(grid, calm, order)
     if not others:
         return replace(grid, tasks=tuple(order))
@@ -58,9 +59,11 @@ def ranked(grid: Grid, calm: Calm | None) -> Grid:
 
 def note(grid: Grid, calm: Calm | None) -> str:
     """What a caption says of the order of the panels, and which are one."""
-    order = sorted(grid.tasks, key=lambda task: _lowest(grid, task))
+    order = sorted(grid.valued, key=lambda task: _lowest(grid, task))
     others = _others(grid, calm, order)
     first = "The lowest panels come first. " if len(order) > 1 else ""
+    if without := len(grid.tasks) - len(order):
+        first += f"{counted(without, 'task')} without a value anywhere {'has' if without == 1 else 'have'} no panel. "
     if not others:
         return first
     names = ", ".join(task_name(task) for task in others)

@@ -59,12 +59,12 @@ class Table:
 
 def performance(grid: Grid) -> list[Table]:
     """A table for each task: rows trained on, columns tested on; AUC with interval; n and n_pos."""
-    return [_grid_table(grid, task, "AUC") for task in grid.tasks]
+    return [_grid_table(grid, task, "AUC") for task in grid.valued]
 
 
 def agreement(grid: Grid) -> list[Table]:
     """A table for each task: rows trained on, columns tested on; κ with interval and PABAK; n."""
-    return [_grid_table(grid, task, "κ") for task in grid.tasks]
+    return [_grid_table(grid, task, "κ") for task in grid.valued]
 
 
 def _grid_table(grid: Grid, task: str, value: str) -> Table:

@@ -1,6 +1,7 @@
 """Results as plain text for a terminal, at most 100 columns wide."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any, Final
 
 import pandas as pd
@@ -31,6 +32,8 @@ def grid_table(grid: Grid, heading: str, head: str = "trained on") -> str:
     """A grid as text: a heading, a block for each task; marks as in `auc_table`. `head` names the rows."""
     if not grid.cells:
         return "no results"
+    cells = {key: cell for key, cell in grid.cells.items() if key[0] in grid.valued}
+    grid = replace(grid, tasks=grid.valued, cells=cells)
     name = min(NAME, max(map(len, (head, *grid.rows))))
     per_block = (WIDTH - name) // (CELL + len(BETWEEN))
     letters = _letters(grid)

@@ -4,8 +4,9 @@ from dataclasses import replace
 
 import pytest
 
-from xray.report import ranking
+from xray.report import ranking, tables
 from xray.report.grids import Cell, Grid
+from xray.report.text import grid_table
 
 HERE = ("a", "b")
 
@@ -38,6 +39,24 @@ def test_nothing_is_put_together_where_nothing_is_hidden(values):
     shown = ranking.ranked(grid(**values), ranking.AUC)
     assert set(shown.tasks) == set(values)
     assert shown.cells == grid(**values).cells
+
+
+def test_a_finding_without_a_value_anywhere_has_no_panel():
+    """A bought model knows few of what a hospital labels: thirteen empty panels hid the one that matters."""
+    some = grid(Low=0.5, Unknown=0.9)
+    cells = {
+        key: Cell(reason="not trained") if key[0] == "Unknown" else cell for key, cell in some.cells.items()
+    }
+    given = replace(some, cells=cells)
+    assert ranking.ranked(given, ranking.AUC).tasks == ("Low",)
+    assert "1 task without a value anywhere has no panel" in ranking.note(given, ranking.AUC)
+    said = grid_table(given, "AUC")
+    assert "Low" in said
+    assert "Unknown" not in said
+    assert "not trained" not in said
+    assert [table.caption for table in tables.performance(given)] == ["Low: AUC, 95% interval"]
+    none = {key: Cell(reason="not trained") for key in cells}
+    assert ranking.ranked(replace(some, cells=none), ranking.AUC).tasks == ("Low", "Unknown")
 
 
 def test_a_loss_against_home_or_a_wide_interval_is_not_calm():
