@@ -34,7 +34,7 @@ TRANSFER: Final = Calm(-0.05, 1.0)
 
 
 def ranked(grid: Grid, calm: Calm | None) -> Grid:
-    """The grid with its lowest tasks first, without those that have no value anywhere; the calm ones are one last panel, each
+    """The grid, lowest tasks first, without those that have no value anywhere; the calm ones are one last panel, each
     of its cells the lowest of theirs.
 
     As many panels as before where fewer than two are calm or nothing but calm is there, and beside published values.
