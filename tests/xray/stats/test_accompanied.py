@@ -165,3 +165,12 @@ def test_one_finding_has_no_others():
     found = gather(a, b).columns
     for name in ("positives by labels", "negatives by labels mean", "drop alone", "drop accompanied z"):
         assert np.isnan(found[name]).all()
+
+
+def test_scores_that_are_one_are_taken_as_all_but_one():
+    parts = []
+    for part, sign in zip(small_parts(7), (1, -1), strict=True):
+        labels, scores = part.labels[:, [0, 0]], part.scores[:, [0, 0]] * [1, sign]
+        parts.append(Part(labels, scores, part.patients, part.effect))
+    change = (2 * np.arctanh(0.999)) ** 2 / (2.0 / 60 + 2.0 / 80)
+    np.testing.assert_allclose(across(*parts)["residuals"], 0.5 * np.log(change + 0.1))
