@@ -6,29 +6,28 @@ import numpy as np
 import pytest
 from scipy.special import expit
 
-from benchmarks._simulated import Rows
-from benchmarks.causes import calibration
+from benchmarks import left_out
+from benchmarks._simulated import Rows, joined
+from benchmarks.causes import Answers, calibration, shares
 from benchmarks.fit_posterior import DEVELOPMENT, NETWORKS, as_sure_as_right, development, folds
 from xray.stats.posterior import Coefficients, outputs, probabilities
+
+
+def rows_of(world, families, generator="strangers", **parts):
+    """Rows without evidence; truth is 0 unless told."""
+    n = len(world)
+    flags, numbers = np.zeros((n, 4), bool), np.zeros(n)
+    given = {
+        "columns": {}, "counts": flags, "drawn": flags, "shares": np.zeros((n, 4)), "drop": numbers, "drop_seen": numbers,
+        "drop_se": numbers, "fewest": np.full(n, 50),
+    } | parts  # fmt: skip
+    return Rows(world=world, generator=np.full(n, generator), families=np.asarray(families), **given)
 
 
 def test_development_worlds_are_seen_by_no_network():
     world = np.arange(200)
     kinds = np.array(["none", "noise", "noise + lost channels", "verification", "prevalence"])[world % 5]
-    flags, numbers = np.zeros((200, 4), bool), np.zeros(200)
-    rows = Rows(
-        columns={},
-        world=world,
-        generator=np.full(200, "strangers"),
-        families=kinds,
-        counts=flags,
-        drawn=flags,
-        shares=np.zeros((200, 4)),
-        drop=numbers,
-        drop_seen=numbers,
-        drop_se=numbers,
-        fewest=world,
-    )
+    rows = rows_of(world, kinds)
     apart = development(rows)
     assert apart.sum() == 200 / DEVELOPMENT
     every = list(folds(rows))
@@ -76,3 +75,56 @@ def test_only_doubt_is_learned(too_doubtful):
     assert all(np.array_equal(getattr(same, name), getattr(c, name)) for name in ("first", "second", "widen"))
     ratio = learned.slope / c.slope
     np.testing.assert_allclose(ratio, ratio[:1].repeat(3, axis=0))
+
+
+def test_a_posterior_of_left_out_families_sees_no_world_that_holds_one(monkeypatch, tmp_path):
+    names = ["noise", "noise + prevalence", "spectrum", "mimic + noise", "none", "prevalence", "threshold"]
+    rows = rows_of(np.arange(70), np.array(names)[np.arange(70) % 7])
+    shown = []
+    monkeypatch.setattr(left_out, "fit", lambda rows, variant: shown.append(rows))
+    monkeypatch.setattr(left_out, "written", lambda c: "kept")
+    monkeypatch.setattr(left_out, "parse", lambda text: text)
+    judged = list(left_out.judged(rows, rows, "scores", tmp_path))
+    every = left_out.groups(rows)
+    assert sorted(frozenset().union(*every)) == [
+        f"strangers: {name}" for name in ("mimic", "noise", "spectrum", "threshold")
+    ]
+    for names, fitted, (fresh, c) in zip(every, shown, judged, strict=True):
+        assert not left_out.holds(fitted, names).any()
+        assert left_out.holds(fresh, names).all()
+        assert len(fitted) + len(fresh) == len(rows)
+        assert c == "kept"
+    list(left_out.judged(rows, rows, "scores", tmp_path))
+    assert len(shown) == len(every), "what was fitted is kept"
+
+
+def test_rows_of_a_pair_with_one_finding_lack_the_evidence_of_others_and_are_joined_all_the_same():
+    one = rows_of(np.arange(2), ["none"] * 2, columns={"drop": np.ones(2), "co-labels a": np.zeros(2)})
+    two = rows_of(np.arange(3), ["none"] * 3, columns={"drop": np.ones(3)})
+    for several in ([one, two], [two, one]):
+        whole = joined(several)
+        assert len(whole) == 5
+        assert set(whole.columns) == {"drop", "co-labels a"}
+        assert np.isnan(whole.columns["co-labels a"]).sum() == 3
+
+
+def test_intervals_are_counted_as_held_by_how_wide_they_are():
+    n = 4
+    rows = rows_of(
+        np.arange(n),
+        ["none"] * n,
+        shares=np.tile([0.0, 0.0, 0.0, 0.05], (n, 1)),
+        counts=np.tile([False, False, False, True], (n, 1)),
+    )
+    half = np.array([0.01, 0.04, 0.049, 0.06])[:, None]
+    said = Answers(
+        np.zeros((n, 4)), np.zeros((n, 4)), np.zeros((n, 4)) - half, np.zeros((n, 4)) + half, np.ones(n, bool)
+    )
+    found = shares(rows, said, np.ones(n, bool))
+    assert found["intervals"] == 16
+    assert found["held"] == (12 + 1) / 16
+    assert found["narrow"] == 0.75
+    assert found["width"] == pytest.approx(0.089)
+    assert found["widest"] == pytest.approx(0.12)
+    assert found["label"]["where it counts"]["held"] == 0.25
+    assert found["image"]["where it counts"] == {}
