@@ -189,3 +189,12 @@ def test_fewer_evidence_takes_the_coefficients_of_that(evidence):
     found = causes(replace(evidence, columns=bare, witness=False, covariates=False))
     same = causes(replace(evidence, columns=bare), coefficients("scores"))
     np.testing.assert_allclose(found.probability, same.probability)
+
+
+@pytest.mark.parametrize(("times", "alike"), [(0.99, True), (1.01, False), (1.9, False)])
+def test_a_case_is_alike_up_to_the_limit_of_its_distance(evidence, times, alike):
+    c = coefficients("witness_covariates")
+    far = unlikeness(c, standardised(c, evidence.columns))
+    found = causes(evidence, replace(c, limit=float(far[0] / times)))
+    assert found.distance[0] == pytest.approx(times)
+    assert found.alike[0] == alike
