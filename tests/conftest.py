@@ -19,7 +19,7 @@ from db.migrate import upgrade
 
 MEMORY = Path("/dev/shm")
 ENOUGH = 10 * 2**30
-"""Bytes. A run of all tests takes about a third of it."""
+"""Bytes. A run of all tests takes up to 4 GB."""
 _numbers = itertools.count()
 
 # for the workers of -n 2 and all that is started: threads would wait for each other, modules be compiled at each start
