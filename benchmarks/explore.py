@@ -140,14 +140,14 @@ def rows(quick: bool) -> Iterator[Row]:
                 looking = times(base, page, READERS, LOOKS, n_images, LOOKED_AT)
                 crowd = times(base, page, READERS, EACH, n_images)
                 work = (
-                    f"{page}, {world.n / 1e6:.1f} M scores; median and p95 of one reader {said(alone)} s, of {READERS} who "
-                    f"look at each for {LOOKED_AT:g} s {said(looking)} s, of {READERS} without a pause {said(crowd)} s"
+                    f"{page}, {world.n / 1e6:.1f} M scores; median and p95 of one reader {words(alone)} s, of {READERS} who "
+                    f"look at each for {LOOKED_AT:g} s {words(looking)} s, of {READERS} without a pause {words(crowd)} s"
                 )
                 slowest = max(float(np.quantile(some, 0.95)) for some in (alone, looking))
                 yield Row(f"X{number}", work, LIMIT, slowest, LIMIT / slowest, "s", True)
 
 
-def said(taken: list[float]) -> str:
+def words(taken: list[float]) -> str:
     """Median and 95th percentile."""
     return f"{np.median(taken):.3f} and {np.quantile(taken, 0.95):.3f}"
 

@@ -263,11 +263,9 @@ def _failure(cell: Cell) -> str:
     home = _span([m.home for m in models])
     there = f", at home {home}" if home else ""
     names = _listed([m.model for m in models])
-    many = (
-        f"all {len(models)}"
-        if 1 < len(models) == len(cell.models)
-        else f"{len(models)} of {len(cell.models)}"
-    )
+    many = f"{len(models)} of {len(cell.models)}"
+    if 1 < len(models) == len(cell.models):
+        many = "both" if len(models) == 2 else f"all {len(models)}"
     whose = f"{many} models ({names})" if len(cell.models) > 1 else names
     return f"{task_name(cell.row.task)} fails at {cell.site}: {whose} with AUC {here}{there}. " + blame(
         [m.why for m in models]

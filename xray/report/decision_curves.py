@@ -130,8 +130,8 @@ def _panel(axes: Axes, rows: pd.DataFrame, worst: str | None, theirs: dict[str, 
         else:
             colour = SOFT
             axes.plot(*curve, color=PALE, linewidth=0.7, zorder=1.5, gid=gid)
-        said = "own model" if name == dataset else str(name)
-        lines.append((said, float(same["net_benefit"].iloc[-1]), colour))
+        text = "own model" if name == dataset else str(name)
+        lines.append((text, float(same["net_benefit"].iloc[-1]), colour))
     _name(axes, lines)
 
 

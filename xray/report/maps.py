@@ -177,8 +177,8 @@ def _points(axes: Axes, points: pd.DataFrame, groups: Sequence[str], named: bool
         place_names(axes, [str(name) for name in middles.index], middles.to_numpy(float), dots, LABEL - 1)
     for row in points.itertuples():
         image = getattr(row, "number", None)
-        known = None if image is None or pd.isna(image) else int(image)
-        spots.around(axes, row.x, row.y, row.lines, getattr(row, "cell", None), known)
+        number_of = None if image is None or pd.isna(image) else int(image)
+        spots.around(axes, row.x, row.y, row.lines, getattr(row, "cell", None), number_of)
 
 
 def _legend(figure: Figure, groups: Sequence[str]) -> None:

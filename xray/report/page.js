@@ -99,19 +99,22 @@
   // Tables: a cell, or a row that is about one cell, leads to its images. Arrows go from one to the next.
   const words = (cell) => [...cell.childNodes].map((node) => node.textContent.trim()).filter(Boolean);
   const column = (head) => [...head.childNodes].filter((node) => node.nodeName !== "SMALL").map((node) => node.textContent).join("");
-  const said = (door, [model, dataset, task]) => {
+  const answer = (door, [model, dataset, task]) => {
     const head = door.closest("table").tHead.rows[0].cells[door.cellIndex];
     const title = `${task.replaceAll("_", " ")}: ${model}, tested on ${dataset}`;
     return door.matches("td") ? [title, `${column(head)}: ${words(door).join("; ")}`] : [title];
   };
+  const front = (door) => door.cells?.[0] ?? door;
+  const visible = (table) => [...table.querySelectorAll("[data-cells]")].filter((door) => !door.closest("tr").hidden);
+  const stop = (table, door) => {  // one stop of the tab key in each table
+    for (const each of table.querySelectorAll("[data-cells]")) front(each).tabIndex = each === door ? 0 : -1;
+  };
   for (const table of document.querySelectorAll("table")) {
-    const doors = () => [...table.querySelectorAll("[data-cells]")];
-    const front = (door) => door.cells?.[0] ?? door;
-    for (const door of doors()) {
-      const cells = JSON.parse(door.dataset.cells), lines = door.title ? door.title.trim().split("\n") : cells.length ? said(door, cells[0]) : [];
+    stop(table, visible(table)[0]);
+    for (const door of visible(table)) {
+      const cells = JSON.parse(door.dataset.cells), lines = door.title ? door.title.trim().split("\n") : cells.length ? answer(door, cells[0]) : [];
       const at = front(door);
       door.classList.add("door");
-      at.tabIndex = door === doors()[0] ? 0 : -1;
       const open = () => { hide(); pinned = door; show(lines, cells, at.getBoundingClientRect()); };
       door.addEventListener("click", open);
       at.addEventListener("keydown", (event) => {
@@ -120,10 +123,9 @@
         if (!step) return;
         event.preventDefault();
         hide();
-        const all = doors().filter((each) => !each.closest("tr").hidden), next = all[all.indexOf(door) + step];
+        const all = visible(table), next = all[all.indexOf(door) + step];
         if (!next) return;
-        all.forEach((each) => { front(each).tabIndex = -1; });
-        front(next).tabIndex = 0;
+        stop(table, next);
         front(next).focus();
       });
     }
@@ -165,6 +167,7 @@
           const text = `${caption} ${row.textContent}`.toLowerCase();
           row.hidden = !wanted.every((word) => text.includes(word));
         }
+        stop(table, visible(table)[0]);
         table.closest(".scroll").hidden = [...table.tBodies[0].rows].every((row) => row.hidden);
       }
     });

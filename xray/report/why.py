@@ -44,9 +44,17 @@ def cause_of(row: Record) -> Why:
         causes=causes(verdict),
         basis=note or basis,
         note=note,
-        settle=(text_or_none(row.get("resolve")) or "") if verdict == CANNOT_TELL else "",
+        settle=_by_name(text_or_none(row.get("resolve")) or "", row) if verdict == CANNOT_TELL else "",
         unchanged=verdict == NONE,
     )
+
+
+def _by_name(text: str, row: Record) -> str:
+    """A verdict's words with the sites' names in place of A, whose model it is, and B, where it is tested."""
+    for letter, site in (("A", row.get("train_dataset")), ("B", row.get("test_dataset"))):
+        if site:
+            text = text.replace(f"{letter}'s", f"{site}'s").replace(f"of {letter} ", f"of {site} ")
+    return text
 
 
 def without_verdict(model: str, site: str, foreign: bool, scored: Sequence[str], own: Sequence[str]) -> Why:

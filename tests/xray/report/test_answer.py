@@ -127,7 +127,7 @@ def test_sentences_take_their_numbers_from_the_rows() -> None:
     )
     (sentence,) = found.failures
     assert sentence == (
-        "Mass fails at south: all 2 models (north and west) with AUC 0.58 to 0.61, at home 0.91 to 0.93. To blame: labels "
+        "Mass fails at south: both models (north and west) with AUC 0.58 to 0.61, at home 0.91 to 0.93. To blame: labels "
         "that mean something else (the verdict for 2 of 2; the scores mean something else)."
     )
 
@@ -143,6 +143,13 @@ def test_sentences_take_their_numbers_from_the_rows() -> None:
         (
             {"verdict": "cannot tell", "resolve": "more positives"},
             "Why, the data can't tell; it would be settled by: more positives.",
+        ),
+        (
+            {
+                "verdict": "cannot tell",
+                "resolve": "have images of B labelled by A's rules, or send A's through B's pipeline",
+            },
+            "settled by: have images of south labelled by north's rules, or send north's through south's pipeline.",
         ),
         ({"verdict": "none"}, "No cause: nothing is shown to have changed from home."),
     ],

@@ -232,6 +232,9 @@ def test_tables_are_sorted_and_filtered(report: Page) -> None:
     report.locator(".filter input").fill("mass ALPHA")
     visible = report.locator("#auc tbody tr:visible th")
     assert visible.all_inner_texts() == ["alpha"]
+    assert report.locator("#auc tbody tr:visible td[tabindex='0']").count() == 1, (
+        "still a stop of the tab key"
+    )
     report.locator(".filter input").fill("")
     assert visible.count() == 6
 
