@@ -12,7 +12,7 @@ from xray.explorer.asking import Database
 
 FRESH_SECONDS: Final = 15.0
 """So long what is there is taken for known; after that it is read anew while pages still show what was there."""
-OLD_SECONDS: Final = 120.0
+OLD_SECONDS: Final = 30.0
 """From then on a page waits for what is there now."""
 _log = logging.getLogger(__name__)
 
@@ -128,7 +128,7 @@ class Shelf:
         """What is there now, or was some seconds ago."""
         with self._lock:
             age = time.monotonic() - self._read_at
-            if self._kept is None or age > OLD_SECONDS:
+            if self._kept is None or not self._kept.scorers or age > OLD_SECONDS:
                 self._kept, self._read_at = read(self.database), time.monotonic()
             elif age > FRESH_SECONDS and self._reading.acquire(blocking=False):
                 threading.Thread(target=self._renew, daemon=True).start()
