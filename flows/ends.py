@@ -22,6 +22,8 @@ from typing import Final
 SIGNALS: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 UNWIND_SECONDS: Final = 1.5
 """How long the main thread may take to close what it has open."""
+AGAIN_SECONDS: Final = 0.02
+"""Until the main thread is told again, where what was raised in it was swallowed."""
 CHILDREN_SECONDS: Final = 2.0
 """After so long children are killed that were told to end."""
 
@@ -94,6 +96,7 @@ def attended(command: Command) -> Iterator[Command]:
     if threading.current_thread() is not threading.main_thread():
         yield command
         return
+    main = threading.main_thread().ident or 0
     reader, writer = os.pipe()
     os.set_blocking(writer, False)
     before = {number: signal.getsignal(number) for number in SIGNALS}
@@ -105,6 +108,16 @@ def attended(command: Command) -> Iterator[Command]:
             command.said.wait(1)  # or what the main thread says of its end comes first
             raise Stopped(number)
 
+    unraisable = sys.unraisablehook
+
+    def swallowed(fault: "sys.UnraisableHookArgs") -> None:
+        if not isinstance(fault.exc_value, Stopped):
+            unraisable(fault)
+            return
+        told.clear()  # a collector's callback or a destructor took it, and the main thread went on: once more, after that
+        threading.Timer(AGAIN_SECONDS, signal.pthread_kill, (main, fault.exc_value.args[0])).start()
+
+    sys.unraisablehook = swallowed
     for number in SIGNALS:
         if before[number] not in (signal.SIG_IGN, None):
             signal.signal(number, stop)
@@ -116,6 +129,7 @@ def attended(command: Command) -> Iterator[Command]:
         yield command
     finally:
         told.append(0)
+        sys.unraisablehook = unraisable
         command.leave()
         _current = None
         signal.set_wakeup_fd(wakeup)

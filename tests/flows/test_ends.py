@@ -113,6 +113,32 @@ finally:
     assert (tmp_path / "closed").exists()
 
 
+@pytest.mark.parametrize("moment", ["gc.callbacks.append(swallow); gc.collect()", "Last().__del__; Last()"])
+def test_a_signal_that_a_collector_or_a_destructor_swallows_is_told_again(tmp_path, moment):
+    """Python prints what is raised there and goes on: the main thread never closed what it had open."""
+    process = start(
+        f"""
+import gc
+def swallow(phase="", info=None):
+    gc.callbacks.clear()
+    print("ready", flush=True)
+    time.sleep(30)
+class Last:
+    def __del__(self):
+        swallow()
+with attended(Command("stopped")):
+    try:
+        {moment}
+        time.sleep(60)
+    finally:
+        open(os.environ["CLOSED"], "w").close()
+""",
+        CLOSED=str(tmp_path / "closed"),
+    )
+    assert end(process, signal.SIGTERM)[:2] == (143, "stopped\n")
+    assert (tmp_path / "closed").exists()
+
+
 def test_a_command_with_words_of_its_own_says_them():
     process = start("""
 with attended(Command(patience=5)):
