@@ -7,7 +7,7 @@ from typing import Final, Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import betaincinv, expit, logit
+from scipy.special import betaincinv, expit, logit, ndtr, stdtrit
 
 from xray.stats.estimates import FloatArray
 from xray.stats.shares import share_by_patient
@@ -73,7 +73,8 @@ def choose(
     A draw of patients chooses a threshold of its own, t*. What it seems to do in the draw less what it does on the images,
     d = logit θ*(t*) − logit θ(t*), is distributed as what the chosen threshold seems to do less what it will do: the mean of
     d is the optimism, and logit θ(t) − quantiles of d are the bounds (Efron 1983; the basic bootstrap of Davison and Hinkley
-    1997, 5.2). Half a patient is added to each count, so that logits are finite.
+    1997, 5.2). Half a patient is added to each count, so that logits are finite. Percentiles are expanded for few patients
+    of the smaller class (Hesterberg, The American Statistician 69, 2015).
     """
     known = ~np.isnan(labels) & ~np.isnan(scores)
     label, score = labels[known] == 1, np.asarray(scores[known], dtype=np.float64)
@@ -100,8 +101,10 @@ def choose(
     )
     if len(places) < replicates / 2:
         return replace(chosen, reason="the goal is out of reach in most draws of patients")
-    lower, upper = np.quantile(cuts[places], [0.025, 0.975], method="inverted_cdf")
-    upper_gap, lower_gap = np.quantile(gaps, [0.975, 0.025], axis=0)
+    units = min(len(np.unique(patients[known][order][of])) for of in (label, ~label))
+    below = _expanded(units)
+    lower, upper = np.quantile(cuts[places], [below, 1 - below], method="inverted_cdf")
+    upper_gap, lower_gap = np.quantile(gaps, [1 - below, below], axis=0)
     made = replace(
         chosen,
         lower=float(lower),
@@ -115,6 +118,13 @@ def choose(
     called = score >= made.threshold
     right, whose = (called & label, label) if goal == "sensitivity" else (~called & ~label, ~label)
     return _by_order(made, MEASURES.index(goal), whose, right, patients[known][order])
+
+
+def _expanded(units: int) -> float:
+    """The share of draws below a 95 % percentile interval, expanded for few units of the smaller class (Hesterberg 2015)."""
+    if units < 2:
+        return 0.025
+    return float(ndtr(stdtrit(units - 1, 0.025) * (units / (units - 1)) ** 0.5))
 
 
 def _by_order(
