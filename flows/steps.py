@@ -91,7 +91,7 @@ def predict(study: str | None = None) -> int:
     Args:
         study: Name of a study as the database has it. Empty: everything.
     """
-    written = evaluate_models(study)
+    written = sum(evaluate_models(wanted) for wanted in own_then_elsewhere(study))
     shown.evaluations()
     return written
 
@@ -174,8 +174,7 @@ def reevaluate() -> dict[str, Any]:
     written = 0
     failures: list[str] = []
     folders: dict[str, str] = {}
-    own, elsewhere = tasks.missing(None)
-    for wanted in [each for each in (own, elsewhere) if each] or [{}]:
+    for wanted in own_then_elsewhere(None):
         more, why = evaluate_what_can_be(wanted)
         written, failures = written + more, failures + why
         folders |= refresh(tasks.widen())
@@ -218,10 +217,17 @@ def train_models(study: Study, configuration: str | None = None) -> list[dict[st
     return run_each("training models", tasks.train, calls)
 
 
-def evaluate_models(study: str | None) -> int:
-    """Fill the missing evaluations of a study, or of everything, own models first; how many were written."""
-    own, elsewhere = tasks.missing(study)
-    return sum(run_each("scoring images", tasks.evaluate, [*own.items(), *elsewhere.items()]))
+def evaluate_models(wanted: dict[int, list[int]]) -> int:
+    """Fill missing evaluations, image lists by model; how many were written."""
+    return sum(run_each("scoring images", tasks.evaluate, list(wanted.items())))
+
+
+def own_then_elsewhere(study: str | None) -> list[dict[int, list[int]]]:
+    """What is to be scored of a study, or of everything, in turns with results in between; one turn at least.
+
+    Models from elsewhere may be slow, or fail: results of our own don't wait for them.
+    """
+    return [each for each in tasks.missing(study) if each] or [{}]
 
 
 def evaluate_what_can_be(wanted: dict[int, list[int]]) -> tuple[int, list[str]]:

@@ -12,7 +12,7 @@ from prefect import flow
 from flows import shown, tasks
 from flows.platform import storage
 from flows.pool import process_pool, result
-from flows.steps import evaluate_models, prepare_datasets, tell_new, train_models
+from flows.steps import evaluate_models, own_then_elsewhere, prepare_datasets, tell_new, train_models
 from flows.studies import read_here, study_file
 
 
@@ -47,11 +47,13 @@ def run_study(study: str = "phantom") -> dict[str, Any]:
     result("opening MLflow", opening)
     models = train_models(asked)
     tasks.record(str(path), [each["model_id"] for each in models])
-    evaluated = evaluate_models(asked.name)
-    analysed = sum(result("analysing", tasks.analyse.submit(asked.name)).values())
-    tests = tasks.log_tests.submit(asked.name)
-    folder = result("drawing figures", tasks.report.submit(str(path)))
-    result("telling MLflow", tests)
+    evaluated = analysed = 0
+    for wanted in own_then_elsewhere(asked.name):
+        evaluated += evaluate_models(wanted)
+        analysed += sum(result("analysing", tasks.analyse.submit(asked.name)).values())
+        tests = tasks.log_tests.submit(asked.name)
+        folder = result("drawing figures", tasks.report.submit(str(path)))
+        result("telling MLflow", tests)
     if shown.is_watched():
         shown.models([each["model_id"] for each in models])
         shown.evaluations()
