@@ -91,3 +91,27 @@ def test_what_can_not_be_reached_is_said(label, score, goal, wanted, reason):
     assert made.reason == reason
     assert np.isnan(made.threshold)
     assert len(made.value) == len(MEASURES)
+
+
+def test_bounds_of_npv_are_those_of_the_sensitivity_that_decides_it() -> None:
+    """With a given prevalence and very many negatives nothing else is uncertain."""
+    random = np.random.default_rng(4)
+    label = np.repeat([1.0, 0.0], [40, 20_000])
+    made = choose(
+        label,
+        random.normal(size=len(label)) + 1.5 * label,
+        np.arange(len(label)),
+        "sensitivity",
+        0.9,
+        0.2,
+        400,
+    )
+    specificity = made.value[MEASURES.index("specificity")]
+
+    def npv(sensitivity: float) -> float:
+        return float(0.8 * specificity / (0.8 * specificity + 0.2 * (1 - sensitivity)))
+
+    place = MEASURES.index("npv")
+    for name in ("value", "value_lower", "value_upper"):
+        bounds = getattr(made, name)
+        assert bounds[place] == pytest.approx(npv(bounds[0]), abs=2e-3), name
