@@ -247,8 +247,10 @@ def completed(done) -> list[str]:
 def test_killed_at(moment, new_home, tiny, tiny_file, held):
     kill_at(new_home, tiny_file, moment)
     done = finished(new_home, tiny_file, held, tiny)
-    if moment.name == "training":  # the moment comes while others are being trained
-        assert re.search(r"Trained [12] of 3 models \(the others were there\)", done.output)
+    if (
+        moment.name == "training"
+    ):  # while others are being trained, or, where the kill came late, after all were
+        assert re.search(r"Trained [012] of 3 models \(the others were there\)", done.output)
     assert_the_same(done, tiny)
 
 
