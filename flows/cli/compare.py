@@ -91,7 +91,16 @@ def _subsets(model: str, study: str | None, where: str, against: str, as_json: b
         for row in rows:
             print_json(row)
         return
-    heads = ("tested on", "task", "n, positive", "AUC", "n, positive", "AUC", "difference", "p, Holm")
+    heads = (
+        "tested on",
+        "task",
+        "where: n, positive",
+        "AUC",
+        "against: n, positive",
+        "AUC",
+        "difference",
+        "p, Holm",
+    )
     cells = [
         [
             row["test_dataset"],

@@ -13,7 +13,7 @@ from sqlalchemy import Connection, text
 from db.queries import query
 from xray.analyses.resampled import has_repeated_patients
 from xray.analyses.rows import number
-from xray.analyses.stored import TestSet, load_study, load_tests
+from xray.analyses.stored import StoredStudy, TestSet, load_study, load_tests
 from xray.analyses.where import chosen, parse
 from xray.data.operating_points import declared
 from xray.errors import AnalysisError
@@ -63,10 +63,7 @@ def compare(
     Raises `AnalysisError` where the study has no such model, the two share no dataset, or no image fits.
     """
     stored = load_study(connection, study)
-    known = list(dict.fromkeys(each.trained_on for each in stored.evaluations))
-    for name in (first, second):
-        if name not in known:
-            raise AnalysisError(unknown(f"model of study {study}", name, known))
+    check_models(stored, first, second)
     if first == second:
         raise AnalysisError(f"{first}: a model is compared with another one")
     if margin is not None and not 0 < margin < 0.5:
@@ -94,6 +91,14 @@ def compare(
             lower = row["lower"]
             row["margin"], row["no_worse"] = margin, None if lower is None else bool(lower > -margin)
     return Compared(first, second, rows, pd.concat(images, ignore_index=True))
+
+
+def check_models(stored: StoredStudy, *names: str) -> None:
+    """Raises `AnalysisError` where a study has no model of such a name."""
+    known = list(dict.fromkeys(each.trained_on for each in stored.evaluations))
+    for name in names:
+        if name not in known:
+            raise AnalysisError(unknown(f"model of study {stored.name}", name, known))
 
 
 def adjust(rows: Sequence[dict[str, Any]]) -> None:
@@ -146,7 +151,7 @@ def _row(
         for place, score in zip("ab", scores, strict=True)
     }
     found = _areas(labels, scores, patients, clustered)
-    row |= _difference(found, "", enough)
+    row |= difference(found, "", enough)
     row["p_holm"] = None
     cuts = [own.get(task, float(youden(labels, s).threshold)) for own, s in zip(points, scores, strict=True)]
     row |= {f"threshold_{place}": number(cut) for place, cut in zip("ab", cuts, strict=True)}
@@ -158,14 +163,14 @@ def _row(
         if not clustered:  # McNemar's exact test needs no large sample
             table = cross_table(*(np.where(among, each, np.nan) for each in called))
             paired = replace(paired, p=mcnemar(table).p_exact)
-        row |= _difference(paired, f"{name}_", enough and not any(map(np.isnan, cuts)))
+        row |= difference(paired, f"{name}_", enough and not any(map(np.isnan, cuts)))
     odds = probability / (1 - probability)
     at = float(np.log(odds))
     treated = [known & (score >= at) for score in scores]
     worth = [np.where(positive, each, -odds * each) for each in treated]
     row |= {
         "probability": probability,
-        **_difference(paired_by_patient(known, worth[0] - worth[1], patients), "net_benefit_", enough),
+        **difference(paired_by_patient(known, worth[0] - worth[1], patients), "net_benefit_", enough),
     }
     table = cross_table(*(np.where(known, each, np.nan) for each in called))
     agreed = kappa(table)
@@ -204,6 +209,7 @@ def _areas(
     )
 
 
-def _difference(found: Comparison, prefix: str, enough: bool) -> dict[str, float | None]:
+def difference(found: Comparison, prefix: str, enough: bool) -> dict[str, float | None]:
+    """A difference, its bounds and p as JSON has them; None where there are not `enough` of a class."""
     names = ("difference", "lower", "upper", "p")
     return {prefix + name: number(float(getattr(found, name))) if enough else None for name in names}

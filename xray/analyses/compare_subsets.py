@@ -7,15 +7,13 @@ import numpy as np
 from numpy.typing import NDArray
 from sqlalchemy import Connection
 
-from xray.analyses.compare import FEWEST, adjust
+from xray.analyses.compare import FEWEST, adjust, check_models, difference
 from xray.analyses.rows import number
 from xray.analyses.stored import TestSet, load_study, load_tests
 from xray.analyses.where import chosen, parse
 from xray.data.operating_points import declared
 from xray.errors import AnalysisError
-from xray.names import unknown
 from xray.stats.clustered import clustered_subsets
-from xray.stats.estimates import Comparison
 from xray.stats.roc import youden
 from xray.stats.shares import shares_by_patient
 
@@ -32,9 +30,7 @@ def compare_subsets(
     both.
     """
     stored = load_study(connection, study)
-    known = list(dict.fromkeys(each.trained_on for each in stored.evaluations))
-    if model not in known:
-        raise AnalysisError(unknown(f"model of study {study}", model, known))
+    check_models(stored, model)
     clauses = parse(first), parse(second)
     columns = list(dict.fromkeys(each.column for side in clauses for each in side))
     points = declared(connection, stored.id, stored.findings).get(model, {})
@@ -73,7 +69,7 @@ def _row(
     for name, each in zip("ab", aucs, strict=True):
         row |= {f"n_{name}": int(each.n), f"n_pos_{name}": int(each.n_pos)}
         row |= {f"auc_{name}{part}": number(float(getattr(each, at))) for part, at in _BOUNDS}
-    row |= _difference(gap, "", enough) | {"p": number(float(gap.p)) if enough else None, "p_holm": None}
+    row |= difference(gap, "", enough) | {"p_holm": None}
     either = np.where(sides[0] | sides[1], label, np.nan)
     cut = points.get(task, float(youden(either.astype(np.float32), score).threshold))
     row |= {
@@ -85,14 +81,9 @@ def _row(
         shares, gap = shares_by_patient([each == wanted for each in labels], hits, patients)
         for side, share in zip("ab", shares, strict=True):
             row |= {f"{name}_{side}{part}": number(float(getattr(share, at))) for part, at in _BOUNDS}
-        row |= _difference(gap, f"{name}_", enough and not np.isnan(cut))
+        row |= difference(gap, f"{name}_", enough and not np.isnan(cut))
     row["reason"] = None if enough else f"fewer than {FEWEST} of a class"
     return row
 
 
 _BOUNDS = (("", "value"), ("_lower", "lower"), ("_upper", "upper"))
-
-
-def _difference(found: Comparison, prefix: str, enough: bool) -> dict[str, float | None]:
-    names = ("difference", "lower", "upper")
-    return {prefix + name: number(float(getattr(found, name))) if enough else None for name in names}

@@ -42,8 +42,9 @@ class Clause:
                 raise AnalysisError(
                     f"{self.column} {self.operator} {self.value}: there is no day {self.value}"
                 ) from None
-            fits: NDArray[np.bool_] = _COMPARE[self.operator](days(cells), day)
-            return fits & ~np.isnat(days(cells))
+            taken = days(cells)
+            fits: NDArray[np.bool_] = _COMPARE[self.operator](taken, day) & ~np.isnat(taken)
+            return fits
         known = np.array([cell is not None and cell == cell for cell in cells], dtype=bool)
         numbers = pd.to_numeric(pd.Series(cells, dtype=object), errors="coerce").to_numpy(np.float64)
         try:
