@@ -78,13 +78,20 @@ def build(engine: Engine, sizes: dict[str, int]) -> World:
             return connection.execute(insert(table).values(**values).returning(table.id)).scalar_one()
 
         protocol = add(Protocol, name="corrected", version=1, definition={})
+        patients = text(  # as registration says who and what is shown, and not by the guard, row by row
+            "insert into patient (site_id, name, key)"
+            " select :site, n::text, 'patient ' || n from generate_series(0, :n / 2) as n"
+        )
         images = text(
-            "insert into image (site_id, name, patient, sex)"
-            " select :site, :name || '-' || n, (n / 2)::text, case when n % 2 = 0 then 'F' else 'M' end"
-            " from generate_series(1, :n) as n returning id, name"
+            "insert into image (id, canonical_id, site_id, name, patient, patient_id, sex)"
+            " select one.id, one.id, :site, :name || '-' || one.n, patient.name, patient.id,"
+            " case when one.n % 2 = 0 then 'F' else 'M' end"
+            " from (select nextval('image_id_seq') as id, n from generate_series(1, :n) as n) as one"
+            " join patient on patient.site_id = :site and patient.name = (one.n / 2)::text returning id, name"
         )
         for name, n in sizes.items():
             site = add(Site, name=name)
+            connection.execute(patients, {"site": site, "n": n})
             rows = connection.execute(images, {"site": site, "name": name, "n": n}).all()
             order = rng.permutation(n)
             world.names[name] = [rows[k].name for k in order]
