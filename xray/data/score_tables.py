@@ -120,19 +120,35 @@ def widened(
         raise PredictionsError(
             f"there is no column {absent[0]!r}; found: {', '.join(map(str, frame.columns))}"
         )
+    cell, images = pd.factorize(frame[key].astype(str))
+    kind, findings = pd.factorize(frame[finding].astype(str), sort=True)
+    started = _first_rows(cell, len(images))
+    cell *= len(findings)  # in place, and the kinds go: each of these has a number per row
+    cell += kind
+    del kind
+    first = _first_rows(cell, len(images) * len(findings))
+    again = np.flatnonzero(first[cell] != np.arange(len(cell)))
+    before, after = (frame[score].iloc[rows].reset_index(drop=True) for rows in (first[cell[again]], again))
+    differs = np.unique(cell[again[~((before == after) | (before.isna() & after.isna())).to_numpy(bool)]])
     wrong = []
-    rows = frame[[key, finding, score]].astype({key: str, finding: str})
-    doubled = rows.drop_duplicates()[[key, finding]].duplicated()
-    if doubled.any():
-        first = rows.drop_duplicates()[doubled].iloc[0]
-        wrong.append(
-            f"{int(doubled.sum())} finding(s) of an image stand with several scores: {first[finding]} of {first[key]!r}"
-        )
-    first_rows = ~rows[key].duplicated()
-    wide = rows.drop_duplicates([key, finding]).pivot(index=key, columns=finding, values=score)
-    wide = wide.loc[rows[key][first_rows]].reset_index()
-    wide.columns.name = None
-    return wide, lines[first_rows.to_numpy()], wrong
+    if len(differs):
+        name, of = images[differs[0] // len(findings)], findings[differs[0] % len(findings)]
+        wrong.append(f"{len(differs)} finding(s) of an image stand with several scores: {of} of {name!r}")
+    places = first.reshape(len(images), len(findings))
+    scores = frame[score].array
+    columns = {
+        name: scores.take(rows, allow_fill=True) for name, rows in zip(findings, places.T, strict=True)
+    }
+    return pd.DataFrame({key: images, **columns}), lines[started], wrong
+
+
+def _first_rows(codes: NDArray[np.int64], n: int) -> NDArray[np.int64]:
+    """The first row of each of n codes, (n,); -1 of one that no row has."""
+    rows = np.full(n, -1)
+    rows[codes[::-1]] = np.arange(
+        len(codes) - 1, -1, -1
+    )  # what stands in several rows is written last by the first
+    return rows
 
 
 def renamed(

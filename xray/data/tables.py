@@ -80,12 +80,17 @@ def read_table(
 
 
 def _csv(path: Path, layout: Layout, error: type[DataError]) -> Table:
+    import pyarrow
+
     data, encoding = _as_utf8(read_bytes(path, error), path.name, layout.encoding, error)
     delimiter = layout.delimiter or find_delimiter(data)
     read = parse_csv(data, path.name, delimiter, (), error)
-    frame = read.frame.apply(lambda column: column.str.strip()) if len(read.frame) else read.frame
+    del data
+    for column in read.frame.columns if len(read.frame) else ():
+        read.frame[column] = read.frame[column].str.strip()  # one by one, as each may be large
+    pyarrow.default_memory_pool().release_unused()
     about = f"CSV with {DELIMITERS.get(delimiter, repr(delimiter))}, {encoding}"
-    return Table(path.name, frame, read.lines, about, read.quarantine)
+    return Table(path.name, read.frame, read.lines, about, read.quarantine)
 
 
 def _as_utf8(data: bytes, name: str, encoding: str | None, error: type[DataError]) -> tuple[bytes, str]:
