@@ -1,6 +1,7 @@
 """Models from elsewhere are judged by files of scores and labels: nothing is trained or split, and each has its name."""
 
 import json
+import re
 import sys
 from pathlib import Path
 
@@ -78,6 +79,12 @@ def test_two_vendors_at_one_hospital(run, tmp_path):
     html = page.read_text()
     assert "<dt>From elsewhere</dt><dd>vendor-a, vendor-b</dd>" in html
     assert "Network" not in html
+    nowhere = re.compile("trained on(?! is unknown)")
+    drawn = [file.read_text() for file in page.parent.glob("*.svg")]
+    assert [text for text in (html, made.stdout, *drawn) if nowhere.search(text)] == [], (
+        "bought models were trained nowhere here"
+    )
+    assert sum("<!-- model -->" in text for text in drawn) >= 4
     assert "No verdict:" in html, "it is said why there is none"
     assert "Leaving the test site out" not in html
 

@@ -83,7 +83,7 @@ class Analysis:
 def stored_rows(connection: Connection, study: str, analysis: Analysis) -> pd.DataFrame:
     """The stored rows of one analysis of a study by names, in the study's order; without columns that only sort.
 
-    foreign: in studies that name models from elsewhere, whether a row is of one.
+    foreign: in studies that name models from elsewhere, whether a row is of one, or of two.
 
     Rows of subgroups by other columns than the analysis's own are left out.
     """
@@ -99,8 +99,9 @@ def stored_rows(connection: Connection, study: str, analysis: Analysis) -> pd.Da
     if "grouping" in frame:
         frame = frame[frame["grouping"].isin(analysis.groupings or analysis.columns)]
     elsewhere = connection.scalars(text(query("study_foreign")), {"study": study}).all()
-    if elsewhere and "trained_on" in frame:
-        frame["foreign"] = frame["trained_on"].isin(elsewhere)
+    models = [name for name in ("trained_on", "trained_on_a", "trained_on_b") if name in frame]
+    if elsewhere and models:
+        frame["foreign"] = frame[models].isin(elsewhere).all(axis=1)
     keys = [key for key in ORDER if key in frame]
     return frame.sort_values(keys, kind="stable", ignore_index=True).drop(
         columns=[c for c in HIDDEN if c in frame]

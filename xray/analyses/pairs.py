@@ -36,7 +36,7 @@ def named_pair(connection: Connection, study: str, analysis: Analysis, name: str
     if not len(same):
         raise AnalysisError(
             f"--pair {name!r}: there is no such pair; tasks: {', '.join(dict.fromkeys(frame['task']))}; test "
-            f"datasets: {', '.join(dict.fromkeys(frame['test_dataset']))}; trained on: "
+            f"datasets: {', '.join(dict.fromkeys(frame['test_dataset']))}; models: "
             f"{', '.join(dict.fromkeys(frame['trained_on']))}"
         )
     row = same.iloc[0]

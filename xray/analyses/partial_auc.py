@@ -38,11 +38,12 @@ def show(stored: Stored) -> Part:
     findings = ["No partial AUC is defined with ten images of either class."]
     if solid:
         (task, trained_on, dataset), worst = min(solid.items(), key=lambda item: item[1].value or 0)
+        whose = grid.models.called(trained_on)
         findings = [
-            f"Lowest: {task}, trained on {trained_on}, tested on {dataset}: {shown(worst.value)} (0.5 is guessing), where "
-            "at most one healthy image of ten is called."
+            f"Lowest: {task}, {whose}, tested on {dataset}: {shown(worst.value)} (0.5 is guessing), "
+            "where at most one healthy image of ten is called."
         ]
-    text = grid_table(grid, "Partial AUC (95% interval); rows: trained on, columns: tested on")
+    text = grid_table(grid, f"Partial AUC (95% interval); {grid.models.axes}")
     return Part(part.name, part.title, QUESTION, findings, rows, text)
 
 

@@ -15,9 +15,13 @@ from xray.study import Study
 
 NOTES = (
     "Intervals of AUC are DeLong's where each patient gives one image, and of a bootstrap over patients where some give "
-    "several. They say nothing of the chance of another training run; the seeds do.",
-    "An ensemble is the mean of its seeds' logits. A cell is undefined where the test cohort lacks a class, and grey where "
+    "several.",
+    "A cell is undefined where the test cohort lacks a class, and grey where "
     "it has fewer than 10 positives or negatives.",
+)
+NOTES_ON_SEEDS = (
+    "Intervals say nothing of the chance of another training run; the seeds do. An ensemble is the mean of its seeds' "
+    "logits.",
 )
 
 
@@ -46,6 +50,7 @@ def write_report(
         [each for each in made if len(each.data) or (each.central and _is_asked(study, each))], folder
     )
     first = results.first_screen(connection, study.name)
+    notes = (*NOTES, *(NOTES_ON_SEEDS if study.configurations() else ()))
     folder.mkdir(parents=True, exist_ok=True)
     write_whole(folder / "report.md", answer_text.markdown(first, study.title, study.question).encode())
     return page.write(
@@ -54,7 +59,7 @@ def write_report(
         answer=first,
         study=_about(connection, study),
         parts=parts,
-        notes=(*NOTES, *results.foreign_notes(connection, study.name)),
+        notes=(*notes, *results.foreign_notes(connection, study.name)),
         commands=commands,
     )
 

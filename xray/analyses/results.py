@@ -68,7 +68,7 @@ def cohorts(connection: Connection, study: str) -> pd.DataFrame:
 def models(connection: Connection, study: str) -> pd.DataFrame:
     """The study's models: name (as MLflow loads it), trained_on, seed, best epoch, validation AUC.
 
-    A foreign one has neither seed nor epoch (NA).
+    A foreign one has neither trained_on, seed nor epoch (NA).
     """
     return _frame(connection, "results_models", study).astype({"seed": "Int64", "best_epoch": "Int64"})
 

@@ -1,6 +1,7 @@
 """What stands under a figure: how to read it, and the short text for those who can't see it."""
 
 from dataclasses import dataclass
+from typing import Final
 
 import pandas as pd
 
@@ -20,7 +21,12 @@ class Caption:
     alt: str
 
 
-_READ = (
+OWN_MODEL: Final = "the test dataset's own model"
+_BOXED: Final = (
+    "Boxed: tested on held-out images of the dataset that it was trained on; compare the other cells of its row to see what "
+    "is lost elsewhere. "
+)
+_READ: Final = (
     "White: the value is undefined, or there is no such model or label; the tables say why. "
     "Where cells are wide enough, the small second line is the 95% interval"
 )
@@ -28,28 +34,36 @@ _READ = (
 
 def auc_grid(grid: Grid) -> Caption:
     """For the AUC grid."""
+    boxed = _BOXED if any(cell.own for cell in grid.cells.values()) else ""
+    by = "model" if grid.models.elsewhere else "training"
     return Caption(
         "AUC of each model on each dataset",
-        "One panel for each task. Rows: what the model was trained on. Columns: the test images. "
+        f"One panel for each task. Rows: {grid.models.rows}. Columns: the test images. "
         "0.5 is chance (cream), 1 is perfect (dark blue); brown is below chance: the order is inverted. "
         f"Grey and hatched: fewer than {FEW_OF_A_CLASS} positives or negatives, too few to judge. "
-        "Boxed: tested on held-out images of the dataset that it was trained on; compare the other cells "
-        f"of its row to see what is lost elsewhere. {ranking.note(grid, ranking.AUC)}{_READ}{_published(grid)}.",
-        f"Heat map of AUC by training and test dataset, {_alt(grid)}",
+        f"{boxed}{ranking.note(grid, ranking.AUC)}{_READ}{_published(grid)}.",
+        f"Heat map of AUC by {by} and test dataset, {_alt(grid)}",
     )
 
 
-def agreement_grid(grid: Grid) -> Caption:
-    """For the agreement grid."""
+def agreement_grid(grid: Grid, reference: str = OWN_MODEL) -> Caption:
+    """For the agreement grid. reference: what models are compared with, in words."""
+    with_whom = "the model trained on that dataset" if reference == OWN_MODEL else reference
     return Caption(
-        "Agreement of each model with the test dataset's own model",
-        "One panel for each task. Columns: the test images. Rows: the model compared with the model trained "
-        "on that dataset (boxed: that model itself). Cohen's κ of their yes/no answers: 1 is full agreement "
+        f"Agreement of each model with {reference}",
+        f"One panel for each task. Columns: the test images. Rows: the model compared with {with_whom} "
+        "(boxed: that model itself). Cohen's κ of their yes/no answers: 1 is full agreement "
         "(dark blue), 0 is what chance gives (cream), brown is less than chance. κ falls where a finding is "
         f"rare, at the same skill: read it beside PABAK in the tables. {ranking.note(grid, ranking.KAPPA)}"
         f"{_READ}{_published(grid)}.",
         f"Heat map of Cohen's kappa by model and test dataset, {_alt(grid)}",
     )
+
+
+def boxed_agreement(grid: Grid) -> str:
+    """What a boxed cell of the agreement grid is."""
+    boxed = {row for (_, row, _), cell in grid.cells.items() if cell.own}
+    return "the model compared with" if boxed & grid.models.elsewhere else "the dataset's own model"
 
 
 def read_grid(grid: Grid, calm: Calm) -> str:

@@ -11,6 +11,7 @@ from matplotlib.figure import Figure
 from xray.report import judged, spots
 from xray.report.grids import FEW_OF_A_CLASS, task_order, text_or_none
 from xray.report.layout import empty
+from xray.report.models import Models, models_of
 from xray.report.style import (
     CATEGORIES,
     COLUMN_WIDTH,
@@ -52,7 +53,7 @@ def reliability(rows: pd.DataFrame) -> Figure:
             return empty()
         tasks = task_order(str(task) for task in known["task"])
         datasets = list(dict.fromkeys(known["test_dataset"]))
-        looks = _looks(known, datasets)
+        looks, models = _looks(known, datasets), models_of(known)
         across = min(len(tasks), int((PAGE_WIDTH - 0.1) / (SIDE + LEFT)))
         down = ceil(len(tasks) / across)
         width = max(COLUMN_WIDTH, across * (SIDE + LEFT) + 0.1)
@@ -65,7 +66,7 @@ def reliability(rows: pd.DataFrame) -> Figure:
             place = (x / width, 1 - (top + SIDE) / height, SIDE / width, SIDE / height)
             axes = figure.add_axes(place, label=task)
             same = known[known["task"] == task]
-            _panel(axes, task, same.to_dict("records"), datasets, looks)
+            _panel(axes, task, same.to_dict("records"), datasets, looks, models)
         figure.text(0.5, 0.46 / height, "predicted probability", size=LABEL, color=SOFT, ha="center")
         figure.text(
             0.06 / width,
@@ -103,6 +104,7 @@ def _panel(
     rows: list[dict[Any, Any]],
     datasets: list[str],
     looks: dict[tuple[str, str], tuple[str, str]],
+    models: Models,
 ) -> None:
     seen = [v for r in rows for name in ("bin_predicted", "bin_observed") for v in r[name]]
     limit = min(1.0, ceil(max([*seen, 0.05]) * 20) / 20 + 0.02)
@@ -119,7 +121,7 @@ def _panel(
     others = farthest(rows, datasets)
     _others(axes, others, datasets, limit)
     for row in (*others, *(row for row in rows if (row["trained_on"], row["test_dataset"]) in looks)):
-        _answer(axes, row)
+        _answer(axes, row, models)
     for row in rows:
         look = looks.get((row["trained_on"], row["test_dataset"]))
         if look is not None:
@@ -134,14 +136,14 @@ def _panel(
             )  # fmt: skip
 
 
-def _answer(axes: Axes, row: dict[Any, Any]) -> None:
+def _answer(axes: Axes, row: dict[Any, Any], models: Models) -> None:
     """Let each point of a curve say what it is."""
     n, n_pos = int(row["n"]), int(row["n_pos"])
     cell = str(row["trained_on"]), str(row["test_dataset"]), str(row["task"])
     points = zip(*(row[f"bin_{name}"] for name in ("predicted", "observed", "lower", "upper")), strict=True)
     for predicted, observed, lower, upper in points:
         lines = (
-            f"{task_name(cell[2])}: trained on {cell[0]}, tested on {cell[1]}",
+            f"{task_name(cell[2])}: {models.called(cell[0])}, tested on {cell[1]}",
             f"predicted {number(predicted)}, observed {number(observed)} ({interval((lower, upper))})",
             f"all bins: {n:,} images, {n_pos:,} positive; expected calibration error {number(float(row['ece']))}",
             text_or_none(row.get("method")) or "",

@@ -13,6 +13,7 @@ from matplotlib.lines import Line2D
 from xray.report import decisions, judged, spots
 from xray.report.grids import text_or_none
 from xray.report.layout import empty
+from xray.report.models import models_of
 from xray.report.style import (
     CATEGORIES,
     EDGE,
@@ -170,9 +171,10 @@ def apart(values: Sequence[float], least: float, highest: float) -> list[float]:
 
 def _answer(axes: Axes, task: str, dataset: str, model: str, rows: pd.DataFrame) -> None:
     """Let each point of a model's curve say what it is, also where the curve is grey."""
+    whose = models_of(rows).called(model)
     for row in rows.to_dict("records"):
         lines = (
-            f"{task_name(task)}: trained on {model}, tested on {dataset}",
+            f"{task_name(task)}: {whose}, tested on {dataset}",
             f"at a threshold of {row['threshold']:g}: net benefit {number(float(row['net_benefit']))} "
             f"({interval((float(row['lower']), float(row['upper'])))}), treating all {number(float(row['treat_all']))}",
             f"{int(row['n']):,} images, {int(row['n_pos']):,} positive",

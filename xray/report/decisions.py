@@ -8,6 +8,7 @@ import pandas as pd
 
 from xray.report import judged
 from xray.report.grids import FEW_OF_A_CLASS
+from xray.report.models import TESTED, models_of
 from xray.report.words import counted, number, task_name
 
 CELL: Final = ["task", "trained_on", "test_dataset"]
@@ -95,13 +96,13 @@ def ranges(holds: Iterable[tuple[float, bool]]) -> str:
     )
 
 
-def table(cells: pd.DataFrame) -> pd.DataFrame:
-    """Rows of `summary` as a person reads them."""
+def table(rows: pd.DataFrame, cells: pd.DataFrame) -> pd.DataFrame:
+    """Rows of `summary` as a person reads them. rows: those that it is of."""
     return pd.DataFrame(
         {
             "task": [task_name(str(task)) for task in cells["task"]],
-            "trained on": cells["trained_on"].to_numpy(),
-            "tested on": cells["test_dataset"].to_numpy(),
+            models_of(rows).heading: cells["trained_on"].to_numpy(),
+            TESTED: cells["test_dataset"].to_numpy(),
             "prevalence": cells["prevalence"].to_numpy(),
             "worth it at": cells["worth"].to_numpy(),
             "worse than doing without at": cells["worse"].to_numpy(),
@@ -130,13 +131,13 @@ def findings(rows: pd.DataFrame, cells: pd.DataFrame) -> list[str]:
         )
     by_task = [f"{task_name(str(task))} {_of_task(same)}" for task, same in cells.groupby("task", sort=False)]
     said.append(f"Worth it, by finding: {'; '.join(by_task)}.")
-    some = known(rows)
+    some, models = known(rows), models_of(rows)
     harm = some[some["upper"] < 0]
     if len(harm):
         worst = harm.loc[harm["net_benefit"].idxmin()]
         said.append(
             f"Lowest net benefit: {number(float(worst['net_benefit']))} per image for {task_name(str(worst['task']))}, "
-            f"trained on {worst['trained_on']}, tested on {worst['test_dataset']}, at {worst['threshold']:g}, where "
+            f"{models.called(worst['trained_on'])}, tested on {worst['test_dataset']}, at {worst['threshold']:g}, where "
             "treating none has 0."
         )
     return said

@@ -1,6 +1,7 @@
 """The study's figures, from result rows; and writing a figure with the data behind it."""
 
 import re
+from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
@@ -9,7 +10,18 @@ from matplotlib.figure import Figure
 
 from xray import csv_cells
 from xray.durable import write_whole
-from xray.report import bars, curves, decision_curves, forests, grids, maps, panels, ranking, scatter
+from xray.report import (
+    bars,
+    captions,
+    curves,
+    decision_curves,
+    forests,
+    grids,
+    maps,
+    panels,
+    ranking,
+    scatter,
+)
 from xray.report.files import png, svg
 from xray.report.style import SEQUENTIAL
 
@@ -49,7 +61,8 @@ def agreement_grid(agreement: pd.DataFrame, published: pd.DataFrame | None = Non
     agreement: one row per result, columns `grids.AGREEMENT`. published: as in `auc_grid`.
     Raises AnalysisError for missing columns and doubled rows.
     """
-    return panels.draw(grids.kappa_grid(agreement, published), KAPPA)
+    grid = grids.kappa_grid(agreement, published)
+    return panels.draw(grid, replace(KAPPA, own=captions.boxed_agreement(grid)))
 
 
 def leave_one_site_out(rows: pd.DataFrame) -> Figure:

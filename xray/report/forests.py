@@ -12,6 +12,7 @@ from matplotlib.figure import Figure
 from xray.report import judged, spots
 from xray.report.grids import FEW_OF_A_CLASS, text_or_none
 from xray.report.layout import empty
+from xray.report.models import compared_with
 from xray.report.style import (
     CATEGORIES,
     COLUMN_WIDTH,
@@ -68,7 +69,8 @@ def mean_auc(rows: pd.DataFrame) -> Figure:
             for r in _each(same)
         ]  # fmt: skip
         panels.append((f"tested on {dataset}", lines))
-    return _draw(panels, "mean AUC over tasks (filled: the test dataset's own model)")
+    filled = compared_with(rows, "the test dataset's own model")
+    return _draw(panels, f"mean AUC over tasks (filled: {filled})")
 
 
 def subgroups(rows: pd.DataFrame, most: int = 24) -> Figure:

@@ -8,6 +8,7 @@ import pandas as pd
 
 from xray.errors import AnalysisError
 from xray.findings import in_order
+from xray.report.models import OWN, Models, models_of
 
 FEW_OF_A_CLASS: Final = 10
 """A cell with fewer positives, or negatives, than this is greyed (protocol §8)."""
@@ -89,6 +90,7 @@ class Grid:
     rows: tuple[str, ...]
     columns: tuple[str, ...]
     cells: Mapping[Key, Cell]
+    models: Models = OWN
 
     @property
     def warnings(self) -> list[str | None]:
@@ -159,6 +161,7 @@ def auc_grid(performance: pd.DataFrame, published: pd.DataFrame | None = None) -
         rows=training_order((row for _, row, _ in cells), columns),
         columns=columns,
         cells=_with_published(cells, published, {column: column for column in columns}),
+        models=models_of(performance),
     )
 
 
@@ -184,6 +187,7 @@ def kappa_grid(agreement: pd.DataFrame, published: pd.DataFrame | None = None) -
         rows=training_order((row for _, row, _ in cells), datasets.values()),
         columns=tuple(datasets),
         cells=_with_published(cells, published, datasets),
+        models=models_of(agreement),
     )
 
 
@@ -212,6 +216,7 @@ def value_grid(
         rows=training_order((row for _, row, _ in cells), columns),
         columns=columns,
         cells=_with_published(cells, published, {column: column for column in columns}),
+        models=models_of(frame),
     )
 
 

@@ -2,8 +2,6 @@
 
 import pandas as pd
 
-from xray.report.style import CATEGORIES
-
 MARKS = ("s", "^", "D", "v", "P", "X", "*", "h")
 """Markers of models from elsewhere; those of datasets' own models are round."""
 
@@ -27,6 +25,8 @@ def names(rows: pd.DataFrame) -> list[str]:
 
 def colours(rows: pd.DataFrame) -> dict[str, str]:
     """Model from elsewhere → its colour, after those of own models where there are any (`CATEGORIES`)."""
+    from xray.report.style import CATEGORIES
+
     first = 2 if bool(own(rows).any()) else 0
     return {name: CATEGORIES[(first + k) % len(CATEGORIES)] for k, name in enumerate(names(rows))}
 

@@ -83,6 +83,8 @@ class Section:
     findings: Sequence[str]
     pictures: Sequence[Picture]
     tables: Sequence[forms.Table]
+    boxed: str = ""
+    """What a boxed cell of a table is."""
 
 
 LARGEST: Final = 700_000
@@ -171,7 +173,7 @@ def render(
         study=study,
         cohorts=forms.cohorts(study.cohorts),
         chapters=_chapters([_section(each, study) for each in parts]),
-        models=forms.plain("Models", study.models) if len(study.models) else None,
+        models=forms.plain("Models", study.models.dropna(axis=1, how="all")) if len(study.models) else None,
         notes=notes,
         commands=commands,
     )
@@ -194,7 +196,9 @@ def _section(drawn: Drawn, study: Study) -> Section:
                 forms.images_of(part.shown, part.data),
             )
         )
-    return Section(part.name.replace("_", "-"), part.title, about, part.findings, pictures, tables)
+    return Section(
+        part.name.replace("_", "-"), part.title, about, part.findings, pictures, tables, part.boxed
+    )
 
 
 def _chapters(sections: Sequence[Section]) -> list[tuple[str, list[Section]]]:

@@ -1,4 +1,4 @@
-"""A grid of results as a figure: a panel for each task, rows trained on, columns tested on."""
+"""A grid of results as a figure: a panel for each task, rows models, columns tested on."""
 
 from dataclasses import dataclass, field
 from math import inf
@@ -24,6 +24,7 @@ from xray.report.layout import (
     name_axes,
     new_figure,
 )
+from xray.report.models import TESTED, Models
 from xray.report.ranking import Calm, ranked
 from xray.report.spots import Spot
 from xray.report.style import (
@@ -41,7 +42,6 @@ from xray.report.style import (
 from xray.report.words import MINUS, interval, number, short, task_name
 from xray.report.writing import Writing
 
-TESTED: Final = "tested on"
 SMALLEST_TYPE: Final = 4.6
 LARGEST_TYPE: Final = (8.0, 5.6)
 """Points: the smallest type of a second line; the largest of first and second."""
@@ -62,7 +62,8 @@ class Scale:
     own: str
     """What a boxed cell is."""
     colours: Colormap = field(default_factory=lambda: DIVERGING)
-    rows: str = "trained on"
+    rows: str = ""
+    """What the rows are; without a word what the grid says of its models."""
     columns: str = TESTED
     calm: Calm | None = None
     """What all cells of a panel hold that may become one with others."""
@@ -89,24 +90,27 @@ def draw(grid: Grid, scale: Scale) -> Figure:
                     fill, ink = cell_colours(cell, scale)
                     boxes.put(cell, (x, y, 1), fill)
                     if (task, row, column) in grid.cells:
-                        places.append(_spot(layout.share(index, x, y), cell, scale, (task, row, column)))
+                        places.append(
+                            _spot(layout.share(index, x, y), cell, scale, (task, row, column), grid.models)
+                        )
                     _write(writing, cell, scale, layout.middle(index, x, y), sizes, ink)
             boxes.draw(add_panel(figure, layout, index, task))
         writing.draw(figure)
-        name_axes(figure, layout, scale.rows, scale.columns)
+        name_axes(figure, layout, scale.rows or grid.models.heading, scale.columns)
         _legend(figure, grid, scale)
         spots.add(figure, places)
         return figure
 
 
-def _spot(box: spots.Box, cell: Cell, scale: Scale, key: Key) -> Spot:
+def _spot(box: spots.Box, cell: Cell, scale: Scale, key: Key, models: Models) -> Spot:
     """What a cell answers to the pointer."""
     task, row, column = key
     task = cell.task or task
+    whose = f"{scale.rows} {row}" if scale.rows else models.called(row)
     between = f" ({interval(cell.interval)})" if cell.interval else ""
     positives = "" if cell.n_pos is None else f", {cell.n_pos:,} positive"
     lines = (
-        f"{task_name(task)}: {scale.rows} {row}, {scale.columns} {column}",
+        f"{task_name(task)}: {whose}, {scale.columns} {column}",
         f"{scale.name} {number(cell.value)}{between}"
         if cell.value is not None
         else cell.reason or "undefined",

@@ -54,7 +54,7 @@ def ranked(grid: Grid, calm: Calm | None) -> Grid:
             ]
             if same:
                 cells[title, row, column] = min(same, key=_height)
-    return Grid((*(task for task in order if task not in others), title), grid.rows, grid.columns, cells)
+    return replace(grid, tasks=(*(task for task in order if task not in others), title), cells=cells)
 
 
 def note(grid: Grid, calm: Calm | None) -> str:

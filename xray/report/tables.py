@@ -18,6 +18,7 @@ from xray.report.grids import (
     text_or_none,
 )
 from xray.report.leave_out import Arm, groups
+from xray.report.models import MODEL, TESTED, TRAINED
 from xray.report.words import ARMS, COMPARISON, counted, interval, number, p_cell, task_name
 
 Images = tuple[str, str, str]
@@ -25,7 +26,7 @@ Images = tuple[str, str, str]
 
 COHORTS: Final = ("dataset", "part", "task", "n", "n_pos")
 """Columns of the frame of counts. Rows without a task count the images of the whole part."""
-SPELLINGS: Final = (("trained_on", "trained on"), ("test_dataset", "tested on"), ("task", "finding"))
+SPELLINGS: Final = (("trained_on", TRAINED, MODEL), ("test_dataset", TESTED), ("task", "finding"))
 """Columns that say which images a row is about, as stored and as people read them."""
 
 
@@ -58,12 +59,12 @@ class Table:
 
 
 def performance(grid: Grid) -> list[Table]:
-    """A table for each task: rows trained on, columns tested on; AUC with interval; n and n_pos."""
+    """A table for each task: rows models, columns tested on; AUC with interval; n and n_pos."""
     return [_grid_table(grid, task, "AUC") for task in grid.valued]
 
 
 def agreement(grid: Grid) -> list[Table]:
-    """A table for each task: rows trained on, columns tested on; κ with interval and PABAK; n."""
+    """A table for each task: rows models, columns tested on; κ with interval and PABAK; n."""
     return [_grid_table(grid, task, "κ") for task in grid.valued]
 
 
@@ -71,7 +72,7 @@ def _grid_table(grid: Grid, task: str, value: str) -> Table:
     shared = {column: _shared_counts(grid, task, column) for column in grid.columns}
     return Table(
         caption=f"{task_name(task)}: {value}, 95% interval",
-        corner="trained on",
+        corner=grid.models.heading,
         columns=tuple(Entry(column, (shared[column],) if shared[column] else ()) for column in grid.columns),
         rows=tuple(
             (row, tuple(_entry(grid, (task, row, column), bool(shared[column])) for column in grid.columns))

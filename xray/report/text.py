@@ -18,22 +18,26 @@ BETWEEN: Final = "  "
 
 
 def auc_table(performance: pd.DataFrame) -> str:
-    """AUC with 95% interval, a block for each task: rows trained on, columns tested on; fits 100 columns.
+    """AUC with 95% interval, a block for each task: rows models, columns tested on; fits 100 columns.
 
     performance: columns `grids.PERFORMANCE`. "*" marks fewer than 10 of a class, "!" a model that saw test images or
     patients in training; "-" with a letter is undefined, for the reason that the last lines give; blank was not
     evaluated. Ends without a newline.
     Raises AnalysisError for missing columns and doubled rows.
     """
-    return grid_table(auc_grid(performance), "AUC (95% interval); rows: trained on, columns: tested on")
+    grid = auc_grid(performance)
+    return grid_table(grid, f"AUC (95% interval); {grid.models.axes}")
 
 
-def grid_table(grid: Grid, heading: str, head: str = "trained on") -> str:
-    """A grid as text: a heading, a block for each task; marks as in `auc_table`. `head` names the rows."""
+def grid_table(grid: Grid, heading: str, head: str = "") -> str:
+    """A grid as text: a heading, a block for each task; marks as in `auc_table`. `head` names the rows, if
+    not as the grid's models are headed.
+    """
     if not grid.cells:
         return "no results"
     cells = {key: cell for key, cell in grid.cells.items() if key[0] in grid.valued}
     grid = replace(grid, tasks=grid.valued, cells=cells)
+    head = head or grid.models.heading
     name = min(NAME, max(map(len, (head, *grid.rows))))
     per_block = (WIDTH - name) // (CELL + len(BETWEEN))
     letters = _letters(grid)

@@ -1,6 +1,6 @@
 """Numbers and results in words: how a value, an interval, a p value and a finding are written."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from statistics import median
 from typing import Final
 
@@ -8,6 +8,7 @@ import pandas as pd
 
 from xray.errors import AnalysisError
 from xray.report.grids import Cell, Grid, Record, number_or_none, records, task_order, text_or_none
+from xray.report.models import Models
 
 MINUS: Final = "−"
 ABSENT: Final = "–"
@@ -83,7 +84,7 @@ def counted(count: int, singular: str, plural: str | None = None) -> str:
     return f"{count} {singular if count == 1 else plural or singular + 's'}"
 
 
-def performance_findings(grid: Grid, elsewhere: Sequence[str] = ()) -> list[str]:
+def performance_findings(grid: Grid) -> list[str]:
     """What an AUC grid shows, as sentences: coverage, own against other datasets, each model from elsewhere, cells below
     chance.
     """
@@ -102,11 +103,13 @@ def performance_findings(grid: Grid, elsewhere: Sequence[str] = ()) -> list[str]
         sentences.append(f"Tested on the dataset that they were trained on, models reach {_spread(own)}.")
     if foreign:
         sentences.append(f"Trained on one dataset and tested on another, they reach {_spread(foreign)}.")
-    for model in elsewhere:
+    for model in (row for row in grid.rows if row in grid.models.elsewhere):
         values = [(cell.value, column, task) for (task, row, column), cell in solid if row == model]
         sentences += _of_model(model, [(v, column, task) for v, column, task in values if v is not None])
     sentences += leaking(grid.warnings, "cell")
-    sentences.append(_below(solid, 0.5, "Below chance, with the whole interval under 0.5", "AUC"))
+    sentences.append(
+        _below(solid, grid.models, 0.5, "Below chance, with the whole interval under 0.5", "AUC")
+    )
     return sentences
 
 
@@ -126,7 +129,9 @@ def agreement_findings(grid: Grid, reference: str = "a test dataset's own model"
     return [
         f"Median κ between {reference} and the other models: " + ", ".join(medians) + ".",
         *leaking(grid.warnings, "cell"),
-        _below(others, 0.0, "Less agreement than by chance, with the whole interval under 0", "κ"),
+        _below(
+            others, grid.models, 0.0, "Less agreement than by chance, with the whole interval under 0", "κ"
+        ),
     ]
 
 
@@ -265,12 +270,14 @@ def _of_model(model: str, cells: list[tuple[float, str, str]]) -> list[str]:
     return sentences
 
 
-def _below(cells: Iterable[tuple[tuple[str, str, str], Cell]], line: float, head: str, name: str) -> str:
+def _below(
+    cells: Iterable[tuple[tuple[str, str, str], Cell]], models: Models, line: float, head: str, name: str
+) -> str:
     below = [(key, cell) for key, cell in cells if cell.upper is not None and cell.upper < line]
     if not below:
         return f"{head}: no cell."
     texts = [
-        f"{task_name(task)}, trained on {row}, tested on {column}, "
+        f"{task_name(task)}, {models.called(row)}, tested on {column}, "
         f"{name} {number(cell.value, 2)} ({interval(cell.interval, 2)})"
         for (task, row, column), cell in below[:LISTED]
     ]

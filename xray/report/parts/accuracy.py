@@ -1,14 +1,20 @@
 """How well models do: AUC, its mean over tasks, without the site, precision, and in subgroups."""
 
 from statistics import median
+from typing import Final
 
 import pandas as pd
 
-from xray.report import captions, grids, judged, ranking, tables
+from xray.report import captions, grids, ranking, tables
 from xray.report.captions import Caption, read_grid
+from xray.report.models import TESTED, compared_with, models_of
 from xray.report.parts.part import Part, alt_text, beside, estimate, figures, records, smallest
 from xray.report.text import auc_table, frame_table, grid_table
 from xray.report.words import counted, number, p_cell, task_name
+
+OWN_OR_FIRST: Final = "the test dataset's own model (without one: the first model from elsewhere)"
+DATASETS_OWN: Final = "the dataset's own model"
+WHOSE: Final = "Each test dataset's own model, and models from elsewhere"
 
 
 def performance(rows: pd.DataFrame, published: pd.DataFrame | None = None) -> Part:
@@ -16,44 +22,47 @@ def performance(rows: pd.DataFrame, published: pd.DataFrame | None = None) -> Pa
     from xray.report.words import performance_findings
 
     grid = grids.auc_grid(rows, published)
+    whole = "one model" if grid.models.bought else "the ensemble of its seeds"
     return Part(
         "auc",
         "How well does each model do on each dataset?",
         "AUC is the chance that a model ranks a random positive image above a random negative one: "
-        "0.5 is guessing, 1 is perfect. Each cell is the ensemble of its seeds, with the 95% interval. "
+        f"0.5 is guessing, 1 is perfect. Each cell is {whole}, with the 95% interval. "
         "An AUC says nothing about prevalence or about the right threshold.",
-        performance_findings(grid, judged.names(rows)),
+        performance_findings(grid),
         rows,
         auc_table(rows) if published is None else frame_table(beside(grid)),
         draw=lambda: figures().auc_grid(rows, published),
         caption=captions.auc_grid(grid),
         tables=tables.performance(grid),
         central=True,
+        boxed="tested on its own dataset" if any(cell.own for cell in grid.cells.values()) else "",
     )
 
 
 def mean_auc(rows: pd.DataFrame) -> Part:
     """The headline table, as a forest plot."""
     known = rows[rows["auc"].notna()]
+    reference = compared_with(rows, captions.OWN_MODEL)
     lines = []
     for dataset, here in known.groupby("test_dataset", sort=False):
         behind = here[(here["difference"] < 0) & (here["p_holm"] < 0.05)]
         ahead = here[(here["difference"] > 0) & (here["p_holm"] < 0.05)]
         others = int(here["difference"].notna().sum())
         if others:
-            reference = str(here["reference"].iloc[0])
-            than = "its own" if reference == dataset else reference
+            other = str(here["reference"].iloc[0])
+            than = "its own" if other == dataset else other
             lines.append(
                 f"Tested on {dataset}: of {counted(others, 'other model')}, {len(behind)} do worse than {than} on "
                 f"the tasks that both have, {len(ahead)} better (p < 0.05 after Holm over all these tests)."
             )
     shown = pd.DataFrame(
         {
-            "tested on": rows["test_dataset"],
-            "trained on": rows["trained_on"],
+            TESTED: rows["test_dataset"],
+            models_of(rows).heading: rows["trained_on"],
             "tasks": [len(tasks) for tasks in rows["tasks"]],
             "mean AUC": [estimate(r, "auc") for r in records(rows)],
-            "own − this": [
+            f"{'own' if reference == captions.OWN_MODEL else 'reference'} − this": [
                 estimate(r, "difference", "difference_lower", "difference_upper", -1) for r in records(rows)
             ],
             "p, Holm": [p_cell(r["p_holm"]) for r in records(rows)],
@@ -62,9 +71,8 @@ def mean_auc(rows: pd.DataFrame) -> Part:
     return Part(
         "mean_auc",
         "The headline: mean AUC over tasks",
-        "Mean AUC over the tasks that a model shares with the test dataset's own model (without one: the first model from "
-        "elsewhere) and that have at least 10 positives and 10 negatives. Intervals: 1,000 draws of patients, the "
-        "same for every task and model, "
+        f"Mean AUC over the tasks that a model shares with {compared_with(rows, OWN_OR_FIRST)} and that have "
+        "at least 10 positives and 10 negatives. Intervals: 1,000 draws of patients, the same for every task and model, "
         "so that differences are paired. Rows with other tasks are not comparable by their means, only by "
         "the difference.",
         lines,
@@ -74,7 +82,8 @@ def mean_auc(rows: pd.DataFrame) -> Part:
         lambda: figures().forest(rows),
         Caption(
             "Mean AUC of each model on each test dataset",
-            "Dot: mean over the tasks that the model shares with the dataset's own model (filled: that model). "
+            f"Dot: mean over the tasks that the model shares with {compared_with(rows, DATASETS_OWN)} "
+            "(filled: that model). "
             "Bar: 95% interval of a bootstrap over patients.",
             "Forest plot of mean AUC; the table below holds the same values.",
         ),
@@ -123,11 +132,11 @@ def average_precision(rows: pd.DataFrame) -> Part:
         "prevalences are not comparable with each other.",
         [line],
         rows,
-        grid_table(grid, "Average precision (95% interval); rows: trained on, columns: tested on"),
+        grid_table(grid, f"Average precision (95% interval); {grid.models.axes}"),
         draw=lambda: figures().precision_grid(grid),
         caption=Caption(
             "Area under the precision-recall curve",
-            "One panel for each task. Rows: what the model was trained on, columns: the test images. Guessing "
+            f"One panel for each task. Rows: {grid.models.rows}, columns: the test images. Guessing "
             "gets the prevalence of the test images, not ½. " + read_grid(grid, ranking.PRECISION),
             alt_text(grid, "average precision"),
         ),
@@ -150,8 +159,8 @@ def subgroups(rows: pd.DataFrame) -> Part:
     table = pd.DataFrame(
         {
             "task": [task_name(str(t)) for t in worst["task"]],
-            "trained on": worst["trained_on"],
-            "tested on": worst["test_dataset"],
+            models_of(rows).heading: worst["trained_on"],
+            TESTED: worst["test_dataset"],
             "worst group": [f"{r['grouping']}: {r['subgroup']}" for r in records(worst)],
             "n": [f"{r['n']:,}, {r['n_pos']:,} positive" for r in records(worst)],
             "AUC": [estimate(r, "auc") for r in records(worst)],
@@ -174,7 +183,7 @@ def subgroups(rows: pd.DataFrame) -> Part:
         (lambda: figures().subgroup_forest(rows)) if len(rows) else None,
         Caption(
             "AUC by subgroup",
-            "Each test dataset's own model, and models from elsewhere by name "
+            f"{'Each model' if models_of(rows).bought else WHOSE} by name "
             "(mean over its tasks would hide the worst: the panels are tasks). "
             "Dot and bar: AUC with 95% interval in the subgroup; hollow: fewer than 10 of a class.",
             "Forest plot of AUC by subgroup; the table below lists the worst groups.",

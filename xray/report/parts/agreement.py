@@ -7,9 +7,12 @@ import pandas as pd
 
 from xray.report import captions, grids, judged, ranking, tables
 from xray.report.captions import Caption, read_grid
+from xray.report.models import compared_with
 from xray.report.parts.part import Part, alt_text, beside, figures
 from xray.report.text import frame_table, grid_table
 from xray.report.words import counted, number, task_name
+
+OWN_OR_FIRST: Final = "the model that was trained on the test dataset (without one: the first from elsewhere)"
 
 
 def agreement(rows: pd.DataFrame, published: pd.DataFrame | None = None) -> Part:
@@ -18,6 +21,7 @@ def agreement(rows: pd.DataFrame, published: pd.DataFrame | None = None) -> Part
 
     target = rows[rows["rule"] == "target"]
     grid = grids.kappa_grid(target, published)
+    reference = compared_with(target, "a test dataset's own model")
     taus = target.loc[(target["trained_on"] != target["reference"]) & target["tau"].notna()].groupby(
         "task", sort=False
     )["tau"]
@@ -28,31 +32,24 @@ def agreement(rows: pd.DataFrame, published: pd.DataFrame | None = None) -> Part
         "agreement",
         "Do the models agree?",
         "Do two models give the same answers on the same images, right or wrong? Each model is "
-        "compared with the model that was trained on the test dataset (without one: the first from elsewhere). Good "
+        f"compared with {compared_with(target, OWN_OR_FIRST)}. Good "
         "AUC with poor agreement, or poor AUC "
         "with good agreement, is a sign that labels may mean different things at different sites; alone it is "
         "no proof.",
         [
-            *agreement_findings(grid, _references(target)),
+            *agreement_findings(grid, reference),
             *([f"Median Kendall τ of their scores, which needs no threshold: {said}."] if said else []),
         ],
         rows,
-        grid_table(grid, f"Cohen's kappa with {_references(target)} (95% interval); columns: tested on")
+        grid_table(grid, f"Cohen's kappa with {reference} (95% interval); columns: tested on")
         if published is None
         else frame_table(beside(grid)),
         draw=lambda: figures().agreement_grid(target, published),
-        caption=captions.agreement_grid(grid),
+        caption=captions.agreement_grid(grid, compared_with(target, captions.OWN_MODEL)),
         tables=tables.agreement(grid),
         central=True,
+        boxed=captions.boxed_agreement(grid),
     )
-
-
-def _references(rows: pd.DataFrame) -> str:
-    """In words, what models are compared with."""
-    elsewhere = set(judged.names(rows))
-    names = [str(name) for name in dict.fromkeys(rows["reference"])]
-    own = ["a test dataset's own model"] if len(elsewhere.intersection(names)) < len(names) else []
-    return " or ".join([*own, *(name for name in names if name in elsewhere)]) or "a test dataset's own model"
 
 
 def pooled_agreement(rows: pd.DataFrame, published: pd.DataFrame | None = None) -> Part:
@@ -68,6 +65,7 @@ def pooled_agreement(rows: pd.DataFrame, published: pd.DataFrame | None = None) 
     frame["place"] = [order.index(name) for name in frame["test_dataset"]]
     frame = frame.sort_values("place", kind="stable")
     grid = grids.value_grid(frame, "value", "pooled agreement", published)
+    of = "" if judged.from_elsewhere(rows).any() else " of one dataset each"
     known = target[target["kappa"].notna()]
     kappas = known.groupby("task", sort=False)[["kappa", "tau"]].mean()
     lines = [
@@ -78,12 +76,12 @@ def pooled_agreement(rows: pd.DataFrame, published: pd.DataFrame | None = None) 
         )
         + "."
         if len(kappas)
-        else "No pair of models of one dataset each shares a task."
+        else f"No pair of models{of} shares a task."
     ]
     return Part(
         "pooled_agreement",
         "Do they agree on everybody's images together?",
-        "As above, but symmetric: each pair of models of one dataset each is compared on all test images that "
+        f"As above, but symmetric: each pair of models{of} is compared on all test images that "
         "are labelled for the task, each model at its Youden point on each test dataset; the rule “own” "
         "is in the database.",
         lines,

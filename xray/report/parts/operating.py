@@ -1,12 +1,26 @@
 """What models are good for in use: at thresholds from home, by their probabilities, and by acting on their calls."""
 
+from typing import Final
+
 import pandas as pd
 
 from xray.report import grids, judged, ranking
 from xray.report.captions import Caption, read_grid
+from xray.report.models import TESTED, Models, models_of
 from xray.report.parts.part import Part, alt_text, beside, estimate, figures, largest, records, smallest
 from xray.report.text import frame_table, grid_table
 from xray.report.words import counted, interval, number, task_name
+
+_EACH: Final = "each model's threshold"
+_LINES: Final = (
+    "test dataset: observed share of positives in ten bins of predicted probability. Coloured: the dataset's own model and "
+    "models from elsewhere, which are named, with 95% intervals; dashed: on the test dataset of that colour, the model of "
+    "another dataset with the largest error, by its number"
+)
+_LINES_BOUGHT: Final = (
+    "model and test dataset: observed share of positives in ten bins of predicted probability, with 95% "
+    "intervals"
+)
 
 
 def threshold_transfer(rows: pd.DataFrame, published: pd.DataFrame | None = None) -> Part:
@@ -29,7 +43,7 @@ def threshold_transfer(rows: pd.DataFrame, published: pd.DataFrame | None = None
         else "\n\n".join(
             grid_table(
                 grids.value_grid(rows[rows["measure"] == m], "difference", "threshold transfer"),
-                f"Change in {m} at the home threshold (95% interval); rows: trained on, columns: tested on",
+                f"Change in {m} at the home threshold (95% interval); {grid.models.axes}",
             )
             for m in ("accuracy", "sensitivity", "specificity")
             if (rows["measure"] == m).any()
@@ -38,7 +52,7 @@ def threshold_transfer(rows: pd.DataFrame, published: pd.DataFrame | None = None
         lambda: figures().transfer_grid(grid),
         Caption(
             "Change in accuracy at the threshold from home",
-            "One panel for each task. Rows: what the model was trained on, columns: the test images. Brown: "
+            f"One panel for each task. Rows: {grid.models.rows}, columns: the test images. Brown: "
             "accuracy is lost, blue: gained against the threshold that is best on the test images "
             "themselves; the scale ends at ±0.5. " + read_grid(grid, ranking.TRANSFER),
             alt_text(grid, "change in accuracy"),
@@ -47,7 +61,7 @@ def threshold_transfer(rows: pd.DataFrame, published: pd.DataFrame | None = None
 
 
 def _transfer_findings(rows: pd.DataFrame) -> list[str]:
-    lines = []
+    lines, models = [], models_of(rows)
     away = rows[(rows["trained_on"] != rows["test_dataset"]) & rows["difference"].notna()]
     for measure in ("accuracy", "sensitivity", "specificity"):
         some = away[away["measure"] == measure]
@@ -58,7 +72,7 @@ def _transfer_findings(rows: pd.DataFrame) -> list[str]:
             f"{measure.capitalize()}: {number(float(some['difference'].mean()), 3)} on average over "
             f"{counted(len(some), 'cell')} away from home; worst {number(float(worst['difference']), 3)} "
             f"({interval((float(worst['lower']), float(worst['upper'])))}) for "
-            f"{task_name(str(worst['task']))}, trained on {worst['trained_on']}, tested on {worst['test_dataset']}."
+            f"{task_name(str(worst['task']))}, {models.called(worst['trained_on'])}, tested on {worst['test_dataset']}."
         )
     return lines or ["No threshold could be carried over."]
 
@@ -68,8 +82,8 @@ def _worst_transfers(accuracy: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(
         {
             "task": [task_name(str(t)) for t in worst["task"]],
-            "trained on": worst["trained_on"],
-            "tested on": worst["test_dataset"],
+            models_of(accuracy).heading: worst["trained_on"],
+            TESTED: worst["test_dataset"],
             "accuracy at the target's point": worst["at_target"],
             "accuracy at the home point": worst["at_home"],
             "change": [estimate(r, "difference") for r in records(worst)],
@@ -88,7 +102,7 @@ def operating_points(rows: pd.DataFrame) -> Part:
     for measure in ("sensitivity", "specificity", "ppv", "npv"):
         some = home[(home["measure"] == measure) & home["value"].notna()]
         own, away = (
-            some[(some["trained_on"] == some["test_dataset"]) == same]["value"] for same in (True, False)
+            some[(judged.own(some) == same) & ~judged.from_elsewhere(some)]["value"] for same in (True, False)
         )
         if len(own) and len(away):
             name = measure.upper() if measure in ("ppv", "npv") else measure.capitalize()
@@ -97,30 +111,41 @@ def operating_points(rows: pd.DataFrame) -> Part:
                 f"{number(float(away.median()), 2)} elsewhere."
             )
     grid = grids.value_grid(home[home["measure"] == "sensitivity"], "value", "operating points")
+    at = _EACH if grid.models.elsewhere else "the home threshold"
     blocks = [
         grid_table(
             grids.value_grid(home[home["measure"] == measure], "value", "operating points"),
-            f"{measure} at the home threshold (95% interval); rows: trained on, columns: tested on",
+            f"{measure} at {at} (95% interval); {grid.models.axes}",
         )
         for measure in ("sensitivity", "specificity")
     ]
     return Part(
         "operating_points",
         "What does each model do at its threshold?",
-        "The threshold is Youden's point on the model's own test images; of a model from elsewhere the one that its maker "
-        "declares, and where none is declared Youden's point on these test images, which flatters. Wilson's intervals. "
+        f"The threshold is {_origin(grid.models)}. Wilson's intervals. "
         "Predictive values depend on how common the finding is in the test images.",
         lines or ["No model has a threshold of its own."],
         rows,
         "\n\n".join(blocks),
         draw=lambda: figures().sensitivity_grid(grid),
         caption=Caption(
-            "Sensitivity at the threshold from home",
-            "One panel for each task. Rows: what the model was trained on, columns: the test images. Share of "
+            f"Sensitivity at {_EACH if grid.models.elsewhere else 'the threshold from home'}",
+            f"One panel for each task. Rows: {grid.models.rows}, columns: the test images. Share of "
             "the positives that the model finds. " + read_grid(grid, ranking.SENSITIVITY),
             alt_text(grid, "sensitivity"),
         ),
     )
+
+
+def _origin(models: Models) -> str:
+    """In words, which threshold is in use."""
+    declared = (
+        "the one that its maker declares, and where none is declared Youden's point on these test images, "
+    )
+    declared += "which flatters"
+    if models.bought:
+        return declared
+    return f"Youden's point on the model's own test images; of a model from elsewhere {declared}"
 
 
 def _in_use(rows: pd.DataFrame) -> pd.DataFrame:
@@ -141,7 +166,7 @@ def calibration(rows: pd.DataFrame) -> Part:
     known = rows[rows["ece"].notna()]
     own = known[known["trained_on"] == known["test_dataset"]]["ece"]
     away = known[~judged.own(known) & ~judged.from_elsewhere(known)]["ece"]
-    theirs = judged.spoken(known, "ece")
+    theirs, models = judged.spoken(known, "ece"), models_of(rows)
     lines = [
         f"Expected calibration error: median {number(float(own.median()), 3)} on the own dataset, "
         f"{number(float(away.median()), 3)} elsewhere; highest {number(float(known['ece'].max()), 3)}."
@@ -159,8 +184,8 @@ def calibration(rows: pd.DataFrame) -> Part:
     shown = pd.DataFrame(
         {
             "task": [task_name(str(t)) for t in worst["task"]],
-            "trained on": worst["trained_on"],
-            "tested on": worst["test_dataset"],
+            models.heading: worst["trained_on"],
+            TESTED: worst["test_dataset"],
             "prevalence": worst["n_pos"] / worst["n"],
             "ECE": worst["ece"],
             "Brier": worst["brier"],
@@ -194,11 +219,8 @@ def calibration(rows: pd.DataFrame) -> Part:
         lambda: figures().reliability(rows),
         Caption(
             "Reliability of the probabilities",
-            "One panel for each task, one line for each test dataset: observed share of positives in ten bins "
-            "of predicted probability. Coloured: the dataset's own model and models from elsewhere, which are named, with "
-            "95% intervals; dashed: on the test dataset of that colour, the model of another dataset "
-            "with the largest error, by its number. On the diagonal the probabilities are right; below it "
-            "they are too high.",
+            f"One panel for each task, one line for each {_LINES_BOUGHT if models.bought else _LINES}. On the diagonal the "
+            "probabilities are right; below it they are too high.",
             "Reliability curves; the table below lists the worst cells.",
         ),
     )
@@ -220,8 +242,8 @@ def net_benefit(rows: pd.DataFrame) -> Part:
         "logit), as a hospital without labels must.",
         decisions.findings(rows, cells),
         rows,
-        frame_table(decisions.table(cells)),
-        decisions.table(worst).assign(loss=worst["loss"].to_numpy(), at=worst["at"].to_numpy()),
+        frame_table(decisions.table(rows, cells)),
+        decisions.table(rows, worst).assign(loss=worst["loss"].to_numpy(), at=worst["at"].to_numpy()),
         lambda: figures().decisions(rows),
         _decisions_caption(bool(judged.own(rows).any())),
     )

@@ -9,6 +9,7 @@ import pandas as pd
 
 from xray.report import grids
 from xray.report.captions import Caption
+from xray.report.models import TESTED
 from xray.report.tables import Table
 from xray.report.text import frame_table
 from xray.report.words import counted, interval, number, task_name
@@ -26,7 +27,8 @@ class Part:
     """What is said of one analysis.
 
     name: of its files. shown: a table of a few rows. data: behind the figure. central: what a reader comes for, so that its
-    `tables` are on the page in full, its figure whatever its size, and it is there without any result too.
+    `tables` are on the page in full, its figure whatever its size, and it is there without any result too. boxed: what a
+    boxed cell of its tables is.
     """
 
     name: str
@@ -40,6 +42,7 @@ class Part:
     caption: Caption | None = None
     tables: Sequence[Table] = ()
     central: bool = False
+    boxed: str = ""
 
 
 def plain(name: str, title: str, rows: pd.DataFrame) -> Part:
@@ -64,7 +67,7 @@ def beside(grid: grids.Grid) -> pd.DataFrame:
         for (task, row, column), cell in grid.cells.items()
         if cell.published is not None
     ]
-    names = ["task", "trained on", "tested on", "here", "95% interval", "published"]
+    names = ["task", grid.models.heading, TESTED, "here", "95% interval", "published"]
     return pd.DataFrame(rows, columns=names).sort_values("task", kind="stable", ignore_index=True)
 
 
