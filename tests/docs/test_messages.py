@@ -156,7 +156,7 @@ CAUSES: dict[str, Callable[[Path, Engine], None]] = {
     "no task has both positives and negatives in the training part": one_class,
     "the loss is not finite": too_fast,
     "times that of guessing, and stays there": partial(too_fast, rate=1e4, batch=2),
-    "there is no column 'Sex' to choose by": partial(nobody, where={"Sex": "M"}),
+    "there is no column 'Sex' to choose images by": partial(nobody, where={"Sex": "M"}),
     "image of ours fits": partial(nobody, where={"view": "LL"}),
     "is the same as configuration": bad_study(
         'name = "s"\n[[datasets]]\nname = "d"\n[[configuration]]\nname = "e"\n'
