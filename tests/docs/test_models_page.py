@@ -161,7 +161,7 @@ CAUSES: dict[str, Callable[[Given], object]] = {
     "size is missing; expected pixels along a side": lambda _: card_of(
         {"name": "t"} | {k: CARD[k] for k in ("range", "output", "tasks")}, "c"
     ),
-    "the card must say whose (network": lambda _: build(card_of(CARD, "c"), {}),
+    "the card must name their network (network": lambda _: build(card_of(CARD, "c"), {}),
     "are not those of densenet121 with 1 channel(s)": lambda _: build(
         card_of({**CARD, "network": "densenet121"}, "c"), {"weight": torch.zeros(1)}
     ),

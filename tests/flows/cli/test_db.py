@@ -48,7 +48,7 @@ def backup(tiny: Done, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A backup of the tiny study's home."""
     folder = tmp_path_factory.mktemp("backups") / "a backup"
     output = tiny.home.run("db", "backup", folder).stdout
-    assert "not in it: pictures outside the home" in output
+    assert "not included: pictures outside the home" in output
     assert f"XRAY_HOME=NEW xray db restore {folder}" in output
     return folder
 
