@@ -381,14 +381,14 @@ def relocate(name: str, images: Path) -> None:
 @dataset.command()
 @click.argument("name")
 @click.option(
-    "--with-results", is_flag=True, help="Take away the models, scores and analyses that hang on it too."
+    "--with-results", is_flag=True, help="Remove the models, scores and analyses that depend on it too."
 )
-@click.option("--dry-run", is_flag=True, help="Only say what hangs on it.")
-@json_option("What hangs on it, as one JSON object.")
+@click.option("--dry-run", is_flag=True, help="Only say what depends on it.")
+@json_option("What depends on it, as one JSON object.")
 def remove(name: str, with_results: bool, dry_run: bool, as_json: bool) -> None:
     """Take dataset NAME away: its labels, cohorts, and images that no other dataset has. Its files are left.
 
-    Where results hang on it, it says which, and takes them only with --with-results.
+    Where results depend on it, it says which, and removes them only with --with-results.
     """
     from flows.platform import storage
     from xray.data.remove import hanging
