@@ -131,7 +131,9 @@ def unmigrated(home: Path) -> Iterator[Databases]:
     if value is not None and not is_embedded(home, value):
         owner = opened(value)[1]
         if owner is None:
-            raise DatabaseError(f"{_whom(value)} may not make tables: name their owner in XRAY_DATABASE_URL")
+            raise DatabaseError(
+                f"{_whom(value)} may not create tables: name their owner in XRAY_DATABASE_URL"
+            )
         yield _named(owner)
         return
     with unset(), acquire(home) as server:
@@ -159,11 +161,11 @@ def _external(home: Path, value: str) -> tuple[Databases, Databases | None]:
     if secret:  # a process that one on the embedded server has started
         reader = places.xray.url.set(username=Names("xray").of("reader"), password=secret["reader"])
         places = places.of(places.xray.url, reader)
-    found = _named(places)
+    writer = _named(places)
     if owner is None:
-        return found, None
-    _GIVEN[found.psql()] = value
-    return found, _named(owner)
+        return writer, None
+    _GIVEN[writer.psql()] = value
+    return writer, _named(owner)
 
 
 def given() -> str | None:
@@ -213,12 +215,12 @@ def _of(logins: Mapping[Role, Databases], role: Role) -> str:
     return str(logins[role].reader if role == "reader" else logins[role].xray)
 
 
-def _is_ready(found: Databases) -> bool:
+def _is_ready(databases: Databases) -> bool:
     """Whether the tables are those of this version, and the reader may read them."""
     granted = text(
         "select coalesce(bool_and(has_table_privilege(oid, to_regclass('predictions'), 'select')), true)"
         " from pg_roles where rolname = :reader"
     )
-    reader = make_url(found.reader).username if found.reader else None
-    with found.engine().connect() as connection:
+    reader = make_url(databases.reader).username if databases.reader else None
+    with databases.engine().connect() as connection:
         return is_current(connection) and bool(connection.scalar(granted, {"reader": reader}))

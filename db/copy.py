@@ -74,14 +74,14 @@ def blank_rows(n_rows: int, scalars: Sequence[str], n: int, kind: str) -> NDArra
     oid, dtype = _ELEMENTS[kind]
     width = np.dtype(dtype).itemsize
     fields: list[tuple[str, Any]] = [("fields", ">i2")]
-    for place, each in enumerate(scalars):
-        fields += [(f"length {place}", ">i4"), (f"{place}", _SCALARS[each])]
+    for index, scalar_kind in enumerate(scalars):
+        fields += [(f"length {index}", ">i4"), (f"{index}", _SCALARS[scalar_kind])]
     header = {"length": 20 + n * (4 + width), "dimensions": 1, "nulls": 0, "oid": oid, "n": n, "bound": 1}
     fields += [(name, ">i4") for name in header]
     rows = np.zeros(n_rows, [*fields, ("elements", [("length", ">i4"), ("value", dtype)], n)])
     rows["fields"] = len(scalars) + 1
-    for place, each in enumerate(scalars):
-        rows[f"length {place}"] = struct.calcsize(_SCALARS[each])
+    for index, scalar_kind in enumerate(scalars):
+        rows[f"length {index}"] = struct.calcsize(_SCALARS[scalar_kind])
     for name, value in header.items():
         rows[name] = value
     rows["elements"]["length"] = width
@@ -168,8 +168,8 @@ def _as_text(value: Any) -> str:
         return float.__repr__(value)
     if isinstance(value, int):  # a bool too: 1 or 0
         return int.__repr__(value)
-    if isinstance(value, list) and not any(isinstance(each, str | list) for each in value):
-        return f'"{{{",".join([_as_text(each) or "NULL" for each in value])}}}"'
+    if isinstance(value, list) and not any(isinstance(item, str | list) for item in value):
+        return f'"{{{",".join([_as_text(item) or "NULL" for item in value])}}}"'
     raise TypeError(f"{value!r}: expected None, a bool, int, float, str or a list of numbers")
 
 
@@ -182,18 +182,18 @@ def copy_out(
         bound = cursor.mogrify(f"copy ({query}) to stdout (format binary)", parameters)
         cursor.copy_expert(bound, buffer)
     view = buffer.getbuffer()
-    place = len(_SIGNATURE)
+    offset = len(_SIGNATURE)
     while True:
-        (n_fields,) = struct.unpack_from(">h", view, place)
-        place += 2
+        (n_fields,) = struct.unpack_from(">h", view, offset)
+        offset += 2
         if n_fields < 0:
             return
         row: list[memoryview | None] = []
         for _ in range(n_fields):
-            (length,) = struct.unpack_from(">i", view, place)
-            place += 4
-            row.append(None if length < 0 else view[place : place + length])
-            place += max(length, 0)
+            (length,) = struct.unpack_from(">i", view, offset)
+            offset += 4
+            row.append(None if length < 0 else view[offset : offset + length])
+            offset += max(length, 0)
         yield row
 
 
@@ -205,10 +205,10 @@ def read_scalar(field: memoryview) -> int:
 def read_array(field: memoryview, kind: str) -> NDArray[Any]:
     """A one-dimensional array field without NULLs as a vector (n,) in native byte order."""
     oid, dtype = _ELEMENTS[kind]
-    dimensions, has_null, found = struct.unpack_from(">iii", field, 0)
-    if found != oid or has_null or dimensions > 1:
+    dimensions, has_null, element_type = struct.unpack_from(">iii", field, 0)
+    if element_type != oid or has_null or dimensions > 1:
         raise ValueError(
-            f"expected a {kind} vector without NULLs, found element type {found}, NULLs: {bool(has_null)}, "
+            f"expected a {kind} vector without NULLs, found element type {element_type}, NULLs: {bool(has_null)}, "
             f"dimensions: {dimensions}"
         )
     if dimensions == 0:

@@ -100,45 +100,47 @@ def opened(value: str) -> tuple[Places, Places | None]:
     url = parsed(value)
     ensure_database(url)
     names = Names(str(url.database))
-    found = _look(url, names)
-    if found.schema != "xray" and not found.in_public and "xray" in found.schemas:
+    standing = _look(url, names)
+    if standing.schema != "xray" and not standing.in_public and "xray" in standing.schemas:
         url = _in_schema(url, "xray")
-        found = _look(url, names)
-    mlflow, prefect = (_sibling(url, names, found, name) for name in SIBLINGS)
-    given = Places(Place(url, found.schema), mlflow, prefect)
+        standing = _look(url, names)
+    mlflow, prefect = (_sibling(url, names, standing, name) for name in SIBLINGS)
+    given = Places(Place(url, standing.schema), mlflow, prefect)
     reader = _reader(url, names, os.environ.get("XRAY_READER_PASSWORD"))
-    if not found.owns:
+    if not standing.owns:
         return given.of(url, reader if reader.password else None), None
     secrets = _passwords(url, names)
-    if found.superuser and (names.database in SYSTEM_DATABASES or given.mlflow.url.database == url.database):
-        found = replace(found, superuser=False)  # the database is not ours alone: its owner stays
+    if standing.superuser and (
+        names.database in SYSTEM_DATABASES or given.mlflow.url.database == url.database
+    ):
+        standing = replace(standing, superuser=False)  # the database is not ours alone: its owner stays
     if len(secrets) < len(ROLES):
         return given.of(url, reader if reader.password else None), given
-    return _with_roles(given, names, found, secrets)
+    return _with_roles(given, names, standing, secrets)
 
 
 def _with_roles(
-    given: Places, names: Names, found: Standing, secrets: Mapping[Role, str]
+    given: Places, names: Names, standing: Standing, secrets: Mapping[Role, str]
 ) -> tuple[Places, Places]:
     """Writer and owner by logins of their own, made where the URL's role may; its own where they are not let in."""
     url = given.xray.url
     logins = {role: _login(url, URL.create("x", names.of(role), secrets[role])) for role in ROLES}
     logins["reader"] = _reader(url, names, secrets["reader"])
-    asked: tuple[Role, ...] = ROLES if found.superuser else ("writer", "reader")
-    ready = found.noted == note() and all(_is_let_in(logins[role]) for role in asked)
-    if not ready and found.makes_roles:
-        _make_roles(given, names, found, {role: secrets[role] for role in asked})
+    asked: tuple[Role, ...] = ROLES if standing.superuser else ("writer", "reader")
+    ready = standing.noted == note() and all(_is_let_in(logins[role]) for role in asked)
+    if not ready and standing.makes_roles:
+        _make_roles(given, names, standing, {role: secrets[role] for role in asked})
         ready = all(_is_let_in(logins[role]) for role in asked)
-    if not ready and not found.makes_roles and all(_is_let_in(logins[role]) for role in asked):
-        for each in (given.xray, given.mlflow, given.prefect):  # roles that an administrator has made
-            with _cursor(each.url) as cursor:
-                let_in(cursor, names, str(each.url.database), each.schema or "public", found.user)
+    if not ready and not standing.makes_roles and all(_is_let_in(logins[role]) for role in asked):
+        for target in (given.xray, given.mlflow, given.prefect):  # roles that an administrator has made
+            with _cursor(target.url) as cursor:
+                let_in(cursor, names, str(target.url.database), target.schema or "public", standing.user)
         ready = True
-    if not ready and found.superuser:  # it would work as the superuser, which nothing of ours does
+    if not ready and standing.superuser:  # it would work as the superuser, which nothing of ours does
         _refuse(logins)
     if not ready:
         return given, given
-    owner = given.of(logins["owner"], logins["reader"]) if found.superuser else given
+    owner = given.of(logins["owner"], logins["reader"]) if standing.superuser else given
     return given.of(logins["writer"], logins["reader"]), owner
 
 
@@ -157,26 +159,28 @@ def _refuse(logins: Mapping[Role, URL]) -> None:
             connect(url).close()
         except OperationalError as error:
             raise DatabaseError(
-                f"xray made the role {url.username!r}, and {place(url)} does not let it in: {str(error.orig).strip()}; "
+                f"xray created the role {url.username!r}, but {place(url)} does not let it in: {str(error.orig).strip()}; "
                 "allow it in the server's pg_hba.conf, or name an owner in XRAY_DATABASE_URL that is no superuser"
             ) from None
 
 
-def _make_roles(given: Places, names: Names, found: Standing, secrets: Mapping[Role, str]) -> None:
+def _make_roles(given: Places, names: Names, standing: Standing, secrets: Mapping[Role, str]) -> None:
     try:
         with _cursor(given.xray.url) as cursor:
             cursor.execute("select pg_advisory_lock(hashtext('xray roles'))")
             make_roles(cursor, names, secrets)
-            for each in (given.xray, given.mlflow, given.prefect):
-                with contextlib.nullcontext() if each.own_login else _cursor(each.url) as other:
-                    if other is not None and found.superuser:
-                        give_database(other, names, str(each.url.database), found.user)
+            for target in (given.xray, given.mlflow, given.prefect):
+                with contextlib.nullcontext() if target.own_login else _cursor(target.url) as other:
+                    if other is not None and standing.superuser:
+                        give_database(other, names, str(target.url.database), standing.user)
                     elif other is not None:
-                        let_in(other, names, str(each.url.database), each.schema or "public", found.user)
+                        let_in(
+                            other, names, str(target.url.database), target.schema or "public", standing.user
+                        )
             note_roles(cursor, names)
     except psycopg2.Error as error:
         raise DatabaseError(
-            f"the roles of xray could not be made on {place(given.xray.url)}: {str(error).strip()}"
+            f"the roles of xray could not be created on {place(given.xray.url)}: {str(error).strip()}"
         ) from None
 
 
@@ -185,15 +189,15 @@ def _passwords(url: URL, names: Names) -> dict[Role, str]:
 
     The way back from a role's password to the URL's is a search, and each guess costs a twentieth of a second.
     """
-    found: dict[Role, str] = {}
+    secrets: dict[Role, str] = {}
     for role in ROLES:
         value = os.environ.get(f"XRAY_{role.upper()}_PASSWORD")
         if not value and url.password:
             salt = f"xray {names.of(role)}".encode()
             value = hashlib.scrypt(str(url.password).encode(), salt=salt, n=2**14, r=8, p=1, dklen=24).hex()
         if value:
-            found[role] = value
-    return found
+            secrets[role] = value
+    return secrets
 
 
 def _look(url: URL, names: Names) -> Standing:
@@ -203,13 +207,13 @@ def _look(url: URL, names: Names) -> Standing:
         version = connection.connection.driver_connection.server_version  # type: ignore[union-attr]
         if version < OLDEST * 10000:
             raise DatabaseError(
-                f"PostgreSQL {OLDEST} or newer is needed, that on {place(url)} is {version // 10000}.{version % 10000}"
+                f"{place(url)} runs PostgreSQL {version // 10000}.{version % 10000}; {OLDEST} or newer is needed"
             )
         row = connection.execute(LOOK, {"databases": siblings, "writer": names.of("writer")}).one()
     return Standing(**row._mapping)
 
 
-def _sibling(url: URL, names: Names, found: Standing, name: str) -> Place:
+def _sibling(url: URL, names: Names, standing: Standing, name: str) -> Place:
     """Where MLflow's or Prefect's tables are: as a variable says, in a database of their own, or in a schema of ours."""
     variable = f"XRAY_{name.upper()}_DATABASE_URL"
     if given := os.environ.get(variable):
@@ -217,20 +221,20 @@ def _sibling(url: URL, names: Names, found: Standing, name: str) -> Place:
         ensure_database(own)
         return Place(own, own_login=True)
     database = _sibling_name(names, name)
-    if database in found.databases:
+    if database in standing.databases:
         return Place(url.set(database=database))
-    if name in found.schemas:
+    if name in standing.schemas:
         return Place(_in_schema(url, name), name)
-    if found.makes_databases:
+    if standing.makes_databases:
         ensure_database(url.set(database=database))
         return Place(url.set(database=database))
-    if found.owns and found.makes_schemas:
+    if standing.owns and standing.makes_schemas:
         with _cursor(url) as cursor:
             cursor.execute(f"create schema if not exists {name}")
         return Place(_in_schema(url, name), name)
     raise DatabaseError(
-        f"on {place(url)} is no database {database!r}, and {found.user!r} may make neither it nor a schema {name!r} in "
-        f"{url.database!r}: let an administrator make one of them, or name another in {variable}"
+        f"{place(url)} has no database {database!r}, and {standing.user!r} may create neither it nor a schema {name!r} in "
+        f"{url.database!r}: ask an administrator to create one of them, or name another in {variable}"
     )
 
 
@@ -303,7 +307,7 @@ def _create_database(connection: Connection, url: URL, refusal: DatabaseError) -
     except DBAPIError as error:
         raise DatabaseError(
             f"can't create database {url.database!r} on {url.host or 'the local socket'}: {str(error.orig).strip()}; "
-            "let an administrator create it"
+            "ask an administrator to create it"
         ) from None
 
 

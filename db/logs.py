@@ -87,7 +87,9 @@ def start(level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] | None = None) -> 
         os.environ[VARIABLE] = level
     wanted = os.environ.get(VARIABLE, "").upper() or "INFO"
     if wanted not in LEVELS:
-        raise XrayError(f"{VARIABLE}={os.environ[VARIABLE]}: no level of the log; one of {', '.join(LEVELS)}")
+        raise XrayError(
+            f"{VARIABLE}={os.environ[VARIABLE]}: not a log level; expected one of {', '.join(LEVELS)}"
+        )
     for room in ROOMS:
         logger = logging.getLogger(room)
         logger.setLevel(wanted)

@@ -124,7 +124,7 @@ def _drop(connection: Connection, what: str) -> None:
             raise
         raise DatabaseError(
             f"the database can't be brought up to date: {error.orig.diag.message_detail}. Nothing was changed. Keep its "
-            "definition (select pg_get_viewdef('NAME')), drop it, run this again, and create it anew"
+            "definition (select pg_get_viewdef('NAME')), drop it, run this again, and create it again"
         ) from None
 
 
@@ -165,7 +165,7 @@ def _run(engine: Engine, direction: str, revision: str) -> None:
     folder = _folder()
     if not (folder / "env.py").is_file():
         raise DatabaseError(
-            f"migrations are not at {folder}: install xray from its checkout (pip install --editable .)"
+            f"there are no migrations at {folder}: install xray from its checkout (pip install --editable .)"
         )
     config = Config()
     config.set_main_option("script_location", str(folder).replace("%", "%%"))

@@ -187,7 +187,7 @@ def _messages(query: str, seconds: float | None) -> Iterator[None]:
             raise DatabaseError("the query was cancelled") from None
         limit = "the reader's limit" if seconds is None else f"{seconds:g} s"
         raise DatabaseError(
-            f"the query took longer than {limit}: xray sql --timeout SECONDS allows more, 0 any time{_better(query)}"
+            f"the query took longer than {limit}: xray sql --timeout SECONDS allows more, 0 sets no limit{_better(query)}"
         ) from None
     except errors.ReadOnlySqlTransaction as error:
         raise DatabaseError(f"{one_line(error)}: xray sql only reads") from None
@@ -204,6 +204,6 @@ def _better(query: str) -> str:
 def one_line(error: BaseException | None) -> str:
     """PostgreSQL's message, where in the query, and its hint, as one line."""
     lines = str(error).strip().splitlines() or ["the query failed"]
-    place = [f"({line.strip()})" for line in lines[1:] if line.startswith("LINE ")]
+    position = [f"({line.strip()})" for line in lines[1:] if line.startswith("LINE ")]
     hints = [line.strip() for line in lines[1:] if line.startswith("HINT:")]
-    return " ".join([lines[0], *place, *hints])
+    return " ".join([lines[0], *position, *hints])

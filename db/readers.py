@@ -78,7 +78,7 @@ def _check_may_make(cursor: Any, names: Names) -> None:
     cursor.execute("select from pg_roles where rolname = %s", (names.of("reader"),))
     if not may or cursor.rowcount == 0:
         raise DatabaseError(
-            f"the role {user!r} of XRAY_DATABASE_URL may not make roles: let an administrator make one, and grant it "
+            f"the role {user!r} of XRAY_DATABASE_URL may not create roles: ask an administrator to create one, and grant it "
             f"{names.of('reader')} (docs/deploy.md)"
         )
 
@@ -93,7 +93,7 @@ def grant(cursor: Any, names: Names, name: str) -> str:
 
     if not NAME.fullmatch(name) or name.startswith("pg_"):
         raise DatabaseError(
-            f"{name!r} can't be a reader's name: small letters, digits and _ are allowed, at most 63, no digit first"
+            f"{name!r} can't be a reader's name: lower-case letters, digits and _ are allowed, at most 63, no digit first"
         )
     _check_is_ours(cursor, names, name, missing_is_good=True)
     password = secrets.token_urlsafe(18)
@@ -135,11 +135,11 @@ def _check_is_ours(cursor: Any, names: Names, name: str, missing_is_good: bool) 
     if row is None and missing_is_good:
         return
     if row is None:
-        known = ", ".join(readers(cursor, names)) or "none"
-        raise DatabaseError(f"there is no reader {name!r}; there are: {known}")
+        others = ", ".join(readers(cursor, names)) or "none"
+        raise DatabaseError(f"there is no reader {name!r}; there are: {others}")
     if row[0] != _note(names):
         raise DatabaseError(
-            f"{name!r} is a role of the server already, and not a reader of xray's: choose another name"
+            f"{name!r} is already a role of the server, but not a reader of xray's: choose another name"
         )
 
 

@@ -193,16 +193,16 @@ def write_features(connection: Connection, evaluation_id: int, features: NDArray
 
 def read_features(connection: Connection, evaluation_id: int) -> NDArray[np.float32]:
     """Pooled features (n_images, n_features) of one evaluation. Raises `StoreError` where none are stored."""
-    found = [
+    rows = [
         read_array(row[0], "float4")
         for row in copy_out(connection, query("features"), evaluation_id=evaluation_id)
         if row[0] is not None
     ]
-    if not found:
+    if not rows:
         raise StoreError(
             f"evaluation {evaluation_id} has no features: name its dataset in the study's `features`"
         )
-    return np.stack(found)
+    return np.stack(rows)
 
 
 def write_classifier(

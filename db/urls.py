@@ -66,7 +66,7 @@ def parsed(value: str, variable: str = "XRAY_DATABASE_URL") -> URL:
 def _with_hosts(scheme: str, login: str | None, hosts: str, rest: str) -> URL | None:
     """The URL with its hosts in the query, unless it is one name or address."""
     before = f"{login}@" if login else ""
-    named = [_host_and_port(each) for each in hosts.split(",")] if hosts else []
+    named = [_host_and_port(host) for host in hosts.split(",")] if hosts else []
     plain = len(named) == 1 and not named[0][0].startswith("/")
     try:
         url = make_url(f"{scheme}://{before}{hosts if plain else ''}{rest}")
@@ -74,7 +74,7 @@ def _with_hosts(scheme: str, login: str | None, hosts: str, rest: str) -> URL | 
         return None
     given = url.query.get("host", ())
     if not plain and not named and not isinstance(given, str):  # SQLAlchemy's own way
-        named = [_host_and_port(each) for each in given]
+        named = [_host_and_port(host) for host in given]
     if named and not plain:
         words = {"host": ",".join(host for host, _ in named), "port": ",".join(port for _, port in named)}
         url = url.difference_update_query(["host"]).update_query_dict(words)
@@ -135,10 +135,10 @@ def prefect_variables(url: URL, schema: str | None) -> Mapping[str, str]:
 
     schema: in which its tables are, None for the usual one.
     """
-    found = {ENVIRONMENT[name]: str(value) for name, value in url.query.items() if name in ENVIRONMENT}
-    if found.get("PGSSLROOTCERT") == "system":
-        del found["PGSSLROOTCERT"]
-        found |= _SYSTEM_CA
+    variables = {ENVIRONMENT[name]: str(value) for name, value in url.query.items() if name in ENVIRONMENT}
+    if variables.get("PGSSLROOTCERT") == "system":
+        del variables["PGSSLROOTCERT"]
+        variables |= _SYSTEM_CA
     options = re.search(r"-c\s*search_path=(\S+)", str(url.query.get("options", "")))
     path = f"{schema},public" if schema else options[1] if options else ""
-    return found | ({_SEARCH_PATH: path} if path else {})
+    return variables | ({_SEARCH_PATH: path} if path else {})

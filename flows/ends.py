@@ -42,7 +42,7 @@ class Command:
     words: str = ""
     patience: float = UNWIND_SECONDS
     ending: threading.Event = field(default_factory=threading.Event)
-    said: threading.Event = field(default_factory=threading.Event)
+    announced: threading.Event = field(default_factory=threading.Event)
     unwound: threading.Event = field(default_factory=threading.Event)
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
@@ -55,7 +55,7 @@ class Command:
             if words:
                 _say(words)
                 silence()
-            self.said.set()
+            self.announced.set()
             deadline = time.monotonic() + CHILDREN_SECONDS
             children = _tell_children()
             self.unwound.wait(self.patience)
@@ -100,12 +100,12 @@ def attended(command: Command) -> Iterator[Command]:
     reader, writer = os.pipe()
     os.set_blocking(writer, False)
     before = {number: signal.getsignal(number) for number in SIGNALS}
-    told: list[int] = []
+    signals: list[int] = []
 
     def stop(number: int, frame: FrameType | None) -> None:
-        if not told:  # a second one must not break into what closes things
-            told.append(number)
-            command.said.wait(1)  # or what the main thread says of its end comes first
+        if not signals:  # a second one must not break into what closes things
+            signals.append(number)
+            command.announced.wait(1)  # or what the main thread says of its end comes first
             raise Stopped(number)
 
     unraisable = sys.unraisablehook
@@ -114,7 +114,7 @@ def attended(command: Command) -> Iterator[Command]:
         if not isinstance(fault.exc_value, Stopped):
             unraisable(fault)
             return
-        told.clear()  # a collector's callback or a destructor took it, and the main thread went on: once more, after that
+        signals.clear()  # a collector's callback or a destructor took it, and the main thread went on: once more, after that
         threading.Timer(AGAIN_SECONDS, signal.pthread_kill, (main, fault.exc_value.args[0])).start()
 
     sys.unraisablehook = swallowed
@@ -128,7 +128,7 @@ def attended(command: Command) -> Iterator[Command]:
     try:
         yield command
     finally:
-        told.append(0)
+        signals.append(0)
         sys.unraisablehook = unraisable
         command.leave()
         _current = None
@@ -184,13 +184,13 @@ def _tell_children() -> list[int]:
 
     own = psutil.Process()
     descendants = []
-    for each in own.children(recursive=True):
+    for child in own.children(recursive=True):
         with contextlib.suppress(psutil.Error):
-            if "multiprocessing.resource_tracker" in " ".join(each.cmdline()):
+            if "multiprocessing.resource_tracker" in " ".join(child.cmdline()):
                 continue  # it ends after us, when it has tidied up
-            descendants.append(each.pid)
-            if each.ppid() == own.pid:
-                each.terminate()
+            descendants.append(child.pid)
+            if child.ppid() == own.pid:
+                child.terminate()
     return descendants
 
 

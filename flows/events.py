@@ -31,11 +31,11 @@ def _reachable() -> Api | None:
     given = Api.of_environment()
     if given is not None:
         return given
-    place = here()
-    state = place.running()
+    stack = here()
+    state = stack.running()
     if state is None:
         return None
-    own = client_environment(place, state)
+    own = client_environment(stack, state)
     if "PREFECT_API_URL" not in own:
         return None
     return Api(own["PREFECT_API_URL"], own.get("PREFECT_API_AUTH_STRING", ""))

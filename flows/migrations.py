@@ -32,12 +32,12 @@ _ERROR: Final = re.compile(r"[\w.]*(Error|Exception)\w*: ")
 NOTED: Final = text("select obj_description(to_regclass('alembic_version'), 'pg_class')")
 
 
-def prepare(found: Databases, programs: Sequence[Program]) -> None:
+def prepare(databases: Databases, programs: Sequence[Program]) -> None:
     """Bring the tables of these programs to their installed versions, where that is not noted; several at once.
 
     Raises `XrayError` where a migration fails, and where this process may not do it.
     """
-    addresses = {program: _libpq(found, program) for program in programs}
+    addresses = {program: _libpq(databases, program) for program in programs}
     stale = [program for program, url in addresses.items() if url and not _is_noted(url, program)]
     if not stale:
         return
@@ -51,7 +51,7 @@ def prepare(found: Databases, programs: Sequence[Program]) -> None:
     for program, output, _, code in ended:
         if code:
             raise XrayError(
-                f"{program}'s tables could not be brought to version {version(program)}: {_reason(output)}"
+                f"{program}'s tables could not be migrated to version {version(program)}: {_reason(output)}"
             )
 
 
@@ -63,8 +63,8 @@ def _reason(output: str) -> str:
     return lines[-1] if lines else output[-500:].strip()
 
 
-def _libpq(found: Databases, program: Program) -> str:
-    return found.mlflow if program == "mlflow" else found.prefect_libpq
+def _libpq(databases: Databases, program: Program) -> str:
+    return databases.mlflow if program == "mlflow" else databases.prefect_libpq
 
 
 def _start(owner: Databases, program: Program) -> "subprocess.Popen[str]":

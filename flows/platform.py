@@ -27,24 +27,24 @@ def storage() -> Iterator[Databases]:
     logs.start()  # Prefect would keep our records to itself
     home, own = settings.home(), not os.environ.get("XRAY_DATABASE_URL")
     _log.debug("home %s", home)
-    with databases(home) as found, environment({"XRAY_DATABASE_URL": found.psql()}):
+    with databases(home) as store, environment({"XRAY_DATABASE_URL": store.psql()}):
         if is_long((home / settings.ARTIFACTS).as_uri()):  # for which MLflow's own tables are too narrow
-            prepare(found, ("mlflow",))
-        settle(found.engine(), found.mlflow, home, own=own)
-        yield found
+            prepare(store, ("mlflow",))
+        settle(store.engine(), store.mlflow, home, own=own)
+        yield store
 
 
 @contextlib.contextmanager
-def prefect_api(found: Databases) -> Iterator[str]:
+def prefect_api(store: Databases) -> Iterator[str]:
     """URL of a Prefect API: that of PREFECT_API_URL, of the standing stack, or of a server that lives as long as we do."""
     given = os.environ.get("PREFECT_API_URL")
-    prepare(found, ("mlflow",) if given else ("mlflow", "prefect"))
+    prepare(store, ("mlflow",) if given else ("mlflow", "prefect"))
     if given:
         with reached("Prefect's server", given):
             yield given
         return
-    place = here()
-    home = place.home / "prefect"
+    stack = here()
+    home = stack.home / "prefect"
     home.mkdir(exist_ok=True)
     quiet = {
         **SILENT,
@@ -57,9 +57,9 @@ def prefect_api(found: Databases) -> Iterator[str]:
         ),
         "PREFECT_CLIENT_RETRY_EXTRA_CODES": "500",  # while PostgreSQL is started again
     }
-    standing = place.running()
+    standing = stack.running()
     if standing is not None and standing.url("prefect"):
-        own = client_environment(place, standing) | {"PREFECT_FLOWS_HEARTBEAT_FREQUENCY": "30"}
+        own = client_environment(stack, standing) | {"PREFECT_FLOWS_HEARTBEAT_FREQUENCY": "30"}
         url = own["PREFECT_API_URL"]
         _log.debug("Prefect's API at %s, of the standing platform", url)
         with environment(quiet), environment(own), _inside(home), reached("Prefect's server", url):
@@ -71,9 +71,9 @@ def prefect_api(found: Databases) -> Iterator[str]:
         "PREFECT__SERVER_EPHEMERAL": "1",
     }
     with (
-        servers.running("prefect", place, found, home / "server.log", own=without_pages) as address,
+        servers.running("prefect", stack, store, home / "server.log", own=without_pages) as address,
         environment(quiet | {"XRAY_PREFECT_ENDS": "1", "PREFECT_API_URL": f"{address}/api"}),
-        environment({"PREFECT_API_AUTH_STRING": f"admin:{place.passwords()['prefect_password']}"}),
+        environment({"PREFECT_API_AUTH_STRING": f"admin:{stack.passwords()['prefect_password']}"}),
         _inside(home),
     ):
         _log.debug("Prefect's API at %s ends with this command", address)
@@ -82,9 +82,9 @@ def prefect_api(found: Databases) -> Iterator[str]:
 
 def _absolute() -> dict[str, str]:
     """The variables that may name a folder from where we are."""
-    found = {"XRAY_HOME": str(settings.home())}
+    variables = {"XRAY_HOME": str(settings.home())}
     artifacts = os.environ.get("XRAY_ARTIFACTS", "")
-    return found | (
+    return variables | (
         {} if not artifacts or ":" in artifacts else {"XRAY_ARTIFACTS": str(Path(artifacts).resolve())}
     )
 

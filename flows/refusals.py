@@ -58,10 +58,10 @@ def sentence(error: BaseException, home: Path) -> str | None:
 
     home: the folder that is named where the error names no file.
     """
-    for each in _chain(error):
-        told = _told(each, home)
-        if told:
-            return told
+    for link in _chain(error):
+        message = _told(link, home)
+        if message:
+            return message
     return None
 
 
@@ -91,17 +91,17 @@ def full(file: Path | str) -> str:
     if not Path(file).is_absolute():  # standard output
         return f"{file}: its disk is full; make room, then {AGAIN}"
     folder = existing(Path(file))
-    told = os.statvfs(folder)
-    free = f"{told.f_bavail * told.f_frsize / 2**20:.0f} MB"
-    if told.f_files and told.f_favail < FEW:
-        free += f" and {told.f_favail} inodes (one per file)"
+    usage = os.statvfs(folder)
+    free = f"{usage.f_bavail * usage.f_frsize / 2**20:.0f} MB"
+    if usage.f_files and usage.f_favail < FEW:
+        free += f" and {usage.f_favail} inodes (one per file)"
     return f"{file}: the disk is full ({free} free in {folder}); make room, then {AGAIN}"
 
 
 def is_full(folder: Path) -> bool:
     """Whether so little is free in a folder that PostgreSQL can't go on there."""
-    told = os.statvfs(existing(folder))
-    return told.f_bavail * told.f_frsize < LITTLE or bool(told.f_files and not told.f_favail)
+    usage = os.statvfs(existing(folder))
+    return usage.f_bavail * usage.f_frsize < LITTLE or bool(usage.f_files and not usage.f_favail)
 
 
 def unwritable(folder: Path) -> str | None:
@@ -120,7 +120,7 @@ def unwritable(folder: Path) -> str | None:
 
 def existing(path: Path) -> Path:
     """The path, or the nearest folder above it that is there."""
-    return next((each for each in (path, *path.absolute().parents) if each.is_dir()), Path("/"))
+    return next((folder for folder in (path, *path.absolute().parents) if folder.is_dir()), Path("/"))
 
 
 def _chain(error: BaseException | None) -> Iterator[BaseException]:
@@ -157,9 +157,9 @@ def _of_database(error: BaseException, home: Path) -> str | None:
     """Of an error of PostgreSQL's: lost connections, and what is refused; None where the query may be wrong."""
     cause = getattr(error, "orig", None) or error
     state = getattr(cause, "pgcode", None)
-    said = (str(cause).strip().splitlines() or ["the connection was lost"])[0]
+    message = (str(cause).strip().splitlines() or ["the connection was lost"])[0]
     if state in STATES:
-        return f"PostgreSQL: {said}; {STATES[state]}"
+        return f"PostgreSQL: {message}; {STATES[state]}"
     lost = type(cause).__name__ in ("OperationalError", "InterfaceError") or (state or "")[:2] in (
         "08",
         "53",
@@ -170,4 +170,4 @@ def _of_database(error: BaseException, home: Path) -> str | None:
         return None
     if is_full(home):
         return f"PostgreSQL ended: {full(home)}"
-    return f"PostgreSQL: {said}; when it is there again, {AGAIN}"
+    return f"PostgreSQL: {message}; when it is back, {AGAIN}"

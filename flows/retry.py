@@ -28,13 +28,13 @@ def can_pass(error: BaseException | None) -> bool:
 
     Bad data never does, and a full disk does not become empty by waiting.
     """
-    return any(_is_passing(each) for each in _chain(error)) and not any(
-        _is_full(each) for each in _chain(error)
+    return any(_is_passing(cause) for cause in _chain(error)) and not any(
+        _is_full(cause) for cause in _chain(error)
     )
 
 
 def _is_full(error: BaseException) -> bool:
-    return any(said in str(error) for said in ("No space left on device", "Disk quota exceeded"))
+    return any(phrase in str(error) for phrase in ("No space left on device", "Disk quota exceeded"))
 
 
 def _is_passing(error: BaseException) -> bool:

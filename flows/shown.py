@@ -46,8 +46,8 @@ def models(identifiers: list[int]) -> None:
     from xray.learning.tracking import Tracker
 
     rows = _rows("shown_models", {"ids": identifiers})
-    with storage() as found:
-        tracker = Tracker(found.mlflow, settings.artifacts())
+    with storage() as databases:
+        tracker = Tracker(databases.mlflow, settings.artifacts())
         for row in rows:
             row["mlflow"] = _mlflow(tracker.experiment_of(row["mlflow_run_id"]), row["mlflow_run_id"])
     _table("models", rows, "Models of this run, and their MLflow runs")
@@ -87,8 +87,8 @@ def tidy(flow: Any, flow_run: Any, state: Any) -> None:
     from xray import settings
     from xray.learning.tracking import Tracker
 
-    with storage() as found:
-        Tracker(found.mlflow, settings.artifacts()).end_unfinished(str(flow_run.id), str(state.name))
+    with storage() as databases:
+        Tracker(databases.mlflow, settings.artifacts()).end_unfinished(str(flow_run.id), str(state.name))
 
 
 def _rows(name: str, given: dict[str, Any]) -> list[dict[str, Any]]:
@@ -97,7 +97,7 @@ def _rows(name: str, given: dict[str, Any]) -> list[dict[str, Any]]:
     from db.queries import query
     from flows.platform import storage
 
-    with storage() as found, found.engine().begin() as connection:
+    with storage() as databases, databases.engine().begin() as connection:
         answer = connection.execute(text(query(name)), given)
         return [dict(row) for row in answer.mappings()]
 

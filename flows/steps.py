@@ -75,11 +75,11 @@ def train(
         recipe=replace(asked.recipe, **{k: v for k, v in own.items() if v is not None}),
     )
     chosen = chosen_configurations(asked, configuration)
-    wanted = {dataset for each in chosen for dataset in each.datasets}
+    wanted = {dataset for entry in chosen for dataset in entry.datasets}
     tasks.open_tracking(asked.name)
     prepare_datasets(asked, wanted)
     models = train_models(asked, configuration)
-    shown.models([each["model_id"] for each in models])
+    shown.models([model["model_id"] for model in models])
     tell_new(models)
     return models
 
@@ -187,10 +187,10 @@ def reevaluate() -> dict[str, Any]:
 def prepare_datasets(study: Study, wanted: set[str] | None = None) -> list[dict[str, Any]]:
     """The datasets of the study, or those that are wanted, ready: id, images, and whether each is new."""
     path = str(study.path)
-    names = [each.name for each in study.datasets if wanted is None or each.name in wanted]
-    with storage() as found, found.engine().begin() as connection:
-        known = set(connection.scalars(select(Dataset.name)))
-    new = [name for name in names if name not in known or len(names) > FEW]
+    names = [dataset.name for dataset in study.datasets if wanted is None or dataset.name in wanted]
+    with storage() as databases, databases.engine().begin() as connection:
+        registered = set(connection.scalars(select(Dataset.name)))
+    new = [name for name in names if name not in registered or len(names) > FEW]
     tasks.compute_on_one_thread()
     done = {name: tasks.prepare(path, name) for name in names if name not in new}
     done |= zip(new, run_each("preparing datasets", tasks.prepare, [(path, n) for n in new]), strict=True)
@@ -199,9 +199,9 @@ def prepare_datasets(study: Study, wanted: set[str] | None = None) -> list[dict[
 
 def chosen_configurations(study: Study, configuration: str | None = None) -> list[Configuration]:
     """One configuration of a study, or all. Raises `StudyError` where there is none of this name."""
-    chosen = [each for each in study.configurations() if configuration in (None, each.name)]
+    chosen = [entry for entry in study.configurations() if configuration in (None, entry.name)]
     if not chosen and configuration is not None:
-        names = [each.name for each in study.configurations()]
+        names = [entry.name for entry in study.configurations()]
         raise StudyError(f"{study.path}: {unknown('configuration', configuration, names)}")
     return chosen
 
@@ -227,7 +227,7 @@ def own_then_elsewhere(study: str | None) -> list[dict[int, list[int]]]:
 
     Models from elsewhere may be slow, or fail: results of our own don't wait for them.
     """
-    return [each for each in tasks.missing(study) if each] or [{}]
+    return [turn for turn in tasks.missing(study) if turn] or [{}]
 
 
 def evaluate_what_can_be(wanted: dict[int, list[int]]) -> tuple[int, list[str]]:
@@ -262,6 +262,6 @@ def refresh(studies: list[str]) -> dict[str, str]:
 
 def tell_new(models: list[dict[str, Any]]) -> None:
     """Let it be known which models were trained now."""
-    for each in models:
-        if each["trained"]:
-            announce("model", str(each["model_id"]))
+    for model in models:
+        if model["trained"]:
+            announce("model", str(model["model_id"]))

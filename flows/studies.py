@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 FOLDER = Path(__file__).resolve().parents[1] / "studies"
 
 
-def known() -> list[str]:
+def bundled_studies() -> list[str]:
     """Names of the bundled study files."""
     return sorted(path.stem for path in FOLDER.glob("*.toml"))
 
@@ -21,10 +21,10 @@ def study_file(study: str) -> Path:
     given = Path(study).expanduser()
     if given.suffix == ".toml" and given.exists():
         return given.resolve()
-    if study in known():
+    if study in bundled_studies():
         return FOLDER / f"{study}.toml"
     raise StudyError(
-        f"there is no study {study!r}; give the path of a .toml file, or one of {', '.join(known())}"
+        f"there is no study {study!r}; give the path of a .toml file, or one of {', '.join(bundled_studies())}"
     )
 
 
@@ -38,7 +38,7 @@ def read_here(path: Path) -> "Study":
     from xray.study import read_study
 
     study = read_study(path)
-    if all(each.site_stated for each in study.datasets):
+    if all(dataset.site_stated for dataset in study.datasets):
         return study
-    with storage() as found, found.engine().begin() as connection:
+    with storage() as databases, databases.engine().begin() as connection:
         return read_sited(connection, path)

@@ -40,13 +40,13 @@ def run_study(study: str = "phantom") -> dict[str, Any]:
     path = study_file(study)
     asked = read_here(path)
     if asked.foreign:
-        with storage() as found, found.engine().begin() as connection:
+        with storage() as databases, databases.engine().begin() as connection:
             foreign_models(connection, asked)  # an unknown one is said before anything is trained
     opening = tasks.open_tracking.submit(asked.name)
     prepare_datasets(asked)
     result("opening MLflow", opening)
     models = train_models(asked)
-    tasks.record(str(path), [each["model_id"] for each in models])
+    tasks.record(str(path), [model["model_id"] for model in models])
     evaluated = analysed = 0
     for wanted in own_then_elsewhere(asked.name):
         evaluated += evaluate_models(wanted)
@@ -55,9 +55,9 @@ def run_study(study: str = "phantom") -> dict[str, Any]:
         folder = result("drawing figures", tasks.report.submit(str(path)))
         result("telling MLflow", tests)
     if shown.is_watched():
-        shown.models([each["model_id"] for each in models])
+        shown.models([model["model_id"] for model in models])
         shown.evaluations()
         shown.results(asked.name, tasks.results(asked.name)["rows"], folder)
         tell_new(models)
-    trained = sum(each["trained"] for each in models)
+    trained = sum(model["trained"] for model in models)
     return asdict(Done(asked.name, len(models), trained, evaluated, analysed, folder))

@@ -33,8 +33,8 @@ def cleaned(environment: Mapping[str, str], *addresses: str) -> dict[str, str]:
     """What of an environment our programs may see. addresses: further ones of this machine, reached without a proxy."""
     own_prefect = bool(environment.get("PREFECT_API_URL"))
     kept = {name: value for name, value in environment.items() if _may_stay(name, value, own_prefect)}
-    direct = [each for name in ("NO_PROXY", "no_proxy") for each in kept.get(name, "").split(",")]
-    listed = dict.fromkeys(each.strip() for each in (*direct, *LOOPBACK, *addresses) if each.strip())
+    direct = [address for name in ("NO_PROXY", "no_proxy") for address in kept.get(name, "").split(",")]
+    listed = dict.fromkeys(address.strip() for address in (*direct, *LOOPBACK, *addresses) if address.strip())
     direct_to = "*" if "*" in listed else ",".join(listed)  # urllib knows it alone only
     return {**kept, **SILENT, "NO_PROXY": direct_to, "no_proxy": direct_to}
 

@@ -53,9 +53,9 @@ def prepare(study_path: str, dataset: str) -> dict[str, Any]:
     from xray.data.prepare import prepare as prepare_dataset
 
     study = read_here(Path(study_path))
-    (request,) = (each for each in study.datasets if each.name == dataset)
-    with about(study=study.name, dataset=dataset), storage() as found:
-        done = prepare_dataset(found.engine(), settings.home(), request, study.protocol, study.image_size)
+    (request,) = (entry for entry in study.datasets if entry.name == dataset)
+    with about(study=study.name, dataset=dataset), storage() as databases:
+        done = prepare_dataset(databases.engine(), settings.home(), request, study.protocol, study.image_size)
         for line in done.news:
             _log.warning(line)
         _log.info("%d images ready", done.n_images)
@@ -67,8 +67,8 @@ def open_tracking(study: str) -> str:
     """Make sure that MLflow's database and the study's experiment are there, before many ask at once; its id."""
     from xray.learning.tracking import Tracker
 
-    with storage() as found:
-        return Tracker(found.mlflow, settings.artifacts()).experiment(study)
+    with storage() as databases:
+        return Tracker(databases.mlflow, settings.artifacts()).experiment(study)
 
 
 @task(name="train", task_run_name="train {configuration[name]} seed {seed}", **PATIENT)
@@ -95,10 +95,10 @@ def train(
         asked.findings,
     )
     tell_where()
-    with about(study=study, model=f"{asked.name}/{seed}"), storage() as found:
-        tracker = Tracker(found.mlflow, settings.artifacts())
-        model_id, trained = ensure_model(found.engine(), tracker, settings.home(), request)
-        _log.info("model %d %s", model_id, "trained" if trained else "was there already")
+    with about(study=study, model=f"{asked.name}/{seed}"), storage() as databases:
+        tracker = Tracker(databases.mlflow, settings.artifacts())
+        model_id, trained = ensure_model(databases.engine(), tracker, settings.home(), request)
+        _log.info("model %d %s", model_id, "trained" if trained else "already existed")
     return {"model_id": model_id, "trained": trained}
 
 
@@ -109,9 +109,9 @@ def evaluate(model_id: int, image_list_ids: list[int]) -> int:
     from xray.learning.tracking import Tracker
 
     tell_where()
-    with about(model=str(model_id)), storage() as found:
-        tracker = Tracker(found.mlflow, settings.artifacts())
-        n = evaluation.evaluate(found.engine(), tracker, settings.home(), model_id, image_list_ids)
+    with about(model=str(model_id)), storage() as databases:
+        tracker = Tracker(databases.mlflow, settings.artifacts())
+        n = evaluation.evaluate(databases.engine(), tracker, settings.home(), model_id, image_list_ids)
         _log.info("%d evaluations written", n)
     return n
 
@@ -122,8 +122,8 @@ def analyse(study: str) -> dict[str, bool]:
     from xray.analyses.run import run_all
 
     tell_where()
-    with storage() as found:
-        return run_all(found.engine(), study)
+    with storage() as databases:
+        return run_all(databases.engine(), study)
 
 
 @task(name="report", task_run_name="report", **PATIENT)
@@ -137,14 +137,14 @@ def report(study_path: str) -> str:
     study = read_here(Path(study_path))
     folder = settings.home() / "reports" / study.name
     commands = [f"xray study run {shlex.quote(study_path)}", "xray ui mlflow"]
-    with about(study=study.name), storage() as found:
+    with about(study=study.name), storage() as databases:
         _log.info("drawing figures")
-        with found.engine().begin() as connection:
+        with databases.engine().begin() as connection:
             write_report(connection, study, folder, commands)
-            told, numbers = note(connection, study), headline(connection, study.name)
-        tracker = Tracker(found.mlflow, settings.artifacts())
+            text, numbers = note(connection, study), headline(connection, study.name)
+        tracker = Tracker(databases.mlflow, settings.artifacts())
         tracker.describe(study.name, *description(study))
-        tracker.report(study.name, "report", folder, told, numbers)
+        tracker.report(study.name, "report", folder, text, numbers)
     return str(folder)
 
 
@@ -155,10 +155,10 @@ def log_tests(study: str) -> int:
     from xray.learning.tracking import Tracker
     from xray.learning.tracking_tests import log_tests as log
 
-    with storage() as found:
-        with found.engine().begin() as connection:
+    with storage() as databases:
+        with databases.engine().begin() as connection:
             models = tested_models(connection, study)
-        return log(Tracker(found.mlflow, settings.artifacts()), study, models) if models else 0
+        return log(Tracker(databases.mlflow, settings.artifacts()), study, models) if models else 0
 
 
 @task(name="add dataset", task_run_name="add dataset {name}", **PATIENT)
@@ -175,8 +175,8 @@ def add_dataset(name: str, request: dict[str, Any], protocol: str) -> dict[str, 
         **{key: Path(request[key]) if request[key] else None for key in ("labels", "images", "mapping")},
     }
     asked = DatasetRequest(name=name, **given)
-    with about(dataset=name), storage() as found:
-        done = register_request(found.engine(), asked, protocol, home=settings.home())
+    with about(dataset=name), storage() as databases:
+        done = register_request(databases.engine(), asked, protocol, home=settings.home())
         for line in done.news():
             _log.warning(line)
     return {"name": done.name, "images": done.n_images, "new": not done.unchanged, "notes": done.news()}
@@ -189,7 +189,7 @@ def missing(study: str | None) -> tuple[dict[int, list[int]], dict[int, list[int
     from xray.learning.missing import missing as missing_evaluations
     from xray.learning.missing import ours_first
 
-    with storage() as found, found.engine().begin() as connection:
+    with storage() as databases, databases.engine().begin() as connection:
         return ours_first(connection, missing_evaluations(connection, study))
 
 
@@ -198,7 +198,7 @@ def record(study_path: str, model_ids: Sequence[int]) -> int:
     """Store what a study is made of now; its id."""
     from xray.plan import read_sited, record_study
 
-    with storage() as found, found.engine().begin() as connection:
+    with storage() as databases, databases.engine().begin() as connection:
         return record_study(connection, read_sited(connection, Path(study_path)), list(model_ids))
 
 
@@ -207,7 +207,7 @@ def freeze() -> list[str]:
     """Split every dataset under every protocol that a model was trained under; what stood in the way of some."""
     from xray.data.prepare import freeze_for_models
 
-    with storage() as found, found.engine().begin() as connection:
+    with storage() as databases, databases.engine().begin() as connection:
         return freeze_for_models(connection)
 
 
@@ -216,7 +216,7 @@ def widen() -> list[str]:
     """Let datasets that a study's models were scored on join its test datasets; the studies that have results to refresh."""
     from xray.plan import join_guests, stale_studies
 
-    with storage() as found, found.engine().begin() as connection:
+    with storage() as databases, databases.engine().begin() as connection:
         join_guests(connection)
         return stale_studies(connection)
 
@@ -226,7 +226,7 @@ def studies() -> list[str]:
     """Names of the studies of which anything is scored."""
     from xray.plan import scored_studies
 
-    with storage() as found, found.engine().begin() as connection:
+    with storage() as databases, databases.engine().begin() as connection:
         return scored_studies(connection)
 
 
@@ -236,7 +236,7 @@ def results(study: str) -> dict[str, Any]:
     from xray.analyses.results import performance
     from xray.plan import file_of
 
-    with storage() as found, found.engine().begin() as connection:
+    with storage() as databases, databases.engine().begin() as connection:
         frame = performance(connection, study)
         file = file_of(connection, study)
     shown = frame[frame["seed"].isna()].drop(columns="seed").astype(object)

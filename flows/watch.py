@@ -143,8 +143,8 @@ def database(home: Path, url: str, end: End = ends.end) -> Iterator[None]:
                 try:
                     server = held.enter_context(acquire(home, timeout=RESTART_SECONDS))
                 except XrayError as error:
-                    told = refusals.full(home) if refusals.is_full(home) else str(error).splitlines()[0]
-                    end(f"PostgreSQL ended, and can't be started again: {told}")
+                    reason = refusals.full(home) if refusals.is_full(home) else str(error).splitlines()[0]
+                    end(f"PostgreSQL ended, and can't be started again: {reason}")
                     return
                 if server.port != running.port:
                     end(f"PostgreSQL ended, and its port {running.port} was taken meanwhile; {AGAIN}")

@@ -43,8 +43,8 @@ class Condition:
         numbers = pd.to_numeric(column, errors="coerce").to_numpy(dtype=np.float64)
         least = -math.inf if self.least is None else self.least
         most = math.inf if self.most is None else self.most
-        found: NDArray[np.bool_] = (numbers >= least) & (numbers <= most)
-        return found
+        inside: NDArray[np.bool_] = (numbers >= least) & (numbers <= most)
+        return inside
 
 
 @dataclass(frozen=True)
@@ -74,7 +74,7 @@ class Configuration:
 
 def configuration_of(plain: Mapping[str, Any]) -> Configuration:
     """The configuration that `plain` made JSON."""
-    where = tuple(Condition(**{**each, "one_of": tuple(each["one_of"])}) for each in plain["where"])
+    where = tuple(Condition(**{**entry, "one_of": tuple(entry["one_of"])}) for entry in plain["where"])
     names = (tuple(plain["datasets"]), tuple(plain["tasks"]), where, tuple(plain["findings"]))
     return Configuration(plain["name"], *names)
 
@@ -84,9 +84,9 @@ def chosen_rows(rows: "pd.DataFrame", where: Sequence[Condition], dataset: str) 
     kept = np.ones(len(rows), dtype=bool)
     for condition in where:
         if condition.column not in rows:
-            known = ", ".join(sorted(str(c) for c in rows.columns if c not in ("image_id", "path")))
+            columns = ", ".join(sorted(str(c) for c in rows.columns if c not in ("image_id", "path")))
             raise LearningError(
-                f"{dataset}: there is no column {condition.column!r} to choose by; known: {known}"
+                f"{dataset}: there is no column {condition.column!r} to choose images by; its columns: {columns}"
             )
         kept &= condition.holds(rows[condition.column])
     return kept
@@ -98,5 +98,5 @@ def chosen_labels(
     """Labels (n_images, n_findings) with NaN for all but these tasks; no tasks: all are kept."""
     if not tasks:
         return labels
-    found: NDArray[np.float32] = np.where(np.isin(findings, tasks), labels, np.float32(np.nan))
-    return found
+    subset: NDArray[np.float32] = np.where(np.isin(findings, tasks), labels, np.float32(np.nan))
+    return subset

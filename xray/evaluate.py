@@ -104,8 +104,8 @@ def evaluate(
     imported: list[Imported] = []
     for site in sites:
         _log.info("labels of %s", site.dataset)
-        registered, said = _registered(engine, home, site, protocol, mapping)
-        notes += [f"{site.dataset}: {note}" for note in said]
+        registered, remarks = _registered(engine, home, site, protocol, mapping)
+        notes += [f"{site.dataset}: {note}" for note in remarks]
         if site.site is not None and registered != site.site:
             raise StudyError(f"{site.dataset}: is registered as site {registered}, not {site.site}")
         for model, file in site.scores:
@@ -199,10 +199,13 @@ def put_study_file(
                 f"{name}: was evaluated under the protocol {before.protocol}: say --study with another name for {protocol}"
             )
         reference, loss_ratio = reference or before.reference, loss_ratio or before.loss_ratio
-        datasets, models = [*(each.name for each in before.datasets), *datasets], [*before.foreign, *models]
+        datasets, models = (
+            [*(dataset.name for dataset in before.datasets), *datasets],
+            [*before.foreign, *models],
+        )
     datasets, models = list(dict.fromkeys(datasets)), list(dict.fromkeys(models))
     with engine.begin() as connection:
-        of = {each: read_named(connection, each).site for each in datasets}
+        of = {dataset: read_named(connection, dataset).site for dataset in datasets}
     head = {"name": name, "title": _title(models, datasets), "question": QUESTION, "protocol": protocol}
     lines = [
         *([f"reference = {json.dumps(reference)}"] if reference else []),
@@ -210,7 +213,10 @@ def put_study_file(
         *(f"{key} = {json.dumps(value)}" for key, value in head.items()),
         "configurations = []               # nothing is trained",
         f"foreign = {json.dumps(models)}",
-        *(f"\n[[datasets]]\nname = {json.dumps(each)}\nsite = {json.dumps(of[each])}" for each in datasets),
+        *(
+            f"\n[[datasets]]\nname = {json.dumps(dataset)}\nsite = {json.dumps(of[dataset])}"
+            for dataset in datasets
+        ),
     ]
     path.parent.mkdir(parents=True, exist_ok=True)
     return write_whole(path, ("\n".join(lines) + "\n").encode())

@@ -57,16 +57,16 @@ def match(word: str, among: Collection[str]) -> str | None:
 
 
 def declare(
-    words: Iterable[str], where: str, error: type[XrayError], known: Collection[str] = ()
+    words: Iterable[str], where: str, error: type[XrayError], vocabulary: Collection[str] = ()
 ) -> tuple[str, ...]:
     """The findings that somebody declares by these words, in their order: a name of the table, else the word as written.
 
-    known: findings that were declared before, which are taken as they are. Raises `error`, naming `where`, for a word that
-    is a slip of a known one, stands for the same finding as another, or can't be a name.
+    vocabulary: findings that were declared before, which are taken as they are. Raises `error`, naming `where`, for a word
+    that is a slip of a known one, stands for the same finding as another, or can't be a name.
     """
     findings: dict[str, str] = {}
     for word in words:
-        finding = word if word in known else name_of(word) or _own(word, where, error)
+        finding = word if word in vocabulary else name_of(word) or _own(word, where, error)
         if plain(finding) in findings:
             raise error(f"{where}: {finding!r} is declared twice")
         findings[plain(finding)] = finding
@@ -96,10 +96,10 @@ def columns(
     if tuple(findings) == tuple(wanted):
         return matrix
     result: NDArray[Any] = np.full((len(matrix), len(wanted)), missing, dtype=matrix.dtype)
-    place = {finding: column for column, finding in enumerate(findings)}
+    column_of = {finding: column for column, finding in enumerate(findings)}
     for column, finding in enumerate(wanted):
-        if finding in place:
-            result[:, column] = matrix[:, place[finding]]
+        if finding in column_of:
+            result[:, column] = matrix[:, column_of[finding]]
     return result
 
 

@@ -61,10 +61,10 @@ def settle(engine: Engine, mlflow: str, home: Path, *, own: bool) -> None:
                     connection, tracking if has_tables and (home / ARTIFACTS).is_dir() else None
                 )
             if has_tables:
-                for place in sorted(former - {str(home)}):
-                    _follow(tracking, Path(place), home)
-        for place in sorted(former | {str(home)}):
-            connection.execute(text(query("home_images")), {"place": f"{place}/"})
+                for folder in sorted(former - {str(home)}):
+                    _follow(tracking, Path(folder), home)
+        for folder in sorted(former | {str(home)}):
+            connection.execute(text(query("home_images")), {"place": f"{folder}/"})
         gone = "delete from home" if own else "delete from home where id = :id"
         connection.execute(text(gone), {"id": identity})
         connection.execute(text("insert into home values (:id, :path)"), {"id": identity, "path": str(home)})
@@ -113,9 +113,9 @@ def _noted(connection: Connection) -> Mapping[str, str]:
     return {row.id: row.path for row in connection.execute(text("select id, path from home"))}
 
 
-def _lives(place: str | None, identity: str) -> bool:
+def _lives(folder: str | None, identity: str) -> bool:
     """Whether the folder of this id is still where it was."""
-    return place is not None and (Path(place) / ID).is_file() and _identity(Path(place)) == identity
+    return folder is not None and (Path(folder) / ID).is_file() and _identity(Path(folder)) == identity
 
 
 def _unnoted(connection: Connection, tracking: Connection | None) -> set[str]:
@@ -124,7 +124,7 @@ def _unnoted(connection: Connection, tracking: Connection | None) -> set[str]:
     if tracking is not None:
         uris = tracking.scalars(text(query("mlflow_homes")))
         places |= {unquote(urlparse(uri).path) for uri in uris}
-    return {place for place in places if Path(place).is_absolute()}
+    return {path for path in places if Path(path).is_absolute()}
 
 
 def _follow(tracking: Connection, former: Path, home: Path) -> None:

@@ -41,8 +41,8 @@ def check(model: type[Model], raw: Mapping[str, Any], where: str, error: type[Xr
     try:
         return model.model_validate(raw)
     except ValidationError as failure:
-        found = list(dict.fromkeys(_fault(model, raw, each) for each in failure.errors()))
-    raise error(joined(where, found)) from None
+        faults = list(dict.fromkeys(_fault(model, raw, detail) for detail in failure.errors()))
+    raise error(joined(where, faults)) from None
 
 
 def joined(where: str, faults: list[str]) -> str:
@@ -109,9 +109,9 @@ def _expected(part: type[BaseModel], key: Any) -> str:
         return "a table"
     described = [
         field,
-        *(each for kind in _kinds(field.annotation) for each in getattr(kind, "__metadata__", ())),
+        *(entry for kind in _kinds(field.annotation) for entry in getattr(kind, "__metadata__", ())),
     ]
-    if words := [each.description for each in described if getattr(each, "description", None)]:
+    if words := [entry.description for entry in described if getattr(entry, "description", None)]:
         return str(words[0])
     if literals := _literals(part, key):
         return f"one of {', '.join(literals)}"
@@ -137,7 +137,7 @@ def _part_of(part: type[BaseModel], key: Any) -> type[BaseModel] | None:
 
 def _kinds(annotation: Any) -> list[Any]:
     """A type and all that it is made of."""
-    return [annotation, *(inner for each in get_args(annotation) for inner in _kinds(each))]
+    return [annotation, *(inner for argument in get_args(annotation) for inner in _kinds(argument))]
 
 
 def _is_list(annotation: Any) -> bool:
@@ -146,7 +146,7 @@ def _is_list(annotation: Any) -> bool:
 
 def _plain(annotation: Any) -> Any:
     """The type of one value."""
-    inner = [each for each in get_args(annotation) if each is not type(None)]
+    inner = [argument for argument in get_args(annotation) if argument is not type(None)]
     return _plain(inner[0]) if get_origin(annotation) in (Annotated, Union) and inner else annotation
 
 

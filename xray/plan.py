@@ -54,8 +54,8 @@ def read_sited(connection: Connection, path: Path) -> Study:
     rows = connection.execute(select(Dataset.name, Site.name).join(Site, Site.id == Dataset.site_id)).all()
     sites = {name: site for name, site in rows}
     datasets = tuple(
-        each if each.site_stated else replace(each, site=sites.get(each.name, each.site))
-        for each in study.datasets
+        dataset if dataset.site_stated else replace(dataset, site=sites.get(dataset.name, dataset.site))
+        for dataset in study.datasets
     )
     return replace(study, datasets=datasets)
 
@@ -65,16 +65,16 @@ def requests(study: Study) -> list[ModelRequest]:
     return [
         ModelRequest(
             study.name,
-            each.name,
-            each.datasets,
+            configuration.name,
+            configuration.datasets,
             study.protocol,
             study.recipe,
             seed,
-            each.tasks,
-            each.where,
-            each.findings,
+            configuration.tasks,
+            configuration.where,
+            configuration.findings,
         )
-        for each in study.configurations()
+        for configuration in study.configurations()
         for seed in study.seeds
     ]
 
@@ -98,8 +98,8 @@ def record_study(connection: Connection, study: Study, model_ids: Sequence[int])
     )
     assert study_id is not None
     names = [dataset.name for dataset in study.datasets]
-    found = connection.execute(select(Dataset.name, Dataset.id).where(Dataset.name.in_(names)))
-    ids = {row.name: row.id for row in found}
+    rows = connection.execute(select(Dataset.name, Dataset.id).where(Dataset.name.in_(names)))
+    ids = {row.name: row.id for row in rows}
     mine = StudyDataset.study_id == study_id
     connection.execute(
         delete(StudyDataset).where(mine, ~StudyDataset.guest | StudyDataset.dataset_id.in_(ids.values()))
@@ -202,15 +202,15 @@ def _lists_of(
     synthetic = any(drawn[name] for name in request.datasets)
     findings = set(request.tasks or request.findings)
     tests = {
-        each["image_list_id"]
-        for each in lists
-        if each["part"] == "test"
-        and each["synthetic"] == synthetic
-        and (each["findings"] is None or findings.intersection(each["findings"]))
+        row["image_list_id"]
+        for row in lists
+        if row["part"] == "test"
+        and row["synthetic"] == synthetic
+        and (row["findings"] is None or findings.intersection(row["findings"]))
     }
     wanted = study.features if request.seed == study.seeds[0] else ()
     return tests | {
-        each["image_list_id"] for each in lists if each["part"] == "all" and each["dataset"] in wanted
+        row["image_list_id"] for row in lists if row["part"] == "all" and row["dataset"] in wanted
     }
 
 

@@ -180,5 +180,5 @@ def _check_names(connection: Connection, asked: Mapping[str, str | None]) -> Non
     """Raise `AnalysisError` for the first name that no score is stored under."""
     for kind, name in asked.items():
         names = connection.scalars(text(query("predictions_names")), {"kind": kind}).all()
-        if name is not None and name not in (*names, *(each.rpartition("/")[0] for each in names)):
+        if name is not None and name not in (*names, *(entry.rpartition("/")[0] for entry in names)):
             raise AnalysisError(unknown(kind, name, names))

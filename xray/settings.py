@@ -51,11 +51,11 @@ def home() -> Path:
 
 
 def _check_links(path: Path) -> None:
-    for each in (path, *path.parents):
-        if each.is_symlink() and not each.exists():
+    for folder in (path, *path.parents):
+        if folder.is_symlink() and not folder.exists():
             raise XrayError(
-                f"{each} is a link to {os.readlink(each)}, which is not there: mount its disk, make the folder, or choose "
-                "another home by XRAY_HOME"
+                f"{folder} is a link to {os.readlink(folder)}, which does not exist: mount its disk, create the folder, or "
+                "choose another home with XRAY_HOME"
             )
 
 
@@ -84,8 +84,8 @@ def code_version() -> dict[str, str]:
 
 def provenance() -> dict[str, str]:
     """What stored rows say of where they come from: code version, and the host, worker and flow run that wrote them."""
-    told = {"flow_run": os.environ.get("XRAY_FLOW_RUN"), "worker": os.environ.get("XRAY_WORKER")}
-    return {**code_version(), "host": socket.gethostname(), **{k: v for k, v in told.items() if v}}
+    origin = {"flow_run": os.environ.get("XRAY_FLOW_RUN"), "worker": os.environ.get("XRAY_WORKER")}
+    return {**code_version(), "host": socket.gethostname(), **{k: v for k, v in origin.items() if v}}
 
 
 def bringing() -> dict[str, str]:
@@ -109,15 +109,15 @@ def hardware() -> dict[str, str | int]:
     """What this process computes on: system, processor and its cores, and the GPU where there is one."""
     import torch
 
-    found: dict[str, str | int] = {
+    machine: dict[str, str | int] = {
         "system": platform.platform(),
         "python": platform.python_version(),
         "processor": _processor(),
         "cores": os.cpu_count() or 1,
     }
     if torch.cuda.is_available():
-        found |= {"gpu": torch.cuda.get_device_name(), "gpus": torch.cuda.device_count()}
-    return found
+        machine |= {"gpu": torch.cuda.get_device_name(), "gpus": torch.cuda.device_count()}
+    return machine
 
 
 def _processor() -> str:

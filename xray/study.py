@@ -87,7 +87,9 @@ class Study:
         first: dict[object, Configuration] = {}
         for configuration in asked:
             first.setdefault(configuration.content, configuration)
-        return [replace(each, findings=self.findings) for each in (*first.values(), *self.named)]
+        return [
+            replace(configuration, findings=self.findings) for configuration in (*first.values(), *self.named)
+        ]
 
     @property
     def image_size(self) -> int | None:
@@ -106,7 +108,7 @@ class Study:
             "protocol": self.protocol,
             "datasets": [{"name": d.name, "site": d.site} for d in self.datasets],
             "configurations": list(self.kinds),
-            "named": [each.plain() for each in self.named],
+            "named": [configuration.plain() for configuration in self.named],
             "seeds": list(self.seeds),
             "foreign": list(self.foreign),
             "recipe": asdict(self.recipe),
@@ -124,8 +126,8 @@ def read_study(path: Path) -> Study:
     protocol = _protocol(asked.protocol or DEFAULT, path)
     declared = _declared(asked.findings, protocol, path)
     findings = declared or TASKS
-    datasets = tuple(_dataset(each, path, declared) for each in asked.datasets)
-    names = [each.name for each in datasets]
+    datasets = tuple(_dataset(entry, path, declared) for entry in asked.datasets)
+    names = [dataset.name for dataset in datasets]
     _check_chosen(asked, names, findings, path)
     study = Study(
         path=path,
@@ -139,7 +141,7 @@ def read_study(path: Path) -> Study:
         recipe=_recipe(asked, path.resolve().parent),
         features=tuple(dict.fromkeys(asked.features)),
         foreign=tuple(asked.foreign),
-        named=tuple(_configuration(each, names, findings, path) for each in asked.configuration),
+        named=tuple(_configuration(entry, names, findings, path) for entry in asked.configuration),
         findings=findings,
         reference=asked.reference,
         loss_ratio=LOSS_RATIO if asked.loss_ratio is None else float(asked.loss_ratio),
@@ -151,11 +153,11 @@ def read_study(path: Path) -> Study:
 def _check_chosen(asked: StudyFile, names: list[str], findings: Sequence[str], path: Path) -> None:
     """Datasets and findings that the file chooses are there."""
     faults = some_of("", "features", asked.features, names)
-    for each in asked.configuration:
-        where = f"[[configuration]] {each.name}: "
-        faults += some_of(where, "datasets", each.datasets or [], names)
-        faults += some_of(where, "tasks", each.tasks, list(findings))
-        if each.datasets == []:
+    for configuration in asked.configuration:
+        where = f"[[configuration]] {configuration.name}: "
+        faults += some_of(where, "datasets", configuration.datasets or [], names)
+        faults += some_of(where, "tasks", configuration.tasks, list(findings))
+        if configuration.datasets == []:
             faults.append(f"{where}datasets: expected at least one of {', '.join(names)}")
     if faults:
         raise StudyError(joined(str(path), faults))
@@ -173,15 +175,15 @@ def _check(study: Study) -> None:
         )
     check_loss_ratio(f"{study.path}: loss_ratio", study.loss_ratio)
     _check_trained(study)
-    asked = [each.name for each in study.configurations()]
+    asked = [configuration.name for configuration in study.configurations()]
     seen: dict[object, str] = {}
-    for each in study.configurations():
-        if (other := seen.setdefault(each.content, each.name)) != each.name:
+    for configuration in study.configurations():
+        if (other := seen.setdefault(configuration.content, configuration.name)) != configuration.name:
             raise StudyError(
-                f"{study.path}: [[configuration]] {each.name}: is the same as configuration {other!r}"
+                f"{study.path}: [[configuration]] {configuration.name}: is the same as configuration {other!r}"
             )
     for name in sorted({n for n in asked if asked.count(n) > 1}):
-        if any(each.name == name for each in study.named):
+        if any(configuration.name == name for configuration in study.named):
             raise StudyError(f"{study.path}: [[configuration]] {name}: another configuration has this name")
         raise StudyError(
             f"{study.path}: datasets: {name!r} is the name of a configuration of several datasets"
@@ -228,8 +230,8 @@ def _configuration(
     where = f"{path}: [[configuration]] {asked.name}: [where]"
     return Configuration(
         asked.name,
-        tuple(each for each in datasets if each in chosen),
-        tuple(each for each in findings if each in asked.tasks),
+        tuple(dataset for dataset in datasets if dataset in chosen),
+        tuple(finding for finding in findings if finding in asked.tasks),
         tuple(_condition(column, asked.where[column], where) for column in sorted(asked.where)),
     )
 
@@ -239,7 +241,7 @@ def _condition(column: str, value: Any, where: str) -> Condition:
         bounds = check(Bounds, value, f"{where}: [{column}]", StudyError)
         return Condition(column, (), bounds.least, bounds.most)
     texts = value if isinstance(value, list) else [value]
-    if not texts or not all(isinstance(each, str) for each in texts):
+    if not texts or not all(isinstance(text, str) for text in texts):
         raise StudyError(
             f"{where}: {column}: expected a text, a list of texts, or {{ least = …, most = … }}, found {value!r}"
         )
@@ -247,12 +249,12 @@ def _condition(column: str, value: Any, where: str) -> Condition:
 
 
 def _protocol(name: str, path: Path) -> str:
-    found = name if name in NAMED else str(path.resolve().parent / Path(name).expanduser())
+    source = name if name in NAMED else str(path.resolve().parent / Path(name).expanduser())
     try:
-        load_protocol(found)
+        load_protocol(source)
     except StudyError as error:
         raise StudyError(f"{path}: protocol: {error}") from None
-    return found
+    return source
 
 
 def _dataset(asked: Dataset, path: Path, findings: tuple[str, ...]) -> DatasetRequest:

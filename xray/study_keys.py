@@ -144,9 +144,9 @@ class Ranges(Part):
 
 
 def _different(value: list[str]) -> list[str]:
-    for each in value:
-        if not names.NAME.fullmatch(each):
-            raise ValueError(f"expected names of models, found {names.shown(each)}")
+    for name in value:
+        if not names.NAME.fullmatch(name):
+            raise ValueError(f"expected names of models, found {names.shown(name)}")
     if len(set(value)) < len(value):
         raise ValueError(f"a name stands twice in {value!r}")
     return value

@@ -176,8 +176,8 @@ def find_launcher(data: Path) -> Launcher:
     if missing:
         lacks = ", ".join(f"CAP_{name.upper()}" for name in missing)
         raise ServerError(
-            f"PostgreSQL does not run as root, and root here lacks what it takes to run it as another account "
-            f"({lacks}): grant it (a container's default has it), or run as an ordinary user"
+            f"PostgreSQL does not run as root, and root here lacks the privileges to run it as another account "
+            f"({lacks}): grant it (a container has it by default), or run as an ordinary user"
         )
     refusals = []
     for account in _candidates(data):

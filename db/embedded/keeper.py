@@ -197,13 +197,13 @@ def make_socket_folder(folder: Folder, launcher: Launcher) -> Path:
     is_short = len(os.fsencode(folder.data / ".s.PGSQL.65535")) <= SOCKET_PATH_BYTES
     if is_short and "," not in str(folder.data):
         return folder.data
-    for place in map(Path, (tempfile.gettempdir(), "/tmp", "/var/tmp")):
+    for parent in map(Path, (tempfile.gettempdir(), "/tmp", "/var/tmp")):
         if (
-            len(os.fsencode(place)) < SOCKET_PATH_BYTES - 40
-            and os.access(place, os.W_OK | os.X_OK)
-            and launcher.obstacle(place) is None
+            len(os.fsencode(parent)) < SOCKET_PATH_BYTES - 40
+            and os.access(parent, os.W_OK | os.X_OK)
+            and launcher.obstacle(parent) is None
         ):
-            made = Path(tempfile.mkdtemp(prefix="xray-", dir=place))
+            made = Path(tempfile.mkdtemp(prefix="xray-", dir=parent))
             launcher.owns(made)
             return made
     raise ServerError(
@@ -216,11 +216,11 @@ def clear_old_sockets(folder: Folder, before: ServerStatus | None) -> None:
     places = {folder.data, folder.root / "socket"}  # the second of a server that an older xray started
     if before and before.socket_dir:
         places.add(Path(before.socket_dir))
-    for place in places:
-        for path in place.glob(".s.PGSQL.*"):
+    for directory in places:
+        for path in directory.glob(".s.PGSQL.*"):
             path.unlink(missing_ok=True)
-        if place != folder.data:
-            remove_if_empty(place)
+        if directory != folder.data:
+            remove_if_empty(directory)
 
 
 def remove_if_empty(folder: Path) -> None:
@@ -251,9 +251,9 @@ def start(setting: Setting, port: int) -> Running:
                 os.close(output)
             if wait_ready(process, folder.data):
                 return Running(process, port, tie(process.pid))
-            said = tail(folder.server_log, size)
-            if "could not bind" not in said:
-                raise ServerError(f"PostgreSQL on {folder.data} did not start:\n{said}")
+            log = tail(folder.server_log, size)
+            if "could not bind" not in log:
+                raise ServerError(f"PostgreSQL on {folder.data} did not start:\n{log}")
             port = 0
         raise ServerError(f"no free port on {cluster.HOST} after {PORTS_TRIED} tries")
     finally:

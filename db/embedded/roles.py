@@ -17,13 +17,13 @@ NAMES: Final = Names("xray")
 def passwords(home: Path) -> Mapping[Role, str] | None:
     """The passwords of the roles, or None where they are not made yet or a file is lost or empty."""
     folder = Folder.of(home)
-    found: dict[Role, str] = {}
+    by_role: dict[Role, str] = {}
     for role in ROLES:
         try:
-            found[role] = folder.role_password(role).read_text(encoding="utf-8").strip()
+            by_role[role] = folder.role_password(role).read_text(encoding="utf-8").strip()
         except FileNotFoundError:
             return None
-    return found if all(found.values()) else None
+    return by_role if all(by_role.values()) else None
 
 
 def bootstrap(home: Path, server: Server) -> Mapping[Role, str]:
@@ -48,7 +48,7 @@ def bootstrap(home: Path, server: Server) -> Mapping[Role, str]:
                     _give(server, database)
                 note_roles(cursor, NAMES)
     except psycopg2.Error as error:
-        raise ServerError(f"the roles of the server could not be made: {error}") from error
+        raise ServerError(f"the roles of the server could not be created: {error}") from error
     return secret
 
 

@@ -81,7 +81,7 @@ class Server:
         except psycopg2.errors.DuplicateDatabase:
             pass
         except psycopg2.Error as error:
-            raise ServerError(f"database {name!r} could not be made: {error}") from error
+            raise ServerError(f"database {name!r} could not be created: {error}") from error
 
     def release(self) -> None:
         """This user needs the server no longer. Calling it again does nothing."""
@@ -158,16 +158,16 @@ def _ensure_running(folder: Folder, linger: float, deadline: float) -> tuple[Ser
     try:
         while True:
             if is_held(folder.lock("keeper")):
-                found = folder.read_status()
-                if found and found.phase == "ready":
+                server = folder.read_status()
+                if server and server.phase == "ready":
                     password = folder.read_password()
                     if not password:
                         raise ServerError(
-                            f"{folder.password} is missing or empty, so the running server can't be asked. Stop what "
+                            f"{folder.password} is missing or empty, so xray can't log in to the running server. Stop what "
                             "uses it (xray down, or the command that runs); the next start sets a new password"
                         )
-                    if _is_ours(folder, found, password):
-                        return found, password
+                    if _is_ours(folder, server, password):
+                        return server, password
             elif words is not None:
                 reason = words.read().strip() or f"its keeper ended:\n{tail(folder.keeper_log)}"
                 raise ServerError(f"the server in {folder.root} can't run: {reason}")
@@ -221,35 +221,38 @@ def _start_keeper(folder: Folder, linger: float) -> IO[str] | None:
         os.close(lock)
 
 
-def _is_ours(folder: Folder, found: ServerStatus, password: str) -> bool:
+def _is_ours(folder: Folder, server: ServerStatus, password: str) -> bool:
     """Whether our server answers; False if nothing does yet. Raises ServerError if it is not ours."""
     import psycopg2
 
-    if _knows_writer(folder, found):
+    if _knows_writer(folder, server):
         return True
     try:
-        with closing(_connect(found.host, found.port, password)) as connection, connection.cursor() as cursor:
+        with (
+            closing(_connect(server.host, server.port, password)) as connection,
+            connection.cursor() as cursor,
+        ):
             cursor.execute("SHOW cluster_name")
             row = cursor.fetchone()
     except psycopg2.OperationalError as error:
-        if "password authentication failed" not in str(error) or folder.read_status() != found:
+        if "password authentication failed" not in str(error) or folder.read_status() != server:
             return False
         raise ServerError(
-            f"the server at {found.host}:{found.port} refuses the password in {folder.password}. "
+            f"the server at {server.host}:{server.port} refuses the password in {folder.password}. "
             "If the file was changed: stop the server and delete the file, the next start sets a new password"
         ) from error
     name = row[0] if row else ""
     if name != folder.cluster_name:
-        if folder.read_status() != found:
+        if folder.read_status() != server:
             return False
         raise ServerError(
-            f"the server at {found.host}:{found.port} calls itself {name!r}, expected {folder.cluster_name!r}, "
-            f"the one on {folder.data}. If an older version of xray started it, let that end first"
+            f"the server at {server.host}:{server.port} calls itself {name!r}, expected {folder.cluster_name!r}, "
+            f"the one on {folder.data}. If an older version of xray started it, stop that first"
         )
     return True
 
 
-def _knows_writer(folder: Folder, found: ServerStatus) -> bool:
+def _knows_writer(folder: Folder, server: ServerStatus) -> bool:
     """Whether the server lets our writer in by SCRAM, by which it shows that it knows the password without being told it.
 
     So the superuser is asked for only where there are no roles yet, or they are to be put right.
@@ -259,7 +262,7 @@ def _knows_writer(folder: Folder, found: ServerStatus) -> bool:
     try:
         password = folder.role_password("writer").read_text(encoding="utf-8").strip()
         scram = {"user": "xray_writer", "dbname": "xray", "require_auth": "scram-sha-256"}
-        _connect(found.host, found.port, password, **scram).close()
+        _connect(server.host, server.port, password, **scram).close()
     except (FileNotFoundError, psycopg2.Error):
         return False
     return True
@@ -301,7 +304,7 @@ def _folder_errors(folder: Folder) -> Iterator[None]:
     except PermissionError as error:
         raise ServerError(
             f"{error.filename or folder.root}: {error.strerror}. The folder must be writable by you "
-            f"(you are {_name(os.geteuid())}{_owner(folder.root)}); choose another home, or its owner"
+            f"(you are {_name(os.geteuid())}{_owner(folder.root)}); choose another home, or run as its owner"
         ) from error
     except OSError as error:
         raise ServerError(f"{error.filename or folder.root}: {error.strerror}") from error

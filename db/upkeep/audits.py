@@ -100,10 +100,10 @@ def _rows(connection: Connection, statement: str) -> Iterator[dict[str, Any]]:
     if list(answer.keys()) != ["statement"]:
         yield from (dict(row) for row in answer.mappings())
         return
-    for each in (
+    for inner in (
         connection.exec_driver_sql(statement, execution_options={"no_parameters": True}).scalars().all()
     ):
-        yield from _rows(connection, each)
+        yield from _rows(connection, inner)
 
 
 def _schema_faults(connection: Connection) -> Iterator[dict[str, Any]]:

@@ -46,7 +46,7 @@ class Dump:
     @classmethod
     def of(cls, plain: dict[str, Any]) -> "Dump":
         """From what JSON has. Raises KeyError or TypeError where something is missing."""
-        tables = {name: Content(**each) for name, each in plain["tables"].items()}
+        tables = {name: Content(**entry) for name, entry in plain["tables"].items()}
         return cls(plain["server"], plain["program"], plain["revision"], tables)
 
 
@@ -57,12 +57,12 @@ def engine_of(url: str) -> Engine:
 
 def content(connection: Connection) -> dict[str, Content]:
     """Each table's content, as the connection's transaction sees it."""
-    found = {}
+    contents = {}
     for name, key in connection.execute(text(query("table_keys"))).all():
         counted = _CONTENT.format(name=name, key=f"row({key})::text" if key else "counted::text")
         rows, keys = connection.exec_driver_sql(counted, execution_options={"no_parameters": True}).one()
-        found[name] = Content(rows, keys)
-    return found
+        contents[name] = Content(rows, keys)
+    return contents
 
 
 def dump(url: str, file: Path) -> Dump:
@@ -94,7 +94,7 @@ def load(url: str, file: Path, made: Dump) -> None:
     if _major(server) < _major(made.program):
         raise DatabaseError(
             f"the backup was made by pg_dump {made.program}, and this server is PostgreSQL {server}: "
-            f"restore it to PostgreSQL {_major(made.program)} or newer"
+            f"restore it into PostgreSQL {_major(made.program)} or newer"
         )
     options = ["--exit-on-error", "--single-transaction", "--no-owner", "--no-privileges", str(file)]
     clients(_major(server)).run("pg_restore", _url(url), options)
@@ -102,7 +102,7 @@ def load(url: str, file: Path, made: Dump) -> None:
         differing = compare(made.tables, content(connection))
     if differing:
         raise DatabaseError(
-            f"database {_url(url).database!r} is not as it was dumped: {'; '.join(differing[:5])}"
+            f"database {_url(url).database!r} differs from its dump: {'; '.join(differing[:5])}"
         )
 
 

@@ -15,15 +15,15 @@ class Results:
 
 def stored_results(connection: Connection) -> dict[str, Results]:
     """Table → results, of every table whose rows belong to an analysis."""
-    found = {}
+    results = {}
     catalogue = inspect(connection)
     for table in catalogue.get_table_names():
         columns = frozenset(column["name"] for column in catalogue.get_columns(table))
         if "analysis_id" in columns:
             counted = f'select analysis_id, count(*) from "{table}" group by analysis_id'  # noqa: S608
             rows = connection.execute(text(counted)).all()
-            found[table] = Results(columns, {analysis: n for analysis, n in rows})
-    return found
+            results[table] = Results(columns, {analysis: n for analysis, n in rows})
+    return results
 
 
 def forget_lost(connection: Connection, before: dict[str, Results]) -> None:

@@ -76,7 +76,7 @@ def _alone(home: Path) -> Iterator[Server]:
         if not str(error).endswith("is in use"):
             raise
         raise DatabaseError(
-            f"{error}: end studies and the standing platform (xray down), then try again"
+            f"{error}: stop studies and the standing platform (xray down), then try again"
         ) from None
     with server:
         yield server
@@ -86,9 +86,9 @@ def _copy(
     folder: Folder, work: Path, old: Server, major: int
 ) -> tuple[dict[str, dict[str, Content]], tuple[str, ...]]:
     """A new cluster in `work` with everything of the old one: roles, databases, rows; what was compared, and notes."""
-    place = Folder.of(work)
-    place.create()
-    place.write(place.password, folder.password.read_text(encoding="utf-8"))
+    target = Folder.of(work)
+    target.create()
+    target.write(target.password, folder.password.read_text(encoding="utf-8"))
     with acquire(work) as new:
         _forget_roles(old)
         _pour(clients(major), old, new)
@@ -198,7 +198,7 @@ def _same(name: str, old: Server, new: Server) -> dict[str, Content]:
         differing = compare(expected, content(connection))
         if differing:
             raise DatabaseError(
-                f"the new database {name!r} is not as the old one: {'; '.join(differing[:5])}"
+                f"the new database {name!r} differs from the old one: {'; '.join(differing[:5])}"
             )
         connection.exec_driver_sql("analyze")
     return expected
@@ -212,7 +212,7 @@ def _check_room(data: Path) -> None:
     if free < needed:
         raise DatabaseError(
             f"the disk of {data} has {free // 10**6} MB free, and the new data may need {int(needed) // 10**6} MB: "
-            "make room first"
+            "free some space first"
         )
 
 

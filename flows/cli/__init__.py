@@ -165,10 +165,10 @@ def _told(error: Exception) -> str:
     from flows.refusals import sentence
     from xray import settings
 
-    told = sentence(error, settings.home_path())
-    if told is None:
+    message = sentence(error, settings.home_path())
+    if message is None:
         import traceback
 
         traceback.print_exception(error)
-        told = "a fault of xray: please report it with the lines above and what `xray doctor` says"
-    return told
+        message = "a fault of xray: please report it with the lines above and what `xray doctor` says"
+    return message

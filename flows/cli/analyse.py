@@ -63,8 +63,8 @@ def analyse(
     from xray.analyses.stored import study_meant
 
     wanted = [named(name)] if name not in (None, ALL) else list(ANALYSES)
-    with storage() as found:
-        engine = found.engine()
+    with storage() as databases:
+        engine = databases.engine()
         with engine.begin() as connection:
             chosen = study_meant(connection, study, protocol)
             if name is None:
@@ -73,10 +73,10 @@ def analyse(
         if column is not None:
             wanted = [_by(name, column)]
         if pair is not None and name != "bland_altman":
-            raise click.UsageError("--pair is of bland_altman")
+            raise click.UsageError("--pair is only for bland_altman")
         if uncertain:
             if name in (None, ALL):
-                raise click.UsageError("--uncertain is of one analysis: name it")
+                raise click.UsageError("--uncertain needs one analysis: name it")
             with engine.connect() as connection:
                 _uncertain(connection, chosen, wanted[0], as_json)
             return
@@ -88,7 +88,7 @@ def analyse(
                 with engine.begin() as connection:
                     _rows(stored_rows(connection, chosen, analysis), len(wanted) > 1 and analysis.name)
             return
-        references = [reference and (name != ALL or each.metric is not None) for each in wanted]
+        references = [reference and (name != ALL or analysis.metric is not None) for analysis in wanted]
         there = page is not None and name == ALL and not reference  # the page's figures are these
         show = partial(_show, engine, chosen, pair, folder, there)
         for part, paths in in_processes(show, list(zip(wanted, references, strict=True))):
@@ -147,7 +147,7 @@ def _by(name: str, column: str) -> "Analysis":
 
     if name not in ("performance", "subgroups"):
         raise click.UsageError(
-            "--by is of performance (subgroups by age, sex, view, or a column of the label files)"
+            "--by is only for performance (subgroups by age, sex, view, or a column of the label files)"
         )
     return by_column(column)
 
@@ -177,7 +177,7 @@ def _run(engine: "Engine", study: str, wanted: "list[Analysis]", run: Any) -> bo
     done = run(engine, study, wanted)
     current = [name for name, computed in done.items() if not computed]
     if current:
-        _log.info("current already: %s", ", ".join(current))
+        _log.info("already current: %s", ", ".join(current))
     return any(done.values())
 
 
@@ -190,12 +190,12 @@ def _list(connection: "Connection", study: str, as_json: bool) -> None:
     stored = load_study(connection, study)
     rows = [
         {
-            "analysis": each.name,
-            "state": "current" if is_current(connection, stored, each) else "stale",
-            "relation": each.view,
-            "question": each.question,
+            "analysis": analysis.name,
+            "state": "current" if is_current(connection, stored, analysis) else "stale",
+            "relation": analysis.view,
+            "question": analysis.question,
         }
-        for each in ANALYSES
+        for analysis in ANALYSES
     ]
     if not as_json:
         click.echo(f"Analyses of study {study}:\n")

@@ -31,7 +31,7 @@ def leakage(protocol: tuple[str, ...], as_json: bool) -> None:
     from xray.data.leakage import record_all
     from xray.data.prepare import freeze_all
 
-    with storage() as found, found.engine().begin() as connection:
+    with storage() as databases, databases.engine().begin() as connection:
         skipped = freeze_all(connection, protocol)
         record_all(connection)
         cohorts = [dict(row) for row in connection.execute(text(query("leaking_cohorts"))).mappings()]
@@ -40,13 +40,13 @@ def leakage(protocol: tuple[str, ...], as_json: bool) -> None:
     if as_json:
         print_json({"cohorts": cohorts, "models": models, "not_split": skipped})
         return
-    for each in skipped:
-        click.echo(f"note: {each}", err=True)
-    for each in silent:
-        click.echo(f"note: {each}: what it was trained on is unknown, no leak can be ruled out", err=True)
+    for note in skipped:
+        click.echo(f"note: {note}", err=True)
+    for model in silent:
+        click.echo(f"note: {model}: its training data are unknown, so no leak can be ruled out", err=True)
     show_rows(cohorts, False, "no cohort shares an image or a patient with a test cohort")
     if models:
-        click.echo("\nModels that know images or patients of a test cohort:")
+        click.echo("\nModels that saw images or patients of a test cohort:")
         show_rows(models, False, "")
 
 
@@ -69,7 +69,7 @@ def near_copies(distance: int, as_json: bool) -> None:
     from flows.platform import storage
     from xray.data.near_copies import near_copies as search
 
-    with storage() as found, found.engine().begin() as connection:
+    with storage() as databases, databases.engine().begin() as connection:
         pairs = search(connection, distance)
     if not as_json:
         pairs = [{**pair, "across": "; ".join(pair["across"])} for pair in pairs]

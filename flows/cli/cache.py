@@ -25,9 +25,9 @@ def list_(as_json: bool) -> None:
     from xray import settings
     from xray.data.caches import caches
 
-    with storage() as found, found.engine().begin() as connection:
+    with storage() as databases, databases.engine().begin() as connection:
         stored = caches(connection, settings.home())
-    show_rows([_row(each, as_json) for each in stored], as_json, "no cache yet: xray study run …")
+    show_rows([_row(entry, as_json) for entry in stored], as_json, "no cache yet: xray study run …")
 
 
 @cache.command()
@@ -41,14 +41,14 @@ def verify(as_json: bool) -> None:
     from xray import settings
     from xray.data.caches import caches, verify_caches
 
-    with storage() as found, found.engine().begin() as connection:
-        n = sum(each.images or 0 for each in caches(connection, settings.home()) if each.state == "whole")
+    with storage() as databases, databases.engine().begin() as connection:
+        n = sum(entry.images or 0 for entry in caches(connection, settings.home()) if entry.state == "whole")
         faults = list(verify_caches(connection, settings.home()))
-    for each in faults:
+    for fault in faults:
         if as_json:
-            print_json({"cache": each.name, "what": each.what})
+            print_json({"cache": fault.name, "what": fault.what})
         else:
-            click.echo(f"{each.name}: {each.what}")
+            click.echo(f"{fault.name}: {fault.what}")
     click.echo(f"{n} pictures read, {len(faults) or 'no'} fault{'s' * (len(faults) != 1)}", err=True)
     if faults:
         raise SystemExit(1)
@@ -65,12 +65,12 @@ def prune(yes: bool, as_json: bool) -> None:
     from xray.data.caches import caches
     from xray.data.caches import prune as remove
 
-    with storage() as found, found.engine().begin() as connection:
-        unused = [each for each in caches(connection, settings.home()) if not each.is_used]
+    with storage() as databases, databases.engine().begin() as connection:
+        unused = [entry for entry in caches(connection, settings.home()) if not entry.is_used]
         if yes:
-            unused = [each for each in unused if remove(each)]
-    show_rows([_row(each, as_json) for each in unused], as_json, "every cache is used by a dataset")
-    total = f"{sum(each.bytes for each in unused):,} bytes"
+            unused = [entry for entry in unused if remove(entry)]
+    show_rows([_row(entry, as_json) for entry in unused], as_json, "every cache is used by a dataset")
+    total = f"{sum(entry.bytes for entry in unused):,} bytes"
     if unused:
         click.echo(
             f"removed: {total}" if yes else f"{total} would be removed: xray cache prune --yes", err=True

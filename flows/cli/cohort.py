@@ -20,7 +20,7 @@ def list_(as_json: bool) -> None:
     from flows.cli.rows import show
     from flows.platform import storage
 
-    with storage() as found, found.engine().begin() as connection:
+    with storage() as databases, databases.engine().begin() as connection:
         show(connection, "cohorts", {}, as_json, "no cohort yet: xray dataset add …")
 
 
@@ -40,7 +40,7 @@ def export(dataset: str, protocol: str, output: Path | None) -> None:
     from xray.data.registered import read_named
 
     rules = load_protocol(protocol)
-    with storage() as found, found.engine().begin() as connection:
+    with storage() as databases, databases.engine().begin() as connection:
         content = export_cohorts(connection, read_named(connection, dataset), rules)
     if output is None:
         click.echo(content, nl=False)
@@ -69,12 +69,12 @@ def import_(file: Path, dataset: str | None, protocol: str | None, as_json: bool
             f"{file.name}: its protocol {str(about['protocol'])!r} is not in the file: name its file (--protocol)"
         )
     rules = load_protocol(protocol or str(about["protocol"]))
-    with storage() as found, found.engine().begin() as connection:
+    with storage() as databases, databases.engine().begin() as connection:
         cohorts, new = import_cohorts(connection, read_named(connection, name), rules, file)
     if new:
         announce("cohort", f"{name}.{rules.name}", cohorts=list(cohorts))
     if as_json:
         print_json({"dataset": name, "protocol": rules.name, "cohorts": cohorts, "new": new})
         return
-    said = "frozen, with the same hashes" if new else "were frozen already, with the same hashes"
-    click.echo(f"{name}: the cohorts {', '.join(cohorts)} of {rules.name} {said}")
+    outcome = "frozen, with the same hashes" if new else "were frozen already, with the same hashes"
+    click.echo(f"{name}: the cohorts {', '.join(cohorts)} of {rules.name} {outcome}")

@@ -64,7 +64,7 @@ def compare(
         _subsets(first, study, where, against, as_json)
         return
     assert second is not None
-    with storage() as found, found.engine().begin() as connection:
+    with storage() as databases, databases.engine().begin() as connection:
         chosen = study_meant(connection, study, None)
         made = run(connection, chosen, first, second, where=where, margin=margin, probability=probability)
     if as_json:
@@ -85,7 +85,7 @@ def _subsets(model: str, study: str | None, where: str, against: str, as_json: b
     from xray.analyses.stored import study_meant
     from xray.report.words import p_cell
 
-    with storage() as found, found.engine().begin() as connection:
+    with storage() as databases, databases.engine().begin() as connection:
         rows = compare_subsets(connection, study_meant(connection, study, None), model, where, against)
     if as_json:
         for row in rows:
@@ -165,17 +165,17 @@ def _sentences(made: "Compared") -> list[str]:
     tested = [row for row in made.rows if row["p_holm"] is not None]
     shown = [row for row in tested if row["p_holm"] < 0.05]
     better = sum(row["difference"] > 0 for row in shown)
-    said = [
+    sentences = [
         f"{made.first} ranks better in {better} and worse in {len(shown) - better} of {counted(len(tested), 'comparison')} "
         "(p < 0.05 after Holm); a difference that is not shown may be there."
     ]
     best = [row for row in made.rows if "best on these images" in row["thresholds"]]
     if best:
-        said.append(
+        sentences.append(
             "Where no threshold is declared it is the best on these images (Youden), which flatters sensitivity and "
             "specificity."
         )
-    return said
+    return sentences
 
 
 def _between(row: dict[str, Any], prefix: str) -> str:

@@ -105,9 +105,9 @@ def add(
         else _mapped(name, source, mapping, labels or manifest, images, labels_only, site, manner)
     )
     request = replace(request, findings=declare(findings, "--finding", StudyError), readers=readers)
-    with storage() as found:
+    with storage() as databases:
         done = register_request(
-            found.engine(),
+            databases.engine(),
             request,
             protocol,
             home=settings.home(),
@@ -143,7 +143,7 @@ def draft(file: Path, output: Path | None, sheet: str | None) -> None:
         click.echo(text, nl=False)
         return
     if output.exists():
-        raise click.UsageError(f"{output} is there already; remove it first, or give another name")
+        raise click.UsageError(f"{output} already exists; remove it first, or give another name")
     # the file is named as seen from the mapping
     name = os.path.relpath(file, output.parent)
     output.write_text(
@@ -226,11 +226,11 @@ def _request(
         raise click.UsageError("give --labels FILE of a published dataset, or --manifest FILE of your own")
     if images is not None and labels_only:
         raise click.UsageError("choose one of --images and --labels-only")
-    known = sorted(sources())
-    source = "manifest" if manifest is not None else source or (name if name in known else None)
-    if source not in known:
+    layouts = sorted(sources())
+    source = "manifest" if manifest is not None else source or (name if name in layouts else None)
+    if source not in layouts:
         raise click.UsageError(
-            f"--source: expected one of {', '.join(known)}, found {source or 'nothing (and NAME is none of them)'}"
+            f"--source: expected one of {', '.join(layouts)}, found {source or 'nothing (and NAME is none of them)'}"
         )
     if images is None and not labels_only and source != "manifest":
         raise click.UsageError("give --images DIR, the folder of the pictures, or --labels-only")
@@ -261,10 +261,10 @@ def say(done: "Registration", dry_run: bool = False, as_json: bool = False) -> N
         click.echo(line)
     for note in done.notes:
         click.echo(f"note: {note}", err=True)
-    for kept, said in ((False, "set aside"), (True, "kept, but to be looked at")):
+    for kept, title in ((False, "set aside"), (True, "kept, but to be checked")):
         entries = [entry for entry in done.quarantine if entry.kept == kept]
         if entries:
-            click.echo(f"{len(entries)} row(s) or picture(s) {said}:", err=True)
+            click.echo(f"{len(entries)} row(s) or picture(s) {title}:", err=True)
             click.echo("\n".join(describe(entries)), err=True)
     if done.quarantine and not dry_run:
         click.echo(f"all of them: xray dataset quarantine {done.name}", err=True)
@@ -296,7 +296,7 @@ def mapping(name: str) -> None:
     from flows.platform import storage
     from xray.data.registered import dataset_id, read_mapping_of
 
-    with storage() as found, found.engine().begin() as connection:
+    with storage() as databases, databases.engine().begin() as connection:
         keys = read_mapping_of(connection, dataset_id(connection, name))
     if keys is None:
         click.echo(f"{name}: was read without a mapping file", err=True)
@@ -311,7 +311,7 @@ def list_(as_json: bool) -> None:
     from flows.cli.rows import show
     from flows.platform import storage
 
-    with storage() as found, found.engine().begin() as connection:
+    with storage() as databases, databases.engine().begin() as connection:
         show(
             connection,
             "datasets",
@@ -330,7 +330,7 @@ def quarantine(name: str, as_json: bool) -> None:
     from flows.platform import storage
     from xray.data.registered import dataset_id
 
-    with storage() as found, found.engine().begin() as connection:
+    with storage() as databases, databases.engine().begin() as connection:
         given = {"dataset_id": dataset_id(connection, name)}
         show(connection, "quarantine", given, as_json, f"{name}: nothing was set aside")
 
@@ -346,7 +346,7 @@ def counts(name: str, protocol: str | None, part: str | None, as_json: bool) -> 
     from flows.platform import storage
     from xray.data.counts import count_states
 
-    with storage() as found, found.engine().begin() as connection:
+    with storage() as databases, databases.engine().begin() as connection:
         counted = count_states(connection, name, protocol, part)
     if as_json:
         print_json(counted)
@@ -369,30 +369,32 @@ def relocate(name: str, images: Path) -> None:
     from xray import settings
     from xray.data.relocate import relocate as take
 
-    with storage() as found:
-        n = take(found.engine(), settings.home(), name, images, progress=True)
+    with storage() as databases:
+        n = take(databases.engine(), settings.home(), name, images, progress=True)
     click.echo(
-        f"{name}: {n} picture(s) are read from {images.resolve()} from now on" if n else f"{name}: as it was"
+        f"{name}: {n} picture(s) are read from {images.resolve()} from now on"
+        if n
+        else f"{name}: nothing has changed"
     )
 
 
 @dataset.command()
 @click.argument("name")
 @click.option(
-    "--with-results", is_flag=True, help="Take away the models, scores and analyses that hang on it too."
+    "--with-results", is_flag=True, help="Remove the models, scores and analyses that depend on it too."
 )
-@click.option("--dry-run", is_flag=True, help="Only say what hangs on it.")
-@json_option("What hangs on it, as one JSON object.")
+@click.option("--dry-run", is_flag=True, help="Only say what depends on it.")
+@json_option("What depends on it, as one JSON object.")
 def remove(name: str, with_results: bool, dry_run: bool, as_json: bool) -> None:
     """Take dataset NAME away: its labels, cohorts, and images that no other dataset has. Its files are left.
 
-    Where results hang on it, it says which, and takes them only with --with-results.
+    Where results depend on it, it says which, and removes them only with --with-results.
     """
     from flows.platform import storage
     from xray.data.remove import hanging
     from xray.data.remove import remove as take
 
-    with storage() as found, found.engine().begin() as connection:
+    with storage() as databases, databases.engine().begin() as connection:
         going = hanging(connection, name) if dry_run else take(connection, name, with_results=with_results)
     if as_json:
         print_json({"dataset": name, "removed": not dry_run, "hanging": going})

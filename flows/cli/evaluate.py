@@ -134,7 +134,7 @@ def evaluate(
             )
         return _by_pictures(models, datasets, study, protocol, as_json, loss_ratio)
     if len(datasets) > 1:
-        raise click.UsageError("--dataset: SCORES are of one dataset; call again for another")
+        raise click.UsageError("--dataset: SCORES belong to one dataset; run the command again for another")
     dataset = datasets[0] if datasets else None
     from flows.platform import storage
     from xray import settings
@@ -145,9 +145,9 @@ def evaluate(
 
     sites = _sites(scores, labels, site, dataset, models, references, reference_labels, reference_site)
     points = _points(thresholds, [name for name, _ in sites[0].scores])
-    with storage() as found:
+    with storage() as databases:
         done = judge(
-            found.engine(),
+            databases.engine(),
             settings.home(),
             sites,
             study=study,
@@ -160,7 +160,7 @@ def evaluate(
         )
         for note in done.notes:
             click.echo(f"note: {note}", err=True)
-        with found.engine().begin() as connection:
+        with databases.engine().begin() as connection:
             frame = results.performance(connection, study)
             verdicts = results.causes(connection, study)
             answer = "" if as_json else _answer(connection, study, frame)
@@ -186,7 +186,7 @@ def _sites(
     names = models or tuple(model_name(file) for file in scores)
     doubled = next((name for name in names if names.count(name) > 1), None)
     if doubled is not None:
-        raise click.UsageError(f"two files would be model {doubled!r}: say a name for each with --model")
+        raise click.UsageError(f"two files would be model {doubled!r}: name each of them with --model")
     if labels is None and dataset is None:
         raise click.UsageError("give --labels FILE and --site SITE, or --dataset of a registered one")
     if labels is not None and site is None:
@@ -201,7 +201,7 @@ def _sites(
     asked = [Site(name, site and check_name("--site", site), labels, tuple(zip(names, scores, strict=True)))]
     if reference_labels is not None:
         if check_name("--reference-site", reference_site) == name:
-            raise click.UsageError(f"--reference-site: {name} is the name of what is judged")
+            raise click.UsageError(f"--reference-site: {name} is the name of the dataset that is evaluated")
         of_them = tuple(zip(names, references, strict=True))
         asked.append(Site(reference_site, reference_site, reference_labels, of_them))
     return asked
@@ -212,13 +212,13 @@ def _points(given: tuple[str, ...], models: list[str]) -> dict[str, dict[str, fl
     from xray.data.operating_points import parse_thresholds
 
     texts: dict[str, list[str]] = {}
-    for each in given:
-        model, colon, point = each.rpartition(":")
+    for text in given:
+        model, colon, point = text.rpartition(":")
         if not colon and len(models) > 1:
-            raise click.UsageError(f"--threshold {each!r}: say whose it is, as {models[0]}:{each}")
+            raise click.UsageError(f"--threshold {text!r}: name its model, as in {models[0]}:{text}")
         name = model or models[0]
         if name not in models:
-            raise click.UsageError(f"--threshold {each!r}: {name} is none of {', '.join(models)}")
+            raise click.UsageError(f"--threshold {text!r}: {name} is none of {', '.join(models)}")
         texts.setdefault(name, []).append(point)
     return {model: parse_thresholds(points) for model, points in texts.items()}
 
@@ -240,18 +240,18 @@ def _by_pictures(
     from xray.evaluate import put_study_file
 
     names = []
-    with storage() as found:
-        for each in models:
-            if Path(each).is_file():
-                _log.info("reading model %s", each)
-                names.append(take_in(found, Path(each)).name)
+    with storage() as databases:
+        for model in models:
+            if Path(model).is_file():
+                _log.info("reading model %s", model)
+                names.append(take_in(databases, Path(model)).name)
             else:
-                with found.engine().begin() as connection:
-                    names.append(get_foreign(connection, each).name)
+                with databases.engine().begin() as connection:
+                    names.append(get_foreign(connection, model).name)
         path = put_study_file(
-            found.engine(), settings.home(), study, protocol, datasets, names, loss_ratio=loss_ratio
+            databases.engine(), settings.home(), study, protocol, datasets, names, loss_ratio=loss_ratio
         )
-        run_file(path, as_json, opened=found)
+        run_file(path, as_json, opened=databases)
 
 
 ANSWERS: Final = ("performance", "calibration", "net_benefit", "operating_points", "subgroups", "agreement")
@@ -277,7 +277,7 @@ def _json(done: "Evaluated", frame: Any, verdicts: Any) -> str:
         "study": done.study.name,
         "file": str(done.study.path),
         "page": str(done.page),
-        "imported": [each.model for each in done.imported if each.new],
+        "imported": [entry.model for entry in done.imported if entry.new],
         "notes": list(done.notes),
         "verdicts": json.loads(verdicts.to_json(orient="records", date_format="iso", double_precision=15)),
         "auc": json.loads(frame.drop(columns="seed").to_json(orient="records", double_precision=15)),

@@ -27,7 +27,7 @@ def explain(result: str, seed: int | None, image: str | None, as_json: bool) -> 
     from flows.platform import storage
     from xray.analyses.explained import explain_result
 
-    with storage() as found, found.engine().begin() as connection:
+    with storage() as databases, databases.engine().begin() as connection:
         about = explain_result(connection, result, seed, image)
     if as_json:
         print_json(about)
@@ -48,7 +48,7 @@ def provenance(model: str, as_json: bool) -> None:
     from flows.platform import storage
     from xray.analyses.explained import explain_model
 
-    with storage() as found, found.engine().begin() as connection:
+    with storage() as databases, databases.engine().begin() as connection:
         about = explain_model(connection, model)
     if as_json:
         print_json(about)
@@ -60,7 +60,7 @@ def provenance(model: str, as_json: bool) -> None:
         click.echo(f"  {line}")
     if about["unregistered"]:
         names = ", ".join(about["unregistered"])
-        click.echo(f"  not registered here, so that no overlap can be counted: {names}")
+        click.echo(f"  not registered here, so overlap with them can't be counted: {names}")
     elif not about["leaks"]:
         click.echo(_no_leak(about))
     for line in _calibrations(about["calibrations"]):
@@ -72,7 +72,7 @@ def provenance(model: str, as_json: bool) -> None:
 
 def _no_leak(about: Mapping[str, Any]) -> str:
     if about["kind"] == "foreign" and about["said_trained_on"] is None:
-        return "  would leak: not known, as nothing is known of what it was trained on (--trained-on)"
+        return "  would leak: unknown, as its training data are unknown (--trained-on)"
     return "  would leak: nowhere; no test cohort shares an image or a patient with its training data"
 
 
@@ -189,19 +189,19 @@ def _scored(evaluation: Mapping[str, Any], task: str | None) -> list[str]:
         evaluation["scored_by"],
     )
     if scores is None:
-        said = [f"  scored {_minute(evaluation['completed_at'])}{by}"]
+        lines = [f"  scored {_minute(evaluation['completed_at'])}{by}"]
         if evaluation["scored_versions"] is None:
-            said.append("  by what is not on record: it was scored, or imported, before that was kept")
-        return [*said, images]
+            lines.append("  by what is not on record: it was scored, or imported, before that was kept")
+        return [*lines, images]
     names = scores["names"]
-    told = {task: names[task]} if task in names else names
+    spellings = {task: names[task]} if task in names else names
     return [
         f"  imported {_minute(evaluation['completed_at'])}{by}",
         *([f"  by {evaluation['scored_command']}"] if evaluation["scored_command"] else []),
         f"  file {scores['file']}  sha256 {scores['sha256']}",
         *([f"  rows of {scores['from_model']} in it"] if scores.get("from_model") else []),
         f"  scores are {scores['kind']}: {scores['conversion']}",
-        *(f"  {finding} is its {name['name']!r} ({name['by']})" for finding, name in told.items()),
+        *(f"  {finding} is its {name['name']!r} ({name['by']})" for finding, name in spellings.items()),
         images,
     ]
 
@@ -209,7 +209,7 @@ def _scored(evaluation: Mapping[str, Any], task: str | None) -> list[str]:
 def _foreign(about: Mapping[str, Any]) -> list[str]:
     card = about["card"] or {}
     hidden = {"kind", "sha256", "trusted", "format", "operating_points", "citation", "note", "tasks", "size"}
-    told = ", ".join(f"{key} {_plain(value)}" for key, value in card.items() if key not in hidden)
+    details = ", ".join(f"{key} {_plain(value)}" for key, value in card.items() if key not in hidden)
     trained = ", ".join(about["said_trained_on"]) if about["said_trained_on"] else "unknown"
     by = _by(about["model_commit"], about["model_worker"], None, about["imported_by"])
     points = (card.get("operating_points") or {}).items()
@@ -220,7 +220,7 @@ def _foreign(about: Mapping[str, Any]) -> list[str]:
             *([given] if about["model_file"] else []),
             f"  kept as {about['network']}  sha256 {about['weights_sha256']}",
             f"  MLflow model {about['mlflow_model']} version {about['mlflow_version']}, run {about['mlflow_run_id']}",
-            f"  card: {about['image_size']} pixels, {told}",
+            f"  card: {about['image_size']} pixels, {details}",
         ]
     return [
         f"  first imported {_minute(about['imported_at'])}{by}",
@@ -233,7 +233,7 @@ def _foreign(about: Mapping[str, Any]) -> list[str]:
 
 
 def _plain(value: Any) -> str:
-    return " to ".join(f"{each:g}" for each in value) if isinstance(value, list) else str(value)
+    return " to ".join(f"{number:g}" for number in value) if isinstance(value, list) else str(value)
 
 
 def _trained(about: Mapping[str, Any]) -> list[str]:

@@ -23,21 +23,21 @@ def explore(port: int, identities: bool) -> None:
     from flows.standing.place import here
     from flows.standing.servers import running
 
-    place = here()
-    standing = place.running()
+    stack = here()
+    standing = stack.running()
     address = standing.url("explorer") if standing is not None and not identities else ""
     if address:
-        click.echo(f"explorer: {address}   (it runs by xray up)")
-        click.echo(way_in(place, "explorer"))
+        click.echo(f"explorer: {address}   (started by xray up)")
+        click.echo(way_in(stack, "explorer"))
         return
     own = {"XRAY_IDENTITIES": "1"} if identities else {}
-    log = place.log("explore")
+    log = stack.log("explore")
     with (
         until_stopped(),
-        storage() as found,
-        running("explorer", place, found, log, port, own) as address,
+        storage() as databases,
+        running("explorer", stack, databases, log, port, own) as address,
     ):
         click.echo(f"explorer: {address}   (stop with Ctrl-C)")
-        click.echo(way_in(place, "explorer"))
+        click.echo(way_in(stack, "explorer"))
         while True:
             time.sleep(3600)

@@ -30,7 +30,7 @@ def explain(dataset: str, image: str, protocol: tuple[str, ...], as_json: bool) 
     from xray.data.protocol import RULE_SETS, load_protocol
     from xray.data.registered import read_named
 
-    with storage() as found, found.engine().begin() as connection:
+    with storage() as databases, databases.engine().begin() as connection:
         registered = read_named(connection, dataset, terms=True)
     for name in protocol or RULE_SETS:
         explained = explain_image(registered, image, load_protocol(name))
@@ -43,23 +43,23 @@ def explain(dataset: str, image: str, protocol: tuple[str, ...], as_json: bool) 
 def _text(explained: "Explained") -> str:
     from flows.cli.sql import table
 
-    place = f"in {explained.part}" if explained.part else f"left out ({explained.why_not}); its own row says"
+    part = f"in {explained.part}" if explained.part else f"left out ({explained.why_not}); its own row says"
     rows = [
         (
-            each.task,
-            each.state,
-            each.label,
-            each.column,
-            each.value,
-            each.term,
-            each.rule,
-            each.source,
-            "" if each.image in (None, explained.image) else each.image,
+            row.task,
+            row.state,
+            row.label,
+            row.column,
+            row.value,
+            row.term,
+            row.rule,
+            row.source,
+            "" if row.image in (None, explained.image) else row.image,
         )
-        for each in explained.labels
+        for row in explained.labels
     ]
     columns = ("task", "state", "label", "column", "cell", "term", "rule", "rule from", "label of image")
-    return f"{explained.image} under {explained.protocol}: {place}\n{table(columns, rows)}\n"
+    return f"{explained.image} under {explained.protocol}: {part}\n{table(columns, rows)}\n"
 
 
 @labels.command()
@@ -75,7 +75,7 @@ def agreement(first: str, second: str, as_json: bool) -> None:
     from flows.platform import storage
     from xray.data.labeller_agreement import labeller_agreement
 
-    with storage() as found, found.engine().begin() as connection:
+    with storage() as databases, databases.engine().begin() as connection:
         rows = labeller_agreement(connection, first, second)
     if as_json:
         for row in rows:

@@ -53,19 +53,19 @@ def import_(
 
     if card is not None and xrv is not None:
         raise click.UsageError("choose one of --card and --xrv")
-    with storage() as found:
-        done = take_in(found, file, card=card, xrv=xrv, name=name, trained_on=trained_on, trust=trust)
+    with storage() as databases:
+        done = take_in(databases, file, card=card, xrv=xrv, name=name, trained_on=trained_on, trust=trust)
     if done.new:
         announce("model", done.name)
     if as_json:
         print_json(done)
         return
-    said = "imported" if done.new else "was imported before"
-    click.echo(f'{done.name}: {said} ({done.format}); name it in a study file: foreign = ["{done.name}"]')
+    outcome = "imported" if done.new else "was imported before"
+    click.echo(f'{done.name}: {outcome} ({done.format}); name it in a study file: foreign = ["{done.name}"]')
 
 
 def take_in(
-    found: "Databases",
+    databases: "Databases",
     file: Path,
     *,
     card: Path | None = None,
@@ -88,13 +88,13 @@ def take_in(
     beside = card or file.with_suffix(".toml")
     if xrv is None and not beside.exists():
         raise ForeignModelError(
-            f"{file.name}: there is no card {beside.name} beside it: write one, or say --card"
+            f"{file.name}: there is no card {beside.name} beside it: write one, or give --card"
         )
-    told = xrv_card(xrv, xrv) if xrv is not None else read_card(beside)
-    told = dataclasses.replace(told, name=name or told.name)
-    prepare(found, ("mlflow",))
-    tracker = Tracker(found.mlflow, settings.artifacts())
-    done = import_model(found.engine(), tracker, file, told, trust=trust, trained_on=trained_on)
+    content = xrv_card(xrv, xrv) if xrv is not None else read_card(beside)
+    content = dataclasses.replace(content, name=name or content.name)
+    prepare(databases, ("mlflow",))
+    tracker = Tracker(databases.mlflow, settings.artifacts())
+    done = import_model(databases.engine(), tracker, file, content, trust=trust, trained_on=trained_on)
     for note in done.notes:
         click.echo(f"note: {note}", err=True)
     return done
@@ -114,9 +114,11 @@ def export(name: str, kind: str, output: Path) -> None:
     from xray.learning.export_model import export_model
     from xray.learning.tracking import Tracker
 
-    with storage() as found:
-        prepare(found, ("mlflow",))
-        card = export_model(found.engine(), Tracker(found.mlflow, settings.artifacts()), name, kind, output)
+    with storage() as databases:
+        prepare(databases, ("mlflow",))
+        card = export_model(
+            databases.engine(), Tracker(databases.mlflow, settings.artifacts()), name, kind, output
+        )
     click.echo(
         f"{output}: pixels (n, 1, size, size) in [-1024, 1024] → logits (n, findings); its card: {card}"
     )
@@ -129,7 +131,7 @@ def list_(as_json: bool) -> None:
     from flows.cli.rows import show
     from flows.platform import storage
 
-    with storage() as found, found.engine().begin() as connection:
+    with storage() as databases, databases.engine().begin() as connection:
         show(connection, "models", {}, as_json, "no model yet: xray study run …, xray model import …")
 
 
@@ -141,13 +143,13 @@ def show(name: str, as_json: bool) -> None:
     from flows.platform import storage
     from xray.data.foreign_models import describe_model
 
-    with storage() as found, found.engine().begin() as connection:
-        told = describe_model(connection, name)
+    with storage() as databases, databases.engine().begin() as connection:
+        description = describe_model(connection, name)
     if as_json:
-        print_json(told)
+        print_json(description)
         return
-    width = max(map(len, told))
-    for key, value in told.items():
+    width = max(map(len, description))
+    for key, value in description.items():
         text = ", ".join(map(str, value)) if isinstance(value, list) else value
         click.echo(f"{key.ljust(width)}  {'–' if text in (None, '') else text}")
 
@@ -162,6 +164,6 @@ def remove(name: str) -> None:
     from flows.platform import storage
     from xray.data.foreign_models import remove_model
 
-    with storage() as found, found.engine().begin() as connection:
+    with storage() as databases, databases.engine().begin() as connection:
         remove_model(connection, name)
     click.echo(f"{name}: removed with its scores")

@@ -135,7 +135,7 @@ def _of_pilot(study: str, model: str, dataset: str, finding: str) -> dict[str, f
     from xray.errors import XrayError
 
     asked = {"study": study, "model": model, "dataset": dataset, "task": finding}
-    with storage() as found, found.engine().connect() as connection:
+    with storage() as databases, databases.engine().connect() as connection:
         row = connection.execute(text(query("pilot")), asked).mappings().one_or_none()
     if row is None:
         raise XrayError(

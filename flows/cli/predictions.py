@@ -101,7 +101,7 @@ def import_(
     from xray.findings import declare
 
     points = operating_points.parse_thresholds(thresholds)
-    with storage() as found, found.engine().begin() as connection:
+    with storage() as databases, databases.engine().begin() as connection:
         done = import_predictions(
             connection,
             file,
@@ -126,9 +126,9 @@ def import_(
     for note in done.notes:
         click.echo(f"note: {note}", err=True)
     scored = done.n_images - done.n_missing
-    said = "imported" if done.new else "the same scores were imported before:"
+    outcome = "imported" if done.new else "the same scores were imported before:"
     click.echo(
-        f"{done.model}: {said} {len(done.tasks)} tasks of {scored} of the {done.n_images} images of {done.cohort}"
+        f"{done.model}: {outcome} {len(done.tasks)} tasks of {scored} of the {done.n_images} images of {done.cohort}"
     )
 
 
@@ -158,7 +158,7 @@ def export(
     from xray.data.prediction_files import find_cohort
     from xray.durable import replaced
 
-    with storage() as found, found.engine().begin() as connection:
+    with storage() as databases, databases.engine().begin() as connection:
         listed = find_cohort(connection, cohort, protocol, part)
         frames = exported(connection, listed, model, "logit" if kind == "logit" else "probability")
         if output is None:

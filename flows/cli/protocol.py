@@ -50,7 +50,7 @@ def diff(first: str, second: str, dataset: str | None, images: bool, as_json: bo
     if dataset is None:
         show_rows(changed_rules(one, two), as_json, "the rules are the same")
         return
-    with storage() as found, found.engine().begin() as connection:
+    with storage() as databases, databases.engine().begin() as connection:
         registered = read_named(connection, dataset)
     if images:
         show_rows(image_changes(registered, one, two), as_json, "every image is in the same part")

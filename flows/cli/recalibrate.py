@@ -66,7 +66,7 @@ def _plain(made: "Recalibrated") -> dict[str, Any]:
         "knots": fitted.knots.tolist() if isotonic else None,
         "probabilities": fitted.probabilities.tolist() if isotonic else None,
         "here": _judged(made.here),
-        "elsewhere": [_judged(each) for each in made.elsewhere],
+        "elsewhere": [_judged(judgement) for judgement in made.elsewhere],
     }
 
 

@@ -51,10 +51,10 @@ def _draft(study: str, checklist: str | None, card: str | None, output: Path | N
     from xray.durable import write_whole
     from xray.report.checklist import CARD, CHECKLISTS, markdown
 
-    with storage() as found:
+    with storage() as databases:
 
         def rows(statement: str) -> list[dict[str, Any]]:
-            with ask(found.reader or found.xray, statement) as answer:
+            with ask(databases.reader or databases.xray, statement) as answer:
                 return [
                     dict(zip(answer.columns, row, strict=True)) for batch in answer.batches for row in batch
                 ]

@@ -43,7 +43,7 @@ def sql(query: str | None, file: Path | None, as_json: bool, as_csv: bool, timeo
     asked = _statement(query, file)
     show = show_json if as_json else show_csv if as_csv else show_table
     try:
-        with storage() as found, ask(found.reader or found.xray, asked, timeout) as answer:
+        with storage() as databases, ask(databases.reader or databases.xray, asked, timeout) as answer:
             show(answer.columns, answer.batches)
     except KeyboardInterrupt:
         click.echo("interrupted: the query was cancelled", err=True)
@@ -100,7 +100,7 @@ def table(columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:
     ]
 
     if is_terminal(sys.stdout):
-        return terminal_table(columns, cells, [bool(each) for each in numeric])
+        return terminal_table(columns, cells, [bool(column) for column in numeric])
 
     def line(values: Sequence[str]) -> str:
         parts = (v.rjust(w) if n else v.ljust(w) for v, w, n in zip(values, widths, numeric, strict=True))

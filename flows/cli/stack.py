@@ -72,29 +72,29 @@ def up(
     from flows.standing.place import Options, here
     from flows.standing.services import gpus
 
-    place = here()
+    stack = here()
     workers = gpu_workers or max(1, len(gpus()))
     options = Options(host, prefect_port, mlflow_port, explorer_port, workers, cpu_workers, names)
-    _check_ports(place, options)
-    log = place.log("supervisor")
-    if place.running() is None:
-        place.clear_state()
+    _check_ports(stack, options)
+    log = stack.log("supervisor")
+    if stack.running() is None:
+        stack.clear_state()
         with log.open("ab") as output:
             process = subprocess.Popen(
                 [sys.executable, "-m", "flows.standing.supervisor", json.dumps(asdict(options))],
                 env=_own_environment(),
-                cwd=place.folder,
+                cwd=stack.folder,
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=output,
                 start_new_session=True,
             )
-        _wait_until_up(place, process)
+        _wait_until_up(stack, process)
     else:
-        click.echo("it runs already", err=True)
-    found = place.running()
-    if found is not None:
-        _say_where(place, found)
+        click.echo("it is already running", err=True)
+    state = stack.running()
+    if state is not None:
+        _say_where(stack, state)
 
 
 @click.command()
@@ -103,18 +103,18 @@ def down() -> None:
     from flows.standing.nursery import kill, marked
     from flows.standing.place import here
 
-    place = here()
-    running = place.running()
+    stack = here()
+    running = stack.running()
     if running is not None:
         os.kill(running.pid, signal.SIGTERM)
         deadline = time.monotonic() + 120
-        while place.is_held():  # to its process's end
+        while stack.is_held():  # to its process's end
             if time.monotonic() > deadline:
                 os.kill(running.pid, signal.SIGKILL)
                 break
             time.sleep(0.1)
-    kill(marked(str(place.home)))
-    place.clear_state()
+    kill(marked(str(stack.home)))
+    stack.clear_state()
     click.echo("stopped" if running is not None else "it was not running")
 
 
@@ -125,12 +125,12 @@ def status(as_json: bool) -> None:
     from flows.standing.place import here
     from flows.standing.status import report
 
-    found = report(here())
+    overview = report(here())
     if as_json:
-        print_json(found)
+        print_json(overview)
     else:
-        _show(found)
-    if found["phase"] != "ready":
+        _show(overview)
+    if overview["phase"] != "ready":
         raise SystemExit(1)
 
 
@@ -143,11 +143,11 @@ def logs(name: str | None, follow: bool, lines: int, as_json: bool) -> None:
     """The last lines that service NAME (as `xray status` names it) wrote, or every service."""
     from flows.standing.place import here
 
-    place = here()
-    known = place.logs()
-    if name is not None and name not in known:
-        raise XrayError(unknown("log", name, known, "none, as nothing ran here"))
-    paths = [place.log(each) for each in ([name] if name else known)]
+    stack = here()
+    names = stack.logs()
+    if name is not None and name not in names:
+        raise XrayError(unknown("log", name, names, "none, as nothing ran here"))
+    paths = [stack.log(service) for service in ([name] if name else names)]
     positions = {}
     for path in paths:
         text, positions[path] = _tail(path, lines)
@@ -164,27 +164,27 @@ def env() -> None:
     from flows.standing.place import client_environment, here
     from flows.surroundings import cleaned
 
-    place = here()
-    running = place.running()
+    stack = here()
+    running = stack.running()
     if running is None:
-        raise XrayError("nothing runs here: xray up")
+        raise XrayError("nothing is running here; start it with xray up")
     own = cleaned(os.environ, str(running.options.get("host", "")).replace("0.0.0.0", ""))
     direct = {name: own[name] for name in ("NO_PROXY", "no_proxy")}
-    for name, value in (client_environment(place, running) | direct).items():
+    for name, value in (client_environment(stack, running) | direct).items():
         click.echo(f"export {name}={shlex.quote(value)}")
 
 
-def _check_ports(place: "Place", options: Any) -> None:
+def _check_ports(stack: "Place", options: Any) -> None:
     """A port that was asked for must be free, or ours already."""
     from flows.standing.services import is_free
 
-    if place.running() is not None:
+    if stack.running() is not None:
         return
     for name in ("prefect_port", "mlflow_port", "explorer_port"):
         port = getattr(options, name)
         if port and not is_free(options.host, port):
             raise XrayError(
-                f"--{name.replace('_', '-')} {port}: something else listens there, or {options.host} is not ours"
+                f"--{name.replace('_', '-')} {port}: it is in use, or {options.host} is not an address of this machine"
             )
 
 
@@ -195,57 +195,57 @@ def _own_environment() -> dict[str, str]:
     return {**os.environ, "PYTHONPATH": path, "PYTHONUNBUFFERED": "1"}
 
 
-def _wait_until_up(place: "Place", process: "subprocess.Popen[bytes]") -> None:
+def _wait_until_up(stack: "Place", process: "subprocess.Popen[bytes]") -> None:
     """Until everything is ready, telling what has come up. Raises `XrayError` where it does not."""
-    told: set[str] = set()
+    names: set[str] = set()
     deadline = time.monotonic() + UP_SECONDS
     while time.monotonic() < deadline:
-        state = place.state()
-        for each in state.services if state else []:
-            if each.phase == "ready" and each.name not in told:
-                told.add(each.name)
-                _log.info("%s is ready", each.name)
+        state = stack.state()
+        for service in state.services if state else []:
+            if service.phase == "ready" and service.name not in names:
+                names.add(service.name)
+                _log.info("%s is ready", service.name)
         if state is not None and state.phase == "ready":
             return
         if process.poll() is not None:
-            detail = state.detail if state is not None and state.detail else f"see {place.log('supervisor')}"
+            detail = state.detail if state is not None and state.detail else f"see {stack.log('supervisor')}"
             raise XrayError(f"it did not start: {detail}")
         time.sleep(0.2)
-    raise XrayError(f"it is not ready after {UP_SECONDS:.0f} s: xray status, xray logs")
+    raise XrayError(f"it is not ready after {UP_SECONDS:.0f} s: see xray status and xray logs")
 
 
-def _say_where(place: "Place", state: "State") -> None:
+def _say_where(stack: "Place", state: "State") -> None:
     from flows.cli.ui import way_in
 
     click.echo(f"Prefect   {state.url('prefect')}   flows, deployments, events")
-    click.echo(f"          {way_in(place, 'prefect')}")
+    click.echo(f"          {way_in(stack, 'prefect')}")
     click.echo(f"MLflow    {state.url('mlflow')}   models and their metrics")
-    click.echo(f"          {way_in(place, 'mlflow')}")
+    click.echo(f"          {way_in(stack, 'mlflow')}")
     click.echo(f"Explorer  {state.url('explorer')}   findings and sites, scores, images, worklists")
-    click.echo(f"          {way_in(place, 'explorer')}")
+    click.echo(f"          {way_in(stack, 'explorer')}")
     click.echo('To use them from a shell:  eval "$(xray env)"')
     click.echo("then, for example:         prefect deployment run train/phantom-a --watch")
 
 
-def _show(found: dict[str, Any]) -> None:
+def _show(overview: dict[str, Any]) -> None:
     from flows.cli.sql import table
 
-    click.echo(f"{found['phase']}{': ' + found['detail'] if found['detail'] else ''}")
-    if found["services"]:
+    click.echo(f"{overview['phase']}{': ' + overview['detail'] if overview['detail'] else ''}")
+    if overview["services"]:
         rows = [
             (s["name"], s["phase"], s["pid"] or "", s["restarts"], s["url"], s["detail"])
-            for s in found["services"]
+            for s in overview["services"]
         ]
         click.echo(table(("service", "phase", "pid", "restarts", "url", "last failure"), rows))
-    queue = found["queue"]
+    queue = overview["queue"]
     if queue is not None:
         click.echo(
             f"flow runs: {queue['running']} running, {queue['waiting']} waiting, {queue['crashed']} crashed today"
         )
-    for failure in found["failures"]:
+    for failure in overview["failures"]:
         when = failure["time"][:16].replace("T", " ")
         click.echo(f"failed {when} UTC: {failure['flow']} ({failure['run']}): {failure['reason']}")
-    missing = found["missing"]
+    missing = overview["missing"]
     if missing is not None:
         click.echo(
             f"missing evaluations: {missing['evaluations']}, stale studies: {missing['stale_studies']}"
@@ -285,6 +285,6 @@ def _print(path: Path, text: str, several: bool, as_json: bool) -> None:
 
 def parsed(service: str, line: str) -> dict[str, str | None]:
     """A line of a log by its parts: service, time, level, source, message. A line of another form is all message."""
-    found = LINE.fullmatch(line)
-    parts = found.groupdict() if found else {"time": None, "level": None, "source": None, "message": line}
+    match = LINE.fullmatch(line)
+    parts = match.groupdict() if match else {"time": None, "level": None, "source": None, "message": line}
     return {"service": service, **parts}

@@ -41,7 +41,7 @@ def status(file: Path, as_json: bool) -> None:
     from xray.study import read_study
 
     read_study(file)  # a mistake in it is told before a server starts
-    with storage() as found, found.engine().begin() as connection:
+    with storage() as databases, databases.engine().begin() as connection:
         asked = read_sited(connection, file)
         now = progress(connection, asked)
     if as_json:
@@ -76,22 +76,22 @@ def train(file: Path, configuration: str, seed: int | None) -> None:
 
     asked = read_here(file)
     number = asked.seeds[0] if seed is None else seed
-    found = [each for each in requests(asked) if (each.trained_on, each.seed) == (configuration, number)]
-    if not found:
-        known = ", ".join(each.name for each in asked.configurations())
+    models = [model for model in requests(asked) if (model.trained_on, model.seed) == (configuration, number)]
+    if not models:
+        names = ", ".join(entry.name for entry in asked.configurations())
         raise StudyError(
-            f"{file}: there is no configuration {configuration!r} with seed {number}; known: {known}; seeds "
+            f"{file}: there is no configuration {configuration!r} with seed {number}; known: {names}; seeds "
             + ", ".join(map(str, asked.seeds))
         )
     with storage() as databases:
         engine, home = databases.engine(), settings.home()
         for dataset in asked.datasets:
-            if dataset.name in found[0].datasets:
+            if dataset.name in models[0].datasets:
                 prepare(engine, home, dataset, asked.protocol, asked.recipe.image_size)
         migrations.prepare(databases, ("mlflow",))
         tracker = Tracker(databases.mlflow, settings.artifacts())
-        model_id, new = ensure_model(engine, tracker, home, found[0], bar=True)
-    click.echo(f"model {model_id} " + ("was trained" if new else "was there already"))
+        model_id, new = ensure_model(engine, tracker, home, models[0], bar=True)
+    click.echo(f"model {model_id} " + ("was trained" if new else "already existed"))
 
 
 def run_file(file: Path, as_json: bool = False, hints: str = "", opened: "Databases | None" = None) -> None:
@@ -111,18 +111,18 @@ def run_file(file: Path, as_json: bool = False, hints: str = "", opened: "Databa
 
     read_study(file)  # a mistake in it is told before a server starts
     file = file.resolve()
-    with storage() if opened is None else contextlib.nullcontext(opened) as found:
-        with found.engine().begin() as connection:
+    with storage() if opened is None else contextlib.nullcontext(opened) as databases:
+        with databases.engine().begin() as connection:
             asked = read_sited(connection, file)
-        done = done_already(found, asked)
+        done = done_already(databases, asked)
         if done is None:
             parts = f"{counted(len(asked.datasets), 'dataset')}, {_models(asked)}"
             _log.info("%s: %s [study=%s]", asked.title, parts, asked.name)
-            with watch.database(settings.home(), found.psql()), prefect_api(found):
+            with watch.database(settings.home(), databases.psql()), prefect_api(databases):
                 from flows.study import run_study
 
                 done = run_study(str(file))
-        with found.engine().begin() as connection:
+        with databases.engine().begin() as connection:
             answer = terminal(results.first_screen(connection, asked.name))
             table = auc_table(results.performance(connection, asked.name))
     if as_json:
@@ -148,7 +148,7 @@ def _models(asked: "Study") -> str:
     return ", ".join([*([own] if asked.configurations() else []), *([theirs] if asked.foreign else [])])
 
 
-def done_already(found: "Databases", asked: "Study") -> dict[str, Any] | None:
+def done_already(databases: "Databases", asked: "Study") -> dict[str, Any] | None:
     """What `run_study` would say of a study that is finished, without starting anything; None where something is to be done.
 
     The label files are read again: a file that has changed since it was registered is an error, not a silent skip.
@@ -158,13 +158,13 @@ def done_already(found: "Databases", asked: "Study") -> dict[str, Any] | None:
     from xray.plan import progress
 
     folder = settings.home() / "reports" / asked.name
-    with found.engine().begin() as connection:
+    with databases.engine().begin() as connection:
         now = progress(connection, asked)
     if not now.is_done or not (folder / "report.html").exists():
         return None
     for dataset in asked.datasets:
         if dataset.phantom or dataset.labels:
-            register_request(found.engine(), dataset, asked.protocol, home=settings.home())
+            register_request(databases.engine(), dataset, asked.protocol, home=settings.home())
     return {
         "study": asked.name,
         "n_models": now.models - len(asked.foreign),

@@ -59,7 +59,7 @@ def threshold(
         raise click.UsageError("choose one of --sensitivity, --specificity, --ppv, --positive-rate, --youden")
     ((goal, wanted),) = goals.items()
     name: Any = goal
-    with storage() as found, found.engine().begin() as connection:
+    with storage() as databases, databases.engine().begin() as connection:
         chosen = study_meant(connection, study, None)
         made = choose(
             connection,
@@ -108,15 +108,15 @@ def _plain(made: "Threshold") -> dict[str, Any]:
         },
         "elsewhere": [
             {
-                "dataset": each.dataset,
-                "n": each.n,
-                "n_pos": each.n_pos,
+                "dataset": site.dataset,
+                "n": site.n,
+                "n_pos": site.n_pos,
                 **{
                     name: {"value": _number(s.value), "lower": _number(s.lower), "upper": _number(s.upper)}
-                    for name, s in each.shares.items()
+                    for name, s in site.shares.items()
                 },
             }
-            for each in made.elsewhere
+            for site in made.elsewhere
         ],
     }
 
@@ -142,13 +142,13 @@ def _text(made: "Threshold") -> str:
         for name, of in plain["measures"].items()
     ]
     lines += ["", table(HEADS, rows)]
-    for each in plain["elsewhere"]:
-        told = [
-            f"{name} {_share(each[name]['value'])} ({_share(each[name]['lower'])} to {_share(each[name]['upper'])})"
+    for site in plain["elsewhere"]:
+        shares = [
+            f"{name} {_share(site[name]['value'])} ({_share(site[name]['lower'])} to {_share(site[name]['upper'])})"
             for name in plain["measures"]
         ]
         lines.append(
-            f"at {each['dataset']} ({each['n']} images, {each['n_pos']} positive): {', '.join(told)}"
+            f"at {site['dataset']} ({site['n']} images, {site['n_pos']} positive): {', '.join(shares)}"
         )
     return "\n".join(lines)
 

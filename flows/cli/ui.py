@@ -26,32 +26,32 @@ def ui(which: str, port: int) -> None:
     from flows.standing.place import here
     from flows.standing.servers import running
 
-    place = here()
-    standing = place.running()
+    stack = here()
+    standing = stack.running()
     address = standing.url(which) if standing is not None else ""
     if address:
-        click.echo(f"{which}: {address}   (it runs by xray up)")
-        click.echo(way_in(place, which))
+        click.echo(f"{which}: {address}   (started by xray up)")
+        click.echo(way_in(stack, which))
         return
-    home = place.home / "prefect"
-    with until_stopped(), storage() as found:
-        prepare(found, ("mlflow" if which == "mlflow" else "prefect",))
+    home = stack.home / "prefect"
+    with until_stopped(), storage() as databases:
+        prepare(databases, ("mlflow" if which == "mlflow" else "prefect",))
         own: dict[str, str] = {}
         if which == "prefect":
             home.mkdir(exist_ok=True)
             own = {"PREFECT_HOME": str(home), "PREFECT__SERVER_WEBSERVER_ONLY": "1"}
-        with running(which, place, found, place.log(f"ui-{which}"), port, own) as address:
+        with running(which, stack, databases, stack.log(f"ui-{which}"), port, own) as address:
             click.echo(f"{which}: {address}   (stop with Ctrl-C)")
-            click.echo(way_in(place, which))
+            click.echo(way_in(stack, which))
             while True:
                 time.sleep(3600)
 
 
-def way_in(place: "Place", which: str) -> str:
+def way_in(stack: "Place", which: str) -> str:
     """What a browser must be told: the password itself only on a terminal, as what is written elsewhere may be kept."""
     name = f"{which}_password"
-    shown = place.passwords()[name] if sys.stdout.isatty() else ""
-    secret = shown or f"the {name} in {place.folder / 'secrets.json'}"
+    shown = stack.passwords()[name] if sys.stdout.isatty() else ""
+    secret = shown or f"the {name} in {stack.folder / 'secrets.json'}"
     if which == "prefect":
         return f"It asks for   admin:{shown}" if shown else f"It asks for admin: and {secret}"
     return (

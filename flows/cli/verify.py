@@ -29,8 +29,8 @@ def table_a1(labels: Path, as_json: bool) -> None:
     from xray.data.sources.find import read_published
     from xray.data.table_a1 import table_a1 as cells_of
 
-    found = read_published(labels)
-    cells = cells_of(found)
+    published = read_published(labels)
+    cells = cells_of(published)
     sizes = {
         name: (
             sum(cell.equal for cell in cells if cell.dataset == name),
@@ -44,11 +44,11 @@ def table_a1(labels: Path, as_json: bool) -> None:
             {
                 "cells": [asdict(cell) | {"equal": cell.equal} for cell in cells],
                 "datasets": {
-                    name: {"equal": equal, "cells": n, "there": name in found}
+                    name: {"equal": equal, "cells": n, "there": name in published}
                     for name, (equal, n) in sizes.items()
                 },
-                "notes": {name: its.notes for name, its in found.items()},
-                "set_aside": {name: len(its.quarantine) for name, its in found.items()},
+                "notes": {name: its.notes for name, its in published.items()},
+                "set_aside": {name: len(its.quarantine) for name, its in published.items()},
             }
         )
     else:
@@ -67,8 +67,8 @@ def table_a1(labels: Path, as_json: bool) -> None:
         columns = ("dataset", "task", "positive", "found", "negative", "found", "")
         click.echo(table(columns, rows))
         for name, (equal, n) in sizes.items():
-            click.echo(f"{name}: {f'{equal} of {n} cells equal' if name in found else 'no label file'}")
-        for name, its in found.items():
+            click.echo(f"{name}: {f'{equal} of {n} cells equal' if name in published else 'no label file'}")
+        for name, its in published.items():
             for note in its.notes:
                 click.echo(f"note: {name}: {note}", err=True)
     if differ:

@@ -20,7 +20,7 @@ def list_(as_json: bool) -> None:
     from flows.cli.rows import show
     from flows.platform import storage
 
-    with storage() as found, found.engine().connect() as connection:
+    with storage() as databases, databases.engine().connect() as connection:
         show(connection, "worklists", {}, as_json, "no worklist yet: save a list of images in xray explore")
 
 
@@ -51,7 +51,7 @@ def labels(name: str, dataset: str, rule: str, reader: str | None, protocol: str
     from xray.study import check_name
 
     check_name("DATASET", dataset)
-    with storage() as found, found.engine().begin() as connection:
+    with storage() as databases, databases.engine().begin() as connection:
         done = register_reads(connection, name, dataset, rule, reader)
         notes = freeze_dataset(connection, done.dataset_id, protocol, needed=["test"])
     if not done.unchanged:

@@ -54,8 +54,8 @@ async def _make_all() -> None:
     async with get_client() as client:
         for name, description in POOLS.items():
             await _make_pool(client, name, description)
-        for each in read_file().deployments:
-            await _make_deployment(client, each)
+        for deployment in read_file().deployments:
+            await _make_deployment(client, deployment)
         queue = await client.read_work_queue_by_name("inference", work_pool_name="gpu")
         await client.update_work_queue(queue.id, priority=1)  # scoring goes before training
         await _make_automations(client)
@@ -65,16 +65,16 @@ async def _make_deployment(client: PrefectClient, asked: DeploymentConfig) -> No
     assert asked.entrypoint is not None
     assert asked.name is not None
     assert asked.work_pool is not None
-    found: Flow[..., Any] = load_flow_from_entrypoint(asked.entrypoint)
+    entry: Flow[..., Any] = load_flow_from_entrypoint(asked.entrypoint)
     limit = asked.concurrency_limit
     options = None
     if isinstance(limit, ConcurrencyLimitSpec):
         options = ConcurrencyOptions(collision_strategy=ConcurrencyLimitStrategy(limit.collision_strategy))
         limit = limit.limit
     identifier = await client.create_deployment(
-        flow_id=await client.create_flow(found),
+        flow_id=await client.create_flow(entry),
         name=asked.name,
-        schedules=[_schedule(each) for each in asked.schedules or ()],
+        schedules=[_schedule(schedule) for schedule in asked.schedules or ()],
         concurrency_limit=limit,
         concurrency_options=options,
         parameters=asked.parameters,
@@ -83,7 +83,7 @@ async def _make_deployment(client: PrefectClient, asked: DeploymentConfig) -> No
         work_queue_name=asked.work_pool.work_queue_name,
         tags=[str(tag) for tag in asked.tags or ()],
         entrypoint=asked.entrypoint,
-        parameter_openapi_schema=parameter_schema(found).model_dump(),
+        parameter_openapi_schema=parameter_schema(entry).model_dump(),
         enforce_parameter_schema=True,
         pull_steps=[],
     )

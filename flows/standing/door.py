@@ -105,7 +105,7 @@ class Door:
 
 def names(values: Iterable[str]) -> frozenset[str]:
     """Names as a Host header has them."""
-    return frozenset(_name(f"[{each}]" if ":" in each else each) for each in values if each)
+    return frozenset(_name(f"[{value}]" if ":" in value else value) for value in values if value)
 
 
 def _values(scope: Scope, name: bytes) -> list[str]:

@@ -34,8 +34,8 @@ def main() -> NoReturn:
         os.execv(sys.executable, [sys.executable, "-m", "prefect.engine"])
     for number in SIGNALS:
         signal.signal(number, lambda number, _: warm.send(bytes([number])))
-    said = receive(warm, CODE.size)
-    code = CODE.unpack(said)[0] if said else -signal.SIGKILL  # it is gone, and its forks with it
+    answer = receive(warm, CODE.size)
+    code = CODE.unpack(answer)[0] if answer else -signal.SIGKILL  # it is gone, and its forks with it
     if code < 0:
         with contextlib.suppress(OSError, ValueError):
             signal.signal(-code, signal.SIG_DFL)
@@ -46,14 +46,14 @@ def main() -> NoReturn:
 def reach(folder: Path, how: str) -> socket.socket:
     """A socket in a folder: "bind" or "connect". By a descriptor of the folder, as socket names are short (108 bytes)."""
     made = socket.socket(socket.AF_UNIX)
-    place = os.open(folder, os.O_PATH)
+    descriptor = os.open(folder, os.O_PATH)
     try:
-        getattr(made, how)(f"/proc/self/fd/{place}/{SOCKET}")
+        getattr(made, how)(f"/proc/self/fd/{descriptor}/{SOCKET}")
     except OSError:
         made.close()
         raise
     finally:
-        os.close(place)
+        os.close(descriptor)
     return made
 
 
@@ -78,16 +78,16 @@ def _ask(folder: Path) -> socket.socket | None:
 
 def receive(connection: socket.socket, size: int) -> bytes:
     """So many bytes; none where the other side is gone."""
-    found = b""
-    while len(found) < size:
+    content = b""
+    while len(content) < size:
         try:
-            part = connection.recv(size - len(found))
+            part = connection.recv(size - len(content))
         except ConnectionError:
             part = b""
         if not part:
             return b""
-        found += part
-    return found
+        content += part
+    return content
 
 
 if __name__ == "__main__":

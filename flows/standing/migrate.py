@@ -16,16 +16,16 @@ from xray.errors import XrayError
 def main() -> int:
     """Migrate everything; 0 when it is done."""
     home = settings.home()
-    with databases(home) as found:
-        prepare(found, ("mlflow", "prefect"))
+    with databases(home) as store:
+        prepare(store, ("mlflow", "prefect"))
     make_bucket(str(settings.artifacts()))
     return 0
 
 
 def make_bucket(uri: str) -> None:
     """Make the bucket of an s3:// URI where it is missing; other places need none. Raises `XrayError` without boto3."""
-    place = urlparse(uri)
-    if place.scheme != "s3":
+    parts = urlparse(uri)
+    if parts.scheme != "s3":
         return
     try:
         import boto3
@@ -34,9 +34,9 @@ def make_bucket(uri: str) -> None:
         raise XrayError("XRAY_ARTIFACTS is on S3, which needs boto3: pip install 'xray[s3]'") from None
     client = boto3.client("s3", endpoint_url=os.environ.get("MLFLOW_S3_ENDPOINT_URL"))
     try:
-        client.head_bucket(Bucket=place.netloc)
+        client.head_bucket(Bucket=parts.netloc)
     except ClientError:
-        client.create_bucket(Bucket=place.netloc)
+        client.create_bucket(Bucket=parts.netloc)
 
 
 if __name__ == "__main__":

@@ -64,21 +64,21 @@ def main(arguments: list[str]) -> int:
 def _wait_for(pid: int) -> int:
     """Wait for one child, and meanwhile for every orphan that comes to us; the child's exit code as a shell gives it."""
     while True:
-        found, status = os.waitpid(-1, 0)
-        if found == pid:
+        ended, status = os.waitpid(-1, 0)
+        if ended == pid:
             code = os.waitstatus_to_exitcode(status)
             return 128 - code if code < 0 else code
 
 
 def marked(home: str, service: str | None = None) -> list[psutil.Process]:
     """Living processes of the stack of this home, of one service or of all; not this process."""
-    found = []
+    processes = []
     for process in psutil.process_iter():
         with contextlib.suppress(psutil.Error):
             own = process.environ()
             if own.get(MARK) == home and service in (None, own.get(SERVICE)) and process.pid != os.getpid():
-                found.append(process)
-    return found
+                processes.append(process)
+    return processes
 
 
 def kill(processes: Iterable[psutil.Process]) -> None:

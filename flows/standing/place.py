@@ -55,7 +55,7 @@ class State:
 
     def url(self, service: str) -> str:
         """Where a service is reached; empty where it is not."""
-        return next((each.url for each in self.services if each.name == service), "")
+        return next((entry.url for entry in self.services if entry.name == service), "")
 
 
 @dataclass(frozen=True)
@@ -87,7 +87,7 @@ class Place:
             raw = json.loads((self.folder / "state.json").read_text(encoding="utf-8"))
         except (OSError, ValueError):
             return None
-        return State(**{**raw, "services": [ServiceState(**each) for each in raw["services"]]})
+        return State(**{**raw, "services": [ServiceState(**service) for service in raw["services"]]})
 
     def write_state(self, state: State) -> None:
         """Replace the state, at once."""
@@ -128,10 +128,10 @@ class Place:
     def remembered(self, name: str) -> dict[str, Any]:
         """A small JSON file of the folder; empty where there is none."""
         try:
-            found = json.loads((self.folder / name).read_text(encoding="utf-8"))
+            content = json.loads((self.folder / name).read_text(encoding="utf-8"))
         except (OSError, ValueError):
             return {}
-        return found if isinstance(found, dict) else {}
+        return content if isinstance(content, dict) else {}
 
     def remember(self, name: str, values: dict[str, Any]) -> None:
         """Write such a file; only its owner reads it."""
@@ -141,13 +141,13 @@ class Place:
         """The servers' passwords and the key of pseudonyms, made once, in a file that only its owner reads."""
         wanted = ("prefect_password", "mlflow_password", "explorer_password", "pseudonym_key")
         with FileLock(self.folder / "secrets.lock", poll_interval=0.02):
-            found = self.remembered("secrets.json")
-            if not all(found.get(name) for name in wanted):
-                found = {name: secrets.token_urlsafe(24) for name in wanted} | {
-                    k: v for k, v in found.items() if v
+            stored = self.remembered("secrets.json")
+            if not all(stored.get(name) for name in wanted):
+                stored = {name: secrets.token_urlsafe(24) for name in wanted} | {
+                    k: v for k, v in stored.items() if v
                 }
-                self.remember("secrets.json", found)
-        return {name: str(found[name]) for name in wanted}
+                self.remember("secrets.json", stored)
+        return {name: str(stored[name]) for name in wanted}
 
     def _write(self, name: str, text: str) -> None:
         unfinished = self.folder / f".{name}.{os.getpid()}"
@@ -162,16 +162,16 @@ def here() -> Place:
     return Place(settings.home())
 
 
-def client_environment(place: Place, state: State) -> dict[str, str]:
+def client_environment(stack: Place, state: State) -> dict[str, str]:
     """What a program needs to talk to the stack's servers, with their passwords."""
-    found = {"XRAY_HOME": str(place.home)}
-    own = place.passwords()
+    variables = {"XRAY_HOME": str(stack.home)}
+    own = stack.passwords()
     if url := state.url("prefect"):
-        found |= {
+        variables |= {
             "PREFECT_API_URL": f"{url}/api",
             "PREFECT_API_AUTH_STRING": f"admin:{own['prefect_password']}",
         }
     if url := state.url("mlflow"):
-        found |= {"MLFLOW_TRACKING_URI": url, "MLFLOW_TRACKING_USERNAME": "admin"}
-        found["MLFLOW_TRACKING_PASSWORD"] = own["mlflow_password"]
-    return found
+        variables |= {"MLFLOW_TRACKING_URI": url, "MLFLOW_TRACKING_USERNAME": "admin"}
+        variables["MLFLOW_TRACKING_PASSWORD"] = own["mlflow_password"]
+    return variables

@@ -70,13 +70,11 @@ class Recovery:
         runs = self._runs("RUNNING", "PENDING", "CANCELLING")
         for run in runs:
             if run["state_type"] == "CANCELLING" and _age(run) > CANCEL_SECONDS and run["id"] in living:
-                _log.warning(
-                    "flow run %s (%s) is to be cancelled and goes on: it is killed", run["name"], run["id"]
-                )
+                _log.warning("flow run %s (%s) was cancelled but goes on: killing it", run["name"], run["id"])
                 kill(living[run["id"]])
         now = time.monotonic()
         lost = {run["id"]: run for run in runs if run["id"] not in living}
-        self.without = {each: self.without.get(each, now) for each in lost}
+        self.without = {run_id: self.without.get(run_id, now) for run_id in lost}
         for identifier, since in self.without.items():
             run = lost[identifier]
             allowed = PENDING_SECONDS if run["state_type"] == "PENDING" else LOST_SECONDS
@@ -95,7 +93,7 @@ class Recovery:
             if run["run_count"] >= RUNS_ALLOWED or _age(run) > DAY:
                 continue
             _log.warning(
-                "flow run %s (%s) crashed: it is run again, having run %d times",
+                "flow run %s (%s) crashed (run %d): running it again",
                 run["name"],
                 run["id"],
                 run["run_count"],
@@ -118,8 +116,8 @@ class Recovery:
             "sort": "START_TIME_DESC",
             "limit": 200,
         }
-        found: list[dict[str, Any]] = self.api.post("/flow_runs/filter", wanted)
-        return found
+        runs: list[dict[str, Any]] = self.api.post("/flow_runs/filter", wanted)
+        return runs
 
     def _set(self, flow_run: str, state: dict[str, Any]) -> None:
         self.api.post(f"/flow_runs/{flow_run}/set_state", {"state": state, "force": True})
@@ -133,13 +131,13 @@ def _age(run: dict[str, Any]) -> float:
 
 def _flow_runs_here(home: str) -> dict[str, list[psutil.Process]]:
     """Flow run id → the living processes of this stack that work at it."""
-    found: dict[str, list[psutil.Process]] = {}
+    processes: dict[str, list[psutil.Process]] = {}
     for process in psutil.process_iter():
         with contextlib.suppress(psutil.Error):
             own = process.environ()
             if own.get(MARK) == home and "PREFECT__FLOW_RUN_ID" in own:
-                found.setdefault(own["PREFECT__FLOW_RUN_ID"], []).append(process)
-    return found
+                processes.setdefault(own["PREFECT__FLOW_RUN_ID"], []).append(process)
+    return processes
 
 
 def main() -> None:

@@ -29,7 +29,7 @@ EVERYWHERE: Final = ("0.0.0.0", "::")
 DAY: Final = 86400
 
 
-def base_environment(place: Place, found: Databases) -> dict[str, str]:
+def base_environment(stack: Place, databases: Databases) -> dict[str, str]:
     """What every process that we start has in its environment."""
     path = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))
     kept = cleaned({name: value for name, value in os.environ.items() if name != "PREFECT_API_URL"})
@@ -38,24 +38,27 @@ def base_environment(place: Place, found: Databases) -> dict[str, str]:
         "PATH": os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath)]),
         "PYTHONPATH": path,
         "PYTHONUNBUFFERED": "1",
-        "XRAY_HOME": str(place.home),
-        "XRAY_DATABASE_URL": found.psql(),
+        "XRAY_HOME": str(stack.home),
+        "XRAY_DATABASE_URL": databases.psql(),
     }
 
 
-def server_environment(which: str, place: Place, found: Databases) -> dict[str, str]:
+def server_environment(which: str, stack: Place, databases: Databases) -> dict[str, str]:
     """What one of the servers is told besides: its database, its password, how it behaves."""
-    words = place.passwords()
+    words = stack.passwords()
     if which == "mlflow":
-        return {"MLFLOW_BACKEND_STORE_URI": found.mlflow, "XRAY_MLFLOW_PASSWORD": words["mlflow_password"]}
+        return {
+            "MLFLOW_BACKEND_STORE_URI": databases.mlflow,
+            "XRAY_MLFLOW_PASSWORD": words["mlflow_password"],
+        }
     if which == "explorer":
         return {
             "XRAY_EXPLORER_PASSWORD": words["explorer_password"],
             "XRAY_PSEUDONYM_KEY": words["pseudonym_key"],
-            "XRAY_READER_URL": found.reader or found.xray,
+            "XRAY_READER_URL": databases.reader or databases.xray,
         }
     return {
-        **found.prefect_environment(),
+        **databases.prefect_environment(),
         "PREFECT_API_BLOCKS_REGISTER_ON_START": "false",  # flows.migrations does it
         "PREFECT_SERVER_API_AUTH_STRING": f"admin:{words['prefect_password']}",
         "PREFECT_SERVER_CORS_ALLOWED_ORIGINS": "none",
@@ -91,12 +94,12 @@ def server_command(which: str, listener: socket.socket, names: Iterable[str]) ->
 
 def names_of(host: str, further: Iterable[str] = ()) -> set[str]:
     """Names and addresses by which a server that listens on `host` may be asked for."""
-    found = {*LOOPBACK, host, *further} - set(EVERYWHERE)
+    names = {*LOOPBACK, host, *further} - set(EVERYWHERE)
     if host in EVERYWHERE:
-        own = {each.address for addresses in psutil.net_if_addrs().values() for each in addresses}
-        found |= {each.partition("%")[0] for each in own if "." in each or ":" in each}
-        found |= {socket.gethostname(), socket.getfqdn()}
-    return found
+        own = {interface.address for addresses in psutil.net_if_addrs().values() for interface in addresses}
+        names |= {address.partition("%")[0] for address in own if "." in address or ":" in address}
+        names |= {socket.gethostname(), socket.getfqdn()}
+    return names
 
 
 def listen(host: str, port: int) -> socket.socket:
@@ -108,8 +111,8 @@ def listen(host: str, port: int) -> socket.socket:
 @contextlib.contextmanager
 def running(
     which: str,
-    place: Place,
-    found: Databases,
+    stack: Place,
+    databases: Databases,
     log: Path,
     port: int = 0,
     own: Mapping[str, str] | None = None,
@@ -122,9 +125,15 @@ def running(
         listener = listen("127.0.0.1", port)
     except OSError as error:
         why = os.strerror(error.errno) if error.errno else str(error)
-        raise XrayError(f"port {port} can't be had: {why}; another --port, or none for a free one") from None
+        raise XrayError(
+            f"port {port} can't be used: {why}; choose another --port, or leave it out for a free one"
+        ) from None
     address = f"http://127.0.0.1:{listener.getsockname()[1]}"
-    environment = {**base_environment(place, found), **server_environment(which, place, found), **(own or {})}
+    environment = {
+        **base_environment(stack, databases),
+        **server_environment(which, stack, databases),
+        **(own or {}),
+    }
 
     def start() -> "subprocess.Popen[bytes]":
         with log.open("ab") as output:

@@ -41,12 +41,12 @@ class Service:
     listener: socket.socket | None = None
 
 
-def listeners(place: Place, options: Options) -> dict[str, socket.socket]:
+def listeners(stack: Place, options: Options) -> dict[str, socket.socket]:
     """A listening socket per server: on the port asked for, else on that of last time, the usual one, or any that is free.
 
     Raises `XrayError` where the port that was asked for can't be had.
     """
-    last = place.remembered("ports.json")
+    last = stack.remembered("ports.json")
     made = {}
     ports = (options.prefect_port, options.mlflow_port, options.explorer_port)
     for name, asked in zip(USUAL_PORTS, ports, strict=True):
@@ -56,10 +56,10 @@ def listeners(place: Place, options: Options) -> dict[str, socket.socket]:
                 made[name] = servers.listen(options.host, port)
                 break
         else:
-            for each in made.values():
-                each.close()
+            for listener in made.values():
+                listener.close()
             raise XrayError(f"can't listen on {options.host}, port {asked or 'any'}, for {name}")
-    place.remember("ports.json", {name: each.getsockname()[1] for name, each in made.items()})
+    stack.remember("ports.json", {name: listener.getsockname()[1] for name, listener in made.items()})
     return made
 
 
@@ -79,13 +79,13 @@ def free_port(host: str) -> int:
 
 
 def web_servers(
-    place: Place, found: Databases, options: Options, listening: Mapping[str, socket.socket]
+    stack: Place, databases: Databases, options: Options, listening: Mapping[str, socket.socket]
 ) -> list[Service]:
     """The Prefect and MLflow servers, and the explorer."""
-    return [_web_server(name, place, found, options, listening[name]) for name in USUAL_PORTS]
+    return [_web_server(name, stack, databases, options, listening[name]) for name in USUAL_PORTS]
 
 
-def warm(place: Place, found: Databases, options: Options, prefect: str) -> list[Service]:
+def warm(stack: Place, databases: Databases, options: Options, prefect: str) -> list[Service]:
     """The process that flow runs are forks of, where there is one. prefect: its URL.
 
     Not where there are GPUs: nobody has tried CUDA after a fork there, and beside a training on a GPU the seconds matter
@@ -93,22 +93,24 @@ def warm(place: Place, found: Databases, options: Options, prefect: str) -> list
     """
     if gpus() or not _CAN_FORK:
         return []
-    command = (*_python("flows.standing.warm"), str(place.folder))
-    own = base_environment(place, found, options) | prefect_client(place, prefect) | {SERVICE: "warm"}
-    return [Service("warm", command, own, sign=place.folder / SOCKET)]
+    command = (*_python("flows.standing.warm"), str(stack.folder))
+    own = base_environment(stack, databases, options) | prefect_client(stack, prefect) | {SERVICE: "warm"}
+    return [Service("warm", command, own, sign=stack.folder / SOCKET)]
 
 
-def workers(place: Place, found: Databases, options: Options, prefect: str, mlflow: str) -> list[Service]:
+def workers(stack: Place, databases: Databases, options: Options, prefect: str, mlflow: str) -> list[Service]:
     """One worker per GPU (one where there is none) on pool gpu, and those of pool cpu. prefect, mlflow: their URLs."""
     devices = gpus()
     made = []
     for number in range(options.gpu_workers):
         own = {"CUDA_VISIBLE_DEVICES": devices[number % len(devices)]} if devices else {}
         own |= {"XRAY_MLFLOW_UI": mlflow}
-        made.append(_worker(place, found, options, prefect, "gpu", number, own))
+        made.append(_worker(stack, databases, options, prefect, "gpu", number, own))
     # the pool for analysis sees no GPU
     hidden = {"CUDA_VISIBLE_DEVICES": "", "XRAY_MLFLOW_UI": mlflow}
-    made += [_worker(place, found, options, prefect, "cpu", n, hidden) for n in range(options.cpu_workers)]
+    made += [
+        _worker(stack, databases, options, prefect, "cpu", n, hidden) for n in range(options.cpu_workers)
+    ]
     return made
 
 
@@ -116,25 +118,25 @@ def gpus() -> list[str]:
     """The GPUs of this machine as CUDA_VISIBLE_DEVICES names them; found without starting CUDA."""
     given = os.environ.get("CUDA_VISIBLE_DEVICES")
     if given is not None:
-        return [each.strip() for each in given.split(",") if each.strip()]
+        return [device.strip() for device in given.split(",") if device.strip()]
     if shutil.which("nvidia-smi") is None:
         return []
     done = subprocess.run(["nvidia-smi", "-L"], capture_output=True, text=True)
     return [str(n) for n, line in enumerate(done.stdout.splitlines()) if line.startswith("GPU ")]
 
 
-def base_environment(place: Place, found: Databases, options: Options) -> dict[str, str]:
+def base_environment(stack: Place, databases: Databases, options: Options) -> dict[str, str]:
     """What every process of the stack has in its environment."""
-    own = servers.base_environment(place, found)
-    marked = {MARK: str(place.home), "PREFECT_HOME": str(place.folder / "prefect")}
+    own = servers.base_environment(stack, databases)
+    marked = {MARK: str(stack.home), "PREFECT_HOME": str(stack.folder / "prefect")}
     return {**cleaned(own, _reached(options)), **marked}
 
 
-def prefect_client(place: Place, url: str) -> dict[str, str]:
+def prefect_client(stack: Place, url: str) -> dict[str, str]:
     """How workers and flow runs talk to the Prefect server: with patience, as it may be started again meanwhile."""
     return {
         "PREFECT_API_URL": f"{url}/api",
-        "PREFECT_API_AUTH_STRING": f"admin:{place.passwords()['prefect_password']}",
+        "PREFECT_API_AUTH_STRING": f"admin:{stack.passwords()['prefect_password']}",
         "PREFECT_CLIENT_MAX_RETRIES": "12",
         "PREFECT_CLIENT_RETRY_EXTRA_CODES": "500",
         "PREFECT_FLOWS_HEARTBEAT_FREQUENCY": "30",
@@ -145,11 +147,14 @@ def prefect_client(place: Place, url: str) -> dict[str, str]:
 
 
 def _web_server(
-    which: str, place: Place, found: Databases, options: Options, listener: socket.socket
+    which: str, stack: Place, databases: Databases, options: Options, listener: socket.socket
 ) -> Service:
     address = _reached(options)
     url = f"http://{f'[{address}]' if ':' in address else address}:{listener.getsockname()[1]}"
-    own = {**base_environment(place, found, options), **servers.server_environment(which, place, found)}
+    own = {
+        **base_environment(stack, databases, options),
+        **servers.server_environment(which, stack, databases),
+    }
     names = servers.names_of(options.host, options.names)
     command = servers.server_command(which, listener, names)
     environment = {**own, SERVICE: which}
@@ -157,8 +162,8 @@ def _web_server(
 
 
 def _worker(
-    place: Place,
-    found: Databases,
+    stack: Place,
+    databases: Databases,
     options: Options,
     prefect: str,
     pool: str,
@@ -169,8 +174,8 @@ def _worker(
     shown = f"{socket.gethostname()}-{pool}-{number}"
     command = (*_python("prefect"), "worker", "start", "--pool", pool, "--type", "process")
     command += ("--name", shown, "--limit", "1", "--install-policy", "never")
-    environment = {**base_environment(place, found, options), **prefect_client(place, prefect), **own}
-    environment |= {SERVICE: name, "XRAY_WORKER": shown, WARM: str(place.folder)}
+    environment = {**base_environment(stack, databases, options), **prefect_client(stack, prefect), **own}
+    environment |= {SERVICE: name, "XRAY_WORKER": shown, WARM: str(stack.folder)}
     return Service(name, command, environment, grace=15)
 
 

@@ -18,32 +18,32 @@ WRAPPED: Final = re.compile(
 )
 
 
-def report(place: Place) -> dict[str, Any]:
+def report(stack: Place) -> dict[str, Any]:
     """phase, detail, home, services, queue, failures and missing; queue and missing are None where they can't be asked
     for.
     """
-    state = place.running()
+    state = stack.running()
     if state is None:
-        last = place.state()
+        last = stack.state()
         failed = last is not None and last.phase == "failed"
         detail = last.detail if failed and last else "xray up starts it"
         return {
             "phase": "failed" if failed else "not running",
             "detail": detail,
-            "home": str(place.home),
+            "home": str(stack.home),
             "services": [],
             "queue": None,
             "failures": [],
             "missing": None,
         }
-    own = client_environment(place, state)
+    own = client_environment(stack, state)
     api = Api(own.get("PREFECT_API_URL", ""), own.get("PREFECT_API_AUTH_STRING", ""))
     return {
         "phase": state.phase,
         "detail": state.detail,
-        "home": str(place.home),
+        "home": str(stack.home),
         "since": datetime.fromtimestamp(state.since, UTC).isoformat(),
-        "services": [asdict(each) for each in state.services],
+        "services": [asdict(service) for service in state.services],
         "queue": _queue(api),
         "failures": _failures(api),
         "missing": _missing(),
@@ -63,7 +63,7 @@ def _failures(api: Api) -> list[dict[str, str]]:
         "limit": SHOWN,
     }
     try:
-        flows = {each["id"]: each["name"] for each in api.post("/flows/filter", {})}
+        flows = {flow["id"]: flow["name"] for flow in api.post("/flows/filter", {})}
         return [
             {
                 "flow": flows.get(run["flow_id"], "flow"),
@@ -113,7 +113,7 @@ def _missing() -> dict[str, int] | None:
     from xray.plan import stale_studies
 
     try:
-        with storage() as found, found.engine().begin() as connection:
+        with storage() as databases, databases.engine().begin() as connection:
             evaluations = connection.scalar(text("select count(*) from missing_evaluations"))
             return {"evaluations": int(evaluations or 0), "stale_studies": len(stale_studies(connection))}
     except (XrayError, DBAPIError):

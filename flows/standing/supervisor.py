@@ -188,7 +188,7 @@ class Supervisor:
                 while not self.stopping:
                     self._once(held.enter_context(ExitStack()))
             except Stopped:
-                _log.info("told to stop before anything was started")
+                _log.info("stopped before anything was started")
             finally:
                 self.stopping = True
                 self.state.phase = "stopping"
@@ -200,23 +200,23 @@ class Supervisor:
         """From the database to the workers, until we are told to stop or the database is another one."""
         with held:
             own = not os.environ.get("XRAY_DATABASE_URL")
-            found = held.enter_context(databases(self.place.home))
-            prepare(found, ("mlflow", "prefect"))
-            settle(found.engine(), found.mlflow, self.place.home, own=own)
+            store = held.enter_context(databases(self.place.home))
+            prepare(store, ("mlflow", "prefect"))
+            settle(store.engine(), store.mlflow, self.place.home, own=own)
             self.kept = []
             listening = listeners(self.place, self.options)
-            for each in listening.values():
-                held.enter_context(each)
-            self._add(web_servers(self.place, found, self.options, listening))
+            for listener in listening.values():
+                held.enter_context(listener)
+            self._add(web_servers(self.place, store, self.options, listening))
             self.state.phase = "starting"
             for _ in self._until(lambda: all(k.state.phase == "ready" for k in self.kept)):
                 self._check_start()
             prefect = self.kept[0].service
             api = Api(f"{prefect.url}/api", f"admin:{self.place.passwords()['prefect_password']}")
-            self._add(warm(self.place, found, self.options, prefect.url))
+            self._add(warm(self.place, store, self.options, prefect.url))
             if not self.stopping:
-                self._deploy(found, prefect.url)
-            self._add(workers(self.place, found, self.options, prefect.url, self.kept[1].service.url))
+                self._deploy(store, prefect.url)
+            self._add(workers(self.place, store, self.options, prefect.url, self.kept[1].service.url))
             recovery = Recovery(api, str(self.place.home))
             lost_since = 0.0
             for _ in self._until(lambda: False):
@@ -225,40 +225,40 @@ class Supervisor:
                 self.has_been_ready |= ready
                 if self.kept[0].state.phase == "ready":
                     recovery.tend()
-                lost_since = 0.0 if self._has_database(found) else lost_since or time.monotonic()
+                lost_since = 0.0 if self._has_database(store) else lost_since or time.monotonic()
                 if lost_since and time.monotonic() - lost_since > 5:
                     _log.warning("the database server's keeper is gone: starting all over")
                     self._stop_all()
                     return
 
-    def _has_database(self, found: Databases) -> bool:
+    def _has_database(self, store: Databases) -> bool:
         """Whether the embedded server is kept and on the same port. A server of the user's own is the user's to keep."""
         if os.environ.get("XRAY_DATABASE_URL"):
             return True
         running = server_status(self.place.home)
-        return running is not None and (running.phase != "ready" or f":{running.port}/" in found.xray)
+        return running is not None and (running.phase != "ready" or f":{running.port}/" in store.xray)
 
     def _until(self, done: Callable[[], bool]) -> Iterator[None]:
         """Tend all services again and again until `done`, or until we are to stop."""
         while not self.stopping and not done():
-            for each in self.kept:
-                each.tend()
-                rotate(self.place.log(each.service.name))
+            for unit in self.kept:
+                unit.tend()
+                rotate(self.place.log(unit.service.name))
             self._write()
             yield
             time.sleep(LOOK_SECONDS)
 
     def _check_start(self) -> None:
-        for each in self.kept:
-            if each.state.restarts >= 3 and self.state.phase == "starting":
-                tail = self.place.log(each.service.name).read_text(errors="replace")[-1500:]
-                raise XrayError(f"{each.service.name} does not start: {each.state.detail}\n{tail}")
+        for unit in self.kept:
+            if unit.state.restarts >= 3 and self.state.phase == "starting":
+                tail = self.place.log(unit.service.name).read_text(errors="replace")[-1500:]
+                raise XrayError(f"{unit.service.name} does not start: {unit.state.detail}\n{tail}")
 
-    def _deploy(self, found: Databases, prefect: str) -> None:
+    def _deploy(self, store: Databases, prefect: str) -> None:
         """Make pools, deployments and automations; in a process of its own, as it imports all flows."""
         from flows.standing.services import base_environment, prefect_client
 
-        environment = base_environment(self.place, found, self.options)
+        environment = base_environment(self.place, store, self.options)
         environment |= {**prefect_client(self.place, prefect), nursery.SERVICE: "deploy"}
         with self.place.log("deploy").open("ab") as output:
             process = subprocess.Popen(
@@ -281,7 +281,7 @@ class Supervisor:
         for service in services:
             state = ServiceState(service.name)
             self.kept.append(Kept(service, self.place, state))
-        self.state.services = [each.state for each in self.kept]
+        self.state.services = [unit.state for unit in self.kept]
 
     def _stop_all(self) -> None:
         """Workers first: their flow runs tell the servers how they ended. Then what the runs are forks of, then servers.
@@ -290,19 +290,19 @@ class Supervisor:
         """
         last_first = self.kept[::-1]
         if not self.has_been_ready:
-            for each in last_first:
-                each.ask_to_stop()
+            for unit in last_first:
+                unit.ask_to_stop()
             psutil.wait_procs(
-                [psutil.Process(each.process.pid) for each in last_first if each.process], EARLY_SECONDS
+                [psutil.Process(unit.process.pid) for unit in last_first if unit.process], EARLY_SECONDS
             )
             nursery.kill(nursery.marked(str(self.place.home)))
         workers = [k for k in last_first if not k.service.health and not k.service.sign]
         signed = [k for k in last_first if k.service.sign]
         for group in (workers, signed, [k for k in last_first if k.service.health]):
-            for each in group:
-                each.ask_to_stop()
-            for each in group:
-                each.stop()
+            for unit in group:
+                unit.ask_to_stop()
+            for unit in group:
+                unit.stop()
 
     def _stop(self, number: int, frame: FrameType | None) -> None:
         if not self.kept and not self.stopping:  # a database or its tables are waited for
@@ -328,22 +328,22 @@ def rotate(log: Path) -> None:
 def main(arguments: list[str]) -> int:
     """Run a stack; 0 when it was told to stop, 1 where it could not be brought up, 3 where another one runs here."""
     logs.start()
-    place = here()
+    stack = here()
     options = Options(**json.loads(arguments[0])) if arguments else Options()
-    with place.lock() as is_ours:
+    with stack.lock() as is_ours:
         if not is_ours:
             return 3
         state = State(os.getpid(), "starting", time.time(), asdict(options))
-        place.write_state(state)
+        stack.write_state(state)
         _log.info("starting with %s", options)
         try:
-            Supervisor(place, options, state).run()
+            Supervisor(stack, options, state).run()
         except (XrayError, OSError) as error:
             _log.error("failed: %s", error)
             state.phase, state.detail = "failed", str(error)
-            place.write_state(state)
+            stack.write_state(state)
             return 1
-        place.clear_state()
+        stack.clear_state()
         _log.info("stopped")
     return 0
 

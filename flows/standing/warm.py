@@ -123,8 +123,8 @@ def serve(listener: socket.socket, before: int) -> Request | None:
 
 def _is_ours(asker: socket.socket) -> bool:
     """Whether a process of our own account asks: what it says is run."""
-    told = asker.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _PEER.size)
-    return bool(_PEER.unpack(told)[1] == os.geteuid())
+    credentials = asker.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _PEER.size)
+    return bool(_PEER.unpack(credentials)[1] == os.geteuid())
 
 
 def _read(asker: socket.socket) -> Request | None:
@@ -176,13 +176,13 @@ def _listen(run: Run, watched: selectors.BaseSelector) -> None:
     if run.asker.fileno() < 0:  # its end was told just now
         return
     try:
-        said = run.asker.recv(16)
+        numbers = run.asker.recv(16)
     except ConnectionError:
-        said = b""
-    for number in said:
+        numbers = b""
+    for number in numbers:
         if number in SIGNALS:
             os.kill(run.pid, number)
-    if not said:
+    if not numbers:
         watched.unregister(run.asker)
         run.asker.close()
         os.kill(run.pid, signal.SIGKILL)

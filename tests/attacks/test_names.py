@@ -266,7 +266,7 @@ def test_paths_stay_within_the_folder_of_pictures(tmp_path):
     table = read_source("manifest", labels, labels.parent)
     assert table.rows["path"].tolist() == ["4.png"]
     said = [each.reason for each in table.quarantine]
-    assert sum("leads out of the image folder" in reason for reason in said) == 3
+    assert sum("points outside the image folder" in reason for reason in said) == 3
     assert sum("no such picture" in reason for reason in said) == 1
 
 

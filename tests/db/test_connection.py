@@ -199,7 +199,7 @@ def test_may_not_create(given: object, server: Server, login: str) -> None:
     finally:
         administer(server, 'alter role "dr. o@hara" createdb')
     assert "can't create database 'new'" in said
-    assert "permission denied to create database; let an administrator create it" in said
+    assert "permission denied to create database; ask an administrator to create it" in said
     assert SECRET not in said
 
 

@@ -101,7 +101,7 @@ def test_a_table_that_differs_is_told(engine: Engine, rows: Rows, empty: Engine,
     made = dump(url(engine), tmp_path / "dump")
     rows.site("alpha")
     other = dump(url(engine), tmp_path / "other")
-    with pytest.raises(DatabaseError, match=r"not as it was dumped: public\.site: 2 rows .*expected 1 rows"):
+    with pytest.raises(DatabaseError, match=r"differs from its dump: public\.site: 2 rows .*expected 1 rows"):
         load(url(empty), tmp_path / "other", made)
     assert made.tables != other.tables
 
@@ -120,7 +120,9 @@ def test_keys_are_compared_too(engine: Engine, rows: Rows) -> None:
 def test_a_dump_of_a_newer_postgresql(engine: Engine, empty: Engine, tmp_path: Path) -> None:
     made = dump(url(engine), tmp_path / "dump")
     newer = Dump("99.1", "99.1", made.revision, made.tables)
-    with pytest.raises(DatabaseError, match=r"made by pg_dump 99\.1, .*restore it to PostgreSQL 99 or newer"):
+    with pytest.raises(
+        DatabaseError, match=r"made by pg_dump 99\.1, .*restore it into PostgreSQL 99 or newer"
+    ):
         load(url(empty), tmp_path / "dump", newer)
 
 

@@ -627,7 +627,7 @@ def test_password_emptied_beside_a_running_server_is_said_at_once(copy: Path) ->
         (copy / "postgres" / "password").write_text("")
         began = time.monotonic()
         with pytest.raises(
-            ServerError, match=r"password is missing or empty, so the running server can't be asked"
+            ServerError, match=r"password is missing or empty, so xray can't log in to the running server"
         ):
             acquire(copy)
         assert time.monotonic() - began < 10

@@ -291,7 +291,7 @@ def test_user_without_an_entry_is_told(opened: Path, nobody_python: str) -> None
     opened.chmod(0o777)
     before = ["setpriv", "--reuid=4321", "--regid=4321", "--clear-groups"]
     last = User(opened / "home", before, nobody_python).end().splitlines()[-1]
-    assert "PostgreSQL makes no data as user 4321, who has no entry in /etc/passwd" in last
+    assert "PostgreSQL can't create its data as user 4321, who has no entry in /etc/passwd" in last
 
 
 def test_the_owner_of_the_data_keeps_them(opened: Path, template: Path) -> None:

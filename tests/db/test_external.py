@@ -246,7 +246,7 @@ def test_nothing_can_be_made(own: Server, open_url: Open) -> None:
     run(own, ["create schema xray authorization guest"], "guests")
     with pytest.raises(DatabaseError) as refusal:
         open_url(f"postgresql://{login}/guests")
-    assert "is no database 'guests_mlflow', and 'guest' may make neither it nor a schema 'mlflow'" in str(
+    assert "has no database 'guests_mlflow', and 'guest' may create neither it nor a schema 'mlflow'" in str(
         refusal.value
     )
     assert "XRAY_MLFLOW_DATABASE_URL" in str(refusal.value)
@@ -281,7 +281,7 @@ def test_an_owner_that_has_changed_its_password(own: Server, open_url: Open) -> 
 def test_an_old_server_is_named(own: Server, open_url: Open, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(external, "OLDEST", 99)
     with pytest.raises(
-        DatabaseError, match=r"^PostgreSQL 99 or newer is needed, that on 127.0.0.1:\d+ is 1\d\.\d+$"
+        DatabaseError, match=r"^127.0.0.1:\d+ runs PostgreSQL 1\d\.\d+; 99 or newer is needed$"
     ):
         open_url(own.url("xray", driver=""))
 

@@ -64,7 +64,7 @@ def test_a_second_start_writes_nothing_twice_and_changes_the_level(capsys):
 def test_a_level_that_there_is_not_is_refused(monkeypatch):
     monkeypatch.setenv(logs.VARIABLE, "loud")
     with pytest.raises(
-        XrayError, match="XRAY_LOG=loud: no level of the log; one of DEBUG, INFO, WARNING, ERROR"
+        XrayError, match="XRAY_LOG=loud: not a log level; expected one of DEBUG, INFO, WARNING, ERROR"
     ):
         logs.start()
 

@@ -313,7 +313,7 @@ def test_lock_is_given_back_after_an_error(engine: Engine) -> None:
 
 def test_checkout_is_needed(engine: Engine, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(migrate, "__file__", str(tmp_path / "db" / "migrate.py"))
-    with pytest.raises(DatabaseError, match=r"migrations are not at .*checkout"):
+    with pytest.raises(DatabaseError, match=r"there are no migrations at .*checkout"):
         upgrade(engine)
 
 

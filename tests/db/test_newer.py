@@ -68,7 +68,7 @@ def test_data_move_to_the_newest_postgresql(older_home: Path, monkeypatch: pytes
             tables = content(connection)
         with monkeypatch.context() as patch:
             patch.setattr(newer, "WAIT_SECONDS", 0.3)
-            with pytest.raises(DatabaseError, match=r"is in use: end studies.*xray down"):
+            with pytest.raises(DatabaseError, match=r"is in use: stop studies.*xray down"):
                 move(older_home)
 
     told: list[str] = []
@@ -111,7 +111,7 @@ def test_new_data_that_differ_are_thrown_away(older_home: Path, monkeypatch: pyt
 
     monkeypatch.setattr(newer, "_pour", lose_a_row)
     with pytest.raises(
-        DatabaseError, match=r"'xray' is not as the old one: public.site: 0 rows.*expected 1 rows"
+        DatabaseError, match=r"'xray' differs from the old one: public.site: 0 rows.*expected 1 rows"
     ):
         move(older_home)
     monkeypatch.undo()

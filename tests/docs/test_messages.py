@@ -140,9 +140,9 @@ CAUSES: dict[str, Callable[[Path, Engine], None]] = {
     "required column 'patient_id' is missing": bad_manifest("image_id,path\n"),
     "unknown column 'Efusion': did you mean 'Effusion'?": bad_manifest("image_id,patient_id,path,Efusion\n"),
     "expected 1, 0, u (uncertain) or nothing": bad_manifest(HEADER + "a,p,a.png,-1\n"),
-    "this image stands in an earlier row already": bad_manifest(HEADER + "a,p,,1\na,p,,1\n"),
+    "this image already appears in an earlier row": bad_manifest(HEADER + "a,p,,1\na,p,,1\n"),
     "no such picture under": bad_manifest(HEADER + "a,p,gone.png,1\n"),
-    "the path leads out of the image folder": bad_manifest(HEADER + "a,p,../a.png,1\n"),
+    "the path points outside the image folder": bad_manifest(HEADER + "a,p,../a.png,1\n"),
     "not a PNG, JPEG or DICOM file": text_for_a_picture,
     "registered with other content or another site": changed_labels,
     "registered before at this site with another picture or patient": other_pictures,
@@ -156,7 +156,7 @@ CAUSES: dict[str, Callable[[Path, Engine], None]] = {
     "no task has both positives and negatives in the training part": one_class,
     "the loss is not finite": too_fast,
     "times that of guessing, and stays there": partial(too_fast, rate=1e4, batch=2),
-    "there is no column 'Sex' to choose by": partial(nobody, where={"Sex": "M"}),
+    "there is no column 'Sex' to choose images by": partial(nobody, where={"Sex": "M"}),
     "image of ours fits": partial(nobody, where={"view": "LL"}),
     "is the same as configuration": bad_study(
         'name = "s"\n[[datasets]]\nname = "d"\n[[configuration]]\nname = "e"\n'

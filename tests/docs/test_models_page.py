@@ -154,18 +154,18 @@ CAUSES: dict[str, Callable[[Given], object]] = {
     "is the name of a dataset": scores(model="a"),
     "there is no foreign model 'nobody'": lambda given: get_foreign(given["connection"], "nobody"),
     "a pickle that is more than weights": saved(lambda path: torch.save(nn.Linear(2, 2), path)),
-    "runs code of its author's": saved(lambda path: torch.jit.script(nn.Flatten()).save(str(path))),
+    "runs its author's code": saved(lambda path: torch.jit.script(nn.Flatten()).save(str(path))),
     "a torch.export program runs code": saved(exported, "m.pt2"),
     "has not answered for": endless,
     "the model's name: expected lower-case letters": scores(model="their/model"),
     "size is missing; expected pixels along a side": lambda _: card_of(
         {"name": "t"} | {k: CARD[k] for k in ("range", "output", "tasks")}, "c"
     ),
-    "the card must say whose (network": lambda _: build(card_of(CARD, "c"), {}),
+    "the card must name their network (network": lambda _: build(card_of(CARD, "c"), {}),
     "are not those of densenet121 with 1 channel(s)": lambda _: build(
         card_of({**CARD, "network": "densenet121"}, "c"), {"weight": torch.zeros(1)}
     ),
-    "its card says probability, it answers": answers_above_1,
+    "its card says probability, but its outputs": answers_above_1,
     "saved in training mode": training_mode,
 }
 

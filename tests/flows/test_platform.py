@@ -78,7 +78,7 @@ def test_a_port_that_is_taken_is_said(here, free_port):
     with (
         storage() as found,
         socket.create_server(("127.0.0.1", free_port)),
-        pytest.raises(XrayError, match=rf"port {free_port} can't be had: .*in use; another --port"),
+        pytest.raises(XrayError, match=rf"port {free_port} can't be used: .*in use; choose another --port"),
         running("mlflow", Place(here), found, Place(here).log("taken"), free_port),
     ):
         pass

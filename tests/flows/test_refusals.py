@@ -142,9 +142,9 @@ def test_a_connection_that_was_cut(database, tmp_path):
 HOMES = {
     "a file": "File exists; it is in the way",
     "below a file": "Not a directory; a folder was expected",
-    "a dead link": "is a link to {folder}/nowhere, which is not there",
-    "below a dead link": "is a link to {folder}/nowhere, which is not there",
-    "a link to itself": "is a link to {folder}/home, which is not there",
+    "a dead link": "is a link to {folder}/nowhere, which does not exist",
+    "below a dead link": "is a link to {folder}/nowhere, which does not exist",
+    "a link to itself": "is a link to {folder}/home, which does not exist",
 }
 
 

@@ -20,5 +20,5 @@ def test_the_command_trains_one_model_with_two_processes(new_home, tiny_file, fr
     (model,) = new_home.sql("select id, provenance ->> 'processes' as processes from model")
     assert model["processes"] == "2"
     assert new_home.run("study", "train", tiny_file, "--configuration", "all").stdout == (
-        f"model {model['id']} was there already\n"
+        f"model {model['id']} already existed\n"
     )

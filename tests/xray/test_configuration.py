@@ -39,7 +39,8 @@ def test_rows_that_fit_every_condition(where, expected):
 
 def test_a_column_that_is_not_there():
     with pytest.raises(
-        LearningError, match=r"nih: there is no column 'Sex' to choose by; known: age, scanner, sex"
+        LearningError,
+        match=r"nih: there is no column 'Sex' to choose images by; its columns: age, scanner, sex",
     ):
         chosen_rows(ROWS, [Condition("Sex", ("M",))], "nih")
 

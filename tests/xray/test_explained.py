@@ -145,4 +145,4 @@ def test_a_model_says_where_it_would_leak(judged, tmp_path):
     assert f"{N - 1} of {N - 1} ours test rows show an image" in leak
     words = run("provenance", "knows").stdout
     assert f"would leak: {leak}" in words
-    assert "no overlap can be counted: far-away" in words
+    assert "overlap with them can't be counted: far-away" in words

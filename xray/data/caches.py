@@ -56,10 +56,10 @@ def caches(connection: Connection, home: Path) -> list[StoredCache]:
     """The caches of a home, by name. What lies in HOME/pixels and is no cache is left out."""
     root = home / "pixels"
     folders = sorted(root.iterdir()) if root.is_dir() else []
-    known: dict[str, list[str]] = {}
+    datasets_of: dict[str, list[str]] = {}
     for row in connection.execute(text(query("dataset_pictures"))):
-        known.setdefault(row.pictures, []).append(row.dataset)
-    return [_stored(folder, known) for folder in folders if holds_only_ours(folder)]
+        datasets_of.setdefault(row.pictures, []).append(row.dataset)
+    return [_stored(folder, datasets_of) for folder in folders if holds_only_ours(folder)]
 
 
 def verify_caches(connection: Connection, home: Path) -> Iterator[Fault]:
@@ -75,8 +75,8 @@ def verify_caches(connection: Connection, home: Path) -> Iterator[Fault]:
             opened = PixelCache.open(cache.folder, touch=False)
             length = opened.request.bytes_of_picture
             for row in opened.damaged().tolist():
-                place = f"bytes {row * length} to {(row + 1) * length - 1} of {PIXELS}"
-                yield Fault(name, f"picture {row} of {', '.join(cache.datasets) or 'no dataset'} ({place})")
+                extent = f"bytes {row * length} to {(row + 1) * length - 1} of {PIXELS}"
+                yield Fault(name, f"picture {row} of {', '.join(cache.datasets) or 'no dataset'} ({extent})")
 
 
 def prune(cache: StoredCache) -> bool:
@@ -91,10 +91,10 @@ def prune(cache: StoredCache) -> bool:
     return True
 
 
-def _stored(folder: Path, known: dict[str, list[str]]) -> StoredCache:
+def _stored(folder: Path, datasets_of: dict[str, list[str]]) -> StoredCache:
     request, state = _request(folder)
     current = request is not None and request.preprocessing == PREPROCESSING
-    datasets = known.get(request.pictures, []) if request is not None and current else []
+    datasets = datasets_of.get(request.pictures, []) if request is not None and current else []
     files = [path.stat() for path in folder.iterdir()]
     header = folder / HEADER
     used = (header if header.exists() else folder).stat().st_mtime

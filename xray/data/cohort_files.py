@@ -65,13 +65,11 @@ def import_cohorts(
     _check_about(about, dataset, protocol, path)
     rows, findings = _rows(dataset, protocol, names, path)
     for part, (index, labels) in rows.items():
-        found = part_hashes(dataset, index, labels, findings)
-        said = (about["parts"][part]["image_list"], about["parts"][part]["cohort"])
-        if found[0] != said[0]:
-            raise DataError(
-                f"{path.name}: part {part}: the images are not those of the hash in its first line"
-            )
-        if found[1] != said[1]:
+        own_hashes = part_hashes(dataset, index, labels, findings)
+        file_hashes = (about["parts"][part]["image_list"], about["parts"][part]["cohort"])
+        if own_hashes[0] != file_hashes[0]:
+            raise DataError(f"{path.name}: part {part}: the images do not match the hash in its first line")
+        if own_hashes[1] != file_hashes[1]:
             raise DataError(
                 f"{path.name}: part {part}: {dataset.name} has the same images with other labels: "
                 "is its label file of another release?"
@@ -86,8 +84,8 @@ def import_cohorts(
     hashes = {row.part: row.content_hash for row in rows_stored}
     if hashes != {part: its["cohort"] for part, its in about["parts"].items()}:
         raise DataError(
-            f"{path.name}: other cohorts of {dataset.name} are frozen under {protocol.name} already, and are never changed; "
-            "give the protocol another name, or register the dataset under another"
+            f"{path.name}: other cohorts of {dataset.name} are already frozen under {protocol.name}, and cohorts are never "
+            "changed; give the protocol another name, or register the dataset under another"
         )
     return stored, False
 
@@ -130,8 +128,8 @@ def _about(line: str, path: Path) -> dict[str, Any]:
         complete = False
     if not line.startswith("#") or not complete:
         raise DataError(f"{path.name}, row 1: expected the line that `xray cohort export` writes: # {{…}}")
-    found: dict[str, Any] = about
-    return found
+    content: dict[str, Any] = about
+    return content
 
 
 def _check_about(about: dict[str, Any], dataset: RegisteredDataset, protocol: Protocol, path: Path) -> None:
@@ -154,17 +152,19 @@ def _rows(
     """Part → positions in the dataset and labels of the named images; the findings that the labels are of."""
     images = dataset.table.rows["image"].tolist()
     selection = select(dataset.table, dataset.labeller, protocol)
-    place = {images[row]: position for position, row in enumerate(selection.index.tolist())}
-    absent = [name for its in names.values() for name in its if name not in place]
+    position_of = {images[row]: position for position, row in enumerate(selection.index.tolist())}
+    absent = [name for its in names.values() for name in its if name not in position_of]
     if absent:
         shown = ", ".join(absent[:_SHOWN]) + (" …" if len(absent) > _SHOWN else "")
-        known = set(images)
+        all_images = set(images)
         reason = (
             "are not in"
-            if any(name not in known for name in absent)
-            else f"are not taken by {protocol.name} in"
+            if any(name not in all_images for name in absent)
+            else f"are left out by {protocol.name} in"
         )
         raise DataError(f"{path.name}: {len(absent)} of its images {reason} {dataset.name}: {shown}")
-    positions = {part: np.array([place[name] for name in its], dtype=np.int64) for part, its in names.items()}
+    positions = {
+        part: np.array([position_of[name] for name in its], dtype=np.int64) for part, its in names.items()
+    }
     rows = {part: (selection.index[its], selection.labels[its]) for part, its in positions.items()}
     return rows, selection.findings

@@ -55,10 +55,10 @@ def freeze(
     part that is needed has no image.
     """
     protocol_id = store_protocol(connection, protocol)
-    found = frozen(connection, dataset.id, protocol_id)
-    if found:
+    stored = frozen(connection, dataset.id, protocol_id)
+    if stored:
         leakage.record(connection, protocol_id)
-        return found
+        return stored
     chosen = select_rows(dataset.table, dataset.labeller, protocol)
     split = parts(chosen, dataset.table, dataset.site, protocol)
     for part in needed if protocol.trains else ("test",):

@@ -72,11 +72,11 @@ def image_changes(dataset: RegisteredDataset, first: Protocol, second: Protocol)
 
 def _part_of(dataset: RegisteredDataset, protocol: Protocol) -> dict[int, str]:
     selection = select(dataset.table, dataset.labeller, protocol)
-    found: dict[int, set[str]] = {}
+    parts_of: dict[int, set[str]] = {}
     for part, taken in parts(selection, dataset.table, dataset.site, protocol).items():
         for row in selection.index[taken].tolist():
-            found.setdefault(row, set()).add(part)
-    return {row: " and ".join(sorted(its)) for row, its in found.items()}
+            parts_of.setdefault(row, set()).add(part)
+    return {row: " and ".join(sorted(its)) for row, its in parts_of.items()}
 
 
 def _relabelled(first: Selection, second: Selection) -> int:
@@ -114,10 +114,10 @@ def _relevant(protocol: Protocol, labeller: str | None) -> dict[str, Any]:
 
 
 def _flat(values: Mapping[str, Any], where: str = "") -> dict[str, Any]:
-    found: dict[str, Any] = {}
+    flat: dict[str, Any] = {}
     for key, value in values.items():
         if isinstance(value, Mapping):
-            found |= _flat(value, f"{where}{key}.")
+            flat |= _flat(value, f"{where}{key}.")
         else:
-            found[where + key] = list(value) if isinstance(value, tuple) else value
-    return found
+            flat[where + key] = list(value) if isinstance(value, tuple) else value
+    return flat

@@ -30,13 +30,13 @@ class Explained:
 def explain_image(dataset: RegisteredDataset, image: str, protocol: Protocol) -> Explained:
     """What `protocol` makes of one image of `dataset`, read with its terms. Raises `DataError` where it has none such."""
     rows = dataset.table.rows
-    found = np.flatnonzero((rows["image"] == image).to_numpy(bool))
-    if not len(found):
+    positions = np.flatnonzero((rows["image"] == image).to_numpy(bool))
+    if not len(positions):
         raise DataError(
             f"{dataset.name} has no image {image!r}; its first is {rows['image'].iloc[0]!r} "
             "(one that was set aside is in: xray dataset quarantine)"
         )
-    row = int(found[0])
+    row = int(positions[0])
     selection = select(dataset.table, dataset.labeller, protocol)
     places = np.flatnonzero(selection.index == row)
     if len(places):
@@ -57,6 +57,6 @@ def _why_not(dataset: RegisteredDataset, row: int, protocol: Protocol) -> str:
     taken = select(dataset.table, dataset.labeller, views).index
     if row not in taken:
         cell = dataset.table.rows[rule.view_column].iloc[row]
-        said = f"{rule.view_column} is {cell!r}" if cell else f"{rule.view_column} is unknown"
-        return f"{said}; wanted: {rule.view_match} {' or '.join(rule.views)}"
-    return "another image of the same patient is taken"
+        reason = f"{rule.view_column} is {cell!r}" if cell else f"{rule.view_column} is unknown"
+        return f"{reason}; wanted: {rule.view_match} {' or '.join(rule.views)}"
+    return "another image of the same patient is used"

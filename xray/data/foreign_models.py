@@ -53,26 +53,28 @@ def find_foreign(connection: Connection, name: str) -> ForeignModel | None:
     if row.kind != "foreign":
         raise ForeignModelError(f"{name} was trained here; a foreign model needs another name")
     findings = read_list(connection, "model", row.id)
-    said = connection.scalars(
+    datasets = connection.scalars(
         select(ForeignTraining.dataset)
         .where(ForeignTraining.model_id == row.id)
         .order_by(ForeignTraining.dataset)
     ).all()
-    return ForeignModel(row.id, name, row.card, findings, row.mlflow_model is not None, tuple(said) or None)
+    return ForeignModel(
+        row.id, name, row.card, findings, row.mlflow_model is not None, tuple(datasets) or None
+    )
 
 
 def get_foreign(connection: Connection, name: str) -> ForeignModel:
     """The foreign model of this name. Raises `ForeignModelError` where there is none."""
-    found = find_foreign(connection, name)
-    if found is None:
-        known = connection.scalars(
+    model = find_foreign(connection, name)
+    if model is None:
+        models = connection.scalars(
             select(Model.name).where(Model.kind == "foreign").order_by(Model.name)
         ).all()
         raise ForeignModelError(
-            f"there is no foreign model {name!r}; imported: {', '.join(known) or 'none'} (xray model import, "
+            f"there is no foreign model {name!r}; imported: {', '.join(models) or 'none'} (xray model import, "
             "xray predictions import)"
         )
-    return found
+    return model
 
 
 def foreign_key(name: str, card: Mapping[str, Any], content_hash: str | None) -> str:
@@ -174,12 +176,12 @@ def describe_model(connection: Connection, name: str) -> dict[str, Any]:
     row = connection.execute(text(query("model_shown")), {"name": name}).mappings().one_or_none()
     if row is None:
         raise ForeignModelError(f"there is no model {name!r}: xray model list")
-    told = dict(row)
-    card = told.pop("card") or {}
+    description = dict(row)
+    card = description.pop("card") or {}
     leaks = connection.scalars(
         text(
             "select protocol || ': ' || warning from leaking_models where model = :name order by test_cohort_id"
         ),
         {"name": name},
     ).all()
-    return {**told, **card, "leaks": list(leaks)}
+    return {**description, **card, "leaks": list(leaks)}

@@ -48,17 +48,17 @@ def labeller_agreement(connection: Connection, first: str, second: str) -> list[
         text("select * from labeller_agreement(:first, :second)"), {"first": first, "second": second}
     ).all()
     if not rows:
-        raise DataError(f"{first} and {second} have no image in common that both call for one task")
+        raise DataError(f"{first} and {second} share no image that both label for the same task")
     cells = np.array([row[2:6] for row in rows], dtype=np.int64).T
     table = CrossTable(*cells)
     measures = [measure(table) for measure in (kappa, pabak, positive_agreement, negative_agreement)]
     return [
-        LabellerAgreement(row[0], row[1], *row[2:6], *(_at(each, place) for each in measures))
-        for place, row in enumerate(rows)
+        LabellerAgreement(row[0], row[1], *row[2:6], *(_at(estimates, index) for estimates in measures))
+        for index, row in enumerate(rows)
     ]
 
 
-def _at(estimates: Estimates, place: int) -> Measure:
-    numbers = [float(each[place]) for each in (estimates.value, estimates.lower, estimates.upper)]
+def _at(estimates: Estimates, index: int) -> Measure:
+    numbers = [float(values[index]) for values in (estimates.value, estimates.lower, estimates.upper)]
     value, lower, upper = (None if number != number else number for number in numbers)
-    return Measure(value, lower, upper, str(estimates.reason[place]) or None)
+    return Measure(value, lower, upper, str(estimates.reason[index]) or None)

@@ -126,10 +126,10 @@ def _members(connection: Connection, cohorts: list[int], tests: set[int]) -> dic
     lists = connection.execute(
         text("select id, image_list_id from cohort where id = any(:ids)"), {"ids": cohorts}
     ).all()
-    found = _members_of_lists(connection, [row.image_list_id for row in lists])
+    members = _members_of_lists(connection, [row.image_list_id for row in lists])
     return {
         row.id: replace(
-            found[row.image_list_id], positive=_positive(connection, row.id) if row.id in tests else {}
+            members[row.image_list_id], positive=_positive(connection, row.id) if row.id in tests else {}
         )
         for row in lists
     }
@@ -140,9 +140,9 @@ def _members_of_lists(connection: Connection, lists: list[int]) -> dict[int, Mem
 
 
 def _positive(connection: Connection, cohort_id: int) -> dict[int, NDArray[np.bool_]]:
-    found = {}
+    positive = {}
     for task, vector in copy_out(connection, query("cohort_labels"), cohort_id=cohort_id):
         assert task is not None
         assert vector is not None
-        found[read_scalar(task)] = read_array(vector, "int2") == 1
-    return found
+        positive[read_scalar(task)] = read_array(vector, "int2") == 1
+    return positive

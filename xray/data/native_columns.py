@@ -69,8 +69,8 @@ def put_columns(connection: Connection, dataset_id: int, columns: Sequence[Encod
 def _text_array(texts: Sequence[str]) -> bytes:
     """Texts as the bytes of a text[] field of COPY BINARY (see `db.copy`)."""
     parts = [struct.pack(">iiiii", 1, 0, _TEXT, len(texts), 1)]
-    for each in texts:
-        plain = each.encode()
+    for item in texts:
+        plain = item.encode()
         parts += (struct.pack(">i", len(plain)), plain)
     return b"".join(parts)
 

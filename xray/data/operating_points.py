@@ -24,21 +24,21 @@ _HIGHEST: Final = {"probability": 1.0, "percent": 100.0}
 
 def parse_thresholds(given: Sequence[str]) -> dict[str, float]:
     """Task → threshold of texts as "Effusion=0.35". Raises `ForeignModelError` for one that is not."""
-    found: dict[str, float] = {}
-    for each in given:
-        name, _, number = each.partition("=")
+    thresholds: dict[str, float] = {}
+    for option in given:
+        name, _, number = option.partition("=")
         task = name_of(name) or name.strip()
         if task not in TASKS and near(task, TASKS):
-            raise ForeignModelError(f"--threshold {each!r}: {unknown('finding', task, TASKS)}")
+            raise ForeignModelError(f"--threshold {option!r}: {unknown('finding', task, TASKS)}")
         try:
             value = float(number)
         except ValueError:
             value = float("nan")
         if not np.isfinite(value):
-            raise ForeignModelError(f"--threshold {each!r}: expected a number, such as {task}=0.35")
-        if found.setdefault(task, value) != value:
-            raise ForeignModelError(f"--threshold {each!r}: {task} has another one already")
-    return found
+            raise ForeignModelError(f"--threshold {option!r}: expected a number, such as {task}=0.35")
+        if thresholds.setdefault(task, value) != value:
+            raise ForeignModelError(f"--threshold {option!r}: {task} already has another threshold")
+    return thresholds
 
 
 def declare(connection: Connection, model: str, thresholds: Mapping[str, float], kind: "Scale") -> None:
@@ -53,10 +53,10 @@ def declare(connection: Connection, model: str, thresholds: Mapping[str, float],
         thresholds, kind = dict.fromkeys(get_foreign(connection, model).findings, 0.5), "probability"
     if not thresholds:
         return
-    known = get_foreign(connection, model)
+    scorer = get_foreign(connection, model)
     points = {}
     for task, value in thresholds.items():
-        finding = match(task, known.findings)
+        finding = match(task, scorer.findings)
         if finding is None:
             raise ForeignModelError(f"{model} does not score {task}, so it has no threshold for it")
         highest = _HIGHEST.get(kind, np.inf)
@@ -66,7 +66,7 @@ def declare(connection: Connection, model: str, thresholds: Mapping[str, float],
             )
         points[finding] = {"threshold": value, "kind": kind}
     connection.execute(
-        text(query("declare_points")), {"id": known.id, "key": KEY, "points": json.dumps(points)}
+        text(query("declare_points")), {"id": scorer.id, "key": KEY, "points": json.dumps(points)}
     )
 
 

@@ -115,7 +115,7 @@ def look(
 
     memory: the SQLite file in which what was seen is kept; None: nothing is kept.
     """
-    found: list[Seen | str] = [NO_PATH] * len(paths)
+    pictures: list[Seen | str] = [NO_PATH] * len(paths)
     named = [(row, images / path) for row, path in enumerate(paths) if isinstance(path, str)]
     with (
         _opened(memory) as kept,
@@ -125,10 +125,10 @@ def look(
         for start in range(0, len(named), _AT_ONCE):
             some = named[start : start + _AT_ONCE]
             seen = _look_at([file for _, file in some], kept, pool, reading)
-            for (row, _), each in zip(some, seen, strict=True):
-                found[row] = each
+            for (row, _), outcome in zip(some, seen, strict=True):
+                pictures[row] = outcome
             advance(len(some))
-    return found
+    return pictures
 
 
 def changed(
@@ -159,7 +159,7 @@ def changed(
             some = list(zip(files[start:stop], content[start:stop], strict=True))
             if not all_files:
                 places = {_stamp(file, reading)[0]: (file, expected) for file, expected in some}
-                some = [places[place] for place in sorted(_places(kept, list(places)))]
+                some = [places[key] for key in sorted(_places(kept, list(places)))]
             seen = _look_at([file for file, _ in some], kept, pool, reading)
             different += [
                 file
@@ -202,8 +202,8 @@ def _look_at(
     files: Sequence[Path], kept: sqlite3.Connection | None, pool: ThreadPoolExecutor, reading: Reading
 ) -> list[Seen | str]:
     stamps = [_stamp(file, reading) for file in files]
-    known = _recall(kept, stamps) if kept is not None else {}
-    unseen = [file for file, stamp in zip(files, stamps, strict=True) if stamp not in known]
+    stored = _recall(kept, stamps) if kept is not None else {}
+    unseen = [file for file, stamp in zip(files, stamps, strict=True) if stamp not in stored]
     new = dict(zip(unseen, pool.map(lambda file: _see(file, reading), unseen), strict=True))
     if kept is not None:
         rows = [
@@ -213,7 +213,9 @@ def _look_at(
         ]
         with kept:
             kept.executemany(f"insert or replace into look values ({','.join('?' * 12)})", rows)  # noqa: S608
-    return [known[stamp] if stamp in known else new[file] for file, stamp in zip(files, stamps, strict=True)]
+    return [
+        stored[stamp] if stamp in stored else new[file] for file, stamp in zip(files, stamps, strict=True)
+    ]
 
 
 def _see(file: Path, reading: Reading) -> Seen | str:

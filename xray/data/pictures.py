@@ -22,7 +22,7 @@ def pixel_cache(
     Raises `DataError` where the dataset was registered without pictures, or some that are still to be prepared are gone, or
     show something else than when they were registered.
     """
-    content = [each for each in dataset.content if each is not None]
+    content = [digest for digest in dataset.content if digest is not None]
     stored = dataset.table.rows["path"]
     if stored.isna().any() or len(content) < len(stored):
         raise DataError(f"{dataset.name}: registered without pictures; add it again with its image folder")
@@ -46,7 +46,7 @@ def pixel_cache(
         )
         if paths[0].is_relative_to(home / "phantom"):
             advice = f"remove {paths[0].parent.parent}, and they are drawn again"
-        raise DataError(f"{dataset.name}: {error}; {advice} (what is prepared already is kept)") from error
+        raise DataError(f"{dataset.name}: {error}; {advice} (pictures already prepared are kept)") from error
     _remove_earlier(root / f"{dataset.name}-{dataset.id}-{size}-{crop}")
     return cache
 

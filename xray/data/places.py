@@ -13,10 +13,10 @@ from db.queries import query
 
 def stored_paths(folder: Path, files: Sequence[str], home: Path | None) -> list[str]:
     """Paths of `files` of a folder as the database has them. None: there is no home."""
-    place = folder.resolve()
-    if home is not None and place.is_relative_to(home.resolve()):
-        place = place.relative_to(home.resolve())
-    return [str(place / file) for file in files]
+    base = folder.resolve()
+    if home is not None and base.is_relative_to(home.resolve()):
+        base = base.relative_to(home.resolve())
+    return [str(base / file) for file in files]
 
 
 def take_places(
@@ -27,8 +27,8 @@ def take_places(
     rows: columns image and path, relative to the folder. A picture that is not there keeps its place. None is read: what it
     shows is asked when it is prepared.
     """
-    known = connection.execute(text(query("dataset_images")), {"dataset_id": dataset_id})
-    places = {row.image: row.path for row in known if row.path is not None}
+    images = connection.execute(text(query("dataset_images")), {"dataset_id": dataset_id})
+    places = {row.image: row.path for row in images if row.path is not None}
     kept = rows[rows["image"].isin(list(places)) & rows["path"].notna()]
     frame = pd.DataFrame(
         {"name": kept["image"], "path": stored_paths(folder, kept["path"].tolist(), home)}, index=kept.index

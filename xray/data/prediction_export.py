@@ -45,7 +45,7 @@ def exported(
     own = text("select id from model where name = any(:models)")
     numbers = connection.scalars(own, {"models": list(scored)}).all()
     findings = standard(
-        dict.fromkeys(name for each in numbers for name in read_list(connection, "model", each))
+        dict.fromkeys(name for number in numbers for name in read_list(connection, "model", number))
     )
     ids = finding_ids(connection, findings)
     for model, evaluation_id in scored.items():

@@ -97,13 +97,13 @@ def register_request(
     if images is not None:  # pictures are looked at before the transaction
         digest = content_digest(request.site, source, table, images, request.reading)
         with engine.begin() as connection:
-            found = find_registered(connection, request.name, request.site, digest)
-        if found is None:
+            registration = find_registered(connection, request.name, request.site, digest)
+        if registration is None:
             refuse_unusable(request.name, len(table.rows), table.quarantine, strict=strict, partial=partial)
             memory = home / MEMORY if home is not None else None
             seen = look(table.rows["path"].tolist(), images, memory, progress, request.reading)
         elif look_again and home is not None:
-            _refuse_changed(engine, found, table, images, home, request.reading)
+            _refuse_changed(engine, registration, table, images, home, request.reading)
     with engine.connect() as connection:
         done = register(
             connection,
@@ -136,18 +136,18 @@ def register_request(
 
 
 def _refuse_changed(
-    engine: Engine, found: Registration, table: SourceTable, images: Path, home: Path, reading: Reading
+    engine: Engine, registration: Registration, table: SourceTable, images: Path, home: Path, reading: Reading
 ) -> None:
     """A registered picture that was replaced is not taken: models and labels would mean something else."""
     with engine.begin() as connection:
-        stored = connection.execute(text(query("dataset_images")), {"dataset_id": found.dataset_id})
+        stored = connection.execute(text(query("dataset_images")), {"dataset_id": registration.dataset_id})
         content = {row.image: row.content_hash for row in stored}
     rows = table.rows[table.rows["image"].isin(list(content))]
     files = [images / path for path in rows["path"]]
     different = changed(files, [content[image] for image in rows["image"]], home / MEMORY, reading)
     if different:
         raise DataError(
-            f"{found.name}: {len(different)} of {len(files)} picture(s) changed since they were registered, first "
+            f"{registration.name}: {len(different)} of {len(files)} picture(s) changed since they were registered, first "
             f"{different[0]}: put the registered files back, or register these under another name"
         )
 
@@ -163,11 +163,11 @@ def _read(
         return "phantom", images, table, truth
     assert request.labels is not None
     folder = request.labels if request.labels.is_dir() else request.labels.parent
-    found = None if request.labels_only else request.images or folder
+    pictures = None if request.labels_only else request.images or folder
     table = read_source(
-        request.source, request.labels, found, request.findings, request.mapping, request.readers
+        request.source, request.labels, pictures, request.findings, request.mapping, request.readers
     )
-    return request.source, found, table, None
+    return request.source, pictures, table, None
 
 
 def freeze_all(connection: Connection, protocols: Sequence[str]) -> list[str]:
@@ -222,11 +222,11 @@ def _tested_at_least(dataset: RegisteredDataset) -> str:
 
 
 def _draw(phantom: Phantom, folder: Path) -> tuple[SourceTable, pd.DataFrame]:
-    known = load_sites()
-    if phantom.site not in known:
-        raise DataError(unknown("phantom site", phantom.site, known))
+    sites = load_sites()
+    if phantom.site not in sites:
+        raise DataError(unknown("phantom site", phantom.site, sites))
     labels = write_site(
-        known[phantom.site], folder, patients=phantom.patients, size=phantom.size, seed=phantom.seed
+        sites[phantom.site], folder, patients=phantom.patients, size=phantom.size, seed=phantom.seed
     )
     truth = pd.read_csv(folder / "truth.csv").rename(columns={"image_id": "image", "task": "finding"})
     return read_source("manifest", labels, folder), truth
@@ -256,9 +256,9 @@ def read_source(
     readers. Raises `DataError` where there is no such reader, or it takes no
     mapping.
     """
-    known = sources()
-    if name not in known:
-        raise DataError(unknown("reader", name, sorted(known)))
+    reader_of = sources()
+    if name not in reader_of:
+        raise DataError(unknown("reader", name, sorted(reader_of)))
     if name in _OF_ANY_TABLE:
         words = read_mapping(mapping) if mapping is not None else None
         where = mapping.name if mapping is not None else ""
@@ -268,5 +268,5 @@ def read_source(
         raise DataError(
             f"{mapping.name}: files of source {name} have known columns, and take no mapping file"
         )
-    table = with_declared(known[name](labels, images), findings, labels.name)
+    table = with_declared(reader_of[name](labels, images), findings, labels.name)
     return with_label(with_fit_names(table, labels.name), readers, labels.name)

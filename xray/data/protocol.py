@@ -179,22 +179,26 @@ def protocol_from(values: Mapping[str, Any], origin: str) -> Protocol:
     base = values.get("base")
     if base is not None and base not in NAMED:
         raise StudyError(f"{origin}: base: expected one of {', '.join(NAMED)}, found {base!r}")
-    known: dict[str, Any] = load_protocol(base).as_dict() if base else {}
+    base_values: dict[str, Any] = load_protocol(base).as_dict() if base else {}
     fields = {field.name for field in dataclasses.fields(Protocol)}
     _only(set(values) - {"base"}, fields, origin, "")
     if base and values.get("name", base) == base:
         raise StudyError(f"{origin}: name: a protocol based on {base!r} needs a name of its own")
-    missing = fields - set(known) - set(values)
+    missing = fields - set(base_values) - set(values)
     if missing:
         raise StudyError(f"{origin}: {min(missing)}: missing (or name a base to take it from)")
-    whole: dict[str, Any] = {key: values.get(key, known.get(key)) for key in fields}
+    whole: dict[str, Any] = {key: values.get(key, base_values.get(key)) for key in fields}
     for key, kind in _PARTS.items():
-        whole[key] = _part(kind, known.get(key, {}), values.get(key, {}), origin, key)
+        whole[key] = _part(kind, base_values.get(key, {}), values.get(key, {}), origin, key)
     rules = {
         dataset: _part(
-            DatasetRule, known.get("datasets", {}).get(dataset, {}), given, origin, f"datasets.{dataset}"
+            DatasetRule,
+            base_values.get("datasets", {}).get(dataset, {}),
+            given,
+            origin,
+            f"datasets.{dataset}",
         )
-        for dataset, given in (known.get("datasets", {}) | dict(values.get("datasets", {}))).items()
+        for dataset, given in (base_values.get("datasets", {}) | dict(values.get("datasets", {}))).items()
     }
     whole["datasets"] = types.MappingProxyType(rules)
     names.check_name(f"{origin}: name", str(whole["name"]), StudyError)
@@ -203,11 +207,13 @@ def protocol_from(values: Mapping[str, Any], origin: str) -> Protocol:
     return Protocol(**whole)
 
 
-def _part(kind: type, known: Mapping[str, Any], given: Mapping[str, Any], origin: str, where: str) -> Any:
+def _part(
+    kind: type, base_values: Mapping[str, Any], given: Mapping[str, Any], origin: str, where: str
+) -> Any:
     if not isinstance(given, Mapping):
         raise StudyError(f"{origin}: {where}: expected a table of keys, found {given!r}")
     _only(set(given), {field.name for field in dataclasses.fields(kind)}, origin, where + ".")
-    values = {**known, **given}
+    values = {**base_values, **given}
     for field in dataclasses.fields(kind):
         if field.name in values:
             values[field.name] = _value(values[field.name], field.default, origin, f"{where}.{field.name}")

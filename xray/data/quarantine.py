@@ -30,17 +30,17 @@ def refuse_unusable(
     """
     lost = sum(not entry.kept for entry in bad)
     if n_usable == 0:
-        said = "no row can be used" if bad else "the label file has no row"
+        reason = "no row can be used" if bad else "the label file has no row"
     elif strict and bad:
-        said = f"{len(bad)} row(s) or picture(s) are not as they must be"
+        reason = f"{len(bad)} row(s) or picture(s) are faulty"
     elif lost > n_usable and not partial:
-        said = (
+        reason = (
             f"{lost} of {lost + n_usable} rows can't be used, more than half: are these the right files? "
             "(--partial registers the rest)"
         )
     else:
         return
-    raise error("\n".join([f"{name}: nothing was registered: {said}", *describe(bad)]))
+    raise error("\n".join([f"{name}: nothing was registered: {reason}", *describe(bad)]))
 
 
 def describe(bad: Sequence[Quarantined]) -> list[str]:

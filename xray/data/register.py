@@ -98,14 +98,14 @@ def register(
     connection.execute(
         text("select pg_advisory_xact_lock(hashtext('xray dataset'), hashtext(:name))"), {"name": name}
     )
-    found = find_registered(connection, name, site, digest)
-    if found is not None:
-        notes = _repaired(found, table, images, source, reading)
+    registration = find_registered(connection, name, site, digest)
+    if registration is not None:
+        notes = _repaired(registration, table, images, source, reading)
         if images is not None and (
-            n := take_places(connection, found.dataset_id, site, table.rows, images, home)
+            n := take_places(connection, registration.dataset_id, site, table.rows, images, home)
         ):
             notes.append(f"{n} picture(s) are read from {images.resolve()} from now on")
-        return replace(found, notes=notes)
+        return replace(registration, notes=notes)
     if images is not None:
         seen = look(table.rows["path"].tolist(), images, reading=reading) if seen is None else seen
         table, seen = _set_aside_pictures(table, seen, source, reading)
@@ -161,21 +161,21 @@ def content_digest(
 
 def find_registered(connection: Connection, name: str, site: str, digest: str) -> Registration | None:
     """The dataset of this name, None where there is none. Raises `DataError` where it has other content."""
-    found = connection.execute(text(query("registered")), {"name": name}).one_or_none()
-    if found is None:
+    row = connection.execute(text(query("registered")), {"name": name}).one_or_none()
+    if row is None:
         return None
-    if (found.content_hash, found.site) != (digest, site):
+    if (row.content_hash, row.site) != (digest, site):
         raise DataError(
-            f"{name}: a dataset of this name is registered with other content or another site ({found.site}); "
+            f"{name}: a dataset of this name is registered with other content or another site ({row.site}); "
             "datasets are never changed, register the new files under another name"
         )
     return Registration(
-        found.dataset_id,
+        row.dataset_id,
         name,
-        found.images,
-        found.patients,
+        row.images,
+        row.patients,
         True,
-        read_quarantine(connection, found.dataset_id),
+        read_quarantine(connection, row.dataset_id),
     )
 
 
@@ -212,32 +212,32 @@ def _set_aside_pictures(
 
     In the published datasets it is kept and marked: their owners list it, and published counts include it.
     """
-    known = published_datasets().get(source)
-    maximum = known.maximum if known is not None and reading == AS_STORED else None
+    published = published_datasets().get(source)
+    maximum = published.maximum if published is not None and reading == AS_STORED else None
     names, paths = table.rows["image"].tolist(), table.rows["path"].tolist()
     first: dict[str, str] = {}
     taken = np.ones(len(names), dtype=bool)
     bad = []
-    for row, (name, path, each) in enumerate(zip(names, paths, seen, strict=True)):
-        reason = each if isinstance(each, str) else fault(each, maximum)
+    for row, (name, path, outcome) in enumerate(zip(names, paths, seen, strict=True)):
+        reason = outcome if isinstance(outcome, str) else fault(outcome, maximum)
         kept = False
-        if reason is None and not isinstance(each, str):
-            earlier = first.setdefault(each.content_hash, name)
+        if reason is None and not isinstance(outcome, str):
+            earlier = first.setdefault(outcome.content_hash, name)
             if earlier != name:
                 reason, kept = f"{_SAME_PICTURE} as image {earlier}", source in published_sites()
         if reason is not None:
             bad.append(Quarantined(path if isinstance(path, str) else name, None, name, reason, kept))
             taken[row] = kept
-    return table.taken(taken, bad), [each for each, yes in zip(seen, taken, strict=True) if yes]
+    return table.taken(taken, bad), [outcome for outcome, yes in zip(seen, taken, strict=True) if yes]
 
 
 def _repaired(
-    found: Registration, table: SourceTable, images: Path | None, source: str, reading: Reading
+    registration: Registration, table: SourceTable, images: Path | None, source: str, reading: Reading
 ) -> list[str]:
     """A note where pictures that were set aside at registration can be used now: a registered dataset stays as it is."""
     aside = {
         entry.image
-        for entry in found.quarantine
+        for entry in registration.quarantine
         if entry.row is None and not entry.kept and not entry.reason.startswith(_SAME_PICTURE)
     }
     rows = table.rows[table.rows["image"].isin(aside)].reset_index(drop=True)
@@ -260,11 +260,11 @@ def _site(connection: Connection, name: str, synthetic: bool) -> int:
         text("select pg_advisory_xact_lock(hashtext('xray site'), hashtext(:name))"), {"name": name}
     )
     connection.execute(insert(Site).values(name=name, synthetic=synthetic).on_conflict_do_nothing())
-    found = connection.execute(select(Site.id, Site.synthetic).where(Site.name == name)).one()
-    if found.synthetic != synthetic:
-        kind = "synthetic" if found.synthetic else "real"
+    site = connection.execute(select(Site.id, Site.synthetic).where(Site.name == name)).one()
+    if site.synthetic != synthetic:
+        kind = "synthetic" if site.synthetic else "real"
         raise DataError(f"site {name} holds {kind} images; synthetic and real images can't share a site")
-    return int(found.id)
+    return int(site.id)
 
 
 def _images(
@@ -280,8 +280,8 @@ def _images(
     if "original" in rows.columns:
         frame["original"] = rows["original"].where(rows["original"] != rows["image"], "")
     if seen is not None:
-        frame["content_hash"] = [each.content_hash for each in seen if isinstance(each, Seen)]
-        frame["perceptual_hash"] = [each.perceptual_hash for each in seen if isinstance(each, Seen)]
+        frame["content_hash"] = [picture.content_hash for picture in seen if isinstance(picture, Seen)]
+        frame["perceptual_hash"] = [picture.perceptual_hash for picture in seen if isinstance(picture, Seen)]
     if images is not None:
         frame["path"] = stored_paths(images, rows["path"].tolist(), home)
     connection.execute(text(query("incoming_images")))
@@ -295,22 +295,22 @@ def _images(
     _put_images(connection, site_id)
     ((ids,),) = copy_out(connection, query("incoming_ids"), **given)
     assert ids is not None
-    found = read_array(ids, "int4")
+    image_ids = read_array(ids, "int4")
     connection.execute(text("drop table incoming"))
-    return found.astype(np.int32)
+    return image_ids.astype(np.int32)
 
 
 def _put_images(connection: Connection, site_id: int) -> None:
     """The incoming images into the database, and who and what they show; what was told of earlier ones is found anew."""
     given = {"site_id": site_id}
-    told = connection.execute(text(query("images_now_told")), given).scalar_one()
+    news = connection.execute(text(query("images_now_told")), given).scalar_one()
     newest = identity.newest_image(connection)
     connection.execute(text(query("put_patients")), given)
     connection.execute(text(query("put_images")), given)
     changed = {image for image in identity.merge(connection, site_id) if image <= newest}
     if changed:
         identity.forget_results(connection, changed)
-    if told or changed:
+    if news or changed:
         leakage.forget(connection)
 
 
@@ -334,7 +334,7 @@ def _labels(connection: Connection, dataset_id: int, table: SourceTable) -> None
     put_list(connection, "dataset", dataset_id, spelled(connection, listed))
     numbers = put_findings(connection, spelled(connection, table.findings))
     encoded = {task: pd.factorize(table.terms[:, task]) for task in spoken_of.tolist()}
-    terms = sorted({str(term) for _, found in encoded.values() for term in found})
+    terms = sorted({str(term) for _, uniques in encoded.values() for term in uniques})
     if terms:
         connection.execute(insert(SourceTerm), [{"dataset_id": dataset_id, "term": term} for term in terms])
     stored = connection.execute(
@@ -342,8 +342,8 @@ def _labels(connection: Connection, dataset_id: int, table: SourceTable) -> None
     )
     ids = {row.term: row.id for row in stored}
     rows = []
-    for task, (codes, found) in encoded.items():
-        term_ids = np.array([ids[str(term)] for term in found] + [0], dtype=np.int32)[codes]
+    for task, (codes, uniques) in encoded.items():
+        term_ids = np.array([ids[str(term)] for term in uniques] + [0], dtype=np.int32)[codes]
         rows.append(
             (
                 scalar(dataset_id, "int4"),

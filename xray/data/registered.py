@@ -40,19 +40,19 @@ class RegisteredDataset:
     def places(self, image_ids: NDArray[np.int32]) -> NDArray[np.int64]:
         """Where these images are in the dataset's order. Raises `DataError` where one is not in it."""
         order = np.argsort(self.image_ids, kind="stable")
-        found = order[np.searchsorted(self.image_ids, image_ids, sorter=order).clip(max=len(order) - 1)]
-        if not np.array_equal(self.image_ids[found], image_ids):
+        positions = order[np.searchsorted(self.image_ids, image_ids, sorter=order).clip(max=len(order) - 1)]
+        if not np.array_equal(self.image_ids[positions], image_ids):
             raise DataError(f"{self.name}: asked for images that the dataset does not have")
-        return found.astype(np.int64)
+        return positions.astype(np.int64)
 
 
 def dataset_id(connection: Connection, name: str) -> int:
     """The id of a dataset. Raises `DataError` where none has this name."""
-    found = connection.scalar(text("select id from dataset where name = :name"), {"name": name})
-    if found is None:
-        known = connection.scalars(text("select name from dataset order by name")).all()
-        raise DataError(unknown("dataset", name, known))
-    return int(found)
+    identifier = connection.scalar(text("select id from dataset where name = :name"), {"name": name})
+    if identifier is None:
+        names = connection.scalars(text("select name from dataset order by name")).all()
+        raise DataError(unknown("dataset", name, names))
+    return int(identifier)
 
 
 def read_named(connection: Connection, name: str, *, terms: bool = False) -> RegisteredDataset:
@@ -69,20 +69,20 @@ def read_dataset(connection: Connection, identifier: int, *, terms: bool = False
         ),
         {"id": identifier},
     ).one()
-    found = connection.execute(text(query("dataset_images")), {"dataset_id": identifier})
-    frame = pd.DataFrame([tuple(row) for row in found], columns=list(found.keys()))
+    images = connection.execute(text(query("dataset_images")), {"dataset_id": identifier})
+    frame = pd.DataFrame([tuple(row) for row in images], columns=list(images.keys()))
     native = {column.name: column.texts() for column in read_columns(connection, identifier)}
     if "view" in native:  # what this dataset says; another one of the same images may say something else
         frame["view"] = native["view"].where(native["view"] != "", None)
     kept = {column: cells for column, cells in native.items() if column not in COLUMNS}
     findings = standard(read_list(connection, "dataset", identifier))
     ids = all_findings(connection)
-    place = {ids[name]: column for column, name in enumerate(findings)}
-    states = _states(connection, identifier, len(frame), place)
+    column_of = {ids[name]: column for column, name in enumerate(findings)}
+    states = _states(connection, identifier, len(frame), column_of)
     keys = frame["patient_site"] + "\0" + frame["patient_key"]
     rows = pd.concat([frame[list(COLUMNS)], pd.DataFrame(kept, index=frame.index)], axis=1)
-    said = (
-        _terms(connection, identifier, len(frame), place)
+    words = (
+        _terms(connection, identifier, len(frame), column_of)
         if terms
         else np.full(states.shape, None, dtype=object)
     )
@@ -92,38 +92,38 @@ def read_dataset(connection: Connection, identifier: int, *, terms: bool = False
         site,
         "manifest" if source == "phantom" else source,
         frame["image_id"].to_numpy(np.int32),
-        SourceTable(rows, states, said, findings=findings, keys=keys.to_numpy(object)),
+        SourceTable(rows, states, words, findings=findings, keys=keys.to_numpy(object)),
         frame["content_hash"].tolist(),
         reading_of(reading),
     )
 
 
 def _states(
-    connection: Connection, identifier: int, n_images: int, place: Mapping[int, int]
+    connection: Connection, identifier: int, n_images: int, column_of: Mapping[int, int]
 ) -> NDArray[np.int8]:
-    """place: task id → column."""
-    states = np.full((n_images, len(place)), NOT_MENTIONED, dtype=np.int8)
+    """column_of: task id → column."""
+    states = np.full((n_images, len(column_of)), NOT_MENTIONED, dtype=np.int8)
     for task, vector in copy_out(connection, query("dataset_labels"), dataset_id=identifier):
         assert task is not None
         assert vector is not None
-        states[:, place[read_scalar(task)]] = read_array(vector, "int2")
+        states[:, column_of[read_scalar(task)]] = read_array(vector, "int2")
     return states
 
 
 def _terms(
-    connection: Connection, identifier: int, n_images: int, place: Mapping[int, int]
+    connection: Connection, identifier: int, n_images: int, column_of: Mapping[int, int]
 ) -> NDArray[np.object_]:
     given = {"id": identifier}
     stored = connection.execute(text("select id, term from source_term where dataset_id = :id"), given)
     names: dict[int, str | None] = {0: None} | {row.id: row.term for row in stored}
-    terms = np.full((n_images, len(place)), None, dtype=object)
+    terms = np.full((n_images, len(column_of)), None, dtype=object)
     for task, vector in copy_out(connection, query("dataset_terms"), dataset_id=identifier):
         assert task is not None
         assert vector is not None
         ids, places = np.unique(read_array(vector, "int4"), return_inverse=True)
-        terms[:, place[read_scalar(task)]] = np.array([names[each] for each in ids.tolist()], dtype=object)[
-            places
-        ]
+        terms[:, column_of[read_scalar(task)]] = np.array(
+            [names[number] for number in ids.tolist()], dtype=object
+        )[places]
     return terms
 
 

@@ -25,15 +25,15 @@ def relocate(engine: Engine, home: Path, name: str, images: Path, *, progress: b
         dataset = read_named(connection, name)
     stored = dataset.table.rows["path"].tolist()
     if None in stored or None in dataset.content:
-        raise DataError(f"{name}: registered without pictures, so there is none to be found elsewhere")
-    found = _found(stored, images)
-    missing = [path for path, new in zip(stored, found, strict=True) if new is None]
+        raise DataError(f"{name}: registered without pictures, so there are none to relocate")
+    new_paths = _found(stored, images)
+    missing = [path for path, new in zip(stored, new_paths, strict=True) if new is None]
     if missing:
         raise DataError(
             f"{name}: {len(missing)} of {len(stored)} picture(s) are not in {images}, first {Path(missing[0]).name}; "
             "nothing was changed"
         )
-    paths = [str(path) for path in found]
+    paths = [str(path) for path in new_paths]
     files = [images / path for path in paths]
     different = changed(
         files, dataset.content, home / MEMORY, dataset.reading, all_files=True, progress=progress
@@ -41,7 +41,7 @@ def relocate(engine: Engine, home: Path, name: str, images: Path, *, progress: b
     if different:
         named = ", ".join(map(str, different[:_NAMED]))
         raise DataError(
-            f"{name}: {len(different)} of {len(files)} picture(s) show something else than is registered, or can't be "
+            f"{name}: {len(different)} of {len(files)} picture(s) differ from the registered ones, or can't be "
             f"read: {named}{', …' if len(different) > _NAMED else ''}; nothing was changed"
         )
     rows = pd.DataFrame({"image": dataset.table.rows["image"], "path": paths})

@@ -78,7 +78,7 @@ def remove(connection: Connection, name: str, *, with_results: bool = False) -> 
     going = hanging(connection, name)
     if going.has_results and not with_results:
         raise DataError(
-            "\n  ".join([f"{name}: results hang on it; --with-results takes them away too:", *going.lines()])
+            "\n  ".join([f"{name}: results depend on it; --with-results removes them too:", *going.lines()])
         )
     connection.execute(text(query("remove_dataset")), {"dataset_id": dataset_id(connection, name)})
     return going

@@ -96,7 +96,7 @@ def _states(table: SourceTable, labeller: str, protocol: Protocol) -> NDArray[np
 
 def _native(rows: pd.DataFrame, column: str, wanted_by: str) -> pd.Series:
     if column not in rows.columns:
-        raise DataError(f"native column {column!r} is not kept with the dataset, and {wanted_by} read it")
+        raise DataError(f"native column {column!r} is not kept with the dataset, but {wanted_by} read it")
     return rows[column]
 
 

@@ -34,11 +34,11 @@ def table_a1(tables: Mapping[str, SourceTable]) -> list[Cell]:
     """The 83 published cells beside those found in `tables` (dataset → its rows) under `paper`."""
     protocol = load_protocol("paper")
     names = {dataset.published: name for name, dataset in published_datasets().items()}
-    found = {name: counts(select(table, name, protocol)) for name, table in tables.items()}
+    pairs = {name: counts(select(table, name, protocol)) for name, table in tables.items()}
     cells = []
     for row in csv.DictReader(_published().splitlines()):
         name = names[row["dataset"]]
-        pair = found[name].get(row["task"], (0, 0)) if name in found else (None, None)
+        pair = pairs[name].get(row["task"], (0, 0)) if name in pairs else (None, None)
         cells.append(Cell(name, row["task"], int(row["positive"]), int(row["negative"]), *pair))
     return cells
 

@@ -114,7 +114,7 @@ class View:
     def address(self, path: str, **changes: Any) -> str:
         """The address of a page at this view, with some parts changed (None: left out)."""
         changed = replace(self, **changes)
-        given = {each.name: getattr(changed, each.name) for each in fields(changed)}
+        given = {field.name: getattr(changed, field.name) for field in fields(changed)}
         pairs = [(name, _written(value)) for name, value in given.items() if value is not None]
         return f"{path}?{urlencode(pairs)}" if pairs else path
 
@@ -125,7 +125,9 @@ class View:
     def pairs(self, without: Iterable[str] = ()) -> list[tuple[str, str]]:
         """Names and values that are given, for the hidden fields of a form."""
         left_out = set(without)
-        given = [(each.name, getattr(self, each.name)) for each in fields(self) if each.name not in left_out]
+        given = [
+            (field.name, getattr(self, field.name)) for field in fields(self) if field.name not in left_out
+        ]
         return [(name, _written(value)) for name, value in given if value is not None]
 
 
@@ -177,9 +179,9 @@ def parse(given: dict[str, str], allowed: Iterable[str]) -> View:
 
     Raises `Refused` where a parameter is none that this page has, or is not of its form.
     """
-    known = set(allowed)
+    names = set(allowed)
     for name in given:
-        if name not in known:
+        if name not in names:
             raise Refused(400, "this page has no such parameter")
     return View(**{name: _PARSERS[name](name, value) for name, value in given.items() if value})
 

@@ -57,7 +57,7 @@ class Database:
             raise BusyError("the database is busy: try again in a moment") from None
         except DBAPIError as error:
             if "statement timeout" in str(error.orig):
-                raise BusyError(f"the question took longer than {SECONDS} s: narrow it by filters") from None
+                raise BusyError(f"the question took longer than {SECONDS} s: add filters") from None
             if error.connection_invalidated or error.statement is None:
                 raise BusyError("the database can't be reached now: try again in a moment") from None
             raise

@@ -141,7 +141,7 @@ class Shelf:
             with self._lock:
                 self._kept, self._read_at = made, time.monotonic()
         except Exception as error:
-            _log.warning("what there is can't be read anew: %s", error)
+            _log.warning("the catalogue can't be refreshed: %s", error)
         finally:
             self._reading.release()
 

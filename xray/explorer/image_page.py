@@ -15,10 +15,10 @@ CACHED: Final = {"cache-control": "private, max-age=3600"}
 def image(request: Page) -> Response:
     """One image."""
     number = identifier(request.request)
-    found = request.session.rows("image", id=number)
-    if not found:
+    images = request.session.rows("image", id=number)
+    if not images:
         raise Refused(404, "there is no such image")
-    session, about = request.session, found[0]
+    session, about = request.session, images[0]
     scores = session.rows("image_scores", "Every model's score of this image", id=number)
     labels = session.rows("image_labels", "Every label of this image", id=number)
     cells = session.rows("image_cells", "What the label files say of it", id=number)

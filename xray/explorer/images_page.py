@@ -42,7 +42,7 @@ def listing(catalogue: Catalogue, view: View, scorer: Scorer) -> Listing:
     """The list that a settled view asks for. Raises `Refused` where it lacks the other model, or labeller."""
     kind = view.kind or "all"
     given = asked(view, scorer)
-    place = f"{view.task} at {view.dataset}".replace("_", " ")
+    subject = f"{view.task} at {view.dataset}".replace("_", " ")
     if kind in ("disagreements", "changed"):
         other = catalogue.scorer(_needed(view.other, "other"))
         if (view.dataset, view.task, view.protocol) not in catalogue.cells_of(other):
@@ -53,7 +53,7 @@ def listing(catalogue: Catalogue, view: View, scorer: Scorer) -> Listing:
         return Listing(
             "disagreements",
             given,
-            f"{place}, {what} {scorer.shown} {'to' if kind == 'changed' else 'and'} {other.shown}",
+            f"{subject}, {what} {scorer.shown} {'to' if kind == 'changed' else 'and'} {other.shown}",
         )
     if kind == "labellers":
         other_dataset = _needed(view.other_dataset, "other_dataset")
@@ -62,17 +62,17 @@ def listing(catalogue: Catalogue, view: View, scorer: Scorer) -> Listing:
         return Listing(
             "labellers",
             {**given, "other_dataset": other_dataset},
-            f"{place}, labelled otherwise in {other_dataset}",
+            f"{subject}, labelled differently in {other_dataset}",
         )
     own = _OF_KIND[kind]
     if "label" in own and view.label is not None:
-        raise Refused(400, "label: this list is one of a label already")
+        raise Refused(400, "label: this list has a label already")
     label = own.get("label", given["label"])
     called, not_called = "called" in own, "not_called" in own and view.t is not None
     given |= {"direction": own["direction"], "label": label, "t": view.t or 0.0}
     given |= {"called": called and view.t is not None, "not_called": not_called}
     words = {"all": "all images", "false-positives": "most confident false positives"}
-    return Listing("images", given, f"{place}: {words.get(kind, kind.replace('-', ' '))}")
+    return Listing("images", given, f"{subject}: {words.get(kind, kind.replace('-', ' '))}")
 
 
 @page((*LIST, "after"))

@@ -81,8 +81,8 @@ class Pictures:
         return _encoded(_fitted(self._stretched(image), WHOLE), "PNG", compress_level=1)
 
     def _small(self, image: int) -> NDArray[np.uint8]:
-        for place in [*self._places.values(), *self._found(image)]:
-            cached = place.picture(image)
+        for cache in [*self._places.values(), *self._found(image)]:
+            cached = cache.picture(image)
             if cached is not None:
                 return (
                     (cached >> 8).astype(np.uint8) if cached.dtype == np.uint16 else cached.astype(np.uint8)
@@ -126,7 +126,7 @@ class Pictures:
 def largest(folder: Path, pictures: str) -> PixelCache | None:
     """The cache of these pictures that shows most of them, whole ones before centre crops; None where there is none."""
     fitting = []
-    for path in sorted(each for each in folder.iterdir() if not each.name.endswith(".partial")):
+    for path in sorted(entry for entry in folder.iterdir() if not entry.name.endswith(".partial")):
         try:
             request = read_request(path)
         except XrayError:

@@ -32,7 +32,7 @@ def _lines(name: str) -> tuple[str, ...]:
         if included is None:
             whole.append(line)
         else:
-            whole += [f"{included['indent']}{each}" for each in _lines(included["name"])]
+            whole += [f"{included['indent']}{inner}" for inner in _lines(included["name"])]
     return tuple(whole)
 
 

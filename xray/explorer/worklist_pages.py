@@ -50,7 +50,7 @@ def form(handler: Callable[[Page, Form], Response]) -> Callable[[Request], Any]:
         host = request.headers.get("host", "").lower()
         origin = request.headers.get("origin", "").lower()
         if origin not in (f"http://{host}", f"https://{host}"):
-            raise Refused(403, "only our own pages may send something")
+            raise Refused(403, "only the explorer's own pages may send a form")
         if (
             request.headers.get("content-type", "").partition(";")[0].strip()
             != "application/x-www-form-urlencoded"
@@ -163,8 +163,8 @@ def keep(request: Page, fields: Form) -> Response:
     reader = reader_name(fields.get("reader", ""))
     position = addresses.identifier("position", fields.get("position", ""))
     answer = addresses.choice(ANSWERS)("answer", fields.get("answer", ""))
-    said = Read(position, reader, answer, comment_of(fields.get("comment", "")))
-    request.site.worklists.keep(about.id, [said])
+    reading = Read(position, reader, answer, comment_of(fields.get("comment", "")))
+    request.site.worklists.keep(about.id, [reading])
     return RedirectResponse(f"/worklists/{about.id}/read?{urlencode({'reader': reader})}", 303)
 
 

@@ -46,8 +46,8 @@ def model_card(
         "|---|---|---|---|---|",
         *(
             f"| {dataset.name} | {dataset.site} | {part} | {len(cohort.images)} | {digest[:12]} |"
-            for part, found in (("train", training), ("validation", validation))
-            for dataset, cohort, digest in zip(found.datasets, found.cohorts, found.hashes, strict=True)
+            for part, data in (("train", training), ("validation", validation))
+            for dataset, cohort, digest in zip(data.datasets, data.cohorts, data.hashes, strict=True)
         ),
         "",
         *([f"Only images with {where}.", ""] if where else []),

@@ -47,10 +47,10 @@ def evaluate(engine: Engine, tracker: Tracker, home: Path, model_id: int, image_
         network = open_foreign(file, model.card, model.name)
     else:
         network = load(file)
-    known = {match(name, listed): column for column, name in enumerate(findings_of(network))}
+    columns = {match(name, listed): column for column, name in enumerate(findings_of(network))}
     outputs: list[int | None] = [None] * len(findings_of(network))
     for name in listed:
-        outputs[known[name]] = ids[name]
+        outputs[columns[name]] = ids[name]
     with device(home) as chosen:
         network.to(chosen)
         return sum(
@@ -102,7 +102,7 @@ def _evaluate(
 
 
 def _evaluation(connection: Connection, model_id: int, image_list_id: int) -> int:
-    found = select(Evaluation.id).where(
+    statement = select(Evaluation.id).where(
         Evaluation.model_id == model_id, Evaluation.image_list_id == image_list_id
     )
-    return connection.execute(found).scalar_one()
+    return connection.execute(statement).scalar_one()

@@ -37,7 +37,7 @@ def export_model(engine: Engine, tracker: Tracker, name: str, kind: str, path: P
         if row is None:
             raise LearningError(f"there is no model {name!r}: xray model list")
         if row.kind == "foreign":
-            raise LearningError(f"{name} came from elsewhere: its file is in MLflow as it came")
+            raise LearningError(f"{name} was imported: its original file is in MLflow")
         trained = read_list(connection, "model", row.id)
         crop, protocol = connection.execute(
             text("select definition -> 'preprocessing' ->> 'crop', name from protocol where id = :id"),

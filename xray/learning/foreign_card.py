@@ -55,10 +55,12 @@ class Card:
 
     def plain(self) -> dict[str, Any]:
         """The card as the TOML file has it, without its name and what is not said."""
-        said = {k: list(v) if isinstance(v, tuple) else v for k, v in asdict(self).items() if v is not None}
-        said["tasks"] = [task or "" for task in self.tasks]
-        del said["name"]
-        return said
+        entries = {
+            k: list(v) if isinstance(v, tuple) else v for k, v in asdict(self).items() if v is not None
+        }
+        entries["tasks"] = [task or "" for task in self.tasks]
+        del entries["name"]
+        return entries
 
 
 def read_card(path: Path) -> Card:
@@ -84,9 +86,9 @@ def _text(value: str, lines: Sequence[str]) -> str:
 
 
 def _words(value: list[str]) -> list[str]:
-    for each in value:
-        if (fault := names.fault_of(each)) is not None:
-            raise ValueError(f"{fault}, found {names.shown(each)}")
+    for word in value:
+        if (fault := names.fault_of(word)) is not None:
+            raise ValueError(f"{fault}, found {names.shown(word)}")
     return value
 
 
@@ -131,8 +133,8 @@ class CardFile(Part):
         return self
 
 
-def card_of(raw: Mapping[str, Any], where: str, known: Collection[str] = ()) -> Card:
-    """A card from plain values. known: findings that are taken as they are written.
+def card_of(raw: Mapping[str, Any], where: str, vocabulary: Collection[str] = ()) -> Card:
+    """A card from plain values. vocabulary: findings that are taken as they are written.
 
     Raises `ForeignModelError` naming `where` and the key of every fault.
     """
@@ -143,7 +145,7 @@ def card_of(raw: Mapping[str, Any], where: str, known: Collection[str] = ()) -> 
         size=asked.size,
         range=(float(asked.range[0]), float(asked.range[1])),
         output=asked.output,
-        tasks=_tasks(asked.tasks, where, known),
+        tasks=_tasks(asked.tasks, where, vocabulary),
         channels=asked.channels,
         crop=asked.crop,
         mean=None if asked.mean is None else tuple(map(float, asked.mean)),
@@ -170,8 +172,10 @@ def _toml(value: Any) -> str:
     return repr(value)
 
 
-def _tasks(value: Sequence[str], where: str, known: Collection[str]) -> tuple[str | None, ...]:
-    findings = iter(declare([name for name in value if name], f"{where}: tasks", ForeignModelError, known))
+def _tasks(value: Sequence[str], where: str, vocabulary: Collection[str]) -> tuple[str | None, ...]:
+    findings = iter(
+        declare([name for name in value if name], f"{where}: tasks", ForeignModelError, vocabulary)
+    )
     if not any(value):
         raise ForeignModelError(f"{where}: tasks: expected one finding or more, found {list(value)}")
     return tuple(next(findings) if name else None for name in value)

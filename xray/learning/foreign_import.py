@@ -60,8 +60,8 @@ def import_model(
     code of its author's, `ForeignModelError` where file and card don't fit, or the name stands for another model.
     """
     check_foreign_name(card.name)
-    said = tuple(trained_on or ()) or card.trained_on
-    card = dataclasses.replace(card, trained_on=said)
+    datasets = tuple(trained_on or ()) or card.trained_on
+    card = dataclasses.replace(card, trained_on=datasets)
     with tempfile.TemporaryDirectory() as folder:
         copied = Path(folder) / "given" / path.name
         copied.parent.mkdir()
@@ -81,10 +81,10 @@ def import_model(
             connection.execute(
                 text("select pg_advisory_xact_lock(hashtextextended(:name, 1))"), {"name": card.name}
             )
-            found = _found(connection, card, about, digest)
-            if found is not None:
-                say_trained_on(connection, found, said)
-                return Imported(found, card.name, format, False, notes)
+            model_id = _found(connection, card, about, digest)
+            if model_id is not None:
+                say_trained_on(connection, model_id, datasets)
+                return Imported(model_id, card.name, format, False, notes)
             add_check(connection, card.name)
             (kept / ABOUT).write_text(json.dumps({"name": card.name, **about}, indent=2))
             registered = tracker.keep(
@@ -99,14 +99,14 @@ def import_model(
             )
             artifact = Artifact(format, card.size, registered.run_id, registered.model, registered.version)
             source = {"file": names.readable(path.name), "file_sha256": given}
-            made = add_foreign(connection, card.name, about, card.tasks, said, artifact, digest, source)
+            made = add_foreign(connection, card.name, about, card.tasks, datasets, artifact, digest, source)
     return Imported(made, card.name, format, True, notes)
 
 
 def open_foreign(file: Path, about: dict[str, Any], name: str) -> ForeignNetwork:
     """The network of a file that was taken in; about: the card of its row. Whether it is that file is not asked here."""
     plain = {k: v for k, v in about.items() if k not in ("name", "format", "sha256", "trusted")}
-    card = card_of({"name": name, **plain}, name, known=about["tasks"])
+    card = card_of({"name": name, **plain}, name, vocabulary=about["tasks"])
     return load_foreign(file, str(about["format"]), card, bool(about["trusted"]))
 
 

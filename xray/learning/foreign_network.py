@@ -44,7 +44,7 @@ class ForeignNetwork(nn.Module):
         super().__init__()
         self.run, self.card = run, card
         self.image_size = card.size
-        self.outputs = [place for place, task in enumerate(card.tasks) if task is not None]
+        self.outputs = [index for index, task in enumerate(card.tasks) if task is not None]
         self.findings = card.findings
         low, high = card.range
         self.scale, self.middle = (high - low) / 2, (high + low) / 2
@@ -57,30 +57,30 @@ class ForeignNetwork(nn.Module):
 
         Raises `ForeignModelError` where the model's answer is not what its card says.
         """
-        said = self.answers(pixels)[:, self.outputs].to(torch.float64)
+        outputs = self.answers(pixels)[:, self.outputs].to(torch.float64)
         if self.card.output == "probability":
-            if bool(((said < 0) | (said > 1)).any()):
+            if bool(((outputs < 0) | (outputs > 1)).any()):
                 raise ForeignModelError(
-                    f"{self.card.name}: its card says probability, it answers {said.min():.3g} to {said.max():.3g}; "
-                    'is it output = "logit"?'
+                    f"{self.card.name}: its card says probability, but its outputs range from {outputs.min():.3g} to "
+                    f'{outputs.max():.3g}; should the card say output = "logit"?'
                 )
-            said = torch.logit(said).clamp(LOGIT_OF_0, LOGIT_OF_1)
-        logits = said.to(torch.float32)
+            outputs = torch.logit(outputs).clamp(LOGIT_OF_0, LOGIT_OF_1)
+        logits = outputs.to(torch.float32)
         if bool(torch.isinf(logits).any()):
-            raise ForeignModelError(f"{self.card.name}: answers an infinite logit")
+            raise ForeignModelError(f"{self.card.name}: returns an infinite logit")
         return logits
 
     def answers(self, pixels: Tensor) -> Tensor:
         """The model's own outputs (n, n_outputs) for pixels as in `forward`."""
         values = pixels / FULL_SCALE * self.scale + self.middle
         given = (values.expand(-1, self.card.channels, -1, -1) - self.mean) / self.std
-        said = self.run(given.contiguous())
-        if said.shape != (len(pixels), len(self.card.tasks)):
+        outputs = self.run(given.contiguous())
+        if outputs.shape != (len(pixels), len(self.card.tasks)):
             raise ForeignModelError(
-                f"{self.card.name}: its card names {len(self.card.tasks)} outputs, it answers {tuple(said.shape)} for "
-                f"{len(pixels)} images"
+                f"{self.card.name}: its card names {len(self.card.tasks)} outputs, but it returns {tuple(outputs.shape)} "
+                f"for {len(pixels)} images"
             )
-        return said
+        return outputs
 
 
 def load_foreign(path: Path, format: str, card: Card, trust: bool) -> ForeignNetwork:
@@ -112,10 +112,11 @@ def probe(network: ForeignNetwork) -> list[str]:
             f"{name}: fails on pictures of {network.card.channels} x {size} x {size}: {str(error).strip()[:200]}"
         ) from None
     if not bool(torch.isfinite(both).all()):
-        raise ForeignModelError(f"{name}: answers NaN for pictures of noise")
+        raise ForeignModelError(f"{name}: returns NaN for pictures of noise")
     if not torch.allclose(both, alone, rtol=_TOLERANCE, atol=_TOLERANCE):
         raise ForeignModelError(
-            f"{name}: answers otherwise when a picture stands alone; it was saved in training mode (call eval() first)"
+            f"{name}: returns other values for a picture alone than in a batch: it was saved in training mode "
+            "(call eval() first)"
         )
     scale: Scale = "logit" if network.card.output == "logit" else "probability"
     notes = doubt(both.to(torch.float64).numpy(), scale, PROBABILITY)
@@ -137,22 +138,26 @@ def read_state(path: Path, trust: bool) -> dict[str, Tensor]:
         check_sizes(path)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            found = torch.load(path, map_location="cpu", weights_only=not trust)
+            content = torch.load(path, map_location="cpu", weights_only=not trust)
     except ForeignModelError:
         raise
     except Exception as error:  # safetensors', zipfile's, torch's, and whatever a pickle met
         if isinstance(error, pickle.UnpicklingError) and not trust:
             raise not_weights(path.name, error) from None
         raise ForeignModelError(f"{path.name}: can't be opened: {str(error).strip()[:200]}") from None
-    if isinstance(found, nn.Module):
-        found = found.state_dict()
-    if isinstance(found, dict) and isinstance(found.get("state_dict"), dict):
-        found = found["state_dict"]
-    if not isinstance(found, dict) or not found or not all(isinstance(v, Tensor) for v in found.values()):
+    if isinstance(content, nn.Module):
+        content = content.state_dict()
+    if isinstance(content, dict) and isinstance(content.get("state_dict"), dict):
+        content = content["state_dict"]
+    if (
+        not isinstance(content, dict)
+        or not content
+        or not all(isinstance(v, Tensor) for v in content.values())
+    ):
         raise ForeignModelError(
-            f"{path.name}: expected weights by name (a state dict), found {type(found).__name__}"
+            f"{path.name}: expected weights by name (a state dict), found {type(content).__name__}"
         )
-    return dict(found)
+    return dict(content)
 
 
 def build(card: Card, state: dict[str, Tensor]) -> nn.Module:
@@ -164,7 +169,7 @@ def build(card: Card, state: dict[str, Tensor]) -> nn.Module:
 
     if card.network is None:
         raise ForeignModelError(
-            f'{card.name}: the file has weights alone: the card must say whose (network = "densenet121")'
+            f'{card.name}: the file has only weights: the card must name their network (network = "densenet121")'
         )
     if card.network not in torchvision.models.list_models(module=torchvision.models):
         raise ForeignModelError(f"{card.name}: network: torchvision has no classifier {card.network!r}")
@@ -228,9 +233,9 @@ def _first(module: Any) -> Run:
     """The first output of a module that may have several."""
 
     def run(pixels: Tensor) -> Tensor:
-        said = module(pixels)
-        found: Tensor = said[0] if isinstance(said, tuple | list) else said
-        return found
+        answer = module(pixels)
+        first: Tensor = answer[0] if isinstance(answer, tuple | list) else answer
+        return first
 
     return run
 
@@ -248,11 +253,11 @@ def _batched(run: Run, batch: int | None) -> Run:
         return run
 
     def padded(pixels: Tensor) -> Tensor:
-        said = []
+        outputs = []
         for part in pixels.split(batch):
             blank = torch.zeros((batch - len(part), *part.shape[1:]), dtype=part.dtype)
-            said.append(run(torch.cat([part, blank]))[: len(part)])
-        return torch.cat(said)
+            outputs.append(run(torch.cat([part, blank]))[: len(part)])
+        return torch.cat(outputs)
 
     return padded
 
@@ -278,7 +283,7 @@ def _onnx(path: Path) -> Run:
     inputs = session.get_inputs()
     if len(inputs) != 1 or len(inputs[0].shape) != 4:
         raise ForeignModelError(
-            f"{path.name}: expected one input (n, channels, size, size), found {[each.shape for each in inputs]}"
+            f"{path.name}: expected one input (n, channels, size, size), found {[entry.shape for entry in inputs]}"
         )
 
     def run(pixels: Tensor) -> Tensor:

@@ -71,7 +71,7 @@ def check_trust(name: str, format: str) -> None:
     """Raise `UntrustedError` for a format that runs code; asked again by the loader, whoever checked before."""
     if format in RUN_CODE:
         raise UntrustedError(
-            f"{name}: {RUN_CODE[format]} runs code of its author's; {_WAY_OUT}, or have the model as ONNX"
+            f"{name}: {RUN_CODE[format]} runs its author's code; {_WAY_OUT}, or get the model as ONNX"
         )
 
 
@@ -81,7 +81,7 @@ def _sort_archive(path: Path) -> str:
         return TORCHSCRIPT if any("/code/" in name for name in names) else STATE
     if any(name.endswith(("archive_format", "serialized_exported_program.json")) for name in names):
         return EXPORTED
-    raise ForeignModelError(f"{path.name}: an archive that holds no model of torch's")
+    raise ForeignModelError(f"{path.name}: an archive without a torch model")
 
 
 def _check_onnx(path: Path) -> None:
@@ -132,7 +132,7 @@ def check_sizes(path: Path) -> None:
     size = sum(entry.file_size for entry in entries)
     if len(names) < len(entries) or size > path.stat().st_size:
         raise ForeignModelError(
-            f"{path.name}: an archive that torch has not written: packed, or of doubled entries"
+            f"{path.name}: an archive that torch did not write: it is compressed, or has an entry twice"
         )
 
 

@@ -34,19 +34,19 @@ def score(
 def outputs(network: Network, pixels: Stored | Pool, positions: NDArray[np.int64]) -> NDArray[np.float32]:
     """Every output, (n_images, n_heads, n_tasks), of the pictures at `positions` (n_images,)."""
     network.eval()
-    found = np.empty((len(positions), *network.trained.shape), dtype=np.float32)
+    logits = np.empty((len(positions), *network.trained.shape), dtype=np.float32)
     with torch.inference_mode():
         for start, batch in _batches(network, pixels, positions):
-            found[start : start + BATCH] = network(batch).unflatten(1, network.trained.shape).cpu().numpy()
-    return found
+            logits[start : start + BATCH] = network(batch).unflatten(1, network.trained.shape).cpu().numpy()
+    return logits
 
 
 def features(network: Network, pixels: Stored | Pool, positions: NDArray[np.int64]) -> NDArray[np.float32]:
     """Pooled features (n_images, n_features) of the pictures at `positions` (n_images,): what the last layer reads."""
     network.eval()
     with torch.inference_mode():
-        found = [network.features(batch).cpu().numpy() for _, batch in _batches(network, pixels, positions)]
-    return np.concatenate(found) if found else np.empty((0, 0), np.float32)
+        batches = [network.features(batch).cpu().numpy() for _, batch in _batches(network, pixels, positions)]
+    return np.concatenate(batches) if batches else np.empty((0, 0), np.float32)
 
 
 def _batches(

@@ -10,10 +10,10 @@ from db.queries import query
 def missing(connection: Connection, study: str | None = None) -> dict[int, list[int]]:
     """Model id → image lists that it has still to score, or to give the features of: of one study, or of everything."""
     rows = connection.execute(text(query("missing")), {"study": study}).all()
-    found = defaultdict(list)
+    lists = defaultdict(list)
     for row in rows:
-        found[row.model_id].append(row.image_list_id)
-    return dict(found)
+        lists[row.model_id].append(row.image_list_id)
+    return dict(lists)
 
 
 def ours_first(

@@ -59,10 +59,10 @@ def ensure_model(
         lock.execute(text("select pg_advisory_lock(hashtextextended(:key, 0))"), {"key": key})
         lock.commit()
         with engine.begin() as connection:
-            found = find_model(connection, key)
-        _tell((found, key))
-        if found is not None:
-            return found, False
+            stored_id = find_model(connection, key)
+        _tell((stored_id, key))
+        if stored_id is not None:
+            return stored_id, False
         model_id = _train(engine, tracker, home, request, key, bar)
         _tell(model_id)
         return model_id, True
@@ -70,9 +70,9 @@ def ensure_model(
 
 def _take_part(engine: Engine, home: Path, request: ModelRequest) -> tuple[int, bool]:
     """What the other processes of a training do: as much of it as the first one needs them for."""
-    found, key = _tell(None)
-    if found is not None:
-        return found, False
+    stored_id, key = _tell(None)
+    if stored_id is not None:
+        return stored_id, False
     with engine.begin() as connection:
         cohorts = (
             part_cohorts(connection, request, "train"),
@@ -85,9 +85,9 @@ def _take_part(engine: Engine, home: Path, request: ModelRequest) -> tuple[int, 
 
 def _tell(what: Any) -> Any:
     """What the first process says, to every one."""
-    said = [what]
-    broadcast_object_list(said)
-    return said[0]
+    message = [what]
+    broadcast_object_list(message)
+    return message[0]
 
 
 def _checkpoint(home: Path, key: str) -> Path:
@@ -120,8 +120,8 @@ def _train(engine: Engine, tracker: Tracker, home: Path, request: ModelRequest, 
     }
     inputs = [
         Input(dataset.name, digest, part, len(cohort.images))
-        for part, found in (("train", training), ("validation", validation))
-        for dataset, cohort, digest in zip(found.datasets, found.cohorts, found.hashes, strict=True)
+        for part, data in (("train", training), ("validation", validation))
+        for dataset, cohort, digest in zip(data.datasets, data.cohorts, data.hashes, strict=True)
     ]
     run_id = tracker.start(request.study, f"{request.trained_on}/{request.seed}", key, params, inputs)
     epochs: list[Epoch] = []
@@ -190,8 +190,8 @@ def _record(
             "cohort_id": cohort.id,
             "image_list_id": _used(connection, request, dataset, cohort),
         }
-        for found in cohorts
-        for dataset, cohort in zip(found.datasets, found.cohorts, strict=True)
+        for part in cohorts
+        for dataset, cohort in zip(part.datasets, part.cohorts, strict=True)
     ]
     connection.execute(insert(TrainingCohort), used)
     if request.where:
@@ -219,18 +219,18 @@ def _used(
     return put_image_list(connection, list_hash([f"{dataset.site}/{name}" for name in names]), cohort.images)
 
 
-def _part(found: PartCohorts, home: Path, request: ModelRequest, protocol: Protocol) -> Part:
+def _part(data: PartCohorts, home: Path, request: ModelRequest, protocol: Protocol) -> Part:
     caches = [
         pixel_cache(dataset, home, request.recipe.image_size, protocol.preprocessing.crop)
-        for dataset in found.datasets
+        for dataset in data.datasets
     ]
     pool = Pool(caches)
-    places = [d.places(c.images) for d, c in zip(found.datasets, found.cohorts, strict=True)]
+    places = [d.places(c.images) for d, c in zip(data.datasets, data.cohorts, strict=True)]
     positions = np.concatenate([p + offset for p, offset in zip(places, pool.offsets, strict=False)])
     heads = _heads(request)
-    counts = [len(cohort.images) for cohort in found.cohorts]
-    owner = np.repeat([heads.index(d.name) for d in found.datasets], counts) if heads else None
-    return Part(pool, positions, np.concatenate([cohort.labels for cohort in found.cohorts]), owner)
+    counts = [len(cohort.images) for cohort in data.cohorts]
+    owner = np.repeat([heads.index(d.name) for d in data.datasets], counts) if heads else None
+    return Part(pool, positions, np.concatenate([cohort.labels for cohort in data.cohorts]), owner)
 
 
 def _parts(

@@ -58,8 +58,8 @@ class Network(nn.Module):
         """What each head adds to a task's logit, (n_heads, n_tasks); 0 for a task that none was trained for."""
         mine = self.trained & np.isin(self.heads, own)[:, None]
         used = np.where(mine.any(axis=0), mine, self.trained)
-        found: NDArray[np.float32] = (used / np.maximum(used.sum(axis=0), 1)).astype(np.float32)
-        return found
+        share: NDArray[np.float32] = (used / np.maximum(used.sum(axis=0), 1)).astype(np.float32)
+        return share
 
     def features(self, pixels: Tensor) -> Tensor:
         """Pooled features (n, n_features) that the classifier rows are applied to."""
@@ -95,8 +95,8 @@ def _body(name: str, n_outputs: int) -> nn.Module:
 
 def logits_of(network: nn.Module, pixels: Tensor, own: Sequence[str] = ()) -> Tensor:
     """Logits (n, n_tasks) of a network of ours, by the heads of datasets `own` where it has several, or of a foreign one."""
-    found: Tensor = network.logits(pixels, own) if isinstance(network, Network) else network(pixels)
-    return found
+    logits: Tensor = network.logits(pixels, own) if isinstance(network, Network) else network(pixels)
+    return logits
 
 
 def findings_of(network: nn.Module) -> tuple[str, ...]:

@@ -84,10 +84,10 @@ class Progress:
         }
         path.parent.mkdir(parents=True, exist_ok=True)
         contiguous = {k: v.detach().cpu().contiguous().clone() for k, v in tensors.items()}
-        told = json.dumps(about)
-        checksum = str(_checksum(told, contiguous))
+        text = json.dumps(about)
+        checksum = str(_checksum(text, contiguous))
         with replaced(path) as new:
-            save_file(contiguous, new, metadata={"progress": told, "checksum": checksum})
+            save_file(contiguous, new, metadata={"progress": text, "checksum": checksum})
 
     def restore(self, path: Path) -> bool:
         """Go on from the file at `path`; False, and nothing changed, where there is none that is as it was written."""

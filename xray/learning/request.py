@@ -54,15 +54,15 @@ class PartCohorts:
 def model_key(connection: Connection, request: ModelRequest) -> str | None:
     """The content hash that a request's model has or will have; None as long as a dataset of it is not split yet."""
     protocol = load_protocol(request.protocol)
-    found = _frozen(connection, request, protocol)
-    if any((dataset, "train") not in found for dataset in request.datasets):
+    cohorts = _frozen(connection, request, protocol)
+    if any((dataset, "train") not in cohorts for dataset in request.datasets):
         return None
     parts = [(dataset, part) for part in ("train", "validation") for dataset in request.datasets]
-    hashes = [found[part].content_hash for part in parts if part in found]
+    hashes = [cohorts[part].content_hash for part in parts if part in cohorts]
     version = f"{protocol.name}/{protocol.version}"
     chosen = None
     if request.tasks or request.where:
-        chosen = {"tasks": request.tasks, "where": [asdict(each) for each in request.where]}
+        chosen = {"tasks": request.tasks, "where": [asdict(condition) for condition in request.where]}
     if request.where:  # what decides who fits stands in the dataset, not in the cohort
         contents = select(Dataset.name, Dataset.content_hash).where(Dataset.name.in_(request.datasets))
         rows = connection.execute(contents.order_by(Dataset.name))
@@ -82,8 +82,8 @@ def part_cohorts(connection: Connection, request: ModelRequest, part: str) -> Pa
 
     Raises `LearningError` where no image of a dataset fits.
     """
-    found = _frozen(connection, request, load_protocol(request.protocol))
-    mine = [found[dataset, part] for dataset in request.datasets if (dataset, part) in found]
+    rows = _frozen(connection, request, load_protocol(request.protocol))
+    mine = [rows[dataset, part] for dataset in request.datasets if (dataset, part) in rows]
     datasets = [read_dataset(connection, dataset_id(connection, row.dataset)) for row in mine]
     outputs = put_findings(connection, spelled(connection, request.findings))
     cohorts = [

@@ -30,8 +30,8 @@ def scored_before(
     for row in rows:
         scored = image_ids(connection, row.image_list_id)
         order = np.argsort(scored, kind="stable")
-        place = np.minimum(np.searchsorted(scored, wanted, sorter=order), len(scored) - 1)
-        source = order[place]
+        ranks = np.minimum(np.searchsorted(scored, wanted, sorter=order), len(scored) - 1)
+        source = order[ranks]
         shared = np.flatnonzero(scored[source] == wanted)
         stored = read_logits(connection, row.evaluation_id, tasks).T
         logits[np.ix_(shared, columns)] = stored[source[shared]]

@@ -136,19 +136,19 @@ class Tracker:
 
     def experiment(self, name: str) -> str:
         """The id of the experiment of this name, made where it is missing."""
-        found = self.client.get_experiment_by_name(name)
-        if found is not None:
-            return str(found.experiment_id)
+        experiment = self.client.get_experiment_by_name(name)
+        if experiment is not None:
+            return str(experiment.experiment_id)
         if is_long(self._artifacts):
             with _alone(self._url, "tables"):
                 widen(self._url)
         try:
             return str(self.client.create_experiment(name, artifact_location=f"{self._artifacts}/{name}"))
         except MlflowException:  # another process made it in between
-            found = self.client.get_experiment_by_name(name)
-            if found is None:
+            experiment = self.client.get_experiment_by_name(name)
+            if experiment is None:
                 raise
-            return str(found.experiment_id)
+            return str(experiment.experiment_id)
 
     def start(
         self, study: str, name: str, key: str, params: Mapping[str, Any], inputs: Sequence[Input]
@@ -160,7 +160,7 @@ class Tracker:
         run = self.client.create_run(experiment, run_name=name, tags=tags)
         run_id = str(run.info.run_id)
         self.client.log_batch(run_id, params=[Param(k, str(v)) for k, v in params.items()])
-        self.log_inputs(run_id, [dataset_input(each) for each in inputs])
+        self.log_inputs(run_id, [dataset_input(entry) for entry in inputs])
         return run_id
 
     def log_inputs(self, run_id: str, inputs: list[DatasetInput]) -> None:
@@ -240,8 +240,12 @@ class Tracker:
         aliases = self.client.get_registered_model(model).aliases
         seeds = sorted({int(v) for alias, v in aliases.items() if alias.startswith("seed-")})
         tags = {version: self.client.get_model_version(model, str(version)).tags for version in seeds}
-        known = {version: float(each[AUC_TAG]) for version, each in tags.items() if AUC_TAG in each}
-        best = max(known, key=known.__getitem__, default=None)
+        aucs = {
+            version: float(version_tags[AUC_TAG])
+            for version, version_tags in tags.items()
+            if AUC_TAG in version_tags
+        }
+        best = max(aucs, key=aucs.__getitem__, default=None)
         if best is not None and int(aliases.get("best", 0)) != best:
             self.client.set_registered_model_alias(model, "best", str(best))
 
@@ -256,7 +260,7 @@ class Tracker:
 
     def end_unfinished(self, flow_run: str, reason: str) -> None:
         """Mark the runs that a flow run left unfinished as killed, with the reason as a tag."""
-        experiments = [each.experiment_id for each in self.client.search_experiments()]
+        experiments = [experiment.experiment_id for experiment in self.client.search_experiments()]
         mine = f"tags.`{FLOW_RUN_TAG}` = '{flow_run}' and attributes.status = 'RUNNING'"
         for run in self.client.search_runs(experiments, mine):
             self.client.set_tag(run.info.run_id, "xray.failure", reason)
@@ -272,12 +276,16 @@ class Tracker:
             run = self.client.get_run(run_id)
             if run.info.lifecycle_stage != "active":
                 return f"run {run_id} was deleted"
-            found = self.client.get_model_version(model, str(version))
+            model_version = self.client.get_model_version(model, str(version))
         except MlflowException as error:
             if error.error_code != ErrorCode.Name(missing):
                 raise
             return f"{model} version {version}, or its run, does not exist"
-        return "" if found.run_id == run_id else f"{model} version {version} is of run {found.run_id}"
+        return (
+            ""
+            if model_version.run_id == run_id
+            else f"{model} version {version} is of run {model_version.run_id}"
+        )
 
     def weights(self, model: str, version: int) -> Path:
         """The weights file of a registered version of ours; see `file`."""
@@ -290,7 +298,7 @@ class Tracker:
         `xray.learning.weights`.
         """
         try:
-            place = self.client.get_model_version_download_uri(model, str(version))
+            uri = self.client.get_model_version_download_uri(model, str(version))
         except MlflowException:
             raise LearningError(f"MLflow has no version {version} of {model}") from None
         try:
@@ -299,7 +307,7 @@ class Tracker:
             folder = None
         files = sorted(folder.rglob(name)) if folder is not None else []
         if not files:
-            shown = local_file_uri_to_path(place) if place.startswith("file:") else place
+            shown = local_file_uri_to_path(uri) if uri.startswith("file:") else uri
             raise LearningError(f"its file {name} is missing in {shown}")
         return files[0]
 
@@ -362,15 +370,13 @@ class Tracker:
         note: the run's description, in Markdown. metrics: its headline; undefined ones (NaN) are left out.
         """
         experiment = self.experiment(study)
-        found = self.client.search_runs([experiment], f"tags.`xray.report` = '{name}'", max_results=1)
+        runs = self.client.search_runs([experiment], f"tags.`xray.report` = '{name}'", max_results=1)
         run = (
-            found[0]
-            if found
-            else self.client.create_run(experiment, run_name=name, tags={"xray.report": name})
+            runs[0] if runs else self.client.create_run(experiment, run_name=name, tags={"xray.report": name})
         )
         now = int(time.time() * 1000)
-        told = [Metric(key, value, now, 0) for key, value in metrics.items() if value == value]
-        self.client.log_batch(run.info.run_id, metrics=told, tags=[RunTag(NOTE, note)] if note else [])
+        points = [Metric(key, value, now, 0) for key, value in metrics.items() if value == value]
+        self.client.log_batch(run.info.run_id, metrics=points, tags=[RunTag(NOTE, note)] if note else [])
         self.client.log_artifacts(run.info.run_id, str(folder), name)
         self.client.set_terminated(run.info.run_id)
 
@@ -404,8 +410,8 @@ class Tracker:
 
 def _where() -> dict[str, str]:
     """Tags that say which flow run and worker a run belongs to, and the commit of the code."""
-    known = provenance()
-    return {f"xray.{key}": known[key] for key in ("flow_run", "worker", "host", "commit") if key in known}
+    origin = provenance()
+    return {f"xray.{key}": origin[key] for key in ("flow_run", "worker", "host", "commit") if key in origin}
 
 
 def metric_word(text: str) -> str:

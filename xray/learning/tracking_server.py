@@ -61,7 +61,7 @@ def keep_to(roots: Sequence[Path]) -> None:
 
         def __init__(self, artifact_uri: str, *rest: Any, **more: Any) -> None:
             folder = Path(local_file_uri_to_path(artifact_uri)).resolve()
-            if not any(folder.is_relative_to(each) for each in allowed):
+            if not any(folder.is_relative_to(root) for root in allowed):
                 raise MlflowException(
                     f"artifacts are read below {', '.join(map(str, allowed)) or 'no folder'} only",
                     PERMISSION_DENIED,

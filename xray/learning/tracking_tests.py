@@ -38,8 +38,8 @@ def log_tests(tracker: Tracker, study: str, models: Sequence[ModelAucs]) -> int:
         if model.run_id is not None:
             written += _log(tracker, study, model, model.run_id, logged.get(model.run_id))
     for model in elsewhere:
-        run_id, known = _external(tracker, experiment, model, logged)
-        written += _log(tracker, study, model, run_id, known)
+        run_id, logged_model = _external(tracker, experiment, model, logged)
+        written += _log(tracker, study, model, run_id, logged_model)
     return written
 
 
@@ -57,14 +57,14 @@ def metrics_of(model: ModelAucs) -> list[tuple[str, str, float]]:
 
 def _logged_models(tracker: Tracker, experiments: list[str]) -> dict[str, Any]:
     """The logged models of experiments, by their runs; a run's last one counts."""
-    found: dict[str, Any] = {}
+    models: dict[str, Any] = {}
     token = None
     while True:
         page = tracker.client.search_logged_models(experiments, page_token=token)
-        found |= {str(model.source_run_id): model for model in reversed(page)}
+        models |= {str(model.source_run_id): model for model in reversed(page)}
         token = page.token
         if not token:
-            return found
+            return models
 
 
 def _external(tracker: Tracker, experiment: str, model: ModelAucs, logged: dict[str, Any]) -> tuple[str, Any]:

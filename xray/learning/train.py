@@ -54,9 +54,9 @@ class Part:
 
     def by_head(self, n_heads: int) -> NDArray[np.float32]:
         """Labels (n_images, n_heads, n_tasks): an image says nothing of the outputs of other datasets."""
-        found = np.full((len(self.labels), n_heads, self.labels.shape[1]), np.nan, dtype=np.float32)
-        found[np.arange(len(found)), 0 if self.owner is None else self.owner] = self.labels
-        return found
+        labels = np.full((len(self.labels), n_heads, self.labels.shape[1]), np.nan, dtype=np.float32)
+        labels[np.arange(len(labels)), 0 if self.owner is None else self.owner] = self.labels
+        return labels
 
 
 @dataclass(frozen=True)
@@ -91,8 +91,8 @@ def train(
     """
     here = Accelerator(cpu=not torch.cuda.is_available())
     keep_memory()
-    known = training.by_head(max(1, len(heads)))
-    trainable = (known == 0).any(axis=0) & (known == 1).any(axis=0)
+    targets = training.by_head(max(1, len(heads)))
+    trainable = (targets == 0).any(axis=0) & (targets == 1).any(axis=0)
     if not trainable.any():
         raise LearningError("nothing to learn: no task has both positives and negatives in the training part")
 
@@ -115,7 +115,7 @@ def train(
     if recipe.compile:
         forward = torch.compile(forward)
 
-    labels = torch.from_numpy(np.where(trainable, known, np.float32("nan"))).flatten(1).to(here.device)
+    labels = torch.from_numpy(np.where(trainable, targets, np.float32("nan"))).flatten(1).to(here.device)
     weights = task_weights((labels == 1).sum(dim=0)).to(here.device)
     shown = min(recipe.epoch_images or len(labels), len(labels))
     batches = Batches(
@@ -138,15 +138,17 @@ def train(
     while len(progress.epochs) < recipe.epochs:
         began, before = time.perf_counter(), progress.seconds
         network.train()
-        told = f"epoch {len(progress.epochs) + 1} of {recipe.epochs}"
+        title = f"epoch {len(progress.epochs) + 1} of {recipe.epochs}"
         shown_here = bar and here.is_main_process
-        for rows, pixels in followed(batches, told, batches.state.delivered, shown=shown_here):
+        for rows, pixels in followed(batches, title, batches.state.delivered, shown=shown_here):
             batch = torch.from_numpy(pixels).to(here.device, memory_format=torch.channels_last)
             with torch.autocast(here.device.type, torch.bfloat16, enabled=recipe.precision == "bfloat16"):
                 logits = forward(batch)
-            said = labels[rows]
-            labelled = here.reduce((~said.isnan()).sum(dim=0))  # in the whole batch, of which this is a share
-            loss = masked_bce(logits.float(), said, weights, labelled)
+            batch_labels = labels[rows]
+            labelled = here.reduce(
+                (~batch_labels.isnan()).sum(dim=0)
+            )  # in the whole batch, of which this is a share
+            loss = masked_bce(logits.float(), batch_labels, weights, labelled)
             if recipe.penalty:
                 loss = loss + recipe.penalty * _penalty(network) / here.num_processes
             optimiser.zero_grad(set_to_none=True)
@@ -177,7 +179,7 @@ def _penalty(network: Network) -> torch.Tensor:
     """How far the heads are from one another (`alignment_penalty`), with its gradient."""
     layer = network.body.get_classifier()
     if not isinstance(layer, torch.nn.Linear):
-        raise LearningError(f"{network.name} does not end in one linear layer, which the penalty is about")
+        raise LearningError(f"{network.name} does not end in one linear layer, which the penalty needs")
     return alignment_penalty(layer.weight.unflatten(0, network.trained.shape))
 
 

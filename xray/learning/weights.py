@@ -71,7 +71,7 @@ def _stored(connection: Connection, which: ColumnElement[bool]) -> list[Stored]:
 
 def _file(tracker: "Tracker", model: Stored) -> Path:
     if model.mlflow_model is None or model.mlflow_version is None:
-        raise LearningError(f"{model.name}: only its scores are here, not its file")
+        raise LearningError(f"{model.name}: only its scores were imported, not its file")
     name = FILES[str(model.network)] if model.kind == "foreign" else WEIGHTS
     try:
         return tracker.file(model.mlflow_model, model.mlflow_version, name)

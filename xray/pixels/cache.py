@@ -192,7 +192,7 @@ def build(
     folder.parent.mkdir(parents=True, exist_ok=True)
     while (trouble := fault(folder)) is not None:
         if folder.exists() and not holds_only_ours(folder):
-            raise ImageError(f"{folder}: is there but holds no pixel cache")
+            raise ImageError(f"{folder}: exists but is not a pixel cache")
         with _sole_builder(partial) as mine:
             if mine and fault(folder) is not None:
                 if folder.exists() and any(folder.iterdir()):
@@ -270,7 +270,7 @@ def _fill(pictures: Pictures, partial: Path, request: Request, workers: int | No
     if reasons:
         more = f" and {len(reasons) - _NAMED} more" if len(reasons) > _NAMED else ""
         raise PicturesError(
-            f"{len(reasons)} of {request.n} picture(s) can't be taken: {'; '.join(reasons[:_NAMED])}{more}"
+            f"{len(reasons)} of {request.n} picture(s) can't be used: {'; '.join(reasons[:_NAMED])}{more}"
         )
 
 

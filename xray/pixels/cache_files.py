@@ -97,7 +97,7 @@ def read_request(folder: Path) -> Request | None:
         request = Request(**stored["request"])
         intact = stored["checksum"] == _checksum_of(request)
     except FileNotFoundError as error:
-        raise ImageError(f"{folder}: holds no pixel cache (no {HEADER})") from error
+        raise ImageError(f"{folder}: is not a pixel cache (no {HEADER})") from error
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise ImageError(f"{path}: can't be read ({error}); remove the folder and build it again") from error
     if not intact:

@@ -51,7 +51,7 @@ def _decode(data: bytes, reading: Reading) -> Decoded:
     if data.startswith((SIGNATURE, _JPEG)):
         if reading.window:
             raise ImageError(
-                "is no DICOM file, so it has no DICOM window, which the dataset is to be read by"
+                "is no DICOM file, so it has no DICOM window, though the dataset is read by DICOM windows"
             )
         return _png(data) if data.startswith(SIGNATURE) else _pillow(data, "JPEG")
     return read_dicom(data, reading, lambda frame: _pillow(frame, "JPEG", turn=False).pixels)

@@ -165,7 +165,7 @@ def _check_header(header: Any) -> int:
         raise ImageError(f"stores {bits} bits a pixel; 1 to {min(16, allocated)} are expected")
     if not bits - 1 <= _high_bit(header) < allocated:
         raise ImageError(
-            f"says high bit {_high_bit(header)}; with {bits} bits stored of {allocated} it is {bits - 1} to {allocated - 1}"
+            f"has high bit {_high_bit(header)}; with {bits} bits stored of {allocated} it is {bits - 1} to {allocated - 1}"
         )
     return channels
 
@@ -180,12 +180,12 @@ def _cells(header: Any, channels: int, jpeg: Callable[[bytes], Grey]) -> Cells:
     width, height, cell_bytes = int(header.Columns), int(header.Rows), int(header.BitsAllocated) // 8
     syntax = header.file_meta.get("TransferSyntaxUID")
     if syntax is None and len(header.file_meta):
-        raise ImageError("says no transfer syntax (0002,0010), so its pixels can't be read")
+        raise ImageError("names no transfer syntax (0002,0010), so its pixels can't be read")
     packed = header["PixelData"].is_undefined_length if syntax is None else syntax.is_encapsulated
     if not packed:
         return Cells(_native(header, channels, width, height, cell_bytes, syntax), cell_bytes)
     if syntax is None or syntax == _DEFLATED_FRAME:
-        raise ImageError(f"is packed by a method that can't be decoded here (transfer syntax {syntax})")
+        raise ImageError(f"is compressed by a method that can't be decoded here (transfer syntax {syntax})")
     from pydicom.encaps import get_frame
 
     frame = get_frame(header.PixelData, 0, number_of_frames=1)
@@ -202,7 +202,7 @@ def _native(
     data, count = header.PixelData, width * height * channels
     if header.PhotometricInterpretation == "YBR_FULL_422":
         raise ImageError(
-            "has colour of half the width (YBR_FULL_422) that is not packed; it can't be read here"
+            "has colour of half the width (YBR_FULL_422) that is not compressed; it can't be read here"
         )
     if len(data) < count * cell_bytes:
         raise ImageError(f"truncated DICOM: {len(data)} bytes of pixels; {count * cell_bytes} are expected")
@@ -293,7 +293,7 @@ def _falls(header: Any, unusual: list[str]) -> bool:
     if slope is None or slope == "":
         return False
     if not np.isfinite(float(slope)) or float(slope) == 0:
-        raise ImageError(f"has a rescale slope of {slope}, which tells nothing apart")
+        raise ImageError(f"has a rescale slope of {slope}, which makes all pixels equal")
     if float(slope) < 0:
         unusual.append(choices.NEGATIVE_SLOPE)
     return float(slope) < 0

@@ -39,16 +39,20 @@ def check_frame(frame: bytes, width: int, height: int, channels: int, cell_bytes
     elif frame.startswith(_JPEG_2000):
         packed = _jpeg_2000_header(frame)
     else:
-        raise ImageError(f"the packed picture is neither JPEG nor JPEG 2000 (it begins with {frame[:4]!r})")
+        raise ImageError(
+            f"the compressed picture is neither JPEG nor JPEG 2000 (it begins with {frame[:4]!r})"
+        )
     if (packed.width, packed.height) != (width, height):
         raise ImageError(
-            f"the packed picture is {packed.width} × {packed.height}, the header says {width} × {height}"
+            f"the compressed picture is {packed.width} × {packed.height}, the header says {width} × {height}"
         )
     if packed.channels != channels:
-        raise ImageError(f"the packed picture has {packed.channels} channel(s), the header says {channels}")
+        raise ImageError(
+            f"the compressed picture has {packed.channels} channel(s), the header says {channels}"
+        )
     if not 1 <= packed.bits <= 8 * cell_bytes:
         raise ImageError(
-            f"the packed picture has {packed.bits} bits, the header says {8 * cell_bytes} at most"
+            f"the compressed picture has {packed.bits} bits, the header says {8 * cell_bytes} at most"
         )
     check_scans(frame)
     return packed
@@ -80,7 +84,7 @@ def check_scans(jpeg: bytes) -> None:
     """Raise `ImageError` for a JPEG of more passes than `limits.SCANS`: each may take as long as a whole picture."""
     scans = jpeg.count(b"\xff\xda")
     if scans > limits.SCANS:
-        raise ImageError(f"has {scans} scans; at most {limits.SCANS} are taken")
+        raise ImageError(f"has {scans} scans; at most {limits.SCANS} are accepted")
 
 
 def _jpeg_header(frame: bytes) -> Packed:
@@ -99,7 +103,7 @@ def _jpeg_header(frame: bytes) -> Packed:
             headers.append(Packed(width, height, channels, bits, kind == _LOSSLESS))
         at += 2 + length
     if len(headers) != 1:
-        raise ImageError(f"the packed picture is a JPEG that says {len(headers)} sizes; one is expected")
+        raise ImageError(f"the compressed picture is a JPEG with {len(headers)} sizes; one is expected")
     return headers[0]
 
 
@@ -108,9 +112,9 @@ def _jpeg_2000_header(frame: bytes) -> Packed:
     right, lower, left, upper, tile_width, tile_height = struct.unpack_from(">6I", frame.ljust(44, b"\0"), 8)
     width, height = right - left, lower - upper
     if not tile_width or not tile_height:
-        raise ImageError("damaged: the packed picture has tiles without a size")
+        raise ImageError("damaged: the compressed picture has tiles without a size")
     tiles = -(-width // tile_width) * -(-height // tile_height)
     if tiles > limits.TILES:
-        raise ImageError(f"has {tiles} tiles; at most {limits.TILES} are taken")
+        raise ImageError(f"has {tiles} tiles; at most {limits.TILES} are accepted")
     channels, bits = struct.unpack_from(">HB", frame.ljust(44, b"\0"), 40)
     return Packed(width, height, channels, (bits & 0x7F) + 1)

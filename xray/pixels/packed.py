@@ -51,15 +51,17 @@ def unpack(
         start = frame.find(_CODE_STREAM)  # some writers leave it in its file's boxes
         frame = frame[max(start, 0) :]
     elif syntax not in _JPEG | _JPEG_LS:
-        raise ImageError(f"is packed by a method that can't be decoded here (transfer syntax {syntax})")
+        raise ImageError(f"is compressed by a method that can't be decoded here (transfer syntax {syntax})")
     packed = check_frame(frame, width, height, channels, cell_bytes)
     if _END not in frame[-_PADDING:]:
-        raise ImageError(f"truncated: the packed picture has no end in its {len(frame)} bytes")
+        raise ImageError(f"truncated: the compressed picture has no end in its {len(frame)} bytes")
     values = _decoded(frame, syntax, packed, rgb)
     if values.ndim == 2:
         values = values[:, :, None]
     if values.shape != (height, width, channels):
-        raise ImageError(f"the packed picture became {values.shape}, not {(height, width, channels)}")
+        raise ImageError(
+            f"the compressed picture was decoded to shape {values.shape}, not {(height, width, channels)}"
+        )
     unsigned = values.view(f"u{values.dtype.itemsize}")
     return Cells(unsigned, cell_bytes, packed.bits, syntax in _LOSSY and not packed.lossless)
 
@@ -77,7 +79,7 @@ def _decoded(frame: bytes, syntax: str, packed: Packed, rgb: bool) -> NDArray[An
         kind = "RGB" if rgb else "YCBCR"
         return np.ascontiguousarray(imagecodecs.jpeg8_decode(frame, colorspace=kind, outcolorspace=kind))
     except (RuntimeError, ValueError, TypeError) as error:  # the libraries' own errors are RuntimeErrors
-        raise ImageError(f"damaged: the packed picture can't be decoded: {error}") from error
+        raise ImageError(f"damaged: the compressed picture can't be decoded: {error}") from error
 
 
 def _run_lengths(frame: bytes, width: int, height: int, channels: int, cell_bytes: int) -> NDArray[Any]:

@@ -73,7 +73,7 @@ def read_png(data: bytes) -> Png | None:
         return None
     filtered = filtered.reshape(chunks.height, 1 + row_bytes)
     if filtered[:, 0].max() > 4:
-        raise ImageError(f"damaged: a row of the PNG has filter {filtered[:, 0].max()}; 0 to 4 are known")
+        raise ImageError(f"damaged: a row of the PNG has filter {filtered[:, 0].max()}; 0 to 4 are valid")
     rows = np.empty((chunks.height + 1, step + row_bytes), np.uint8)
     rows[0], rows[:, :step] = 0, 0
     if step == 1:

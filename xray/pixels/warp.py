@@ -103,12 +103,12 @@ def _straight_positions(
     Without rotation Pillow adds up steps in double precision instead (`ImagingScaleAffine`).
     """
     a, _, c, _, e, f = matrix
-    found = []
+    axes = []
     for step, start in ((a, c), (e, f)):
         positions = np.cumsum(np.concatenate([[start + step * 0.5], np.full(size - 1, step)]))
         inside = (positions >= 0) & (positions.astype(np.int64) < size)
-        found.append(np.where(inside, positions, -1).astype(np.int64))
-    return found[0], found[1]
+        axes.append(np.where(inside, positions, -1).astype(np.int64))
+    return axes[0], axes[1]
 
 
 def _tables(

@@ -26,7 +26,7 @@ def lut_values(values: Grey, header: Any) -> tuple[Grey, int]:
     data = item.LUTData
     entries = np.frombuffer(data, "<u2") if isinstance(data, bytes) else np.atleast_1d(np.asarray(data))
     if len(entries) < length:
-        raise ImageError(f"has a Modality LUT of {len(entries)} entries; it says {length}")
+        raise ImageError(f"has a Modality LUT of {len(entries)} entries; its header says {length}")
     table = entries[:length].astype(np.uint16)
     places = np.clip(values.astype(np.int64) - first, 0, length - 1)
     return table[places] & np.uint16(2**bits - 1), 2**bits - 1
@@ -39,7 +39,7 @@ def window(values: Grey, header: Any, inverted: bool) -> Grey:
     """
     centre, width = _first(header.get("WindowCenter")), _first(header.get("WindowWidth"))
     if centre is None or width is None:
-        raise ImageError("has no DICOM window, which the dataset is to be read by")
+        raise ImageError("has no DICOM window, though the dataset is read by DICOM windows")
     shown = _share(_modality(values, header), centre, width, str(header.get("VOILUTFunction") or "LINEAR"))
     if inverted:
         shown = 1 - shown

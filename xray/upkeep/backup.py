@@ -79,7 +79,7 @@ def _write(databases: Databases, home: Path, folder: Path) -> Manifest:
 
 def _copies(home: Path, target: Path) -> Iterator[tuple[str, File]]:
     """Copy the folders that are kept; path in the backup → file. What is taken away meanwhile is left out."""
-    for parent, folders, names in (each for kept in KEPT for each in os.walk(home / kept)):
+    for parent, folders, names in (entry for kept in KEPT for entry in os.walk(home / kept)):
         folders.sort()
         for name in sorted(names):
             source = Path(parent) / name

@@ -59,8 +59,8 @@ def rules_missing(connection: Connection, installation: Installation) -> Rows:
     from xray.data.labels.rules import all_rules
 
     for row in rows:
-        known = {rule.task for rule in all_rules(row.source)}
-        tasks = sorted(known.intersection(row.tasks or ()))
+        rule_tasks = {rule.task for rule in all_rules(row.source)}
+        tasks = sorted(rule_tasks.intersection(row.tasks or ()))
         if tasks:
             yield {"dataset": row.name, "source": row.source, "tasks": tasks}
 

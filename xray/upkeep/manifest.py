@@ -61,7 +61,7 @@ def read(folder: Path) -> Manifest:
         checksum = plain.pop("checksum")
     except FileNotFoundError:
         raise BackupError(
-            f"{folder} has no {NAME}: it is no backup, or one that was not finished; make another with xray db backup"
+            f"{folder} has no {NAME}: it is not a backup, or was not finished; make a new one with xray db backup"
         ) from None
     except OSError as error:
         raise BackupError(f"{folder / NAME} can't be read: {error.strerror}") from None
@@ -73,23 +73,23 @@ def read(folder: Path) -> Manifest:
         )
     if checksum != _checksum(plain):
         raise BackupError(
-            f"{folder / NAME} is damaged: its content is not that of its checksum. Use another backup"
+            f"{folder / NAME} is damaged: its content does not match its checksum. Use another backup"
         )
-    return Manifest(**{**plain, "files": {path: File(**each) for path, each in plain["files"].items()}})
+    return Manifest(**{**plain, "files": {path: File(**entry) for path, entry in plain["files"].items()}})
 
 
 def verify(folder: Path, manifest: Manifest, tell: Callable[[int], None] = lambda n: None) -> None:
-    """Hold every file against its size and hash. tell: called with the bytes that were read. Raises `BackupError`."""
+    """Compare every file with its size and hash. tell: called with the bytes that were read. Raises `BackupError`."""
     for name, expected in manifest.files.items():
         try:
-            found = digest(folder / name, tell)
+            file = digest(folder / name, tell)
         except OSError as error:
             raise BackupError(
-                f"{folder / name}: {error.strerror}: the backup is not whole, use another"
+                f"{folder / name}: {error.strerror}: the backup is incomplete: use another"
             ) from None
-        if found != expected:
+        if file != expected:
             raise BackupError(
-                f"{folder / name} is damaged: {found.bytes} bytes with SHA-256 {found.sha256[:12]}…, "
+                f"{folder / name} is damaged: {file.bytes} bytes with SHA-256 {file.sha256[:12]}…, "
                 f"expected {expected.bytes} with {expected.sha256[:12]}…. Use another backup"
             )
 
@@ -108,7 +108,7 @@ def digest(path: Path, tell: Callable[[int], None] = lambda n: None) -> File:
 def copy(source: Path, target: Path) -> File:
     """Copy a file for its owner only, to the disk; size and hash of what was written."""
     hashed, size = hashlib.sha256(), 0
-    for folder in [each for each in reversed(target.parents) if not each.exists()]:
+    for folder in [parent for parent in reversed(target.parents) if not parent.exists()]:
         folder.mkdir(mode=0o700)
     descriptor = os.open(target, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     with source.open("rb", buffering=0) as file, open(descriptor, "wb", buffering=0) as copied:

@@ -58,25 +58,25 @@ def _copy(folder: Path, whole: Manifest, work: Path) -> None:
         if inside.parts[0] != "home":
             continue
         if ".." in inside.parts or not any(inside.is_relative_to(f"home/{kept}") for kept in KEPT):
-            raise BackupError(f"{folder / manifest.NAME} names a file that is in no backup of ours: {name}")
+            raise BackupError(f"{folder / manifest.NAME} names a file that no backup of xray has: {name}")
         if manifest.copy(folder / inside, work / inside.relative_to("home")) != expected:
             raise BackupError(f"{folder / inside} was changed while it was restored")
 
 
 def _load(folder: Path, whole: Manifest, work: Path, home: Path) -> None:
-    with unmigrated(work) as found:
+    with unmigrated(work) as databases:
         for name in DATABASES:
-            check_empty(found.of(name))
+            check_empty(databases.of(name))
         try:
             for name in DATABASES:
                 made = Dump.of(whole.databases[name])
-                load(found.of(name), folder / f"{name}.dump", made)
+                load(databases.of(name), folder / f"{name}.dump", made)
                 rows = sum(table.rows for table in made.tables.values())
                 _log.info("%s: %d tables, %d rows", name, len(made.tables), rows)
-            upgrade(found.engine())
+            upgrade(databases.engine())
         except BaseException:
             for name in DATABASES:
-                clear(found.of(name))
+                clear(databases.of(name))
             raise
 
 

@@ -37,8 +37,8 @@ def size_of(path: Path) -> int:
         if path.is_file()
         else [Path(parent) / name for parent, _, names in os.walk(path) for name in names]
     )
-    found = 0
+    size = 0
     for file in files:
         with contextlib.suppress(OSError):
-            found += file.lstat().st_blocks * 512
-    return found
+            size += file.lstat().st_blocks * 512
+    return size

@@ -40,5 +40,5 @@ def owned() -> Iterator["Databases"]:
     from flows.platform import storage
     from xray import settings
 
-    with storage(), as_owner(settings.home()) as found:
-        yield found
+    with storage(), as_owner(settings.home()) as databases:
+        yield databases

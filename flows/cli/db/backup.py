@@ -18,10 +18,10 @@ def backup(folder: Path) -> None:
     from xray import settings
     from xray.upkeep.backup import backup as write
 
-    with owned() as found:
-        made = write(found, settings.home(), folder)
-    for each in made.left_out:
-        click.echo(f"not in it: {each}")
+    with owned() as databases:
+        made = write(databases, settings.home(), folder)
+    for part in made.left_out:
+        click.echo(f"not included: {part}")
     click.echo(
         f"{folder}: {len(made.files)} files, {made.bytes} bytes; to get it back: XRAY_HOME=NEW xray db restore {folder}"
     )

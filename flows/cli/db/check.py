@@ -25,11 +25,11 @@ def check(as_json: bool) -> None:
     from xray import settings
     from xray.upkeep.checks import Installation, outcomes
 
-    with owned() as found:
-        looked = list(outcomes(Installation(found.engine(), found.mlflow, settings.home())))
-    clean = all(each.is_well for each in looked)
+    with owned() as databases:
+        looked = list(outcomes(Installation(databases.engine(), databases.mlflow, settings.home())))
+    clean = all(outcome.is_well for outcome in looked)
     if as_json:
-        print_json({"clean": clean, "checks": [_plain(each) for each in looked]})
+        print_json({"clean": clean, "checks": [_plain(outcome) for outcome in looked]})
     else:
         _show(looked)
     if not clean:
@@ -51,20 +51,20 @@ def _plain(outcome: "Outcome") -> dict[str, object]:
 def _show(looked: Sequence["Outcome"]) -> None:
     from flows.cli.sql import table
 
-    rows = [(each.audit.name, _count(each), each.audit.finds) for each in looked]
+    rows = [(outcome.audit.name, _count(outcome), outcome.audit.finds) for outcome in looked]
     click.echo(table(("check", "found", "finds"), rows))
-    for each in looked:
-        if each.is_well:
+    for outcome in looked:
+        if outcome.is_well:
             continue
-        click.echo(f"\n{each.audit.name}: {each.skipped or each.audit.finds}")
-        for row in each.rows[:SHOWN]:
+        click.echo(f"\n{outcome.audit.name}: {outcome.skipped or outcome.audit.finds}")
+        for row in outcome.rows[:SHOWN]:
             click.echo(
                 "  " + ", ".join(f"{name} {value}" for name, value in row.items() if value is not None)
             )
-        if len(each.rows) > SHOWN:
-            click.echo(f"  … {_count(each)} in all; those of the first 100: --json")
-        click.echo(f"  then: {each.audit.remedy}")
-    wrong = sum(not each.is_well for each in looked)
+        if len(outcome.rows) > SHOWN:
+            click.echo(f"  … {_count(outcome)} in all; those of the first 100: --json")
+        click.echo(f"  then: {outcome.audit.remedy}")
+    wrong = sum(not outcome.is_well for outcome in looked)
     click.echo(f"\n{len(looked)} checks: {f'{wrong} found something' if wrong else 'nothing found'}")
 
 

@@ -25,7 +25,7 @@ def grant(name: str, show: bool, gone: bool) -> None:
     with storage(), readers.maker(settings.home()) as maker:
         if gone:
             readers.revoke(maker.cursor, maker.names, name)
-            click.echo(f"{name} may read no longer")
+            click.echo(f"{name} may no longer read")
             return
         if not show:
             password = readers.grant(maker.cursor, maker.names, name)

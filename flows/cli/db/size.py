@@ -16,15 +16,18 @@ def size(as_json: bool) -> None:
     from xray import settings
     from xray.upkeep.sizes import sizes
 
-    with owned() as found:
-        measured = sizes(found, settings.home())
+    with owned() as databases:
+        measured = sizes(databases, settings.home())
     if as_json:
         print_json(measured)
         return
     columns = ("table", "rows", "all", "rows' own", "long values", "indexes")
     parts = ("bytes", "in_rows", "in_long_values", "in_indexes")
-    shown = [each for each in measured["tables"] if each["rows"] or each["bytes"] > 100_000]
-    rows = [(each["table_name"], each["rows"], *(words(each[part]) for part in parts)) for each in shown]
+    shown = [size_of for size_of in measured["tables"] if size_of["rows"] or size_of["bytes"] > 100_000]
+    rows = [
+        (size_of["table_name"], size_of["rows"], *(words(size_of[part]) for part in parts))
+        for size_of in shown
+    ]
     click.echo(table(columns, rows))
     click.echo()
     rest = [("database", name, words(n)) for name, n in measured["databases"].items()]

@@ -19,11 +19,11 @@ def upgrade() -> None:
 
     if os.environ.get("XRAY_DATABASE_URL"):
         raise DatabaseError(
-            "XRAY_DATABASE_URL names a server that is not ours: its administrator upgrades it"
+            "XRAY_DATABASE_URL names a server that xray does not run: its administrator upgrades it"
         )
     done = move(settings.home(), click.echo)
     if done is None:
-        click.echo("nothing to do: the data are of the newest PostgreSQL that is here")
+        click.echo("nothing to do: the data already belong to the newest PostgreSQL installed")
         return
     for note in done.notes:
         click.echo(f"note: {note}", err=True)

@@ -22,9 +22,9 @@ def vacuum(full: bool, as_json: bool) -> None:
     from flows.cli.db import owned
     from flows.cli.db.size import words
 
-    with owned() as found:
+    with owned() as databases:
         for name in DATABASES:
-            before, after = clean(found.of(name), full)
+            before, after = clean(databases.of(name), full)
             if as_json:
                 print_json({"database": name, "before": before, "after": after})
             else:

@@ -72,7 +72,7 @@ def test_what_hangs_on_a_dataset_is_said_and_kept(tiny, call):
     assert "models that were trained on it, with all their scores: " in said
     code, _, error = call("dataset", "remove", "tiny-a")
     assert code == 1
-    assert "tiny-a: results hang on it; --with-results takes them away too" in error
+    assert "tiny-a: results depend on it; --with-results removes them too" in error
     assert call("dataset", "list", "--json")[1] == before
 
 

@@ -48,7 +48,7 @@ def backup(tiny: Done, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A backup of the tiny study's home."""
     folder = tmp_path_factory.mktemp("backups") / "a backup"
     output = tiny.home.run("db", "backup", folder).stdout
-    assert "not in it: pictures outside the home" in output
+    assert "not included: pictures outside the home" in output
     assert f"XRAY_HOME=NEW xray db restore {folder}" in output
     return folder
 
@@ -289,7 +289,7 @@ def test_a_file_that_is_in_no_backup_of_ours_is_refused(copied: Path, new_home: 
     (copied / manifest.NAME).unlink()
     manifest.write(copied, manifest.Manifest(**{**vars(whole), "files": files}))
     said = new_home.run("db", "restore", copied, exit_code=1).stderr
-    assert f"names a file that is in no backup of ours: {name}" in said
+    assert f"names a file that no backup of xray has: {name}" in said
     assert list(new_home.path.iterdir()) == []
 
 

@@ -158,7 +158,7 @@ def test_a_question_that_takes_too_long(call):
     assert (code, output) == (1, "")
     assert (
         printed
-        == "error: the query took longer than 0.1 s: xray sql --timeout SECONDS allows more, 0 any time\n"
+        == "error: the query took longer than 0.1 s: xray sql --timeout SECONDS allows more, 0 sets no limit\n"
     )
     slow = "select pg_sleep(30) from predictions"
     assert "quicker from prediction_vectors" in call("sql", "--timeout", "0.1", slow)[2]

@@ -43,7 +43,7 @@ def test_status_of_a_study_that_asks_for_more(tiny, call, tmp_path):
 def test_one_model_of_a_study_that_is_there_already(tiny, call):
     asked = ("study", "train", str(tiny.file), "--configuration")
     code, printed, _ = call(*asked, "tiny-a")
-    assert (code, "was there already" in printed) == (0, True)
+    assert (code, "already existed" in printed) == (0, True)
     with pytest.raises(
         StudyError, match="no configuration 'tiny-b' with seed 0; known: tiny-a, tiny-d, all; seeds 0"
     ):

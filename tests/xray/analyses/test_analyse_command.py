@@ -47,7 +47,7 @@ def test_from_stale_to_current(xray, tmp_path):
     assert sorted(p.suffix for p in folder.glob("threshold_transfer.*")) == [".csv", ".png", ".svg"]
     whole = xray("all", "--output", str(tmp_path / "out"))
     assert whole.exit_code == 0, whole.output
-    assert "current already: threshold_transfer" in whole.stderr
+    assert "already current: threshold_transfer" in whole.stderr
     assert len(list((tmp_path / "out").glob("*.png"))) == 14
     again = xray("all", "--json")
     assert "computing" not in again.stderr
@@ -94,7 +94,7 @@ def test_errors_say_what_there_is(xray, two_sites, capsys):
     assert "there is no study under 'paper'; known: test (corrected)" in told(
         capsys, "all", "--protocol", "paper"
     )
-    assert "--by is of performance" in told(capsys, "agreement", "--by", "sex")
+    assert "--by is only for performance" in told(capsys, "agreement", "--by", "sex")
     assert "has a column 'Scanner'" in told(capsys, "performance", "--by", "Scanner")
     assert "expected TASK:TEST_DATASET:TRAINED_ON" in told(capsys, "bland_altman", "--pair", "Effusion")
     assert "there is no such pair; tasks: Edema, Effusion" in told(

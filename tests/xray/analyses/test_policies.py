@@ -129,7 +129,7 @@ def test_an_analysis_without_a_result_says_so(judged: Judged) -> None:
 def test_it_is_of_one_analysis(judged: Judged) -> None:
     made = CliRunner().invoke(cli, ["analyse", "all", "--uncertain"])
     assert made.exit_code == 2
-    assert "--uncertain is of one analysis" in made.output
+    assert "--uncertain needs one analysis" in made.output
 
 
 def test_other_labels_than_the_protocols_are_refused(judged: Judged) -> None:

@@ -71,7 +71,7 @@ def test_paper_has_no_validation_part(engine: Engine, tmp_path: Path, write_nih:
     ("change", "words"),
     [
         (lambda s: s.replace("\ntest,", "\ntrain,", 1), "first line says"),
-        (lambda s: swap(s), "not those of the hash"),
+        (lambda s: swap(s), "do not match the hash"),
         (lambda s: s.replace("00000001_000", "00000099_000"), "are not in nih: 00000099_000.png"),
         (lambda s: s.replace("00000001_000", "00000001_001"), "not taken by corrected"),
         (lambda s: s.replace('"nih-cc"', '"bidmc"'), "site is 'bidmc'"),

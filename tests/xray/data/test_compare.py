@@ -76,6 +76,6 @@ def test_explained_from_the_database(nih: RegisteredDataset) -> None:
             "Mass",
         )
     second = explain_image(nih, "00000003_001.png", CORRECTED)
-    assert second.why_not == "another image of the same patient is taken"
+    assert second.why_not == "another image of the same patient is used"
     with pytest.raises(DataError, match=r"no image 'zz'"):
         explain_image(nih, "zz", PAPER)

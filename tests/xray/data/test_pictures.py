@@ -68,7 +68,7 @@ def test_pictures_that_were_replaced_are_named_and_nothing_is_lost(add, read, ho
         os.utime(path, ns=(time, time))
     with pytest.raises(
         DataError,
-        match=r"^a: 24 of 24 picture\(s\) can't be taken: .*00.png: changed since it was",
+        match=r"^a: 24 of 24 picture\(s\) can't be used: .*00.png: changed since it was",
     ):
         pixel_cache(read(), home, SIZE, "centre")
     assert not [path for path in (home / "pixels").iterdir() if path.suffix != ".partial"]

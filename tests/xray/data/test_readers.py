@@ -142,7 +142,7 @@ def test_every_row_is_a_vote_or_set_aside_with_a_reason(tmp_path: Path) -> None:
     assert "every row needs a reader" in reasons[1]
     assert "every row needs a name" in reasons[2]
     assert "'age'" in reasons[3]
-    assert "an earlier row of this image says otherwise" in reasons[3]
+    assert "an earlier row of this image disagrees" in reasons[3]
     assert "'Mass': 'perhaps'" in reasons[4]
     np.testing.assert_array_equal(table.states, wide(tmp_path).states)
 
@@ -196,7 +196,7 @@ def test_a_rule_without_readers_is_refused(tmp_path: Path) -> None:
     (tmp_path / "x.csv").write_text("image,Mass\na,1\n")
     with pytest.raises(ManifestError, match="no column of readers"):
         read_mapped(tmp_path / "x.csv", None, mapping_of({"readers": {"rule": "any"}}, "m"))
-    with pytest.raises(DataError, match="one label an image"):
+    with pytest.raises(DataError, match="one label per image"):
         read_source("labels", tmp_path / "x.csv", None, readers="any")
 
 

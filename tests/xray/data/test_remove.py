@@ -84,7 +84,7 @@ def test_results_go_only_when_asked(engine: Engine, tmp_path: Path) -> None:
             {"model": model},
         )
         assert hanging(connection, "scored").lines() == ["evaluations of its images by other models: 1"]
-    with pytest.raises(DataError, match="--with-results takes them away too:\n  evaluations of its images"):
+    with pytest.raises(DataError, match="--with-results removes them too:\n  evaluations of its images"):
         take_away(engine, "scored")
     take_away(engine, "scored", with_results=True)
     with engine.begin() as connection:
@@ -196,9 +196,7 @@ def test_a_place_with_other_or_missing_pictures_is_refused_and_changes_nothing(
     mine(engine, tmp_path, "asked", tmp_path / "here")
     shutil.copytree(tmp_path / "here", tmp_path / "there")
     draw(tmp_path / "there/7.png", 99)
-    with pytest.raises(
-        DataError, match=r"1 of 20 picture\(s\) show something else than is registered.*7\.png"
-    ):
+    with pytest.raises(DataError, match=r"1 of 20 picture\(s\) differ from the registered ones.*7\.png"):
         relocate(engine, tmp_path, "asked", tmp_path / "there")
     (tmp_path / "there/7.png").unlink()
     with pytest.raises(DataError, match=r"1 of 20 picture\(s\) are not in .*first 7\.png"):

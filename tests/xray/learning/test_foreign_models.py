@@ -198,9 +198,9 @@ def test_probabilities_range_channels_and_order_are_the_cards(tmp_path):
     by_hand = ForeignNetwork(lambda x: answers, card(output="probability"))(torch.zeros(2, 1, 16, 16))
     np.testing.assert_allclose(by_hand[:, told_two.index("Mass")], np.log([9, 0.25]), rtol=1e-6)
     assert by_hand[:, told_two.index("Effusion")].tolist() == [-746.0, 37.5]
-    with pytest.raises(ForeignModelError, match="its card says probability, it answers"):
+    with pytest.raises(ForeignModelError, match="its card says probability, but its outputs"):
         ForeignNetwork(lambda x: answers * 3, card(output="probability"))(torch.zeros(2, 1, 16, 16))
-    with pytest.raises(ForeignModelError, match="its card names 2 outputs, it answers"):
+    with pytest.raises(ForeignModelError, match="its card names 2 outputs, but it returns"):
         ForeignNetwork(lambda x: answers[:, :1], card())(torch.zeros(2, 1, 16, 16))
 
 

@@ -94,7 +94,7 @@ def test_pictures_that_fail_are_counted_and_named_and_only_they_are_made_by_the_
         pictures[number].write_bytes(kept[pictures[number]][:-30])
     pictures[9].unlink()
     with pytest.raises(
-        ImageError, match=r"5 of 12 picture\(s\) can't be taken: .*01.png.*03.png.*05.png.* and 2 more$"
+        ImageError, match=r"5 of 12 picture\(s\) can't be used: .*01.png.*03.png.*05.png.* and 2 more$"
     ):
         build(pictures, tmp_path / "cache", size=16, content=contents)
     assert not (tmp_path / "cache").exists()
@@ -299,17 +299,17 @@ def test_another_request_is_refused_and_says_why(
 
 
 def test_folders_of_others_are_refused_and_left_alone(pictures: list[Path], tmp_path: Path) -> None:
-    with pytest.raises(ImageError, match="holds no pixel cache"):
+    with pytest.raises(ImageError, match="is not a pixel cache"):
         PixelCache.open(tmp_path / "nothing")
-    with pytest.raises(ImageError, match="holds no pixel cache"):
+    with pytest.raises(ImageError, match="is not a pixel cache"):
         build(pictures, pictures[0].parent, size=16)
-    with pytest.raises(ImageError, match="holds no pixel cache"):
+    with pytest.raises(ImageError, match="is not a pixel cache"):
         build(pictures, pictures[0], size=16)
     assert len(list(pictures[0].parent.iterdir())) == 12
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "pixels.raw").write_bytes(b"x")
     (tmp_path / "mine" / "notes.txt").write_text("of a user")
-    with pytest.raises(ImageError, match="holds no pixel cache"):
+    with pytest.raises(ImageError, match="is not a pixel cache"):
         build(pictures, tmp_path / "mine", size=16)
     assert len(list((tmp_path / "mine").iterdir())) == 2
 

@@ -361,7 +361,7 @@ def without(*names: str):
         (without("Rows", "BitsStored"), "lacks Rows, BitsStored"),
         (lambda header: setattr(header, "HighBit", 5), "high bit 5"),
         (lambda header: setattr(header, "BitsAllocated", 12), "allocates 12 bits"),
-        (lambda header: setattr(header, "RescaleSlope", "0"), "tells nothing apart"),
+        (lambda header: setattr(header, "RescaleSlope", "0"), "makes all pixels equal"),
         (lambda header: setattr(header, "PhotometricInterpretation", "PALETTE COLOR"), "PALETTE COLOR"),
         (lambda header: setattr(header, "PixelData", header.PixelData[:-100]), "truncated"),
     ],

@@ -58,14 +58,16 @@ def _explain(
         source = its_rules[0].source if its_rules else ""
         return Explanation(task, STATE_NAMES[state], label, None, native, None, None, why, source)
     row = int(selection.label_rows[position, column])
-    its_rules = [each for each in its_rules if each.column in table.rows]  # not those of readers
+    its_rules = [rule for rule in its_rules if rule.column in table.rows]  # not those of readers
     rule, term = _speaker(table, row, task, its_rules)
     if selection.cleared_by[position] >= 0 and state == NEGATIVE:
-        rule, term = next(each for each in chosen if each.rule == "clears all"), None
+        rule, term = next(rule for rule in chosen if rule.rule == "clears all"), None
     image = str(table.rows["image"].iloc[row])
     if rule is None:  # a manifest: the column is the task's own
-        said = str(table.terms[row, column])
-        return Explanation(task, STATE_NAMES[state], label, image, said, None, said, "as written", "manifest")
+        heading = str(table.terms[row, column])
+        return Explanation(
+            task, STATE_NAMES[state], label, image, heading, None, heading, "as written", "manifest"
+        )
     cell = str(table.rows[rule.column].iloc[row])
     return Explanation(
         task, STATE_NAMES[state], label, image, rule.column, cell, term, RULES[rule.rule], rule.source
@@ -99,7 +101,7 @@ def _speaker(
         return None, None
     frame = pd.DataFrame({rule.column: [table.rows[rule.column].iloc[row]] for rule in its_rules})
     for rule in its_rules:
-        found = apply_rules(frame, [rule], (task,))[1][0, 0]
-        if found:
-            return rule, str(found)
+        term = apply_rules(frame, [rule], (task,))[1][0, 0]
+        if term:
+            return rule, str(term)
     return its_rules[0], None

@@ -73,14 +73,14 @@ def all_rules(labeller: str) -> tuple[Rule, ...]:
     """
     folder = resources.files("xray.data.labels")
     wanted = f"{_LABELLERS.get(labeller, labeller)}.csv"
-    file = next((each for each in folder.iterdir() if each.name == wanted), None)
+    file = next((entry for entry in folder.iterdir() if entry.name == wanted), None)
     if file is None:
         return ()
-    found = [Rule(**row) for row in csv.DictReader(file.read_text(encoding="utf-8").splitlines())]
-    for line, rule in enumerate(found, start=2):
+    entries = [Rule(**row) for row in csv.DictReader(file.read_text(encoding="utf-8").splitlines())]
+    for line, rule in enumerate(entries, start=2):
         if rule.rule not in RULES or (rule.task and name_of(rule.task) != rule.task):
             raise DataError(f"{file.name}, row {line}: unknown rule {rule.rule!r} or task {rule.task!r}")
-    return tuple(found)
+    return tuple(entries)
 
 
 def rules(labeller: str, rule_set: str) -> tuple[Rule, ...]:
@@ -108,7 +108,7 @@ def apply_rules(
     """
     states = np.full((len(frame), len(findings)), NOT_MENTIONED, dtype=np.int8)
     terms = np.full(states.shape, None, dtype=object)
-    place = {finding: column for column, finding in enumerate(findings)}
+    column_of = {finding: column for column, finding in enumerate(findings)}
     by_column: dict[str, list[Rule]] = {}
     for rule in chosen:
         if rule.task or rule.rule in SILENCE:
@@ -116,8 +116,8 @@ def apply_rules(
     for column, its_rules in by_column.items():
         codes, values = pd.factorize(frame[column].astype(object))
         texts = [str(value).strip() for value in values]
-        seen_states, seen_terms = _speak(texts, its_rules, place)
-        tasks = sorted({place[rule.task] for rule in its_rules if rule.task})
+        seen_states, seen_terms = _speak(texts, its_rules, column_of)
+        tasks = sorted({column_of[rule.task] for rule in its_rules if rule.task})
         stronger = _RANK[seen_states[:, tasks][codes]] > _RANK[states[:, tasks]]
         states[:, tasks] = np.where(stronger, seen_states[:, tasks][codes], states[:, tasks])
         terms[:, tasks] = np.where(stronger, seen_terms[:, tasks][codes], terms[:, tasks])
@@ -125,10 +125,10 @@ def apply_rules(
 
 
 def _speak(
-    texts: Sequence[str], its_rules: Sequence[Rule], place: Mapping[str, int]
+    texts: Sequence[str], its_rules: Sequence[Rule], column_of: Mapping[str, int]
 ) -> tuple[NDArray[np.int8], NDArray[np.object_]]:
     """What the rules of one column say of each distinct text: states and terms, (n_texts, n_findings)."""
-    states = np.full((len(texts), len(place)), NOT_MENTIONED, dtype=np.int8)
+    states = np.full((len(texts), len(column_of)), NOT_MENTIONED, dtype=np.int8)
     terms = np.full(states.shape, None, dtype=object)
     spoken = [rule for rule in its_rules if rule.task]
     lists = any(rule.rule == "is" or rule.rule in SILENCE for rule in its_rules)
@@ -138,18 +138,18 @@ def _speak(
         if _silent(listed, its_rules):
             continue
         for rule in spoken:
-            task = place[rule.task]
+            task = column_of[rule.task]
             if rule.rule == "state":
                 states[index, task] = STATE_VALUES.get(text, UNKNOWN)
                 terms[index, task] = rule.column if text else None
                 continue
             if rule.rule == "equals":
-                found = text == rule.term
+                is_match = text == rule.term
             elif rule.rule == "is":
-                found = rule.term.lower() in listed
+                is_match = rule.term.lower() in listed
             else:
-                found = rule.term.lower() in plain
-            if found:
+                is_match = rule.term.lower() in plain
+            if is_match:
                 states[index, task] = POSITIVE
                 before = terms[index, task]
                 terms[index, task] = f"{before}, {rule.term}" if before else rule.term

@@ -103,7 +103,7 @@ def draft(path: Path, layout: Layout | None = None) -> str:
     lines += ["", "[findings]", *_findings(table, roles, long, terms)]
     cells = [table.frame[column] for column in roles.findings.values()]
     cells += [table.frame[long[1]]] if long is not None and long[1] is not None else []
-    words = {word for known in _WORDS.values() for word in known}
+    words = {word for spellings in _WORDS.values() for word in spellings}
     special = {*(long or ()), *(terms or ())[:1]}
     cells += [  # findings by a name that is not known, most likely
         table.frame[name]
@@ -183,8 +183,8 @@ def _words(columns: list[pd.Series]) -> list[str]:
     seen = {str(word).strip().lower() for column in columns for word in column.unique()[:1000]}
     lines = ["[words]"]
     taken: set[str] = set()
-    for meaning, known in _WORDS.items():
-        words = sorted(seen & set(known)) if meaning != "not_mentioned" else list(known)
+    for meaning, spellings in _WORDS.items():
+        words = sorted(seen & set(spellings)) if meaning != "not_mentioned" else list(spellings)
         taken |= set(words)
         lines.append(f"{meaning} = {_list(words)}")
     open_words = sorted(seen - taken)
@@ -214,7 +214,7 @@ def _long(table: Table, roles: Roles) -> tuple[str, str | None] | None:
     finding = next((name for name in roles.others if _are_findings(table.frame[name])), None)
     if finding is None:
         return None
-    words = {word for known in _WORDS.values() for word in known}
+    words = {word for spellings in _WORDS.values() for word in spellings}
     value = next(
         (
             n

@@ -48,8 +48,8 @@ class Labels:
 
     def faults(self, mapping: Mapping) -> Iterator[tuple[int, str, str]]:
         """Each finding with a word that means nothing: its place, column, and what was expected."""
-        for place in np.flatnonzero(self.unknown.any(axis=0)).tolist():
-            yield place, self.columns.get(place, self.findings[place]), expected(mapping.words)
+        for index in np.flatnonzero(self.unknown.any(axis=0)).tolist():
+            yield index, self.columns.get(index, self.findings[index]), expected(mapping.words)
 
 
 def expected(words: Words) -> str:
@@ -95,12 +95,12 @@ def _wide(table: Table, mapping: Mapping, roles: Roles, findings: tuple[str, ...
     words = states_of(mapping.words)
     states, terms = _empty(len(table.frame), findings)
     columns = {findings.index(finding): column for finding, column in roles.findings.items()}
-    for place, column in columns.items():
-        states[:, place] = _column(table.frame[column], words)
-        terms[states[:, place] != NOT_MENTIONED, place] = column
+    for index, column in columns.items():
+        states[:, index] = _column(table.frame[column], words)
+        terms[states[:, index] != NOT_MENTIONED, index] = column
     unknown = states == UNKNOWN
-    known = np.where(unknown, np.int8(NOT_MENTIONED), states)
-    return Labels(table, known, terms, unknown, findings, frozenset(roles.findings), columns=columns)
+    usable = np.where(unknown, np.int8(NOT_MENTIONED), states)
+    return Labels(table, usable, terms, unknown, findings, frozenset(roles.findings), columns=columns)
 
 
 def _column(cells: pd.Series, words: dict[str, int]) -> NDArray[np.int8]:
@@ -160,7 +160,7 @@ def _listed(table: Table, mapping: Mapping, findings: tuple[str, ...]) -> Labels
             if task is not None:
                 states[row, task], terms[row, task] = POSITIVE, term
     unknown = np.zeros(states.shape, dtype=bool)
-    names = frozenset(findings[place] for place in present)
+    names = frozenset(findings[index] for index in present)
     return Labels(table, states, terms, unknown, findings, names, notes=_note_others(others))
 
 
@@ -195,7 +195,7 @@ def _long(table: Table, mapping: Mapping, keys: Sequence[str], findings: tuple[s
         if value == UNKNOWN:
             reason = f"column {about.value!r}: {frame[about.value].iloc[row]!r}: {expected(mapping.words)}"
         elif seen.get((image, task), value) != value:
-            reason = f"another row of {of_this} says otherwise of {findings[task]}"
+            reason = f"another row of {of_this} disagrees on {findings[task]}"
         else:
             seen[image, task] = value
             states[image, task], terms[image, task] = value, frame[about.finding].iloc[row]
@@ -218,7 +218,7 @@ def _long(table: Table, mapping: Mapping, keys: Sequence[str], findings: tuple[s
         terms[chosen],
         np.zeros((len(kept), len(findings)), bool),
         findings,
-        frozenset(findings[place] for place in present),
+        frozenset(findings[index] for index in present),
         aside,
         _note_others(others),
     )

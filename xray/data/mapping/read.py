@@ -75,7 +75,7 @@ def mapped_table(
         labels = by_image(labels, key, roles, mapping)
     if labels.panel is None and mapping.readers.rule is not None:
         raise ManifestError(
-            f"{where or 'mapping'}: readers: there is a rule, and no column of readers; give reader = … under [columns]"
+            f"{where or 'mapping'}: readers: there is a rule but no column of readers; give reader = … under [columns]"
         )
     notes = [*labels.notes, *_said_of_findings(table, labels, roles, declared, FINDING in required)]
     labels = replace(labels, notes=notes)
@@ -104,9 +104,9 @@ def _said_of_findings(
         return notes
     if needed:
         raise ManifestError(
-            f"{table.name}: no column is a task; expected some of {', '.join(labels.findings)}"
+            f"{table.name}: no column is a finding; expected some of {', '.join(labels.findings)}"
         )
-    return [f"{table.name}: no column is a task, so no image has a label", *notes]
+    return [f"{table.name}: no column is a finding, so no image has a label", *notes]
 
 
 def _key(mapping: Mapping, roles: Roles) -> str:
@@ -179,7 +179,7 @@ def _special(mapping: Mapping) -> list[str]:
 
 
 def _near(name: str, names: object) -> str:
-    listed = [str(each) for each in names]  # type: ignore[attr-defined]
+    listed = [str(heading) for heading in names]  # type: ignore[attr-defined]
     hint = near(name, listed) or nearest(name, listed)
     return f"; did you mean the column {hint!r}?" if hint else f"; found: {', '.join(listed)[:300]}"
 
@@ -201,17 +201,19 @@ def _by_study(
             f"{listed.name}, row 1: there is no column {absent[0]!r}{_near(absent[0], listed.frame.columns)}"
         )
     studies = pd.Index(labels.table.frame[roles.fields["study"]])
-    place = studies.get_indexer(pd.Index(listed.frame[pictures.study]))
+    study_rows = studies.get_indexer(pd.Index(listed.frame[pictures.study]))
     aside = [
         listed.as_csv().set_aside(
             int(row),
             str(listed.frame[pictures.image].iloc[row]),
             f"no row of study {study!r} in {table.name}",
         )
-        for row, study in zip(np.flatnonzero(place < 0), listed.frame[pictures.study][place < 0], strict=True)
+        for row, study in zip(
+            np.flatnonzero(study_rows < 0), listed.frame[pictures.study][study_rows < 0], strict=True
+        )
     ]
     used = np.zeros(len(studies), dtype=bool)
-    used[place[place >= 0]] = True
+    used[study_rows[study_rows >= 0]] = True
     aside += [
         Quarantined(
             table.name,
@@ -221,8 +223,8 @@ def _by_study(
         )
         for row in np.flatnonzero(~used)
     ]
-    rows = np.flatnonzero(place >= 0)
-    own = labels.table.frame.iloc[place[rows]].reset_index(drop=True)
+    rows = np.flatnonzero(study_rows >= 0)
+    own = labels.table.frame.iloc[study_rows[rows]].reset_index(drop=True)
     given = listed.frame.iloc[rows].reset_index(drop=True)
     frame = pd.concat([given, own[[name for name in own.columns if name not in given.columns]]], axis=1)
     fields = roles.fields | {field: name for field, name in wanted.items() if name is not None}
@@ -237,11 +239,11 @@ def _by_study(
     chosen = replace(
         labels,
         table=joined,
-        states=labels.states[place[rows]],
-        terms=labels.terms[place[rows]],
-        unknown=labels.unknown[place[rows]],
+        states=labels.states[study_rows[rows]],
+        terms=labels.terms[study_rows[rows]],
+        unknown=labels.unknown[study_rows[rows]],
         aside=[],
-        panel=None if labels.panel is None else labels.panel.taken(place[rows]),
+        panel=None if labels.panel is None else labels.panel.taken(study_rows[rows]),
     )
     return joined, chosen, replace(roles, fields=fields, others=others)
 
@@ -273,8 +275,8 @@ def _source_table(
         others = others.assign(**{roles.fields["study"]: cells["study"]})
     rows = with_metadata(columns, others)
     faults.mark(names.isna(), roles.fields["image"], "every image needs a name")
-    for place, column, expected in labels.faults(mapping):
-        faults.mark(labels.unknown[:, place], column, expected)
+    for index, column, expected in labels.faults(mapping):
+        faults.mark(labels.unknown[:, index], column, expected)
     _mark_paths(faults, roles.fields.get("path", roles.fields["image"]), paths, images)
     notes += _said_of_patients(patients, roles)
     done = faults.table(
@@ -339,7 +341,7 @@ def _paths(
 
 def _mark_paths(faults: Faults, column: str, paths: list[str | None], images: Path | None) -> None:
     leaving = np.array([path is not None and leaves_folder(path) for path in paths], dtype=bool)
-    faults.mark(leaving, column, "the path leads out of the image folder")
+    faults.mark(leaving, column, "the path points outside the image folder")
     if images is not None:
         named = np.array([path is not None for path in paths], dtype=bool)
         inside = [None if out else path for path, out in zip(paths, leaving, strict=True)]
@@ -362,7 +364,7 @@ def _said_of_patients(patients: pd.Series, roles: Roles) -> list[str]:
     if alike:
         shown = "; ".join(" and ".join(map(repr, names)) for names in alike[:_SHOWN])
         notes.append(
-            f"{len(alike)} patient(s) may stand under several names, which count as several patients: {shown}"
+            f"{len(alike)} patient(s) may have several names, which count as several patients: {shown}"
         )
     return notes
 

@@ -44,15 +44,15 @@ def by_image(labels: Labels, key: str, roles: Roles, mapping: Mapping) -> Labels
     faults = Faults(labels.table.as_csv())
     faults.mark(names.isna(), key, "every row needs a name")
     faults.mark(readers.isna(), reader, "every row needs a reader")
-    for place, column, expected in labels.faults(mapping):
-        faults.mark(labels.unknown[:, place], column, expected)
+    for index, column, expected in labels.faults(mapping):
+        faults.mark(labels.unknown[:, index], column, expected)
     fields = [column for field, column in roles.fields.items() if field != "reader" and column != key]
     _mark_first(faults, names, readers, reader)
     for column in fields:
         faults.mark(
             _differs(frame[column], names, faults.free()),
             column,
-            "an earlier row of this image says otherwise",
+            "an earlier row of this image disagrees",
         )
     rows = np.flatnonzero(faults.free())
     images, order = pd.factorize(names.iloc[rows].astype(object))

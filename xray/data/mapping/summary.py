@@ -38,9 +38,9 @@ def summarise(table: SourceTable, rule: DatasetRule, protocol: str, source: str 
     columns = [str(column) for column in table.rows.columns if column not in COLUMNS]
     uses = table.uses or tuple(_native_uses(columns, source).items())
     counts = [
-        (task, *(int((table.states[:, place] == state).sum()) for state in _STATES))
-        for place, task in enumerate(table.findings)
-        if (table.states[:, place] != NOT_MENTIONED).any() or task in dict(uses).values()
+        (task, *(int((table.states[:, index] == state).sum()) for state in _STATES))
+        for index, task in enumerate(table.findings)
+        if (table.states[:, index] != NOT_MENTIONED).any() or task in dict(uses).values()
     ]
     lines = [
         _views(table, rule, protocol),
@@ -58,18 +58,18 @@ def summarise(table: SourceTable, rule: DatasetRule, protocol: str, source: str 
 def _readers(panel: Panel) -> str:
     """Who read how much, and how the label follows."""
     read = (panel.states != NOT_MENTIONED).any(axis=2)
-    each = [(name, int(its.sum())) for name, its in zip(panel.names, read, strict=True)]
+    counts = [(name, int(its.sum())) for name, its in zip(panel.names, read, strict=True)]
     per = read.sum(axis=0)
     about = RULES.get(panel.rule, f"what {panel.rule} says; what others say is kept, and counts for nothing")
     many = f"{per.min()} to {per.max()} an image" if len(per) else "none an image"
-    return f"readers: {_shown(each)}; {many}; rule {panel.rule!r}: {about}"
+    return f"readers: {_shown(counts)}; {many}; rule {panel.rule!r}: {about}"
 
 
 def _native_uses(columns: Sequence[str], source: str) -> dict[str, str]:
     """What a published layout makes of its columns: labels where its rules name them, fields by their names, the rest."""
     findings: dict[str, list[str]] = {}
-    for each in all_rules(source):
-        findings.setdefault(each.column, []).extend([each.task] if each.task else [])
+    for rule in all_rules(source):
+        findings.setdefault(rule.column, []).extend([rule.task] if rule.task else [])
     fields = {column: field for field, column in recognise(columns, ()).fields.items()}
     rest = (
         "kept as it is (no label)" if not findings else f"kept, and read where the layout of {source} says so"
@@ -124,8 +124,8 @@ def _sexes(sexes: "pd.Series[object]") -> str:
 
 
 def _patients(rows: pd.DataFrame) -> str:
-    each = rows["patient"].value_counts()
-    if not len(each):
+    counts = rows["patient"].value_counts()
+    if not len(counts):
         return f"patients: unknown, each of the {len(rows)} images counts as one"
-    per = f"{each.min()} to {each.max()} images each (median {np.median(each):g})"
-    return f"patients: {len(each)}, {per}, {int(rows['patient'].isna().sum())} image(s) without one"
+    per = f"{counts.min()} to {counts.max()} images each (median {np.median(counts):g})"
+    return f"patients: {len(counts)}, {per}, {int(rows['patient'].isna().sum())} image(s) without one"

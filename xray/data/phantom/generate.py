@@ -141,7 +141,7 @@ def _is_written(folder: Path, specification: dict[str, object]) -> bool:
     if not file.is_file():
         if folder.is_dir() and not any(folder.iterdir()):
             return False
-        raise DataError(f"{folder}: isn't empty and holds no phantom site; choose another folder")
+        raise DataError(f"{folder}: is not empty and holds no phantom site; choose another folder")
     try:
         stored = json.loads(file.read_text(encoding="utf-8"))
         other = [name for name in specification if stored[name] != specification[name]]

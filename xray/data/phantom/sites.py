@@ -129,7 +129,7 @@ def load_sites(path: Path | None = None) -> dict[str, PhantomSite]:
 
 def _site(name: str, table: object) -> PhantomSite:
     if not name or not _NAME_CHARACTERS.issuperset(name):
-        raise StudyError(f"site name {name!r}: use lower-case letters, digits and _, for it names files")
+        raise StudyError(f"site name {name!r}: use lower-case letters, digits and _, because it names files")
     parts = _table(name, table, _PARTS)
     return PhantomSite(
         name=name,
@@ -165,12 +165,12 @@ def _labelling(key: str, table: object) -> Labelling:
     return labelling
 
 
-def _table(key: str, table: object, known: tuple[str, ...]) -> dict[str, object]:
+def _table(key: str, table: object, keys: tuple[str, ...]) -> dict[str, object]:
     if not isinstance(table, dict):
         raise StudyError(f"{key}: must be a table, not {table!r}")
     for name in table:
-        if name not in known:
-            raise StudyError(f"{key}.{name}: no such key; there are {', '.join(known)}")
+        if name not in keys:
+            raise StudyError(f"{key}.{name}: no such key; there are {', '.join(keys)}")
     return table
 
 
@@ -182,9 +182,9 @@ def _number(key: str, value: object, low: float, high: float) -> float:
     return float(value)
 
 
-def _numbers(key: str, table: object, known: tuple[str, ...]) -> dict[str, float]:
+def _numbers(key: str, table: object, keys: tuple[str, ...]) -> dict[str, float]:
     return {
-        name: _number(f"{key}.{name}", value, 0.0, 1.0) for name, value in _table(key, table, known).items()
+        name: _number(f"{key}.{name}", value, 0.0, 1.0) for name, value in _table(key, table, keys).items()
     }
 
 

@@ -162,13 +162,13 @@ def sources() -> dict[str, Source]:
     """
     for module in _READERS:
         importlib.import_module(f"xray.data.sources.{module}")
-    found = dict(_SOURCES)
+    readers = dict(_SOURCES)
     for entry in importlib.metadata.entry_points(group=_ENTRY_POINTS):
-        if entry.name not in found:
+        if entry.name not in readers:
             try:
-                found[entry.name] = entry.load()
+                readers[entry.name] = entry.load()
             except (ImportError, AttributeError) as failure:
                 raise DataError(
                     f"source {entry.name!r} ({entry.value}) can't be loaded: {failure}"
                 ) from failure
-    return found
+    return readers

@@ -37,7 +37,7 @@ def read_brax(labels: Path, images: Path | None, /) -> SourceTable:
     age = frame["PatientAge"].str.strip()
     oldest = int((age == _OLDEST).sum())
     if oldest:
-        notes.append(f"{oldest} image(s) of patients of {_OLDEST} years: 85 is taken")
+        notes.append(f"{oldest} image(s) of patients of {_OLDEST} years: 85 is used")
     columns = {
         "image": image.where(png.notna(), None),
         "patient": text(frame["PatientID"]),

@@ -83,9 +83,9 @@ def _in_batches(paths: list[str | None], native: Sequence[str], images: Path | N
     inside = [None if leaves_folder(tail) else tail for tail in tails]
     for folder in _folders_of_patients(images):
         places = [tail and f"{folder}/{tail}" for tail in inside]
-        for row, place in compress(zip(rows, places, strict=True), is_there(places, images)):
+        for row, candidate in compress(zip(rows, places, strict=True), is_there(places, images)):
             twice[row] |= paths[row] is not None
-            paths[row] = place
+            paths[row] = candidate
     for row in np.flatnonzero(twice).tolist():
         paths[row] = None
     return twice
@@ -110,8 +110,8 @@ def mark_labels(faults: Faults, frame: pd.DataFrame, states: np.ndarray, chosen:
     for index, task in enumerate(TASKS):
         faults.mark(states[:, index] == UNKNOWN, column_of.get(task, ""), LABEL_EXPECTED)
     if any(rule.rule == "clears all" for rule in chosen):
-        known = frame["No Finding"].str.strip().isin(list(STATE_VALUES))
-        faults.mark(~known, "No Finding", LABEL_EXPECTED)
+        valid = frame["No Finding"].str.strip().isin(list(STATE_VALUES))
+        faults.mark(~valid, "No Finding", LABEL_EXPECTED)
 
 
 def _sides(frame: pd.DataFrame, native: pd.Series) -> pd.Series:

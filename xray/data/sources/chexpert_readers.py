@@ -38,7 +38,7 @@ def read_chexpert_readers(labels: Path, images: Path | None, /) -> SourceTable:
         )
     names = [path.stem.removesuffix("_gt") for path in files]
     if len(set(names)) < len(names):
-        raise DataError(f"{labels}: two files are of one radiologist: {', '.join(map(str, files))}")
+        raise DataError(f"{labels}: two files belong to one radiologist: {', '.join(map(str, files))}")
     chosen = all_rules("chexpert_readers")
     required = ["Study", *(rule.column for rule in chosen if rule.task)]
     read: dict[str, pd.DataFrame] = {}
@@ -51,13 +51,13 @@ def read_chexpert_readers(labels: Path, images: Path | None, /) -> SourceTable:
         faults.mark(study.isna(), "Study", "expected a path with patientNNNNN/studyN in it")
         mark_labels(faults, file.frame, states, chosen)
         faults.mark(
-            study.duplicated() & study.notna(), "Study", "this study stands in an earlier row already"
+            study.duplicated() & study.notna(), "Study", "this study already appears in an earlier row"
         )
         free = faults.free()
         aside += [*file.quarantine, *faults.aside([None] * len(study))]
         read[name] = pd.DataFrame(states[free], index=study[free])
     studies = list(dict.fromkeys(study for its in read.values() for study in its.index))
-    said = np.stack(
+    answers = np.stack(
         [its.reindex(studies).fillna(NOT_MENTIONED).to_numpy(np.int8) for its in read.values()]
     ) if studies else np.empty((len(read), 0, len(TASKS)), np.int8)  # fmt: skip
     pictures, missing = _pictures(studies, images)
@@ -67,7 +67,7 @@ def read_chexpert_readers(labels: Path, images: Path | None, /) -> SourceTable:
     ]
     places = np.array([studies.index(study) for study, _ in pictures], dtype=np.int64)
     rows = _rows(pictures)
-    panel = Panel(tuple(read), said[:, places])
+    panel = Panel(tuple(read), answers[:, places])
     nothing = np.full((len(rows), len(TASKS)), NOT_MENTIONED, np.int8)
     terms = np.full(nothing.shape, None, dtype=object)
     return with_label(SourceTable(rows, nothing, terms, aside, [], panel=panel), None, labels.name)

@@ -41,5 +41,5 @@ def published_sites() -> dict[str, str]:
 
 def dataset(name: str, site: str | None = None) -> Dataset:
     """A dataset of the study, or one of a user's own: its site is `site`, else named like the dataset."""
-    known = published_datasets().get(name)
-    return known or Dataset(name, name, site or name, "manifest", 255)
+    published = published_datasets().get(name)
+    return published or Dataset(name, name, site or name, "manifest", 255)

@@ -35,17 +35,17 @@ def with_declared(table: SourceTable, findings: Sequence[str], file: str) -> Sou
     terms = columns(table.terms, table.findings, listed, NOT_MENTIONED)
     bad = np.zeros(len(states), dtype=bool)
     aside = []
-    for place, (finding, column) in enumerate(column_of.items(), len(table.findings)):
+    for index, (finding, column) in enumerate(column_of.items(), len(table.findings)):
         cells = table.rows[column].fillna("").astype(str).str.strip()
-        states[:, place] = cells.map(VALUES).fillna(UNKNOWN).to_numpy(np.int8)
-        terms[:, place] = None
-        terms[states[:, place] != NOT_MENTIONED, place] = column
-        for row in np.flatnonzero(states[:, place] == UNKNOWN):
+        states[:, index] = cells.map(VALUES).fillna(UNKNOWN).to_numpy(np.int8)
+        terms[:, index] = None
+        terms[states[:, index] != NOT_MENTIONED, index] = column
+        for row in np.flatnonzero(states[:, index] == UNKNOWN):
             reason = (
                 f"{column}: expected 1, 0, -1 (uncertain) or nothing for {finding}, found {cells.iloc[row]!r}"
             )
             aside.append(Quarantined(file, None, str(table.rows["image"].iloc[row]), reason))
-        bad |= states[:, place] == UNKNOWN
+        bad |= states[:, index] == UNKNOWN
     notes = [
         f"{file}: {finding!r} was declared as a finding, and no column has its name"
         for finding in new

@@ -30,7 +30,7 @@ def read_person(path: Path) -> dict[str, str]:
         raise DataError(f"{path.name}: can't be read: {failure.strerror}") from failure
     if data[128:132] != b"DICM":
         raise DataError(f"{path.name}: not a DICOM file")
-    position, explicit, found = 132, True, {}
+    position, explicit, fields = 132, True, {}
     try:
         while position < len(data):
             tag, value, position = _element(
@@ -44,12 +44,12 @@ def read_person(path: Path) -> dict[str, str]:
             if position > len(data) and tag < _LAST:
                 raise DataError(f"{path.name}: the DICOM header ends too early")
             if tag in _WANTED:
-                found[_WANTED[tag]] = value.rstrip(b"\0 ").decode("latin-1").strip()
+                fields[_WANTED[tag]] = value.rstrip(b"\0 ").decode("latin-1").strip()
             if tag >= _LAST:
                 break
     except (struct.error, RecursionError) as failure:  # or sequences within sequences for ever
         raise DataError(f"{path.name}: the DICOM header ends too early") from failure
-    return found
+    return fields
 
 
 def _element(data: bytes, position: int, explicit: bool) -> tuple[tuple[int, int], bytes, int]:

@@ -101,7 +101,7 @@ def _joined(
             same = sheet.frame.iloc[row].equals(sheet.frame.iloc[row_of[value]])
             first = int(sheet.lines[row_of[value]])
             cells_are = "the same" if same else "other"
-            reason = f"{_WORDS[key]} {value} stands in row {first} already, with {cells_are} cells"
+            reason = f"{_WORDS[key]} {value} already appears in row {first}, with {cells_are} cells"
             bad.append(sheet.set_aside(row, None, reason))
         else:
             row_of[value] = row

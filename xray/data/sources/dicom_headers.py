@@ -82,8 +82,7 @@ def read_headers(images: Path) -> Headers:
     if not rows and not bad:
         raise DataError(f"{images}: no DICOM picture among its {len(paths)} file(s)")
     notes = [
-        f"{n} file(s) {why}, and were passed over, such as {example[why]}"
-        for why, n in sorted(passed.items())
+        f"{n} file(s) {why}, and were skipped, such as {example[why]}" for why, n in sorted(passed.items())
     ]
     return Headers(pd.DataFrame(rows, columns=list(_COLUMNS), dtype=object), bad, notes)
 

@@ -25,12 +25,12 @@ PATTERNS: Final[dict[str, tuple[str, ...]]] = {
 def find_labels(folder: Path) -> dict[str, Path]:
     """Dataset → its label file in the folder, or in a folder in it (the shallowest, then the first by name)."""
     files = sorted(_files(folder), key=lambda path: (len(path.parts), path))
-    found = {}
+    label_files = {}
     for name, patterns in PATTERNS.items():
         matching = [path for pattern in patterns for path in files if fnmatch(path.name, pattern)]
         if matching:
-            found[name] = matching[0]
-    return found
+            label_files[name] = matching[0]
+    return label_files
 
 
 def read_published(folder: Path) -> dict[str, SourceTable]:

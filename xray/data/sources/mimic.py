@@ -122,7 +122,7 @@ def _join(labels: CsvFile, metadata: CsvFile, keys: list[str]) -> tuple[CsvFile,
         labels.set_aside(row, None, reason)
         for row, reason in [
             *(
-                (int(row), "this study stands in an earlier row already")
+                (int(row), "this study already appears in an earlier row")
                 for row in left["label row"][left.duplicated(keys)]
             ),
             *(

@@ -29,17 +29,17 @@ def label_file(labels: Path, patterns: Sequence[str]) -> Path:
     """
     if not labels.is_dir():
         return labels
-    found = matching(labels, patterns)
-    if len(found) != 1:
-        several = f"several: {', '.join(path.name for path in found)}" if found else "none"
+    files = matching(labels, patterns)
+    if len(files) != 1:
+        several = f"several: {', '.join(path.name for path in files)}" if files else "none"
         raise DataError(f"{labels}: expected one label file named {' or '.join(patterns)}, found {several}")
-    return found[0]
+    return files[0]
 
 
 def companion(labels: Path, patterns: Sequence[str]) -> Path | None:
     """The file beside the label file that a pattern matches (the first, sorted by name), or None."""
-    found = matching(labels if labels.is_dir() else labels.parent, patterns)
-    return found[0] if found else None
+    files = matching(labels if labels.is_dir() else labels.parent, patterns)
+    return files[0] if files else None
 
 
 def matching(folder: Path, patterns: Sequence[str]) -> list[Path]:
@@ -48,9 +48,9 @@ def matching(folder: Path, patterns: Sequence[str]) -> list[Path]:
         return []
     files = sorted(folder.iterdir())
     for pattern in patterns:
-        found = [path for path in files if fnmatch(path.name, pattern)]
-        if found:
-            return found
+        matches = [path for path in files if fnmatch(path.name, pattern)]
+        if matches:
+            return matches
     return []
 
 
@@ -107,13 +107,13 @@ class Faults:
         free = self.free()
         repeated = np.zeros(len(rows), dtype=bool)
         repeated[free] = rows.loc[free, "image"].duplicated().to_numpy()
-        self.mark(repeated, image_column, "this image stands in an earlier row already")
+        self.mark(repeated, image_column, "this image already appears in an earlier row")
         free &= ~repeated
         names = rows["image"].tolist()
         quarantine = sorted(self._file.quarantine + self.aside(names), key=lambda entry: entry.row or 0)
         kept = rows if free.all() else rows[free].reset_index(drop=True)
-        said = None if panel is None else panel.taken(free)
-        return SourceTable(kept, states[free], terms[free], quarantine, notes, findings, panel=said)
+        kept_panel = None if panel is None else panel.taken(free)
+        return SourceTable(kept, states[free], terms[free], quarantine, notes, findings, panel=kept_panel)
 
     def aside(self, names: Sequence[str | None]) -> list[Quarantined]:
         """The rows with a fault, in order. names: (n_rows,), of the images."""
@@ -146,21 +146,21 @@ def locate(
     """
     if images is None:
         return list(candidates[0])
-    found: list[str | None] = [None] * len(candidates[0])
+    relative: list[str | None] = [None] * len(candidates[0])
     for candidate in candidates:
-        open_rows = [row for row, path in enumerate(found) if path is None]
+        open_rows = [row for row, path in enumerate(relative) if path is None]
         there = is_there([_inside(candidate[row]) for row in open_rows], images)
         for row, yes in zip(open_rows, there.tolist(), strict=True):
             if yes:
-                found[row] = candidate[row]
-    if by_name and None in found:
+                relative[row] = candidate[row]
+    if by_name and None in relative:
         by_stem: dict[str, str] = {}
         for name, path in find_pictures(images, PICTURE_SUFFIXES).items():
             by_stem.setdefault(name.rpartition(".")[0], path)
         for row, wanted in enumerate(candidates[0]):
-            if found[row] is None and wanted is not None:
-                found[row] = by_stem.get(Path(wanted).stem)
-    return found
+            if relative[row] is None and wanted is not None:
+                relative[row] = by_stem.get(Path(wanted).stem)
+    return relative
 
 
 def _inside(path: str | None) -> str | None:

@@ -65,10 +65,10 @@ def nih_rows(file: CsvFile, images: Path | None, faults: Faults, notes: list[str
 
 
 def _unknown_finding(findings: pd.Series) -> np.ndarray:
-    known = {rule.term for rule in all_rules("nih")}
+    vocabulary = {rule.term for rule in all_rules("nih")}
     codes, texts = pd.factorize(findings.astype(object))
     bad = np.array(
-        [not (terms := listed_terms(str(t))) or not known.issuperset(terms) for t in texts] + [True]
+        [not (terms := listed_terms(str(t))) or not vocabulary.issuperset(terms) for t in texts] + [True]
     )
     return np.asarray(bad[codes])
 

@@ -45,19 +45,19 @@ def read_openi(labels: Path, images: Path | None, /) -> SourceTable:
     imageless = 0
     for name, data in read_reports(reports):
         try:
-            found = _images_of(data)
+            image_rows = _images_of(data)
         except DataError as failure:
             quarantine.append(Quarantined(name, None, None, str(failure)))
             continue
-        imageless += not found
-        rows.extend(row | {"report": name} for row in found)
+        imageless += not image_rows
+        rows.extend(row | {"report": name} for row in image_rows)
     if not rows:
         raise DataError(f"{labels}: no report with an image in it; expected the XML files of ecgen-radiology")
     frame = pd.DataFrame(rows, dtype=object)
     frame = _sorted(frame)
     repeated = frame["image"].duplicated()
     quarantine += [
-        Quarantined(str(report), None, str(image), "this image stands in an earlier report already")
+        Quarantined(str(report), None, str(image), "this image already appears in an earlier report")
         for report, image in frame.loc[repeated, ["report", "image"]].itertuples(index=False)
     ]
     frame = frame[~repeated].drop(columns="report").reset_index(drop=True)
@@ -71,10 +71,10 @@ def _find_reports(labels: Path) -> Path:
         raise DataError(f"{labels}: no such file or folder")
     if labels.is_file() or any(labels.glob("*.xml")):
         return labels
-    found = [path for path in matching(labels, FOLDERS) if path.is_dir()] or matching(labels, REPORTS)
-    if not found:
+    files = [path for path in matching(labels, FOLDERS) if path.is_dir()] or matching(labels, REPORTS)
+    if not files:
         raise DataError(f"{labels}: expected NLMCXR_reports.tgz or the folder ecgen-radiology")
-    return found[0]
+    return files[0]
 
 
 def _images_of(data: bytes | str) -> list[dict[str, object]]:
@@ -120,13 +120,13 @@ def _describe(frame: pd.DataFrame, reports: Path, notes: list[str]) -> pd.DataFr
             if column in header.columns:
                 frame[column] = frame["image"].map(header[column]).fillna("").astype(object)
     else:
-        notes.append("nlmcxr_dicom_metadata.csv is not there: age and sex are unknown")
+        notes.append("nlmcxr_dicom_metadata.csv is missing: age and sex are unknown")
     if views is not None:
         view = read_csv(views, ["imageid", "tsne-view"]).frame.drop_duplicates("imageid").set_index("imageid")
         frame["tsne-view"] = frame["image"].map(view["tsne-view"]).fillna("").astype(object)
     else:
         notes.append(
-            "nlmcxr_tsne_pa.csv is not there: views are those of the DICOM headers, where they say one"
+            "nlmcxr_tsne_pa.csv is missing: views are those of the DICOM headers, where they say one"
         )
     return frame
 

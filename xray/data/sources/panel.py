@@ -52,8 +52,8 @@ class Panel:
 
     def of(self, findings: Sequence[str], wanted: Sequence[str]) -> "Panel":
         """What was said of the findings `wanted`, where the columns are `findings`; nothing of others."""
-        each = [columns(states, findings, wanted, NOT_MENTIONED) for states in self.states]
-        return replace(self, states=np.stack(each))
+        per_reader = [columns(states, findings, wanted, NOT_MENTIONED) for states in self.states]
+        return replace(self, states=np.stack(per_reader))
 
     @property
     def votes(self) -> dict[int, NDArray[np.int64]]:
@@ -112,12 +112,12 @@ def count_votes(panel: Panel, findings: Sequence[str]) -> list[Votes]:
     return [
         Votes(
             finding,
-            int(several[:, place].sum()),
-            int((several & (most < n))[:, place].sum()),
-            int((several & (2 * most <= n))[:, place].sum()),
+            int(several[:, column].sum()),
+            int((several & (most < n))[:, column].sum()),
+            int((several & (2 * most <= n))[:, column].sum()),
         )
-        for place, finding in enumerate(findings)
-        if n[:, place].any()
+        for column, finding in enumerate(findings)
+        if n[:, column].any()
     ]
 
 
@@ -128,7 +128,9 @@ def with_label(table: SourceTable, rule: str | None, file: str) -> SourceTable:
     """
     if table.panel is None:
         if rule is not None:
-            raise DataError(f"{file}: has one label an image, so there is no rule over readers ({rule})")
+            raise DataError(
+                f"{file}: has one label per image, so a rule over readers does not apply ({rule})"
+            )
         return table
     panel = replace(table.panel, rule=table.panel.rule if rule is None else rule)
     if panel.rule not in (*RULES, *panel.names):
@@ -146,5 +148,5 @@ def check_readers(names: Sequence[str], column: str, file: str) -> None:
     if taken:
         raise DataError(
             f"{file}: column {column!r}: a reader can't be called {taken[0]!r}, which names a rule over readers: "
-            "call the reader otherwise, or leave those rows out"
+            "rename the reader, or leave those rows out"
         )

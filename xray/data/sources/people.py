@@ -48,11 +48,11 @@ def ages(column: pd.Series, name: str, notes: list[str]) -> NDArray[np.float64]:
 
 
 def _age(text: str) -> float:
-    found = _AGE.fullmatch(text.upper())
-    if found is None:
+    match = _AGE.fullmatch(text.upper())
+    if match is None:
         return float("nan")
-    number = (found["number"] or found["units"]).replace(",", ".")
-    age = float(number) * _YEARS_PER_UNIT[found["unit"] or "Y"]
+    number = (match["number"] or match["units"]).replace(",", ".")
+    age = float(number) * _YEARS_PER_UNIT[match["unit"] or "Y"]
     return age if age <= OLDEST else float("nan")
 
 

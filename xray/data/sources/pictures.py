@@ -13,15 +13,15 @@ from xray.errors import DataError
 def is_there(paths: Sequence[str | None], images: Path) -> NDArray[np.bool_]:
     """For every path relative to `images`: is there such a file? bool (n,); one listing per folder."""
     listed: dict[str, set[str]] = {}
-    found = np.zeros(len(paths), dtype=bool)
+    present = np.zeros(len(paths), dtype=bool)
     for index, path in enumerate(paths):
         if path is None:
             continue
         folder, _, name = path.rpartition("/")
         if folder not in listed:
             listed[folder] = _names(images / folder)
-        found[index] = name in listed[folder]
-    return found
+        present[index] = name in listed[folder]
+    return present
 
 
 def _names(folder: Path) -> set[str]:
@@ -42,7 +42,7 @@ def find_pictures(images: Path, suffixes: Iterable[str]) -> dict[str, str]:
     if not images.is_dir():
         raise DataError(f"{images}: no such folder of pictures")
     endings = tuple(suffixes)
-    found: dict[str, str] = {}
+    paths: dict[str, str] = {}
     seen: set[tuple[int, int]] = set()
     for folder, folders, files in os.walk(images, followlinks=True):
         status = os.stat(folder)
@@ -55,8 +55,8 @@ def find_pictures(images: Path, suffixes: Iterable[str]) -> dict[str, str]:
         prefix = "" if relative == "." else relative + "/"
         for file in files:
             if file.lower().endswith(endings):
-                found.setdefault(file, prefix + file)
-    return found
+                paths.setdefault(file, prefix + file)
+    return paths
 
 
 def leaves_folder(path: str) -> bool:

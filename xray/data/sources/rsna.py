@@ -103,15 +103,13 @@ def _people(
     headers = companion(labels, HEADERS)
     if headers is not None:
         required = ["PatientID", "PatientAge", "PatientSex", "ViewPosition"]
-        found = read_csv(headers, required).frame.drop_duplicates("PatientID").set_index("PatientID")
-        rows = found.reindex(names).fillna("").reset_index(drop=True)
+        table = read_csv(headers, required).frame.drop_duplicates("PatientID").set_index("PatientID")
+        rows = table.reindex(names).fillna("").reset_index(drop=True)
         named = {"age": rows["PatientAge"], "sex": rows["PatientSex"], "view": rows["ViewPosition"]}
         return pd.DataFrame(named, index=names.index)
     if images is not None and any(path and path.endswith(".dcm") for path in paths):
         return people_of(paths, images, names.index, notes)
-    notes.append(
-        "neither the table of DICOM headers nor DICOM files are there: view, age and sex are unknown"
-    )
+    notes.append("there is neither the table of DICOM headers nor DICOM files: view, age and sex are unknown")
     return pd.DataFrame("", index=names.index, columns=["age", "sex", "view"], dtype=object)
 
 
@@ -146,7 +144,7 @@ def _mapping(labels: Path, names: pd.Series, notes: list[str]) -> pd.Series:
     path = companion(labels, MAPPING)
     if path is None:
         notes.append(
-            "pneumonia-challenge-dataset-mappings_2018.json (NIH's name of every image) is not there: "
+            "pneumonia-challenge-dataset-mappings_2018.json (NIH's name of every image) is missing: "
             "patients are unknown, and so is the overlap with nih and google"
         )
         return pd.Series(None, index=names.index, dtype=object)
@@ -157,8 +155,8 @@ def _mapping(labels: Path, names: pd.Series, notes: list[str]) -> pd.Series:
         raise DataError(
             f"{path.name}: expected a JSON list of img_id and subset_img_id: {failure!r}"
         ) from failure
-    found = names.map(named).astype(object)
-    unknown = int(found.isna().sum())
+    originals = names.map(named).astype(object)
+    unknown = int(originals.isna().sum())
     if unknown:
         notes.append(f"{unknown} images are not in the mapping to NIH images: their patients are unknown")
-    return found.where(found.notna(), None)
+    return originals.where(originals.notna(), None)

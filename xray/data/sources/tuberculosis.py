@@ -51,7 +51,7 @@ def _named_by_label(labels: Path, images: Path | None, name: str) -> SourceTable
     frame["abnormal"] = digit.fillna("").astype(object)
     states, terms = apply_rules(frame, all_rules(name), FINDINGS)
     plain = image.str.removesuffix(".png").astype(object)
-    paths = locate([[f"{each}.png" for each in plain], [f"CXR_png/{each}.png" for each in plain]], images)
+    paths = locate([[f"{stem}.png" for stem in plain], [f"CXR_png/{stem}.png" for stem in plain]], images)
     notes: list[str] = []
     columns = {
         "image": plain.where(image.notna(), None),
@@ -88,9 +88,12 @@ def _readings(labels: Path, images: Path | None, start: str) -> CsvFile:
     )
     if not names:
         raise DataError(f"{labels}: no picture or clinical reading is named {start}_0001_0")
-    said = [_reading(readings.get(name)) for name in names]
+    records = [_reading(readings.get(name)) for name in names]
     frame = pd.DataFrame(
-        {"study_id": names, **{key: [each[key] for each in said] for key in ("sex", "age", "findings")}},
+        {
+            "study_id": names,
+            **{key: [record[key] for record in records] for key in ("sex", "age", "findings")},
+        },
         dtype=object,
     )
     return CsvFile(labels.name, frame, np.arange(1, len(frame) + 1), [])
@@ -128,7 +131,7 @@ def read_tbx11k(labels: Path, images: Path | None, /) -> SourceTable:
     file = _listed(labels)
     frame = file.frame
     states, terms = apply_rules(frame, all_rules("tbx11k"), FINDINGS)
-    known = {rule.term for rule in all_rules("tbx11k")}
+    vocabulary = {rule.term for rule in all_rules("tbx11k")}
     path = text(frame["fname"])
     image = path.str.rpartition("/")[2].astype(object)
     image = image.where(path.notna(), None)
@@ -145,7 +148,9 @@ def read_tbx11k(labels: Path, images: Path | None, /) -> SourceTable:
     faults = Faults(file)
     faults.mark(image.isna(), "fname", "every image needs a name")
     faults.mark(
-        ~frame["image_type"].isin(known), "image_type", "expected tb, health, sick or test: of another set"
+        ~frame["image_type"].isin(vocabulary),
+        "image_type",
+        "expected tb, health, sick or test; the picture is of another set",
     )
     faults.mark(no_picture(paths, images) & image.notna(), "fname", f"no such picture under {images}")
     notes = ["patients are not published: every image counts as a patient of its own"]
@@ -166,8 +171,8 @@ def _listed(labels: Path) -> CsvFile:
         return CsvFile(file.name, frame, file.lines[first], file.quarantine)
     names, kinds = _annotated(labels) if labels.name.endswith(".json") else (_lines(labels), {})
     types = [name.removeprefix("imgs/").partition("/")[0] for name in names]
-    found = {"fname": names, "image_type": types, "tb_type": [kinds.get(name, "") for name in names]}
-    return CsvFile(labels.name, pd.DataFrame(found, dtype=object), np.arange(1, len(names) + 1), [])
+    columns = {"fname": names, "image_type": types, "tb_type": [kinds.get(name, "") for name in names]}
+    return CsvFile(labels.name, pd.DataFrame(columns, dtype=object), np.arange(1, len(names) + 1), [])
 
 
 def _lines(path: Path) -> list[str]:
@@ -179,8 +184,8 @@ def _annotated(path: Path) -> tuple[list[str], dict[str, str]]:
     """The pictures of COCO's annotations, and the categories of their boxes, joined."""
     try:
         content: dict[str, Any] = json.loads(read_bytes(path))
-        names = {each["id"]: str(each["file_name"]) for each in content["images"]}
-        categories = {each["id"]: str(each["name"]) for each in content["categories"]}
+        names = {entry["id"]: str(entry["file_name"]) for entry in content["images"]}
+        categories = {entry["id"]: str(entry["name"]) for entry in content["categories"]}
         kinds: dict[str, set[str]] = {}
         for box in content["annotations"]:
             kinds.setdefault(names[box["image_id"]], set()).add(categories[box["category_id"]])

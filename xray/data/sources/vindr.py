@@ -88,8 +88,8 @@ def _by_reader(file: CsvFile) -> CsvFile:
 
 def _other_words(column: pd.Series, chosen: list[Rule]) -> NDArray[np.bool_]:
     """Where a cell names what no rule speaks of."""
-    known = {rule.term for rule in chosen}
-    return np.array([not known.issuperset(cell.split("|")) for cell in column], dtype=bool)
+    vocabulary = {rule.term for rule in chosen}
+    return np.array([not vocabulary.issuperset(cell.split("|")) for cell in column], dtype=bool)
 
 
 def _left_out(chosen: list[Rule], frame: pd.DataFrame) -> str:
@@ -110,9 +110,9 @@ def _of_readers(
     free = np.flatnonzero(faults.free())
     images, order = pd.factorize(rows["image"].iloc[free])
     people = sorted(set(readers.iloc[free]))
-    said = np.full((len(people), len(order), len(FINDINGS)), NOT_MENTIONED, np.int8)
-    place = {name: position for position, name in enumerate(people)}
-    said[readers.iloc[free].map(place).to_numpy(np.int64), images] = states[free]
+    by_reader = np.full((len(people), len(order), len(FINDINGS)), NOT_MENTIONED, np.int8)
+    position_of = {name: position for position, name in enumerate(people)}
+    by_reader[readers.iloc[free].map(position_of).to_numpy(np.int64), images] = states[free]
     first = free[np.unique(images, return_index=True)[1]] if len(free) else free
     nothing = np.full((len(first), len(FINDINGS)), None, dtype=object)
     aside = sorted(
@@ -125,5 +125,5 @@ def _of_readers(
         aside,
         notes,
         FINDINGS,
-        panel=Panel(tuple(people), said),
+        panel=Panel(tuple(people), by_reader),
     )

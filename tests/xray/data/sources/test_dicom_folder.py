@@ -145,9 +145,9 @@ def test_what_is_no_radiograph_is_said(tree: Path) -> None:
     assert {entry.file: entry.reason for entry in table.quarantine} == {
         "p10/IM21": "modality CT: no radiograph",
         "p11/IM22": "has no SOP Instance UID, by which a picture is known",
-        "p0/again": "column 'image_id': '1.2.0': this image stands in an earlier row already",
+        "p0/again": "column 'image_id': '1.2.0': this image already appears in an earlier row",
     }
-    assert "1 file(s) hold no picture (modality SR), and were passed over, such as p10/IM20" in table.notes
+    assert "1 file(s) hold no picture (modality SR), and were skipped, such as p10/IM20" in table.notes
     assert any(note.startswith("2 file(s) are not DICOM") for note in table.notes)
     with pytest.raises(DataError, match="no DICOM picture among its 1 file"):
         read_source("dicom", again.parent.parent.parent / "none", _only_text(tree.parent / "none"))

@@ -34,7 +34,7 @@ def test_what_else_is_known_is_kept(tmp_path):
     assert (row["patient"], row["age"], row["sex"], row["view"]) == ("p", 63, "F", "PA")
     assert not table.notes
     assert [entry.reason for entry in table.quarantine] == [
-        "column 'image': 'a': this image stands in an earlier row already"
+        "column 'image': 'a': this image already appears in an earlier row"
     ]
 
 
@@ -42,7 +42,7 @@ def test_what_else_is_known_is_kept(tmp_path):
     ("text", "said"),
     [
         ("file,Mass\na,1\n", "required column 'image_id' is missing"),
-        ("image,age\na,1\n", "no column is a task"),
+        ("image,age\na,1\n", "no column is a finding"),
         ("image,image_id,Mass\na,a,1\n", "columns 'image_id' and 'image' are both image"),
         ("image,Effusions\na,1\n", "did you mean 'Effusion'"),
     ],

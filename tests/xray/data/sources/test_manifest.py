@@ -210,7 +210,7 @@ def test_a_header_alone_is_an_empty_table(tmp_path: Path) -> None:
 
 def test_no_task_column_is_said(tmp_path: Path) -> None:
     table = manifest(tmp_path, "a,p,a.png", header="image_id,patient_id,path")
-    assert "no column is a task" in table.notes[0]
+    assert "no column is a finding" in table.notes[0]
 
 
 def test_registered() -> None:
