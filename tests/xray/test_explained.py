@@ -127,7 +127,7 @@ def test_synonyms_are_told_from_the_same_names(run, tmp_path):  # noqa: F811
         "Mass": {"name": "Mass", "by": "the same name"},
     }
     assert about["leaks"] == []
-    assert "would leak: not known" in run("provenance", "vendor").stdout
+    assert "would leak: unknown" in run("provenance", "vendor").stdout
 
 
 def test_a_model_says_where_it_would_leak(judged, tmp_path):

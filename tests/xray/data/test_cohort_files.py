@@ -73,7 +73,7 @@ def test_paper_has_no_validation_part(engine: Engine, tmp_path: Path, write_nih:
         (lambda s: s.replace("\ntest,", "\ntrain,", 1), "first line says"),
         (lambda s: swap(s), "do not match the hash"),
         (lambda s: s.replace("00000001_000", "00000099_000"), "are not in nih: 00000099_000.png"),
-        (lambda s: s.replace("00000001_000", "00000001_001"), "not taken by corrected"),
+        (lambda s: s.replace("00000001_000", "00000001_001"), "left out by corrected"),
         (lambda s: s.replace('"nih-cc"', '"bidmc"'), "site is 'bidmc'"),
         (lambda s: s.replace('"version": 1', '"version": 7'), "version is 7"),
         (lambda s: s.replace("part,image", "image,part"), "row 2: expected the columns"),

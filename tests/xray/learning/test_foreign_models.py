@@ -117,7 +117,7 @@ def test_our_own_model_exported_and_imported_gives_the_same_numbers(
     served = mlflow.pyfunc.load_model("models:/foreign.our-onnx/1")
     pixels = np.random.default_rng(0).uniform(-1024, 1024, (3, 1, 16, 16)).astype(np.float32)
     assert served.predict(pixels).shape == (3, len(told.findings)), "its own outputs, those that were trained"
-    with pytest.raises(LearningError, match="our-onnx came from elsewhere"):
+    with pytest.raises(LearningError, match="our-onnx was imported"):
         export_model(engine, tracker, "our-onnx", "onnx", tmp_path / "again.onnx")
 
 

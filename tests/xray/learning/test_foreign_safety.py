@@ -169,7 +169,7 @@ def test_torchscript_needs_trust_whatever_it_does(tmp_path: Path) -> None:
 
 def test_an_exported_program_needs_trust(tmp_path: Path) -> None:
     torch.export.save(torch.export.export(network(), (torch.zeros(2, 1, 8, 8),)), tmp_path / "m.pt2")
-    with pytest.raises(UntrustedError, match=r"a torch.export program runs code"):
+    with pytest.raises(UntrustedError, match=r"a torch.export program runs its author's code"):
         check_file(tmp_path / "m.pt2")
     assert check_file(tmp_path / "m.pt2", trust=True) == EXPORTED
     loaded = load_foreign(tmp_path / "m.pt2", EXPORTED, CARD, trust=True)
@@ -222,7 +222,7 @@ def test_files_that_are_no_models(tmp_path: Path) -> None:
         check_file(tmp_path / "a.txt")
     with zipfile.ZipFile(tmp_path / "a.zip", "w") as archive:
         archive.writestr("a.txt", "hello")
-    with pytest.raises(ForeignModelError, match="an archive that holds no model"):
+    with pytest.raises(ForeignModelError, match="an archive without a torch model"):
         check_file(tmp_path / "a.zip")
     (tmp_path / "a.pt").write_bytes(b"PK\x03\x04" + b"PK\x05\x06" + bytes(18))
     with pytest.raises(ForeignModelError, match=r"without a torch model|neither ONNX|damaged archive"):
@@ -242,6 +242,6 @@ def test_an_archive_of_torchs_that_is_packed_is_refused(tmp_path: Path) -> None:
         for name, data in held.items():
             archive.writestr(name, data)
     assert path.stat().st_size < 20_000
-    with pytest.raises(ForeignModelError, match="an archive that torch has not written"):
+    with pytest.raises(ForeignModelError, match="an archive that torch did not write"):
         read_state(path, trust=False)
     assert SAFETENSORS != STATE

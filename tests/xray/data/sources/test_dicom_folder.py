@@ -113,8 +113,8 @@ def test_every_row_of_the_sheet_is_joined_or_set_aside(tree: Path) -> None:
     table = read_source("dicom", sheet(tree, *lines), tree)
     reasons = {entry.row: entry.reason for entry in table.quarantine}
     assert sorted(reasons) == [3, 5, 6, 7]
-    assert "stands in row 2 already, with the same cells" in reasons[3]
-    assert "stands in row 4 already, with other cells" in reasons[5]
+    assert "already appears in row 2, with the same cells" in reasons[3]
+    assert "already appears in row 4, with other cells" in reasons[5]
     assert reasons[6] == "no picture of accession number A999"
     assert "no accession number" in reasons[7]
     assert table.states[2:4, EFFUSION].tolist() == [POSITIVE, POSITIVE]
