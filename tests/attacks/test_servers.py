@@ -252,7 +252,7 @@ def test_our_names_are_answered_by(served, page):
         assert served.ask(page, **{**served.key, "Host": f"{name}:{port}"}).status == 200
 
 
-def test_one_host_only(served, page):
+def test_a_request_with_two_hosts_is_refused(served, page):
     connection = http.client.HTTPConnection(served.host, timeout=30)
     connection.putrequest("GET", page)
     connection.putheader("Host", "evil.example")

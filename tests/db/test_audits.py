@@ -141,7 +141,7 @@ def test_every_audit_has_a_fault() -> None:
 
 
 @pytest.mark.parametrize("name", FAULTS)
-def test_fault_is_named(audited: Connection, name: str) -> None:
+def test_every_audit_finds_its_planted_fault(audited: Connection, name: str) -> None:
     change, expected = FAULTS[name]
     audited.exec_driver_sql(change)
     found = look(audited)[name.strip()]

@@ -148,14 +148,14 @@ def test_made_by_several_at_once(given: object, login: str, server: Server) -> N
         "//user:hunter2@host/xray",
     ],
 )
-def test_malformed(given: object, url: str) -> None:
+def test_a_malformed_url_is_refused_without_its_password(given: object, url: str) -> None:
     said = refusal(given, url)
     assert said.startswith("XRAY_DATABASE_URL is not a URL such as postgresql://user:password@host:5432/xray")
     assert "hunter2" not in said
 
 
 @pytest.mark.parametrize("url", ["mysql://u:hunter2@h/xray", "sqlite:///xray.db", "https://u:hunter2@h/xray"])
-def test_not_postgresql(given: object, url: str) -> None:
+def test_other_databases_than_postgresql_are_refused(given: object, url: str) -> None:
     said = refusal(given, url)
     assert re.fullmatch(r"XRAY_DATABASE_URL must name a PostgreSQL server, not '(mysql|sqlite|https)'", said)
 
@@ -168,7 +168,7 @@ def test_name_that_postgresql_would_cut(given: object, login: str, server: Serve
     assert names(server) - before == {"x" * 55, "x" * 55 + "_mlflow", "x" * 55 + "_prefect"}
 
 
-def test_unreachable(given: object) -> None:
+def test_an_unreachable_server_is_named_without_the_password(given: object) -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))  # bound, but it does not listen: nobody else can have it, nobody answers
         port = taken.getsockname()[1]
@@ -178,13 +178,13 @@ def test_unreachable(given: object) -> None:
     assert "hunter2" not in said
 
 
-def test_unknown_host(given: object) -> None:
+def test_an_unknown_host_is_named_without_the_password(given: object) -> None:
     said = refusal(given, "postgresql://user:hunter2@no-such-host.invalid/xray")
     assert "no-such-host.invalid" in said
     assert "hunter2" not in said
 
 
-def test_wrong_password(given: object, login: str, server: Server) -> None:
+def test_a_wrong_password_is_refused_and_makes_no_database(given: object, login: str, server: Server) -> None:
     before = names(server)
     said = refusal(given, f"postgresql://{server.user}:hunter2%40@{server.host}:{server.port}/new")
     assert f'password authentication failed for user "{server.user}"' in said
@@ -192,7 +192,9 @@ def test_wrong_password(given: object, login: str, server: Server) -> None:
     assert names(server) == before
 
 
-def test_may_not_create(given: object, server: Server, login: str) -> None:
+def test_a_user_who_may_not_create_is_sent_to_an_administrator(
+    given: object, server: Server, login: str
+) -> None:
     administer(server, 'alter role "dr. o@hara" nocreatedb')
     try:
         said = refusal(given, f"postgresql://{login}/new")
@@ -203,7 +205,9 @@ def test_may_not_create(given: object, server: Server, login: str) -> None:
     assert SECRET not in said
 
 
-def test_may_not_connect(given: object, server: Server, login: str) -> None:
+def test_a_closed_database_is_refused_and_not_created_again(
+    given: object, server: Server, login: str
+) -> None:
     """A database that is there and refuses us is not made anew."""
     server.create_database("closed")
     administer(server, "revoke connect on database closed from public")

@@ -154,7 +154,7 @@ def test_no_row_and_no_element(connection: Connection) -> None:
     assert connection.scalar(text("select cardinality(int2) from vector where id = 0")) == 0
 
 
-def test_all_null_vector(connection: Connection) -> None:
+def test_a_vector_of_nulls_is_stored_as_nulls(connection: Connection) -> None:
     load(connection, "int2", [array(np.zeros(3, np.int16), "int2", np.ones(3, bool))])
     assert stored(connection, "int2") == [[None, None, None]]
 

@@ -200,7 +200,7 @@ def test_first_use_in_an_awkward_path_after_a_half_done_initdb(open_folder: Path
     assert not list((home / "postgres").glob("tmp*")), "no second copy of the password"
 
 
-def test_settings(shared: Server) -> None:
+def test_the_server_runs_with_our_settings(shared: Server) -> None:
     found = dict(run(shared, "SELECT name, setting FROM pg_settings"))
     wanted = {
         "shared_buffers": "32768",
@@ -233,7 +233,7 @@ def test_password_is_asked_for_and_not_shown(shared: Server) -> None:
         socket.create_connection(("127.0.0.2", shared.port), timeout=2)
 
 
-def test_url(shared: Server) -> None:
+def test_url_names_server_user_and_password(shared: Server) -> None:
     url = make_url(shared.url("some db/é"))
     assert (url.drivername, url.username, url.password) == (
         "postgresql+psycopg2",
@@ -303,7 +303,7 @@ def test_sharing_in_one_process_and_linger(home: Path) -> None:
         assert run(server, "SELECT answer FROM kept") == [(7,)]
 
 
-def test_clean_shutdown(home: Path) -> None:
+def test_the_server_shuts_down_cleanly_without_users(home: Path) -> None:
     acquire(home, linger=0.0).release()
     wait_until(lambda: gone(home), 4.0)
     log = home / "postgres" / "server.log"
@@ -369,7 +369,7 @@ def test_newcomer_during_shutdown_waits_and_starts_anew(home: Path) -> None:
     assert len(pids) == 3
 
 
-def test_stop_with_users(home: Path) -> None:
+def test_stop_ends_the_server_under_its_users_and_keeps_the_data(home: Path) -> None:
     stop(home)
     server = acquire(home)
     stop(home)
@@ -388,7 +388,7 @@ def test_status_and_stop_leave_an_empty_home_alone(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
-def test_kill_the_keeper(home: Path) -> None:
+def test_postgres_ends_cleanly_where_its_keeper_is_killed(home: Path) -> None:
     with acquire(home) as server:
         run(server, "CREATE TABLE keeper_killed AS SELECT 8 AS answer")
         os.kill(running(home).keeper_pid, signal.SIGKILL)
@@ -407,7 +407,7 @@ def test_keeper_ends_cleanly_on_sigterm(home: Path) -> None:
     assert log.rstrip().endswith("database system is shut down")
 
 
-def test_kill_postgres(home: Path) -> None:
+def test_the_keeper_restarts_a_killed_postgres_on_its_port(home: Path) -> None:
     with acquire(home) as server:
         run(server, "CREATE TABLE postgres_killed AS SELECT 8 AS answer")
         old = running(home)
@@ -422,7 +422,7 @@ def test_kill_postgres(home: Path) -> None:
 
 
 @LINUX
-def test_kill_everything(home: Path) -> None:
+def test_data_survive_the_kill_of_every_process(home: Path) -> None:
     with acquire(home) as server, closing(psycopg2.connect(server.url("postgres", driver=""))):
         run(server, "CREATE TABLE all_killed AS SELECT 8 AS answer")
         found = running(home)

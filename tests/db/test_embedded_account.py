@@ -273,7 +273,7 @@ def test_root_of_a_user_namespace_is_told_that_it_is_none(closed: Path) -> None:
     assert "root here may not run it as another account ('postgres': " in last
 
 
-def test_ordinary_user(opened: Path, nobody_python: str) -> None:
+def test_an_ordinary_users_server_has_no_capability(opened: Path, nobody_python: str) -> None:
     home = opened / "home"
     home.mkdir(mode=0o700)
     os.chown(home, NOBODY, NOBODY)

@@ -95,7 +95,7 @@ def test_kappa_is_that_of_sklearn(functions: Engine, pairs: list[tuple[bool | No
         assert found == pytest.approx(cohen_kappa_score(*zip(*used, strict=True)), abs=1e-12)
 
 
-def test_expit(functions: Engine) -> None:
+def test_expit_equals_scipy(functions: Engine) -> None:
     with functions.connect() as connection:
         found = connection.execute(
             text(
@@ -108,7 +108,7 @@ def test_expit(functions: Engine) -> None:
     assert others == pytest.approx(expected, rel=1e-14, abs=1e-300)
 
 
-def test_ad_hoc_question(engine: Engine, rows: Any) -> None:
+def test_functions_answer_the_queries_of_their_headers(engine: Engine, rows: Any) -> None:
     """The queries that the headers of the functions give."""
     site = rows.site()
     listed = rows.image_list(rows.images(site, ["a", "b", "c", "d"]))
@@ -137,7 +137,7 @@ def image_rows(engine: Engine, name: str) -> list[tuple[Any, ...]]:
         return [(row.site, row.seed, row.task, row.logit) for row in result]
 
 
-def test_image_predictions(engine: Engine, rows: Any) -> None:
+def test_image_predictions_has_a_row_per_model_and_task(engine: Engine, rows: Any) -> None:
     """An image in two lists is told once per model and task; one name at two sites is two images."""
     here, there = rows.site("here"), rows.site("there")
     ids, other = rows.images(here, ["a", "b", "c"]), rows.images(there, ["c"])

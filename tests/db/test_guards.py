@@ -69,7 +69,9 @@ def scored(shared_rows: Any) -> dict[str, int]:
         (0, "array[]::integer[]", "ck_image_list_not_empty"),
     ],
 )
-def test_image_list(engine: Engine, scored: dict[str, int], length: int, images: str, reason: str) -> None:
+def test_a_wrong_image_list_is_refused(
+    engine: Engine, scored: dict[str, int], length: int, images: str, reason: str
+) -> None:
     statement = f"insert into image_list (content_hash, length, image_ids) values ('new', {length}, {images})"
     refused(engine, reason, statement, image=scored["image"])
 
@@ -86,7 +88,7 @@ def test_image_list(engine: Engine, scored: dict[str, int], length: int, images:
         ("{1,0,NULL}", None, "none of 1, 0, -1, -2"),
     ],
 )
-def test_label_vector(
+def test_a_wrong_label_vector_is_refused(
     engine: Engine, scored: dict[str, int], states: str, terms: str | None, reason: str
 ) -> None:
     given = {"dataset": scored["dataset"], "states": states, "terms": terms}
@@ -111,7 +113,7 @@ def test_label_vector(
         ("{1,0,-1}", 1, 1, "counts or values"),
     ],
 )
-def test_cohort_label_vector(
+def test_a_wrong_cohort_label_vector_is_refused(
     engine: Engine, scored: dict[str, int], labels: str, n_pos: int, n_neg: int, reason: str
 ) -> None:
     statement = "insert into cohort_label values (:cohort, 8, cast(:labels as smallint[]), :n_pos, :n_neg)"
@@ -119,7 +121,9 @@ def test_cohort_label_vector(
 
 
 @pytest.mark.parametrize("logits", ["{1,2}", "{1,2,3,4}", "{}"])
-def test_prediction_vector(engine: Engine, scored: dict[str, int], logits: str) -> None:
+def test_a_prediction_vector_of_another_length_is_refused(
+    engine: Engine, scored: dict[str, int], logits: str
+) -> None:
     statement = "insert into prediction values (:evaluation, 8, 0, cast(:logits as real[]))"
     refused(engine, r"\d logits for the 3 images", statement, evaluation=scored["evaluation"], logits=logits)
 
@@ -148,13 +152,13 @@ def test_prediction_vector(engine: Engine, scored: dict[str, int], logits: str) 
         "truncate image cascade",
     ],
 )
-def test_frozen(engine: Engine, scored: dict[str, int], statement: str) -> None:
+def test_frozen_rows_refuse_every_change(engine: Engine, scored: dict[str, int], statement: str) -> None:
     before = allowed(engine)
     refused(engine, "rows are frozen: (update|delete|truncate) is refused", statement)
     assert allowed(engine) == before
 
 
-def test_what_may_change(engine: Engine, scored: dict[str, int]) -> None:
+def test_paths_ages_and_labels_may_change(engine: Engine, scored: dict[str, int]) -> None:
     allowed(
         engine,
         "update image set path = '/new', age = 61, patient = 'p'",

@@ -13,5 +13,5 @@ def test_questions_about_predictions_are_told_of_the_vectors(query: str) -> None
 
 
 @pytest.mark.parametrize("query", ["select * from auc_results", "select * from image_predictions('x')"])
-def test_others_are_not(query: str) -> None:
+def test_quick_queries_get_no_hint(query: str) -> None:
     assert slow_hint(query) is None

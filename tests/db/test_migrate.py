@@ -84,7 +84,7 @@ def view_id(connection: Connection) -> int | None:
     return connection.scalar(text("select 'predictions'::regclass::oid"))
 
 
-def test_up_down_up(empty: Engine) -> None:
+def test_upgrade_downgrade_upgrade_gives_the_same_objects(empty: Engine) -> None:
     upgrade(empty)
     first = objects(empty)
     kinds = {each[0] for each in first}
@@ -184,7 +184,7 @@ def test_several_processes_at_once(empty: Engine) -> None:
         assert connection.scalar(text("select pg_try_advisory_lock(hashtext('xray migrations'))"))
 
 
-def test_alembic_command_line(empty: Engine) -> None:
+def test_alembics_own_command_line_migrates(empty: Engine) -> None:
     url = empty.url.render_as_string(hide_password=False)
     for command in (["upgrade", "head"], ["downgrade", "base"]):
         run = subprocess.run(

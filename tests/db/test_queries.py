@@ -67,7 +67,7 @@ def test_query_runs(shared_rows: Any, name: str) -> None:
         assert parameter in header
 
 
-def test_unknown_query() -> None:
+def test_an_unknown_query_is_an_error() -> None:
     with pytest.raises(FileNotFoundError):
         query("no_such_query")
 

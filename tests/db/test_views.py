@@ -37,7 +37,7 @@ def mimic(rows: Any) -> dict[str, int]:
     return {"model": model, "image_list": listed, "protocol": protocol, "cohort": part, "site": site}
 
 
-def test_predictions(engine: Engine, mimic: dict[str, int]) -> None:
+def test_predictions_has_a_row_per_image_task_and_labeller(engine: Engine, mimic: dict[str, int]) -> None:
     """Every image of the shared list twice per task, once per labeller; the other protocol's cohort has no rows."""
     found = select(engine, "select * from predictions order by test_dataset, task, image")
     assert list(found[0]) == [
@@ -106,7 +106,7 @@ def test_extreme_logits_have_finite_probabilities(engine: Engine, rows: Any) -> 
     assert np.isfinite(probabilities).all()
 
 
-def test_labels(engine: Engine, rows: Any) -> None:
+def test_labels_has_a_row_per_image_and_task(engine: Engine, rows: Any) -> None:
     site = rows.site()
     ids = rows.images(site, ["a", "b", "c", "d"], ["p", None, "q", "q"])
     dataset = rows.dataset("padchest", site, rows.image_list([ids[2], ids[0], ids[3], ids[1]]))
@@ -141,7 +141,7 @@ def missing(engine: Engine) -> set[tuple[int, int, int, str]]:
     }
 
 
-def test_missing_evaluations(engine: Engine, rows: Any) -> None:
+def test_missing_evaluations_pairs_models_with_their_test_cohorts(engine: Engine, rows: Any) -> None:
     """Test cohorts under the model's protocol that share a task, drawn with drawn and real with real."""
     real, drawn = rows.site("real"), rows.site("drawn", synthetic=True)
     a, b = rows.images(real, ["1", "2", "3"]), rows.images(drawn, ["1", "2"])

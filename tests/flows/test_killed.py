@@ -244,7 +244,7 @@ def completed(done) -> list[str]:
         for name, moment in MOMENTS.items()
     ],
 )
-def test_killed_at(moment, new_home, tiny, tiny_file, held):
+def test_a_killed_study_goes_on_to_the_same_result(moment, new_home, tiny, tiny_file, held):
     kill_at(new_home, tiny_file, moment)
     done = finished(new_home, tiny_file, held, tiny)
     if (

@@ -221,7 +221,7 @@ def test_only_the_kinds_asked_for(tmp_path, kinds, names):
     assert list(asked(study)) == names
 
 
-def test_pairs(tmp_path):
+def test_pairs_makes_a_configuration_of_every_two_datasets(tmp_path):
     study = with_datasets(tmp_path, ("x", "x"), ("y", "y"), ("z", "z"), head='configurations = ["pairs"]')
     assert asked(study) == {"x-and-y": ("x", "y"), "x-and-z": ("x", "z"), "y-and-z": ("y", "z")}
     every = with_datasets(
@@ -247,7 +247,7 @@ tasks = ["Mass", "Effusion"]
 """
 
 
-def test_configurations_by_name(tmp_path):
+def test_configurations_by_name_have_their_conditions_and_tasks(tmp_path):
     men, effusion = study_of(tmp_path, NAMED).configurations()
     where = (
         Condition("age", least=18.0, most=65.0),
@@ -424,7 +424,7 @@ def test_a_file_that_is_not_there_or_not_text_is_told(tmp_path):
 
 
 @pytest.mark.parametrize("name", ["a", "phantom-a", "mimic_ch", "0", "a" * 60])
-def test_names(name):
+def test_good_names_are_taken(name):
     assert check_name("NAME", name) == name
 
 

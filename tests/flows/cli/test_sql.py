@@ -28,7 +28,7 @@ def expected(tiny):
     return rows
 
 
-def test_as_a_table(tiny, expected):
+def test_rows_are_printed_as_a_table(tiny, expected):
     done = tiny.home.run("sql", QUESTION)
     head, rule, *rows = done.stdout.splitlines()
     assert head.split() == ["trained_on", "seed", "n", "mean_logit", "nothing"]
@@ -39,14 +39,14 @@ def test_as_a_table(tiny, expected):
     assert done.stderr == "(2 rows)\n"
 
 
-def test_as_json(call, expected):
+def test_json_prints_an_object_per_row(call, expected):
     rows = [json.loads(line) for line in call("sql", "--json", QUESTION)[1].splitlines()]
     assert [row["mean_logit"] for row in rows] == expected["mean_logit"].tolist()
     assert [row["n"] for row in rows] == expected["n"].tolist()
     assert [row["nothing"] for row in rows] == [None, None]
 
 
-def test_as_csv(call, expected):
+def test_csv_prints_a_header_and_every_row(call, expected):
     rows = list(csv.DictReader(io.StringIO(call("sql", "--csv", QUESTION)[1])))
     assert [float(row["mean_logit"]) for row in rows] == expected["mean_logit"].tolist()
     assert [row["nothing"] for row in rows] == ["", ""]

@@ -28,7 +28,7 @@ def test_lists_are_shown_without_a_way_to_make_worklists(client: TestClient) -> 
     assert "only reads" in client.get("/worklists").text
 
 
-def test_nothing_is_kept(client: TestClient, explorer: Explorer) -> None:
+def test_an_explorer_that_only_reads_refuses_every_form(client: TestClient, explorer: Explorer) -> None:
     explorer.send("/worklists", name="of another explorer", count="2", **LIST)
     number = explorer.done.ask("select id from worklist where name = 'of another explorer'")["id"][0]
     page = client.get(f"/worklists/{number}").text

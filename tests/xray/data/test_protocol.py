@@ -80,7 +80,7 @@ def test_what_is_wrong_is_named(values: dict[str, Any], words: list[str]) -> Non
         assert word in str(failure.value)
 
 
-def test_no_such_protocol(tmp_path: Path) -> None:
+def test_an_unknown_or_damaged_protocol_is_named(tmp_path: Path) -> None:
     with pytest.raises(StudyError, match="papr"):
         load_protocol("papr")
     (tmp_path / "bad.toml").write_text("a = = 1")
@@ -88,7 +88,7 @@ def test_no_such_protocol(tmp_path: Path) -> None:
         load_protocol(tmp_path / "bad.toml")
 
 
-def test_sites() -> None:
+def test_published_datasets_know_their_sites() -> None:
     assert {dataset(name).site for name in ("nih", "google", "rsna")} == {"nih-cc"}
     assert dataset("mimic_ch").site == dataset("mimic_nb").site
     assert len({each.site for each in published_datasets().values()}) == 5

@@ -108,7 +108,7 @@ def table_of(view: list[str | None], patient: list[str | None], states: list[int
 
 
 @pytest.mark.parametrize(("policy", "value"), [("missing", np.nan), ("positive", 1.0), ("negative", 0.0)])
-def test_uncertain_policies(policy: str, value: float) -> None:
+def test_uncertain_labels_follow_the_policy(policy: str, value: float) -> None:
     protocol = protocol_from({"base": "corrected", "name": "own", "labels": {"uncertain": policy}}, "own")
     selection = select(table_of(["PA"] * 4, list("abcd"), [1, 0, -1, -2]), "mine", protocol)
     np.testing.assert_array_equal(selection.labels[:, 0], [1, 0, value, np.nan])

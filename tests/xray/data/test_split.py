@@ -39,7 +39,7 @@ def table_of(patients: list[str | None]) -> SourceTable:
     return SourceTable(rows, np.zeros(shape, np.int8), np.full(shape, None, dtype=object))
 
 
-def test_paper_halves() -> None:
+def test_paper_halves_the_images_and_each_run_cuts_its_validation() -> None:
     table = table_of([f"{k:03d}" for k in range(101)])
     selection = select(table, "nih", PAPER)
     cut = parts(selection, table, "nih-cc", PAPER)

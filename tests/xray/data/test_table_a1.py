@@ -43,7 +43,7 @@ def test_all_cells_and_what_is_not_there() -> None:
     assert unpublished({"nih": small()}) == [("nih", "Fracture")]
 
 
-def test_published_cells(published: Tables) -> None:
+def test_published_label_files_give_every_published_cell(published: Tables) -> None:
     cells = [cell for cell in table_a1(published) if cell.found_positive is not None]
     assert [cell for cell in cells if not cell.equal] == []
     assert Counter(cell.dataset for cell in cells) == {"nih": 14, "google": 3, "openi": 16, "rsna": 2}
@@ -62,7 +62,7 @@ def column(tables: Tables, name: str, protocol_name: str, part: str, what: str) 
     return tables[name].rows[what].iloc[selection.index[cut[part]]].tolist()
 
 
-def test_nih_halves(published: Tables) -> None:
+def test_the_test_half_of_nih_has_the_published_positives(published: Tables) -> None:
     selection, cut = taken(published, "nih", "paper")
     positives = np.nansum(selection.labels[cut["test"]], axis=0)
     assert len(cut["test"]) == 15_403

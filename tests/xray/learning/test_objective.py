@@ -48,7 +48,7 @@ def test_a_batch_without_any_label_gives_zero_with_zero_gradient():
 
 
 @pytest.mark.parametrize("label", [0.0, 1.0])
-def test_one_class_only(label):
+def test_a_task_with_one_class_counts_its_plain_loss(label):
     logits = torch.tensor([[1.0, 0.0], [-3.0, 0.0]])
     sign = -1 if label else 1
     expected = (softplus(sign * 1.0) + softplus(sign * -3.0)) / 2 + softplus(0.0)

@@ -86,7 +86,7 @@ def test_the_order_of_the_pixels_on_disk_does_not_matter(trained):
     assert same(trained, train(dataclasses.replace(TRAINING, pixels=pool), VALIDATION, RECIPE, seed=0))
 
 
-def test_it_learns():
+def test_training_learns_to_tell_the_classes_apart():
     result = train(TRAINING, VALIDATION, dataclasses.replace(RECIPE, epochs=12), seed=0)
     assert result.best.mean_auc > 0.95
 

@@ -61,7 +61,7 @@ def test_no_finding_is_the_reason(tmp_path: Path) -> None:
     assert edema.source == "protocol §4 (b)"
 
 
-def test_text_labels(tmp_path: Path) -> None:
+def test_a_label_from_text_names_its_term_and_cell(tmp_path: Path) -> None:
     header = "Image Index,Finding Labels,Follow-up #,Patient ID,Patient Age,Patient Gender,View Position"
     (tmp_path / "Data_Entry_2017.csv").write_text(f"{header}\na.png,Mass|Nodule,0,1,058Y,M,PA\n")
     table = read_nih(tmp_path, None)
@@ -77,7 +77,7 @@ def test_text_labels(tmp_path: Path) -> None:
     assert (hernia.state, hernia.label, hernia.term, hernia.image) == ("negative", 0, None, "a.png")
 
 
-def test_a_manifest(tmp_path: Path) -> None:
+def test_a_manifests_label_names_its_column(tmp_path: Path) -> None:
     (tmp_path / "m.csv").write_text("image_id,patient_id,path,Mass,Edema\na,p,a.png,u,\n")
     table = read_manifest(tmp_path / "m.csv", None)
     protocol = load_protocol("corrected")

@@ -105,7 +105,7 @@ def test_every_term_found_is_named() -> None:
     assert states[0, TASK_INDEX["Consolidation"]] == POSITIVE
 
 
-def test_states() -> None:
+def test_values_become_states() -> None:
     columns = {rule.column: [""] * 6 for rule in all_rules("chexpert")}
     frame = pd.DataFrame(columns | {"Edema": ["1.0", "0", "-1.0", "", " 1 ", "maybe"]})
     states, terms = apply_rules(frame, all_rules("chexpert"))
@@ -126,7 +126,7 @@ def test_states() -> None:
         ("['loc right', , 'c']", ["loc right", "c"]),
     ],
 )
-def test_listed_terms(text: str, terms: list[str]) -> None:
+def test_a_list_is_split_into_terms(text: str, terms: list[str]) -> None:
     assert listed_terms(text) == terms
 
 

@@ -18,7 +18,7 @@ def test_a_perfect_detector_only_counts_in_eight_bits():
     np.testing.assert_array_equal(exposed(Images(noise=0)), np.round(255 * RAMP))
 
 
-def test_gamma_and_contrast():
+def test_gamma_and_contrast_change_the_grey_values():
     np.testing.assert_array_equal(exposed(Images(noise=0, gamma=2)), np.floor(255 * RAMP**2 + 0.5))
     expected = np.floor(255 * (0.5 + 0.5 * (RAMP.astype(float) - 0.5)) + 0.5)
     assert np.abs(exposed(Images(noise=0, contrast=0.5)) - expected).max() <= 1

@@ -28,7 +28,7 @@ def test_an_exact_reader_of_the_reference_writes_the_truth():
     np.testing.assert_array_equal(labels(EXACT), TRUTH)
 
 
-def test_threshold():
+def test_cardiomegaly_follows_the_threshold_of_the_ratio():
     values = labels(Labelling(cardiothoracic_threshold=0.56, reading_error=0))
     np.testing.assert_array_equal(column(values, "Cardiomegaly"), CASES.size_of("Cardiomegaly") > 0.56)
     assert_only_changed(values, "Cardiomegaly")
@@ -46,13 +46,13 @@ def test_reading_error_is_normal_about_the_ratio():
         assert np.abs(ratio[wrong] - 0.5).max() < 4 * error
 
 
-def test_inverted():
+def test_an_inverted_task_has_the_opposite_labels():
     values = labels(Labelling(reading_error=0, inverted=("Mass",)))
     np.testing.assert_array_equal(column(values, "Mass"), 1 - column(TRUTH, "Mass"))
     assert_only_changed(values, "Mass")
 
 
-def test_redefined():
+def test_a_redefined_task_has_the_labels_of_the_other_finding():
     values = labels(Labelling(reading_error=0, redefined={"Infiltration": "Reticular_Pattern"}))
     pattern = CASES.present[:, FINDINGS.index("Reticular_Pattern")]
     np.testing.assert_array_equal(column(values, "Infiltration"), pattern)
@@ -60,7 +60,7 @@ def test_redefined():
 
 
 @pytest.mark.parametrize("fraction", [0.0, 0.25, 1.0])
-def test_flipped(fraction):
+def test_a_share_of_both_classes_is_flipped(fraction):
     values = labels(Labelling(reading_error=0, flipped={"Atelectasis": fraction}))
     assert_only_changed(values, "Atelectasis")
     truth = column(TRUTH, "Atelectasis")
@@ -70,7 +70,7 @@ def test_flipped(fraction):
         assert low <= group.sum() <= high
 
 
-def test_unlabelled():
+def test_an_unlabelled_task_has_no_label():
     values = labels(Labelling(reading_error=0, unlabelled=("Nodule",)))
     assert np.isnan(column(values, "Nodule")).all()
     assert_only_changed(values, "Nodule")

@@ -58,7 +58,7 @@ def test_full_and_small_release_name_the_same_image(tmp_path: Path) -> None:
     assert chexpert(tmp_path, row(1, 1, root="CheXpert-v1.0")).rows["image"].tolist() == small
 
 
-def test_stitched_labels(tmp_path: Path) -> None:
+def test_labels_are_stitched_from_a_patients_frontal_rows(tmp_path: Path) -> None:
     """The image is study 1's; the labels are each column's first that is not blank, lateral rows left out."""
     table = chexpert(
         tmp_path,
@@ -113,7 +113,7 @@ def test_ap_is_kept_in_paper_alone(tmp_path: Path) -> None:
         (row(5, 1), "earlier"),
     ],
 )
-def test_bad_rows(tmp_path: Path, line: str, word: str) -> None:
+def test_bad_rows_are_set_aside_with_a_reason(tmp_path: Path, line: str, word: str) -> None:
     table = chexpert(tmp_path, row(5, 1), line)
     assert len(table.rows) == 1
     assert [(entry.row, word in entry.reason) for entry in table.quarantine] == [(3, True)]

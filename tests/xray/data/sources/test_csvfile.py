@@ -66,5 +66,5 @@ def test_any_bytes_are_read_or_refused(data: bytes) -> None:
         ("mask", None),
     ],
 )
-def test_near(wanted: str, found: str | None) -> None:
+def test_near_finds_a_misspelt_name(wanted: str, found: str | None) -> None:
     assert near(wanted, ["Pleural_Thickening", "Pneumonia", "Mass"]) == found

@@ -177,7 +177,7 @@ def cells(header: str, **given: str) -> str:
     return ",".join(given.get(name.replace(" ", "_"), "") for name in header.split(","))
 
 
-def test_brax(tmp_path: Path) -> None:
+def test_brax_is_read(tmp_path: Path) -> None:
     names = [f"id_p{k}/Study_1/Series_1/image-{k}" for k in range(4)]
     about = [("M", "45", "PA"), ("F", "85 or more", "L"), ("O", "70", "AP"), ("F", "30", "PA")]
     labels = [

@@ -47,7 +47,7 @@ def check(table: SourceTable) -> None:
     assert (table.states[:, others] == NOT_MENTIONED).all()
 
 
-def test_plain(tmp_path: Path) -> None:
+def test_a_plain_manifest_is_read(tmp_path: Path) -> None:
     check(manifest(tmp_path, *ROWS))
 
 
@@ -73,7 +73,7 @@ def test_ways_of_writing_the_same_file(tmp_path: Path, data: bytes) -> None:
     check(read_manifest(write(tmp_path, data), None))
 
 
-def test_zip(tmp_path: Path) -> None:
+def test_a_zipped_manifest_is_read(tmp_path: Path) -> None:
     with zipfile.ZipFile(tmp_path / "labels.zip", "w") as archive:
         archive.writestr("folder/labels.csv", TEXT)
         archive.writestr("__MACOSX/._labels.csv", "x")
@@ -192,12 +192,12 @@ def test_a_wrong_header_is_an_error(tmp_path: Path, header: str, words: list[str
 @pytest.mark.parametrize(
     "data", [b"", b"\n \n", b"PK\x03\x04junk", gzip.compress(TEXT.encode(), mtime=0)[:40]]
 )
-def test_nothing_to_read(tmp_path: Path, data: bytes) -> None:
+def test_an_unreadable_manifest_is_named(tmp_path: Path, data: bytes) -> None:
     with pytest.raises(ManifestError, match=r"labels\.csv"):
         read_manifest(write(tmp_path, data), None)
 
 
-def test_no_such_file(tmp_path: Path) -> None:
+def test_a_missing_manifest_is_named(tmp_path: Path) -> None:
     with pytest.raises(ManifestError, match=r"nowhere\.csv"):
         read_manifest(tmp_path / "nowhere.csv", None)
 
@@ -213,7 +213,7 @@ def test_no_task_column_is_said(tmp_path: Path) -> None:
     assert "no column is a finding" in table.notes[0]
 
 
-def test_registered() -> None:
+def test_the_manifest_reader_is_registered() -> None:
     assert sources()["manifest"] is read_manifest
 
 

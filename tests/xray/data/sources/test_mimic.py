@@ -87,7 +87,7 @@ def test_metadata_is_needed(tmp_path: Path) -> None:
     "found",
     ["files/p10/p10000032/s50414267/bbbb.jpg", "p10/p10000032/s50414267/bbbb.jpg", "flat/bbbb.jpg"],
 )
-def test_folder_layouts(tmp_path: Path, found: str) -> None:
+def test_pictures_are_found_in_every_folder_layout(tmp_path: Path, found: str) -> None:
     (tmp_path / "pictures" / found).parent.mkdir(parents=True)
     (tmp_path / "pictures" / found).touch()
     assert mimic(tmp_path, images=tmp_path / "pictures").rows["path"].tolist() == [found]

@@ -62,7 +62,7 @@ def test_second_release_is_told_by_its_ages(tmp_path: Path) -> None:
         ("x.png,Mass,0,1", ["4 fields", "11"]),
     ],
 )
-def test_bad_rows(tmp_path: Path, row: str, words: list[str]) -> None:
+def test_bad_rows_are_set_aside_with_a_reason(tmp_path: Path, row: str, words: list[str]) -> None:
     table = nih(tmp_path, [FIRST[0], row, FIRST[2]])
     assert len(table.rows) == len(table.states) == 2
     (entry,) = table.quarantine
@@ -97,7 +97,7 @@ def test_a_missing_column_is_named(tmp_path: Path) -> None:
         nih(tmp_path, FIRST, HEADER.replace("Finding Labels", "Finding Label"))
 
 
-def test_google(tmp_path: Path) -> None:
+def test_googles_labels_are_read(tmp_path: Path) -> None:
     header = HEADER + ",Fracture,Pneumothorax,Airspace opacity,Nodule or mass,Set Id"
     start = "No Finding,8,13,60,M,AP,3056,2544,0.139,0.139"
     rows = [

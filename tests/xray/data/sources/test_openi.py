@@ -51,7 +51,7 @@ def write(folder: Path, packed: bool) -> Path:
 
 @pytest.mark.parametrize("packed", [True, False])
 @pytest.mark.parametrize("inside", [True, False])
-def test_reports(tmp_path: Path, packed: bool, inside: bool) -> None:
+def test_reports_give_images_views_and_labels(tmp_path: Path, packed: bool, inside: bool) -> None:
     (tmp_path / "nlmcxr_tsne_pa.csv").write_text(
         "imageid,tsne-view\nCXR2_a,L\nCXR2_b,PA\nCXR3_a,PA\nCXR10_a,PA\n"
     )
@@ -84,7 +84,7 @@ def test_without_the_companions_it_is_said(tmp_path: Path) -> None:
     assert table.rows["view"].isna().all()
 
 
-def test_pictures(tmp_path: Path) -> None:
+def test_images_without_a_picture_are_set_aside(tmp_path: Path) -> None:
     (tmp_path / "CXR3_a.png").touch()
     table = read_openi(write(tmp_path, packed=False), tmp_path)
     assert table.rows["path"].tolist() == ["CXR3_a.png"]
@@ -93,7 +93,7 @@ def test_pictures(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("content", [b"", b"not a tar"])
-def test_nothing_to_read(tmp_path: Path, content: bytes) -> None:
+def test_an_unreadable_archive_is_named(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "NLMCXR_reports.tgz").write_bytes(content)
     with pytest.raises(DataError, match="NLMCXR"):
         read_openi(tmp_path / "NLMCXR_reports.tgz", None)

@@ -33,7 +33,7 @@ def positives(table: SourceTable, protocol_name: str) -> list[set[str]]:
     return [{task for task in TASKS if labels[TASK_INDEX[task]] == 1} for labels in selection.labels]
 
 
-def test_metadata(tmp_path: Path) -> None:
+def test_metadata_are_read_and_reports_left_out(tmp_path: Path) -> None:
     table = padchest(tmp_path, row("a.png", "839860488694292331637988235681460987", "['normal']"))
     first = table.rows.iloc[0]
     assert first["patient"] == "839860488694292331637988235681460987"
@@ -80,7 +80,7 @@ def test_nulls_and_broken_files_are_set_aside(tmp_path: Path) -> None:
     assert positives(table, "paper") == [{"Nodule"}]
 
 
-def test_views(tmp_path: Path) -> None:
+def test_only_frontal_views_of_the_protocol_count(tmp_path: Path) -> None:
     rows = [
         row(f"{i}.png", str(i), "['mass']", view)
         for i, view in enumerate(["L", "PA", "AP", "", "PA_horizontal"])

@@ -122,7 +122,7 @@ CUT = dicom(*PERSON[:1])[:-1]
 
 
 @pytest.mark.parametrize("data", [b"", b"\0" * 300, dicom(*PERSON, syntax=b"1.2.840.10008.1.2.2\0"), CUT])
-def test_not_dicom(tmp_path: Path, data: bytes) -> None:
+def test_a_file_that_is_not_dicom_is_named(tmp_path: Path, data: bytes) -> None:
     (tmp_path / "x.dcm").write_bytes(data)
     with pytest.raises(DataError, match=r"x\.dcm"):
         read_person(tmp_path / "x.dcm")
