@@ -43,7 +43,8 @@ def result(what: str, future: PrefectFuture[Any]) -> Any:
         return future.result()
     except BrokenProcessPool:
         raise XrayError(
-            f"{what}: a process of ours was killed (out of memory?); run the same command again, it goes on where it was"
+            f"{what}: a process of ours was killed (out of memory?); run the same command again; it continues where "
+            "it stopped"
         ) from None
 
 

@@ -12,7 +12,7 @@ from typing import Final
 
 from db.errors import ServerError, XrayError
 
-AGAIN: Final = "run the same command again, it goes on where it was"
+AGAIN: Final = "run the same command again; it continues where it stopped"
 FULL: Final = (errno.ENOSPC, errno.EDQUOT)
 LITTLE: Final = 16 * 2**20
 """Bytes free on a disk below which a database server that ended is told to have ended for that."""
@@ -32,17 +32,17 @@ SAID: Final = {
     errno.EMFILE: ("Too many open files",),
 }
 ADVICE: Final = {
-    errno.EROFS: "it must be writable; remount it, or choose another folder by XRAY_HOME",
-    errno.EACCES: "it must be yours; choose another folder by XRAY_HOME, or let its owner open it",
-    errno.EPERM: "it must be yours; choose another folder by XRAY_HOME, or let its owner open it",
-    errno.ENOTDIR: "a folder was expected; choose another by XRAY_HOME",
+    errno.EROFS: "it must be writable; remount it, or choose another folder with XRAY_HOME",
+    errno.EACCES: "it must belong to you; choose another folder with XRAY_HOME, or let its owner open it",
+    errno.EPERM: "it must belong to you; choose another folder with XRAY_HOME, or let its owner open it",
+    errno.ENOTDIR: "a folder was expected; choose another with XRAY_HOME",
     errno.EISDIR: "a file was expected",
-    errno.EEXIST: "it is in the way; move it, or choose another folder by XRAY_HOME",
+    errno.EEXIST: "it is in the way; move it, or choose another folder with XRAY_HOME",
     errno.ELOOP: "its links lead in a circle",
     errno.ENAMETOOLONG: "choose a shorter name",
     errno.EMFILE: f"allow more (ulimit -n) and {AGAIN}",
     errno.ENFILE: f"the machine allows no more now; {AGAIN}",
-    errno.EIO: f"the disk may be failing; when it is well, {AGAIN}",
+    errno.EIO: f"the disk may be failing; when it works again, {AGAIN}",
     errno.ESTALE: f"the network folder is gone; when it is back, {AGAIN}",
 }
 STATES: Final = {
@@ -59,19 +59,19 @@ def sentence(error: BaseException, home: Path) -> str | None:
     home: the folder that is named where the error names no file.
     """
     for link in _chain(error):
-        message = _told(link, home)
+        message = _of_cause(link, home)
         if message:
             return message
     return None
 
 
-def _told(error: BaseException, home: Path) -> str | None:
+def _of_cause(error: BaseException, home: Path) -> str | None:
     number = _number(error)
     if number in FULL:
         own = str(error) if isinstance(error, XrayError) and "\n" not in str(error) else ""
         return f"{own}; {full(home)}" if own else full(_file(error, home))
     if number == errno.ENOMEM:
-        return f"memory is out: end other programs, or work with fewer pictures at once (batch_size), and {AGAIN}"
+        return f"out of memory: close other programs, or work with fewer pictures at once (batch_size), and {AGAIN}"
     if isinstance(error, ServerError) and is_full(home):  # which could not even write down why it ended
         return f"PostgreSQL can't run: {full(home)}"
     if isinstance(error, XrayError):
@@ -89,13 +89,13 @@ def _told(error: BaseException, home: Path) -> str | None:
 def full(file: Path | str) -> str:
     """That the disk of a file is full: which, and how much is free now, when what failed may have been tidied up."""
     if not Path(file).is_absolute():  # standard output
-        return f"{file}: its disk is full; make room, then {AGAIN}"
+        return f"{file}: its disk is full; free some space, then {AGAIN}"
     folder = existing(Path(file))
     usage = os.statvfs(folder)
     free = f"{usage.f_bavail * usage.f_frsize / 2**20:.0f} MB"
     if usage.f_files and usage.f_favail < FEW:
         free += f" and {usage.f_favail} inodes (one per file)"
-    return f"{file}: the disk is full ({free} free in {folder}); make room, then {AGAIN}"
+    return f"{file}: the disk is full ({free} free in {folder}); free some space, then {AGAIN}"
 
 
 def is_full(folder: Path) -> bool:

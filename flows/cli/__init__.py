@@ -125,7 +125,7 @@ def main(arguments: list[str] | None = None) -> Any:
         except Exception as error:
             refused = _refusal_of_output(error) or error
             if not isinstance(refused, BrokenPipeError):  # whoever read (head, less) has had enough
-                click.echo(f"{styled('error:', 'bold red', sys.stderr)} {_told(refused)}", err=True)
+                click.echo(f"{styled('error:', 'bold red', sys.stderr)} {_message_of(refused)}", err=True)
             if arguments is None:
                 command.fail()
             sys.exit(1)
@@ -160,7 +160,7 @@ def _command(name: str) -> "Command":
     return Command(ENDS.get(name, ""))
 
 
-def _told(error: Exception) -> str:
+def _message_of(error: Exception) -> str:
     """An error in one sentence; below its traceback where it may be ours."""
     from flows.refusals import sentence
     from xray import settings

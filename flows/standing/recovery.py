@@ -104,7 +104,7 @@ class Recovery:
                 {
                     "type": "SCHEDULED",
                     "name": "AwaitingRetry",
-                    "message": "crashed; goes on where it was",
+                    "message": "crashed; continues where it stopped",
                     "state_details": {"scheduled_time": now},
                 },
             )

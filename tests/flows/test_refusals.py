@@ -33,7 +33,7 @@ def test_a_full_disk_is_named_with_what_is_free(tmp_path):
     file = tmp_path / "pixels.raw"
     told = refused(tmp_path, errno.ENOSPC, "No space left on device", str(file))
     assert told.startswith(f"{file}: the disk is full (")
-    assert f"free in {tmp_path}); make room, then run the same command again" in told
+    assert f"free in {tmp_path}); free some space, then run the same command again" in told
     assert str(tmp_path) in refused(tmp_path, errno.EDQUOT, "Disk quota exceeded")
 
 
@@ -57,7 +57,7 @@ def test_what_a_library_made_of_it_and_another_process_lost_is_told_too(tmp_path
     ("number", "words"),
     [
         (errno.EROFS, "Read-only file system; it must be writable"),
-        (errno.EACCES, "Permission denied; it must be yours"),
+        (errno.EACCES, "Permission denied; it must belong to you"),
         (errno.ENOTDIR, "Not a directory; a folder was expected"),
         (errno.EEXIST, "File exists; it is in the way"),
         (errno.EMFILE, "Too many open files; allow more (ulimit -n)"),
@@ -77,7 +77,7 @@ def test_each_refusal_says_what_to_do(tmp_path, number, words):
     ],
 )
 def test_memory_that_is_out_is_said(tmp_path, error):
-    assert (sentence(error, tmp_path) or "").startswith("memory is out: ")
+    assert (sentence(error, tmp_path) or "").startswith("out of memory: ")
 
 
 def test_the_cause_counts_and_what_was_left_behind_does_not(tmp_path):
@@ -108,7 +108,7 @@ def test_a_server_that_is_gone(tmp_path):
     assert told is not None
     assert told.startswith("PostgreSQL: connection to server at ")
     assert "\n" not in told
-    assert told.endswith("run the same command again, it goes on where it was")
+    assert told.endswith("run the same command again; it continues where it stopped")
 
 
 def test_a_reader_that_writes(database, tmp_path):
@@ -136,7 +136,7 @@ def test_a_connection_that_was_cut(database, tmp_path):
     second.close()
     told = sentence(caught.value, tmp_path) or ""
     assert told.startswith(("PostgreSQL: terminating connection", "PostgreSQL: server closed the connection"))
-    assert told.endswith("run the same command again, it goes on where it was")
+    assert told.endswith("run the same command again; it continues where it stopped")
 
 
 HOMES = {

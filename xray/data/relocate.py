@@ -26,7 +26,7 @@ def relocate(engine: Engine, home: Path, name: str, images: Path, *, progress: b
     stored = dataset.table.rows["path"].tolist()
     if None in stored or None in dataset.content:
         raise DataError(f"{name}: registered without pictures, so there are none to relocate")
-    new_paths = _found(stored, images)
+    new_paths = _new_paths(stored, images)
     missing = [path for path, new in zip(stored, new_paths, strict=True) if new is None]
     if missing:
         raise DataError(
@@ -49,7 +49,7 @@ def relocate(engine: Engine, home: Path, name: str, images: Path, *, progress: b
         return take_places(connection, dataset.id, dataset.site, rows, images, home)
 
 
-def _found(stored: Sequence[str], images: Path) -> list[str | None]:
+def _new_paths(stored: Sequence[str], images: Path) -> list[str | None]:
     """Where each picture is, relative to `images`; None where it is not."""
     if not images.is_dir():
         raise DataError(f"{images}: no such folder of pictures")
@@ -61,10 +61,10 @@ def _found(stored: Sequence[str], images: Path) -> list[str | None]:
             path = (inside / name).as_posix()
             there.add(path)
             by_name.setdefault(name, []).append(path)
-    return [_place(PurePath(path), there, by_name) for path in stored]
+    return [_new_path(PurePath(path), there, by_name) for path in stored]
 
 
-def _place(path: PurePath, there: set[str], by_name: dict[str, list[str]]) -> str | None:
+def _new_path(path: PurePath, there: set[str], by_name: dict[str, list[str]]) -> str | None:
     """The longest end of the old path that is there; else the only file of its name."""
     parts = [part for part in path.parts if part != path.anchor]
     for start in range(len(parts)):

@@ -81,7 +81,7 @@ class Pictures:
         return _encoded(_fitted(self._stretched(image), WHOLE), "PNG", compress_level=1)
 
     def _small(self, image: int) -> NDArray[np.uint8]:
-        for cache in [*self._places.values(), *self._found(image)]:
+        for cache in [*self._places.values(), *self._new_places(image)]:
             cached = cache.picture(image)
             if cached is not None:
                 return (
@@ -89,7 +89,7 @@ class Pictures:
                 )
         return self._stretched(image)
 
-    def _found(self, image: int) -> list[_Place]:
+    def _new_places(self, image: int) -> list[_Place]:
         """Caches of the datasets that have this image and were not looked for just now."""
         made = []
         for row in self.database.rows("pictures", id=image) if (self.home / "pixels").is_dir() else ():

@@ -81,7 +81,7 @@ def import_model(
             connection.execute(
                 text("select pg_advisory_xact_lock(hashtextextended(:name, 1))"), {"name": card.name}
             )
-            model_id = _found(connection, card, about, digest)
+            model_id = _stored_model(connection, card, about, digest)
             if model_id is not None:
                 say_trained_on(connection, model_id, datasets)
                 return Imported(model_id, card.name, format, False, notes)
@@ -149,6 +149,6 @@ def _keep(copied: Path, format: str, card: Card, folder: Path, trust: bool) -> P
     return folder / FILES[SAFETENSORS]
 
 
-def _found(connection: Connection, card: Card, about: dict[str, Any], digest: str) -> int | None:
+def _stored_model(connection: Connection, card: Card, about: dict[str, Any], digest: str) -> int | None:
     key = foreign_key(card.name, about, digest)
     return connection.scalar(select(Model.id).where(Model.key == key))

@@ -18,7 +18,7 @@ from xray.data.mapping.recognise import Roles, recognise
 from xray.data.sources.base import Quarantined, SourceTable
 from xray.data.sources.native import Faults, locate, with_metadata
 from xray.data.sources.panel import with_label
-from xray.data.sources.people import ages, known_text, sex_of
+from xray.data.sources.people import ages, sex_of, text_or_none
 from xray.data.sources.pictures import is_there, leaves_folder
 from xray.data.tables import Table, read_table
 from xray.errors import ManifestError
@@ -77,7 +77,7 @@ def mapped_table(
         raise ManifestError(
             f"{where or 'mapping'}: readers: there is a rule but no column of readers; give reader = … under [columns]"
         )
-    notes = [*labels.notes, *_said_of_findings(table, labels, roles, declared, FINDING in required)]
+    notes = [*labels.notes, *_notes_on_findings(table, labels, roles, declared, FINDING in required)]
     labels = replace(labels, notes=notes)
     if mapping.pictures is not None:
         table, labels, roles = _by_study(folder, table, labels, roles, mapping.pictures)
@@ -86,7 +86,7 @@ def mapped_table(
     return with_label(_source_table(table, labels, roles, mapping, images), None, where or table.name)
 
 
-def _said_of_findings(
+def _notes_on_findings(
     table: Table, labels: Labels, roles: Roles, declared: Sequence[str], needed: bool
 ) -> list[str]:
     """Findings that were declared and are not there, or are there and were not declared; and where there is none at all."""
@@ -256,8 +256,8 @@ def _source_table(
         field: _cells(frame, roles, field)
         for field in OWN_NAMES | dict.fromkeys(("path", "view", "age", "sex"), "")
     }
-    names, patients = known_text(_one_form(cells["image"])), known_text(_one_form(cells["patient"]))
-    view, written = _views(known_text(cells["view"]), mapping)
+    names, patients = text_or_none(_one_form(cells["image"])), text_or_none(_one_form(cells["patient"]))
+    view, written = _views(text_or_none(cells["view"]), mapping)
     faults = Faults(table.as_csv())
     paths = _paths(frame, names, cells, mapping, images)
     columns = {
@@ -278,7 +278,7 @@ def _source_table(
     for index, column, expected in labels.faults(mapping):
         faults.mark(labels.unknown[:, index], column, expected)
     _mark_paths(faults, roles.fields.get("path", roles.fields["image"]), paths, images)
-    notes += _said_of_patients(patients, roles)
+    notes += _notes_on_patients(patients, roles)
     done = faults.table(
         rows, labels.states, labels.terms, notes, roles.fields["image"], labels.findings, labels.panel
     )
@@ -306,10 +306,10 @@ def _views(column: pd.Series, mapping: Mapping) -> tuple[pd.Series, pd.Series | 
     for word in column.dropna().unique():
         plain = str(word).lower()
         if plain in frontal:
-            stored[word] = f"FRONTAL ({word})" if views.known(word) else word
+            stored[word] = f"FRONTAL ({word})" if views.is_lateral_code(word) else word
         else:
             turned = plain in lateral or views.lateral(word)
-            stored[word] = views.LATERAL if turned and not views.known(word) else word
+            stored[word] = views.LATERAL if turned and not views.is_lateral_code(word) else word
     changed = {word for word, view in stored.items() if word != view}
     if not changed:
         return column, None
@@ -333,7 +333,7 @@ def _paths(
             raise ManifestError(
                 f"path: {mapping.path!r}: {failure} is no field or column; fields: {', '.join(fields)}"
             ) from None
-    plain = known_text(cells["path"].astype(str).str.replace("\\", "/", regex=False)).tolist()
+    plain = text_or_none(cells["path"].astype(str).str.replace("\\", "/", regex=False)).tolist()
     if any(path is not None for path in plain):
         return plain
     return locate([names.tolist()], images)
@@ -349,7 +349,7 @@ def _mark_paths(faults: Faults, column: str, paths: list[str | None], images: Pa
         faults.mark(named & ~leaving & ~there, column, f"no such picture under {images}")
 
 
-def _said_of_patients(patients: pd.Series, roles: Roles) -> list[str]:
+def _notes_on_patients(patients: pd.Series, roles: Roles) -> list[str]:
     """Patients that are unknown, and names that look like one patient written in two ways."""
     if "patient" not in roles.fields:
         return ["no column names the patients: every image counts as a patient of its own"]

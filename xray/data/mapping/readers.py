@@ -14,7 +14,7 @@ from xray.data.mapping.recognise import Roles
 from xray.data.sources.base import NOT_MENTIONED
 from xray.data.sources.native import Faults
 from xray.data.sources.panel import MAJORITY, Panel, check_readers
-from xray.data.sources.people import known_text
+from xray.data.sources.people import text_or_none
 from xray.data.tables import Table
 
 _SHOWN: Final = 5
@@ -39,7 +39,7 @@ def by_image(labels: Labels, key: str, roles: Roles, mapping: Mapping) -> Labels
     the image says otherwise in a field, is set aside. Raises `DataError` for a column of readers that can't be one.
     """
     frame, reader = labels.table.frame, roles.fields["reader"]
-    names, readers = known_text(frame[key]), known_text(frame[reader])
+    names, readers = text_or_none(frame[key]), text_or_none(frame[reader])
     check_readers(sorted(set(readers.dropna())), reader, labels.table.name)
     faults = Faults(labels.table.as_csv())
     faults.mark(names.isna(), key, "every row needs a name")

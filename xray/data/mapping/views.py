@@ -21,6 +21,6 @@ def lateral(word: str) -> bool:
     return bool(_WORD.search(plain.lower())) and not _DECUBITUS.search(plain.lower())
 
 
-def known(word: str) -> bool:
+def is_lateral_code(word: str) -> bool:
     """Is this how protocols write a lateral view?"""
     return word.strip().upper() in _KNOWN

@@ -68,7 +68,7 @@ def _sex(text: str) -> str | None:
     return None if plain in _UNKNOWN_SEX else _SEXES.get(plain, text.strip())
 
 
-def known_text(column: pd.Series) -> pd.Series:
+def text_or_none(column: pd.Series) -> pd.Series:
     """Text without spaces around it; None where a cell is empty or says that nothing is known."""
     codes, texts = pd.factorize(column.astype(object))
     plain = [str(text).strip() for text in texts]
