@@ -1,26 +1,32 @@
 """Do the intervals of a chosen threshold hold? Share of simulations in which they cover the truth, which should be 93–97 %.
 
-    python benchmarks/thresholds.py [simulations] [--json]
+    python benchmarks/thresholds.py [simulations] [--world NAME] [--seed N] [--json]
 
-Two normals a shift apart, so that what a threshold does on further images is known exactly. Each line says what was asked
-for, how many positives and how many images of each patient there are, and the coverage of the threshold's own interval (of
-the threshold that the whole population would give) and of sensitivity, specificity, PPV, NPV and positive rate at the
-threshold that was chosen.
+Worlds in which what a threshold does on further images is known exactly (`WORLDS`): two normals, other distributions of
+scores, other areas, a rarer finding, scores in steps, patients whose images are more or less alike. A line for each world,
+number of positives, images of each patient and goal: the coverage of the threshold's own interval (of the threshold that the
+whole population would give) and of sensitivity, specificity, PPV, NPV and positive rate at the threshold that was chosen. At
+the end how many of these lie in 93–97 %, and how many do within two standard errors of their own.
 """
 
+import argparse
 import json
-import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+from zlib import crc32
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import brentq
-from scipy.stats import norm
+from scipy.special import ndtr
+from scipy.stats import expon, gamma, norm
+from scipy.stats import t as student
 
-from xray.stats.chosen import MEASURES, Goal, choose
+from xray.stats.chosen import MEASURES, Goal, choose_each
 
 Floats = NDArray[np.float64]
 
-SHIFT, PREVALENCE = 1.5, 0.2
 ASKED: tuple[tuple[Goal, float], ...] = (
     ("sensitivity", 0.9),
     ("specificity", 0.9),
@@ -28,73 +34,145 @@ ASKED: tuple[tuple[Goal, float], ...] = (
     ("positive rate", 0.2),
     ("youden", 0.0),
 )
+CELLS = ((30, 1), (100, 1), (300, 1), (100, 3), (300, 3))
+"""Positives, about, and images of each patient."""
+HIGHER, STANDARD = norm(1.5), norm()
+WITHIN = (0.93, 0.97)
 
 
-def truth(threshold: float, shift: float = SHIFT) -> Floats:
-    """`MEASURES` of a threshold in the population."""
-    sensitivity, called = norm.sf(threshold - shift), norm.sf(threshold)
-    hit, false = PREVALENCE * sensitivity, (1 - PREVALENCE) * called
-    miss, right = PREVALENCE - hit, 1 - PREVALENCE - false
-    return np.array([sensitivity, 1 - called, hit / (hit + false), right / (right + miss), hit + false])
+@dataclass(frozen=True)
+class World:
+    """Scores of positive and negative images (scipy's frozen distributions).
 
-
-def threshold_of(goal: Goal, wanted: float) -> float:
-    """The threshold that the population would give."""
-    if goal == "youden":
-        return SHIFT / 2
-    return float(brentq(lambda t: truth(t)[MEASURES.index(goal)] - wanted, -6, 8))
-
-
-def draw(random: np.random.Generator, n_pos: int, images: int) -> tuple[Floats, Floats, NDArray[np.int64]]:
-    """Labels, scores and patients, `n_pos` positive images on average.
-
-    Patients are positive or not as a whole, and their images share half of the variance.
+    used: prevalence where the threshold is used, if not that of the images. alike: correlation of a patient's images, of the
+    normal scores behind. mixed: a patient has positive and negative images. steps: so many scores to a unit; 0: any.
     """
-    patients = round(n_pos / PREVALENCE / images)
-    positive = random.random(patients) < PREVALENCE
-    label = np.repeat(positive, images)
-    shared = 0.5 if images > 1 else 0.0
-    noise = np.sqrt(shared) * np.repeat(random.normal(size=patients), images)
-    score = noise + np.sqrt(1 - shared) * random.normal(size=len(label)) + SHIFT * label
-    return label.astype(float), score, np.repeat(np.arange(patients), images)
+
+    positive: Any = HIGHER
+    negative: Any = STANDARD
+    prevalence: float = 0.2
+    used: float | None = None
+    alike: float = 0.5
+    mixed: bool = False
+    steps: int = 0
+
+    def truth(self, threshold: "float | Floats") -> Floats:
+        """`MEASURES` of a threshold in the population, (n_measures, …)."""
+        if self.steps:
+            threshold = np.ceil(np.asarray(threshold) * self.steps - 1e-6) / self.steps - 0.5 / self.steps
+        share = self.used or self.prevalence
+        sensitivity, called = self.positive.sf(threshold), self.negative.sf(threshold)
+        hit, false = share * sensitivity, (1 - share) * called
+        miss, right = share - hit, 1 - share - false
+        with np.errstate(invalid="ignore"):
+            return np.array(
+                [sensitivity, 1 - called, hit / (hit + false), right / (right + miss), hit + false]
+            )
+
+    def best(self, goal: Goal, wanted: float) -> float:
+        """The threshold that the population would give: the highest for a sensitivity, else the lowest that serves."""
+        low, high = float(self.negative.ppf(1e-4)), float(self.positive.ppf(1 - 1e-4))
+        grid = np.linspace(low, high, 20_001)
+        if self.steps:
+            grid = np.arange(np.floor(low * self.steps), np.ceil(high * self.steps) + 1) / self.steps
+        values = self.truth(grid)
+        if goal == "youden":
+            return float(grid[np.argmax(values[0] + values[1])])
+        gap = (values[MEASURES.index(goal)] - wanted) * (-1 if goal == "positive rate" else 1)
+        serves = np.flatnonzero(gap >= -1e-12)
+        if goal == "sensitivity":
+            place = int(serves[-1])
+            pair = place, place + 1
+        else:
+            place = int(serves[0])
+            pair = place - 1, place
+        if self.steps:
+            return float(grid[place])
+        measure = MEASURES.index(goal)
+        return float(brentq(lambda t: float(self.truth(t)[measure]) - wanted, grid[pair[0]], grid[pair[1]]))
+
+    def draw(
+        self, random: np.random.Generator, n_pos: int, images: int
+    ) -> tuple[Floats, Floats, NDArray[np.int64]]:
+        """Labels, scores and patients, `n_pos` positive images on average."""
+        patients = round(n_pos / self.prevalence / images)
+        once = 1 if self.mixed else images
+        positive = np.repeat(random.random(patients * images // once) < self.prevalence, once)
+        alike = self.alike if images > 1 else 0.0
+        z = np.sqrt(alike) * np.repeat(random.normal(size=patients), images)
+        u = ndtr(z + np.sqrt(1 - alike) * random.normal(size=len(z)))
+        score = np.where(positive, self.positive.ppf(u), self.negative.ppf(u))
+        if self.steps:
+            score = np.round(score * self.steps) / self.steps
+        return positive.astype(float), score, np.repeat(np.arange(patients), images)
+
+
+WORLDS = {
+    "normal": World(),
+    "auc .75": World(norm(0.954)),
+    "auc .95": World(norm(2.326)),
+    "skewed": World(gamma(3.0), expon()),
+    "heavy tails": World(student(4, loc=1.8), student(4)),
+    "rare": World(prevalence=0.05),
+    "used where rarer": World(used=0.1),
+    "steps": World(steps=4),
+    "alike .2": World(alike=0.2),
+    "mixed patients": World(alike=0.6, mixed=True),
+    "alike .8, wider positives": World(norm(1.5, 1.3), alike=0.8),
+}
 
 
 def coverage(
-    goal: Goal, wanted: float, n_pos: int, images: int, simulations: int, replicates: int = 400
-) -> tuple[int, Floats]:
-    """Shares of simulations in which the threshold's interval and those of `MEASURES` cover the truth."""
-    random, best = np.random.default_rng(n_pos * 10 + images), threshold_of(goal, wanted)
-    covered = []
+    name: str, n_pos: int, images: int, simulations: int, seed: int, replicates: int = 400
+) -> Iterator[tuple[Goal, int, Floats]]:
+    """Of each goal the simulations in which it was reached, and shares of them in which intervals cover the truth."""
+    world, random = WORLDS[name], np.random.default_rng([seed, n_pos, images, crc32(name.encode())])
+    best = {goal: world.best(goal, wanted) for goal, wanted in ASKED}
+    covered: dict[Goal, list[list[bool]]] = {goal: [] for goal, _ in ASKED}
     for number in range(simulations):
-        label, score, patients = draw(random, n_pos, images)
-        made = choose(label, score, patients, goal, wanted, replicates=replicates, seed=number)
-        if made.reason:
-            continue
-        real = truth(made.threshold)
-        covered.append(
-            [made.lower <= best <= made.upper, *((made.value_lower <= real) & (real <= made.value_upper))]
-        )
-    return len(covered), np.mean(covered, axis=0)
+        made = choose_each(*world.draw(random, n_pos, images), ASKED, world.used, replicates, number)
+        for (goal, _), choice in zip(ASKED, made, strict=True):
+            if not choice.reason:
+                real = world.truth(choice.threshold)
+                own = choice.lower - 1e-9 <= best[goal] <= choice.upper + 1e-9
+                covered[goal].append([own, *((choice.value_lower <= real) & (real <= choice.value_upper))])
+    for goal, rows in covered.items():
+        yield goal, len(rows), np.mean(rows, axis=0)
 
 
 def main() -> None:
-    numbers = [word for word in sys.argv[1:] if word.isdigit()]
-    simulations = int(numbers[0]) if numbers else 400
-    for goal, wanted in ASKED:
-        for n_pos, images in ((30, 1), (100, 1), (300, 1), (100, 3)):
-            n, shares = coverage(goal, wanted, n_pos, images, simulations)
-            row = dict(zip(("threshold", *MEASURES), map(float, np.round(shares, 3)), strict=True))
-            told = {
-                "goal": goal,
-                "wanted": wanted,
-                "positives": n_pos,
-                "images": images,
-                "simulations": n,
-                **row,
-            }
-            print(
-                json.dumps(told) if "--json" in sys.argv else "  ".join(f"{k} {v}" for k, v in told.items())
-            )
+    parser = argparse.ArgumentParser(description=str(__doc__).splitlines()[0])
+    parser.add_argument("simulations", nargs="?", type=int, default=400)
+    parser.add_argument("--world", choices=WORLDS, action="append", help="repeatable; default: normal")
+    parser.add_argument("--positives", type=int, action="append", help="only these numbers of positives")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--json", action="store_true")
+    asked = parser.parse_args()
+    inside = nearly = total = 0
+    for name in asked.world or ["normal"]:
+        for n_pos, images in CELLS:
+            if asked.positives and n_pos not in asked.positives:
+                continue
+            for goal, n, shares in coverage(name, n_pos, images, asked.simulations, asked.seed):
+                error = 2 * np.sqrt(0.05 * 0.95 / n)
+                inside += int(((shares >= WITHIN[0]) & (shares <= WITHIN[1])).sum())
+                nearly += int(((shares >= WITHIN[0] - error) & (shares <= WITHIN[1] + error)).sum())
+                total += len(shares)
+                row = dict(zip(("threshold", *MEASURES), map(float, np.round(shares, 3)), strict=True))
+                told = {
+                    "world": name,
+                    "positives": n_pos,
+                    "images": images,
+                    "goal": goal,
+                    "simulations": n,
+                    **row,
+                }
+                print(
+                    json.dumps(told) if asked.json else "  ".join(f"{k} {v}" for k, v in told.items()),
+                    flush=True,
+                )
+    counts = {"intervals": total, "in 93-97 %": inside, "within two standard errors": nearly}
+    print(json.dumps(counts) if asked.json else "  ".join(f"{k} {v}" for k, v in counts.items()))
 
 
 if __name__ == "__main__":

@@ -132,9 +132,7 @@ def _text(made: "Threshold") -> str:
     where = f"{made.model}, {made.task}, chosen on {made.dataset} ({plain['n']} images, {plain['n_pos']} positive)"
     if plain["threshold"] is None:
         return f"{where}: no threshold, {plain['reason']}"
-    lines = [
-        f"{where}: {plain['threshold']:.4g} ({plain['lower']:.4g} to {plain['upper']:.4g} over draws of patients)"
-    ]
+    lines = [f"{where}: {plain['threshold']:.4g} ({plain['lower']:.4g} to {plain['upper']:.4g}, 95 %)"]
     if plain["reason"]:
         lines.append(f"nothing can be said of further images: {plain['reason']}")
     rows = [

@@ -2,32 +2,33 @@
 judged by.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Final, Literal
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import betaincinv, expit, logit, ndtr, ndtri, stdtrit
+from scipy.special import ndtr, ndtri, stdtrit
 
+from xray.stats.chosen_bounds import MEASURES, effective, quantile_bounds, shares_at
+from xray.stats.chosen_draws import GOALS, Goal, calls, drawn, place_of
 from xray.stats.estimates import FloatArray
-from xray.stats.shares import share_by_patient
 
-Goal = Literal["sensitivity", "specificity", "ppv", "positive rate", "youden"]
-GOALS: Final[tuple[Goal, ...]] = ("sensitivity", "specificity", "ppv", "positive rate", "youden")
-MEASURES: Final = ("sensitivity", "specificity", "ppv", "npv", "positive rate")
+__all__ = ["GOALS", "MEASURES", "Choice", "Goal", "choose", "choose_each"]
+
 REPLICATES: Final = 1000
-_BLOCK: Final = 2_000_000
-"""Cells of replicates times images that are worked on at once."""
+QUANTILES: Final[tuple[Goal, ...]] = ("sensitivity", "specificity", "positive rate")
+"""Goals whose threshold is a quantile of scores: of positives, of negatives, of all."""
 
 
 @dataclass(frozen=True)
 class Choice:
     """A chosen threshold and its measures, in the order of `MEASURES`.
 
-    threshold: call an image positive where score >= it; NaN where `reason` says why. lower, upper: 95 % percentile bounds of
-    the choice over draws of patients. apparent: on the images that it was chosen on. value: less the optimism of choosing;
-    value_lower, value_upper: 95 % bounds of what this threshold does on further images of the hospital. replicates: draws in
-    which the goal could be reached.
+    threshold: call an image positive where score >= it; NaN where `reason` says why. lower, upper: 95 % bounds of the
+    threshold that very many such patients would give. apparent: on the images that it was chosen on. value, value_lower,
+    value_upper: what this threshold does on further images of the hospital, with 95 % bounds. replicates: draws of patients
+    in which the goal could be reached.
     """
 
     threshold: float
@@ -44,13 +45,15 @@ class Choice:
 
 
 @dataclass(frozen=True)
-class _Curve:
-    """Counts at every distinct score, the highest first, (n_replicates, n_thresholds): calls of either class."""
+class _Images:
+    """Images in falling order of scores, (n_images,) each. last: of its score."""
 
+    label: NDArray[np.bool_]
+    score: FloatArray
+    patients: NDArray[np.int64]
+    last: NDArray[np.bool_]
     tp: FloatArray
     fp: FloatArray
-    n_pos: FloatArray
-    n_neg: FloatArray
 
 
 def choose(
@@ -63,119 +66,136 @@ def choose(
     replicates: int = REPLICATES,
     seed: int = 0,
 ) -> Choice:
-    """Choose a threshold for a goal, and bound what it does by a bootstrap over patients of choosing and judging.
+    """Choose a threshold for a goal, and bound what it will do on further images.
 
     labels 1/0/NaN, scores, patients (codes): (n_images,). sensitivity: the highest threshold that reaches `wanted`;
     specificity and ppv: the lowest that does; positive rate: the lowest that calls at most `wanted` of the images; youden:
     the highest sum of sensitivity and specificity. prevalence: of the hospital where it is to be used, for ppv, npv and
     positive rate; that of the images where it is None.
 
-    A draw of patients chooses a threshold of its own, t*. What it seems to do in the draw less what it does on the images,
-    d = logit θ*(t*) − logit θ(t*), is distributed as what the chosen threshold seems to do less what it will do: the mean of
-    d is the optimism, and logit θ(t) − quantiles of d are the bounds (Efron 1983; the basic bootstrap of Davison and Hinkley
-    1997, 5.2). Half a patient is added to each count, so that logits are finite. Percentiles are expanded for few patients
-    of the smaller class (Hesterberg, The American Statistician 69, 2015).
+    Measures: `shares_at`; Youden's less the optimism of choosing, which is the mean over draws of patients of what each
+    draw's own threshold seems to do there less what it does on the images (Efron 1983). The threshold's own bounds are those
+    of a quantile (`quantile_bounds`) where it is one, else from the choices over draws, as far apart as few patients
+    of the smaller class make them (Hesterberg, The American Statistician 69, 2015).
     """
+    return choose_each(labels, scores, patients, [(goal, wanted)], prevalence, replicates, seed)[0]
+
+
+def choose_each(
+    labels: NDArray[np.floating],
+    scores: NDArray[np.floating],
+    patients: NDArray[np.integer],
+    asked: Sequence[tuple[Goal, float]],
+    prevalence: float | None = None,
+    replicates: int = REPLICATES,
+    seed: int = 0,
+) -> list[Choice]:
+    """As `choose`, for several goals (goal, wanted) by the same draws."""
     known = ~np.isnan(labels) & ~np.isnan(scores)
     label, score = labels[known] == 1, np.asarray(scores[known], dtype=np.float64)
     n, n_pos = int(known.sum()), int(label.sum())
-    nothing = _nothing(n, n_pos, "one class")
     if n_pos in (0, n):
-        return nothing
+        return [_nothing(n, n_pos, "one class") for _ in asked]
     order = np.argsort(-score, kind="stable")
     label, score = label[order], score[order]
-    ends = np.flatnonzero(np.append(score[1:] != score[:-1], True))
-    own = _curve(label, np.ones((1, n)), ends)
-    place = _choose(own, goal, wanted, prevalence)[0]
+    _, code = np.unique(patients[known][order], return_inverse=True)
+    tp, fp = calls(label, np.ones(int(code.max()) + 1), code)
+    images = _Images(label, score, code, np.append(score[1:] != score[:-1], True), tp, fp)
+    goals = np.array([GOALS.index(goal) for goal, _ in asked])
+    wanted = np.array([share for _, share in asked], dtype=np.float64)
+    share = np.nan if prevalence is None else prevalence
+    places, called = drawn(label, images.last, code, goals, wanted, share, replicates, np.uint64(seed))
+    return [_chosen(images, *each, prevalence, places[g], called[g]) for g, each in enumerate(asked)]
+
+
+def _chosen(
+    images: _Images,
+    goal: Goal,
+    wanted: float,
+    prevalence: float | None,
+    places: NDArray[np.int64],
+    called: FloatArray,
+) -> Choice:
+    """The choice for one goal. places, called: of its draws, as `drawn` gives them."""
+    label, score, code = images.label, images.score, images.patients
+    n, n_pos = len(label), int(label.sum())
+    share = n_pos / n if prevalence is None else prevalence
+    place = place_of(GOALS.index(goal), wanted, share, images.tp, images.fp, images.last)
     if place < 0:
-        return replace(nothing, reason="out of reach on these images")
-    apparent = _measures(own, np.array([place]), prevalence, 0.0)[0]
-    add = 0.5 * n / len(np.unique(patients[known]))
-    smooth = logit(_measures(own, np.array([place]), prevalence, add)[0])
-    places, gaps, misses = _drawn(
-        label, ends, own, patients[known][order], goal, wanted, prevalence, add, replicates, seed
-    )
-    cuts = score[ends]
-    chosen = replace(
-        nothing, threshold=float(cuts[place]), apparent=apparent, replicates=len(places), reason=""
-    )
-    if len(places) < replicates / 2:
-        return replace(chosen, reason="the goal is out of reach in most draws of patients")
-    units = min(len(np.unique(patients[known][order][of])) for of in (label, ~label))
-    below = _expanded(units)
-    lower, upper = np.quantile(cuts[places], [below, 1 - below], method="inverted_cdf")
-    upper_gap, lower_gap = np.quantile(gaps, [1 - below, below], axis=0)
+        return _nothing(n, n_pos, "out of reach on these images")
+    reached = places >= 0
+    there = np.array([images.tp[place], images.fp[place], n_pos, n - n_pos])
     made = replace(
-        chosen,
+        _nothing(n, n_pos, ""),
+        threshold=float(score[place]),
+        apparent=_measures(there, prevalence),
+        replicates=int(reached.sum()),
+    )
+    if made.replicates < len(places) / 2:
+        return replace(made, reason="the goal is out of reach in most draws of patients")
+    drawn_places, seems = places[reached], _measures(called[reached], prevalence)
+    if goal in QUANTILES and (prevalence is None or goal != "positive rate"):
+        lower, upper = _quantile(images, goal, wanted)
+    else:
+        units = min(len(np.unique(code[of])) for of in (label, ~label))
+        lower, upper = _over_draws(made.threshold, score[drawn_places], units, goal)
+    optimism = None
+    if goal == "youden":
+        whole = np.broadcast_to([n_pos, n - n_pos], (len(drawn_places), 2))
+        does = np.column_stack([images.tp[drawn_places], images.fp[drawn_places], whole])
+        optimism = np.nan_to_num(np.nanmean(seems - _measures(does, prevalence), axis=0))
+    value, value_lower, value_upper = shares_at(
+        label, score >= made.threshold, code, _edge(images, made.threshold), optimism, prevalence
+    )
+    return replace(
+        made,
         lower=float(lower),
         upper=float(upper),
-        value=expit(smooth - gaps.mean(axis=0)),
-        value_lower=expit(smooth - upper_gap),
-        value_upper=expit(smooth - lower_gap),
+        value=value,
+        value_lower=value_lower,
+        value_upper=value_upper,
     )
-    if goal not in ("sensitivity", "specificity"):
-        return made
-    called = score >= made.threshold
-    right, whose = (called & label, label) if goal == "sensitivity" else (~called & ~label, ~label)
-    made = _by_order(made, MEASURES.index(goal), whose, right, patients[known][order])
-    return _npv_by_order(made, smooth, gaps, misses) if goal == "sensitivity" else made
 
 
-def _npv_by_order(made: Choice, smooth: FloatArray, gaps: FloatArray, misses: FloatArray) -> Choice:
-    """The choice with bounds of NPV from those of the sensitivity that it was chosen for, of which few misses decide.
+def _edge(images: _Images, threshold: float) -> int:
+    """1 or −1 where the threshold is the score of positive or negative images of one patient, else 0."""
+    at = images.score == threshold
+    alone = len(np.unique(images.patients[at])) == 1 and len(np.unique(images.label[at])) == 1
+    return (1 if images.label[at][0] else -1) if alone else 0
 
-    logit NPV = r − log(1 − sensitivity), where r is log of specificity and the odds of a negative. Positives and negatives
-    of a draw are independent given its threshold, so both distances are added as squares (Zou, Donner, Stat Med 27, 2008):
-    that of the first part is by order, that of r is 1.96 standard deviations over the draws. smooth: logits on these
-    images; gaps: (n_draws, n_measures); misses: (n_draws,), the gaps of log(1 − sensitivity).
+
+def _quantile(images: _Images, goal: Goal, wanted: float) -> tuple[float, float]:
+    """95 % bounds of a threshold that is a quantile of the scores of positives, of negatives (from below) or of all."""
+    every = np.ones(len(images.label), dtype=np.bool_)
+    among = {"sensitivity": images.label, "specificity": ~images.label}.get(goal, every)
+    sign = -1 if goal == "specificity" else 1
+    called = sign * images.score >= np.quantile(sign * images.score[among], 1 - wanted, method="inverted_cdf")
+    _, number = effective(among[:, None], (among & called)[:, None], images.patients)
+    scores = np.sort(sign * images.score[among])[::-1]
+    reach = (float((sign * images.score).min()), float((sign * images.score).max()))
+    bounds = quantile_bounds(scores, wanted, float(number[0]), reach)
+    lower, upper = (-bounds[1], -bounds[0]) if sign < 0 else bounds
+    if goal == "sensitivity" or len(np.unique(scores)) == len(scores):
+        return lower, upper
+    cuts = images.score[images.last][
+        ::-1
+    ]  # where images share scores, the lowest that serves is the next above
+    above = np.minimum(np.searchsorted(cuts, [lower, upper], "right"), len(cuts) - 1)
+    return float(cuts[above[0]]), float(cuts[above[1]])
+
+
+def _over_draws(threshold: float, thresholds: FloatArray, units: int, goal: Goal) -> tuple[float, float]:
+    """95 % bounds of a threshold from those of draws, (n_draws,), expanded for few units of the smaller class.
+
+    Percentiles (Hesterberg 2015); of Youden's the normal interval, of which a bootstrap has the spread but not the place
+    (Abrevaya and Huang, Econometrica 73, 2005): its middle is between the threshold and the mean of the draws.
     """
-    place = MEASURES.index("npv")
-    rest = gaps[:, place] + misses
-    r = smooth[place] - np.log1p(np.exp(smooth[0])) - rest.mean()
-    missed = [float(np.log1p(-each[0])) for each in (made.value, made.value_lower, made.value_upper)]
-    half = float(ndtri(0.975)) * rest.std()
-    middle = r - missed[0]
-    value, lower, upper = made.value.copy(), made.value_lower.copy(), made.value_upper.copy()
-    value[place] = expit(middle)
-    lower[place] = expit(middle - np.hypot(missed[1] - missed[0], half))
-    upper[place] = expit(middle + np.hypot(missed[0] - missed[2], half))
-    return replace(made, value=value, value_lower=lower, value_upper=upper)
-
-
-def _expanded(units: int) -> float:
-    """The share of draws below a 95 % percentile interval, expanded for few units of the smaller class (Hesterberg 2015)."""
-    if units < 2:
-        return 0.025
-    return float(ndtr(stdtrit(units - 1, 0.025) * (units / (units - 1)) ** 0.5))
-
-
-def _by_order(
-    made: Choice,
-    measure: int,
-    among: NDArray[np.bool_],
-    right: NDArray[np.bool_],
-    patients: NDArray[np.integer],
-) -> Choice:
-    """The choice with exact bounds of the share that it was chosen for, which few images make too coarse for a bootstrap.
-
-    A threshold that is the k-th highest of n positives leaves above it a share of the hospital's positives that is
-    Beta(k, n − k + 1), whatever the scores (Wilks 1941); of negatives below one that lies between two of them, about
-    Beta(k + ½, n − k + ½). Where patients have several images, n is the effective number (`share_by_patient`).
-    """
-    share = share_by_patient(among, right, patients)
-    k, n = float(share.n_pos), float(share.n)
-    spread = float(share.value * (1 - share.value))
-    patients_of = len(np.unique(patients[among]))
-    effective = min(n, spread / float(share.se) ** 2 + 1) if spread > 0 else float(patients_of)
-    k, n = k * effective / n, effective
-    a, b = (k, n - k + 1) if MEASURES[measure] == "sensitivity" else (k + 0.5, n - k + 0.5)
-    value, lower, upper = made.value.copy(), made.value_lower.copy(), made.value_upper.copy()
-    value[measure], lower[measure], upper[measure] = (
-        a / (a + b),
-        betaincinv(a, b, 0.025),
-        betaincinv(a, b, 0.975),
-    )
-    return replace(made, value=value, value_lower=lower, value_upper=upper)
+    wide = stdtrit(units - 1, 0.975) * (units / (units - 1)) ** 0.5 if units > 1 else ndtri(0.975)
+    if goal == "youden":
+        middle, half = (threshold + thresholds.mean()) / 2, wide * thresholds.std()
+        return float(middle - half), float(middle + half)
+    lower, upper = np.quantile(thresholds, [ndtr(-wide), ndtr(wide)], method="inverted_cdf")
+    return float(lower), float(upper)
 
 
 def _nothing(n: int, n_pos: int, reason: str) -> Choice:
@@ -184,88 +204,13 @@ def _nothing(n: int, n_pos: int, reason: str) -> Choice:
     return Choice(np.nan, np.nan, np.nan, empty, empty, empty, empty, n, n_pos, 0, reason)
 
 
-def _drawn(
-    label: NDArray[np.bool_],
-    ends: NDArray[np.int64],
-    own: _Curve,
-    patients: NDArray[np.integer],
-    goal: Goal,
-    wanted: float,
-    prevalence: float | None,
-    add: float,
-    replicates: int,
-    seed: int,
-) -> tuple[NDArray[np.int64], FloatArray, FloatArray]:
-    """Of each draw that reaches the goal: the place of its threshold, its gaps d, (n_draws, n_measures), and the gap of
-    log(1 − sensitivity)."""
-    random = np.random.default_rng(seed)
-    _, code = np.unique(patients, return_inverse=True)
-    m = int(code.max()) + 1
-    at_once = max(1, _BLOCK // len(label))
-    places, gaps, misses = [], [], []
-    for start in range(0, replicates, at_once):
-        size = min(at_once, replicates - start)
-        weights = random.multinomial(m, np.full(m, 1 / m), size=size)[:, code].astype(np.float64)
-        curve = _curve(label, weights, ends)
-        place = _choose(curve, goal, wanted, prevalence)
-        reached = np.flatnonzero((place >= 0) & (curve.n_pos > 0) & (curve.n_neg > 0))
-        drawn = _Curve(curve.tp[reached], curve.fp[reached], curve.n_pos[reached], curve.n_neg[reached])
-        seems = logit(_measures(drawn, place[reached], prevalence, add))
-        does = logit(_measures(own, place[reached], prevalence, add))
-        places.append(place[reached])
-        gaps.append(seems - does)
-        misses.append(np.log1p(np.exp(does[:, 0])) - np.log1p(np.exp(seems[:, 0])))
-    return np.concatenate(places), np.concatenate(gaps), np.concatenate(misses)
-
-
-def _curve(label: NDArray[np.bool_], weights: FloatArray, ends: NDArray[np.int64]) -> _Curve:
-    """Counts under weights (n_replicates, n_images) of images in falling order of their scores."""
-    tp, fp = (np.cumsum(weights * of_class, axis=1) for of_class in (label, ~label))
-    return _Curve(tp[:, ends], fp[:, ends], tp[:, -1], fp[:, -1])
-
-
-def _choose(curve: _Curve, goal: Goal, wanted: float, prevalence: float | None) -> NDArray[np.int64]:
-    """The place of the threshold of each replicate, (n_replicates,); -1 where the goal is out of reach."""
-    with np.errstate(divide="ignore", invalid="ignore"):
-        sensitivity, called = curve.tp / curve.n_pos[:, None], curve.fp / curve.n_neg[:, None]
-    last = sensitivity.shape[1] - 1
-    if goal == "youden":
-        gain = np.nan_to_num(sensitivity - called, nan=-1.0)
-        best = gain.argmax(axis=1)
-        return np.where(gain[np.arange(len(gain)), best] > 0, best, -1)
-    share = _prevalence(curve, prevalence)[:, None]
-    true_rate, false_rate = share * sensitivity, (1 - share) * called
-    slack = 1e-12
-    if goal == "sensitivity":
-        holds = sensitivity >= wanted - slack
-        return np.where(holds.any(axis=1), holds.argmax(axis=1), -1)
-    if goal == "specificity":
-        holds = 1 - called >= wanted - slack
-    elif goal == "ppv":
-        holds = true_rate >= (wanted - slack) * (true_rate + false_rate)
-        holds &= true_rate > 0
-    else:
-        holds = true_rate + false_rate <= wanted + slack
-    return np.where(holds.any(axis=1), last - holds[:, ::-1].argmax(axis=1), -1)
-
-
-def _prevalence(curve: _Curve, prevalence: float | None) -> FloatArray:
-    if prevalence is None:
-        return curve.n_pos / (curve.n_pos + curve.n_neg)
-    return np.full(curve.n_pos.shape, prevalence)
-
-
-def _measures(curve: _Curve, place: NDArray[np.int64], prevalence: float | None, add: float) -> FloatArray:
-    """`MEASURES` at the place of each replicate, (n_places, n_measures); `add` images to each cell of the two by two."""
-    row = (
-        np.arange(len(place)) if len(curve.n_pos) > 1 or len(place) == 1 else np.zeros(len(place), dtype=int)
-    )
-    tp, fp, n_pos, n_neg = curve.tp[row, place], curve.fp[row, place], curve.n_pos[row], curve.n_neg[row]
-    share = _prevalence(curve, prevalence)[row]
-    with np.errstate(divide="ignore", invalid="ignore"):
-        sensitivity, called = (tp + add) / (n_pos + 2 * add), (fp + add) / (n_neg + 2 * add)
-        hit, miss = share * sensitivity, share * (1 - sensitivity)
-        false, true = (1 - share) * called, (1 - share) * (1 - called)
+def _measures(called: FloatArray, prevalence: float | None) -> FloatArray:
+    """`MEASURES`, (..., n_measures), of counts (..., 4): positives and negatives that are called, and that there are."""
+    tp, fp, n_pos, n_neg = np.moveaxis(called, -1, 0)
+    share = n_pos / (n_pos + n_neg) if prevalence is None else prevalence
+    hit, false = share * tp / n_pos, (1 - share) * fp / n_neg
+    miss, true = share - hit, 1 - share - false
+    with np.errstate(invalid="ignore"):
         return np.stack(
-            [sensitivity, 1 - called, hit / (hit + false), true / (true + miss), hit + false], axis=1
+            [tp / n_pos, 1 - fp / n_neg, hit / (hit + false), true / (true + miss), hit + false], axis=-1
         )

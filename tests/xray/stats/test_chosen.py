@@ -2,9 +2,13 @@
 
 import numpy as np
 import pytest
+from scipy.stats import beta, binom
 from sklearn.metrics import roc_curve
+from statsmodels.stats.proportion import proportion_confint
 
 from xray.stats.chosen import GOALS, MEASURES, choose
+from xray.stats.chosen_bounds import quantile_bounds, shares_at
+from xray.stats.chosen_draws import drawn
 
 SE, SP, PPV, NPV, RATE = range(5)
 
@@ -75,7 +79,12 @@ def test_repeated_images_are_not_more_patients():
     once = choose(label, score, patients, "sensitivity", 0.9)
     again = choose(np.tile(label, 3), np.tile(score, 3), np.tile(patients, 3), "sensitivity", 0.9)
     width = once.value_upper - once.value_lower
-    np.testing.assert_allclose(again.value_upper - again.value_lower, width, rtol=1e-9)
+    np.testing.assert_allclose(again.value_upper - again.value_lower, width, rtol=0.05)
+    assert (again.value_upper - again.value_lower > width).all(), (
+        "how alike they are is not known but estimated"
+    )
+    assert once.lower == pytest.approx(again.lower, abs=0.1)
+    assert once.upper == pytest.approx(again.upper, abs=0.1)
 
 
 @pytest.mark.parametrize(
@@ -115,3 +124,88 @@ def test_bounds_of_npv_are_those_of_the_sensitivity_that_decides_it() -> None:
     for name in ("value", "value_lower", "value_upper"):
         bounds = getattr(made, name)
         assert bounds[place] == pytest.approx(npv(bounds[0]), abs=2e-3), name
+
+
+def test_bounds_of_a_share_are_binomial_wherever_the_threshold_lies():
+    """Of the class that the goal is about as of an order statistic, of the other class as at a fixed threshold."""
+    random = np.random.default_rng(8)
+    label = np.repeat([1.0, 0.0], [30, 120])
+    score, patients = random.normal(size=150) + 1.5 * label, np.arange(150)
+    made = choose(label, score, patients, "sensitivity", 0.9, replicates=50)
+    assert made.apparent[SE] == 27 / 30
+    law = beta(27, 30 - 27 + 1)
+    assert (made.value_lower[SE], made.value_upper[SE]) == pytest.approx(law.interval(0.95), abs=1e-9)
+    at = np.sort(score[label == 0])[-12]  # as a specificity of 90 % chooses it
+    _, lower, upper = shares_at(label == 1, score >= at, patients, -1)
+    bounds = proportion_confint((score[label == 1] >= at).sum(), 30, method="jeffreys")
+    assert (lower[SE], upper[SE]) == pytest.approx(bounds, abs=1e-9)
+    assert (lower[SP], upper[SP]) == pytest.approx(beta(109, 12).interval(0.95), abs=1e-9)
+
+
+def test_given_both_classes_the_rest_follows_from_a_prevalence():
+    """Against what a simulation of both classes' shares gives."""
+    random = np.random.default_rng(9)
+    label = np.repeat([True, False], [200, 600])
+    called = random.random(800) < np.where(label, 0.8, 0.1)
+    value, lower, upper = shares_at(label, called, np.arange(800), 0, prevalence=0.02)
+    k, n = np.array([(label & called).sum(), (~label & ~called).sum()]), np.array([200, 600])
+    se, sp = (random.beta(k[i] + 0.5, n[i] - k[i] + 0.5, size=200_000) for i in (0, 1))
+    rate = 0.02 * se + 0.98 * (1 - sp)
+    for place, drawn_values in ((PPV, 0.02 * se / rate), (NPV, 0.98 * sp / (1 - rate)), (RATE, rate)):
+        assert (lower[place], upper[place]) == pytest.approx(
+            np.quantile(drawn_values, [0.025, 0.975]), rel=0.02
+        )
+        assert lower[place] < value[place] < upper[place]
+
+
+def test_a_quantile_lies_between_scores_as_often_as_the_binomial_says():
+    """Ranks of whole numbers cover with the probability that binomial counts have."""
+    n, wanted = 200, 0.3
+    scores = np.arange(n, 0, -1.0)
+    lower, upper = quantile_bounds(scores, wanted, n, (1.0, n))
+    first, last = n + 1 - upper, n + 1 - lower  # ranks from the highest
+    covers = binom.cdf(np.floor(last) - 1, n, wanted) - binom.cdf(np.ceil(first) - 1, n, wanted)
+    assert covers <= 0.95 <= covers + binom.pmf(round(first), n, wanted) + binom.pmf(round(last), n, wanted)
+    assert quantile_bounds(scores, 0.5, 4, (1.0, n)) > (1.0, n / 2)
+    wide = quantile_bounds(np.array([3.0, 2.0]), 0.5, 2, (0.0, 9.0))
+    assert wide == (0.0, 9.0) or (wide[0] < 2 and wide[1] > 3), "two images bound nothing between them"
+
+
+def test_a_draw_counts_its_patients_and_chooses_by_them():
+    """Against the same stream of numbers and images that are repeated."""
+    label, score, patients = world(60)
+    order = np.argsort(-score, kind="stable")
+    label, score, patients = label[order] == 1, score[order], order // 2
+    last = np.append(score[1:] != score[:-1], True)
+    places, called = drawn(
+        label, last, patients, np.array([0, 4]), np.array([0.8, 0.0]), np.nan, 3, np.uint64(5)
+    )
+    state, mask, m = 5, 2**64 - 1, 30
+    for draw in range(3):
+        weights = np.zeros(m, dtype=int)
+        for _ in range(m):
+            state = (state + 0x9E3779B97F4A7C15) & mask
+            mixed = ((state ^ (state >> 30)) * 0xBF58476D1CE4E5B9) & mask
+            mixed = ((mixed ^ (mixed >> 27)) * 0x94D049BB133111EB) & mask
+            weights[(((mixed ^ (mixed >> 31)) >> 32) * m) >> 32] += 1
+        assert weights.sum() == m
+        many = weights[patients]
+        positive, values = np.repeat(label, many), np.repeat(score, many)
+        reach = [t for t in np.unique(values) if (values[positive] >= t).mean() >= 0.8]
+        assert score[places[0, draw]] == max(reach)
+        at = values >= score[places[1, draw]]
+        assert called[1, draw].tolist() == [
+            (at & positive).sum(), (at & ~positive).sum(), positive.sum(), (~positive).sum()
+        ]  # fmt: skip
+
+
+@pytest.mark.parametrize("images", [1, 3])
+def test_intervals_hold_with_thirty_positives(images):
+    """In 200 worlds of which the truth is known; benchmarks/thresholds.py has thousands."""
+    from benchmarks.thresholds import coverage
+
+    shares = np.array(
+        [row for _, _, row in coverage("normal", 30 * images, images, 200, seed=1, replicates=100)]
+    )
+    assert shares.min() > 0.95 - 3.5 * np.sqrt(0.95 * 0.05 / 200)
+    assert np.delete(shares, 0, axis=1).max() < 0.99

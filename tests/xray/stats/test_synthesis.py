@@ -76,7 +76,7 @@ def test_variance_between_sites_is_the_likeliest():
 
 @pytest.mark.parametrize(("n_sites", "sd"), [(5, 0.3), (8, 0.1), (20, 0.1)])
 def test_the_next_site_lies_in_its_interval_as_often_as_it_says(n_sites, sd):
-    """Where sites differ little, the customary interval holds 83 to 90 %; benchmarks.coverage has the whole grid."""
+    """Where sites differ little, the customary interval holds 83 to 90 %; benchmarks/next_site.py has the whole grid."""
     rng, inside = np.random.default_rng(n_sites), []
     for _ in range(300):
         se = rng.uniform(0.08, 0.4, n_sites)
