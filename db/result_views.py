@@ -26,6 +26,9 @@ TASKS: Final = (
     " listed.task_id = task.id where task.id = any(r.task_ids) order by listed.position, task.id) as tasks"
 )
 
+POSITION: Final = "(analysis.place::bigint << 40) + r.id as position"
+"""By the cell's place in the study, whenever it was computed, and then as the rows were written."""
+
 
 def tables() -> list[Table]:
     """The tables of results: all whose rows belong to an analysis, in the order in which they are defined."""
@@ -40,7 +43,7 @@ def scripts() -> list[str]:
 def _view(table: Table) -> str:
     columns = [column.name for column in table.columns]
     joins = ["join analysis on analysis.id = r.analysis_id", "join study on study.id = analysis.study_id"]
-    names, positions = [], ["analysis.computed_at", "r.id as position"]
+    names, positions = [], ["analysis.computed_at", POSITION]
     for column, (name, position) in DATASETS.items():
         if column in columns:
             names.append(f"{name}.name as {name}")

@@ -14,19 +14,37 @@ from db.schema import Base
 
 
 class Analysis(Base):
-    """One row per (study, analysis) whose result rows are stored; `fingerprint` covers all that they came from.
+    """One row per (study, analysis, cell) whose result rows are stored; `fingerprint` covers all that they came from.
 
-    provenance: code version, flow run and worker that computed it; NULL for those of before this was kept.
+    cell: what of the analysis: a test dataset and a configuration, as {nih,all}; {} where it is computed as a whole.
+    place: of the cell in the study's order. provenance: code version, flow run and worker that computed it; NULL for those
+    of before this was kept.
     """
 
     __tablename__ = "analysis"
-    __table_args__ = (UniqueConstraint("study_id", "name"),)
+    __table_args__ = (UniqueConstraint("study_id", "name", "cell"),)
     id: Mapped[int] = mapped_column(primary_key=True)
     study_id: Mapped[int] = mapped_column(ForeignKey("study.id", ondelete="cascade"))
     name: Mapped[str]
+    cell: Mapped[list[str]] = mapped_column(server_default="{}")
+    place: Mapped[int] = mapped_column(server_default="0")
     fingerprint: Mapped[str]
     provenance: Mapped[dict[str, Any] | None]
     computed_at: Mapped[dt.datetime] = mapped_column(server_default=func.now())
+
+
+class PartialResult(Base):
+    """One row per (study, name, cell): what several results are put together from, kept so that one more model costs one.
+
+    value: JSON that keeps every bit. It is a cache, as results are; `fingerprint` and `cell` as of an analysis.
+    """
+
+    __tablename__ = "partial_result"
+    study_id: Mapped[int] = mapped_column(ForeignKey("study.id", ondelete="cascade"), primary_key=True)
+    name: Mapped[str] = mapped_column(primary_key=True)
+    cell: Mapped[list[str]] = mapped_column(server_default="{}", primary_key=True)
+    fingerprint: Mapped[str]
+    value: Mapped[str]
 
 
 class _Result:

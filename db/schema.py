@@ -49,6 +49,7 @@ class Base(DeclarativeBase):
         dict[str, Any]: JSONB(none_as_null=True),
         float: DOUBLE_PRECISION,
         list[int]: ARRAY(Integer),
+        list[str]: ARRAY(Text),
         list[float]: ARRAY(DOUBLE_PRECISION),
     }
 

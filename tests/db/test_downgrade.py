@@ -199,3 +199,27 @@ def test_an_analysis_that_lost_rows_is_computed_again(filled: Engine) -> None:
     downgrade(filled, "0003")
     after = {row["name"]: row["fingerprint"] for row in content(filled)["analysis"]}
     assert after == {"auc": "", "auc_difference": "", "agreement": ""}
+
+
+def test_the_cells_of_an_analysis_become_one_that_is_stale(filled: Engine) -> None:
+    with filled.begin() as connection:
+        first = connection.scalar(text("select analysis_id from auc order by id limit 1"))
+        other = connection.scalar(
+            text(
+                "insert into analysis (study_id, name, cell, place, fingerprint)"
+                " select study_id, name, '{nih,all}', 1, 'now' from analysis where id = :first returning id"
+            ),
+            {"first": first},
+        )
+        moved = text("update auc set analysis_id = :other where id = (select max(id) from auc)")
+        connection.execute(moved, {"other": other})
+    before = content(filled)
+    downgrade(filled, "0024")
+    after = content(filled)
+    assert {row["analysis_id"] for row in after["auc"]} == {first}
+    assert [row["id"] for row in after["auc"]] == [row["id"] for row in before["auc"]]
+    (joined,) = (row for row in after["analysis"] if row["id"] == first)
+    assert joined["fingerprint"] == ""
+    assert len(after["analysis"]) == len(before["analysis"]) - 1
+    upgrade(filled)
+    assert views(filled)["auc_results"] == 2

@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from db.results import Agreement
+from xray.analyses import cells
 from xray.analyses.analysis import Stored, analysis
 from xray.analyses.parallel import flat_side_by_side
 from xray.analyses.points import calls, points_at_home
@@ -43,6 +44,7 @@ def show(stored: Stored) -> Part:
     "Do models agree with the test dataset's own? Cohen's kappa, Kendall's tau (Fig 3)",
     Agreement,
     place=30,
+    unit=cells.MODEL_AGAINST_AT_HOME,
     show=show,
     metric=published.KAPPA,
 )
@@ -57,7 +59,7 @@ def compute(study: StoredStudy, tests: Sequence[TestSet]) -> Iterator[dict[str, 
         reference = study.reference(test)
         if reference is None:
             continue
-        work = ((test, reference, name, at_home.get(name)) for name in test.trained_on)
+        work = ((test, reference, name, at_home.get(name)) for name in test.wanted)
         yield from flat_side_by_side(_rows, work)
 
 

@@ -7,7 +7,7 @@ A module of this package with such a function is all that there is to it: the re
 from the table, and `xray analyse`, the page and the tests of every analysis go through the registry.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -16,7 +16,11 @@ from sqlalchemy import REAL, Connection, Float, column, literal_column, select, 
 
 from db.queries import query
 from db.schema import Base
+from xray.analyses import cells
+from xray.analyses.cells import Unit
 from xray.analyses.code import code_hash
+from xray.analyses.current import State
+from xray.analyses.families import Family
 from xray.analyses.stored import StoredStudy
 from xray.report.parts.part import Part
 
@@ -43,10 +47,11 @@ class Stored:
 class Analysis:
     """One question. table: of its typed result rows. show: those as text, findings, tables and figure.
 
-    code: the module that computes. place: where it stands in lists and on the page. columns: what it needs to know of the
-    images beside their labels (`stored.load_tests`). groupings: of a result with subgroups, those to be shown. prepare: what
-    else it reads, given to `compute` last; state: what that depends on. metric: under which published values of it are
-    found (`report.published`).
+    code: the module that computes. place: where it stands in lists and on the page. unit: how it falls apart into cells,
+    each computed and kept by itself. columns: what it needs to know of the images beside their labels. groupings: of a
+    result with subgroups, those to be shown. prepare: what else it reads, given to `compute` last; an empty list says that
+    there is nothing to compute. state: what that depends on. metric: under which published values of it are found
+    (`report.published`). family: p values of its rows that are adjusted together.
     """
 
     name: str
@@ -59,8 +64,10 @@ class Analysis:
     columns: tuple[str, ...] = ()
     groupings: tuple[str, ...] = ()
     prepare: Callable[[Connection, StoredStudy], Any] | None = None
-    state: Callable[[Connection, StoredStudy], Sequence[Any]] | None = None
+    state: Callable[[Connection, StoredStudy], State] | None = None
     metric: str | None = None
+    unit: Unit = cells.ALL
+    family: Family | None = None
 
     @property
     def view(self) -> str:
@@ -117,11 +124,13 @@ def analysis(
     rows: type[Base],
     *,
     place: int,
+    unit: Unit,
     show: Callable[[Stored], Part],
     columns: tuple[str, ...] = (),
     prepare: Callable[[Connection, StoredStudy], Any] | None = None,
-    state: Callable[[Connection, StoredStudy], Sequence[Any]] | None = None,
+    state: Callable[[Connection, StoredStudy], State] | None = None,
     metric: str | None = None,
+    family: Family | None = None,
 ) -> Callable[[Compute], Compute]:
     """Register the decorated function as an analysis. rows: the table of its result rows; the rest as in `Analysis`."""
 
@@ -139,6 +148,8 @@ def analysis(
             prepare,
             state,
             metric,
+            unit,
+            family,
         )
         return compute
 

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from db.results import BlandAltman
+from xray.analyses import cells
 from xray.analyses.analysis import Stored, analysis
 from xray.analyses.pairs import with_pairs
 from xray.analyses.parallel import flat_side_by_side
@@ -36,6 +37,7 @@ def show(stored: Stored) -> Part:
     "How far apart are two models' scores of one image? Limits of agreement (Fig 4)",
     BlandAltman,
     place=90,
+    unit=cells.MODEL_AGAINST,
     show=show,
 )
 def compute(study: StoredStudy, tests: Sequence[TestSet]) -> Iterator[dict[str, Any]]:
@@ -47,7 +49,7 @@ def compute(study: StoredStudy, tests: Sequence[TestSet]) -> Iterator[dict[str, 
         if reference is None:
             continue
         area = auc(test.cohort.labels, test.ensemble(reference)).value
-        work = ((test, reference, area, name) for name in test.trained_on if name != reference)
+        work = ((test, reference, area, name) for name in test.wanted if name != reference)
         yield from flat_side_by_side(_compare, work)
 
 

@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 from scipy.special import expit, ndtri
 
 from db.results import Calibration
+from xray.analyses import cells
 from xray.analyses.analysis import Stored, analysis
 from xray.analyses.parallel import flat_side_by_side
 from xray.analyses.rows import NOT_TRAINED, number
@@ -31,11 +32,12 @@ def show(stored: Stored) -> Part:
     "Do probabilities mean what they say? Brier score and its parts, ECE, reliability curve",
     Calibration,
     place=120,
+    unit=cells.MODEL,
     show=show,
 )
 def compute(study: StoredStudy, tests: Sequence[TestSet]) -> Iterator[dict[str, Any]]:
     """Rows of table `calibration`: per test cohort, task and configuration."""
-    yield from flat_side_by_side(_rows, ((test, name) for test in tests for name in test.trained_on))
+    yield from flat_side_by_side(_rows, ((test, name) for test in tests for name in test.wanted))
 
 
 def _rows(test: TestSet, trained_on: str) -> list[dict[str, Any]]:

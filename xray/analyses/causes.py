@@ -13,6 +13,7 @@ from typing import Any, Final
 import numpy as np
 
 from db.results import Causes as Row
+from xray.analyses import cells
 from xray.analyses.analysis import Stored, analysis
 from xray.analyses.asked import Asked, asked, asked_state
 from xray.analyses.parallel import flat_side_by_side
@@ -62,6 +63,7 @@ def show(stored: Stored) -> Part:
     "Why does a model from elsewhere do worse here: images, patients, prevalence or labels? Odds of each cause",
     Row,
     place=41,
+    unit=cells.ELSEWHERE,
     show=show,
     columns=OF_IMAGES,
     prepare=asked,

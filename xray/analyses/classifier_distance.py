@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from db.results import ClassifierDistance
-from xray.analyses import classifiers
+from xray.analyses import cells, classifiers
 from xray.analyses.analysis import Stored, analysis
 from xray.analyses.classifiers import Heads
 from xray.analyses.rows import number
@@ -33,6 +33,7 @@ def show(stored: Stored) -> Part:
     "Do tasks whose classifiers differ between datasets generalise less well? (Fig 6)",
     ClassifierDistance,
     place=160,
+    unit=cells.SINGLE,
     show=show,
     prepare=classifiers.load,
     state=classifiers.state,

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from db.results import ClassifierMap
-from xray.analyses import classifiers
+from xray.analyses import cells, classifiers
 from xray.analyses.analysis import Stored, analysis
 from xray.analyses.classifiers import Heads
 from xray.analyses.stored import StoredStudy, TestSet
@@ -31,6 +31,7 @@ def show(stored: Stored) -> Part:
     "Where do the classifiers of each dataset and task lie? PCA of their vectors (Fig 5)",
     ClassifierMap,
     place=150,
+    unit=cells.NOTHING,
     show=show,
     prepare=classifiers.load,
     state=classifiers.state,

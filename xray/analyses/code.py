@@ -11,7 +11,9 @@ from pathlib import Path
 from typing import Final
 
 ROOMS: Final = ("xray.analyses.", "xray.stats.")
-APART: Final = tuple(f"xray.analyses.{name}" for name in ("analysis", "code", "pairs", "parallel", "results"))
+APART: Final = tuple(
+    f"xray.analyses.{name}" for name in ("analysis", "cells", "code", "pairs", "parallel", "results")
+)
 """Modules that say how rows are computed side by side, found or shown, not what they are."""
 _ROOT: Final = Path(__file__).resolve().parents[2]
 

@@ -1,16 +1,21 @@
-"""Whether stored results are those of the present evaluations and of the present code."""
+"""Whether stored results are those of the present evaluations and of the present code, cell by cell."""
 
 import hashlib
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, Protocol
 
 from sqlalchemy import Connection, select
 
 from db import results as tables
+from xray.analyses.cells import Cell, Key, Unit
 from xray.analyses.index import entries
 from xray.analyses.stored import StoredStudy, load_study
 from xray.errors import AnalysisError
+
+State = Sequence[Any] | Mapping[str, Any]
+"""What rows depend on beside scores and code; by configuration where it is a mapping."""
 
 
 class Computed(Protocol):
@@ -25,27 +30,75 @@ class Computed(Protocol):
         """Hash of the code that its rows come from."""
 
     @property
-    def state(self) -> Callable[[Connection, StoredStudy], Sequence[Any]] | None:
+    def state(self) -> Callable[[Connection, StoredStudy], State] | None:
         """Reads what its rows depend on beside scores and code."""
 
+    @property
+    def unit(self) -> Unit:
+        """How it falls apart into cells."""
 
-def fingerprint(connection: Connection, study: StoredStudy, analysis: Computed) -> str:
-    """Content hash of all that the rows of an analysis come from."""
-    base = study.fingerprint(analysis.name, analysis.code_hash)
-    if analysis.state is None:
-        return base
-    state = json.dumps(list(analysis.state(connection, study)))
-    return f"{base} {hashlib.sha256(state.encode()).hexdigest()}"
+
+def fingerprints(connection: Connection, study: StoredStudy, analysis: Computed) -> dict[Key, str]:
+    """Cell → content hash of all that its rows come from, in the order of the study."""
+    state = None if analysis.state is None else analysis.state(connection, study)
+    return {
+        cell.key: cell_fingerprint(study, [analysis.name, analysis.code_hash, _of(state, cell)], cell)
+        for cell in analysis.unit.of(study)
+    }
+
+
+def cell_fingerprint(study: StoredStudy, about: Sequence[Any], cell: Cell) -> str:
+    """Content hash of a cell's evaluations, in their order, of its cohorts, of its facts, and of what else is given."""
+    sites = {cohort: [dataset, study.datasets[dataset]] for dataset, cohort in study.cohorts.items()}
+    scores = [(each.evaluation_id, each.cohort_id, each.trained_on) for each in cell.uses]
+    cohorts = [[cohort, *sites[cohort]] for cohort in dict.fromkeys(e.cohort_id for e in cell.uses)]
+    parts = [about, study.findings, cell.key, scores, cohorts, cell.facts]
+    return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
+
+
+def _of(state: State | None, cell: Cell) -> Any:
+    """The part of a state that a cell depends on."""
+    if isinstance(state, Mapping):
+        return [[name, of] for name, of in state.items() if not cell.key or name in cell.key]
+    return state if state is None else list(state)
+
+
+@dataclass(frozen=True)
+class StoredCell:
+    """A cell whose rows are stored: the id that they refer to, what they came from, and its place in the study."""
+
+    id: int
+    fingerprint: str
+    place: int
+
+
+def stored_cells(connection: Connection, study: StoredStudy) -> dict[str, dict[Key, StoredCell]]:
+    """Analysis → cell → what is stored of it."""
+    table = tables.Analysis
+    rows = connection.execute(
+        select(table.name, table.cell, table.id, table.fingerprint, table.place).where(
+            table.study_id == study.id
+        )
+    )
+    found: dict[str, dict[Key, StoredCell]] = {}
+    for row in rows:
+        found.setdefault(row.name, {})[tuple(row.cell)] = StoredCell(row.id, row.fingerprint, row.place)
+    return found
 
 
 def is_current(connection: Connection, study: StoredStudy, analysis: Computed) -> bool:
-    """Whether the stored rows of an analysis come from the present evaluations of the study."""
-    stored = connection.scalar(
-        select(tables.Analysis.fingerprint).where(
-            tables.Analysis.study_id == study.id, tables.Analysis.name == analysis.name
-        )
-    )
-    return stored == fingerprint(connection, study, analysis)
+    """Whether the stored rows of an analysis are of its present cells, and each comes from the present evaluations."""
+    return _is_current(connection, study, analysis, stored_cells(connection, study))
+
+
+def _is_current(
+    connection: Connection,
+    study: StoredStudy,
+    analysis: Computed,
+    stored: Mapping[str, Mapping[Key, StoredCell]],
+) -> bool:
+    present = {key: cell.fingerprint for key, cell in stored.get(analysis.name, {}).items()}
+    return bool(present) and present == fingerprints(connection, study, analysis)
 
 
 def count_current(connection: Connection, study_name: str) -> int:
@@ -54,4 +107,5 @@ def count_current(connection: Connection, study_name: str) -> int:
         study = load_study(connection, study_name)
     except AnalysisError:
         return 0
-    return sum(is_current(connection, study, entry) for entry in entries())
+    stored = stored_cells(connection, study)
+    return sum(_is_current(connection, study, entry, stored) for entry in entries())

@@ -1,6 +1,6 @@
 """Thresholds that makers of models from elsewhere declare: what an analysis with them prepares, and depends on."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 from sqlalchemy import Connection
@@ -17,6 +17,6 @@ def declared_points(connection: Connection, study: StoredStudy) -> Declared:
     return declared(connection, study.id, study.findings)
 
 
-def declared_state(connection: Connection, study: StoredStudy) -> Sequence[Any]:
-    """What results at declared thresholds depend on beside the scores."""
-    return [[model, sorted(points.items())] for model, points in declared_points(connection, study).items()]
+def declared_state(connection: Connection, study: StoredStudy) -> Mapping[str, Any]:
+    """What results at declared thresholds depend on beside the scores, by model."""
+    return {model: sorted(points.items()) for model, points in declared_points(connection, study).items()}

@@ -9,7 +9,7 @@ from typing import Any, Final
 import numpy as np
 
 from db.results import FeatureMap
-from xray.analyses import features, results
+from xray.analyses import cells, features, results
 from xray.analyses.analysis import Stored, analysis
 from xray.analyses.features import Pooled
 from xray.analyses.stored import StoredStudy, TestSet
@@ -31,6 +31,7 @@ def show(stored: Stored) -> Part:
     "Does a network see the view? t-SNE of pooled features, frontal and lateral (Fig A.2)",
     FeatureMap,
     place=170,
+    unit=cells.NOTHING,
     show=show,
     prepare=features.load,
     state=features.state,

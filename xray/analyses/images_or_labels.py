@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from db.results import Shift
+from xray.analyses import cells
 from xray.analyses.analysis import Stored, analysis
 from xray.analyses.parallel import flat_side_by_side
 from xray.analyses.rows import number
@@ -62,6 +63,7 @@ def _without_own(stored: Stored) -> tuple[str, ...]:
     "Why does a model do worse elsewhere: images, prevalence or labels? A verdict per task and pair",
     Shift,
     place=40,
+    unit=cells.SINGLE,
     show=show,
 )
 def compute(study: StoredStudy, tests: Sequence[TestSet]) -> Iterator[dict[str, Any]]:

@@ -7,7 +7,7 @@ depend on.
 
 import ast
 import importlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -18,19 +18,21 @@ from xray.analyses.code import code_hash
 if TYPE_CHECKING:
     from sqlalchemy import Connection
 
+    from xray.analyses.cells import Unit
     from xray.analyses.stored import StoredStudy
 
-State = Callable[["Connection", "StoredStudy"], Sequence[Any]]
+State = Callable[["Connection", "StoredStudy"], Sequence[Any] | Mapping[str, Any]]
 _FOLDER: Final = Path(__file__).resolve().parent
 
 
 @dataclass(frozen=True)
 class Entry:
-    """One analysis: its name, its module, where it stands in lists, and the "module.function" of its state, if any."""
+    """One analysis: its name, its module, where it stands in lists, "module.name" of its unit and of its state, if any."""
 
     name: str
     code: str
     place: int
+    unit_name: str
     state_name: str | None = None
 
     @property
@@ -43,9 +45,19 @@ class Entry:
         """Reads what its rows depend on beside scores and code; None where that is nothing. Imports its module."""
         if self.state_name is None:
             return None
-        module, _, function = self.state_name.rpartition(".")
-        state: State = getattr(importlib.import_module(module), function)
+        state: State = _value(self.state_name)
         return state
+
+    @property
+    def unit(self) -> "Unit":
+        """How it falls apart into cells."""
+        unit: Unit = _value(self.unit_name)
+        return unit
+
+
+def _value(name: str) -> Any:
+    module, _, attribute = name.rpartition(".")
+    return getattr(importlib.import_module(module), attribute)
 
 
 @cache
@@ -72,12 +84,13 @@ def _entries(path: Path) -> list[Entry]:
 
 def _entry(decorator: ast.Call, module: str, imported: dict[str, str]) -> Entry:
     options = {option.arg: option.value for option in decorator.keywords}
-    state = None
-    if "state" in options:
-        name, dot, rest = ast.unparse(options["state"]).partition(".")
-        state = f"{imported.get(name, f'{module}.{name}')}{dot}{rest}"
+    where: dict[str, str] = {}
+    for option in ("unit", "state"):
+        if option in options:
+            name, dot, rest = ast.unparse(options[option]).partition(".")
+            where[option] = f"{imported.get(name, f'{module}.{name}')}{dot}{rest}"
     name, place = ast.literal_eval(decorator.args[0]), ast.literal_eval(options["place"])
-    return Entry(name, module, place, state)
+    return Entry(name, module, place, where["unit"], where.get("state"))
 
 
 def _imported_names(tree: ast.Module) -> dict[str, str]:

@@ -7,13 +7,15 @@ over the study.
 
 from collections.abc import Iterator, Sequence
 from itertools import combinations
-from typing import Any
+from typing import Any, Final
 
 import pandas as pd
 
 from db.results import AucDifference
-from xray.analyses import results
+from xray.analyses import cells, results
 from xray.analyses.analysis import Stored, analysis
+from xray.analyses.arms import arms
+from xray.analyses.families import Family
 from xray.analyses.resampled import has_repeated_patients
 from xray.analyses.rows import number
 from xray.analyses.stored import StoredStudy, TestSet, load_study
@@ -26,24 +28,7 @@ from xray.stats.roc import auc
 METHOD = "difference of AUCs of mean logits over seeds, DeLong paired, Student's t, 95 %, Holm over the study"
 CLUSTERED_METHOD = METHOD.replace("DeLong", "DeLong by patient (Obuchowski 1997)")
 
-
-def arms(study: StoredStudy, dataset: str) -> dict[str, str]:
-    """Arm → the configuration that plays it for this test dataset; an arm that the study lacks is left out.
-
-    No configuration plays two arms: of a study of one dataset only "own" is left.
-    """
-    site = study.datasets[dataset]
-    wanted = {
-        "own": (dataset,),
-        "all-but-site": tuple(d for d, s in study.own.items() if s != site),
-        "all": tuple(study.own),
-    }
-    found = {arm: study.trained_on_exactly(datasets) for arm, datasets in wanted.items()}
-    first: dict[str, str] = {}
-    for arm, name in found.items():
-        if name is not None:
-            first.setdefault(name, arm)
-    return {arm: name for name, arm in first.items()}
+FAMILY: Final = Family({"p_holm": holm})
 
 
 def means_by_arm(study: StoredStudy, aucs: pd.DataFrame) -> pd.DataFrame:
@@ -77,14 +62,14 @@ def show(stored: Stored) -> Part:
     "Does training on all other sites make up for not having a site's own data? (Fig 2)",
     AucDifference,
     place=20,
+    unit=cells.ARMS,
     show=show,
+    family=FAMILY,
 )
 def compute(study: StoredStudy, tests: Sequence[TestSet]) -> Iterator[dict[str, Any]]:
     """Rows of table `auc_difference`: per test cohort, task and pair of arms."""
     rows = [row for test in tests for row in _compare(study, test)]
-    tested = [row for row in rows if row["p"] is not None]
-    for row, adjusted in zip(tested, holm([row["p"] for row in tested]) if tested else [], strict=True):
-        row["p_holm"] = float(adjusted)
+    FAMILY.fill(rows)
     yield from rows
 
 

@@ -12,12 +12,15 @@ from typing import Any, Final
 import numpy as np
 
 from db.results import MeanAuc
+from xray.analyses import cells
 from xray.analyses.analysis import Stored, analysis
-from xray.analyses.resampled import REPLICATES, Replicates, replicates
+from xray.analyses.families import Family
+from xray.analyses.resampled import REPLICATES, replicates
 from xray.analyses.rows import number
 from xray.analyses.stored import StoredStudy, TestSet
 from xray.report.parts import accuracy
 from xray.report.parts.part import Part
+from xray.stats.bootstrap import BootstrapAuc
 from xray.stats.means import mean_difference, mean_of
 from xray.stats.multiplicity import holm
 
@@ -26,6 +29,7 @@ METHOD = (
     "mean on the logit scale, difference by Student's t"
 )
 FEWEST: Final = 10
+FAMILY: Final = Family({"p_holm": holm})
 NO_TASK: Final = "no task of both models with 10 patients of either class"
 COLUMNS_OF_ESTIMATE: Final = (
     "auc",
@@ -48,19 +52,19 @@ def show(stored: Stored) -> Part:
     "The headline: mean AUC over tasks, with a bootstrap over patients, against the own model",
     MeanAuc,
     place=50,
+    unit=cells.MODEL_AGAINST,
     show=show,
+    family=FAMILY,
 )
 def compute(study: StoredStudy, tests: Sequence[TestSet]) -> Iterator[dict[str, Any]]:
     """Rows of table `mean_auc`: per test cohort and configuration."""
     rows = [row for test in tests for row in _means(study, test)]
-    tested = [row for row in rows if row["p"] is not None]
-    for row, adjusted in zip(tested, holm([row["p"] for row in tested]) if tested else [], strict=True):
-        row["p_holm"] = float(adjusted)
+    FAMILY.fill(rows)
     yield from rows
 
 
 def _means(study: StoredStudy, test: TestSet) -> Iterator[dict[str, Any]]:
-    labels, found = test.cohort.labels, replicates(test)
+    labels = test.cohort.labels
     patients = test.cohort.patients
     solid = {
         task
@@ -70,10 +74,22 @@ def _means(study: StoredStudy, test: TestSet) -> Iterator[dict[str, Any]]:
     reference = study.reference(test)
     if reference is not None and not solid & test.trained_tasks(reference):
         reference = None
-    for name in test.trained_on:
-        tasks = sorted(solid & test.trained_tasks(name))
-        if reference is not None:
-            tasks = sorted(set(tasks) & test.trained_tasks(reference))
+    tasks_of = {name: sorted(solid & test.trained_tasks(name)) for name in test.wanted}
+    if reference is not None:
+        known = test.trained_tasks(reference)
+        tasks_of = {name: [task for task in tasks if task in known] for name, tasks in tasks_of.items()}
+    found = replicates(
+        test,
+        [
+            (task, names)
+            for name, tasks in tasks_of.items()
+            for task in tasks
+            for names in dict.fromkeys([(name,), _compared(name, reference)])
+        ],
+    )
+    for name, tasks in tasks_of.items():
+        alone = [found[task, (name,)].result for task in tasks]
+        beside = [found[task, _compared(name, reference)].result for task in tasks]
         yield {
             "cohort_id": test.cohort.id,
             "trained_on": name,
@@ -81,7 +97,7 @@ def _means(study: StoredStudy, test: TestSet) -> Iterator[dict[str, Any]]:
             "task_ids": tasks,
             "n": len(labels),
             "n_patients": int(np.unique(test.cohort.patients).size),
-            **_estimate([found[task] for task in tasks], name, reference),
+            **_estimate(alone, beside),
             "p_holm": None,
             "method": METHOD,
             "reason": None if tasks else NO_TASK,
@@ -89,15 +105,18 @@ def _means(study: StoredStudy, test: TestSet) -> Iterator[dict[str, Any]]:
         }
 
 
-def _estimate(found: Sequence[Replicates], name: str, reference: str | None) -> dict[str, float | None]:
-    """Mean AUC, and its difference to the reference, with bounds and p."""
-    if not found:
+def _compared(name: str, reference: str | None) -> tuple[str, ...]:
+    """A configuration and the reference, where that is another one."""
+    return (name,) if reference in (None, name) else (name, str(reference))
+
+
+def _estimate(alone: Sequence[BootstrapAuc], beside: Sequence[BootstrapAuc]) -> dict[str, float | None]:
+    """Mean AUC, and its difference to the reference, with bounds and p. beside: with the reference, if there is any."""
+    if not alone:
         return dict.fromkeys(COLUMNS_OF_ESTIMATE)
-    mean = mean_of([task.result for task in found], [task.names.index(name) for task in found])
-    difference = [np.nan] * 4
-    if reference not in (None, name):
-        others = [task.names.index(str(reference)) for task in found]
-        difference = list(
-            mean_difference([t.result for t in found], [t.names.index(name) for t in found], others)
-        )
-    return dict(zip(COLUMNS_OF_ESTIMATE, map(number, (*mean, *difference)), strict=True))
+    first, second = [0] * len(alone), [1] * len(alone)
+    difference: Sequence[float] = [np.nan] * 4
+    if beside[0].replicates.shape[1] > 1:
+        difference = mean_difference(beside, first, second)
+    values = (*mean_of(alone, first), *difference)
+    return dict(zip(COLUMNS_OF_ESTIMATE, map(number, values), strict=True))

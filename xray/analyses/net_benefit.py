@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any, Final
 
 from db.results import NetBenefit
+from xray.analyses import cells
 from xray.analyses.analysis import Stored, analysis
 from xray.analyses.parallel import flat_side_by_side
 from xray.analyses.resampled import has_repeated_patients
@@ -32,11 +33,12 @@ def show(stored: Stored) -> Part:
     "Is acting on the calls worth more than treating all, or none? Net benefit at threshold probabilities",
     NetBenefit,
     place=130,
+    unit=cells.MODEL,
     show=show,
 )
 def compute(study: StoredStudy, tests: Sequence[TestSet]) -> Iterator[dict[str, Any]]:
     """Rows of table `net_benefit`: per test cohort, task, configuration and threshold."""
-    yield from flat_side_by_side(_rows, ((test, name) for test in tests for name in test.trained_on))
+    yield from flat_side_by_side(_rows, ((test, name) for test in tests for name in test.wanted))
 
 
 def _rows(test: TestSet, trained_on: str) -> list[dict[str, Any]]:

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from db.results import OperatingPoint
+from xray.analyses import cells
 from xray.analyses.analysis import Stored, analysis
 from xray.analyses.declared import Declared, declared_points, declared_state
 from xray.analyses.parallel import flat_side_by_side
@@ -40,6 +41,7 @@ def show(stored: Stored) -> Part:
     "What does each model do at its threshold? Sensitivity, specificity, PPV, NPV, accuracy, share of positive calls",
     OperatingPoint,
     place=100,
+    unit=cells.MODEL_AT_HOME,
     show=show,
     prepare=declared_points,
     state=declared_state,
@@ -51,7 +53,7 @@ def compute(
     at_home = points_at_home(study, tests)
     yield from flat_side_by_side(
         _at_each,
-        ((test, name, at_home.get(name), declared.get(name)) for test in tests for name in test.trained_on),
+        ((test, name, at_home.get(name), declared.get(name)) for test in tests for name in test.wanted),
     )
 
 

@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from db.results import PartialAuc
+from xray.analyses import cells
 from xray.analyses.analysis import Stored, analysis
 from xray.analyses.parallel import flat_side_by_side
 from xray.analyses.resampled import has_repeated_patients
@@ -47,12 +48,12 @@ def show(stored: Stored) -> Part:
     return Part(part.name, part.title, QUESTION, findings, rows, text)
 
 
-@analysis("partial_auc", QUESTION, PartialAuc, place=105, show=show)
+@analysis("partial_auc", QUESTION, PartialAuc, place=105, unit=cells.MODEL, show=show)
 def compute(study: StoredStudy, tests: Sequence[TestSet]) -> Iterator[dict[str, Any]]:
     """Rows of table `partial_auc`: per test cohort, task and configuration."""
     for test in tests:
         patients = test.cohort.patients if has_repeated_patients(test) else None
-        yield from flat_side_by_side(_rows, ((test, patients, name) for name in test.trained_on))
+        yield from flat_side_by_side(_rows, ((test, patients, name) for name in test.wanted))
 
 
 def _rows(test: TestSet, patients: NDArray[np.int64] | None, trained_on: str) -> Iterator[dict[str, Any]]:

@@ -11,10 +11,10 @@ from typing import Any
 import numpy as np
 
 from db.results import Auc
-from xray.analyses import results
+from xray.analyses import cells, results
 from xray.analyses.analysis import Stored, analysis
 from xray.analyses.parallel import flat_side_by_side
-from xray.analyses.resampled import REPLICATES, has_repeated_patients, replicates
+from xray.analyses.resampled import REPLICATES, Wanted, has_repeated_patients, replicates
 from xray.analyses.rows import NOT_LABELLED, NOT_TRAINED, number
 from xray.analyses.stored import Scored, StoredStudy, TestSet
 from xray.report import published
@@ -51,6 +51,7 @@ def show(stored: Stored) -> Part:
     "How well does each model do on each test dataset? AUC with interval (Fig 1)",
     Auc,
     place=10,
+    unit=cells.MODEL_WITH_FINDINGS,
     show=show,
     metric=published.AUC,
 )
@@ -63,8 +64,8 @@ def compute(study: StoredStudy, tests: Sequence[TestSet]) -> Iterator[dict[str, 
     for test in tests:
         clustered = has_repeated_patients(test)
         if clustered:
-            replicates(test)
-        work = ((test, trained_on, tasks, clustered) for trained_on in test.trained_on)
+            replicates(test, [each for name in test.wanted for each in _defined(test, name)])
+        work = ((test, trained_on, tasks, clustered) for trained_on in test.wanted)
         yield from flat_side_by_side(_configuration, work)
 
 
@@ -88,17 +89,20 @@ def _configuration(
     return rows
 
 
+def _defined(test: TestSet, trained_on: str) -> list[Wanted]:
+    """The tasks that the cohort is labelled for and a configuration was trained on."""
+    tasks = sorted(test.labelled_tasks() & test.trained_tasks(trained_on))
+    return [(task, (trained_on,)) for task in tasks]
+
+
 def _bootstrapped(test: TestSet, trained_on: str, tasks: Sequence[int], estimates: Estimates) -> Estimates:
     """The same AUCs with the bootstrap's intervals in place of DeLong's."""
     lower, upper, se = (np.full(len(tasks), np.nan) for _ in range(3))
     reason = estimates.reason.copy()
-    for column, task in enumerate(tasks):
-        drawn = replicates(test).get(task)
-        if drawn is None or trained_on not in drawn.names:
-            continue
-        place, found = drawn.names.index(trained_on), drawn.result.estimates
-        lower[column], upper[column], se[column] = found.lower[place], found.upper[place], found.se[place]
-        reason[column] = found.reason[place]
+    for (task, _), drawn in replicates(test, _defined(test, trained_on)).items():
+        column, found = tasks.index(task), drawn.result.estimates
+        lower[column], upper[column], se[column] = found.lower[0], found.upper[0], found.se[0]
+        reason[column] = found.reason[0]
     return replace(estimates, lower=lower, upper=upper, se=se, reason=reason)
 
 

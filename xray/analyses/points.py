@@ -21,7 +21,12 @@ def by_place(points: Mapping[int, float], n: int) -> Scores:
 
 
 def points_at_home(study: StoredStudy, tests: Sequence[TestSet]) -> dict[str, Youden]:
-    """Configuration → Youden points (n_tasks,) on the pooled test cohorts of the datasets that it was trained on."""
+    """Configuration → Youden points (n_tasks,) on the pooled test cohorts of the datasets that it was trained on.
+
+    tests: all of these; or any, where the study brings the points (`stored.Whole`).
+    """
+    if study.whole is not None:
+        return dict(study.whole.at_home)
     by_dataset = {test.dataset: test for test in tests}
     points = {}
     for name, datasets in study.configurations.items():

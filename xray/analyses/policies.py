@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 from sqlalchemy import Connection, UniqueConstraint, text
 
 from xray.analyses.analysis import Analysis, stored_rows
-from xray.analyses.run import put_rows
 from xray.analyses.stored import StoredStudy, TestSet, load_study, load_tests
+from xray.analyses.work import put_rows
 from xray.data.protocol import Protocol, protocol_from
 from xray.data.registered import read_named
 from xray.data.selection import select

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from db.results import PooledAgreement
+from xray.analyses import cells
 from xray.analyses.analysis import Stored, analysis
 from xray.analyses.parallel import flat_side_by_side
 from xray.analyses.points import calls, points_at_home
@@ -39,26 +40,28 @@ def show(stored: Stored) -> Part:
     "Do models of one dataset each agree on all test images together? Kappa and tau, symmetric",
     PooledAgreement,
     place=70,
+    unit=cells.POOLED,
     show=show,
     metric=published.POOLED_KAPPA,
 )
 def compute(study: StoredStudy, tests: Sequence[TestSet]) -> Iterator[dict[str, Any]]:
     """Rows of table `pooled_agreement`: per task, pair of configurations and rule."""
     at_home = points_at_home(study, tests)
-    single = [name for name, datasets in study.configurations.items() if len(datasets) == 1]
-    single += study.foreign
+    single = cells.singles(study)
     for name in single:
         for test in tests:
             if name in test.trained_on:
                 test.youden(name)  # once, before threads ask for it
-    work = ((tests, at_home, task, single) for task in study.tasks(tests))
+    pairs = [pair for pair in combinations(single, 2) if study.whole is None or pair in study.whole.asked]
+    work = ((tests, at_home, task, pairs) for task in study.tasks(tests))
     yield from flat_side_by_side(_of_task, work)
 
 
 def _of_task(
-    tests: Sequence[TestSet], at_home: Mapping[str, Youden], task: int, single: Sequence[str]
+    tests: Sequence[TestSet], at_home: Mapping[str, Youden], task: int, pairs: Sequence[tuple[str, str]]
 ) -> list[dict[str, Any]]:
     """Rows of one task; what a model says of some cohorts' images is gathered once for all its pairs."""
+    single = dict.fromkeys(name for pair in pairs for name in pair)
     here = {
         name: [
             place
@@ -79,7 +82,7 @@ def _of_task(
         )
 
     rows = []
-    for pair in combinations(single, 2):
+    for pair in pairs:
         places = tuple(place for place in here[pair[0]] if place in here[pair[1]])
         if not places:
             continue

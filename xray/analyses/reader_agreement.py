@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from sqlalchemy import Connection
 
 from db.results import ReaderAgreement
+from xray.analyses import cells
 from xray.analyses.analysis import Stored, analysis
 from xray.analyses.parallel import flat_side_by_side
 from xray.analyses.rows import number
@@ -54,6 +55,7 @@ def read(connection: Connection, study: StoredStudy) -> Mapping[int, Calls]:
     "Do readers agree with each other, and models with them? Cohen's kappa beside the human ceiling",
     ReaderAgreement,
     place=35,
+    unit=cells.MODEL_AND_READERS,
     show=show,
     prepare=read,
 )
@@ -64,8 +66,9 @@ def compute(
     for test in tests:
         panel = panels.get(test.cohort.id)
         if panel is not None:
-            yield from _of_readers(test, panel)
-            yield from flat_side_by_side(_of_model, ((test, panel, name) for name in test.trained_on))
+            if test.itself:
+                yield from _of_readers(test, panel)
+            yield from flat_side_by_side(_of_model, ((test, panel, name) for name in test.wanted))
 
 
 def _spoken_of(panel: Calls) -> list[int]:

@@ -1,48 +1,52 @@
-"""Bootstrap replicates of every ensemble's AUC on a test cohort, over patients: the same draws for all tasks and models."""
+"""Bootstrap replicates of ensembles' AUCs on a test cohort, over patients: the same draws for all tasks and models.
 
-from collections.abc import Sequence
+What is drawn of a model depends on no other model, but where two are compared: then on the images that both scored.
+"""
+
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
-from numpy.typing import NDArray
 
 from xray.analyses.parallel import side_by_side
 from xray.analyses.stored import TestSet
-from xray.stats.bootstrap import BootstrapAuc, Draws, bootstrap_auc
+from xray.stats.bootstrap import BootstrapAuc, Draws, bootstrap_auc, joined, separate
 
 REPLICATES: Final = 1000
 SEED: Final = 0
+Wanted = tuple[int, tuple[str, ...]]
+"""A task, and configurations that are compared on it."""
+Kept = tuple[int, str, bytes]
+"""A task, a configuration, and the images that are used, as bits."""
 
 
 @dataclass(frozen=True)
 class Replicates:
-    """One task of one test cohort: the configurations that score it, and their bootstrapped AUCs side by side."""
+    """One task of one test cohort: configurations, and their bootstrapped AUCs on the images that all of them scored."""
 
     names: Sequence[str]
     result: BootstrapAuc
 
-    def value(self, name: str) -> float:
-        """AUC of the images as they are."""
-        return float(self.result.estimates.value[self.names.index(name)])
 
-    def drawn(self, name: str) -> NDArray[np.float64]:
-        """AUC of each replicate, (REPLICATES,), NaN where it drew one class only."""
-        return self.result.replicates[:, self.names.index(name)]
-
-
-def replicates(test: TestSet) -> dict[int, Replicates]:
-    """Task → replicates, for the tasks that the cohort is labelled for and some configuration scores. Kept with `test`."""
-    kept: dict[int, Replicates] = test.kept
-    if not kept:
-        tasks = sorted(test.labelled_tasks())
-        scored = [[n for n in test.trained_on if task in test.trained_tasks(n)] for task in tasks]
-        todo = [(task, names) for task, names in zip(tasks, scored, strict=True) if names]
-        draws = Draws(test.cohort.shown.ranks, REPLICATES, SEED, keep=True)
-        side_by_side(draws.block, ((number,) for number in range(draws.n_blocks)))
-        found = side_by_side(lambda task, names: _resample(test, task, names, draws), todo)
-        kept.update((task, result) for (task, _), result in zip(todo, found, strict=True))
-    return kept
+def replicates(test: TestSet, wanted: Iterable[Wanted]) -> dict[Wanted, Replicates]:
+    """Replicates of what is wanted, of tasks that all its configurations were trained on. Kept with `test`."""
+    images = {each: _images(test, *each) for each in wanted}
+    kept: dict[Kept, BootstrapAuc] = test.kept
+    missing: dict[tuple[int, bytes], dict[str, None]] = {}
+    for (task, names), used in images.items():
+        for name in names:
+            if (task, name, used) not in kept:
+                missing.setdefault((task, used), {})[name] = None
+    if missing:
+        draws = _draws(test)
+        work = [(test, task, tuple(names), used, draws) for (task, used), names in missing.items()]
+        for several in side_by_side(_resample, work):
+            kept.update(several)
+    return {
+        (task, names): Replicates(names, joined([kept[task, name, used] for name in names]))
+        for (task, names), used in images.items()
+    }
 
 
 def has_repeated_patients(test: TestSet) -> bool:
@@ -50,7 +54,28 @@ def has_repeated_patients(test: TestSet) -> bool:
     return bool(np.unique(test.cohort.patients).size < test.cohort.patients.size)
 
 
-def _resample(test: TestSet, task: int, names: Sequence[str], draws: Draws) -> Replicates:
+def _draws(test: TestSet) -> Draws:
+    if "draws" not in test.kept:
+        draws = Draws(test.cohort.shown.ranks, REPLICATES, SEED, keep=True)
+        side_by_side(draws.block, ((number,) for number in range(draws.n_blocks)))
+        test.kept["draws"] = draws
+    found: Draws = test.kept["draws"]
+    return found
+
+
+def _images(test: TestSet, task: int, names: Sequence[str]) -> bytes:
+    """The labelled images that all of these scored, as bits."""
+    used = ~np.isnan(test.cohort.labels[:, task])
+    for name in names:
+        used &= ~np.isnan(test.ensemble(name)[:, task])
+    return np.packbits(used).tobytes()
+
+
+def _resample(
+    test: TestSet, task: int, names: Sequence[str], images: bytes, draws: Draws
+) -> dict[Kept, BootstrapAuc]:
+    labels = test.cohort.labels[:, task]
+    used = np.unpackbits(np.frombuffer(images, np.uint8), count=len(labels)).astype(bool)
     scores = np.stack([test.ensemble(name)[:, task] for name in names])
-    labels, patients = test.cohort.labels[:, task], test.cohort.shown.ranks
-    return Replicates(names, bootstrap_auc(labels, scores, patients, draws=draws))
+    several = bootstrap_auc(np.where(used, labels, np.nan), scores, test.cohort.shown.ranks, draws=draws)
+    return {(task, name, images): one for name, one in zip(names, separate(several), strict=True)}

@@ -1,33 +1,28 @@
-"""Brings result tables up to date: computes what is stale, leaves the rest, replaces each analysis as a whole.
+"""Brings result tables up to date: computes the cells that are stale, and leaves the others.
 
-Stale is what was computed of other evaluations, or by other code.
+Stale is what was computed of other evaluations, or by other code. One test cohort is in memory at a time; of the others,
+as much as analyses need that compare cohorts.
 """
 
 import importlib
-import logging
 import pkgutil
-import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
-from typing import Any, Final
+from typing import Final
 
-from sqlalchemy import Connection, Engine, delete, text
-from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy import Engine, text
 
 import xray.analyses
-from db import results as tables
-from db.copy import copy_rows
 from db.logs import about
 from xray.analyses import subgroups
 from xray.analyses.analysis import REGISTRY, Analysis
-from xray.analyses.current import fingerprint, is_current
-from xray.analyses.stored import StoredStudy, load_study, load_tests
+from xray.analyses.current import stored_cells
+from xray.analyses.steps import compute_stale
+from xray.analyses.stored import load_study
+from xray.analyses.work import Work
 from xray.errors import AnalysisError
 from xray.names import unknown
-from xray.settings import provenance
-
-_log = logging.getLogger(__name__)
 
 
 def _registered() -> tuple[Analysis, ...]:
@@ -67,14 +62,15 @@ def by_column(column: str) -> Analysis:
 
 
 def run_all(engine: Engine, study_name: str) -> dict[str, bool]:
-    """Analysis → whether it was computed now; False where the stored rows are those of the present evaluations."""
+    """Analysis → whether any of it was computed now; False where the stored rows are those of the present evaluations."""
     return run(engine, study_name, ANALYSES)
 
 
 def run(engine: Engine, study_name: str, wanted: Sequence[Analysis]) -> dict[str, bool]:
     """As `run_all`, of some analyses; the log says what is computed.
 
-    Each is stored when it is ready, while the next is computed, so that what was done before an error or a kill is kept.
+    What a test cohort adds is stored when it is ready, while the next is computed, so that what was done before an error
+    or a kill is kept. Where an analysis fails, the others are computed, and then its error is raised.
     """
     with about(study=study_name), engine.connect() as connection:
         lock = {"s": study_name}
@@ -82,63 +78,16 @@ def run(engine: Engine, study_name: str, wanted: Sequence[Analysis]) -> dict[str
         connection.commit()
         try:
             study = load_study(connection, study_name)
-            stale = [each for each in wanted if not is_current(connection, study, each)]
-            columns = sorted({column for each in stale for column in each.columns})
-            tests = load_tests(connection, study, columns) if stale else []
-            connection.commit()
-            with ThreadPoolExecutor(1) as storing:
-                stored = []
-                for each in stale:
-                    _log.info("computing %s", each.name)
-                    started = time.perf_counter()
-                    prepared = () if each.prepare is None else (each.prepare(connection, study),)
-                    rows = list(each.compute(study, tests, *prepared))
-                    _log.debug("%s: %d rows in %.1f s", each.name, len(rows), time.perf_counter() - started)
-                    stored.append(storing.submit(_store, engine, study, each, rows))
-                for each_stored in stored:
-                    each_stored.result()
+            stored = stored_cells(connection, study)
+            works = [Work(connection, study, each, stored.get(each.name, {})) for each in wanted]
+            stale = [work for work in works if work.is_stale]
+            if stale:
+                with ThreadPoolExecutor(1) as storing:
+                    compute_stale(engine, connection, study, stale, storing)
         finally:
             connection.rollback()
             connection.execute(
                 text("select pg_advisory_unlock(hashtext('xray analyses'), hashtext(:s))"), lock
             )
             connection.commit()
-    return {each.name: each in stale for each in wanted}
-
-
-def _store(engine: Engine, study: StoredStudy, analysis: Analysis, rows: Sequence[dict[str, Any]]) -> None:
-    with engine.begin() as connection:
-        put_rows(connection, study, analysis, rows)
-
-
-def put_rows(
-    connection: Connection, study: StoredStudy, analysis: Analysis, rows: Sequence[dict[str, Any]]
-) -> None:
-    """Store rows that `analysis.compute` gave, in place of all that were stored of it."""
-    connection.execute(
-        delete(tables.Analysis).where(
-            tables.Analysis.study_id == study.id, tables.Analysis.name == analysis.name
-        )
-    )
-    analysis_id = connection.scalar(
-        insert(tables.Analysis)
-        .values(
-            study_id=study.id,
-            name=analysis.name,
-            fingerprint=fingerprint(connection, study, analysis),
-            provenance=provenance(),
-        )
-        .returning(tables.Analysis.id)
-    )
-    named = [{"analysis_id": analysis_id, **_with_ids(study, row)} for row in rows]
-    copy_rows(connection, analysis.table.__tablename__, named)
-
-
-def _with_ids(study: StoredStudy, row: dict[str, Any]) -> dict[str, Any]:
-    """A row of an analysis, whose tasks are places in the study's list, with the ids that the database has for them."""
-    stored = dict(row)
-    if "task_id" in row:
-        stored["task_id"] = study.task_ids[row["task_id"]]
-    if "task_ids" in row:
-        stored["task_ids"] = [study.task_ids[place] for place in row["task_ids"]]
-    return stored
+    return {work.analysis.name: work in stale for work in works}

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from db.results import SeedAgreement
+from xray.analyses import cells
 from xray.analyses.analysis import Stored, analysis
 from xray.analyses.parallel import flat_side_by_side
 from xray.analyses.points import calls
@@ -30,11 +31,12 @@ def show(stored: Stored) -> Part:
     "Do two trainings of one configuration agree? Cohen's kappa between seeds (Fig A.1)",
     SeedAgreement,
     place=80,
+    unit=cells.MODEL,
     show=show,
 )
 def compute(study: StoredStudy, tests: Sequence[TestSet]) -> Iterator[dict[str, Any]]:
     """Rows of table `seed_agreement`: per test cohort, task, configuration and pair of seeds."""
-    yield from flat_side_by_side(_agree, ((test, name) for test in tests for name in test.trained_on))
+    yield from flat_side_by_side(_agree, ((test, name) for test in tests for name in test.wanted))
 
 
 def _agree(test: TestSet, trained_on: str) -> Iterator[dict[str, Any]]:

@@ -1,9 +1,7 @@
 """What every analysis loads: the stored scores of a study's models on its test cohorts, aligned, and ensembles of them."""
 
-import hashlib
-import json
-from collections.abc import Collection, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -78,6 +76,29 @@ class TestSet:
     """What was computed of this cohort and may be asked for again (`resampled.replicates`)."""
     _ensembles: dict[str, NDArray[np.float64]] = field(default_factory=dict, compare=False, repr=False)
     _points: dict[str, "Youden"] = field(default_factory=dict, compare=False, repr=False)
+    asked: frozenset[str] | None = None
+    """Configurations whose rows are asked for, "" for rows of the cohort itself; None is all of them."""
+
+    @property
+    def wanted(self) -> list[str]:
+        """The configurations whose rows are asked for, in the order of the study."""
+        return [name for name in self.trained_on if self.asked is None or name in self.asked]
+
+    @property
+    def itself(self) -> bool:
+        """Whether rows of the cohort itself are asked for, which are of no model."""
+        return self.asked is None or "" in self.asked
+
+    def asking(self, names: Collection[str]) -> "TestSet":
+        """The same cohort, of which rows of these configurations are asked for; what was computed of it is shared."""
+        return replace(self, asked=frozenset(names))
+
+    def ensembles(self, names: Collection[str]) -> "TestSet":
+        """The same cohort with nothing but the ensembles of some configurations: a seed's share of the memory."""
+        kept = tuple(e for e in self.evaluations if e.trained_on in names)
+        found = {name: self.ensemble(name) for name in dict.fromkeys(e.trained_on for e in kept)}
+        points = {name: point for name, point in self._points.items() if name in found}
+        return replace(self, evaluations=kept, logits={}, kept={}, _ensembles=found, _points=points)
 
     @cached_property
     def trained_on(self) -> list[str]:
@@ -138,6 +159,38 @@ class StoredStudy:
     findings: tuple[str, ...] = TASKS
     task_ids: tuple[int, ...] = ()
     """Ids of the findings in the database."""
+    cohorts: dict[str, int] = field(default_factory=dict)
+    """Dataset → its test cohort, of those that any model of the study scored, in order."""
+    labelled: tuple[int, ...] = ()
+    """Places of the findings that any of these cohorts is labelled for."""
+    whole: "Whole | None" = None
+    """Where an analysis is given some of the test cohorts, or of their scores: what it needs to know of all."""
+
+    @cached_property
+    def _scored(self) -> dict[tuple[int, str], tuple[Scored, ...]]:
+        found: dict[tuple[int, str], list[Scored]] = {}
+        for each in self.evaluations:
+            found.setdefault((each.cohort_id, each.trained_on), []).append(each)
+        return {key: tuple(several) for key, several in found.items()}
+
+    @cached_property
+    def names(self) -> tuple[str, ...]:
+        """Everything that scored any of its images: configurations and models from elsewhere, in order."""
+        return tuple(dict.fromkeys(each.trained_on for each in self.evaluations))
+
+    def scored(self, dataset: str, trained_on: str | None) -> tuple[Scored, ...]:
+        """The evaluations of a configuration on the test cohort of a dataset; none where there is no such thing."""
+        cohort = self.cohorts.get(dataset)
+        return () if cohort is None or trained_on is None else self._scored.get((cohort, trained_on), ())
+
+    def scorers(self, dataset: str) -> list[str]:
+        """The configurations that were scored on the test cohort of a dataset, in the order of the study."""
+        return [name for name in self.names if self.scored(dataset, name)]
+
+    def reference_at(self, dataset: str) -> str | None:
+        """As `reference`, of a dataset."""
+        named = (self.trained_on_exactly((dataset,)), *self.foreign)
+        return next((name for name in named if self.scored(dataset, name)), None)
 
     @property
     def own(self) -> dict[str, str]:
@@ -158,6 +211,8 @@ class StoredStudy:
 
     def tasks(self, tests: Sequence[TestSet]) -> list[int]:
         """Places of the findings that any test cohort of the study is labelled for, in order."""
+        if self.whole is not None:
+            return list(self.labelled)
         return sorted(frozenset().union(*(test.labelled_tasks() for test in tests)))
 
     def trained_on_exactly(self, datasets: Sequence[str]) -> str | None:
@@ -166,14 +221,17 @@ class StoredStudy:
         whole = {name: own for name, own in self.configurations.items() if name not in self.partial}
         return next((name for name, own in whole.items() if set(own) == wanted), None)
 
-    def fingerprint(self, analysis: str, code: str) -> str:
-        """Content hash of all that an analysis of this study comes from."""
-        parts: list[Any] = [analysis, code, list(self.datasets.items()), list(self.configurations.items())]
-        parts.append(sorted((e.evaluation_id, e.cohort_id) for e in self.evaluations))
-        if self.findings != TASKS:
-            parts.append(self.findings)
-        parts += [list(self.foreign)] if self.foreign else []
-        return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
+
+@dataclass(frozen=True)
+class Whole:
+    """What is known of all test cohorts of a study while some are in memory.
+
+    at_home: configuration → Youden points (n_tasks,) on the pooled test cohorts of its own datasets. asked: the cells whose
+    rows are asked for (`cells.Key`).
+    """
+
+    at_home: Mapping[str, "Youden"]
+    asked: frozenset[tuple[str, ...]] = frozenset()
 
 
 def load_study(connection: Connection, name: str) -> StoredStudy:
@@ -207,8 +265,23 @@ def load_study(connection: Connection, name: str) -> StoredStudy:
         r.trained_on: tuple(sorted(r.datasets, key=order.__getitem__)) for r in rows if r.kind == "trained"
     }
     partial = frozenset(r.trained_on for r in rows if r.partial)
+    scored = {each.cohort_id for each in evaluations}
+    tested = connection.execute(text(query("study_test_cohorts")), {"study_id": study_id}).all()
+    cohorts = {row.dataset: row.cohort_id for row in tested if row.cohort_id in scored}
+    numbers = connection.scalars(text(query("study_labelled")), {"cohorts": list(cohorts.values())}).all()
+    labelled = tuple(sorted(place[number] for number in numbers if number in place))
     return StoredStudy(
-        study_id, name, datasets, configurations, evaluations, guests, partial, findings, task_ids
+        study_id,
+        name,
+        datasets,
+        configurations,
+        evaluations,
+        guests,
+        partial,
+        findings,
+        task_ids,
+        cohorts,
+        labelled,
     )
 
 
@@ -224,27 +297,42 @@ def load_tests(
     columns: of `OF_IMAGES`, or native columns. datasets, trained_on: only these test datasets and configurations.
     Raises `AnalysisError` where no dataset of the study has one of the columns.
     """
-    cohorts = connection.execute(text(query("study_test_cohorts")), {"study_id": study.id}).all()
     tests = []
-    for row in cohorts:
-        mine = tuple(
+    for dataset, cohort in study.cohorts.items():
+        mine = [
             e
             for e in study.evaluations
-            if e.cohort_id == row.cohort_id and (trained_on is None or e.trained_on in trained_on)
-        )
-        if not mine or (datasets is not None and row.dataset not in datasets):
-            continue
-        logits = {e.evaluation_id: read_logits(connection, e.evaluation_id, study.task_ids) for e in mine}
-        cohort = read_cohort(connection, row.cohort_id, study.task_ids)
-        known = _columns(connection, row.dataset, cohort, columns)
-        tests.append(TestSet(row.dataset, row.site, cohort, mine, logits, known))
+            if e.cohort_id == cohort and (trained_on is None or e.trained_on in trained_on)
+        ]
+        if mine and (datasets is None or dataset in datasets):
+            tests.append(load_test(connection, study, dataset, mine, columns))
+    check_columns(connection, study, [c for c in columns if not any(c in test.columns for test in tests)])
+    return tests
+
+
+def load_test(
+    connection: Connection,
+    study: StoredStudy,
+    dataset: str,
+    evaluations: Sequence[Scored],
+    columns: Collection[str] = (),
+) -> TestSet:
+    """The test cohort of one dataset with the scores of some evaluations, and those of these columns that it has."""
+    logits = {e.evaluation_id: read_logits(connection, e.evaluation_id, study.task_ids) for e in evaluations}
+    cohort = read_cohort(connection, study.cohorts[dataset], study.task_ids)
+    known = _columns(connection, dataset, cohort, columns)
+    return TestSet(dataset, study.datasets[dataset], cohort, tuple(evaluations), logits, known)
+
+
+def check_columns(connection: Connection, study: StoredStudy, columns: Collection[str]) -> None:
+    """Raises `AnalysisError` where no dataset of the study has one of these columns of its images."""
+    names = [] if set(columns) <= set(OF_IMAGES) else _native_names(connection, study)
     for column in columns:
-        if not any(column in test.columns for test in tests):
+        if column not in (*OF_IMAGES, *names):
             raise AnalysisError(
                 f"no dataset of study {study.name!r} has a column {column!r}: {', '.join(OF_IMAGES)} "
-                f"or one of {', '.join(_native_names(connection, study)) or 'none (the label files have no other)'}"
+                f"or one of {', '.join(names) or 'none (the label files have no other)'}"
             )
-    return tests
 
 
 def _columns(

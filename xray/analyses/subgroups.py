@@ -13,7 +13,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from db.results import SubgroupAuc
+from xray.analyses import cells
 from xray.analyses.analysis import Stored, analysis
+from xray.analyses.families import Family
 from xray.analyses.parallel import flat_side_by_side
 from xray.analyses.resampled import has_repeated_patients
 from xray.analyses.rows import number
@@ -39,6 +41,8 @@ FEWEST: Final = 10
 AGE_BANDS: Final = ((18, "0-17"), (40, "18-39"), (65, "40-64"), (80, "65-79"), (np.inf, "80+"))
 """Ages below each bound, in years."""
 
+FAMILY: Final = Family({"p_holm": holm, "q": benjamini_hochberg}, by="grouping")
+
 
 def show(stored: Stored) -> Part:
     """What is said of the rows, and the figure."""
@@ -50,8 +54,10 @@ def show(stored: Stored) -> Part:
     "For whom does a model work less well? AUC by age band, sex and view, or --by any column",
     SubgroupAuc,
     place=140,
+    unit=cells.MODEL,
     show=show,
     columns=COLUMNS,
+    family=FAMILY,
 )
 def compute(
     study: StoredStudy, tests: Sequence[TestSet], columns: Sequence[str] = COLUMNS
@@ -59,12 +65,7 @@ def compute(
     """Rows of table `subgroup_auc`: per test cohort, task, configuration, grouping and subgroup."""
     for column in columns:
         rows = [row for test in tests if column in test.columns for row in _group(test, column)]
-        tested = [row for row in rows if row["p"] is not None]
-        p = [row["p"] for row in tested]
-        for row, family, rate in zip(
-            tested, holm(p) if p else [], benjamini_hochberg(p) if p else [], strict=True
-        ):
-            row["p_holm"], row["q"] = float(family), float(rate)
+        FAMILY.fill(rows)
         yield from rows
 
 
@@ -102,7 +103,7 @@ def _group(test: TestSet, column: str) -> Iterator[dict[str, Any]]:
     if len(names) < 2:
         return
     clustered = has_repeated_patients(test)
-    work = ((test, column, member, names, trained_on, clustered) for trained_on in test.trained_on)
+    work = ((test, column, member, names, trained_on, clustered) for trained_on in test.wanted)
     yield from flat_side_by_side(_subgroups, work)
 
 

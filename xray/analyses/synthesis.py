@@ -13,6 +13,7 @@ import numpy as np
 from scipy.special import expit, logit
 
 from db.results import Synthesis as Row
+from xray.analyses import cells
 from xray.analyses.analysis import Stored, analysis
 from xray.analyses.declared import Declared, declared_points, declared_state
 from xray.analyses.points import by_place, points_at_home
@@ -59,7 +60,16 @@ def show(stored: Stored) -> Part:
     return replace(part, about=QUESTION, findings=findings)
 
 
-@analysis("synthesis", QUESTION, Row, place=25, show=show, prepare=declared_points, state=declared_state)
+@analysis(
+    "synthesis",
+    QUESTION,
+    Row,
+    place=25,
+    unit=cells.ALL,
+    show=show,
+    prepare=declared_points,
+    state=declared_state,
+)
 def compute(
     study: StoredStudy,
     tests: Sequence[TestSet],

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from db.results import ThresholdTransfer
+from xray.analyses import cells
 from xray.analyses.analysis import Stored, analysis
 from xray.analyses.parallel import flat_side_by_side
 from xray.analyses.points import calls, points_at_home
@@ -37,6 +38,7 @@ def show(stored: Stored) -> Part:
     "What does a threshold that was set at home cost elsewhere? (paper, §4)",
     ThresholdTransfer,
     place=60,
+    unit=cells.MODEL_AT_HOME,
     show=show,
     metric=published.TRANSFER,
 )
@@ -45,7 +47,7 @@ def compute(study: StoredStudy, tests: Sequence[TestSet]) -> Iterator[dict[str, 
     at_home = points_at_home(study, tests)
     yield from flat_side_by_side(
         _transfer,
-        ((test, name, at_home[name]) for test in tests for name in test.trained_on if name in at_home),
+        ((test, name, at_home[name]) for test in tests for name in test.wanted if name in at_home),
     )
 
 

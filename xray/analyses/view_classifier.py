@@ -6,7 +6,7 @@ from typing import Any, Final
 import numpy as np
 
 from db.results import ViewClassifier
-from xray.analyses import features
+from xray.analyses import cells, features
 from xray.analyses.analysis import Stored, analysis
 from xray.analyses.features import FRONTAL, LATERAL, Pooled, is_view
 from xray.analyses.rows import number
@@ -31,6 +31,7 @@ def show(stored: Stored) -> Part:
     "Can the view be told from a network's features? Scored by the view that the files state",
     ViewClassifier,
     place=180,
+    unit=cells.NOTHING,
     show=show,
     prepare=features.load,
     state=features.state,

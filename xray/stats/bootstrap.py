@@ -6,7 +6,8 @@ weights, so the scores are sorted once; each replicate is then one pass over cum
 differences are paired.
 """
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, fields, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -47,6 +48,32 @@ class BootstrapAuc:
     n_patients: int
     n_positive: int
     n_negative: int
+
+
+def separate(several: BootstrapAuc) -> list[BootstrapAuc]:
+    """The models of one bootstrap, one by one."""
+    return [
+        replace(
+            several,
+            estimates=Estimates(*(getattr(several.estimates, each.name)[[k]] for each in fields(Estimates))),
+            replicates=several.replicates[:, [k]],
+        )
+        for k in range(several.replicates.shape[1])
+    ]
+
+
+def joined(models: Sequence[BootstrapAuc]) -> BootstrapAuc:
+    """Models that were resampled by the same draws of the same images, side by side."""
+    return replace(
+        models[0],
+        estimates=Estimates(
+            *(
+                np.concatenate([getattr(one.estimates, each.name) for one in models])
+                for each in fields(Estimates)
+            )
+        ),
+        replicates=np.hstack([one.replicates for one in models]),
+    )
 
 
 def bootstrap_auc(

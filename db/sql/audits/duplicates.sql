@@ -26,7 +26,7 @@ select 'model', jsonb_build_object('key', key), count(*) from model group by key
 union all
 select 'model', jsonb_build_object('name', name), count(*) from model group by name having count(*) > 1
 union all
-select 'analysis', jsonb_build_object('study_id', study_id, 'name', name), count(*)
-from analysis group by study_id, name having count(*) > 1
+select 'analysis', jsonb_build_object('study_id', study_id, 'name', name, 'cell', cell), count(*)
+from analysis group by study_id, name, cell having count(*) > 1
 union all
 select 'study', jsonb_build_object('name', name), count(*) from study group by name having count(*) > 1

@@ -31,7 +31,7 @@ named as (
 )
 select
     coalesce((select array_agg(name order by name) from named), '{}') as studies,
-    (select count(*) from analysis where study_id in (select id from named)) as analyses,
+    (select count(distinct (study_id, name)) from analysis where study_id in (select id from named)) as analyses,
     coalesce(
         (select array_agg(name order by name) from model where id in (select model_id from trained)), '{}'
     ) as models,

@@ -9,6 +9,7 @@ select
 from auc_results as r
 join study on study.name = r.study
 join analysis on analysis.study_id = study.id and analysis.name = 'performance'
+    and analysis.cell in ('{}', array[r.test_dataset, r.trained_on])
 join provenance as scored on scored.evaluation_id = any(r.evaluation_ids)
 where r.study = :study and r.trained_on = :trained_on and r.test_dataset = :test_dataset and r.task = :task
     and r.seed is not distinct from cast(:seed as integer)

@@ -1,0 +1,206 @@
+"""One more model or dataset costs its own cells, and the results are those of computing all anew, to the last bit."""
+
+import numpy as np
+import pytest
+from sqlalchemy import Engine, text
+
+from tests.xray.analyses.conftest import World
+from xray.analyses.run import ANALYSES, run_all
+from xray.data.foreign_models import add_foreign
+from xray.data.operating_points import declare
+
+TASKS = ("Effusion", "Mass", "Edema")
+PER_MODEL = (
+    "performance", "seed_agreement", "partial_auc", "average_precision", "calibration", "net_benefit", "subgroups",
+    "threshold_transfer", "operating_points", "reader_agreement",
+)  # fmt: skip
+"""Analyses whose rows are of one configuration on one test cohort."""
+AGAINST = ("agreement", "mean_auc", "bland_altman")
+"""Those that compare it with the cohort's own model."""
+Cells = dict[tuple[str, tuple[str, ...]], int]
+
+
+def cells(engine: Engine) -> Cells:
+    """(analysis, cell) → the id under which its rows are stored."""
+    with engine.begin() as connection:
+        rows = connection.execute(text("select name, cell, id from analysis")).all()
+    return {(row.name, tuple(row.cell)): row.id for row in rows}
+
+
+def rows(engine: Engine) -> dict[str, list[dict[str, object]]]:
+    """Analysis → its rows in order, every number as it is stored, without the ids of rows."""
+    with engine.begin() as connection:
+        return {
+            each.name: list(
+                connection.scalars(
+                    text(
+                        f"select to_jsonb(r) - 'id' - 'analysis_id' from {each.table.__tablename__} as r"
+                        " join analysis on analysis.id = r.analysis_id where analysis.name = :name order by place, r.id"
+                    ),
+                    {"name": each.name},
+                )
+            )
+            for each in ANALYSES
+        }
+
+
+def scores(rng: np.random.Generator, truth: dict[str, np.ndarray], skill: float) -> dict[str, np.ndarray]:
+    """Logits of 60 images, some tied; a few are missing."""
+    logits = {
+        task: np.round(skill * np.nan_to_num(of) + rng.normal(size=60), 1) for task, of in truth.items()
+    }
+    logits["Effusion"][rng.integers(0, 60, 3)] = np.nan
+    return logits
+
+
+class Hospitals:
+    """A study of three datasets, two with several images per patient: each one's own models, and models of all."""
+
+    def __init__(self, world: World) -> None:
+        self.world, self.rng = world, np.random.default_rng(11)
+        self.truth: dict[str, dict[str, np.ndarray]] = {}
+        self.models: list[tuple[int, list[str]]] = []
+        for name, per_patient in (("x", 1), ("y", 2), ("z", 3)):
+            self.add_dataset(name, per_patient)
+        for trained_on, datasets in (*((name, [name]) for name in "xyz"), ("all", ["x", "y", "z"])):
+            for seed in (0, 1):
+                self.add_model(trained_on, seed, datasets)
+        self.study = world.study(list("xyz"), [model for model, _ in self.models])
+        with world.engine.begin() as connection:
+            connection.execute(text("update study set protocol_id = (select id from protocol)"))
+
+    def add_dataset(self, name: str, per_patient: int) -> None:
+        truth = {task: (self.rng.random(60) < 0.4).astype(float) for task in TASKS}
+        truth["Mass"][:6] = np.nan
+        self.truth[name] = truth
+        self.world.dataset(name, truth, images_per_patient=per_patient)
+        for model, datasets in self.models:
+            self.score(model, name, datasets)
+
+    def add_model(self, trained_on: str, seed: int, datasets: list[str]) -> int:
+        model = self.world.model(trained_on, seed, datasets, TASKS)
+        self.models.append((model, datasets))
+        for name in self.truth:
+            self.score(model, name, datasets)
+        return model
+
+    def score(self, model: int, name: str, datasets: list[str]) -> None:
+        self.world.score(model, name, scores(self.rng, self.truth[name], 1.5 if name in datasets else 0.7))
+
+    def one_more_seed(self) -> None:
+        self.world.add_models(self.study, [self.add_model("y", 2, ["y"])], first=100)
+
+    def one_more_dataset(self) -> None:
+        """Registered later, and tested on only."""
+        self.add_dataset("w", 2)
+        with self.world.engine.begin() as connection:
+            connection.execute(
+                text(
+                    "insert into study_dataset (study_id, dataset_id, position, guest)"
+                    " select :study, id, 3, true from dataset where name = 'w'"
+                ),
+                {"study": self.study},
+            )
+
+    def score_again(self, name: str) -> None:
+        """The first model of a dataset scores its own images again, otherwise."""
+        model = next(model for model, datasets in self.models if datasets == [name])
+        with self.world.engine.begin() as connection:
+            connection.execute(
+                text(
+                    "delete from evaluation using cohort join dataset on dataset.id = cohort.dataset_id"
+                    " where evaluation.image_list_id = cohort.image_list_id and cohort.part = 'test'"
+                    " and evaluation.model_id = :model and dataset.name = :name"
+                ),
+                {"model": model, "name": name},
+            )
+        self.score(model, name, [name])
+
+    def one_more_from_elsewhere(self) -> None:
+        with self.world.engine.begin() as connection:
+            model = add_foreign(connection, "theirs", {"kind": "scores"}, list(TASKS), None)
+            declare(connection, "theirs", {"Effusion": 0.25}, "logit")
+        for name in self.truth:
+            self.score(model, name, [])
+        self.world.add_models(self.study, [model], first=100)
+
+
+@pytest.fixture
+def hospitals(world: World) -> Hospitals:
+    made = Hospitals(world)
+    run_all(world.engine, "test")
+    return made
+
+
+def computed(engine: Engine, before: Cells) -> set[tuple[str, tuple[str, ...]]]:
+    """Bring results up to date; the cells that were computed. The results are those of computing all of them anew."""
+    run_all(engine, "test")
+    now, found = cells(engine), rows(engine)
+    with engine.begin() as connection:
+        connection.execute(text("update analysis set fingerprint = ''"))
+        connection.execute(text("delete from partial_result"))
+    assert all(run_all(engine, "test").values())
+    anew = rows(engine)
+    for name, of in anew.items():
+        assert found[name] == of, f"{name} is not what it is when all is computed anew"
+    assert sum(map(len, anew.values())) > 500
+    return {key for key, number in now.items() if before.get(key) != number}
+
+
+def test_one_more_seed(hospitals: Hospitals) -> None:
+    before = cells(hospitals.world.engine)
+    hospitals.one_more_seed()
+    done = computed(hospitals.world.engine, before)
+    own = {(dataset, "y") for dataset in "xyz"}
+    for name in PER_MODEL:
+        assert {cell for each, cell in done if each == name} == own, name
+    for name in AGAINST:
+        beside = {("y", each) for each in ("x", "y", "z", "all")}
+        assert {cell for each, cell in done if each == name} == own | beside, name
+    assert {cell for name, cell in done if name == "pooled_agreement"} == {("x", "y"), ("y", "z")}
+    assert {cell for name, cell in done if name == "leave_one_site_out"} == {("y",)}
+    assert not {name for name, _ in done} & {"feature_map", "view_classifier", "classifier_map", "causes"}
+
+
+def test_one_more_dataset(hospitals: Hospitals) -> None:
+    before = cells(hospitals.world.engine)
+    hospitals.one_more_dataset()
+    done = computed(hospitals.world.engine, before)
+    for name in (*PER_MODEL, *AGAINST):
+        new = {("w", each) for each in ("x", "y", "z", "all")}
+        assert {cell for each, cell in done if each == name} - {("w", "")} == new, name
+    assert {cell for name, cell in done if name == "leave_one_site_out"} == {("w",)}
+
+
+def test_one_more_model_from_elsewhere(hospitals: Hospitals) -> None:
+    before = cells(hospitals.world.engine)
+    hospitals.one_more_from_elsewhere()
+    done = computed(hospitals.world.engine, before)
+    for name in (*PER_MODEL, *AGAINST):
+        assert {cell for each, cell in done if each == name} == {(dataset, "theirs") for dataset in "xyz"}, (
+            name
+        )
+    assert "leave_one_site_out" not in {name for name, _ in done}
+
+
+def test_scores_at_home_that_are_done_again(hospitals: Hospitals) -> None:
+    """Thresholds that are read off at home come from them, wherever they are used."""
+    before = cells(hospitals.world.engine)
+    hospitals.score_again("y")
+    done = computed(hospitals.world.engine, before)
+    assert {cell for name, cell in done if name == "performance"} == {("y", "y")}
+    for name in ("operating_points", "threshold_transfer"):
+        assert {cell for each, cell in done if each == name} == {(dataset, "y") for dataset in "xyz"}, name
+
+
+def test_a_dataset_that_a_study_has_no_longer_leaves_no_rows(hospitals: Hospitals) -> None:
+    engine = hospitals.world.engine
+    hospitals.one_more_dataset()
+    run_all(engine, "test")
+    with engine.begin() as connection:
+        connection.execute(text("delete from study_dataset where guest"))
+    done = computed(engine, cells(engine))
+    assert not {name for name, _ in done} & {*PER_MODEL, *AGAINST}, "what is left of them is as it was"
+    with engine.begin() as connection:
+        tested = connection.scalars(text("select distinct cohort_id from auc")).all()
+    assert len(tested) == 3

@@ -1,0 +1,138 @@
+"""What of one analysis is stale, and how its rows are stored: cell by cell, each whole or not at all."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from sqlalchemy import Connection, bindparam, delete, update
+from sqlalchemy.dialects.postgresql import insert
+
+from db import results as tables
+from db.copy import copy_rows
+from xray.analyses.analysis import Analysis
+from xray.analyses.cells import Key
+from xray.analyses.current import StoredCell, fingerprints
+from xray.analyses.stored import Scored, StoredStudy
+from xray.settings import provenance
+
+
+class Work:
+    """One analysis of a study: its cells as they should be, and those that are stored."""
+
+    def __init__(
+        self,
+        connection: Connection,
+        study: StoredStudy,
+        analysis: Analysis,
+        stored: Mapping[Key, StoredCell],
+    ) -> None:
+        self.analysis, self._study, self._stored = analysis, study, dict(stored)
+        self.cells = {cell.key: cell for cell in analysis.unit.of(study)}
+        self._fingerprints = fingerprints(connection, study, analysis)
+        self._places = {key: place for place, key in enumerate(self.cells)}
+        self.stale = [
+            key
+            for key in self.cells
+            if key not in stored or stored[key].fingerprint != self._fingerprints[key]
+        ]
+        self._gone = [key for key in stored if key not in self.cells]
+        self._datasets = {cohort: dataset for dataset, cohort in study.cohorts.items()}
+        self._left = set(self.stale)
+
+    @property
+    def is_stale(self) -> bool:
+        """Whether anything of it is to be computed or dropped."""
+        return bool(self.stale or self._gone)
+
+    def keys(self, dataset: str | None) -> list[Key]:
+        """The stale cells of one test cohort; None: those of no single one."""
+        by_cohort = self.analysis.unit.by_cohort
+        return [key for key in self.stale if (key[0] if by_cohort and key else None) == dataset]
+
+    def uses(self, keys: Iterable[Key]) -> set[Scored]:
+        """The evaluations that some cells come from."""
+        return {each for key in keys for each in self.cells[key].uses}
+
+    def store(self, connection: Connection, keys: Sequence[Key], rows: Sequence[dict[str, Any]]) -> None:
+        """Put the rows of these cells in place of those that were stored of them.
+
+        With the first of an analysis go the cells that are no longer of the study; with the last, p values are adjusted.
+        """
+        unit, analysis = self.analysis.unit, self.analysis
+        self._drop(connection, [*keys, *self._gone])
+        self._gone = []
+        self._move(connection)
+        ids = self._insert(connection, keys)
+        named = [
+            {"analysis_id": ids[unit.key(row, self._datasets)], **_with_ids(self._study, self._blank(row))}
+            for row in rows
+        ]
+        copy_rows(connection, analysis.table.__tablename__, named)
+        self._left -= set(keys)
+        if analysis.family is not None and not self._left:
+            analysis.family.fill_stored(connection, analysis.table, self._study.id, analysis.name)
+
+    def _blank(self, row: dict[str, Any]) -> dict[str, Any]:
+        family = self.analysis.family
+        return row if family is None else family.blank(row)
+
+    def _insert(self, connection: Connection, keys: Sequence[Key]) -> dict[Key, int]:
+        """Key → id of its row in `analysis`."""
+        if not keys:
+            return {}
+        common = {"study_id": self._study.id, "name": self.analysis.name, "provenance": provenance()}
+        made = connection.execute(
+            insert(tables.Analysis).returning(tables.Analysis.id, tables.Analysis.cell),
+            [
+                common
+                | {"cell": list(key), "place": self._places[key], "fingerprint": self._fingerprints[key]}
+                for key in keys
+            ],
+        )
+        return {tuple(row.cell): row.id for row in made}
+
+    def _move(self, connection: Connection) -> None:
+        """Bring the places of cells that stay up to date, where a study has more before them than it had."""
+        moved = [
+            {"_id": stored.id, "_place": self._places[key]}
+            for key, stored in self._stored.items()
+            if stored.place != self._places[key]
+        ]
+        if moved:
+            table = tables.Analysis
+            statement = update(table).where(table.id == bindparam("_id")).values(place=bindparam("_place"))
+            connection.execute(statement, moved)
+
+    def _drop(self, connection: Connection, keys: Sequence[Key]) -> None:
+        """Drop cells with their rows, where they are stored."""
+        ids = [self._stored.pop(key).id for key in keys if key in self._stored]
+        connection.execute(delete(tables.Analysis).where(tables.Analysis.id.in_(ids)))
+
+
+def put_rows(
+    connection: Connection, study: StoredStudy, analysis: Analysis, rows: Sequence[dict[str, Any]]
+) -> None:
+    """Store rows that `analysis.compute` gave of the whole study, in place of all that were stored of it. They are never
+    current: who puts them takes them back.
+    """
+    connection.execute(
+        delete(tables.Analysis).where(
+            tables.Analysis.study_id == study.id, tables.Analysis.name == analysis.name
+        )
+    )
+    analysis_id = connection.scalar(
+        insert(tables.Analysis)
+        .values(study_id=study.id, name=analysis.name, fingerprint="", provenance=provenance())
+        .returning(tables.Analysis.id)
+    )
+    named = [{"analysis_id": analysis_id, **_with_ids(study, row)} for row in rows]
+    copy_rows(connection, analysis.table.__tablename__, named)
+
+
+def _with_ids(study: StoredStudy, row: dict[str, Any]) -> dict[str, Any]:
+    """A row of an analysis, whose tasks are places in the study's list, with the ids that the database has for them."""
+    stored = dict(row)
+    if "task_id" in row:
+        stored["task_id"] = study.task_ids[row["task_id"]]
+    if "task_ids" in row:
+        stored["task_ids"] = [study.task_ids[place] for place in row["task_ids"]]
+    return stored
