@@ -5,6 +5,7 @@ Libraries wrap what the operating system said, and an error from another process
 
 import errno
 import os
+import sqlite3
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -31,6 +32,12 @@ SAID: Final = {
     ),
     errno.EMFILE: ("Too many open files",),
 }
+UNUSABLE: Final = (
+    "unable to open database file",
+    "attempt to write a readonly database",
+    "disk I/O error",
+)
+"""What SQLite says of a file that it can't use: why, only the file system knows."""
 ADVICE: Final = {
     errno.EROFS: "it must be writable; remount it, or choose another folder with XRAY_HOME",
     errno.EACCES: "it must belong to you; choose another folder with XRAY_HOME, or let its owner open it",
@@ -76,6 +83,11 @@ def _of_cause(error: BaseException, home: Path) -> str | None:
         return f"PostgreSQL can't run: {full(home)}"
     if isinstance(error, XrayError):
         return str(error)
+    if isinstance(error, sqlite3.Error) and any(words in str(error) for words in UNUSABLE):
+        return (
+            unwritable(home)
+            or f"{home}: a file there can't be used ({error}); it must be yours, and its disk sound"
+        )
     if _is_of_database(error):
         return _of_database(error, home)
     if type(error).__name__ == "PrefectHTTPStatusError" and "Server error '5" in str(error):

@@ -3,7 +3,9 @@
 import errno
 import os
 import pickle
+import sqlite3
 import subprocess
+from contextlib import closing
 from pathlib import Path
 
 import httpx
@@ -189,6 +191,39 @@ def test_what_keeps_a_folder_from_being_written_in_is_told(tmp_path, options, wo
         subprocess.run(["umount", "-l", tmp_path], check=True)
     assert str(tmp_path) in told
     assert words in told
+
+
+@pytest.mark.parametrize("options", ["size=200m,ro", "size=200m,nr_inodes=1", ""])
+def test_a_file_that_sqlite_can_not_open_is_told_from_its_disk(tmp_path, options):
+    home = tmp_path / "home"
+    home.mkdir()
+    if options and subprocess.run(["mount", "-t", "tmpfs", "-o", options, "tmpfs", home]).returncode:
+        pytest.skip("mounting a small disk needs root")
+    file = home / "memory.sqlite"
+    if not options:
+        file.mkdir()
+    try:
+        with (
+            pytest.raises(sqlite3.OperationalError, match="unable to open") as caught,
+            closing(sqlite3.connect(file)) as memory,
+        ):
+            memory.execute("create table t (x int)")
+        told = sentence(pickle.loads(pickle.dumps(caught.value)), home) or ""
+    finally:
+        if options:
+            subprocess.run(["umount", "-l", home], check=True)
+    assert told.startswith(str(home))
+    assert {
+        "": "can't be used (unable to open database file)",
+        "size=200m,ro": "Read-only file system",
+        "size=200m,nr_inodes=1": "and 0 inodes",
+    }[options] in told
+
+
+def test_a_query_of_ours_that_sqlite_refuses_is_a_fault_of_ours(tmp_path):
+    with pytest.raises(sqlite3.OperationalError) as caught, closing(sqlite3.connect(":memory:")) as memory:
+        memory.execute("select * from nowhere")
+    assert sentence(caught.value, tmp_path) is None
 
 
 def test_a_server_of_prefects_that_can_not_answer_is_one_sentence(tmp_path):
