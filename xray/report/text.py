@@ -7,6 +7,7 @@ from typing import Any, Final
 import pandas as pd
 
 from xray.report.grids import FEW_OF_A_CLASS, Cell, Grid, auc_grid
+from xray.report.models import Models, models_of
 from xray.report.words import MINUS, leaks, short, task_name
 
 WIDTH: Final = 100
@@ -110,12 +111,18 @@ def _wrap(text: str, width: int) -> list[str]:
     return [*lines, text]
 
 
-def frame_table(frame: pd.DataFrame) -> str:
-    """A frame as aligned text: numbers to three decimals, to the right; what is missing as "-"."""
+def frame_table(frame: pd.DataFrame, models: Models | None = None) -> str:
+    """A frame as aligned text: numbers to three decimals, to the right; what is missing as "-".
+
+    models: those of column `trained_on`, where the frame does not say which are from elsewhere.
+    """
     if not len(frame):
         return "no results"
     cells = [[_plain(value) for value in row] for row in frame.itertuples(index=False, name=None)]
-    heads = [str(column).replace("_", " ") for column in frame.columns]
+    heads = [
+        (models or models_of(frame)).heading if column == "trained_on" else str(column).replace("_", " ")
+        for column in frame.columns
+    ]
     widths = [max(len(head), *(len(row[i]) for row in cells)) for i, head in enumerate(heads)]
     numeric = [pd.api.types.is_numeric_dtype(frame[column]) for column in frame.columns]
     lines = [heads, ["-" * width for width in widths], *cells]

@@ -12,7 +12,7 @@ from xray.report.grids import auc_grid as aucs
 from xray.report.grids import kappa_grid
 from xray.report.models import OWN, Models, compared_with, models_of
 from xray.report.parts import accuracy
-from xray.report.text import auc_table
+from xray.report.text import auc_table, frame_table
 from xray.report.words import performance_findings
 
 SITES = ["beta", "alpha"]
@@ -90,6 +90,13 @@ def test_a_table_under_either_heading_leads_to_its_images():
     for heading in ("trained on", "model"):
         shown = pd.DataFrame({heading: ["v"], "tested on": ["x"], "task": ["Mass"], "AUC": [0.5]})
         assert tables.images_of(shown, stored) == (("v", "x", "Mass"),)
+
+
+def test_rows_as_they_are_stored_are_headed_likewise():
+    rows = pd.DataFrame({"trained_on": ["v"], "task": ["Mass"]})
+    assert frame_table(rows).startswith("trained on  task\n")
+    assert frame_table(rows.assign(foreign=True)).startswith("model  task")
+    assert frame_table(rows, models_of(rows.assign(foreign=True))).startswith("model  task\n")
 
 
 def test_the_mean_of_bought_models_has_no_own_model(performance):

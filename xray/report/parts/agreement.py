@@ -7,7 +7,7 @@ import pandas as pd
 
 from xray.report import captions, grids, judged, ranking, tables
 from xray.report.captions import Caption, read_grid
-from xray.report.models import compared_with
+from xray.report.models import compared_with, models_of
 from xray.report.parts.part import Part, alt_text, beside, figures
 from xray.report.text import frame_table, grid_table
 from xray.report.words import counted, number, task_name
@@ -181,7 +181,7 @@ def bland_altman(rows: pd.DataFrame) -> Part:
         "Limits of agreement hold 95% of the differences, if these are normal.",
         lines or ["No pair of models can be compared."],
         rows,
-        frame_table(known[[*columns, "auc", "kappa"]]),
+        frame_table(known[[*columns, "auc", "kappa"]], models_of(rows)),
     )
 
 

@@ -214,7 +214,7 @@ def calibration(rows: pd.DataFrame) -> Part:
         "Sigmoid of the mean logit, nothing fitted afterwards.",
         lines,
         rows,
-        frame_table(rows[columns]),
+        frame_table(rows[columns], models),
         shown,
         lambda: figures().reliability(rows),
         Caption(
