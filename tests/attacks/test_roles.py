@@ -188,7 +188,7 @@ def test_what_a_role_may_not(attacked: Attacked, tmp_path: Path, role: str, what
 
 @pytest.mark.parametrize("role", ROLES)
 @pytest.mark.parametrize("database", ["mlflow", "prefect", "postgres", "template1"])
-def test_databases_that_are_closed(attacked: Attacked, role: str, database: str) -> None:
+def test_other_databases_are_closed_to_every_role(attacked: Attacked, role: str, database: str) -> None:
     """The writer may enter those of MLflow and Prefect, whose clients and servers are writers."""
     if role == "writer" and database in ("mlflow", "prefect"):
         attacked.connect(role, database).close()

@@ -159,7 +159,7 @@ def test_a_vector_of_nulls_is_stored_as_nulls(connection: Connection) -> None:
     assert stored(connection, "int2") == [[None, None, None]]
 
 
-def test_scalars_of_every_width(connection: Connection) -> None:
+def test_scalars_of_every_width_are_read(connection: Connection) -> None:
     values = (-(2**15), 2**31 - 1, -(2**62))
     ((small, middle, large),) = copy_out(
         connection,

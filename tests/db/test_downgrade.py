@@ -146,7 +146,7 @@ def test_down_and_up_one_by_one(filled: Engine) -> None:
     "lower",
     [pytest.param(r, marks=() if k % 6 == 0 else pytest.mark.slow) for k, r in enumerate(revisions()[:-1])],
 )
-def test_straight_down_and_up(filled: Engine, lower: str) -> None:
+def test_several_revisions_go_down_and_up_in_one_go(filled: Engine, lower: str) -> None:
     """Each step is taken above; here several in one go, from every sixth revision in the quick tests."""
     downgrade(filled, lower)
     upgrade(filled)

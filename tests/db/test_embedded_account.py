@@ -408,7 +408,7 @@ def test_what_is_in_the_way_is_named(closed: Path) -> None:
     assert reason == f"{in_the_way}: Permission denied"
 
 
-def test_folder_of_another_user(opened: Path, nobody_python: str) -> None:
+def test_the_folder_of_another_user_is_named_and_refused(opened: Path, nobody_python: str) -> None:
     for place in (opened, opened / "new"):
         script = "import sys; from pathlib import Path; from db.embedded import acquire; acquire(Path(sys.argv[1]))"
         said = as_nobody([nobody_python, "-c", script, str(place)])

@@ -240,7 +240,7 @@ def test_databases_that_are_named_each(own: Server, open_url: Open) -> None:
     assert names == ["ours", "of_mlflow", "of_prefect"]
 
 
-def test_nothing_can_be_made(own: Server, open_url: Open) -> None:
+def test_a_missing_database_that_may_not_be_created_is_named(own: Server, open_url: Open) -> None:
     login = role(own, "guest")
     run(own, ["create database guests"])
     run(own, ["create schema xray authorization guest"], "guests")
@@ -363,7 +363,7 @@ def reached(server: Server, where: str, ca: Path | None) -> str:
 
 
 @pytest.mark.parametrize("where", WAYS)
-def test_ways_to_a_server(
+def test_every_way_to_a_server_connects(
     own: Server, open_url: Open, ca: Path | None, monkeypatch: pytest.MonkeyPatch, where: str
 ) -> None:
     """By psycopg2, and by asyncpg under the variables that Prefect's server gets."""

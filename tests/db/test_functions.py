@@ -55,7 +55,7 @@ def test_auc_of_many_with_ties(functions: Engine) -> None:
     assert found == pytest.approx(roc_auc_score(labels, scores), abs=1e-12)
 
 
-def test_auc_of_infinite_logits(functions: Engine) -> None:
+def test_auc_takes_infinite_logits(functions: Engine) -> None:
     pairs = [(math.inf, 1), (-math.inf, 0), (0.0, 1), (0.5, 0)]
     assert auc(functions, pairs) == 0.75
 

@@ -244,7 +244,7 @@ def test_one_cohort_per_dataset_protocol_and_part(engine: Engine, scored: dict[s
 
 
 @pytest.mark.parametrize("table", ["label", "cohort_label", "prediction"])
-def test_vector_of_nothing_known(engine: Engine, scored: dict[str, int], table: str) -> None:
+def test_a_vector_without_an_owner_is_refused(engine: Engine, scored: dict[str, int], table: str) -> None:
     """A vector whose owner does not exist is refused by its foreign key."""
     more = {"label": "'{1}'", "cohort_label": "'{1}', 1, 0", "prediction": "0, '{1}'"}[table]
     with pytest.raises(DBAPIError, match=f"fk_{table}_"):

@@ -153,7 +153,7 @@ def test_pieces_are_stored_plain(engine: Engine) -> None:
             assert tuple(found) == ("p", 0)
 
 
-def test_several_processes_at_once(empty: Engine) -> None:
+def test_several_processes_may_upgrade_at_once(empty: Engine) -> None:
     script = (
         "import sys; from sqlalchemy import create_engine; from db.migrate import upgrade; "
         "engine = create_engine(sys.argv[1]); sys.stdin.readline(); upgrade(engine)"

@@ -122,7 +122,7 @@ def test_new_data_that_differ_are_thrown_away(older_home: Path, monkeypatch: pyt
     stop(older_home)
 
 
-def test_interrupted_between_two_renames(tmp_path: Path) -> None:
+def test_an_upgrade_interrupted_between_two_renames_is_finished(tmp_path: Path) -> None:
     """The old data were moved away and the new ones not yet in place: the next start does that."""
     home = tmp_path / "home"
     with acquire(home) as server:

@@ -72,7 +72,7 @@ def test_an_unknown_query_is_an_error() -> None:
         query("no_such_query")
 
 
-def test_missing_of_one_study(shared_rows: Any) -> None:
+def test_missing_of_one_study_leaves_out_other_studies(shared_rows: Any) -> None:
     """Only what the study's own models lack on the study's own datasets; without a study everything."""
     rows = shared_rows
     site = rows.site()

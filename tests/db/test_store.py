@@ -154,7 +154,7 @@ def test_vectors_of_another_length_are_a_store_error(engine: Engine, three: dict
     assert count(engine) == (0, 0)
 
 
-def test_vectors_of_several_pieces(engine: Engine, rows: Any) -> None:
+def test_vectors_of_several_pieces_are_read_as_written(engine: Engine, rows: Any) -> None:
     """Whole pieces, and a last one that is full, or of one element; each element is found again, by every way."""
     site = rows.site()
     for number, length in enumerate((PIECE - 1, PIECE, PIECE + 1, 2 * PIECE)):
@@ -220,7 +220,9 @@ def test_second_evaluation_writes_nothing(engine: Engine, three: dict[str, int])
 
 
 @pytest.mark.parametrize("first_commits", [True, False])
-def test_two_writers_at_once(engine: Engine, three: dict[str, int], first_commits: bool) -> None:
+def test_the_second_of_two_writers_waits_for_the_first(
+    engine: Engine, three: dict[str, int], first_commits: bool
+) -> None:
     """The second waits for the end of the first; then it writes nothing, or everything if the first gave up."""
     logits, trained = scores(3, [EFFUSION, PNEUMONIA])
     made: list[int | None] = []

@@ -255,7 +255,7 @@ def test_a_killed_study_goes_on_to_the_same_result(moment, new_home, tiny, tiny_
 
 
 @pytest.mark.slow
-def test_killed_over_and_over(new_home, tiny, tiny_file, held):
+def test_a_study_killed_over_and_over_ends_with_the_same_result(new_home, tiny, tiny_file, held):
     for moment in MOMENTS.values():
         kill_at(new_home, tiny_file, moment)
     done = finished(new_home, tiny_file, held, tiny)

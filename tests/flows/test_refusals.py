@@ -113,7 +113,7 @@ def test_a_server_that_is_gone(tmp_path):
     assert told.endswith("run the same command again; it continues where it stopped")
 
 
-def test_a_reader_that_writes(database, tmp_path):
+def test_a_reader_that_writes_is_told_that_it_may_only_read(database, tmp_path):
     engine = create_engine(database, poolclass=NullPool)
     with engine.connect() as connection:
         connection.execute(text("set transaction read only"))

@@ -429,7 +429,7 @@ def test_good_names_are_taken(name):
 
 
 @pytest.mark.parametrize("name", ["", "A", "-a", "_a", "a b", "a/b", "a.b", "é", "a" * 61, "a\n"])
-def test_names_that_are_refused(name):
+def test_bad_names_are_refused(name):
     with pytest.raises(StudyError, match="NAME: expected lower-case letters"):
         check_name("NAME", name)
 

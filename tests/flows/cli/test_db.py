@@ -364,6 +364,6 @@ def test_a_server_of_the_users_own_is_not_ours_to_upgrade(call):
     assert (code, "its administrator upgrades it" in err) == (1, True)
 
 
-def test_nothing_to_upgrade(new_home):
+def test_an_upgrade_without_a_newer_postgresql_does_nothing(new_home):
     assert "nothing to do" in new_home.run("db", "upgrade").stdout
     stop(new_home.path)

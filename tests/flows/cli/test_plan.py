@@ -17,7 +17,7 @@ def sizes(*words: str) -> dict[str, int]:
     return {row["for"].split(",")[0]: row["images"] for row in map(json.loads, done.stdout.splitlines())}
 
 
-def test_sizes_of_assumed_values():
+def test_sizes_of_assumed_values_equal_pmvalsampsize():
     rows = sizes(
         *("--auc", "0.8", "--prevalence", "0.018", "--logits", "-5", "2.5", "--ratio-width", "1"),
         *("--sensitivity", "0.5", "--specificity", "0.9", "--threshold", "0.08", "--benefit-width", "0.4"),

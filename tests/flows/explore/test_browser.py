@@ -180,7 +180,7 @@ def test_a_worklist_is_read_blind_by_two_readers_with_the_keyboard(
                 one.page.keyboard.type("yes, no and unsure are letters here")
                 one.page.keyboard.press("Enter")
             one.page.keyboard.press(key)
-        expect(one.page.get_by_text("Everything is read")).to_be_visible()
+        expect(one.page.get_by_text("All images are read")).to_be_visible()
     one.open(worklist)
     pairs = [(a, b) for a, b in zip(*answers.values(), strict=True) if "u" not in a + b]
     kappa = cohen_kappa_score(*zip(*pairs, strict=True))
@@ -200,7 +200,7 @@ def test_a_worklist_is_read_blind_by_two_readers_with_the_keyboard(
         {"name": "reads.csv", "mimeType": "text/csv", "buffer": content.encode()}
     )
     expect(one.page.locator("#csv")).not_to_be_empty()
-    one.page.get_by_role("button", name="Bring in").click()
+    one.page.get_by_role("button", name="Import").click()
     expect(one.page.locator("#readers tbody tr")).to_have_count(3)
     assert one.messages == []
     one.page.context.close()

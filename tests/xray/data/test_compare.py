@@ -56,7 +56,7 @@ def test_counts_and_images_that_change(nih: RegisteredDataset) -> None:
     assert len(moved) == found["images"]["moved"]
 
 
-def test_a_protocol_against_itself(nih: RegisteredDataset) -> None:
+def test_a_protocol_differs_nowhere_from_itself(nih: RegisteredDataset) -> None:
     assert changed_rules(PAPER, PAPER) == []
     assert image_changes(nih, CORRECTED, CORRECTED) == []
 

@@ -33,7 +33,7 @@ def member(rows: list[tuple[int, int, bool, bool]]) -> Member:
 
 @given(MEMBERS, MEMBERS)
 @settings(max_examples=100, deadline=None)
-def test_overlap_row_by_row(
+def test_overlap_equals_a_count_row_by_row(
     train: list[tuple[int, int, bool, bool]], test: list[tuple[int, int, bool, bool]]
 ) -> None:
     def counted(rows: list[tuple[int, int, bool, bool]]) -> dict[str, int]:

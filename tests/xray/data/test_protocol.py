@@ -12,7 +12,7 @@ from xray.errors import StudyError
 OWN = {"base": "corrected", "name": "own"}
 
 
-def test_the_two_named_protocols() -> None:
+def test_the_two_named_protocols_have_their_rules() -> None:
     paper, corrected = load_protocol("paper"), load_protocol("corrected")
     assert (paper.split.method, corrected.split.method) == ("permutation", "patient")
     assert (paper.threshold.comparison, corrected.threshold.comparison) == (">", ">=")
@@ -33,7 +33,7 @@ def test_protocols_do_not_change() -> None:
 
 
 @pytest.mark.parametrize("name", ["paper", "corrected"])
-def test_plain_values_and_back(name: str) -> None:
+def test_a_protocol_survives_json(name: str) -> None:
     protocol = load_protocol(name)
     plain = json.loads(json.dumps(protocol.as_dict()))
     assert protocol_from(plain, "database") == protocol

@@ -90,7 +90,7 @@ def test_the_penalty_brings_the_heads_together(trained):
     assert distance(aligned.network, SAME) < 0.5 * distance(trained.network, SAME)
 
 
-def test_the_penalty_by_hand():
+def test_the_penalty_equals_a_count_by_hand():
     weights = torch.zeros(3, 2, 2)
     weights[0, 0], weights[1, 0], weights[2, 0] = map(torch.tensor, ([0.0, 0.0], [3.0, 4.0], [0.0, 4.0]))
     # task 0: pairs 5, 4, 3 → mean 4; task 1: equal rows → 0

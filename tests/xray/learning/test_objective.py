@@ -87,7 +87,7 @@ def test_loss_and_gradient_are_those_of_a_loop_over_tasks():
     assert torch.allclose(ours.grad, theirs.grad, atol=1e-7)
 
 
-def test_task_weights_by_hand():
+def test_task_weights_equal_a_count_by_hand():
     # max 10, mean 5: alpha = (10 − 10 + 5, 10 − 5 + 5, 10 − 0 + 5) = (5, 10, 15)
     assert task_weights(torch.tensor([10, 5, 0])).tolist() == pytest.approx([1 / 3, 2 / 3, 1])
 

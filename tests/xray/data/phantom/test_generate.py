@@ -171,7 +171,7 @@ def test_an_interrupted_writing_leaves_nothing(tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize("same", [True, False])
-def test_two_writers_at_once(tmp_path, monkeypatch, same):
+def test_the_second_of_two_writers_finds_the_same_site_or_is_refused(tmp_path, monkeypatch, same):
     folder, original = tmp_path / "alpha", generate._write
 
     def overtaken(*arguments: object) -> None:

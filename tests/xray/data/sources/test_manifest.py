@@ -80,7 +80,7 @@ def test_a_zipped_manifest_is_read(tmp_path: Path) -> None:
     check(read_manifest(tmp_path / "labels.zip", None))
 
 
-def test_columns_in_any_order(tmp_path: Path) -> None:
+def test_columns_may_come_in_any_order(tmp_path: Path) -> None:
     order = [8, 7, 2, 0, 1, 6, 5, 4, 3]
     shuffled = [",".join(line.split(",")[i] for i in order) for line in [HEADER, *ROWS]]
     check(manifest(tmp_path, *shuffled[1:], header=shuffled[0]))

@@ -71,7 +71,7 @@ def test_bad_rows_are_set_aside_with_a_reason(tmp_path: Path, row: str, words: l
         assert word in entry.reason
 
 
-def test_pictures_in_numbered_folders(tmp_path: Path) -> None:
+def test_pictures_are_found_in_numbered_folders(tmp_path: Path) -> None:
     for name in ("images_001/images/00000001_000.png", "images_002/images/00000001_001.png"):
         (tmp_path / "pictures" / name).parent.mkdir(parents=True)
         (tmp_path / "pictures" / name).touch()

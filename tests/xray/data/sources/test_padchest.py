@@ -101,7 +101,7 @@ def test_paper_order_is_that_of_patients(tmp_path: Path) -> None:
     assert select(padchest(tmp_path, *long), "padchest", PAPER).index.tolist() == [0, 1]
 
 
-def test_flat_and_numbered_folders(tmp_path: Path) -> None:
+def test_pictures_are_found_in_flat_and_numbered_folders(tmp_path: Path) -> None:
     for name in ("flat/a.png", "numbered/3/a.png"):
         (tmp_path / name).parent.mkdir(parents=True)
         (tmp_path / name).touch()

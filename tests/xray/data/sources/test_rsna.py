@@ -128,7 +128,7 @@ def test_a_file_that_is_not_dicom_is_named(tmp_path: Path, data: bytes) -> None:
         read_person(tmp_path / "x.dcm")
 
 
-def test_a_real_dicom_file() -> None:
+def test_a_real_dicom_file_gives_sex_age_and_view() -> None:
     folder = Path(__file__).parents[4] / "../shared/data/images/nih_dicom/originals"
     if not folder.is_dir():
         pytest.skip("the DICOM file is not there")
