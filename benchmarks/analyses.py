@@ -85,48 +85,35 @@ def build(engine: Engine, share: float) -> int:
     rng = np.random.default_rng(0)
     truth: dict[int, Any] = {}
     with engine.begin() as connection:
-        protocol = _add(connection, Protocol, name="corrected", version=1, definition={})
-        study = _add(connection, Study, name="grid", definition={"protocol": "corrected"})
-        train: dict[str, int] = {}
+        protocol = add(connection, Protocol, name="corrected", version=1, definition={})
+        study = add(connection, Study, name="grid", definition={"protocol": "corrected"})
         listed = 0
         for position, (name, (site_name, n_full)) in enumerate(DATASETS.items()):
             n = max(120, int(n_full * share)) if n_full else 0
-            site = connection.scalar(select(Site.id).where(Site.name == site_name)) or _add(
+            site = connection.scalar(select(Site.id).where(Site.name == site_name)) or add(
                 connection, Site, name=site_name
             )
             if n:
-                listed, length = _images(connection, rng, site, name, n), n
+                listed, length = images(connection, rng, site, name, n), n
                 skill = rng.normal(size=(length, N_TASKS)).astype(np.float32)
             labels = (skill + rng.normal(size=skill.shape) * 0.7 > rng.uniform(1.1, 2.8, N_TASKS)).astype(
                 np.int16
             )
             described = {"site_id": site, "image_list_id": listed, "source": "manifest", "content_hash": name}
-            dataset = _add(connection, Dataset, name=name, **described)
+            dataset = add(connection, Dataset, name=name, **described)
             owner = {"dataset_id": dataset, "protocol_id": protocol, "image_list_id": listed}
-            train[name] = _add(connection, Cohort, part="train", content_hash=f"{name} train", **owner)
-            cohort = _add(connection, Cohort, part="test", content_hash=f"{name} test", **owner)
+            add(connection, Cohort, part="train", content_hash=f"{name} train", **owner)
+            cohort = add(connection, Cohort, part="test", content_hash=f"{name} test", **owner)
             store_labels(connection, cohort, labels)
             connection.execute(
                 insert(StudyDataset).values(study_id=study, dataset_id=dataset, position=position)
             )
             truth[listed] = skill
-        models: list[int] = []
-        for trained_on, datasets in configurations().items():
-            for seed in range(SEEDS):
-                number = len(models)
-                model = _add(
-                    connection, Model, name=f"grid.{trained_on}/{seed}", key=f"{number}", trained_on=trained_on, seed=seed,
-                    network="n", image_size=224, protocol_id=protocol, recipe={}, mlflow_run_id=f"{number}",
-                    mlflow_model=f"grid.{trained_on}", mlflow_version=seed + 1, best_epoch=0, provenance={},
-                )  # fmt: skip
-                connection.execute(
-                    insert(ModelTask),
-                    [{"model_id": model, "task_id": t, "position": t} for t in range(N_TASKS)],
-                )
-                used = [{"model_id": model, "cohort_id": train[name]} for name in datasets]
-                connection.execute(insert(TrainingCohort), used)
-                connection.execute(insert(StudyModel).values(study_id=study, model_id=model, position=number))
-                models.append(model)
+        models = [
+            add_model(connection, study, trained_on, seed)
+            for trained_on in configurations()
+            for seed in range(SEEDS)
+        ]
     written = 0
     for place, model in enumerate(models):
         with engine.begin() as connection:
@@ -140,11 +127,32 @@ def build(engine: Engine, share: float) -> int:
     return written
 
 
-def _add(connection: Connection, table: Any, **values: Any) -> int:
+def add_model(connection: Connection, study: int, trained_on: str, seed: int) -> int:
+    """One more model of a configuration in the study; its id."""
+    number = connection.scalar(text("select count(*) from model")) or 0
+    model = add(
+        connection, Model, name=f"grid.{trained_on}/{seed}", key=f"{number}", trained_on=trained_on, seed=seed, network="n",
+        image_size=224, protocol_id=connection.scalar(select(Protocol.id)), recipe={}, mlflow_run_id=f"{number}",
+        mlflow_model=f"grid.{trained_on}", mlflow_version=seed + 1, best_epoch=0, provenance={},
+    )  # fmt: skip
+    outputs = [{"model_id": model, "task_id": t, "position": t} for t in range(N_TASKS)]
+    connection.execute(insert(ModelTask), outputs)
+    cohorts = connection.scalars(
+        select(Cohort.id)
+        .join(Dataset)
+        .where(Cohort.part == "train", Dataset.name.in_(configurations()[trained_on]))
+    )
+    connection.execute(insert(TrainingCohort), [{"model_id": model, "cohort_id": each} for each in cohorts])
+    connection.execute(insert(StudyModel).values(study_id=study, model_id=model, position=number))
+    return model
+
+
+def add(connection: Connection, table: Any, **values: Any) -> int:
+    """Insert a row; its id."""
     return int(connection.execute(insert(table).values(**values).returning(table.id)).scalar_one())
 
 
-def _images(connection: Connection, rng: np.random.Generator, site: int, name: str, n: int) -> int:
+def images(connection: Connection, rng: np.random.Generator, site: int, name: str, n: int) -> int:
     """Images with age, sex and view; the id of their list."""
     per_patient = 2 if name in SEVERAL else 1
     connection.execute(
@@ -154,7 +162,7 @@ def _images(connection: Connection, rng: np.random.Generator, site: int, name: s
         ),
         {"site": site, "name": name, "last": (n - 1) // per_patient},
     )
-    images = text(  # as registration says who and what is shown, and not by the guard, row by row
+    insertion = text(  # as registration says who and what is shown, and not by the guard, row by row
         "insert into image (id, canonical_id, site_id, name, patient, patient_id, age, sex, view)"
         " select one.id, one.id, :site, :name || '-' || one.n, patient.name, patient.id, one.age, one.sex, one.view"
         " from (select nextval('image_id_seq') as id, listed.* from unnest(cast(:ages as real[]), cast(:sexes as text[]),"
@@ -167,7 +175,7 @@ def _images(connection: Connection, rng: np.random.Generator, site: int, name: s
         "views": rng.choice(["PA", "AP"], n, p=[0.7, 0.3]).tolist(),
     }
     given = {"site": site, "name": name, "per": per_patient, **columns}
-    found = sorted(connection.scalars(images, given))
+    found = sorted(connection.scalars(insertion, given))
     return put_image_list(connection, name, np.array(found, dtype=np.int32))
 
 

@@ -17,7 +17,7 @@ from sqlalchemy import REAL, Connection, Float, column, literal_column, select, 
 from db.queries import query
 from db.schema import Base
 from xray.analyses import cells
-from xray.analyses.cells import Unit
+from xray.analyses.cells import Key, Unit
 from xray.analyses.code import code_hash
 from xray.analyses.current import State
 from xray.analyses.families import Family
@@ -44,6 +44,19 @@ class Stored:
 
 
 @dataclass(frozen=True)
+class Partial:
+    """What an analysis puts its rows together from, where they are of the whole study: a value of each of many cells.
+
+    compute: (cell, value as JSON has it) of the cells that are asked for, called as that of an analysis. join: the rows, of
+    (study, cell → value, what is prepared).
+    """
+
+    unit: Unit
+    compute: Callable[..., Iterator[tuple[Key, Any]]]
+    join: Callable[..., Iterator[dict[str, Any]]]
+
+
+@dataclass(frozen=True)
 class Analysis:
     """One question. table: of its typed result rows. show: those as text, findings, tables and figure.
 
@@ -52,6 +65,7 @@ class Analysis:
     result with subgroups, those to be shown. prepare: what else it reads, given to `compute` last; an empty list says that
     there is nothing to compute. state: what that depends on. metric: under which published values of it are found
     (`report.published`). family: p values of its rows that are adjusted together.
+    partial: values by cell that its rows are put together from.
     """
 
     name: str
@@ -68,6 +82,7 @@ class Analysis:
     metric: str | None = None
     unit: Unit = cells.ALL
     family: Family | None = None
+    partial: Partial | None = None
 
     @property
     def view(self) -> str:
@@ -131,6 +146,7 @@ def analysis(
     state: Callable[[Connection, StoredStudy], State] | None = None,
     metric: str | None = None,
     family: Family | None = None,
+    partial: Partial | None = None,
 ) -> Callable[[Compute], Compute]:
     """Register the decorated function as an analysis. rows: the table of its result rows; the rest as in `Analysis`."""
 
@@ -150,6 +166,7 @@ def analysis(
             metric,
             unit,
             family,
+            partial,
         )
         return compute
 

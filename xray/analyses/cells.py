@@ -130,6 +130,27 @@ def _pooled(study: StoredStudy) -> Iterator[Cell]:
             yield Cell(pair, uses + tuple(e for n in pair for e in home_scores(study, n)), (facts,))
 
 
+def _own_pairs(study: StoredStudy) -> Iterator[Cell]:
+    own = {dataset: study.trained_on_exactly((dataset,)) for dataset in study.cohorts}
+    for pair in combinations(study.cohorts, 2):
+        scores = [study.scored(dataset, own[each]) for dataset in pair for each in pair]
+        if all(scores):
+            yield Cell(pair, tuple(each for several in scores for each in several), ([own[d] for d in pair],))
+
+
+def _away(study: StoredStudy) -> Iterator[Cell]:
+    for cell in _each_at_home(study):
+        dataset, name = cell.key
+        if dataset in away(study, name):
+            yield cell
+
+
+def away(study: StoredStudy, name: str) -> list[str]:
+    """The datasets that a configuration was scored on and that are of no site of its own."""
+    own = {study.datasets[each] for each in study.configurations.get(name, ()) if each in study.cohorts}
+    return [d for d in study.cohorts if study.scored(d, name) and study.datasets[d] not in own]
+
+
 def _whole(names: Callable[[StoredStudy], Sequence[str]]) -> Callable[[StoredStudy], Iterator[Cell]]:
     """One cell, of everything that some configurations scored, and all that a study says."""
 
@@ -157,6 +178,8 @@ ARMS: Final = Unit(_arms, ("cohort_id",))
 POOLED: Final = Unit(_pooled, ("trained_on_a", "trained_on_b"), at_home=True)
 NOTHING: Final = Unit(lambda study: iter([Cell(())]))
 """One cell that no score enters: its state says what it comes from."""
+OWN_PAIRS: Final = Unit(_own_pairs)
+AWAY: Final = Unit(_away, ("cohort_id", "trained_on"), at_home=True)
 SINGLE: Final = Unit(_whole(lambda study: [name for name in singles(study) if name not in study.foreign]))
 ELSEWHERE: Final = Unit(_whole(lambda study: singles(study) if study.foreign else ()))
 ALL: Final = Unit(_whole(lambda study: study.names), at_home=True)

@@ -38,12 +38,14 @@ class Computed(Protocol):
         """How it falls apart into cells."""
 
 
-def fingerprints(connection: Connection, study: StoredStudy, analysis: Computed) -> dict[Key, str]:
-    """Cell → content hash of all that its rows come from, in the order of the study."""
+def fingerprints(
+    connection: Connection, study: StoredStudy, analysis: Computed, unit: Unit | None = None
+) -> dict[Key, str]:
+    """Cell → content hash of all that it comes from, in the order of the study. unit: another than that of the rows."""
     state = None if analysis.state is None else analysis.state(connection, study)
     return {
         cell.key: cell_fingerprint(study, [analysis.name, analysis.code_hash, _of(state, cell)], cell)
-        for cell in analysis.unit.of(study)
+        for cell in (unit or analysis.unit).of(study)
     }
 
 

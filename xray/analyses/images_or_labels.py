@@ -3,8 +3,8 @@
 The models are those trained on A alone and on B alone (ensembles of their seeds), scored on the test images of both.
 """
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
 from itertools import combinations
 from typing import Any
 
@@ -12,8 +12,9 @@ import numpy as np
 
 from db.results import Shift
 from xray.analyses import cells
-from xray.analyses.analysis import Stored, analysis
-from xray.analyses.parallel import flat_side_by_side
+from xray.analyses.analysis import Partial, Stored, analysis
+from xray.analyses.cells import Key
+from xray.analyses.parallel import side_by_side
 from xray.analyses.rows import number
 from xray.analyses.shared import labels_of_shared, patients_of_both, patients_of_shared
 from xray.analyses.stored import Scored, StoredStudy, TestSet, load_study
@@ -29,6 +30,10 @@ METHOD = (
     "ensembles; AUC parts by DeLong with patients as units, Student's t, 95 %; "
     "tests adjusted over the study (Benjamini and Hochberg)"
 )
+
+
+Unjudged = Sequence[tuple[dict[str, Any], dict[str, Any] | None]]
+"""Per task: the row without its verdict, and the evidence that it is judged on, if there is any."""
 
 
 @dataclass(frozen=True)
@@ -58,6 +63,22 @@ def _without_own(stored: Stored) -> tuple[str, ...]:
     return tuple(name for name in study.datasets if study.trained_on_exactly((name,)) is None)
 
 
+def gathered(study: StoredStudy, tests: Sequence[TestSet]) -> Iterator[tuple[Key, list[Unjudged]]]:
+    """(two datasets, what is known of the one's model at the other, and the other way round), by pair of test cohorts."""
+    for there, back in side_by_side(_both_ways, _pairs(study, tests)):
+        yield (there.a.dataset, there.b.dataset), [_unjudged(there), _unjudged(back)]
+
+
+def judged(study: StoredStudy, pairs: Mapping[Key, Sequence[Unjudged]]) -> Iterator[dict[str, Any]]:
+    """Rows with their verdicts, as one family of tests: false discoveries are controlled over all of them together."""
+    order = {dataset: place for place, dataset in enumerate(study.datasets)}
+    ways = {way: of for key, both in pairs.items() for way, of in zip((key, key[::-1]), both, strict=True)}
+    rows = [each for way in sorted(ways, key=lambda way: [order[d] for d in way]) for each in ways[way]]
+    verdicts = iter(judge([Evidence(**evidence) for _, evidence in rows if evidence is not None]))
+    for row, evidence in rows:
+        yield row | _verdict(row["reason"], None if evidence is None else next(verdicts))
+
+
 @analysis(
     "images_or_labels",
     "Why does a model do worse elsewhere: images, prevalence or labels? A verdict per task and pair",
@@ -65,23 +86,11 @@ def _without_own(stored: Stored) -> tuple[str, ...]:
     place=40,
     unit=cells.SINGLE,
     show=show,
+    partial=Partial(cells.OWN_PAIRS, gathered, judged),
 )
 def compute(study: StoredStudy, tests: Sequence[TestSet]) -> Iterator[dict[str, Any]]:
-    """Rows of table `shift`: per ordered pair of datasets and task that both label and both own models were trained on.
-
-    One family of tests: false discoveries are controlled over all rows together.
-    """
-    found = flat_side_by_side(_both_ways, _pairs(study, tests))
-    order = {test.dataset: place for place, test in enumerate(tests)}
-    pairs = sorted(found, key=lambda pair: (order[pair.a.dataset], order[pair.b.dataset]))
-    keys = [(pair, task) for pair in pairs for task in pair.evidence]
-    verdicts = judge([pair.evidence[task] for pair, task in keys])
-    judged = {(id(pair), task): found for (pair, task), found in zip(keys, verdicts, strict=True)}
-    for pair in pairs:
-        shared = pair.a.labelled_tasks() & pair.b.labelled_tasks()
-        trained = pair.a.trained_tasks(pair.own_a) & pair.b.trained_tasks(pair.own_b)
-        for task in sorted(shared & trained):
-            yield _row(pair, task, judged.get((id(pair), task)))
+    """Rows of table `shift`: per ordered pair of datasets and task that both label and both own models were trained on."""
+    return judged(study, dict(gathered(study, tests)))
 
 
 def _pairs(study: StoredStudy, tests: Sequence[TestSet]) -> Iterator[tuple[TestSet, TestSet, str, str]]:
@@ -90,7 +99,8 @@ def _pairs(study: StoredStudy, tests: Sequence[TestSet]) -> Iterator[tuple[TestS
         of_a, of_b = own[a.dataset], own[b.dataset]
         if of_a is None or of_b is None:
             continue
-        if all(model in test.trained_on for model in (of_a, of_b) for test in (a, b)):
+        asked = study.whole is None or (a.dataset, b.dataset) in study.whole.asked
+        if asked and all(model in test.trained_on for model in (of_a, of_b) for test in (a, b)):
             yield a, b, of_a, of_b
 
 
@@ -127,7 +137,26 @@ def _labellers(a: TestSet, b: TestSet) -> Estimates:
     return kappa(cross_table(*labels), inflation=kappa_inflation(*labels, patients))
 
 
-def _row(pair: Pair, task: int, verdict: Verdict | None) -> dict[str, Any]:
+def _unjudged(pair: Pair) -> Unjudged:
+    shared = pair.a.labelled_tasks() & pair.b.labelled_tasks()
+    trained = pair.a.trained_tasks(pair.own_a) & pair.b.trained_tasks(pair.own_b)
+    return [
+        (_row(pair, task), asdict(pair.evidence[task]) if task in pair.evidence else None)
+        for task in sorted(shared & trained)
+    ]
+
+
+def _verdict(reason: str | None, verdict: Verdict | None) -> dict[str, Any]:
+    return {
+        "p_adjusted": None if verdict is None else number(verdict.p_adjusted),
+        "verdict": CANNOT_TELL if verdict is None else verdict.code,
+        "basis": f"not computed: {reason}" if verdict is None else verdict.basis,
+        "assumption": (verdict.assumption or None) if verdict else None,
+        "resolve": (verdict.resolve or None) if verdict else "test more images of both classes",
+    }
+
+
+def _row(pair: Pair, task: int) -> dict[str, Any]:
     parts, tilting, found = pair.parts, pair.tilting, pair.evidence.get(task)
     reason = str(parts.reason[task]) or None
     scored: list[Scored] = [
@@ -153,11 +182,6 @@ def _row(pair: Pair, task: int, verdict: Verdict | None) -> dict[str, Any]:
         "kappa": number(pair.labellers.value[task]),
         "kappa_lower": number(pair.labellers.lower[task]),
         "kappa_upper": number(pair.labellers.upper[task]),
-        "p_adjusted": None if verdict is None else number(verdict.p_adjusted),
-        "verdict": CANNOT_TELL if verdict is None else verdict.code,
-        "basis": f"not computed: {reason}" if verdict is None else verdict.basis,
-        "assumption": (verdict.assumption or None) if verdict else None,
-        "resolve": (verdict.resolve or None) if verdict else "test more images of both classes",
         "method": METHOD,
         "reason": reason,
         "evaluation_ids": [e.evaluation_id for e in scored],

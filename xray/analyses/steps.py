@@ -1,8 +1,8 @@
-"""The steps of a run: one test cohort after the other, then what compares several."""
+"""The steps of a run: one test cohort after the other, then what compares several, then what is put together."""
 
 import logging
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from concurrent.futures import Executor, Future
 from dataclasses import replace
 from typing import Any
@@ -12,7 +12,7 @@ from sqlalchemy import Connection, Engine
 from xray.analyses.cells import Key
 from xray.analyses.home import points_at_home
 from xray.analyses.stored import StoredStudy, TestSet, Whole, check_columns, load_test
-from xray.analyses.work import Work
+from xray.analyses.work import PartialWork, Work
 
 _log = logging.getLogger(__name__)
 
@@ -22,20 +22,29 @@ def compute_stale(
 ) -> None:
     """Compute and store the stale cells of some analyses. Raises the first error that one of them met."""
     check_columns(connection, study, {column for work in works for column in work.analysis.columns})
-    at_home = {name for work in works if work.analysis.unit.at_home for name in _names(study, work)}
-    whole = Whole(points_at_home(connection, study, at_home))
-    steps = _Steps(engine, connection, replace(study, whole=whole), works, storing)
+    joins = [
+        (work, PartialWork(connection, study, work.analysis, work.analysis.partial))
+        for work in works
+        if work.analysis.partial is not None
+    ]
+    alone = [work for work in works if work.analysis.partial is None]
+    parts: list[Work | PartialWork] = [*alone, *(partial for _, partial in joins)]
+    at_home = {name for work in parts if work.unit.at_home for name in _names(study, work)}
+    study = replace(study, whole=Whole(points_at_home(connection, study, at_home)))
+    steps = _Steps(engine, connection, study, parts, storing)
     for dataset in study.cohorts:
         steps.of_cohort(dataset)
     steps.of_several()
+    for work, partial in joins:
+        steps.of_parts(work, partial)
     steps.finish()
 
 
-def _names(study: StoredStudy, work: Work) -> set[str]:
+def _names(study: StoredStudy, work: Work | PartialWork) -> set[str]:
     """The configurations that stale cells are of."""
     if () in work.stale:
         return set(study.names)
-    return {name for key in work.stale for name in (key[1:] if work.analysis.unit.by_cohort else key)}
+    return {name for key in work.stale for name in (key[1:] if work.unit.by_cohort else key)}
 
 
 class _Steps:
@@ -46,21 +55,19 @@ class _Steps:
         engine: Engine,
         connection: Connection,
         study: StoredStudy,
-        works: Sequence[Work],
+        works: Sequence[Work | PartialWork],
         storing: Executor,
     ) -> None:
         self._engine, self._connection, self._study, self._storing = engine, connection, study, storing
-        self._works = list(works)
+        self._works = works
         self._prepared: dict[str, tuple[Any, ...]] = {}
         self._begun: set[str] = set()
         self._several: list[TestSet] = []
-        self._stored: list[tuple[Work, Future[None]]] = []
-        self._errors: list[Exception] = []
+        self._stored: list[tuple[Work | PartialWork, Future[None]]] = []
+        self._errors: dict[str, Exception] = {}
+        several = [work for work in works if not work.unit.by_cohort and work.stale]
         self._later = {
-            each
-            for work in works
-            if not work.analysis.unit.by_cohort and not self._is_idle(work)
-            for each in work.uses(work.keys(None))
+            each for work in several if self._given(work) != ([],) for each in work.uses(work.stale)
         }
 
     def of_cohort(self, dataset: str) -> None:
@@ -76,49 +83,77 @@ class _Steps:
         self._connection.commit()
         for work, keys in here:
             asked = test.asking([key[-1] for key in keys] if len(keys[0]) > 1 else test.trained_on)
-            self._compute(work, keys, [asked])
+            self._try(work, keys, [asked])
         later = {e.trained_on for e in evaluations if e in self._later}
         if later:
             self._several.append(test.ensembles(later))
 
     def of_several(self) -> None:
         """Compute the stale cells that are of no single test cohort, and drop what is of the study no longer."""
-        for work in tuple(self._works):
+        for work in self._works:
             keys = work.keys(None)
             if keys or not work.stale:
-                self._compute(work, keys, [] if work.analysis.unit.by_cohort else self._several)
+                self._try(work, keys, [] if work.unit.by_cohort else self._several)
+
+    def of_parts(self, work: Work, partial: PartialWork) -> None:
+        """Put rows together from values that are all there."""
+        name = work.analysis.name
+        if name in self._errors:
+            return
+        try:
+            self._log(work)
+            self._put(work, work.stale, partial.joined(self._study, self._given(work)))
+        except Exception as error:  # as in _try
+            self._errors[name] = error
 
     def finish(self) -> None:
         """Wait until all is stored. Raises the first error of any analysis."""
         for work, stored in self._stored:
-            self._try(work, stored.result)
+            try:
+                stored.result()
+            except Exception as error:  # as in _try
+                self._errors.setdefault(work.analysis.name, error)
         if self._errors:
-            raise self._errors[0]
+            raise next(iter(self._errors.values()))
 
-    def _compute(self, work: Work, keys: Sequence[Key], tests: Sequence[TestSet]) -> None:
-        self._try(work, lambda: self._computed(work, keys, tests))
+    def _try(self, work: Work | PartialWork, keys: Sequence[Key], tests: Sequence[TestSet]) -> None:
+        """Compute some cells. An analysis that failed is done no further: its error is raised when the others are done."""
+        if work.analysis.name in self._errors:
+            return
+        try:
+            self._compute(work, keys, tests)
+        except Exception as error:  # whatever it is
+            self._errors[work.analysis.name] = error
 
-    def _computed(self, work: Work, keys: Sequence[Key], tests: Sequence[TestSet]) -> None:
-        analysis = work.analysis
-        if keys and analysis.name not in self._begun:
-            self._begun.add(analysis.name)
-            part = (
-                f", {len(work.stale)} of {len(work.cells)} cells" if len(work.stale) < len(work.cells) else ""
-            )
-            _log.info("computing %s%s", analysis.name, part)
+    def _compute(self, work: Work | PartialWork, keys: Sequence[Key], tests: Sequence[TestSet]) -> None:
+        self._log(work)
         started = time.perf_counter()
         whole = self._study.whole
         assert whole is not None
         study = replace(self._study, whole=replace(whole, asked=frozenset(keys)))
-        rows = list(analysis.compute(study, tests, *self._given(work))) if keys else []
-        _log.debug("%s: %d rows in %.1f s", analysis.name, len(rows), time.perf_counter() - started)
-        self._stored.append((work, self._storing.submit(self._store, work, keys, rows)))
+        made: list[Any] = list(work.compute(study, tests, self._given(work))) if keys else []
+        _log.debug("%s: %d rows in %.1f s", work.analysis.name, len(made), time.perf_counter() - started)
+        self._put(work, keys, made)
 
-    def _store(self, work: Work, keys: Sequence[Key], rows: Sequence[dict[str, Any]]) -> None:
-        with self._engine.begin() as connection:
-            work.store(connection, keys, rows)
+    def _put(self, work: Work | PartialWork, keys: Sequence[Key], made: list[Any]) -> None:
+        """Store what was made of some cells, while the next are computed."""
 
-    def _given(self, work: Work) -> tuple[Any, ...]:
+        def store() -> None:
+            with self._engine.begin() as connection:
+                work.store(connection, keys, made)
+
+        self._stored.append((work, self._storing.submit(store)))
+
+    def _log(self, work: Work | PartialWork) -> None:
+        name = work.analysis.name
+        if work.stale and name not in self._begun:
+            self._begun.add(name)
+            part = (
+                f", {len(work.stale)} of {len(work.cells)} cells" if len(work.stale) < len(work.cells) else ""
+            )
+            _log.info("computing %s%s", name, part)
+
+    def _given(self, work: Work | PartialWork) -> tuple[Any, ...]:
         """What the analysis prepares, once for all steps."""
         analysis = work.analysis
         if analysis.prepare is None:
@@ -127,17 +162,3 @@ class _Steps:
             self._prepared[analysis.name] = (analysis.prepare(self._connection, self._study),)
             self._connection.commit()
         return self._prepared[analysis.name]
-
-    def _is_idle(self, work: Work) -> bool:
-        """Whether an analysis has nothing to compute: what it prepares is an empty list."""
-        return self._given(work) == ([],)
-
-    def _try(self, work: Work, step: Callable[[], None]) -> None:
-        """Take an analysis that fails off the list, and go on with the others."""
-        if work not in self._works:
-            return
-        try:
-            step()
-        except Exception as error:  # whatever an analysis raises is raised when the others are done
-            self._works.remove(work)
-            self._errors.append(error)

@@ -14,8 +14,10 @@ from scipy.special import expit, logit
 
 from db.results import Synthesis as Row
 from xray.analyses import cells
-from xray.analyses.analysis import Stored, analysis
+from xray.analyses.analysis import Partial, Stored, analysis
+from xray.analyses.cells import Key
 from xray.analyses.declared import Declared, declared_points, declared_state
+from xray.analyses.parallel import side_by_side
 from xray.analyses.points import by_place, points_at_home
 from xray.analyses.resampled import has_repeated_patients
 from xray.analyses.rows import number
@@ -34,6 +36,8 @@ FEWEST: Final = 10
 METHOD: Final = (
     "random effects over sites by REML, Hartung-Knapp 95 %; prediction interval over the distribution of tau²"
 )
+OfTask = dict[str, Any]
+"""What is known of a finding at one site: task_id, n images scored, the threshold, measures with standard errors."""
 QUESTION: Final = "What will the next hospital see? Results over sites with a prediction interval"
 BACK: Final[Mapping[str, Callable[[Any], Any]]] = {
     "auc": expit,
@@ -60,6 +64,37 @@ def show(stored: Stored) -> Part:
     return replace(part, about=QUESTION, findings=findings)
 
 
+def measured(
+    study: StoredStudy, tests: Sequence[TestSet], declared: Declared = MappingProxyType({})
+) -> Iterator[tuple[Key, list[OfTask]]]:
+    """(test dataset and configuration, what is measured there of each finding), where the configuration is not at home."""
+    thresholds: dict[str, FloatArray] = {
+        name: point.threshold for name, point in points_at_home(study, tests).items()
+    }
+    thresholds |= {name: by_place(points, len(study.findings)) for name, points in declared.items()}
+    work = [
+        (test, name, thresholds.get(name, np.full(len(study.findings), np.nan)))
+        for test in tests
+        for name in test.wanted
+        if test.dataset in cells.away(study, name)
+    ]
+    for (test, name, _), of_tasks in zip(work, side_by_side(_of_site, work), strict=True):
+        yield (test.dataset, name), of_tasks
+
+
+def put_together(
+    study: StoredStudy, sites: Mapping[Key, Sequence[OfTask]], declared: Declared = MappingProxyType({})
+) -> Iterator[dict[str, Any]]:
+    """Rows per task, configuration and measure, where two sites or more can be put together."""
+    of_names: dict[str, dict[int, dict[str, OfTask]]] = {}
+    for dataset, name in (way for d in study.cohorts for way in sites if way[0] == d):
+        for of in sites[dataset, name]:
+            of_names.setdefault(name, {}).setdefault(of["task_id"], {})[dataset] = of
+    for name in dict.fromkeys(name for d in study.cohorts for name in study.scorers(d) if name in of_names):
+        for task, of_datasets in sorted(of_names[name].items()):
+            yield from _rows(study, name, task, of_datasets)
+
+
 @analysis(
     "synthesis",
     QUESTION,
@@ -69,44 +104,40 @@ def show(stored: Stored) -> Part:
     show=show,
     prepare=declared_points,
     state=declared_state,
+    partial=Partial(cells.AWAY, measured, put_together),
 )
 def compute(
-    study: StoredStudy,
-    tests: Sequence[TestSet],
-    declared: Declared = MappingProxyType({}),
+    study: StoredStudy, tests: Sequence[TestSet], declared: Declared = MappingProxyType({})
 ) -> Iterator[dict[str, Any]]:
     """Rows of table `synthesis`: per task, configuration and measure, where two sites or more can be put together."""
-    thresholds: dict[str, FloatArray] = {
-        name: point.threshold for name, point in points_at_home(study, tests).items()
-    }
-    thresholds |= {name: by_place(points, len(study.findings)) for name, points in declared.items()}
-    for name in dict.fromkeys(name for test in tests for name in test.trained_on):
-        home = study.configurations.get(name, ())
-        away = [test for test in tests if name in test.trained_on and test.dataset not in home]
-        own = {test.site for test in tests if test.dataset in home}
-        for task in study.tasks(away):
-            yield from _rows(
-                name, task, [test for test in away if test.site not in own], thresholds.get(name)
-            )
+    return put_together(study, dict(measured(study, tests, declared)))
+
+
+def _of_site(test: TestSet, name: str, thresholds: FloatArray) -> list[OfTask]:
+    made: list[OfTask] = []
+    for task in sorted(test.labelled_tasks()):
+        counts = _counts(test, name, task)
+        if min(counts) >= FEWEST:
+            cut = float(thresholds[task])
+            measures = _measures(test, name, task, cut)
+            made.append({"task_id": task, "n": sum(counts), "threshold": cut, "measures": measures})
+    return made
 
 
 def _rows(
-    name: str, task: int, away: Sequence[TestSet], thresholds: FloatArray | None
+    study: StoredStudy, name: str, task: int, of_datasets: Mapping[str, OfTask]
 ) -> Iterator[dict[str, Any]]:
-    sites: dict[str, TestSet] = {}
-    for test in away:
-        counts = _counts(test, name, task)
-        if min(counts) >= FEWEST and (
-            test.site not in sites or sum(counts) > sum(_counts(sites[test.site], name, task))
-        ):
-            sites[test.site] = test
+    sites: dict[str, str] = {}
+    for dataset, of in of_datasets.items():
+        site = study.datasets[dataset]
+        if site not in sites or of["n"] > of_datasets[sites[site]]["n"]:
+            sites[site] = dataset
     if len(sites) < 2:
         return
     chosen = list(sites.values())
-    cut = np.nan if thresholds is None else float(thresholds[task])
-    of_sites = [_measures(test, name, task, cut) for test in chosen]
+    cut = float(of_datasets[chosen[0]]["threshold"])
     for measure, back in BACK.items():
-        estimates = np.array([each[measure] for each in of_sites])
+        estimates = np.array([of_datasets[dataset]["measures"][measure] for dataset in chosen])
         if np.isfinite(estimates).all(axis=1).sum() < 2:
             continue
         made = synthesise(estimates[:, 0], estimates[:, 1])
@@ -114,8 +145,8 @@ def _rows(
             "task_id": task,
             "trained_on": name,
             "measure": measure,
-            "datasets": ", ".join(test.dataset for test in chosen),
-            "cohort_ids": [test.cohort.id for test in chosen],
+            "datasets": ", ".join(chosen),
+            "cohort_ids": [study.cohorts[dataset] for dataset in chosen],
             "n_sites": made.n,
             "value": number(float(back(made.mean))),
             "lower": number(float(back(made.lower))),
@@ -127,7 +158,7 @@ def _rows(
             "threshold": number(cut) if measure in ("sensitivity", "specificity") else None,
             "method": METHOD,
             "reason": made.reason or None,
-            "evaluation_ids": sorted(each for test in chosen for each in test.ids(name)),
+            "evaluation_ids": sorted(e.evaluation_id for d in chosen for e in study.scored(d, name)),
         }
 
 

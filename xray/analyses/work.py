@@ -1,42 +1,40 @@
 """What of one analysis is stale, and how its rows are stored: cell by cell, each whole or not at all."""
 
+import json
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import Connection, bindparam, delete, update
+from sqlalchemy import Connection, bindparam, delete, select, update
 from sqlalchemy.dialects.postgresql import insert
 
 from db import results as tables
 from db.copy import copy_rows
-from xray.analyses.analysis import Analysis
-from xray.analyses.cells import Key
+from xray.analyses.analysis import Analysis, Partial
+from xray.analyses.cells import Key, Unit
 from xray.analyses.current import StoredCell, fingerprints
-from xray.analyses.stored import Scored, StoredStudy
+from xray.analyses.stored import Scored, StoredStudy, TestSet
 from xray.settings import provenance
 
 
-class Work:
-    """One analysis of a study: its cells as they should be, and those that are stored."""
+class Stale:
+    """Cells of one analysis as they should be, and which of them are stored otherwise.
+
+    unit: how they fall apart. present: cell → the fingerprint that is stored.
+    """
 
     def __init__(
         self,
         connection: Connection,
         study: StoredStudy,
         analysis: Analysis,
-        stored: Mapping[Key, StoredCell],
+        unit: Unit,
+        present: Mapping[Key, str],
     ) -> None:
-        self.analysis, self._study, self._stored = analysis, study, dict(stored)
-        self.cells = {cell.key: cell for cell in analysis.unit.of(study)}
-        self._fingerprints = fingerprints(connection, study, analysis)
-        self._places = {key: place for place, key in enumerate(self.cells)}
-        self.stale = [
-            key
-            for key in self.cells
-            if key not in stored or stored[key].fingerprint != self._fingerprints[key]
-        ]
-        self._gone = [key for key in stored if key not in self.cells]
-        self._datasets = {cohort: dataset for dataset, cohort in study.cohorts.items()}
-        self._left = set(self.stale)
+        self.analysis, self.unit, self._study = analysis, unit, study
+        self.cells = {cell.key: cell for cell in unit.of(study)}
+        self._fingerprints = fingerprints(connection, study, analysis, unit)
+        self.stale = [key for key in self.cells if present.get(key) != self._fingerprints[key]]
+        self._gone = [key for key in present if key not in self.cells]
 
     @property
     def is_stale(self) -> bool:
@@ -45,25 +43,52 @@ class Work:
 
     def keys(self, dataset: str | None) -> list[Key]:
         """The stale cells of one test cohort; None: those of no single one."""
-        by_cohort = self.analysis.unit.by_cohort
+        by_cohort = self.unit.by_cohort
         return [key for key in self.stale if (key[0] if by_cohort and key else None) == dataset]
 
     def uses(self, keys: Iterable[Key]) -> set[Scored]:
         """The evaluations that some cells come from."""
         return {each for key in keys for each in self.cells[key].uses}
 
+
+class Work(Stale):
+    """The rows of one analysis of a study."""
+
+    def __init__(
+        self,
+        connection: Connection,
+        study: StoredStudy,
+        analysis: Analysis,
+        stored: Mapping[Key, StoredCell],
+    ) -> None:
+        present = {key: cell.fingerprint for key, cell in stored.items()}
+        super().__init__(connection, study, analysis, analysis.unit, present)
+        self._stored = dict(stored)
+        self._places = {key: place for place, key in enumerate(self.cells)}
+        self._datasets = {cohort: dataset for dataset, cohort in study.cohorts.items()}
+        self._left = set(self.stale)
+
+    def compute(
+        self, study: StoredStudy, tests: Sequence[TestSet], given: Sequence[Any]
+    ) -> list[dict[str, Any]]:
+        """The rows of the cells that are asked for. given: what the analysis prepares."""
+        return list(self.analysis.compute(study, tests, *given))
+
     def store(self, connection: Connection, keys: Sequence[Key], rows: Sequence[dict[str, Any]]) -> None:
         """Put the rows of these cells in place of those that were stored of them.
 
         With the first of an analysis go the cells that are no longer of the study; with the last, p values are adjusted.
         """
-        unit, analysis = self.analysis.unit, self.analysis
+        analysis = self.analysis
         self._drop(connection, [*keys, *self._gone])
         self._gone = []
         self._move(connection)
         ids = self._insert(connection, keys)
         named = [
-            {"analysis_id": ids[unit.key(row, self._datasets)], **_with_ids(self._study, self._blank(row))}
+            {
+                "analysis_id": ids[self.unit.key(row, self._datasets)],
+                **_with_ids(self._study, self._blank(row)),
+            }
             for row in rows
         ]
         copy_rows(connection, analysis.table.__tablename__, named)
@@ -106,6 +131,53 @@ class Work:
         """Drop cells with their rows, where they are stored."""
         ids = [self._stored.pop(key).id for key in keys if key in self._stored]
         connection.execute(delete(tables.Analysis).where(tables.Analysis.id.in_(ids)))
+
+
+class PartialWork(Stale):
+    """What the rows of one analysis are put together from: values by cell, kept in the database."""
+
+    def __init__(
+        self, connection: Connection, study: StoredStudy, analysis: Analysis, partial: Partial
+    ) -> None:
+        table = tables.PartialResult
+        mine = select(table.cell, table.fingerprint, table.value)
+        rows = connection.execute(mine.where(table.study_id == study.id, table.name == analysis.name)).all()
+        present = {tuple(row.cell): row.fingerprint for row in rows}
+        super().__init__(connection, study, analysis, partial.unit, present)
+        self._partial = partial
+        self._kept = present.keys()
+        self._values = {tuple(row.cell): row.value for row in rows if tuple(row.cell) not in self.stale}
+
+    def joined(self, study: StoredStudy, given: Sequence[Any]) -> list[dict[str, Any]]:
+        """The rows of the analysis, once all stale values are computed. given: what it prepares."""
+        values = {key: json.loads(self._values[key]) for key in self.cells if key in self._values}
+        return list(self._partial.join(study, values, *given))
+
+    def compute(
+        self, study: StoredStudy, tests: Sequence[TestSet], given: Sequence[Any]
+    ) -> list[tuple[Key, Any]]:
+        """Cell → value, of the cells that are asked for. given: what the analysis prepares."""
+        values = list(self._partial.compute(study, tests, *given))
+        self._values |= {key: json.dumps(value) for key, value in values}
+        return values
+
+    def store(self, connection: Connection, keys: Sequence[Key], values: Sequence[tuple[Key, Any]]) -> None:
+        """Put values in place of those that were stored of these cells; cells that are gone go."""
+        table = tables.PartialResult
+        name = {"study_id": self._study.id, "name": self.analysis.name}
+        old = [{"_cell": list(key)} for key in [*keys, *self._gone] if key in self._kept]
+        self._gone = []
+        if old:
+            mine = (table.study_id == self._study.id, table.name == self.analysis.name)
+            connection.execute(
+                delete(table).where(*mine, table.cell == bindparam("_cell", type_=table.cell.type)), old
+            )
+        new = [
+            name | {"cell": list(key), "fingerprint": self._fingerprints[key], "value": self._values[key]}
+            for key, _ in values
+        ]
+        if new:
+            connection.execute(insert(table), new)
 
 
 def put_rows(

@@ -17,13 +17,18 @@ PER_MODEL = (
 """Analyses whose rows are of one configuration on one test cohort."""
 AGAINST = ("agreement", "mean_auc", "bland_altman")
 """Those that compare it with the cohort's own model."""
-Cells = dict[tuple[str, tuple[str, ...]], int]
+Cells = dict[tuple[str, tuple[str, ...]], str]
 
 
 def cells(engine: Engine) -> Cells:
-    """(analysis, cell) → the id under which its rows are stored."""
+    """(analysis, cell) → the id under which its rows are stored; of what others are put together from, who wrote it."""
     with engine.begin() as connection:
-        rows = connection.execute(text("select name, cell, id from analysis")).all()
+        rows = connection.execute(
+            text(
+                "select name, cell, id::text from analysis"
+                " union all select 'parts of ' || name, cell, xmin::text from partial_result"
+            )
+        ).all()
     return {(row.name, tuple(row.cell)): row.id for row in rows}
 
 
@@ -159,6 +164,9 @@ def test_one_more_seed(hospitals: Hospitals) -> None:
         assert {cell for each, cell in done if each == name} == own | beside, name
     assert {cell for name, cell in done if name == "pooled_agreement"} == {("x", "y"), ("y", "z")}
     assert {cell for name, cell in done if name == "leave_one_site_out"} == {("y",)}
+    assert {cell for name, cell in done if name == "parts of images_or_labels"} == {("x", "y"), ("y", "z")}
+    assert {cell for name, cell in done if name == "parts of synthesis"} == {("x", "y"), ("z", "y")}
+    assert {cell for name, cell in done if name == "parts of points at home"} == {("y",)}
     assert not {name for name, _ in done} & {"feature_map", "view_classifier", "classifier_map", "causes"}
 
 
@@ -170,6 +178,8 @@ def test_one_more_dataset(hospitals: Hospitals) -> None:
         new = {("w", each) for each in ("x", "y", "z", "all")}
         assert {cell for each, cell in done if each == name} - {("w", "")} == new, name
     assert {cell for name, cell in done if name == "leave_one_site_out"} == {("w",)}
+    assert {cell for name, cell in done if name == "parts of synthesis"} == new
+    assert not {name for name, _ in done} & {"parts of images_or_labels", "parts of points at home"}
 
 
 def test_one_more_model_from_elsewhere(hospitals: Hospitals) -> None:
