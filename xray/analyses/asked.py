@@ -25,7 +25,7 @@ class Asked:
     reference: str = ""
     loss_ratio: float = LOSS_RATIO
     homes: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
-    reads: "Mapping[Key, Reads]" = field(default_factory=dict)
+    reads: "Mapping[Key, Sequence[Reads]]" = field(default_factory=dict)
 
 
 def asked(connection: Connection, study: "StoredStudy") -> Asked:

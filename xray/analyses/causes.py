@@ -26,7 +26,7 @@ from xray.stats.causes import CANNOT_TELL, FEWEST, MORE, Again, Reread, Verdict,
 from xray.stats.estimates import FloatArray
 from xray.stats.evidence import Evidence, Site, gather
 from xray.stats.posterior import CAUSES
-from xray.stats.rereads import measure
+from xray.stats.rereads import measure, pooled
 
 METHOD: Final = (
     "posterior of four causes, learned from simulated pairs of sites (decision 32); drop by DeLong with patients as units, "
@@ -160,15 +160,16 @@ def _rereads(a: TestSet, b: TestSet, model: str, evidence: Evidence) -> dict[int
 
 
 def _again(
-    a: TestSet, b: TestSet, site: Site, evidence: Evidence, reads: Mapping[Key, Reads]
+    a: TestSet, b: TestSet, site: Site, evidence: Evidence, reads: Mapping[Key, Sequence[Reads]]
 ) -> dict[int, Again]:
     """What planned reads of B's images by A's rules measured, per task."""
     measured = {}
     for task in evidence.tasks.tolist():
-        of = reads.get((a.cohort.id, b.cohort.id, task))
-        if of is not None:
+        several = reads.get((a.cohort.id, b.cohort.id, task))
+        if several:
             columns = site.scores[:, task], site.labels[:, task], site.patients
-            measured[task] = Again(measure(*columns, of.design, of.images, of.again), of.readers)
+            parts = [measure(*columns, of.design, of.images, of.again) for of in several]
+            measured[task] = Again(pooled(parts), len(frozenset().union(*(of.readers for of in several))))
     return measured
 
 

@@ -20,30 +20,29 @@ Key = tuple[int, int, int]
 @dataclass(frozen=True)
 class Reads:
     """Of one plan: strata of all images of the cohort, the images that were drawn and read, what most readers said of them
-    (1, 0; NaN: a tie, or all unsure), and how many people read.
+    (1, 0; NaN: a tie, or all unsure), and who read.
     """
 
     design: Design
     images: IntArray
     again: FloatArray
-    readers: int
+    readers: frozenset[str]
 
 
-def stored_reads(connection: Connection, cohorts: Sequence[int], task_ids: Sequence[int]) -> dict[Key, Reads]:
-    """What was read of plans between these cohorts; of several plans of one kind, that of which most was read."""
+def stored_reads(
+    connection: Connection, cohorts: Sequence[int], task_ids: Sequence[int]
+) -> dict[Key, list[Reads]]:
+    """What was read of the plans between these cohorts."""
     place = {number: at for at, number in enumerate(task_ids)}
     rows = connection.execute(text(query("reread_calls")), {"cohort_ids": list(cohorts)}).all()
-    reads: dict[Key, Reads] = {}
+    reads: dict[Key, list[Reads]] = defaultdict(list)
     for row in rows:
         if row.task_id not in place:
             continue
         key = (row.reference_cohort_id, row.cohort_id, place[row.task_id])
-        made = _reads(
-            row.strata, row.sizes, row.drawn, zip(row.positions, row.readers, row.answers, strict=True)
-        )
-        if key not in reads or made.images.size > reads[key].images.size:
-            reads[key] = made
-    return reads
+        calls = zip(row.positions, row.readers, row.answers, strict=True)
+        reads[key].append(_reads(row.strata, row.sizes, row.drawn, calls))
+    return dict(reads)
 
 
 def _reads(
@@ -57,4 +56,4 @@ def _reads(
     votes = [majority(of_image) for of_image in states.values()]
     again = np.array([1.0 if v == POSITIVE else 0.0 if v == NEGATIVE else np.nan for v in votes])
     design = Design(np.array(strata), np.array(sizes), np.array(drawn))
-    return Reads(design, np.array(list(states), dtype=np.int64), again, len(people))
+    return Reads(design, np.array(list(states), dtype=np.int64), again, frozenset(people))

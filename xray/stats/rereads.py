@@ -14,6 +14,7 @@ The variance is that of a two-phase sample: patients of the site, then images of
 contradict, what was seen is shrunk to what the class as a whole shows; so it is not 0 where none does.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -193,6 +194,22 @@ def _variance(
 def _influence(at: Placed, y: FloatArray) -> FloatArray:
     """Of each image on the AUC, (n_images,)."""
     return np.where(y == 1, (at.below - at.auc) / at.positives, (at.above - at.auc) / at.negatives)
+
+
+def pooled(several: Sequence[Measured]) -> Measured:
+    """Independent samples of one site together, each weighted by its precision; the first of those that have no value."""
+    known = [of for of in several if of.reason == DEFINED]
+    if len(known) < 2:
+        return known[0] if known else several[0]
+    weight = np.array([[of.se, of.ratio_se] for of in known]) ** -2.0
+    value = np.array([[of.difference, of.ratio] for of in known])
+    difference, ratio = (weight * value).sum(axis=0) / weight.sum(axis=0)
+    se, ratio_se = weight.sum(axis=0) ** -0.5
+    half = sum(((of.upper - of.lower) / 2) ** -2.0 for of in known) ** -0.5
+    reads = np.array([of.reads for of in known])
+    lost = float(reads @ [of.lost for of in known] / reads.sum())
+    numbers = (difference, se, difference - half, difference + half, ratio, ratio_se)
+    return Measured(*(float(number) for number in numbers), lost, int(reads.sum()))
 
 
 def expected_se(scores: FloatArray, labels: FloatArray, design: Design) -> float:

@@ -8,7 +8,7 @@ from sklearn.metrics import roc_auc_score
 
 from xray.stats import reread_design
 from xray.stats.reread_design import Design, draw, placed, plan
-from xray.stats.rereads import FEW_READS, NO_POSITIVES, expected_se, measure, totals
+from xray.stats.rereads import FEW_READS, NO_POSITIVES, expected_se, measure, pooled, totals
 
 N = 600
 
@@ -168,3 +168,22 @@ def test_where_scores_lie_follows_scikit_learn() -> None:
     flipped[negative] = 1
     moved = roc_auc_score(flipped, scores) - at.auc
     assert moved == pytest.approx(float(at.influence[negative]), rel=0.05, abs=2e-4)
+
+
+def test_two_samples_together_are_as_precise_as_both_and_one_alone_is_itself() -> None:
+    scores, labels, patients, again = site(11)
+    parts = []
+    for seed in (0, 1):
+        design = plan(scores, labels, 100)
+        assert design is not None
+        read = draw(design, np.random.default_rng(seed))
+        parts.append(measure(scores, labels, patients, design, read, again[read]))
+    both = pooled(parts)
+    assert both.reads == 200
+    assert both.se == pytest.approx((parts[0].se ** -2 + parts[1].se ** -2) ** -0.5)
+    low, high = sorted(of.difference for of in parts)
+    assert low <= both.difference <= high
+    assert both.upper - both.lower < min(of.upper - of.lower for of in parts)
+    nothing = measure(scores, labels, patients, design, read[:0], again[:0])
+    assert pooled([nothing, parts[0]]) == parts[0]
+    assert pooled([nothing]) is nothing
