@@ -22,7 +22,7 @@ from xray.analyses.shared import labels_of_shared, patients_of_both, patients_of
 from xray.analyses.stored import OF_IMAGES, StoredStudy, TestSet, load_study
 from xray.report.parts import causes as parts
 from xray.report.parts.part import Part
-from xray.stats.causes import CANNOT_TELL, FEWEST, MORE, Again, Reread, Verdict, reread, verdicts
+from xray.stats.causes import CANNOT_TELL, FEWEST, MORE, PLAN, Again, Reread, Verdict, reread, verdicts
 from xray.stats.estimates import FloatArray
 from xray.stats.evidence import Evidence, Site, gather
 from xray.stats.posterior import CAUSES
@@ -43,6 +43,7 @@ KNOWN_OF: Final = 0.5
 class Pair:
     """A model judged between two test sets, and what is known of both; witness: a configuration, or None."""
 
+    study: str
     model: str
     a: TestSet
     b: TestSet
@@ -110,7 +111,7 @@ def judged(
     evidence = gather(*sites)
     again = _again(a, b, sites[1], evidence, ask.reads)
     found = verdicts(evidence, ask.loss_ratio, _rereads(a, b, model, evidence), again)
-    yield Pair(model, a, b, at_home, witness, tuple(columns), evidence, found)
+    yield Pair(study.name, model, a, b, at_home, witness, tuple(columns), evidence, found)
 
 
 def _witness(study: StoredStudy, a: TestSet, b: TestSet, tasks: frozenset[int]) -> str | None:
@@ -194,7 +195,7 @@ def _row(pair: Pair, task: int, loss_ratio: float) -> dict[str, Any]:
         "verdict": CANNOT_TELL if verdict is None else verdict.code,
         "basis": f"not computed: {undefined}" if verdict is None else verdict.basis,
         "assumption": (verdict.assumption or None) if verdict else None,
-        "resolve": _next(pair.evidence, task, verdict),
+        "resolve": _by_command(_next(pair.evidence, task, verdict), pair.study),
         "method": METHOD,
         "reason": _reason(pair.evidence, task, undefined, verdict),
         "evaluation_ids": [i for test in (pair.a, pair.b) for i in test.ids(*models)],
@@ -222,6 +223,11 @@ def _next(evidence: Evidence, task: int, verdict: Verdict | None) -> str | None:
     )  # of B's AUC; the interval of the drop is wider than its own
     inverted = [INVERTED] if highest < 0.5 < parts.auc[task, 0, 0] else []
     return "; ".join(inverted + ([verdict.resolve or ""] if verdict else [MORE])).strip("; ") or None
+
+
+def _by_command(steps: str | None, study: str) -> str | None:
+    """What would settle it, with the command for this study."""
+    return None if steps is None else steps.replace(PLAN, f"{PLAN} {study}")
 
 
 def _words(pair: Pair) -> str:

@@ -39,10 +39,9 @@ CANNOT_TELL: Final = "cannot tell"
 IMAGE, POPULATION, PREVALENCE, LABEL = CAUSES
 
 MORE: Final = "test more patients of the rarer class"
-RELABEL: Final = (
-    "have about 200 images of this site read again by the rules of the reference site (xray reread plan)"
-)
-READ_MORE: Final = "have more images of this site read again (xray reread plan)"
+PLAN: Final = "xray reread plan"
+RELABEL: Final = f"have about 200 images of this site read again by the rules of the reference site ({PLAN})"
+READ_MORE: Final = f"have more images of this site read again ({PLAN})"
 PIPELINE: Final = "score pictures of the reference site through the pipeline of this site"
 COVARIATES: Final = "give age, sex and view of both sites"
 WITNESS: Final = "train a network at this site"

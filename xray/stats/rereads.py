@@ -208,8 +208,10 @@ def pooled(several: Sequence[Measured]) -> Measured:
     half = sum(((of.upper - of.lower) / 2) ** -2.0 for of in known) ** -0.5
     reads = np.array([of.reads for of in known])
     lost = float(reads @ [of.lost for of in known] / reads.sum())
-    numbers = (difference, se, difference - half, difference + half, ratio, ratio_se)
-    return Measured(*(float(number) for number in numbers), lost, int(reads.sum()))
+    bounds = float(difference - half), float(difference + half)
+    return Measured(
+        float(difference), float(se), *bounds, float(ratio), float(ratio_se), lost, int(reads.sum())
+    )
 
 
 def expected_se(scores: FloatArray, labels: FloatArray, design: Design) -> float:
