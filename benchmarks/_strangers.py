@@ -505,8 +505,9 @@ def draw_world(seed: int, families: tuple[str, ...] | None = None) -> World:
         known = _truth(pair, chosen, rng)
         if all(known.counts[:, CAUSES.index(cause)].any() for cause in needed):
             break
-    a, b = _tested(pair, rng)
-    return World("strangers", chosen, a, b, known.drop, known.shares, known.drawn, known.counts)
+    a, b, by_a = _tested(pair, rng, seed)
+    parts = known.drop, known.shares, known.drawn, known.counts
+    return World("strangers", chosen, a, b, *parts, by_a, known.relabelled)
 
 
 @dataclass(frozen=True)
@@ -536,7 +537,8 @@ def _pair(chosen: tuple[str, ...], rng: np.random.Generator) -> _Pair:
     return _Pair(nature, a, b, model_a, model_b, _showing(rng))
 
 
-def _tested(pair: _Pair, rng: np.random.Generator) -> tuple[Site, Site]:
+def _tested(pair: _Pair, rng: np.random.Generator, seed: int) -> tuple[Site, Site, Floats]:
+    """Both sites, and what A's labeller says of B's images."""
     sites: list[Site] = []
     for place, n in zip(
         (pair.a, pair.b), np.exp(rng.uniform(np.log(400), np.log(5000), 2)).astype(int), strict=True
@@ -545,7 +547,16 @@ def _tested(pair: _Pair, rng: np.random.Generator) -> tuple[Site, Site]:
         columns = np.column_stack([people.age, people.sex, people.ap]).astype(np.float64)
         home, there = pair.shown(pair.model_a(features)), pair.shown(pair.model_b(features))
         sites.append(Site(labels, home, patient + len(sites) * 10_000, there, columns))
-    return sites[0], sites[1]
+    by_a = _read_again(pair.nature, pair.a.labeller, people, np.random.default_rng([19, seed]))
+    return sites[0], sites[1], np.where(np.isnan(labels), np.nan, by_a)
+
+
+def _read_again(nature: _Nature, reader: Labeller, people: _People, rng: np.random.Generator) -> Floats:
+    """What a reader says of the same images on another day: the same severities, another error of the hand."""
+    n, none = len(people.age), np.zeros((0, 0))
+    hand, chance = rng.standard_normal((n, nature.n_tasks)), rng.random((n, 3 * nature.n_tasks))
+    draw = _Draw(np.arange(n), none, none, none, none, hand, chance, none)
+    return _read(nature, reader, people, draw)
 
 
 def _chosen(rng: np.random.Generator) -> tuple[str, ...]:

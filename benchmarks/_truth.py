@@ -34,7 +34,9 @@ Mixture = tuple[int, int, int, int]
 class World:
     """Two sites and the truth per finding. shares: (n_tasks, 4) of the drop.
 
-    generator, families: where it is from. drawn, counts: (n_tasks, 4). All by `CAUSES`.
+    generator, families: where it is from. drawn, counts: (n_tasks, 4). All by `CAUSES`. by_a: what A's labeller says of B's
+    images where these are read a second time, (n_images, n_tasks): with an error of the hand of its own, and NaN where B's
+    images have no label. relabelled: what the AUC at B would gain by A's labeller, in a large sample (n_tasks,).
     """
 
     generator: str
@@ -45,16 +47,19 @@ class World:
     shares: Floats
     drawn: Flags
     counts: Flags
+    by_a: Floats
+    relabelled: Floats
 
 
 @dataclass(frozen=True)
 class Truth:
-    """shares, drawn, counts as in `World`; drop: (n_tasks,)."""
+    """shares, drawn, counts, relabelled as in `World`; drop: (n_tasks,)."""
 
     drop: Floats
     shares: Floats
     drawn: Flags
     counts: Flags
+    relabelled: Floats
 
 
 def truth(
@@ -86,7 +91,8 @@ def truth(
             every & planted["label"],
         ]
     )
-    return Truth(value[0, 0, 0, 0] - value[1, 1, 1, 1], shares, drawn | counts, counts)
+    there = value[1, 1, 1, 1]
+    return Truth(value[0, 0, 0, 0] - there, shares, drawn | counts, counts, value[1, 1, 1, 0] - there)
 
 
 def _taken(value: Mapping[Mixture, Floats], order: tuple[int, ...]) -> Floats:

@@ -61,7 +61,8 @@ Read = Callable[[Floats, Floats, np.random.Generator], Floats]
 class World:
     """One pair of sites. task: the finding that the cause is planted in; image causes hit every finding.
 
-    auc: (N_TASKS, 2, 2) AUC [task, model, site] in a large sample.
+    auc: (N_TASKS, 2, 2) AUC [task, model, site] in a large sample. by_a: what A's labeller says of B's images where
+    these are read a second time, with an error of the hand of its own.
     """
 
     kind: str
@@ -70,6 +71,7 @@ class World:
     b: SiteScores
     auc: Floats
     truth: Truth
+    by_a: Floats
 
     @property
     def planted(self) -> frozenset[str]:
@@ -135,9 +137,11 @@ def _draw_world(kind: str, rng: np.random.Generator) -> World:
     for cause in kind.split(" + "):
         b = _plant(cause, nature, b, task, model_a, rng)
     model_b = _train(nature, b, sizes[1], rng)
-    scored = [
-        _score(nature, site, int(n), model_a, model_b, rng) for site, n in ((a, sizes[2]), (b, sizes[3]))
-    ]
+    scored = []
+    for site, n in ((a, sizes[2]), (b, sizes[3])):
+        features, labels, patient, severity = _drawn(nature, site, int(n), rng)
+        scored.append(SiteScores(labels, model_a(features), model_b(features), patient))
+    by_a = _read_again(nature, a, severity)
     large = [_score(nature, site, LARGE, model_a, model_b, rng) for site in (a, b)]
     true = [
         auc(site.labels, scores).value
@@ -146,7 +150,7 @@ def _draw_world(kind: str, rng: np.random.Generator) -> World:
         for scores in [getattr(site, scores_of)]
     ]
     known = _truth(nature, a, b, model_a, kind, task, int(rng.integers(2**31)))
-    return World(kind, task, scored[0], scored[1], np.stack(true, axis=1).reshape(N_TASKS, 2, 2), known)
+    return World(kind, task, scored[0], scored[1], np.stack(true, axis=1).reshape(N_TASKS, 2, 2), known, by_a)
 
 
 def _truth(nature: _Nature, a: _Site, b: _Site, model: "_Model", kind: str, task: int, seed: int) -> Truth:
@@ -176,13 +180,21 @@ def mixed_world(kind: str, seed: int) -> Mixed:
         for place, at in enumerate((world.a, world.b))
     ]
     known = world.truth
-    return Mixed("worlds", (kind,), sites[0], sites[1], known.drop, known.shares, known.drawn, known.counts)
+    parts = known.drop, known.shares, known.drawn, known.counts
+    return Mixed("worlds", (kind,), sites[0], sites[1], *parts, world.by_a, known.relabelled)
 
 
 def _draw(
     nature: _Nature, site: _Site, n: int, rng: np.random.Generator
 ) -> tuple[Floats, Floats, NDArray[np.intp]]:
     """n images: features, labels, patients."""
+    return _drawn(nature, site, n, rng)[:3]
+
+
+def _drawn(
+    nature: _Nature, site: _Site, n: int, rng: np.random.Generator
+) -> tuple[Floats, Floats, NDArray[np.intp], Floats]:
+    """As `_draw`, and the severities (n, N_FINDINGS)."""
     patient = np.repeat(np.arange(n), 1 + rng.poisson(nature.images_per_patient, n))[:n]
     n_patients = int(patient[-1]) + 1
     common, own = rng.normal(size=(n_patients, 1)), rng.normal(size=(n_patients, N_FINDINGS))
@@ -205,7 +217,14 @@ def _draw(
             + nature.noise * rng.normal(size=(n, N_FEATURES))
         )
     )
-    return site.images(features, rng), labels, patient
+    return site.images(features, rng), labels, patient, severity
+
+
+def _read_again(nature: _Nature, site: _Site, severity: Floats) -> Floats:
+    """What a site's reader says of images on another day: the same severities, another error of the hand."""
+    rng = np.random.default_rng([20, *severity[0].view(np.uint32)[:2].tolist()])
+    hand = nature.reading_error * rng.normal(size=(len(severity), N_TASKS))
+    return (severity[:, :N_TASKS] + hand > site.threshold).astype(np.float64)
 
 
 def _plant(

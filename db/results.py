@@ -225,6 +225,8 @@ class Causes(Base):
     probability_*: that the cause counts; share_*: what of the drop it takes, with its 95 % interval. alike: whether the case
     is like the simulated ones, without which probabilities mean nothing. verdict: `none`, `cannot tell`, or causes joined by
     " + ", named by loss_ratio. evidence: what was known beside scores and labels. reason: why nothing can be said.
+    reread, readers: images of B that were read again by A's rules, and by how many people; probability_label_before: without
+    these reads.
     """
 
     __tablename__ = "causes"
@@ -266,6 +268,9 @@ class Causes(Base):
     share_label_lower: Mapped[float | None]
     share_label_upper: Mapped[float | None]
     alike: Mapped[bool | None]
+    reread: Mapped[int | None]
+    readers: Mapped[int | None]
+    probability_label_before: Mapped[float | None]
     loss_ratio: Mapped[float]
     evidence: Mapped[str]
     verdict: Mapped[str]

@@ -10,6 +10,7 @@ import datetime as dt
 from typing import Any, ClassVar
 
 from sqlalchemy import (
+    BigInteger,
     CheckConstraint,
     DateTime,
     ForeignKey,
@@ -672,3 +673,32 @@ class WorklistRead(Base):
     answer: Mapped[str]
     comment: Mapped[str | None]
     read_at: Mapped[dt.datetime] = mapped_column(server_default=func.now())
+
+
+class RereadPlan(Base):
+    """One row per worklist that a plan drew: images of a test cohort, to be read by the rules of another. Never changed.
+
+    cohort_id: whose images and labels; reference_cohort_id: by whose rules; trained_on: the model whose verdict is open.
+    strata: of each image of the cohort's list, in its order, -1 where it has no label or score; sizes, drawn: images of each
+    stratum, and those that were drawn by the seed, so that the chance of each is drawn / size. chance: that these reads
+    settle whether labels are a cause, as it was foretold.
+    """
+
+    __tablename__ = "reread_plan"
+    __table_args__ = (
+        CheckConstraint("cardinality(sizes) = cardinality(drawn)", name="strata"),
+        CheckConstraint("chance between 0 and 1", name="chance"),
+    )
+    worklist_id: Mapped[int] = mapped_column(
+        ForeignKey("worklist.id", ondelete="cascade"), primary_key=True, autoincrement=False
+    )
+    study_id: Mapped[int] = mapped_column(ForeignKey("study.id", ondelete="cascade"), index=True)
+    trained_on: Mapped[str]
+    cohort_id: Mapped[int] = mapped_column(ForeignKey("cohort.id"), index=True)
+    reference_cohort_id: Mapped[int] = mapped_column(ForeignKey("cohort.id"), index=True)
+    strata: Mapped[list[int]] = mapped_column(ARRAY(SmallInteger))
+    sizes: Mapped[list[int]]
+    drawn: Mapped[list[int]]
+    seed: Mapped[int] = mapped_column(BigInteger)
+    chance: Mapped[float]
+    made_at: Mapped[dt.datetime] = mapped_column(server_default=func.now())

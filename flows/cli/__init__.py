@@ -43,6 +43,10 @@ COMMANDS = {
         "flows.cli.worklist:worklist",
         "Lists of images read again in the explorer, and their answers as labels.",
     ),
+    "reread": (
+        "flows.cli.reread:reread",
+        'A way out of "cannot tell": what to read again by whose rules, and what the answers change.',
+    ),
     "labels": ("flows.cli.labels:labels", "Where a label comes from; do two labellers agree?"),
     "protocol": ("flows.cli.protocol:protocol", "The rules of a protocol, and what changes between two."),
     "cohort": ("flows.cli.cohort:cohort", "Frozen cohorts as a CSV of ids, to publish and to rebuild."),

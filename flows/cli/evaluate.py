@@ -88,7 +88,7 @@ REFERENCE: Final = "reference"
 @click.option(
     "--loss-ratio",
     type=click.FloatRange(1, 999),
-    help="So many missed causes cost as much as a false one: a verdict names causes from L / (1 + L) on (default: 9, 0.9).",
+    help="So many missed causes cost as much as a false one: a verdict names causes from L / (1 + L) on (default: 2, 2/3).",
 )
 @click.option("--json", "as_json", is_flag=True, help="What was done, every AUC and every verdict, as JSON.")
 def evaluate(

@@ -31,6 +31,8 @@ VALUES = {
     "image_ids": [1],
     "native_column": "age",
     "cohorts": [1],
+    "cohort_ids": [1],
+    "worklist_ids": [1],
     "ids": [1],
     "flow_run": "none",
     "trained_on": "nih",

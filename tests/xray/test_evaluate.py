@@ -202,6 +202,37 @@ def test_the_same_models_at_a_reference(run, tmp_path):
     assert 'id="causes"' in html
     assert "Images or labels?" not in html, "that one is of models trained here"
     assert "1.09 for population" in html
+    read_again(run, tmp_path)
+
+
+def read_again(run, folder: Path) -> None:
+    """The way out, by commands: plan, a reader who confirms every label, and the verdict that rests on it."""
+    listed, filled = folder / "again.csv", folder / "filled.csv"
+    asked = ("reread", "plan", "evaluation", "--task", "Mass", "--budget", "60", "--to", listed)
+    (dry,) = run(*asked, "--dry-run", "--seed", "1", "--json").stdout.splitlines()
+    assert not listed.exists()
+    planned = json.loads(run(*asked, "--seed", "1", "--json").stdout)
+    assert planned == json.loads(dry)
+    assert (planned["read images of"], planned["by the rules of"], planned["reads"]) == ("ours", "nih-cc", 60)
+    with pytest.raises(
+        XrayError, match=r"again.csv: the list can't be written: File exists; --to names another"
+    ):
+        run(*asked)
+    rows = pd.read_csv(listed, dtype=str)
+    labels = pd.read_csv(folder / "ours" / "labels.csv").set_index("Image")["Mass"]
+    rows["answer"] = np.where(labels[rows["image"]].to_numpy() == 1, "yes", "no")
+    rows.assign(reader="anna").to_csv(filled, index=False)
+    assert (
+        "60 answers would be added (anna), 0 known already, 0 rows without answer"
+        in run("reread", "add", filled, "--dry-run").stderr
+    )
+    added = json.loads(run("reread", "add", filled, "--json").stdout)
+    assert (added["new"], added["known"], added["stored"]) == (60, 0, True)
+    (verdict,) = added["verdicts"]
+    assert re.fullmatch(r"P\(label\) 0.\d\d -> 0.\d\d after 60 reads \(1 reader\)", verdict["label"])
+    assert verdict["share"].startswith("0.00 (-0.")
+    shown = run("reread", "add", filled).stdout
+    assert "after 60 reads (1 reader)" in shown
 
 
 @pytest.mark.filterwarnings("ignore:The Result.tuples")

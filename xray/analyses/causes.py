@@ -5,7 +5,7 @@ where there is none, the datasets that the model is said to be trained on; where
 turn. Age, sex and view are used where both sites know them, and a network that the study trained on B alone, as a witness.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import permutations
 from typing import Any, Final
@@ -17,15 +17,17 @@ from xray.analyses import cells
 from xray.analyses.analysis import Stored, analysis
 from xray.analyses.asked import Asked, asked, asked_state
 from xray.analyses.parallel import flat_side_by_side
+from xray.analyses.rereads import Key, Reads
 from xray.analyses.rows import number
 from xray.analyses.shared import labels_of_shared, patients_of_both, patients_of_shared
 from xray.analyses.stored import OF_IMAGES, StoredStudy, TestSet, load_study
 from xray.report.parts import causes as parts
 from xray.report.parts.part import Part
-from xray.stats.causes import CANNOT_TELL, FEWEST, MORE, Reread, Verdict, reread, verdicts
+from xray.stats.causes import CANNOT_TELL, FEWEST, MORE, PLAN, Again, Reread, Verdict, reread, verdicts
 from xray.stats.estimates import FloatArray
 from xray.stats.evidence import Evidence, Site, gather
 from xray.stats.posterior import CAUSES
+from xray.stats.rereads import measure, pooled
 
 METHOD: Final = (
     "posterior of four causes, learned from simulated pairs of sites (decision 32); drop by DeLong with patients as units, "
@@ -42,6 +44,7 @@ KNOWN_OF: Final = 0.5
 class Pair:
     """A model judged between two test sets, and what is known of both; witness: a configuration, or None."""
 
+    study: str
     model: str
     a: TestSet
     b: TestSet
@@ -74,28 +77,29 @@ def compute(
 ) -> Iterator[dict[str, Any]]:
     """Rows of table `causes`: per model from elsewhere, pair of test sets and task that both label and the model scores."""
     ask = ask or Asked()
-    for pair in flat_side_by_side(_judged, _pairs(study, tests, ask)):
+    for pair in flat_side_by_side(judged, pairs(study, tests, ask)):
         scored = pair.a.trained_tasks(pair.model)
         for task in sorted(pair.a.labelled_tasks() & pair.b.labelled_tasks() & scored):
             yield _row(pair, task, ask.loss_ratio)
 
 
-def _pairs(
+def pairs(
     study: StoredStudy, tests: Sequence[TestSet], ask: Asked
-) -> Iterator[tuple[StoredStudy, str, TestSet, TestSet, bool, float]]:
-    """Model, reference and other test set, whether the reference is its home, loss ratio."""
+) -> Iterator[tuple[StoredStudy, str, TestSet, TestSet, bool, Asked]]:
+    """Model, reference and other test set, whether the reference is its home, what is asked."""
     for model in study.foreign:
         scored = [test for test in tests if model in test.trained_on]
         names = {test.dataset for test in scored}
         homes = {ask.reference} & names or set(ask.homes.get(model, ())) & names
         for a, b in permutations(scored, 2):
             if not homes or (a.dataset in homes and b.dataset not in homes):
-                yield study, model, a, b, bool(homes), ask.loss_ratio
+                yield study, model, a, b, bool(homes), ask
 
 
-def _judged(
-    study: StoredStudy, model: str, a: TestSet, b: TestSet, at_home: bool, loss_ratio: float
+def judged(
+    study: StoredStudy, model: str, a: TestSet, b: TestSet, at_home: bool, ask: Asked
 ) -> Iterator[Pair]:
+    """The verdicts of one model between two test sets."""
     tasks = sorted(a.trained_tasks(model))
     witness = _witness(study, a, b, frozenset(tasks) & a.labelled_tasks() & b.labelled_tasks())
     columns = _covariates(a, b)
@@ -107,8 +111,9 @@ def _judged(
         covariates = np.column_stack([of[at] for of in columns.values()]) if columns else None
         sites.append(Site(labels, test.ensemble(model), patients, of_witness, covariates))
     evidence = gather(*sites)
-    found = verdicts(evidence, loss_ratio, _rereads(a, b, model, evidence))
-    yield Pair(model, a, b, at_home, witness, tuple(columns), evidence, found)
+    again = _again(a, b, sites[1], evidence, ask.reads)
+    found = verdicts(evidence, ask.loss_ratio, _rereads(a, b, model, evidence), again)
+    yield Pair(study.name, model, a, b, at_home, witness, tuple(columns), evidence, found)
 
 
 def _witness(study: StoredStudy, a: TestSet, b: TestSet, tasks: frozenset[int]) -> str | None:
@@ -157,6 +162,20 @@ def _rereads(a: TestSet, b: TestSet, model: str, evidence: Evidence) -> dict[int
     return {task: of for task, of in measured.items() if of is not None}
 
 
+def _again(
+    a: TestSet, b: TestSet, site: Site, evidence: Evidence, reads: Mapping[Key, Sequence[Reads]]
+) -> dict[int, Again]:
+    """What planned reads of B's images by A's rules measured, per task."""
+    measured = {}
+    for task in evidence.tasks.tolist():
+        several = reads.get((a.cohort.id, b.cohort.id, task))
+        if several:
+            columns = site.scores[:, task], site.labels[:, task], site.patients
+            parts = [measure(*columns, of.design, of.images, of.again) for of in several]
+            measured[task] = Again(pooled(parts), len(frozenset().union(*(of.readers for of in several))))
+    return measured
+
+
 def _row(pair: Pair, task: int, loss_ratio: float) -> dict[str, Any]:
     parts, verdict = pair.evidence.parts, pair.verdicts.get(task)
     undefined = str(parts.reason[task])
@@ -178,7 +197,7 @@ def _row(pair: Pair, task: int, loss_ratio: float) -> dict[str, Any]:
         "verdict": CANNOT_TELL if verdict is None else verdict.code,
         "basis": f"not computed: {undefined}" if verdict is None else verdict.basis,
         "assumption": (verdict.assumption or None) if verdict else None,
-        "resolve": _next(pair.evidence, task, verdict),
+        "resolve": _by_command(_next(pair.evidence, task, verdict), pair.study),
         "method": METHOD,
         "reason": _reason(pair.evidence, task, undefined, verdict),
         "evaluation_ids": [i for test in (pair.a, pair.b) for i in test.ids(*models)],
@@ -208,6 +227,11 @@ def _next(evidence: Evidence, task: int, verdict: Verdict | None) -> str | None:
     return "; ".join(inverted + ([verdict.resolve or ""] if verdict else [MORE])).strip("; ") or None
 
 
+def _by_command(steps: str | None, study: str) -> str | None:
+    """What would settle it, with the command for this study."""
+    return None if steps is None else steps.replace(PLAN, f"{PLAN} {study}")
+
+
 def _words(pair: Pair) -> str:
     """The evidence that there was."""
     network = [] if pair.witness is None else [f"a network trained on {pair.b.dataset}"]
@@ -217,7 +241,13 @@ def _words(pair: Pair) -> str:
 
 def _causes(verdict: Verdict | None) -> dict[str, Any]:
     """Probabilities and shares of all causes, by column; None without a verdict."""
-    row: dict[str, Any] = {"alike": None if verdict is None else verdict.alike}
+    again = None if verdict is None else verdict.again
+    row: dict[str, Any] = {
+        "alike": None if verdict is None else verdict.alike,
+        "reread": None if again is None else again.measured.reads,
+        "readers": None if again is None else again.readers,
+        "probability_label_before": None if verdict is None else verdict.before,
+    }
     for at, cause in enumerate(CAUSES):
         of = (
             (None,) * 4

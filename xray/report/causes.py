@@ -46,6 +46,18 @@ def odds(row: Record) -> str:
     return ", ".join(f"P({cause}) {number(value, 2)}" for cause, value in zip(CAUSES, values, strict=True))
 
 
+def reads(row: Record) -> str:
+    """What images that were read again changed, as P(label) 0.55 → 0.97 after 100 reads (2 readers); "" without."""
+    count, people = number_or_none(row.get("reread")), number_or_none(row.get("readers"))
+    first, then = (
+        number_or_none(row.get(name)) for name in ("probability_label_before", "probability_label")
+    )
+    if not count or first is None or then is None:
+        return ""
+    who = "1 reader" if people == 1 else f"{people:.0f} readers"
+    return f"P(label) {number(first, 2)} → {number(then, 2)} after {count:.0f} reads ({who})"
+
+
 def is_measured(row: Record, cause: str) -> bool:
     """Whether a share's interval is narrow enough to say something."""
     low, high = (number_or_none(row[f"share_{cause}_{end}"]) for end in ("lower", "upper"))
@@ -70,6 +82,7 @@ def sentence(row: Record) -> str:
     """All that is said of a model, a finding and a pair of sites."""
     where = f"{task_name(row['task'])}, {row['trained_on']}, {row['train_dataset']} to {row['test_dataset']}"
     parts = [f"{where}: {_drop(row)}", f"Verdict: {row['verdict']} ({row['basis']})"]
+    parts += [reads(row)] if reads(row) else []
     if odds(row):
         parts += [odds(row), f"Shares of the drop: {shares(row)}"]
     parts += (
@@ -176,7 +189,7 @@ def _entries(row: Record) -> tuple[Entry, ...]:
         Entry(number(drop), (*between, f"{row['n_pos_a']:,} and {row['n_pos_b']:,} positive")),
         *(_cause(row, cause) for cause in CAUSES),
         Entry(alike),
-        Entry(row["basis"], (f"from {row['evidence']}",)),
+        Entry(row["basis"], (f"from {row['evidence']}", *([reads(row)] if reads(row) else []))),
         Entry("; ".join(settle) or "–"),
     )
 

@@ -7,7 +7,7 @@ say more of the labels than anything else: there the loss to labels is measured,
 """
 
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,6 +18,8 @@ from xray.stats.estimates import DEFINED, FloatArray
 from xray.stats.evidence import Evidence, Site, gather
 from xray.stats.multiplicity import benjamini_hochberg
 from xray.stats.posterior import CAUSES, Causes, causes
+from xray.stats.reread_update import known_before, updated
+from xray.stats.rereads import Measured
 
 LOSS_RATIO: Final = 2.0
 """A false claim costs as much as two missed causes: a cause is named from a probability of 2/3 on, ruled out below 1/3.
@@ -37,7 +39,9 @@ CANNOT_TELL: Final = "cannot tell"
 IMAGE, POPULATION, PREVALENCE, LABEL = CAUSES
 
 MORE: Final = "test more patients of the rarer class"
-RELABEL: Final = "have about 200 images of this site read again by the rules of the reference site"
+PLAN: Final = "xray reread plan"
+RELABEL: Final = f"have about 200 images of this site read again by the rules of the reference site ({PLAN})"
+READ_MORE: Final = f"have more images of this site read again ({PLAN})"
 PIPELINE: Final = "score pictures of the reference site through the pipeline of this site"
 COVARIATES: Final = "give age, sex and view of both sites"
 WITNESS: Final = "train a network at this site"
@@ -56,7 +60,7 @@ class Verdict:
     """causes: what is named, empty for "none"; None for "cannot tell". Arrays (4,) by `CAUSES`.
 
     alike: whether the case is like the simulated ones. basis: why. assumption: what it rests on. resolve: what would settle
-    it, "" where nothing is open.
+    it, "" where nothing is open. again: what was read again, and before: the probability of label without it; None without.
     """
 
     causes: frozenset[str] | None
@@ -68,6 +72,8 @@ class Verdict:
     basis: str
     assumption: str
     resolve: str
+    again: "Again | None" = None
+    before: float | None = None
 
     @property
     def code(self) -> str:
@@ -75,6 +81,18 @@ class Verdict:
         if self.causes is None:
             return CANNOT_TELL
         return " + ".join(cause for cause in CAUSES if cause in self.causes) or NONE
+
+
+Parts = tuple[FloatArray, FloatArray, FloatArray, FloatArray, bool]
+"""Of a verdict: probability, share, lower, upper, alike."""
+
+
+@dataclass(frozen=True)
+class Again:
+    """What reads of a planned sample of B's images, by A's rules, measured, and by how many readers."""
+
+    measured: Measured
+    readers: int
 
 
 @dataclass(frozen=True)
@@ -96,10 +114,13 @@ def judge(a: Site, b: Site, loss_ratio: float = LOSS_RATIO) -> tuple[Evidence, d
 
 
 def verdicts(
-    evidence: Evidence, loss_ratio: float = LOSS_RATIO, rereads: dict[int, Reread] | None = None
+    evidence: Evidence,
+    loss_ratio: float = LOSS_RATIO,
+    rereads: dict[int, Reread] | None = None,
+    again: dict[int, Again] | None = None,
 ) -> dict[int, Verdict]:
-    """A verdict per task. rereads: by task, what images that both sites labelled say."""
-    return decide(evidence, causes(evidence), loss_ratio, rereads)
+    """A verdict per task. By task, rereads: what images that both sites labelled say; again: what planned reads say."""
+    return decide(evidence, causes(evidence), loss_ratio, rereads, again)
 
 
 def decide(
@@ -107,34 +128,44 @@ def decide(
     found: Causes,
     loss_ratio: float = LOSS_RATIO,
     rereads: dict[int, Reread] | None = None,
+    again: dict[int, Again] | None = None,
 ) -> dict[int, Verdict]:
     """As `verdicts`, from probabilities and shares that are there. Raises ValueError unless the loss ratio is positive."""
     if not loss_ratio > 0:
         raise ValueError(f"a false claim costs a positive number of missed causes; got {loss_ratio}")
-    return {
-        int(task): _verdict(evidence, found, place, loss_ratio, (rereads or {}).get(int(task)))
-        for place, task in enumerate(evidence.tasks)
-    }
+    made = {}
+    for place, task in enumerate(evidence.tasks.tolist()):
+        shared, planned = (rereads or {}).get(task), (again or {}).get(task)
+        whole = shared is not None and shared.whole
+        made[task] = _verdict(evidence, found, place, loss_ratio, shared, None if whole else planned)
+    return made
 
 
 def _verdict(
-    evidence: Evidence, found: Causes, place: int, loss_ratio: float, reread: Reread | None
+    evidence: Evidence,
+    found: Causes,
+    place: int,
+    loss_ratio: float,
+    reread: Reread | None,
+    again: Again | None,
 ) -> Verdict:
     probability, share = found.probability[place].copy(), found.share[place].copy()
     lower, upper = found.lower[place].copy(), found.upper[place].copy()
     measured = reread is not None and reread.fewest >= SAME_IMAGES
     alike = bool(found.alike[place])
+    read: dict[str, Any] = {}
+    if again is not None and again.measured.reason == DEFINED:
+        read = {"again": again, "before": float(probability[CAUSES.index(LABEL)])}
+        _reread(again.measured, evidence, place, alike, (probability, share, lower, upper))
     if reread is not None and measured:
         _measured(reread, probability, share, lower, upper)
         alike = alike or reread.whole
-    parts = (probability, share, lower, upper, alike)
+    parts: Parts = (probability, share, lower, upper, alike)
     if evidence.fewest[place] < FEWEST:
         few = f"a site has only {evidence.fewest[place]} patients of one class"
-        return Verdict(None, *parts, few, "", MORE)
+        return Verdict(None, *parts, few, "", MORE, **read)
     if not alike:
-        return Verdict(
-            None, *parts, "the case is unlike those that were simulated", "", f"{RELABEL}, or {PIPELINE}"
-        )
+        return _unlike(parts, loss_ratio, read)
     named = frozenset(
         c for c, p in zip(CAUSES, probability, strict=True) if p >= loss_ratio / (1 + loss_ratio)
     )
@@ -145,10 +176,45 @@ def _verdict(
     return Verdict(
         said,
         *parts,
-        _basis(found, place, named, doubtful, reread if measured else None),
-        "; ".join(RESTS_ON[cause] for cause in CAUSES if cause in named),
-        _resolve(evidence, place, doubtful),
+        _basis(found, place, named, doubtful, reread if measured else None, again if read else None),
+        "; ".join(RESTS_ON[cause] for cause in CAUSES if cause in named and not (read and cause == LABEL)),
+        _resolve(evidence, place, doubtful, bool(read)),
+        **read,
     )
+
+
+def _unlike(parts: Parts, loss_ratio: float, read: dict[str, Any]) -> Verdict:
+    """A case unlike those that were simulated: nothing is said but what reads have measured of the labels."""
+    unlike = "the case is unlike those that were simulated"
+    if read and parts[0][CAUSES.index(LABEL)] >= loss_ratio / (1 + loss_ratio):
+        said = f"label: {_of_reads(read['again'])}; {unlike}, so whether others too is open"
+        return Verdict(frozenset({LABEL}), *parts, said, "", PIPELINE, **read)
+    return Verdict(None, *parts, unlike, "", PIPELINE if read else f"{RELABEL}, or {PIPELINE}", **read)
+
+
+def _reread(
+    measured: Measured,
+    evidence: Evidence,
+    place: int,
+    alike: bool,
+    parts: tuple[FloatArray, FloatArray, FloatArray, FloatArray],
+) -> None:
+    """Put probabilities after the reads in place of those before, and what was measured in place of label's share.
+
+    Where the case is unlike the simulated ones, label's probability is of the measure alone.
+    """
+    at, (probability, share, lower, upper) = CAUSES.index(LABEL), parts
+    if alike:
+        probability[:] = updated(known_before(evidence, place, probability), measured)
+    else:
+        probability[at] = ndtr((measured.difference - COUNTS_FROM) / measured.se)
+    share[at], lower[at], upper[at] = measured.difference, measured.lower, measured.upper
+
+
+def _of_reads(again: Again) -> str:
+    m = again.measured
+    people = "1 reader" if again.readers == 1 else f"{again.readers} readers"
+    return f"{m.difference:.2f} of AUC ({m.lower:.2f} to {m.upper:.2f}) by {m.reads} images read again ({people})"
 
 
 def _measured(
@@ -166,16 +232,25 @@ def _measured(
 
 
 def _basis(
-    found: Causes, place: int, named: frozenset[str], doubtful: list[str], reread: Reread | None
+    found: Causes,
+    place: int,
+    named: frozenset[str],
+    doubtful: list[str],
+    reread: Reread | None,
+    again: Again | None,
 ) -> str:
     shown = [cause for cause in CAUSES if cause in named] or doubtful
     if not shown:
-        return "no cause is likely to take .03 of AUC, or to change how common the finding is by half"
+        none = "no cause is likely to take .03 of AUC, or to change how common the finding is by half"
+        return none if again is None else f"{none}; label: {_of_reads(again)}"
     sentences = []
     for cause in shown:
         at = CAUSES.index(cause)
         if cause == LABEL and reread is not None:
             sentences.append(f"label: measured on the same images, {reread.loss:.2f} of AUC")
+            continue
+        if cause == LABEL and again is not None:
+            sentences.append(f"label: {_of_reads(again)}")
             continue
         speaking = sorted(found.contributions, key=lambda words: -found.contributions[words][place, at])
         weighty = [words for words in speaking[:2] if found.contributions[words][place, at] >= 0.05]
@@ -184,14 +259,14 @@ def _basis(
     return "; ".join(sentences) + also
 
 
-def _resolve(evidence: Evidence, place: int, doubtful: list[str]) -> str:
+def _resolve(evidence: Evidence, place: int, doubtful: list[str], read: bool) -> str:
     if not doubtful:
         return ""
     name = "case mix overlap " if evidence.covariates else "co-labels overlap "
     overlaps = [evidence.columns[name + site][place] for site in "ab" if name + site in evidence.columns]
     steps = []
     if LABEL in doubtful:
-        steps.append(RELABEL)
+        steps.append(READ_MORE if read else RELABEL)
     if IMAGE in doubtful:
         steps.append(PIPELINE if evidence.witness else f"{WITNESS}, or {PIPELINE}")
     if POPULATION in doubtful:
@@ -200,6 +275,8 @@ def _resolve(evidence: Evidence, place: int, doubtful: list[str]) -> str:
             if not evidence.covariates
             else COMPARABLE
             if min(overlaps, default=1.0) < OVERLAP
+            else PIPELINE
+            if read
             else RELABEL
         )
     if PREVALENCE in doubtful:

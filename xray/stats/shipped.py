@@ -21,3 +21,8 @@ def shipped(variant: str) -> bytes:
 def fingerprint(variant: str) -> str:
     """Content hash of those shipped."""
     return hashlib.sha256(shipped(variant)).hexdigest()
+
+
+def reads_fingerprint() -> str:
+    """Content hash of the coefficients of what reads mean."""
+    return hashlib.sha256((files("xray.stats") / "reread_updates.csv").read_bytes()).hexdigest()

@@ -37,6 +37,8 @@ create or replace trigger guard_frozen_truncate before truncate on prediction
     for each statement execute function guard_frozen();
 create or replace trigger guard_frozen before update on recalibration
     for each row execute function guard_frozen();
+create or replace trigger guard_frozen before update on reread_plan
+    for each row execute function guard_frozen();
 create or replace trigger guard_frozen before update on feature
     for each row execute function guard_frozen();
 create or replace trigger guard_frozen before update on classifier

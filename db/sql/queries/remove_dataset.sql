@@ -24,6 +24,8 @@ delete from leakage
 where train_cohort_id in (select id from going_cohort) or test_cohort_id in (select id from going_cohort);
 delete from foreign_leakage
 where dataset_id = :dataset_id or test_cohort_id in (select id from going_cohort);
+delete from reread_plan
+where cohort_id in (select id from going_cohort) or reference_cohort_id in (select id from going_cohort);
 delete from recalibration where cohort_id in (select id from going_cohort);
 delete from cohort_label_piece where cohort_id in (select id from going_cohort);
 delete from cohort_label where cohort_id in (select id from going_cohort);

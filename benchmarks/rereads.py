@@ -1,0 +1,304 @@
+"""Do reads settle what scores can't tell? Planned re-reads in simulated worlds whose truth is known.
+
+    python -m benchmarks.rereads fit FOLDER     what reads mean and how often they settle: xray/stats/reread_*.csv, from rows
+    python -m benchmarks.rereads FOLDER         the tables below, from rows of worlds that no fit has seen
+
+Rows are drawn by `benchmarks._reread`: at the second site of each world, A's labeller reads a planned sample of 50 to 400
+images again, with an error of the hand of its own. Tables, by generator and budget:
+    held        95 % intervals of the difference of AUCs that hold it, in a large sample; and label's share
+    exact …     outcomes of the verdict before and after the reads, as in `benchmarks.causes`: one finding of each world
+    promised    findings in doubt for which the plan foretold a chance of PROMISE or more, and how many of them were settled:
+                label named or ruled out; rightly: named where it was drawn, or ruled out where it does not count
+"""
+
+import argparse
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from scipy.special import ndtr
+from torch import nn
+
+from benchmarks._reread import BUDGETS, MEASURED, Findings, load
+from benchmarks._truth import Flags, Floats
+from benchmarks.causes import ENOUGH, OUTCOMES, calibration, rates
+from xray.stats.causes import FEWEST, LOSS_RATIO
+from xray.stats.reread_update import COUNTS_FROM, INPUTS, PLANNED, Before, inputs, planned
+from xray.stats.small_networks import WIDEST, Networks, networks, written
+
+PROMISE: Final = 0.9
+FOLDS: Final = 5
+HIDDEN: Final = 16
+DECAY: Final = 3e-4
+LOSS_RATIOS: Final = (1.0, 2.0, 4.0, 9.0)
+USED: Final = ("difference", "se", "ratio", "ratio_se", "lost")
+LABEL: Final = 3
+VARIANT: Final = 0
+"""Of `shipped.VARIANTS`: scores alone."""
+
+
+def before(of: Findings, variant: int) -> Before:
+    """What is known of rows without reads."""
+    return Before(of.probability[:, variant], of.drop, of.drop_se, of.prevalence, of.prevalence_se)
+
+
+def measured(of: Findings, budget: int) -> Floats:
+    """What reads of a budget measured, (n, 5) by USED; NaN where nothing could be."""
+    columns = [MEASURED.index(name) for name in USED]
+    return np.asarray(of.measured[:, budget][:, columns])
+
+
+def after(of: Findings, variant: int, budget: int, answers: Floats) -> Floats:
+    """Probabilities as the verdict has them: after the reads; before where they measured nothing; of the measure alone for
+    label in cases unlike the simulated ones.
+    """
+    known = np.asarray(np.isfinite(measured(of, budget)).all(axis=1))
+    made = np.where(known[:, None], answers, of.probability[:, variant])
+    difference, se = measured(of, budget)[:, :2].T
+    alone = of.probability[:, variant].copy()
+    alone[:, LABEL] = np.where(known, ndtr((difference - COUNTS_FROM) / se), alone[:, LABEL])
+    return np.where(of.alike[:, variant][:, None], made, alone)
+
+
+def outcomes(
+    of: Findings, probability: Floats, alike: Flags, loss_ratio: float, read: bool
+) -> NDArray[np.str_]:
+    """One of `OUTCOMES` per row, with "misdirected". In an unlike case that was read, label alone may be named."""
+    limit = loss_ratio / (1 + loss_ratio)
+    named = probability >= limit
+    only = np.arange(4) == LABEL
+    named &= alike[:, None] | (only & read)
+    doubtful = ~named & (probability > 1 - limit)
+    silent = (
+        (~alike & ~named.any(axis=1)) | (of.fewest < FEWEST) | (~named.any(axis=1) & doubtful.any(axis=1))
+    )
+    false = (named & ~of.drawn).any(axis=1)
+    hit = (named & of.counts).any(axis=1)
+    made = np.where((named | ~of.counts).all(axis=1), "exact", np.where(hit, "part", "missed")).astype("U12")
+    made[false] = "false"
+    made[false & of.counts.any(axis=1) & ~(named & of.drawn).any(axis=1)] = "misdirected"
+    made[silent] = "cannot tell"
+    return made
+
+
+def settled(of: Findings, probability: Floats, loss_ratio: float) -> Flags:
+    """Whether label is named or ruled out, and whether rightly: where it was drawn, or does not count; (n, 2)."""
+    limit, label = loss_ratio / (1 + loss_ratio), probability[:, LABEL]
+    named, excluded = label >= limit, label <= 1 - limit
+    right = (named & of.drawn[:, LABEL]) | (excluded & ~of.counts[:, LABEL])
+    return np.column_stack([named | excluded, right])
+
+
+def in_doubt(of: Findings, variant: int, loss_ratio: float) -> Flags:
+    """Whether a plan would offer reads: label is open, or the case is unlike the simulated ones."""
+    limit, label = loss_ratio / (1 + loss_ratio), of.probability[:, variant, LABEL]
+    return np.asarray(~of.alike[:, variant] | ((1 - limit < label) & (label < limit)))
+
+
+def fitted(x: Floats, y: Floats, fold: NDArray[np.int64], names: tuple[str, ...]) -> tuple[Networks, Floats]:
+    """Networks, each stopped where the fold that it did not see is answered best; and answers of those folds (n, o)."""
+    centre, scale = x.mean(axis=0), x.std(axis=0) + 1e-9
+    z = torch.tensor(np.clip((x - centre) / scale, -WIDEST, WIDEST), dtype=torch.float32)
+    t = torch.tensor(y, dtype=torch.float32)
+    parts, answers = [], np.zeros_like(y)
+    for number in range(FOLDS):
+        torch.manual_seed(number)
+        own = torch.tensor(fold != number)
+        net = nn.Sequential(nn.Linear(x.shape[1], HIDDEN), nn.Tanh(), nn.Linear(HIDDEN, y.shape[1]))
+        optimiser = torch.optim.AdamW(net.parameters(), lr=5e-3, weight_decay=DECAY)
+        loss = nn.BCEWithLogitsLoss()
+        best, kept = np.inf, {}
+        for step in range(500):
+            chosen = torch.nonzero(own).flatten()
+            chosen = chosen[torch.randint(len(chosen), (2048,))]
+            optimiser.zero_grad()
+            loss(net(z[chosen] + 0.05 * torch.randn_like(z[chosen])), t[chosen]).backward()
+            optimiser.step()
+            if step % 50 == 49:
+                with torch.no_grad():
+                    value = float(loss(net(z[~own]), t[~own]))
+                if value < best:
+                    best, kept = value, {name: of.detach().clone() for name, of in net.state_dict().items()}
+        net.load_state_dict(kept)
+        with torch.no_grad():
+            answers[fold == number] = torch.sigmoid(net(z[~own])).numpy()
+        parts.append(
+            [
+                kept[f"{layer}.{what}"].numpy().astype(np.float64)
+                for layer in (0, 2)
+                for what in ("weight", "bias")
+            ]
+        )
+    first, first_bias, second, second_bias = (np.stack(of) for of in zip(*parts, strict=True))
+    made = Networks(
+        names, centre, scale, first.transpose(0, 2, 1), first_bias, second.transpose(0, 2, 1), second_bias
+    )
+    return made, answers
+
+
+def fit(of: Findings) -> tuple[Networks, Networks]:
+    """What reads mean, and how often they settle, over all budgets, sets of evidence and loss ratios."""
+    of = of.take(of.fewest >= FEWEST)
+    world = np.unique(np.char.add(of.generator, of.world.astype(str)), return_inverse=True)[1]
+    fold = np.random.default_rng(0).permutation(int(world.max()) + 1)[world] % FOLDS
+    variants, budgets = of.probability.shape[1], len(BUDGETS)
+    pairs = [(v, b) for v in range(variants) for b in range(budgets)]
+    x = np.concatenate([inputs(before(of, v), measured(of, b)) for v, b in pairs])
+    usable = np.isfinite(x).all(axis=1)
+    y = np.tile(of.counts.astype(float), (len(pairs), 1))
+    updates, answers = fitted(x[usable], y[usable], np.tile(fold, len(pairs))[usable], INPUTS)
+    every = np.zeros_like(y)
+    every[usable] = answers
+    plans, hits, folds = [], [], []
+    for at, (v, b) in enumerate(pairs):
+        probability = after(of, v, b, every[at * len(of) : (at + 1) * len(of)])
+        for ratio in LOSS_RATIOS:
+            known = np.full(len(of), ratio)
+            plans.append(planned(before(of, v), of.alike[:, v], of.planned[:, b], known))
+            hits.append(settled(of, probability, ratio))
+            folds.append(fold)
+    chances, _ = fitted(
+        np.concatenate(plans), np.concatenate(hits).astype(float), np.concatenate(folds), PLANNED
+    )
+    return updates, chances
+
+
+def one_each(of: Findings) -> NDArray[np.int64]:
+    """As `benchmarks.causes.one_each`."""
+    rng = np.random.default_rng(0)
+    rank = rng.random(len(of)) + ~of.counts.any(axis=1) + 10 * (of.fewest < ENOUGH)
+    order = np.lexsort((rank, of.world))
+    first = order[np.r_[True, of.world[order][1:] != of.world[order][:-1]]]
+    return first[of.fewest[first] >= ENOUGH]
+
+
+def coverage(of: Findings, budget: int) -> dict[str, float]:
+    """How often intervals hold the difference in a large sample, in the sample itself, and label's share."""
+    m = of.measured[:, budget]
+    lower, upper, value = (m[:, MEASURED.index(name)] for name in ("lower", "upper", "difference"))
+    known = np.isfinite(lower) & (of.fewest >= ENOUGH)
+
+    def held(truth: Floats, chosen: Flags) -> float:
+        return float(((lower <= truth) & (truth <= upper))[known & chosen].mean())
+
+    every, counts = np.ones(len(of), dtype=np.bool_), of.counts[:, LABEL]
+    return {
+        "findings": int(known.sum()),
+        "held": held(of.relabelled, every),
+        "held where label counts": held(of.relabelled, counts),
+        "held where it was not drawn": held(of.relabelled, ~of.drawn[:, LABEL]),
+        "share held": held(of.shares[:, LABEL], every),
+        "sample held": held(of.sampled, every),
+        "bias": float((value - of.sampled)[known].mean()),
+        "width": float(np.median((upper - lower)[known])),
+        "error": float(np.sqrt(np.mean((value - of.sampled)[known] ** 2))),
+    }
+
+
+def tables(of: Findings, loss_ratio: float) -> dict[str, Any]:
+    """All that is counted of one generator's rows."""
+    chosen = one_each(of)
+    some = of.take(chosen)
+    made: dict[str, Any] = {"worlds": len(chosen)}
+    alike = some.alike[:, VARIANT]
+    made["without reads"] = rates(
+        list(outcomes(some, some.probability[:, VARIANT], alike, loss_ratio, read=False))
+    )
+    chances = networks("reread_chances")
+    for budget, reads in enumerate(BUDGETS):
+        answers = networks("reread_updates").answers(inputs(before(of, VARIANT), measured(of, budget)))
+        probability = after(of, VARIANT, budget, answers)
+        foretold = chances.answers(
+            planned(
+                before(of, VARIANT), of.alike[:, VARIANT], of.planned[:, budget], np.full(len(of), loss_ratio)
+            )
+        )[:, 0]
+        enough = of.fewest >= ENOUGH
+        doubt = in_doubt(of, VARIANT, loss_ratio) & enough
+        done, right = settled(of, probability, loss_ratio).T
+        promised = doubt & (foretold >= PROMISE)
+        made[f"{reads} reads"] = {
+            "coverage": coverage(of, budget),
+            **rates(list(outcomes(some, probability[chosen], alike, loss_ratio, read=True))),
+            "calibration": {
+                name: calibration(probability[enough, k], of.counts[enough, k])
+                for k, name in enumerate(("image", "population", "prevalence", "label"))
+            },
+            "in doubt": int(doubt.sum()),
+            "settled": float(done[doubt].mean()),
+            "rightly": float(right[doubt].mean()),
+            "chance": float(foretold[doubt].mean()),
+            "promised": int(promised.sum()),
+            "kept": float(done[promised].mean()) if promised.any() else None,
+            "kept rightly": float(right[promised].mean()) if promised.any() else None,
+            "chances": [
+                (float(foretold[at].mean()), float(done[at].mean()), int(at.sum()))
+                for low in np.arange(0, 1, 0.1)
+                for at in [doubt & (foretold >= low) & (foretold < low + 0.1)]
+                if at.any()
+            ],
+            "label where it counts": float(
+                (probability[chosen][some.counts[:, LABEL], LABEL] >= loss_ratio / (1 + loss_ratio)).mean()
+            ),
+            "label where it was not drawn": float(
+                (probability[chosen][~some.drawn[:, LABEL], LABEL] >= loss_ratio / (1 + loss_ratio)).mean()
+            ),
+        }
+    return made
+
+
+def lines(name: str, made: dict[str, Any]) -> Iterator[str]:
+    """As text."""
+    head = (*OUTCOMES, "misdirected")
+    yield f"{name}, {made['worlds']} worlds" + "".join(f"{of:>13}" for of in head)
+    yield f"{'without reads':24}" + "".join(f"{made['without reads'][of]:13.1%}" for of in head)
+    for key, of in made.items():
+        if key.endswith(" reads") and key != "without reads":
+            yield f"{key:24}" + "".join(f"{of[what]:13.1%}" for what in head)
+            c = of["coverage"]
+            yield (
+                f"    difference held {c['held']:.1%}, where label counts {c['held where label counts']:.1%}, where it was "
+                f"not drawn {c['held where it was not drawn']:.1%}; share held {c['share held']:.1%}; "
+                f"width {c['width']:.3f}; bias {c['bias']:.4f}"
+            )
+            kept = "" if of["kept"] is None else f", kept {of['kept']:.1%}, rightly {of['kept rightly']:.1%}"
+            yield (
+                f"    in doubt {of['in doubt']}, settled {of['settled']:.1%}, rightly {of['rightly']:.1%} (foretold "
+                f"{of['chance']:.1%}); promised {of['promised']}{kept}; label named {of['label where it counts']:.1%} where "
+                f"it counts, {of['label where it was not drawn']:.1%} where it was not drawn"
+            )
+            yield "    " + "  ".join(
+                f"{name} {line['slope']:.2f}/{line['ece']:.3f}" for name, line in of["calibration"].items()
+            )
+
+
+def main() -> int:
+    """See the module."""
+    options = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    options.add_argument("words", nargs="+", help="fit FOLDER, or FOLDER")
+    options.add_argument("--json", action="store_true")
+    options.add_argument("--loss-ratio", type=float, default=LOSS_RATIO)
+    given = options.parse_args()
+    of = load(Path(given.words[-1]).glob("*.npz"))
+    if given.words[0] == "fit":
+        for name, several in zip(("updates", "chances"), fit(of), strict=True):
+            Path(f"xray/stats/reread_{name}.csv").write_text(written(several), encoding="utf-8")
+        return 0
+    for generator in np.unique(of.generator):
+        made = tables(of.take(of.generator == generator), given.loss_ratio)
+        print(
+            json.dumps({"generator": str(generator), **made})
+            if given.json
+            else "\n".join(lines(generator, made)) + "\n"
+        )
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -1,0 +1,137 @@
+"""`xray reread`: a way out of "cannot tell": what to read again by whose rules, and what the reads change."""
+
+import secrets
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from flows.cli.groups import Group
+from flows.cli.rows import json_option, print_json, show_rows
+
+if TYPE_CHECKING:
+    from sqlalchemy import Engine
+
+
+@click.group(cls=Group)
+def reread() -> None:
+    """Images read again to settle a verdict: what to read by whose rules, and the answers."""
+
+
+@reread.command()
+@click.argument("study")
+@click.option(
+    "--budget", type=click.IntRange(20, 10_000), default=100, show_default=True, help="Images to be read."
+)
+@click.option("--model", help="Only verdicts on this model from elsewhere.")
+@click.option("--task", help="Only this finding, whether it is in doubt or not.")
+@click.option(
+    "--to",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="The list (default: reread-STUDY-N.csv here).",
+)
+@click.option("--seed", type=click.IntRange(0), help="Of the draw (default: by chance; it is stored).")
+@click.option(
+    "--dry-run", is_flag=True, help="Say what would be read and with what chance; store and write nothing."
+)
+@json_option("One JSON object per finding that is read.")
+def plan(
+    study: str, budget: int, model: str | None, task: str | None, to: Path | None, seed: int | None, dry_run: bool,
+    as_json: bool,
+) -> None:  # fmt: skip
+    """Which images to have read again to settle the verdicts of STUDY that can't tell, and with what chance they will.
+
+    Writes a blind list, CSV: a row per image, in an order by chance, without label, score and site. Readers fill the columns
+    reader and answer (yes, no, unsure), each in a copy of their own; xray reread add FILE takes the copies.
+    """
+    from flows.platform import storage
+    from xray.analyses.reread_plan import plan as planned
+    from xray.data.rereads import blind_list, put_plan
+    from xray.errors import XrayError
+
+    number = secrets.randbits(31) if seed is None else seed
+    with storage() as home, home.engine().begin() as connection:
+        loaded, shares, drawn = planned(connection, study, budget, number, model, task)
+        content, path = "", None
+        if not dry_run:
+            made = put_plan(connection, loaded.id, study, drawn, number)
+            content = blind_list(connection, made, number)
+            path = to or Path(f"reread-{study}-{made[0]}.csv")
+            try:
+                with path.open("x", encoding="utf-8", newline="") as file:
+                    file.write(content)
+            except OSError as error:
+                raise XrayError(
+                    f"{path}: the list can't be written: {error.strerror}; --to names another file"
+                ) from None
+    rows = [
+        {
+            "task": share.task,
+            "model": share.trained_on,
+            "read images of": share.read,
+            "by the rules of": share.rules_of,
+            "reads": share.reads,
+            "drop in AUC": round(share.drop, 3),
+            "P(label)": round(share.probability, 2),
+            "chance to settle": round(share.chance, 2),
+        }
+        for share in shares
+    ]
+    show_rows(rows, as_json, "")
+    if path is not None:
+        click.echo(
+            f"{path}: {content.count(chr(10)) - 1} rows; fill reader and answer, then: xray reread add {path}",
+            err=True,
+        )
+
+
+@reread.command()
+@click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.option("--dry-run", is_flag=True, help="Check the file; store nothing.")
+@json_option("One JSON object: what was added, and the verdicts after it.")
+def add(file: Path, dry_run: bool, as_json: bool) -> None:
+    """Take a filled list of xray reread plan, and bring the verdicts that it is about up to date.
+
+    Everything is checked before anything is stored. Rows without an answer are left for later: within images of one class
+    and range of scores, what is not read is taken to be missing at random. Labels of datasets stay as they are.
+    """
+    from flows.platform import storage
+    from xray.data.rereads import add_reads
+    from xray.errors import XrayError
+
+    try:
+        content = file.read_text(encoding="utf-8-sig")
+    except (OSError, UnicodeDecodeError) as error:
+        raise XrayError(f"{file}: it can't be read as UTF-8 text: {error}") from None
+    with storage() as home:
+        engine = home.engine()
+        with engine.connect() as connection:
+            added = add_reads(connection, str(file), content)
+            if dry_run:
+                connection.rollback()
+            else:
+                connection.commit()
+        verdicts = [] if dry_run else [row for study in added.studies for row in _verdicts(engine, study)]
+    counts = {"new": added.new, "known": added.known, "without answer": added.empty, "readers": added.readers}
+    if as_json:
+        print_json(counts | {"stored": not dry_run, "verdicts": verdicts})
+        return
+    done = "would be added" if dry_run else "added"
+    rest = f"{added.known} known already, {added.empty} rows without answer"
+    click.echo(f"{added.new} answers {done} ({', '.join(added.readers)}), {rest}", err=True)
+    show_rows(
+        verdicts, False, "" if dry_run else "no verdict rests on these reads yet: each stratum needs two"
+    )
+
+
+def _verdicts(engine: "Engine", study: str) -> list[dict[str, Any]]:
+    """The verdicts of a study that rest on reads, after they were brought up to date."""
+    from sqlalchemy import text
+
+    from db.queries import query
+    from xray.analyses.run import named, run
+
+    run(engine, study, [named("causes")])
+    with engine.connect() as connection:
+        rows = connection.execute(text(query("reread_verdicts")), {"study": study}).mappings().all()
+    return [dict(row) for row in rows]

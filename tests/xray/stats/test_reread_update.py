@@ -1,0 +1,127 @@
+"""What reads change in a verdict: coefficients that come along, and verdicts before and after."""
+
+import numpy as np
+import pytest
+
+from benchmarks._strangers import draw_world
+from xray.stats.causes import Again, verdicts
+from xray.stats.evidence import gather
+from xray.stats.posterior import CAUSES
+from xray.stats.reread_design import draw, plan
+from xray.stats.reread_update import INPUTS, PLANNED, Before, chance, inputs, known_before, updated
+from xray.stats.rereads import Measured, measure
+from xray.stats.small_networks import Networks, networks, parse, written
+
+LABEL = CAUSES.index("label")
+
+
+def before(label: float, drop: float = 0.08) -> Before:
+    return Before(
+        np.array([[0.1, 0.1, 0.1, label]]),
+        np.array([drop]),
+        np.array([0.02]),
+        np.array([0.0]),
+        np.array([0.1]),
+    )
+
+
+def reads(difference: float, se: float = 0.015, ratio: float = 0.0, lost: float = 0.15) -> Measured:
+    return Measured(difference, se, difference - 2 * se, difference + 2 * se, ratio, 0.1, lost, 200)
+
+
+@pytest.mark.parametrize(("name", "names"), [("reread_updates", INPUTS), ("reread_chances", PLANNED)])
+def test_coefficients_are_of_the_inputs_that_the_code_makes(name: str, names: tuple[str, ...]) -> None:
+    assert networks(name).names == names
+
+
+def test_coefficients_come_back_from_text() -> None:
+    shipped = networks("reread_updates")
+    back = parse(written(shipped))
+    for field in Networks.__dataclass_fields__:
+        assert np.array_equal(getattr(back, field), getattr(shipped, field))
+
+
+def test_networks_are_the_mean_of_their_answers() -> None:
+    """One input and hidden unit each: by hand."""
+    of = Networks(
+        ("x",), np.array([1.0]), np.array([2.0]), np.array([[[1.0]], [[-1.0]]]), np.zeros((2, 1)),
+        np.array([[[2.0]], [[2.0]]]), np.array([[0.5], [0.5]]),
+    )  # fmt: skip
+    hidden = np.tanh(1.0)
+    wanted = np.mean([1 / (1 + np.exp(-(sign * 2 * hidden + 0.5))) for sign in (1, -1)])
+    assert of.answers(np.array([[3.0]])) == pytest.approx(wanted)
+    assert of.answers(np.array([[np.nan]])) == pytest.approx(1 / (1 + np.exp(-0.5)))
+
+
+def test_a_loss_that_goes_with_other_labels_makes_label_likely_and_images_less() -> None:
+    doubt = before(0.5)
+    high, none = (updated(doubt, reads(difference)) for difference in (0.09, 0.0))
+    assert high[LABEL] > 0.8
+    assert none[LABEL] < 0.25
+    assert high[0] < none[0]
+
+
+def test_labels_that_call_twice_as_many_are_a_cause_without_a_loss() -> None:
+    assert updated(before(0.3, drop=0.0), reads(0.0, ratio=float(np.log(2.5))))[LABEL] > 0.8
+
+
+def test_odds_before_the_reads_still_count() -> None:
+    probabilities = [
+        updated(before(label), reads(0.03, se=0.06, lost=0.3))[LABEL] for label in (0.05, 0.5, 0.95)
+    ]
+    assert probabilities == sorted(probabilities)
+    assert probabilities[-1] > probabilities[0] + 0.2
+
+
+def test_inputs_are_finite_and_in_the_units_of_their_error() -> None:
+    made = inputs(before(0.5), np.array([[0.06, 0.015, 0.0, 0.1, 0.2]]))[0]
+    assert np.isfinite(made).all()
+    assert made[INPUTS.index("label")] == pytest.approx(2)
+    assert made[INPUTS.index("rest of drop")] == pytest.approx(0.02)
+    assert made[INPUTS.index("rest")] == pytest.approx(-0.01 / np.hypot(0.02, 0.015))
+    assert made[INPUTS.index("gained")] == pytest.approx(0.2)
+
+
+def test_more_precise_reads_promise_more() -> None:
+    chances = [chance(before(0.5), True, se, 2.0) for se in (0.08, 0.03, 0.012)]
+    assert chances == sorted(chances)
+    assert chances[-1] > chances[0] + 0.1
+    assert chance(before(0.5), True, 0.03, 9.0) < chance(before(0.5), True, 0.03, 1.0)
+
+
+def test_a_verdict_says_what_was_measured_and_what_it_was_before() -> None:
+    """A world where the label means another finding: read again by A's rules, label is named."""
+    world = draw_world(300_101, ("redefined",))
+    task = int(np.argmax(world.shares[:, LABEL]))
+    assert world.shares[task, LABEL] > 0.06
+    scores, labels = world.b.scores[:, task], world.b.labels[:, task]
+    design = plan(scores, labels, 200)
+    assert design is not None
+    read = draw(design, np.random.default_rng(0))
+    measured = measure(scores, labels, world.b.patients, design, read, world.by_a[read, task])
+    assert measured.lower <= world.relabelled[task] <= measured.upper
+    evidence = gather(world.a, world.b)
+    first, then = verdicts(evidence)[task], verdicts(evidence, again={task: Again(measured, 2)})[task]
+    assert first.before is None
+    assert then.before == first.probability[LABEL]
+    assert then.probability[LABEL] > max(0.9, float(first.probability[LABEL]) - 0.05)
+    assert then.causes is not None
+    assert "label" in then.causes
+    assert f"by {measured.reads} images read again (2 readers)" in then.basis
+    assert (then.share[LABEL], then.lower[LABEL]) == (measured.difference, measured.lower)
+    others = [other for other in verdicts(evidence, again={task: Again(measured, 2)}) if other != task]
+    assert all(
+        verdicts(evidence)[o].probability[LABEL]
+        == verdicts(evidence, again={task: Again(measured, 2)})[o].probability[LABEL]
+        for o in others
+    )
+
+
+def test_odds_before_reads_follow_the_counts() -> None:
+    world = draw_world(300_102, ("prevalence",))
+    evidence = gather(world.a, world.b)
+    task = int(evidence.tasks[0])
+    known = known_before(evidence, 0, np.full(4, 0.5))
+    shares = [np.nanmean(of.labels[:, task]) for of in (world.a, world.b)]
+    assert known.prevalence[0] == pytest.approx(np.log(shares[1] / shares[0]))
+    assert known.odds == pytest.approx(np.zeros((1, 4)))

@@ -1,0 +1,182 @@
+"""Plans of what is read again, as blind lists for readers, and their answers back: CSV out, CSV in.
+
+A list says which image, what is asked and by whose rules; not what the label, the score or the site is. Its rows have names
+of their own. What readers say is kept beside the labels (table `worklist_read`) and never changes them.
+"""
+
+import csv
+import io
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+from sqlalchemy import Connection, text
+
+from db.queries import query
+from xray.csv_cells import plain
+from xray.csv_cells import row as safe
+from xray.errors import DataError
+
+COLUMNS: Final = ("row", "image", "path", "question", "rules", "reader", "answer", "comment")
+ANSWERS: Final = ("yes", "no", "unsure")
+LONGEST_NAME: Final = 60
+LONGEST_COMMENT: Final = 2000
+SHOWN: Final = 10
+"""Faults of a file that are listed; the rest are counted."""
+
+
+@dataclass(frozen=True)
+class Drawn:
+    """What a plan drew for one finding of a cohort. strata: (n_images,); sizes, drawn: (n_strata,); images: places to read.
+
+    chance: that these reads settle whether labels are a cause.
+    """
+
+    trained_on: str
+    task: str
+    cohort_id: int
+    reference_cohort_id: int
+    strata: NDArray[np.int64]
+    sizes: NDArray[np.int64]
+    drawn: NDArray[np.int64]
+    images: NDArray[np.int64]
+    image_ids: NDArray[np.int64]
+    chance: float
+
+
+@dataclass(frozen=True)
+class Added:
+    """What a file of answers brought: new answers, those that were stored already, rows without one, by study and reader."""
+
+    new: int
+    known: int
+    empty: int
+    studies: list[str]
+    readers: list[str]
+
+
+def put_plan(
+    connection: Connection, study_id: int, study: str, several: Sequence[Drawn], seed: int
+) -> list[int]:
+    """Store what was drawn, a worklist per finding, in the caller's transaction; ids of the worklists."""
+    first = connection.scalar(text("select count(*) from reread_plan where study_id = :id"), {"id": study_id})
+    rng = np.random.default_rng([seed, 1])
+    made = []
+    for number, plan in enumerate(several, int(first or 0) + 1):
+        given = {"name": f"{study} reread {number}", "task": plan.task, "source": None}
+        worklist = connection.scalar(text(query("worklist_put")), given)
+        if worklist is None:
+            raise DataError(f"there is a worklist {given['name']!r} already")
+        shuffled = rng.permutation(plan.image_ids[plan.images]).tolist()
+        connection.execute(
+            text(query("worklist_images_put")), {"worklist_id": worklist, "image_ids": shuffled}
+        )
+        lists = {name: getattr(plan, name).tolist() for name in ("strata", "sizes", "drawn")}
+        ids = {"worklist_id": worklist, "study_id": study_id, "seed": seed, "chance": plan.chance}
+        about = {name: getattr(plan, name) for name in ("trained_on", "cohort_id", "reference_cohort_id")}
+        connection.execute(text(query("reread_plan_put")), lists | ids | about)
+        made.append(int(worklist))
+    return made
+
+
+def blind_list(connection: Connection, worklists: Sequence[int], seed: int) -> str:
+    """The CSV that readers fill: all images of the worklists in one order by chance."""
+    rows = connection.execute(text(query("reread_rows")), {"worklist_ids": list(worklists)}).all()
+    held = io.StringIO()
+    writer = csv.writer(held, lineterminator="\n")
+    writer.writerow(COLUMNS)
+    for place in np.random.default_rng([seed, 2]).permutation(len(rows)):
+        row = rows[place]
+        about = [f"{row.worklist_id}-{row.position}", row.image, row.path, f"{row.task}?", row.reference]
+        writer.writerow(safe([*about, None, None, None]))
+    return held.getvalue()
+
+
+def add_reads(connection: Connection, name: str, content: str) -> Added:
+    """Keep the answers of a filled list, all or nothing, in the caller's transaction. name: of the file, for errors.
+
+    Rows without an answer are passed over. Raises `DataError` that lists every fault: rows of no plan, answers that are
+    none, readers without a name, one reader twice on a row, and answers that differ from what that reader said before.
+    """
+    read, empty, faults = _parsed(name, content)
+    stored: dict[str, tuple[str, dict[str, str]]] = {}
+    for row in connection.execute(text(query("reread_known"))):
+        of = stored.setdefault(f"{row.worklist_id}-{row.position}", (row.study, {}))
+        if row.reader is not None:
+            of[1][row.reader] = row.answer
+    new, known = [], 0
+    for line, cells in read:
+        key, reader, answer = cells["row"], cells["reader"], cells["answer"]
+        before = stored.get(key)
+        if before is None:
+            faults.append(f"line {line}: there is no row {key!r} in any plan of this installation")
+        elif before[1].get(reader, answer) != answer:
+            faults.append(
+                f"line {line}: row {key}: {reader} said {before[1][reader]!r} before; an answer is changed on its "
+                "worklist's page (xray explore)"
+            )
+        elif reader in before[1]:
+            known += 1
+        else:
+            new.append(cells)
+    if faults:
+        rest = [f"and {len(faults) - SHOWN} more"] if len(faults) > SHOWN else []
+        raise DataError("\n  ".join([f"{name}: nothing was added:", *faults[:SHOWN], *rest]))
+    if not read:
+        raise DataError(
+            f"{name}: no row has an answer; expected one of {', '.join(ANSWERS)} in column answer"
+        )
+    for cells in new:
+        worklist, position = cells["row"].split("-")
+        said = {"reader": cells["reader"], "answer": cells["answer"], "comment": cells.get("comment") or None}
+        place = {"worklist_id": int(worklist), "position": int(position), "read_at": None}
+        connection.execute(text(query("worklist_read_put")), place | said)
+    studies = dict.fromkeys(stored[cells["row"]][0] for _, cells in read)
+    readers = sorted({cells["reader"] for _, cells in read})
+    return Added(len(new), known, empty, list(studies), readers)
+
+
+def _parsed(name: str, content: str) -> tuple[list[tuple[int, dict[str, str]]], int, list[str]]:
+    """Rows with an answer, with their lines; how many have none; and faults."""
+    rows = csv.DictReader(io.StringIO(content.lstrip("\ufeff")), strict=True)
+    lacking = [column for column in ("row", "reader", "answer") if column not in (rows.fieldnames or ())]
+    if lacking:
+        raise DataError(
+            f"{name}: no column {', '.join(lacking)}; expected the list that xray reread plan wrote"
+        )
+    read: list[tuple[int, dict[str, str]]] = []
+    faults: list[str] = []
+    lines: dict[tuple[str, str], int] = {}
+    empty = 0
+    try:
+        for row in rows:
+            cells = {column: plain(value).strip() for column, value in row.items() if isinstance(value, str)}
+            if not cells.get("answer"):
+                empty += 1
+                continue
+            line = rows.line_num
+            cells["answer"] = cells["answer"].lower()
+            fault = _fault(cells)
+            earlier = lines.setdefault((cells.get("row", ""), cells.get("reader", "")), line)
+            if fault is None and earlier != line:
+                fault = f"row {cells['row']}: {cells['reader']} has read it on line {earlier} already"
+            if fault is None:
+                read.append((line, cells))
+            else:
+                faults.append(f"line {line}: {fault}")
+    except csv.Error as error:
+        raise DataError(f"{name}: line {rows.line_num}: it can't be read as CSV: {error}") from None
+    return read, empty, faults
+
+
+def _fault(cells: dict[str, str]) -> str | None:
+    """What is wrong with a row that has an answer."""
+    if cells["answer"] not in ANSWERS:
+        return f"answer is {cells['answer'][:20]!r}, expected one of {', '.join(ANSWERS)}"
+    if not 1 <= len(cells.get("reader", "")) <= LONGEST_NAME:
+        return f"reader: expected a name of 1 to {LONGEST_NAME} characters"
+    if len(cells.get("comment", "")) > LONGEST_COMMENT:
+        return f"comment: at most {LONGEST_COMMENT} characters"
+    return None
