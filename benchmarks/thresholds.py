@@ -145,13 +145,14 @@ def main() -> None:
     parser.add_argument("simulations", nargs="?", type=int, default=400)
     parser.add_argument("--world", choices=WORLDS, action="append", help="repeatable; default: normal")
     parser.add_argument("--positives", type=int, action="append", help="only these numbers of positives")
+    parser.add_argument("--images", type=int, action="append", help="only so many images of each patient")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--json", action="store_true")
     asked = parser.parse_args()
     inside = nearly = total = 0
     for name in asked.world or ["normal"]:
         for n_pos, images in CELLS:
-            if asked.positives and n_pos not in asked.positives:
+            if n_pos not in (asked.positives or [n_pos]) or images not in (asked.images or [images]):
                 continue
             for goal, n, shares in coverage(name, n_pos, images, asked.simulations, asked.seed):
                 error = 2 * np.sqrt(0.05 * 0.95 / n)

@@ -65,15 +65,22 @@ def effective(
 ) -> tuple[FloatArray, FloatArray]:
     """Hits and images, (n_columns,) each, at the effective number: of images where each is of another patient.
 
-    counted, hits: (n_images, n_columns). Where patients have several images of a column, the number is multiplied by
-    (1.96 / t)², t the quantile of Student's distribution with one degree of freedom less than patients.
+    counted, hits: (n_images, n_columns). Where patients have several images of a column, the number is that of
+    `share_by_patient` times (1.96 / t)², t the quantile of Student's distribution with as many degrees of freedom as the
+    design effect is known with: 2 / Σ u², at most one less than patients, u of each patient its part in the logarithm of the
+    variance less its part in that of p (1 − p). They are few where few patients, such as those with a miss, decide it.
     """
     share = share_by_patient(counted, hits, patients)
     n, p = share.n.astype(np.float64), np.nan_to_num(share.value)
-    m = np.array([len(np.unique(patients[column])) for column in counted.T], dtype=np.float64)
-    spread = p * (1 - p)
+    _, code = np.unique(patients, return_inverse=True)
+    residues = np.stack([np.bincount(code, column) for column in (counted * (hits - p)).T], axis=1)
+    there = np.stack([np.bincount(code, column) > 0 for column in counted.T], axis=1)
+    m, spread = there.sum(axis=0).astype(np.float64), p * (1 - p)
     number = np.divide(spread, share.se**2, out=m.copy(), where=spread > 0)
-    t = stdtrit(np.maximum(m - 1, 1), 0.975)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        parts = residues**2 / (residues**2).sum(axis=0) - (1 - 2 * p) * residues / (n * spread)
+        freedom = 2 / ((parts - np.where(there, 1 / m, 0)) ** 2).sum(axis=0)
+    t = stdtrit(np.clip(np.nan_to_num(freedom, nan=np.inf), 1, np.maximum(m - 1, 1)), 0.975)
     number = np.where(m < n, number * (ndtri(0.975) / t) ** 2, n)
     return p * number, number
 

@@ -2,12 +2,13 @@
 
 import numpy as np
 import pytest
-from scipy.stats import beta, binom
+from scipy.stats import beta, binom, norm
+from scipy.stats import t as student
 from sklearn.metrics import roc_curve
 from statsmodels.stats.proportion import proportion_confint
 
 from xray.stats.chosen import GOALS, MEASURES, choose
-from xray.stats.chosen_bounds import quantile_bounds, shares_at
+from xray.stats.chosen_bounds import effective, quantile_bounds, shares_at
 from xray.stats.chosen_draws import drawn
 
 SE, SP, PPV, NPV, RATE = range(5)
@@ -209,3 +210,25 @@ def test_intervals_hold_with_thirty_positives(images):
     )
     assert shares.min() > 0.95 - 3.5 * np.sqrt(0.95 * 0.05 / 200)
     assert np.delete(shares, 0, axis=1).max() < 0.99
+
+
+def test_an_effective_number_is_less_where_few_patients_decide_it():
+    """Of a design effect that is the same for each patient as many degrees of freedom as patients less one are left."""
+    patients = np.repeat(np.arange(40), 3)
+    every = np.ones((120, 1), dtype=bool)
+    alike = np.repeat(np.arange(40) < 34, 3)[:, None]
+    k, n = effective(every, alike, patients)
+    assert k / n == pytest.approx(0.85)
+    assert n == pytest.approx(39 * (norm.ppf(0.975) / student.ppf(0.975, 39)) ** 2), (
+        "of patients, less what t takes"
+    )
+    few = alike.copy()
+    few[-18:] = np.tile([[True], [False], [False]], (6, 1))
+    few[-3:] = False
+    _, of_few = effective(every, few, patients)
+    share = few.mean()
+    residues = few[:, 0].reshape(40, 3).sum(axis=1) - 3 * share
+    unadjusted = share * (1 - share) / (40 / 39 * (residues**2).sum() / 120**2)
+    assert of_few[0] < unadjusted * (norm.ppf(0.975) / student.ppf(0.975, 39)) ** 2
+    alone = effective(every, few, np.arange(120))
+    assert (alone[0][0], alone[1][0]) == (pytest.approx(few.sum()), 120)
