@@ -139,6 +139,7 @@ def _chosen(
     else:
         units = min(len(np.unique(code[of])) for of in (label, ~label))
         lower, upper = _over_draws(made.threshold, score[drawn_places], units, goal)
+        lower, upper = _outward(images, lower, upper)
     optimism = None
     if goal == "youden":
         whole = np.broadcast_to([n_pos, n - n_pos], (len(drawn_places), 2))
@@ -196,6 +197,16 @@ def _over_draws(threshold: float, thresholds: FloatArray, units: int, goal: Goal
         return float(middle - half), float(middle + half)
     lower, upper = np.quantile(thresholds, [ndtr(-wide), ndtr(wide)], method="inverted_cdf")
     return float(lower), float(upper)
+
+
+def _outward(images: _Images, lower: float, upper: float) -> tuple[float, float]:
+    """The bounds, moved apart to scores that there are where images share scores: no other threshold is another choice."""
+    cuts = images.score[images.last][::-1]
+    if len(cuts) == len(images.score):
+        return lower, upper
+    below = max(int(np.searchsorted(cuts, lower, "right")) - 1, 0)
+    above = min(int(np.searchsorted(cuts, upper, "left")), len(cuts) - 1)
+    return float(cuts[below]), float(cuts[above])
 
 
 def _nothing(n: int, n_pos: int, reason: str) -> Choice:

@@ -232,3 +232,13 @@ def test_an_effective_number_is_less_where_few_patients_decide_it():
     assert of_few[0] < unadjusted * (norm.ppf(0.975) / student.ppf(0.975, 39)) ** 2
     alone = effective(every, few, np.arange(120))
     assert (alone[0][0], alone[1][0]) == (pytest.approx(few.sum()), 120)
+
+
+@pytest.mark.parametrize("goal", GOALS)
+def test_of_scores_in_steps_the_bounds_are_steps(goal):
+    label, score, patients = world(200)
+    score = np.round(score * 2) / 2
+    wanted = {"sensitivity": 0.9, "specificity": 0.9, "ppv": 0.6, "positive rate": 0.25}.get(goal, 0)
+    made = choose(label, score, patients, goal, wanted, replicates=50)
+    assert {made.lower, made.threshold, made.upper} <= set(score)
+    assert made.lower <= made.threshold <= made.upper
