@@ -183,6 +183,7 @@ def test_one_more_seed(hospitals: Hospitals) -> None:
     assert {cell for name, cell in done if name == "pooled_agreement"} == {("x", "y"), ("y", "z")}
     assert {cell for name, cell in done if name == "leave_one_site_out"} == {("y",)}
     assert {cell for name, cell in done if name == "parts of images_or_labels"} == {("x", "y"), ("y", "z")}
+    assert {cell for name, cell in done if name == "synthesis"} == {("y",)}
     assert {cell for name, cell in done if name == "parts of synthesis"} == {("x", "y"), ("z", "y")}
     assert {cell for name, cell in done if name == "parts of points at home"} == {("y",)}
     assert not {name for name, _ in done} & {"feature_map", "view_classifier", "classifier_map", "causes"}
