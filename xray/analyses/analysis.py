@@ -16,7 +16,6 @@ from sqlalchemy import REAL, Connection, Float, column, literal_column, select, 
 
 from db.queries import query
 from db.schema import Base
-from xray.analyses import cells
 from xray.analyses.cells import Key, Unit
 from xray.analyses.code import code_hash
 from xray.analyses.current import State
@@ -74,13 +73,13 @@ class Analysis:
     compute: Compute
     show: Callable[[Stored], Part]
     code: str
+    unit: Unit
     place: int = 0
     columns: tuple[str, ...] = ()
     groupings: tuple[str, ...] = ()
     prepare: Callable[[Connection, StoredStudy], Any] | None = None
     state: Callable[[Connection, StoredStudy], State] | None = None
     metric: str | None = None
-    unit: Unit = cells.ALL
     family: Family | None = None
     partial: Partial | None = None
 
@@ -158,15 +157,14 @@ def analysis(
             compute,
             show,
             compute.__module__,
-            place,
-            columns,
-            (),
-            prepare,
-            state,
-            metric,
             unit,
-            family,
-            partial,
+            place=place,
+            columns=columns,
+            prepare=prepare,
+            state=state,
+            metric=metric,
+            family=family,
+            partial=partial,
         )
         return compute
 

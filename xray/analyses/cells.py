@@ -145,6 +145,15 @@ def _away(study: StoredStudy) -> Iterator[Cell]:
             yield cell
 
 
+def _each_away(study: StoredStudy) -> Iterator[Cell]:
+    for name in study.names:
+        datasets = away(study, name)
+        uses = tuple(each for dataset in datasets for each in study.scored(dataset, name))
+        if uses:
+            sites = [(each, study.datasets[each]) for each in datasets]
+            yield Cell((name,), uses + home_scores(study, name), (sites, home(study, name)))
+
+
 def away(study: StoredStudy, name: str) -> list[str]:
     """The datasets that a configuration was scored on and that are of no site of its own."""
     own = {study.datasets[each] for each in study.configurations.get(name, ()) if each in study.cohorts}
@@ -179,7 +188,7 @@ POOLED: Final = Unit(_pooled, ("trained_on_a", "trained_on_b"), at_home=True)
 NOTHING: Final = Unit(lambda study: iter([Cell(())]))
 """One cell that no score enters: its state says what it comes from."""
 OWN_PAIRS: Final = Unit(_own_pairs)
+SITES: Final = Unit(_each_away, ("trained_on",), at_home=True)
 AWAY: Final = Unit(_away, ("cohort_id", "trained_on"), at_home=True)
 SINGLE: Final = Unit(_whole(lambda study: [name for name in singles(study) if name not in study.foreign]))
 ELSEWHERE: Final = Unit(_whole(lambda study: singles(study) if study.foreign else ()))
-ALL: Final = Unit(_whole(lambda study: study.names), at_home=True)

@@ -102,7 +102,7 @@ class _Steps:
             return
         try:
             self._log(work)
-            self._put(work, work.stale, partial.joined(self._study, self._given(work)))
+            self._put(work, work.stale, partial.joined(self._asking(work.stale), self._given(work)))
         except Exception as error:  # as in _try
             self._errors[name] = error
 
@@ -128,12 +128,15 @@ class _Steps:
     def _compute(self, work: Work | PartialWork, keys: Sequence[Key], tests: Sequence[TestSet]) -> None:
         self._log(work)
         started = time.perf_counter()
-        whole = self._study.whole
-        assert whole is not None
-        study = replace(self._study, whole=replace(whole, asked=frozenset(keys)))
-        made: list[Any] = list(work.compute(study, tests, self._given(work))) if keys else []
+        made: list[Any] = list(work.compute(self._asking(keys), tests, self._given(work))) if keys else []
         _log.debug("%s: %d rows in %.1f s", work.analysis.name, len(made), time.perf_counter() - started)
         self._put(work, keys, made)
+
+    def _asking(self, keys: Sequence[Key]) -> StoredStudy:
+        """The study, of which some cells are asked for."""
+        whole = self._study.whole
+        assert whole is not None
+        return replace(self._study, whole=replace(whole, asked=frozenset(keys)))
 
     def _put(self, work: Work | PartialWork, keys: Sequence[Key], made: list[Any]) -> None:
         """Store what was made of some cells, while the next are computed."""

@@ -91,6 +91,8 @@ def put_together(
         for of in sites[dataset, name]:
             of_names.setdefault(name, {}).setdefault(of["task_id"], {})[dataset] = of
     for name in dict.fromkeys(name for d in study.cohorts for name in study.scorers(d) if name in of_names):
+        if study.whole is not None and (name,) not in study.whole.asked:
+            continue
         for task, of_datasets in sorted(of_names[name].items()):
             yield from _rows(study, name, task, of_datasets)
 
@@ -100,7 +102,7 @@ def put_together(
     QUESTION,
     Row,
     place=25,
-    unit=cells.ALL,
+    unit=cells.SITES,
     show=show,
     prepare=declared_points,
     state=declared_state,

@@ -1,8 +1,11 @@
 """One more model or dataset costs its own cells, and the results are those of computing all anew, to the last bit."""
 
+from typing import Any
+
 import numpy as np
 import pytest
 from sqlalchemy import Engine, text
+from statsmodels.stats.multitest import multipletests
 
 from tests.xray.analyses.conftest import World
 from xray.analyses.run import ANALYSES, run_all
@@ -32,7 +35,7 @@ def cells(engine: Engine) -> Cells:
     return {(row.name, tuple(row.cell)): row.id for row in rows}
 
 
-def rows(engine: Engine) -> dict[str, list[dict[str, object]]]:
+def rows(engine: Engine) -> dict[str, list[dict[str, Any]]]:
     """Analysis → its rows in order, every number as it is stored, without the ids of rows."""
     with engine.begin() as connection:
         return {
@@ -74,11 +77,12 @@ class Hospitals:
         with world.engine.begin() as connection:
             connection.execute(text("update study set protocol_id = (select id from protocol)"))
 
-    def add_dataset(self, name: str, per_patient: int) -> None:
+    def add_dataset(self, name: str, per_patient: int, *others: str) -> None:
+        """others: findings that are labelled here, and that no model was trained for."""
         truth = {task: (self.rng.random(60) < 0.4).astype(float) for task in TASKS}
         truth["Mass"][:6] = np.nan
         self.truth[name] = truth
-        self.world.dataset(name, truth, images_per_patient=per_patient)
+        self.world.dataset(name, truth | dict.fromkeys(others, np.ones(60)), images_per_patient=per_patient)
         for model, datasets in self.models:
             self.score(model, name, datasets)
 
@@ -96,8 +100,8 @@ class Hospitals:
         self.world.add_models(self.study, [self.add_model("y", 2, ["y"])], first=100)
 
     def one_more_dataset(self) -> None:
-        """Registered later, and tested on only."""
-        self.add_dataset("w", 2)
+        """Registered later, tested on only, and labelled for a finding more."""
+        self.add_dataset("w", 2, "Hernia")
         with self.world.engine.begin() as connection:
             connection.execute(
                 text(
@@ -137,6 +141,18 @@ def hospitals(world: World) -> Hospitals:
     return made
 
 
+def adjusted(rows: list[dict[str, Any]]) -> None:
+    """p values are adjusted over the whole study, or over a grouping in it."""
+    tested = [row for row in rows if row["p"] is not None]
+    assert len({row.get("grouping") for row in tested}) < len(tested)
+    for grouping in {row.get("grouping") for row in tested}:
+        family = [row for row in tested if row.get("grouping") == grouping]
+        p = [row["p"] for row in family]
+        assert [row["p_holm"] for row in family] == pytest.approx(multipletests(p, method="holm")[1])
+        if grouping is not None:
+            assert [row["q"] for row in family] == pytest.approx(multipletests(p, method="fdr_bh")[1])
+
+
 def computed(engine: Engine, before: Cells) -> set[tuple[str, tuple[str, ...]]]:
     """Bring results up to date; the cells that were computed. The results are those of computing all of them anew."""
     run_all(engine, "test")
@@ -149,6 +165,8 @@ def computed(engine: Engine, before: Cells) -> set[tuple[str, tuple[str, ...]]]:
     for name, of in anew.items():
         assert found[name] == of, f"{name} is not what it is when all is computed anew"
     assert sum(map(len, anew.values())) > 500
+    for name in ("mean_auc", "leave_one_site_out", "subgroups"):
+        adjusted(anew[name])
     return {key for key, number in now.items() if before.get(key) != number}
 
 
@@ -165,6 +183,7 @@ def test_one_more_seed(hospitals: Hospitals) -> None:
     assert {cell for name, cell in done if name == "pooled_agreement"} == {("x", "y"), ("y", "z")}
     assert {cell for name, cell in done if name == "leave_one_site_out"} == {("y",)}
     assert {cell for name, cell in done if name == "parts of images_or_labels"} == {("x", "y"), ("y", "z")}
+    assert {cell for name, cell in done if name == "synthesis"} == {("y",)}
     assert {cell for name, cell in done if name == "parts of synthesis"} == {("x", "y"), ("z", "y")}
     assert {cell for name, cell in done if name == "parts of points at home"} == {("y",)}
     assert not {name for name, _ in done} & {"feature_map", "view_classifier", "classifier_map", "causes"}
@@ -174,9 +193,13 @@ def test_one_more_dataset(hospitals: Hospitals) -> None:
     before = cells(hospitals.world.engine)
     hospitals.one_more_dataset()
     done = computed(hospitals.world.engine, before)
-    for name in (*PER_MODEL, *AGAINST):
-        new = {("w", each) for each in ("x", "y", "z", "all")}
+    new = {("w", each) for each in ("x", "y", "z", "all")}
+    for name in {*PER_MODEL, *AGAINST} - {"performance"}:
         assert {cell for each, cell in done if each == name} - {("w", "")} == new, name
+    everywhere = {(dataset, each) for dataset in "wxyz" for each in ("x", "y", "z", "all")}
+    assert {cell for each, cell in done if each == "performance"} == everywhere, (
+        "it lists every finding that is labelled"
+    )
     assert {cell for name, cell in done if name == "leave_one_site_out"} == {("w",)}
     assert {cell for name, cell in done if name == "parts of synthesis"} == new
     assert not {name for name, _ in done} & {"parts of images_or_labels", "parts of points at home"}
@@ -210,7 +233,8 @@ def test_a_dataset_that_a_study_has_no_longer_leaves_no_rows(hospitals: Hospital
     with engine.begin() as connection:
         connection.execute(text("delete from study_dataset where guest"))
     done = computed(engine, cells(engine))
-    assert not {name for name, _ in done} & {*PER_MODEL, *AGAINST}, "what is left of them is as it was"
+    left = {*PER_MODEL, *AGAINST} - {"performance"}  # which listed the finding that only w was labelled for
+    assert not {name for name, _ in done} & left, "what is left of them is as it was"
     with engine.begin() as connection:
         tested = connection.scalars(text("select distinct cohort_id from auc")).all()
     assert len(tested) == 3

@@ -8,15 +8,15 @@ from xray.analyses.run import ANALYSES
 
 
 def test_the_index_is_the_registry():
-    indexed = [(each.name, each.code, each.place, each.state, each.code_hash) for each in entries()]
-    assert indexed == [(each.name, each.code, each.place, each.state, each.code_hash) for each in ANALYSES]
+    indexed = [(e.name, e.code, e.place, e.unit, e.state, e.code_hash) for e in entries()]
+    assert indexed == [(e.name, e.code, e.place, e.unit, e.state, e.code_hash) for e in ANALYSES]
 
 
 def test_the_index_and_its_states_import_no_statistics():
     script = (
         "import sys\n"
         "from xray.analyses.index import entries\n"
-        "print([entry.state and entry.code_hash for entry in entries()].count(None) < len(entries()))\n"
+        "print([entry.unit and entry.state and entry.code_hash for entry in entries()].count(None) < len(entries()))\n"
         "print(*sorted({name.split('.')[0] for name in sys.modules}))"
     )
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
