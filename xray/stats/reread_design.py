@@ -82,6 +82,11 @@ def _among(place: FloatArray, own: NDArray[np.bool_]) -> FloatArray:
     return np.asarray(cubed / max(float(cubed[own].mean()), 1e-9))
 
 
+def importance(at: Placed, guess: FloatArray) -> FloatArray:
+    """What a read of each image is worth, (n_images,): reads are allotted in proportion to its sum."""
+    return np.sqrt(guess * (at.influence**2 + (RATIO_WEIGHT / at.positives) ** 2))
+
+
 def plan(scores: FloatArray, labels: FloatArray, budget: int) -> Design | None:
     """Strata and reads for a budget; None where a class has fewer than FEWEST images. scores, labels: (n_images,)."""
     known = np.flatnonzero(np.isfinite(scores) & np.isfinite(labels))
@@ -91,7 +96,7 @@ def plan(scores: FloatArray, labels: FloatArray, budget: int) -> Design | None:
     budget = min(budget, known.size)
     at = placed(x, y, 1 - y)
     guess = guesses(y, at)
-    weight = np.sqrt(guess * (at.influence**2 + (RATIO_WEIGHT / at.positives) ** 2))
+    weight = importance(at, guess)
     total = max(4, min(16, budget // READS_PER_STRATUM))
     of_positives = float(weight[y == 1].sum() / weight.sum())
     bins = int(np.clip(round(total * of_positives), 2, total - 2))
