@@ -80,6 +80,8 @@ def test_inputs_are_finite_and_in_the_units_of_their_error() -> None:
     assert made[INPUTS.index("rest of drop")] == pytest.approx(0.02)
     assert made[INPUTS.index("rest")] == pytest.approx(-0.01 / np.hypot(0.02, 0.015))
     assert made[INPUTS.index("gained")] == pytest.approx(0.2)
+    far = inputs(before(1 - 1e-6), np.array([[0.9, 0.01, 0.0, 0.1, 0.2]]))[0]
+    assert far[INPUTS.index("label")] == far[INPUTS.index("odds label")] == 6
 
 
 def test_more_precise_reads_promise_more() -> None:
