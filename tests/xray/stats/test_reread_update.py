@@ -123,7 +123,7 @@ def test_odds_before_reads_follow_the_counts() -> None:
     world = draw_world(300_102, ("prevalence",))
     evidence = gather(world.a, world.b)
     task = int(evidence.tasks[0])
-    known = known_before(evidence, 0, np.full(4, 0.5))
+    odds_before = known_before(evidence, 0, np.full(4, 0.5))
     shares = [np.nanmean(of.labels[:, task]) for of in (world.a, world.b)]
-    assert known.prevalence[0] == pytest.approx(np.log(shares[1] / shares[0]))
-    assert known.odds == pytest.approx(np.zeros((1, 4)))
+    assert odds_before.prevalence[0] == pytest.approx(np.log(shares[1] / shares[0]))
+    assert odds_before.odds == pytest.approx(np.zeros((1, 4)))

@@ -45,14 +45,14 @@ def test_totals_are_unbiased_over_all_samples() -> None:
     stratum = np.array([0, 0, 0, 0, 1, 1, 1, 2, 2, 2])
     sizes, n = np.array([4, 3, 3]), np.array([2, 2, 2])
     members = [np.flatnonzero(stratum == h) for h in range(3)]
-    found = []
+    sums = []
     for chosen in product(*(combinations(of, 2) for of in members)):
         at = np.concatenate(chosen)
-        found.append(totals(scores, labels, at, again[at] - labels[at], stratum, sizes, n))
+        sums.append(totals(scores, labels, at, again[at] - labels[at], stratum, sizes, n))
     positives = again.sum()
     pairs = positives * (again.size - positives)
     truth = roc_auc_score(again, scores) * pairs, pairs, positives
-    assert np.mean(found, axis=0) == pytest.approx(truth, abs=1e-12)
+    assert np.mean(sums, axis=0) == pytest.approx(truth, abs=1e-12)
 
 
 def test_intervals_hold_in_samples_of_one_site() -> None:
@@ -138,15 +138,15 @@ def test_answers_that_are_missing_weigh_the_others_of_their_stratum_more() -> No
     design = plan(scores, labels, 200)
     assert design is not None
     read = draw(design, np.random.default_rng(0))
-    said = again[read]
-    said[::4] = np.nan
-    some, every = (measure(scores, labels, patients, design, read, of) for of in (said, again[read]))
-    assert some.reads == np.isfinite(said).sum()
+    calls = again[read]
+    calls[::4] = np.nan
+    some, every = (measure(scores, labels, patients, design, read, of) for of in (calls, again[read]))
+    assert some.reads == np.isfinite(calls).sum()
     assert some.se > every.se
     assert abs(some.difference - every.difference) < 3 * some.se
-    said[design.stratum[read] == 0] = np.nan
-    assert measure(scores, labels, patients, design, read, said).reason == FEW_READS
-    assert measure(scores, labels, patients, design, read[:0], said[:0]).reason != ""
+    calls[design.stratum[read] == 0] = np.nan
+    assert measure(scores, labels, patients, design, read, calls).reason == FEW_READS
+    assert measure(scores, labels, patients, design, read[:0], calls[:0]).reason != ""
     none = measure(
         scores,
         labels,
