@@ -72,7 +72,7 @@ def findings(world: World, number: int) -> Findings:
     """Every finding of a world that can be judged, read again at each budget."""
     evidence = gather(world.a, world.b)
     kept = (evidence.fewest >= FEWEST) & np.isfinite(world.shares[evidence.tasks]).all(axis=1)
-    said = [posterior.causes(evidence, posterior.coefficients(name)) for name in shipped.VARIANTS.values()]
+    causes = [posterior.causes(evidence, posterior.coefficients(name)) for name in shipped.VARIANTS.values()]
     places = [
         at
         for at in np.flatnonzero(kept)
@@ -81,7 +81,7 @@ def findings(world: World, number: int) -> Findings:
     tasks = evidence.tasks[places]
     read = [_read(world, int(task), number) for task in tasks]
     before = [
-        np.stack([getattr(of, name)[places] for of in said], axis=1)
+        np.stack([getattr(of, name)[places] for of in causes], axis=1)
         for name in ("probability", "share", "lower", "upper")
     ]
     ratio, ratio_se = _prevalence(world, tasks)
@@ -89,7 +89,7 @@ def findings(world: World, number: int) -> Findings:
     probability, share, lower, upper = before
     return Findings(
         probability, share, lower, upper,
-        np.stack([of.alike[places] for of in said], axis=1),
+        np.stack([of.alike[places] for of in causes], axis=1),
         np.array([m for m, _, _ in read]).reshape(many, len(BUDGETS), len(MEASURED)),
         np.array([p for _, p, _ in read]).reshape(many, len(BUDGETS)),
         evidence.parts.drop.value[tasks], evidence.parts.drop.se[tasks], ratio, ratio_se,
@@ -133,9 +133,9 @@ def _prevalence(world: World, tasks: NDArray[np.int64]) -> tuple[Floats, Floats]
     return np.log(xb / nb) - np.log(xa / na), np.sqrt(1 / xa - 1 / na + 1 / xb - 1 / nb)
 
 
-def save(found: Iterable[Findings], path: Path) -> None:
+def save(several: Iterable[Findings], path: Path) -> None:
     """Into one file."""
-    np.savez_compressed(path, allow_pickle=False, **_joined(list(found)))
+    np.savez_compressed(path, allow_pickle=False, **_joined(list(several)))
 
 
 def _joined(parts: list[Findings]) -> dict[str, NDArray[Any]]:

@@ -56,11 +56,11 @@ def after(of: Findings, variant: int, budget: int, answers: Floats) -> Floats:
     """Probabilities as the verdict has them: after the reads; before where they measured nothing; of the measure alone for
     label in cases unlike the simulated ones.
     """
-    known = np.asarray(np.isfinite(measured(of, budget)).all(axis=1))
-    made = np.where(known[:, None], answers, of.probability[:, variant])
+    usable = np.asarray(np.isfinite(measured(of, budget)).all(axis=1))
+    made = np.where(usable[:, None], answers, of.probability[:, variant])
     difference, se = measured(of, budget)[:, :2].T
     alone = of.probability[:, variant].copy()
-    alone[:, LABEL] = np.where(known, ndtr((difference - COUNTS_FROM) / se), alone[:, LABEL])
+    alone[:, LABEL] = np.where(usable, ndtr((difference - COUNTS_FROM) / se), alone[:, LABEL])
     return np.where(of.alike[:, variant][:, None], made, alone)
 
 
@@ -157,8 +157,8 @@ def fit(of: Findings) -> tuple[Networks, Networks]:
     for at, (v, b) in enumerate(pairs):
         probability = after(of, v, b, every[at * len(of) : (at + 1) * len(of)])
         for ratio in LOSS_RATIOS:
-            known = np.full(len(of), ratio)
-            plans.append(planned(before(of, v), of.alike[:, v], of.planned[:, b], known))
+            usable = np.full(len(of), ratio)
+            plans.append(planned(before(of, v), of.alike[:, v], of.planned[:, b], usable))
             hits.append(settled(of, probability, ratio))
             folds.append(fold)
     chances, _ = fitted(
@@ -180,22 +180,22 @@ def coverage(of: Findings, budget: int) -> dict[str, float]:
     """How often intervals hold the difference in a large sample, in the sample itself, and label's share."""
     m = of.measured[:, budget]
     lower, upper, value = (m[:, MEASURED.index(name)] for name in ("lower", "upper", "difference"))
-    known = np.isfinite(lower) & (of.fewest >= ENOUGH)
+    usable = np.isfinite(lower) & (of.fewest >= ENOUGH)
 
     def held(truth: Floats, chosen: Flags) -> float:
-        return float(((lower <= truth) & (truth <= upper))[known & chosen].mean())
+        return float(((lower <= truth) & (truth <= upper))[usable & chosen].mean())
 
     every, counts = np.ones(len(of), dtype=np.bool_), of.counts[:, LABEL]
     return {
-        "findings": int(known.sum()),
+        "findings": int(usable.sum()),
         "held": held(of.relabelled, every),
         "held where label counts": held(of.relabelled, counts),
         "held where it was not drawn": held(of.relabelled, ~of.drawn[:, LABEL]),
         "share held": held(of.shares[:, LABEL], every),
         "sample held": held(of.sampled, every),
-        "bias": float((value - of.sampled)[known].mean()),
-        "width": float(np.median((upper - lower)[known])),
-        "error": float(np.sqrt(np.mean((value - of.sampled)[known] ** 2))),
+        "bias": float((value - of.sampled)[usable].mean()),
+        "width": float(np.median((upper - lower)[usable])),
+        "error": float(np.sqrt(np.mean((value - of.sampled)[usable] ** 2))),
     }
 
 

@@ -112,12 +112,17 @@ def add(file: Path, dry_run: bool, as_json: bool) -> None:
             else:
                 connection.commit()
         verdicts = [] if dry_run else [row for study in added.studies for row in _verdicts(engine, study)]
-    counts = {"new": added.new, "known": added.known, "without answer": added.empty, "readers": added.readers}
+    counts = {
+        "new": added.new,
+        "known": added.repeated,
+        "without answer": added.empty,
+        "readers": added.readers,
+    }
     if as_json:
         print_json(counts | {"stored": not dry_run, "verdicts": verdicts})
         return
     done = "would be added" if dry_run else "added"
-    rest = f"{added.known} known already, {added.empty} rows without answer"
+    rest = f"{added.repeated} known already, {added.empty} rows without answer"
     click.echo(f"{added.new} answers {done} ({', '.join(added.readers)}), {rest}", err=True)
     show_rows(
         verdicts, False, "" if dry_run else "no verdict rests on these reads yet: each stratum needs two"

@@ -105,10 +105,10 @@ def _offers(
         if not wanted or pair.evidence.fewest[place] < FEWEST:
             continue
         scores, labels = _columns(pair, number)
-        known = int(np.isfinite(scores * labels).sum())
+        usable = int(np.isfinite(scores * labels).sum())
         chances = [0.0]
         for pieces in range(1, max(budget // step, 1) + 1):
-            design = reread_design.plan(scores, labels, min(pieces * step, known, budget))
+            design = reread_design.plan(scores, labels, min(pieces * step, usable, budget))
             chances.append(_chance(pair, place, scores, labels, design, loss_ratio) if design else 0.0)
         if max(chances) > 0:
             yield Offer(pair, number, float(verdict.probability[LABEL]), np.array(chances))

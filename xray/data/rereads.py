@@ -51,7 +51,7 @@ class Added:
     """What a file of answers brought: new answers, those that were stored already, rows without one, by study and reader."""
 
     new: int
-    known: int
+    repeated: int
     empty: int
     studies: list[str]
     readers: list[str]
@@ -106,7 +106,7 @@ def add_reads(connection: Connection, name: str, content: str) -> Added:
         of = stored.setdefault(f"{row.worklist_id}-{row.position}", (row.study, {}))
         if row.reader is not None:
             of[1][row.reader] = row.answer
-    new, known = [], 0
+    new, repeated = [], 0
     for line, cells in read:
         key, reader, answer = cells["row"], cells["reader"], cells["answer"]
         before = stored.get(key)
@@ -118,7 +118,7 @@ def add_reads(connection: Connection, name: str, content: str) -> Added:
                 "worklist's page (xray explore)"
             )
         elif reader in before[1]:
-            known += 1
+            repeated += 1
         else:
             new.append(cells)
     if faults:
@@ -130,12 +130,16 @@ def add_reads(connection: Connection, name: str, content: str) -> Added:
         )
     for cells in new:
         worklist, position = cells["row"].split("-")
-        said = {"reader": cells["reader"], "answer": cells["answer"], "comment": cells.get("comment") or None}
+        answers = {
+            "reader": cells["reader"],
+            "answer": cells["answer"],
+            "comment": cells.get("comment") or None,
+        }
         place = {"worklist_id": int(worklist), "position": int(position), "read_at": None}
-        connection.execute(text(query("worklist_read_put")), place | said)
+        connection.execute(text(query("worklist_read_put")), place | answers)
     studies = dict.fromkeys(stored[cells["row"]][0] for _, cells in read)
     readers = sorted({cells["reader"] for _, cells in read})
-    return Added(len(new), known, empty, list(studies), readers)
+    return Added(len(new), repeated, empty, list(studies), readers)
 
 
 def _parsed(name: str, content: str) -> tuple[list[tuple[int, dict[str, str]]], int, list[str]]:

@@ -82,20 +82,25 @@ def _among(place: FloatArray, own: NDArray[np.bool_]) -> FloatArray:
     return np.asarray(cubed / max(float(cubed[own].mean()), 1e-9))
 
 
+def importance(at: Placed, guess: FloatArray) -> FloatArray:
+    """What a read of each image is worth, (n_images,): reads are allotted in proportion to its sum."""
+    return np.sqrt(guess * (at.influence**2 + (RATIO_WEIGHT / at.positives) ** 2))
+
+
 def plan(scores: FloatArray, labels: FloatArray, budget: int) -> Design | None:
     """Strata and reads for a budget; None where a class has fewer than FEWEST images. scores, labels: (n_images,)."""
-    known = np.flatnonzero(np.isfinite(scores) & np.isfinite(labels))
-    y, x = labels[known], scores[known]
+    usable = np.flatnonzero(np.isfinite(scores) & np.isfinite(labels))
+    y, x = labels[usable], scores[usable]
     if min(int(y.sum()), int((1 - y).sum())) < FEWEST:
         return None
-    budget = min(budget, known.size)
+    budget = min(budget, usable.size)
     at = placed(x, y, 1 - y)
     guess = guesses(y, at)
-    weight = np.sqrt(guess * (at.influence**2 + (RATIO_WEIGHT / at.positives) ** 2))
+    weight = importance(at, guess)
     total = max(4, min(16, budget // READS_PER_STRATUM))
     of_positives = float(weight[y == 1].sum() / weight.sum())
     bins = int(np.clip(round(total * of_positives), 2, total - 2))
-    own, first = np.empty(known.size, dtype=np.int64), 0
+    own, first = np.empty(usable.size, dtype=np.int64), 0
     for value, count in ((1, bins), (0, total - bins)):
         chosen = np.flatnonzero(y == value)
         own[chosen], added = _cut(x[chosen], weight[chosen], count)
@@ -104,9 +109,9 @@ def plan(scores: FloatArray, labels: FloatArray, budget: int) -> Design | None:
     sizes = np.bincount(own, minlength=first)
     allotted = (1 - BY_SIZE) * np.bincount(
         own, weight, minlength=first
-    ) / weight.sum() + BY_SIZE * sizes / known.size
+    ) / weight.sum() + BY_SIZE * sizes / usable.size
     stratum = np.full(scores.size, -1, dtype=np.int64)
-    stratum[known] = own
+    stratum[usable] = own
     return Design(stratum, sizes, _allot(allotted, sizes, budget))
 
 

@@ -60,12 +60,12 @@ def measure(
     """scores, labels, patients: (n_images,). read: images that were read, as drawn by the design; again: what was said of
     them, 1, 0, or NaN: not read, or no call, missing at random within a stratum.
     """
-    known = (design.stratum >= 0) & np.isfinite(scores) & np.isfinite(labels)
-    called = ~np.isnan(again) & known[read]
+    usable = (design.stratum >= 0) & np.isfinite(scores) & np.isfinite(labels)
+    called = ~np.isnan(again) & usable[read]
     read, again = read[called], again[called]
-    x, y, stratum = scores[known], labels[known], design.stratum[known]
+    x, y, stratum = scores[usable], labels[usable], design.stratum[usable]
     sizes = np.bincount(stratum, minlength=design.sizes.size)
-    at = (np.cumsum(known) - 1)[read]
+    at = (np.cumsum(usable) - 1)[read]
     n = np.bincount(stratum[at], minlength=sizes.size)
     if read.size == 0 or (n < np.minimum(2, sizes)).any():
         return _undefined(read.size, NO_DATA if read.size == 0 else FEW_READS)
@@ -79,7 +79,7 @@ def measure(
     there = _among(x, y + moved, 1 - y - moved, auc, positives)
     rates = _rates(y, stratum, sizes, guesses(y, own), at, other, n)
     value = auc - own.auc
-    variance, degrees = _variance(own, there, y, stratum, sizes, n, at, other, rates, patients[known])
+    variance, degrees = _variance(own, there, y, stratum, sizes, n, at, other, rates, patients[usable])
     se = float(np.sqrt(variance))
     half = float(stdtrit(degrees, 0.975)) * se
     spread = np.bincount(stratum, rates * (1 - rates), minlength=sizes.size) / np.maximum(sizes, 1)
@@ -198,16 +198,16 @@ def _influence(at: Placed, y: FloatArray) -> FloatArray:
 
 def pooled(several: Sequence[Measured]) -> Measured:
     """Independent samples of one site together, each weighted by its precision; the first of those that have no value."""
-    known = [of for of in several if of.reason == DEFINED]
-    if len(known) < 2:
-        return known[0] if known else several[0]
-    weight = np.array([[of.se, of.ratio_se] for of in known]) ** -2.0
-    value = np.array([[of.difference, of.ratio] for of in known])
+    usable = [of for of in several if of.reason == DEFINED]
+    if len(usable) < 2:
+        return usable[0] if usable else several[0]
+    weight = np.array([[of.se, of.ratio_se] for of in usable]) ** -2.0
+    value = np.array([[of.difference, of.ratio] for of in usable])
     difference, ratio = (weight * value).sum(axis=0) / weight.sum(axis=0)
     se, ratio_se = weight.sum(axis=0) ** -0.5
-    half = sum(((of.upper - of.lower) / 2) ** -2.0 for of in known) ** -0.5
-    reads = np.array([of.reads for of in known])
-    lost = float(reads @ [of.lost for of in known] / reads.sum())
+    half = sum(((of.upper - of.lower) / 2) ** -2.0 for of in usable) ** -0.5
+    reads = np.array([of.reads for of in usable])
+    lost = float(reads @ [of.lost for of in usable] / reads.sum())
     bounds = float(difference - half), float(difference + half)
     return Measured(
         float(difference), float(se), *bounds, float(ratio), float(ratio_se), lost, int(reads.sum())
@@ -216,8 +216,8 @@ def pooled(several: Sequence[Measured]) -> Measured:
 
 def expected_se(scores: FloatArray, labels: FloatArray, design: Design) -> float:
     """The standard error of the difference that a design expects, where contradictions are as it guesses them."""
-    known = design.stratum >= 0
-    y, stratum = labels[known], design.stratum[known]
-    own = placed(scores[known], y, 1 - y)
+    usable = design.stratum >= 0
+    y, stratum = labels[usable], design.stratum[usable]
+    own = placed(scores[usable], y, 1 - y)
     spread = np.bincount(stratum, own.influence**2 * guesses(y, own)) / design.sizes
     return float(np.sqrt((design.sizes**2 / np.maximum(design.reads, 1)) @ spread))

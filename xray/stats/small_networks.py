@@ -31,8 +31,8 @@ class Networks:
 
     def answers(self, inputs: FloatArray) -> FloatArray:
         """Chances (n, o) from inputs (n, p); what is not finite counts as its mean."""
-        known = np.where(np.isfinite(inputs), inputs, self.centre)
-        x = np.clip((known - self.centre) / self.scale, -WIDEST, WIDEST)
+        finite = np.where(np.isfinite(inputs), inputs, self.centre)
+        x = np.clip((finite - self.centre) / self.scale, -WIDEST, WIDEST)
         hidden = np.tanh(np.einsum("np,kph->knh", x, self.first) + self.first_bias[:, None])
         out = np.einsum("knh,kho->kno", hidden, self.second) + self.second_bias[:, None]
         return np.asarray(expit(out).mean(axis=0))

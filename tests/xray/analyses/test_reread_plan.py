@@ -36,11 +36,11 @@ class Planned:
     def filled(self, reader: str, wrong: float = 0.0, seed: int = 0) -> str:
         """The list with a reader's answers: by A's rules, but for a share that is turned over."""
         chance = np.random.default_rng(seed)
-        said = self.rows()
-        for row in said:
+        answers = self.rows()
+        for row in answers:
             yes = bool(self.truth[int(row["image"].removeprefix("there-test"))]) ^ (chance.random() < wrong)
             row |= {"reader": reader, "answer": "yes" if yes else "no"}
-        return as_csv(said)
+        return as_csv(answers)
 
 
 def as_csv(rows: list[dict[str, str]]) -> str:
@@ -157,10 +157,10 @@ def test_reads_of_two_readers_change_the_verdict_and_no_label(planned):
     unread[0] |= {"reader": "", "answer": ""}
     with world.engine.begin() as connection:
         added = add_reads(connection, "anna.csv", as_csv(unread))
-        assert (added.new, added.known, added.empty) == (BUDGET - 1, 0, 1)
+        assert (added.new, added.repeated, added.empty) == (BUDGET - 1, 0, 1)
         assert (added.studies, added.readers) == (["test"], ["anna"])
         add_reads(connection, "ben.csv", planned.filled("ben", 0.05, 2))
-        assert add_reads(connection, "anna.csv", as_csv(unread)).known == BUDGET - 1
+        assert add_reads(connection, "anna.csv", as_csv(unread)).repeated == BUDGET - 1
         with pytest.raises(DataError, match="anna said"):
             add_reads(connection, "anna.csv", planned.filled("anna", 1.0))
     assert run(world.engine, "test", [named("causes")]) == {"causes": True}, "reads make the verdicts stale"

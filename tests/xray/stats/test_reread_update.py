@@ -80,6 +80,8 @@ def test_inputs_are_finite_and_in_the_units_of_their_error() -> None:
     assert made[INPUTS.index("rest of drop")] == pytest.approx(0.02)
     assert made[INPUTS.index("rest")] == pytest.approx(-0.01 / np.hypot(0.02, 0.015))
     assert made[INPUTS.index("gained")] == pytest.approx(0.2)
+    far = inputs(before(1 - 1e-6), np.array([[0.9, 0.01, 0.0, 0.1, 0.2]]))[0]
+    assert far[INPUTS.index("label")] == far[INPUTS.index("odds label")] == 6
 
 
 def test_more_precise_reads_promise_more() -> None:
@@ -121,7 +123,7 @@ def test_odds_before_reads_follow_the_counts() -> None:
     world = draw_world(300_102, ("prevalence",))
     evidence = gather(world.a, world.b)
     task = int(evidence.tasks[0])
-    known = known_before(evidence, 0, np.full(4, 0.5))
+    odds_before = known_before(evidence, 0, np.full(4, 0.5))
     shares = [np.nanmean(of.labels[:, task]) for of in (world.a, world.b)]
-    assert known.prevalence[0] == pytest.approx(np.log(shares[1] / shares[0]))
-    assert known.odds == pytest.approx(np.zeros((1, 4)))
+    assert odds_before.prevalence[0] == pytest.approx(np.log(shares[1] / shares[0]))
+    assert odds_before.odds == pytest.approx(np.zeros((1, 4)))

@@ -6,8 +6,7 @@ import numpy as np
 import pytest
 from sklearn.metrics import roc_auc_score
 
-from xray.stats import reread_design
-from xray.stats.reread_design import Design, draw, placed, plan
+from xray.stats.reread_design import Design, draw, guesses, importance, placed, plan
 from xray.stats.rereads import FEW_READS, NO_POSITIVES, expected_se, measure, pooled, totals
 
 N = 600
@@ -46,14 +45,14 @@ def test_totals_are_unbiased_over_all_samples() -> None:
     stratum = np.array([0, 0, 0, 0, 1, 1, 1, 2, 2, 2])
     sizes, n = np.array([4, 3, 3]), np.array([2, 2, 2])
     members = [np.flatnonzero(stratum == h) for h in range(3)]
-    found = []
+    sums = []
     for chosen in product(*(combinations(of, 2) for of in members)):
         at = np.concatenate(chosen)
-        found.append(totals(scores, labels, at, again[at] - labels[at], stratum, sizes, n))
+        sums.append(totals(scores, labels, at, again[at] - labels[at], stratum, sizes, n))
     positives = again.sum()
     pairs = positives * (again.size - positives)
     truth = roc_auc_score(again, scores) * pairs, pairs, positives
-    assert np.mean(found, axis=0) == pytest.approx(truth, abs=1e-12)
+    assert np.mean(sums, axis=0) == pytest.approx(truth, abs=1e-12)
 
 
 def test_intervals_hold_in_samples_of_one_site() -> None:
@@ -117,9 +116,9 @@ def test_more_reads_promise_a_smaller_error() -> None:
 def test_few_of_a_class_are_not_planned() -> None:
     scores, labels, _, _ = site(6)
     labels[:] = 0
-    labels[: reread_design.FEWEST - 1] = 1
+    labels[:9] = 1
     assert plan(scores, labels, 100) is None
-    labels[: reread_design.FEWEST] = 1
+    labels[:10] = 1
     assert plan(scores, labels, 100) is not None
 
 
@@ -139,15 +138,15 @@ def test_answers_that_are_missing_weigh_the_others_of_their_stratum_more() -> No
     design = plan(scores, labels, 200)
     assert design is not None
     read = draw(design, np.random.default_rng(0))
-    said = again[read]
-    said[::4] = np.nan
-    some, every = (measure(scores, labels, patients, design, read, of) for of in (said, again[read]))
-    assert some.reads == np.isfinite(said).sum()
+    calls = again[read]
+    calls[::4] = np.nan
+    some, every = (measure(scores, labels, patients, design, read, of) for of in (calls, again[read]))
+    assert some.reads == np.isfinite(calls).sum()
     assert some.se > every.se
     assert abs(some.difference - every.difference) < 3 * some.se
-    said[design.stratum[read] == 0] = np.nan
-    assert measure(scores, labels, patients, design, read, said).reason == FEW_READS
-    assert measure(scores, labels, patients, design, read[:0], said[:0]).reason != ""
+    calls[design.stratum[read] == 0] = np.nan
+    assert measure(scores, labels, patients, design, read, calls).reason == FEW_READS
+    assert measure(scores, labels, patients, design, read[:0], calls[:0]).reason != ""
     none = measure(
         scores,
         labels,
@@ -187,3 +186,54 @@ def test_two_samples_together_are_as_precise_as_both_and_one_alone_is_itself() -
     nothing = measure(scores, labels, patients, design, read[:0], again[:0])
     assert pooled([nothing, parts[0]]) == parts[0]
     assert pooled([nothing]) is nothing
+
+
+def test_a_fifth_of_the_positives_are_expected_to_be_contradicted_and_as_many_negatives() -> None:
+    scores, labels, _, _ = site(12)
+    guess = guesses(labels, placed(scores, labels, 1 - labels))
+    assert guess[labels == 1].mean() == pytest.approx(0.2, abs=0.01)
+    assert guess[labels == 0].sum() == pytest.approx(0.2 * labels.sum(), rel=1e-9)
+    high = scores > np.median(scores)
+    assert guess[(labels == 0) & high].mean() > guess[(labels == 0) & ~high].mean()
+    assert guess[(labels == 1) & ~high].mean() > guess[(labels == 1) & high].mean()
+
+
+def test_reads_go_where_they_move_the_auc_and_the_prevalence_and_a_fifth_by_size() -> None:
+    scores, labels, _, _ = site(13, called_from=1.7, n=4000)
+    at = placed(scores, labels, 1 - labels)
+    guess = guesses(labels, at)
+    worth = np.sqrt(guess) * np.hypot(at.influence, 0.075 / labels.sum())
+    assert importance(at, guess) == pytest.approx(worth)
+    design = plan(scores, labels, 120)
+    assert design is not None
+    shares = 0.8 * np.bincount(design.stratum, worth) / worth.sum() + 0.2 * design.sizes / 4000
+    assert design.reads == pytest.approx(2 + (120 - 2 * len(shares)) * shares, abs=1.01)
+
+
+@pytest.mark.parametrize(("budget", "strata"), [(24, 4), (60, 5), (120, 10), (400, 16)])
+def test_a_stratum_is_for_a_dozen_reads_within_bounds(budget: int, strata: int) -> None:
+    scores, labels, _, _ = site(14)
+    design = plan(scores, labels, budget)
+    assert design is not None
+    assert design.sizes.size == strata
+
+
+def test_where_nothing_is_contradicted_the_error_is_that_of_the_class_shrunk_by_two_reads() -> None:
+    """By hand, for patients of one image each."""
+    scores, labels, _, _ = site(15)
+    design = plan(scores, labels, 100)
+    assert design is not None
+    read = draw(design, np.random.default_rng(0))
+    of = measure(scores, labels, np.arange(N), design, read, labels[read])
+    at = placed(scores, labels, 1 - labels)
+    guess = guesses(labels, at)
+    variance = 0.0
+    for value in (0, 1):
+        borne_out = 0.5 / (guess[read][labels[read] == value].sum() + 0.5)
+        for h in np.unique(design.stratum[labels == value]):
+            own = np.flatnonzero(design.stratum == h)
+            n, size = design.reads[h], design.sizes[h]
+            rate = 2 * (guess[own] * borne_out).mean() / (n + 2)
+            spread = rate * np.mean(at.influence[own] ** 2) - (rate * at.influence[own].mean()) ** 2
+            variance += (size**2 * (1 - n / size) / n + size) * spread
+    assert of.se == pytest.approx(np.sqrt(variance), rel=1e-6)
