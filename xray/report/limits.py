@@ -38,8 +38,8 @@ def stated() -> tuple[str, ...]:
         f"Fails: the whole interval is below {useful}, or the AUC is at least {lost} lower than at home and the interval of "
         "the loss excludes 0.",
         f"Cannot say: neither is shown, fewer than {FEW.value} positives or negatives, or training saw the test.",
-        "A cell is of models brought from elsewhere: by the majority of those trained here that know the finding, and of "
-        "each other by itself.",
+        "Models trained here share a cell, which goes by the majority of those that know the finding. A model from "
+        "elsewhere has cells of its own.",
     )
 
 

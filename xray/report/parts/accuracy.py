@@ -53,8 +53,9 @@ def mean_auc(rows: pd.DataFrame) -> Part:
             other = str(here["reference"].iloc[0])
             than = "its own" if other == dataset else other
             lines.append(
-                f"Tested on {dataset}: of {counted(others, 'other model')}, {len(behind)} do worse than {than} on "
-                f"the tasks that both have, {len(ahead)} better (p < 0.05 after Holm over all these tests)."
+                f"Tested on {dataset}: {len(behind)} of {counted(others, 'other model')} "
+                f"{'does' if len(behind) == 1 else 'do'} worse than {than} on the tasks that both have, {len(ahead)} better "
+                "(p < 0.05 after Holm over all these tests)."
             )
     shown = pd.DataFrame(
         {
