@@ -155,7 +155,7 @@ CAUSES: dict[str, Callable[[Given], object]] = {
     "there is no foreign model 'nobody'": lambda given: get_foreign(given["connection"], "nobody"),
     "a pickle that is more than weights": saved(lambda path: torch.save(nn.Linear(2, 2), path)),
     "runs its author's code": saved(lambda path: torch.jit.script(nn.Flatten()).save(str(path))),
-    "a torch.export program runs code": saved(exported, "m.pt2"),
+    "a torch.export program runs its author's code": saved(exported, "m.pt2"),
     "has not answered for": endless,
     "the model's name: expected lower-case letters": scores(model="their/model"),
     "size is missing; expected pixels along a side": lambda _: card_of(

@@ -47,7 +47,7 @@ def test_a_home_that_is_a_file_is_a_fault(tmp_path):
 
 def test_a_home_that_is_not_there_is_not_made(tmp_path):
     finding = state(tmp_path / "deep" / "home", "home")
-    assert (finding.state, "not made yet" in finding.detail) == ("ok", True)
+    assert (finding.state, "does not exist yet" in finding.detail) == ("ok", True)
     assert list(tmp_path.iterdir()) == []
 
 
@@ -109,7 +109,7 @@ def test_the_exit_code_says_whether_something_is_at_fault(home, monkeypatch):
 
 def test_the_roles_of_a_running_server_are_looked_at(home, monkeypatch):
     monkeypatch.delenv("XRAY_DATABASE_URL", raising=False)
-    assert "does not run" in state(home, "roles").detail
+    assert "server is not running" in state(home, "roles").detail
     with databases(home):
         finding = state(home, "roles")
         assert (finding.state, "least privilege hold" in finding.detail) == ("ok", True)
