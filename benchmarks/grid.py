@@ -1,10 +1,10 @@
 """One more model, or one more dataset, in the full grid: rows I1 and I2. python -m benchmarks.grid [--quick] [--json]
 
 The study of `benchmarks.analyses` (60 models, 117,000 test images, 18 findings, 108 M scores; with --quick a fiftieth of the
-images) is computed all anew; then a fifth seed of one dataset's own model joins it, which most other results are compared
-with, and then a dataset of 6,000 images that all models have scored. Measured by the clock, in a process of its own from its
-start on, until all results are current, and until all figures and the page are written. Memory is the process's own with
-that of its largest child once for each core, though they share pages and are not there at once.
+images, and the page once) is computed all anew; then a fifth seed of one dataset's own model joins it, which most other
+results are compared with, and then a dataset of 6,000 images that all models scored. Measured by the clock, in a process
+of its own from its start on, until all results are current, and until all figures and the page are written. Memory is the
+process's own with that of its largest child once for each core, though they share pages and are not there at once.
 
 The peer of a row is its limit, and the exit code is 1 where one is missed (but not with --quick). `equal`: when all is done,
 everything is computed anew, and every stored number is what it was. With `--former FOLDER`, a checkout of an earlier tree,
@@ -69,8 +69,9 @@ current, cpu = time.perf_counter() - start, time.process_time()
 asked = tuple(DatasetRequest(*each.split("/"), "labels", None, None, None) for each in sys.argv[3].split(","))
 kinds = ("each", "all", "all-but-site")
 study = Study(Path("grid.toml"), "grid", "Grid", "Why?", "corrected", asked, kinds, (0, 1, 2, 3), Recipe())
-with engine.begin() as connection:
-    write_report(connection, study, Path(sys.argv[2]), [], drawn_in_processes)
+if sys.argv[2]:
+    with engine.begin() as connection:
+        write_report(connection, study, Path(sys.argv[2]), [], drawn_in_processes)
 whole, children = (resource.getrusage(which).ru_maxrss for which in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
 print(json.dumps({
     "current": current, "cpu": cpu, "page": time.perf_counter() - start,
@@ -89,12 +90,13 @@ class Took:
     gigabytes: float
 
 
-def run(url: str, folder: str, tree: Path = ROOT) -> Took:
-    """Bring results and page up to date by the code of a tree."""
+def run(url: str, folder: str, page: bool, tree: Path = ROOT) -> Took:
+    """Bring results, and the page where it is asked for, up to date by the code of a tree."""
     sites = ",".join(f"{name}/{site}" for name, (site, _) in DATASETS.items())
+    figures = f"{folder}/figures" if page else ""
     done = subprocess.run(
-        [sys.executable, "-c", MEASURED, url, f"{folder}/figures", sites], cwd=tree, capture_output=True, text=True,
-        check=False, env={**os.environ, "PYTHONPATH": str(tree), "XRAY_HOME": f"{folder}/home"},
+        [sys.executable, "-c", MEASURED, url, figures, sites], cwd=tree, capture_output=True, text=True, check=False,
+        env={**os.environ, "PYTHONPATH": str(tree), "XRAY_HOME": f"{folder}/home"},
     )  # fmt: skip
     if done.returncode:
         raise SystemExit(done.stderr)
@@ -181,29 +183,31 @@ def rows(quick: bool, former: Path | None) -> Iterator[Row]:
             with create_engine(server.url("postgres"), isolation_level="AUTOCOMMIT").connect() as connection:
                 connection.execute(text("create database former template grid"))
             downgrade(create_engine(server.url("former"), poolclass=NullPool), FORMER)
-            before = run(server.url("former"), folder, former)
-        anew = run(server.url("grid"), folder)
+            before = run(server.url("former"), folder, not quick, former)
+        anew = run(server.url("grid"), folder, page=not quick)
         model_scores = one_more_model(engine)
-        model = run(server.url("grid"), folder)
+        model = run(server.url("grid"), folder, page=True)
         dataset_scores = one_more_dataset(engine, N_NEW // 50 if quick else N_NEW)
-        dataset = run(server.url("grid"), folder)
+        dataset = run(server.url("grid"), folder, page=not quick)
         left = stored(engine)
         forget(engine)
-        again = run(server.url("grid"), folder)
+        again = run(server.url("grid"), folder, page=False)
         equal = left == stored(engine)
     about = f"{n_scores / 1e6:.3g} M scores"
     peer = Took(ANEW, 0, ANEW, GIGABYTES) if before is None else before
     work = f"all anew, {about}: {{}}; peer: {'the limit' if before is None else 'the former tree'}"
     of_cpu = f"{anew.cpu:.0f} CPU s" + (f" against {before.cpu:.0f}" if before else "")
     yield _row("I2", work.format(f"results, {of_cpu}"), peer.current, anew.current, equal)
-    yield _row("I2", work.format("page and figures"), peer.page, anew.page, equal)
+    if not quick:
+        yield _row("I2", work.format("page and figures"), peer.page, anew.page, equal)
     yield _row("I2", work.format("largest memory"), peer.gigabytes, anew.gigabytes, equal, "GB")
     for what, took, n in (("model", model, model_scores), ("dataset", dataset, dataset_scores)):
         added = f"one more {what} ({n / 1e6:.3g} M scores) in {about}"
         of_cpu = f"{took.cpu:.0f} CPU s of {again.cpu:.0f}"
         yield _row("I1", f"{added}: results, {of_cpu}; peer: all anew", again.current, took.current, equal)
         yield _row("I1", f"{added}: results; peer: the limit", CURRENT, took.current, equal)
-        yield _row("I1", f"{added}: page and figures; peer: the limit", PAGE, took.page, equal)
+        if took is model or not quick:
+            yield _row("I1", f"{added}: page and figures; peer: the limit", PAGE, took.page, equal)
 
 
 def _row(number: str, work: str, peer: float, ours: float, equal: bool, unit: str = "s by the clock") -> Row:
