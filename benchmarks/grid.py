@@ -2,9 +2,9 @@
 
 The study of `benchmarks.analyses` (60 models, 117,000 test images, 18 findings, 108 M scores; with --quick a fiftieth of the
 images, and the page once) is computed all anew; then a fifth seed of one dataset's own model joins it, which most other
-results are compared with, and then a dataset of 6,000 images that all models have scored. Measured by the clock, in a
-process of its own from its start on, until all results are current, and until all figures and the page are written. Memory
-is the process's own with that of its largest child once for each core, though they share pages and are not there at once.
+results are compared with, and then a dataset of 6,000 images that all models scored. Measured by the clock, in a process
+of its own from its start on, until all results are current, and until all figures and the page are written. Memory is the
+process's own with that of its largest child once for each core, though they share pages and are not there at once.
 
 The peer of a row is its limit, and the exit code is 1 where one is missed (but not with --quick). `equal`: when all is done,
 everything is computed anew, and every stored number is what it was. With `--former FOLDER`, a checkout of an earlier tree,
