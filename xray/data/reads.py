@@ -5,17 +5,19 @@ analyses and verdicts take it as a guest. The terms behind its labels say who sa
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 import pandas as pd
 from sqlalchemy import Connection, text
 
 from db.queries import query
-from xray.data.register import Registration, register
 from xray.data.sources.base import NEGATIVE, NOT_MENTIONED, POSITIVE, UNCERTAIN, SourceTable
 from xray.errors import DataError
 from xray.findings import standard
+
+if TYPE_CHECKING:
+    from xray.data.register import Registration
 
 STATES: Final[Mapping[str, int]] = {"yes": POSITIVE, "no": NEGATIVE, "unsure": UNCERTAIN}
 SOURCE: Final = "manifest"
@@ -47,12 +49,14 @@ RULES: Final[Mapping[str, Callable[[list[int]], int]]] = {
 
 def register_reads(
     connection: Connection, worklist: str, name: str, rule: str = "majority", reader: str | None = None
-) -> Registration:
+) -> "Registration":
     """Register what was read of a worklist as dataset `name`, in the caller's transaction.
 
     rule: of `RULES`, over all readers; reader: that one's answers alone. Raises `DataError` where nobody has read the
     worklist, the reader has not, or its images are of several sites.
     """
+    from xray.data.register import register  # loads what reads pictures
+
     rows = connection.execute(text(query("worklist_calls")), {"worklist": worklist}).mappings().all()
     if not rows:
         known = connection.scalars(text("select distinct worklist from reads order by 1")).all()
@@ -67,6 +71,7 @@ def register_reads(
         )
     kept = [row for row in rows if reader is None or reader in row["readers"]]
     truth = pd.DataFrame(columns=["image", "finding", "present", "size"]) if rows[0]["synthetic"] else None
+
     return register(
         connection, name, sites[0], SOURCE, _table(worklist, kept, rule, reader), None, truth=truth
     )
