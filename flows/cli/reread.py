@@ -97,16 +97,11 @@ def add(file: Path, dry_run: bool, as_json: bool) -> None:
     """
     from flows.platform import storage
     from xray.data.rereads import add_reads
-    from xray.errors import XrayError
 
-    try:
-        content = file.read_text(encoding="utf-8-sig")
-    except (OSError, UnicodeDecodeError) as error:
-        raise XrayError(f"{file}: it can't be read as UTF-8 text: {error}") from None
     with storage() as home:
         engine = home.engine()
         with engine.connect() as connection:
-            added = add_reads(connection, str(file), content)
+            added = add_reads(connection, file)
             if dry_run:
                 connection.rollback()
             else:

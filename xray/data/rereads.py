@@ -8,7 +8,8 @@ import csv
 import io
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Final
+from pathlib import Path
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,10 +18,12 @@ from sqlalchemy import Connection, text
 from db.queries import query
 from xray.csv_cells import plain
 from xray.csv_cells import row as safe
+from xray.data.tables import Table, read_table
 from xray.errors import DataError
 
 COLUMNS: Final = ("row", "image", "path", "question", "rules", "reader", "answer", "comment")
 ANSWERS: Final = ("yes", "no", "unsure")
+_PREFIX: Final = "L"
 LONGEST_NAME: Final = 60
 LONGEST_COMMENT: Final = 2000
 SHOWN: Final = 10
@@ -89,21 +92,23 @@ def blind_list(connection: Connection, worklists: Sequence[int], seed: int) -> s
     writer.writerow(COLUMNS)
     for place in np.random.default_rng([seed, 2]).permutation(len(rows)):
         row = rows[place]
-        about = [f"{row.worklist_id}-{row.position}", row.image, row.path, f"{row.task}?", row.reference]
+        about = [_name(row), row.image, row.path, f"{row.task}?", row.reference]
         writer.writerow(safe([*about, None, None, None]))
     return held.getvalue()
 
 
-def add_reads(connection: Connection, name: str, content: str) -> Added:
-    """Keep the answers of a filled list, all or nothing, in the caller's transaction. name: of the file, for errors.
+def add_reads(connection: Connection, path: Path) -> Added:
+    """Keep the answers of a filled list, all or nothing, in the caller's transaction.
 
-    Rows without an answer are passed over. Raises `DataError` that lists every fault: rows of no plan, answers that are
-    none, readers without a name, one reader twice on a row, and answers that differ from what that reader said before.
+    The list is any table that a spreadsheet program writes. Rows without an answer are passed over. Raises `DataError` that
+    lists every fault: rows of no plan, answers that are none, readers without a name, one reader twice on a row, answers
+    that differ from what that reader said before, and rows that can't be read.
     """
-    read, empty, faults = _parsed(name, content)
+    name = str(path)
+    read, empty, faults = _parsed(name, read_table(path))
     stored: dict[str, tuple[str, dict[str, str]]] = {}
     for row in connection.execute(text(query("reread_known"))):
-        of = stored.setdefault(f"{row.worklist_id}-{row.position}", (row.study, {}))
+        of = stored.setdefault(_name(row), (row.study, {}))
         if row.reader is not None:
             of[1][row.reader] = row.answer
     new, repeated = [], 0
@@ -129,7 +134,7 @@ def add_reads(connection: Connection, name: str, content: str) -> Added:
             f"{name}: no row has an answer; expected one of {', '.join(ANSWERS)} in column answer"
         )
     for cells in new:
-        worklist, position = cells["row"].split("-")
+        worklist, position = cells["row"].removeprefix(_PREFIX).split("-")
         answers = {
             "reader": cells["reader"],
             "answer": cells["answer"],
@@ -142,36 +147,37 @@ def add_reads(connection: Connection, name: str, content: str) -> Added:
     return Added(len(new), repeated, empty, list(studies), readers)
 
 
-def _parsed(name: str, content: str) -> tuple[list[tuple[int, dict[str, str]]], int, list[str]]:
+def _name(row: Any) -> str:
+    """The name of a row, which no spreadsheet program takes for a day: 1-5 would be one."""
+    return f"{_PREFIX}{row.worklist_id}-{row.position}"
+
+
+def _parsed(name: str, table: Table) -> tuple[list[tuple[int, dict[str, str]]], int, list[str]]:
     """Rows with an answer, with their lines; how many have none; and faults."""
-    rows = csv.DictReader(io.StringIO(content.lstrip("\ufeff")), strict=True)
-    lacking = [column for column in ("row", "reader", "answer") if column not in (rows.fieldnames or ())]
+    lacking = [column for column in ("row", "reader", "answer") if column not in table.frame.columns]
     if lacking:
         raise DataError(
             f"{name}: no column {', '.join(lacking)}; expected the list that xray reread plan wrote"
         )
     read: list[tuple[int, dict[str, str]]] = []
-    faults: list[str] = []
+    faults = [f"line {each.row}: {each.reason}" for each in table.quarantine]
     lines: dict[tuple[str, str], int] = {}
     empty = 0
-    try:
-        for row in rows:
-            cells = {column: plain(value).strip() for column, value in row.items() if isinstance(value, str)}
-            if not cells.get("answer"):
-                empty += 1
-                continue
-            line = rows.line_num
-            cells["answer"] = cells["answer"].lower()
-            fault = _fault(cells)
-            earlier = lines.setdefault((cells.get("row", ""), cells.get("reader", "")), line)
-            if fault is None and earlier != line:
-                fault = f"row {cells['row']}: {cells['reader']} has read it on line {earlier} already"
-            if fault is None:
-                read.append((line, cells))
-            else:
-                faults.append(f"line {line}: {fault}")
-    except csv.Error as error:
-        raise DataError(f"{name}: line {rows.line_num}: it can't be read as CSV: {error}") from None
+    columns = [column for column in COLUMNS if column in table.frame.columns]
+    for line, *values in zip(table.lines.tolist(), *(table.frame[column] for column in columns), strict=True):
+        cells = {column: plain(value).strip() for column, value in zip(columns, values, strict=True)}
+        if not cells["answer"]:
+            empty += 1
+            continue
+        cells["answer"] = cells["answer"].lower()
+        fault = _fault(cells)
+        earlier = lines.setdefault((cells["row"], cells["reader"]), line)
+        if fault is None and earlier != line:
+            fault = f"row {cells['row']}: {cells['reader']} has read it on line {earlier} already"
+        if fault is None:
+            read.append((line, cells))
+        else:
+            faults.append(f"line {line}: {fault}")
     return read, empty, faults
 
 
@@ -179,7 +185,7 @@ def _fault(cells: dict[str, str]) -> str | None:
     """What is wrong with a row that has an answer."""
     if cells["answer"] not in ANSWERS:
         return f"answer is {cells['answer'][:20]!r}, expected one of {', '.join(ANSWERS)}"
-    if not 1 <= len(cells.get("reader", "")) <= LONGEST_NAME:
+    if not 1 <= len(cells["reader"]) <= LONGEST_NAME:
         return f"reader: expected a name of 1 to {LONGEST_NAME} characters"
     if len(cells.get("comment", "")) > LONGEST_COMMENT:
         return f"comment: at most {LONGEST_COMMENT} characters"

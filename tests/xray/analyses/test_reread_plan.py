@@ -2,10 +2,13 @@
 
 import csv
 import io
-from collections.abc import Iterator
+import re
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 from sqlalchemy import create_engine, text
 from sqlalchemy.exc import DBAPIError
@@ -75,6 +78,21 @@ def planned(server, _template) -> Iterator[Planned]:
     engine.dispose()
 
 
+@pytest.fixture
+def written(tmp_path: Path) -> Callable[..., Path]:
+    """A file with the cells of a CSV, in an encoding, or as a workbook."""
+
+    def write(name: str, content: str, encoding: str = "utf-8") -> Path:
+        path = tmp_path / name
+        if path.suffix == ".xlsx":
+            pd.read_csv(io.StringIO(content), dtype=str).to_excel(path, index=False)
+        else:
+            path.write_text(content, encoding=encoding)
+        return path
+
+    return write
+
+
 def test_a_plan_names_what_is_read_by_whose_rules_and_its_chance(planned):
     (share,) = planned.shares
     assert (share.read, share.rules_of, share.task, share.trained_on) == ("there", "home", CHANGED, "vendor")
@@ -88,6 +106,9 @@ def test_the_list_is_blind_and_in_an_order_by_chance(planned):
     assert tuple(rows[0]) == COLUMNS
     assert len({row["row"] for row in rows}) == len({row["image"] for row in rows}) == BUDGET
     assert {(row["question"], row["rules"]) for row in rows} == {("Mass?", "home")}
+    assert all(re.fullmatch(r"L\d+-\d+", row["row"]) for row in rows), (
+        "1-5 would be a day to a spreadsheet program"
+    )
     assert not any(row["reader"] or row["answer"] or row["comment"] for row in rows)
     images = [int(row["image"].removeprefix("there-test")) for row in rows]
     assert images != sorted(images)
@@ -125,44 +146,45 @@ def test_what_can_t_be_planned_is_said(planned):
             plan(connection, "test", 100, 1, task="Cardiomegaly")
 
 
-def test_faults_of_a_file_are_listed_together_and_nothing_is_added(planned):
+def test_faults_of_a_file_are_listed_together_and_nothing_is_added(planned, written):
     rows = list(csv.DictReader(io.StringIO(planned.filled("anna"))))
-    rows[0]["row"] = "99-1"
+    rows[0]["row"] = "L99-1"
     rows[1]["answer"] = "perhaps"
     rows[2]["reader"] = ""
     rows[4] = rows[3] | {"answer": "no"}
     with planned.world.engine.begin() as connection, pytest.raises(DataError) as caught:
-        add_reads(connection, "list.csv", as_csv(rows))
+        add_reads(connection, written("list.csv", as_csv(rows)))
     words = str(caught.value)
-    for fault in ("no row '99-1'", "'perhaps'", "reader: expected a name", "has read it on line 5 already"):
+    for fault in ("no row 'L99-1'", "'perhaps'", "reader: expected a name", "has read it on line 5 already"):
         assert fault in words
     with (
         planned.world.engine.begin() as connection,
         pytest.raises(DataError, match="no column reader, answer"),
     ):
-        add_reads(connection, "list.csv", "row\n1-1\n")
+        add_reads(connection, written("list.csv", "row\nL1-1\n"))
     with planned.world.engine.begin() as connection, pytest.raises(DataError, match="no row has an answer"):
-        add_reads(connection, "list.csv", planned.csv)
+        add_reads(connection, written("list.csv", planned.csv))
     with planned.world.engine.connect() as connection:
         assert connection.scalar(text("select count(*) from worklist_read")) == 0
 
 
-def test_reads_of_two_readers_change_the_verdict_and_no_label(planned):
+def test_reads_of_two_readers_change_the_verdict_and_no_label(planned, written):
     world = planned.world
     ask(world, reference="home", loss_ratio=9)
     before = row_of(computed(world), "there")
     with world.engine.connect() as connection:
         labels = connection.scalars(text("select labels::text from cohort_label order by 1")).all()
     unread = list(csv.DictReader(io.StringIO(planned.filled("anna", 0.05, 1))))
-    unread[0] |= {"reader": "", "answer": ""}
+    unread[0] |= {"reader": "", "answer": "", "comment": "zweifelhaft: Größe"}
+    anna = written("anna.csv", as_csv(unread).replace(",", ";"), "cp1252")
     with world.engine.begin() as connection:
-        added = add_reads(connection, "anna.csv", as_csv(unread))
+        added = add_reads(connection, anna)
         assert (added.new, added.repeated, added.empty) == (BUDGET - 1, 0, 1)
         assert (added.studies, added.readers) == (["test"], ["anna"])
-        add_reads(connection, "ben.csv", planned.filled("ben", 0.05, 2))
-        assert add_reads(connection, "anna.csv", as_csv(unread)).repeated == BUDGET - 1
+        add_reads(connection, written("ben.xlsx", planned.filled("ben", 0.05, 2)))
+        assert add_reads(connection, anna).repeated == BUDGET - 1
         with pytest.raises(DataError, match="anna said"):
-            add_reads(connection, "anna.csv", planned.filled("anna", 1.0))
+            add_reads(connection, written("again.csv", planned.filled("anna", 1.0)))
     assert run(world.engine, "test", [named("causes")]) == {"causes": True}, "reads make the verdicts stale"
     assert run(world.engine, "test", [named("causes")]) == {"causes": False}
     after = row_of(computed(world), "there")
