@@ -14,6 +14,7 @@ create temporary table going_image on commit drop as
 create temporary table going_site on commit drop as select site_id as id from dataset where id = :dataset_id;
 
 delete from analysis where study_id in (select study_id from study_dataset where dataset_id = :dataset_id);
+delete from partial_result where study_id in (select study_id from study_dataset where dataset_id = :dataset_id);
 delete from study_dataset where dataset_id = :dataset_id;
 delete from model where id in (
     select model_id from training_cohort where cohort_id in (select id from going_cohort)
