@@ -71,7 +71,6 @@ def register_reads(
         )
     kept = [row for row in rows if reader is None or reader in row["readers"]]
     truth = pd.DataFrame(columns=["image", "finding", "present", "size"]) if rows[0]["synthetic"] else None
-
     return register(
         connection, name, sites[0], SOURCE, _table(worklist, kept, rule, reader), None, truth=truth
     )
