@@ -1,4 +1,4 @@
-"""Which test file calls which function: recorded by a line that each function of a copy of the project begins with."""
+"""Which test calls which function: recorded by a line that each function of a copy of the project begins with."""
 
 import ast
 import os
@@ -13,10 +13,11 @@ RECORDER: Final = f"""\
 import os
 _seen = set()
 def record_call(file, line):
-    if (file, line) not in _seen:
-        _seen.add((file, line))
+    test = os.environ.get("PYTEST_CURRENT_TEST", "")
+    if (file, line, test) not in _seen:
+        _seen.add((file, line, test))
         with open(os.environ["{RECORD}"], "a") as output:
-            output.write(f"{{file}}:{{line}}\\n")
+            output.write(f"{{file}}:{{line}} {{test}}\\n")
 """
 MODULE: Final = 0
 """The line that stands for the module itself."""
@@ -29,6 +30,7 @@ class Calls:
         self.folder = folder
         self.tests = list(tests)
         self.by_function: dict[tuple[str, int], set[str]] = defaultdict(set)
+        self.seconds: dict[str, float] = {}
         (folder / "recorded_calls.py").write_text(RECORDER, encoding="utf-8")
 
     def write_recording(self, file: str) -> None:
@@ -50,23 +52,32 @@ class Calls:
         return lambda: os.environ.update({RECORD: str(self._record(test))})
 
     def read(self) -> None:
-        """Read what was recorded."""
+        """Read what was recorded: names of tests, or of files where a fixture or the import calls."""
         for test in self.tests:
             path = self._record(test)
             for record in path.read_text(encoding="utf-8").splitlines() if path.exists() else ():
-                file, _, line = record.rpartition(":")
-                self.by_function[file, int(line)].add(test)
+                function, _, current = record.partition(" ")
+                file, _, line = function.rpartition(":")
+                self.by_function[file, int(line)].add(_selected(test, current))
 
     def tests_of(self, file: str, source: str, line: int) -> list[str]:
-        """The test files that call the function of a line; of a module or of compiled code: those that load it."""
+        """The tests that call the function of a line; of a module or of compiled code: the files that load it."""
         function = _innermost(ast.parse(source), line)
         tests = self.by_function[
             file, MODULE if function is None or _is_compiled(function) else function.lineno
         ]
-        return [test for test in self.tests if test in tests]
+        return sorted(
+            test for test in tests if test.partition("::")[0] == test or test.partition("::")[0] not in tests
+        )
 
     def _record(self, test: str) -> Path:
         return self.folder.parent / f"calls-{self.tests.index(test)}"
+
+
+def _selected(file: str, current: str) -> str:
+    """What to run for a call. current: its test and phase, such as `tests/test_a.py::test_b[1] (call)`."""
+    name, _, phase = current.rpartition(" ")
+    return name.partition("[")[0] if phase == "(call)" and name.startswith(f"{file}::") else file
 
 
 def _after_words(body: Sequence[ast.stmt]) -> int:

@@ -5,9 +5,9 @@
     python -m benchmarks.mutate --list                        how many changes there are, by file
 
 A change is killed when a test fails, or does not end. Each runs in a fork of a process that has imported the libraries, in a
-copy of the tree. Which test files call which functions is recorded first (`benchmarks/_calls.py`), so a change meets
-only the tests that can notice it: first those that import its module, then the others. Exit code 1 where more
-than LIMIT of the sample survive.
+copy of the tree. Which tests call which functions is recorded first (`benchmarks/_calls.py`), so a change meets
+only the tests that can notice it: first those of files that import its module, then the others. Exit code 1 where
+more than LIMIT of the sample survive.
 """
 
 import os
@@ -19,6 +19,7 @@ import ast
 import contextlib
 import importlib
 import json
+import math
 import random
 import shutil
 import signal
@@ -62,8 +63,8 @@ LIBRARIES: Final = (
     "statsmodels.api",
 )
 LIMIT: Final = 0.15
-SECONDS: Final = 900.0
-"""How long the tests of one stage may take; a mutant that does not end is killed."""
+SECONDS: Final = 120.0
+"""How long the tests of a stage may take, besides ten times what their files took unchanged. What does not end is killed."""
 
 COMPARISONS: Final[dict[type[ast.cmpop], type[ast.cmpop]]] = {
     ast.Lt: ast.LtE, ast.LtE: ast.Lt, ast.Gt: ast.GtE, ast.GtE: ast.Gt, ast.Eq: ast.NotEq, ast.NotEq: ast.Eq,
@@ -285,19 +286,23 @@ class Tree:
         for file in files:
             calls.write_recording(file)
         for test in calls.tests:
-            self.passes([test], calls.recorder(test))
+            started = time.monotonic()
+            self.passes([test], math.inf, calls.recorder(test))
+            calls.seconds[test] = time.monotonic() - started
         for file in files:
             shutil.copyfile(ROOT / file, self.folder / file)
         calls.read()
 
-    def passes(self, tests: Sequence[str], record: Callable[[], None] = lambda: None) -> bool:
-        """Whether the tests pass, in a fork that calls `record` first; what does not end does not pass."""
+    def passes(
+        self, tests: Sequence[str], seconds: float = math.inf, record: Callable[[], None] = lambda: None
+    ) -> bool:
+        """Whether the tests pass within so many seconds, in a fork that calls `record` first."""
         child = os.fork()
         if child == 0:
             os.setpgid(0, 0)
             record()
             os._exit(_run_tests(self.folder, tests))
-        deadline = time.monotonic() + SECONDS
+        deadline = time.monotonic() + seconds
         while time.monotonic() < deadline:
             done, status = os.waitpid(child, os.WNOHANG)
             if done:
@@ -345,14 +350,25 @@ def judge(tree: Tree, mutant: Mutant, calls: Calls) -> bool:
             compile(mutant.text(), mutant.file, "exec")
         except SyntaxError:
             return False
-        return all(tree.passes(tests) for tests in _tests_of(mutant, calls) if tests)
+        return all(tree.passes(tests, _patience(tests, calls)) for tests in _tests_of(mutant, calls) if tests)
+
+
+def _patience(tests: Sequence[str], calls: Calls) -> float:
+    """How many seconds these tests may take."""
+    return SECONDS + 10 * sum(calls.seconds[file] for file in {_file(test) for test in tests})
+
+
+def _file(test: str) -> str:
+    return test.partition("::")[0]
 
 
 def _tests_of(mutant: Mutant, calls: Calls) -> tuple[list[str], list[str]]:
-    """The test files that call a function: those that name its module, and the others."""
+    """The tests that call a function: those of files that name its module, and the others."""
     calling = calls.tests_of(mutant.file, (ROOT / mutant.file).read_text(encoding="utf-8"), mutant.line)
     near = set(nearest_tests(mutant.file))
-    return [test for test in calling if test in near], [test for test in calling if test not in near]
+    return [test for test in calling if _file(test) in near], [
+        test for test in calling if _file(test) not in near
+    ]
 
 
 def main() -> int:
