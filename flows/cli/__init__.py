@@ -90,6 +90,8 @@ ENDS: Final = {
 OWN_WORDS: Final = ("sql", "ui", "explore")
 """Commands that say themselves how they end, and may take longer for it."""
 
+LOG_OPTIONS: Final = ("--verbose", "--quiet")
+
 
 @click.group(cls=LazyGroup, lazy=COMMANDS, context_settings={"help_option_names": ["-h", "--help"]})
 @click.option("--verbose", is_flag=True, help="Log more: servers, addresses, how long each analysis took.")
@@ -116,7 +118,7 @@ def main(arguments: list[str] | None = None) -> Any:
     from xray import settings
 
     enter()
-    words = sys.argv[1:] if arguments is None else arguments
+    words = _options_first(sys.argv[1:] if arguments is None else arguments)
     command = _command(next((word for word in words if not word.startswith("-")), ""))
     # who calls this as a function has signals and an end of its own
     with attended(command) if arguments is None else contextlib.nullcontext():
@@ -133,6 +135,13 @@ def main(arguments: list[str] | None = None) -> Any:
             if arguments is None:
                 command.fail()
             sys.exit(1)
+
+
+def _options_first(words: list[str]) -> list[str]:
+    """The same words, and what concerns the log before the command's name, wherever it was written."""
+    end = words.index("--") if "--" in words else len(words)
+    front = [word for word in words[:end] if word in LOG_OPTIONS]
+    return [*front, *(word for word in words[:end] if word not in LOG_OPTIONS), *words[end:]]
 
 
 def _refusal_of_output(error: Exception) -> OSError | None:

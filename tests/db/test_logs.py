@@ -72,18 +72,19 @@ def test_a_level_that_there_is_not_is_refused(monkeypatch):
 @pytest.mark.parametrize(
     ("arguments", "asked", "levels"),
     [
-        ([], "", "IWE"),
-        (["--quiet"], "", "WE"),
-        (["--verbose"], "", "DIWE"),
-        ([], "error", "E"),
-        (["--verbose"], "ERROR", "DIWE"),
+        (["version"], "", "IWE"),
+        (["--quiet", "version"], "", "WE"),
+        (["--verbose", "version"], "", "DIWE"),
+        (["version"], "error", "E"),
+        (["version", "--verbose"], "ERROR", "DIWE"),
+        (["version", "--quiet"], "", "WE"),
     ],
 )
 def test_options_and_environment_choose_the_level_here_and_in_child_processes(arguments, asked, levels):
     program = (
         "import logging, subprocess, sys\n"
-        "from flows.cli import cli\n"
-        "cli.main([*sys.argv[1:], 'version'], standalone_mode=False)\n"
+        "from flows.cli import main\n"
+        "try:\n    main(sys.argv[1:])\nexcept SystemExit as end:\n    assert not end.code\n"
         "child = 'import logging; from db import logs; logs.start(); log = logging.getLogger(\"xray.child\");' \\\n"
         "    'log.debug(1); log.info(1); log.warning(1); log.error(1)'\n"
         "subprocess.run([sys.executable, '-c', child], check=True)\n"
