@@ -5,6 +5,7 @@ from functools import cache
 
 import numpy as np
 import pytest
+from scipy.stats import false_discovery_control
 
 from benchmarks._worlds import KINDS, draw_world
 from xray.stats.concept import companions_changed, meaning_changed
@@ -168,7 +169,12 @@ def test_false_discoveries_are_controlled_over_the_whole_family():
     alone = [judge([cell])[0].p_adjusted for cell in cells]
     together = [each.p_adjusted for each in judge(cells)]
     assert alone == pytest.approx([cell.p_changed for cell in cells])
-    assert all(many >= one - 1e-12 for many, one in zip(together, alone, strict=True))
+    assert together == pytest.approx(false_discovery_control(alone))
+    assert max(np.subtract(together, alone)) > 0.01
+    changed = replace(max(cells, key=lambda cell: cell.transfer), p_changed=0.04)
+    quiet = replace(changed, p_changed=0.9)
+    assert not judge([changed])[0].basis.startswith("no change")
+    assert judge([changed, *[quiet] * 19])[0].basis.startswith("no change")
 
 
 def two_sites(rng, n=1500, slope=1.0, shift=0.0):
