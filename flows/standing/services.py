@@ -172,7 +172,14 @@ def _worker(
 ) -> Service:
     name = f"worker-{pool}-{number}"
     shown = f"{socket.gethostname()}-{pool}-{number}"
-    command = (*_python("prefect"), "worker", "start", "--pool", pool, "--type", "process")
+    command = (
+        *_python("flows.standing.worker"),
+        str(stack.folder / name),
+        "--pool",
+        pool,
+        "--type",
+        "process",
+    )
     command += ("--name", shown, "--limit", "1", "--install-policy", "never")
     environment = {**base_environment(stack, databases, options), **prefect_client(stack, prefect), **own}
     environment |= {SERVICE: name, "XRAY_WORKER": shown, WARM: str(stack.folder)}

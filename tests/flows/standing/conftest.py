@@ -2,6 +2,8 @@
 
 import json
 import os
+import shutil
+import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -44,8 +46,14 @@ def environment_of(process: int) -> bytes:
 
 @pytest.fixture(scope="session")
 def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
-    """`xray up` in a new home; `xray down` at the end, which must leave nothing."""
+    """`xray up` in a new home; `xray down` at the end, which must leave nothing.
+
+    Where temporary files are, Prefect's usual folder can't be had, as after another account's worker.
+    """
     home = Home(tmp_path_factory.mktemp("a stack") / "xray home")
+    temporary = Path(tempfile.mkdtemp())
+    (temporary / "runner_storage").touch()
+    home.variables["TMPDIR"] = str(temporary)
     home.run("up")
     place = Place(home.path)
     state = place.running()
@@ -53,6 +61,7 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     own = client_environment(place, state)
     yield Stack(home, place, Api(own["PREFECT_API_URL"], own["PREFECT_API_AUTH_STRING"]))
     home.run("down")
+    shutil.rmtree(temporary)
 
 
 def processes_of(home: Path) -> list[int]:
