@@ -11,10 +11,9 @@ import shutil
 import sys
 import tempfile
 from pathlib import Path
-from typing import NoReturn
 
 
-def main() -> NoReturn:
+def main() -> None:
     """Run the worker to its end. What a killed one has left in the folder is removed."""
     folder = Path(sys.argv[1])
     shutil.rmtree(folder, ignore_errors=True)
@@ -23,7 +22,7 @@ def main() -> NoReturn:
     from prefect.cli import app
 
     sys.argv[1:2] = ["worker", "start"]
-    sys.exit(app())
+    app()
 
 
 if __name__ == "__main__":
