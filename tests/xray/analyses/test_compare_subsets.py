@@ -38,8 +38,9 @@ def test_every_number_by_other_means(two_sites):
             assert (row[f"n_{side}"], row[f"n_pos_{side}"]) == (fits.sum(), label[fits].sum())
             if 0 < row[f"n_pos_{side}"] < row[f"n_{side}"]:
                 assert row[f"auc_{side}"] == pytest.approx(roc_auc_score(label[fits], score[fits]))
-                hit = score[fits & (label == 1)] >= row["threshold"]
-                assert row[f"sensitivity_{side}"] == pytest.approx(hit.mean())
+                called = score >= row["threshold"]
+                assert row[f"sensitivity_{side}"] == pytest.approx(called[fits & (label == 1)].mean())
+                assert row[f"specificity_{side}"] == pytest.approx((~called)[fits & (label == 0)].mean())
             else:
                 assert row[f"auc_{side}"] is None
         if row["reason"] is None:
@@ -51,6 +52,20 @@ def test_every_number_by_other_means(two_sites):
     known = [row for row in rows if row["p"] is not None]
     assert known
     assert [row["p_holm"] for row in known] == pytest.approx(holm([row["p"] for row in known]))
+
+
+def test_a_score_that_is_the_threshold_is_called(world):
+    label = np.arange(80) % 4 == 0
+    score = np.where(label, 2.0, np.arange(80) % 3)
+    world.dataset("x", {"Effusion": label.astype(float)})
+    model = world.model("x", 0, ["x"], ["Effusion"])
+    world.score(model, "x", {"Effusion": score})
+    world.study(["x"], [model])
+    with world.engine.begin() as connection:
+        (row,) = compare_subsets(connection, "test", "x", "age < 50", "age >= 50")
+    assert row["threshold"] == 2
+    for side, fits in (("a", np.arange(80) < 40), ("b", np.arange(80) >= 40)):
+        assert row[f"specificity_{side}"] == pytest.approx((score[fits & ~label] < 2).mean())
 
 
 def drawn(random, n, shift):
