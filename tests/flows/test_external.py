@@ -1,5 +1,7 @@
 """Prefect and MLflow on a server of one's own: the owner makes their tables, their servers and clients are the writer."""
 
+import os
+
 import pytest
 
 from db.connection import owned
@@ -15,7 +17,7 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 def work(home, artifacts):
     """What a study needs of them: an answer of Prefect's server, an experiment and a run of MLflow's client."""
     with storage() as found, prefect_api(found) as url:
-        assert Api(url).post("/flows/count", {}) == 0
+        assert Api(url, os.environ["PREFECT_API_AUTH_STRING"]).post("/flows/count", {}) == 0
         tracker = Tracker(found.mlflow, artifacts)
         assert tracker.start("study", "a model", "key", {"a": 1}, [])
         prepare(found, ("mlflow", "prefect"))  # nothing to do
