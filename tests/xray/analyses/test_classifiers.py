@@ -8,6 +8,7 @@ from sqlalchemy import insert, select, text
 from db.schema import Classifier, Dataset, Label
 from db.store import write_features
 from xray.analyses import shown
+from xray.analyses.classifier_map import components
 from xray.analyses.run import named, run, run_all
 from xray.analyses.view_classifier import features
 from xray.report import spots
@@ -66,6 +67,15 @@ def test_axes_are_those_of_scikit_learn(two_sites, heads):
             assert mine[0][f"explained_{name}"] == pytest.approx(
                 fitted.explained_variance_ratio_[axis], abs=1e-6
             )
+
+
+def test_the_share_that_an_axis_explains_does_not_depend_on_the_unit():
+    vectors = np.random.default_rng(3).normal(size=(6, 9))
+    for unit in (1, 1e-3, 1e3):
+        _, explained = components(unit * vectors)
+        assert explained == pytest.approx(PCA(2).fit(vectors).explained_variance_ratio_)
+    _, explained = components(np.ones((4, 3)))
+    assert explained.tolist() == [0, 0]
 
 
 def test_distances_are_relative_to_the_other_tasks(two_sites, heads):

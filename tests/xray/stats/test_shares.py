@@ -3,8 +3,9 @@
 import numpy as np
 import pytest
 from statsmodels.stats.proportion import proportion_confint
+from statsmodels.stats.weightstats import DescrStatsW
 
-from xray.stats.shares import share_by_patient
+from xray.stats.shares import paired_by_patient, share_by_patient
 
 
 def test_one_image_each_is_wilsons_interval():
@@ -13,6 +14,16 @@ def test_one_image_each_is_wilsons_interval():
     effective = found.value * (1 - found.value) / found.se**2
     assert effective == pytest.approx(39)  # m / (m - 1) for the variance of a sample
     assert (found.lower, found.upper) == pytest.approx(proportion_confint(11 * 39 / 40, 39, method="wilson"))
+
+
+def test_a_paired_gain_of_one_image_each_is_the_z_test_of_a_mean():
+    gain = np.random.default_rng(2).choice([-1, 0, 1], p=[0.1, 0.6, 0.3], size=60)
+    counted = np.arange(60) >= 5
+    paired = paired_by_patient(counted, gain, np.arange(60))
+    mean = DescrStatsW(gain[counted])
+    assert (float(paired.z), float(paired.p)) == pytest.approx(mean.ztest_mean(0)[:2], rel=1e-12)
+    assert (float(paired.lower), float(paired.upper)) == pytest.approx(mean.zconfint_mean(0.05), rel=1e-12)
+    assert (int(paired.n), int(paired.n_pos)) == (55, int((gain[counted] != 0).sum()))
 
 
 def test_images_that_repeat_their_patient_count_once():
