@@ -379,6 +379,7 @@ def main() -> int:
     parser.add_argument(
         "--only", nargs="*", default=[], help="files, such as xray/stats/verdict.py: every change of them"
     )
+    parser.add_argument("--skip", type=int, default=0, help="go on with a sample behind so many of its changes")
     parser.add_argument("--jobs", type=int, default=2)
     parser.add_argument("--list", action="store_true")
     parser.add_argument("--quick", action="store_true", help="six changes")
@@ -391,7 +392,7 @@ def main() -> int:
         print(f"{len(every):6d}  in all")
         return 0
     size = 6 if options.quick else len(every) if options.only else options.sample
-    chosen = random.Random(options.seed).sample(every, min(size, len(every)))
+    chosen = random.Random(options.seed).sample(every, min(size, len(every)))[options.skip :]
     survivors = list(_survivors(chosen, options.jobs))
     share = len(survivors) / len(chosen)
     if options.json:
