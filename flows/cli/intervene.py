@@ -1,14 +1,19 @@
 """`xray intervene`: one site's images made to look like another's and scored again by the same model."""
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from flows.cli.evaluate import FILE
 from flows.cli.groups import Group
-from flows.cli.rows import json_option, show_rows
+from flows.cli.predictions import SCALE
+from flows.cli.rows import json_option, print_json, show_rows
 
 if TYPE_CHECKING:
     from sqlalchemy import Engine
+
+    from xray.data.score_tables import Scale
 
 KINDS = ("histogram", "resolution", "noise", "borders", "all")
 
@@ -78,6 +83,89 @@ def run(
                 score_again(study, model, a, b, list(asking.kinds), images, seed)
         rows = _results(databases.engine(), study, asking.model, asking.a, asking.b)
     show_rows(rows, as_json, "no finding is labelled in these images and known to the model")
+
+
+@intervene.command()
+@click.argument("file", type=FILE)
+@click.option(
+    "--model", required=True, help="Whose scores they are: a model that has scored A's images as they are."
+)
+@click.option("--from", "a", required=True, metavar="A", help="Whose images.")
+@click.option("--to", "b", required=True, metavar="B", help="Whose pipeline they went through.")
+@click.option("--kind", default="probability", show_default=True, type=SCALE, help="What the numbers are.")
+@click.option("--protocol", help="Where the model has scored A under several.")
+@click.option(
+    "--map", "mapping", type=FILE, help="A mapping file, which says what the columns and words are."
+)
+@click.option(
+    "--missing-as-nan", is_flag=True, help="Images without a score are left out, instead of refused."
+)
+@click.option(
+    "--ignore-unknown", is_flag=True, help="Leave out rows of images that the dataset does not have."
+)
+@click.option("--from-model", help="Whose rows to take, where FILE has a column `model` with several.")
+@click.option("--image-column", help="The column with the images' names (default: image or image_id).")
+@json_option("One JSON object: what was added, and the results after it.")
+def add(
+    file: Path,
+    model: str,
+    a: str,
+    b: str,
+    kind: "Scale",
+    protocol: str | None,
+    mapping: Path | None,
+    missing_as_nan: bool,
+    ignore_unknown: bool,
+    from_model: str | None,
+    image_column: str | None,
+    as_json: bool,
+) -> None:
+    """Take scores that MODEL gave to A's test images once they went through B's pipeline: all of image loss, measured.
+
+    FILE is as for xray predictions import: a row per image, a column per finding. Its images are those that the model has
+    scored as they are. Nothing but interventions knows of these scores.
+    """
+    from flows.platform import storage
+    from xray.data.intervention_files import add_intervention
+    from xray.data.mapping.model import read_mapping
+    from xray.data.prediction_files import Manner
+
+    with storage() as databases:
+        engine = databases.engine()
+        with engine.begin() as connection:
+            manner = Manner(kind, missing_as_nan, read_mapping(mapping) if mapping is not None else None)
+            added = add_intervention(
+                connection,
+                file,
+                model,
+                a,
+                b,
+                manner,
+                protocol=protocol,
+                ignore_unknown=ignore_unknown,
+                from_model=from_model,
+                image_column=image_column,
+            )
+        rows = [
+            {"study": study, **row}
+            for study in added.studies
+            for row in _results(engine, study, "", a, b)
+            if row["kind"] == "pipeline"
+        ]
+    if as_json:
+        print_json({**vars(added), "results": rows})
+        return
+    for note in added.notes:
+        click.echo(f"note: {note}", err=True)
+    outcome = "added" if added.new else "the same scores were added before:"
+    scored = added.n_images - added.n_missing
+    what = (
+        f"{len(added.tasks)} tasks of {scored} of the {added.n_images} images of {a}, through {b}'s pipeline"
+    )
+    click.echo(f"{added.model}: {outcome} {what}", err=True)
+    show_rows(
+        rows, False, "nothing to compare yet: a study needs the model, each of its seeds, and both datasets"
+    )
 
 
 def _kinds(text: str) -> tuple[str, ...]:

@@ -42,6 +42,8 @@ VALUES = {
     "train_dataset": "nih",
     "target_dataset": "nih",
     "kind": "noise",
+    "a": "nih",
+    "b": "openi",
     "task": "Mass",
 }
 

@@ -29,7 +29,7 @@ METHOD: Final = (
     "Benjamini and Hochberg over the study"
 )
 CLUSTERED_METHOD: Final = METHOD.replace("DeLong", "DeLong by patient (Obuchowski 1997)")
-NOTHING: Final = "nothing to change: pictures of the target are not worse in this way"
+NOTHING: Final = "nothing to change: the target's are not worse in this way"
 
 FAMILY: Final = Family({"q": benjamini_hochberg})
 

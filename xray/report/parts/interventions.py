@@ -1,52 +1,12 @@
 """What models lose on a site's images that were changed to look like another site's."""
 
-from typing import Any, Final
-
 import pandas as pd
 
+from xray.report import interventions as words
 from xray.report.grids import number_or_none
 from xray.report.parts.part import Part, estimate, largest, records
 from xray.report.text import frame_table
-from xray.report.words import interval, number, p_cell, task_name
-
-WORDS: Final = {
-    "histogram": "in grey values",
-    "resolution": "in resolution",
-    "noise": "in noise",
-    "borders": "in borders",
-    "all": "in grey values, resolution, noise and borders together",
-}
-"""Kind → in which way pictures were made alike."""
-PIPELINE: Final = "pipeline"
-Rows = list[dict[str, Any]]
-
-
-def sentence(row: dict[str, Any]) -> str:
-    """As “a's pictures made to look like b's in noise cost .03 (.02 to .04) of AUC (Effusion, model a)”."""
-    who = f"{task_name(row['task'])}, model {row['trained_on']}"
-    a, b = row["train_dataset"], row["test_dataset"]
-    if row["kind"] == PIPELINE:
-        pictures = f"{a}'s pictures through {b}'s pipeline"
-    else:
-        pictures = f"{a}'s pictures made to look like {b}'s {WORDS[row['kind']]}"
-    if pd.isna(row["loss"]):
-        return f"{pictures}: {row['reason']} ({who})"
-    between = (
-        f" ({interval((float(row['lower']), float(row['upper'])), 2)})"
-        if row["lower"] != row["upper"]
-        else ""
-    )
-    return f"{pictures} cost {number(float(row['loss']), 2)}{between} of AUC ({who})"
-
-
-def findings(rows: pd.DataFrame) -> list[str]:
-    """Losses that are shown, q below 0.05, the largest first; and how many are not."""
-    every = records(rows)
-    shown = [row for row in every if not pd.isna(row["q"]) and row["q"] < 0.05]
-    shown.sort(key=lambda row: -abs(float(row["loss"])))
-    lines = [f"{sentence(row)}." for row in shown]
-    rest = len(every) - len(shown)
-    return [*lines, f"{rest} of {len(every)} measured changes cost nothing that is shown."] if rest else lines
+from xray.report.words import number, p_cell
 
 
 def interventions(rows: pd.DataFrame) -> Part:
@@ -59,7 +19,7 @@ def interventions(rows: pd.DataFrame) -> Part:
         "it loses on the same patients with the same labels is image loss, measured and not inferred. Pictures are never "
         "made sharper or cleaner than they are, so that a loss towards a better site can't be measured. q: p values "
         "adjusted over the study after Benjamini and Hochberg.",
-        findings(rows),
+        words.findings(records(rows)),
         rows,
         frame_table(shown),
         shown=_table(largest(rows, "loss")),
