@@ -282,6 +282,48 @@ class Causes(Base):
     evaluation_ids: Mapped[list[int]]
 
 
+class Intervention(Base):
+    """One row per (study, configuration, task, test images A, target B, kind): what a model loses on A's images like B's.
+
+    kind: what was changed, as in `intervention_evaluation`. before, after: AUC of the ensemble on the same images of A, as
+    they are and changed; loss: before minus after, with its paired 95 % interval; q: of p, over the study. changes: by how
+    much, as JSON. reason: why something is missing, or why nothing is lost.
+    """
+
+    __tablename__ = "intervention"
+    __table_args__ = (
+        UniqueConstraint(
+            "analysis_id",
+            "cohort_a_id",
+            "cohort_b_id",
+            "task_id",
+            "trained_on",
+            "kind",
+            name="uq_intervention_grain",
+        ),
+    )
+    id: Mapped[int] = mapped_column(BigInteger, primary_key=True)
+    analysis_id: Mapped[int] = mapped_column(ForeignKey("analysis.id", ondelete="cascade"))
+    cohort_a_id: Mapped[int] = mapped_column(ForeignKey("cohort.id"))
+    cohort_b_id: Mapped[int] = mapped_column(ForeignKey("cohort.id"))
+    task_id: Mapped[int] = mapped_column(SmallInteger, ForeignKey("task.id"))
+    trained_on: Mapped[str]
+    kind: Mapped[str]
+    n: Mapped[int]
+    n_pos: Mapped[int]
+    before: Mapped[float | None]
+    after: Mapped[float | None]
+    loss: Mapped[float | None]
+    lower: Mapped[float | None]
+    upper: Mapped[float | None]
+    p: Mapped[float | None]
+    q: Mapped[float | None]
+    changes: Mapped[str]
+    method: Mapped[str]
+    reason: Mapped[str | None]
+    evaluation_ids: Mapped[list[int]]
+
+
 class ThresholdTransfer(_Result, Base):
     """One row per (study, test cohort, task, configuration, measure): what a threshold that was set at home costs here.
 

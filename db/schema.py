@@ -588,6 +588,52 @@ class Feature(Base):
     features: Mapped[list[float]] = mapped_column(ARRAY(REAL))
 
 
+class InterventionEvaluation(Base):
+    """One row per (evaluation, target image list, kind): its images scored again, changed on purpose to be like those.
+
+    No result, export or count of evaluations knows of them. kind: what was changed (`xray.pixels.changes`), or pipeline: the
+    scores came in a file, of the pictures through the target's own pipeline. changes: by how much, by name; empty where the
+    target's pictures are not worse in this way, so that nothing was changed and the scores are those of the evaluation.
+    images: how many were drawn by the seed, NULL for all; others have no score. pictures: hash of what both lists' pictures
+    show, version: of the code that changes pictures; where either is another now, the scores are stale.
+    """
+
+    __tablename__ = "intervention_evaluation"
+    __table_args__ = (
+        UniqueConstraint("evaluation_id", "target_list_id", "kind"),
+        CheckConstraint(
+            "kind in ('histogram', 'resolution', 'noise', 'borders', 'all', 'pipeline')", name="kind"
+        ),
+        CheckConstraint("images > 0", name="images"),
+    )
+    id: Mapped[int] = mapped_column(primary_key=True)
+    evaluation_id: Mapped[int] = mapped_column(ForeignKey("evaluation.id", ondelete="cascade"))
+    target_list_id: Mapped[int] = mapped_column(ForeignKey("image_list.id"), index=True)
+    kind: Mapped[str]
+    changes: Mapped[dict[str, Any]]
+    images: Mapped[int | None]
+    seed: Mapped[int] = mapped_column(BigInteger)
+    version: Mapped[int] = mapped_column(SmallInteger)
+    pictures: Mapped[str]
+    provenance: Mapped[dict[str, Any] | None]
+    made_at: Mapped[dt.datetime] = mapped_column(server_default=func.now())
+
+
+class InterventionScore(Base):
+    """One row per (intervention, task): logits of the changed pictures, in the order of the evaluation's image list.
+
+    NaN for an image that was not drawn, or could not be scored.
+    """
+
+    __tablename__ = "intervention_score"
+    __table_args__ = (PrimaryKeyConstraint("intervention_id", "task_id"),)
+    intervention_id: Mapped[int] = mapped_column(
+        ForeignKey("intervention_evaluation.id", ondelete="cascade"), autoincrement=False
+    )
+    task_id: Mapped[int] = mapped_column(SmallInteger, ForeignKey("task.id"))
+    logits: Mapped[list[float]] = mapped_column(ARRAY(REAL))
+
+
 class Recalibration(Base):
     """One row per calibration: a map of a model's logits for a finding, fitted on a cohort. Never changed.
 

@@ -116,6 +116,26 @@ def evaluate(model_id: int, image_list_ids: list[int]) -> int:
     return n
 
 
+@task(
+    name="intervene",
+    task_run_name="score evaluation {evaluation_id} changed to look like list {target_list_id}",
+    **PATIENT,
+)
+def intervene(
+    evaluation_id: int, target_list_id: int, kinds: Sequence[str], images: int | None, seed: int
+) -> int:
+    """Score the images of an evaluation again, changed to look like those of another list; how many kinds were written."""
+    from xray.learning.intervene import Wanted
+    from xray.learning.intervene import intervene as score_again
+    from xray.learning.tracking import Tracker
+
+    tell_where()
+    with storage() as databases:
+        tracker = Tracker(databases.mlflow, settings.artifacts())
+        wanted = Wanted(evaluation_id, target_list_id, tuple(kinds), images, seed)
+        return score_again(databases.engine(), tracker, settings.home(), wanted)
+
+
 @task(name="analyse", task_run_name="analyse {study}", **PATIENT)
 def analyse(study: str) -> dict[str, bool]:
     """Bring every analysis of a study up to date: name → whether it had to be computed."""

@@ -47,6 +47,10 @@ COMMANDS = {
         "flows.cli.reread:reread",
         'A way out of "cannot tell": what to read again by whose rules, and what the answers change.',
     ),
+    "intervene": (
+        "flows.cli.intervene:intervene",
+        "One site's images changed to look like another's and scored again: image loss, measured.",
+    ),
     "labels": ("flows.cli.labels:labels", "Where a label comes from; do two labellers agree?"),
     "protocol": ("flows.cli.protocol:protocol", "The rules of a protocol, and what changes between two."),
     "cohort": ("flows.cli.cohort:cohort", "Frozen cohorts as a CSV of ids, to publish and to rebuild."),
@@ -82,7 +86,7 @@ COMMANDS = {
 _GOES_ON: Final = "stopped; the next run goes on where this one was"
 _WHOLE: Final = "stopped; nothing is half done: run it again"
 ENDS: Final = {
-    **dict.fromkeys(("demo", "study", "evaluate", "analyse", "dataset"), _GOES_ON),
+    **dict.fromkeys(("demo", "study", "evaluate", "analyse", "dataset", "intervene"), _GOES_ON),
     **dict.fromkeys(("model", "predictions", "cohort", "cache", "db", "verify", "audit"), _WHOLE),
     "up": "stopped, and what had come up: xray up starts it anew",
 }

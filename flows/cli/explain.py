@@ -1,7 +1,7 @@
 """`xray explain` and `xray provenance`: where a result comes from, and where a model comes from."""
 
 import datetime as dt
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import click
@@ -94,8 +94,16 @@ def _head(about: dict[str, Any]) -> str:
             *([f"  warning: {about['warning']}"] if about["warning"] else []),
             *([f"  operating point {_point(point)}, declared by its maker"] if point else []),
             *(f"  {line}" for line in _calibrations(about["calibrations"])),
+            *(f"  {line}" for line in _interventions(about["interventions"])),
         ]
     )
+
+
+def _interventions(rows: Sequence[dict[str, Any]]) -> list[str]:
+    """What the model lost on other images that were made to look like these."""
+    from xray.report.interventions import sentence
+
+    return [sentence(row) for row in rows]
 
 
 def _point(point: Mapping[str, Any]) -> str:

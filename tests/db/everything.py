@@ -60,12 +60,36 @@ def fill(rows: Rows) -> None:
                 rows.add(table.name, **made | {"analysis_id": analysis})
     rows.add("recalibration", model_id=models[0], task_id=8, version=1, cohort_id=cohort, method="logistic", intercept=-1.0,
              slope=0.5, n=3, n_pos=2, fingerprint="of labels and logits")  # fmt: skip
+    intervention(rows, evaluations[0], train)
     worklist = rows.add("worklist", name="doubtful", task_id=8)
     rows.add("worklist_image", worklist_id=worklist, position=1, image_id=images[4])
     rows.add("worklist_read", worklist_id=worklist, position=1, reader="anna", answer="unsure")
     for table in Analysis.metadata.sorted_tables:
         if not one(rows, f'select count(*) from "{table.name}"'):
             rows.add(table.name, **generic(rows, table, 0))
+
+
+def intervention(rows: Rows, evaluation: int, target: int, kind: str = "noise") -> int:
+    """An evaluation's images scored again as if they were the target's."""
+    tables = Analysis.metadata.tables
+    made = insert(tables["intervention_evaluation"]).values(
+        evaluation_id=evaluation,
+        target_list_id=target,
+        kind=kind,
+        changes={"noise_added": 2.5},
+        seed=0,
+        version=1,
+        pictures="p",
+    )
+    with rows.engine.begin() as connection:
+        number = connection.scalar(made.returning(tables["intervention_evaluation"].c.id))
+        assert number is not None
+        scores = [
+            {"intervention_id": number, "task_id": task, "logits": [0.5, -0.5, 0.25, float("nan")]}
+            for task in TASKS
+        ]
+        connection.execute(insert(tables["intervention_score"]), scores)
+    return int(number)
 
 
 def foreign(rows: Rows) -> int:

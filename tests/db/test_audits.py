@@ -78,6 +78,10 @@ FAULTS = {
                    {"table_name": "evaluation", "key": {"model_id": 1, "image_list_id": 2}, "rows": 2}),
     "duplicates ": ("alter table image drop constraint uq_image_site_id_name;"
                     " update image set name = 'i0' where id = 2", {"table_name": "image", "rows": 2}),
+    "interventions": ("update intervention_score set logits = logits[1:3] where task_id = 8",
+                      {"intervention_id": 1, "kind": "noise", "task": "Pneumonia", "scores": 3, "images": 4}),
+    "interventions ": ("delete from intervention_score", {"intervention_id": 1, "task": None}),
+    "interventions  ": ("update intervention_score set task_id = 3 where task_id = 8", {"intervention_id": 1, "scores": 4}),
     "schema": ("alter table prediction disable trigger guard_frozen",
                {"kind": "guard", "of": "prediction", "name": "guard_frozen"}),
     "schema ": ("drop index ix_image_name", {"kind": "index", "name": "ix_image_name"}),

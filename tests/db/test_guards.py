@@ -266,3 +266,28 @@ def contents(connection: Connection) -> dict[str, Any]:
         )
     )
     return {**counts, "digest": digest}
+
+
+def test_an_intervention_is_whole_as_long_as_its_images_and_never_changed(
+    engine: Engine, scored: dict[str, int]
+) -> None:
+    """Scores of every finding of the evaluation, as many as images; a file may have fewer findings."""
+    made = (
+        "insert into intervention_evaluation (id, evaluation_id, target_list_id, kind, changes, seed, version, pictures)"
+        " values (9, :evaluation, :image_list, '{}', '{{}}', 0, 1, 'p')"
+    )
+    score = "insert into intervention_score values (9, {}, '{{{}}}')"
+    whole, other = score.format(EFFUSION, "1,2,3"), score.format(PNEUMONIA, "1,2,3")
+    refused(engine, "is not complete", made.format("all"), **scored)
+    refused(engine, "is not complete", made.format("all"), other, **scored)
+    refused(engine, "is not complete", made.format("pipeline"), **scored)
+    refused(engine, "2 logits for the 3 images", made.format("all"), score.format(EFFUSION, "1,2"), **scored)
+    refused(engine, "ck_intervention_evaluation_kind", made.format("colour"), **scored)
+    allowed(engine, made.format("all"), whole, **scored)
+    allowed(engine, made.format("pipeline"), other, **scored)
+    for statement in (
+        "update intervention_score set logits = logits",
+        "update intervention_evaluation set seed = 1",
+    ):
+        with pytest.raises(DBAPIError, match="rows are frozen"):
+            allowed(engine, made.format("all"), whole, statement, **scored)

@@ -39,6 +39,11 @@ VALUES = {
     "model": "nih",
     "models": [1],
     "test_dataset": "nih",
+    "train_dataset": "nih",
+    "target_dataset": "nih",
+    "kind": "noise",
+    "a": "nih",
+    "b": "openi",
     "task": "Mass",
 }
 

@@ -34,7 +34,15 @@ def test_constraints_are_named_by_convention(table: object) -> None:
 
 def test_children_of_models_studies_and_analyses_go_with_them() -> None:
     """What belongs to a model, a study, an analysis or a worklist is deleted with it; frozen things have no such way."""
-    parents = {"model", "study", "analysis", "evaluation", "worklist", "worklist_image"}
+    parents = {
+        "model",
+        "study",
+        "analysis",
+        "evaluation",
+        "worklist",
+        "worklist_image",
+        "intervention_evaluation",
+    }
     for table in Analysis.metadata.sorted_tables:
         for key in table.foreign_keys:
             cascades = key.ondelete == "cascade"

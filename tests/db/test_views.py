@@ -296,3 +296,48 @@ def test_foreign_models_are_wanted_where_they_can_be_scored(engine: Engine, rows
     assert known["scores"]["trained_on"] is None
     assert known["theirs"]["trained_on"] == ["phantom"]
     assert known["theirs"]["scored"] == ["nih/corrected", "nih/paper"]
+
+
+def test_interventions_are_in_their_own_views_and_in_no_other(engine: Engine, rows: Any) -> None:
+    """A score before and after for each image that was drawn; predictions don't know of it."""
+    site = rows.site()
+    ids = rows.images(site, ["i1", "i2", "i3", "j1"], ["p1", "p2", None, "q1"])
+    mine, other = rows.image_list(ids[:3]), rows.image_list(ids[3:])
+    protocol = rows.protocol()
+    labels = {"nih": {EFFUSION: [1, None, 0]}, "openi": {EFFUSION: [1]}}
+    for name, listed in (("nih", mine), ("openi", other)):
+        rows.cohort(rows.dataset(name, site, listed), protocol, listed, labels[name])
+    train = rows.cohort(rows.dataset("old", site, other), protocol, other, {EFFUSION: [1]}, part="train")
+    model = rows.model(protocol, [EFFUSION, PNEUMONIA], [train], seed=2)
+    evaluation = rows.evaluation(model, mine, {EFFUSION: [0.5, np.nan, -3.0], PNEUMONIA: [1.0, -1.0, 0.0]})
+    before = select(engine, "select * from predictions order by task, image")
+    with engine.begin() as connection:
+        made = connection.scalar(
+            text(
+                "insert into intervention_evaluation"
+                " (evaluation_id, target_list_id, kind, changes, images, seed, version, pictures)"
+                " values (:e, :t, 'noise', '{\"noise_added\": 2.5}', 2, 7, 1, 'p') returning id"
+            ),
+            {"e": evaluation, "t": other},
+        )
+        for task, logits in ((EFFUSION, [0.25, "NaN", "NaN"]), (PNEUMONIA, [-1.0, 2.0, "NaN"])):
+            values = {"i": made, "t": task, "l": logits}
+            connection.execute(
+                text("insert into intervention_score values (:i, :t, cast(:l as real[]))"), values
+            )
+    assert select(engine, "select * from predictions order by task, image") == before
+    (row,) = select(engine, "select * from interventions")
+    about = [
+        row[name]
+        for name in ("test_dataset", "target_dataset", "kind", "changes", "images", "random_seed", "scores")
+    ]
+    assert about == ["nih", "openi", "noise", {"noise_added": 2.5}, 2, 7, None]
+    found = select(engine, "select * from intervention_predictions order by task, image")
+    got = [(r["task"], r["image"], r["logit_before"], r["logit_after"], r["label"]) for r in found]
+    assert got == [
+        ("Effusion", "i1", 0.5, 0.25, 1),
+        ("Pneumonia", "i1", 1.0, -1.0, None),
+        ("Pneumonia", "i2", -1.0, 2.0, None),
+    ]
+    assert found[0]["probability_before"] == pytest.approx(expit(0.5))
+    assert found[0]["probability_after"] == pytest.approx(expit(0.25))

@@ -32,8 +32,8 @@ class Cell:
 class Unit:
     """How an analysis falls apart into cells.
 
-    columns: of its rows, whose values are the key; cohort_id stands for the test dataset. at_home: whether it takes Youden
-    points that are read off the configurations' own test cohorts.
+    columns: of its rows, whose values are the key; cohort_id, or cohort_a_id, stands for the test dataset. at_home: whether
+    it takes Youden points that are read off the configurations' own test cohorts.
     """
 
     cells: Callable[[StoredStudy], Iterator[Cell]]
@@ -47,11 +47,13 @@ class Unit:
     @property
     def by_cohort(self) -> bool:
         """Whether each cell is of one test cohort, the first of its key."""
-        return self.columns[:1] == ("cohort_id",)
+        return self.columns[:1] in (("cohort_id",), ("cohort_a_id",))
 
     def key(self, row: Mapping[str, Any], datasets: Mapping[int, str]) -> Key:
         """The cell of a row. datasets: cohort → its dataset."""
-        return tuple(datasets[row[c]] if c == "cohort_id" else row[c] or "" for c in self.columns)
+        return tuple(
+            datasets[row[c]] if c in ("cohort_id", "cohort_a_id") else row[c] or "" for c in self.columns
+        )
 
 
 def _pairs(study: StoredStudy) -> Iterator[tuple[str, str]]:

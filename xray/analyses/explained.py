@@ -23,7 +23,8 @@ def explain_result(
     """A stored AUC with all that it comes from: its columns, `computed_by`, and `evaluations`, one per seed.
 
     `labels`: whose they are and by which rules; `operating_point`: the threshold that the model's maker declares, None where
-    there is none; `calibrations`: versions of the models for the finding; `score`: of one image, where it is asked for.
+    there is none; `calibrations`: versions of the models for the finding; `interventions`: what the model lost on other
+    images that were made to look like these; `score`: of one image, where it is asked for.
     result: STUDY/TRAINED_ON/TEST_DATASET/TASK. seed: None for the ensemble. Raises `AnalysisError` where none is stored.
     """
     parts = result.split("/")
@@ -43,6 +44,7 @@ def explain_result(
         "labels": dict(labels),
         "operating_point": _operating_point(evaluations[0], given["task"]),
         "calibrations": _calibrations(connection, models, given["task"]),
+        "interventions": _interventions(connection, given),
         "evaluations": evaluations,
     }
     if image is not None:
@@ -86,6 +88,11 @@ def _operating_point(evaluation: Mapping[str, Any], task: str) -> dict[str, Any]
 
 def _calibrations(connection: Connection, models: Sequence[str], task: str | None) -> list[dict[str, Any]]:
     rows = connection.execute(text(query("explain_calibrations")), {"names": list(models), "task": task})
+    return [dict(row) for row in rows.mappings()]
+
+
+def _interventions(connection: Connection, given: Mapping[str, str]) -> list[dict[str, Any]]:
+    rows = connection.execute(text(query("explain_interventions")), dict(given))
     return [dict(row) for row in rows.mappings()]
 
 

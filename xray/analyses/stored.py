@@ -47,7 +47,7 @@ def study_meant(connection: Connection, name: str | None = None, protocol: str |
 @dataclass(frozen=True)
 class Scored:
     """One evaluation of a study: which model on which test cohort. trained: places, in the study's list, of the findings
-    that its outputs learned.
+    that its outputs learned. changed: whether its images were scored again, changed on purpose.
 
     A foreign model has no seed, and its own name for `trained_on`.
     """
@@ -58,6 +58,7 @@ class Scored:
     cohort_id: int
     trained: frozenset[int]
     foreign: bool = False
+    changed: bool = False
 
 
 @dataclass(frozen=True)
@@ -257,6 +258,7 @@ def load_study(connection: Connection, name: str) -> StoredStudy:
             r.cohort_id,
             frozenset(place[number] for number in r.task_ids if number in place),
             r.kind == "foreign",
+            r.changed,
         )
         for r in rows
     )

@@ -85,7 +85,7 @@ class Imported:
 
 
 @dataclass
-class _Table:
+class Table:
     """A file's rows: image names, and the row's place in the file for messages.
 
     mapped: finding → the file's own word, where a mapping file says what it means.
@@ -136,17 +136,17 @@ def import_predictions(
     mapping are: a column with such a name has its scores.
     Raises `PredictionsError` that counts every mismatch, and leaves the database as it was.
     """
-    table = _read(path, mapping)
-    _choose_rows(table, cohort, from_model)
-    own, faults = own_words(mapping or Mapping(), "mapping")
-    among = [*all_findings(connection), *spelled(connection, [*findings, *own.values()])]
-    table.wrong += faults
-    column = _shape(connection, table, cohort, mapping, own, among, image_column)
-    columns = _score_columns(table, column, among)
-    rows = _match(connection, table, column, columns, cohort, ignore_unknown=ignore_unknown)
-    manner = _Manner(kind, missing_as_nan, mapping)
-    scores = _scores(table, column, columns, rows, manner)
-    _check_missing(table, cohort, rows, missing_as_nan)
+    read = aligned_scores(
+        connection,
+        path,
+        cohort,
+        Manner(kind, missing_as_nan, mapping),
+        ignore_unknown=ignore_unknown,
+        from_model=from_model,
+        image_column=image_column,
+        findings=findings,
+    )
+    table, columns, scores = read.table, read.columns, read.scores
     known = find_foreign(connection, model)
     trained: NDArray[np.bool_] = np.asarray(~np.isnan(scores).all(axis=0), dtype=bool)
     names = tuple(name for name, kept in zip(columns, trained.tolist(), strict=True) if kept)
@@ -172,9 +172,53 @@ def import_predictions(
     scored = {name: columns[name] for name in names}
     theirs = _Theirs(model, model_id, origin_of(path, kind, scored, table.mapped, from_model))
     new = _store(connection, theirs, cohort, logits, finding_ids(connection, names))
-    _store_others(connection, table, column, scored, cohort, manner, theirs)
+    _store_others(connection, table, read.image, scored, cohort, read.manner, theirs)
     n_missing = int(np.isnan(scores[:, trained]).all(axis=1).sum())
     return Imported(model, str(cohort), len(logits), n_missing, names, new, tuple(table.notes))
+
+
+@dataclass(frozen=True)
+class Aligned:
+    """A file's scores in the order of a cohort: logits (n_images, n_columns), NaN where there is none.
+
+    image: the column of images; columns: finding → the file's column, in the order of `scores`. What is wrong with the file,
+    and what was left out, stands in `table`.
+    """
+
+    table: "Table"
+    image: str
+    columns: dict[str, str]
+    scores: Scores
+    manner: "Manner"
+
+
+def aligned_scores(
+    connection: Connection,
+    path: Path,
+    cohort: Cohort,
+    manner: "Manner",
+    *,
+    ignore_unknown: bool = False,
+    from_model: str | None = None,
+    image_column: str | None = None,
+    findings: Sequence[str] = (),
+) -> Aligned:
+    """Read a file of scores of a cohort's images. Options as in `import_predictions`; nothing is stored.
+
+    Raises `PredictionsError` where it can't be read as a table of scores.
+    """
+    mapping = manner.mapping
+    table = _read(path, mapping)
+    _choose_rows(table, cohort, from_model)
+    own, faults = own_words(mapping or Mapping(), "mapping")
+    among = [*all_findings(connection), *spelled(connection, [*findings, *own.values()])]
+    table.wrong += faults
+    column = _shape(connection, table, cohort, mapping, own, among, image_column)
+    columns = _score_columns(table, column, among)
+    rows = _match(connection, table, column, columns, cohort, ignore_unknown=ignore_unknown)
+    scores = _scores(table, column, columns, rows, manner)
+    _check_missing(table, cohort, rows, manner.nan_ok)
+    return Aligned(table, column, columns, scores, manner)
 
 
 def to_logits(probabilities: Scores) -> Scores:
@@ -184,12 +228,12 @@ def to_logits(probabilities: Scores) -> Scores:
     return found
 
 
-def _read(path: Path, mapping: Mapping | None = None) -> _Table:
+def _read(path: Path, mapping: Mapping | None = None) -> Table:
     """CSV, a workbook or Parquet, told by the content."""
     read = read_table(path, mapping.layout if mapping else None, PredictionsError, typed=True)
     text_cells = len(read.frame) and read.about != "Parquet"
     frame = read.frame.apply(csv_cells.plain_column) if text_cells else read.frame
-    table = _Table(read.name, frame, read.lines)
+    table = Table(read.name, frame, read.lines)
     bad = read.quarantine
     examples = [f"row {each.row}: {each.reason}" for each in bad[:_SHOWN]]
     _count(table, len(bad), "row(s) can't be read", examples)
@@ -198,7 +242,7 @@ def _read(path: Path, mapping: Mapping | None = None) -> _Table:
 
 def _shape(
     connection: Connection,
-    table: _Table,
+    table: Table,
     cohort: Cohort,
     mapping: Mapping | None,
     own: dict[str, str],
@@ -229,8 +273,8 @@ def _shape(
 
 
 @dataclass(frozen=True)
-class _Manner:
-    """What the numbers of a file are, and whether a score may be missing."""
+class Manner:
+    """What the numbers of a file are, whether a score may be missing, and what its columns and words are."""
 
     kind: Scale
     nan_ok: bool
@@ -248,11 +292,11 @@ class _Theirs:
 
 def _store_others(
     connection: Connection,
-    table: _Table,
+    table: Table,
     image: str,
     columns: dict[str, str],
     cohort: Cohort,
-    manner: _Manner,
+    manner: Manner,
     theirs: _Theirs,
 ) -> None:
     """Keep the scores of images outside the cohort for the other cohorts of the dataset that they fill, and say so."""
@@ -262,7 +306,7 @@ def _store_others(
         n = int((place >= 0).sum())
         if not n:
             continue
-        quiet = _Table(table.name, table.frame, table.lines)
+        quiet = Table(table.name, table.frame, table.lines)
         scores = _scores(quiet, image, columns, place, manner)
         if quiet.wrong or n < len(place):
             table.notes.append(
@@ -298,7 +342,7 @@ def _other_cohorts(connection: Connection, cohort: Cohort) -> list[Cohort]:
     ]
 
 
-def _image_column(table: _Table, wanted: str | None) -> str:
+def _image_column(table: Table, wanted: str | None) -> str:
     names = list(table.frame.columns)
     found = [name for name in names if (name == wanted if wanted else plain(name) in _IMAGE)]
     if len(found) != 1:
@@ -311,7 +355,7 @@ def _image_column(table: _Table, wanted: str | None) -> str:
     return found[0]
 
 
-def _choose_rows(table: _Table, cohort: Cohort, from_model: str | None) -> None:
+def _choose_rows(table: Table, cohort: Cohort, from_model: str | None) -> None:
     """Keep the rows of the cohort's dataset and site, and of one model, where the file has columns of these names."""
     named = {plain(name): name for name in table.frame.columns}
     for key, wanted in (("dataset", cohort.dataset), ("site", cohort.site), ("model", from_model)):
@@ -335,7 +379,7 @@ def _choose_rows(table: _Table, cohort: Cohort, from_model: str | None) -> None:
         table.frame, table.lines = table.frame[mine].reset_index(drop=True), table.lines[mine]
 
 
-def _score_columns(table: _Table, image: str, among: Sequence[str]) -> dict[str, str]:
+def _score_columns(table: Table, image: str, among: Sequence[str]) -> dict[str, str]:
     keys = {image, *(name for name in table.frame.columns if plain(name) in _KEYS)}
     columns, others, wrong = task_columns([name for name in table.frame.columns if name not in keys], among)
     table.wrong += wrong
@@ -357,7 +401,7 @@ def _dataset_images(connection: Connection, dataset: str) -> list[str]:
 
 def _match(
     connection: Connection,
-    table: _Table,
+    table: Table,
     image: str,
     columns: dict[str, str],
     cohort: Cohort,
@@ -390,7 +434,7 @@ def _places(names: Any, listed: "pd.Index[Any]") -> NDArray[np.int64]:
 
 def _note_outside(
     connection: Connection,
-    table: _Table,
+    table: Table,
     names: "pd.Series[Any]",
     outside: NDArray[np.int64],
     cohort: Cohort,
@@ -419,7 +463,7 @@ def _note_outside(
 
 
 def _check_doubled(
-    table: _Table, image: str, columns: dict[str, str], mine: NDArray[np.int64], place: NDArray[np.int64]
+    table: Table, image: str, columns: dict[str, str], mine: NDArray[np.int64], place: NDArray[np.int64]
 ) -> None:
     """Several rows of an image must say the same. place: (n_mine,) of the rows' images in the cohort."""
     doubled = mine[np.bincount(place)[place] > 1] if len(place) else mine
@@ -452,7 +496,7 @@ class _Wrong:
 
 
 def _scores(
-    table: _Table, image: str, columns: dict[str, str], rows: NDArray[np.int64], manner: "_Manner"
+    table: Table, image: str, columns: dict[str, str], rows: NDArray[np.int64], manner: "Manner"
 ) -> Scores:
     """Logits (n_images, n_columns) in the cohort's order: NaN without a row, a value, or a column. Notes what is wrong."""
     found = np.full((len(rows), len(columns)), np.nan)
@@ -505,7 +549,7 @@ def _numbers(cells: "pd.Series[Any]") -> tuple[Scores, NDArray[np.bool_]]:
     return values, np.isnan(values) & ~plain.isin({"", "nan", "na", "n/a", "null", "none"}).to_numpy()
 
 
-def _check_missing(table: _Table, cohort: Cohort, rows: NDArray[np.int64], nan_ok: bool) -> None:
+def _check_missing(table: Table, cohort: Cohort, rows: NDArray[np.int64], nan_ok: bool) -> None:
     missing = np.flatnonzero(rows < 0)
     if len(missing) and nan_ok:
         table.notes.append(f"{len(missing)} of {len(rows)} images not in the file: taken as not scored")
@@ -518,7 +562,7 @@ def _check_missing(table: _Table, cohort: Cohort, rows: NDArray[np.int64], nan_o
         )
 
 
-def _check_model(table: _Table, known: ForeignModel, findings: Sequence[str]) -> None:
+def _check_model(table: Table, known: ForeignModel, findings: Sequence[str]) -> None:
     if known.has_file:
         table.wrong.append(
             f"{known.name} has its file here and is scored by it; give these scores another name"
@@ -556,7 +600,7 @@ def _store(
     return False
 
 
-def _count(table: _Table, n: int, what: str, examples: Sequence[str], hint: str = "") -> None:
+def _count(table: Table, n: int, what: str, examples: Sequence[str], hint: str = "") -> None:
     """Note `n` things that are wrong, where there are any; `examples` are the first of them."""
     if n:
         table.wrong.append(f"{n} {what}: {_some(examples, n)}{hint}")

@@ -14,7 +14,7 @@ class Hanging:
     """What hangs on a dataset.
 
     evaluations: of its images alone, by models that stay; models: trained on it; calibrations: fitted on it, of models that
-    stay; worklists: with images that it alone has.
+    stay; worklists: with images that it alone has; interventions: to make images look like its.
     """
 
     studies: list[str]
@@ -23,11 +23,21 @@ class Hanging:
     evaluations: int
     calibrations: int
     worklists: list[str]
+    interventions: int
 
     @property
     def has_results(self) -> bool:
         """Whether results would go with the dataset."""
-        return bool(self.analyses or self.models or self.evaluations or self.calibrations or self.worklists)
+        return any(
+            (
+                self.analyses,
+                self.models,
+                self.evaluations,
+                self.calibrations,
+                self.worklists,
+                self.interventions,
+            )
+        )
 
     def lines(self) -> list[str]:
         """For people, a line each."""
@@ -46,6 +56,8 @@ class Hanging:
             lines.append(
                 f"worklists with its images, and what readers said of them: {', '.join(self.worklists)}"
             )
+        if self.interventions:
+            lines.append(f"interventions that make other images look like its: {self.interventions}")
         return lines
 
 
@@ -60,6 +72,7 @@ def hanging(connection: Connection, name: str) -> Hanging:
         row.evaluations,
         row.calibrations,
         list(row.worklists),
+        row.interventions,
     )
 
 

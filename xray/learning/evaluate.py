@@ -2,10 +2,12 @@
 
 import time
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 from sqlalchemy import Connection, Engine, select, text
 from torch import nn
 
@@ -14,7 +16,7 @@ from db.queries import query
 from db.schema import Evaluation, Model
 from db.store import image_ids, write_evaluation, write_features
 from xray.data.pictures import pixel_cache
-from xray.data.registered import read_dataset
+from xray.data.registered import RegisteredDataset, read_dataset
 from xray.findings import match
 from xray.learning.device import device
 from xray.learning.infer import features, score
@@ -22,6 +24,7 @@ from xray.learning.network import Network, findings_of, load
 from xray.learning.scored_before import scored_before
 from xray.learning.tracking import Tracker
 from xray.learning.weights import weights_of
+from xray.pixels.cache import PixelCache
 from xray.settings import provenance
 
 
@@ -31,6 +34,28 @@ def evaluate(engine: Engine, tracker: Tracker, home: Path, model_id: int, image_
     Where a study asks for it the pooled features of the images are stored with them. A list that somebody else has scored
     meanwhile is left as it is. Raises `LearningError` where the model's file is missing or not the one that was stored.
     """
+    model = open_model(engine, tracker, model_id)
+    with device(home) as chosen:
+        model.network.to(chosen)
+        return sum(_evaluate(engine, home, model, image_list_id) for image_list_id in image_list_ids)
+
+
+@dataclass(frozen=True)
+class OpenModel:
+    """A model that scores: its network, and the task (id) of each output, None for one that is not stored.
+
+    card: of a foreign model, None of one of ours.
+    """
+
+    id: int
+    network: nn.Module
+    image_size: int
+    card: dict[str, Any] | None
+    outputs: Sequence[int | None]
+
+
+def open_model(engine: Engine, tracker: Tracker, model_id: int) -> OpenModel:
+    """A model whose file is here. Raises `LearningError` where it is missing or not the one that was stored."""
     with engine.begin() as connection:
         model = connection.execute(
             select(Model.name, Model.image_size, Model.card, Model.kind).where(Model.id == model_id)
@@ -51,53 +76,62 @@ def evaluate(engine: Engine, tracker: Tracker, home: Path, model_id: int, image_
     outputs: list[int | None] = [None] * len(findings_of(network))
     for name in listed:
         outputs[columns[name]] = ids[name]
-    with device(home) as chosen:
-        network.to(chosen)
-        return sum(
-            _evaluate(engine, home, network, model_id, model.image_size, model.card, image_list_id, outputs)
-            for image_list_id in image_list_ids
-        )
+    return OpenModel(model_id, network, model.image_size, model.card, outputs)
 
 
-def _evaluate(
-    engine: Engine,
-    home: Path,
-    network: nn.Module,
-    model_id: int,
-    image_size: int,
-    card: dict[str, Any] | None,
-    image_list_id: int,
-    outputs: Sequence[int | None],
-) -> bool:
+@dataclass(frozen=True)
+class ListedPictures:
+    """The pictures of an image list as a model wants them: a cache of their dataset, and their rows in it (n_images,)."""
+
+    dataset: RegisteredDataset
+    cache: PixelCache
+    rows: NDArray[np.int64]
+
+
+def listed_pictures(engine: Engine, home: Path, model: OpenModel, image_list_id: int) -> ListedPictures:
+    """Raises `DataError` where the dataset was registered without pictures, or they are gone."""
+    asked = {"model_id": model.id, "image_list_id": image_list_id}
+    with engine.begin() as connection:
+        dataset_id, crop = connection.execute(text(query("image_list_dataset")), asked).one()
+        dataset = read_dataset(connection, dataset_id)
+        rows = dataset.places(image_ids(connection, image_list_id))
+    if model.card is not None:  # a foreign model has no protocol: its card says how it wants pictures
+        crop = model.card["crop"]
+    return ListedPictures(dataset, pixel_cache(dataset, home, model.image_size, crop), rows)
+
+
+def own_datasets(connection: Connection, model_id: int, image_list_id: int) -> Sequence[str]:
+    """The datasets whose images a list has and that a model was trained on, for a network with a head per dataset."""
+    asked = {"model_id": model_id, "image_list_id": image_list_id}
+    return connection.scalars(text(query("own_datasets")), asked).all()
+
+
+def _evaluate(engine: Engine, home: Path, model: OpenModel, image_list_id: int) -> bool:
     """Score one image list; whether it was written, and not by somebody else meanwhile.
 
     Pictures that the model has scored in another list of the dataset are not scored again.
     """
     began = time.perf_counter()
-    asked = {"model_id": model_id, "image_list_id": image_list_id}
+    network, outputs = model.network, model.outputs
+    asked = {"model_id": model.id, "image_list_id": image_list_id}
+    of = listed_pictures(engine, home, model, image_list_id)
     with engine.begin() as connection:
-        dataset_id, crop = connection.execute(text(query("image_list_dataset")), asked).one()
         wanted = connection.scalar(text(query("features_wanted")), asked)
-        own = connection.scalars(text(query("own_datasets")), asked).all()
-        dataset = read_dataset(connection, dataset_id)
-        positions = dataset.places(image_ids(connection, image_list_id))
-        before = scored_before(connection, model_id, dataset_id, image_list_id, outputs)
+        own = own_datasets(connection, model.id, image_list_id)
+        before = scored_before(connection, model.id, of.dataset.id, image_list_id, outputs)
     if wanted is not None or (isinstance(network, Network) and network.heads):
         before[:] = np.nan  # features are asked of every image; a head is chosen by the list
-    if card is not None:  # a foreign model has no protocol: its card says how it wants pictures
-        crop = card["crop"]
-    cache = pixel_cache(dataset, home, image_size, crop)
     new = np.isnan(before).all(axis=1)
     logits = before
-    logits[new] = score(network, cache, positions[new], own)
+    logits[new] = score(network, of.cache, of.rows[new], own)
     pooled = None
     if wanted is not None and isinstance(network, Network):
-        pooled = features(network, cache, positions)
+        pooled = features(network, of.cache, of.rows)
     with engine.begin() as connection:
         seconds = time.perf_counter() - began
-        made = write_evaluation(connection, model_id, image_list_id, logits, outputs, seconds, provenance())
+        made = write_evaluation(connection, model.id, image_list_id, logits, outputs, seconds, provenance())
         if pooled is not None:
-            write_features(connection, made or _evaluation(connection, model_id, image_list_id), pooled)
+            write_features(connection, made or _evaluation(connection, model.id, image_list_id), pooled)
     return made is not None
 
 

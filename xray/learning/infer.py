@@ -9,15 +9,14 @@ from torch import Tensor, nn
 
 from xray.learning.memory import keep_memory
 from xray.learning.network import Network, findings_of, logits_of
-from xray.pixels.cache import Stored
-from xray.pixels.pool import Pool
+from xray.pixels.changes import Indexed
 from xray.pixels.scale import to_network_range
 
 BATCH = 128
 
 
 def score(
-    network: nn.Module, pixels: Stored | Pool, positions: NDArray[np.int64], own: Sequence[str] = ()
+    network: nn.Module, pixels: Indexed, positions: NDArray[np.int64], own: Sequence[str] = ()
 ) -> NDArray[np.float32]:
     """Logits (n_images, n_findings) of the pictures at `positions` (n_images,), without augmentation.
 
@@ -31,7 +30,7 @@ def score(
     return logits
 
 
-def outputs(network: Network, pixels: Stored | Pool, positions: NDArray[np.int64]) -> NDArray[np.float32]:
+def outputs(network: Network, pixels: Indexed, positions: NDArray[np.int64]) -> NDArray[np.float32]:
     """Every output, (n_images, n_heads, n_tasks), of the pictures at `positions` (n_images,)."""
     network.eval()
     logits = np.empty((len(positions), *network.trained.shape), dtype=np.float32)
@@ -41,7 +40,7 @@ def outputs(network: Network, pixels: Stored | Pool, positions: NDArray[np.int64
     return logits
 
 
-def features(network: Network, pixels: Stored | Pool, positions: NDArray[np.int64]) -> NDArray[np.float32]:
+def features(network: Network, pixels: Indexed, positions: NDArray[np.int64]) -> NDArray[np.float32]:
     """Pooled features (n_images, n_features) of the pictures at `positions` (n_images,): what the last layer reads."""
     network.eval()
     with torch.inference_mode():
@@ -50,7 +49,7 @@ def features(network: Network, pixels: Stored | Pool, positions: NDArray[np.int6
 
 
 def _batches(
-    network: nn.Module, pixels: Stored | Pool, positions: NDArray[np.int64]
+    network: nn.Module, pixels: Indexed, positions: NDArray[np.int64]
 ) -> Iterator[tuple[int, Tensor]]:
     keep_memory()
     weights = next(network.parameters(), None)  # a program of another runtime has none

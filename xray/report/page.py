@@ -29,8 +29,8 @@ SCRIPT: Final = "page.js"
 CHAPTERS: Final[Mapping[str, tuple[str, ...]]] = {
     "Where it fails": ("auc", "mean-auc", "leave-one-site-out", "average-precision", "partial-auc"),
     "Why": (
-        "images-or-labels", "causes", "reader-agreement", "agreement", "pooled-agreement", "bland-altman", "classifier-map",
-        "classifier-distance", "feature-map", "view-classifier",
+        "images-or-labels", "causes", "interventions", "reader-agreement", "agreement", "pooled-agreement", "bland-altman",
+        "classifier-map", "classifier-distance", "feature-map", "view-classifier",
     ),
     "At which threshold": ("threshold-transfer", "operating-points", "net-benefit", "calibration"),
     "For whom": ("subgroups",),

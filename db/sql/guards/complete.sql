@@ -35,3 +35,24 @@ end $$;
 drop trigger if exists guard_prediction_kept on prediction;
 create constraint trigger guard_prediction_kept after delete on prediction
     deferrable initially deferred for each row execute function guard_prediction_kept();
+
+-- An intervention has scores, and of all that its evaluation has; but for a file, which may be of fewer findings.
+create or replace function guard_complete_intervention() returns trigger language plpgsql as $$
+begin
+    if not exists (select from intervention_evaluation where id = new.id) then
+        return null;
+    end if;
+    if not exists (select from intervention_score where intervention_id = new.id) or new.kind <> 'pipeline' and exists (
+        select from prediction where evaluation_id = new.evaluation_id and piece = 0 and not exists (
+            select from intervention_score as score
+            where score.intervention_id = new.id and score.task_id = prediction.task_id
+        )
+    ) then
+        raise exception 'intervention % is not complete', new.id using errcode = 'check_violation';
+    end if;
+    return null;
+end $$;
+
+drop trigger if exists guard_complete_intervention on intervention_evaluation;
+create constraint trigger guard_complete_intervention after insert on intervention_evaluation
+    deferrable initially deferred for each row execute function guard_complete_intervention();

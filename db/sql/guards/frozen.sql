@@ -39,6 +39,10 @@ create or replace trigger guard_frozen before update on recalibration
     for each row execute function guard_frozen();
 create or replace trigger guard_frozen before update on reread_plan
     for each row execute function guard_frozen();
+create or replace trigger guard_frozen before update on intervention_evaluation
+    for each row execute function guard_frozen();
+create or replace trigger guard_frozen before update on intervention_score
+    for each row execute function guard_frozen();
 create or replace trigger guard_frozen before update on feature
     for each row execute function guard_frozen();
 create or replace trigger guard_frozen before update on classifier

@@ -79,3 +79,22 @@ end $$;
 drop trigger if exists guard_prediction_length on prediction;
 create trigger guard_prediction_length after insert on prediction
     for each row when (new.piece = 0) execute function guard_prediction_length();
+
+create or replace function guard_intervention_length() returns trigger language plpgsql as $$
+declare
+    expected integer;
+begin
+    select image_list.length into expected
+        from intervention_evaluation as made
+        join evaluation on evaluation.id = made.evaluation_id
+        join image_list on image_list.id = evaluation.image_list_id
+        where made.id = new.intervention_id;
+    if cardinality(new.logits) <> expected then
+        raise exception 'intervention score: % logits for the % images of intervention %', cardinality(new.logits), expected,
+            new.intervention_id using errcode = 'check_violation';
+    end if;
+    return new;
+end $$;
+
+create or replace trigger guard_intervention_length before insert on intervention_score
+    for each row execute function guard_intervention_length();

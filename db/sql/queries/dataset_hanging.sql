@@ -1,6 +1,7 @@
 -- One row: what hangs on a dataset: studies (their names), analyses (of them), models (names of those that were trained on
 -- it), evaluations (of lists of its images that no other dataset has, by models that were not), calibrations (fitted on its
--- cohorts, of models that were not), worklists (names of those with images that no other dataset has). Parameter: dataset_id.
+-- cohorts, of models that were not), worklists (names of those with images that no other dataset has), interventions (on images of
+-- others, to look like these). Parameter: dataset_id.
 with
 own as (select * from cohort where dataset_id = :dataset_id),
 trained as (
@@ -49,4 +50,8 @@ select
             where id in (select worklist_id from worklist_image join images on images.image_id = worklist_image.image_id)
         ),
         '{}'
-    ) as worklists
+    ) as worklists,
+    (
+        select count(*) from intervention_evaluation
+        where target_list_id in (select image_list_id from lists)
+    ) as interventions

@@ -48,6 +48,7 @@ delete from going_list where id in (
     union
     select image_list_id from training_cohort where image_list_id is not null
 );
+delete from intervention_evaluation where target_list_id in (select id from going_list);
 delete from evaluation where image_list_id in (select id from going_list);
 delete from listed_image where image_list_id in (select id from going_list);
 delete from image_list where id in (select id from going_list);

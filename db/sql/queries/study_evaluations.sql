@@ -1,6 +1,6 @@
 -- One row per (model of a study, test cohort of the study) that is scored: evaluation_id, trained_on, seed, kind,
 -- cohort_id, task_ids (of trained outputs), datasets (that the model was trained on), partial (only some of their images or
--- tasks). A foreign model has no seed and no datasets.
+-- tasks), changed (whether there are interventions on it). A foreign model has no seed and no datasets.
 -- Parameter: study_id.
 select
     evaluation.id as evaluation_id,
@@ -16,7 +16,8 @@ select
         join dataset as trained on trained.id = part.dataset_id
         where training_cohort.model_id = model.id
     ) as datasets,
-    coalesce(model.configuration -> 'tasks' <> '[]' or model.configuration -> 'where' <> '[]', false) as partial
+    coalesce(model.configuration -> 'tasks' <> '[]' or model.configuration -> 'where' <> '[]', false) as partial,
+    exists (select from intervention_evaluation where intervention_evaluation.evaluation_id = evaluation.id) as changed
 from study_model
 join study on study.id = study_model.study_id
 join model on model.id = study_model.model_id

@@ -1,0 +1,195 @@
+"""`xray intervene`: one site's images made to look like another's and scored again by the same model."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from flows.cli.evaluate import FILE
+from flows.cli.groups import Group
+from flows.cli.predictions import SCALE
+from flows.cli.rows import json_option, print_json, show_rows
+
+if TYPE_CHECKING:
+    from sqlalchemy import Engine
+
+    from xray.data.score_tables import Scale
+
+KINDS = ("histogram", "resolution", "noise", "borders", "all")
+
+
+@click.group(cls=Group)
+def intervene() -> None:
+    """One site's images changed to look like another's and scored again: what a model loses by it is measured."""
+
+
+@intervene.command()
+@click.argument("study")
+@click.option(
+    "--model",
+    default="",
+    help="Only this configuration, or model from elsewhere (default: those of verdicts).",
+)
+@click.option(
+    "--from", "a", default="", metavar="A", help="Whose images (default: where the model is at home)."
+)
+@click.option(
+    "--to", "b", default="", metavar="B", help="What they are made to look like (default: each other site)."
+)
+@click.option(
+    "--kinds",
+    default=",".join(KINDS),
+    show_default=True,
+    help="What is changed, joined by commas; all is all together.",
+)
+@click.option(
+    "--images", type=click.IntRange(2), help="So many images of A, drawn by the seed (default: all)."
+)
+@click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="Of all that is drawn.")
+@click.option("--dry-run", is_flag=True, help="Say what would be scored; score nothing.")
+@json_option("One JSON object per result; with --dry-run per model and pair of sites.")
+def run(
+    study: str,
+    model: str,
+    a: str,
+    b: str,
+    kinds: str,
+    images: int | None,
+    seed: int,
+    dry_run: bool,
+    as_json: bool,
+) -> None:
+    """Score test images of A again, made to look like B's, by models of STUDY, and say what each model loses by it.
+
+    Only what is missing is done; a run that was stopped goes on where it was. Scores are kept apart from all others: in the
+    views interventions and intervention_predictions; what they cost in intervention_results and on the study's page.
+    """
+    from flows import watch
+    from flows.platform import prefect_api, storage
+    from xray import settings
+    from xray.analyses.intervene_plan import Asking, as_rows, steps
+
+    asking = Asking(model, a, b, _kinds(kinds), images, seed)
+    with storage() as databases:
+        with databases.engine().begin() as connection:
+            wanted = steps(connection, study, asking)
+        if dry_run:
+            show_rows(as_rows(wanted), as_json, "all of it is scored already")
+            return
+        if wanted:
+            with watch.database(settings.home(), databases.psql()), prefect_api(databases):
+                from flows.interventions import intervene as score_again
+
+                score_again(study, model, a, b, list(asking.kinds), images, seed)
+        rows = _results(databases.engine(), study, asking.model, asking.a, asking.b)
+    show_rows(rows, as_json, "no finding is labelled in these images and known to the model")
+
+
+@intervene.command()
+@click.argument("file", type=FILE)
+@click.option(
+    "--model", required=True, help="Whose scores they are: a model that has scored A's images as they are."
+)
+@click.option("--from", "a", required=True, metavar="A", help="Whose images.")
+@click.option("--to", "b", required=True, metavar="B", help="Whose pipeline they went through.")
+@click.option("--kind", default="probability", show_default=True, type=SCALE, help="What the numbers are.")
+@click.option("--protocol", help="Where the model has scored A under several.")
+@click.option(
+    "--map", "mapping", type=FILE, help="A mapping file, which says what the columns and words are."
+)
+@click.option(
+    "--missing-as-nan", is_flag=True, help="Images without a score are left out, instead of refused."
+)
+@click.option(
+    "--ignore-unknown", is_flag=True, help="Leave out rows of images that the dataset does not have."
+)
+@click.option("--from-model", help="Whose rows to take, where FILE has a column `model` with several.")
+@click.option("--image-column", help="The column with the images' names (default: image or image_id).")
+@json_option("One JSON object: what was added, and the results after it.")
+def add(
+    file: Path,
+    model: str,
+    a: str,
+    b: str,
+    kind: "Scale",
+    protocol: str | None,
+    mapping: Path | None,
+    missing_as_nan: bool,
+    ignore_unknown: bool,
+    from_model: str | None,
+    image_column: str | None,
+    as_json: bool,
+) -> None:
+    """Take scores that MODEL gave to A's test images once they went through B's pipeline: all of image loss, measured.
+
+    FILE is as for xray predictions import: a row per image, a column per finding. Its images are those that the model has
+    scored as they are. Nothing but interventions knows of these scores.
+    """
+    from flows.platform import storage
+    from xray.data.intervention_files import add_intervention
+    from xray.data.mapping.model import read_mapping
+    from xray.data.prediction_files import Manner
+
+    with storage() as databases:
+        engine = databases.engine()
+        with engine.begin() as connection:
+            manner = Manner(kind, missing_as_nan, read_mapping(mapping) if mapping is not None else None)
+            added = add_intervention(
+                connection,
+                file,
+                model,
+                a,
+                b,
+                manner,
+                protocol=protocol,
+                ignore_unknown=ignore_unknown,
+                from_model=from_model,
+                image_column=image_column,
+            )
+        rows = [
+            {"study": study, **row}
+            for study in added.studies
+            for row in _results(engine, study, "", a, b)
+            if row["kind"] == "pipeline"
+        ]
+    if as_json:
+        print_json({**vars(added), "results": rows})
+        return
+    for note in added.notes:
+        click.echo(f"note: {note}", err=True)
+    outcome = "added" if added.new else "the same scores were added before:"
+    scored = added.n_images - added.n_missing
+    what = (
+        f"{len(added.tasks)} tasks of {scored} of the {added.n_images} images of {a}, through {b}'s pipeline"
+    )
+    click.echo(f"{added.model}: {outcome} {what}", err=True)
+    show_rows(
+        rows, False, "nothing to compare yet: a study needs the model, each of its seeds, and both datasets"
+    )
+
+
+def _kinds(text: str) -> tuple[str, ...]:
+    from xray.errors import XrayError
+    from xray.names import unknown
+
+    kinds = tuple(dict.fromkeys(kind.strip() for kind in text.split(",") if kind.strip()))
+    for kind in kinds:
+        if kind not in KINDS:
+            raise XrayError(f"--kinds: {unknown('kind', kind, KINDS)}")
+    if not kinds:
+        raise XrayError(f"--kinds names nothing; expected some of {', '.join(KINDS)}")
+    return kinds
+
+
+def _results(engine: "Engine", study: str, model: str, a: str, b: str) -> list[dict[str, Any]]:
+    """Results as they are shown, brought up to date."""
+    from sqlalchemy import text
+
+    from db.queries import query
+    from xray.analyses.run import named, run
+
+    run(engine, study, [named("interventions")])
+    given = {"study": study, "trained_on": model, "train_dataset": a, "test_dataset": b}
+    with engine.connect() as connection:
+        rows = connection.execute(text(query("intervention_shown")), given).mappings().all()
+    return [dict(row) for row in rows]

@@ -1,0 +1,120 @@
+"""Interventions: a model scores a site's test images again, changed on purpose to look like another site's."""
+
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+from sqlalchemy import Engine, select
+
+from db.schema import Evaluation
+from db.store import read_logits
+from xray.data.interventions import Intervention, of_both, pictures_of, put_intervention
+from xray.learning.device import device
+from xray.learning.evaluate import ListedPictures, OpenModel, listed_pictures, open_model, own_datasets
+from xray.learning.infer import score
+from xray.learning.tracking import Tracker
+from xray.pixels.changes import Change, Changed, change, keys_of
+from xray.pixels.grey import Grey
+from xray.settings import provenance
+
+SAMPLE: Final = 400
+"""Pictures of each site from which it is measured how they look."""
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """What is to be scored again: the images of an evaluation, to look like those of another list, in these ways.
+
+    images: how many of them, drawn by the seed; None for all.
+    """
+
+    evaluation_id: int
+    target_list_id: int
+    kinds: Sequence[str]
+    images: int | None
+    seed: int
+
+
+def intervene(engine: Engine, tracker: Tracker, home: Path, wanted: Wanted) -> int:
+    """Score changed pictures and store the logits, each kind in one transaction; how many were written.
+
+    Pictures are read and shown as those of the evaluation were, but for the change. Where there is nothing to change its
+    scores are taken. Raises `LearningError` where the model's file is missing, `DataError` where pictures are.
+    """
+    with engine.begin() as connection:
+        evaluated = select(Evaluation.model_id, Evaluation.image_list_id)
+        model_id, image_list_id = connection.execute(
+            evaluated.where(Evaluation.id == wanted.evaluation_id)
+        ).one()
+        own = own_datasets(connection, model_id, image_list_id)
+        pictures = pictures_of(connection, [image_list_id, wanted.target_list_id])
+    hashed = of_both(pictures[image_list_id], pictures[wanted.target_list_id])
+    model = open_model(engine, tracker, model_id)
+    ours = listed_pictures(engine, home, model, image_list_id)
+    theirs = listed_pictures(engine, home, model, wanted.target_list_id)
+    samples = _sample(ours, wanted.seed), _sample(theirs, wanted.seed)
+    with device(home) as chosen:
+        model.network.to(chosen)
+        for kind in wanted.kinds:
+            made = change(kind, *samples)
+            logits = _scores(engine, model, ours, made, wanted, own)
+            about = Intervention(
+                wanted.evaluation_id,
+                wanted.target_list_id,
+                kind,
+                made.about(),
+                wanted.images,
+                wanted.seed,
+                hashed,
+            )
+            with engine.begin() as connection:
+                put_intervention(connection, about, logits, _tasks(model), provenance())
+            _log.debug("%s: %s", kind, made.about())
+    return len(wanted.kinds)
+
+
+def _sample(pictures: ListedPictures, seed: int) -> Grey:
+    """Some pictures of a list, (n, size, size)."""
+    rows = np.unique(pictures.rows)
+    if len(rows) > SAMPLE:
+        rows = np.sort(np.random.default_rng(seed).choice(rows, SAMPLE, replace=False))
+    return pictures.cache[rows]
+
+
+def _scores(
+    engine: Engine,
+    model: OpenModel,
+    ours: ListedPictures,
+    made: Change,
+    wanted: Wanted,
+    own: Sequence[str],
+) -> NDArray[np.float32]:
+    """Logits (n_images, n_tasks) of the changed pictures; NaN of those that were not drawn."""
+    places = _drawn(len(ours.rows), wanted)
+    logits = np.full((len(ours.rows), len(_tasks(model))), np.nan, np.float32)
+    if not made.steps:
+        with engine.begin() as connection:
+            before = read_logits(connection, wanted.evaluation_id, _tasks(model))
+        logits[places] = before.T[places]
+        return logits
+    keys = keys_of([digest or "0" for digest in ours.dataset.content])
+    shown = Changed(ours.cache, keys, made, wanted.seed)
+    stored = [task is not None for task in model.outputs]
+    logits[places] = score(model.network, shown, ours.rows[places], own)[:, stored]
+    return logits
+
+
+def _drawn(n: int, wanted: Wanted) -> NDArray[np.int64]:
+    """Places in the list of the images that are scored again."""
+    if wanted.images is None or wanted.images >= n:
+        return np.arange(n)
+    return np.sort(np.random.default_rng(wanted.seed).choice(n, wanted.images, replace=False))
+
+
+def _tasks(model: OpenModel) -> list[int]:
+    return [task for task in model.outputs if task is not None]

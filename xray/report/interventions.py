@@ -1,0 +1,51 @@
+"""What images cost that were changed to look like another site's, in words."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+
+from xray.report.grids import number_or_none, text_or_none
+from xray.report.words import interval, number, task_name
+
+WORDS: Final = {
+    "histogram": "in grey values",
+    "resolution": "in resolution",
+    "noise": "in noise",
+    "borders": "in borders",
+    "all": "in grey values, resolution, noise and borders together",
+}
+"""Kind → in which way pictures were made alike."""
+PIPELINE: Final = "pipeline"
+SHOWN: Final = 0.05
+"""A loss is shown where its q is below this."""
+
+Row = Mapping[Any, Any]
+"""A row of `intervention_results`."""
+
+
+def sentence(row: Row) -> str:
+    """As “a's pictures made to look like b's in noise cost 0.03 (0.02 to 0.04) of AUC (Effusion, model a)”."""
+    who = f"{task_name(row['task'])}, model {row['trained_on']}"
+    a, b = row["train_dataset"], row["test_dataset"]
+    what = f"made to look like {b}'s {WORDS.get(row['kind'], row['kind'])}"
+    pictures = f"{a}'s pictures {f'through the pipeline of {b}' if row['kind'] == PIPELINE else what}"
+    loss, low, high = (number_or_none(row[name]) for name in ("loss", "lower", "upper"))
+    reason = text_or_none(row["reason"])
+    if loss is None or (reason is not None and low == high):
+        return f"{pictures}: {reason} ({who})"
+    bounds = (low, high) if loss >= 0 or low is None or high is None else (-high, -low)
+    between = "" if bounds[0] is None or bounds[1] is None else f" ({interval((bounds[0], bounds[1]), 2)})"
+    return f"{pictures} {'gain' if loss < 0 else 'cost'} {number(abs(loss), 2)}{between} of AUC ({who})"
+
+
+def is_shown(row: Row) -> bool:
+    """Whether a loss, or a gain, is shown, all of the study's interventions taken together."""
+    q = number_or_none(row["q"])
+    return q is not None and q < SHOWN
+
+
+def findings(rows: Sequence[Row]) -> list[str]:
+    """What is shown, the largest first; and how many measured changes cost nothing that is shown."""
+    shown = sorted((row for row in rows if is_shown(row)), key=lambda row: -abs(float(row["loss"])))
+    lines = [f"{sentence(row)}." for row in shown]
+    rest = len(rows) - len(shown)
+    return [*lines, f"{rest} of {len(rows)} measured changes cost nothing that is shown."] if rest else lines
