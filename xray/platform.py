@@ -13,7 +13,6 @@ from typing import Any, Final, TypeAlias
 import pandas as pd
 import psycopg2
 from sqlalchemy import Connection, create_engine, text
-from sqlalchemy.pool import NullPool
 
 from db.connection import databases
 from db.queries import query
@@ -53,6 +52,8 @@ class Platform:
             self._writer: Final = there.engine()
             self._reader: Final = there.reader or there.xray
             settle(self._writer, there.mlflow, self.home, own=own)
+            self._questions: Final = create_engine(self._reader, pool_pre_ping=True)
+            stack.callback(self._questions.dispose)
             self._stack: Final = stack.pop_all()
             self._kept: Final = Kept()
 
@@ -197,7 +198,7 @@ class Platform:
         return self.results("performance", study)
 
     def _reading(self) -> contextlib.AbstractContextManager[Connection]:
-        return create_engine(self._reader, poolclass=NullPool).connect()
+        return self._questions.connect()
 
     def _file(self, table: Table, name: str) -> Path:
         """The file of a table; a frame is written to one, which stays, as what was registered is known by its file."""

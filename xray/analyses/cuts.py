@@ -101,8 +101,10 @@ def cut_rows(
     asked = asked or Asked()
     whole = load_study(connection, study)
     reading = Reading.now(connection, Kept() if kept is None else kept, whole)
-    datasets = dict.fromkeys(cell.key[0] for cell in _cells(whole, analysis, asked))
-    masks = _masks(reading, images, list(datasets))
+    _check(whole, asked)
+    masks = _masks(
+        reading, images, [each for each in whole.cohorts if each in (asked.datasets or whole.cohorts)]
+    )
     narrowed = _narrowed(reading, _places(whole, asked), masks)
     cells = [cell for cell in _cells(narrowed, analysis, asked) if cell.key[0] in masks]
     names = [cell.key[1] for cell in cells] if analysis.unit.at_home else []
@@ -137,8 +139,8 @@ def cut_frame(
     return frame
 
 
-def _cells(study: StoredStudy, analysis: Analysis, asked: Asked) -> list[Cell]:
-    """The cells that are asked for. Raises `AnalysisError` where there is no such model or dataset."""
+def _check(study: StoredStudy, asked: Asked) -> None:
+    """Raises `AnalysisError` where the study has no such model or dataset."""
     for kind, names, there in (
         (f"model of study {study.name}", asked.models, study.names),
         (f"test dataset of study {study.name}", asked.datasets, tuple(study.cohorts)),
@@ -146,6 +148,10 @@ def _cells(study: StoredStudy, analysis: Analysis, asked: Asked) -> list[Cell]:
         for name in names:
             if name not in there:
                 raise AnalysisError(unknown(kind, name, list(there)))
+
+
+def _cells(study: StoredStudy, analysis: Analysis, asked: Asked) -> list[Cell]:
+    """The cells that are asked for."""
     return [
         cell
         for cell in analysis.unit.of(study)
@@ -208,9 +214,13 @@ def _narrowed(reading: Reading, places: Sequence[int], masks: Mapping[str, NDArr
     for dataset, mask in masks.items():
         labels = reading.cohort(dataset).labels[:, places][mask]
         labelled |= set(np.flatnonzero(~np.isnan(labels).all(axis=0)).tolist())
+    trained = {
+        before: frozenset(new[place] for place in before if place in new)
+        for before in {each.trained for each in study.evaluations}
+    }
     evaluations = tuple(
-        replace(each, trained=frozenset(new[place] for place in each.trained if place in new))
-        for each in study.evaluations
+        Scored(e.evaluation_id, e.trained_on, e.seed, e.cohort_id, trained[e.trained], e.foreign)
+        for e in study.evaluations
     )
     return replace(
         study,
