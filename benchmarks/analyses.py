@@ -26,7 +26,7 @@ from sklearn.metrics import cohen_kappa_score, roc_auc_score
 from sqlalchemy import Connection, Engine, create_engine, insert, select, text
 from sqlalchemy.pool import NullPool
 
-from benchmarks.report import Row, arguments, show
+from benchmarks.report import Row, arguments, holds, is_equal, judged
 from benchmarks.store import server_seconds, store_labels
 from db.embedded import acquire, status
 from db.migrate import upgrade
@@ -265,11 +265,7 @@ def rows(quick: bool) -> Iterator[Row]:
 def main() -> int:
     """Print every row; exit code 1 where a limit is missed or a result differs."""
     options = arguments(__doc__)
-    fine = True
-    for row in rows(options.quick):
-        show(row, options.json)
-        fine &= row.equal and (options.quick or row.ratio >= 1)
-    return 0 if fine else 1
+    return judged(rows(options.quick), options.json, is_equal if options.quick else holds)
 
 
 if __name__ == "__main__":

@@ -27,7 +27,7 @@ from sqlalchemy import Engine, create_engine
 from sqlalchemy.pool import NullPool
 
 from benchmarks.ask import SIZES, build
-from benchmarks.report import Row, arguments, show
+from benchmarks.report import Row, arguments, judged
 from db.connection import embedded
 from db.embedded import acquire
 from xray.explorer.app import create_app
@@ -155,11 +155,7 @@ def words(taken: list[float]) -> str:
 def main() -> int:
     """Print every row; exit code 1 where a page takes longer than its limit."""
     options = arguments(__doc__)
-    good = True
-    for row in rows(options.quick):
-        show(row, options.json)
-        good &= row.ratio >= 1
-    return 0 if good else 1
+    return judged(rows(options.quick), options.json)
 
 
 if __name__ == "__main__":

@@ -30,7 +30,7 @@ from sqlalchemy import Engine, create_engine, insert, select, text
 from sqlalchemy.pool import NullPool
 
 from benchmarks.analyses import DATASETS, N_TASKS, add, add_model, build, images
-from benchmarks.report import Row, show
+from benchmarks.report import Row, holds, is_equal, judged
 from benchmarks.store import store_labels
 from db.embedded import acquire
 from db.migrate import downgrade, upgrade
@@ -221,11 +221,7 @@ def main() -> int:
     parser.add_argument("--json", action="store_true", help="print one JSON object per line")
     parser.add_argument("--former", type=Path, help="a checkout of an earlier tree, to be the peer of I2")
     options = parser.parse_args()
-    fine = True
-    for row in rows(options.quick, options.former):
-        show(row, options.json)
-        fine &= row.equal and (options.quick or row.ratio >= 1)
-    return 0 if fine else 1
+    return judged(rows(options.quick, options.former), options.json, is_equal if options.quick else holds)
 
 
 if __name__ == "__main__":

@@ -4,7 +4,7 @@ import argparse
 import json
 import statistics
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass
 
 
@@ -69,3 +69,22 @@ def show(row: Row, as_json: bool) -> None:
     equal = "equal" if row.equal else "DIFFERENT"
     figures = f"{row.ratio:8.1f} ×  {row.peer:10.4g} → {row.ours:<10.4g} {row.unit:18}"
     print(f"{row.id:3} {figures} {equal:9}  {row.work}", flush=True)
+
+
+def holds(row: Row) -> bool:
+    """Whether both sides gave the same result, and ours is no worse than its peer, such as a limit."""
+    return row.equal and row.ratio >= 1
+
+
+def is_equal(row: Row) -> bool:
+    """Whether both sides gave the same result."""
+    return row.equal
+
+
+def judged(rows: Iterable[Row], as_json: bool, good: Callable[[Row], bool] = holds) -> int:
+    """Print every claim as it comes in; the exit code: 1 where one is not good, else 0."""
+    fine = True
+    for row in rows:
+        show(row, as_json)
+        fine &= good(row)
+    return 0 if fine else 1

@@ -21,7 +21,7 @@ import pandas as pd
 import psutil
 
 from benchmarks.evaluate import pss, tree
-from benchmarks.report import Row, arguments, show
+from benchmarks.report import Row, arguments, judged
 from xray.tasks import TASKS
 
 N_IMAGES = 555_556
@@ -123,11 +123,7 @@ def rows(quick: bool) -> Iterator[Row]:
 def main() -> int:
     """Print every row; exit code 1 where a limit or equality doesn't hold."""
     options = arguments(__doc__)
-    good = True
-    for row in rows(options.quick):
-        show(row, options.json)
-        good &= row.equal and row.ratio >= 1
-    return 0 if good else 1
+    return judged(rows(options.quick), options.json)
 
 
 if __name__ == "__main__":

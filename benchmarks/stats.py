@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from scipy.stats import rankdata
 from sklearn.metrics import cohen_kappa_score, roc_auc_score
 
-from benchmarks.report import Row, arguments, compare, show
+from benchmarks.report import Row, arguments, compare, is_equal, judged
 from xray.stats.agreement import kappa_matrix
 from xray.stats.bootstrap import bootstrap_auc, patient_weights
 from xray.stats.delong import delong_covariance
@@ -123,11 +123,7 @@ def rows(quick: bool) -> Iterator[Row]:
 def main() -> int:
     """Print every row; exit code 1 where a result differs from the peer's."""
     options = arguments(__doc__)
-    equal = True
-    for row in rows(options.quick):
-        show(row, options.json)
-        equal &= row.equal
-    return 0 if equal else 1
+    return judged(rows(options.quick), options.json, is_equal)
 
 
 if __name__ == "__main__":

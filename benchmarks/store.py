@@ -27,7 +27,7 @@ from sklearn.metrics import roc_auc_score
 from sqlalchemy import Connection, Engine, create_engine, insert, text
 from sqlalchemy.pool import NullPool
 
-from benchmarks.report import Row, Timing, arguments, show
+from benchmarks.report import Row, Timing, arguments, is_equal, judged
 from db.copy import array, copy_in, scalar
 from db.embedded import acquire, status
 from db.migrate import upgrade
@@ -369,11 +369,7 @@ def rows(quick: bool) -> Iterator[Row]:
 def main() -> int:
     """Print every row; exit code 1 where a result differs from the peer's."""
     options = arguments(__doc__)
-    equal = True
-    for row in rows(options.quick):
-        show(row, options.json)
-        equal &= row.equal
-    return 0 if equal else 1
+    return judged(rows(options.quick), options.json, is_equal)
 
 
 if __name__ == "__main__":

@@ -174,7 +174,7 @@ def _as_text(value: Any) -> str:
 
 
 def copy_out(
-    connection: Connection, query: str, **parameters: int | str
+    connection: Connection, query: str, **parameters: int | str | list[int]
 ) -> Iterator[list[memoryview | None]]:
     """Rows of a query with its %(name)s parameters bound, each field as raw bytes or None."""
     buffer = io.BytesIO()

@@ -247,3 +247,20 @@ def read_logits(connection: Connection, evaluation_id: int, tasks: Sequence[int]
         if number in pieces:
             np.concatenate(pieces[number], out=logits[row])
     return logits
+
+
+def read_vectors(
+    connection: Connection, evaluation_ids: Sequence[int], task_ids: Sequence[int]
+) -> dict[tuple[int, int], NDArray[np.float32]]:
+    """(evaluation, task) → its logits (n_images,), of some evaluations and findings; none for outputs never trained."""
+    pieces: dict[tuple[int, int], list[NDArray[np.float32]]] = {}
+    if not evaluation_ids or not task_ids:
+        return {}
+    given = {"evaluation_ids": list(evaluation_ids), "task_ids": list(task_ids)}
+    for evaluation, task, part in copy_out(connection, query("vectors"), **given):
+        assert evaluation is not None
+        assert task is not None
+        assert part is not None
+        key = read_scalar(evaluation), read_scalar(task)
+        pieces.setdefault(key, []).append(read_array(part, "float4"))
+    return {key: np.concatenate(parts) for key, parts in pieces.items()}

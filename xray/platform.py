@@ -5,7 +5,7 @@ Frames are read as the role that can't change anything; `evaluate` registers, ta
 
 import contextlib
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Final, TypeAlias
@@ -13,7 +13,6 @@ from typing import Any, Final, TypeAlias
 import pandas as pd
 import psycopg2
 from sqlalchemy import Connection, create_engine, text
-from sqlalchemy.pool import NullPool
 
 from db.connection import databases
 from db.queries import query
@@ -21,8 +20,11 @@ from db.question import ask
 from db.urls import libpq
 from xray import settings
 from xray.analyses.analysis import stored_rows
+from xray.analyses.cuts import DAY, Asked, cut, cut_frame
+from xray.analyses.kept import Kept
 from xray.analyses.run import named
 from xray.analyses.stored import study_meant
+from xray.data.image_names import image_names
 from xray.data.score_tables import Scale
 from xray.durable import write_whole
 from xray.errors import AnalysisError, StudyError
@@ -50,7 +52,10 @@ class Platform:
             self._writer: Final = there.engine()
             self._reader: Final = there.reader or there.xray
             settle(self._writer, there.mlflow, self.home, own=own)
+            self._questions: Final = create_engine(self._reader, pool_pre_ping=True)
+            stack.callback(self._questions.dispose)
             self._stack: Final = stack.pop_all()
+            self._kept: Final = Kept()
 
     def __enter__(self) -> "Platform":
         return self
@@ -96,6 +101,34 @@ class Platform:
         """
         with self._reading() as connection:
             return stored_rows(connection, study_meant(connection, study), named(analysis))
+
+    def cut(
+        self,
+        analysis: str = "performance",
+        *,
+        where: str | None = None,
+        since: str | None = None,
+        until: str | None = None,
+        day: str = DAY,
+        images: str | Path | Sequence[str] | None = None,
+        model: str | Sequence[str] = (),
+        dataset: str | Sequence[str] = (),
+        task: str | Sequence[str] = (),
+        study: str | None = None,
+    ) -> pd.DataFrame:
+        """The rows that an analysis has on some of the test images, computed at once from the stored scores; none is stored.
+
+        where: as "age >= 70 and sex = 'F'". since, until: days, both included, in the column `day` of the label files.
+        images: a file of names (a column `image`, or a name a line), or the names. model (as in the column trained_on),
+        dataset, task: of these only. Thresholds are those of the whole test cohorts. What was read is kept, so that the next
+        question is answered faster. Raises `AnalysisError` where no image fits, or a name is not there.
+        """
+        names = image_names(Path(images)) if isinstance(images, str | Path) else images
+        asked = Asked(*(_several(each) for each in (model, dataset, task)))
+        with self._reading() as connection:
+            chosen = study_meant(connection, study)
+            of_images = cut(where, since, until, day, names)
+            return cut_frame(connection, chosen, named(analysis), of_images, asked, self._kept)
 
     def sql(self, question: str, **values: Any) -> pd.DataFrame:
         """The rows of one statement that returns rows, asked as `xray sql` does; values stand for its %(name)s.
@@ -165,7 +198,7 @@ class Platform:
         return self.results("performance", study)
 
     def _reading(self) -> contextlib.AbstractContextManager[Connection]:
-        return create_engine(self._reader, poolclass=NullPool).connect()
+        return self._questions.connect()
 
     def _file(self, table: Table, name: str) -> Path:
         """The file of a table; a frame is written to one, which stays, as what was registered is known by its file."""
@@ -174,6 +207,10 @@ class Platform:
         folder = self.home / FOLDER
         folder.mkdir(parents=True, exist_ok=True)
         return write_whole(folder / f"{name}.csv", table.to_csv(index=False).encode())
+
+
+def _several(names: str | Sequence[str]) -> tuple[str, ...]:
+    return (names,) if isinstance(names, str) else tuple(names)
 
 
 def _check_names(connection: Connection, asked: Mapping[str, str | None]) -> None:

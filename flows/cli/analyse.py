@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from flows.cli.cut import CutOptions, cut_options, print_cut
 from flows.cli.rows import json_option, print_json
 
 if TYPE_CHECKING:
@@ -31,6 +32,7 @@ ALL = "all"
     is_flag=True,
     help="Again with uncertain test labels left out, as positives and as negatives, side by side; nothing is stored.",
 )
+@cut_options
 @click.option("--reference", is_flag=True, help="Published values beside one's own, in brackets.")
 @json_option("The rows, one JSON object each.")
 @click.option(
@@ -48,12 +50,16 @@ def analyse(
     reference: bool,
     as_json: bool,
     output: Path | None,
+    **cut: Any,
 ) -> None:
     """Bring the analysis NAME of a study up to date, print it, and draw its figure; "all" is every one.
 
     Without NAME: the analyses and whether their results are current. Only what is stale is computed, from the stored
     predictions; no model is loaded. Where results changed, the study's page (report.html) is written anew, unless --output
     says otherwise.
+
+    On a cut (--where, --from, --to, --images) or of some --model, --dataset or --task, the rows are computed at once from
+    the stored scores and printed; nothing is stored.
     """
     from flows.platform import storage
     from xray import settings
@@ -74,6 +80,15 @@ def analyse(
             wanted = [_by(name, column)]
         if pair is not None and name != "bland_altman":
             raise click.UsageError("--pair is only for bland_altman")
+        options = CutOptions(**cut)
+        if options.given:
+            if name in (None, ALL) or column is not None or pair is not None or reference:
+                raise click.UsageError(
+                    "a cut needs one analysis, and takes neither --by, --pair nor --reference"
+                )
+            with engine.connect() as connection:
+                print_cut(connection, chosen, wanted[0], options, as_json)
+            return
         if uncertain:
             if name in (None, ALL):
                 raise click.UsageError("--uncertain needs one analysis: name it")

@@ -29,6 +29,8 @@ VALUES = {
     "dataset": "nih",
     "image_lists": [1],
     "image_ids": [1],
+    "evaluation_ids": [1],
+    "task_ids": [1],
     "native_column": "age",
     "cohorts": [1],
     "cohort_ids": [1],
@@ -57,7 +59,8 @@ def test_query_runs(shared_rows: Any, name: str) -> None:
     with engine.connect() as connection:
         if "For COPY" in header:
             parameters = re.findall(r"%\((\w+)\)s", statement)
-            assert list(copy_out(connection, statement, **dict.fromkeys(parameters, 1))) in (
+            given = {each: VALUES[each] if each.endswith("_ids") else 1 for each in parameters}
+            assert list(copy_out(connection, statement, **given)) in (
                 [],
                 [[None]],
                 [[None] * 4],

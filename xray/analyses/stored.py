@@ -79,6 +79,8 @@ class TestSet:
     _points: dict[str, "Youden"] = field(default_factory=dict, compare=False, repr=False)
     asked: frozenset[str] | None = None
     """Configurations whose rows are asked for, "" for rows of the cohort itself; None is all of them."""
+    cut_of: "TestSet | None" = None
+    """The whole test cohort, where these are some of its images: thresholds are chosen on it, and not on the cut."""
 
     @property
     def wanted(self) -> list[str]:
@@ -118,7 +120,9 @@ class TestSet:
         return self._ensembles[trained_on]
 
     def youden(self, trained_on: str) -> "Youden":
-        """The ensemble's Youden points (n_tasks,) on this very cohort."""
+        """The ensemble's Youden points (n_tasks,) on this very cohort, the whole of it."""
+        if self.cut_of is not None:
+            return self.cut_of.youden(trained_on)
         if trained_on not in self._points:
             from xray.stats.roc import youden  # compiled: what only asks how far a study is does without
 
@@ -322,7 +326,7 @@ def load_test(
     """The test cohort of one dataset with the scores of some evaluations, and those of these columns that it has."""
     logits = {e.evaluation_id: read_logits(connection, e.evaluation_id, study.task_ids) for e in evaluations}
     cohort = read_cohort(connection, study.cohorts[dataset], study.task_ids)
-    known = _columns(connection, dataset, cohort, columns)
+    known = image_columns(connection, dataset, cohort, columns)
     return TestSet(dataset, study.datasets[dataset], cohort, tuple(evaluations), logits, known)
 
 
@@ -337,9 +341,10 @@ def check_columns(connection: Connection, study: StoredStudy, columns: Collectio
             )
 
 
-def _columns(
+def image_columns(
     connection: Connection, dataset: str, cohort: StoredCohort, wanted: Collection[str]
 ) -> dict[str, NDArray[np.object_]]:
+    """Those of these columns that a dataset has: what is known of each image of a cohort, (n_images,), or None."""
     found: dict[str, NDArray[np.object_]] = {}
     if set(wanted) & set(OF_IMAGES):
         row = connection.execute(text(query("image_columns")), {"image_list_id": cohort.image_list_id}).one()

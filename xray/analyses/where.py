@@ -30,12 +30,17 @@ class Clause:
     operator: str
     value: str
 
+    @property
+    def is_of_days(self) -> bool:
+        """Whether its value is written as a day, 2024-01-31."""
+        return _DAY.fullmatch(self.value) is not None
+
     def holds(self, cells: NDArray[np.object_]) -> NDArray[np.bool_]:
         """Which cells (n,) fit; one that is not known never does. Order is that of numbers, or of days (2024-01-31).
 
         Raises `AnalysisError` where order is asked for and the value is neither.
         """
-        if _DAY.fullmatch(self.value):
+        if self.is_of_days:
             try:
                 day = np.datetime64(self.value)
             except ValueError:

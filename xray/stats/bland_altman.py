@@ -14,6 +14,7 @@ from xray.stats.estimates import (
     Numbers,
     TextArray,
     check_level,
+    column_sums,
     undefined,
 )
 
@@ -49,8 +50,8 @@ def bland_altman(first: Numbers, second: Numbers, level: float = 0.95) -> Limits
     kept = ~np.isnan(difference)
     n = np.asarray(kept.sum(axis=0), dtype=np.int64)
     enough, filled = n >= 2, np.where(kept, difference, 0)
-    mean = np.divide(filled.sum(axis=0), n, out=undefined(n.shape), where=enough)
-    squares = np.where(kept, (filled - mean) ** 2, 0).sum(axis=0)
+    mean = np.divide(column_sums(filled), n, out=undefined(n.shape), where=enough)
+    squares = column_sums(np.where(kept, (filled - mean) ** 2, 0))
     sd = np.sqrt(np.divide(squares, n - 1, out=undefined(n.shape), where=enough))
     z, degrees, safe = ndtri(0.5 + level / 2), np.maximum(n - 1, 1), np.maximum(n, 1)
     t = stdtrit(degrees, 0.5 + level / 2)

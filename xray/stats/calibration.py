@@ -16,6 +16,7 @@ from xray.stats.estimates import (
     Numbers,
     TextArray,
     Values,
+    column_sums,
     reasons,
     undefined,
 )
@@ -79,7 +80,7 @@ def curve_error(curve: Reliability) -> Values:
     """
     n = np.asarray(curve.observed.n.sum(axis=0))
     gap = np.abs(curve.observed.value - curve.predicted) * curve.observed.n
-    value = np.divide(np.nansum(gap, axis=0), n, out=undefined(n.shape), where=n > 0)
+    value = np.divide(column_sums(np.nan_to_num(gap)), n, out=undefined(n.shape), where=n > 0)
     reason = np.where(n > 0, DEFINED, NO_DATA).astype(reasons(()).dtype)
     return Values(value, n, np.asarray(curve.observed.n_pos.sum(axis=0)), reason)
 
@@ -94,13 +95,13 @@ def brier_of(bins: "Bins") -> Brier:
     safe = np.maximum(n, 1)
     share = n_pos / safe
     observed, predicted = (np.nan_to_num(bins.mean(part)) for part in (bins.n_pos, bins.total))
-    squares = bins.squares - (bins.n * predicted**2).sum(axis=0)
-    products = bins.positives_total - (bins.n * observed * predicted).sum(axis=0)
+    squares = bins.squares - column_sums(bins.n * predicted**2)
+    products = bins.positives_total - column_sums(bins.n * observed * predicted)
     within = (squares - 2 * products) / safe
     parts = (
         (bins.squares - 2 * bins.positives_total + n_pos) / safe,
-        (bins.n * (predicted - observed) ** 2).sum(axis=0) / safe,
-        (bins.n * (observed - share) ** 2).sum(axis=0) / safe - within,
+        column_sums(bins.n * (predicted - observed) ** 2) / safe,
+        column_sums(bins.n * (observed - share) ** 2) / safe - within,
         share * (1 - share),
     )
     score, reliability, resolution, uncertainty = (np.where(n > 0, part, np.nan) for part in parts)

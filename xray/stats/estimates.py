@@ -101,6 +101,12 @@ def undefined(shape: tuple[int, ...]) -> FloatArray:
     return np.full(shape, np.nan)
 
 
+def column_sums(values: FloatArray) -> FloatArray:
+    """Sums over the first axis, (n, ...) → (...); of each column the same to the last bit, whatever stands beside it."""
+    sums: FloatArray = np.ascontiguousarray(np.moveaxis(values, 0, -1)).sum(axis=-1)
+    return sums
+
+
 def reshaped(result: Result, shape: tuple[int, ...]) -> Result:
     """A dataclass of arrays with every array in another shape."""
     return replace(

@@ -33,13 +33,15 @@ def share_by_patient(
     columns = among.shape[1:]
     among, hits = among.reshape(len(among), -1), hits.reshape(len(hits), -1)
     _, code = np.unique(patients, return_inverse=True)
-    sums = [np.stack([np.bincount(code, weights=column) for column in each.T], 1) for each in (among, hits)]
-    n_of, x_of = sums
-    n, x = n_of.sum(axis=0), x_of.sum(axis=0)
-    m = (n_of > 0).sum(axis=0)
+    # a row per column, so that the sums of one do not depend on how many stand beside it
+    n_of, x_of = (
+        np.stack([np.bincount(code, weights=column) for column in each.T]) for each in (among, hits)
+    )
+    n, x = n_of.sum(axis=1), x_of.sum(axis=1)
+    m = (n_of > 0).sum(axis=1)
     p = np.divide(x, n, out=np.full(n.shape, np.nan), where=n > 0)
-    residue = np.where(n_of > 0, x_of - np.nan_to_num(p) * n_of, 0)
-    variance = m / np.maximum(m - 1, 1) * (residue**2).sum(axis=0) / np.maximum(n, 1) ** 2
+    residue = np.where(n_of > 0, x_of - np.nan_to_num(p)[:, None] * n_of, 0)
+    variance = m / np.maximum(m - 1, 1) * (residue**2).sum(axis=1) / np.maximum(n, 1) ** 2
     spread = np.nan_to_num(p * (1 - p))
     effective = np.divide(spread, variance, out=m.astype(np.float64), where=variance > 0)
     effective = np.minimum(effective, n)

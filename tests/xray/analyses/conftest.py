@@ -55,12 +55,14 @@ class World:
         site: str | None = None,
         like: str | None = None,
         images_per_patient: int = 1,
+        only: NDArray[np.bool_] | None = None,
     ) -> None:
         """A dataset with one test cohort and one training cohort; `like` names one whose images it shares.
 
-        Sexes are M and F in turn, ages 10, 11, …; no view is known.
+        Sexes are M and F in turn, ages 10, 11, …; no view is known. only: the images that there are, of those that would be.
         """
-        n = len(next(iter(labels.values())))
+        there = range(len(next(iter(labels.values())))) if only is None else np.flatnonzero(only).tolist()
+        n = len(there)
         self.n_images[name] = n
         with self.engine.begin() as connection:
             site_id = connection.scalar(select(Site.id).where(Site.name == (site or name)))
@@ -75,8 +77,8 @@ class World:
                         "sex": "MF"[k % 2],
                         "age": 10 + k,
                     }
-                    for part, size in (("test", n), ("train", 2))
-                    for k in range(size)
+                    for part, numbers in (("test", there), ("train", range(2)))
+                    for k in numbers
                 ]
                 found = connection.scalars(insert(Image).returning(Image.id), rows).all()
                 ids = np.array(found, dtype=np.int32)
@@ -111,7 +113,8 @@ class World:
                 )
                 if part == "test":
                     for task, values in labels.items():
-                        vector = [None if np.isnan(v) else int(v) for v in values]
+                        mine = np.asarray(values)[list(there)]
+                        vector = [None if np.isnan(v) else int(v) for v in mine]
                         connection.execute(
                             insert(CohortLabel).values(
                                 cohort_id=cohort_id,

@@ -64,8 +64,10 @@ def scores(rng: np.random.Generator, truth: dict[str, np.ndarray], skill: float)
 class Hospitals:
     """A study of three datasets, two with several images per patient: each one's own models, and models of all."""
 
-    def __init__(self, world: World) -> None:
+    def __init__(self, world: World, only: np.ndarray | None = None) -> None:
+        """only: the images that there are of the 60 of each dataset, bool (60,)."""
         self.world, self.rng = world, np.random.default_rng(11)
+        self.only = np.ones(60, bool) if only is None else only
         self.truth: dict[str, dict[str, np.ndarray]] = {}
         self.models: list[tuple[int, list[str]]] = []
         for name, per_patient in (("x", 1), ("y", 2), ("z", 3)):
@@ -82,7 +84,8 @@ class Hospitals:
         truth = {task: (self.rng.random(60) < 0.4).astype(float) for task in TASKS}
         truth["Mass"][:6] = np.nan
         self.truth[name] = truth
-        self.world.dataset(name, truth | dict.fromkeys(others, np.ones(60)), images_per_patient=per_patient)
+        labels = truth | dict.fromkeys(others, np.ones(60))
+        self.world.dataset(name, labels, images_per_patient=per_patient, only=self.only)
         for model, datasets in self.models:
             self.score(model, name, datasets)
 
@@ -94,7 +97,8 @@ class Hospitals:
         return model
 
     def score(self, model: int, name: str, datasets: list[str]) -> None:
-        self.world.score(model, name, scores(self.rng, self.truth[name], 1.5 if name in datasets else 0.7))
+        logits = scores(self.rng, self.truth[name], 1.5 if name in datasets else 0.7)
+        self.world.score(model, name, {task: values[self.only] for task, values in logits.items()})
 
     def one_more_seed(self) -> None:
         self.world.add_models(self.study, [self.add_model("y", 2, ["y"])], first=100)
