@@ -379,7 +379,9 @@ def main() -> int:
     parser.add_argument(
         "--only", nargs="*", default=[], help="files, such as xray/stats/verdict.py: every change of them"
     )
-    parser.add_argument("--skip", type=int, default=0, help="go on with a sample behind so many of its changes")
+    parser.add_argument(
+        "--skip", type=int, default=0, help="go on with a sample behind so many of its changes"
+    )
     parser.add_argument("--jobs", type=int, default=2)
     parser.add_argument("--list", action="store_true")
     parser.add_argument("--quick", action="store_true", help="six changes")
