@@ -1,4 +1,4 @@
-"""The answer first: for each finding and site whether models from elsewhere work, what fails and why, what to beware of."""
+"""The answer first: for each finding and site whether models from elsewhere work, what fails and why, and caveats."""
 
 from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
@@ -25,7 +25,7 @@ LISTED: Final = 6
 
 @dataclass(frozen=True)
 class Judged:
-    """A model brought to a site, on one finding. note: why it can't be said. loss: AUC at home minus here."""
+    """A model's judgement at a site for one finding. note: why it can't be judged. loss: AUC at home minus here."""
 
     model: str
     task: str
@@ -46,9 +46,9 @@ class Judged:
         if self.auc is None:
             return f"{self.model}: {self.note}"
         loss = "" if self.loss is None else f", loss against home {number(self.loss, 2)}"
-        known = f"AUC {number(self.auc, 2)} (95% interval {interval(self.between, 2)}){loss}"
+        numbers = f"AUC {number(self.auc, 2)} (95% interval {interval(self.between, 2)}){loss}"
         note = f": {self.note}" if self.note else ""
-        return f"{self.model} {self.state}{note}; {known}; {self.n:,} images, {self.n_pos:,} positive"
+        return f"{self.model} {self.state}{note}; {numbers}; {self.n:,} images, {self.n_pos:,} positive"
 
 
 @dataclass(frozen=True)
@@ -97,14 +97,14 @@ class Answer:
         unclear = sum(cell.state == CANNOT_SAY for cell in self.cells.values())
         failing = [cell for cell in self.cells.values() if cell.state == FAILS]
         names = {site: [c.row.name for c in failing if c.site == site] for site in self.sites}
-        where = [f"at {site} ({'; '.join(rows)})" for site, rows in names.items() if rows]
-        said = (
-            f"Models from elsewhere fail {_listed(where)}"
-            if where
+        places_of_failure = [f"at {site} ({'; '.join(rows)})" for site, rows in names.items() if rows]
+        claim = (
+            f"Models from elsewhere fail {_listed(places_of_failure)}"
+            if places_of_failure
             else "No model from elsewhere is shown to fail"
         )
         return (
-            f"{said}: {len(failing)} of {counted(len(self.cells), 'cell')}; for {unclear} it can't be said."
+            f"{claim}: {len(failing)} of {counted(len(self.cells), 'cell')}; for {unclear} it can't be said."
         )
 
 
@@ -134,21 +134,23 @@ def answer(
     tasks = task_order(str(row["task"]) for row in rows)
     home = {(row["trained_on"], row["task"]): row for row in rows if row["trained_on"] == row["test_dataset"]}
     reasons = _by_model([*verdicts.to_dict("records"), *causes.to_dict("records")])
-    own = [site for site in sites if any(row["trained_on"] == site for row in rows)]
-    judged = []
+    own_sites = [site for site in sites if any(row["trained_on"] == site for row in rows)]
+    judgements = []
     for row in _brought(rows, sites):
         model, site, task = str(row["trained_on"]), str(row["test_dataset"]), row["task"]
         verdict = reasons.get((model, site, task))
-        scored = sorted({str(r["test_dataset"]) for r in rows if r["trained_on"] == model})
-        why = (
-            without_verdict(model, site, bool(row.get("foreign", False)), scored, own)
+        tested_at = sorted({str(r["test_dataset"]) for r in rows if r["trained_on"] == model})
+        reason = (
+            without_verdict(model, site, bool(row.get("foreign", False)), tested_at, own_sites)
             if verdict is None
             else cause_of(verdict)
         )
-        judged.append(_judge(row, _auc_at_home(home.get((model, task)), verdict), verdict, why))
-    known = {each.task for each in judged if each.auc is not None}
-    unknown = [task for task in tasks if known and task not in known]
-    lines = _rows(tasks, judged, {str(row["trained_on"]) for row in rows if bool(row.get("foreign", False))})
+        judgements.append(_judge(row, _auc_at_home(home.get((model, task)), verdict), verdict, reason))
+    tasks_with_auc = {judgement.task for judgement in judgements if judgement.auc is not None}
+    unknown = [task for task in tasks if tasks_with_auc and task not in tasks_with_auc]
+    lines = _rows(
+        tasks, judgements, {str(row["trained_on"]) for row in rows if bool(row.get("foreign", False))}
+    )
     cells = {
         (line, site): _cell(line, site, models)
         for line, of_it in lines.items()
@@ -161,22 +163,22 @@ def answer(
         sites,
         cells,
         tuple(_failure(cell) for cell in failing),
-        (*_single(cells.values()), *_unsure(cells.values()), *_unknown(unknown, judged)),
+        (*_single(cells.values()), *_unsure(cells.values()), *_unknown(unknown, judgements)),
         (*_warnings([row for row in rows if row["task"] not in unknown]), *set_aside),
         tuple(findings(causes)) if len(causes) else (),
     )
 
 
 def _rows(
-    tasks: Sequence[str], judged: Sequence[Judged], foreign: Collection[str]
+    tasks: Sequence[str], judgements: Sequence[Judged], foreign: Collection[str]
 ) -> dict[Row, list[Judged]]:
     """Rows in order, each with its models: those trained here by their majority, each from elsewhere by itself."""
-    several = len({each.model if each.model in foreign else "" for each in judged}) > 1
+    several = len({judgement.model if judgement.model in foreign else "" for judgement in judgements}) > 1
     lines: dict[Row, list[Judged]] = {}
     for task in tasks:
-        for each in (j for j in judged if j.task == task):
-            line = Row(task, each.model if several and each.model in foreign else "")
-            lines.setdefault(line, []).append(each)
+        for judgement in (j for j in judgements if j.task == task):
+            line = Row(task, judgement.model if several and judgement.model in foreign else "")
+            lines.setdefault(line, []).append(judgement)
     return lines
 
 
@@ -200,9 +202,9 @@ def _auc_at_home(home: Record | None, verdict: Record | None) -> float | None:
 
 def _brought(rows: Sequence[Record], sites: Sequence[str]) -> Sequence[Record]:
     """Rows of models of one other site each and of models from elsewhere; where there is none, of all but the site's own."""
-    others = [row for row in rows if row["trained_on"] != row["test_dataset"]]
-    single = [row for row in others if row["trained_on"] in sites or bool(row.get("foreign", False))]
-    return single or others
+    away = [row for row in rows if row["trained_on"] != row["test_dataset"]]
+    single = [row for row in away if row["trained_on"] in sites or bool(row.get("foreign", False))]
+    return single or away
 
 
 def _judge(row: Record, home: float | None, verdict: Record | None, why: Why) -> Judged:
@@ -235,15 +237,15 @@ def _judge(row: Record, home: float | None, verdict: Record | None, why: Why) ->
 
 
 def _cell(row: Row, site: str, models: Sequence[Judged]) -> Cell:
-    """By the majority of its models that know the finding; a cell where no AUC is defined says why."""
-    models = [each for each in models if each.auc is not None] or models
-    count = {state: sum(each.state == state for each in models) for state in (WORKS, FAILS)}
+    """By the majority of its models trained for the finding; a cell without an AUC says why."""
+    models = [model for model in models if model.auc is not None] or models
+    count = {state: sum(model.state == state for model in models) for state in (WORKS, FAILS)}
     clear = sum(count.values())
     for state in (FAILS, WORKS):
         if count[state] > MOST.value * len(models):
             of_one = f"AUC {number(models[0].auc, 2)}" if len(models) == 1 else ""
             return Cell(row, site, state, of_one or f"{count[state]} of {len(models)}", tuple(models))
-    notes = ", ".join(dict.fromkeys(each.note for each in models if each.note))
+    notes = ", ".join(dict.fromkeys(model.note for model in models if model.note))
     several = ", ".join(f"{count[state]} {state}" for state in count if count[state])
     detail = f"{several} of {len(models)}" + (f"; {notes}" if notes else "") if clear else notes
     return Cell(row, site, CANNOT_SAY, detail, tuple(models))
@@ -254,21 +256,22 @@ def _worst(cell: Cell) -> float:
 
 
 def _failing(cell: Cell) -> list[Judged]:
-    return [each for each in cell.models if each.state == FAILS]
+    return [model for model in cell.models if model.state == FAILS]
 
 
 def _failure(cell: Cell) -> str:
     models = _failing(cell)
-    here = _span([m.auc for m in models])
+    auc_here = _span([m.auc for m in models])
     home = _span([m.home for m in models])
-    there = f", at home {home}" if home else ""
+    at_home = f", at home {home}" if home else ""
     names = _listed([m.model for m in models])
     many = f"{len(models)} of {len(cell.models)}"
     if 1 < len(models) == len(cell.models):
         many = "both" if len(models) == 2 else f"all {len(models)}"
-    whose = f"{many} models ({names})" if len(cell.models) > 1 else names
-    return f"{task_name(cell.row.task)} fails at {cell.site}: {whose} with AUC {here}{there}. " + blame(
-        [m.why for m in models]
+    subject = f"{many} models ({names})" if len(cell.models) > 1 else names
+    return (
+        f"{task_name(cell.row.task)} fails at {cell.site}: {subject} with AUC {auc_here}{at_home}. "
+        + blame([m.why for m in models])
     )
 
 
@@ -281,9 +284,11 @@ def _single(cells: Iterable[Cell]) -> list[str]:
             at.setdefault(task_name(cell.row.task), []).append(cell.site)
     lines = []
     for (name, causes), at in several.items():
-        what = "; ".join(f"{task} at {_listed(sites)}" for task, sites in at.items())
+        failures = "; ".join(f"{task} at {_listed(sites)}" for task, sites in at.items())
         blamed = " and ".join(BLAMED[cause] for cause in causes)
-        lines.append(f"{name}'s model alone fails: {what}" + (f" (to blame: {blamed})." if blamed else "."))
+        lines.append(
+            f"{name}'s model alone fails: {failures}" + (f" (to blame: {blamed})." if blamed else ".")
+        )
     return lines
 
 
@@ -292,21 +297,21 @@ def _unsure(cells: Iterable[Cell]) -> list[str]:
     for cell in cells:
         if cell.state == CANNOT_SAY:
             reasons.setdefault(cell.detail, []).append(f"{cell.row.name} at {cell.site}")
-    return [f"Cannot say, {reason}: {', '.join(where)}." for reason, where in reasons.items()]
+    return [f"Cannot say, {reason}: {', '.join(cells_of)}." for reason, cells_of in reasons.items()]
 
 
-def _unknown(tasks: Sequence[str], judged: Sequence[Judged]) -> list[str]:
+def _unknown(tasks: Sequence[str], judgements: Sequence[Judged]) -> list[str]:
     """Findings without an AUC anywhere, which have no row: why, in as few lines as there are combinations of reasons."""
     reasons: dict[str, list[str]] = {}
     for task in tasks:
-        notes = dict.fromkeys(each.note for each in judged if each.task == task)
+        notes = dict.fromkeys(judgement.note for judgement in judgements if judgement.task == task)
         reasons.setdefault(" or ".join(sorted(notes)), []).append(task_name(task))
     return [f"No AUC at any site, {reason}: {', '.join(names)}." for reason, names in reasons.items()]
 
 
 def _warnings(rows: Sequence[Record]) -> list[str]:
-    seen = leaks(row.get("warning") for row in rows)
-    lines = [f"Training saw the test, which flatters the model: {leak}." for leak in seen]
+    leaks_of_rows = leaks(row.get("warning") for row in rows)
+    lines = [f"Training saw the test, which flatters the model: {leak}." for leak in leaks_of_rows]
     few: dict[str, list[str]] = {}
     for row in rows:
         n, n_pos = number_or_none(row["n"]) or 0, number_or_none(row["n_pos"]) or 0
@@ -319,10 +324,10 @@ def _warnings(rows: Sequence[Record]) -> list[str]:
 
 
 def _span(values: Iterable[float | None]) -> str:
-    known = [value for value in values if value is not None]
-    if not known:
+    numbers = [value for value in values if value is not None]
+    if not numbers:
         return ""
-    low, high = number(min(known), 2), number(max(known), 2)
+    low, high = number(min(numbers), 2), number(max(numbers), 2)
     return low if low == high else f"{low} to {high}"
 
 

@@ -44,13 +44,13 @@ def draw(rows: pd.DataFrame) -> Figure:
     Bars carry a gid "test dataset|arm", the dots "test dataset|arm|seeds".
     """
     with settings():
-        shown = groups(rows)
-        if not shown:
+        bar_groups = groups(rows)
+        if not bar_groups:
             return empty()
-        step = min(0.95, (PAGE_WIDTH - LEFT - RIGHT) / len(shown))
-        width = max(COLUMN_WIDTH, LEFT + RIGHT + step * len(shown))
-        step = (width - LEFT - RIGHT) / len(shown)
-        labels = [_label(group, step * 0.96) for group in shown]
+        step = min(0.95, (PAGE_WIDTH - LEFT - RIGHT) / len(bar_groups))
+        width = max(COLUMN_WIDTH, LEFT + RIGHT + step * len(bar_groups))
+        step = (width - LEFT - RIGHT) / len(bar_groups)
+        labels = [_label(group, step * 0.96) for group in bar_groups]
         foot = max(label.count("\n") + 1 for label in labels) * LABEL * 1.25 / 72 + 0.1
         height = TOP + PLOT + foot
         figure = Figure(figsize=(width, height), facecolor=WHITE)
@@ -58,8 +58,8 @@ def draw(rows: pd.DataFrame) -> Figure:
         axes = figure.add_axes(
             (LEFT / width, foot / height, (width - LEFT - RIGHT) / width, PLOT / height), label="bars"
         )
-        _dress(axes, shown, labels)
-        for x, group in enumerate(shown):
+        _dress(axes, bar_groups, labels)
+        for x, group in enumerate(bar_groups):
             for offset, (name, arm) in zip((-1, 0, 1), group.arms.items(), strict=True):
                 _bar(axes, x + offset * (BAR + 0.02), arm, name, group.test_dataset, BAR * step)
         _legend(figure, width, height)
@@ -75,13 +75,14 @@ def _label(group: Group, width: float) -> str:
     return "\n".join(lines)
 
 
-def _dress(axes: Axes, shown: list[Group], labels: list[str]) -> None:
+def _dress(axes: Axes, bar_groups: list[Group], labels: list[str]) -> None:
     lowest = min(
-        (value for group in shown for arm in group.arms.values() for value in _reach(arm)), default=CHANCE
+        (value for group in bar_groups for arm in group.arms.values() for value in _reach(arm)),
+        default=CHANCE,
     )
-    axes.set_xlim(-0.5, len(shown) - 0.5)
+    axes.set_xlim(-0.5, len(bar_groups) - 0.5)
     axes.set_ylim(min(CHANCE, max(0.0, floor(lowest * 10) / 10)) - (0.02 if lowest < CHANCE else 0), 1.04)
-    axes.set_xticks(range(len(shown)), labels)
+    axes.set_xticks(range(len(bar_groups)), labels)
     axes.tick_params(axis="x", length=0, labelsize=LABEL, pad=3)
     axes.tick_params(axis="y", length=2, width=0.5, labelsize=LABEL, pad=2)
     axes.yaxis.set_major_locator(MultipleLocator(0.1))

@@ -79,7 +79,7 @@ def shares(row: Record) -> str:
 
 
 def sentence(row: Record) -> str:
-    """All that is said of a model, a finding and a pair of sites."""
+    """A model's verdict for a finding and a pair of sites, as a sentence."""
     where = f"{task_name(row['task'])}, {row['trained_on']}, {row['train_dataset']} to {row['test_dataset']}"
     parts = [f"{where}: {_drop(row)}", f"Verdict: {row['verdict']} ({row['basis']})"]
     parts += [reads(row)] if reads(row) else []
@@ -201,5 +201,5 @@ def _cause(row: Record, cause: str) -> Entry:
     if not is_measured(row, cause):
         return Entry(number(row[f"probability_{cause}"], 2), (UNMEASURED,))
     share, low, high = (float(row[f"share_{cause}{end}"]) for end in ("", "_lower", "_upper"))
-    taken = f"{number(share, 2)} of AUC", interval((low, high), 2)
-    return Entry(number(row[f"probability_{cause}"], 2), taken)
+    details = f"{number(share, 2)} of AUC", interval((low, high), 2)
+    return Entry(number(row[f"probability_{cause}"], 2), details)

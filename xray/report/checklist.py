@@ -1,4 +1,4 @@
-"""Reporting guidelines, drafted from results: item by item what the database says, the rows, and what only a person can say.
+"""Reporting guidelines, drafted from results: by item what the database holds, its rows, and what only a person knows.
 
 Items and facts are data (`checklists/`). A fact is one question that the reader may ask, and a sentence for each row.
 """
@@ -50,8 +50,8 @@ def markdown(file: str, ask: Ask, study: str, model: str = "") -> str:
     names = {"study": study, "model": model}
     for kind, statement in EXISTS.items():
         if names[kind] and not ask(_bound(statement, names)):
-            place = "the database" if kind == "study" else f"study {study!r}"
-            raise AnalysisError(f"there is no {kind} {names[kind]!r} in {place}")
+            owner = "the database" if kind == "study" else f"study {study!r}"
+            raise AnalysisError(f"there is no {kind} {names[kind]!r} in {owner}")
     statements = {name: _bound(fact["sql"], names) for name, fact in facts.items()}
     guideline = _read(file)
     items = [Item(**{**each, "facts": tuple(each.get("facts", ()))}) for each in guideline["items"]]
@@ -74,12 +74,12 @@ def markdown(file: str, ask: Ask, study: str, model: str = "") -> str:
 
 
 def _counted(items: Sequence[Item], answers: Mapping[str, Rows]) -> str:
-    told = [any(answers[name] for name in item.facts) for item in items]
-    alone = sum(yes and not item.person for yes, item in zip(told, items, strict=True))
-    both = sum(yes and bool(item.person) for yes, item in zip(told, items, strict=True))
+    has_rows = [any(answers[name] for name in item.facts) for item in items]
+    from_results = sum(yes and not item.person for yes, item in zip(has_rows, items, strict=True))
+    in_part = sum(yes and bool(item.person) for yes, item in zip(has_rows, items, strict=True))
     return (
-        f"{len(items)} items: {alone} drafted from results, {both} drafted in part, "
-        f"{len(items) - alone - both} with nothing from results."
+        f"{len(items)} items: {from_results} drafted from results, {in_part} drafted in part, "
+        f"{len(items) - from_results - in_part} with nothing from results."
     )
 
 
@@ -108,13 +108,13 @@ class _Words(dict[str, Any]):
     def __getitem__(self, name: str) -> str:
         value = super().__getitem__(name)
         text = "unknown" if value is None else " ".join(str(value).split())
-        return "".join(f"\\{each}" if each in "\\`*_[]<>#|" else each for each in text)
+        return "".join(f"\\{character}" if character in "\\`*_[]<>#|" else character for character in text)
 
 
 def _bound(statement: str, names: Mapping[str, str]) -> str:
     """A statement with its names as SQL literals, which runs as it stands."""
     literals = {name: "'" + value.replace("'", "''") + "'" for name, value in names.items()}
-    return _NAMES.sub(lambda found: literals[found[1]], " ".join(statement.split()))
+    return _NAMES.sub(lambda match: literals[match[1]], " ".join(statement.split()))
 
 
 def _read(name: str) -> dict[str, Any]:

@@ -43,17 +43,17 @@ def reliability(rows: pd.DataFrame) -> Figure:
     Curves of fewer than 10 positives or negatives are left out. rows: those of `calibration_results`.
     """
     with settings():
-        few = (
+        too_few = (
             (rows["n_pos"] < FEW_OF_A_CLASS) | (rows["n"] - rows["n_pos"] < FEW_OF_A_CLASS)
             if len(rows)
             else None
         )
-        known = rows[~few & rows["ece"].notna()] if few is not None else rows
-        if not len(known):
+        defined = rows[~too_few & rows["ece"].notna()] if too_few is not None else rows
+        if not len(defined):
             return empty()
-        tasks = task_order(str(task) for task in known["task"])
-        datasets = list(dict.fromkeys(known["test_dataset"]))
-        looks, models = _looks(known, datasets), models_of(known)
+        tasks = task_order(str(task) for task in defined["task"])
+        datasets = list(dict.fromkeys(defined["test_dataset"]))
+        looks, models = _looks(defined, datasets), models_of(defined)
         across = min(len(tasks), int((PAGE_WIDTH - 0.1) / (SIDE + LEFT)))
         down = ceil(len(tasks) / across)
         width = max(COLUMN_WIDTH, across * (SIDE + LEFT) + 0.1)
@@ -63,9 +63,9 @@ def reliability(rows: pd.DataFrame) -> Figure:
         for index, task in enumerate(tasks):
             x = LEFT + (index % across) * (SIDE + LEFT)
             top = HEAD + (index // across) * (SIDE + HEAD + 0.2)
-            place = (x / width, 1 - (top + SIDE) / height, SIDE / width, SIDE / height)
-            axes = figure.add_axes(place, label=task)
-            same = known[known["task"] == task]
+            rectangle = (x / width, 1 - (top + SIDE) / height, SIDE / width, SIDE / height)
+            axes = figure.add_axes(rectangle, label=task)
+            same = defined[defined["task"] == task]
             _panel(axes, task, same.to_dict("records"), datasets, looks, models)
         figure.text(0.5, 0.46 / height, "predicted probability", size=LABEL, color=SOFT, ha="center")
         figure.text(
@@ -78,15 +78,15 @@ def reliability(rows: pd.DataFrame) -> Figure:
             va="center",
             ha="center",
         )
-        _legend(figure, known, datasets)
+        _legend(figure, defined, datasets)
         return figure
 
 
-def _looks(known: pd.DataFrame, datasets: list[str]) -> dict[tuple[str, str], tuple[str, str]]:
+def _looks(defined: pd.DataFrame, datasets: list[str]) -> dict[tuple[str, str], tuple[str, str]]:
     """(model, test dataset) → colour and marker of each line that is not grey."""
-    elsewhere = judged.names(known)
-    has_own = bool(judged.own(known).any())
-    looks = {(each, each): (_colour(place), "o") for place, each in enumerate(datasets)}
+    elsewhere = judged.names(defined)
+    has_own = bool(judged.own(defined).any())
+    looks = {(name, name): (_colour(position), "o") for position, name in enumerate(datasets)}
     for m, model in enumerate(elsewhere):
         for d, dataset in enumerate(datasets):
             mark = judged.MARKS[(m if has_own else d) % len(judged.MARKS)]
@@ -94,8 +94,8 @@ def _looks(known: pd.DataFrame, datasets: list[str]) -> dict[tuple[str, str], tu
     return looks
 
 
-def _colour(place: int) -> str:
-    return CATEGORIES[place % len(CATEGORIES)]
+def _colour(position: int) -> str:
+    return CATEGORIES[position % len(CATEGORIES)]
 
 
 def _panel(
@@ -106,8 +106,8 @@ def _panel(
     looks: dict[tuple[str, str], tuple[str, str]],
     models: Models,
 ) -> None:
-    seen = [v for r in rows for name in ("bin_predicted", "bin_observed") for v in r[name]]
-    limit = min(1.0, ceil(max([*seen, 0.05]) * 20) / 20 + 0.02)
+    shares = [v for r in rows for name in ("bin_predicted", "bin_observed") for v in r[name]]
+    limit = min(1.0, ceil(max([*shares, 0.05]) * 20) / 20 + 0.02)
     axes.set_xlim(0, limit)
     axes.set_ylim(0, limit)
     axes.plot([0, 1], [0, 1], color=INK, linewidth=0.6)
@@ -118,16 +118,16 @@ def _panel(
     axes.set_axisbelow(True)
     for spine in axes.spines.values():
         spine.set_edgecolor(EDGE)
-    others = farthest(rows, datasets)
-    _others(axes, others, datasets, limit)
-    for row in (*others, *(row for row in rows if (row["trained_on"], row["test_dataset"]) in looks)):
+    dashed = farthest(rows, datasets)
+    _others(axes, dashed, datasets, limit)
+    for row in (*dashed, *(row for row in rows if (row["trained_on"], row["test_dataset"]) in looks)):
         _answer(axes, row, models)
     for row in rows:
         look = looks.get((row["trained_on"], row["test_dataset"]))
         if look is not None:
             colour, marker = look
-            own = row["trained_on"] == row["test_dataset"]
-            gid = f"{task}|{row['test_dataset']}" + ("" if own else f"|{row['trained_on']}")
+            is_own = row["trained_on"] == row["test_dataset"]
+            gid = f"{task}|{row['test_dataset']}" + ("" if is_own else f"|{row['trained_on']}")
             below = [o - lo for o, lo in zip(row["bin_observed"], row["bin_lower"], strict=True)]
             above = [up - o for o, up in zip(row["bin_observed"], row["bin_upper"], strict=True)]
             axes.errorbar(
@@ -160,7 +160,7 @@ def farthest(rows: list[dict[Any, Any]], datasets: list[str]) -> list[dict[Any, 
 
 def _others(axes: Axes, rows: list[dict[Any, Any]], datasets: list[str], limit: float) -> None:
     """A dashed line for each row in the colour of its test dataset, and the number of its model where it is farthest off."""
-    taken: list[tuple[float, float]] = []
+    positions: list[tuple[float, float]] = []
     for row in rows:
         colour = _colour(datasets.index(row["test_dataset"]))
         model = row["trained_on"]
@@ -170,9 +170,11 @@ def _others(axes: Axes, rows: list[dict[Any, Any]], datasets: list[str], limit: 
             gid=f"other|{row['test_dataset']}|{model}",
         )  # fmt: skip
         points.sort(key=lambda point: -abs(point[0] - point[1]))
-        free = (p for p in points if all(abs(p[0] - q[0]) + abs(p[1] - q[1]) > 0.14 * limit for q in taken))
+        free = (
+            p for p in points if all(abs(p[0] - q[0]) + abs(p[1] - q[1]) > 0.14 * limit for q in positions)
+        )
         x, y = next(free, points[0])
-        taken.append((x, y))
+        positions.append((x, y))
         axes.text(
             min(max(x, 0.04 * limit), 0.96 * limit), min(max(y, 0.04 * limit), 0.96 * limit), str(datasets.index(model) + 1),
             size=LABEL - 0.5, color=INK, ha="center", va="center", zorder=4, gid="model",
@@ -183,30 +185,30 @@ def _others(axes: Axes, rows: list[dict[Any, Any]], datasets: list[str], limit: 
 OTHERS: Final = "farthest off of the other datasets' models, its number beside it"
 
 
-def _entries(known: pd.DataFrame, datasets: list[str]) -> list[tuple[str, str, str]]:
-    """Text, colour and marker of what the legend names; the dashed line has no colour."""
-    elsewhere, marks = judged.names(known), judged.MARKS
-    numbered = bool(farthest(known.to_dict("records"), datasets))
+def _entries(defined: pd.DataFrame, datasets: list[str]) -> list[tuple[str, str, str]]:
+    """Text, colour and marker of each legend entry; the dashed line has no colour."""
+    elsewhere, marks = judged.names(defined), judged.MARKS
+    numbered = bool(farthest(defined.to_dict("records"), datasets))
     texts = [f"{i + 1} {name}" if numbered else name for i, name in enumerate(datasets)]
-    others = [(OTHERS, "", "")] if numbered else []
+    dashed = [(OTHERS, "", "")] if numbered else []
     if not elsewhere:
-        return [*((text, _colour(i), "o") for i, text in enumerate(texts)), *others]
-    if judged.own(known).any():
+        return [*((text, _colour(i), "o") for i, text in enumerate(texts)), *dashed]
+    if judged.own(defined).any():
         return [
             *((text, _colour(i), "o") for i, text in enumerate(texts)),
             *((name, INK, marks[i % len(marks)]) for i, name in enumerate(elsewhere)),
-            *others,
+            *dashed,
         ]
     models = [(name, _colour(i), marks[0] if len(datasets) == 1 else "") for i, name in enumerate(elsewhere)]
     if len(datasets) == 1:
-        return [*models, *others]
-    return [*models, *((text, INK, marks[i % len(marks)]) for i, text in enumerate(texts)), *others]
+        return [*models, *dashed]
+    return [*models, *((text, INK, marks[i % len(marks)]) for i, text in enumerate(texts)), *dashed]
 
 
-def _legend(figure: Figure, known: pd.DataFrame, datasets: list[str]) -> None:
+def _legend(figure: Figure, defined: pd.DataFrame, datasets: list[str]) -> None:
     width, height = figure.get_size_inches()
     x, y = LEFT, 0.28
-    for text, colour, marker in _entries(known, datasets):
+    for text, colour, marker in _entries(defined, datasets):
         room = 0.3 + text_width(text, LABEL)
         if x + room > width - 0.05 and x > LEFT:
             x, y = LEFT, y - 0.12

@@ -51,17 +51,17 @@ Named = tuple[str, float, str]
 def draw(rows: pd.DataFrame) -> Figure:
     """A panel for each of the tasks and test datasets where a model of another dataset loses most against the own one.
 
-    Every line has its name beside its end. The own model is blue, the one that loses most orange, the other datasets' are
+    Every line is labelled at its end. The own model is blue, the one that loses most orange, the other datasets' are
     grey; models from elsewhere have a colour each. Where no dataset has a model of its own, the first tasks and test
     datasets. rows: those of `net_benefit_results`.
     """
     with settings():
-        known = decisions.known(rows) if len(rows) else rows
-        if not len(known):
+        defined = decisions.known(rows) if len(rows) else rows
+        if not len(defined):
             return empty()
-        panels = _chosen(known, decisions.summary(rows))
-        datasets = set(known["test_dataset"])
-        theirs = judged.colours(known)
+        panels = _chosen(defined, decisions.summary(rows))
+        datasets = set(defined["test_dataset"])
+        colours = judged.colours(defined)
         across = min(3, len(panels))
         down = ceil(len(panels) / across)
         width, height = 0.08 + across * (LEFT + WIDE + NAMES), down * (HIGH + HEAD + BETWEEN) + FOOT
@@ -70,34 +70,34 @@ def draw(rows: pd.DataFrame) -> Figure:
         for index, (task, dataset, worst) in enumerate(panels):
             x = LEFT + 0.08 + (index % across) * (LEFT + WIDE + NAMES)
             top = HEAD + (index // across) * (HIGH + HEAD + BETWEEN)
-            place = (x / width, 1 - (top + HIGH) / height, WIDE / width, HIGH / height)
-            axes = figure.add_axes(place, label=f"{task}|{dataset}")
-            here = known[(known["task"] == task) & (known["test_dataset"] == dataset)]
-            shown = here["trained_on"].isin({*datasets, *theirs})
-            _panel(axes, here[shown] if worst else here, worst, theirs)
+            rectangle = (x / width, 1 - (top + HIGH) / height, WIDE / width, HIGH / height)
+            axes = figure.add_axes(rectangle, label=f"{task}|{dataset}")
+            of_panel = defined[(defined["task"] == task) & (defined["test_dataset"] == dataset)]
+            is_named = of_panel["trained_on"].isin({*datasets, *colours})
+            _panel(axes, of_panel[is_named] if worst else of_panel, worst, colours)
         middle: dict[str, Any] = {"size": LABEL, "color": SOFT, "ha": "center"}
         figure.text(0.5, 0.1 / height, "threshold probability", **middle)
         figure.text(0.06 / width, 0.5, "net benefit per image", rotation=90, va="center", **middle)
         return figure
 
 
-def _chosen(known: pd.DataFrame, cells: pd.DataFrame) -> list[tuple[str, str, str | None]]:
+def _chosen(defined: pd.DataFrame, cells: pd.DataFrame) -> list[tuple[str, str, str | None]]:
     """(task, test dataset, the model that loses most there), the largest loss first."""
     single = cells[
-        cells["trained_on"].isin({*known["test_dataset"], *judged.names(known)})
+        cells["trained_on"].isin({*defined["test_dataset"], *judged.names(defined)})
         & ~cells["own"]
         & (cells["loss"] > 0)
     ]
     if not len(single):
-        places = cells[["task", "test_dataset"]].drop_duplicates().head(MOST)
-        return [(str(task), str(dataset), None) for task, dataset in places.itertuples(index=False)]
+        panels = cells[["task", "test_dataset"]].drop_duplicates().head(MOST)
+        return [(str(task), str(dataset), None) for task, dataset in panels.itertuples(index=False)]
     worst = single.sort_values("loss", ascending=False, kind="stable").drop_duplicates(
         ["task", "test_dataset"]
     )
     return [(str(r.task), str(r.test_dataset), str(r.trained_on)) for r in worst.head(MOST).itertuples()]
 
 
-def _panel(axes: Axes, rows: pd.DataFrame, worst: str | None, theirs: dict[str, str]) -> None:
+def _panel(axes: Axes, rows: pd.DataFrame, worst: str | None, colours: dict[str, str]) -> None:
     task, dataset = str(rows["task"].iloc[0]), str(rows["test_dataset"].iloc[0])
     top = 1.12 * float(max(rows["treat_all"].max(), rows["net_benefit"].max(), 1e-6))
     thresholds = sorted(set(rows["threshold"]))
@@ -116,15 +116,15 @@ def _panel(axes: Axes, rows: pd.DataFrame, worst: str | None, theirs: dict[str, 
     title = wrap(f"{task_name(task)} on {dataset}", WIDE + 0.2, LABEL + 0.5, most=2)
     axes.set_title(title, size=LABEL + 0.5, pad=3, linespacing=1.05)
     axes.axhline(0, color=INK, linewidth=0.6, zorder=1.8)
-    everyone = rows.drop_duplicates("threshold")
-    axes.plot(everyone["threshold"], everyone["treat_all"], zorder=1.9, gid=f"{task}|{dataset}|all", **ALL)
-    last = float(everyone["treat_all"].iloc[-1])
+    treat_all = rows.drop_duplicates("threshold")
+    axes.plot(treat_all["threshold"], treat_all["treat_all"], zorder=1.9, gid=f"{task}|{dataset}|all", **ALL)
+    last = float(treat_all["treat_all"].iloc[-1])
     lines: list[Named] = [("treat all", last, INK), ("treat none", 0.0, INK)]
     for name, same in rows.groupby("trained_on", sort=False):
         _answer(axes, task, dataset, str(name), same)
         curve, gid = (same["threshold"], same["net_benefit"]), f"{task}|{dataset}|{name}"
-        if name in (dataset, worst, *theirs):
-            colour = OWN if name == dataset else theirs.get(str(name), OTHER)
+        if name in (dataset, worst, *colours):
+            colour = OWN if name == dataset else colours.get(str(name), OTHER)
             band = same["lower"], same["upper"]
             axes.fill_between(same["threshold"], *band, color=colour, alpha=0.18, linewidth=0, zorder=2)
             axes.plot(*curve, color=colour, linewidth=1.1, zorder=3, gid=gid)
@@ -137,13 +137,13 @@ def _panel(axes: Axes, rows: pd.DataFrame, worst: str | None, theirs: dict[str, 
 
 
 def _name(axes: Axes, lines: list[Named]) -> None:
-    """Write the name of each line beside its end, or where it leaves the panel; grey ones as there is room."""
+    """Label each line at its end, or where it leaves the panel; grey ones as space allows."""
     low, high = axes.get_ylim()
     room = int((HIGH + HEAD) / LINE)
     if len(lines) > room:
         grey = [line for line in lines if line[2] == SOFT]
-        kept = room - 1 - (len(lines) - len(grey))
-        lines = [line for line in lines if line[2] != SOFT or line in grey[: max(0, kept)]]
+        n_grey = room - 1 - (len(lines) - len(grey))
+        lines = [line for line in lines if line[2] != SOFT or line in grey[: max(0, n_grey)]]
     lines = sorted(lines, key=lambda line: line[1])
     ends = [min(max((value - low) / (high - low), 0.0), 1.0) for _, value, _ in lines]
     for (text, _, colour), end, at in zip(
@@ -160,21 +160,23 @@ def _name(axes: Axes, lines: list[Named]) -> None:
 
 
 def apart(values: Sequence[float], least: float, highest: float) -> list[float]:
-    """Rising places, near the values, at least so far apart, and none above the highest while there is room below."""
-    places = list(values)
-    for index in range(1, len(places)):
-        places[index] = max(places[index], places[index - 1] + least)
-    for index in reversed(range(len(places))):
-        places[index] = min(places[index], highest if index == len(places) - 1 else places[index + 1] - least)
-    return places
+    """Rising positions near the values, at least this far apart, and none above the highest while there is room below."""
+    positions = list(values)
+    for index in range(1, len(positions)):
+        positions[index] = max(positions[index], positions[index - 1] + least)
+    for index in reversed(range(len(positions))):
+        positions[index] = min(
+            positions[index], highest if index == len(positions) - 1 else positions[index + 1] - least
+        )
+    return positions
 
 
 def _answer(axes: Axes, task: str, dataset: str, model: str, rows: pd.DataFrame) -> None:
-    """Let each point of a model's curve say what it is, also where the curve is grey."""
-    whose = models_of(rows).called(model)
+    """Give each point of a model's curve a hover text, also where the curve is grey."""
+    model_name = models_of(rows).called(model)
     for row in rows.to_dict("records"):
         lines = (
-            f"{task_name(task)}: {whose}, tested on {dataset}",
+            f"{task_name(task)}: {model_name}, tested on {dataset}",
             f"at a threshold of {row['threshold']:g}: net benefit {number(float(row['net_benefit']))} "
             f"({interval((float(row['lower']), float(row['upper'])))}), treating all {number(float(row['treat_all']))}",
             f"{int(row['n']):,} images, {int(row['n_pos']):,} positive",

@@ -26,21 +26,21 @@ VALUES: Final = (
 
 
 def known(rows: pd.DataFrame) -> pd.DataFrame:
-    """The rows of `net_benefit_results` with a value and 10 positives and 10 negatives; worth and worse: by intervals."""
+    """The rows of `net_benefit_results` with a value and 10 positives and 10 negatives; worth, worse: by intervals."""
     enough = (rows["n_pos"] >= FEW_OF_A_CLASS) & (rows["n"] - rows["n_pos"] >= FEW_OF_A_CLASS)
-    some = rows[enough & rows["net_benefit"].notna()].astype(dict.fromkeys(VALUES, float))
-    return some.assign(
-        worth=(some["lower"] > 0) & (some["difference_lower"] > 0),
-        worse=(some["upper"] < 0) | (some["difference_upper"] < 0),
-        own=some["trained_on"] == some["test_dataset"],
-        whose=_whose(some),
+    defined = rows[enough & rows["net_benefit"].notna()].astype(dict.fromkeys(VALUES, float))
+    return defined.assign(
+        worth=(defined["lower"] > 0) & (defined["difference_lower"] > 0),
+        worse=(defined["upper"] < 0) | (defined["difference_upper"] < 0),
+        own=defined["trained_on"] == defined["test_dataset"],
+        whose=_whose(defined),
     )
 
 
 def _whose(rows: pd.DataFrame) -> "pd.Series[str]":
-    """In words, whose model a row is of: models from elsewhere have their names."""
-    named = rows["trained_on"].where(judged.from_elsewhere(rows), OTHERS)
-    return named.where(~judged.own(rows), OWNS)
+    """In words, whose model each row is of; models from elsewhere go by name."""
+    owners = rows["trained_on"].where(judged.from_elsewhere(rows), OTHERS)
+    return owners.where(~judged.own(rows), OWNS)
 
 
 def summary(rows: pd.DataFrame) -> pd.DataFrame:
@@ -50,19 +50,19 @@ def summary(rows: pd.DataFrame) -> pd.DataFrame:
     which its net benefit is below that of the test dataset's own model at one threshold, which is `at`; NaN where there is
     no such model.
     """
-    some = known(rows)
-    own = some.loc[some["own"], ["task", "test_dataset", "threshold", "net_benefit"]]
-    both = some.merge(own, "left", on=["task", "test_dataset", "threshold"], suffixes=("", "_own"))
+    defined = known(rows)
+    own_rows = defined.loc[defined["own"], ["task", "test_dataset", "threshold", "net_benefit"]]
+    both = defined.merge(own_rows, "left", on=["task", "test_dataset", "threshold"], suffixes=("", "_own"))
     both["lost"] = both["net_benefit_own"] - both["net_benefit"]
     cells: dict[tuple[str, ...], list[dict[str, Any]]] = {}
     for row in both.sort_values("threshold", kind="stable").to_dict("records"):
         cells.setdefault(tuple(row[name] for name in CELL), []).append(row)
-    made = []
-    for cell in some[CELL].drop_duplicates().itertuples(index=False, name=None):
+    summaries = []
+    for cell in defined[CELL].drop_duplicates().itertuples(index=False, name=None):
         same = cells[cell]
         first, worst = same[0], max(same, key=lambda row: -1.0 if isnan(row["lost"]) else row["lost"])
         worth = [row["threshold"] for row in same if row["worth"]]
-        made.append(
+        summaries.append(
             {
                 **dict(zip(CELL, cell, strict=True)),
                 "own": bool(first["own"]),
@@ -77,7 +77,7 @@ def summary(rows: pd.DataFrame) -> pd.DataFrame:
             }
         )
     numbers = ("prevalence", "lowest", "highest", "loss", "at")
-    frame = pd.DataFrame(made, columns=[*CELL, "own", "whose", "worth", "worse", *numbers])
+    frame = pd.DataFrame(summaries, columns=[*CELL, "own", "whose", "worth", "worse", *numbers])
     return frame.astype(dict.fromkeys(numbers, float))
 
 
@@ -85,12 +85,12 @@ def ranges(holds: Iterable[tuple[float, bool]]) -> str:
     """The ascending thresholds at which something holds, neighbours joined: "0.01, 0.1 to 0.3"; or "nowhere"."""
     runs: list[list[float]] = []
     before = False
-    for threshold, now in holds:
-        if now and before:
+    for threshold, holds_here in holds:
+        if holds_here and before:
             runs[-1].append(threshold)
-        elif now:
+        elif holds_here:
             runs.append([threshold])
-        before = now
+        before = holds_here
     return (
         ", ".join(" to ".join(f"{t:g}" for t in dict.fromkeys((run[0], run[-1]))) for run in runs) or NOWHERE
     )
@@ -111,55 +111,55 @@ def table(rows: pd.DataFrame, cells: pd.DataFrame) -> pd.DataFrame:
 
 
 def findings(rows: pd.DataFrame, cells: pd.DataFrame) -> list[str]:
-    """How often the calls of own and of other models are worth it, for which findings, and the worst that they do."""
+    """How often acting on own and on other models' calls is worth it, for which findings, and the worst result."""
     if not len(cells):
         return ["No cell has 10 positives and 10 negatives."]
-    said = []
+    sentences = []
     words = {OWNS: "By the test dataset's own model", OTHERS: "By other models"}
-    for whose in _order(cells):
-        some = cells[cells["whose"] == whose]
-        worth = some[some["lowest"].notna()]
+    for owner in _order(cells):
+        rows_of_owner = cells[cells["whose"] == owner]
+        worth = rows_of_owner[rows_of_owner["lowest"].notna()]
         over = ""
         if len(worth):
             middle = f"{worth['lowest'].median():.2g} to {worth['highest'].median():.2g}"
             over = f" (in the median of these from {middle})"
-        said.append(
-            f"{words.get(whose, f'By {whose}')}, acting on the calls is worth more than treating all and treating "
+        sentences.append(
+            f"{words.get(owner, f'By {owner}')}, acting on the calls is worth more than treating all and treating "
             f"none at some threshold in "
-            f"{len(worth)} of {counted(len(some), 'cell')}{over}, and worse than doing without at some in "
-            f"{int((some['worse'] != NOWHERE).sum())}."
+            f"{len(worth)} of {counted(len(rows_of_owner), 'cell')}{over}, and worse than doing without at some in "
+            f"{int((rows_of_owner['worse'] != NOWHERE).sum())}."
         )
     by_task = [f"{task_name(str(task))} {_of_task(same)}" for task, same in cells.groupby("task", sort=False)]
-    said.append(f"Worth it, by finding: {'; '.join(by_task)}.")
-    some, models = known(rows), models_of(rows)
-    harm = some[some["upper"] < 0]
+    sentences.append(f"Worth it, by finding: {'; '.join(by_task)}.")
+    rows_of_owner, models = known(rows), models_of(rows)
+    harm = rows_of_owner[rows_of_owner["upper"] < 0]
     if len(harm):
         worst = harm.loc[harm["net_benefit"].idxmin()]
-        said.append(
+        sentences.append(
             f"Lowest net benefit: {number(float(worst['net_benefit']))} per image for {task_name(str(worst['task']))}, "
             f"{models.called(worst['trained_on'])}, tested on {worst['test_dataset']}, at {worst['threshold']:g}, where "
             "treating none has 0."
         )
-    return said
+    return sentences
 
 
 def _order(cells: pd.DataFrame) -> list[str]:
-    """Whose models there are: own ones first, then other ones, then those from elsewhere."""
-    there = list(dict.fromkeys(cells["whose"]))
+    """The owners of the models: own first, then other datasets, then elsewhere."""
+    owners = list(dict.fromkeys(cells["whose"]))
     return [
-        *(each for each in (OWNS, OTHERS) if each in there),
-        *(e for e in there if e not in (OWNS, OTHERS)),
+        *(owner for owner in (OWNS, OTHERS) if owner in owners),
+        *(e for e in owners if e not in (OWNS, OTHERS)),
     ]
 
 
 def _of_task(cells: pd.DataFrame) -> str:
-    said = []
-    for whose in _order(cells):
-        some = cells[cells["whose"] == whose]
-        share = int(some["lowest"].notna().sum())
-        of = f"{share} of {counted(len(some), whose)}"
-        if whose not in (OWNS, OTHERS):
-            of = f"{whose} {share} of {counted(len(some), 'dataset')}"
-        low, high = some["lowest"].min(), some["highest"].max()
-        said.append(of if pd.isna(low) else f"{of} ({low:g} to {high:g})")
-    return ", ".join(said)
+    parts = []
+    for owner in _order(cells):
+        rows_of_owner = cells[cells["whose"] == owner]
+        share = int(rows_of_owner["lowest"].notna().sum())
+        of = f"{share} of {counted(len(rows_of_owner), owner)}"
+        if owner not in (OWNS, OTHERS):
+            of = f"{owner} {share} of {counted(len(rows_of_owner), 'dataset')}"
+        low, high = rows_of_owner["lowest"].min(), rows_of_owner["highest"].max()
+        parts.append(of if pd.isna(low) else f"{of} ({low:g} to {high:g})")
+    return ", ".join(parts)

@@ -14,18 +14,18 @@ def svg(figure: "Figure") -> bytes:
     """The figure as SVG: letters as outlines, no date, nothing from outside, always the same bytes."""
     from xray.report.style import settings
 
-    drawn = io.BytesIO()
+    buffer = io.BytesIO()
     with settings():
-        figure.savefig(drawn, format="svg", metadata=dict.fromkeys(("Date", "Creator", "Format", "Type")))
-    whole = re.sub(rb"<!DOCTYPE[^>]*>\s*", b"", drawn.getvalue(), count=1)
-    return re.sub(rb"[\x00-\x08\x0b\x0c\x0e-\x1f]", b"", whole)  # XML has none of them, even in a comment
+        figure.savefig(buffer, format="svg", metadata=dict.fromkeys(("Date", "Creator", "Format", "Type")))
+    content = re.sub(rb"<!DOCTYPE[^>]*>\s*", b"", buffer.getvalue(), count=1)
+    return re.sub(rb"[\x00-\x08\x0b\x0c\x0e-\x1f]", b"", content)  # XML has none of them, even in a comment
 
 
 def png(figure: "Figure") -> bytes:
     """The figure as PNG at 200 dots per inch, without a date. The same bytes every time."""
     from xray.report.style import settings
 
-    drawn = io.BytesIO()
+    buffer = io.BytesIO()
     with settings():
-        figure.savefig(drawn, format="png", dpi=DPI, metadata={"Software": None})
-    return drawn.getvalue()
+        figure.savefig(buffer, format="png", dpi=DPI, metadata={"Software": None})
+    return buffer.getvalue()

@@ -54,12 +54,12 @@ def _lines(title: str, row: Any, value: str = "AUC") -> tuple[str, ...]:
 
 def mean_auc(rows: pd.DataFrame) -> Figure:
     """A panel for each test dataset, a line for each model; the dataset's own is filled."""
-    known = rows[rows["auc"].notna()]
-    if not len(known):
+    defined = rows[rows["auc"].notna()]
+    if not len(defined):
         with settings():
             return empty()
     panels = []
-    for dataset, same in known.groupby("test_dataset", sort=False):
+    for dataset, same in defined.groupby("test_dataset", sort=False):
         lines = [
             (
                 str(r.trained_on), float(r.auc), float(r.lower), float(r.upper),
@@ -69,21 +69,26 @@ def mean_auc(rows: pd.DataFrame) -> Figure:
             for r in _each(same)
         ]  # fmt: skip
         panels.append((f"tested on {dataset}", lines))
-    filled = compared_with(rows, "the test dataset's own model")
-    return _draw(panels, f"mean AUC over tasks (filled: {filled})")
+    reference = compared_with(rows, "the test dataset's own model")
+    return _draw(panels, f"mean AUC over tasks (filled: {reference})")
 
 
 def subgroups(rows: pd.DataFrame, most: int = 24) -> Figure:
     """A panel for each task and test dataset of the dataset's own model, and of each from elsewhere; at most so many, the
     widest gaps first."""
-    own = rows[(judged.own(rows) | judged.from_elsewhere(rows)) & rows["auc"].notna()]
+    rows_of_own = rows[(judged.own(rows) | judged.from_elsewhere(rows)) & rows["auc"].notna()]
     keys = ["task", "test_dataset", "trained_on"]
-    enough = own[["n_pos"]].assign(n_neg=own["n"] - own["n_pos"]).min(axis=1) >= FEW_OF_A_CLASS
-    gaps = own[enough].groupby(keys, sort=False)["auc"].agg(lambda values: values.max() - values.min())
+    enough = (
+        rows_of_own[["n_pos"]].assign(n_neg=rows_of_own["n"] - rows_of_own["n_pos"]).min(axis=1)
+        >= FEW_OF_A_CLASS
+    )
+    gaps = (
+        rows_of_own[enough].groupby(keys, sort=False)["auc"].agg(lambda values: values.max() - values.min())
+    )
     if not len(gaps):
         with settings():
             return empty()
-    cells = dict(iter(own.groupby(keys, sort=False)))
+    cells = dict(iter(rows_of_own.groupby(keys, sort=False)))
     panels = []
     for key in gaps.astype(float).nlargest(most).index:
         same, (task, dataset, model) = cells[key], key
@@ -98,20 +103,20 @@ def subgroups(rows: pd.DataFrame, most: int = 24) -> Figure:
             )
             for r in _each(same)
         ]  # fmt: skip
-        whose = dataset if model == dataset else f"{model} on {dataset}"
-        panels.append((f"{task_name(task)}, {whose}", lines))
+        title = dataset if model == dataset else f"{model} on {dataset}"
+        panels.append((f"{task_name(task)}, {title}", lines))
     return _draw(panels, "AUC in the subgroup (hollow: fewer than 10 of a class)")
 
 
 def _draw(panels: list[tuple[str, list[tuple[Any, ...]]]], axis: str) -> Figure:
-    """Panels of lines (label, value, lower, upper, colour, filled, what it answers, whose images it is of), as many side by
+    """Panels of lines (label, value, lower, upper, colour, filled, hover text, cell of its images), as many side by
     side as the page has room for."""
     with settings():
         left = (
             min(WIDEST_LABEL, max(text_width(line[0], LABEL) for _, lines in panels for line in lines)) + 0.12
         )
-        wanted = left + 1.15
-        across = max(1, min(len(panels), int(PAGE_WIDTH / wanted)))
+        panel_width = left + 1.15
+        across = max(1, min(len(panels), int(PAGE_WIDTH / panel_width)))
         tallest = max(len(lines) for _, lines in panels)
         down = ceil(len(panels) / across)
         height_of = tallest * LINE + 0.5
@@ -128,21 +133,21 @@ def _draw(panels: list[tuple[str, list[tuple[Any, ...]]]], axis: str) -> Figure:
         for index, (title, lines) in enumerate(panels):
             x = 0.05 + (index % across) * step + left
             top = (index // across) * height_of + 0.24
-            place = (
+            rectangle = (
                 x / width,
                 1 - (top + tallest * LINE * (height_of - 0.5) / (tallest * LINE)) / height,
                 (step - left - 0.1) / width,
                 (height_of - 0.5) / height,
             )
-            spots.add(figure, _spots(place, lines, tallest))
-            _panel(figure.add_axes(place, label=title), title, lines, (low, 1.01), tallest, step - 0.2)
+            spots.add(figure, _spots(rectangle, lines, tallest))
+            _panel(figure.add_axes(rectangle, label=title), title, lines, (low, 1.01), tallest, step - 0.2)
         figure.text(0.5, 0.06 / height, axis, size=LABEL, color=SOFT, ha="center", va="bottom")
         return figure
 
 
-def _spots(place: spots.Box, lines: list[tuple[Any, ...]], rows: int) -> list[spots.Spot]:
-    """A spot for each line of a panel; `place` of its axes as matplotlib has it: left, bottom, width and height."""
-    left, bottom, width, height = place
+def _spots(rectangle: spots.Box, lines: list[tuple[Any, ...]], rows: int) -> list[spots.Spot]:
+    """A spot for each line of a panel; `rectangle` of its axes as matplotlib has it: left, bottom, width and height."""
+    left, bottom, width, height = rectangle
     step = height / rows
     return [
         spots.Spot((left, 1 - bottom - height + y * step, width, step), line[6], line[7])
@@ -164,10 +169,10 @@ def _panel(
     axes.set_yticks(range(len(lines)), labels)
     axes.tick_params(axis="y", length=0, labelsize=LABEL, pad=3)
     axes.tick_params(axis="x", length=2, width=0.4, labelsize=LABEL - 0.5, pad=2)
-    for y, (label, value, lower, upper, colour, filled, *_) in enumerate(lines):
+    for y, (label, value, lower, upper, colour, is_filled, *_) in enumerate(lines):
         if lower == lower and upper == upper:
             axes.plot([lower, upper], [y, y], color=colour, linewidth=BAR, alpha=0.4, solid_capstyle="butt")
         axes.plot(
-            [value], [y], "o", markersize=DOT, markerfacecolor=colour if filled else WHITE, markeredgecolor=colour,
+            [value], [y], "o", markersize=DOT, markerfacecolor=colour if is_filled else WHITE, markeredgecolor=colour,
             markeredgewidth=0.6, gid=f"{title}|{label}",
         )  # fmt: skip

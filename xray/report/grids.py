@@ -100,8 +100,8 @@ class Grid:
     @property
     def valued(self) -> tuple[str, ...]:
         """The tasks with a value anywhere; all, where none has one."""
-        known = {task for (task, _, _), cell in self.cells.items() if cell.value is not None}
-        return tuple(task for task in self.tasks if task in known) or self.tasks
+        with_value = {task for (task, _, _), cell in self.cells.items() if cell.value is not None}
+        return tuple(task for task in self.tasks if task in with_value) or self.tasks
 
     def cell(self, task: str, row: str, column: str) -> Cell:
         """The cell of a key; an empty one where there is no result."""
@@ -123,11 +123,11 @@ def text_or_none(value: Any) -> str | None:
     return None if value is None or pd.isna(value) or value == "" else str(value)
 
 
-def records(frame: pd.DataFrame, columns: Iterable[str], what: str) -> list[dict[Hashable, Any]]:
+def records(frame: pd.DataFrame, columns: Iterable[str], subject: str) -> list[dict[Hashable, Any]]:
     """The rows of a result frame. Raises AnalysisError for missing columns, unless there is no row."""
     missing = [column for column in columns if column not in frame.columns]
     if len(frame) and missing:
-        raise AnalysisError(f"{what}: the frame lacks the columns {', '.join(missing)}")
+        raise AnalysisError(f"{subject}: the frame lacks the columns {', '.join(missing)}")
     return frame.to_dict("records")
 
 
@@ -138,9 +138,9 @@ def task_order(tasks: Iterable[str]) -> tuple[str, ...]:
 
 def training_order(trained_on: Iterable[str], datasets: Iterable[str]) -> tuple[str, ...]:
     """Each training set once: datasets in the datasets' order, then the others in the order seen."""
-    seen = dict.fromkeys(trained_on)
-    own = [dataset for dataset in dict.fromkeys(datasets) if dataset in seen]
-    return tuple(dict.fromkeys([*own, *seen]))
+    names = dict.fromkeys(trained_on)
+    own_sets = [dataset for dataset in dict.fromkeys(datasets) if dataset in names]
+    return tuple(dict.fromkeys([*own_sets, *names]))
 
 
 def auc_grid(performance: pd.DataFrame, published: pd.DataFrame | None = None) -> Grid:
@@ -194,7 +194,7 @@ def kappa_grid(agreement: pd.DataFrame, published: pd.DataFrame | None = None) -
 def value_grid(
     frame: pd.DataFrame,
     value: str,
-    what: str,
+    subject: str,
     published: pd.DataFrame | None = None,
     row: str = "trained_on",
     column: str = "test_dataset",
@@ -203,13 +203,13 @@ def value_grid(
 
     Raises AnalysisError for missing columns and doubled cells.
     """
-    wanted = ("task", row, column, value, "lower", "upper", "n", "n_pos", "reason")
+    names = ("task", row, column, value, "lower", "upper", "n", "n_pos", "reason")
     cells: dict[Key, Cell] = {}
-    for each in records(frame, wanted, what):
-        key = (each["task"], each[row], each[column])
+    for record in records(frame, names, subject):
+        key = (record["task"], record[row], record[column])
         if key in cells:
-            raise AnalysisError(_doubled(what, key))
-        cells[key] = _cell(each, value, own=each[row] == each[column])
+            raise AnalysisError(_doubled(subject, key))
+        cells[key] = _cell(record, value, own=record[row] == record[column])
     columns = tuple(dict.fromkeys(column for _, _, column in cells))
     return Grid(
         tasks=task_order(task for task, _, _ in cells),
@@ -228,16 +228,16 @@ def _auc_cell(key: Key, rows: list[Record]) -> Cell:
     seeds = [number_or_none(row["seed"]) for row in rows]
     if len(set(seeds)) < len(seeds):
         raise AnalysisError(_doubled("performance", key))
-    own = key[1] == key[2]
+    is_own = key[1] == key[2]
     if None in seeds:
-        return _cell(rows[seeds.index(None)], "auc", own)
+        return _cell(rows[seeds.index(None)], "auc", is_own)
     if len(rows) == 1:
-        return _cell(rows[0], "auc", own)
+        return _cell(rows[0], "auc", is_own)
     return Cell(
         n=count_or_none(rows[0]["n"]),
         n_pos=count_or_none(rows[0]["n_pos"]),
         reason=f"{len(rows)} seeds, no ensemble",
-        own=own,
+        own=is_own,
     )
 
 
@@ -256,9 +256,9 @@ def _cell(row: Record, value: str, own: bool) -> Cell:
     )
 
 
-def _doubled(what: str, key: Key) -> str:
+def _doubled(subject: str, key: Key) -> str:
     task, row, column = key
-    return f"{what}: two rows for {task}, trained on {row}, tested on {column}; expected one for each seed"
+    return f"{subject}: two rows for {task}, trained on {row}, tested on {column}; expected one for each seed"
 
 
 def _with_published(

@@ -1,4 +1,4 @@
-"""Which models of a figure have a name and a colour in it: each test dataset's own, and all from elsewhere."""
+"""The models that a figure names and colours: each test dataset's own, and all from elsewhere."""
 
 import pandas as pd
 
@@ -35,12 +35,12 @@ def spoken(rows: pd.DataFrame, value: str) -> list[str]:
     """For each model from elsewhere, by test dataset: median, least and most of a value over findings, in words."""
     from xray.report.words import number
 
-    some = rows[from_elsewhere(rows) & rows[value].notna()]
+    of_elsewhere = rows[from_elsewhere(rows) & rows[value].notna()]
     parts = []
-    for name, its in some.groupby("trained_on", sort=False):
+    for name, its in of_elsewhere.groupby("trained_on", sort=False):
         at = []
-        for dataset, here in its.groupby("test_dataset", sort=False):
-            values = here[value].astype(float)
+        for dataset, of_dataset in its.groupby("test_dataset", sort=False):
+            values = of_dataset[value].astype(float)
             spread = f" ({number(values.min(), 2)} to {number(values.max(), 2)})" if len(values) > 1 else ""
             at.append(f"{number(values.median(), 2)}{spread} on {dataset}")
         parts.append(f"{name} {', '.join(at)}")

@@ -176,8 +176,8 @@ def add_panel(figure: Figure, layout: Layout, index: int, task: str) -> Axes:
     width, height = layout.size
     x, top = layout.corner(index)
     panel_width, panel_height = layout.panel
-    place = (x / width, 1 - (top + panel_height) / height, panel_width / width, panel_height / height)
-    axes = figure.add_axes(place, label=task)
+    rectangle = (x / width, 1 - (top + panel_height) / height, panel_width / width, panel_height / height)
+    axes = figure.add_axes(rectangle, label=task)
     rows, columns = len(layout.row_labels), len(layout.column_labels)
     axes.set(xlim=(0, columns), ylim=(rows, 0))
     axes.set_title(layout.titles[index], size=TITLE, pad=3, color=INK, linespacing=1.05)

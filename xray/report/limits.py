@@ -1,4 +1,4 @@
-"""The limits by which the first screen says that a model works or fails, each with its reason."""
+"""The limits at which the first screen says that a model works or fails, each with its reason."""
 
 from dataclasses import dataclass
 from typing import Final
@@ -32,10 +32,10 @@ MOST: Final = Limit(
 
 def stated() -> tuple[str, ...]:
     """The limits in words, a sentence each."""
-    useful, lost = number(USEFUL.value, 2), number(LOST.value, 2)
+    useful, loss = number(USEFUL.value, 2), number(LOST.value, 2)
     return (
-        f"Works: the whole 95% interval of AUC is at least {useful}, and a loss against home of {lost} or more is excluded.",
-        f"Fails: the whole interval is below {useful}, or the AUC is at least {lost} lower than at home and the interval of "
+        f"Works: the whole 95% interval of AUC is at least {useful}, and a loss against home of {loss} or more is excluded.",
+        f"Fails: the whole interval is below {useful}, or the AUC is at least {loss} lower than at home and the interval of "
         "the loss excludes 0.",
         f"Cannot say: neither is shown, fewer than {FEW.value} positives or negatives, or training saw the test.",
         "Models trained here share a cell, which goes by the majority of those that know the finding. A model from "

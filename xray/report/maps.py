@@ -1,4 +1,4 @@
-"""Dots on a plane that answer the pointer: classifiers by dataset and task, images by view, tasks by distance and AUC."""
+"""Scatter plots with hover texts: classifiers by dataset and task, images by view, tasks by distance and AUC."""
 
 from collections.abc import Sequence
 from typing import Any, Final
@@ -31,18 +31,21 @@ def classifiers(rows: pd.DataFrame) -> Figure:
         )
         datasets = list(dict.fromkeys(rows.loc[many.index, "dataset"]))
     for trained_on, same in rows.groupby("trained_on", sort=False) if len(rows) else ():
-        shown = same[same["seed"] == same["seed"].min()]
-        title = f"{trained_on}, {100 * float((shown['explained_x'] + shown['explained_y']).iloc[0]):.0f}% of the variance"
+        first_seed = same[same["seed"] == same["seed"].min()]
+        explained = float((first_seed["explained_x"] + first_seed["explained_y"]).iloc[0])
+        title = f"{trained_on}, {100 * explained:.0f}% of the variance"
         lines = [
             (
                 f"{task_name(str(row.task))}: classifier of {row.dataset}, model {trained_on}, seed {row.seed}",
                 _method(row),
             )
-            for row in shown.itertuples()
+            for row in first_seed.itertuples()
         ]
-        cells = [(str(trained_on), str(row.dataset), str(row.task)) for row in shown.itertuples()]
-        names = [task_name(str(task)) for task in shown["task"]]
-        panels.append((title, shown.assign(group=shown["dataset"], text=names, lines=lines, cell=cells)))
+        cells = [(str(trained_on), str(row.dataset), str(row.task)) for row in first_seed.itertuples()]
+        names = [task_name(str(task)) for task in first_seed["task"]]
+        panels.append(
+            (title, first_seed.assign(group=first_seed["dataset"], text=names, lines=lines, cell=cells))
+        )
     return _draw(panels, datasets, True)
 
 
@@ -55,17 +58,19 @@ def features(rows: pd.DataFrame, images: pd.DataFrame | None = None) -> Figure:
     if not len(rows):
         return _draw([], [], False)
     views = [view if isinstance(view, str) and view else UNKNOWN for view in rows["view"]]
-    named = _answering(rows.assign(group=views, text=""), images)
+    answering = _answering(rows.assign(group=views, text=""), images)
     panels = [
         (f"trained on {trained_on}, seed {seed}", same)
-        for (trained_on, seed, _), same in named.groupby(["trained_on", "seed", "evaluation_id"], sort=False)
+        for (trained_on, seed, _), same in answering.groupby(
+            ["trained_on", "seed", "evaluation_id"], sort=False
+        )
     ]
     return _draw(panels, sorted(set(views)), False)
 
 
 def distances(rows: pd.DataFrame) -> Figure:
     """A panel for each configuration: each task's relative distance against its AUC across datasets."""
-    known = (
+    defined = (
         rows[rows["seed"].isna() & rows["relative"].notna() & rows["cross_domain_auc"].notna()]
         if len(rows)
         else rows
@@ -81,7 +86,7 @@ def distances(rows: pd.DataFrame) -> Figure:
                 lines=[_distance(row) for row in same.itertuples()],
             ),
         )
-        for trained_on, same in (known.groupby("trained_on", sort=False) if len(known) else ())
+        for trained_on, same in (defined.groupby("trained_on", sort=False) if len(defined) else ())
     ]
     return _draw(
         panels,
@@ -92,19 +97,19 @@ def distances(rows: pd.DataFrame) -> Figure:
 
 
 def _answering(rows: pd.DataFrame, images: pd.DataFrame | None) -> pd.DataFrame:
-    """The rows with what each image's dot answers: its number, never its name, view and labels."""
+    """The rows with each dot's hover text: the image's number (never its name), view and labels."""
     by_image: dict[tuple[str, str], list[Any]] = {}
     for row in images.itertuples() if images is not None else ():
         by_image.setdefault((row.site, row.image), []).append(row)
     lines, numbers = [], []
     for row in rows.itertuples():
-        listed = by_image.get((row.site, row.image), [])
-        numbers.append(int(listed[0].image_id) if listed else None)
-        title = f"image {numbers[-1]}" if listed else "an image"
+        image_rows = by_image.get((row.site, row.image), [])
+        numbers.append(int(image_rows[0].image_id) if image_rows else None)
+        title = f"image {numbers[-1]}" if image_rows else "an image"
         labels = (
-            f"{each.dataset}: {', '.join(map(task_name, each.positive)) or 'no finding is positive'}"
-            for each in listed
-            if each.dataset is not None
+            f"{image_row.dataset}: {', '.join(map(task_name, image_row.positive)) or 'no finding is positive'}"
+            for image_row in image_rows
+            if image_row.dataset is not None
         )
         lines.append((f"{title}, view {row.group}", *labels, _method(row)))
     return rows.assign(lines=lines, number=pd.Series(numbers, index=rows.index, dtype="Int64"))
@@ -127,7 +132,7 @@ def _method(row: Any) -> str:
 def _draw(
     panels: Sequence[tuple[str, pd.DataFrame]],
     groups: Sequence[str],
-    named: bool,
+    has_names: bool,
     axes_names: tuple[str, str] | None = None,
 ) -> Figure:
     with settings():
@@ -144,10 +149,10 @@ def _draw(
         for index, (title, points) in enumerate(panels):
             x = left + (index % across) * (SIDE + left)
             y = top + (index // across) * (SIDE + between)
-            place = (x / width, 1 - (y + SIDE) / height, (SIDE - 0.1) / width, SIDE / height)
-            axes = figure.add_axes(place, label=title)
+            rectangle = (x / width, 1 - (y + SIDE) / height, (SIDE - 0.1) / width, SIDE / height)
+            axes = figure.add_axes(rectangle, label=title)
             axes.set_title(wrap(title, SIDE, LABEL + 1, most=1), size=LABEL + 1, pad=3)
-            _points(axes, points, groups, named)
+            _points(axes, points, groups, has_names)
             if axes_names is not None:
                 axes.set_xlabel(axes_names[0], size=LABEL, color=SOFT, labelpad=2)
                 axes.set_ylabel(axes_names[1], size=LABEL, color=SOFT, labelpad=2)
@@ -155,19 +160,19 @@ def _draw(
         return figure
 
 
-def _points(axes: Axes, points: pd.DataFrame, groups: Sequence[str], named: bool) -> None:
+def _points(axes: Axes, points: pd.DataFrame, groups: Sequence[str], has_names: bool) -> None:
     for position, group in enumerate(groups or [""]):
         same = points[points["group"] == group]
         axes.plot(
-            same["x"], same["y"], "o", markersize=3.4 if named else 2.0, markeredgewidth=0,
-            markerfacecolor=CATEGORIES[position % len(CATEGORIES)], alpha=0.9 if named else 0.6,
-            rasterized=not named, gid=f"{axes.get_label()}|{group}",
+            same["x"], same["y"], "o", markersize=3.4 if has_names else 2.0, markeredgewidth=0,
+            markerfacecolor=CATEGORIES[position % len(CATEGORIES)], alpha=0.9 if has_names else 0.6,
+            rasterized=not has_names, gid=f"{axes.get_label()}|{group}",
         )  # fmt: skip
     axes.margins(0.12)
     axes.tick_params(length=2, width=0.4, labelsize=LABEL - 0.5, pad=2)
     for spine in axes.spines.values():
         spine.set_edgecolor(EDGE)
-    if named:
+    if has_names:
         middles = points.groupby("text", sort=False)[["x", "y"]].mean()
         for name, same in points.groupby("text", sort=False):
             for x, y in zip(same["x"], same["y"], strict=True):  # datasets of one task

@@ -1,4 +1,4 @@
-"""How models are spoken of: those trained here by what they were trained on, those from elsewhere by their names."""
+"""How models are named in text: those trained here by their training data, those from elsewhere by name."""
 
 from dataclasses import dataclass
 from typing import Final
@@ -64,5 +64,5 @@ def compared_with(rows: pd.DataFrame, own: str) -> str:
     """In words, what models are compared with (column `reference`): `own`, the test dataset's, or names from elsewhere."""
     elsewhere = set(names(rows))
     references = [str(name) for name in dict.fromkeys(rows["reference"])] if len(rows) else []
-    theirs = [name for name in references if name in elsewhere]
-    return " or ".join([*([own] if len(theirs) < len(references) else []), *theirs]) or own
+    foreign = [name for name in references if name in elsewhere]
+    return " or ".join([*([own] if len(foreign) < len(references) else []), *foreign]) or own

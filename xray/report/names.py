@@ -21,7 +21,7 @@ Floats = NDArray[np.float64]
 
 
 def place_names(axes: Axes, names: Sequence[str], at: Floats, dots: Floats, size: float) -> None:
-    """Write each name, in `size` points, near its place.
+    """Write each name, in `size` points, near its position.
 
     at: (n_names, 2), dots: (n_dots, 2), in data coordinates. The limits of the axes stay as they are then.
     """
@@ -30,14 +30,14 @@ def place_names(axes: Axes, names: Sequence[str], at: Floats, dots: Floats, size
     assert figure is not None
     to_points = 72 / figure.dpi
     frame = np.asarray(axes.get_window_extent().get_points(), dtype=np.float64) * to_points
-    places, covered = (axes.transData.transform(each) * to_points for each in (at, dots))
+    positions, covered = (axes.transData.transform(points) * to_points for points in (at, dots))
     boxes: list[Floats] = []
     crowded = np.argsort(
-        [-np.sum(np.hypot(*(covered - place).T) < RADII[-1]) for place in places], kind="stable"
+        [-np.sum(np.hypot(*(covered - position).T) < RADII[-1]) for position in positions], kind="stable"
     )
     for index in crowded[::-1]:  # those with room first: the others get lines
         width, height = 72 * text_width(names[index], size) + 1, size * 1.15
-        tried = [_box(places[index], width, height, r, angle) for r in RADII for angle in ANGLES]
+        tried = [_box(positions[index], width, height, r, angle) for r in RADII for angle in ANGLES]
         cost = [
             r / 200 + _cost(box, frame, boxes, covered)
             for (r, box) in zip(np.repeat(RADII, len(ANGLES)), tried, strict=True)
@@ -45,7 +45,7 @@ def place_names(axes: Axes, names: Sequence[str], at: Floats, dots: Floats, size
         best = int(np.argmin(cost))
         box = tried[best]
         boxes.append(box)
-        middle, dot = box.mean(axis=0), places[index]
+        middle, dot = box.mean(axis=0), positions[index]
         if RADII[best // len(ANGLES)] >= LEADER:
             to_data = axes.transData.inverted().transform
             line = to_data(np.array([dot, np.clip(dot, *box)]) / to_points)
@@ -56,11 +56,11 @@ def place_names(axes: Axes, names: Sequence[str], at: Floats, dots: Floats, size
         )  # fmt: skip
 
 
-def _box(place: Floats, width: float, height: float, radius: float, angle: float) -> Floats:
-    """((left, bottom), (right, top)) of a name whose box begins `radius` from the place, in a direction."""
+def _box(position: Floats, width: float, height: float, radius: float, angle: float) -> Floats:
+    """((left, bottom), (right, top)) of a name whose box begins `radius` from the position, in a direction."""
     way = np.array([np.cos(angle), np.sin(angle)])
     half = np.array([width, height]) / 2
-    middle = place + way * radius + np.sign(np.round(way, 6)) * half * (np.abs(np.round(way, 6)) > 0.3)
+    middle = position + way * radius + np.sign(np.round(way, 6)) * half * (np.abs(np.round(way, 6)) > 0.3)
     return np.array([middle - half, middle + half])
 
 

@@ -93,7 +93,7 @@ LARGEST: Final = 700_000
 
 @dataclass(frozen=True)
 class Drawn:
-    """A part of the report, its figure as SVG, if it has one, the figure's width in inches, and what its places answer."""
+    """A part of the report: its figure as SVG, if it has one, the figure's width in inches, and its hover spots."""
 
     part: Part
     svg: bytes | None = None
@@ -172,19 +172,19 @@ def render(
         reasons=reasons(),
         study=study,
         cohorts=forms.cohorts(study.cohorts),
-        chapters=_chapters([_section(each, study) for each in parts]),
+        chapters=_chapters([_section(part, study) for part in parts]),
         models=forms.plain("Models", study.models.dropna(axis=1, how="all")) if len(study.models) else None,
         notes=notes,
         commands=commands,
     )
 
 
-def _section(drawn: Drawn, study: Study) -> Section:
-    part = drawn.part
+def _section(figure: Drawn, study: Study) -> Section:
+    part = figure.part
     pictures, about = [], part.about
-    if drawn.svg is not None and part.caption is not None:
-        if part.central or len(drawn.svg) <= LARGEST:
-            pictures = [_embedded(drawn, drawn.svg, part.caption, study)]
+    if figure.svg is not None and part.caption is not None:
+        if part.central or len(figure.svg) <= LARGEST:
+            pictures = [_embedded(figure, figure.svg, part.caption, study)]
         else:
             about = f"{about} The figure is too large for this page: {part.name}.png and {part.name}.svg are beside it."
     tables = list(part.tables)
@@ -203,9 +203,9 @@ def _section(drawn: Drawn, study: Study) -> Section:
 
 def _chapters(sections: Sequence[Section]) -> list[tuple[str, list[Section]]]:
     """The sections by chapter; chapters without one are left out."""
-    place = {anchor: chapter for chapter, anchors in CHAPTERS.items() for anchor in anchors}
+    chapter_of = {anchor: chapter for chapter, anchors in CHAPTERS.items() for anchor in anchors}
     last = list(CHAPTERS)[-1]
-    by = {chapter: [s for s in sections if place.get(s.anchor, last) == chapter] for chapter in CHAPTERS}
+    by = {chapter: [s for s in sections if chapter_of.get(s.anchor, last) == chapter] for chapter in CHAPTERS}
     return [(chapter, several) for chapter, several in by.items() if several]
 
 
@@ -216,9 +216,9 @@ def _breakable(text: str) -> "Markup":
     return Markup("<wbr>").join(escape(piece) for piece in re.split(r"(?<=[_-])", text))
 
 
-def _embedded(drawn: Drawn, svg: bytes, caption: Caption, study: Study) -> Picture:
+def _embedded(figure: Drawn, svg: bytes, caption: Caption, study: Study) -> Picture:
     from markupsafe import Markup
 
     encoded = base64.b64encode(svg).decode()
-    answers = Markup(spots.as_json(drawn.spots, study.name, study.foreign)) if drawn.spots else None
-    return Picture(f"data:image/svg+xml;base64,{encoded}", round(drawn.inches * 110), caption, answers)
+    answers = Markup(spots.as_json(figure.spots, study.name, study.foreign)) if figure.spots else None
+    return Picture(f"data:image/svg+xml;base64,{encoded}", round(figure.inches * 110), caption, answers)

@@ -52,7 +52,7 @@ Colour = tuple[float, float, float, float]
 
 @dataclass(frozen=True)
 class Scale:
-    """What the colours say: name of the value and range, its chance level in the middle if the colours diverge."""
+    """The colour scale: name of the value and range, its chance level in the middle if the colours diverge."""
 
     name: str
     low: float
@@ -63,10 +63,10 @@ class Scale:
     """What a boxed cell is."""
     colours: Colormap = field(default_factory=lambda: DIVERGING)
     rows: str = ""
-    """What the rows are; without a word what the grid says of its models."""
+    """What the rows are; empty: as the grid names its models."""
     columns: str = TESTED
     calm: Calm | None = None
-    """What all cells of a panel hold that may become one with others."""
+    """The limits within which panels may be merged into one."""
 
 
 def draw(grid: Grid, scale: Scale) -> Figure:
@@ -81,7 +81,7 @@ def draw(grid: Grid, scale: Scale) -> Figure:
         layout = arrange(grid.tasks, grid.rows, grid.columns)
         figure, writing = new_figure(layout), Writing()
         sizes = _type_sizes(grid, layout, scale)
-        places: list[Spot] = []
+        cell_spots: list[Spot] = []
         for index, task in enumerate(grid.tasks):
             boxes = _Boxes()
             for y, row in enumerate(grid.rows):
@@ -90,7 +90,7 @@ def draw(grid: Grid, scale: Scale) -> Figure:
                     fill, ink = cell_colours(cell, scale)
                     boxes.put(cell, (x, y, 1), fill)
                     if (task, row, column) in grid.cells:
-                        places.append(
+                        cell_spots.append(
                             _spot(layout.share(index, x, y), cell, scale, (task, row, column), grid.models)
                         )
                     _write(writing, cell, scale, layout.middle(index, x, y), sizes, ink)
@@ -98,19 +98,19 @@ def draw(grid: Grid, scale: Scale) -> Figure:
         writing.draw(figure)
         name_axes(figure, layout, scale.rows or grid.models.heading, scale.columns)
         _legend(figure, grid, scale)
-        spots.add(figure, places)
+        spots.add(figure, cell_spots)
         return figure
 
 
 def _spot(box: spots.Box, cell: Cell, scale: Scale, key: Key, models: Models) -> Spot:
-    """What a cell answers to the pointer."""
+    """A cell's hover text."""
     task, row, column = key
     task = cell.task or task
-    whose = f"{scale.rows} {row}" if scale.rows else models.called(row)
+    model = f"{scale.rows} {row}" if scale.rows else models.called(row)
     between = f" ({interval(cell.interval)})" if cell.interval else ""
     positives = "" if cell.n_pos is None else f", {cell.n_pos:,} positive"
     lines = (
-        f"{task_name(task)}: {whose}, {scale.columns} {column}",
+        f"{task_name(task)}: {model}, {scale.columns} {column}",
         f"{scale.name} {number(cell.value)}{between}"
         if cell.value is not None
         else cell.reason or "undefined",

@@ -50,8 +50,8 @@ def read(path: Path, metric: str) -> pd.DataFrame:
         raise AnalysisError(f"{path}: lacks the columns {', '.join(missing)}")
     rows = frame[frame["metric"] == metric]
     if rows.empty:
-        known = ", ".join(sorted(set(frame["metric"].astype(str))))
-        raise AnalysisError(f"{path}: holds no values of {metric!r}; it has: {known}")
+        metrics = ", ".join(sorted(set(frame["metric"].astype(str))))
+        raise AnalysisError(f"{path}: holds no values of {metric!r}; it has: {metrics}")
     first, second = list(rows["trained_on"]), list(rows["tested_on"])
     if metric in (POOLED_KAPPA, POOLED_TAU):
         first, second = (list(side) for side in zip(*(pair.split(" vs ") for pair in first), strict=True))

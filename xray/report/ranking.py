@@ -1,4 +1,4 @@
-"""Which panels of a figure come first: those where something fails. Panels of which nothing is to be said become one."""
+"""Which panels of a figure come first: those where something fails. Uneventful panels are merged into one."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -11,7 +11,7 @@ from xray.report.words import counted, number, task_name
 
 @dataclass(frozen=True)
 class Calm:
-    """What all cells of a panel must hold so that it is one of the others.
+    """The limits that all cells of a panel must keep for it to be merged with others.
 
     low: the lower bound of each value's interval, or the value without one, is at least this. lost: each value is less than
     this below the row's own cell in the same panel.
@@ -40,42 +40,42 @@ def ranked(grid: Grid, calm: Calm | None) -> Grid:
     As many panels as before where fewer than two are calm or nothing but calm is there, and beside published values.
     """
     order = sorted(grid.valued, key=lambda task: _lowest(grid, task))
-    others = _others(grid, calm, order)
-    if not others:
+    calm_tasks = _others(grid, calm, order)
+    if not calm_tasks:
         return replace(grid, tasks=tuple(order))
-    title = f"lowest of {len(others)} others"
-    cells: dict[Key, Cell] = {key: cell for key, cell in grid.cells.items() if key[0] not in others}
+    title = f"lowest of {len(calm_tasks)} others"
+    cells: dict[Key, Cell] = {key: cell for key, cell in grid.cells.items() if key[0] not in calm_tasks}
     for row in grid.rows:
         for column in grid.columns:
             same = [
                 replace(grid.cells[task, row, column], task=task)
-                for task in others
+                for task in calm_tasks
                 if (task, row, column) in grid.cells
             ]
             if same:
                 cells[title, row, column] = min(same, key=_height)
-    return replace(grid, tasks=(*(task for task in order if task not in others), title), cells=cells)
+    return replace(grid, tasks=(*(task for task in order if task not in calm_tasks), title), cells=cells)
 
 
 def note(grid: Grid, calm: Calm | None) -> str:
     """What a caption says of the order of the panels, and which are one."""
     order = sorted(grid.valued, key=lambda task: _lowest(grid, task))
-    others = _others(grid, calm, order)
+    calm_tasks = _others(grid, calm, order)
     first = "The lowest panels come first. " if len(order) > 1 else ""
-    if without := len(grid.tasks) - len(order):
-        first += f"{counted(without, 'task')} without a value anywhere {'has' if without == 1 else 'have'} no panel. "
-    if not others:
+    if n_empty := len(grid.tasks) - len(order):
+        first += f"{counted(n_empty, 'task')} without a value anywhere {'has' if n_empty == 1 else 'have'} no panel. "
+    if not calm_tasks:
         return first
-    names = ", ".join(task_name(task) for task in others)
-    return f"{first}Last panel: the lowest of {counted(len(others), 'other')} ({names}), where no value is {calm}. "
+    names = ", ".join(task_name(task) for task in calm_tasks)
+    return f"{first}Last panel: the lowest of {counted(len(calm_tasks), 'other')} ({names}), where no value is {calm}. "
 
 
 def _others(grid: Grid, calm: Calm | None, order: Sequence[str]) -> tuple[str, ...]:
     """The calm tasks, if they would hide others."""
     if calm is None or any(cell.published is not None for cell in grid.cells.values()):
         return ()
-    others = tuple(task for task in order if _is_calm(grid, task, calm))
-    return others if 1 < len(others) < len(order) else ()
+    calm_tasks = tuple(task for task in order if _is_calm(grid, task, calm))
+    return calm_tasks if 1 < len(calm_tasks) < len(order) else ()
 
 
 def _is_calm(grid: Grid, task: str, calm: Calm) -> bool:

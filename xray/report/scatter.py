@@ -59,28 +59,28 @@ def bland_altman(pairs: list[Pair]) -> Figure:
         side = (width - 1.2) / 2
         for index, pair in enumerate(pairs):
             top = index * (row + head) + head
-            shown = _chosen(pair)
+            is_drawn = _chosen(pair)
             groups = (
                 [(pair.labels == 0, *LABELS[0]), (pair.labels == 1, *LABELS[1])],
                 _agreement(pair),
             )
             for column, colouring in enumerate(groups):
                 x = 0.5 + column * (side + 0.35)
-                place = (
+                rectangle = (
                     x / width,
                     1 - (top + row - 0.5) / height,
                     (side - 0.05) / width,
                     (row - 0.5) / height,
                 )
-                left, bottom, wide, high = place
+                left, bottom, wide, high = rectangle
                 box = left, 1 - bottom - high, wide, high
                 cell = pair.names[0], pair.test_dataset, pair.task
                 spots.add(figure, [spots.Spot(box, _lines(pair), cell)])
                 _panel(
                     figure,
-                    figure.add_axes(place, label=f"{index}|{column}"),
+                    figure.add_axes(rectangle, label=f"{index}|{column}"),
                     pair,
-                    shown,
+                    is_drawn,
                     colouring,
                     column == 0,
                 )
@@ -129,26 +129,26 @@ def _chosen(pair: Pair) -> NDArray[np.bool_]:
     n = pair.first.size
     if n <= MOST:
         return np.ones(n, dtype=bool)
-    shown = np.zeros(n, dtype=bool)
+    is_drawn = np.zeros(n, dtype=bool)
     order = np.random.default_rng(0).permutation(n)
     positives = order[pair.labels[order] == 1]
-    shown[positives[: MOST // 2]] = True
-    rest = order[~shown[order]]
-    shown[rest[: MOST - int(shown.sum())]] = True
-    return shown
+    is_drawn[positives[: MOST // 2]] = True
+    rest = order[~is_drawn[order]]
+    is_drawn[rest[: MOST - int(is_drawn.sum())]] = True
+    return is_drawn
 
 
 def _panel(
     figure: Figure,
     axes: Axes,
     pair: Pair,
-    shown: NDArray[np.bool_],
+    is_drawn: NDArray[np.bool_],
     groups: list[tuple[NDArray[np.bool_], str, str]],
     first: bool,
 ) -> None:
     mean, difference = (pair.first + pair.second) / 2, pair.first - pair.second
     for member, text, colour in groups:
-        points = member & shown
+        points = member & is_drawn
         axes.plot(
             mean[points], difference[points], "o", markersize=1.9, markerfacecolor=colour, markeredgewidth=0, alpha=0.55,
             rasterized=True, gid=f"{pair.heading}|{text}",
@@ -163,9 +163,9 @@ def _panel(
     axes.set_ylim(-reach, reach)
     values = [pair.lower[0], pair.bias[0], pair.upper[0]]
     tall = axes.get_position().height * float(figure.get_size_inches()[1]) * 72
-    for value, place in zip(values, spread(values, 2 * reach * LABEL * 1.1 / tall), strict=True):
+    for value, height in zip(values, spread(values, 2 * reach * LABEL * 1.1 / tall), strict=True):
         axes.annotate(
-            number(value, 2), (1.0, place), (3, 0), xycoords=("axes fraction", "data"), textcoords="offset points",
+            number(value, 2), (1.0, height), (3, 0), xycoords=("axes fraction", "data"), textcoords="offset points",
             size=LABEL - 0.5, ha="left", va="center", color=INK, gid="limit",
         )  # fmt: skip
     axes.set_xlim(-0.01, 1.01)
@@ -192,7 +192,7 @@ def _key(figure: Figure, axes: Axes, groups: list[tuple[NDArray[np.bool_], str, 
     needed = sum(0.18 + text_width(text, LABEL) for text in texts)
     size = LABEL * min(1.0, box.width * width / needed)
     x, y = box.x0 * width, box.y0 * height - 0.27
-    for said, (_, _, colour) in zip(texts, groups, strict=True):
+    for label, (_, _, colour) in zip(texts, groups, strict=True):
         figure.text(x / width, y / height, "●", size=size, color=colour, va="center_baseline")
-        figure.text((x + 0.09) / width, y / height, said, size=size, color=INK, va="center_baseline")
-        x += (0.18 + text_width(said, LABEL)) * size / LABEL
+        figure.text((x + 0.09) / width, y / height, label, size=size, color=INK, va="center_baseline")
+        x += (0.18 + text_width(label, LABEL)) * size / LABEL

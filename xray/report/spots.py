@@ -1,4 +1,4 @@
-"""What a place of a figure answers to the pointer: the numbers behind it, and whose images they are of."""
+"""Hover texts of a figure: the numbers behind each spot, and the cell or image they belong to."""
 
 import json
 from collections.abc import Iterable, Sequence
@@ -82,9 +82,9 @@ def as_json(several: Sequence[Spot], study: str, foreign: Sequence[str]) -> str:
         ]
         for spot in several
     ]
-    written = json.dumps({"texts": list(texts), "spots": rows}, ensure_ascii=False, separators=(",", ":"))
+    content = json.dumps({"texts": list(texts), "spots": rows}, ensure_ascii=False, separators=(",", ":"))
     # within a page no text may end the element or begin another
-    return written.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")
+    return content.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")
 
 
 def named(model: str, study: str, foreign: Sequence[str]) -> str:

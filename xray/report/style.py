@@ -101,9 +101,11 @@ def wrap(text: str, width: float, size: float, most: int = 3) -> str:
 
     What does not fit loses its middle, marked "…", so that names that share a beginning stay apart.
     """
-    for kept in range(len(text), 1, -1):
-        shown = text if kept == len(text) else f"{text[: (kept + 1) // 2]}…{text[len(text) - kept // 2 :]}"
-        lines = _lines(shown, width, size)
+    for length in range(len(text), 1, -1):
+        shortened = (
+            text if length == len(text) else f"{text[: (length + 1) // 2]}…{text[len(text) - length // 2 :]}"
+        )
+        lines = _lines(shortened, width, size)
         if len(lines) <= most:
             break
     else:
@@ -113,8 +115,8 @@ def wrap(text: str, width: float, size: float, most: int = 3) -> str:
 
 def fits(text: str, width: float, size: float, most: int) -> bool:
     """Whether the text fits `most` lines of `width` inches, broken after space, "_" or "-" only."""
-    whole = all(text_width(piece.rstrip(), size) <= width for piece in _pieces(text))
-    return whole and len(_lines(text, width, size)) <= most
+    pieces_fit = all(text_width(piece.rstrip(), size) <= width for piece in _pieces(text))
+    return pieces_fit and len(_lines(text, width, size)) <= most
 
 
 def _lines(text: str, width: float, size: float) -> list[str]:

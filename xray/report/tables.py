@@ -69,13 +69,13 @@ def agreement(grid: Grid) -> list[Table]:
 
 
 def _grid_table(grid: Grid, task: str, value: str) -> Table:
-    shared = {column: _shared_counts(grid, task, column) for column in grid.columns}
+    counts = {column: _shared_counts(grid, task, column) for column in grid.columns}
     return Table(
         caption=f"{task_name(task)}: {value}, 95% interval",
         corner=grid.models.heading,
-        columns=tuple(Entry(column, (shared[column],) if shared[column] else ()) for column in grid.columns),
+        columns=tuple(Entry(column, (counts[column],) if counts[column] else ()) for column in grid.columns),
         rows=tuple(
-            (row, tuple(_entry(grid, (task, row, column), bool(shared[column])) for column in grid.columns))
+            (row, tuple(_entry(grid, (task, row, column), bool(counts[column])) for column in grid.columns))
             for row in grid.rows
         ),
     )
@@ -206,10 +206,10 @@ def cohorts(frame: pd.DataFrame) -> list[Table]:
 
 def _cohort_table(part: str, datasets: tuple[str, ...], rows: Sequence[Record]) -> Table:
     images = {row["dataset"]: count_or_none(row["n"]) for row in rows if text_or_none(row["task"]) is None}
-    labelled = {(row["task"], row["dataset"]): row for row in rows if text_or_none(row["task"]) is not None}
+    row_of = {(row["task"], row["dataset"]): row for row in rows if text_or_none(row["task"]) is not None}
     body = [
-        (task_name(task), tuple(_cohort_entry(labelled.get((task, dataset))) for dataset in datasets))
-        for task in task_order(task for task, _ in labelled)
+        (task_name(task), tuple(_cohort_entry(row_of.get((task, dataset))) for dataset in datasets))
+        for task in task_order(task for task, _ in row_of)
     ]
     if images:
         total = tuple(Entry("–" if (n := images.get(dataset)) is None else f"{n:,}") for dataset in datasets)
@@ -238,12 +238,12 @@ def images_of(frame: pd.DataFrame, stored: pd.DataFrame) -> tuple[Images | None,
     if None in columns or not {spellings[0] for spellings in SPELLINGS} <= set(stored.columns):
         return ()
     cells = stored[[spellings[0] for spellings in SPELLINGS]].dropna().drop_duplicates()
-    known = {
+    cell_of = {
         (str(m), str(d), task_name(str(t))): (str(m), str(d), str(t))
         for m, d, t in cells.itertuples(index=False)
     }
-    shown = frame[columns].itertuples(index=False)
-    return tuple(known.get((str(m), str(d), task_name(str(t)))) for m, d, t in shown)
+    names = frame[columns].itertuples(index=False)
+    return tuple(cell_of.get((str(m), str(d), task_name(str(t)))) for m, d, t in names)
 
 
 def plain(name: str, frame: pd.DataFrame, images: tuple[Images | None, ...] = ()) -> Table:

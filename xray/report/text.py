@@ -91,8 +91,8 @@ def _letters(grid: Grid) -> dict[str, str]:
 
 def _legend(grid: Grid, letters: Mapping[str, str]) -> list[str]:
     lines = [f"- {letter}: {reason}" for reason, letter in letters.items()]
-    shown = [cell for cell in grid.cells.values() if cell.value is not None]
-    if any(cell.few for cell in shown):
+    defined = [cell for cell in grid.cells.values() if cell.value is not None]
+    if any(cell.few for cell in defined):
         lines.insert(0, f"*: fewer than {FEW_OF_A_CLASS} of a class")
     if any(grid.warnings):
         lines.append("!: the model saw test images or patients in training, which flatters it:")

@@ -64,13 +64,13 @@ _ELSEWHERE: Final = Caption(
 def caption(frame: pd.DataFrame) -> Caption:
     """How to read the figure, with the findings that share its last panel."""
     rows = records(frame, COLUMNS, "verdicts")
-    others = _others(rows)
+    without_loss = _others(rows)
     own = _ELSEWHERE if "home" in frame else _CAPTION
-    shared = (
-        f" Panels with the largest loss come first; no loss is shown for {', '.join(map(task_name, others))}, which share "
-        "the last one: each cell is the gravest of theirs."
+    ending = (
+        f" Panels with the largest loss come first; no loss is shown for {', '.join(map(task_name, without_loss))}, which "
+        "share the last one: each cell is the gravest of theirs."
     )
-    return replace(own, text=own.text + shared) if others else own
+    return replace(own, text=own.text + ending) if without_loss else own
 
 
 def home(row: Record) -> str:
@@ -84,31 +84,36 @@ def draw(frame: pd.DataFrame) -> Figure:
     with settings():
         if not rows:
             return empty()
-        tasks, shown = _ranked(rows)
+        tasks, panel_rows = _ranked(rows)
         columns = tuple(
-            dict.fromkeys([*(r["train_dataset"] for r in shown), *(r["test_dataset"] for r in shown)])
+            dict.fromkeys(
+                [*(r["train_dataset"] for r in panel_rows), *(r["test_dataset"] for r in panel_rows)]
+            )
         )
-        homes = {home(row): row["train_dataset"] for row in shown}
+        homes = {home(row): row["train_dataset"] for row in panel_rows}
         if "home" not in frame:
             homes = {name: name for name in columns}
         layout = arrange(tasks, tuple(homes), columns)
         figure, writing = new_figure(layout), Writing()
-        pairs = {(row["task"], home(row), row["test_dataset"]): row for row in shown}
+        pairs = {(row["task"], home(row), row["test_dataset"]): row for row in panel_rows}
         for index, task in enumerate(tasks):
             axes = add_panel(figure, layout, index, task)
-            cells, places = _Cells(), []
+            cells, cell_spots = _Cells(), []
             for y, (name, reference) in enumerate(homes.items()):
-                for x, tested in enumerate(columns):
-                    row = pairs.get((task, name, tested))
-                    cells.put(row, x, y, at_home=tested == reference)
+                for x, dataset in enumerate(columns):
+                    row = pairs.get((task, name, dataset))
+                    cells.put(row, x, y, at_home=dataset == reference)
                     if row is not None:
-                        places.append(_spot(layout.share(index, x, y), row))
+                        cell_spots.append(_spot(layout.share(index, x, y), row))
                         _write(writing, row, layout.middle(index, x, y), layout.cell_height)
             cells.draw(axes)
-            spots.add(figure, places)
+            spots.add(figure, cell_spots)
         writing.draw(figure)
         name_axes(figure, layout, "reference" if "home" in frame else "trained on", "tested on")
-        _key(figure, _entries(shown, missing=len(shown) < len(tasks) * len(homes) * (len(columns) - 1)))
+        _key(
+            figure,
+            _entries(panel_rows, missing=len(panel_rows) < len(tasks) * len(homes) * (len(columns) - 1)),
+        )
         return figure
 
 
@@ -125,22 +130,22 @@ def _loss(rows: Sequence[Record], task: str) -> float:
 def _others(rows: Sequence[Record]) -> tuple[str, ...]:
     """The findings without a loss, if they would hide others."""
     tasks = task_order(row["task"] for row in rows)
-    others = tuple(task for task in tasks if _loss(rows, task) == 0)
-    return others if 1 < len(others) < len(tasks) else ()
+    without_loss = tuple(task for task in tasks if _loss(rows, task) == 0)
+    return without_loss if 1 < len(without_loss) < len(tasks) else ()
 
 
 def _ranked(rows: Sequence[Record]) -> tuple[tuple[str, ...], Sequence[Record]]:
     """The panels, largest loss first, and their rows; findings without a loss are one panel, the gravest of each pair."""
     tasks = sorted(task_order(row["task"] for row in rows), key=lambda task: -_loss(rows, task))
-    others = _others(rows)
-    if not others:
+    without_loss = _others(rows)
+    if not without_loss:
         return tuple(tasks), rows
-    title = f"{len(others)} others, the gravest"
+    title = f"{len(without_loss)} others, the gravest"
     gravest: dict[tuple[str, str], Record] = {}
-    for row in sorted((row for row in rows if row["task"] in others), key=_gravity):
+    for row in sorted((row for row in rows if row["task"] in without_loss), key=_gravity):
         gravest[home(row), row["test_dataset"]] = {**row, "task": title, "finding": row["task"]}
-    kept = [row for row in rows if row["task"] not in others]
-    return (*(task for task in tasks if task not in others), title), [*kept, *gravest.values()]
+    with_loss = [row for row in rows if row["task"] not in without_loss]
+    return (*(task for task in tasks if task not in without_loss), title), [*with_loss, *gravest.values()]
 
 
 def _gravity(row: Record) -> tuple[int, float]:
@@ -151,7 +156,7 @@ def _gravity(row: Record) -> tuple[int, float]:
 
 @dataclass
 class _Cells:
-    """What is drawn of one panel's cells."""
+    """The drawn cells of one panel."""
 
     home: list[Box] = field(default_factory=list)
     nothing: list[tuple[float, float]] = field(default_factory=list)
@@ -181,18 +186,18 @@ class _Cells:
 
 
 def _spot(box: spots.Box, row: Record) -> spots.Spot:
-    """What a cell answers to the pointer."""
+    """A cell's hover text."""
     task = str(row.get("finding", row["task"]))
     drop, low, high = (number_or_none(row[name]) for name in ("auc_drop", "drop_lower", "drop_upper"))
     between = "" if low is None or high is None else f" ({interval((low, high))})"
     settle = text_or_none(row["resolve"])
-    whose = (
+    model_text = (
         f"{row['trained_on_a']}, reference {row['train_dataset']}"
         if "home" in row
         else f"trained on {row['train_dataset']}"
     )
     lines = (
-        f"{task_name(task)}: {whose}, tested on {row['test_dataset']}",
+        f"{task_name(task)}: {model_text}, tested on {row['test_dataset']}",
         f"verdict: {row['verdict']}; {row['basis']}",
         text_or_none(row.get("odds")) or "",
         f"drop in AUC {number(drop)}{between}",
@@ -255,8 +260,8 @@ def _key(figure: Figure, entries: Sequence[tuple[str, str, str]]) -> None:
     width, height = figure.get_size_inches()
     across = max(1, min(len(entries), int((width - 0.2) / KEY[0])))
     left, lines = (width - KEY[0] * across) / 2, 1 + (len(entries) - 1) // across
-    for place, (face, hatch, text) in enumerate(entries):
-        x, y = left + KEY[0] * (place % across), 0.06 + KEY[1] * (lines - 1 - place // across)
+    for position, (face, hatch, text) in enumerate(entries):
+        x, y = left + KEY[0] * (position % across), 0.06 + KEY[1] * (lines - 1 - position // across)
         box = (x / width, y / height), 0.14 / width, 0.1 / height
         figure.add_artist(Rectangle(*box, facecolor=face or WHITE, edgecolor=EDGE, linewidth=0.5))
         if hatch == "×":

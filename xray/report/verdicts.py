@@ -80,19 +80,19 @@ def findings(frame: pd.DataFrame, without: Sequence[str] = ()) -> list[str]:
             *reason,
         ]
     counts = Counter(row["verdict"] for row in rows)
-    said = ", ".join(f"{verdict} {count}" for verdict, count in counts.most_common())
-    sentences = [f"{counted(len(rows), 'verdict')} (a task, from one dataset to another): {said}."]
+    counts_text = ", ".join(f"{verdict} {count}" for verdict, count in counts.most_common())
+    sentences = [f"{counted(len(rows), 'verdict')} (a task, from one dataset to another): {counts_text}."]
     for cause, name in (
         ("label", "Labels"),
         ("image", "Images"),
         ("population", "Patients"),
         ("prevalence", "Prevalence"),
     ):
-        claimed = [row for row in rows if cause in causes(row["verdict"])]
-        claimed.sort(key=lambda row: -(number_or_none(row["auc_drop"]) or 0.0))
-        if claimed:
-            texts = [_named(row) for row in claimed[:LISTED]]
-            more = f"; and {len(claimed) - LISTED} more" if len(claimed) > LISTED else ""
+        claims = [row for row in rows if cause in causes(row["verdict"])]
+        claims.sort(key=lambda row: -(number_or_none(row["auc_drop"]) or 0.0))
+        if claims:
+            texts = [_named(row) for row in claims[:LISTED]]
+            more = f"; and {len(claims) - LISTED} more" if len(claims) > LISTED else ""
             sentences.append(f"{name}: {'; '.join(texts)}{more}.")
     return [*sentences, *reason, *leaking(frame.get("warning", ()), "verdict")]
 
@@ -140,7 +140,7 @@ def _entries(row: Record) -> tuple[Entry, ...]:
     p = p_value(row["p_adjusted"])
     settle = [text for text in (text_or_none(row["assumption"]), text_or_none(row["resolve"])) if text]
     kappa = number_or_none(row["kappa"])
-    shared = (
+    kappa_text = (
         ()
         if kappa is None
         else (f"κ of both labellers {number(kappa, 2)} on {row['n_shared']:,} shared images",)
@@ -151,6 +151,6 @@ def _entries(row: Record) -> tuple[Entry, ...]:
         Entry(number(drop), (*between, counts)),
         Entry(number(number_or_none(row["intrinsic"]))),
         Entry(number(number_or_none(row["transfer"]))),
-        Entry(row["basis"], shared),
+        Entry(row["basis"], kappa_text),
         Entry("; ".join(settle) or "–"),
     )

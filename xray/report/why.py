@@ -1,4 +1,4 @@
-"""Why a model does worse elsewhere, taken from a row of the verdicts: the one place that reads their words."""
+"""Why a model does worse elsewhere, read from a row of the verdicts: the only module that parses their text."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -19,7 +19,7 @@ BLAMED: Final = {
 
 @dataclass(frozen=True)
 class Why:
-    """causes: keys of `BLAMED`; none where it can't be told. basis: on what it rests. settle: what would settle it. note:
+    """causes: keys of `BLAMED`; none where unclear. basis: the evidence. settle: what would settle it. note:
     the odds, or why nothing is said.
     """
 
@@ -70,19 +70,21 @@ def without_verdict(model: str, site: str, foreign: bool, scored: Sequence[str],
 
 def blame(several: Sequence[Why]) -> str:
     """One sentence on what is to blame for several failures of one finding at one site; the most frequent cause first."""
-    named = [each for each in several if each.causes]
-    if named:
-        counts = {each.causes: sum(other.causes == each.causes for other in named) for each in named}
+    with_cause = [reason for reason in several if reason.causes]
+    if with_cause:
+        counts = {
+            reason.causes: sum(other.causes == reason.causes for other in with_cause) for reason in with_cause
+        }
         main = max(counts, key=lambda key: counts[key])
-        what = " and ".join(BLAMED[cause] for cause in main)
-        basis = next(each.basis for each in named if each.causes == main)
-        return f"To blame: {what} (the verdict for {counts[main]} of {len(several)}; {basis.rstrip('.')})."
-    if all(each.unchanged for each in several):
-        likely = next((f" ({each.note})" for each in several if each.note), "")
+        causes = " and ".join(BLAMED[cause] for cause in main)
+        basis = next(reason.basis for reason in with_cause if reason.causes == main)
+        return f"To blame: {causes} (the verdict for {counts[main]} of {len(several)}; {basis.rstrip('.')})."
+    if all(reason.unchanged for reason in several):
+        likely = next((f" ({reason.note})" for reason in several if reason.note), "")
         return f"No cause: nothing is shown to have changed from home{likely}."
-    open_ones = [each for each in several if not each.unchanged]
-    settle = next((each.settle for each in open_ones if each.settle), "")
-    why = next((f" ({each.note.rstrip('.')})" for each in open_ones if each.note), "")
-    return f"Why, the data can't tell{why}" + (
+    open_ones = [reason for reason in several if not reason.unchanged]
+    settle = next((reason.settle for reason in open_ones if reason.settle), "")
+    note = next((f" ({reason.note.rstrip('.')})" for reason in open_ones if reason.note), "")
+    return f"Why, the data can't tell{note}" + (
         f"; it would be settled by: {settle.rstrip('.')}." if settle else "."
     )

@@ -1,4 +1,4 @@
-"""Numbers and results in words: how a value, an interval, a p value and a finding are written."""
+"""Numbers and results in words: how values, intervals, p values and findings are written."""
 
 from collections.abc import Iterable
 from statistics import median
@@ -90,19 +90,21 @@ def performance_findings(grid: Grid) -> list[str]:
     """
     if not grid.cells:
         return ["There is no result yet."]
-    known = [(key, cell) for key, cell in grid.cells.items() if cell.value is not None]
-    solid = [(key, cell) for key, cell in known if not cell.few]
-    own = [cell.value for _, cell in solid if cell.own and cell.value is not None]
-    foreign = [
+    defined = [(key, cell) for key, cell in grid.cells.items() if cell.value is not None]
+    solid = [(key, cell) for key, cell in defined if not cell.few]
+    own_values = [cell.value for _, cell in solid if cell.own and cell.value is not None]
+    other_values = [
         cell.value
         for (_, row, _), cell in solid
         if not cell.own and row in grid.columns and cell.value is not None
     ]
-    sentences = [_coverage(len(grid.cells), len(known), len(known) - len(solid))]
-    if own:
-        sentences.append(f"Tested on the dataset that they were trained on, models reach {_spread(own)}.")
-    if foreign:
-        sentences.append(f"Trained on one dataset and tested on another, they reach {_spread(foreign)}.")
+    sentences = [_coverage(len(grid.cells), len(defined), len(defined) - len(solid))]
+    if own_values:
+        sentences.append(
+            f"Tested on the dataset that they were trained on, models reach {_spread(own_values)}."
+        )
+    if other_values:
+        sentences.append(f"Trained on one dataset and tested on another, they reach {_spread(other_values)}.")
     for model in (row for row in grid.rows if row in grid.models.elsewhere):
         values = [(cell.value, column, task) for (task, row, column), cell in solid if row == model]
         sentences += _of_model(model, [(v, column, task) for v, column, task in values if v is not None])
@@ -118,40 +120,40 @@ def agreement_findings(grid: Grid, reference: str = "a test dataset's own model"
 
     reference: what they are compared with, in words.
     """
-    others = [(key, cell) for key, cell in grid.cells.items() if cell.value is not None and not cell.own]
-    if not others:
+    compared = [(key, cell) for key, cell in grid.cells.items() if cell.value is not None and not cell.own]
+    if not compared:
         return ["No agreement could be computed."]
     medians = [
         f"{task_name(task)} {number(median(values), 2)}"
         for task in grid.tasks
-        if (values := [cell.value for key, cell in others if key[0] == task and cell.value is not None])
+        if (values := [cell.value for key, cell in compared if key[0] == task and cell.value is not None])
     ]
     return [
         f"Median κ between {reference} and the other models: " + ", ".join(medians) + ".",
         *leaking(grid.warnings, "cell"),
         _below(
-            others, grid.models, 0.0, "Less agreement than by chance, with the whole interval under 0", "κ"
+            compared, grid.models, 0.0, "Less agreement than by chance, with the whole interval under 0", "κ"
         ),
     ]
 
 
-def leaks(given: Iterable[object]) -> list[str]:
-    """The warnings of some results, each once, in order; those without one (None, NaN) say nothing."""
-    found = (text for each in given if (text := text_or_none(each)))
-    return list(dict.fromkeys(warning for text in found for warning in text.split("; ")))
+def leaks(warnings: Iterable[object]) -> list[str]:
+    """The warnings of some results, each once, in order; None and NaN are skipped."""
+    texts = (text for value in warnings if (text := text_or_none(value)))
+    return list(dict.fromkeys(warning for text in texts for warning in text.split("; ")))
 
 
-def leaking(given: Iterable[object], noun: str) -> list[str]:
+def leaking(warnings: Iterable[object], noun: str) -> list[str]:
     """A sentence on the results whose models saw test images or patients in training; none where there are none.
 
-    given: the warning of each result, or None. noun: what one result is called.
+    warnings: of each result, or None. noun: what one result is called.
     """
-    given = list(given)
-    many = sum(text_or_none(each) is not None for each in given)
+    warnings = list(warnings)
+    many = sum(text_or_none(warning) is not None for warning in warnings)
     if not many:
         return []
     return [
-        f"{counted(many, noun)} can't be trusted, training saw test images or patients: {'; '.join(leaks(given))}."
+        f"{counted(many, noun)} can't be trusted, training saw test images or patients: {'; '.join(leaks(warnings))}."
     ]
 
 
@@ -172,9 +174,9 @@ def _comparison_sentence(test_dataset: str, arm_a: str, arm_b: str, rows: list[R
     order = task_order(row["task"] for row in rows)
     rows = sorted(rows, key=lambda row: order.index(row["task"]))
     tested = [row for row in rows if _tested(row)]
-    shown = [row for row in tested if _significant(row)]
-    higher = [row for row in shown if row["difference"] > 0]
-    lower = [row for row in shown if row["difference"] < 0]
+    significant = [row for row in tested if _significant(row)]
+    higher = [row for row in significant if row["difference"] > 0]
+    lower = [row for row in significant if row["difference"] < 0]
     unclear = len(tested) - len(higher) - len(lower)
     first, second = ARMS.get(arm_a, arm_a), ARMS.get(arm_b, arm_b)
     total = counted(len(tested), "task")
@@ -245,9 +247,9 @@ def _check_difference(row: Record) -> None:
         )
 
 
-def _coverage(total: int, known: int, few: int) -> str:
-    sentence = f"{known} of {counted(total, 'cell')} could be computed"
-    return f"{sentence}, {few} of them from fewer than 10 of a class." if few else f"{sentence}."
+def _coverage(total: int, n_defined: int, n_few: int) -> str:
+    sentence = f"{n_defined} of {counted(total, 'cell')} could be computed"
+    return f"{sentence}, {n_few} of them from fewer than 10 of a class." if n_few else f"{sentence}."
 
 
 def _spread(values: list[float]) -> str:
@@ -263,10 +265,12 @@ def _of_model(model: str, cells: list[tuple[float, str, str]]) -> list[str]:
     """What a model from elsewhere reaches on each dataset, with its weakest finding there. cells: AUC, dataset, task."""
     sentences = []
     for dataset in dict.fromkeys(column for _, column, _ in cells):
-        here = [(value, task) for value, column, task in cells if column == dataset]
-        _, task = min(here)
-        sentence = f"{model} reaches {_spread([value for value, _ in here])} on {dataset}"
-        sentences.append(f"{sentence}; lowest for {task_name(task)}." if len(here) > 1 else f"{sentence}.")
+        of_dataset = [(value, task) for value, column, task in cells if column == dataset]
+        _, task = min(of_dataset)
+        sentence = f"{model} reaches {_spread([value for value, _ in of_dataset])} on {dataset}"
+        sentences.append(
+            f"{sentence}; lowest for {task_name(task)}." if len(of_dataset) > 1 else f"{sentence}."
+        )
     return sentences
 
 

@@ -38,7 +38,7 @@ class Writing:
         alike: glyphs of one style would be drawn as markers, which are moved.
         """
         inks = list(dict.fromkeys(ink for glyphs in self._glyphs.values() for _, _, ink in glyphs))
-        rgba, index = to_rgba_array(inks), {ink: place for place, ink in enumerate(inks)}
+        rgba, index = to_rgba_array(inks), {ink: position for position, ink in enumerate(inks)}
         for (letter, size, weight), glyphs in self._glyphs.items():
             inches = figure.dpi_scale_trans
             collection = PathCollection(

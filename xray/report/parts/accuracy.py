@@ -22,12 +22,12 @@ def performance(rows: pd.DataFrame, published: pd.DataFrame | None = None) -> Pa
     from xray.report.words import performance_findings
 
     grid = grids.auc_grid(rows, published)
-    whole = "one model" if grid.models.bought else "the ensemble of its seeds"
+    estimate = "one model" if grid.models.bought else "the ensemble of its seeds"
     return Part(
         "auc",
         "How well does each model do on each dataset?",
         "AUC is the chance that a model ranks a random positive image above a random negative one: "
-        f"0.5 is guessing, 1 is perfect. Each cell is {whole}, with the 95% interval. "
+        f"0.5 is guessing, 1 is perfect. Each cell is {estimate}, with the 95% interval. "
         "An AUC says nothing about prevalence or about the right threshold.",
         performance_findings(grid),
         rows,
@@ -42,22 +42,22 @@ def performance(rows: pd.DataFrame, published: pd.DataFrame | None = None) -> Pa
 
 def mean_auc(rows: pd.DataFrame) -> Part:
     """The headline table, as a forest plot."""
-    known = rows[rows["auc"].notna()]
+    defined = rows[rows["auc"].notna()]
     reference = compared_with(rows, captions.OWN_MODEL)
     lines = []
-    for dataset, here in known.groupby("test_dataset", sort=False):
-        behind = here[(here["difference"] < 0) & (here["p_holm"] < 0.05)]
-        ahead = here[(here["difference"] > 0) & (here["p_holm"] < 0.05)]
-        others = int(here["difference"].notna().sum())
-        if others:
-            other = str(here["reference"].iloc[0])
+    for dataset, of_dataset in defined.groupby("test_dataset", sort=False):
+        behind = of_dataset[(of_dataset["difference"] < 0) & (of_dataset["p_holm"] < 0.05)]
+        ahead = of_dataset[(of_dataset["difference"] > 0) & (of_dataset["p_holm"] < 0.05)]
+        n_others = int(of_dataset["difference"].notna().sum())
+        if n_others:
+            other = str(of_dataset["reference"].iloc[0])
             than = "its own" if other == dataset else other
             lines.append(
-                f"Tested on {dataset}: {len(behind)} of {counted(others, 'other model')} "
+                f"Tested on {dataset}: {len(behind)} of {counted(n_others, 'other model')} "
                 f"{'does' if len(behind) == 1 else 'do'} worse than {than} on the tasks that both have, {len(ahead)} better "
                 "(p < 0.05 after Holm over all these tests)."
             )
-    shown = pd.DataFrame(
+    table = pd.DataFrame(
         {
             TESTED: rows["test_dataset"],
             models_of(rows).heading: rows["trained_on"],
@@ -78,8 +78,8 @@ def mean_auc(rows: pd.DataFrame) -> Part:
         "the difference.",
         lines,
         rows.assign(tasks=[", ".join(tasks) for tasks in rows["tasks"]]),
-        frame_table(shown),
-        shown,
+        frame_table(table),
+        table,
         lambda: figures().forest(rows),
         Caption(
             "Mean AUC of each model on each test dataset",
@@ -95,7 +95,7 @@ def leave_one_site_out(comparison: pd.DataFrame, rows: pd.DataFrame) -> Part:
     """Paired differences between the arms, and the bars of mean AUC (`rows`, columns `leave_out.LEAVE_ONE_SITE_OUT`)."""
     from xray.report.words import comparison_findings
 
-    shown = comparison[
+    table = comparison[
         ["test_dataset", "task", "arm_a", "arm_b", "auc_a", "auc_b", "difference", "p", "p_holm", "reason"]
     ]
     return Part(
@@ -107,7 +107,7 @@ def leave_one_site_out(comparison: pd.DataFrame, rows: pd.DataFrame) -> Part:
         "Holm.",
         comparison_findings(comparison),
         rows,
-        frame_table(shown),
+        frame_table(table),
         draw=lambda: figures().leave_one_site_out(rows),
         caption=captions.leave_one_site_out(rows),
         tables=[*([tables.leave_one_site_out(rows)] if len(rows) else []), *tables.comparison(comparison)],
@@ -118,8 +118,8 @@ def leave_one_site_out(comparison: pd.DataFrame, rows: pd.DataFrame) -> Part:
 def average_precision(rows: pd.DataFrame) -> Part:
     """Area under the precision-recall curve."""
     grid = grids.value_grid(rows, "average_precision", "average precision")
-    known = rows[rows["average_precision"].notna() & (rows["prevalence"] > 0)]
-    gains = [float(v) for v in known["average_precision"] / known["prevalence"]]
+    defined = rows[rows["average_precision"].notna() & (rows["prevalence"] > 0)]
+    gains = [float(v) for v in defined["average_precision"] / defined["prevalence"]]
     line = "No area is defined."
     if gains:
         line = (
@@ -145,13 +145,13 @@ def average_precision(rows: pd.DataFrame) -> Part:
 
 
 def subgroups(rows: pd.DataFrame) -> Part:
-    """For each grouping the worst subgroups, and what of it stands after adjustment."""
+    """For each grouping the worst subgroups, and how many differences remain after adjustment."""
     lines = []
     for grouping, same in rows.groupby("grouping", sort=False):
         tested = same[same["p_holm"].notna()]
-        shown = tested[(tested["p_holm"] < 0.05) & (tested["difference"] < 0)]
+        lower = tested[(tested["p_holm"] < 0.05) & (tested["difference"] < 0)]
         lines.append(
-            f"By {grouping}: {counted(len(tested), 'comparison')} of a subgroup with the rest; {len(shown)} "
+            f"By {grouping}: {counted(len(tested), 'comparison')} of a subgroup with the rest; {len(lower)} "
             f"lower after Holm's correction, "
             f"{int(((tested['q'] < 0.05) & (tested['difference'] < 0)).sum())} at a false discovery rate of 5%."
         )

@@ -25,7 +25,7 @@ def agreement(rows: pd.DataFrame, published: pd.DataFrame | None = None) -> Part
     taus = target.loc[(target["trained_on"] != target["reference"]) & target["tau"].notna()].groupby(
         "task", sort=False
     )["tau"]
-    said = ", ".join(
+    medians = ", ".join(
         f"{task_name(str(task))} {number(float(value), 2)}" for task, value in taus.median().items()
     )
     return Part(
@@ -38,7 +38,7 @@ def agreement(rows: pd.DataFrame, published: pd.DataFrame | None = None) -> Part
         "no proof.",
         [
             *agreement_findings(grid, reference),
-            *([f"Median Kendall τ of their scores, which needs no threshold: {said}."] if said else []),
+            *([f"Median Kendall τ of their scores, which needs no threshold: {medians}."] if medians else []),
         ],
         rows,
         grid_table(grid, f"Cohen's kappa with {reference} (95% interval); columns: tested on")
@@ -66,8 +66,8 @@ def pooled_agreement(rows: pd.DataFrame, published: pd.DataFrame | None = None) 
     frame = frame.sort_values("place", kind="stable")
     grid = grids.value_grid(frame, "value", "pooled agreement", published)
     of = "" if judged.from_elsewhere(rows).any() else " of one dataset each"
-    known = target[target["kappa"].notna()]
-    kappas = known.groupby("task", sort=False)[["kappa", "tau"]].mean()
+    defined = target[target["kappa"].notna()]
+    kappas = defined.groupby("task", sort=False)[["kappa", "tau"]].mean()
     lines = [
         "Mean κ over pairs of models, all test images together: "
         + ", ".join(
@@ -112,8 +112,8 @@ def _counted_for_tau(rows: pd.DataFrame, target: pd.DataFrame) -> pd.DataFrame:
 
 def _pair(rows: pd.DataFrame, value: str, row: str, column: str) -> pd.DataFrame:
     method = ["method"] if "method" in rows else []
-    chosen = rows[["task", row, column, value, "lower", "upper", "n", "n_pos", "reason", *method]]
-    return chosen.rename(columns={row: "trained_on", column: "test_dataset", value: "value"})
+    columns = rows[["task", row, column, value, "lower", "upper", "n", "n_pos", "reason", *method]]
+    return columns.rename(columns={row: "trained_on", column: "test_dataset", value: "value"})
 
 
 def seed_agreement(rows: pd.DataFrame) -> Part:
@@ -153,16 +153,16 @@ def seed_agreement(rows: pd.DataFrame) -> Part:
 
 def bland_altman(rows: pd.DataFrame) -> Part:
     """Limits of agreement; the two pairs that the paper would show are named."""
-    chosen = contrasting_pairs(rows)
+    pairs = contrasting_pairs(rows)
     lines = []
-    for what, row in chosen.items():
+    for heading, row in pairs.items():
         lines.append(
-            f"{what}: {task_name(str(row['task']))} on {row['test_dataset']}, {row['reference']} (AUC "
+            f"{heading}: {task_name(str(row['task']))} on {row['test_dataset']}, {row['reference']} (AUC "
             f"{number(float(row['auc_reference']), 2)}) and {row['trained_on']} (AUC "
             f"{number(float(row['auc']), 2)}), κ {number(float(row['kappa']), 2)}; 95% of the differences "
             f"within {number(float(row['lower_limit']), 2)} to {number(float(row['upper_limit']), 2)}."
         )
-    known = rows[rows["sd"].notna()]
+    defined = rows[rows["sd"].notna()]
     columns = [
         "task",
         "test_dataset",
@@ -181,7 +181,7 @@ def bland_altman(rows: pd.DataFrame) -> Part:
         "Limits of agreement hold 95% of the differences, if these are normal.",
         lines or ["No pair of models can be compared."],
         rows,
-        frame_table(known[[*columns, "auc", "kappa"]], models_of(rows)),
+        frame_table(defined[[*columns, "auc", "kappa"]], models_of(rows)),
     )
 
 
@@ -195,15 +195,15 @@ def contrasting_pairs(rows: pd.DataFrame) -> "dict[str, pd.Series[Any]]":
 
     AUC of a pair is the lower of the two. Only rows with at least 10 of either class; none of fewer than two.
     """
-    few = grids.FEW_OF_A_CLASS
-    known = rows[
+    fewest = grids.FEW_OF_A_CLASS
+    defined = rows[
         rows["kappa"].notna()
         & rows["sd"].notna()
-        & (rows["n_pos"] >= few)
-        & (rows["n"] - rows["n_pos"] >= few)
+        & (rows["n_pos"] >= fewest)
+        & (rows["n"] - rows["n_pos"] >= fewest)
     ]
-    if len(known) < 2:
+    if len(defined) < 2:
         return {}
-    area = known[["auc", "auc_reference"]].min(axis=1).rank()
-    gap = area - known["kappa"].rank()
-    return {BEST_WORST: known.loc[gap.idxmax()], WORST_BEST: known.loc[gap.idxmin()]}
+    area = defined[["auc", "auc_reference"]].min(axis=1).rank()
+    gap = area - defined["kappa"].rank()
+    return {BEST_WORST: defined.loc[gap.idxmax()], WORST_BEST: defined.loc[gap.idxmin()]}

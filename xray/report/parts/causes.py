@@ -26,7 +26,7 @@ def causes(rows: pd.DataFrame, datasets: Sequence[str] = ()) -> Part:
     from xray.report import causes as words
     from xray.report import verdict_grid
 
-    shown = pd.DataFrame(
+    table = pd.DataFrame(
         {
             "model": rows["trained_on"],
             "reference": rows["train_dataset"],
@@ -54,7 +54,7 @@ def causes(rows: pd.DataFrame, datasets: Sequence[str] = ()) -> Part:
         ),
         words.findings(rows, datasets),
         rows,
-        frame_table(shown),
+        frame_table(table),
         draw=lambda: verdict_grid.draw(as_grid(rows)),
         caption=verdict_grid.caption(as_grid(rows)),
         tables=words.tables(rows),

@@ -13,7 +13,7 @@ def images_or_labels(rows: pd.DataFrame, without: Sequence[str] = ()) -> Part:
     """The verdict per task and ordered pair of datasets. without: test datasets that have no model of their own."""
     from xray.report import verdict_grid, verdicts
 
-    shown = pd.DataFrame(
+    table = pd.DataFrame(
         {
             "trained on": rows["train_dataset"],
             "tested on": rows["test_dataset"],
@@ -35,7 +35,7 @@ def images_or_labels(rows: pd.DataFrame, without: Sequence[str] = ()) -> Part:
         "changed, adjusted over the study after Benjamini and Hochberg.",
         verdicts.findings(rows, without),
         rows,
-        frame_table(shown),
+        frame_table(table),
         draw=lambda: verdict_grid.draw(rows),
         caption=verdict_grid.caption(rows),
         tables=verdicts.tables(rows),

@@ -1,4 +1,4 @@
-"""What models are good for in use: at thresholds from home, by their probabilities, and by acting on their calls."""
+"""How models do in use: at thresholds from home, by their probabilities, and when their calls are acted on."""
 
 from typing import Final
 
@@ -64,13 +64,13 @@ def _transfer_findings(rows: pd.DataFrame) -> list[str]:
     lines, models = [], models_of(rows)
     away = rows[(rows["trained_on"] != rows["test_dataset"]) & rows["difference"].notna()]
     for measure in ("accuracy", "sensitivity", "specificity"):
-        some = away[away["measure"] == measure]
-        if not len(some):
+        of_measure = away[away["measure"] == measure]
+        if not len(of_measure):
             continue
-        worst = some.loc[some["difference"].idxmin()]
+        worst = of_measure.loc[of_measure["difference"].idxmin()]
         lines.append(
-            f"{measure.capitalize()}: {number(float(some['difference'].mean()), 3)} on average over "
-            f"{counted(len(some), 'cell')} away from home; worst {number(float(worst['difference']), 3)} "
+            f"{measure.capitalize()}: {number(float(of_measure['difference'].mean()), 3)} on average over "
+            f"{counted(len(of_measure), 'cell')} away from home; worst {number(float(worst['difference']), 3)} "
             f"({interval((float(worst['lower']), float(worst['upper'])))}) for "
             f"{task_name(str(worst['task']))}, {models.called(worst['trained_on'])}, tested on {worst['test_dataset']}."
         )
@@ -100,14 +100,15 @@ def operating_points(rows: pd.DataFrame) -> Part:
         if (texts := judged.spoken(home[home["measure"] == measure], "value"))
     ]
     for measure in ("sensitivity", "specificity", "ppv", "npv"):
-        some = home[(home["measure"] == measure) & home["value"].notna()]
-        own, away = (
-            some[(judged.own(some) == same) & ~judged.from_elsewhere(some)]["value"] for same in (True, False)
+        of_measure = home[(home["measure"] == measure) & home["value"].notna()]
+        own_values, away = (
+            of_measure[(judged.own(of_measure) == same) & ~judged.from_elsewhere(of_measure)]["value"]
+            for same in (True, False)
         )
-        if len(own) and len(away):
+        if len(own_values) and len(away):
             name = measure.upper() if measure in ("ppv", "npv") else measure.capitalize()
             lines.append(
-                f"{name} at the home threshold: median {number(float(own.median()), 2)} at home, "
+                f"{name} at the home threshold: median {number(float(own_values.median()), 2)} at home, "
                 f"{number(float(away.median()), 2)} elsewhere."
             )
     grid = grids.value_grid(home[home["measure"] == "sensitivity"], "value", "operating points")
@@ -163,25 +164,25 @@ def _in_use(rows: pd.DataFrame) -> pd.DataFrame:
 
 def calibration(rows: pd.DataFrame) -> Part:
     """Reliability curves, and the worst calibrated cells."""
-    known = rows[rows["ece"].notna()]
-    own = known[known["trained_on"] == known["test_dataset"]]["ece"]
-    away = known[~judged.own(known) & ~judged.from_elsewhere(known)]["ece"]
-    theirs, models = judged.spoken(known, "ece"), models_of(rows)
+    defined = rows[rows["ece"].notna()]
+    own_values = defined[defined["trained_on"] == defined["test_dataset"]]["ece"]
+    away = defined[~judged.own(defined) & ~judged.from_elsewhere(defined)]["ece"]
+    foreign_texts, models = judged.spoken(defined, "ece"), models_of(rows)
     lines = [
-        f"Expected calibration error: median {number(float(own.median()), 3)} on the own dataset, "
-        f"{number(float(away.median()), 3)} elsewhere; highest {number(float(known['ece'].max()), 3)}."
-        if len(own) and len(away)
+        f"Expected calibration error: median {number(float(own_values.median()), 3)} on the own dataset, "
+        f"{number(float(away.median()), 3)} elsewhere; highest {number(float(defined['ece'].max()), 3)}."
+        if len(own_values) and len(away)
         else "No model of these datasets can be compared with its own dataset."
     ]
-    if theirs:
-        slopes = judged.spoken(known, "slope")
+    if foreign_texts:
+        slopes = judged.spoken(defined, "slope")
         lines = [
-            *(lines if len(own) else []),
-            f"Expected calibration error of models from elsewhere, median over findings: {'; '.join(theirs)}.",
+            *(lines if len(own_values) else []),
+            f"Expected calibration error of models from elsewhere, median over findings: {'; '.join(foreign_texts)}.",
             *([f"Calibration slope, where 1 is right: {'; '.join(slopes)}."] if slopes else []),
         ]
-    worst = largest(known, "ece")
-    shown = pd.DataFrame(
+    worst = largest(defined, "ece")
+    table = pd.DataFrame(
         {
             "task": [task_name(str(t)) for t in worst["task"]],
             models.heading: worst["trained_on"],
@@ -215,7 +216,7 @@ def calibration(rows: pd.DataFrame) -> Part:
         lines,
         rows,
         frame_table(rows[columns], models),
-        shown,
+        table,
         lambda: figures().reliability(rows),
         Caption(
             "Reliability of the probabilities",
@@ -251,20 +252,20 @@ def net_benefit(rows: pd.DataFrame) -> Part:
 
 def _decisions_caption(has_own: bool) -> Caption:
     """How to read the decision curves. has_own: whether some test dataset has a model of its own."""
-    names = "each line's name stands beside its end"
+    names = "each line is labelled at its end"
     if has_own:
         title = "Decision curves where most is lost away from home"
-        chosen = (
+        description = (
             "A panel for each of the findings and test datasets where a model of another dataset loses most net benefit "
             f"against the dataset's own; {names}. Blue: the own model; orange: the one that loses most; grey: models of "
             "other datasets"
         )
     else:
         title = "Decision curves of the models from elsewhere"
-        chosen = f"A panel for each of the first findings and test datasets; {names}"
+        description = f"A panel for each of the first findings and test datasets; {names}"
     return Caption(
         title,
-        f"{chosen}; bands: 95% intervals. Dashed, treat all: acting on every image; the line at 0, treat none: on none. "
-        "Calls are worth it where a curve is above both. Curves that leave the panel are worth much less than nothing.",
+        f"{description}; bands: 95% intervals. Dashed, treat all: acting on every image; the line at 0, treat none: on "
+        "none. Calls are worth it where a curve is above both. Curves that leave the panel are far below zero.",
         "Decision curves by finding and test dataset; the table below lists the largest losses.",
     )

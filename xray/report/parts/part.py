@@ -1,4 +1,4 @@
-"""A part of the report, which is made from the rows of one result view, and what several are made with."""
+"""A part of the report, made from the rows of one result view, and what several parts share."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
@@ -24,10 +24,10 @@ LISTED: Final = 20
 
 @dataclass(frozen=True)
 class Part:
-    """What is said of one analysis.
+    """One analysis in the report.
 
-    name: of its files. shown: a table of a few rows. data: behind the figure. central: what a reader comes for, so that its
-    `tables` are on the page in full, its figure whatever its size, and it is there without any result too. boxed: what a
+    name: of its files. shown: a table of a few rows. data: behind the figure. central: a main part, so that its
+    `tables` are on the page in full, its figure whatever its size, and it is shown without results too. boxed: what a
     boxed cell of its tables is.
     """
 
@@ -61,7 +61,7 @@ def renamed(part: Part, name: str) -> Part:
 
 
 def beside(grid: grids.Grid) -> pd.DataFrame:
-    """One's own values beside the published ones, where both are: task, row, column, value, interval, published."""
+    """Our values next to the published ones, where there are both: task, row, column, value, interval, published."""
     rows = [
         (task_name(task), row, column, cell.value, interval(cell.interval), cell.published)
         for (task, row, column), cell in grid.cells.items()
@@ -102,13 +102,13 @@ def estimate(
     return f"{number(sign * float(row[value]))} ({interval((low, high))})"
 
 
-def alt_text(grid: grids.Grid, what: str) -> str:
-    """What a heat map shows, for those who do not see it."""
+def alt_text(grid: grids.Grid, subject: str) -> str:
+    """What a heat map shows, for screen readers."""
     values = [cell.value for cell in grid.cells.values() if cell.value is not None]
     if not values:
-        return f"Heat map of {what}: no value is defined."
+        return f"Heat map of {subject}: no value is defined."
     return (
-        f"Heat map of {what}, {counted(len(values), 'value')} from {number(min(values), 2)} to "
+        f"Heat map of {subject}, {counted(len(values), 'value')} from {number(min(values), 2)} to "
         f"{number(max(values), 2)}, mean {number(mean(values), 2)}."
     )
 

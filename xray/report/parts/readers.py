@@ -26,21 +26,21 @@ NOBODY: Final = "No test dataset of this study has labels of several readers."
 
 def reader_agreement(rows: pd.DataFrame) -> Part:
     """κ between readers, and of models with them, by dataset and finding."""
-    shown, images = _table(rows), _images(rows)
+    table, images = _table(rows), _images(rows)
     return Part(
         "reader_agreement",
         "Do the readers agree, and models with them?",
         ABOUT,
         _findings(rows) if len(rows) else [NOBODY],
         rows,
-        frame_table(shown) if len(shown) else NOBODY,
+        frame_table(table) if len(table) else NOBODY,
         tables=[
             tables.plain(
                 f"{dataset}: Cohen's κ (95% interval); the label follows by: {rule}",
                 its.drop(columns=["dataset", "rule"]),
                 tuple(images[position] for position in its.index),
             )
-            for (dataset, rule), its in (shown.groupby(["dataset", "rule"], sort=False) if len(shown) else ())
+            for (dataset, rule), its in (table.groupby(["dataset", "rule"], sort=False) if len(table) else ())
         ],
     )
 
@@ -83,23 +83,23 @@ def _ordered(rows: pd.DataFrame) -> pd.DataFrame:
     """The rows but those of single pairs, findings of a dataset together, readers first."""
     if not len(rows):
         return rows
-    chosen = rows[rows["compared"] != "pair of readers"].copy()
-    place = {
+    kinds = rows[rows["compared"] != "pair of readers"].copy()
+    rank = {
         name: position for position, name in enumerate(("readers", "model and readers", "model and label"))
     }
-    chosen["_dataset"] = pd.factorize(chosen["test_dataset"])[0]
-    chosen["_task"] = pd.factorize(chosen["task"])[0]
-    chosen["_place"] = chosen["compared"].map(place)
-    return chosen.sort_values(["_dataset", "_task", "_place"], kind="stable")
+    kinds["_dataset"] = pd.factorize(kinds["test_dataset"])[0]
+    kinds["_task"] = pd.factorize(kinds["task"])[0]
+    kinds["_place"] = kinds["compared"].map(rank)
+    return kinds.sort_values(["_dataset", "_task", "_place"], kind="stable")
 
 
 def _findings(rows: pd.DataFrame) -> list[str]:
     """Of each dataset: the ceiling, and for how many findings the best model reaches it."""
     lines = []
     for dataset, its in rows.groupby("test_dataset", sort=False):
-        few = (its["n_pos"] < FEW_OF_A_CLASS) | (its["n"] - its["n_pos"] < FEW_OF_A_CLASS)
-        known = its[its["kappa"].notna() & ~few]
-        ceiling = known[known["compared"] == "readers"].set_index("task")
+        is_few = (its["n_pos"] < FEW_OF_A_CLASS) | (its["n"] - its["n_pos"] < FEW_OF_A_CLASS)
+        defined = its[its["kappa"].notna() & ~is_few]
+        ceiling = defined[defined["compared"] == "readers"].set_index("task")
         if not len(ceiling):
             lines.append(
                 f"{dataset}: no finding has {FEW_OF_A_CLASS} images of either class that several readers called, so there "
@@ -113,21 +113,22 @@ def _findings(rows: pd.DataFrame) -> list[str]:
         ]
         lines.append(
             f"{dataset}: readers agree with a median κ of {number(float(median(values)), 2)} over "
-            f"{counted(len(values), 'finding')} (from {ends[0]} to {ends[1]}): the human ceiling.{_reached(known, ceiling)}"
+            f"{counted(len(values), 'finding')} (from {ends[0]} to {ends[1]}): the human "
+            f"ceiling.{_reached(defined, ceiling)}"
         )
     return lines
 
 
-def _reached(known: pd.DataFrame, ceiling: pd.DataFrame) -> str:
+def _reached(defined: pd.DataFrame, ceiling: pd.DataFrame) -> str:
     """For how many findings the model that agrees best with the readers is on a par with them."""
-    models = known[(known["compared"] == "model and readers") & known["task"].isin(ceiling.index)]
+    models = defined[(defined["compared"] == "model and readers") & defined["task"].isin(ceiling.index)]
     if not len(models):
         return ""
     best = models.loc[models.groupby("task", sort=False)["kappa"].idxmax()].set_index("task")
     lower = ceiling.loc[best.index, "lower"].astype(float)
     below = best.index[best["upper"].astype(float) < lower]
-    named = f" ({', '.join(task_name(str(task)) for task in below)})" if len(below) else ""
+    tasks = f" ({', '.join(task_name(str(task)) for task in below)})" if len(below) else ""
     return (
         f" The model that agrees best with them is clearly below it, intervals apart, for {len(below)} of "
-        f"{counted(len(best), 'finding')}{named}."
+        f"{counted(len(best), 'finding')}{tasks}."
     )

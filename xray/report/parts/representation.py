@@ -1,4 +1,4 @@
-"""What networks hold: classifiers of datasets and tasks, and features of images."""
+"""Inside the networks: classifiers of datasets and tasks, and features of images."""
 
 from typing import Final
 
@@ -42,22 +42,28 @@ def classifier_distance(rows: pd.DataFrame) -> Part:
     lines = []
     means = rows[rows["seed"].isna()] if len(rows) else rows
     for trained_on, same in means.groupby("trained_on", sort=False) if len(means) else ():
-        found = spearman(same["relative"].to_numpy(float), same["cross_domain_auc"].to_numpy(float))
+        correlation = spearman(same["relative"].to_numpy(float), same["cross_domain_auc"].to_numpy(float))
         names = [task_name(str(task)) for task in same.sort_values("relative", ascending=False)["task"][:3]]
         if len(same) < 2:
             lines.append(
                 f"{trained_on}: only {names[0]} has classifiers of two datasets, so there is nothing to compare."
             )
             continue
-        known = "" if found.lower != found.lower else f" ({interval((found.lower, found.upper), 2)})"
+        bounds = (
+            ""
+            if correlation.lower != correlation.lower
+            else f" ({interval((correlation.lower, correlation.upper), 2)})"
+        )
         related = (
-            f" Over {counted(found.n, 'task')} the distance and the AUC across datasets have Spearman's ρ = "
-            f"{number(found.value, 2)}{known}."
-            if found.value == found.value
+            f" Over {counted(correlation.n, 'task')} the distance and the AUC across datasets have Spearman's ρ = "
+            f"{number(correlation.value, 2)}{bounds}."
+            if correlation.value == correlation.value
             else " How that goes with the AUC across datasets can't be said: too few tasks have models of one dataset."
         )
         lines.append(f"{trained_on}: furthest apart are {', '.join(names)}.{related}")
-    shown = bool(len(means)) and bool((means["relative"].notna() & means["cross_domain_auc"].notna()).any())
+    has_values = bool(len(means)) and bool(
+        (means["relative"].notna() & means["cross_domain_auc"].notna()).any()
+    )
     return Part(
         "classifier_distance",
         "Do tasks whose classifiers differ generalise less well?",
@@ -68,7 +74,7 @@ def classifier_distance(rows: pd.DataFrame) -> Part:
         frame_table(means[["trained_on", "task", "n_datasets", "distance", "relative", "cross_domain_auc"]])
         if len(means)
         else "no results",
-        draw=(lambda: figures().classifier_distance(rows)) if shown else None,
+        draw=(lambda: figures().classifier_distance(rows)) if has_values else None,
         caption=Caption(
             "Distance of classifiers and AUC across datasets",
             "A dot for each task: to the right, classifiers of the datasets differ more than those of other tasks.",
