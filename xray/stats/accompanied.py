@@ -1,4 +1,4 @@
-"""How a finding goes with the other findings of the pair, by labels and by scores, and what of that differs between sites.
+"""How a finding is associated with the other findings, by labels and by scores, and how that differs between sites.
 
 Labels with labels (odds ratios) can't be changed by a picture; scores with scores within classes hardly by a label; and who
 comes, and with what else, shows in both.
@@ -13,7 +13,7 @@ from xray.stats.roc import auc
 
 
 def companions(one: Part, two: Part) -> tuple[dict[str, FloatArray], FloatArray]:
-    """Odds ratios of labels with each other: the finding's largest and mean change, and p of the largest, Bonferroni."""
+    """Odds ratios of pairs of labels: the finding's largest and mean change, and p of the largest, Bonferroni."""
     ratios = []
     for part in (one, two):
         yes, no = ((part.labels == value).astype(np.float64) for value in (1, 0))
@@ -25,27 +25,31 @@ def companions(one: Part, two: Part) -> tuple[dict[str, FloatArray], FloatArray]
     z = (ratios[1][0] - ratios[0][0]) / np.sqrt(ratios[0][1] + ratios[1][1])
     n = len(z)
     if n < 2:
-        nothing = np.full(n, np.nan)
-        return {"companions": nothing, "companions mean": nothing, "companions of others": nothing}, nothing
+        undefined = np.full(n, np.nan)
+        return {
+            "companions": undefined,
+            "companions mean": undefined,
+            "companions of others": undefined,
+        }, undefined
     off = ~np.eye(n, dtype=np.bool_)
     squares = np.where(off, z**2, 0)
     largest = np.sqrt(squares.max(axis=1))
-    others = (squares.sum() - 2 * squares.sum(axis=1)) / max((n - 1) * (n - 2), 1)
-    found = {
+    of_others = (squares.sum() - 2 * squares.sum(axis=1)) / max((n - 1) * (n - 2), 1)
+    columns = {
         "companions": np.arcsinh(largest),
         "companions mean": 0.5 * np.log(squares.sum(axis=1) / (n - 1) + 0.1),
-        "companions of others": 0.5 * np.log(np.maximum(others, 0) + 0.1) if n > 2 else np.full(n, np.nan),
+        "companions of others": 0.5 * np.log(np.maximum(of_others, 0) + 0.1) if n > 2 else np.full(n, np.nan),
     }
-    return found, np.minimum(1, (n - 1) * 2 * ndtr(-largest))
+    return columns, np.minimum(1, (n - 1) * 2 * ndtr(-largest))
 
 
 def across(one: Part, two: Part) -> dict[str, FloatArray]:
-    """How scores go with each other within classes (labels play hardly a part), and labels with other findings' scores."""
+    """Correlations of scores within classes (which depend little on labels), and of labels with other findings' scores."""
     n = one.labels.shape[1]
-    nothing = np.full(n, np.nan)
+    undefined = np.full(n, np.nan)
     if n < 2:
         return {
-            name: nothing for name in ("residuals", "residuals of all", "other scores", "other scores mean")
+            name: undefined for name in ("residuals", "residuals of all", "other scores", "other scores mean")
         }
     off = ~np.eye(n, dtype=np.bool_)
     correlations, gaps, variances = [], [], []
@@ -54,63 +58,68 @@ def across(one: Part, two: Part) -> dict[str, FloatArray]:
         no = (part.labels == 0) & part.known
         n_1, n_0 = yes.sum(axis=0), no.sum(axis=0)
         mean_1, mean_0 = yes.T @ scores / n_1[:, None], no.T @ scores / n_0[:, None]
-        rest = np.where(yes, scores - np.diag(mean_1), np.where(no, scores - np.diag(mean_0), 0))
-        spread = np.sqrt((rest**2).sum(axis=0)) + 1e-9
+        residuals = np.where(yes, scores - np.diag(mean_1), np.where(no, scores - np.diag(mean_0), 0))
+        spread = np.sqrt((residuals**2).sum(axis=0)) + 1e-9
         correlations.append(
-            np.arctanh(np.clip(np.where(off, (rest / spread).T @ (rest / spread), 0), -0.999, 0.999))
+            np.arctanh(
+                np.clip(np.where(off, (residuals / spread).T @ (residuals / spread), 0), -0.999, 0.999)
+            )
         )
         gaps.append(mean_1 - mean_0)
         variances.append(part.effect * scores.var(axis=0)[None] * (1 / n_1 + 1 / n_0)[:, None])
     size = sum(part.effect / len(part.labels) for part in (one, two))
     residual = np.where(off, (correlations[1] - correlations[0]) ** 2 / size, 0)
-    moved = np.where(off, (gaps[1] - gaps[0]) ** 2 / (variances[0] + variances[1] + 1e-9), 0)
+    changes = np.where(off, (gaps[1] - gaps[0]) ** 2 / (variances[0] + variances[1] + 1e-9), 0)
     return {
         "residuals": 0.5 * np.log(residual.sum(axis=1) / (n - 1) + 0.1),
         "residuals of all": np.full(n, 0.5 * np.log(residual.sum() / (n * (n - 1)) + 0.1)),
-        "other scores": np.arcsinh(np.sqrt(moved.max(axis=1))),
-        "other scores mean": 0.5 * np.log(moved.sum(axis=1) / (n - 1) + 0.1),
+        "other scores": np.arcsinh(np.sqrt(changes.max(axis=1))),
+        "other scores mean": 0.5 * np.log(changes.sum(axis=1) / (n - 1) + 0.1),
     }
 
 
 def within(one: Part, two: Part) -> dict[str, FloatArray]:
-    """How a finding's scores, within each class, differ by the other labels: largest and mean change, (n_tasks,) each."""
+    """How a finding's scores, within each class, vary with the other labels: largest and mean change, (n_tasks,) each."""
     n = one.labels.shape[1]
-    names = [f"{of} by labels{what}" for of in ("positives", "negatives") for what in ("", " mean")]
+    names = [f"{of} by labels{suffix}" for of in ("positives", "negatives") for suffix in ("", " mean")]
     if n < 2:
         return dict.fromkeys(names, np.full(n, np.nan))
     off = ~np.eye(n, dtype=np.bool_)
-    found: list[FloatArray] = []
+    columns: list[FloatArray] = []
     for value in (1, 0):
         gaps, variances = [], []
         for part in (one, two):
-            chosen = (part.known & (part.labels == value)).astype(np.float64)
+            in_class = (part.known & (part.labels == value)).astype(np.float64)
             scores = np.nan_to_num(part.scores)
-            mean = (chosen * scores).sum(axis=0) / np.maximum(chosen.sum(axis=0), 1)
-            rest = chosen * (scores - mean)
-            with_other, without = ((part.labels == other).astype(np.float64) for other in (1, 0))
-            n_with, n_without = chosen.T @ with_other + 0.5, chosen.T @ without + 0.5
-            gaps.append(rest.T @ with_other / n_with - rest.T @ without / n_without)
-            spread = (rest**2).sum(axis=0) / np.maximum(chosen.sum(axis=0), 1) + 1e-3
+            mean = (in_class * scores).sum(axis=0) / np.maximum(in_class.sum(axis=0), 1)
+            residuals = in_class * (scores - mean)
+            with_other, without_other = ((part.labels == other).astype(np.float64) for other in (1, 0))
+            n_with, n_without = in_class.T @ with_other + 0.5, in_class.T @ without_other + 0.5
+            gaps.append(residuals.T @ with_other / n_with - residuals.T @ without_other / n_without)
+            spread = (residuals**2).sum(axis=0) / np.maximum(in_class.sum(axis=0), 1) + 1e-3
             variances.append(part.effect * spread[:, None] * (1 / n_with + 1 / n_without))
-        moved = np.where(off, (gaps[1] - gaps[0]) ** 2 / (variances[0] + variances[1]), 0)
-        found += [np.arcsinh(np.sqrt(moved.max(axis=1))), 0.5 * np.log(moved.sum(axis=1) / (n - 1) + 0.1)]
-    return dict(zip(names, found, strict=True))
+        changes = np.where(off, (gaps[1] - gaps[0]) ** 2 / (variances[0] + variances[1]), 0)
+        columns += [
+            np.arcsinh(np.sqrt(changes.max(axis=1))),
+            0.5 * np.log(changes.sum(axis=1) / (n - 1) + 0.1),
+        ]
+    return dict(zip(names, columns, strict=True))
 
 
 def unaccompanied(one: Part, two: Part) -> dict[str, FloatArray]:
-    """The drop among images that have no other positive label, and among those that have; NaN without both classes."""
+    """The drop among images without another positive label, and among those with one; NaN without both classes."""
     n = one.labels.shape[1]
-    found: dict[str, FloatArray] = {}
-    for name, wanted in (("drop alone", False), ("drop accompanied", True)):
+    columns: dict[str, FloatArray] = {}
+    for name, accompanied in (("drop alone", False), ("drop accompanied", True)):
         values, sizes = [], []
         for part in (one, two):
             positive = part.labels == 1
-            others = positive.sum(axis=1, keepdims=True) - positive > 0
-            labels = np.where(part.known & (others == wanted), part.labels, np.nan)
+            has_other = positive.sum(axis=1, keepdims=True) - positive > 0
+            labels = np.where(part.known & (has_other == accompanied), part.labels, np.nan)
             values.append(auc(labels, part.scores).value)
             yes, no = ((labels == of).sum(axis=0) / part.effect for of in (1, 0))
             sizes.append(1 / (yes + 0.5) + 1 / (no + 0.5))
         drop = np.where(n > 1, values[0] - values[1], np.nan)
-        found[name] = drop
-        found[f"{name} z"] = np.arcsinh(drop / np.sqrt((sizes[0] + sizes[1]) / 12))
-    return found
+        columns[name] = drop
+        columns[f"{name} z"] = np.arcsinh(drop / np.sqrt((sizes[0] + sizes[1]) / 12))
+    return columns

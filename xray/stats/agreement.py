@@ -1,4 +1,4 @@
-"""Do two readers, models or labellers call the same images positive? Everything follows from the 2 × 2
+"""Do two readers, models or labellers call the same images positive? All coefficients follow from the 2 × 2
 table.
 """
 
@@ -113,10 +113,15 @@ def kappa(table: CrossTable, level: float = 0.95, inflation: ArrayLike = 1.0) ->
     disagreement = _chance_disagreement(table)
     excess = 2 * (table.both * table.neither - table.first_only * table.second_only)
     value = np.divide(excess, disagreement, out=undefined(n.shape), where=disagreement > 0)
-    rest, by_chance = 1 - value, 1 - disagreement / total**2
-    agreeing = yes * (1 - (row + column) * rest) ** 2 + no * (1 - (2 - row - column) * rest) ** 2
-    crossing = rest**2 * (only_first * (1 - row + column) ** 2 + only_second * (1 - column + row) ** 2)
-    spread = np.maximum(agreeing + crossing - (value - by_chance * rest) ** 2, 0)
+    disagreement_ratio, by_chance = 1 - value, 1 - disagreement / total**2
+    agreeing = (
+        yes * (1 - (row + column) * disagreement_ratio) ** 2
+        + no * (1 - (2 - row - column) * disagreement_ratio) ** 2
+    )
+    crossing = disagreement_ratio**2 * (
+        only_first * (1 - row + column) ** 2 + only_second * (1 - column + row) ** 2
+    )
+    spread = np.maximum(agreeing + crossing - (value - by_chance * disagreement_ratio) ** 2, 0)
     se = np.divide(np.sqrt(spread / total), 1 - by_chance, out=undefined(n.shape), where=disagreement > 0)
     fixed = (disagreement > 0) & ((np.abs(value) == 1) | _one_is_constant(table))
     se = np.where(fixed, 0, se)
@@ -141,15 +146,15 @@ def kappa_inflation(first: Numbers, second: Numbers, patients: NDArray[np.generi
     one, two = (calls.reshape(len(unit), int(np.prod(shape))) for calls in (one, two))
     inflation = np.ones(one.shape[1])
     for column in range(one.shape[1]):
-        used = ~np.isnan(one[:, column]) & ~np.isnan(two[:, column])
-        a, b, of = one[used, column], two[used, column], unit[used]
+        called = ~np.isnan(one[:, column]) & ~np.isnan(two[:, column])
+        a, b, of = one[called, column], two[called, column], unit[called]
         if not a.size or np.unique(of).size == a.size:
             continue
         p, q = a.mean(), b.mean()
         chance = p + q - 2 * p * q
-        apart = np.abs(a - b)
-        rest = apart.mean() / chance if chance > 0 else 1.0
-        influence = rest * (a * (1 - 2 * q) + b * (1 - 2 * p)) - apart
+        differs = np.abs(a - b)
+        disagreement_ratio = differs.mean() / chance if chance > 0 else 1.0
+        influence = disagreement_ratio * (a * (1 - 2 * q) + b * (1 - 2 * p)) - differs
         influence -= influence.mean()
         sums, images = np.bincount(of, influence), np.bincount(of)
         squares = float(influence @ influence)
@@ -225,8 +230,8 @@ def mcnemar(table: CrossTable) -> McNemar:
     return McNemar(statistic, chdtrc(1, statistic), exact, discordant)
 
 
-def _specific_agreement(agreed: IntArray, table: CrossTable, level: float) -> Estimates:
-    share = proportion(agreed, agreed + table.first_only + table.second_only, level)
+def _specific_agreement(agreements: IntArray, table: CrossTable, level: float) -> Estimates:
+    share = proportion(agreements, agreements + table.first_only + table.second_only, level)
     value, lower, upper = (2 * q / (1 + q) for q in (share.value, share.lower, share.upper))
     se = share.se * 2 / (1 + share.value) ** 2
     return Estimates(value, lower, upper, se, share.n, share.n_pos, share.reason)
@@ -247,12 +252,12 @@ def _one_is_constant(table: CrossTable) -> NDArray[np.bool_]:
 
 def _calls(calls: Numbers) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
     """(positive, called) flags of calls 1, 0 or NaN."""
-    given = np.asarray(calls)
-    positive = given == 1
-    called = positive | (given == 0)
+    values = np.asarray(calls)
+    positive = values == 1
+    called = positive | (values == 0)
     if not called.all():
-        rest = given[~called]
-        if not (rest != rest).all():
+        missing = values[~called]
+        if not (missing != missing).all():
             raise ValueError("calls must be 1, 0 or NaN")
     return positive, called
 

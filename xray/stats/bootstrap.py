@@ -1,4 +1,4 @@
-"""Bootstrap of AUC over patients: what would the AUC be, had other patients come?
+"""Bootstrap of AUC over patients: what would the AUC be with other patients?
 
 A replicate draws as many patients as there are, with replacement, each with all its images. Drawing only sets
 weights, so the scores are sorted once; each replicate is then one pass over cumulative sums of weights
@@ -55,7 +55,9 @@ def separate(several: BootstrapAuc) -> list[BootstrapAuc]:
     return [
         replace(
             several,
-            estimates=Estimates(*(getattr(several.estimates, each.name)[[k]] for each in fields(Estimates))),
+            estimates=Estimates(
+                *(getattr(several.estimates, field.name)[[k]] for field in fields(Estimates))
+            ),
             replicates=several.replicates[:, [k]],
         )
         for k in range(several.replicates.shape[1])
@@ -68,11 +70,11 @@ def joined(models: Sequence[BootstrapAuc]) -> BootstrapAuc:
         models[0],
         estimates=Estimates(
             *(
-                np.concatenate([getattr(one.estimates, each.name) for one in models])
-                for each in fields(Estimates)
+                np.concatenate([getattr(model.estimates, field.name) for model in models])
+                for field in fields(Estimates)
             )
         ),
-        replicates=np.hstack([one.replicates for one in models]),
+        replicates=np.hstack([model.replicates for model in models]),
     )
 
 
@@ -100,26 +102,26 @@ def bootstrap_auc(
     label, columns = as_columns(labels, np.atleast_2d(np.asarray(scores)).T)
     if label.ndim != 1 or np.shape(patients) != label.shape:
         raise ValueError(f"labels {label.shape} and patients {np.shape(patients)} must both be (n_images,)")
-    kept = ~np.isnan(label) & ~np.isnan(columns).any(axis=1)
-    label, models = label[kept], np.ascontiguousarray(columns[kept].T)
+    usable = ~np.isnan(label) & ~np.isnan(columns).any(axis=1)
+    label, models = label[usable], np.ascontiguousarray(columns[usable].T)
     if draws is None:
-        draws = Draws(np.asarray(patients)[kept], n_replicates, seed)
+        draws = Draws(np.asarray(patients)[usable], n_replicates, seed)
         index = draws.index
     else:
-        index = draws.index[kept]
+        index = draws.index[usable]
     point = auc_interval(label, models.T, level)
     replicates = np.full((draws.n_replicates, len(models)), np.nan)
     reason = _reason(label, models, index)
     if reason == DEFINED:
         events = [_events(label, row, index) for row in models]
         ends = np.cumsum([0] + [gains.size for _, gains in events])
-        who, gains = (np.concatenate(parts) for parts in zip(*events, strict=True))
+        unit, gains = (np.concatenate(parts) for parts in zip(*events, strict=True))
         negatives_of, positives_of = (
             np.bincount(index[label == value], minlength=draws.n_patients) for value in (0, 1)
         )
         for block, first in enumerate(range(0, draws.n_replicates, _LANES)):
-            some, weights = replicates[first : first + _LANES], draws.block(block)
-            _replicate(who, gains, ends, negatives_of, positives_of, weights, some)
+            part_of_replicates, weights = replicates[first : first + _LANES], draws.block(block)
+            _replicate(unit, gains, ends, negatives_of, positives_of, weights, part_of_replicates)
     units = [np.array(np.unique(index[label == value]).size) for value in (1, 0)]
     estimates = _summarise(point, replicates, reason, level, *units)
     return BootstrapAuc(estimates, replicates, draws.n_patients, *(int(n) for n in units))
@@ -183,13 +185,13 @@ def _summarise(
     return Estimates(point.value, spreads[:, 0], spreads[:, 1], spreads[:, 2], point.n, point.n_pos, reasons)
 
 
-def _spread(drawn: FloatArray, level: float) -> tuple[float, float, float]:
+def _spread(replicates: FloatArray, level: float) -> tuple[float, float, float]:
     """(lower, upper, standard deviation) of the replicates that are defined."""
-    drawn = drawn[~np.isnan(drawn)]
-    if drawn.size < 2:
+    replicates = replicates[~np.isnan(replicates)]
+    if replicates.size < 2:
         return np.nan, np.nan, np.nan
-    lower, upper = np.quantile(drawn, [(1 - level) / 2, (1 + level) / 2])
-    return float(lower), float(upper), float(drawn.std(ddof=1))
+    lower, upper = np.quantile(replicates, [(1 - level) / 2, (1 + level) / 2])
+    return float(lower), float(upper), float(replicates.std(ddof=1))
 
 
 def _key(seed: int) -> np.uint64:
@@ -199,14 +201,14 @@ def _key(seed: int) -> np.uint64:
 def _events(
     label: Scores, scores: Scores, index: NDArray[np.intp]
 ) -> tuple[NDArray[np.int32], NDArray[np.int8]]:
-    """What happens from the lowest score to the highest: whose image it is, and what it does.
+    """The events from the lowest score to the highest: whose image it is, and what it adds.
 
     0: a negative, which adds its weight to those passed. 1 or 2: a positive, which gains so many half pairs
     with each negative passed. Tied with negatives, a positive comes both before and after these, with one
     half pair each time.
     """
     order = np.argsort(scores)
-    ascending, who = scores[order], index[order].astype(np.int32)
+    ascending, unit = scores[order], index[order].astype(np.int32)
     group = np.cumsum(np.append(False, ascending[1:] != ascending[:-1]))
     is_positive = label[order] == 1
     has_negative = np.zeros(group.size, dtype=np.bool_)
@@ -215,10 +217,10 @@ def _events(
     gains = np.where(is_positive, np.where(half, 1, 2), 0).astype(np.int8)
     tied = np.flatnonzero(half)
     if tied.size:
-        place = np.concatenate([3 * group + 1 + is_positive, 3 * group[tied]])
-        again = np.argsort(place, kind="stable")
-        who, gains = (np.concatenate([each, each[tied]])[again] for each in (who, gains))
-    return who, gains
+        key = np.concatenate([3 * group + 1 + is_positive, 3 * group[tied]])
+        events = np.argsort(key, kind="stable")
+        unit, gains = (np.concatenate([array, array[tied]])[events] for array in (unit, gains))
+    return unit, gains
 
 
 @compiled
@@ -258,7 +260,7 @@ def _draw(weights: NDArray[np.uint8], first: int, key: np.uint64) -> None:
 
 
 def _replicate(
-    who: NDArray[np.int32],
+    unit: NDArray[np.int32],
     gains: NDArray[np.int8],
     ends: IntArray,
     negatives_of: IntArray,
@@ -266,7 +268,7 @@ def _replicate(
     weights: NDArray[np.uint8],
     replicates: FloatArray,
 ) -> None:
-    """Fill replicates (at most as many as lanes, k). Model m's events are who, gains [ends[m]:ends[m + 1]], ascending.
+    """Fill replicates (at most as many as lanes, k). Model m's events are unit, gains [ends[m]:ends[m + 1]], ascending.
 
     Products are summed in 32 bits as long as the sum fits, then in 64. Raises ValueError where not even one does.
     """
@@ -275,10 +277,10 @@ def _replicate(
     if largest >= 2**31:
         raise ValueError(f"too many images for a bootstrap: {int(negatives.max())} negatives drawn")
     half_pairs = np.zeros((ends.size - 1, weights.shape[1]), dtype=np.int64)
-    _half_pairs(who, gains, ends, weights, (2**31 - 1) // max(largest, 1), half_pairs)
+    _half_pairs(unit, gains, ends, weights, (2**31 - 1) // max(largest, 1), half_pairs)
     pairs = 2.0 * positives * negatives
-    found = np.divide(half_pairs, pairs, out=np.full(half_pairs.shape, np.nan), where=pairs > 0)
-    replicates[:] = found[:, : len(replicates)].T
+    aucs = np.divide(half_pairs, pairs, out=np.full(half_pairs.shape, np.nan), where=pairs > 0)
+    replicates[:] = aucs[:, : len(replicates)].T
 
 
 @compiled
@@ -295,7 +297,7 @@ def _weighted(weights: NDArray[np.uint8], images_of: IntArray) -> IntArray:
 
 @compiled
 def _half_pairs(
-    who: NDArray[np.int32],
+    unit: NDArray[np.int32],
     gains: NDArray[np.int8],
     ends: IntArray,
     weights: NDArray[np.uint8],
@@ -304,22 +306,22 @@ def _half_pairs(
 ) -> None:
     """Add up half_pairs (k, lanes); `room`: so many products may be added in 32 bits."""
     lanes = weights.shape[1]
-    passed, part = np.zeros(lanes, dtype=np.int32), np.zeros(lanes, dtype=np.int32)
+    negatives_passed, part = np.zeros(lanes, dtype=np.int32), np.zeros(lanes, dtype=np.int32)
     for model in range(ends.size - 1):
-        passed[:] = 0
-        added = 0
+        negatives_passed[:] = 0
+        n_added = 0
         for event in range(ends[model], ends[model + 1]):
-            row = weights[np.uint64(who[event])]
+            row = weights[np.uint64(unit[event])]
             gain = np.int32(gains[event])
             if gain == 0:
                 for lane in range(row.size):
-                    passed[lane] += np.int32(row[lane])
+                    negatives_passed[lane] += np.int32(row[lane])
             else:
                 for lane in range(row.size):
-                    part[lane] += np.int32(row[lane]) * passed[lane] * gain
-                added += 1
-                if added == room:
-                    added = 0
+                    part[lane] += np.int32(row[lane]) * negatives_passed[lane] * gain
+                n_added += 1
+                if n_added == room:
+                    n_added = 0
                     for lane in range(part.size):
                         half_pairs[model, lane] += part[lane]
                     part[:] = 0

@@ -120,11 +120,11 @@ def calibration_line(labels: Numbers, probabilities: Numbers) -> LogisticFit:
     label, probability, shape = _columns(labels, probabilities)
     if shape:
         raise ValueError(f"probabilities have rows of shape {shape}; expected one vector (n_images,)")
-    kept = ~np.isnan(label[:, 0]) & ~np.isnan(probability[:, 0])
-    linear = logit(probability[kept, 0])
+    scored = ~np.isnan(label[:, 0]) & ~np.isnan(probability[:, 0])
+    linear = logit(probability[scored, 0])
     if np.isinf(linear).any():
         raise ValueError("probabilities of exactly 0 or 1 have no logit")
-    return fit_logistic(np.stack([np.ones_like(linear), linear], axis=1), label[kept, 0], start=(0.0, 1.0))
+    return fit_logistic(np.stack([np.ones_like(linear), linear], axis=1), label[scored, 0], start=(0.0, 1.0))
 
 
 def _columns(labels: Numbers, probabilities: Numbers) -> tuple[FloatArray, FloatArray, tuple[int, ...]]:
@@ -164,8 +164,8 @@ def binned(labels: Numbers, probabilities: Numbers, n_bins: int = 10) -> Bins:
     total = np.zeros((n_bins, n_columns))
     squares, positives_total = np.zeros((2, n_columns))
     for column in range(n_columns):
-        kept = ~np.isnan(label[:, column]) & ~np.isnan(probability[:, column])
-        p, y = probability[kept, column], label[kept, column] == 1
+        scored = ~np.isnan(label[:, column]) & ~np.isnan(probability[:, column])
+        p, y = probability[scored, column], label[scored, column] == 1
         order = np.argsort(p)
         p, y = p[order], y[order]
         bins = bins_of_ascending(p, n_bins)

@@ -63,25 +63,25 @@ def calibration_measures(
     folds, in ece too, and the map of all images still has them: the upper bound of ece is the .975 quantile of the sum
     with the noise of the gaps added once more.
     """
-    kept = ~np.isnan(labels) & ~np.isnan(logits)
-    label = np.asarray(labels[kept], dtype=np.float64)
-    score = np.clip(np.asarray(logits[kept], dtype=np.float64), -BOUND, BOUND)
-    _, who = np.unique(patients[kept], return_inverse=True)
+    scored = ~np.isnan(labels) & ~np.isnan(logits)
+    label = np.asarray(labels[scored], dtype=np.float64)
+    score = np.clip(np.asarray(logits[scored], dtype=np.float64), -BOUND, BOUND)
+    _, unit = np.unique(patients[scored], return_inverse=True)
     n, n_pos = label.size, int(label.sum())
     measures = dict.fromkeys(MEASURES, UNDEFINED)
     if n == 0:
         return Calibrated(measures, 0, 0, NO_DATA)
     squares = (expit(score) - label) ** 2
-    measures["brier"] = mean_by_patient(squares, who)
-    measures["ece"] = _ece(label, score, who, n_bins, seed, fitted_here)
+    measures["brier"] = mean_by_patient(squares, unit)
+    measures["ece"] = _ece(label, score, unit, n_bins, seed, fitted_here)
     if n_pos in (0, n):
         return Calibrated(measures, n, n_pos, ONE_CLASS)
     ones = np.ones((n, 1))
-    measures["in the large"] = _wald(ones, label, score, np.array([in_the_large(label, score)]), who)[0]
+    measures["in the large"] = _wald(ones, label, score, np.array([in_the_large(label, score)]), unit)[0]
     line = fit_logistic(np.stack([ones[:, 0], score], axis=1), label, start=(0.0, 1.0))
     if not line.reason:
         design = np.stack([ones[:, 0], score], axis=1)
-        pair = _wald(design, label, np.zeros(n), line.coefficients, who)
+        pair = _wald(design, label, np.zeros(n), line.coefficients, unit)
         measures["intercept"], measures["slope"] = pair
         if fitted_here:
             measures["slope"] = _by_factor(measures["slope"])
@@ -95,16 +95,16 @@ def brier_difference(
     patients: NDArray[np.integer],
 ) -> Measure:
     """Brier's score after less before on the same images: below 0, the second fits better. Arguments as above."""
-    kept = ~np.isnan(labels) & ~np.isnan(before) & ~np.isnan(after)
-    first, second = ((expit(score[kept]) - labels[kept]) ** 2 for score in (before, after))
-    _, who = np.unique(patients[kept], return_inverse=True)
-    return mean_by_patient(second - first, who) if kept.any() else UNDEFINED
+    scored = ~np.isnan(labels) & ~np.isnan(before) & ~np.isnan(after)
+    first, second = ((expit(score[scored]) - labels[scored]) ** 2 for score in (before, after))
+    _, unit = np.unique(patients[scored], return_inverse=True)
+    return mean_by_patient(second - first, unit) if scored.any() else UNDEFINED
 
 
-def mean_by_patient(values: FloatArray, who: NDArray[np.integer]) -> Measure:
-    """The mean over images with Student's interval, its variance from sums over patients. who: (n,) codes from 0."""
+def mean_by_patient(values: FloatArray, unit: NDArray[np.integer]) -> Measure:
+    """The mean over images with Student's interval, its variance from sums over patients. unit: (n,) codes from 0."""
     mean = values.mean()
-    of, count = np.bincount(who, weights=values), np.bincount(who)
+    of, count = np.bincount(unit, weights=values), np.bincount(unit)
     m = count.size
     if m < 2:
         return Measure(float(mean), np.nan, np.nan)
@@ -117,22 +117,22 @@ def covariance_of(
     design: FloatArray,
     label: FloatArray,
     probability: FloatArray,
-    who: NDArray[np.integer],
+    unit: NDArray[np.integer],
 ) -> FloatArray:
     """Covariance (p, p) of coefficients at the maximum: H⁻¹; where patients have several images H⁻¹ (m/(m−1) Σ s s') H⁻¹.
 
-    design: (n, p). who: (n,) codes from 0. s: a patient's sum of derivatives, of m patients. NaN where H has no inverse.
+    design: (n, p). unit: (n,) codes from 0. s: a patient's sum of derivatives, of m patients. NaN where H has no inverse.
     """
     weight = probability * (1 - probability)
     information = design.T @ (design * weight[:, None])
     if not np.isfinite(information).all() or np.linalg.cond(information) > 1e13:
         return np.full(information.shape, np.nan)
     inverse = np.linalg.inv(information)
-    m = int(who.max()) + 1
+    m = int(unit.max()) + 1
     if m == len(label) or m < 2:
         return np.asarray(inverse)
     residual = label - probability
-    sums = np.stack([np.bincount(who, weights=column * residual) for column in design.T], axis=1)
+    sums = np.stack([np.bincount(unit, weights=column * residual) for column in design.T], axis=1)
     return np.asarray(inverse @ (m / (m - 1) * sums.T @ sums) @ inverse)
 
 
@@ -141,14 +141,14 @@ def _wald(
     label: FloatArray,
     offset: FloatArray,
     coefficients: FloatArray,
-    who: NDArray[np.integer],
+    unit: NDArray[np.integer],
 ) -> list[Measure]:
     probability = expit(design @ coefficients + offset)
-    spread = np.sqrt(np.diag(covariance_of(design, label, probability, who)))
-    half = ndtri(0.975) * spread
+    spread = np.sqrt(np.diag(covariance_of(design, label, probability, unit)))
+    half_width = ndtri(0.975) * spread
     return [
         Measure(float(value), float(value - h), float(value + h))
-        for value, h in zip(coefficients, half, strict=True)
+        for value, h in zip(coefficients, half_width, strict=True)
     ]
 
 
@@ -161,25 +161,25 @@ def _by_factor(measure: Measure) -> Measure:
 
 
 def _ece(
-    label: FloatArray, score: FloatArray, who: NDArray[np.integer], n_bins: int, seed: int, fitted_here: bool
+    label: FloatArray, score: FloatArray, unit: NDArray[np.integer], n_bins: int, seed: int, fitted_here: bool
 ) -> Measure:
     order = np.argsort(score)
     probability = expit(score[order])
     bins = bins_of_ascending(probability, n_bins)
-    gap, whose = label[order] - probability, who[order]
-    m, n = int(who.max()) + 1, len(label)
+    gap, unit_in_order = label[order] - probability, unit[order]
+    m, n = int(unit.max()) + 1, len(label)
     total = np.bincount(bins, weights=gap, minlength=n_bins) / n
     plain = float(np.abs(total).sum())
     if m < 2:
         return Measure(plain, np.nan, np.nan)
-    cells = np.bincount(whose * n_bins + bins, weights=gap, minlength=m * n_bins).reshape(m, n_bins)
-    within = np.bincount(whose * n_bins + bins, minlength=m * n_bins).reshape(m, n_bins)
-    mean = np.divide(total * n, within.sum(axis=0), out=np.zeros(n_bins), where=within.sum(axis=0) > 0)
-    residue = cells - mean * within
+    cells = np.bincount(unit_in_order * n_bins + bins, weights=gap, minlength=m * n_bins).reshape(m, n_bins)
+    sizes = np.bincount(unit_in_order * n_bins + bins, minlength=m * n_bins).reshape(m, n_bins)
+    mean = np.divide(total * n, sizes.sum(axis=0), out=np.zeros(n_bins), where=sizes.sum(axis=0) > 0)
+    residue = cells - mean * sizes
     covariance = m / (m - 1) * residue.T @ residue / n**2
-    stated = np.bincount(bins, weights=probability * (1 - probability), minlength=n_bins) / n**2
+    variance_of_bins = np.bincount(bins, weights=probability * (1 - probability), minlength=n_bins) / n**2
     covariance += np.diag(
-        np.maximum(stated - np.diag(covariance), 0)
+        np.maximum(variance_of_bins - np.diag(covariance), 0)
     )  # a bin of one class seems to have no noise
     values, vectors = np.linalg.eigh(covariance)
     noise = np.random.default_rng(seed).normal(size=(_DRAWS, n_bins)) * np.sqrt(np.maximum(values, 0))
@@ -195,19 +195,19 @@ def _size(gaps: FloatArray, noise: FloatArray, tail: float) -> float:
 
     gaps (n_bins,), noise (n_draws, n_bins): of gaps of these proportions.
     """
-    seen = np.abs(gaps).sum()
-    if seen == 0:
+    total = np.abs(gaps).sum()
+    if total == 0:
         return 0.0
     lower, upper = 0.0, 1.0
-    if _chance(gaps, noise, 0.0, seen) > tail:
+    if _chance(gaps, noise, 0.0, total) > tail:
         return 0.0
-    while _chance(gaps, noise, upper, seen) < tail:
+    while _chance(gaps, noise, upper, total) < tail:
         upper *= 2
     for _ in range(30):
         middle = (lower + upper) / 2
-        lower, upper = (middle, upper) if _chance(gaps, noise, middle, seen) < tail else (lower, middle)
-    return float(upper * seen)
+        lower, upper = (middle, upper) if _chance(gaps, noise, middle, total) < tail else (lower, middle)
+    return float(upper * total)
 
 
-def _chance(gaps: FloatArray, noise: FloatArray, scale: float, seen: float) -> float:
-    return float((np.abs(scale * gaps + noise).sum(axis=1) >= seen).mean())
+def _chance(gaps: FloatArray, noise: FloatArray, scale: float, total: float) -> float:
+    return float((np.abs(scale * gaps + noise).sum(axis=1) >= total).mean())

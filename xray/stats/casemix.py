@@ -1,4 +1,4 @@
-"""Two sites at equal case mix: one site's patients weighted to look like the other's, and what its AUC then is.
+"""Two sites at equal case mix: one site's patients weighted to resemble the other's, and the AUC then.
 
 Odds that an image is of the other site, by ridge-penalised logistic regression on its columns, are the weights
 (importance weighting; Shimodaira 2000). Within each class of a finding they are scaled to sum to one, so how common the
@@ -37,9 +37,9 @@ def odds_of_site(a: FloatArray, b: FloatArray) -> tuple[FloatArray, FloatArray]:
     Means of 1 over each site.
     """
     x = np.vstack([a, b])
-    known = ~np.isnan(x)
-    centre = np.where(known, x, 0).sum(axis=0) / np.maximum(known.sum(axis=0), 1)
-    x = np.where(known, x - centre, 0)
+    present = ~np.isnan(x)
+    centre = np.where(present, x, 0).sum(axis=0) / np.maximum(present.sum(axis=0), 1)
+    x = np.where(present, x - centre, 0)
     spread = x.std(axis=0)
     x = np.column_stack([np.ones(len(x)), x / np.where(spread > 0, spread, 1)])
     y = np.repeat([0.0, 1.0], [len(a), len(b)])
@@ -78,7 +78,7 @@ def _in_order(scores: FloatArray, positive: FloatArray, weights: FloatArray) -> 
     """Weighted share of pairs in which the positive's score is higher, ties by half; scores ascending."""
     below = 0.0
     pairs = 0.0
-    whole = 0.0
+    total_positive = 0.0
     first = 0
     n = scores.size
     while first < n:
@@ -93,6 +93,6 @@ def _in_order(scores: FloatArray, positive: FloatArray, weights: FloatArray) -> 
             last += 1
         pairs += tied_positive * (below + 0.5 * tied_negative)
         below += tied_negative
-        whole += tied_positive
+        total_positive += tied_positive
         first = last
-    return pairs / (whole * below)
+    return pairs / (total_positive * below)

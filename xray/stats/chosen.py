@@ -1,4 +1,4 @@
-"""A threshold chosen on images, and what it will do on others: honest about being chosen on the very images that it is
+"""A threshold chosen on images, and what it will do on others: accounting for its choice on the very images that it is
 judged by.
 """
 
@@ -61,15 +61,15 @@ def choose(
     scores: NDArray[np.floating],
     patients: NDArray[np.integer],
     goal: Goal,
-    wanted: float = 0.0,
+    target: float = 0.0,
     prevalence: float | None = None,
     replicates: int = REPLICATES,
     seed: int = 0,
 ) -> Choice:
     """Choose a threshold for a goal, and bound what it will do on further images.
 
-    labels 1/0/NaN, scores, patients (codes): (n_images,). sensitivity: the highest threshold that reaches `wanted`;
-    specificity and ppv: the lowest that does; positive rate: the lowest that calls at most `wanted` of the images; youden:
+    labels 1/0/NaN, scores, patients (codes): (n_images,). sensitivity: the highest threshold that reaches `target`;
+    specificity and ppv: the lowest that does; positive rate: the lowest that calls at most `target` of the images; youden:
     the highest sum of sensitivity and specificity. prevalence: of the hospital where it is to be used, for ppv, npv and
     positive rate; that of the images where it is None.
 
@@ -78,78 +78,80 @@ def choose(
     of a quantile (`quantile_bounds`) where it is one, else from the choices over draws, as far apart as few patients
     of the smaller class make them (Hesterberg, The American Statistician 69, 2015).
     """
-    return choose_each(labels, scores, patients, [(goal, wanted)], prevalence, replicates, seed)[0]
+    return choose_each(labels, scores, patients, [(goal, target)], prevalence, replicates, seed)[0]
 
 
 def choose_each(
     labels: NDArray[np.floating],
     scores: NDArray[np.floating],
     patients: NDArray[np.integer],
-    asked: Sequence[tuple[Goal, float]],
+    requests: Sequence[tuple[Goal, float]],
     prevalence: float | None = None,
     replicates: int = REPLICATES,
     seed: int = 0,
 ) -> list[Choice]:
-    """As `choose`, for several goals (goal, wanted) by the same draws."""
-    known = ~np.isnan(labels) & ~np.isnan(scores)
-    label, score = labels[known] == 1, np.asarray(scores[known], dtype=np.float64)
-    n, n_pos = int(known.sum()), int(label.sum())
+    """As `choose`, for several goals (goal, target) by the same draws."""
+    scored = ~np.isnan(labels) & ~np.isnan(scores)
+    label, score = labels[scored] == 1, np.asarray(scores[scored], dtype=np.float64)
+    n, n_pos = int(scored.sum()), int(label.sum())
     if n_pos in (0, n):
-        return [_nothing(n, n_pos, "one class") for _ in asked]
+        return [_nothing(n, n_pos, "one class") for _ in requests]
     order = np.argsort(-score, kind="stable")
     label, score = label[order], score[order]
-    _, code = np.unique(patients[known][order], return_inverse=True)
+    _, code = np.unique(patients[scored][order], return_inverse=True)
     tp, fp = calls(label, np.ones(int(code.max()) + 1), code)
     images = _Images(label, score, code, np.append(score[1:] != score[:-1], True), tp, fp)
-    goals = np.array([GOALS.index(goal) for goal, _ in asked])
-    wanted = np.array([share for _, share in asked], dtype=np.float64)
+    goals = np.array([GOALS.index(goal) for goal, _ in requests])
+    targets = np.array([share for _, share in requests], dtype=np.float64)
     share = np.nan if prevalence is None else prevalence
-    places, called = drawn(label, images.last, code, goals, wanted, share, replicates, np.uint64(seed))
-    return [_chosen(images, *each, prevalence, places[g], called[g]) for g, each in enumerate(asked)]
+    positions, counts = drawn(label, images.last, code, goals, targets, share, replicates, np.uint64(seed))
+    return [
+        _chosen(images, *request, prevalence, positions[g], counts[g]) for g, request in enumerate(requests)
+    ]
 
 
 def _chosen(
     images: _Images,
     goal: Goal,
-    wanted: float,
+    target: float,
     prevalence: float | None,
-    places: NDArray[np.int64],
-    called: FloatArray,
+    positions: NDArray[np.int64],
+    counts: FloatArray,
 ) -> Choice:
-    """The choice for one goal. places, called: of its draws, as `drawn` gives them."""
+    """The choice for one goal. positions, counts: of its draws, from `drawn`."""
     label, score, code = images.label, images.score, images.patients
     n, n_pos = len(label), int(label.sum())
     share = n_pos / n if prevalence is None else prevalence
-    place = place_of(GOALS.index(goal), wanted, share, images.tp, images.fp, images.last)
-    if place < 0:
+    position = place_of(GOALS.index(goal), target, share, images.tp, images.fp, images.last)
+    if position < 0:
         return _nothing(n, n_pos, "out of reach on these images")
-    reached = places >= 0
-    there = np.array([images.tp[place], images.fp[place], n_pos, n - n_pos])
-    made = replace(
+    reached = positions >= 0
+    counts_here = np.array([images.tp[position], images.fp[position], n_pos, n - n_pos])
+    choice = replace(
         _nothing(n, n_pos, ""),
-        threshold=float(score[place]),
-        apparent=_measures(there, prevalence),
+        threshold=float(score[position]),
+        apparent=_measures(counts_here, prevalence),
         replicates=int(reached.sum()),
     )
-    if made.replicates < len(places) / 2:
-        return replace(made, reason="the goal is out of reach in most draws of patients")
-    drawn_places, seems = places[reached], _measures(called[reached], prevalence)
+    if choice.replicates < len(positions) / 2:
+        return replace(choice, reason="the goal is out of reach in most draws of patients")
+    drawn_places, apparent = positions[reached], _measures(counts[reached], prevalence)
     if goal in QUANTILES and (prevalence is None or goal != "positive rate"):
-        lower, upper = _quantile(images, goal, wanted)
+        lower, upper = _quantile(images, goal, target)
     else:
         units = min(len(np.unique(code[of])) for of in (label, ~label))
-        lower, upper = _over_draws(made.threshold, score[drawn_places], units, goal)
+        lower, upper = _over_draws(choice.threshold, score[drawn_places], units, goal)
         lower, upper = _outward(images, lower, upper)
     optimism = None
     if goal == "youden":
-        whole = np.broadcast_to([n_pos, n - n_pos], (len(drawn_places), 2))
-        does = np.column_stack([images.tp[drawn_places], images.fp[drawn_places], whole])
-        optimism = np.nan_to_num(np.nanmean(seems - _measures(does, prevalence), axis=0))
+        class_sizes = np.broadcast_to([n_pos, n - n_pos], (len(drawn_places), 2))
+        actual = np.column_stack([images.tp[drawn_places], images.fp[drawn_places], class_sizes])
+        optimism = np.nan_to_num(np.nanmean(apparent - _measures(actual, prevalence), axis=0))
     value, value_lower, value_upper = shares_at(
-        label, score >= made.threshold, code, _edge(images, made.threshold), optimism, prevalence
+        label, score >= choice.threshold, code, _edge(images, choice.threshold), optimism, prevalence
     )
     return replace(
-        made,
+        choice,
         lower=float(lower),
         upper=float(upper),
         value=value,
@@ -161,20 +163,22 @@ def _chosen(
 def _edge(images: _Images, threshold: float) -> int:
     """1 or −1 where the threshold is the score of positive or negative images of one patient, else 0."""
     at = images.score == threshold
-    alone = len(np.unique(images.patients[at])) == 1 and len(np.unique(images.label[at])) == 1
-    return (1 if images.label[at][0] else -1) if alone else 0
+    single = len(np.unique(images.patients[at])) == 1 and len(np.unique(images.label[at])) == 1
+    return (1 if images.label[at][0] else -1) if single else 0
 
 
-def _quantile(images: _Images, goal: Goal, wanted: float) -> tuple[float, float]:
+def _quantile(images: _Images, goal: Goal, target: float) -> tuple[float, float]:
     """95 % bounds of a threshold that is a quantile of the scores of positives, of negatives (from below) or of all."""
     every = np.ones(len(images.label), dtype=np.bool_)
     among = {"sensitivity": images.label, "specificity": ~images.label}.get(goal, every)
     sign = -1 if goal == "specificity" else 1
-    called = sign * images.score >= np.quantile(sign * images.score[among], 1 - wanted, method="inverted_cdf")
-    _, number = effective(among[:, None], (among & called)[:, None], images.patients)
+    positive_calls = sign * images.score >= np.quantile(
+        sign * images.score[among], 1 - target, method="inverted_cdf"
+    )
+    _, number = effective(among[:, None], (among & positive_calls)[:, None], images.patients)
     scores = np.sort(sign * images.score[among])[::-1]
     reach = (float((sign * images.score).min()), float((sign * images.score).max()))
-    bounds = quantile_bounds(scores, wanted, float(number[0]), reach)
+    bounds = quantile_bounds(scores, target, float(number[0]), reach)
     lower, upper = (-bounds[1], -bounds[0]) if sign < 0 else bounds
     if goal == "sensitivity" or len(np.unique(scores)) == len(scores):
         return lower, upper
@@ -215,9 +219,9 @@ def _nothing(n: int, n_pos: int, reason: str) -> Choice:
     return Choice(np.nan, np.nan, np.nan, empty, empty, empty, empty, n, n_pos, 0, reason)
 
 
-def _measures(called: FloatArray, prevalence: float | None) -> FloatArray:
-    """`MEASURES`, (..., n_measures), of counts (..., 4): positives and negatives that are called, and that there are."""
-    tp, fp, n_pos, n_neg = np.moveaxis(called, -1, 0)
+def _measures(counts: FloatArray, prevalence: float | None) -> FloatArray:
+    """`MEASURES`, (..., n_measures), of counts (..., 4): positives and negatives called, and all positives and negatives."""
+    tp, fp, n_pos, n_neg = np.moveaxis(counts, -1, 0)
     share = n_pos / (n_pos + n_neg) if prevalence is None else prevalence
     hit, false = share * tp / n_pos, (1 - share) * fp / n_neg
     miss, true = share - hit, 1 - share - false

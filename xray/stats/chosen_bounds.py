@@ -43,55 +43,55 @@ def shares_at(
     off; then `edge` has no say. prevalence: of where the threshold is used, if not that of the images.
     """
     every = np.ones(len(label), dtype=np.bool_)
-    counted = np.stack([label, ~label, called, ~called, every], axis=1)
+    denominators = np.stack([label, ~label, called, ~called, every], axis=1)
     hits = np.stack([label & called, ~label & ~called, label & called, ~label & ~called, called], axis=1)
-    k, n = effective(counted, hits, patients)
+    k, n = effective(denominators, hits, patients)
     if optimism is None:
-        added = np.array(_ADDED[edge])
+        pseudo_counts = np.array(_ADDED[edge])
     else:
-        k, added = np.clip(k - n * optimism, 0, n), np.array(_ADDED[0])
-    a = np.maximum(k + added[:, 0], k / 2)  # also of an image that is one of several of its patient
-    b = np.maximum(n - k + added[:, 1], (n - k) / 2)
-    made = np.stack([a / (a + b), betaincinv(a, b, 0.025), betaincinv(a, b, 0.975)])
+        k, pseudo_counts = np.clip(k - n * optimism, 0, n), np.array(_ADDED[0])
+    a = np.maximum(k + pseudo_counts[:, 0], k / 2)  # also of an image that is one of several of its patient
+    b = np.maximum(n - k + pseudo_counts[:, 1], (n - k) / 2)
+    bounds = np.stack([a / (a + b), betaincinv(a, b, 0.025), betaincinv(a, b, 0.975)])
     if prevalence is not None:
-        made[:, 2] = _predictive(made[:, 0], made[:, 1], prevalence)
-        made[:, 3] = _predictive(made[:, 1], made[:, 0], 1 - prevalence)
-        made[:, 4] = _rate(made[:, 0], made[:, 1], prevalence)
-    return made
+        bounds[:, 2] = _predictive(bounds[:, 0], bounds[:, 1], prevalence)
+        bounds[:, 3] = _predictive(bounds[:, 1], bounds[:, 0], 1 - prevalence)
+        bounds[:, 4] = _rate(bounds[:, 0], bounds[:, 1], prevalence)
+    return bounds
 
 
 def effective(
-    counted: NDArray[np.bool_], hits: NDArray[np.bool_], patients: NDArray[np.integer]
+    denominators: NDArray[np.bool_], hits: NDArray[np.bool_], patients: NDArray[np.integer]
 ) -> tuple[FloatArray, FloatArray]:
     """Hits and images, (n_columns,) each, at the effective number: of images where each is of another patient.
 
-    counted, hits: (n_images, n_columns). Where patients have several images of a column, the number is that of
+    denominators, hits: (n_images, n_columns). Where patients have several images of a column, the number is that of
     `share_by_patient` times (1.96 / t)², t the quantile of Student's distribution with as many degrees of freedom as the
     design effect is known with: 2 / Σ u², at most one less than patients, u of each patient its part in the logarithm of the
     variance less its part in that of p (1 − p). They are few where few patients, such as those with a miss, decide it.
     """
-    share = share_by_patient(counted, hits, patients)
+    share = share_by_patient(denominators, hits, patients)
     n, p = share.n.astype(np.float64), np.nan_to_num(share.value)
     _, code = np.unique(patients, return_inverse=True)
-    residues = np.stack([np.bincount(code, column) for column in (counted * (hits - p)).T], axis=1)
-    there = np.stack([np.bincount(code, column) > 0 for column in counted.T], axis=1)
-    m, spread = there.sum(axis=0).astype(np.float64), p * (1 - p)
+    residues = np.stack([np.bincount(code, column) for column in (denominators * (hits - p)).T], axis=1)
+    has_image = np.stack([np.bincount(code, column) > 0 for column in denominators.T], axis=1)
+    m, spread = has_image.sum(axis=0).astype(np.float64), p * (1 - p)
     number = np.divide(spread, share.se**2, out=m.copy(), where=spread > 0)
     with np.errstate(divide="ignore", invalid="ignore"):
         parts = residues**2 / (residues**2).sum(axis=0) - (1 - 2 * p) * residues / (n * spread)
-        freedom = 2 / ((parts - np.where(there, 1 / m, 0)) ** 2).sum(axis=0)
+        freedom = 2 / ((parts - np.where(has_image, 1 / m, 0)) ** 2).sum(axis=0)
     t = stdtrit(np.clip(np.nan_to_num(freedom, nan=np.inf), 1, np.maximum(m - 1, 1)), 0.975)
     number = np.where(m < n, number * (ndtri(0.975) / t) ** 2, n)
     return p * number, number
 
 
-def _predictive(own: FloatArray, other: FloatArray, share: float) -> FloatArray:
+def _predictive(rate: FloatArray, other_rate: FloatArray, share: float) -> FloatArray:
     """PPV from sensitivity and specificity, (3,) each; NPV from specificity and sensitivity, with the share of negatives.
 
     logit PPV = logit share + log sensitivity − log(1 − specificity); both classes are independent, so distances to the
     bounds are added as squares (Zou and Donner, Statistics in Medicine 27, 2008).
     """
-    hit, false = np.log(own), np.log1p(-other)
+    hit, false = np.log(rate), np.log1p(-other_rate)
     middle = logit(share) + hit[0] - false[0]
     below = np.hypot(hit[0] - hit[1], false[1] - false[0])
     above = np.hypot(hit[2] - hit[0], false[0] - false[2])
@@ -108,20 +108,20 @@ def _rate(sensitivity: FloatArray, specificity: FloatArray, share: float) -> Flo
 
 
 def quantile_bounds(
-    scores: FloatArray, wanted: float, number: float, reach: tuple[float, float]
+    scores: FloatArray, target: float, number: float, reach: tuple[float, float]
 ) -> tuple[float, float]:
-    """95 % bounds of the score that a share `wanted` of the hospital's images has at least.
+    """95 % bounds of the score that a share `target` of the hospital's images has at least.
 
     scores: (n_images,) in falling order. number: effective images. reach: the lowest and highest score of any image, which
     bound it where these are too few. The share above the r-th highest is Beta(r, n − r + 1), so that a bound is at the r
-    where it is above or below `wanted` with 2.5 %; between two images, the bound is between them, or at the outer one
+    where it is above or below `target` with 2.5 %; between two images, the bound is between them, or at the outer one
     where images share scores.
     """
     n, scale = len(scores), number / len(scores)
 
     def rank(level: float) -> float:
         def more(r: float) -> float:
-            return float(betainc(r * scale, (n - r) * scale + 1, wanted)) - level
+            return float(betainc(r * scale, (n - r) * scale + 1, target)) - level
 
         low, high = 1e-9, n + 1 / scale - 1e-9
         if more(low) < 0 or more(high) > 0:

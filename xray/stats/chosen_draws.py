@@ -37,9 +37,9 @@ def calls(label: NDArray[np.bool_], weights: FloatArray, patients: NDArray[np.in
 
 @compiled
 def place_of(
-    goal: int, wanted: float, share: float, tp: FloatArray, fp: FloatArray, last: NDArray[np.bool_]
+    goal: int, target: float, share: float, tp: FloatArray, fp: FloatArray, last: NDArray[np.bool_]
 ) -> int:
-    """The image at whose score the threshold is; −1 where the goal, a place in `GOALS`, is out of reach.
+    """The image at whose score the threshold is; −1 where the goal, an index of `GOALS`, is out of reach.
 
     share: of positives where the threshold is used. last: whether an image is the last with its score.
     """
@@ -50,16 +50,16 @@ def place_of(
             continue
         hit, false = tp[i] / n_pos, fp[i] / n_neg
         if goal == _SENSITIVITY:
-            if hit >= wanted - _SLACK:
+            if hit >= target - _SLACK:
                 return i
         elif goal == _SPECIFICITY:
-            if 1 - false >= wanted - _SLACK:
+            if 1 - false >= target - _SLACK:
                 best = i
         elif goal == _PPV:
-            if hit > 0 and share * hit >= (wanted - _SLACK) * (share * hit + (1 - share) * false):
+            if hit > 0 and share * hit >= (target - _SLACK) * (share * hit + (1 - share) * false):
                 best = i
         elif goal == _RATE:
-            if share * hit + (1 - share) * false <= wanted + _SLACK:
+            if share * hit + (1 - share) * false <= target + _SLACK:
                 best = i
         elif hit - false > gain:
             best, gain = i, hit - false
@@ -72,35 +72,35 @@ def drawn(
     last: NDArray[np.bool_],
     patients: NDArray[np.int64],
     goals: NDArray[np.int64],
-    wanted: FloatArray,
+    targets: FloatArray,
     prevalence: float,
     replicates: int,
     seed: np.uint64,
 ) -> tuple[NDArray[np.int64], FloatArray]:
-    """The place that each goal gives in each draw of patients, (n_goals, n_draws), and what is called there.
+    """The position that each goal gives in each draw of patients, (n_goals, n_draws), and the counts there.
 
-    Called: (n_goals, n_draws, 4), positives and negatives that are, and that there are. Place −1: the goal is out of reach,
+    Counts: (n_goals, n_draws, 4), positives and negatives called, and all of either. Position −1: the goal is out of reach,
     or the draw has one class. prevalence: NaN for that of the draw.
     """
     m = patients.max() + 1
-    places = np.full((len(goals), replicates), -1)
-    called = np.zeros((len(goals), replicates, 4))
+    positions = np.full((len(goals), replicates), -1)
+    counts = np.zeros((len(goals), replicates, 4))
     weights, state = np.empty(m), seed
     for replicate in range(replicates):
         weights[:] = 0
         for _ in range(m):  # the upper half of each number, scaled to the patients
             state += _STEP
-            mixed = (state ^ (state >> np.uint64(30))) * _MIX[0]
-            mixed = (mixed ^ (mixed >> np.uint64(27))) * _MIX[1]
-            mixed = (mixed ^ (mixed >> np.uint64(31))) >> np.uint64(32)
-            weights[np.int64((mixed * np.uint64(m)) >> np.uint64(32))] += 1
+            bits = (state ^ (state >> np.uint64(30))) * _MIX[0]
+            bits = (bits ^ (bits >> np.uint64(27))) * _MIX[1]
+            bits = (bits ^ (bits >> np.uint64(31))) >> np.uint64(32)
+            weights[np.int64((bits * np.uint64(m)) >> np.uint64(32))] += 1
         tp, fp = calls(label, weights, patients)
         if tp[-1] == 0 or fp[-1] == 0:
             continue
         share = tp[-1] / (tp[-1] + fp[-1]) if np.isnan(prevalence) else prevalence
         for g in range(len(goals)):
-            place = place_of(goals[g], wanted[g], share, tp, fp, last)
-            places[g, replicate] = place
-            if place >= 0:
-                called[g, replicate] = np.array([tp[place], fp[place], tp[-1], fp[-1]])
-    return places, called
+            position = place_of(goals[g], targets[g], share, tp, fp, last)
+            positions[g, replicate] = position
+            if position >= 0:
+                counts[g, replicate] = np.array([tp[position], fp[position], tp[-1], fp[-1]])
+    return positions, counts

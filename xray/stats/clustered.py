@@ -72,8 +72,8 @@ def clustered_auc_interval(
         units_pos[column], units_neg[column] = units.with_positives, units.with_negatives
         degrees[column] = units.degrees
     lower, upper = logit_bounds(value, variance, units_pos, units_neg, level, degrees)
-    found = Estimates(value, lower, upper, np.sqrt(variance), n_pos + n_neg, n_pos, reason)
-    return reshaped(found, shape)
+    estimates = Estimates(value, lower, upper, np.sqrt(variance), n_pos + n_neg, n_pos, reason)
+    return reshaped(estimates, shape)
 
 
 def degrees_of_patients(
@@ -126,8 +126,10 @@ def clustered_subsets(
     difference = values[0] - values[1]
     se = np.sqrt(np.maximum(variances[0] ** 2 + variances[1] ** 2 - 2 * covariance, 0))
     n, n_pos = (np.array(getattr(first, name) + getattr(second, name)) for name in ("n", "n_pos"))
-    made = Comparison(difference, lower, upper, se, deviate(difference, p), p, n, n_pos, np.array([reason]))
-    return (first, second), reshaped(made, ())
+    comparison = Comparison(
+        difference, lower, upper, se, deviate(difference, p), p, n, n_pos, np.array([reason])
+    )
+    return (first, second), reshaped(comparison, ())
 
 
 def _numbered(patients: NDArray[np.generic]) -> tuple[NDArray[np.intp], int]:
@@ -168,10 +170,10 @@ def _covariance(joint: JointPlacements, units: _Units) -> tuple[FloatArray, str]
     if min(units.with_positives, units.with_negatives) < 2:
         return undefined((k, k)), FEW_PATIENTS
     a, b = _changes(joint, units)
-    crossed = a @ b.T
+    cross = a @ b.T
     covariance = (units.with_positives - 1) / units.with_positives * (a @ a.T)
     covariance += (units.with_negatives - 1) / units.with_negatives * (b @ b.T)
-    covariance += (units.n - 1) / units.n * (crossed + crossed.T)
+    covariance += (units.n - 1) / units.n * (cross + cross.T)
     np.fill_diagonal(covariance, np.maximum(covariance.diagonal(), 0))
     return covariance, DEFINED
 

@@ -95,7 +95,8 @@ class _Paired:
             gain = joint.of_positives[:1] - joint.of_positives[1:]
             difference = auc_of(gain, joint.n_neg)
         images = [
-            np.unique(unit[where], return_counts=True)[1] for where in (joint.positives, joint.negatives)
+            np.unique(unit[images_of_class], return_counts=True)[1]
+            for images_of_class in (joint.positives, joint.negatives)
         ]
         units = [of.size for of in images]
         effective = [of.sum() ** 2 / (of**2).sum() if of.size else 0 for of in images]
@@ -105,16 +106,16 @@ class _Paired:
             loss = joint.of_negatives[:1] - joint.of_negatives[1:]
             n_units = int(unit.max()) + 1
             changes = [
-                _changes(moved, other, unit[where], n_units)
-                for moved, other, where in (
+                _changes(gains, other, unit[images_of_class], n_units)
+                for gains, other, images_of_class in (
                     (gain, joint.n_neg, joint.positives),
                     (-loss, joint.n_pos, joint.negatives),
                 )
             ]
             parts = [float(_jackknife(change, n) @ change) for change, n in zip(changes, units, strict=True)]
             both = np.unique(unit[np.concatenate([joint.positives, joint.negatives])]).size
-            crossed = float(_jackknife(changes[0], both) @ changes[1]) if both < sum(units) else 0.0
-            variance = max(sum(parts) + 2 * crossed, 0.0)
+            cross = float(_jackknife(changes[0], both) @ changes[1]) if both < sum(units) else 0.0
+            variance = max(sum(parts) + 2 * cross, 0.0)
             degrees = float(degrees_of_freedom(parts, np.array(effective) - 1))
             alike = not gain.any() and not loss.any() and 0 < float(joint.value[0]) < 1
             least = 0.0 if alike else float(least_variance(*units))

@@ -1,4 +1,4 @@
-"""Do the same two scores mean the same at both sites, and do labels still go together with each other as they did?
+"""Do the same two scores mean the same at both sites, and are labels still associated with each other as before?
 
 Neither question has a direction: exchanging the sites leaves every p as it is.
 """
@@ -41,10 +41,10 @@ def _meaning(
     labels, scores, unit = [], [], []
     for part, of in zip((a, b), units, strict=True):
         pair = np.stack([part.of_a[:, task], part.of_b[:, task]])
-        kept = ~np.isnan(part.labels[:, task]) & np.isfinite(pair).all(axis=0)
-        labels.append(part.labels[kept, task])
-        scores.append(pair[:, kept])
-        unit.append(of[kept])
+        usable = ~np.isnan(part.labels[:, task]) & np.isfinite(pair).all(axis=0)
+        labels.append(part.labels[usable, task])
+        scores.append(pair[:, usable])
+        unit.append(of[usable])
     y, s, of_unit = np.concatenate(labels), np.concatenate(scores, axis=1), np.concatenate(unit)
     degrees = min(int((part == value).sum()) for part in labels for value in (0, 1)) - 4
     spread = s.std(axis=1, keepdims=True)
@@ -52,12 +52,12 @@ def _meaning(
         return np.nan
     s = np.clip((s - s.mean(axis=1, keepdims=True)) / spread, -5, 5)
     beta, inverse = _ridge(s, y, labels[0].size)
-    scored = _scores_of_units(s, y, labels[0].size, beta, of_unit, n_units)
-    covariance = inverse @ (scored.T @ scored) @ inverse
-    tested = beta[_TESTED]
+    gradients = _scores_of_units(s, y, labels[0].size, beta, of_unit, n_units)
+    covariance = inverse @ (gradients.T @ gradients) @ inverse
+    coefficients = beta[_TESTED]
     statistic = min(
-        float(tested @ np.linalg.pinv(each[_TESTED, _TESTED], hermitian=True) @ tested)
-        for each in (covariance, inverse)
+        float(coefficients @ np.linalg.pinv(matrix[_TESTED, _TESTED], hermitian=True) @ coefficients)
+        for matrix in (covariance, inverse)
     )
     return float(fdtrc(2, degrees, statistic * (degrees - 1) / (2 * degrees)))
 
@@ -139,10 +139,10 @@ def _derivatives(
         sums, moments = np.zeros(5), np.zeros((5, 5))
         for i in range(first, last):
             row = _row(scores[0, i], scores[1, i], site)
-            rest, weight = _rest(row, beta, y[i])
+            residual, weight = _rest(row, beta, y[i])
             columns = (row[0], row[2], row[3], row[4], row[5])
             for j in range(5):
-                sums[j] += rest * columns[j]
+                sums[j] += residual * columns[j]
                 for k in range(j + 1):
                     moments[j, k] += weight * columns[j] * columns[k]
         for j in range(8):
@@ -160,10 +160,10 @@ def _scores_of_units(
     scores: FloatArray, y: FloatArray, n_a: int, beta: FloatArray, unit: NDArray[np.integer], n_units: int
 ) -> FloatArray:
     """Each patient's part of the gradient, (n_units, 8)."""
-    found = np.zeros((n_units, 8))
+    gradients = np.zeros((n_units, 8))
     for i in range(y.size):
         row = _row(scores[0, i], scores[1, i], -0.5 if i < n_a else 0.5)
-        rest, _ = _rest(row, beta, y[i])
+        residual, _ = _rest(row, beta, y[i])
         for j in range(8):
-            found[unit[i], j] += rest * row[j]
-    return found
+            gradients[unit[i], j] += residual * row[j]
+    return gradients

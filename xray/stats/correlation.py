@@ -30,8 +30,8 @@ def _pairs(first: Numbers, second: Numbers) -> tuple[NDArray[np.float64], NDArra
     one, two = np.asarray(first, dtype=np.float64), np.asarray(second, dtype=np.float64)
     if one.shape != two.shape or one.ndim != 1:
         raise ValueError(f"values are {one.shape} and {two.shape}; expected two vectors of one length")
-    kept = ~np.isnan(one) & ~np.isnan(two)
-    return one[kept], two[kept]
+    defined = ~np.isnan(one) & ~np.isnan(two)
+    return one[defined], two[defined]
 
 
 def _midranks(values: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -89,8 +89,8 @@ def few_misplaced(value: FloatArray, n_pos: IntArray, n_neg: IntArray) -> NDArra
     There intervals from DeLong's variance, and percentiles of a bootstrap, hold the truth too rarely
     (benchmarks/coverage.py).
     """
-    few: NDArray[np.bool_] = np.minimum(value, 1 - value) * np.minimum(n_pos, n_neg) < 5
-    return few
+    is_few: NDArray[np.bool_] = np.minimum(value, 1 - value) * np.minimum(n_pos, n_neg) < 5
+    return is_few
 
 
 def newcombe_interval(

@@ -1,4 +1,4 @@
-"""All that speaks on why a model does worse at B than at A, as one vector of numbers per finding.
+"""All evidence on why a model does worse at B than at A, as one vector of numbers per finding.
 
 Scores of the judged model and labels of both sites are enough. Scores are taken as normal scores: the normal quantile of
 their rank among A's, so that nothing depends on a scale (logits, probabilities, steps, heavy tails). What is compared:
@@ -81,7 +81,7 @@ def gather(a: Site, b: Site) -> Evidence:
     parts = influences(_scored(a), _scored(b)).decompose()
     tasks = np.flatnonzero(parts.reason == DEFINED)
     witness = a.witness is not None and b.witness is not None
-    mixed = a.covariates is not None and b.covariates is not None
+    has_covariates = a.covariates is not None and b.covariates is not None
     columns = _sizes(a, b, parts, tasks)
     one, two = _normal(a, a, tasks), _normal(a, b, tasks)
     columns |= _of_scores(one, two, "")
@@ -92,7 +92,7 @@ def gather(a: Site, b: Site) -> Evidence:
     if tasks.size > 1:
         columns |= _weighted(a, b, one, two, parts, tasks, covariates=False)
     meaning = np.full(tasks.size, np.nan)
-    if mixed:
+    if has_covariates:
         columns |= _weighted(a, b, one, two, parts, tasks, covariates=True) | _by_covariates(a, b, one, two)
     if witness:
         columns |= _witness(a, b, one, two, parts, tasks)
@@ -106,7 +106,7 @@ def gather(a: Site, b: Site) -> Evidence:
     every = float(min(1.0, tasks.size * np.nanmin(images_p))) if tasks.size else np.nan
     return Evidence(
         tasks, columns, parts, images_p, every, prevalence_p, companions_p, meaning, implied, implied_se,
-        witness, mixed, _fewest(one, two),
+        witness, has_covariates, _fewest(one, two),
     )  # fmt: skip
 
 
@@ -126,19 +126,19 @@ def _scored(site: Site) -> SiteScores:
 def _normal(a: Site, site: Site, tasks: IntArray, witness: bool = False) -> Part:
     """A site with its scores, or its witness's, as normal quantiles of their ranks among A's."""
     reference, scores = (of.witness if witness and of.witness is not None else of.scores for of in (a, site))
-    found = np.full((len(scores), tasks.size), np.nan, order="F")
-    for place, task in enumerate(tasks):
+    quantiles = np.full((len(scores), tasks.size), np.nan, order="F")
+    for column, task in enumerate(tasks):
         ordered = np.sort(reference[np.isfinite(reference[:, task]), task])
         finite = np.flatnonzero(np.isfinite(scores[:, task]))
         finite = finite[
             np.argsort(scores[finite, task])
         ]  # in order, so that each search begins near the last
-        own = scores[finite, task]
-        rank = 0.5 * (np.searchsorted(ordered, own) + np.searchsorted(ordered, own, "right"))
-        found[finite, place] = ndtri((rank + 0.5) / (ordered.size + 1))
+        values = scores[finite, task]
+        rank = 0.5 * (np.searchsorted(ordered, values) + np.searchsorted(ordered, values, "right"))
+        quantiles[finite, column] = ndtri((rank + 0.5) / (ordered.size + 1))
     patients = Patients(site.patients)
     effect = float((patients.sizes @ patients.sizes) / patients.sizes.sum())
-    return Part(np.asfortranarray(site.labels[:, tasks]), found, patients, effect)
+    return Part(np.asfortranarray(site.labels[:, tasks]), quantiles, patients, effect)
 
 
 def _fewest(one: Part, two: Part) -> IntArray:
@@ -165,13 +165,13 @@ def _as_z(p: FloatArray) -> FloatArray:
 
 def _sizes(a: Site, b: Site, parts: Decomposition, tasks: IntArray) -> dict[str, FloatArray]:
     counts = {"positives": parts.n_pos[tasks], "negatives": parts.n_neg[tasks]}
-    found = {
+    columns = {
         f"log {name} {site}": np.log(of[:, place])
         for name, of in counts.items()
         for place, site in enumerate("ab")
     }
     aa, ab = parts.auc[tasks, 0, 0], parts.auc[tasks, 0, 1]
-    found |= {
+    columns |= {
         "auc a": aa,
         "auc b": ab,
         "drop": aa - ab,
@@ -179,16 +179,16 @@ def _sizes(a: Site, b: Site, parts: Decomposition, tasks: IntArray) -> dict[str,
         "drop z": _z(aa - ab, parts.drop.se[tasks]),
         "tasks": np.full(tasks.size, np.log(max(tasks.size, 1))),
     }
-    return found
+    return columns
 
 
 def _moments(part: Part, k: int, value: int) -> tuple[FloatArray, FloatArray]:
     """Of the scores of one class: mean, log spread, share in the other class's far side; and their variances. (3,), (3,)."""
-    chosen = part.known[:, k] & (part.labels[:, k] == value)
-    scores = part.scores[chosen, k]
+    in_class = part.known[:, k] & (part.labels[:, k] == value)
+    scores = part.scores[in_class, k]
     n = scores.size
-    rest = part.scores[part.known[:, k] & (part.labels[:, k] == 1 - value), k]
-    middle = float(np.median(rest))
+    other_class = part.scores[part.known[:, k] & (part.labels[:, k] == 1 - value), k]
+    middle = float(np.median(other_class))
     mean = scores.mean()
     spread = max(float(scores.var()), 1e-4)
     beyond = (scores < middle if value == 1 else scores > middle).astype(np.float64)
@@ -196,7 +196,7 @@ def _moments(part: Part, k: int, value: int) -> tuple[FloatArray, FloatArray]:
         [scores - mean, ((scores - mean) ** 2 - spread) / (2 * spread), beyond - beyond.mean()]
     )
     if part.patients.n < part.patients.unit.size:
-        unit = part.patients.unit[chosen]
+        unit = part.patients.unit[in_class]
         influence = np.stack([np.bincount(unit, row) for row in influence])
     variance = (influence**2).sum(axis=1) / n**2 + np.array([0.02, 0.1, 0.02]) / n**1.5
     return np.array([mean, 0.5 * np.log(spread), beyond.mean()]), variance
@@ -205,15 +205,15 @@ def _moments(part: Part, k: int, value: int) -> tuple[FloatArray, FloatArray]:
 def _of_scores(one: Part, two: Part, name: str) -> dict[str, FloatArray]:
     """How positives' and negatives' scores differ between the sites, and B's scores from mixtures of A's classes."""
     n = one.labels.shape[1]
-    found: dict[str, FloatArray] = {}
+    columns: dict[str, FloatArray] = {}
     for value, of in ((1, "positives"), (0, "negatives")):
         moments = [[_moments(part, k, value) for k in range(n)] for part in (one, two)]
-        here, there = (np.array([m for m, _ in of_site]).reshape(n, 3) for of_site in moments)
+        moments_a, moments_b = (np.array([m for m, _ in of_site]).reshape(n, 3) for of_site in moments)
         se = np.sqrt(sum(np.array([v for _, v in of_site]).reshape(n, 3) for of_site in moments))
-        for place, what in enumerate(("mean", "spread", "beyond")):
-            found[f"{name}{of} {what}"] = there[:, place] - here[:, place]
-            found[f"{name}{of} {what} z"] = _z(there[:, place] - here[:, place], se[:, place])
-    return found | mixtures(one, two, name)
+        for column, moment in enumerate(("mean", "spread", "beyond")):
+            columns[f"{name}{of} {moment}"] = moments_b[:, column] - moments_a[:, column]
+            columns[f"{name}{of} {moment} z"] = _z(moments_b[:, column] - moments_a[:, column], se[:, column])
+    return columns | mixtures(one, two, name)
 
 
 def _of_prevalence(one: Part, two: Part) -> dict[str, FloatArray]:
@@ -233,22 +233,27 @@ def _of_prevalence(one: Part, two: Part) -> dict[str, FloatArray]:
 
 
 def _known(one: Part, two: Part) -> dict[str, FloatArray]:
-    """Whether it depends on the score if an image has a label: who is verified."""
-    found: list[FloatArray] = []
+    """Whether having a label depends on the score: verification."""
+    columns: list[FloatArray] = []
     for part in (one, two):
-        labelled = ~np.isnan(part.labels)
-        share = labelled.mean(axis=0)
+        is_labelled = ~np.isnan(part.labels)
+        share = is_labelled.mean(axis=0)
         scores = np.nan_to_num(part.scores)
-        gap = ((labelled - share) * scores).mean(axis=0)
+        gap = ((is_labelled - share) * scores).mean(axis=0)
         se = np.sqrt(part.effect * (share * (1 - share) + 1e-9) * scores.var(axis=0) / len(scores))
-        found += [share, np.where(share < 1, np.arcsinh(gap / se), 0.0)]
-    return {"labelled a": found[0], "labelled b": found[2], "verified a": found[1], "verified b": found[3]}
+        columns += [share, np.where(share < 1, np.arcsinh(gap / se), 0.0)]
+    return {
+        "labelled a": columns[0],
+        "labelled b": columns[2],
+        "verified a": columns[1],
+        "verified b": columns[3],
+    }
 
 
 def _weighted(
     a: Site, b: Site, one: Part, two: Part, parts: Decomposition, tasks: IntArray, covariates: bool
 ) -> dict[str, FloatArray]:
-    """What of the drop goes away at equal case mix: A's images weighted to B's mix, B's to A's, with effective shares."""
+    """The part of the drop that goes at equal case mix: A's images weighted to B's mix, B's to A's; effective shares."""
     name = "case mix " if covariates else "co-labels "
     of_a, of_b = one.labels, two.labels
     if covariates and a.covariates is not None and b.covariates is not None:
@@ -258,34 +263,38 @@ def _weighted(
         )
     weights = odds_of_site(of_a, of_b)
     se = parts.auc_se[tasks, 0]
-    found: dict[str, FloatArray] = {}
-    for place, (part, weight, site) in enumerate(zip((one, two), weights, "ab", strict=True)):
+    columns: dict[str, FloatArray] = {}
+    for index, (part, weight, site) in enumerate(zip((one, two), weights, "ab", strict=True)):
         values = []
         for k in range(tasks.size):
             order = part.ordered(k)
             values.append(weighted_auc_in_order(part.scores[order, k], part.labels[order, k], weight[order]))
-        sign = 1 if place == 0 else -1
-        moved = sign * (parts.auc[tasks, 0, place] - np.array([v.auc for v in values]))
+        sign = 1 if index == 0 else -1
+        explained = sign * (parts.auc[tasks, 0, index] - np.array([v.auc for v in values]))
         effective = np.array([v.effective for v in values])
-        found[f"{name}{site}"] = moved
-        found[f"{name}{site} z"] = _z(moved, se[:, place] * np.sqrt(np.maximum(1 / effective - 1, 0.02)))
-        found[f"{name}overlap {site}"] = effective
-    found[name + "rest z"] = _z(
-        parts.drop.value[tasks] - 0.5 * (found[name + "a"] + found[name + "b"]), parts.drop.se[tasks]
+        columns[f"{name}{site}"] = explained
+        columns[f"{name}{site} z"] = _z(
+            explained, se[:, index] * np.sqrt(np.maximum(1 / effective - 1, 0.02))
+        )
+        columns[f"{name}overlap {site}"] = effective
+    columns[name + "rest z"] = _z(
+        parts.drop.value[tasks] - 0.5 * (columns[name + "a"] + columns[name + "b"]), parts.drop.se[tasks]
     )
-    return found
+    return columns
 
 
 def _by_covariates(a: Site, b: Site, one: Part, two: Part) -> dict[str, FloatArray]:
-    """How far covariates differ, and how differently labels, and scores within classes, go with them."""
+    """How far covariates differ, and how their associations with labels, and with scores within classes, differ."""
     n = one.labels.shape[1]
     if a.covariates is None or b.covariates is None:
         return {}
-    given = (a.covariates, b.covariates)
-    means = [np.nanmean(covariates, axis=0) for covariates in given]
-    columns = [np.nan_to_num(covariates - mean) for covariates, mean in zip(given, means, strict=True)]
+    covariates_of = (a.covariates, b.covariates)
+    means = [np.nanmean(covariates, axis=0) for covariates in covariates_of]
+    columns = [
+        np.nan_to_num(covariates - mean) for covariates, mean in zip(covariates_of, means, strict=True)
+    ]
     spread = np.sqrt(sum(c.var(axis=0) for c in columns) / 2) + 1e-9
-    apart = np.abs(means[1] - means[0]) / spread
+    distances = np.abs(means[1] - means[0]) / spread
     with_labels: list[FloatArray] = []
     with_scores: list[FloatArray] = []
     for part, c in zip((one, two), columns, strict=True):
@@ -293,19 +302,21 @@ def _by_covariates(a: Site, b: Site, one: Part, two: Part) -> dict[str, FloatArr
         labels = np.where(part.known, part.labels - np.nanmean(part.labels, axis=0), 0)
         scores = np.nan_to_num(part.scores)
         for value in (0, 1):
-            chosen = part.known & (part.labels == value)
+            in_class = part.known & (part.labels == value)
             scores = np.where(
-                chosen, scores - (scores * chosen).sum(axis=0) / np.maximum(chosen.sum(axis=0), 1), scores
+                in_class,
+                scores - (scores * in_class).sum(axis=0) / np.maximum(in_class.sum(axis=0), 1),
+                scores,
             )
         scores = np.where(part.known, scores, 0)
-        for found, values in ((with_labels, labels), (with_scores, scores)):
+        for products, values in ((with_labels, labels), (with_scores, scores)):
             unit = values / (np.sqrt((values**2).sum(axis=0)) + 1e-9)
-            found.append(np.arctanh(np.clip(unit.T @ scaled / np.sqrt(len(scaled)), -0.999, 0.999)))
+            products.append(np.arctanh(np.clip(unit.T @ scaled / np.sqrt(len(scaled)), -0.999, 0.999)))
     size = sum(part.effect / len(part.labels) for part in (one, two))
     label_z, score_z = (np.abs(f[1] - f[0]) / np.sqrt(size) for f in (with_labels, with_scores))
     return {
-        "covariates apart": np.full(n, np.log(np.nanmax(apart) + 0.02)),
-        "covariates apart mean": np.full(n, np.log(np.nanmean(apart) + 0.02)),
+        "covariates apart": np.full(n, np.log(np.nanmax(distances) + 0.02)),
+        "covariates apart mean": np.full(n, np.log(np.nanmean(distances) + 0.02)),
         "covariates and label": np.arcsinh(label_z.max(axis=1)),
         "covariates and score": np.arcsinh(score_z.max(axis=1)),
     }
@@ -314,26 +325,26 @@ def _by_covariates(a: Site, b: Site, one: Part, two: Part) -> dict[str, FloatArr
 def _witness(
     a: Site, b: Site, first: Part, second: Part, parts: Decomposition, tasks: IntArray
 ) -> dict[str, FloatArray]:
-    """What the network of B says beside the judged one."""
+    """The network of B (the witness) compared with the judged one."""
     one, two = (_normal(a, site, tasks, witness=True) for site in (a, b))
-    found = _of_scores(one, two, "witness ")
+    columns = _of_scores(one, two, "witness ")
     for name, part in (("intrinsic", parts.intrinsic), ("transfer", parts.transfer)):
-        found[f"witness {name}"] = part.value[tasks]
-        found[f"witness {name} z"] = _z(part.value[tasks], part.se[tasks])
-    found["witness auc a"], found["witness auc b"] = parts.auc[tasks, 1, 0], parts.auc[tasks, 1, 1]
+        columns[f"witness {name}"] = part.value[tasks]
+        columns[f"witness {name} z"] = _z(part.value[tasks], part.se[tasks])
+    columns["witness auc a"], columns["witness auc b"] = parts.auc[tasks, 1, 0], parts.auc[tasks, 1, 1]
     together = []
-    for own, other in ((first, one), (second, two)):
-        negative = own.known & (own.labels == 0)
-        x, y = (np.where(negative, part.scores, np.nan) for part in (own, other))
+    for first_part, other_part in ((first, one), (second, two)):
+        negative = first_part.known & (first_part.labels == 0)
+        x, y = (np.where(negative, part.scores, np.nan) for part in (first_part, other_part))
         x, y = x - np.nanmean(x, axis=0), y - np.nanmean(y, axis=0)
         r = np.nansum(x * y, axis=0) / np.sqrt(np.nansum(x * x, axis=0) * np.nansum(y * y, axis=0) + 1e-9)
         together.append(
-            (np.arctanh(np.clip(r, -0.999, 0.999)), own.effect / np.maximum(negative.sum(axis=0), 4))
+            (np.arctanh(np.clip(r, -0.999, 0.999)), first_part.effect / np.maximum(negative.sum(axis=0), 4))
         )
     change = together[1][0] - together[0][0]
-    found["witness together a"], found["witness together"] = together[0][0], change
-    found["witness together z"] = _z(change, np.sqrt(together[0][1] + together[1][1]))
-    return found
+    columns["witness together a"], columns["witness together"] = together[0][0], change
+    columns["witness together z"] = _z(change, np.sqrt(together[0][1] + together[1][1]))
+    return columns
 
 
 BESIDE: Final = (
@@ -368,18 +379,18 @@ def sizes(columns: dict[str, FloatArray]) -> dict[str, FloatArray]:
 def _beside(columns: dict[str, FloatArray], n: int) -> dict[str, FloatArray]:
     """The other findings' median of each column of BESIDE, and their root mean square; NaN where there is no other."""
     names = [name for name in BESIDE if name in columns]
-    own = np.array([columns[name] for name in names]).reshape(len(names), n)
-    medians, sizes = np.full(own.shape, np.nan), np.full(own.shape, np.nan)
+    table = np.array([columns[name] for name in names]).reshape(len(names), n)
+    medians, sizes = np.full(table.shape, np.nan), np.full(table.shape, np.nan)
     if n > 1:
-        whole = ~np.isnan(own).any(axis=1)
-        medians[whole] = medians_of_others(own[whole])
-        sizes[whole] = np.sqrt(own[whole] ** 2 @ (1 - np.eye(n)) / (n - 1))
-        for row in np.flatnonzero(~whole):
+        complete = ~np.isnan(table).any(axis=1)
+        medians[complete] = medians_of_others(table[complete])
+        sizes[complete] = np.sqrt(table[complete] ** 2 @ (1 - np.eye(n)) / (n - 1))
+        for row in np.flatnonzero(~complete):
             for k in range(n):
-                others = np.delete(own[row], k)
-                medians[row, k], sizes[row, k] = np.median(others), np.sqrt(np.mean(others**2))
+                of_others = np.delete(table[row], k)
+                medians[row, k], sizes[row, k] = np.median(of_others), np.sqrt(np.mean(of_others**2))
     return {
-        f"others' {what}{name}": of
-        for what, values in (("", medians), ("size of ", sizes))
+        f"others' {prefix}{name}": of
+        for prefix, values in (("", medians), ("size of ", sizes))
         for name, of in zip(names, values, strict=True)
     }

@@ -45,10 +45,10 @@ def flexible_curve(
     the probability. Bounds by the patients' sums where any has several images. Where the spline has no maximum, or logits
     take too few values, it is a line.
     """
-    kept = ~np.isnan(labels) & ~np.isnan(logits)
-    label = np.asarray(labels[kept], dtype=np.float64)
-    score = np.clip(np.asarray(logits[kept], dtype=np.float64), -BOUND, BOUND)
-    _, who = np.unique(patients[kept], return_inverse=True)
+    scored = ~np.isnan(labels) & ~np.isnan(logits)
+    label = np.asarray(labels[scored], dtype=np.float64)
+    score = np.clip(np.asarray(logits[scored], dtype=np.float64), -BOUND, BOUND)
+    _, unit = np.unique(patients[scored], return_inverse=True)
     fewest = min(int(label.sum()), int(len(label) - label.sum()))
     if fewest < FEWEST:
         return _no_curve(TOO_FEW)
@@ -63,7 +63,7 @@ def flexible_curve(
         fit = fit_logistic(design, label)
         if fit.reason:
             continue
-        covariance = covariance_of(design, label, expit(design @ fit.coefficients), who)
+        covariance = covariance_of(design, label, expit(design @ fit.coefficients), unit)
         points = _design(at, knots)
         middle = points @ fit.coefficients
         half = ndtri(0.975) * np.sqrt(np.einsum("ij,jk,ik->i", points, covariance, points))

@@ -1,4 +1,4 @@
-"""AUC in each subgroup of the images, and in the rest of them: scores are sorted once for all subgroups.
+"""AUC in each subgroup of the images, and outside it: scores are sorted once for all subgroups.
 
 Placements within a subgroup are running counts along the sorted scores. The variance is that of
 `xray.stats.clustered`, which for one image per patient is DeLong's.
@@ -58,26 +58,32 @@ def auc_by_group(
     counts, variances = np.zeros((*shape, 7), dtype=np.int64), np.zeros((*shape, 1))
     infinite = np.zeros(table.shape[1], dtype=np.bool_)
     for column in range(table.shape[1]):
-        kept = np.flatnonzero(~np.isnan(label[:, column]) & ~np.isnan(table[:, column]))
-        kept = kept[np.argsort(table[kept, column])]
-        ascending = table[kept, column]
+        order_of_scored = np.flatnonzero(~np.isnan(label[:, column]) & ~np.isnan(table[:, column]))
+        order_of_scored = order_of_scored[np.argsort(table[order_of_scored, column])]
+        ascending = table[order_of_scored, column]
         infinite[column] = np.isinf(ascending).any()
-        step = np.cumsum(np.append(True, ascending[1:] != ascending[:-1])[: kept.size])
-        positive, of_group, of_unit = label[kept, column] == 1, of[kept], unit[kept]
-        for each in range(n_groups):
-            for rest in range(2):
-                if rest and n_groups == 2:  # the other group, which is computed as a group
+        step = np.cumsum(np.append(True, ascending[1:] != ascending[:-1])[: order_of_scored.size])
+        positive, of_group, of_unit = (
+            label[order_of_scored, column] == 1,
+            of[order_of_scored],
+            unit[order_of_scored],
+        )
+        for number in range(n_groups):
+            for is_rest in range(2):
+                if is_rest and n_groups == 2:  # the other group, which is computed as a group
                     continue
-                some = _members(of_group, each, bool(rest), positive, step, of_unit)
-                place = rest, each, column
-                _sums(*some, names.size, counts[place], variances[place])
+                members = _members(of_group, number, bool(is_rest), positive, step, of_unit)
+                cell = is_rest, number, column
+                _sums(*members, names.size, counts[cell], variances[cell])
         if n_groups == 2:
             counts[1, :, column], variances[1, :, column] = (
                 counts[0, ::-1, column],
                 variances[0, ::-1, column],
             )
-    own, others = (_estimates(counts[rest], variances[rest], infinite, clustered, level) for rest in range(2))
-    return own, others, np.moveaxis(counts[..., 3:5], -1, 1)
+    inside, outside = (
+        _estimates(counts[is_rest], variances[is_rest], infinite, clustered, level) for is_rest in range(2)
+    )
+    return inside, outside, np.moveaxis(counts[..., 3:5], -1, 1)
 
 
 def _estimates(
@@ -104,19 +110,19 @@ def _estimates(
 def _members(
     of_group: IntArray,
     group: int,
-    rest: bool,
+    is_rest: bool,
     positive: NDArray[np.bool_],
     step: IntArray,
     unit: NDArray[np.intp],
 ) -> tuple[NDArray[np.bool_], IntArray, NDArray[np.intp]]:
-    """The images of one group, or of all but that one. Written first and kept if wanted: no branch to mispredict."""
+    """The images of one group, or of all but that one. Written first and kept if it belongs: no branch to mispredict."""
     n = 0
-    kept = np.empty(positive.size + 1, dtype=np.bool_)
+    positives = np.empty(positive.size + 1, dtype=np.bool_)
     steps, units = np.empty(positive.size + 1, dtype=np.int64), np.empty(positive.size + 1, dtype=np.int64)
     for i in range(positive.size):
-        kept[n], steps[n], units[n] = positive[i], step[i], unit[i]
-        n += (of_group[i] == group) != rest
-    return kept[:n], steps[:n], units[:n]
+        positives[n], steps[n], units[n] = positive[i], step[i], unit[i]
+        n += (of_group[i] == group) != is_rest
+    return positives[:n], steps[:n], units[:n]
 
 
 @compiled

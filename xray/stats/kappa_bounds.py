@@ -56,10 +56,10 @@ def _bound(counts: FloatArray, p: float, q: float, value: float, lowest: float, 
     n = counts.sum()
     for count in counts:
         highest += count * log(count / n)
-    wanted = sqrt(highest - lowest)
-    agreed = (counts[0] + counts[3]) / n
+    target = sqrt(highest - lowest)
+    agreement = (counts[0] + counts[3]) / n
     inside, outside = value, limit
-    kappa = value + np.sign(limit - value) * 2 * sqrt(agreed * (1 - agreed) / n) / (p + q - 2 * p * q)
+    kappa = value + np.sign(limit - value) * 2 * sqrt(agreement * (1 - agreement) / n) / (p + q - 2 * p * q)
     for _ in range(40):
         if not min(inside, outside) < kappa < max(inside, outside):
             kappa = (inside + outside) / 2
@@ -76,7 +76,7 @@ def _bound(counts: FloatArray, p: float, q: float, value: float, lowest: float, 
         if likelihood > -np.inf:
             root = sqrt(max(highest - likelihood, 0.0))
             if root > 0:
-                guess = value + (kappa - value) * wanted / root
+                guess = value + (kappa - value) * target / root
                 if abs(guess - kappa) < 1e-7:
                     return guess
         if abs(outside - inside) < 1e-8:

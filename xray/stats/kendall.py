@@ -55,8 +55,8 @@ def kendall_tau(first: Numbers, second: Numbers) -> Association:
         reasons(one.shape[1:]),
     )
     for column in range(one.shape[1]):
-        found = tau_of_ranks(ranked(one[:, column]), ranked(two[:, column]))
-        value[column], n[column], reason[column] = found.value, found.n, found.reason
+        tau = tau_of_ranks(ranked(one[:, column]), ranked(two[:, column]))
+        value[column], n[column], reason[column] = tau.value, tau.n, tau.reason
     return Association(value.reshape(shape), n.reshape(shape), reason.reshape(shape))
 
 
@@ -75,17 +75,17 @@ class Ranks:
 
 def ranked(scores: Numbers) -> Ranks:
     """Sort a score once for all its pairs with others. scores: (n_images,), NaN = none."""
-    given = np.asarray(scores)
-    kept = given == given
-    return Ranks(given, kept, *_dense_ranks(given[kept]))
+    values = np.asarray(scores)
+    present = values == values
+    return Ranks(values, present, *_dense_ranks(values[present]))
 
 
 def tau_of_ranks(first: Ranks, second: Ranks) -> Association:
     """As `kendall_tau` of two scores that are ranked already."""
-    kept = first.kept & second.kept
-    n = int(kept.sum())
+    present = first.kept & second.kept
+    n = int(present.sum())
     if n < max(first.ranks.size, second.ranks.size):
-        first, second = (ranked(each.scores[kept]) for each in (first, second))
+        first, second = (ranked(ranks.scores[present]) for ranks in (first, second))
     value, reason = np.nan, DEFINED
     if n < 2:
         reason = FEW_IMAGES

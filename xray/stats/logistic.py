@@ -59,14 +59,14 @@ def fit_logistic(
     for _ in range(n_iterations):
         if np.linalg.cond(information) > 1e13:
             return failed(SEPARATED)
-        step, used = np.linalg.solve(information, score), information
+        step, information_used = np.linalg.solve(information, score), information
         following, score, information = _derivatives(x, y, beta + step)
         while following < likelihood - 1e-9 * abs(likelihood):
             step = step / 2
             following, score, information = _derivatives(x, y, beta + step)
         beta, likelihood = beta + step, following
         if np.abs(step).max() < 1e-10 * (1 + np.abs(beta).max()):
-            covariance = np.linalg.inv(used) / np.outer(scale, scale)
+            covariance = np.linalg.inv(information_used) / np.outer(scale, scale)
             return LogisticFit(beta / scale, covariance, likelihood, n, n_pos, DEFINED)
     return failed(SEPARATED)
 
@@ -88,9 +88,9 @@ def _derivatives(x: FloatArray, y: FloatArray, beta: FloatArray) -> tuple[float,
             likelihood -= np.log(product)
             product = 1.0
         mean = (1.0 if linear >= 0 else small) / (1 + small)
-        rest, weight = y[i] - mean, mean * (1 - mean)
+        residual, weight = y[i] - mean, mean * (1 - mean)
         for j in range(p):
-            score[j] += rest * x[i, j]
+            score[j] += residual * x[i, j]
             for k in range(j + 1):
                 information[j, k] += weight * x[i, j] * x[i, k]
     likelihood -= np.log(product)

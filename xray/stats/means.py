@@ -36,24 +36,26 @@ def mean_difference(
 ) -> tuple[float, float, float, float]:
     """(difference, lower, upper, p) of the mean AUCs over tasks of two models, first minus second."""
     triples = list(zip(tasks, first, second, strict=True))
-    drawn = [task.replicates[:, one] - task.replicates[:, two] for task, one, two in triples]
+    differences = [task.replicates[:, one] - task.replicates[:, two] for task, one, two in triples]
     difference = np.mean(
         [task.estimates.value[one] - task.estimates.value[two] for task, one, two in triples]
     )
-    variance, degrees, _ = _spread(drawn, tasks)
+    variance, degrees, _ = _spread(differences, tasks)
     least = sum(float(least_variance(task.n_positive, task.n_negative)) for task in tasks) / len(tasks) ** 2
     total = np.array(variance + least if variance > 0 else 0.0)
     lower, upper, p = student(np.array(difference), total, degrees, level)
     return float(difference), float(lower), float(upper), float(p)
 
 
-def _spread(drawn: Sequence[FloatArray], tasks: Sequence[BootstrapAuc]) -> tuple[float, FloatArray, float]:
+def _spread(
+    replicates: Sequence[FloatArray], tasks: Sequence[BootstrapAuc]
+) -> tuple[float, FloatArray, float]:
     """Of the mean over tasks of replicates (n_replicates,) each: variance, degrees of freedom, and its variance in units of
     that of independent tasks (at least 1).
     """
     fewest = np.array([min(task.n_positive, task.n_negative) for task in tasks])
-    apart = np.nanvar(drawn, axis=1, ddof=1) * fewest / (fewest - 1)
-    variance = float(np.nanvar(np.mean(drawn, axis=0), ddof=1) * (fewest / (fewest - 1)).mean())
-    alone = float(apart.sum()) / len(tasks) ** 2
-    together = max(variance / alone, 1.0) if alone > 0 else 1.0
-    return variance, degrees_of_freedom(apart, fewest - 1), together
+    variances = np.nanvar(replicates, axis=1, ddof=1) * fewest / (fewest - 1)
+    variance = float(np.nanvar(np.mean(replicates, axis=0), ddof=1) * (fewest / (fewest - 1)).mean())
+    independent = float(variances.sum()) / len(tasks) ** 2
+    together = max(variance / independent, 1.0) if independent > 0 else 1.0
+    return variance, degrees_of_freedom(variances, fewest - 1), together

@@ -1,4 +1,4 @@
-"""B's scores of a finding as mixtures of A's classes: what a prevalence, or wrong labels, can do and a picture can't.
+"""B's scores of a finding as mixtures of A's classes: what another prevalence or wrong labels can do, and pictures can't.
 
 Another prevalence leaves B's scores a mixture of the scores of A's positives and A's negatives; the weight says which.
 Labels that are wrong at random leave each class of B such a mixture too; there the weight says how many are wrong. Misfit
@@ -52,26 +52,31 @@ class _Counted:
 def mixtures(one: Part, two: Part, name: str = "") -> dict[str, FloatArray]:
     """Columns of every task, (n_tasks,) each; with a name before them, the three of all scores only."""
     n = one.labels.shape[1]
-    found = np.array([_of_task(one, two, k) for k in range(n)]).reshape(n, len(COLUMNS))
-    wanted = COLUMNS[:3] if name else COLUMNS
-    return {name + what: found[:, place] for place, what in enumerate(wanted)}
+    values = np.array([_of_task(one, two, k) for k in range(n)]).reshape(n, len(COLUMNS))
+    names = COLUMNS[:3] if name else COLUMNS
+    return {name + column_name: values[:, column] for column, column_name in enumerate(names)}
 
 
 def _of_task(one: Part, two: Part, k: int) -> tuple[float, ...]:
     at_a, at_b = (np.searchsorted(CUTS, part.scores[:, k]) for part in (one, two))
     known_a, known_b = one.known[:, k], two.known[:, k]
-    none, some = (_counted(at_a[known_a & (one.labels[:, k] == value)], one.effect) for value in (0, 1))
-    whole = _counted(at_b[~np.isnan(two.scores[:, k])], two.effect)
+    negatives_a, positives_a = (
+        _counted(at_a[known_a & (one.labels[:, k] == value)], one.effect) for value in (0, 1)
+    )
+    all_b = _counted(at_b[~np.isnan(two.scores[:, k])], two.effect)
     negatives, positives = (
         _counted(at_b[known_b & (two.labels[:, k] == value)], two.effect) for value in (0, 1)
     )
     observed, share_a = float(two.labels[known_b, k].mean()), float(one.labels[known_a, k].mean())
-    every = fit(none, some, whole, observed)
+    every = fit(negatives_a, positives_a, all_b, observed)
     of_observed = two.effect * observed * (1 - observed) / int(known_b.sum())
     of_a = one.effect * share_a * (1 - share_a) / int(known_a.sum())
     variance = every.se**2
     implied = min(max(every.weight, 0.0), 1.0) + RARE
-    wrong = [fit(some, none, positives, 0.0), fit(none, some, negatives, 0.0)]
+    mislabelled = [
+        fit(positives_a, negatives_a, positives, 0.0),
+        fit(negatives_a, positives_a, negatives, 0.0),
+    ]
     return (
         every.misfit_z,
         float(np.arcsinh((every.weight - observed) / np.sqrt(variance + of_observed))),
@@ -83,11 +88,11 @@ def _of_task(one: Part, two: Part, k: int) -> tuple[float, ...]:
         float(np.log(implied / (share_a + RARE))),
         *(
             number
-            for mixed in wrong
+            for mixture in mislabelled
             for number in (
-                min(max(mixed.weight, -1.0), 2.0),
-                float(np.arcsinh(mixed.weight / mixed.se)),
-                mixed.misfit_z,
+                min(max(mixture.weight, -1.0), 2.0),
+                float(np.arcsinh(mixture.weight / mixture.se)),
+                mixture.misfit_z,
             )
         ),
     )
@@ -100,15 +105,15 @@ def _counted(bins: IntArray, effect: float) -> _Counted:
     return _Counted(share, effect * (np.diag(smooth) - np.outer(smooth, smooth)) / n)
 
 
-def fit(first: _Counted, second: _Counted, mixed: _Counted, start: float) -> Mixture:
-    """How much of the second there is in what is mixed, the rest being the first; `start`: where weighting begins."""
+def fit(first: _Counted, second: _Counted, target: _Counted, start: float) -> Mixture:
+    """The share of the second in the target, a mixture of both; `start`: where weighting begins."""
     slope, weight = second.share - first.share, start
     for _ in range(2):
         inverse = np.linalg.inv(
-            (1 - weight) ** 2 * first.covariance + weight**2 * second.covariance + mixed.covariance
+            (1 - weight) ** 2 * first.covariance + weight**2 * second.covariance + target.covariance
         )
         information = float(slope @ inverse @ slope) + 1e-9
-        implied = float(slope @ inverse @ (mixed.share - first.share)) / information
+        implied = float(slope @ inverse @ (target.share - first.share)) / information
         weight = min(max(implied, 0.0), 1.0)
-    rest = mixed.share - first.share - implied * slope
-    return Mixture(implied, float(np.sqrt(1 / information)), float(rest @ inverse @ rest))
+    residual = target.share - first.share - implied * slope
+    return Mixture(implied, float(np.sqrt(1 / information)), float(residual @ inverse @ residual))

@@ -13,10 +13,10 @@ def holm(p: ArrayLike) -> FloatArray:
     adj_(i) = max_{j ≤ i} min(1, (m − j + 1) p_(j)) (Holm 1979). p: any shape, one family; NaN (a test that
     could not be made) stays NaN and does not count in m. Raises ValueError for p outside [0, 1].
     """
-    values, tested = _family(p)
-    ranked = np.sort(values[tested])
+    values, defined = _family(p)
+    ranked = np.sort(values[defined])
     scaled = np.maximum.accumulate(ranked * np.arange(ranked.size, 0, -1))
-    return _put_back(values, tested, scaled)
+    return _put_back(values, defined, scaled)
 
 
 def benjamini_hochberg(p: ArrayLike) -> FloatArray:
@@ -26,10 +26,10 @@ def benjamini_hochberg(p: ArrayLike) -> FloatArray:
     adj_(i) = min_{j ≥ i} min(1, m p_(j) / j) (Benjamini and Hochberg 1995), for independent or positively
     dependent tests. p as in `holm`.
     """
-    values, tested = _family(p)
-    ranked = np.sort(values[tested])
+    values, defined = _family(p)
+    ranked = np.sort(values[defined])
     scaled = ranked * ranked.size / np.arange(1, ranked.size + 1)
-    return _put_back(values, tested, np.minimum.accumulate(scaled[::-1])[::-1])
+    return _put_back(values, defined, np.minimum.accumulate(scaled[::-1])[::-1])
 
 
 def _family(p: ArrayLike) -> tuple[FloatArray, FloatArray]:
@@ -39,10 +39,10 @@ def _family(p: ArrayLike) -> tuple[FloatArray, FloatArray]:
     return values, ~np.isnan(values)
 
 
-def _put_back(values: FloatArray, tested: FloatArray, ascending: FloatArray) -> FloatArray:
+def _put_back(values: FloatArray, defined: FloatArray, ascending: FloatArray) -> FloatArray:
     adjusted = np.full(values.shape, np.nan)
-    order = np.argsort(values[tested], kind="stable")
-    back = np.empty_like(ascending)
-    back[order] = np.minimum(ascending, 1)
-    adjusted[tested] = back
+    order = np.argsort(values[defined], kind="stable")
+    by_position = np.empty_like(ascending)
+    by_position[order] = np.minimum(ascending, 1)
+    adjusted[defined] = by_position
     return adjusted

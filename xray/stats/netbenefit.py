@@ -66,30 +66,30 @@ def net_benefit(
     """
     check_level(level)
     label, score = as_columns(labels, scores)
-    given = np.atleast_1d(np.asarray(thresholds, dtype=np.float64))
+    cutoffs = np.atleast_1d(np.asarray(thresholds, dtype=np.float64))
     outside = not of_logits and ((score < 0) | (score > 1)).any()
-    if ((given <= 0) | (given >= 1)).any() or outside:
+    if ((cutoffs <= 0) | (cutoffs >= 1)).any() or outside:
         raise ValueError("thresholds must lie in (0, 1) and probabilities in [0, 1]")
     if patients is not None and np.shape(patients) != score.shape[:1]:
         raise ValueError(f"patients are {np.shape(patients)}; expected {score.shape[:1]}")
-    shape = (given.size, *score.shape[1:])
+    shape = (cutoffs.size, *score.shape[1:])
     table = as_table(score)
     truth = np.broadcast_to(as_table(label), table.shape)
-    order = np.argsort(given, kind="stable")
-    cuts = np.ascontiguousarray(logit(given[order]) if of_logits else given[order])
+    order = np.argsort(cutoffs, kind="stable")
+    cuts = np.ascontiguousarray(logit(cutoffs[order]) if of_logits else cutoffs[order])
     sums = (
         _sums_of_images(truth, table, cuts)
         if patients is None
         else _sums_of_patients(truth, table, cuts, patients)
     )
     sums.called[:, order], sums.rest[:, order] = sums.called.copy(), sums.rest.copy()
-    odds = (given / (1 - given))[:, None]
+    odds = (cutoffs / (1 - cutoffs))[:, None]
     n, n_pos, n_called = sums.n, sums.n_pos, sums.called[:2].sum(axis=0)
-    few = (n == 0, NO_DATA), (sums.units < 2, NO_VARIANCE if patients is None else FEW_PATIENTS)
-    model = _estimates(sums, sums.called, odds, (*few, (n_called == 0, NONE_CALLED)), level)
-    gain = _estimates(sums, sums.rest, -odds, (*few, (n_called == n, ALL_CALLED)), level)
-    everyone = np.where(n > 0, (n_pos - odds * (n - n_pos)) / np.maximum(n, 1), np.nan)
-    return NetBenefit(given, reshaped(model, shape), everyone.reshape(shape), reshaped(gain, shape))
+    too_few = (n == 0, NO_DATA), (sums.units < 2, NO_VARIANCE if patients is None else FEW_PATIENTS)
+    model = _estimates(sums, sums.called, odds, (*too_few, (n_called == 0, NONE_CALLED)), level)
+    gain = _estimates(sums, sums.rest, -odds, (*too_few, (n_called == n, ALL_CALLED)), level)
+    treat_all = np.where(n > 0, (n_pos - odds * (n - n_pos)) / np.maximum(n, 1), np.nan)
+    return NetBenefit(cutoffs, reshaped(model, shape), treat_all.reshape(shape), reshaped(gain, shape))
 
 
 @dataclass(frozen=True)
@@ -111,9 +111,9 @@ class _Sums:
 
 def _sums_of_images(labels: NDArray[np.float32], scores: Scores, cuts: FloatArray) -> _Sums:
     counts = np.zeros((scores.shape[1], 2, cuts.size + 1), dtype=np.int64)
-    wrong = np.zeros(scores.shape[1], dtype=np.int64)
-    _count(labels, scores, cuts, counts, wrong)
-    _refuse(wrong)
+    n_invalid = np.zeros(scores.shape[1], dtype=np.int64)
+    _count(labels, scores, cuts, counts, n_invalid)
+    _refuse(n_invalid)
     above = counts[:, :, ::-1].cumsum(axis=2)[:, :, ::-1].transpose(1, 2, 0)
     n, n_pos = above[:, 0].sum(axis=0), above[1, 0]
     called, rest = (
@@ -130,15 +130,15 @@ def _sums_of_patients(
     together = np.argsort(index, kind="stable")
     ends = np.append(np.flatnonzero(np.diff(index[together])) + 1, index.size)
     changes = np.zeros((2, scores.shape[1], cuts.size, 7), dtype=np.int64)
-    n, n_pos, units, squares, wrong = np.zeros((5, scores.shape[1]), dtype=np.int64)
-    _count_of_patients(labels, scores, cuts, together, ends, changes, n, n_pos, units, squares, wrong)
-    _refuse(wrong)
+    n, n_pos, units, squares, n_invalid = np.zeros((5, scores.shape[1]), dtype=np.int64)
+    _count_of_patients(labels, scores, cuts, together, ends, changes, n, n_pos, units, squares, n_invalid)
+    _refuse(n_invalid)
     called, rest = changes.cumsum(axis=2).transpose(0, 3, 2, 1)
     return _Sums(called, rest, n, n_pos, units, squares)
 
 
-def _refuse(wrong: IntArray) -> None:
-    if wrong.any():
+def _refuse(n_invalid: IntArray) -> None:
+    if n_invalid.any():
         raise ValueError("labels must be 1, 0 or NaN")
 
 
@@ -149,7 +149,7 @@ def _estimates(
     undefined: tuple[tuple[NDArray[np.bool_], str], ...],
     level: float,
 ) -> Estimates:
-    """Mean of positives − odds · negatives of one side; its negative where odds are negative: what was left undone.
+    """Mean of positives − odds · negatives of one side; its negative where odds are negative: of the images not called.
 
     undefined: conditions under which there is no interval; the first that holds is the reason.
     """
@@ -161,16 +161,16 @@ def _estimates(
     variance = (spread - 2 * value * (hits_n - odds * alarms_n) + value**2 * sums.squares / safe) / safe
     same = (side[0] == sums.n) | (side[1] == sums.n)
     reason = np.full(value.shape, DEFINED, dtype=REASON_TYPE)
-    for condition, why in (*undefined, (same, NO_VARIANCE)):
-        reason[np.broadcast_to(condition, value.shape) & (reason == DEFINED)] = why
+    for condition, text in (*undefined, (same, NO_VARIANCE)):
+        reason[np.broadcast_to(condition, value.shape) & (reason == DEFINED)] = text
     se = np.where(reason == DEFINED, np.sqrt(np.maximum(variance, 0)), np.nan)
     half = ndtri(0.5 + level / 2) * se
     lower, upper = value - half, value + half
     below, above = _by_proportions(hits, alarms, odds, sums.units, level)
-    few = side[:2].min(axis=0) < FEW
+    is_few = side[:2].min(axis=0) < FEW
     lower, upper = (
-        np.where(few, np.minimum(lower, below), lower),
-        np.where(few, np.maximum(upper, above), upper),
+        np.where(is_few, np.minimum(lower, below), lower),
+        np.where(is_few, np.maximum(upper, above), upper),
     )
     lower, upper = np.where(sign > 0, (lower, upper), (-upper, -lower))
     value = sign * value + 0.0  # never −0
@@ -186,11 +186,9 @@ def _by_proportions(
     With l, u the bounds of a share and r the correlation of two shares of one whole, −√(hits alarms / ((1 − hits) (1 −
     alarms))), the lower one lies √(a² + b² − 2 r a b) below, a = hits − l, b = odds · (u − alarms); the upper one alike.
     """
-    known = np.maximum(units, 1)
-    less_hits, more_hits = (np.abs(bound - hits) for bound in wilson(hits * known, known, level))
-    less_alarms, more_alarms = (
-        odds * np.abs(bound - alarms) for bound in wilson(alarms * known, known, level)
-    )
+    n = np.maximum(units, 1)
+    less_hits, more_hits = (np.abs(bound - hits) for bound in wilson(hits * n, n, level))
+    less_alarms, more_alarms = (odds * np.abs(bound - alarms) for bound in wilson(alarms * n, n, level))
     r = -np.sqrt(hits * alarms / np.maximum((1 - hits) * (1 - alarms), np.finfo(float).tiny))
     r = np.maximum(r, -1)
     below = np.sqrt(less_hits**2 + more_alarms**2 - 2 * r * less_hits * more_alarms)
@@ -201,7 +199,7 @@ def _by_proportions(
 
 @compiled
 def _count(
-    labels: NDArray[np.float32], scores: Scores, cuts: FloatArray, counts: IntArray, wrong: IntArray
+    labels: NDArray[np.float32], scores: Scores, cuts: FloatArray, counts: IntArray, n_invalid: IntArray
 ) -> None:
     """counts[column, label, b]: images whose score reaches just b of the ascending cuts."""
     n_images, n_columns = scores.shape
@@ -210,11 +208,11 @@ def _count(
         for i in range(n_images):
             label, score = labels[i, column], scores[i, column]
             if label == label and score == score:
-                place = 0
+                n_reached = 0
                 for cut in cuts:
-                    place += score >= cut
-                of_column[int(label == 1), place] += 1
-                wrong[column] += (label != 1) & (label != 0)
+                    n_reached += score >= cut
+                of_column[int(label == 1), n_reached] += 1
+                n_invalid[column] += (label != 1) & (label != 0)
 
 
 @compiled
@@ -229,27 +227,27 @@ def _count_of_patients(
     n_pos: IntArray,
     units: IntArray,
     squares: IntArray,
-    wrong: IntArray,
+    n_invalid: IntArray,
 ) -> None:
     """Fill changes (2, n_columns, k, 7): how `called` and `rest` (`_Sums`) differ from those at the threshold before.
 
     together: images, patient by patient; ends: where each patient's end. A patient changes only where it has an image.
     """
-    mine = np.zeros((2, cuts.size + 1), dtype=np.int64)
+    counts = np.zeros((2, cuts.size + 1), dtype=np.int64)
     for column in range(scores.shape[1]):
         first = 0
         for end in ends:
-            mine[:] = 0
+            counts[:] = 0
             for i in together[first:end]:
                 label, score = labels[i, column], scores[i, column]
                 if label == label and score == score:
-                    place = 0
+                    n_reached = 0
                     for cut in cuts:
-                        place += score >= cut
-                    mine[int(label == 1), place] += 1
-                    wrong[column] += (label != 1) & (label != 0)
+                        n_reached += score >= cut
+                    counts[int(label == 1), n_reached] += 1
+                    n_invalid[column] += (label != 1) & (label != 0)
             first = end
-            negatives, positives = mine[0].sum(), mine[1].sum()
+            negatives, positives = counts[0].sum(), counts[1].sum()
             images = negatives + positives
             if images == 0:
                 continue
@@ -260,12 +258,12 @@ def _count_of_patients(
             hits, alarms = positives, negatives
             for k in range(cuts.size):
                 if k > 0:
-                    if mine[0, k] + mine[1, k] == 0:
+                    if counts[0, k] + counts[1, k] == 0:
                         continue
                     _add(changes[0, column, k], hits, alarms, images, -1)
                     _add(changes[1, column, k], positives - hits, negatives - alarms, images, -1)
-                hits -= mine[1, k]
-                alarms -= mine[0, k]
+                hits -= counts[1, k]
+                alarms -= counts[0, k]
                 _add(changes[0, column, k], hits, alarms, images, 1)
                 _add(changes[1, column, k], positives - hits, negatives - alarms, images, 1)
 

@@ -48,21 +48,21 @@ def operating_point(
     if label.ndim < score.ndim:
         label = label[:, None]
     cut = np.broadcast_to(np.asarray(threshold, dtype=np.float64), score.shape[1:])
-    called, not_called = score >= cut, score < cut
+    is_called, not_called = score >= cut, score < cut
     tp, fp, tn, fn = (
         np.asarray(np.sum(cell, axis=0, dtype=np.int64))
         for cell in (
-            (label == 1) & called,
-            (label == 0) & called,
+            (label == 1) & is_called,
+            (label == 0) & is_called,
             (label == 0) & not_called,
             (label == 1) & not_called,
         )
     )
 
     def share(part: IntArray, rest: IntArray) -> Estimates:
-        found = proportion(part, part + rest, level)
-        found.reason[np.isnan(cut)] = NO_THRESHOLD
-        return found
+        estimates = proportion(part, part + rest, level)
+        estimates.reason[np.isnan(cut)] = NO_THRESHOLD
+        return estimates
 
     return OperatingPoint(
         tp, fp, tn, fn, share(tp, fn), share(tn, fp), share(tp, fp), share(tn, fn), share(tp + tn, fp + fn)

@@ -51,8 +51,8 @@ def paired_difference(
     )
 
 
-def _reach(here: FloatArray, there: FloatArray, phi: FloatArray) -> FloatArray:
-    return np.sqrt(np.maximum(here**2 - 2 * phi * here * there + there**2, 0))
+def _reach(distance: FloatArray, other_distance: FloatArray, phi: FloatArray) -> FloatArray:
+    return np.sqrt(np.maximum(distance**2 - 2 * phi * distance * other_distance + other_distance**2, 0))
 
 
 def _correlation(a: FloatArray, b: FloatArray, c: FloatArray, d: FloatArray, n: FloatArray) -> FloatArray:
@@ -63,8 +63,8 @@ def _correlation(a: FloatArray, b: FloatArray, c: FloatArray, d: FloatArray, n: 
     return np.divide(corrected, np.sqrt(margins), out=np.zeros_like(margins), where=margins > 0)
 
 
-def _share(part: FloatArray, whole: FloatArray) -> FloatArray:
-    return np.divide(part, whole, out=undefined(whole.shape), where=whole > 0)
+def _share(part: FloatArray, total: FloatArray) -> FloatArray:
+    return np.divide(part, total, out=undefined(total.shape), where=total > 0)
 
 
 def _whole(count: FloatArray) -> IntArray:

@@ -27,6 +27,6 @@ class Part:
     def ordered(self, k: int) -> IntArray:
         """The images whose label and score of the k-th task are known, by score from the lowest on."""
         if k not in self._orders:
-            known = np.flatnonzero(self.known[:, k])
-            self._orders[k] = known[np.argsort(self.scores[known, k], kind="stable")]
+            images = np.flatnonzero(self.known[:, k])
+            self._orders[k] = images[np.argsort(self.scores[images, k], kind="stable")]
         return self._orders[k]

@@ -45,33 +45,33 @@ def partial_auc(
     check_level(level)
     if not 0 < most <= 1:
         raise ValueError(f"most is {most}; expected a false positive rate above 0 and up to 1")
-    found = auc(labels, scores)
+    full = auc(labels, scores)
     label, score = as_columns(labels, scores)
     table = as_table(score)
     label = np.broadcast_to(as_table(label), table.shape)
     shape = (table.shape[1],)
-    value, se, reason = undefined(shape), undefined(shape), np.atleast_1d(found.reason).copy()
+    value, se, reason = undefined(shape), undefined(shape), np.atleast_1d(full.reason).copy()
     lower, upper = undefined(shape), undefined(shape)
     for column in np.flatnonzero(reason == DEFINED):
         y, s = label[:, column].astype(np.float64), table[:, column].astype(np.float64)
-        known = ~np.isnan(y) & ~np.isnan(s)
-        y, s = y[known], s[known]
-        own = np.arange(y.size) if units is None else np.asarray(units)[known]
-        area, moved = _area(y, s, most)
+        scored = ~np.isnan(y) & ~np.isnan(s)
+        y, s = y[scored], s[scored]
+        unit = np.arange(y.size) if units is None else np.asarray(units)[scored]
+        area, influences = _area(y, s, most)
         scale = 2 * (most - most**2 / 2)
         value[column] = 0.5 + (area - most**2 / 2) / scale
-        counts = [np.unique(own[y == kind]).size for kind in (1, 0)]
+        counts = [np.unique(unit[y == kind]).size for kind in (1, 0)]
         if min(counts) < 2:
             reason[column] = FEW_POSITIVES if counts[0] < 2 else FEW_NEGATIVES
             continue
-        summed = np.bincount(np.unique(own, return_inverse=True)[1], moved)
+        summed = np.bincount(np.unique(unit, return_inverse=True)[1], influences)
         fewest = min(counts)
         error = float(np.sqrt(summed @ summed * fewest / (fewest - 1)))
         bounds = np.array(_bounds(min(area / most, 1.0), error / most, fewest, level)) * most
         se[column] = error / scale
         lower[column], upper[column] = 0.5 + (bounds - most**2 / 2) / scale
-    n, n_pos = np.atleast_1d(found.n), np.atleast_1d(found.n_pos)
-    return reshaped(Estimates(value, lower, upper, se, n, n_pos, reason), found.value.shape)
+    n, n_pos = np.atleast_1d(full.n), np.atleast_1d(full.n_pos)
+    return reshaped(Estimates(value, lower, upper, se, n, n_pos, reason), full.value.shape)
 
 
 def _area(y: FloatArray, s: FloatArray, most: float) -> tuple[float, FloatArray]:
@@ -85,8 +85,8 @@ def _area(y: FloatArray, s: FloatArray, most: float) -> tuple[float, FloatArray]
     ramp = np.divide(inside**2, 2 * width, out=np.zeros_like(width), where=width > 0)
     part = np.where(most >= at_least, most - (above + at_least) / 2, ramp)
     area = float(part.mean())
-    moved = np.empty(y.size)
-    moved[y == 1] = (part - area) / positive.size
+    influences = np.empty(y.size)
+    influences[y == 1] = (part - area) / positive.size
     # a negative that scores higher than a positive, or as high, takes that from it while the rate is below `most`
     full = most >= at_least
     share = np.divide(inside, width, out=np.zeros_like(width), where=width > 0)
@@ -97,12 +97,12 @@ def _area(y: FloatArray, s: FloatArray, most: float) -> tuple[float, FloatArray]
     below_or_at = np.concatenate([[0.0], np.cumsum(by_tie)])
     below = np.concatenate([[0.0], np.cumsum(by_above)])
     scores = s[y == 0]
-    lost = (
+    losses = (
         below_or_at[np.searchsorted(ranked, scores, side="right")]
         + below[np.searchsorted(ranked, scores, side="left")]
     ) / positive.size
-    moved[y == 0] = -(lost - lost.mean()) / n_neg
-    return area, moved
+    influences[y == 0] = -(losses - losses.mean()) / n_neg
+    return area, influences
 
 
 def _bounds(share: float, se: float, units: int, level: float) -> tuple[float, float]:

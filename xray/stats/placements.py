@@ -1,4 +1,4 @@
-"""Where the scores of positives stand among those of negatives, exactly and without sorting both.
+"""Where the scores of positives lie among those of negatives, exactly and without sorting both.
 
 Everything about ROC curves follows from how many negatives each positive exceeds and ties with (its
 *placement*; DeLong, DeLong and Clarke-Pearson 1988). Only one group is sorted. A table of equally wide
@@ -74,11 +74,11 @@ def split_by_label(labels: Numbers, scores: Numbers) -> Groups:
     label_columns = np.broadcast_to(as_table(label_columns), score_columns.shape)
     n_columns = score_columns.shape[1]
     groups = np.empty((n_columns, n_images + 1), dtype=score_columns.dtype)
-    n_pos, n_neg, wrong, infinite = np.zeros((4, n_columns), dtype=np.int64)
-    _split(label_columns, score_columns, groups, n_pos, n_neg, wrong, infinite)
-    if wrong.any():
-        column = int(np.flatnonzero(wrong)[0])
-        raise ValueError(f"column {column} has {wrong[column]} labels that are not 1, 0 or NaN")
+    n_pos, n_neg, n_invalid, infinite = np.zeros((4, n_columns), dtype=np.int64)
+    _split(label_columns, score_columns, groups, n_pos, n_neg, n_invalid, infinite)
+    if n_invalid.any():
+        column = int(np.flatnonzero(n_invalid)[0])
+        raise ValueError(f"column {column} has {n_invalid[column]} labels that are not 1, 0 or NaN")
     reason = reasons((n_columns,))
     reason[(n_pos == 0) | (n_neg == 0)] = ONE_CLASS
     reason[n_pos + n_neg == 0] = NO_DATA
@@ -88,15 +88,15 @@ def split_by_label(labels: Numbers, scores: Numbers) -> Groups:
 
 def as_columns(labels: Numbers, scores: Numbers) -> tuple[NDArray[np.float32], Scores]:
     """Labels as float32 and scores as float32 or float64, their shapes checked (see `split_by_label`)."""
-    given, scores = np.asarray(labels), np.asarray(scores)
-    narrow = given.astype(np.float32, copy=False)
-    if given.dtype == np.float64 and not np.array_equal(narrow, given, equal_nan=True):
+    values, scores = np.asarray(labels), np.asarray(scores)
+    narrow = values.astype(np.float32, copy=False)
+    if values.dtype == np.float64 and not np.array_equal(narrow, values, equal_nan=True):
         raise ValueError("labels must be 1, 0 or NaN")
     single = scores.dtype == np.float32
     score_columns: Scores = scores.astype(np.float32 if single else np.float64, copy=False)
-    if scores.ndim not in (1, 2) or given.shape not in (scores.shape, scores.shape[:1]):
+    if scores.ndim not in (1, 2) or values.shape not in (scores.shape, scores.shape[:1]):
         raise ValueError(
-            f"labels {given.shape} don't fit scores {scores.shape}; "
+            f"labels {values.shape} don't fit scores {scores.shape}; "
             "expected (n_images,) or (n_images, n_columns)"
         )
     return narrow, score_columns
@@ -172,10 +172,10 @@ def _split(
     groups: Scores,
     n_pos: IntArray,
     n_neg: IntArray,
-    wrong: IntArray,
+    n_invalid_of: IntArray,
     infinite: IntArray,
 ) -> None:
-    """Write every score to both ends of its row and keep the one that its label asks for: no branch to
+    """Write every score to both ends of its row and keep the one that its label selects: no branch to
     mispredict.
     """
     n_images, n_columns = scores.shape
@@ -196,7 +196,7 @@ def _split(
                 n_infinite += _UNSIGNED((score - score != 0) & present & (label == label))
             n_pos[column] = left
             n_neg[column] = _UNSIGNED(n_images) - right
-            wrong[column] += n_wrong
+            n_invalid_of[column] += n_wrong
             infinite[column] += n_infinite
 
 

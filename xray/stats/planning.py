@@ -1,4 +1,4 @@
-"""How many images does a validation need? Sizes for wanted interval widths and detectable differences, and back.
+"""How many images does a validation need? Sizes for interval widths and detectable differences, and the reverse.
 
 Sources: Riley et al., Statistics in Medicine 40 (2021) 4230-4251 (O/E, calibration slope, AUC, net benefit), whose program
 pmvalsampsize gives the same numbers; Hanley and McNeil, Radiology 148 (1983) 839-843 (two correlated AUCs). All intervals
@@ -103,8 +103,8 @@ def size_for_net_benefit(
         raise ValueError(f"width: expected at least 0.002, found {width}")
     hit = sensitivity * (1 - sensitivity) / prevalence
     spared = odds**2 * specificity * (1 - specificity) / (1 - prevalence)
-    mixed = odds**2 * (1 - specificity) ** 2 / (prevalence * (1 - prevalence))
-    return math.ceil((hit + spared + mixed) / se**2)
+    cross = odds**2 * (1 - specificity) ** 2 / (prevalence * (1 - prevalence))
+    return math.ceil((hit + spared + cross) / se**2)
 
 
 def size_for_difference(
@@ -119,8 +119,8 @@ def size_for_difference(
         raise ValueError(f"correlation: expected between -1 and 1, found {correlation}")
     if first == second:
         raise ValueError("two equal AUCs have no difference to show")
-    wanted = abs(first - second) / detectable(1.0, power)
-    return _least(lambda n: _se_of_difference(first, second, prevalence, correlation, n) <= wanted)
+    target_se = abs(first - second) / detectable(1.0, power)
+    return _least(lambda n: _se_of_difference(first, second, prevalence, correlation, n) <= target_se)
 
 
 def _se_of_difference(first: float, second: float, prevalence: float, correlation: float, n: float) -> float:

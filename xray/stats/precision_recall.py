@@ -42,28 +42,33 @@ def average_precision_interval(
     Reasons as in `auc`; with fewer than two positives, or patients with any, a value without interval.
     """
     check_level(level)
-    found = average_precision(labels, scores)
+    precision = average_precision(labels, scores)
     label, score = as_columns(labels, scores)
     if patients is not None and np.shape(patients) != score.shape[:1]:
         raise ValueError(f"patients are {np.shape(patients)}; expected {score.shape[:1]}")
     table = as_table(score)
     label = np.broadcast_to(as_table(label), table.shape)
-    value, reason = np.atleast_1d(found.value), np.atleast_1d(found.reason).copy()
-    units, variance = np.atleast_1d(found.n_pos).copy(), undefined(value.shape)
+    value, reason = np.atleast_1d(precision.value), np.atleast_1d(precision.reason).copy()
+    units, variance = np.atleast_1d(precision.n_pos).copy(), undefined(value.shape)
     reason[(reason == DEFINED) & (units < 2)] = FEW_POSITIVES
     for column in np.flatnonzero(reason == DEFINED):
-        kept = ~np.isnan(label[:, column]) & ~np.isnan(table[:, column])
-        moved, positive = influence(label[kept, column], table[kept, column]), label[kept, column] == 1
+        scored = ~np.isnan(label[:, column]) & ~np.isnan(table[:, column])
+        influences, positive = (
+            influence(label[scored, column], table[scored, column]),
+            label[scored, column] == 1,
+        )
         if patients is not None:
-            _, index = np.unique(patients[kept], return_inverse=True)
-            moved = np.bincount(index, moved).astype(np.float64)
+            _, index = np.unique(patients[scored], return_inverse=True)
+            influences = np.bincount(index, influences).astype(np.float64)
             units[column] = np.unique(index[positive]).size
-        variance[column] = moved @ moved
+        variance[column] = influences @ influences
     few_patients = (reason == DEFINED) & (units < 2)
     reason[few_patients], variance[few_patients] = FEW_PATIENTS, np.nan
     lower, upper = _bounds(value, variance, units, level)
-    n, n_pos = np.atleast_1d(found.n), np.atleast_1d(found.n_pos)
-    return reshaped(Estimates(value, lower, upper, np.sqrt(variance), n, n_pos, reason), found.value.shape)
+    n, n_pos = np.atleast_1d(precision.n), np.atleast_1d(precision.n_pos)
+    return reshaped(
+        Estimates(value, lower, upper, np.sqrt(variance), n, n_pos, reason), precision.value.shape
+    )
 
 
 def influence(labels: Scores, scores: Scores) -> FloatArray:
@@ -78,32 +83,34 @@ def influence(labels: Scores, scores: Scores) -> FloatArray:
     starts = np.flatnonzero(np.append(True, ascending[1:] != ascending[:-1]))
     sizes = np.diff(np.append(starts, scores.size))
     positives = np.add.reduceat(positive, starts, dtype=np.int64)
-    called = (scores.size - starts).astype(np.float64)
+    n_called = (scores.size - starts).astype(np.float64)
     true = positives[::-1].cumsum()[::-1]
     n_pos = true[0]
-    precision = true / called
-    raised = np.cumsum(positives * (called - true) / called**2)
-    lowered = np.cumsum(positives * true / called**2)
+    precision = true / n_called
+    raised = np.cumsum(positives * (n_called - true) / n_called**2)
+    lowered = np.cumsum(positives * true / n_called**2)
     of_positives = np.repeat(precision - positives @ precision / n_pos + raised, sizes)
-    moved = np.empty(scores.size)
-    moved[order] = np.where(positive, of_positives, -np.repeat(lowered, sizes)) / n_pos
-    return moved
+    influences = np.empty(scores.size)
+    influences[order] = np.where(positive, of_positives, -np.repeat(lowered, sizes)) / n_pos
+    return influences
 
 
 def _bounds(
     value: FloatArray, variance: FloatArray, units: NDArray[np.int64], level: float
 ) -> tuple[FloatArray, FloatArray]:
-    known, smooth = ~np.isnan(variance), variance > 0
+    defined, smooth = ~np.isnan(variance), variance > 0
     inside = np.where(smooth & (value < 1), value, 0.5)
     half = ndtri(0.5 + level / 2) * np.sqrt(np.where(smooth, variance, 0)) / (inside * (1 - inside))
     smooth &= value < 1
-    lower = np.where(smooth, expit(logit(inside) - half), np.where(known, value, np.nan))
-    upper = np.where(smooth, expit(logit(inside) + half), np.where(known, value, np.nan))
-    few = known & (np.minimum(value, 1 - value) * units < _FEW)
-    below, above = wilson(np.where(few, value * units, 0), np.maximum(units, 1), level)
-    low = few & (value < 0.5)
+    lower = np.where(smooth, expit(logit(inside) - half), np.where(defined, value, np.nan))
+    upper = np.where(smooth, expit(logit(inside) + half), np.where(defined, value, np.nan))
+    is_few = defined & (np.minimum(value, 1 - value) * units < _FEW)
+    below, above = wilson(np.where(is_few, value * units, 0), np.maximum(units, 1), level)
+    low = is_few & (value < 0.5)
     share = np.where(low, value, 0.5)
     half = ndtri(0.5 + level / 2) / np.sqrt(np.maximum(units, 1) * share * (1 - share))
     below = np.where(low, expit(logit(share) - half), below)
     above = np.where(low, expit(logit(share) + half), above)
-    return np.where(few, np.minimum(lower, below), lower), np.where(few, np.maximum(upper, above), upper)
+    return np.where(is_few, np.minimum(lower, below), lower), np.where(
+        is_few, np.maximum(upper, above), upper
+    )

@@ -37,14 +37,14 @@ def source_probe(
     fold = np.random.default_rng(seed).permutation(n_units)[unit] % n_folds
     scores = np.full(y.size, np.nan)
     for held_out in range(n_folds):
-        fitted, tested = fold != held_out, fold == held_out
-        if y[fitted].min(initial=1) == y[fitted].max(initial=0) or not fitted.any():
+        training, held_out_images = fold != held_out, fold == held_out
+        if y[training].min(initial=1) == y[training].max(initial=0) or not training.any():
             continue
-        scores[tested] = _discriminant(x[fitted], y[fitted], penalty, x[tested])
+        scores[held_out_images] = _discriminant(x[training], y[training], penalty, x[held_out_images])
     return auc_interval(y, scores, level)
 
 
-def _discriminant(x: FloatArray, y: FloatArray, penalty: float, tested: FloatArray) -> FloatArray:
+def _discriminant(x: FloatArray, y: FloatArray, penalty: float, new: FloatArray) -> FloatArray:
     """Least squares of the site on centred features, and its prediction in units of its own standard
     deviation.
     """
@@ -53,5 +53,5 @@ def _discriminant(x: FloatArray, y: FloatArray, penalty: float, tested: FloatArr
     inner[np.diag_indices_from(inner)] += penalty * max(float(inner.trace()) / len(inner), 1e-300)
     direction = np.linalg.solve(inner, (x - centre).T @ (y - y.mean()) / y.size)
     spread = float(((x - centre) @ direction).std())
-    scores: FloatArray = (tested - centre) @ direction / (spread or 1.0)
+    scores: FloatArray = (new - centre) @ direction / (spread or 1.0)
     return scores

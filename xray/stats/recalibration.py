@@ -57,39 +57,39 @@ def recalibrate(labels: NDArray[np.floating], logits: NDArray[np.floating], meth
 
     Undefined with one class, where the classes are perfectly separated, and where a line would reverse the order.
     """
-    kept = ~np.isnan(labels) & ~np.isnan(logits)
-    label = np.asarray(labels[kept], dtype=np.float64)
-    score = np.clip(np.asarray(logits[kept], dtype=np.float64), -BOUND, BOUND)
+    scored = ~np.isnan(labels) & ~np.isnan(logits)
+    label = np.asarray(labels[scored], dtype=np.float64)
+    score = np.clip(np.asarray(logits[scored], dtype=np.float64), -BOUND, BOUND)
     n, n_pos = label.size, int(label.sum())
-    nothing = Recalibration(method, np.nan, np.nan, np.empty(0), np.empty(0), n, n_pos)
+    undefined = Recalibration(method, np.nan, np.nan, np.empty(0), np.empty(0), n, n_pos)
     if n_pos in (0, n):
-        return replace(nothing, reason=ONE_CLASS if n else NO_DATA)
+        return replace(undefined, reason=ONE_CLASS if n else NO_DATA)
     if method == "isotonic":
         knots, probabilities = _isotonic(label, score)
-        return replace(nothing, knots=knots, probabilities=probabilities)
+        return replace(undefined, knots=knots, probabilities=probabilities)
     if method == "intercept":
-        return replace(nothing, intercept=in_the_large(label, score), slope=1.0)
+        return replace(undefined, intercept=in_the_large(label, score), slope=1.0)
     line = fit_logistic(np.stack([np.ones(n), score], axis=1), label, start=(0.0, 1.0))
     if line.reason:
-        return replace(nothing, reason=line.reason)
+        return replace(undefined, reason=line.reason)
     intercept, slope = map(float, line.coefficients)
     if slope <= 0:
-        return replace(nothing, reason=REVERSED)
-    return replace(nothing, intercept=intercept, slope=slope)
+        return replace(undefined, reason=REVERSED)
+    return replace(undefined, intercept=intercept, slope=slope)
 
 
 def in_the_large(label: FloatArray, score: FloatArray) -> float:
     """Calibration in the large: a of logit P(y) = a + logit, 0 where perfect, above 0 where there are more positives than
-    foretold.
+    predicted.
 
     label 1 and 0, both there, score finite: (n_images,). At the maximum of the likelihood the sum of probabilities, which
     grows with a, is that of the labels: Newton's steps, bisection where they leave the bounds.
     """
     lower, upper = -score.max() - 60.0, -score.min() + 60.0
-    wanted, at = label.sum(), 0.0
+    n_positive, at = label.sum(), 0.0
     for _ in range(200):
         probability = 1 / (1 + np.exp(-np.clip(at + score, -700, 700)))
-        gap = wanted - probability.sum()
+        gap = n_positive - probability.sum()
         lower, upper = (at, upper) if gap > 0 else (lower, at)
         information = (probability * (1 - probability)).sum()
         step = gap / information if information > 0 else np.inf
@@ -106,8 +106,8 @@ def _isotonic(label: FloatArray, score: FloatArray) -> tuple[FloatArray, FloatAr
     A pool of m images without a positive would say 0, and one of positives only 1: they say ½ / (m + 1) of a positive, or of
     a negative, but at most half of what lies between 0, or 1, and the next pool.
     """
-    scores, place, count = np.unique(score, return_inverse=True, return_counts=True)
-    positives = np.bincount(place, weights=label)
+    scores, index, count = np.unique(score, return_inverse=True, return_counts=True)
+    positives = np.bincount(index, weights=label)
     pools = isotonic_regression(positives / count, weights=count.astype(np.float64))
     starts = pools.blocks[:-1]
     value, size = pools.x[starts].copy(), np.add.reduceat(count, starts).astype(np.float64)
@@ -115,8 +115,8 @@ def _isotonic(label: FloatArray, score: FloatArray) -> tuple[FloatArray, FloatAr
     ends = pools.blocks[1:] - 1
     knots = np.stack([scores[starts], scores[ends]], axis=1).ravel()
     probabilities = np.repeat(value, 2)
-    alone = np.append(True, knots[1:] > knots[:-1])
-    return knots[alone], probabilities[alone]
+    distinct = np.append(True, knots[1:] > knots[:-1])
+    return knots[distinct], probabilities[distinct]
 
 
 def _drawn_in(value: FloatArray, size: FloatArray) -> tuple[float, float]:
@@ -141,19 +141,19 @@ def cross_fitted(
 
     patients: (n_images,) codes. Images without a label are calibrated too. Each fold is calibrated by the map of the others.
     """
-    kept = ~np.isnan(labels) & ~np.isnan(logits)
-    fold = folds(np.where(kept, labels, np.nan), patients, n_folds, seed)
-    nothing = np.full(len(labels), np.nan)
+    scored = ~np.isnan(labels) & ~np.isnan(logits)
+    fold = folds(np.where(scored, labels, np.nan), patients, n_folds, seed)
+    undefined = np.full(len(labels), np.nan)
     for value in (0, 1):
-        if np.unique(patients[kept & (labels == value)]).size < n_folds:
-            return nothing, FEW_PATIENTS
-    calibrated = nothing.copy()
+        if np.unique(patients[scored & (labels == value)]).size < n_folds:
+            return undefined, FEW_PATIENTS
+    calibrated = undefined.copy()
     for number in range(n_folds):
-        mine = fold == number
-        made = recalibrate(np.where(mine, np.nan, labels), logits, method)
-        if made.reason:
-            return nothing, made.reason
-        calibrated[mine] = made.apply(logits[mine])
+        in_fold = fold == number
+        calibration = recalibrate(np.where(in_fold, np.nan, labels), logits, method)
+        if calibration.reason:
+            return undefined, calibration.reason
+        calibrated[in_fold] = calibration.apply(logits[in_fold])
     return calibrated, DEFINED
 
 

@@ -110,8 +110,8 @@ def youden(labels: Numbers, scores: Numbers) -> Youden:
         specificity[column] = below[best] / negatives.size
         j[column] = int(gain[best]) / (positives.size * negatives.size)
     n_images = groups.n_pos + groups.n_neg
-    found = Youden(threshold, sensitivity, specificity, j, n_images, groups.n_pos, reason)
-    return reshaped(found, groups.shape)
+    point = Youden(threshold, sensitivity, specificity, j, n_images, groups.n_pos, reason)
+    return reshaped(point, groups.shape)
 
 
 def _tie_starts(ascending: Scores) -> IntArray:

@@ -19,17 +19,17 @@ from xray.stats.intervals import wilson
 
 
 def share_by_patient(
-    counted: ArrayLike, successes: ArrayLike, patients: NDArray[np.integer], level: float = 0.95
+    denominator: ArrayLike, successes: ArrayLike, patients: NDArray[np.integer], level: float = 0.95
 ) -> Estimates:
-    """The share p of counted images that are successes, with Wilson's interval at the effective number of images.
+    """The share p of the denominator's images that are successes, with Wilson's interval at the effective number of images.
 
-    counted, successes: bool (n_images,) or (n_images, n_columns), success only where counted. patients: (n_images,) codes.
+    denominator, successes: bool (n_images,) or (n_images, n_columns), a success only within it. patients: (n_images,) codes.
     With x successes of n images of each of m patients, var(p) = m/(m−1) Σ(x − p n)² / (Σn)² (Cochran's ratio), and the
     effective number is p(1−p)/var, at most the number of images: where patients agree within themselves it is that of the
-    patients. Where p is 0 or 1 the number of patients with a counted image is the effective one. n and n_pos of the result
-    are images. No counted image: NaN, reason "no case to count".
+    patients. Where p is 0 or 1 the number of patients in the denominator is the effective one. n and n_pos of the result
+    are images. Empty denominator: NaN, reason "no case to count".
     """
-    among, hits = np.asarray(counted, dtype=np.float64), np.asarray(successes, dtype=np.float64)
+    among, hits = np.asarray(denominator, dtype=np.float64), np.asarray(successes, dtype=np.float64)
     columns = among.shape[1:]
     among, hits = among.reshape(len(among), -1), hits.reshape(len(hits), -1)
     _, code = np.unique(patients, return_inverse=True)
@@ -60,17 +60,20 @@ def share_by_patient(
 
 
 def paired_by_patient(
-    counted: NDArray[np.bool_], gain: NDArray[np.floating], patients: NDArray[np.integer], level: float = 0.95
+    denominator: NDArray[np.bool_],
+    gain: NDArray[np.floating],
+    patients: NDArray[np.integer],
+    level: float = 0.95,
 ) -> Comparison:
-    """Mean over counted images of what the first of two models has over the second on each, with the patient as the unit.
+    """Mean gain of the first of two models over the second, on the images of the denominator, with the patient as the unit.
 
-    counted, gain: (n_images,); gain 1, 0 or −1 for calls, or any number, such as net benefit. The variance is that of
+    denominator, gain: (n_images,); gain 1, 0 or −1 for calls, or any number, such as net benefit. The variance is that of
     `share_by_patient`; normal interval and test. Scalars; n_pos is the number of images on which the two differ.
     """
     check_level(level)
     _, code = np.unique(patients, return_inverse=True)
-    among = counted.astype(np.float64)
-    total, n_of = np.where(counted, gain, 0.0), np.bincount(code, weights=among)
+    among = denominator.astype(np.float64)
+    total, n_of = np.where(denominator, gain, 0.0), np.bincount(code, weights=among)
     n, m = int(among.sum()), int((n_of > 0).sum())
     differ = np.array(int((total != 0).sum()))
     if n == 0:
@@ -98,25 +101,25 @@ def paired_by_patient(
 
 
 def shares_by_patient(
-    counted: Sequence[NDArray[np.bool_]],
+    subsets: Sequence[NDArray[np.bool_]],
     hits: NDArray[np.bool_],
     patients: NDArray[np.integer],
     level: float = 0.95,
 ) -> tuple[tuple[Estimates, Estimates], Comparison]:
     """The share of successes in each of two subsets of images, and the first less the second; patients may be in both.
 
-    counted: the images of each subset, (n_images,); hits: (n_images,). Bounds come from those of the two shares, with the
+    subsets: the images of each, bool (n_images,); hits: (n_images,). Bounds come from those of the two shares, with the
     correlation that shared patients give (Zou, Stat Med 27, 2008; without shared patients Newcombe's hybrid score). No test:
     p and z are NaN.
     """
-    first, second = (share_by_patient(each, hits & each, patients, level) for each in counted)
+    first, second = (share_by_patient(each, hits & each, patients, level) for each in subsets)
     _, code = np.unique(patients, return_inverse=True)
-    moved = []
-    for among, share in zip(counted, (first, second), strict=True):
+    influences = []
+    for among, share in zip(subsets, (first, second), strict=True):
         residue = np.where(among, hits - np.nan_to_num(float(share.value)), 0.0)
-        moved.append(np.bincount(code, residue) / max(int(among.sum()), 1))
-    spread = float(np.sqrt((moved[0] @ moved[0]) * (moved[1] @ moved[1])))
-    rho = float(moved[0] @ moved[1]) / spread if spread > 0 else 0.0
+        influences.append(np.bincount(code, residue) / max(int(among.sum()), 1))
+    spread = float(np.sqrt((influences[0] @ influences[0]) * (influences[1] @ influences[1])))
+    rho = float(influences[0] @ influences[1]) / spread if spread > 0 else 0.0
     p, low, high = (
         [float(getattr(each, name)) for each in (first, second)] for name in ("value", "lower", "upper")
     )
@@ -128,7 +131,7 @@ def shares_by_patient(
     values = (difference, difference - below, difference + above, se, np.nan, np.nan)
     number = [np.array(value, dtype=np.float64) for value in values]
     reason = first.reason if str(first.reason) != DEFINED else second.reason
-    made = Comparison(
+    comparison = Comparison(
         number[0],
         number[1],
         number[2],
@@ -139,4 +142,4 @@ def shares_by_patient(
         np.array(first.n_pos + second.n_pos),
         np.array(reason),
     )
-    return (first, second), made
+    return (first, second), comparison

@@ -1,4 +1,4 @@
-"""The mean of a few small networks with one hidden layer, whose coefficients come along as CSV: numbers in, chances out."""
+"""The mean of a few small networks with one hidden layer, coefficients shipped as CSV: numbers in, probabilities out."""
 
 import csv
 from dataclasses import dataclass
@@ -47,9 +47,9 @@ def networks(name: str) -> Networks:
 def parse(content: str) -> Networks:
     """From lines `what, name, number …`, as `written` writes them."""
     lines: dict[str, list[tuple[str, list[float]]]] = {}
-    for what, name, *numbers in csv.reader(content.splitlines()):
-        lines.setdefault(what, []).append((name, [float(number) for number in numbers]))
-    table = {what: np.array([numbers for _, numbers in rows]) for what, rows in lines.items()}
+    for kind, name, *numbers in csv.reader(content.splitlines()):
+        lines.setdefault(kind, []).append((name, [float(number) for number in numbers]))
+    table = {kind: np.array([numbers for _, numbers in rows]) for kind, rows in lines.items()}
     k, p, h = len(lines["first bias"]), len(lines["input"]), table["first bias"].shape[1]
     return Networks(
         tuple(name for name, _ in lines["input"]),
@@ -71,6 +71,6 @@ def written(of: Networks) -> str:
     rows += [("second", f"{n} {j}", of.second[n, j]) for n in range(k) for j in range(h)]
     rows += [("second bias", str(n), of.second_bias[n]) for n in range(k)]
     return "".join(
-        ",".join([what, name, *(f"{number:.4g}" for number in numbers)]) + "\n"
-        for what, name, numbers in rows
+        ",".join([kind, name, *(f"{number:.4g}" for number in numbers)]) + "\n"
+        for kind, name, numbers in rows
     )

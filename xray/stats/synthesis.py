@@ -49,14 +49,14 @@ class Synthesis:
 
 
 def synthesise(estimates: FloatArray, standard_errors: FloatArray, level: float = 0.95) -> Synthesis:
-    """Put estimates of several sites together.
+    """Combine estimates of several sites.
 
     estimates, standard_errors: (n_sites,), on a scale on which errors are about normal (logit of an AUC or a share, log of
     O/E). Sites where either is not finite, or the error is not above 0, are left out.
     """
     y, se = np.asarray(estimates, float), np.asarray(standard_errors, float)
-    used = np.isfinite(y) & np.isfinite(se) & (se > 0)
-    y, variances = y[used], se[used] ** 2
+    usable = np.isfinite(y) & np.isfinite(se) & (se > 0)
+    y, variances = y[usable], se[usable] ** 2
     if len(y) < FEWEST:
         mean = float(np.average(y, weights=1 / variances)) if len(y) else math.nan
         nan = math.nan

@@ -1,4 +1,4 @@
-"""Did the images change, beyond what other prevalences make of them? From scores of both sites and labels of A alone.
+"""Did the images change, beyond what other prevalences explain? From scores of both sites and labels of A alone.
 
 If only prevalences changed, a function h of an image's scores has at B the mean that it has among A's images when these are
 weighted by their labels. With weights linear in the labels, w(y) = 1 + β · (y − mean y),
@@ -47,19 +47,21 @@ class Tilting:
 def tilt(a: SiteScores, b: SiteScores, tasks: IntArray) -> Tilting:
     """Fit prevalences of B to its scores, for the given columns; see the module. Patients are the units."""
     n_tasks = a.labels.shape[1]
-    found = [undefined((n_tasks,)) for _ in range(7)]
+    arrays = [undefined((n_tasks,)) for _ in range(7)]
     labels = a.labels[:, tasks]
     steps_a, steps_b, of_task = _steps(a, b, tasks)
     moments = _Moments(steps_a, steps_b, np.nan_to_num(labels - np.nanmean(labels, axis=0)), a, b)
-    for place, task in enumerate(tasks):
-        own = of_task == place
-        middle = np.flatnonzero(~own)[len(QUANTILES) // 2 :: len(QUANTILES)]
-        fit = _Fit(moments, np.sort(np.concatenate([np.flatnonzero(own), middle])))
-        known = ~np.isnan(labels[:, place])
-        values = fit.prevalence(np.where(known, labels[:, place], 0), known.astype(float), b.labels[:, task])
-        for array, number in zip(found, (fit.p, *values), strict=True):
+    for column, task in enumerate(tasks):
+        columns = of_task == column
+        middle = np.flatnonzero(~columns)[len(QUANTILES) // 2 :: len(QUANTILES)]
+        fit = _Fit(moments, np.sort(np.concatenate([np.flatnonzero(columns), middle])))
+        labelled = ~np.isnan(labels[:, column])
+        values = fit.prevalence(
+            np.where(labelled, labels[:, column], 0), labelled.astype(float), b.labels[:, task]
+        )
+        for array, number in zip(arrays, (fit.p, *values), strict=True):
             array[task] = number
-    p, implied, implied_se, observed, observed_se, against_a, against_a_se = found
+    p, implied, implied_se, observed, observed_se, against_a, against_a_se = arrays
     p_all = _Fit(moments, np.arange(of_task.size)).p
     return Tilting(p, implied, implied_se, observed, observed_se, against_a, against_a_se, p_all)
 
@@ -79,7 +81,7 @@ class _Moments:
         self.h_a, self.h_b, self.labels = h_a, h_b, labels
         self.at_a, self.at_b = Patients(a.patients), Patients(b.patients)
         (mean_a, self.covariance_a), (self.mean_b, self.covariance_b) = (
-            _covariance(*each) for each in ((h_a, self.at_a), (h_b, self.at_b))
+            _covariance(*arguments) for arguments in ((h_a, self.at_a), (h_b, self.at_b))
         )
         self.gap = self.mean_b - mean_a
         self.slopes = _products(h_a, labels - labels.mean(axis=0)) / len(labels)
@@ -89,18 +91,18 @@ class _Moments:
 class _Fit:
     """Generalised least squares of mean_B h − mean_A h on Cov_A(h, y), for chosen functions."""
 
-    def __init__(self, moments: _Moments, chosen: IntArray) -> None:
-        self.moments, self.chosen = moments, chosen
-        block = np.ix_(chosen, chosen)
-        gap, slopes = moments.gap[chosen], moments.slopes[chosen]
+    def __init__(self, moments: _Moments, functions: IntArray) -> None:
+        self.moments, self.chosen = moments, functions
+        block = np.ix_(functions, functions)
+        gap, slopes = moments.gap[functions], moments.slopes[functions]
         self._solve(moments.covariance_a[block] + moments.covariance_b[block], gap, slopes)
-        self.sums_a = _weighted(moments.h_a, chosen, self.weights, moments.at_a.unit, moments.at_a.n)
+        self.sums_a = _weighted(moments.h_a, functions, self.weights, moments.at_a.unit, moments.at_a.n)
         self.mean_a, covariance_a = _of_means(self.sums_a, moments.at_a.sizes)
         inverse = self._solve(covariance_a + moments.covariance_b[block], gap, slopes)
-        rest = gap - slopes @ self.beta
-        df, left = chosen.size - slopes.shape[1], moments.n_units - chosen.size
-        statistic = float(rest @ inverse @ rest) * left / (moments.n_units * max(df, 1))
-        self.p = float(fdtrc(df, left, statistic)) if df > 0 and left > 0 else np.nan
+        residual = gap - slopes @ self.beta
+        df, df_left = functions.size - slopes.shape[1], moments.n_units - functions.size
+        statistic = float(residual @ inverse @ residual) * df_left / (moments.n_units * max(df, 1))
+        self.p = float(fdtrc(df, df_left, statistic)) if df > 0 and df_left > 0 else np.nan
 
     def _solve(self, covariance: FloatArray, gap: FloatArray, slopes: FloatArray) -> FloatArray:
         """Sets beta and the weights of A's images that follow from it; the inverse of the (stabilised) covariance."""
@@ -122,9 +124,9 @@ class _Fit:
         toward = self.to_beta.T @ slope
         beta_a = (moments.at_a.sizes * (self.mean_a @ toward) - self.sums_a @ toward) / len(about)
         beta_b = moments.at_b.influence(_combined(moments.h_b, self.chosen, toward))
-        seen = ~np.isnan(labels_b)
-        observed = float(labels_b[seen].mean())
-        of_observed = moments.at_b.sums(np.where(seen, labels_b - observed, 0)) / seen.sum()
+        labelled = ~np.isnan(labels_b)
+        observed = float(labels_b[labelled].mean())
+        of_observed = moments.at_b.sums(np.where(labelled, labels_b - observed, 0)) / labelled.sum()
 
         def se(at_a: FloatArray, at_b: FloatArray) -> float:
             return float(np.sqrt(at_a @ at_a + at_b @ at_b))
@@ -145,10 +147,10 @@ def _covariance(h: Steps, patients: Patients) -> tuple[FloatArray, FloatArray]:
     """Means of the functions over images, and the covariance of these means."""
     every = np.arange(h.shape[1])
     sums = _weighted(h, every, np.ones(len(h)), patients.unit, patients.n)
-    whole = (
+    exact = (
         len(h) * float(patients.sizes.max()) < 2**24
     )  # sums are counts, and single precision holds their products
-    return _of_means(sums.astype(np.float32) if whole else sums, patients.sizes)
+    return _of_means(sums.astype(np.float32) if exact else sums, patients.sizes)
 
 
 def _of_means(sums: NDArray[np.floating], sizes: FloatArray) -> tuple[FloatArray, FloatArray]:
@@ -158,8 +160,8 @@ def _of_means(sums: NDArray[np.floating], sizes: FloatArray) -> tuple[FloatArray
     """
     n = sizes.sum()
     mean = sums.sum(axis=0, dtype=np.float64) / n
-    crossed = np.outer(sizes @ sums, mean)
-    squares = (sums.T @ sums) + (sizes @ sizes) * np.outer(mean, mean) - crossed - crossed.T
+    cross = np.outer(sizes @ sums, mean)
+    squares = (sums.T @ sums) + (sizes @ sizes) * np.outer(mean, mean) - cross - cross.T
     return mean, np.asarray(squares / n**2, dtype=np.float64)
 
 
@@ -173,31 +175,31 @@ def _above(scores: FloatArray, cuts: FloatArray) -> Steps:
     """Whether each score (n, k) is above each of its cuts (k, q): (n, k · q)."""
     n, k = scores.shape
     q = cuts.shape[1]
-    found = np.empty((n, k * q), dtype=np.uint8)
+    steps = np.empty((n, k * q), dtype=np.uint8)
     for i in range(n):
         for j in range(k):
             for cut in range(q):
-                found[i, j * q + cut] = scores[i, j] > cuts[j, cut]
-    return found
+                steps[i, j * q + cut] = scores[i, j] > cuts[j, cut]
+    return steps
 
 
 @compiled
 def _weighted(
-    h: Steps, chosen: IntArray, weights: FloatArray, unit: NDArray[np.integer], n_units: int
+    h: Steps, functions: IntArray, weights: FloatArray, unit: NDArray[np.integer], n_units: int
 ) -> FloatArray:
-    """Sum over each patient's images of weight times chosen functions: (n_units, n_chosen)."""
-    found = np.zeros((n_units, chosen.size))
+    """Sum over each patient's images of weight times these functions: (n_units, n_functions)."""
+    sums = np.zeros((n_units, functions.size))
     for i in range(len(h)):
-        for j in range(chosen.size):
-            found[unit[i], j] += weights[i] * h[i, chosen[j]]
-    return found
+        for j in range(functions.size):
+            sums[unit[i], j] += weights[i] * h[i, functions[j]]
+    return sums
 
 
 @compiled
-def _combined(h: Steps, chosen: IntArray, factors: FloatArray) -> FloatArray:
-    """The sum of factor times chosen function for each image: (n_images,)."""
-    found = np.zeros(len(h))
+def _combined(h: Steps, functions: IntArray, factors: FloatArray) -> FloatArray:
+    """The sum of factor times function for each image: (n_images,)."""
+    sums = np.zeros(len(h))
     for i in range(len(h)):
-        for j in range(chosen.size):
-            found[i] += factors[j] * h[i, chosen[j]]
-    return found
+        for j in range(functions.size):
+            sums[i] += factors[j] * h[i, functions[j]]
+    return sums

@@ -1,4 +1,4 @@
-"""What is lost between two sites, taken apart: two models at two sites, the patient as unit.
+"""The loss between two sites, decomposed: two models at two sites, the patient as unit.
 
 With AUC_XY the AUC of the model of site X on images of site Y, the drop of A's model at B is exactly
     AUC_AA − AUC_AB = intrinsic + transfer,
@@ -74,7 +74,7 @@ class Part:
 
 @dataclass(frozen=True)
 class Beyond:
-    """A part beside the same part of the other findings of the same sites; NaN with fewer than two others.
+    """A part compared with the same part of the other findings of the same sites; NaN with fewer than two others.
 
     others: their median. excess: the finding's minus that. spread: (n_tasks,) standard deviation between the others, beyond
     their sampling error.
@@ -183,11 +183,11 @@ def influences(a: SiteScores, b: SiteScores) -> Influences:
     units, n_units = joint_units(a, b)
     value, influence = undefined((n_tasks, 2, 2)), np.zeros((n_tasks, 2, 2, n_units))
     counts, reason = np.zeros((2, n_tasks, 2), dtype=np.int64), reasons((2, n_tasks))
-    for place, (site, unit) in enumerate(zip((a, b), units, strict=True)):
+    for index, (site, unit) in enumerate(zip((a, b), units, strict=True)):
         for task in range(n_tasks):
-            found = _influence(site, task, unit, n_units)
-            value[task, :, place], influence[task, :, place], counts[:, task, place], reason[place, task] = (
-                found
+            of_task = _influence(site, task, unit, n_units)
+            value[task, :, index], influence[task, :, index], counts[:, task, index], reason[index, task] = (
+                of_task
             )
     influence[(reason != DEFINED).any(axis=0)] = 0
     return Influences(value, influence, counts, reason)
@@ -218,12 +218,12 @@ def _influence(
     if joint.reason != DEFINED:
         return value, np.broadcast_to(influence, (2, n_units)), counts, joint.reason
     pairs = 2.0 * joint.n_pos * joint.n_neg
-    for counted, where, sign in (
+    for placements, images, sign in (
         (joint.of_positives, joint.positives, 1.0),
         (joint.of_negatives, joint.negatives, -1.0),
     ):
-        deviation = counted - counted.mean(axis=1, keepdims=True)
-        of = unit[where]
+        deviation = placements - placements.mean(axis=1, keepdims=True)
+        of = unit[images]
         share = int(np.count_nonzero(np.bincount(of, minlength=n_units)))
         scale = sign * np.sqrt(share / max(share - 1, 1)) / pairs
         for model in range(len(models)):
@@ -271,16 +271,16 @@ def _beyond(
             * np.sqrt(np.maximum(roots, 0))
             @ axes.T
         )
-        drawn = part.value[tasks] + noise
-        medians = medians_of_others(drawn)
-        excess_se[tasks] = (drawn - medians).std(axis=0, ddof=1)
+        draws = part.value[tasks] + noise
+        medians = medians_of_others(draws)
+        excess_se[tasks] = (draws - medians).std(axis=0, ddof=1)
         median_se[tasks] = medians.std(axis=0, ddof=1)
         median[tasks] = medians_of_others(part.value[tasks][None])[0]
-        for place, task in enumerate(tasks):
-            others = np.delete(np.arange(tasks.size), place)
-            known = part.value[tasks[others]]
-            far = 1.4826 * np.median(np.abs(known - np.median(known)))
-            spread[task] = np.sqrt(max(far**2 - np.median(part.se[tasks[others]] ** 2), 0.0))
+        for index, task in enumerate(tasks):
+            other_tasks = np.delete(np.arange(tasks.size), index)
+            values = part.value[tasks[other_tasks]]
+            far = 1.4826 * np.median(np.abs(values - np.median(values)))
+            spread[task] = np.sqrt(max(far**2 - np.median(part.se[tasks[other_tasks]] ** 2), 0.0))
     return Beyond(
         _interval(median, median_se, degrees, level),
         _interval(part.value - median, excess_se, degrees, level),

@@ -99,18 +99,18 @@ class _OfLabels:
 
 def gather(a: SiteScores, b: SiteScores) -> Gathered:
     """Evidence per task, for the tasks that both sites label and both models were trained on."""
-    shared = influences(a, b)
-    return _gathered(a, b, shared.decompose(), _of_labels(a, b, shared.tasks))
+    joint = influences(a, b)
+    return _gathered(a, b, joint.decompose(), _of_labels(a, b, joint.tasks))
 
 
 def gather_both(a: SiteScores, b: SiteScores) -> tuple[Gathered, Gathered]:
-    """As `gather`, of A's model at B and of B's model at A; what has no direction is computed once."""
-    shared = influences(a, b)
-    labels = _of_labels(a, b, shared.tasks)
-    there = _gathered(a, b, shared.decompose(), labels)
+    """As `gather`, of A's model at B and of B's model at A; what is symmetric is computed once."""
+    joint = influences(a, b)
+    labels = _of_labels(a, b, joint.tasks)
+    forward = _gathered(a, b, joint.decompose(), labels)
     a, b = (SiteScores(site.labels, site.of_b, site.of_a, site.patients) for site in (b, a))
-    return there, _gathered(
-        a, b, shared.reversed().decompose(), replace(labels, z_prevalence=-labels.z_prevalence)
+    return forward, _gathered(
+        a, b, joint.reversed().decompose(), replace(labels, z_prevalence=-labels.z_prevalence)
     )
 
 
@@ -133,7 +133,7 @@ def _evidence(parts: Decomposition, tilting: Tilting, labels: _OfLabels, task: i
     z_observed = tilting.observed_gap[task] / tilting.observed_gap_se[task]
     p_observed = float(2 * ndtr(-abs(z_observed)))
     tests = [parts.transfer.p[task], parts.intrinsic.p[task], meaning, companions, p_prevalence, p_observed]
-    known = [p for p in tests if not np.isnan(p)]
+    p_values = [p for p in tests if not np.isnan(p)]
     t, i = parts.beyond_transfer, parts.beyond_intrinsic
     return Evidence(
         drop=parts.drop.value[task],
@@ -161,7 +161,7 @@ def _evidence(parts: Decomposition, tilting: Tilting, labels: _OfLabels, task: i
         images_all_p=tilting.p_all,
         implied_a=tilting.a_gap[task] / tilting.a_gap_se[task],
         implied_observed=z_observed,
-        p_changed=min(1.0, len(known) * min(known)),
+        p_changed=min(1.0, len(p_values) * min(p_values)),
         fewest=int(min(parts.n_pos[task].min(), parts.n_neg[task].min())),
     )
 
@@ -170,14 +170,14 @@ def prevalence_z(a: SiteScores, b: SiteScores, tasks: IntArray) -> FloatArray:
     """z of the observed prevalence, B minus A, patients as units. (n_tasks,), NaN but for the given columns."""
     z = undefined((a.labels.shape[1],))
     shares, variances = np.zeros((2, 2, len(tasks)))
-    for place, site in enumerate((a, b)):
+    for index, site in enumerate((a, b)):
         patients = Patients(site.patients)
         for column, task in enumerate(tasks):
             y = site.labels[:, task]
-            seen = ~np.isnan(y)
-            n, share = int(seen.sum()), float(y[seen].mean())
-            rest = patients.sums(np.where(seen, y - share, 0))
-            shares[place, column], variances[place, column] = share, rest @ rest / n**2
+            labelled = ~np.isnan(y)
+            n, share = int(labelled.sum()), float(y[labelled].mean())
+            residuals = patients.sums(np.where(labelled, y - share, 0))
+            shares[index, column], variances[index, column] = share, residuals @ residuals / n**2
     z[tasks] = (shares[1] - shares[0]) / np.sqrt(variances.sum(axis=0))
     return z
 
@@ -219,8 +219,8 @@ SAME_LOOK: Final = "positives and negatives look the same at both sites"
 
 def judge(cells: list[Evidence], margin: float = MARGIN, q: float = FALSE_DISCOVERIES) -> list[Verdict]:
     """A verdict per cell; `cells` is the family over which false discoveries are controlled: all cells of a study."""
-    adjusted = benjamini_hochberg([each.p_changed for each in cells])
-    return [_judge(each, float(p), margin, q) for each, p in zip(cells, adjusted, strict=True)]
+    adjusted = benjamini_hochberg([cell.p_changed for cell in cells])
+    return [_judge(cell, float(p), margin, q) for cell, p in zip(cells, adjusted, strict=True)]
 
 
 def _judge(e: Evidence, p: float, margin: float, q: float) -> Verdict:
@@ -236,24 +236,24 @@ def _judge(e: Evidence, p: float, margin: float, q: float) -> Verdict:
             return say(set(), f"no change is shown, and a drop of AUC above {margin:g} is excluded")
         return say(None, f"no change is shown, but a drop of AUC above {margin:g} is not excluded", "", MORE)
     images = e.images_all_p < 0.005 or e.images_p < 0.005
-    found = _images_changed(e, say, margin) if images else _images_unchanged(e, say)
-    if found.causes and LABEL in found.causes and e.kappa_lower > SAME_LABELLER:
+    verdict = _images_changed(e, say, margin) if images else _images_unchanged(e, say)
+    if verdict.causes and LABEL in verdict.causes and e.kappa_lower > SAME_LABELLER:
         return say(
             None, "it looks like labels, but both agree on the images that both labelled", "", PIPELINE
         )
-    return found
+    return verdict
 
 
 def _images_changed(e: Evidence, say: Callable[..., Verdict], margin: float) -> Verdict:
     others_hit = (e.others_transfer_p < 0.005 and e.others_transfer > 0.01) or (
         e.others_intrinsic_p < 0.005 and e.others_intrinsic > 0.02
     )
-    lost = _lost(e) or (e.intrinsic_p < 0.01 and e.intrinsic > 0)
+    has_loss = _lost(e) or (e.intrinsic_p < 0.01 and e.intrinsic > 0)
     beyond = e.excess_transfer / np.hypot(e.excess_transfer_se, HETEROGENEITY * max(e.others_transfer, 0.0))
-    alone = np.isnan(e.others_transfer)
+    is_alone = np.isnan(e.others_transfer)
     upside_down = e.auc_away + 2.6 * e.auc_away_se < 0.5
     far_beyond = (beyond > 3 and e.excess_transfer > 0.05) or (beyond > 2.2 and e.excess_transfer > 0.1)
-    if not alone and (upside_down or far_beyond):
+    if not is_alone and (upside_down or far_beyond):
         if others_hit:
             return say(
                 {IMAGE, LABEL}, "all findings lose, and this one far more than the others", ALIKE, SAME_IMAGES
@@ -261,9 +261,9 @@ def _images_changed(e: Evidence, say: Callable[..., Verdict], margin: float) -> 
         if upside_down or e.companions_p < 0.002 or (beyond > 4 and e.excess_transfer > 0.1):
             return say({LABEL}, "this finding alone loses, and much", ALIKE, SAME_IMAGES)
         return say(None, "this finding alone loses, and the images changed", "", f"{RELABEL}, or {PIPELINE}")
-    if not lost:
+    if not has_loss:
         return _images_without_loss(e, say, margin)
-    if alone:
+    if is_alone:
         return say(
             None,
             "the images changed, and there are too few other findings to compare with",
