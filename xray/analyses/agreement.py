@@ -34,9 +34,9 @@ METHOD = (
 )
 
 
-def show(stored: Stored) -> Part:
-    """What is said of the rows, and the figure."""
-    return parts.agreement(stored.rows, stored.published)
+def show(result: Stored) -> Part:
+    """The findings in words, and the figure."""
+    return parts.agreement(result.rows, result.published)
 
 
 @analysis(
@@ -66,17 +66,19 @@ def compute(study: StoredStudy, tests: Sequence[TestSet]) -> Iterator[dict[str, 
 def _rows(test: TestSet, reference: str, trained_on: str, at_home: Youden | None) -> list[dict[str, Any]]:
     tasks = sorted(test.labelled_tasks() & test.trained_tasks(reference) & test.trained_tasks(trained_on))
     taus = _taus(test, reference, trained_on, tasks)
-    own, found = test.youden(reference), test.youden(trained_on)
-    rows = list(_compare(test, reference, trained_on, "target", own, found, tasks, taus))
+    reference_points, target = test.youden(reference), test.youden(trained_on)
+    rows = list(_compare(test, reference, trained_on, "target", reference_points, target, tasks, taus))
     if at_home is not None and trained_on != reference:
-        rows += _compare(test, reference, trained_on, "own", own, at_home, tasks, taus)
+        rows += _compare(test, reference, trained_on, "own", reference_points, at_home, tasks, taus)
     return rows
 
 
 def _taus(test: TestSet, reference: str, trained_on: str, tasks: Sequence[int]) -> NDArray[np.float64]:
     """Kendall's tau of two ensembles on the labelled images, per task."""
-    labelled = np.where(np.isnan(test.cohort.labels[:, tasks]), np.nan, test.ensemble(reference)[:, tasks])
-    return kendall_tau(labelled, test.ensemble(trained_on)[:, tasks]).value
+    labelled_scores = np.where(
+        np.isnan(test.cohort.labels[:, tasks]), np.nan, test.ensemble(reference)[:, tasks]
+    )
+    return kendall_tau(labelled_scores, test.ensemble(trained_on)[:, tasks]).value
 
 
 def _compare(
@@ -103,9 +105,9 @@ def _compare(
     on_positives, on_negatives = positive_agreement(table), negative_agreement(table)
     for column, task in enumerate(tasks):
         reason, itself = str(kappas.reason[column]) or None, trained_on == reference
-        for name, found in ((reference, point), (trained_on, other)):
-            if np.isnan(found.threshold[task]):
-                reason = f"{name}: {found.reason[task]}"
+        for name, points in ((reference, point), (trained_on, other)):
+            if np.isnan(points.threshold[task]):
+                reason = f"{name}: {points.reason[task]}"
         yield {
             "cohort_id": test.cohort.id,
             "task_id": task,

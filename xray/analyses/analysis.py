@@ -33,7 +33,7 @@ Compute = Callable[..., Iterator[dict[str, Any]]]
 class Stored:
     """The stored rows of one analysis, and where more can be read.
 
-    rows: of its view, by names, in the study's order. published: values of the paper to stand beside them, or None.
+    rows: of its view, by names, in the study's order. published: the paper's values for comparison, or None.
     """
 
     connection: Connection
@@ -59,12 +59,12 @@ class Partial:
 class Analysis:
     """One question. table: of its typed result rows. show: those as text, findings, tables and figure.
 
-    code: the module that computes. place: where it stands in lists and on the page. unit: how it falls apart into cells,
-    each computed and kept by itself. columns: what it needs to know of the images beside their labels. groupings: of a
-    result with subgroups, those to be shown. prepare: what else it reads, given to `compute` last; an empty list says that
-    there is nothing to compute. state: what that depends on. metric: under which published values of it are found
+    code: the module that computes. place: its position in lists and on the page. unit: how it is divided into cells,
+    each computed and stored on its own. columns: what it reads of the images besides their labels. groupings: of a
+    result with subgroups, those to be shown. prepare: what else it reads, passed to `compute` last; an empty list says that
+    there is nothing to compute. state: what that depends on. metric: the name of its published values
     (`report.published`). family: p values of its rows that are adjusted together.
-    partial: values by cell that its rows are put together from.
+    partial: values by cell that its rows are combined from.
     """
 
     name: str
@@ -108,11 +108,11 @@ def stored_rows(connection: Connection, study: str, analysis: Analysis) -> pd.Da
 
     Rows of subgroups by other columns than the analysis's own are left out.
     """
-    stored = table(analysis.view, column("study"))
-    found: Any = connection.execute(
-        select(literal_column("*")).select_from(stored).where(stored.c.study == study)
+    view = table(analysis.view, column("study"))
+    result: Any = connection.execute(
+        select(literal_column("*")).select_from(view).where(view.c.study == study)
     )
-    frame = pd.DataFrame(found.all(), columns=list(found.keys()))
+    frame = pd.DataFrame(result.all(), columns=list(result.keys()))
     numbers = [
         name for name in analysis.numbers if name in frame
     ]  # also where there is no row, or none has a value

@@ -9,12 +9,12 @@ def arms(study: StoredStudy, dataset: str) -> dict[str, str]:
     No configuration plays two arms: of a study of one dataset only "own" is left.
     """
     site = study.datasets[dataset]
-    wanted = {
+    datasets_of = {
         "own": (dataset,),
         "all-but-site": tuple(d for d, s in study.own.items() if s != site),
         "all": tuple(study.own),
     }
-    names = {arm: study.trained_on_exactly(datasets) for arm, datasets in wanted.items()}
+    names = {arm: study.trained_on_exactly(datasets) for arm, datasets in datasets_of.items()}
     first: dict[str, str] = {}
     for arm, name in names.items():
         if name is not None:

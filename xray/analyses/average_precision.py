@@ -21,9 +21,9 @@ METHOD = "average precision of mean logits over seeds, variance of influences, l
 CLUSTERED_METHOD = METHOD.replace("influences", "influences, by patient")
 
 
-def show(stored: Stored) -> Part:
-    """What is said of the rows, and the figure."""
-    return accuracy.average_precision(stored.rows)
+def show(result: Stored) -> Part:
+    """The findings in words, and the figure."""
+    return accuracy.average_precision(result.rows)
 
 
 @analysis(
@@ -43,11 +43,11 @@ def compute(study: StoredStudy, tests: Sequence[TestSet]) -> Iterator[dict[str, 
 
 def _rows(test: TestSet, patients: NDArray[np.int64] | None, trained_on: str) -> Iterator[dict[str, Any]]:
     labels = test.cohort.labels
-    found = average_precision_interval(labels, test.ensemble(trained_on), patients)
+    precision = average_precision_interval(labels, test.ensemble(trained_on), patients)
     trained = test.trained_tasks(trained_on)
     for task in sorted(test.labelled_tasks()):
-        n, n_pos = int(found.n[task]), int(found.n_pos[task])
-        reason = str(found.reason[task]) or None
+        n, n_pos = int(precision.n[task]), int(precision.n_pos[task])
+        reason = str(precision.reason[task]) or None
         if task not in trained:
             reason = NOT_TRAINED
             n, n_pos = int((~np.isnan(labels[:, task])).sum()), int((labels[:, task] == 1).sum())
@@ -57,9 +57,9 @@ def _rows(test: TestSet, patients: NDArray[np.int64] | None, trained_on: str) ->
             "trained_on": trained_on,
             "n": n,
             "n_pos": n_pos,
-            "average_precision": number(found.value[task]),
-            "lower": number(found.lower[task]),
-            "upper": number(found.upper[task]),
+            "average_precision": number(precision.value[task]),
+            "lower": number(precision.lower[task]),
+            "upper": number(precision.upper[task]),
             "prevalence": n_pos / n if n else None,
             "method": METHOD if patients is None else CLUSTERED_METHOD,
             "reason": reason,

@@ -26,10 +26,10 @@ from xray.stats.roc import auc
 METHOD = "limits of agreement (Bland and Altman 1999) of ensembles' probabilities, Youden point at 1/2 (Eq. 1), 95 %"
 
 
-def show(stored: Stored) -> Part:
-    """What is said of the rows, and the figure."""
-    chosen = parts.contrasting_pairs(stored.rows)
-    return with_pairs(parts.bland_altman(stored.rows), stored.connection, stored.study, chosen)
+def show(result: Stored) -> Part:
+    """The findings in words, and the figure."""
+    pairs = parts.contrasting_pairs(result.rows)
+    return with_pairs(parts.bland_altman(result.rows), result.connection, result.study, pairs)
 
 
 @analysis(
@@ -58,15 +58,15 @@ def _compare(
 ) -> Iterator[dict[str, Any]]:
     tasks = sorted(test.labelled_tasks() & test.trained_tasks(reference) & test.trained_tasks(trained_on))
     labels = test.cohort.labels[:, tasks]
-    found = bland_altman(calibrated(test, reference, tasks), calibrated(test, trained_on, tasks))
-    called = [
+    limits = bland_altman(calibrated(test, reference, tasks), calibrated(test, trained_on, tasks))
+    calls_of = [
         calls(labels, test.ensemble(name)[:, tasks], test.youden(name).threshold[tasks])
         for name in (reference, trained_on)
     ]
-    kappas = kappa(cross_table(*called)).value
+    kappas = kappa(cross_table(*calls_of)).value
     areas = auc(labels, test.ensemble(trained_on)[:, tasks]).value
     for column, task in enumerate(tasks):
-        reason = str(found.reason[column]) or None
+        reason = str(limits.reason[column]) or None
         for name in (reference, trained_on):
             if np.isnan(test.youden(name).threshold[task]):
                 reason = f"{name}: {test.youden(name).reason[task]}"
@@ -75,9 +75,9 @@ def _compare(
             "task_id": task,
             "reference": reference,
             "trained_on": trained_on,
-            "n": int(found.n[column]),
+            "n": int(limits.n[column]),
             "n_pos": int((labels[:, column] == 1).sum()),
-            "sd": number(found.sd[column]),
+            "sd": number(limits.sd[column]),
             "auc_reference": number(auc_reference[task]),
             "auc": number(areas[column]),
             "kappa": number(kappas[column]),
@@ -86,6 +86,6 @@ def _compare(
             "evaluation_ids": test.ids(reference, trained_on),
         }
         for name in ("bias", "lower_limit", "upper_limit"):
-            for ending, value in zip(("", "_from", "_to"), getattr(found, name)[:, column], strict=True):
+            for ending, value in zip(("", "_from", "_to"), getattr(limits, name)[:, column], strict=True):
                 row[name + ending] = number(value)
         yield row

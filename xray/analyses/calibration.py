@@ -22,9 +22,9 @@ FEWEST = 10
 """So many of either class before a line is fitted."""
 
 
-def show(stored: Stored) -> Part:
-    """What is said of the rows, and the figure."""
-    return operating.calibration(stored.rows)
+def show(result: Stored) -> Part:
+    """The findings in words, and the figure."""
+    return operating.calibration(result.rows)
 
 
 @analysis(
@@ -52,7 +52,7 @@ def _rows(test: TestSet, trained_on: str) -> list[dict[str, Any]]:
         line = [np.nan] * 4
         if min(n_pos, n - n_pos) >= FEWEST:
             line = _line(labels[:, task], probabilities[:, task])
-        filled = curve.observed.n[:, task] > 0
+        nonempty = curve.observed.n[:, task] > 0
         row = {
             "cohort_id": test.cohort.id,
             "task_id": task,
@@ -65,11 +65,11 @@ def _rows(test: TestSet, trained_on: str) -> list[dict[str, Any]]:
             "uncertainty": number(score.uncertainty[task]),
             "ece": number(error.value[task]),
             **dict(zip(("intercept", "slope", "slope_lower", "slope_upper"), map(number, line), strict=True)),
-            "bin_n": curve.observed.n[filled, task].tolist(),
-            "bin_predicted": curve.predicted[filled, task].tolist(),
-            "bin_observed": curve.observed.value[filled, task].tolist(),
-            "bin_lower": curve.observed.lower[filled, task].tolist(),
-            "bin_upper": curve.observed.upper[filled, task].tolist(),
+            "bin_n": curve.observed.n[nonempty, task].tolist(),
+            "bin_predicted": curve.predicted[nonempty, task].tolist(),
+            "bin_observed": curve.observed.value[nonempty, task].tolist(),
+            "bin_lower": curve.observed.lower[nonempty, task].tolist(),
+            "bin_upper": curve.observed.upper[nonempty, task].tolist(),
             "method": METHOD,
             "reason": (str(score.reason[task]) or None) if task in trained else NOT_TRAINED,
             "evaluation_ids": test.ids(trained_on),
@@ -80,8 +80,8 @@ def _rows(test: TestSet, trained_on: str) -> list[dict[str, Any]]:
 
 def _line(labels: NDArray[np.float32], probabilities: NDArray[np.float64]) -> list[float]:
     """(intercept, slope, its lower and upper bound); NaN where the likelihood has no maximum."""
-    inside = np.clip(probabilities, 1e-15, 1 - 1e-15)
-    fitted = calibration_line(labels, inside)
-    intercept, slope = fitted.coefficients
-    half = ndtri(0.975) * np.sqrt(fitted.covariance[1, 1])
-    return [float(value) for value in (intercept, slope, slope - half, slope + half)]
+    clipped = np.clip(probabilities, 1e-15, 1 - 1e-15)
+    line = calibration_line(labels, clipped)
+    intercept, slope = line.coefficients
+    half_width = ndtri(0.975) * np.sqrt(line.covariance[1, 1])
+    return [float(value) for value in (intercept, slope, slope - half_width, slope + half_width)]

@@ -1,4 +1,4 @@
-"""The cells of an analysis: what of it is computed, kept and falls stale as one, and what each cell comes from.
+"""The cells of an analysis: what is computed, stored and goes stale together, and what each cell comes from.
 
 A cell that is of one test cohort is computed with that cohort alone in memory. What its rows depend on beside the scores
 and labels of `uses` stands in `facts`: a cell is stale where any of it, the code or the analysis's state has changed
@@ -64,12 +64,12 @@ def _pairs(study: StoredStudy) -> Iterator[tuple[str, str]]:
 
 def home(study: StoredStudy, name: str) -> list[str]:
     """The datasets on whose test cohorts a configuration's thresholds are read off at home."""
-    return [each for each in study.configurations.get(name, ()) if study.scored(each, name)]
+    return [dataset for dataset in study.configurations.get(name, ()) if study.scored(dataset, name)]
 
 
 def home_scores(study: StoredStudy, name: str) -> tuple[Scored, ...]:
     """The evaluations that a configuration's thresholds at home come from."""
-    return tuple(each for dataset in home(study, name) for each in study.scored(dataset, name))
+    return tuple(evaluation for dataset in home(study, name) for evaluation in study.scored(dataset, name))
 
 
 def _each(study: StoredStudy) -> Iterator[Cell]:
@@ -111,7 +111,7 @@ def _each_against_at_home(study: StoredStudy) -> Iterator[Cell]:
 def _arms(study: StoredStudy) -> Iterator[Cell]:
     for dataset in study.cohorts:
         playing = arms(study, dataset)
-        uses = tuple(each for name in playing.values() for each in study.scored(dataset, name))
+        uses = tuple(evaluation for name in playing.values() for evaluation in study.scored(dataset, name))
         yield Cell((dataset,), uses, (list(playing.items()),))
 
 
@@ -125,19 +125,19 @@ def singles(study: StoredStudy) -> list[str]:
 
 def _pooled(study: StoredStudy) -> Iterator[Cell]:
     for pair in combinations(singles(study), 2):
-        datasets = [each for each in study.cohorts if all(study.scored(each, name) for name in pair)]
-        uses = tuple(each for dataset in datasets for name in pair for each in study.scored(dataset, name))
+        datasets = [d for d in study.cohorts if all(study.scored(d, name) for name in pair)]
+        uses = tuple(e for d in datasets for name in pair for e in study.scored(d, name))
         facts = [home(study, name) for name in pair]
         if datasets:
             yield Cell(pair, uses + tuple(e for n in pair for e in home_scores(study, n)), (facts,))
 
 
 def _own_pairs(study: StoredStudy) -> Iterator[Cell]:
-    own = {dataset: study.trained_on_exactly((dataset,)) for dataset in study.cohorts}
+    own_model = {dataset: study.trained_on_exactly((dataset,)) for dataset in study.cohorts}
     for pair in combinations(study.cohorts, 2):
-        scores = [study.scored(dataset, own[each]) for dataset in pair for each in pair]
+        scores = [study.scored(dataset, own_model[d]) for dataset in pair for d in pair]
         if all(scores):
-            yield Cell(pair, tuple(each for several in scores for each in several), ([own[d] for d in pair],))
+            yield Cell(pair, tuple(e for several in scores for e in several), ([own_model[d] for d in pair],))
 
 
 def _away(study: StoredStudy) -> Iterator[Cell]:
@@ -150,25 +150,27 @@ def _away(study: StoredStudy) -> Iterator[Cell]:
 def _each_away(study: StoredStudy) -> Iterator[Cell]:
     for name in study.names:
         datasets = away(study, name)
-        uses = tuple(each for dataset in datasets for each in study.scored(dataset, name))
+        uses = tuple(scores for dataset in datasets for scores in study.scored(dataset, name))
         if uses:
-            sites = [(each, study.datasets[each]) for each in datasets]
+            sites = [(dataset, study.datasets[dataset]) for dataset in datasets]
             yield Cell((name,), uses + home_scores(study, name), (sites, home(study, name)))
 
 
 def away(study: StoredStudy, name: str) -> list[str]:
     """The datasets that a configuration was scored on and that are of no site of its own."""
-    own = {study.datasets[each] for each in study.configurations.get(name, ()) if each in study.cohorts}
-    return [d for d in study.cohorts if study.scored(d, name) and study.datasets[d] not in own]
+    own_sites = {
+        study.datasets[dataset] for dataset in study.configurations.get(name, ()) if dataset in study.cohorts
+    }
+    return [d for d in study.cohorts if study.scored(d, name) and study.datasets[d] not in own_sites]
 
 
 def _whole(names: Callable[[StoredStudy], Sequence[str]]) -> Callable[[StoredStudy], Iterator[Cell]]:
     """One cell, of everything that some configurations scored, and all that a study says."""
 
     def cells(study: StoredStudy) -> Iterator[Cell]:
-        wanted = set(names(study))
+        chosen_names = set(names(study))
         cohorts = set(study.cohorts.values())
-        uses = tuple(e for e in study.evaluations if e.trained_on in wanted and e.cohort_id in cohorts)
+        uses = tuple(e for e in study.evaluations if e.trained_on in chosen_names and e.cohort_id in cohorts)
         yield Cell((), uses, _about(study))
 
     return cells

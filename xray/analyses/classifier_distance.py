@@ -23,9 +23,9 @@ from xray.stats.roc import auc
 METHOD = "mean pairwise L2 distance of a task's vectors over datasets, over the mean of this over tasks"
 
 
-def show(stored: Stored) -> Part:
-    """What is said of the rows, and the figure."""
-    return representation.classifier_distance(stored.rows)
+def show(result: Stored) -> Part:
+    """The findings in words, and the figure."""
+    return representation.classifier_distance(result.rows)
 
 
 @analysis(
@@ -41,11 +41,11 @@ def show(stored: Stored) -> Part:
 def compute(study: StoredStudy, tests: Sequence[TestSet], heads: Sequence[Heads]) -> Iterator[dict[str, Any]]:
     """Rows of table `classifier_distance`: per configuration and task, each seed and (seed None) their mean."""
     across = cross_domain_auc(study, tests) if heads else {}
-    for trained_on in dict.fromkeys(each.trained_on for each in heads):
-        seeds = {each.seed: distances(each) for each in heads if each.trained_on == trained_on}
-        relative = {seed: _relative(found) for seed, found in seeds.items()}
-        for task in sorted(set().union(*(found for found in seeds.values()))):
-            having = [seed for seed, found in seeds.items() if task in found]
+    for trained_on in dict.fromkeys(model.trained_on for model in heads):
+        seeds = {model.seed: distances(model) for model in heads if model.trained_on == trained_on}
+        relative = {seed: _relative(of_seed) for seed, of_seed in seeds.items()}
+        for task in sorted(set().union(*(of_seed for of_seed in seeds.values()))):
+            having = [seed for seed, of_seed in seeds.items() if task in of_seed]
             for seed in (None, *having):
                 of = having if seed is None else [seed]
                 yield {
@@ -62,29 +62,29 @@ def compute(study: StoredStudy, tests: Sequence[TestSet], heads: Sequence[Heads]
 
 def distances(heads: Heads) -> dict[int, tuple[float, int]]:
     """Task → (mean L2 distance between the vectors of its datasets, number of datasets); tasks of two datasets at least."""
-    found = {}
+    by_task = {}
     for task in dict.fromkeys(task for _, task in heads.keys):
-        rows = [heads.weights[k] for k, (_, own) in enumerate(heads.keys) if own == task]
+        rows = [heads.weights[k] for k, (_, task_of_row) in enumerate(heads.keys) if task_of_row == task]
         if len(rows) > 1:
-            apart = [float(np.linalg.norm(a - b)) for a, b in combinations(rows, 2)]
-            found[task] = (float(np.mean(apart)), len(rows))
-    return found
+            lengths = [float(np.linalg.norm(a - b)) for a, b in combinations(rows, 2)]
+            by_task[task] = (float(np.mean(lengths)), len(rows))
+    return by_task
 
 
 def cross_domain_auc(study: StoredStudy, tests: Sequence[TestSet]) -> dict[int, float]:
     """Task → mean AUC of the ensembles of one dataset each on the test cohorts of the others."""
     single = {name: datasets[0] for name, datasets in study.configurations.items() if len(datasets) == 1}
-    found: dict[int, list[float]] = {}
+    aucs: dict[int, list[float]] = {}
     for test in tests:
         for name in test.trained_on:
             if name in single and single[name] != test.dataset:
                 for task, value in enumerate(auc(test.cohort.labels, test.ensemble(name)).value):
                     if not np.isnan(value):
-                        found.setdefault(task, []).append(float(value))
-    return {task: float(np.mean(values)) for task, values in found.items()}
+                        aucs.setdefault(task, []).append(float(value))
+    return {task: float(np.mean(values)) for task, values in aucs.items()}
 
 
-def _relative(found: Mapping[int, tuple[float, int]]) -> dict[int, float]:
+def _relative(by_task: Mapping[int, tuple[float, int]]) -> dict[int, float]:
     """Each task's distance over the mean of all."""
-    mean = float(np.mean([distance for distance, _ in found.values()])) if found else np.nan
-    return {task: distance / mean if mean > 0 else np.nan for task, (distance, _) in found.items()}
+    mean = float(np.mean([distance for distance, _ in by_task.values()])) if by_task else np.nan
+    return {task: distance / mean if mean > 0 else np.nan for task, (distance, _) in by_task.items()}

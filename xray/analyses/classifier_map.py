@@ -21,9 +21,9 @@ from xray.report.parts.part import Part
 METHOD = "principal components of the classifier vectors of one model, centred"
 
 
-def show(stored: Stored) -> Part:
-    """What is said of the rows, and the figure."""
-    return representation.classifier_map(stored.rows)
+def show(result: Stored) -> Part:
+    """The findings in words, and the figure."""
+    return representation.classifier_map(result.rows)
 
 
 @analysis(
@@ -38,18 +38,18 @@ def show(stored: Stored) -> Part:
 )
 def compute(study: StoredStudy, tests: Sequence[TestSet], heads: Sequence[Heads]) -> Iterator[dict[str, Any]]:
     """Rows of table `classifier_map`: per model, dataset and task."""
-    for each in heads:
-        places, explained = components(each.weights)
-        for (dataset, task), place in zip(each.keys, places, strict=True):
+    for model in heads:
+        points, shares = components(model.weights)
+        for (dataset, task), point in zip(model.keys, points, strict=True):
             yield {
-                "trained_on": each.trained_on,
-                "seed": each.seed,
+                "trained_on": model.trained_on,
+                "seed": model.seed,
                 "dataset_id": dataset,
                 "task_id": task,
-                "x": float(place[0]),
-                "y": float(place[1]),
-                "explained_x": float(explained[0]),
-                "explained_y": float(explained[1]),
+                "x": float(point[0]),
+                "y": float(point[1]),
+                "explained_x": float(shares[0]),
+                "explained_y": float(shares[1]),
                 "method": METHOD,
             }
 
@@ -62,11 +62,11 @@ def components(vectors: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArr
     centred = vectors - vectors.mean(axis=0)
     left, values, right = np.linalg.svd(centred, full_matrices=False)
     signs = np.sign(right[np.arange(len(right)), np.abs(right).argmax(axis=1)])
-    places = np.zeros((len(vectors), 2))
-    explained = np.zeros(2)
-    kept = min(2, values.size)
-    places[:, :kept] = (left * values * signs)[:, :kept]
+    points = np.zeros((len(vectors), 2))
+    shares = np.zeros(2)
+    n_axes = min(2, values.size)
+    points[:, :n_axes] = (left * values * signs)[:, :n_axes]
     total = float((values**2).sum())
     if total > 0:
-        explained[:kept] = values[:kept] ** 2 / total
-    return places, explained
+        shares[:n_axes] = values[:n_axes] ** 2 / total
+    return points, shares

@@ -14,13 +14,13 @@ ROOMS: Final = ("xray.analyses.", "xray.stats.")
 APART: Final = tuple(
     f"xray.analyses.{name}" for name in ("analysis", "cells", "code", "pairs", "parallel", "results")
 )
-"""Modules that say how rows are computed side by side, found or shown, not what they are."""
+"""Modules that decide how rows are computed in parallel, looked up or shown, not their values."""
 _ROOT: Final = Path(__file__).resolve().parents[2]
 
 
 @cache
 def code_hash(module: str) -> str:
-    """Hash of the code of `module` and of all of both rooms that it stands on."""
+    """Hash of the code of `module` and of every module of both rooms that it imports."""
     digest = hashlib.sha256()
     for name in sorted(_imported(module)):
         digest.update(f"{name}\n{_meaning(name)}\n".encode())
@@ -56,7 +56,7 @@ def _meaning(module: str) -> str:
     tree = _tree(module)
     for node in ast.walk(tree):
         if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef):
-            node.body = [each for each in node.body if not _is_text(each)] or [ast.Pass()]
+            node.body = [statement for statement in node.body if not _is_text(statement)] or [ast.Pass()]
     return ast.dump(tree)
 
 

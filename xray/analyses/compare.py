@@ -71,7 +71,7 @@ def compare(
     if not 0 < probability < 1:
         raise AnalysisError(f"--probability: expected a share above 0 and below 1, found {probability:g}")
     clauses = parse(where) if where else ()
-    tests = load_tests(connection, stored, [each.column for each in clauses], trained_on=[first, second])
+    tests = load_tests(connection, stored, [clause.column for clause in clauses], trained_on=[first, second])
     both = [test for test in tests if {first, second} <= set(test.trained_on)]
     if not both:
         raise AnalysisError(f"{first} and {second} scored no dataset of study {study} together")
@@ -82,7 +82,7 @@ def compare(
         names = connection.execute(text(query("cohort_names")), {"cohort_id": test.cohort.id}).one().names
         for row, differing in _of_test(test, first, second, fits, points, probability, stored.findings):
             rows.append(row)
-            images.append(differing.assign(image=[names[place] for place in differing["image"]]))
+            images.append(differing.assign(image=[names[row_index] for row_index in differing["image"]]))
     if not any(row["n"] for row in rows):
         raise AnalysisError(f"--where {where!r}: no labelled image that both models scored fits")
     adjust(rows)
@@ -93,19 +93,19 @@ def compare(
     return Compared(first, second, rows, pd.concat(images, ignore_index=True))
 
 
-def check_models(stored: StoredStudy, *names: str) -> None:
+def check_models(study: StoredStudy, *names: str) -> None:
     """Raises `AnalysisError` where a study has no model of such a name."""
-    known = list(dict.fromkeys(each.trained_on for each in stored.evaluations))
+    models = list(dict.fromkeys(evaluation.trained_on for evaluation in study.evaluations))
     for name in names:
-        if name not in known:
-            raise AnalysisError(unknown(f"model of study {stored.name}", name, known))
+        if name not in models:
+            raise AnalysisError(unknown(f"model of study {study.name}", name, models))
 
 
 def adjust(rows: Sequence[dict[str, Any]]) -> None:
     """Fill in p_holm over the rows whose p is known."""
-    tested = [row for row in rows if row["p"] is not None]
-    if tested:
-        for row, p in zip(tested, holm([row["p"] for row in tested]), strict=True):
+    with_p = [row for row in rows if row["p"] is not None]
+    if with_p:
+        for row, p in zip(with_p, holm([row["p"] for row in with_p]), strict=True):
             row["p_holm"] = float(p)
 
 
@@ -122,10 +122,10 @@ def _of_test(
     for task in tasks:
         label = np.where(fits, test.cohort.labels[:, task], np.nan)
         scores = [test.ensemble(name)[:, task] for name in (first, second)]
-        known = ~np.isnan(label) & ~np.isnan(scores[0]) & ~np.isnan(scores[1])
-        label = np.where(known, label, np.nan)
-        own = [points.get(name, {}) for name in (first, second)]
-        row, images = _row(test, task, label, scores, own, probability)
+        scored = ~np.isnan(label) & ~np.isnan(scores[0]) & ~np.isnan(scores[1])
+        label = np.where(scored, label, np.nan)
+        points_of = [points.get(name, {}) for name in (first, second)]
+        row, images = _row(test, task, label, scores, points_of, probability)
         yield (
             {"test_dataset": test.dataset, "task": findings[task], **row},
             images.assign(task=findings[task]),
@@ -140,50 +140,55 @@ def _row(
     points: Sequence[Mapping[int, float]],
     probability: float,
 ) -> tuple[dict[str, Any], pd.DataFrame]:
-    known, positive = ~np.isnan(label), label == 1
-    n, n_pos = int(known.sum()), int(positive.sum())
+    scored, positive = ~np.isnan(label), label == 1
+    n, n_pos = int(scored.sum()), int(positive.sum())
     patients, clustered = test.cohort.patients, has_repeated_patients(test)
     enough = min(n_pos, n - n_pos) >= FEWEST
     row: dict[str, Any] = {"n": n, "n_pos": n_pos}
     labels = label.astype(np.float32)
     row |= {
-        f"auc_{place}": number(float(auc(labels, score).value))
-        for place, score in zip("ab", scores, strict=True)
+        f"auc_{letter}": number(float(auc(labels, score).value))
+        for letter, score in zip("ab", scores, strict=True)
     }
-    found = _areas(labels, scores, patients, clustered)
-    row |= difference(found, "", enough)
+    areas = _areas(labels, scores, patients, clustered)
+    row |= difference(areas, "", enough)
     row["p_holm"] = None
-    cuts = [own.get(task, float(youden(labels, s).threshold)) for own, s in zip(points, scores, strict=True)]
-    row |= {f"threshold_{place}": number(cut) for place, cut in zip("ab", cuts, strict=True)}
-    row["thresholds"] = ["declared" if task in own else "best on these images" for own in points]
-    called = [known & (score >= cut) for score, cut in zip(scores, cuts, strict=True)]
-    gain = called[0].astype(np.int8) - called[1].astype(np.int8)
-    for name, among, sign in (("sensitivity", positive, 1), ("specificity", known & ~positive, -1)):
+    cuts = [
+        declared_points.get(task, float(youden(labels, s).threshold))
+        for declared_points, s in zip(points, scores, strict=True)
+    ]
+    row |= {f"threshold_{letter}": number(cut) for letter, cut in zip("ab", cuts, strict=True)}
+    row["thresholds"] = [
+        "declared" if task in declared_points else "best on these images" for declared_points in points
+    ]
+    calls_of = [scored & (score >= cut) for score, cut in zip(scores, cuts, strict=True)]
+    gain = calls_of[0].astype(np.int8) - calls_of[1].astype(np.int8)
+    for name, among, sign in (("sensitivity", positive, 1), ("specificity", scored & ~positive, -1)):
         paired = paired_by_patient(among, sign * gain, patients)
         if not clustered:  # McNemar's exact test needs no large sample
-            table = cross_table(*(np.where(among, each, np.nan) for each in called))
+            table = cross_table(*(np.where(among, column, np.nan) for column in calls_of))
             paired = replace(paired, p=mcnemar(table).p_exact)
         row |= difference(paired, f"{name}_", enough and not any(map(np.isnan, cuts)))
     odds = probability / (1 - probability)
     at = float(np.log(odds))
-    treated = [known & (score >= at) for score in scores]
-    worth = [np.where(positive, each, -odds * each) for each in treated]
+    treated = [scored & (score >= at) for score in scores]
+    worth = [np.where(positive, column, -odds * column) for column in treated]
     row |= {
         "probability": probability,
-        **difference(paired_by_patient(known, worth[0] - worth[1], patients), "net_benefit_", enough),
+        **difference(paired_by_patient(scored, worth[0] - worth[1], patients), "net_benefit_", enough),
     }
-    table = cross_table(*(np.where(known, each, np.nan) for each in called))
-    agreed = kappa(table)
-    row |= {"kappa": number(float(agreed.value)), "kappa_lower": number(float(agreed.lower))}
-    row |= {"kappa_upper": number(float(agreed.upper)), "differ": int((gain != 0).sum())}
+    table = cross_table(*(np.where(scored, column, np.nan) for column in calls_of))
+    agreement = kappa(table)
+    row |= {"kappa": number(float(agreement.value)), "kappa_lower": number(float(agreement.lower))}
+    row |= {"kappa_upper": number(float(agreement.upper)), "differ": int((gain != 0).sum())}
     row["reason"] = None if enough else f"fewer than {FEWEST} of a class"
-    places = np.flatnonzero(gain != 0)
+    differing = np.flatnonzero(gain != 0)
     columns = {
-        "label": label[places],
-        "first": called[0][places].astype(int),
-        "second": called[1][places].astype(int),
+        "label": label[differing],
+        "first": calls_of[0][differing].astype(int),
+        "second": calls_of[1][differing].astype(int),
     }
-    return row, pd.DataFrame({"dataset": test.dataset, "task": "", "image": places, **columns})
+    return row, pd.DataFrame({"dataset": test.dataset, "task": "", "image": differing, **columns})
 
 
 def _areas(
@@ -209,7 +214,7 @@ def _areas(
     )
 
 
-def difference(found: Comparison, prefix: str, enough: bool) -> dict[str, float | None]:
+def difference(comparison: Comparison, prefix: str, enough: bool) -> dict[str, float | None]:
     """A difference, its bounds and p as JSON has them; None where there are not `enough` of a class."""
     names = ("difference", "lower", "upper", "p")
-    return {prefix + name: number(float(getattr(found, name))) if enough else None for name in names}
+    return {prefix + name: number(float(getattr(comparison, name))) if enough else None for name in names}

@@ -29,24 +29,24 @@ def compare_subsets(
     also where they are in both. Raises `AnalysisError` where there is no such model, no image fits a condition, or one fits
     both.
     """
-    stored = load_study(connection, study)
-    check_models(stored, model)
+    stored_study = load_study(connection, study)
+    check_models(stored_study, model)
     clauses = parse(first), parse(second)
-    columns = list(dict.fromkeys(each.column for side in clauses for each in side))
-    points = declared(connection, stored.id, stored.findings).get(model, {})
-    rows, none = [], [True, True]
-    for test in load_tests(connection, stored, columns, trained_on=[model]):
+    columns = list(dict.fromkeys(clause.column for side in clauses for clause in side))
+    points = declared(connection, stored_study.id, stored_study.findings).get(model, {})
+    rows, empty_sides = [], [True, True]
+    for test in load_tests(connection, stored_study, columns, trained_on=[model]):
         if model not in test.trained_on:
             continue
         sides = [chosen(side, test.columns, len(test.cohort.labels)) for side in clauses]
         both = int((sides[0] & sides[1]).sum())
         if both:
             raise AnalysisError(f"{both} images of {test.dataset} fit both {first!r} and {second!r}")
-        none = [empty and not side.any() for empty, side in zip(none, sides, strict=True)]
+        empty_sides = [empty and not side.any() for empty, side in zip(empty_sides, sides, strict=True)]
         for task in sorted(test.labelled_tasks() & test.trained_tasks(model)):
             row = _row(test, task, test.ensemble(model)[:, task], sides, points)
-            rows.append({"test_dataset": test.dataset, "task": stored.findings[task], **row})
-    for empty, condition in zip(none, (first, second), strict=True):
+            rows.append({"test_dataset": test.dataset, "task": stored_study.findings[task], **row})
+    for empty, condition in zip(empty_sides, (first, second), strict=True):
         if empty:
             raise AnalysisError(f"{condition!r}: no image that {model} scored fits")
     adjust(rows)
@@ -64,11 +64,11 @@ def _row(
     label = np.where(np.isnan(score), np.nan, test.cohort.labels[:, task])
     labels = [np.where(side, label, np.nan) for side in sides]
     aucs, gap = clustered_subsets(labels, score, patients)
-    enough = all(min(int((each == 1).sum()), int((each == 0).sum())) >= FEWEST for each in labels)
+    enough = all(min(int((side == 1).sum()), int((side == 0).sum())) >= FEWEST for side in labels)
     row: dict[str, Any] = {}
-    for name, each in zip("ab", aucs, strict=True):
-        row |= {f"n_{name}": int(each.n), f"n_pos_{name}": int(each.n_pos)}
-        row |= {f"auc_{name}{part}": number(float(getattr(each, at))) for part, at in _BOUNDS}
+    for name, area in zip("ab", aucs, strict=True):
+        row |= {f"n_{name}": int(area.n), f"n_pos_{name}": int(area.n_pos)}
+        row |= {f"auc_{name}{part}": number(float(getattr(area, at))) for part, at in _BOUNDS}
     row |= difference(gap, "", enough) | {"p_holm": None}
     either = np.where(sides[0] | sides[1], label, np.nan)
     cut = points.get(task, float(youden(either.astype(np.float32), score).threshold))
@@ -77,8 +77,8 @@ def _row(
         "threshold_is": "declared" if task in points else "best on these images",
     }
     right = {"sensitivity": score >= cut, "specificity": score < cut}
-    for (name, hits), wanted in zip(right.items(), (1, 0), strict=True):
-        shares, gap = shares_by_patient([each == wanted for each in labels], hits, patients)
+    for (name, hits), positive in zip(right.items(), (1, 0), strict=True):
+        shares, gap = shares_by_patient([side == positive for side in labels], hits, patients)
         for side, share in zip("ab", shares, strict=True):
             row |= {f"{name}_{side}{part}": number(float(getattr(share, at))) for part, at in _BOUNDS}
         row |= difference(gap, f"{name}_", enough and not np.isnan(cut))

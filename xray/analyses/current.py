@@ -52,7 +52,9 @@ def fingerprints(
 def cell_fingerprint(study: StoredStudy, about: Sequence[Any], cell: Cell) -> str:
     """Content hash of a cell's evaluations, in their order, of its cohorts, of its facts, and of what else is given."""
     sites = {cohort: [dataset, study.datasets[dataset]] for dataset, cohort in study.cohorts.items()}
-    scores = [(each.evaluation_id, each.cohort_id, each.trained_on) for each in cell.uses]
+    scores = [
+        (evaluation.evaluation_id, evaluation.cohort_id, evaluation.trained_on) for evaluation in cell.uses
+    ]
     cohorts = [[cohort, *sites[cohort]] for cohort in dict.fromkeys(e.cohort_id for e in cell.uses)]
     parts = [about, study.findings, cell.key, scores, cohorts, cell.facts]
     return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
@@ -82,10 +84,10 @@ def stored_cells(connection: Connection, study: StoredStudy) -> dict[str, dict[K
             table.study_id == study.id
         )
     )
-    found: dict[str, dict[Key, StoredCell]] = {}
+    cells: dict[str, dict[Key, StoredCell]] = {}
     for row in rows:
-        found.setdefault(row.name, {})[tuple(row.cell)] = StoredCell(row.id, row.fingerprint, row.place)
-    return found
+        cells.setdefault(row.name, {})[tuple(row.cell)] = StoredCell(row.id, row.fingerprint, row.place)
+    return cells
 
 
 def is_current(connection: Connection, study: StoredStudy, analysis: Computed) -> bool:
@@ -97,9 +99,9 @@ def _is_current(
     connection: Connection,
     study: StoredStudy,
     analysis: Computed,
-    stored: Mapping[str, Mapping[Key, StoredCell]],
+    cells_of: Mapping[str, Mapping[Key, StoredCell]],
 ) -> bool:
-    present = {key: cell.fingerprint for key, cell in stored.get(analysis.name, {}).items()}
+    present = {key: cell.fingerprint for key, cell in cells_of.get(analysis.name, {}).items()}
     return bool(present) and present == fingerprints(connection, study, analysis)
 
 
@@ -109,5 +111,5 @@ def count_current(connection: Connection, study_name: str) -> int:
         study = load_study(connection, study_name)
     except AnalysisError:
         return 0
-    stored = stored_cells(connection, study)
-    return sum(_is_current(connection, study, entry, stored) for entry in entries())
+    cells_of = stored_cells(connection, study)
+    return sum(_is_current(connection, study, entry, cells_of) for entry in entries())

@@ -9,7 +9,7 @@ from xray.analyses.stored import StoredStudy
 from xray.data.operating_points import declared
 
 Declared = Mapping[str, Mapping[int, float]]
-"""Model from elsewhere → place of the finding → the threshold that its maker declares, a logit."""
+"""Model from elsewhere → position of the finding → the threshold that its maker declares, a logit."""
 
 
 def declared_points(connection: Connection, study: StoredStudy) -> Declared:

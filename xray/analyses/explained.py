@@ -30,21 +30,23 @@ def explain_result(
     parts = result.split("/")
     if len(parts) != 4:
         raise AnalysisError(f"{result!r}: expected STUDY/TRAINED_ON/TEST_DATASET/TASK")
-    given = dict(zip(("study", "trained_on", "test_dataset", "task"), parts, strict=True))
-    rows = connection.execute(text(query("explain_result")), {**given, "seed": seed}).mappings().all()
+    parameters = dict(zip(("study", "trained_on", "test_dataset", "task"), parts, strict=True))
+    rows = connection.execute(text(query("explain_result")), {**parameters, "seed": seed}).mappings().all()
     if not rows:
-        which = "the ensemble" if seed is None else f"seed {seed}"
-        raise AnalysisError(f"{result}: no AUC of {which} is stored; the view auc_results shows what is")
+        ensemble_or_seed = "the ensemble" if seed is None else f"seed {seed}"
+        raise AnalysisError(
+            f"{result}: no AUC of {ensemble_or_seed} is stored; the view auc_results shows what is"
+        )
     about = dict(rows[0])
     del about["evaluation"]
     evaluations = [row["evaluation"] for row in rows]
-    labels = connection.execute(text(query("explain_labels")), given).mappings().one()
+    labels = connection.execute(text(query("explain_labels")), parameters).mappings().one()
     models = sorted({evaluation["model"] for evaluation in evaluations})
     about |= {
         "labels": dict(labels),
-        "operating_point": _operating_point(evaluations[0], given["task"]),
-        "calibrations": _calibrations(connection, models, given["task"]),
-        "interventions": _interventions(connection, given),
+        "operating_point": _operating_point(evaluations[0], parameters["task"]),
+        "calibrations": _calibrations(connection, models, parameters["task"]),
+        "interventions": _interventions(connection, parameters),
         "evaluations": evaluations,
     }
     if image is not None:
@@ -55,28 +57,32 @@ def explain_result(
 def explain_model(connection: Connection, name: str) -> dict[str, Any]:
     """Where a model comes from, what it scored, and which test cohorts it saw in training, scored or not.
 
-    `unregistered`: datasets that it is said to be trained on and that are not here, so that no overlap can be counted.
+    `unregistered`: training datasets on its card that are not registered, so that no overlap can be counted.
     Raises `ForeignModelError` where there is none of this name.
     """
-    shown = describe_model(connection, name)
-    given = {"name": name}
+    description = describe_model(connection, name)
+    parameters = {"name": name}
     about = dict(
-        connection.execute(text("select * from model_provenance where model = :name"), given).mappings().one()
+        connection.execute(text("select * from model_provenance where model = :name"), parameters)
+        .mappings()
+        .one()
     )
     evaluations = (
-        connection.execute(text("select * from provenance where model = :name order by evaluation_id"), given)
+        connection.execute(
+            text("select * from provenance where model = :name order by evaluation_id"), parameters
+        )
         .mappings()
         .all()
     )
-    own = set(about)
-    here = set(connection.scalars(text("select name from dataset")))
+    model_columns = set(about)
+    registered = set(connection.scalars(text("select name from dataset")))
     return {
         **about,
-        "tasks": shown["tasks"],
-        "evaluations": [{k: v for k, v in row.items() if k not in own} for row in evaluations],
-        "scored": shown["scored"],
-        "leaks": shown["leaks"],
-        "unregistered": [each for each in about["said_trained_on"] or () if each not in here],
+        "tasks": description["tasks"],
+        "evaluations": [{k: v for k, v in row.items() if k not in model_columns} for row in evaluations],
+        "scored": description["scored"],
+        "leaks": description["leaks"],
+        "unregistered": [dataset for dataset in about["said_trained_on"] or () if dataset not in registered],
         "calibrations": _calibrations(connection, [name], None),
     }
 
@@ -102,8 +108,8 @@ def _score(connection: Connection, about: Mapping[str, Any], image: str) -> dict
     logit: the mean of the seeds'. Raises `AnalysisError` where the evaluations have no such image.
     """
     ids = [evaluation["evaluation_id"] for evaluation in about["evaluations"]]
-    given = {"ids": ids, "name": image, "task": about["task"]}
-    rows = connection.execute(text(query("explain_score")), given).mappings().all()
+    parameters = {"ids": ids, "name": image, "task": about["task"]}
+    rows = connection.execute(text(query("explain_score")), parameters).mappings().all()
     if not rows:
         raise AnalysisError(
             f"{image!r} is no test image of {about['test_dataset']} in {about['study']}: see the view predictions"
@@ -112,10 +118,10 @@ def _score(connection: Connection, about: Mapping[str, Any], image: str) -> dict
     logits = np.array([np.nan if row["logit"] is None else row["logit"] for row in first.values()])
     logit = None if np.isnan(logits).all() else float(np.nanmean(logits))
     row = rows[0]
-    shown = ("site", "image", "patient", "view", "age", "sex", "content_hash", "path")
+    columns = ("site", "image", "patient", "view", "age", "sex", "content_hash", "path")
     point = about["operating_point"]
     return {
-        **{key: row[key] for key in shown},
+        **{key: row[key] for key in columns},
         "position": row["position"],
         "logit": logit,
         "probability": None if logit is None else float(expit(logit)),
@@ -143,5 +149,5 @@ def _label(connection: Connection, about: Mapping[str, Any], image: str) -> dict
     )
     assert definition is not None
     explained = explain_image(dataset, image, protocol_from(definition, about["labels"]["protocol"]))
-    found = next((each for each in explained.labels if each.task == about["task"]), None)
-    return {} if found is None else vars(found)
+    label_of_task = next((label for label in explained.labels if label.task == about["task"]), None)
+    return {} if label_of_task is None else vars(label_of_task)

@@ -1,6 +1,6 @@
 """p values that are adjusted together: over all rows of an analysis, or over those alike in one column.
 
-The family is of the whole study, whichever cells its rows stand in. So a run adjusts once more when all cells are stored,
+The family is of the whole study, whichever cells its rows are in. So a run adjusts once more when all cells are stored,
 over the stored rows: neither method asks in which order the p values come.
 """
 
@@ -41,21 +41,21 @@ class Family:
         """Fill the columns of the stored rows of an analysis; only what changes is written."""
         of = tables.Analysis.metadata.tables[table.__tablename__]
         columns = [of.c[name] for name in ("id", "p", *([self.by] if self.by else []), *self.adjust)]
-        mine = (
+        statement = (
             select(*columns)
             .join(tables.Analysis, tables.Analysis.id == of.c.analysis_id)
             .where(
                 tables.Analysis.study_id == study_id, tables.Analysis.name == analysis, of.c.p.is_not(None)
             )
         )
-        before = [dict(row) for row in connection.execute(mine).mappings()]
+        before = [dict(row) for row in connection.execute(statement).mappings()]
         after = [dict(row) for row in before]
         self.fill(after)
-        changed = [new for old, new in zip(before, after, strict=True) if old != new]
-        if changed:
+        changes = [new for old, new in zip(before, after, strict=True) if old != new]
+        if changes:
             new = select(
                 *(
-                    func.unnest(literal([row[name] for row in changed], ARRAY(of.c[name].type))).label(name)
+                    func.unnest(literal([row[name] for row in changes], ARRAY(of.c[name].type))).label(name)
                     for name in ("id", *self.adjust)
                 )
             ).subquery()

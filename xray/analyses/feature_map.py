@@ -21,9 +21,9 @@ PERPLEXITY: Final = 30.0
 METHOD = f"t-SNE of pooled features (scikit-learn, perplexity {PERPLEXITY:g}, PCA start, seed 0), at most {MOST} images"
 
 
-def show(stored: Stored) -> Part:
-    """What is said of the rows, and the figure."""
-    return representation.feature_map(stored.rows, results.drawn_images(stored.connection, stored.study))
+def show(result: Stored) -> Part:
+    """The findings in words, and the figure."""
+    return representation.feature_map(result.rows, results.drawn_images(result.connection, result.study))
 
 
 @analysis(
@@ -44,24 +44,24 @@ def compute(
         return
     from sklearn.manifold import TSNE
 
-    for each in pooled:
-        n = len(each.images)
-        chosen = np.sort(np.random.default_rng(0).permutation(n)[:MOST])
-        if chosen.size < 8:
+    for pool in pooled:
+        n = len(pool.images)
+        rows = np.sort(np.random.default_rng(0).permutation(n)[:MOST])
+        if rows.size < 8:
             continue
-        scaled = each.features[chosen].astype(np.float64)
+        scaled = pool.features[rows].astype(np.float64)
         spread = scaled.std(axis=0)
         scaled = (scaled - scaled.mean(axis=0))[:, spread > 0] / spread[spread > 0]
         if scaled.shape[1] < 2:
             continue
-        perplexity = min(PERPLEXITY, (chosen.size - 1) / 3)
-        places = TSNE(perplexity=perplexity, init="pca", random_state=0).fit_transform(scaled)
-        for place, (x, y) in zip(chosen, places, strict=True):
+        perplexity = min(PERPLEXITY, (rows.size - 1) / 3)
+        points = TSNE(perplexity=perplexity, init="pca", random_state=0).fit_transform(scaled)
+        for row, (x, y) in zip(rows, points, strict=True):
             yield {
-                "evaluation_id": each.evaluation_id,
-                "trained_on": each.trained_on,
-                "seed": each.seed,
-                "image_id": int(each.images[place]),
+                "evaluation_id": pool.evaluation_id,
+                "trained_on": pool.trained_on,
+                "seed": pool.seed,
+                "image_id": int(pool.images[row]),
                 "x": float(x),
                 "y": float(y),
                 "method": METHOD,

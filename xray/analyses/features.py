@@ -1,4 +1,4 @@
-"""Pooled features of images, where a study stores them, with what is known of the images."""
+"""Pooled features of images, where a study stores them, with the images' views and patients."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -36,11 +36,11 @@ class Pooled:
 
 def load(connection: Connection, study: StoredStudy) -> list[Pooled]:
     """Everything of a study that has features, in its order."""
-    found = []
+    features = []
     for row in connection.execute(text(query("study_features")), {"study_id": study.id}).all():
-        given = {"image_list_id": row.image_list_id}
-        views = connection.execute(text(query("image_columns")), given).one().views
-        found.append(
+        parameters = {"image_list_id": row.image_list_id}
+        views = connection.execute(text(query("image_columns")), parameters).one().views
+        features.append(
             Pooled(
                 row.evaluation_id,
                 row.trained_on,
@@ -51,7 +51,7 @@ def load(connection: Connection, study: StoredStudy) -> list[Pooled]:
                 np.array(views, dtype=object),
             )
         )
-    return found
+    return features
 
 
 def state(connection: Connection, study: StoredStudy) -> Sequence[Any]:
@@ -61,9 +61,9 @@ def state(connection: Connection, study: StoredStudy) -> Sequence[Any]:
     ]
 
 
-def is_view(view: str | None, wanted: Sequence[str], other: Sequence[str]) -> float:
-    """1 for a view whose name begins with one of `wanted`, 0 with one of `other`, NaN for any other or none."""
+def is_view(view: str | None, prefixes: Sequence[str], other_prefixes: Sequence[str]) -> float:
+    """1 for a view whose name begins with one of `prefixes`, 0 with one of `other_prefixes`, NaN for any other or none."""
     name = (view or "").strip().upper()
-    if name.startswith(tuple(wanted)):
+    if name.startswith(tuple(prefixes)):
         return 1.0
-    return 0.0 if name.startswith(tuple(other)) else np.nan
+    return 0.0 if name.startswith(tuple(other_prefixes)) else np.nan

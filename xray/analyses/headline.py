@@ -1,4 +1,4 @@
-"""What a study says in a few numbers and sentences, for lists that show many studies beside each other."""
+"""A study's result in a few numbers and sentences, for lists of many studies."""
 
 from collections.abc import Mapping
 
@@ -29,19 +29,19 @@ def headline(connection: Connection, study: str) -> Mapping[str, float]:
 
 def note(connection: Connection, study: Study) -> str:
     """The answer as Markdown, cut at the end of a line where it is long."""
-    whole = answer_text.markdown(results.first_screen(connection, study.name), study.title, study.question)
-    if len(whole) <= LONGEST:
-        return whole
-    return whole[:LONGEST].rpartition("\n")[0] + "\n\n… (report.md has all of it)\n"
+    markdown = answer_text.markdown(results.first_screen(connection, study.name), study.title, study.question)
+    if len(markdown) <= LONGEST:
+        return markdown
+    return markdown[:LONGEST].rpartition("\n")[0] + "\n\n… (report.md has all of it)\n"
 
 
 def description(study: Study) -> tuple[str, dict[str, str]]:
     """What a study asks, as Markdown, and what it is of, as tags."""
-    models = [*(each.name for each in study.configurations()), *study.foreign]
+    models = [*(item.name for item in study.configurations()), *study.foreign]
     tags = {
         "xray.study": study.name,
         "xray.protocol": study.protocol,
-        "xray.datasets": ", ".join(each.name for each in study.datasets),
+        "xray.datasets": ", ".join(item.name for item in study.datasets),
         "xray.models": ", ".join(models),
     }
     return f"# {study.title}\n\n{study.question}", tags

@@ -27,7 +27,7 @@ _FOLDER: Final = Path(__file__).resolve().parent
 
 @dataclass(frozen=True)
 class Entry:
-    """One analysis: its name, its module, where it stands in lists, "module.name" of its unit and of its state, if any."""
+    """One analysis: its name, its module, its position in lists, "module.name" of its unit and of its state, if any."""
 
     name: str
     code: str
@@ -84,13 +84,13 @@ def _entries(path: Path) -> list[Entry]:
 
 def _entry(decorator: ast.Call, module: str, imported: dict[str, str]) -> Entry:
     options = {option.arg: option.value for option in decorator.keywords}
-    where: dict[str, str] = {}
+    names: dict[str, str] = {}
     for option in ("unit", "state"):
         if option in options:
-            name, dot, rest = ast.unparse(options[option]).partition(".")
-            where[option] = f"{imported.get(name, f'{module}.{name}')}{dot}{rest}"
+            name, dot, attribute = ast.unparse(options[option]).partition(".")
+            names[option] = f"{imported.get(name, f'{module}.{name}')}{dot}{attribute}"
     name, place = ast.literal_eval(decorator.args[0]), ast.literal_eval(options["place"])
-    return Entry(name, module, place, where["unit"], where.get("state"))
+    return Entry(name, module, place, names["unit"], names.get("state"))
 
 
 def _imported_names(tree: ast.Module) -> dict[str, str]:

@@ -40,21 +40,21 @@ def means_by_arm(study: StoredStudy, aucs: pd.DataFrame) -> pd.DataFrame:
     rows = []
     for dataset, site in study.datasets.items():
         playing = arms(study, dataset)
-        here = seeds[seeds["test_dataset"] == dataset]
-        tasks = [set(here.loc[here["trained_on"] == name, "task"]) for name in playing.values()]
+        rows_here = seeds[seeds["test_dataset"] == dataset]
+        tasks = [set(rows_here.loc[rows_here["trained_on"] == name, "task"]) for name in playing.values()]
         common = set.intersection(*tasks) if tasks else set()
         for arm, name in playing.items():
-            mine = here[(here["trained_on"] == name) & here["task"].isin(common)]
-            for seed, mean in mine.groupby("seed")["auc"].mean().items():
+            rows_of_model = rows_here[(rows_here["trained_on"] == name) & rows_here["task"].isin(common)]
+            for seed, mean in rows_of_model.groupby("seed")["auc"].mean().items():
                 rows.append((site, dataset, arm, int(str(seed).split(".")[0]), len(common), float(mean)))
     return pd.DataFrame(rows, columns=["site", "test_dataset", "arm", "seed", "n_tasks", "auc"])
 
 
-def show(stored: Stored) -> Part:
-    """What is said of the rows, and the figure."""
-    aucs = results.performance(stored.connection, stored.study)
-    means = means_by_arm(load_study(stored.connection, stored.study), aucs)
-    return accuracy.leave_one_site_out(results.comparison(stored.connection, stored.study), means)
+def show(result: Stored) -> Part:
+    """The findings in words, and the figure."""
+    aucs = results.performance(result.connection, result.study)
+    means = means_by_arm(load_study(result.connection, result.study), aucs)
+    return accuracy.leave_one_site_out(results.comparison(result.connection, result.study), means)
 
 
 @analysis(
@@ -82,7 +82,7 @@ def _compare(study: StoredStudy, test: TestSet) -> Iterator[dict[str, Any]]:
         auc_a, auc_b = auc(labels, scores_a), auc(labels, scores_b)
         clustered = has_repeated_patients(test)
         patients = test.cohort.patients if clustered else None
-        compared = compare_paired(labels, scores_a, scores_b, patients=patients)
+        differences = compare_paired(labels, scores_a, scores_b, patients=patients)
         for column, task in enumerate(tasks):
             yield {
                 "cohort_id": test.cohort.id,
@@ -91,16 +91,16 @@ def _compare(study: StoredStudy, test: TestSet) -> Iterator[dict[str, Any]]:
                 "arm_b": arm_b,
                 "trained_on_a": a,
                 "trained_on_b": b,
-                "n": int(compared.n[column]),
-                "n_pos": int(compared.n_pos[column]),
+                "n": int(differences.n[column]),
+                "n_pos": int(differences.n_pos[column]),
                 "auc_a": number(auc_a.value[column]),
                 "auc_b": number(auc_b.value[column]),
-                "difference": number(compared.difference[column]),
-                "lower": number(compared.lower[column]),
-                "upper": number(compared.upper[column]),
-                "p": number(compared.p[column]),
+                "difference": number(differences.difference[column]),
+                "lower": number(differences.lower[column]),
+                "upper": number(differences.upper[column]),
+                "p": number(differences.p[column]),
                 "p_holm": None,
                 "method": CLUSTERED_METHOD if clustered else METHOD,
-                "reason": str(compared.reason[column]) or None,
+                "reason": str(differences.reason[column]) or None,
                 "evaluation_ids": test.ids(a, b),
             }

@@ -42,9 +42,9 @@ COLUMNS_OF_ESTIMATE: Final = (
 )
 
 
-def show(stored: Stored) -> Part:
-    """What is said of the rows, and the figure."""
-    return accuracy.mean_auc(stored.rows)
+def show(result: Stored) -> Part:
+    """The findings in words, and the figure."""
+    return accuracy.mean_auc(result.rows)
 
 
 @analysis(
@@ -76,9 +76,9 @@ def _means(study: StoredStudy, test: TestSet) -> Iterator[dict[str, Any]]:
         reference = None
     tasks_of = {name: sorted(solid & test.trained_tasks(name)) for name in test.wanted}
     if reference is not None:
-        known = test.trained_tasks(reference)
-        tasks_of = {name: [task for task in tasks if task in known] for name, tasks in tasks_of.items()}
-    found = replicates(
+        trained = test.trained_tasks(reference)
+        tasks_of = {name: [task for task in tasks if task in trained] for name, tasks in tasks_of.items()}
+    replicates_of = replicates(
         test,
         [
             (task, names)
@@ -88,8 +88,8 @@ def _means(study: StoredStudy, test: TestSet) -> Iterator[dict[str, Any]]:
         ],
     )
     for name, tasks in tasks_of.items():
-        alone = [found[task, (name,)].result for task in tasks]
-        beside = [found[task, _compared(name, reference)].result for task in tasks]
+        alone = [replicates_of[task, (name,)].result for task in tasks]
+        beside = [replicates_of[task, _compared(name, reference)].result for task in tasks]
         yield {
             "cohort_id": test.cohort.id,
             "trained_on": name,
@@ -110,13 +110,13 @@ def _compared(name: str, reference: str | None) -> tuple[str, ...]:
     return (name,) if reference in (None, name) else (name, str(reference))
 
 
-def _estimate(alone: Sequence[BootstrapAuc], beside: Sequence[BootstrapAuc]) -> dict[str, float | None]:
+def _estimate(unpaired: Sequence[BootstrapAuc], paired: Sequence[BootstrapAuc]) -> dict[str, float | None]:
     """Mean AUC, and its difference to the reference, with bounds and p. beside: with the reference, if there is any."""
-    if not alone:
+    if not unpaired:
         return dict.fromkeys(COLUMNS_OF_ESTIMATE)
-    first, second = [0] * len(alone), [1] * len(alone)
+    first, second = [0] * len(unpaired), [1] * len(unpaired)
     difference: Sequence[float] = [np.nan] * 4
-    if beside[0].replicates.shape[1] > 1:
-        difference = mean_difference(beside, first, second)
-    values = (*mean_of(alone, first), *difference)
+    if paired[0].replicates.shape[1] > 1:
+        difference = mean_difference(paired, first, second)
+    values = (*mean_of(unpaired, first), *difference)
     return dict(zip(COLUMNS_OF_ESTIMATE, map(number, values), strict=True))

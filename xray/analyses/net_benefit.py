@@ -18,14 +18,14 @@ from xray.report.parts.part import Part
 from xray.stats.netbenefit import net_benefit
 
 THRESHOLDS: Final = (0.01, 0.02, 0.05, 0.1, 0.15, 0.2, 0.3, 0.4, 0.5)
-"""From 99 acted on in vain for one that is found, to one for one; given beforehand, not chosen on the images."""
+"""From 99 false alarms for one case found, to one for one; fixed beforehand, not chosen on the images."""
 METHOD = "sigmoid of mean logits over seeds >= threshold, as it stands, normal 95 %, Wilson's with few"
 CLUSTERED_METHOD = f"{METHOD}, patients as units"
 
 
-def show(stored: Stored) -> Part:
-    """What is said of the rows, and the figure."""
-    return operating.net_benefit(stored.rows)
+def show(result: Stored) -> Part:
+    """The findings in words, and the figure."""
+    return operating.net_benefit(result.rows)
 
 
 @analysis(
@@ -43,8 +43,8 @@ def compute(study: StoredStudy, tests: Sequence[TestSet]) -> Iterator[dict[str, 
 
 def _rows(test: TestSet, trained_on: str) -> list[dict[str, Any]]:
     patients = test.cohort.patients if has_repeated_patients(test) else None
-    found = net_benefit(test.cohort.labels, test.ensemble(trained_on), THRESHOLDS, patients, of_logits=True)
-    model, over_all = found.model, found.over_all
+    benefit = net_benefit(test.cohort.labels, test.ensemble(trained_on), THRESHOLDS, patients, of_logits=True)
+    model, over_all = benefit.model, benefit.over_all
     trained, ids = test.trained_tasks(trained_on), test.ids(trained_on)
     return [
         {
@@ -57,7 +57,7 @@ def _rows(test: TestSet, trained_on: str) -> list[dict[str, Any]]:
             "net_benefit": number(model.value[cell]),
             "lower": number(model.lower[cell]),
             "upper": number(model.upper[cell]),
-            "treat_all": number(found.treat_all[cell]),
+            "treat_all": number(benefit.treat_all[cell]),
             "difference": number(over_all.value[cell]),
             "difference_lower": number(over_all.lower[cell]),
             "difference_upper": number(over_all.upper[cell]),

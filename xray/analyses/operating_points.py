@@ -31,9 +31,9 @@ BY_PATIENT = ", patients as units"
 MEASURES = ("sensitivity", "specificity", "ppv", "npv", "accuracy", "positive_rate")
 
 
-def show(stored: Stored) -> Part:
-    """What is said of the rows, and the figure."""
-    return operating.operating_points(stored.rows)
+def show(result: Stored) -> Part:
+    """The findings in words, and the figure."""
+    return operating.operating_points(result.rows)
 
 
 @analysis(
@@ -60,38 +60,38 @@ def compute(
 def _at_each(
     test: TestSet, trained_on: str, at_home: Youden | None, points: Mapping[int, float] | None
 ) -> Iterator[dict[str, Any]]:
-    labelled = sorted(test.labelled_tasks())
+    labelled_tasks = sorted(test.labelled_tasks())
     if at_home is not None:
-        yield from _rows(test, trained_on, "own", at_home.threshold, at_home.reason, labelled)
+        yield from _rows(test, trained_on, "own", at_home.threshold, at_home.reason, labelled_tasks)
     target = test.youden(trained_on)
-    yield from _rows(test, trained_on, "target", target.threshold, target.reason, labelled)
+    yield from _rows(test, trained_on, "target", target.threshold, target.reason, labelled_tasks)
     if points:
         thresholds = by_place(points, test.cohort.labels.shape[1])
-        tasks = [task for task in labelled if task in points]
+        tasks = [task for task in labelled_tasks if task in points]
         yield from _rows(test, trained_on, "declared", thresholds, np.full(len(thresholds), ""), tasks)
 
 
 def _shares(test: TestSet, trained_on: str, thresholds: NDArray[np.float64]) -> dict[str, Estimates]:
     """Measure → its share per task; patients are the units where some have several images."""
     labels, scores = test.cohort.labels, test.ensemble(trained_on)
-    found = operating_point(labels, scores, thresholds)
-    n = found.accuracy.n
-    shares = {name: getattr(found, name) for name in MEASURES if name != "positive_rate"}
-    shares["positive_rate"] = proportion(found.true_positives + found.false_positives, n)
+    point = operating_point(labels, scores, thresholds)
+    n = point.accuracy.n
+    shares = {name: getattr(point, name) for name in MEASURES if name != "positive_rate"}
+    shares["positive_rate"] = proportion(point.true_positives + point.false_positives, n)
     if not has_repeated_patients(test):
         return shares
-    known = ~np.isnan(labels) & ~np.isnan(scores) & ~np.isnan(thresholds)
-    called, positive = known & (scores >= thresholds), known & (labels == 1)
-    counted = {
-        "sensitivity": (positive, positive & called),
-        "specificity": (known & ~positive, known & ~positive & ~called),
-        "ppv": (called, called & positive),
-        "npv": (known & ~called, known & ~called & ~positive),
-        "accuracy": (known, known & (called == positive)),
-        "positive_rate": (known, called),
+    scored = ~np.isnan(labels) & ~np.isnan(scores) & ~np.isnan(thresholds)
+    positive_calls, positive = scored & (scores >= thresholds), scored & (labels == 1)
+    denominators = {
+        "sensitivity": (positive, positive & positive_calls),
+        "specificity": (scored & ~positive, scored & ~positive & ~positive_calls),
+        "ppv": (positive_calls, positive_calls & positive),
+        "npv": (scored & ~positive_calls, scored & ~positive_calls & ~positive),
+        "accuracy": (scored, scored & (positive_calls == positive)),
+        "positive_rate": (scored, positive_calls),
     }
     return {
-        name: replace(share_by_patient(*counted[name], test.cohort.patients), reason=shares[name].reason)
+        name: replace(share_by_patient(*denominators[name], test.cohort.patients), reason=shares[name].reason)
         for name in MEASURES
     }
 
@@ -105,11 +105,11 @@ def _rows(
     tasks: Sequence[int],
 ) -> Iterator[dict[str, Any]]:
     labels, trained = test.cohort.labels, test.trained_tasks(trained_on)
-    found = operating_point(labels, test.ensemble(trained_on), thresholds)
+    point = operating_point(labels, test.ensemble(trained_on), thresholds)
     shares = _shares(test, trained_on, thresholds)
     method = DECLARED_METHOD if rule == "declared" else METHOD
     method += BY_PATIENT if has_repeated_patients(test) else ""
-    counted = found.true_positives + found.false_positives + found.true_negatives + found.false_negatives
+    n = point.true_positives + point.false_positives + point.true_negatives + point.false_negatives
     for task in tasks:
         for measure in MEASURES:
             share = shares[measure]
@@ -123,8 +123,8 @@ def _rows(
                 "rule": rule,
                 "measure": measure,
                 "threshold": number(thresholds[task]),
-                "n": int(counted[task]),
-                "n_pos": int(found.true_positives[task] + found.false_negatives[task]),
+                "n": int(n[task]),
+                "n_pos": int(point.true_positives[task] + point.false_negatives[task]),
                 "numerator": int(share.n_pos[task]),
                 "denominator": int(share.n[task]),
                 "value": number(share.value[task]),

@@ -42,16 +42,16 @@ def named_pair(connection: Connection, study: str, analysis: Analysis, name: str
     row = same.iloc[0]
     if pd.isna(row["sd"]):
         raise AnalysisError(f"--pair {name!r}: undefined: {row['reason']}")
-    made = with_pairs(agreement.bland_altman(same), connection, study, {"As asked for": row})
-    return renamed(made, f"bland_altman_{task}_{dataset}_{trained_on}".replace(" ", "_"))
+    part = with_pairs(agreement.bland_altman(same), connection, study, {"As asked for": row})
+    return renamed(part, f"bland_altman_{task}_{dataset}_{trained_on}".replace(" ", "_"))
 
 
-def with_pairs(made: Part, connection: Connection, study: str, chosen: "dict[str, pd.Series[Any]]") -> Part:
+def with_pairs(part: Part, connection: Connection, study: str, rows: "dict[str, pd.Series[Any]]") -> Part:
     """The part with the scatter of these pairs, whose scores are read now: no connection is there when it is drawn."""
-    if not chosen:
-        return made
+    if not rows:
+        return part
     stored = load_study(connection, study)
-    pairs = [_pair(connection, stored, heading, row) for heading, row in chosen.items()]
+    pairs = [_pair(connection, stored, heading, row) for heading, row in rows.items()]
     caption = Caption(
         "Bland-Altman plots of contrasting pairs of models",
         "Each dot is an image: mean of the two models' calibrated scores against their difference. Left "
@@ -72,7 +72,7 @@ def with_pairs(made: Part, connection: Connection, study: str, chosen: "dict[str
             for p in pairs
         ]
     )  # fmt: skip
-    return with_figure(made, points, partial(_scatter, pairs), caption)
+    return with_figure(part, points, partial(_scatter, pairs), caption)
 
 
 def _scatter(pairs: "list[Pair]") -> "Figure":
@@ -88,13 +88,13 @@ def _pair(connection: Connection, study: StoredStudy, heading: str, row: "pd.Ser
     (test,) = load_tests(connection, study, datasets=[str(row["test_dataset"])], trained_on=names)
     task = study.findings.index(str(row["task"]))
     first, second = (calibrated(test, name, [task])[:, 0] for name in names)
-    kept = ~np.isnan(first) & ~np.isnan(second)
+    scored = ~np.isnan(first) & ~np.isnan(second)
 
     def bounds(name: str) -> tuple[float, float, float]:
         return float(row[name]), float(row[f"{name}_from"]), float(row[f"{name}_to"])
 
     return Pair(
         heading, str(row["task"]), str(row["test_dataset"]), names, (float(row["auc_reference"]), float(row["auc"])),
-        float(row["kappa"]), first[kept], second[kept], test.cohort.labels[kept, task].astype(np.float64),
+        float(row["kappa"]), first[scored], second[scored], test.cohort.labels[scored, task].astype(np.float64),
         bounds("bias"), bounds("lower_limit"), bounds("upper_limit"),
     )  # fmt: skip

@@ -48,6 +48,6 @@ def in_processes(function: Callable[[Item], Result], items: Sequence[Item]) -> I
         del _FORKED[name]
 
 
-def _forked(name: str, place: int) -> Any:
+def _forked(name: str, index: int) -> Any:
     function, items = _FORKED[name]
-    return function(items[place])
+    return function(items[index])

@@ -30,18 +30,18 @@ QUESTION: Final = (
 )
 
 
-def show(stored: Stored) -> Part:
+def show(result: Stored) -> Part:
     """The worst cell in words, and every cell as a table."""
-    rows = stored.rows
+    rows = result.rows
     grid = grids.value_grid(rows, "partial_auc", "partial AUC")
     solid = {key: cell for key, cell in grid.cells.items() if cell.value is not None and not cell.few}
     part = plain("partial_auc", "How well do the models rank where few healthy images may be called?", rows)
     findings = ["No partial AUC is defined with ten images of either class."]
     if solid:
         (task, trained_on, dataset), worst = min(solid.items(), key=lambda item: item[1].value or 0)
-        whose = grid.models.called(trained_on)
+        model = grid.models.called(trained_on)
         findings = [
-            f"Lowest: {task}, {whose}, tested on {dataset}: {shown(worst.value)} (0.5 is guessing), "
+            f"Lowest: {task}, {model}, tested on {dataset}: {shown(worst.value)} (0.5 is guessing), "
             "where at most one healthy image of ten is called."
         ]
     text = grid_table(grid, f"Partial AUC (95% interval); {grid.models.axes}")
@@ -60,12 +60,12 @@ def _rows(test: TestSet, patients: NDArray[np.int64] | None, trained_on: str) ->
     labels, trained = test.cohort.labels, test.trained_tasks(trained_on)
     areas = partial_auc(labels, test.ensemble(trained_on), MOST, patients)
     for task in sorted(test.labelled_tasks()):
-        known = ~np.isnan(labels[:, task])
+        labelled = ~np.isnan(labels[:, task])
         yield {
             "cohort_id": test.cohort.id,
             "task_id": task,
             "trained_on": trained_on,
-            "n": int(areas.n[task]) if task in trained else int(known.sum()),
+            "n": int(areas.n[task]) if task in trained else int(labelled.sum()),
             "n_pos": int(areas.n_pos[task]) if task in trained else int((labels[:, task] == 1).sum()),
             "partial_auc": number(areas.value[task]),
             "lower": number(areas.lower[task]),

@@ -40,10 +40,10 @@ METHODS = {
 """By whether the model is foreign, and whether patients have several images here."""
 
 
-def show(stored: Stored) -> Part:
-    """What is said of the rows, and the figure."""
-    frame = results.performance(stored.connection, stored.study)
-    return accuracy.performance(frame, stored.published)
+def show(result: Stored) -> Part:
+    """The findings in words, and the figure."""
+    frame = results.performance(result.connection, result.study)
+    return accuracy.performance(frame, result.published)
 
 
 @analysis(
@@ -64,7 +64,7 @@ def compute(study: StoredStudy, tests: Sequence[TestSet]) -> Iterator[dict[str, 
     for test in tests:
         clustered = has_repeated_patients(test)
         if clustered:
-            replicates(test, [each for name in test.wanted for each in _defined(test, name)])
+            replicates(test, [group for name in test.wanted for group in _defined(test, name)])
         work = ((test, trained_on, tasks, clustered) for trained_on in test.wanted)
         yield from flat_side_by_side(_configuration, work)
 
@@ -99,33 +99,33 @@ def _bootstrapped(test: TestSet, trained_on: str, tasks: Sequence[int], estimate
     """The same AUCs with the bootstrap's intervals in place of DeLong's."""
     lower, upper, se = (np.full(len(tasks), np.nan) for _ in range(3))
     reason = estimates.reason.copy()
-    for (task, _), drawn in replicates(test, _defined(test, trained_on)).items():
-        column, found = tasks.index(task), drawn.result.estimates
-        lower[column], upper[column], se[column] = found.lower[0], found.upper[0], found.se[0]
-        reason[column] = found.reason[0]
+    for (task, _), sample in replicates(test, _defined(test, trained_on)).items():
+        column, bootstrap = tasks.index(task), sample.result.estimates
+        lower[column], upper[column], se[column] = bootstrap.lower[0], bootstrap.upper[0], bootstrap.se[0]
+        reason[column] = bootstrap.reason[0]
     return replace(estimates, lower=lower, upper=upper, se=se, reason=reason)
 
 
 def _rows(
     test: TestSet,
-    scored: Sequence[Scored],
+    evaluations: Sequence[Scored],
     seed: int | None,
     tasks: Sequence[int],
     estimates: Estimates,
     method: str,
 ) -> Iterator[dict[str, Any]]:
     labels = test.cohort.labels[:, tasks]
-    trained, labelled = frozenset.intersection(*(e.trained for e in scored)), test.labelled_tasks()
+    trained, labelled_tasks = frozenset.intersection(*(e.trained for e in evaluations)), test.labelled_tasks()
     for column, task in enumerate(tasks):
         reason = str(estimates.reason[column]) or None
         n, n_pos = int(estimates.n[column]), int(estimates.n_pos[column])
-        if task not in labelled:
+        if task not in labelled_tasks:
             reason = NOT_LABELLED
         elif task not in trained:
             reason = NOT_TRAINED
             n, n_pos = int((~np.isnan(labels[:, column])).sum()), int((labels[:, column] == 1).sum())
         yield {
-            "trained_on": scored[0].trained_on,
+            "trained_on": evaluations[0].trained_on,
             "cohort_id": test.cohort.id,
             "task_id": task,
             "seed": seed,
@@ -136,5 +136,5 @@ def _rows(
             "upper": number(estimates.upper[column]),
             "method": method,
             "reason": reason,
-            "evaluation_ids": [e.evaluation_id for e in scored],
+            "evaluation_ids": [e.evaluation_id for e in evaluations],
         }

@@ -41,9 +41,9 @@ def points_at_home(study: StoredStudy, tests: Sequence[TestSet]) -> dict[str, Yo
 
 def calls(labels: NDArray[np.float32], scores: NDArray[np.floating], thresholds: Scores) -> Scores:
     """1 where score >= threshold, 0 below, NaN without label, score or threshold; (n_images, n_tasks)."""
-    called = np.where(scores >= thresholds, 1.0, 0.0)
-    called[np.isnan(labels) | np.isnan(scores) | np.isnan(thresholds)] = np.nan
-    return called
+    is_called = np.where(scores >= thresholds, 1.0, 0.0)
+    is_called[np.isnan(labels) | np.isnan(scores) | np.isnan(thresholds)] = np.nan
+    return is_called
 
 
 def calibrated(test: TestSet, trained_on: str, tasks: Sequence[int]) -> NDArray[np.float64]:

@@ -42,10 +42,12 @@ def under_each(
     relabelled = [_labels(connection, study, test, policies) for test in tests]
     frames = []
     for policy in policies:
-        changed = [_with(test, labels[policy]) for test, labels in zip(tests, relabelled, strict=True)]
+        tests_of_policy = [
+            _with(test, labels[policy]) for test, labels in zip(tests, relabelled, strict=True)
+        ]
         trial = connection.begin_nested()
         try:
-            put_rows(connection, study, analysis, list(analysis.compute(study, changed, *prepared)))
+            put_rows(connection, study, analysis, list(analysis.compute(study, tests_of_policy, *prepared)))
             frame = stored_rows(connection, study_name, analysis)
         finally:
             trial.rollback()
@@ -61,23 +63,27 @@ def side_by_side(frame: pd.DataFrame, analysis: Analysis) -> pd.DataFrame:
     keys = [name for name in _keys(analysis) if name in frame and not frame[name].isna().all()]
     numbers = [name for name in analysis.numbers if name not in keys]
     main = numbers[numbers.index("lower") - 1] if "lower" in numbers else numbers[0]
-    shown = frame[keys].astype(object).where(frame[keys].notna(), "").assign(**{COLUMN: frame[COLUMN]})
-    shown["value"] = [_spoken(row, main) for row in frame.to_dict("records")]
-    wide = shown.pivot(index=keys, columns=COLUMN, values="value").reset_index()  # sorts the keys
-    wide = shown[keys].drop_duplicates().merge(wide, on=keys)
-    asked = [policy for policy in POLICIES if policy in wide]
-    return wide[[*keys, *asked]].rename(columns={each: f"uncertain {each}" for each in asked}).fillna("")
+    long = frame[keys].astype(object).where(frame[keys].notna(), "").assign(**{COLUMN: frame[COLUMN]})
+    long["value"] = [_spoken(row, main) for row in frame.to_dict("records")]
+    wide = long.pivot(index=keys, columns=COLUMN, values="value").reset_index()  # sorts the keys
+    wide = long[keys].drop_duplicates().merge(wide, on=keys)
+    policies = [policy for policy in POLICIES if policy in wide]
+    return (
+        wide[[*keys, *policies]]
+        .rename(columns={policy: f"uncertain {policy}" for policy in policies})
+        .fillna("")
+    )
 
 
 def _keys(analysis: Analysis) -> list[str]:
     """The columns of the view that tell one result from another: those of the table's constraint, by names."""
     names = {"analysis_id": "", "cohort_id": "test_dataset", "task_id": "task"}
     unique = [
-        each
-        for each in analysis.table.metadata.tables[analysis.table.__tablename__].constraints
-        if isinstance(each, UniqueConstraint)
+        constraint
+        for constraint in analysis.table.metadata.tables[analysis.table.__tablename__].constraints
+        if isinstance(constraint, UniqueConstraint)
     ]
-    columns = [names.get(column.name, column.name) for each in unique for column in each.columns]
+    columns = [names.get(column.name, column.name) for constraint in unique for column in constraint.columns]
     return [*dict.fromkeys(column for column in columns if column)]
 
 
@@ -98,12 +104,12 @@ def _labels(
 
     def chosen(rules: Protocol) -> NDArray[np.float32]:
         selection = select(dataset.table, dataset.labeller, rules)
-        of_image = {int(image): place for place, image in enumerate(dataset.image_ids[selection.index])}
+        of_image = {int(image): row for row, image in enumerate(dataset.image_ids[selection.index])}
         rows = [of_image[int(image)] for image in test.cohort.images]
         labels = np.full(test.cohort.labels.shape, np.nan, np.float32)
-        for place, finding in enumerate(study.findings):
+        for row, finding in enumerate(study.findings):
             if finding in selection.findings:
-                labels[:, place] = selection.labels[rows, selection.findings.index(finding)]
+                labels[:, row] = selection.labels[rows, selection.findings.index(finding)]
         return labels
 
     if not np.array_equal(chosen(protocol), test.cohort.labels, equal_nan=True):

@@ -30,9 +30,9 @@ METHOD = "Cohen's kappa of ensembles over all test cohorts, score >= Youden poin
 RULES = ("target", "own")
 
 
-def show(stored: Stored) -> Part:
-    """What is said of the rows, and the figure."""
-    return parts.pooled_agreement(stored.rows, stored.published)
+def show(result: Stored) -> Part:
+    """The findings in words, and the figure."""
+    return parts.pooled_agreement(result.rows, result.published)
 
 
 @analysis(
@@ -62,38 +62,40 @@ def _of_task(
 ) -> list[dict[str, Any]]:
     """Rows of one task; what a model says of some cohorts' images is gathered once for all its pairs."""
     single = dict.fromkeys(name for pair in pairs for name in pair)
-    here = {
+    tests_of = {
         name: [
-            place
-            for place, test in enumerate(tests)
+            index
+            for index, test in enumerate(tests)
             if task in test.labelled_tasks() and name in test.trained_on and task in test.trained_tasks(name)
         ]
         for name in single
     }
 
     @cache
-    def pooled(name: str, places: tuple[int, ...]) -> Ranks:
-        return ranked(np.concatenate([_scores(tests[place], name, task) for place in places]))
+    def pooled(name: str, indices: tuple[int, ...]) -> Ranks:
+        return ranked(np.concatenate([_scores(tests[index], name, task) for index in indices]))
 
     @cache
-    def called(name: str, places: tuple[int, ...], rule: str) -> NDArray[np.float64]:
+    def called(name: str, indices: tuple[int, ...], rule: str) -> NDArray[np.float64]:
         return np.concatenate(
-            [_called(tests[p], name, task, _point(tests[p], name, rule, at_home)) for p in places]
+            [_called(tests[p], name, task, _point(tests[p], name, rule, at_home)) for p in indices]
         )
 
     rows = []
     for pair in pairs:
-        places = tuple(place for place in here[pair[0]] if place in here[pair[1]])
-        if not places:
+        indices = tuple(index for index in tests_of[pair[0]] if index in tests_of[pair[1]])
+        if not indices:
             continue
-        tau = float(tau_of_ranks(*(pooled(name, places) for name in pair)).value)
-        both = [tests[place] for place in places]
+        tau = float(tau_of_ranks(*(pooled(name, indices) for name in pair)).value)
+        pair_tests = [tests[index] for index in indices]
         for rule in RULES:
             if rule == "target" or all(name in at_home for name in pair):
-                first, second = (called(name, places, rule) for name in pair)
-                labels = np.concatenate([test.cohort.labels[:, task] for test in both])
+                first, second = (called(name, indices, rule) for name in pair)
+                labels = np.concatenate([test.cohort.labels[:, task] for test in pair_tests])
                 n_pos = int((labels[~np.isnan(first) & ~np.isnan(second)] == 1).sum())
-                rows.append(_row(both, task, pair, rule, at_home, tau, cross_table(first, second), n_pos))
+                rows.append(
+                    _row(pair_tests, task, pair, rule, at_home, tau, cross_table(first, second), n_pos)
+                )
     return rows
 
 
@@ -119,22 +121,22 @@ def _row(
     """n_pos: of the images that both models called, as n is."""
     points = [(name, _point(test, name, rule, at_home)) for test in tests for name in pair]
     lacking = [f"{name}: {point.reason[task]}" for name, point in points if np.isnan(point.threshold[task])]
-    found, adjusted = kappa(table), pabak(table)
+    agreement, adjusted = kappa(table), pabak(table)
     return {
         "task_id": task,
         "trained_on_a": pair[0],
         "trained_on_b": pair[1],
         "rule": rule,
-        "n": int(found.n),
+        "n": int(agreement.n),
         "n_pos": n_pos,
-        "kappa": number(float(found.value)),
-        "lower": number(float(found.lower)),
-        "upper": number(float(found.upper)),
+        "kappa": number(float(agreement.value)),
+        "lower": number(float(agreement.lower)),
+        "upper": number(float(agreement.upper)),
         "pabak": number(float(adjusted.value)),
         "tau": number(tau),
         "cohort_ids": [test.cohort.id for test in tests],
         "method": METHOD,
-        "reason": lacking[0] if lacking and found.n == 0 else str(found.reason) or None,
+        "reason": lacking[0] if lacking and agreement.n == 0 else str(agreement.reason) or None,
         "evaluation_ids": [e for test in tests for e in test.ids(*pair)],
     }
 

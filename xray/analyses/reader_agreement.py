@@ -1,8 +1,8 @@
-"""Do the readers of a dataset agree, and does a model agree with them? Cohen's kappa of calls, and what stands beside it.
+"""Do the readers of a dataset agree, and does a model agree with them? Cohen's kappa of calls, and other coefficients.
 
 How far readers agree with each other is the human ceiling: a model can't be shown to agree better with their labels than
 they do. Like is compared with like: pairs of two readers against pairs of the model and one reader. What the model has with
-the dataset's label, which is a rule over all readers and less noisy than one of them, stands beside it.
+the dataset's label, which is a rule over all readers and less noisy than one of them, is shown beside it.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -38,16 +38,16 @@ Both = tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.int64]]
 """Calls of one and of another, (n_pairs,), and the image of each pair."""
 
 
-def show(stored: Stored) -> Part:
-    """What is said of the rows."""
-    return parts.reader_agreement(stored.rows)
+def show(result: Stored) -> Part:
+    """The findings in words."""
+    return parts.reader_agreement(result.rows)
 
 
 def read(connection: Connection, study: StoredStudy) -> Mapping[int, Calls]:
     """Test cohort → what the readers of its dataset call its images; none of cohorts with one label an image."""
-    cohorts = sorted({each.cohort_id for each in study.evaluations})
-    found = {cohort: read_calls(connection, cohort, study.task_ids) for cohort in cohorts}
-    return {cohort: each for cohort, each in found.items() if each is not None}
+    cohorts = sorted({evaluation.cohort_id for evaluation in study.evaluations})
+    calls = {cohort: read_calls(connection, cohort, study.task_ids) for cohort in cohorts}
+    return {cohort: evaluation for cohort, evaluation in calls.items() if evaluation is not None}
 
 
 @analysis(
@@ -74,18 +74,18 @@ def compute(
 def _spoken_of(panel: Calls) -> list[int]:
     """Places of the findings that two or more readers called on any one image."""
     several = (~np.isnan(panel.calls)).sum(axis=0) > 1
-    places: list[int] = np.flatnonzero(several.any(axis=0)).tolist()
-    return places
+    columns: list[int] = np.flatnonzero(several.any(axis=0)).tolist()
+    return columns
 
 
 def _of_readers(test: TestSet, panel: Calls) -> Iterator[dict[str, Any]]:
     for task in _spoken_of(panel):
-        said = panel.calls[:, :, task]
-        pairs = {(a, b): _pairs(said[a], said[b]) for a, b in combinations(range(len(said)), 2)}
-        shared = {names: both for names, both in pairs.items() if len(both[0])}
-        each_way = [*shared.values(), *((two, one, images) for one, two, images in shared.values())]
+        reads = panel.calls[:, :, task]
+        pairs = {(a, b): _pairs(reads[a], reads[b]) for a, b in combinations(range(len(reads)), 2)}
+        overlapping = {names: both for names, both in pairs.items() if len(both[0])}
+        each_way = [*overlapping.values(), *((two, one, images) for one, two, images in overlapping.values())]
         yield _row(test, panel, task, READERS, _joined(each_way))
-        for (a, b), both in shared.items():
+        for (a, b), both in overlapping.items():
             yield _row(test, panel, task, PAIR, both, readers=(panel.names[a], panel.names[b]))
 
 
@@ -97,9 +97,9 @@ def _of_model(test: TestSet, panel: Calls, trained_on: str) -> Iterator[dict[str
     scores, threshold = test.ensemble(trained_on), test.youden(trained_on).threshold
     model = np.where(np.isnan(scores) | np.isnan(threshold), np.nan, scores >= threshold).astype(np.float32)
     for task in sorted(test.trained_tasks(trained_on).intersection(_spoken_of(panel))):
-        said = panel.calls[:, :, task]
-        compared = np.where((~np.isnan(said)).sum(axis=0) > 1, model[:, task], np.nan).astype(np.float32)
-        together = _joined([_pairs(compared, calls) for calls in said])
+        reads = panel.calls[:, :, task]
+        model_calls = np.where((~np.isnan(reads)).sum(axis=0) > 1, model[:, task], np.nan).astype(np.float32)
+        together = _joined([_pairs(model_calls, calls) for calls in reads])
         yield _row(test, panel, task, MODEL, together, trained_on)
         yield _row(test, panel, task, LABEL, _pairs(model[:, task], test.cohort.labels[:, task]), trained_on)
 
@@ -125,12 +125,12 @@ def _row(
 ) -> dict[str, Any]:
     one, two, images = both
     table: CrossTable = cross_table(one, two)
-    found = kappa(table, inflation=kappa_inflation(one, two, test.cohort.patients[images]))
-    reason = str(found.reason) or None
+    agreement = kappa(table, inflation=kappa_inflation(one, two, test.cohort.patients[images]))
+    reason = str(agreement.reason) or None
     if trained_on is not None and np.isnan(test.youden(trained_on).threshold[task]):
         reason = f"{trained_on}: {test.youden(trained_on).reason[task]}"
-    seen = np.unique(images)
-    others = (pabak(table), positive_agreement(table), negative_agreement(table))
+    rows = np.unique(images)
+    coefficients = (pabak(table), positive_agreement(table), negative_agreement(table))
     return {
         "cohort_id": test.cohort.id,
         "task_id": task,
@@ -139,14 +139,14 @@ def _row(
         "reader_a": readers[0],
         "reader_b": readers[1],
         "rule": panel.rule,
-        "n": len(seen),
-        "n_pos": int((test.cohort.labels[seen, task] == 1).sum()),
+        "n": len(rows),
+        "n_pos": int((test.cohort.labels[rows, task] == 1).sum()),
         "n_calls": len(one),
-        "kappa": number(float(found.value)),
-        "lower": number(float(found.lower)),
-        "upper": number(float(found.upper)),
-        **{name: number(float(each.value)) for name, each in zip(
-            ("pabak", "positive_agreement", "negative_agreement"), others, strict=True)},
+        "kappa": number(float(agreement.value)),
+        "lower": number(float(agreement.lower)),
+        "upper": number(float(agreement.upper)),
+        **{name: number(float(coefficient.value)) for name, coefficient in zip(
+            ("pabak", "positive_agreement", "negative_agreement"), coefficients, strict=True)},
         "method": METHOD,
         "reason": reason,
         "evaluation_ids": test.ids(trained_on) if trained_on is not None else [],

@@ -1,4 +1,4 @@
-"""A model's probabilities made to fit a hospital: a map fitted there, judged there by cross-fitting, elsewhere as it is."""
+"""Recalibrate a model for a hospital: a map fitted there, assessed there by cross-fitting and elsewhere as it is."""
 
 from dataclasses import dataclass, replace
 from typing import Final
@@ -60,7 +60,7 @@ class Recalibrated:
 
 @dataclass(frozen=True)
 class _Scored:
-    """What a model said of a finding on a dataset's test images (n_images,); codes and ids of their patients."""
+    """A model's logits for a finding on a dataset's test images (n_images,); codes and ids of their patients."""
 
     dataset: str
     cohort_id: int
@@ -86,7 +86,7 @@ def recalibrate_model(
     """Fit a calibration of a study's model for a finding, store it, and judge it. dataset: where; the first if None.
 
     model: a configuration with one seed, a model from elsewhere, or a model's full name. Raises `AnalysisError` where the
-    study has no such model, finding or dataset, or the images are too few or too well told apart.
+    study has no such model, finding or dataset, or there are too few images or the classes are separated perfectly.
     """
     stored = load_study(connection, study)
     finding = match(task, stored.findings)
@@ -94,26 +94,28 @@ def recalibrate_model(
         raise AnalysisError(unknown("finding", task, stored.findings))
     column = stored.findings.index(finding)
     name, model_id, ids = _one_model(connection, stored, model)
-    scored = _scored(connection, stored, ids, column)
-    names = [each.dataset for each in scored]
-    if not scored:
+    candidates = _scored(connection, stored, ids, column)
+    names = [candidate.dataset for candidate in candidates]
+    if not candidates:
         raise AnalysisError(f"{name} scored no image that is labelled for {finding} in study {study}")
     if dataset is not None and dataset not in names:
         raise AnalysisError(
             unknown(f"dataset where {name} scored labelled images for {finding}", dataset, names)
         )
-    here = scored[0 if dataset is None else names.index(dataset)]
-    fitted, judged = _fit(here, method, f"{name}, {finding} at {here.dataset}")
+    home = candidates[0 if dataset is None else names.index(dataset)]
+    calibration, judged = _fit(home, method, f"{name}, {finding} at {home.dataset}")
     content = connection.scalar(
-        text("select content_hash from cohort where id = :id"), {"id": here.cohort_id}
+        text("select content_hash from cohort where id = :id"), {"id": home.cohort_id}
     )
-    fingerprint = fingerprint_of(here.labels, here.logits, method, str(content), code_hash(_CODE))
+    fingerprint = fingerprint_of(home.labels, home.logits, method, str(content), code_hash(_CODE))
     version = put_recalibration(
-        connection, model_id, stored.task_ids[column], here.cohort_id, fitted, fingerprint
+        connection, model_id, stored.task_ids[column], home.cohort_id, calibration, fingerprint
     )
-    seen = here.people[here.used]
-    others = tuple(_elsewhere(each, fitted, seen) for each in scored if each is not here)
-    return Recalibrated(name, finding, version, fitted, judged, others)
+    people = home.people[home.used]
+    elsewhere = tuple(
+        _elsewhere(candidate, calibration, people) for candidate in candidates if candidate is not home
+    )
+    return Recalibrated(name, finding, version, calibration, judged, elsewhere)
 
 
 def _one_model(connection: Connection, study: StoredStudy, model: str) -> tuple[str, int, frozenset[int]]:
@@ -124,18 +126,18 @@ def _one_model(connection: Connection, study: StoredStudy, model: str) -> tuple[
             " from evaluation join model on model.id = evaluation.model_id where evaluation.id = any(:ids)"
             " order by model.id"
         ),
-        {"ids": [each.evaluation_id for each in study.evaluations]},
+        {"ids": [evaluation.evaluation_id for evaluation in study.evaluations]},
     ).all()
-    mine = [row for row in rows if model in (row.name, row.trained_on)]
-    if not mine:
-        known = dict.fromkeys(name for row in rows for name in (row.trained_on, row.name))
-        raise AnalysisError(unknown(f"model of study {study.name}", model, list(known)))
-    names = list(dict.fromkeys(row.name for row in mine))
+    matches = [row for row in rows if model in (row.name, row.trained_on)]
+    if not matches:
+        names_of_models = dict.fromkeys(name for row in rows for name in (row.trained_on, row.name))
+        raise AnalysisError(unknown(f"model of study {study.name}", model, list(names_of_models)))
+    names = list(dict.fromkeys(row.name for row in matches))
     if len(names) > 1:
         raise AnalysisError(
             f"{model} has {len(names)} models, and a calibration is of one: name one of {', '.join(names)}"
         )
-    return names[0], mine[0].model_id, frozenset(row.id for row in mine)
+    return names[0], matches[0].model_id, frozenset(row.id for row in matches)
 
 
 def _scored(connection: Connection, study: StoredStudy, ids: frozenset[int], column: int) -> list[_Scored]:
@@ -145,41 +147,41 @@ def _scored(connection: Connection, study: StoredStudy, ids: frozenset[int], col
             test.dataset,
             test.cohort.id,
             np.asarray(test.cohort.labels[:, column], dtype=np.float64),
-            np.asarray(test.logits[each.evaluation_id][column], dtype=np.float64),
+            np.asarray(test.logits[evaluation.evaluation_id][column], dtype=np.float64),
             test.cohort.patients,
             test.cohort.shown.patients,
         )
         for test in load_tests(connection, study)
         if column in test.labelled_tasks()
-        for each in test.evaluations
-        if each.evaluation_id in ids and column in each.trained
+        for evaluation in test.evaluations
+        if evaluation.evaluation_id in ids and column in evaluation.trained
     ]
 
 
-def _fit(here: _Scored, method: Method, where: str) -> tuple[Recalibration, Judged]:
+def _fit(home: _Scored, method: Method, context: str) -> tuple[Recalibration, Judged]:
     for value, word in ((1, "positive"), (0, "negative")):
-        n = np.unique(here.patients[here.used & (here.labels == value)]).size
+        n = np.unique(home.patients[home.used & (home.labels == value)]).size
         if n < FEWEST[method]:
             raise AnalysisError(
-                f"{where}: {n} patients with a {word} image that is scored; {method} needs {FEWEST[method]}"
+                f"{context}: {n} patients with a {word} image that is scored; {method} needs {FEWEST[method]}"
             )
-    fitted = recalibrate(here.labels, here.logits, method)
-    after, reason = cross_fitted(here.labels, here.logits, here.patients, method, FOLDS)
-    if fitted.reason or reason:
-        raise AnalysisError(f"{where}: no calibration by {method}: {fitted.reason or reason}")
-    return fitted, _judged(here, after, fitted_here=True)
+    calibration = recalibrate(home.labels, home.logits, method)
+    after, reason = cross_fitted(home.labels, home.logits, home.patients, method, FOLDS)
+    if calibration.reason or reason:
+        raise AnalysisError(f"{context}: no calibration by {method}: {calibration.reason or reason}")
+    return calibration, _judged(home, after, fitted_here=True)
 
 
-def _elsewhere(there: _Scored, fitted: Recalibration, seen: IntArray) -> Judged:
-    again = np.isin(there.people, seen) & there.used
-    others = replace(there, labels=np.where(again, np.nan, there.labels))
-    return _judged(others, fitted.apply(there.logits), left_out=int(again.sum()))
+def _elsewhere(away: _Scored, calibration: Recalibration, people: IntArray) -> Judged:
+    shared_patients = np.isin(away.people, people) & away.used
+    unseen = replace(away, labels=np.where(shared_patients, np.nan, away.labels))
+    return _judged(unseen, calibration.apply(away.logits), left_out=int(shared_patients.sum()))
 
 
-def _judged(scored: _Scored, after: FloatArray, fitted_here: bool = False, left_out: int = 0) -> Judged:
-    labels, before, patients = scored.labels, scored.logits, scored.patients
+def _judged(data: _Scored, after: FloatArray, fitted_here: bool = False, left_out: int = 0) -> Judged:
+    labels, before, patients = data.labels, data.logits, data.patients
     return Judged(
-        scored.dataset,
+        data.dataset,
         calibration_measures(labels, before, patients),
         calibration_measures(labels, after, patients, fitted_here),
         brier_difference(labels, before, after, patients),

@@ -27,7 +27,7 @@ NOTES_ON_SEEDS = (
 
 def draw_in_turn(parts: Sequence[Part], folder: Path) -> list[page.Drawn]:
     """Each part with its figure, drawn one after the other."""
-    return [shown.drawn(each, folder) for each in parts]
+    return [shown.drawn(part, folder) for part in parts]
 
 
 def write_report(
@@ -45,9 +45,9 @@ def write_report(
     (`shown.drawn_in_processes`).
     The same results give the same bytes. Raises `AnalysisError` where nothing is stored yet.
     """
-    made = [shown.part(connection, study.name, each) for each in ANALYSES]
+    all_parts = [shown.part(connection, study.name, item) for item in ANALYSES]
     parts = draw(
-        [each for each in made if len(each.data) or (each.central and _is_asked(study, each))], folder
+        [item for item in all_parts if len(item.data) or (item.central and _is_asked(study, item))], folder
     )
     first = results.first_screen(connection, study.name)
     notes = (*NOTES, *(NOTES_ON_SEEDS if study.configurations() else ()))
@@ -84,7 +84,7 @@ def _about(connection: Connection, study: Study) -> page.Study:
         question=study.question,
         protocol=study.protocol,
         network=f"{study.recipe.network}, {study.recipe.image_size} × {study.recipe.image_size} pixels",
-        configurations=[each.name for each in study.configurations()],
+        configurations=[configuration.name for configuration in study.configurations()],
         seeds=study.seeds,
         cohorts=results.cohorts(connection, study.name),
         provenance=versions,

@@ -29,23 +29,23 @@ class Replicates:
     result: BootstrapAuc
 
 
-def replicates(test: TestSet, wanted: Iterable[Wanted]) -> dict[Wanted, Replicates]:
-    """Replicates of what is wanted, of tasks that all its configurations were trained on. Kept with `test`."""
-    images = {each: _images(test, *each) for each in wanted}
-    kept: dict[Kept, BootstrapAuc] = test.kept
+def replicates(test: TestSet, groups: Iterable[Wanted]) -> dict[Wanted, Replicates]:
+    """Replicates of these groups, for tasks that all their configurations were trained on. Cached in `test`."""
+    images = {group: _images(test, *group) for group in groups}
+    cache: dict[Kept, BootstrapAuc] = test.kept
     missing: dict[tuple[int, bytes], dict[str, None]] = {}
-    for (task, names), used in images.items():
+    for (task, names), bits in images.items():
         for name in names:
-            if (task, name, used) not in kept:
-                missing.setdefault((task, used), {})[name] = None
+            if (task, name, bits) not in cache:
+                missing.setdefault((task, bits), {})[name] = None
     if missing:
         draws = _draws(test)
-        work = [(test, task, tuple(names), used, draws) for (task, used), names in missing.items()]
+        work = [(test, task, tuple(names), bits, draws) for (task, bits), names in missing.items()]
         for several in side_by_side(_resample, work):
-            kept.update(several)
+            cache.update(several)
     return {
-        (task, names): Replicates(names, joined([kept[task, name, used] for name in names]))
-        for (task, names), used in images.items()
+        (task, names): Replicates(names, joined([cache[task, name, bits] for name in names]))
+        for (task, names), bits in images.items()
     }
 
 
@@ -59,23 +59,23 @@ def _draws(test: TestSet) -> Draws:
         draws = Draws(test.cohort.shown.ranks, REPLICATES, SEED, keep=True)
         side_by_side(draws.block, ((number,) for number in range(draws.n_blocks)))
         test.kept["draws"] = draws
-    found: Draws = test.kept["draws"]
-    return found
+    cached: Draws = test.kept["draws"]
+    return cached
 
 
 def _images(test: TestSet, task: int, names: Sequence[str]) -> bytes:
     """The labelled images that all of these scored, as bits."""
-    used = ~np.isnan(test.cohort.labels[:, task])
+    labelled = ~np.isnan(test.cohort.labels[:, task])
     for name in names:
-        used &= ~np.isnan(test.ensemble(name)[:, task])
-    return np.packbits(used).tobytes()
+        labelled &= ~np.isnan(test.ensemble(name)[:, task])
+    return np.packbits(labelled).tobytes()
 
 
 def _resample(
     test: TestSet, task: int, names: Sequence[str], images: bytes, draws: Draws
 ) -> dict[Kept, BootstrapAuc]:
     labels = test.cohort.labels[:, task]
-    used = np.unpackbits(np.frombuffer(images, np.uint8), count=len(labels)).astype(bool)
+    mask = np.unpackbits(np.frombuffer(images, np.uint8), count=len(labels)).astype(bool)
     scores = np.stack([test.ensemble(name)[:, task] for name in names])
-    several = bootstrap_auc(np.where(used, labels, np.nan), scores, test.cohort.shown.ranks, draws=draws)
-    return {(task, name, images): one for name, one in zip(names, separate(several), strict=True)}
+    several = bootstrap_auc(np.where(mask, labels, np.nan), scores, test.cohort.shown.ranks, draws=draws)
+    return {(task, name, images): single for name, single in zip(names, separate(several), strict=True)}

@@ -86,7 +86,7 @@ def foreign_notes(connection: Connection, study: str) -> list[str]:
 
 
 def _foreign_note(row: Any) -> str:
-    note = f"{row.model} was not trained here: its rows stand under its own name"
+    note = f"{row.model} was not trained here: its rows are under its own name"
     note += f" ({row.citation}). " if row.citation else ". "
     if row.trained_on is None:
         note += "What it was trained on is unknown, and so whether it knows images or patients of the test cohorts."
@@ -97,5 +97,5 @@ def _foreign_note(row: Any) -> str:
 
 
 def _frame(connection: Connection, name: str, study: str) -> pd.DataFrame:
-    found = connection.execute(text(query(name)), {"study": study})
-    return pd.DataFrame(found.all(), columns=list(found.keys()))
+    result = connection.execute(text(query(name)), {"study": study})
+    return pd.DataFrame(result.all(), columns=list(result.keys()))

@@ -21,9 +21,9 @@ from xray.stats.roc import youden
 METHOD = "Cohen's kappa of two seeds, each at its Youden point on the test cohort, Fleiss et al. 1969, 95 %"
 
 
-def show(stored: Stored) -> Part:
-    """What is said of the rows, and the figure."""
-    return parts.seed_agreement(stored.rows)
+def show(result: Stored) -> Part:
+    """The findings in words, and the figure."""
+    return parts.seed_agreement(result.rows)
 
 
 @analysis(
@@ -40,14 +40,14 @@ def compute(study: StoredStudy, tests: Sequence[TestSet]) -> Iterator[dict[str, 
 
 
 def _agree(test: TestSet, trained_on: str) -> Iterator[dict[str, Any]]:
-    labels, labelled = test.cohort.labels, test.labelled_tasks()
+    labels, labelled_tasks = test.cohort.labels, test.labelled_tasks()
     seeds = []
     for one in test.of(trained_on):
         scores = test.logits[one.evaluation_id].T
         point = youden(labels, scores)
         seeds.append((one, point, calls(labels, scores, point.threshold)))
     for (a, point_a, calls_a), (b, point_b, calls_b) in combinations(seeds, 2):
-        tasks = sorted(labelled & a.trained & b.trained)
+        tasks = sorted(labelled_tasks & a.trained & b.trained)
         table = cross_table(calls_a[:, tasks], calls_b[:, tasks])
         kappas, pabaks = kappa(table), pabak(table)
         for column, task in enumerate(tasks):

@@ -11,31 +11,31 @@ def labels_of_shared(a: StoredCohort, b: StoredCohort) -> tuple[NDArray[np.float
 
     NaN where a cohort says nothing, or says two things of copies of one picture.
     """
-    shared = np.intersect1d(a.shown.pictures, b.shown.pictures)
-    return _labels_of(a, shared), _labels_of(b, shared)
+    pictures = np.intersect1d(a.shown.pictures, b.shown.pictures)
+    return _labels_of(a, pictures), _labels_of(b, pictures)
 
 
 def patients_of_both(a: StoredCohort, b: StoredCohort) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """A code per patient in both cohorts, (n_images,) each, by first appearance: the same in every home."""
-    whole = np.concatenate([a.shown.patients, b.shown.patients])
-    _, first, place = np.unique(whole, return_index=True, return_inverse=True)
-    codes = np.argsort(np.argsort(first)).astype(np.int64)[place]
+    patients = np.concatenate([a.shown.patients, b.shown.patients])
+    _, first, codes_of = np.unique(patients, return_index=True, return_inverse=True)
+    codes = np.argsort(np.argsort(first)).astype(np.int64)[codes_of]
     return codes[: len(a.shown.patients)], codes[len(a.shown.patients) :]
 
 
 def patients_of_shared(a: StoredCohort, b: StoredCohort) -> NDArray[np.int64]:
     """Who these pictures show, (n_pictures,), in the order of `labels_of_shared`."""
-    shared = np.intersect1d(a.shown.pictures, b.shown.pictures)
+    pictures = np.intersect1d(a.shown.pictures, b.shown.pictures)
     first = np.unique(a.shown.pictures, return_index=True)
-    return a.patients[first[1][np.searchsorted(first[0], shared)]]
+    return a.patients[first[1][np.searchsorted(first[0], pictures)]]
 
 
 def _labels_of(cohort: StoredCohort, pictures: NDArray[np.int64]) -> NDArray[np.float64]:
     """Labels (n_pictures, n_tasks) of some pictures, in their order."""
-    kept = np.isin(cohort.shown.pictures, pictures)
-    row = np.searchsorted(pictures, cohort.shown.pictures[kept])
-    labels = cohort.labels[kept]
-    said = {value: np.zeros((len(pictures), labels.shape[1]), dtype=bool) for value in (0, 1)}
-    for value, anywhere in said.items():
-        np.logical_or.at(anywhere, row, labels == value)
-    return np.where(said[0] == said[1], np.nan, said[1].astype(np.float64))
+    rows = np.isin(cohort.shown.pictures, pictures)
+    row = np.searchsorted(pictures, cohort.shown.pictures[rows])
+    labels = cohort.labels[rows]
+    states = {value: np.zeros((len(pictures), labels.shape[1]), dtype=bool) for value in (0, 1)}
+    for value, state in states.items():
+        np.logical_or.at(state, row, labels == value)
+    return np.where(states[0] == states[1], np.nan, states[1].astype(np.float64))

@@ -31,75 +31,75 @@ def part(connection: Connection, study: str, analysis: Analysis, reference: bool
     """
     frame = stored_rows(connection, study, analysis)
     values = _published(analysis, frame) if reference else None
-    made = analysis.show(Stored(connection, study, frame, values))
-    if made.central:  # its findings say what leaks
-        return made
-    return replace(made, findings=[*made.findings, *leaking(frame.get("warning", ()), "row")])
+    shown_part = analysis.show(Stored(connection, study, frame, values))
+    if shown_part.central:  # its findings name the leaks
+        return shown_part
+    return replace(shown_part, findings=[*shown_part.findings, *leaking(frame.get("warning", ()), "row")])
 
 
-def write_figure(each: Part, folder: Path) -> list[Path]:
+def write_figure(part: Part, folder: Path) -> list[Path]:
     """The figure of a part as PNG, SVG and CSV in a folder; nothing where it has none, or it would be empty."""
-    figure = _figure(each)
-    return [] if figure is None else _save(each, figure, folder)
+    figure = _figure(part)
+    return [] if figure is None else _save(part, figure, folder)
 
 
-def _figure(each: Part) -> "Figure | None":
+def _figure(part: Part) -> "Figure | None":
     from xray.report.layout import is_empty
 
-    figure = each.draw() if each.draw is not None else None
+    figure = part.draw() if part.draw is not None else None
     return None if figure is None or is_empty(figure) else figure
 
 
-def _save(each: Part, figure: "Figure", folder: Path) -> list[Path]:
+def _save(part: Part, figure: "Figure", folder: Path) -> list[Path]:
     from xray.report import figures
 
-    data = each.data.drop(columns=[column for column in NUMBERS if column in each.data])
-    return figures.save(figure, folder, each.name, data)
+    data = part.data.drop(columns=[column for column in NUMBERS if column in part.data])
+    return figures.save(figure, folder, part.name, data)
 
 
-def drawn(each: Part, folder: Path) -> Drawn:
+def drawn(part: Part, folder: Path) -> Drawn:
     """A part as the page takes it, its figure written into the folder too."""
-    return Drawn(each, *_written(each, folder))
+    return Drawn(part, *_written(part, folder))
 
 
 def drawn_in_processes(several: Sequence[Part], folder: Path) -> list[Drawn]:
     """As `drawn`, of several parts, on all cores; see `parallel.in_processes`."""
-    written = in_processes(partial(_written, folder=folder), several)
-    return [Drawn(each, *found) for each, found in zip(several, written, strict=True)]
+    drawings = in_processes(partial(_written, folder=folder), several)
+    return [Drawn(part, *drawing) for part, drawing in zip(several, drawings, strict=True)]
 
 
-def _written(each: Part, folder: Path) -> tuple[bytes, float, tuple[spots.Spot, ...]] | tuple[()]:
-    """The figure's SVG, its width in inches and what its places answer; nothing without a figure."""
-    figure = _figure(each)
+def _written(part: Part, folder: Path) -> tuple[bytes, float, tuple[spots.Spot, ...]] | tuple[()]:
+    """The figure's SVG, its width in inches and its clickable spots; nothing without a figure."""
+    figure = _figure(part)
     if figure is None:
         return ()
-    _, svg, _ = _save(each, figure, folder)
+    _, svg, _ = _save(part, figure, folder)
     return svg.read_bytes(), float(figure.get_size_inches()[0]), spots.of(figure)
 
 
 def _published(analysis: Analysis, frame: pd.DataFrame) -> pd.DataFrame:
     if analysis.metric is None:
-        others = ", ".join(each.name for each in REGISTRY.values() if each.metric is not None)
-        raise AnalysisError(f"nothing was published of {analysis.name!r}; published: {others}")
+        names = ", ".join(entry.name for entry in REGISTRY.values() if entry.metric is not None)
+        raise AnalysisError(f"nothing was published of {analysis.name!r}; published: {names}")
     values = published.read(published.FILE, analysis.metric)
     if analysis.metric == published.POOLED_KAPPA:
         values = _halves(frame, values, published.read(published.FILE, published.POOLED_TAU))
     first, second = (
         ("trained_on", "test_dataset") if "trained_on" in frame else ("trained_on_a", "trained_on_b")
     )
-    own = set(frame[first])
+    models = set(frame[first])
     if not set(zip(frame[first], frame[second], strict=True)) & set(
         zip(values["trained_on"], values["test_dataset"], strict=True)
     ):
         raise AnalysisError(
-            f"no published value is of a model of this study, whose models are trained on {', '.join(sorted(own))}; "
+            f"no published value is of a model of this study, whose models are trained on {', '.join(sorted(models))}; "
             f"published: {', '.join(dict.fromkeys(values['trained_on']))}"
         )
     return values
 
 
 def _halves(frame: pd.DataFrame, kappas: pd.DataFrame, taus: pd.DataFrame) -> pd.DataFrame:
-    """Published kappas of the pairs as they stand in the rows, and taus of the pairs turned round."""
+    """Published kappas of the pairs as in the rows, and taus of the same pairs in reverse order."""
     pairs = set(zip(frame["trained_on_a"], frame["trained_on_b"], strict=True))
 
     def of(values: pd.DataFrame, first: str, second: str) -> pd.DataFrame:

@@ -38,16 +38,16 @@ def study_meant(connection: Connection, name: str | None = None, protocol: str |
     if len(fitting) == 1:
         return str(fitting[0])
     if not fitting:
-        asked = "study" + (f" {name!r}" if name else "") + (f" under {protocol!r}" if protocol else "")
+        request = "study" + (f" {name!r}" if name else "") + (f" under {protocol!r}" if protocol else "")
         first = stored or "none, run one first: xray study run FILE"
-        raise AnalysisError(f"there is no {asked}; known: {first}")
+        raise AnalysisError(f"there is no {request}; known: {first}")
     raise AnalysisError(f"several studies are there; choose one with --study: {stored}")
 
 
 @dataclass(frozen=True)
 class Scored:
-    """One evaluation of a study: which model on which test cohort. trained: places, in the study's list, of the findings
-    that its outputs learned. changed: whether its images were scored again, changed on purpose.
+    """One evaluation of a study: which model on which test cohort. trained: positions, in the study's list, of the findings
+    that it learned. changed: whether its images were scored again, changed on purpose.
 
     A foreign model has no seed, and its own name for `trained_on`.
     """
@@ -72,9 +72,9 @@ class TestSet:
     logits: dict[int, NDArray[np.float32]]
     """By evaluation id: (n_tasks, n_images)."""
     columns: dict[str, NDArray[np.object_]] = field(default_factory=dict)
-    """By name, what is known of each image beside its labels: (n_images,), None where it is not."""
+    """By name, each image's value of a column: (n_images,), None where it is unknown."""
     kept: dict[Any, Any] = field(default_factory=dict, compare=False, repr=False)
-    """What was computed of this cohort and may be asked for again (`resampled.replicates`)."""
+    """Cached results on this cohort (`resampled.replicates`)."""
     _ensembles: dict[str, NDArray[np.float64]] = field(default_factory=dict, compare=False, repr=False)
     _points: dict[str, "Youden"] = field(default_factory=dict, compare=False, repr=False)
     asked: frozenset[str] | None = None
@@ -98,10 +98,10 @@ class TestSet:
 
     def ensembles(self, names: Collection[str]) -> "TestSet":
         """The same cohort with nothing but the ensembles of some configurations: a seed's share of the memory."""
-        kept = tuple(e for e in self.evaluations if e.trained_on in names)
-        found = {name: self.ensemble(name) for name in dict.fromkeys(e.trained_on for e in kept)}
-        points = {name: point for name, point in self._points.items() if name in found}
-        return replace(self, evaluations=kept, logits={}, kept={}, _ensembles=found, _points=points)
+        evaluations = tuple(e for e in self.evaluations if e.trained_on in names)
+        scores = {name: self.ensemble(name) for name in dict.fromkeys(e.trained_on for e in evaluations)}
+        points = {name: point for name, point in self._points.items() if name in scores}
+        return replace(self, evaluations=evaluations, logits={}, kept={}, _ensembles=scores, _points=points)
 
     @cached_property
     def trained_on(self) -> list[str]:
@@ -146,10 +146,10 @@ class TestSet:
 class StoredStudy:
     """A study as the database has it: `datasets` (name → site) in order, configurations (name → its datasets).
 
-    findings: what its results are of, in order. Everywhere in an analysis a task is its place in this list: columns of
+    findings: what its results are of, in order. Everywhere in an analysis a task is its position in this list: columns of
     labels and of scores, and `task_id` of the rows that it gives; `run` makes ids of it.
 
-    Foreign models are no configurations: what they were trained on is known by hearsay, if at all.
+    Foreign models are no configurations: what they were trained on is known from their cards, if at all.
     guests: those of its datasets that are not of its file: registered later, and tested on only.
     """
 
@@ -160,7 +160,7 @@ class StoredStudy:
     evaluations: tuple[Scored, ...]
     guests: frozenset[str] = frozenset()
     partial: frozenset[str] = frozenset()
-    """Configurations of only some images or tasks of their datasets: they stand for themselves, not for the datasets."""
+    """Configurations of only some images or tasks of their datasets: they count for themselves, not for the datasets."""
     findings: tuple[str, ...] = TASKS
     task_ids: tuple[int, ...] = ()
     """Ids of the findings in the database."""
@@ -173,15 +173,15 @@ class StoredStudy:
 
     @cached_property
     def _scored(self) -> dict[tuple[int, str], tuple[Scored, ...]]:
-        found: dict[tuple[int, str], list[Scored]] = {}
-        for each in self.evaluations:
-            found.setdefault((each.cohort_id, each.trained_on), []).append(each)
-        return {key: tuple(several) for key, several in found.items()}
+        by_cell: dict[tuple[int, str], list[Scored]] = {}
+        for evaluation in self.evaluations:
+            by_cell.setdefault((evaluation.cohort_id, evaluation.trained_on), []).append(evaluation)
+        return {key: tuple(several) for key, several in by_cell.items()}
 
     @cached_property
     def names(self) -> tuple[str, ...]:
         """Everything that scored any of its images: configurations and models from elsewhere, in order."""
-        return tuple(dict.fromkeys(each.trained_on for each in self.evaluations))
+        return tuple(dict.fromkeys(evaluation.trained_on for evaluation in self.evaluations))
 
     def scored(self, dataset: str, trained_on: str | None) -> tuple[Scored, ...]:
         """The evaluations of a configuration on the test cohort of a dataset; none where there is no such thing."""
@@ -194,8 +194,8 @@ class StoredStudy:
 
     def reference_at(self, dataset: str) -> str | None:
         """As `reference`, of a dataset."""
-        named = (self.trained_on_exactly((dataset,)), *self.foreign)
-        return next((name for name in named if self.scored(dataset, name)), None)
+        candidates = (self.trained_on_exactly((dataset,)), *self.foreign)
+        return next((name for name in candidates if self.scored(dataset, name)), None)
 
     @property
     def own(self) -> dict[str, str]:
@@ -205,14 +205,16 @@ class StoredStudy:
     @property
     def foreign(self) -> tuple[str, ...]:
         """Models from elsewhere that scored any test cohort, in the study's order."""
-        return tuple(dict.fromkeys(each.trained_on for each in self.evaluations if each.foreign))
+        return tuple(
+            dict.fromkeys(evaluation.trained_on for evaluation in self.evaluations if evaluation.foreign)
+        )
 
     def reference(self, test: TestSet) -> str | None:
         """What other models are compared with on a test cohort: its own model, else the first from elsewhere; None
         without.
         """
-        named = (self.trained_on_exactly((test.dataset,)), *self.foreign)
-        return next((name for name in named if name is not None and name in test.trained_on), None)
+        candidates = (self.trained_on_exactly((test.dataset,)), *self.foreign)
+        return next((name for name in candidates if name is not None and name in test.trained_on), None)
 
     def tasks(self, tests: Sequence[TestSet]) -> list[int]:
         """Places of the findings that any test cohort of the study is labelled for, in order."""
@@ -222,14 +224,16 @@ class StoredStudy:
 
     def trained_on_exactly(self, datasets: Sequence[str]) -> str | None:
         """The configuration that is trained on just these datasets, or None."""
-        wanted = set(datasets)
-        whole = {name: own for name, own in self.configurations.items() if name not in self.partial}
-        return next((name for name, own in whole.items() if set(own) == wanted), None)
+        needed = set(datasets)
+        complete = {
+            name: trained_on for name, trained_on in self.configurations.items() if name not in self.partial
+        }
+        return next((name for name, trained_on in complete.items() if set(trained_on) == needed), None)
 
 
 @dataclass(frozen=True)
 class Whole:
-    """What is known of all test cohorts of a study while some are in memory.
+    """Values over all test cohorts of a study, while only some cohorts are in memory.
 
     at_home: configuration → Youden points (n_tasks,) on the pooled test cohorts of its own datasets. asked: the cells whose
     rows are asked for (`cells.Key`).
@@ -243,24 +247,24 @@ def load_study(connection: Connection, name: str) -> StoredStudy:
     """The study of this name. Raises `AnalysisError` where there is none, or nothing of it is scored yet."""
     study_id = connection.scalar(text("select id from study where name = :name"), {"name": name})
     if study_id is None:
-        known = connection.scalars(text("select name from study order by name")).all()
-        raise AnalysisError(unknown("study", name, known, "none, run one first"))
-    listed = connection.execute(text(query("study_datasets")), {"study_id": study_id}).all()
-    datasets = {row.dataset: row.site for row in listed}
-    guests = frozenset(row.dataset for row in listed if row.guest)
+        names = connection.scalars(text("select name from study order by name")).all()
+        raise AnalysisError(unknown("study", name, names, "none, run one first"))
+    dataset_rows = connection.execute(text(query("study_datasets")), {"study_id": study_id}).all()
+    datasets = {row.dataset: row.site for row in dataset_rows}
+    guests = frozenset(row.dataset for row in dataset_rows if row.guest)
     rows = connection.execute(text(query("study_evaluations")), {"study_id": study_id}).all()
     if not rows:
         raise AnalysisError(f"study {name!r} has no scored test cohort yet: xray study run its file")
     findings = read_list(connection, "study", study_id) or TASKS
     task_ids = tuple(finding_ids(connection, findings))
-    place = {number: position for position, number in enumerate(task_ids)}
+    position_of = {number: position for position, number in enumerate(task_ids)}
     evaluations = tuple(
         Scored(
             r.evaluation_id,
             r.trained_on,
             r.seed,
             r.cohort_id,
-            frozenset(place[number] for number in r.task_ids if number in place),
+            frozenset(position_of[number] for number in r.task_ids if number in position_of),
             r.kind == "foreign",
             r.changed,
         )
@@ -271,11 +275,11 @@ def load_study(connection: Connection, name: str) -> StoredStudy:
         r.trained_on: tuple(sorted(r.datasets, key=order.__getitem__)) for r in rows if r.kind == "trained"
     }
     partial = frozenset(r.trained_on for r in rows if r.partial)
-    scored = {each.cohort_id for each in evaluations}
-    tested = connection.execute(text(query("study_test_cohorts")), {"study_id": study_id}).all()
-    cohorts = {row.dataset: row.cohort_id for row in tested if row.cohort_id in scored}
+    scored_cohorts = {evaluation.cohort_id for evaluation in evaluations}
+    test_rows = connection.execute(text(query("study_test_cohorts")), {"study_id": study_id}).all()
+    cohorts = {row.dataset: row.cohort_id for row in test_rows if row.cohort_id in scored_cohorts}
     numbers = connection.scalars(text(query("study_labelled")), {"cohorts": list(cohorts.values())}).all()
-    labelled = tuple(sorted(place[number] for number in numbers if number in place))
+    labelled_tasks = tuple(sorted(position_of[number] for number in numbers if number in position_of))
     return StoredStudy(
         study_id,
         name,
@@ -287,7 +291,7 @@ def load_study(connection: Connection, name: str) -> StoredStudy:
         findings,
         task_ids,
         cohorts,
-        labelled,
+        labelled_tasks,
     )
 
 
@@ -305,13 +309,13 @@ def load_tests(
     """
     tests = []
     for dataset, cohort in study.cohorts.items():
-        mine = [
+        evaluations = [
             e
             for e in study.evaluations
             if e.cohort_id == cohort and (trained_on is None or e.trained_on in trained_on)
         ]
-        if mine and (datasets is None or dataset in datasets):
-            tests.append(load_test(connection, study, dataset, mine, columns))
+        if evaluations and (datasets is None or dataset in datasets):
+            tests.append(load_test(connection, study, dataset, evaluations, columns))
     check_columns(connection, study, [c for c in columns if not any(c in test.columns for test in tests)])
     return tests
 
@@ -364,8 +368,8 @@ def image_columns(
 
 
 def _native_names(connection: Connection, study: StoredStudy) -> list[str]:
-    found = text(
+    statement = text(
         "select distinct native_column.name from native_column join dataset on dataset.id = dataset_id"
         " where dataset.name = any(:datasets) order by native_column.name"
     )
-    return list(connection.scalars(found, {"datasets": list(study.datasets)}))
+    return list(connection.scalars(statement, {"datasets": list(study.datasets)}))

@@ -44,9 +44,9 @@ AGE_BANDS: Final = ((18, "0-17"), (40, "18-39"), (65, "40-64"), (80, "65-79"), (
 FAMILY: Final = Family({"p_holm": holm, "q": benjamini_hochberg}, by="grouping")
 
 
-def show(stored: Stored) -> Part:
-    """What is said of the rows, and the figure."""
-    return accuracy.subgroups(stored.rows)
+def show(result: Stored) -> Part:
+    """The findings in words, and the figure."""
+    return accuracy.subgroups(result.rows)
 
 
 @analysis(
@@ -79,22 +79,22 @@ def subgroups(column: str, values: NDArray[np.object_]) -> NDArray[np.object_]:
 
     Raises `AnalysisError` for a column of too many distinct values.
     """
-    known = np.array([value is not None for value in values], dtype=bool)
-    named = np.full(len(values), UNKNOWN, dtype=object)
+    present = np.array([value is not None for value in values], dtype=bool)
+    groups = np.full(len(values), UNKNOWN, dtype=object)
     if column == "age":
         ages = np.array([np.nan if value is None else float(value) for value in values])
-        known &= ~np.isnan(ages)
+        present &= ~np.isnan(ages)
         bounds = [bound for bound, _ in AGE_BANDS[:-1]]
         bands = np.array([name for _, name in AGE_BANDS], dtype=object)
-        named[known] = bands[np.searchsorted(bounds, ages[known], side="right")]
+        groups[present] = bands[np.searchsorted(bounds, ages[present], side="right")]
     else:
-        named[known] = [str(value) for value in values[known]]
-    found = set(named)
-    if len(found) > MOST:
+        groups[present] = [str(value) for value in values[present]]
+    distinct = set(groups)
+    if len(distinct) > MOST:
         raise AnalysisError(
-            f"column {column!r} has {len(found)} distinct values, which are no subgroups; choose one with at most {MOST}"
+            f"column {column!r} has {len(distinct)} distinct values, which are no subgroups; choose one with at most {MOST}"
         )
-    return named
+    return groups
 
 
 def _group(test: TestSet, column: str) -> Iterator[dict[str, Any]]:
@@ -120,12 +120,12 @@ def _subgroups(
     rows: dict[int, list[dict[str, Any]]] = {task: [] for task in tasks}
     codes = np.searchsorted(names, member.astype(str))
     labels, patients = test.cohort.labels[:, tasks], test.cohort.patients
-    own, rest, units = auc_by_group(labels, scores, codes, len(names), patients, clustered)
-    compared = compare_unpaired(own, rest, units=units)
+    inside, outside, units = auc_by_group(labels, scores, codes, len(names), patients, clustered)
+    differences = compare_unpaired(inside, outside, units=units)
     solid, enough = units[0].min(axis=0) >= FEWEST, units.min(axis=(0, 1)) >= FEWEST
     for code, name in enumerate(names):
         for column_of, task in enumerate(tasks):
-            place = code, column_of
+            cell = code, column_of
             rows[task].append(
                 {
                     "cohort_id": test.cohort.id,
@@ -133,26 +133,26 @@ def _subgroups(
                     "trained_on": trained_on,
                     "grouping": column,
                     "subgroup": name,
-                    "n": int(own.n[place]),
-                    "n_pos": int(own.n_pos[place]),
-                    "auc": number(own.value[place]),
-                    "lower": number(own.lower[place]),
-                    "upper": number(own.upper[place]),
-                    "auc_rest": number(rest.value[place]),
-                    "difference": number(compared.difference[place]),
-                    "difference_lower": number(compared.lower[place]),
-                    "difference_upper": number(compared.upper[place]),
-                    "p": number(compared.p[place]) if enough[place] else None,
+                    "n": int(inside.n[cell]),
+                    "n_pos": int(inside.n_pos[cell]),
+                    "auc": number(inside.value[cell]),
+                    "lower": number(inside.lower[cell]),
+                    "upper": number(inside.upper[cell]),
+                    "auc_rest": number(outside.value[cell]),
+                    "difference": number(differences.difference[cell]),
+                    "difference_lower": number(differences.lower[cell]),
+                    "difference_upper": number(differences.upper[cell]),
+                    "p": number(differences.p[cell]) if enough[cell] else None,
                     "p_holm": None,
                     "q": None,
                     "is_worst": False,
                     "method": CLUSTERED_METHOD if clustered else METHOD,
-                    "reason": str(own.reason[place]) or None,
+                    "reason": str(inside.reason[cell]) or None,
                     "evaluation_ids": test.ids(trained_on),
                 }
             )
     for column_of, task in enumerate(tasks):
-        _mark_worst([row for row, some in zip(rows[task], solid[:, column_of], strict=True) if some])
+        _mark_worst([row for row, is_solid in zip(rows[task], solid[:, column_of], strict=True) if is_solid])
     return list(chain(*rows.values()))
 
 

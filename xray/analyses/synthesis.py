@@ -1,4 +1,4 @@
-"""What will the next hospital see? Each model's results at the sites that it does not come from, put together.
+"""What will the next hospital see? A meta-analysis of each model's results at sites that it does not come from.
 
 Per finding and configuration: AUC, sensitivity and specificity at a fixed threshold (Youden's at home, or the one that its
 maker declares), calibration slope, observed over expected positives. Of several datasets of one site the largest counts.
@@ -37,7 +37,7 @@ METHOD: Final = (
     "random effects over sites by REML, Hartung-Knapp 95 %; prediction interval over the distribution of tau²"
 )
 OfTask = dict[str, Any]
-"""What is known of a finding at one site: task_id, n images scored, the threshold, measures with standard errors."""
+"""A finding's results at one site: task_id, n images scored, the threshold, measures with standard errors."""
 QUESTION: Final = "What will the next hospital see? Results over sites with a prediction interval"
 BACK: Final[Mapping[str, Callable[[Any], Any]]] = {
     "auc": expit,
@@ -49,9 +49,9 @@ BACK: Final[Mapping[str, Callable[[Any], Any]]] = {
 """Measure → the way back from the scale that sites are put together on: logits of shares, logs of ratios."""
 
 
-def show(stored: Stored) -> Part:
+def show(result: Stored) -> Part:
     """How far the next hospital may fall, in words; every synthesis as a table."""
-    rows = stored.rows
+    rows = result.rows
     areas = rows[(rows["measure"] == "auc") & rows["next_lower"].notna()] if len(rows) else rows
     findings = ["No finding was judged at three sites that a model does not come from."]
     if len(areas):
@@ -116,14 +116,14 @@ def compute(
 
 
 def _of_site(test: TestSet, name: str, thresholds: FloatArray) -> list[OfTask]:
-    made: list[OfTask] = []
+    results: list[OfTask] = []
     for task in sorted(test.labelled_tasks()):
         counts = _counts(test, name, task)
         if min(counts) >= FEWEST:
             cut = float(thresholds[task])
             measures = _measures(test, name, task, cut)
-            made.append({"task_id": task, "n": sum(counts), "threshold": cut, "measures": measures})
-    return made
+            results.append({"task_id": task, "n": sum(counts), "threshold": cut, "measures": measures})
+    return results
 
 
 def _rows(
@@ -136,31 +136,31 @@ def _rows(
             sites[site] = dataset
     if len(sites) < 2:
         return
-    chosen = list(sites.values())
-    cut = float(of_datasets[chosen[0]]["threshold"])
+    datasets = list(sites.values())
+    cut = float(of_datasets[datasets[0]]["threshold"])
     for measure, back in BACK.items():
-        estimates = np.array([of_datasets[dataset]["measures"][measure] for dataset in chosen])
+        estimates = np.array([of_datasets[dataset]["measures"][measure] for dataset in datasets])
         if np.isfinite(estimates).all(axis=1).sum() < 2:
             continue
-        made = synthesise(estimates[:, 0], estimates[:, 1])
+        synthesis = synthesise(estimates[:, 0], estimates[:, 1])
         yield {
             "task_id": task,
             "trained_on": name,
             "measure": measure,
-            "datasets": ", ".join(chosen),
-            "cohort_ids": [study.cohorts[dataset] for dataset in chosen],
-            "n_sites": made.n,
-            "value": number(float(back(made.mean))),
-            "lower": number(float(back(made.lower))),
-            "upper": number(float(back(made.upper))),
-            "next_lower": number(float(back(made.next_lower))),
-            "next_upper": number(float(back(made.next_upper))),
-            "tau2": number(made.tau2),
-            "i2": number(made.i2),
+            "datasets": ", ".join(datasets),
+            "cohort_ids": [study.cohorts[dataset] for dataset in datasets],
+            "n_sites": synthesis.n,
+            "value": number(float(back(synthesis.mean))),
+            "lower": number(float(back(synthesis.lower))),
+            "upper": number(float(back(synthesis.upper))),
+            "next_lower": number(float(back(synthesis.next_lower))),
+            "next_upper": number(float(back(synthesis.next_upper))),
+            "tau2": number(synthesis.tau2),
+            "i2": number(synthesis.i2),
             "threshold": number(cut) if measure in ("sensitivity", "specificity") else None,
             "method": METHOD,
-            "reason": made.reason or None,
-            "evaluation_ids": sorted(e.evaluation_id for d in chosen for e in study.scored(d, name)),
+            "reason": synthesis.reason or None,
+            "evaluation_ids": sorted(e.evaluation_id for d in datasets for e in study.scored(d, name)),
         }
 
 
@@ -173,29 +173,29 @@ def _counts(test: TestSet, name: str, task: int) -> tuple[int, int]:
 def _measures(test: TestSet, name: str, task: int, threshold: float) -> dict[str, tuple[float, float]]:
     """Measure → its estimate at this site on its scale, and the standard error; NaN where there is none."""
     score, label = test.ensemble(name)[:, task], test.cohort.labels[:, task].astype(np.float64)
-    known = ~np.isnan(score) & ~np.isnan(label)
-    score, label, patients = score[known], label[known], test.cohort.patients[known]
+    scored = ~np.isnan(score) & ~np.isnan(label)
+    score, label, patients = score[scored], label[scored], test.cohort.patients[scored]
     repeated = has_repeated_patients(test)
     area = clustered_auc_interval(label, score, patients) if repeated else auc_interval(label, score)
     value, error = float(area.value), float(area.se)
-    made = {
+    measures = {
         "auc": (float(logit(value)), error / (value * (1 - value))) if 0 < value < 1 else (np.nan, np.nan)
     }
-    called = score >= threshold
-    for measure, among, hit in (("sensitivity", label == 1, called), ("specificity", label == 0, ~called)):
-        made[measure] = (np.nan, np.nan) if np.isnan(threshold) else _share(among, among & hit, patients)
-    fitted = calibration_line(label, np.clip(expit(score), 1e-15, 1 - 1e-15))
-    made["calibration slope"] = (float(fitted.coefficients[1]), float(np.sqrt(fitted.covariance[1, 1])))
+    calls = score >= threshold
+    for measure, among, hit in (("sensitivity", label == 1, calls), ("specificity", label == 0, ~calls)):
+        measures[measure] = (np.nan, np.nan) if np.isnan(threshold) else _share(among, among & hit, patients)
+    line = calibration_line(label, np.clip(expit(score), 1e-15, 1 - 1e-15))
+    measures["calibration slope"] = (float(line.coefficients[1]), float(np.sqrt(line.covariance[1, 1])))
     observed = share_by_patient(np.ones(len(label), bool), label == 1, patients)
     expected = float(expit(score).mean())
     prevalence = float(observed.value)
     # Riley et al. 2021: the standard error of ln(O/E), at the effective number of images
     effective = min(len(label), prevalence * (1 - prevalence) / float(observed.se) ** 2)
-    made["observed/expected"] = (
+    measures["observed/expected"] = (
         float(np.log(prevalence / expected)),
         float(np.sqrt((1 - prevalence) / (prevalence * effective))),
     )
-    return made
+    return measures
 
 
 def _share(among: Any, hits: Any, patients: Any) -> tuple[float, float]:

@@ -41,7 +41,7 @@ def threshold(
     model: str,
     task: str,
     goal: Goal,
-    wanted: float = 0.0,
+    target: float = 0.0,
     prevalence: float | None = None,
     dataset: str | None = None,
 ) -> Threshold:
@@ -51,16 +51,16 @@ def threshold(
     """
     if prevalence is not None and not 0 < prevalence < 1:
         raise AnalysisError(f"--prevalence: expected a share above 0 and below 1, found {prevalence:g}")
-    if goal != "youden" and not 0 < wanted < 1:
-        raise AnalysisError(f"{goal}: expected a share above 0 and below 1, found {wanted:g}")
+    if goal != "youden" and not 0 < target < 1:
+        raise AnalysisError(f"{goal}: expected a share above 0 and below 1, found {target:g}")
     stored = load_study(connection, study)
     finding = match(task, stored.findings)
     if finding is None:
         raise AnalysisError(unknown("finding", task, stored.findings))
     task, column = finding, stored.findings.index(finding)
-    known = list(dict.fromkeys(each.trained_on for each in stored.evaluations))
-    if model not in known:
-        raise AnalysisError(unknown(f"model of study {study}", model, known))
+    models = list(dict.fromkeys(evaluation.trained_on for evaluation in stored.evaluations))
+    if model not in models:
+        raise AnalysisError(unknown(f"model of study {study}", model, models))
     tests = [
         test
         for test in load_tests(connection, stored, trained_on=[model])
@@ -73,33 +73,33 @@ def threshold(
         )
     if not tests:
         raise AnalysisError(f"{model} scored no image that is labelled for {task} in study {study}")
-    here = tests[0 if dataset is None else names.index(dataset)]
+    home = tests[0 if dataset is None else names.index(dataset)]
     choice = choose(
-        here.cohort.labels[:, column],
-        here.ensemble(model)[:, column],
-        here.cohort.patients,
+        home.cohort.labels[:, column],
+        home.ensemble(model)[:, column],
+        home.cohort.patients,
         goal,
-        wanted,
+        target,
         prevalence,
     )
-    others = (
+    elsewhere = (
         ()
         if np.isnan(choice.threshold)
-        else tuple(_at(t, model, column, choice) for t in tests if t is not here)
+        else tuple(_at(t, model, column, choice) for t in tests if t is not home)
     )
-    return Threshold(model, task, here.dataset, choice, others)
+    return Threshold(model, task, home.dataset, choice, elsewhere)
 
 
 def _at(test: TestSet, model: str, column: int, choice: Choice) -> Elsewhere:
     label, score = test.cohort.labels[:, column], test.ensemble(model)[:, column]
-    known = ~np.isnan(label) & ~np.isnan(score)
-    called, positive = known & (score >= choice.threshold), known & (label == 1)
-    counted = {
-        "sensitivity": (positive, positive & called),
-        "specificity": (known & ~positive, known & ~positive & ~called),
-        "ppv": (called, called & positive),
-        "npv": (known & ~called, known & ~called & ~positive),
-        "positive rate": (known, called),
+    scored = ~np.isnan(label) & ~np.isnan(score)
+    positive_calls, positive = scored & (score >= choice.threshold), scored & (label == 1)
+    denominators = {
+        "sensitivity": (positive, positive & positive_calls),
+        "specificity": (scored & ~positive, scored & ~positive & ~positive_calls),
+        "ppv": (positive_calls, positive_calls & positive),
+        "npv": (scored & ~positive_calls, scored & ~positive_calls & ~positive),
+        "positive rate": (scored, positive_calls),
     }
-    shares = {name: share_by_patient(*counted[name], test.cohort.patients) for name in MEASURES}
-    return Elsewhere(test.dataset, int(known.sum()), int(positive.sum()), shares)
+    shares = {name: share_by_patient(*denominators[name], test.cohort.patients) for name in MEASURES}
+    return Elsewhere(test.dataset, int(scored.sum()), int(positive.sum()), shares)

@@ -1,7 +1,7 @@
 """What does a threshold that was set at home cost elsewhere? Accuracy, sensitivity, specificity (paper, §4).
 
 Each ensemble calls the test images at two thresholds: Youden's point on these very images, which takes labels that a
-hospital that buys a model has not got, and Youden's point on the test cohorts of its own datasets. Both are taken as given.
+hospital that buys a model has not got, and Youden's point on the test cohorts of its own datasets. Both are taken as fixed.
 """
 
 from collections.abc import Iterator, Sequence
@@ -28,9 +28,9 @@ METHOD = "ensemble at its home Youden point minus at the target's, same images, 
 MEASURES = ("accuracy", "sensitivity", "specificity")
 
 
-def show(stored: Stored) -> Part:
-    """What is said of the rows, and the figure."""
-    return operating.threshold_transfer(stored.rows, stored.published)
+def show(result: Stored) -> Part:
+    """The findings in words, and the figure."""
+    return operating.threshold_transfer(result.rows, result.published)
 
 
 @analysis(
@@ -52,23 +52,25 @@ def compute(study: StoredStudy, tests: Sequence[TestSet]) -> Iterator[dict[str, 
 
 
 def _transfer(test: TestSet, trained_on: str, home: Youden) -> Iterator[dict[str, Any]]:
-    here, scores, labels = test.youden(trained_on), test.ensemble(trained_on), test.cohort.labels
-    at_target = _right(labels, calls(labels, scores, here.threshold))
+    target, scores, labels = test.youden(trained_on), test.ensemble(trained_on), test.cohort.labels
+    at_target = _right(labels, calls(labels, scores, target.threshold))
     at_home = _right(labels, calls(labels, scores, home.threshold))
-    labelled, trained = test.labelled_tasks(), test.trained_tasks(trained_on)
-    for measure, counted in zip(MEASURES, (labels >= 0, labels == 1, labels == 0), strict=True):
-        first, second = (np.where(counted, right, np.nan) for right in (at_target, at_home))
+    labelled_tasks, trained = test.labelled_tasks(), test.trained_tasks(trained_on)
+    for measure, subset in zip(MEASURES, (labels >= 0, labels == 1, labels == 0), strict=True):
+        first, second = (np.where(subset, right, np.nan) for right in (at_target, at_home))
         table = cross_table(first, second)
-        found = paired_difference(*table.cells)
-        shares = [np.divide(c, np.maximum(table.n, 1)) for c in (table.both + table.first_only, found.n_pos)]
-        for task in sorted(labelled):
-            reason = str(found.reason[task]) or None
-            for name, point in (("target", here), ("home", home)):
+        difference = paired_difference(*table.cells)
+        shares = [
+            np.divide(c, np.maximum(table.n, 1)) for c in (table.both + table.first_only, difference.n_pos)
+        ]
+        for task in sorted(labelled_tasks):
+            reason = str(difference.reason[task]) or None
+            for name, point in (("target", target), ("home", home)):
                 if np.isnan(point.threshold[task]):
                     reason = f"{name}: {point.reason[task]}"
             if task not in trained:
                 reason = NOT_TRAINED
-            known = table.n[task] > 0
+            defined = table.n[task] > 0
             yield {
                 "cohort_id": test.cohort.id,
                 "task_id": task,
@@ -76,19 +78,19 @@ def _transfer(test: TestSet, trained_on: str, home: Youden) -> Iterator[dict[str
                 "measure": measure,
                 "n": int(table.n[task]),
                 "n_pos": int((labels[:, task] == 1).sum()),
-                "threshold_target": number(here.threshold[task]),
+                "threshold_target": number(target.threshold[task]),
                 "threshold_home": number(home.threshold[task]),
-                "at_target": number(shares[0][task]) if known else None,
-                "at_home": number(shares[1][task]) if known else None,
-                "difference": number(found.value[task]),
-                "lower": number(found.lower[task]),
-                "upper": number(found.upper[task]),
+                "at_target": number(shares[0][task]) if defined else None,
+                "at_home": number(shares[1][task]) if defined else None,
+                "difference": number(difference.value[task]),
+                "lower": number(difference.lower[task]),
+                "upper": number(difference.upper[task]),
                 "method": METHOD,
                 "reason": reason,
                 "evaluation_ids": test.ids(trained_on),
             }
 
 
-def _right(labels: NDArray[np.float32], called: NDArray[np.float64]) -> NDArray[np.float64]:
+def _right(labels: NDArray[np.float32], calls: NDArray[np.float64]) -> NDArray[np.float64]:
     """1 where the call is the label, 0 where not, NaN where there is none."""
-    return np.where(np.isnan(called), np.nan, called == labels)
+    return np.where(np.isnan(calls), np.nan, calls == labels)

@@ -18,12 +18,12 @@ from xray.stats.probe import source_probe
 METHOD = "ridge linear discriminant of pooled features, five folds by patient, AUC with DeLong's 95 %"
 FEWEST = 5
 CONTRASTS: Final = (("lateral", LATERAL, FRONTAL), ("AP", ("AP",), ("PA",)))
-"""What is told: its name in the rows, how its views begin, and how those that it is told from do."""
+"""The contrast: its name in the rows, prefixes of its views, and prefixes of the views it is told from."""
 
 
-def show(stored: Stored) -> Part:
-    """What is said of the rows, and the figure."""
-    return representation.view_classifier(stored.rows)
+def show(result: Stored) -> Part:
+    """The findings in words, and the figure."""
+    return representation.view_classifier(result.rows)
 
 
 @analysis(
@@ -40,16 +40,16 @@ def compute(
     study: StoredStudy, tests: Sequence[TestSet], pooled: Sequence[Pooled]
 ) -> Iterator[dict[str, Any]]:
     """Rows of table `view_classifier`: per evaluation with features, lateral against frontal and AP against PA."""
-    for each in pooled:
-        for told, wanted, other in CONTRASTS:
-            view = np.array([is_view(name, wanted, other) for name in each.views])
-            known = ~np.isnan(view)
-            n, n_pos = int(known.sum()), int((view == 1).sum())
+    for pool in pooled:
+        for contrast, prefixes, other_prefixes in CONTRASTS:
+            view = np.array([is_view(name, prefixes, other_prefixes) for name in pool.views])
+            stated = ~np.isnan(view)
+            n, n_pos = int(stated.sum()), int((view == 1).sum())
             row: dict[str, Any] = {
-                "evaluation_id": each.evaluation_id,
-                "trained_on": each.trained_on,
-                "seed": each.seed,
-                "told": told,
+                "evaluation_id": pool.evaluation_id,
+                "trained_on": pool.trained_on,
+                "seed": pool.seed,
+                "told": contrast,
                 "n": n,
                 "n_pos": n_pos,
                 "auc": None,
@@ -59,11 +59,11 @@ def compute(
                 "reason": f"fewer than {FEWEST} images of a view",
             }
             if min(n_pos, n - n_pos) >= FEWEST:
-                found = source_probe(each.features[known], view[known], each.patients[known])
+                probe = source_probe(pool.features[stated], view[stated], pool.patients[stated])
                 row |= {
-                    "auc": number(float(found.value)),
-                    "lower": number(float(found.lower)),
-                    "upper": number(float(found.upper)),
-                    "reason": str(found.reason) or None,
+                    "auc": number(float(probe.value)),
+                    "lower": number(float(probe.lower)),
+                    "upper": number(float(probe.upper)),
+                    "reason": str(probe.reason) or None,
                 }
             yield row

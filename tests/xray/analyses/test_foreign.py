@@ -35,16 +35,16 @@ UNTOUCHED = {
 def with_theirs(two_sites):
     """Two sites and, in their study, a model from elsewhere that is said to know x; it scored both for Effusion."""
     with two_sites.engine.begin() as connection:
-        made = add_foreign(connection, "theirs", CARD, ["Effusion"], ["x", "unheard-of"])
+        model_id = add_foreign(connection, "theirs", CARD, ["Effusion"], ["x", "unheard-of"])
         silent = add_foreign(connection, "silent", {"kind": "scores"}, ["Mass"], None)
         study = connection.scalar(text("select id from study"))
         connection.execute(text("update study set protocol_id = (select id from protocol)"))
     run_all(two_sites.engine, "test")
     with two_sites.engine.begin() as connection:
         assert count_current(connection, "test") == len(ANALYSES)
-    two_sites.add_models(study, [made, silent], first=6)
+    two_sites.add_models(study, [model_id, silent], first=6)
     for dataset in ("x", "y"):
-        two_sites.score(made, dataset, {"Effusion": np.random.default_rng(8).normal(size=60)})
+        two_sites.score(model_id, dataset, {"Effusion": np.random.default_rng(8).normal(size=60)})
     return two_sites
 
 
@@ -68,17 +68,19 @@ def test_it_stands_beside_our_own(with_theirs, tmp_path):
             text("select distinct method from auc where trained_on = 'theirs'")
         ).all()
         arms = connection.scalar(text("select count(*) from auc_difference where trained_on_a = 'theirs'"))
-    mine = auc[auc["trained_on"] == "theirs"]
-    assert mine["seed"].isna().all()
+    rows_of_model = auc[auc["trained_on"] == "theirs"]
+    assert rows_of_model["seed"].isna().all()
     assert methods == ["AUC of one foreign model, DeLong, logit interval 95 %"]
     assert arms == 0
     for test in tests:
         column = TASK_INDEX["Effusion"]
-        known = ~np.isnan(test.cohort.labels[:, column])
-        (value,) = mine.loc[(mine["test_dataset"] == test.dataset) & (mine["task"] == "Effusion"), "auc"]
-        scores = test.ensemble("theirs")[known, column]
-        assert value == pytest.approx(roc_auc_score(test.cohort.labels[known, column], scores), abs=1e-12)
-    assert set(mine.loc[mine["task"] == "Edema", "reason"]) == {"not trained"}
+        labelled = ~np.isnan(test.cohort.labels[:, column])
+        (value,) = rows_of_model.loc[
+            (rows_of_model["test_dataset"] == test.dataset) & (rows_of_model["task"] == "Effusion"), "auc"
+        ]
+        scores = test.ensemble("theirs")[labelled, column]
+        assert value == pytest.approx(roc_auc_score(test.cohort.labels[labelled, column], scores), abs=1e-12)
+    assert set(rows_of_model.loc[rows_of_model["task"] == "Edema", "reason"]) == {"not trained"}
     assert auc_grid(auc).rows == ("x", "y", "all", "theirs")
     assert set(agreement.loc[agreement["trained_on"] == "theirs", "test_dataset"]) == {"x", "y"}
     assert "theirs" in kappa_grid(agreement).rows
@@ -97,7 +99,7 @@ def test_it_stands_beside_our_own(with_theirs, tmp_path):
     ).read_text()
     assert "theirs was not trained here" in page
     assert (
-        "silent was not trained here: its rows stand under its own name. What it was trained on is unknown"
+        "silent was not trained here: its rows are under its own name. What it was trained on is unknown"
         in page
     )
 
@@ -117,7 +119,7 @@ def test_what_it_is_said_to_know_is_looked_for(with_theirs):
         "60 of 60 x test rows show an image, 60 a patient of x, which it is said to be trained on"
     )
     assert note == (
-        "theirs was not trained here: its rows stand under its own name (Doe 2026). It is said to be trained on "
+        "theirs was not trained here: its rows are under its own name (Doe 2026). It is said to be trained on "
         f"unheard-of, x; which images of them is unknown. {warned[0].warning}: what it scores there is flattered."
     )
     assert "unknown" in other
