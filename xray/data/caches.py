@@ -1,4 +1,4 @@
-"""The pixel caches of a home: which datasets each is of, whether it is as it was made, and which nobody uses."""
+"""The pixel caches of a home: the datasets of each, whether it is intact, and which are unused."""
 
 import contextlib
 import shutil
@@ -72,19 +72,19 @@ def verify_caches(connection: Connection, home: Path) -> Iterator[Fault]:
         if cache.state == "damaged":
             yield Fault(name, f"{fault(cache.folder)}".split(";")[0] + "; it is built again at its next use")
         elif cache.state == "whole":
-            opened = PixelCache.open(cache.folder, touch=False)
-            length = opened.request.bytes_of_picture
-            for row in opened.damaged().tolist():
+            cache_files = PixelCache.open(cache.folder, touch=False)
+            length = cache_files.request.bytes_of_picture
+            for row in cache_files.damaged().tolist():
                 extent = f"bytes {row * length} to {(row + 1) * length - 1} of {PIXELS}"
                 yield Fault(name, f"picture {row} of {', '.join(cache.datasets) or 'no dataset'} ({extent})")
 
 
 def prune(cache: StoredCache) -> bool:
     """Remove a cache; False of one that is being built now, which stays."""
-    with contextlib.ExitStack() as held:
+    with contextlib.ExitStack() as stack:
         if (cache.folder / LOCK).exists():
             try:
-                held.enter_context(FileLock(cache.folder / LOCK, blocking=False))
+                stack.enter_context(FileLock(cache.folder / LOCK, blocking=False))
             except Timeout:
                 return False
         shutil.rmtree(cache.folder)
@@ -97,7 +97,7 @@ def _stored(folder: Path, datasets_of: dict[str, list[str]]) -> StoredCache:
     datasets = datasets_of.get(request.pictures, []) if request is not None and current else []
     files = [path.stat() for path in folder.iterdir()]
     header = folder / HEADER
-    used = (header if header.exists() else folder).stat().st_mtime
+    last_used = (header if header.exists() else folder).stat().st_mtime
     return StoredCache(
         folder,
         tuple(datasets),
@@ -105,7 +105,7 @@ def _stored(folder: Path, datasets_of: dict[str, list[str]]) -> StoredCache:
         request.size if request else None,
         request.crop if request else None,
         sum(status.st_size for status in files),
-        datetime.fromtimestamp(used, UTC),
+        datetime.fromtimestamp(last_used, UTC),
         state,
     )
 

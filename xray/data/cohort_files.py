@@ -43,13 +43,13 @@ def export_cohorts(connection: Connection, dataset: RegisteredDataset, protocol:
     writer = csv.writer(lines, lineterminator="\n")
     writer.writerow(["part", "image"])
     for part in [part for part in PARTS if part in cohorts]:
-        stored = connection.execute(text(query("cohort_names")), {"cohort_id": cohorts[part]}).one()
+        names_row = connection.execute(text(query("cohort_names")), {"cohort_id": cohorts[part]}).one()
         about["parts"][part] = {
-            "images": len(stored.names),
-            "image_list": stored.list_hash,
-            "cohort": stored.content_hash,
+            "images": len(names_row.names),
+            "image_list": names_row.list_hash,
+            "cohort": names_row.content_hash,
         }
-        writer.writerows((part, csv_cells.cell(name)) for name in stored.names)
+        writer.writerows((part, csv_cells.cell(name)) for name in names_row.names)
     return f"# {json.dumps(about)}\n{lines.getvalue()}"
 
 
@@ -75,11 +75,11 @@ def import_cohorts(
                 "is its label file of another release?"
             )
     protocol_id = store_protocol(connection, protocol)
-    stored = frozen(connection, dataset.id, protocol_id)
-    if not stored:
+    frozen_ids = frozen(connection, dataset.id, protocol_id)
+    if not frozen_ids:
         return put_cohorts(connection, dataset, protocol_id, rows, findings), True
     rows_stored = connection.execute(
-        text("select part, content_hash from cohort where id = any(:ids)"), {"ids": list(stored.values())}
+        text("select part, content_hash from cohort where id = any(:ids)"), {"ids": list(frozen_ids.values())}
     )
     hashes = {row.part: row.content_hash for row in rows_stored}
     if hashes != {part: its["cohort"] for part, its in about["parts"].items()}:
@@ -87,15 +87,15 @@ def import_cohorts(
             f"{path.name}: other cohorts of {dataset.name} are already frozen under {protocol.name}, and cohorts are never "
             "changed; give the protocol another name, or register the dataset under another"
         )
-    return stored, False
+    return frozen_ids, False
 
 
 def read_cohort_file(path: Path) -> tuple[dict[str, Any], dict[str, list[str]]]:
     """The first line's values, and part → image names in order. Raises `DataError` naming file and row."""
     try:
-        first, _, rest = read_bytes(path).decode().partition("\n")
+        first, _, body = read_bytes(path).decode().partition("\n")
         about = _about(first, path)
-        rows = list(csv.reader(io.StringIO(rest, newline="")))
+        rows = list(csv.reader(io.StringIO(body, newline="")))
     except (UnicodeDecodeError, csv.Error) as failure:
         raise DataError(f"{path}: can't be read: {failure}") from failure
     if not rows or rows[0] != ["part", "image"]:
@@ -133,13 +133,13 @@ def _about(line: str, path: Path) -> dict[str, Any]:
 
 
 def _check_about(about: dict[str, Any], dataset: RegisteredDataset, protocol: Protocol, path: Path) -> None:
-    here = {
+    expected = {
         "site": dataset.site,
         "labeller": dataset.labeller,
         "protocol": protocol.name,
         "version": protocol.version,
     }
-    for key, value in here.items():
+    for key, value in expected.items():
         if about[key] != value:
             raise DataError(
                 f"{path.name}, row 1: {key} is {about[key]!r}; that of {dataset.name} here is {value!r}"
@@ -155,14 +155,14 @@ def _rows(
     position_of = {images[row]: position for position, row in enumerate(selection.index.tolist())}
     absent = [name for its in names.values() for name in its if name not in position_of]
     if absent:
-        shown = ", ".join(absent[:_SHOWN]) + (" …" if len(absent) > _SHOWN else "")
+        examples = ", ".join(absent[:_SHOWN]) + (" …" if len(absent) > _SHOWN else "")
         all_images = set(images)
         reason = (
             "are not in"
             if any(name not in all_images for name in absent)
             else f"are left out by {protocol.name} in"
         )
-        raise DataError(f"{path.name}: {len(absent)} of its images {reason} {dataset.name}: {shown}")
+        raise DataError(f"{path.name}: {len(absent)} of its images {reason} {dataset.name}: {examples}")
     positions = {
         part: np.array([position_of[name] for name in its], dtype=np.int64) for part, its in names.items()
     }

@@ -55,28 +55,32 @@ def freeze(
     part that is needed has no image.
     """
     protocol_id = store_protocol(connection, protocol)
-    stored = frozen(connection, dataset.id, protocol_id)
-    if stored:
+    frozen_ids = frozen(connection, dataset.id, protocol_id)
+    if frozen_ids:
         leakage.record(connection, protocol_id)
-        return stored
-    chosen = select_rows(dataset.table, dataset.labeller, protocol)
-    split = parts(chosen, dataset.table, dataset.site, protocol)
+        return frozen_ids
+    selection = select_rows(dataset.table, dataset.labeller, protocol)
+    split = parts(selection, dataset.table, dataset.site, protocol)
     for part in needed if protocol.trains else ("test",):
         if len(split[part]) == 0:
             raise DataError(f"{dataset.name}: protocol {protocol.name} leaves no image for the {part} part")
-    rows = {part: (chosen.index[taken], chosen.labels[taken]) for part, taken in split.items() if len(taken)}
-    return put_cohorts(connection, dataset, protocol_id, rows, chosen.findings)
+    rows = {
+        part: (selection.index[rows_of_part], selection.labels[rows_of_part])
+        for part, rows_of_part in split.items()
+        if len(rows_of_part)
+    }
+    return put_cohorts(connection, dataset, protocol_id, rows, selection.findings)
 
 
 def frozen(connection: Connection, dataset_id: int, protocol_id: int) -> dict[str, int]:
     """Part → cohort id of what is frozen of a dataset; no other transaction freezes until this one ends."""
     connection.execute(text("select pg_advisory_xact_lock(hashtext('xray cohorts'))"))
-    stored = connection.execute(
+    result = connection.execute(
         select(Cohort.part, Cohort.id).where(
             Cohort.dataset_id == dataset_id, Cohort.protocol_id == protocol_id
         )
     )
-    return {row.part: row.id for row in stored}
+    return {row.part: row.id for row in result}
 
 
 def put_cohorts(
@@ -87,12 +91,12 @@ def put_cohorts(
     findings: Sequence[str],
 ) -> dict[str, int]:
     """Part → id of new cohorts. rows: part → positions (n_images,) in the dataset, labels (n_images, n_findings)."""
-    made = {
+    ids = {
         part: _freeze(connection, dataset, protocol_id, part, index, labels, findings)
         for part, (index, labels) in rows.items()
     }
     leakage.record(connection, protocol_id)
-    return made
+    return ids
 
 
 def part_hashes(
@@ -103,8 +107,8 @@ def part_hashes(
 ) -> tuple[str, str]:
     """Content hashes of a cohort's image list and of the cohort: the same wherever they are rebuilt."""
     names = [f"{dataset.site}/{image}" for image in dataset.table.rows["image"].iloc[index]]
-    listed = list_hash(names)
-    return listed, _cohort_hash(listed, labels, findings)
+    hash_of_list = list_hash(names)
+    return hash_of_list, _cohort_hash(hash_of_list, labels, findings)
 
 
 def _freeze(
@@ -117,14 +121,14 @@ def _freeze(
     findings: Sequence[str],
 ) -> int:
     """One cohort: rows (n_images,) of the dataset in order, labels (n_images, n_findings) 1, 0 or NaN."""
-    listed, content_hash = part_hashes(dataset, rows, labels, findings)
+    hash_of_list, content_hash = part_hashes(dataset, rows, labels, findings)
     cohort_id = connection.scalar(
         insert(Cohort)
         .values(
             dataset_id=dataset.id,
             protocol_id=protocol_id,
             part=part,
-            image_list_id=put_image_list(connection, listed, dataset.image_ids[rows]),
+            image_list_id=put_image_list(connection, hash_of_list, dataset.image_ids[rows]),
             content_hash=content_hash,
         )
         .returning(Cohort.id)
@@ -148,6 +152,6 @@ def _freeze(
     return cohort_id
 
 
-def _cohort_hash(listed: str, labels: NDArray[np.float32], findings: Sequence[str]) -> str:
+def _cohort_hash(hash_of_list: str, labels: NDArray[np.float32], findings: Sequence[str]) -> str:
     codes = np.where(np.isnan(labels), -1, labels).astype(np.int8)
-    return hashlib.sha256(listed.encode() + column_bytes(codes, findings, -1)).hexdigest()
+    return hashlib.sha256(hash_of_list.encode() + column_bytes(codes, findings, -1)).hexdigest()

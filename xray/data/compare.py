@@ -31,10 +31,12 @@ def compare(dataset: RegisteredDataset, first: Protocol, second: Protocol) -> di
     `moved` counts images that are test images under one and not under the other, of those in both.
     """
     sides = {"first": first, "second": second}
-    chosen = {side: select(dataset.table, dataset.labeller, rules) for side, rules in sides.items()}
-    split = {side: parts(chosen[side], dataset.table, dataset.site, rules) for side, rules in sides.items()}
-    images = {side: set(chosen[side].index.tolist()) for side in sides}
-    tests = {side: set(chosen[side].index[split[side]["test"]].tolist()) for side in sides}
+    selections = {side: select(dataset.table, dataset.labeller, rules) for side, rules in sides.items()}
+    split = {
+        side: parts(selections[side], dataset.table, dataset.site, rules) for side, rules in sides.items()
+    }
+    images = {side: set(selections[side].index.tolist()) for side in sides}
+    tests = {side: set(selections[side].index[split[side]["test"]].tolist()) for side in sides}
     both = images["first"] & images["second"]
     return {
         "dataset": dataset.name,
@@ -42,39 +44,43 @@ def compare(dataset: RegisteredDataset, first: Protocol, second: Protocol) -> di
         "second": second.name,
         "rules": changed_rules(first, second, dataset.labeller),
         "images": {
-            "rows": {side: len(chosen[side]) for side in sides},
+            "rows": {side: len(selections[side]) for side in sides},
             "different": {side: len(images[side]) for side in sides},
             "both": len(both),
             "only_first": len(images["first"] - images["second"]),
             "only_second": len(images["second"] - images["first"]),
             "moved": len(both & (tests["first"] ^ tests["second"])),
-            "other_labels": _relabelled(chosen["first"], chosen["second"]),
+            "other_labels": _relabelled(selections["first"], selections["second"]),
         },
         "parts": {
             part: {side: len(split[side][part]) for side in sides} for part in ("train", "validation", "test")
         },
-        "left_out": {side: chosen[side].left_out for side in sides},
-        "tasks": _counts(chosen),
+        "left_out": {side: selections[side].left_out for side in sides},
+        "tasks": _counts(selections),
     }
 
 
 def image_changes(dataset: RegisteredDataset, first: Protocol, second: Protocol) -> list[dict[str, str]]:
     """{"image", "first", "second"} for each image whose part differs; "" where a protocol leaves it out."""
-    named = [_part_of(dataset, protocol) for protocol in (first, second)]
-    rows = sorted(set(named[0]) | set(named[1]))
+    parts_of = [_part_of(dataset, protocol) for protocol in (first, second)]
+    rows = sorted(set(parts_of[0]) | set(parts_of[1]))
     images = dataset.table.rows["image"]
     return [
-        {"image": str(images.iloc[row]), "first": named[0].get(row, ""), "second": named[1].get(row, "")}
+        {
+            "image": str(images.iloc[row]),
+            "first": parts_of[0].get(row, ""),
+            "second": parts_of[1].get(row, ""),
+        }
         for row in rows
-        if named[0].get(row) != named[1].get(row)
+        if parts_of[0].get(row) != parts_of[1].get(row)
     ]
 
 
 def _part_of(dataset: RegisteredDataset, protocol: Protocol) -> dict[int, str]:
     selection = select(dataset.table, dataset.labeller, protocol)
     parts_of: dict[int, set[str]] = {}
-    for part, taken in parts(selection, dataset.table, dataset.site, protocol).items():
-        for row in selection.index[taken].tolist():
+    for part, rows_of_part in parts(selection, dataset.table, dataset.site, protocol).items():
+        for row in selection.index[rows_of_part].tolist():
             parts_of.setdefault(row, set()).add(part)
     return {row: " and ".join(sorted(its)) for row, its in parts_of.items()}
 
@@ -87,19 +93,19 @@ def _relabelled(first: Selection, second: Selection) -> int:
     return int((~((a == b) | (np.isnan(a) & np.isnan(b)))).any(axis=1).sum())
 
 
-def _counts(chosen: Mapping[str, Selection]) -> dict[str, dict[str, dict[str, int]]]:
-    findings = standard(dict.fromkeys(name for its in chosen.values() for name in its.findings))
-    labels = {side: columns(its.labels, its.findings, findings, np.nan) for side, its in chosen.items()}
-    counted = {
+def _counts(selections: Mapping[str, Selection]) -> dict[str, dict[str, dict[str, int]]]:
+    findings = standard(dict.fromkeys(name for its in selections.values() for name in its.findings))
+    labels = {side: columns(its.labels, its.findings, findings, np.nan) for side, its in selections.items()}
+    counts = {
         side: {"positive": (its == 1).sum(axis=0), "negative": (its == 0).sum(axis=0)}
         for side, its in labels.items()
     }
     return {
         task: {
-            side: {call: int(number[index]) for call, number in its.items()} for side, its in counted.items()
+            side: {call: int(number[index]) for call, number in its.items()} for side, its in counts.items()
         }
         for index, task in enumerate(findings)
-        if any(number[index] for its in counted.values() for number in its.values())
+        if any(number[index] for its in counts.values() for number in its.values())
     }
 
 
@@ -113,11 +119,11 @@ def _relevant(protocol: Protocol, labeller: str | None) -> dict[str, Any]:
     return plain
 
 
-def _flat(values: Mapping[str, Any], where: str = "") -> dict[str, Any]:
+def _flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
     flat: dict[str, Any] = {}
     for key, value in values.items():
         if isinstance(value, Mapping):
-            flat |= _flat(value, f"{where}{key}.")
+            flat |= _flat(value, f"{prefix}{key}.")
         else:
-            flat[where + key] = list(value) if isinstance(value, tuple) else value
+            flat[prefix + key] = list(value) if isinstance(value, tuple) else value
     return flat

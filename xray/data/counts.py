@@ -31,8 +31,8 @@ def count_states(
             raise DataError(
                 f"{name}: protocol {rules.name} has no {part} part; there are {', '.join(cohorts)}"
             )
-        chosen = [cohorts[part]] if part else list(cohorts.values())
-        return {"dataset": name, "protocol": rules.name, "part": part} | _count_cohorts(connection, chosen)
+        ids = [cohorts[part]] if part else list(cohorts.values())
+        return {"dataset": name, "protocol": rules.name, "part": part} | _count_cohorts(connection, ids)
     states = dataset.table.states
     spoken_of = np.flatnonzero((states != NOT_MENTIONED).any(axis=0))
     return {
@@ -51,12 +51,12 @@ def count_states(
 def _count_cohorts(connection: Connection, cohorts: list[int]) -> dict[str, Any]:
     total = connection.execute(text(query("cohort_sizes")), {"cohorts": cohorts}).one()
     rows = connection.execute(text(query("cohort_counts")), {"cohorts": cohorts}).all()
-    none = {state: 0 for state in STATE_NAMES.values()}
+    zeros = {state: 0 for state in STATE_NAMES.values()}
     return {
         "images": total.images,
         "patients": total.patients,
         "tasks": {
-            row.task: none
+            row.task: zeros
             | {
                 "positive": row.n_pos,
                 "negative": row.n_neg,

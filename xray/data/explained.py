@@ -38,15 +38,19 @@ def explain_image(dataset: RegisteredDataset, image: str, protocol: Protocol) ->
         )
     row = int(positions[0])
     selection = select(dataset.table, dataset.labeller, protocol)
-    places = np.flatnonzero(selection.index == row)
-    if len(places):
+    positions_in_selection = np.flatnonzero(selection.index == row)
+    if len(positions_in_selection):
         split = parts(selection, dataset.table, dataset.site, protocol)
-        within = [part for part, taken in split.items() if np.isin(places, taken).any()]
-        labels = explain(dataset.table, selection, int(places[0]), dataset.labeller, protocol)
-        return Explained(image, protocol.name, " and ".join(within), None, labels)
-    everyone = replace(protocol, datasets={dataset.labeller: DatasetRule(per_patient="all")})
-    whole = select(dataset.table, dataset.labeller, everyone)
-    labels = explain(dataset.table, whole, row, dataset.labeller, everyone)
+        part_names = [
+            part
+            for part, rows_of_part in split.items()
+            if np.isin(positions_in_selection, rows_of_part).any()
+        ]
+        labels = explain(dataset.table, selection, int(positions_in_selection[0]), dataset.labeller, protocol)
+        return Explained(image, protocol.name, " and ".join(part_names), None, labels)
+    all_images = replace(protocol, datasets={dataset.labeller: DatasetRule(per_patient="all")})
+    selection_of_all = select(dataset.table, dataset.labeller, all_images)
+    labels = explain(dataset.table, selection_of_all, row, dataset.labeller, all_images)
     return Explained(image, protocol.name, None, _why_not(dataset, row, protocol), labels)
 
 
@@ -54,8 +58,8 @@ def _why_not(dataset: RegisteredDataset, row: int, protocol: Protocol) -> str:
     """Why a protocol leaves out the image of a row: its view, or an earlier image of its patient."""
     rule = protocol.rule(dataset.labeller)
     views = replace(protocol, datasets={dataset.labeller: replace(rule, per_patient="all")})
-    taken = select(dataset.table, dataset.labeller, views).index
-    if row not in taken:
+    index = select(dataset.table, dataset.labeller, views).index
+    if row not in index:
         cell = dataset.table.rows[rule.view_column].iloc[row]
         reason = f"{rule.view_column} is {cell!r}" if cell else f"{rule.view_column} is unknown"
         return f"{reason}; wanted: {rule.view_match} {' or '.join(rule.views)}"

@@ -158,16 +158,16 @@ def remove_model(connection: Connection, name: str) -> None:
 def _check_free(connection: Connection, name: str) -> None:
     """Results of a foreign model stand under its name: it must be no configuration's."""
     check_foreign_name(name)
-    taken = connection.scalar(
+    owner = connection.scalar(
         text(
             "select 'a dataset' from dataset where name = :name"
             " union all select 'a configuration of models trained here' from model where trained_on = :name limit 1"
         ),
         {"name": name},
     )
-    if taken is not None:
+    if owner is not None:
         raise ForeignModelError(
-            f"{name!r} is the name of {taken}; give the model another, such as {name}-theirs"
+            f"{name!r} is the name of {owner}; give the model another, such as {name}-theirs"
         )
 
 

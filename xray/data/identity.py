@@ -32,10 +32,10 @@ def merge(connection: Connection, site_id: int) -> set[int]:
 
 def _repeat(connection: Connection, name: str, site_id: int) -> set[int]:
     """Ids of the images that a query changed, until it changed none."""
-    changed: set[int] = set()
+    changes: set[int] = set()
     while ids := connection.scalars(text(query(name)), {"site_id": site_id}).all():
-        changed |= set(ids)
-    return changed
+        changes |= set(ids)
+    return changes
 
 
 def forget_results(connection: Connection, images: set[int]) -> None:

@@ -1,4 +1,4 @@
-"""Leakage: images and patients that stand in a test cohort and in what is trained or selected on, across datasets.
+"""Leakage: images and patients of a test cohort that are also in training or model selection, across datasets.
 
 Which images and patients are one, the database says (`xray.data.identity`).
 """
@@ -75,9 +75,11 @@ def _record_chosen(connection: Connection, protocol_id: int) -> None:
     )
     rows = []
     for pair in pairs:
-        whole = members[pair.train_cohort_id]
-        kept = np.isin(image_ids(connection, pair.whole_list_id), image_ids(connection, pair.image_list_id))
-        used = Member(whole.shown.of(kept), {})
+        cohort = members[pair.train_cohort_id]
+        in_list = np.isin(
+            image_ids(connection, pair.whole_list_id), image_ids(connection, pair.image_list_id)
+        )
+        training = Member(cohort.shown.of(in_list), {})
         rows += [
             {
                 "train_cohort_id": pair.train_cohort_id,
@@ -85,7 +87,7 @@ def _record_chosen(connection: Connection, protocol_id: int) -> None:
                 "model_id": pair.model_id,
                 **counts,
             }
-            for counts in overlap(used, members[pair.test_cohort_id])
+            for counts in overlap(training, members[pair.test_cohort_id])
         ]
     if rows:
         connection.execute(insert(Leakage), rows)
@@ -107,9 +109,9 @@ def overlap(train: Member, test: Member) -> list[dict[str, Any]]:
     """Rows of table `leakage` of one pair: for all test rows, and per task for the positive ones that leak."""
     same_image = np.isin(test.shown.pictures, train.shown.pictures)
     same_patient = np.isin(test.shown.patients, train.shown.patients)
-    everything = np.ones(len(same_image), dtype=bool)
-    chosen: list[tuple[int | None, NDArray[np.bool_]]] = [(None, everything), *test.positive.items()]
-    counted = [
+    all_rows = np.ones(len(same_image), dtype=bool)
+    groups: list[tuple[int | None, NDArray[np.bool_]]] = [(None, all_rows), *test.positive.items()]
+    counts = [
         {
             "task_id": task,
             "n": int(of.sum()),
@@ -117,9 +119,9 @@ def overlap(train: Member, test: Member) -> list[dict[str, Any]]:
             "n_patient": int((of & same_patient).sum()),
             "n_unknown": int((of & test.shown.unnamed).sum()),
         }
-        for task, of in chosen
+        for task, of in groups
     ]
-    return [row for row in counted if row["task_id"] is None or row["n_patient"]]
+    return [row for row in counts if row["task_id"] is None or row["n_patient"]]
 
 
 def _members(connection: Connection, cohorts: list[int], tests: set[int]) -> dict[int, Member]:
@@ -136,7 +138,7 @@ def _members(connection: Connection, cohorts: list[int], tests: set[int]) -> dic
 
 
 def _members_of_lists(connection: Connection, lists: list[int]) -> dict[int, Member]:
-    return {listed: Member(identities(connection, listed), {}) for listed in set(lists)}
+    return {list_id: Member(identities(connection, list_id), {}) for list_id in set(lists)}
 
 
 def _positive(connection: Connection, cohort_id: int) -> dict[int, NDArray[np.bool_]]:

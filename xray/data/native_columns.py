@@ -77,8 +77,8 @@ def _text_array(texts: Sequence[str]) -> bytes:
 
 def read_columns(connection: Connection, dataset_id: int) -> list[EncodedColumn]:
     """The native columns of a dataset, in the order of its file."""
-    given = {"dataset_id": dataset_id}
-    names = connection.execute(text(query("native_columns")), given).all()
+    parameters = {"dataset_id": dataset_id}
+    names = connection.execute(text(query("native_columns")), parameters).all()
     codes = copy_out(connection, query("native_codes"), dataset_id=dataset_id)
     return [
         EncodedColumn(row.name, row.terms, read_array(vector, "int4") - 1)

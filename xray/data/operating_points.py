@@ -22,10 +22,10 @@ KEY: Final = "operating_points"
 _HIGHEST: Final = {"probability": 1.0, "percent": 100.0}
 
 
-def parse_thresholds(given: Sequence[str]) -> dict[str, float]:
+def parse_thresholds(options: Sequence[str]) -> dict[str, float]:
     """Task → threshold of texts as "Effusion=0.35". Raises `ForeignModelError` for one that is not."""
     thresholds: dict[str, float] = {}
-    for option in given:
+    for option in options:
         name, _, number = option.partition("=")
         task = name_of(name) or name.strip()
         if task not in TASKS and near(task, TASKS):

@@ -1,4 +1,4 @@
-"""What the pictures of a dataset show: content hash and perceptual hash of each, or why it can't be taken.
+"""The content of a dataset's pictures: content hash and perceptual hash of each, or why it can't be used.
 
 Decoding a hundred thousand pictures takes an hour, so what was found is kept per file (path, size, time of change) in a
 small SQLite file: a registration that was killed goes on where it was. The time of change is the file system's own (ctime),
@@ -90,9 +90,9 @@ class PictureCounts:
         return lines
 
 
-def count_pictures(seen: Sequence[Seen | str]) -> PictureCounts:
+def count_pictures(contents: Sequence[Seen | str]) -> PictureCounts:
     """What is to be said of the pictures that could be read."""
-    pictures = [picture for picture in seen if isinstance(picture, Seen)]
+    pictures = [picture for picture in contents if isinstance(picture, Seen)]
     counts = Counter(choice for picture in pictures for choice in picture.choices.split("\n") if choice)
     dark = [picture for picture in pictures if picture.is_dark]
     return PictureCounts(
@@ -113,21 +113,21 @@ def look(
 ) -> list[Seen | str]:
     """For each path relative to `images`: what the picture shows, or the reason why it can't be read (None: no path).
 
-    memory: the SQLite file in which what was seen is kept; None: nothing is kept.
+    memory: the SQLite file that caches results; None: no cache.
     """
     pictures: list[Seen | str] = [NO_PATH] * len(paths)
-    named = [(row, images / path) for row, path in enumerate(paths) if isinstance(path, str)]
+    files_of_rows = [(row, images / path) for row, path in enumerate(paths) if isinstance(path, str)]
     with (
-        _opened(memory) as kept,
+        _opened(memory) as database,
         ThreadPoolExecutor() as pool,
-        bar("reading pictures", len(named), shown=progress) as advance,
+        bar("reading pictures", len(files_of_rows), shown=progress) as advance,
     ):
-        for start in range(0, len(named), _AT_ONCE):
-            some = named[start : start + _AT_ONCE]
-            seen = _look_at([file for _, file in some], kept, pool, reading)
-            for (row, _), outcome in zip(some, seen, strict=True):
+        for start in range(0, len(files_of_rows), _AT_ONCE):
+            batch = files_of_rows[start : start + _AT_ONCE]
+            contents = _look_at([file for _, file in batch], database, pool, reading)
+            for (row, _), outcome in zip(batch, contents, strict=True):
                 pictures[row] = outcome
-            advance(len(some))
+            advance(len(batch))
     return pictures
 
 
@@ -149,44 +149,42 @@ def changed(
     if not memory.exists() and not all_files:
         return different
     with (
-        _opened(memory) as kept,
+        _opened(memory) as database,
         ThreadPoolExecutor() as pool,
         bar("reading pictures", len(files), shown=progress) as advance,
     ):
-        assert kept is not None
+        assert database is not None
         for start in range(0, len(files), _AT_ONCE):
             stop = start + _AT_ONCE
-            some = list(zip(files[start:stop], content[start:stop], strict=True))
+            batch = list(zip(files[start:stop], content[start:stop], strict=True))
             if not all_files:
-                places = {_stamp(file, reading)[0]: (file, expected) for file, expected in some}
-                some = [places[key] for key in sorted(_places(kept, list(places)))]
-            seen = _look_at([file for file, _ in some], kept, pool, reading)
+                by_path = {_stamp(file, reading)[0]: (file, expected) for file, expected in batch}
+                batch = [by_path[key] for key in sorted(_places(database, list(by_path)))]
+            contents = _look_at([file for file, _ in batch], database, pool, reading)
             different += [
                 file
-                for (file, expected), now in zip(some, seen, strict=True)
-                if not isinstance(now, Seen) or now.content_hash != expected
+                for (file, expected), content_now in zip(batch, contents, strict=True)
+                if not isinstance(content_now, Seen) or content_now.content_hash != expected
             ]
             advance(len(files[start:stop]))
     return different
 
 
-def fault(seen: Seen, expected_maximum: int | None = None) -> str | None:
+def fault(picture: Seen, expected_maximum: int | None = None) -> str | None:
     """Why a picture that can be read can't be used, or None.
 
     expected_maximum: 255 or 65535 where the dataset's pictures are known to have 8 or 16 bits.
     """
-    if min(seen.height, seen.width) < LEAST_SIDE:
-        return f"is {seen.height} × {seen.width} pixels; expected at least {LEAST_SIDE} along each side"
-    if seen.low == seen.high:
-        return f"shows nothing: every pixel is {seen.low}"
+    if min(picture.height, picture.width) < LEAST_SIDE:
+        return f"is {picture.height} × {picture.width} pixels; expected at least {LEAST_SIDE} along each side"
+    if picture.low == picture.high:
+        return f"shows nothing: every pixel is {picture.low}"
     depths = (255, 65535)
-    if expected_maximum in depths and seen.maximum in depths and seen.maximum != expected_maximum:
+    if expected_maximum in depths and picture.maximum in depths and picture.maximum != expected_maximum:
+        return f"has values up to {picture.maximum}; this dataset's pictures have values up to {expected_maximum}"
+    if picture.maximum > 255 and picture.high <= picture.maximum // 256:
         return (
-            f"has values up to {seen.maximum}; this dataset's pictures have values up to {expected_maximum}"
-        )
-    if seen.maximum > 255 and seen.high <= seen.maximum // 256:
-        return (
-            f"has no value above {seen.high} where {seen.maximum} is white: an 8-bit picture in a wider file? "
+            f"has no value above {picture.high} where {picture.maximum} is white: an 8-bit picture in a wider file? "
             "(--maximum 255 reads it as one)"
         )
     return None
@@ -199,22 +197,23 @@ def perceptual_hash(decoded: Decoded) -> str:
 
 
 def _look_at(
-    files: Sequence[Path], kept: sqlite3.Connection | None, pool: ThreadPoolExecutor, reading: Reading
+    files: Sequence[Path], database: sqlite3.Connection | None, pool: ThreadPoolExecutor, reading: Reading
 ) -> list[Seen | str]:
     stamps = [_stamp(file, reading) for file in files]
-    stored = _recall(kept, stamps) if kept is not None else {}
-    unseen = [file for file, stamp in zip(files, stamps, strict=True) if stamp not in stored]
+    remembered = _recall(database, stamps) if database is not None else {}
+    unseen = [file for file, stamp in zip(files, stamps, strict=True) if stamp not in remembered]
     new = dict(zip(unseen, pool.map(lambda file: _see(file, reading), unseen), strict=True))
-    if kept is not None:
+    if database is not None:
         rows = [
             (*stamp, *vars(new[file]).values())
             for file, stamp in zip(files, stamps, strict=True)
             if isinstance(new.get(file), Seen)
         ]
-        with kept:
-            kept.executemany(f"insert or replace into look values ({','.join('?' * 12)})", rows)  # noqa: S608
+        with database:
+            database.executemany(f"insert or replace into look values ({','.join('?' * 12)})", rows)  # noqa: S608
     return [
-        stored[stamp] if stamp in stored else new[file] for file, stamp in zip(files, stamps, strict=True)
+        remembered[stamp] if stamp in remembered else new[file]
+        for file, stamp in zip(files, stamps, strict=True)
     ]
 
 
@@ -245,16 +244,16 @@ def _stamp(file: Path, reading: Reading) -> _Stamp:
     return str(file.resolve()), manner, status.st_size, status.st_ctime_ns
 
 
-def _places(kept: sqlite3.Connection, wanted: Sequence[str]) -> set[str]:
-    asked = f"select path from look where path in ({','.join('?' * len(wanted))})"  # noqa: S608
-    return {row[0] for row in kept.execute(asked, wanted)}
+def _places(database: sqlite3.Connection, paths: Sequence[str]) -> set[str]:
+    statement = f"select path from look where path in ({','.join('?' * len(paths))})"  # noqa: S608
+    return {row[0] for row in database.execute(statement, paths)}
 
 
-def _recall(kept: sqlite3.Connection, stamps: Sequence[_Stamp]) -> dict[_Stamp, Seen]:
-    wanted = [stamp[0] for stamp in stamps]
-    rows = kept.execute(
-        f"select * from look where path in ({','.join('?' * len(wanted))})",  # noqa: S608
-        wanted,
+def _recall(database: sqlite3.Connection, stamps: Sequence[_Stamp]) -> dict[_Stamp, Seen]:
+    paths = [stamp[0] for stamp in stamps]
+    rows = database.execute(
+        f"select * from look where path in ({','.join('?' * len(paths))})",  # noqa: S608
+        paths,
     )
     return {(row[0], row[1], row[2], row[3]): Seen(*row[4:]) for row in rows}
 
@@ -265,9 +264,9 @@ def _opened(memory: Path | None) -> Iterator[sqlite3.Connection | None]:
         yield None
         return
     memory.parent.mkdir(parents=True, exist_ok=True)
-    with contextlib.closing(sqlite3.connect(memory, timeout=60)) as kept:
+    with contextlib.closing(sqlite3.connect(memory, timeout=60)) as database:
         for earlier in _EARLIER:
-            kept.execute(f"drop table if exists {earlier}")
-        kept.execute(_TABLE)
-        kept.commit()
-        yield kept
+            database.execute(f"drop table if exists {earlier}")
+        database.execute(_TABLE)
+        database.commit()
+        yield database

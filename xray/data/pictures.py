@@ -23,10 +23,10 @@ def pixel_cache(
     show something else than when they were registered.
     """
     content = [digest for digest in dataset.content if digest is not None]
-    stored = dataset.table.rows["path"]
-    if stored.isna().any() or len(content) < len(stored):
+    stored_paths_of = dataset.table.rows["path"]
+    if stored_paths_of.isna().any() or len(content) < len(stored_paths_of):
         raise DataError(f"{dataset.name}: registered without pictures; add it again with its image folder")
-    paths = [home / path for path in stored]
+    paths = [home / path for path in stored_paths_of]
     root = home / "pixels"
     folder = root / request_of(paths, content, size, crop, np.dtype(np.uint8)).name
     try:

@@ -1,4 +1,4 @@
-"""Where pictures lie: relative to the home where they lie in it, so that a home can move; else by their absolute path."""
+"""Paths of pictures: relative to the home if they are inside it, so that a home can move; else absolute."""
 
 import io
 from collections.abc import Sequence
@@ -28,20 +28,21 @@ def take_places(
     shows is asked when it is prepared.
     """
     images = connection.execute(text(query("dataset_images")), {"dataset_id": dataset_id})
-    places = {row.image: row.path for row in images if row.path is not None}
-    kept = rows[rows["image"].isin(list(places)) & rows["path"].notna()]
+    old_paths = {row.image: row.path for row in images if row.path is not None}
+    registered = rows[rows["image"].isin(list(old_paths)) & rows["path"].notna()]
     frame = pd.DataFrame(
-        {"name": kept["image"], "path": stored_paths(folder, kept["path"].tolist(), home)}, index=kept.index
+        {"name": registered["image"], "path": stored_paths(folder, registered["path"].tolist(), home)},
+        index=registered.index,
     )
-    moved = frame[frame["path"] != frame["name"].map(places)]
-    there = [((home or Path()) / path).is_file() for path in moved["path"]]
-    moved = moved[there]
-    if moved.empty:
+    changes = frame[frame["path"] != frame["name"].map(old_paths)]
+    exists = [((home or Path()) / path).is_file() for path in changes["path"]]
+    changes = changes[exists]
+    if changes.empty:
         return 0
     connection.execute(text(query("incoming_images")))
     copy_text(
-        connection, "incoming", tuple(moved.columns), io.StringIO(moved.to_csv(index=False, header=False))
+        connection, "incoming", tuple(changes.columns), io.StringIO(changes.to_csv(index=False, header=False))
     )
     connection.execute(text(query("put_places")), {"site": site})
     connection.execute(text("drop table incoming"))
-    return len(moved)
+    return len(changes)

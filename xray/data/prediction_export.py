@@ -23,14 +23,16 @@ _CHUNK: Final = 16_384
 
 def scored_models(connection: Connection, cohort: Cohort, models: Sequence[str]) -> dict[str, int]:
     """Model → evaluation of a cohort: these models, or all that scored it. Raises `DataError` where one did not."""
-    given = {"image_list_id": cohort.image_list_id}
-    scored = {row.model: row.evaluation_id for row in connection.execute(text(query("scored_models")), given)}
-    absent = [name for name in models if name not in scored]
-    if absent or not scored:
+    parameters = {"image_list_id": cohort.image_list_id}
+    evaluations = {
+        row.model: row.evaluation_id for row in connection.execute(text(query("scored_models")), parameters)
+    }
+    absent = [name for name in models if name not in evaluations]
+    if absent or not evaluations:
         raise DataError(
-            f"{', '.join(absent) or 'no model'} has no scores of {cohort}; scored by: {', '.join(scored) or 'none'}"
+            f"{', '.join(absent) or 'no model'} has no scores of {cohort}; scored by: {', '.join(evaluations) or 'none'}"
         )
-    return {name: scored[name] for name in models} if models else scored
+    return {name: evaluations[name] for name in models} if models else evaluations
 
 
 def exported(
@@ -41,14 +43,14 @@ def exported(
     Findings are those of the default list, then the others of these models; an output that was never trained is empty.
     Logits are float32 as stored, probabilities float64.
     """
-    scored = scored_models(connection, cohort, models)
-    own = text("select id from model where name = any(:models)")
-    numbers = connection.scalars(own, {"models": list(scored)}).all()
+    evaluations = scored_models(connection, cohort, models)
+    statement = text("select id from model where name = any(:models)")
+    numbers = connection.scalars(statement, {"models": list(evaluations)}).all()
     findings = standard(
         dict.fromkeys(name for number in numbers for name in read_list(connection, "model", number))
     )
     ids = finding_ids(connection, findings)
-    for model, evaluation_id in scored.items():
+    for model, evaluation_id in evaluations.items():
         scores: NDArray[Any] = read_logits(connection, evaluation_id, ids)
         for start in range(0, scores.shape[1], _CHUNK):
             chunk = scores[:, start : start + _CHUNK].T

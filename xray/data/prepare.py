@@ -1,4 +1,4 @@
-"""From what a study says of a dataset to cohorts that can be trained on: drawn, read, registered, split, cached."""
+"""From a study's entry for a dataset to cohorts for training: drawn, read, registered, split, cached."""
 
 import dataclasses
 from collections.abc import Callable, Collection, Mapping, Sequence
@@ -93,7 +93,7 @@ def register_request(
     and noted. dry_run: everything is checked as it would be, and the database is left as it was.
     """
     source, images, table, truth = _read(request, home)
-    seen = None
+    contents = None
     if images is not None:  # pictures are looked at before the transaction
         digest = content_digest(request.site, source, table, images, request.reading)
         with engine.begin() as connection:
@@ -101,11 +101,11 @@ def register_request(
         if registration is None:
             refuse_unusable(request.name, len(table.rows), table.quarantine, strict=strict, partial=partial)
             memory = home / MEMORY if home is not None else None
-            seen = look(table.rows["path"].tolist(), images, memory, progress, request.reading)
+            contents = look(table.rows["path"].tolist(), images, memory, progress, request.reading)
         elif look_again and home is not None:
             _refuse_changed(engine, registration, table, images, home, request.reading)
     with engine.connect() as connection:
-        done = register(
+        result = register(
             connection,
             request.name,
             request.site,
@@ -113,22 +113,22 @@ def register_request(
             table,
             images,
             truth=truth,
-            seen=seen,
+            contents=contents,
             strict=strict,
             partial=partial,
             home=home,
             reading=request.reading if images is not None else AS_STORED,
             mapping=read_mapping(request.mapping).keys if request.mapping is not None else None,
         )
-        notes = freeze_dataset(connection, done.dataset_id, protocol)
+        notes = freeze_dataset(connection, result.dataset_id, protocol)
         if dry_run:
             connection.rollback()
         else:
             connection.commit()
     rules = load_protocol(protocol)
     return dataclasses.replace(
-        done,
-        notes=[*dict.fromkeys([*table.notes, *done.notes]), *notes],
+        result,
+        notes=[*dict.fromkeys([*table.notes, *result.notes]), *notes],
         summary=summarise(
             table, rules.rule("manifest" if source == "phantom" else source), rules.name, source
         ),
@@ -140,8 +140,8 @@ def _refuse_changed(
 ) -> None:
     """A registered picture that was replaced is not taken: models and labels would mean something else."""
     with engine.begin() as connection:
-        stored = connection.execute(text(query("dataset_images")), {"dataset_id": registration.dataset_id})
-        content = {row.image: row.content_hash for row in stored}
+        result = connection.execute(text(query("dataset_images")), {"dataset_id": registration.dataset_id})
+        content = {row.image: row.content_hash for row in result}
     rows = table.rows[table.rows["image"].isin(list(content))]
     files = [images / path for path in rows["path"]]
     different = changed(files, [content[image] for image in rows["image"]], home / MEMORY, reading)
@@ -187,12 +187,12 @@ def freeze_for_models(connection: Connection) -> list[str]:
     A protocol that does not come along (a file of the user's own) is left to who has the file.
     """
     missing = connection.execute(text(query("cohorts_missing"))).all()
-    wanted = [
+    rows = [
         row for row in missing if row.protocol in NAMED and load_protocol(row.protocol).version == row.version
     ]
     return [
         f"{row.dataset}: {note}"
-        for row in wanted
+        for row in rows
         for note in freeze_dataset(connection, row.dataset_id, row.protocol)
     ]
 
@@ -261,8 +261,8 @@ def read_source(
         raise DataError(unknown("reader", name, sorted(reader_of)))
     if name in _OF_ANY_TABLE:
         words = read_mapping(mapping) if mapping is not None else None
-        where = mapping.name if mapping is not None else ""
-        table = _OF_ANY_TABLE[name](labels, images, findings, words, where)
+        origin = mapping.name if mapping is not None else ""
+        table = _OF_ANY_TABLE[name](labels, images, findings, words, origin)
         return with_label(with_fit_names(table, labels.name), readers, labels.name)
     if mapping is not None:
         raise DataError(

@@ -187,41 +187,41 @@ def protocol_from(values: Mapping[str, Any], origin: str) -> Protocol:
     missing = fields - set(base_values) - set(values)
     if missing:
         raise StudyError(f"{origin}: {min(missing)}: missing (or name a base to take it from)")
-    whole: dict[str, Any] = {key: values.get(key, base_values.get(key)) for key in fields}
+    complete: dict[str, Any] = {key: values.get(key, base_values.get(key)) for key in fields}
     for key, kind in _PARTS.items():
-        whole[key] = _part(kind, base_values.get(key, {}), values.get(key, {}), origin, key)
+        complete[key] = _part(kind, base_values.get(key, {}), values.get(key, {}), origin, key)
     rules = {
         dataset: _part(
             DatasetRule,
             base_values.get("datasets", {}).get(dataset, {}),
-            given,
+            keys_of_rule,
             origin,
             f"datasets.{dataset}",
         )
-        for dataset, given in (base_values.get("datasets", {}) | dict(values.get("datasets", {}))).items()
+        for dataset, keys_of_rule in (
+            base_values.get("datasets", {}) | dict(values.get("datasets", {}))
+        ).items()
     }
-    whole["datasets"] = types.MappingProxyType(rules)
-    names.check_name(f"{origin}: name", str(whole["name"]), StudyError)
-    _check_choice(origin, "label_rules", whole["label_rules"], "")
-    _check_fractions(origin, whole["split"])
-    return Protocol(**whole)
+    complete["datasets"] = types.MappingProxyType(rules)
+    names.check_name(f"{origin}: name", str(complete["name"]), StudyError)
+    _check_choice(origin, "label_rules", complete["label_rules"], "")
+    _check_fractions(origin, complete["split"])
+    return Protocol(**complete)
 
 
-def _part(
-    kind: type, base_values: Mapping[str, Any], given: Mapping[str, Any], origin: str, where: str
-) -> Any:
-    if not isinstance(given, Mapping):
-        raise StudyError(f"{origin}: {where}: expected a table of keys, found {given!r}")
-    _only(set(given), {field.name for field in dataclasses.fields(kind)}, origin, where + ".")
-    values = {**base_values, **given}
+def _part(kind: type, base_values: Mapping[str, Any], keys: Mapping[str, Any], origin: str, key: str) -> Any:
+    if not isinstance(keys, Mapping):
+        raise StudyError(f"{origin}: {key}: expected a table of keys, found {keys!r}")
+    _only(set(keys), {field.name for field in dataclasses.fields(kind)}, origin, key + ".")
+    values = {**base_values, **keys}
     for field in dataclasses.fields(kind):
         if field.name in values:
-            values[field.name] = _value(values[field.name], field.default, origin, f"{where}.{field.name}")
-            _check_choice(origin, field.name, values[field.name], where + ".")
+            values[field.name] = _value(values[field.name], field.default, origin, f"{key}.{field.name}")
+            _check_choice(origin, field.name, values[field.name], key + ".")
     return kind(**values)
 
 
-def _value(value: Any, default: Any, origin: str, where: str) -> Any:
+def _value(value: Any, default: Any, origin: str, key: str) -> Any:
     """The value as the default's type; numbers may be written as integers, lists of text become tuples."""
     if (
         isinstance(default, tuple)
@@ -232,21 +232,21 @@ def _value(value: Any, default: Any, origin: str, where: str) -> Any:
     if isinstance(default, float) and isinstance(value, int | float) and not isinstance(value, bool):
         return float(value)
     if type(value) is not type(default):
-        raise StudyError(f"{origin}: {where}: expected a value like {default!r}, found {value!r}")
+        raise StudyError(f"{origin}: {key}: expected a value like {default!r}, found {value!r}")
     return value
 
 
-def _only(keys: set[str], fields: set[str], origin: str, where: str) -> None:
+def _only(keys: set[str], fields: set[str], origin: str, prefix: str) -> None:
     for key in sorted(keys - fields):
         guess = near(key, sorted(fields))
         hint = f"did you mean {guess!r}?" if guess else f"known: {', '.join(sorted(fields))}"
-        raise StudyError(f"{origin}: {where}{key}: unknown key; {hint}")
+        raise StudyError(f"{origin}: {prefix}{key}: unknown key; {hint}")
 
 
-def _check_choice(origin: str, key: str, value: Any, where: str) -> None:
+def _check_choice(origin: str, key: str, value: Any, prefix: str) -> None:
     if key in _CHOICES and value not in _CHOICES[key]:
         raise StudyError(
-            f"{origin}: {where}{key}: expected one of {', '.join(_CHOICES[key])}, found {value!r}"
+            f"{origin}: {prefix}{key}: expected one of {', '.join(_CHOICES[key])}, found {value!r}"
         )
 
 

@@ -1,4 +1,4 @@
-"""Quarantine: rows and pictures that can't be taken are set aside with a reason, named, counted, and stored."""
+"""Quarantine: rows and pictures that can't be used are set aside with a reason, named, counted and stored."""
 
 import io
 from collections.abc import Sequence
@@ -18,35 +18,35 @@ SHOWN = 10
 def refuse_unusable(
     name: str,
     n_usable: int,
-    bad: Sequence[Quarantined],
+    entries: Sequence[Quarantined],
     *,
     strict: bool = False,
     partial: bool = False,
     error: type[DataError] = DataError,
 ) -> None:
-    """Raise where a dataset can't be registered for what was set aside.
+    """Raise where too much was set aside for a dataset to be registered.
 
     That is: no row is left; more rows were set aside than are left, unless `partial`; or anything at all, where `strict`.
     """
-    lost = sum(not entry.kept for entry in bad)
+    n_lost = sum(not entry.kept for entry in entries)
     if n_usable == 0:
-        reason = "no row can be used" if bad else "the label file has no row"
-    elif strict and bad:
-        reason = f"{len(bad)} row(s) or picture(s) are faulty"
-    elif lost > n_usable and not partial:
+        reason = "no row can be used" if entries else "the label file has no row"
+    elif strict and entries:
+        reason = f"{len(entries)} row(s) or picture(s) are faulty"
+    elif n_lost > n_usable and not partial:
         reason = (
-            f"{lost} of {lost + n_usable} rows can't be used, more than half: are these the right files? "
+            f"{n_lost} of {n_lost + n_usable} rows can't be used, more than half: are these the right files? "
             "(--partial registers the rest)"
         )
     else:
         return
-    raise error("\n".join([f"{name}: nothing was registered: {reason}", *describe(bad)]))
+    raise error("\n".join([f"{name}: nothing was registered: {reason}", *describe(entries)]))
 
 
-def describe(bad: Sequence[Quarantined]) -> list[str]:
+def describe(entries: Sequence[Quarantined]) -> list[str]:
     """The first entries, each with file, row and reason, and how many more there are."""
-    lines = [f"  {_place(entry)}: {entry.reason}" for entry in bad[:SHOWN]]
-    return lines + ([f"  … and {len(bad) - SHOWN} more"] if len(bad) > SHOWN else [])
+    lines = [f"  {_place(entry)}: {entry.reason}" for entry in entries[:SHOWN]]
+    return lines + ([f"  … and {len(entries) - SHOWN} more"] if len(entries) > SHOWN else [])
 
 
 def _place(entry: Quarantined) -> str:
@@ -58,16 +58,16 @@ def _place(entry: Quarantined) -> str:
     return ", ".join(parts)
 
 
-def put_quarantine(connection: Connection, dataset_id: int, bad: Sequence[Quarantined]) -> None:
+def put_quarantine(connection: Connection, dataset_id: int, entries: Sequence[Quarantined]) -> None:
     """Store the entries of a dataset."""
     frame = pd.DataFrame(
         {
             "dataset_id": dataset_id,
-            "file": pd.Series([entry.file or entry.image or "-" for entry in bad], dtype=object),
-            "row": pd.Series([entry.row for entry in bad], dtype="Int64"),
-            "image": pd.Series([entry.image for entry in bad], dtype=object),
-            "reason": pd.Series([entry.reason.replace("\0", "") for entry in bad], dtype=object),
-            "kept": [entry.kept for entry in bad],
+            "file": pd.Series([entry.file or entry.image or "-" for entry in entries], dtype=object),
+            "row": pd.Series([entry.row for entry in entries], dtype="Int64"),
+            "image": pd.Series([entry.image for entry in entries], dtype=object),
+            "reason": pd.Series([entry.reason.replace("\0", "") for entry in entries], dtype=object),
+            "kept": [entry.kept for entry in entries],
         }
     )
     lines = io.StringIO(frame.to_csv(index=False, header=False))

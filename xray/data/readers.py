@@ -20,11 +20,11 @@ from xray.data.spelling import spelled
 
 def put_readers(connection: Connection, dataset_id: int, panel: Panel, findings: Sequence[str]) -> None:
     """Store what each reader said of a dataset's images; findings: names of the columns of the panel's states."""
-    made = connection.execute(
+    rows_of_readers = connection.execute(
         insert(Reader).returning(Reader.name, Reader.id),
         [{"dataset_id": dataset_id, "name": name} for name in panel.names],
     )
-    ids = {row.name: row.id for row in made}
+    ids = {row.name: row.id for row in rows_of_readers}
     numbers = put_findings(connection, spelled(connection, findings))
     rows = (
         (
@@ -54,10 +54,10 @@ def read_calls(connection: Connection, cohort_id: int, tasks: Sequence[int]) -> 
     readers = connection.execute(text(query("readers_of_cohort")), {"cohort_id": cohort_id}).all()
     if not readers:
         return None
-    listed = image_ids(connection, readers[0].dataset_list)
+    dataset_images = image_ids(connection, readers[0].dataset_list)
     images = image_ids(connection, readers[0].cohort_list)
-    order = np.argsort(listed, kind="stable")
-    places = order[np.searchsorted(listed, images, sorter=order)]
+    order = np.argsort(dataset_images, kind="stable")
+    positions = order[np.searchsorted(dataset_images, images, sorter=order)]
     row_of = {row.reader_id: position for position, row in enumerate(readers)}
     column_of = {task: position for position, task in enumerate(tasks)}
     calls = np.full((len(readers), len(images), len(tasks)), np.nan, dtype=np.float32)
@@ -70,7 +70,7 @@ def read_calls(connection: Connection, cohort_id: int, tasks: Sequence[int]) -> 
         column = column_of.get(read_scalar(task))
         if column is None:
             continue
-        states = read_array(vector, "int2")[places]
-        called = (states == POSITIVE) | (states == NEGATIVE)
-        calls[row_of[read_scalar(reader)], called, column] = states[called]
+        states = read_array(vector, "int2")[positions]
+        is_call = (states == POSITIVE) | (states == NEGATIVE)
+        calls[row_of[read_scalar(reader)], is_call, column] = states[is_call]
     return Calls(tuple(row.reader for row in readers), calls, readers[0].rule)

@@ -1,4 +1,4 @@
-"""What people read of a worklist as the labels of a dataset: images of one site under one more labeller.
+"""Reads of a worklist as the labels of a dataset: images of one site under another labeller.
 
 From there on all is as with any dataset: cohorts are frozen, known images cost no inference, labellers are compared,
 analyses and verdicts take it as a guest. The terms behind its labels say who said what.
@@ -59,9 +59,11 @@ def register_reads(
 
     rows = connection.execute(text(query("worklist_calls")), {"worklist": worklist}).mappings().all()
     if not rows:
-        known = connection.scalars(text("select distinct worklist from reads order by 1")).all()
-        raise DataError(f"nobody has read a worklist {worklist!r}; read were: {', '.join(known) or 'none'}")
-    readers = sorted({who for row in rows for who in row["readers"]})
+        worklists = connection.scalars(text("select distinct worklist from reads order by 1")).all()
+        raise DataError(
+            f"nobody has read a worklist {worklist!r}; read were: {', '.join(worklists) or 'none'}"
+        )
+    readers = sorted({person for row in rows for person in row["readers"]})
     if reader is not None and reader not in readers:
         raise DataError(f"worklist {worklist}: {reader!r} has read nothing of it; {', '.join(readers)} did")
     sites = sorted({row["site"] for row in rows})
@@ -69,29 +71,32 @@ def register_reads(
         raise DataError(
             f"worklist {worklist}: its images are of {', '.join(sites)}; a dataset is of one site"
         )
-    kept = [row for row in rows if reader is None or reader in row["readers"]]
+    rows_of_reader = [row for row in rows if reader is None or reader in row["readers"]]
     truth = pd.DataFrame(columns=["image", "finding", "present", "size"]) if rows[0]["synthetic"] else None
     return register(
-        connection, name, sites[0], SOURCE, _table(worklist, kept, rule, reader), None, truth=truth
+        connection, name, sites[0], SOURCE, _table(worklist, rows_of_reader, rule, reader), None, truth=truth
     )
 
 
 def _table(worklist: str, rows: Sequence[Any], rule: str, reader: str | None) -> SourceTable:
-    """The images that were read, with a state of one finding, and who said what as its term."""
+    """The images read, with the state of one finding, and each reader's answer as its term."""
     findings = standard(dict.fromkeys(row["task"] for row in rows))
     states = np.full((len(rows), len(findings)), NOT_MENTIONED, dtype=np.int8)
     terms = np.full(states.shape, None, dtype=object)
-    listed = []
-    for place, row in enumerate(rows):
+    records = []
+    for position, row in enumerate(rows):
         task = findings.index(row["task"])
         calls = [
-            (who, answer, time)
-            for who, answer, time in zip(row["readers"], row["answers"], row["times"], strict=True)
-            if reader in (None, who)
+            (person, answer, time)
+            for person, answer, time in zip(row["readers"], row["answers"], row["times"], strict=True)
+            if reader in (None, person)
         ]
-        states[place, task] = RULES[rule]([STATES[answer] for _, answer, _ in calls])
-        terms[place, task] = ", ".join(f"{who}: {answer}" for who, answer, _ in calls)
+        states[position, task] = RULES[rule]([STATES[answer] for _, answer, _ in calls])
+        terms[position, task] = ", ".join(f"{person}: {answer}" for person, answer, _ in calls)
         about = {key: row[key] for key in ("image", "patient", "view", "age", "sex")}
-        read = {"worklist": worklist, "read": ", ".join(f"{who}: {time}" for who, _, time in calls)}
-        listed.append({**about, "path": None, **read})
-    return SourceTable(pd.DataFrame(listed), states, terms, findings=findings)
+        read_cells = {
+            "worklist": worklist,
+            "read": ", ".join(f"{person}: {time}" for person, _, time in calls),
+        }
+        records.append({**about, "path": None, **read_cells})
+    return SourceTable(pd.DataFrame(records), states, terms, findings=findings)

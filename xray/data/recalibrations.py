@@ -11,27 +11,32 @@ from xray.stats.recalibration import Recalibration
 
 
 def put_recalibration(
-    connection: Connection, model_id: int, task_id: int, cohort_id: int, made: Recalibration, fingerprint: str
+    connection: Connection,
+    model_id: int,
+    task_id: int,
+    cohort_id: int,
+    calibration: Recalibration,
+    fingerprint: str,
 ) -> int:
     """Store a calibration, within the caller's transaction; its version. One of this fingerprint is not stored twice."""
     connection.execute(
         text("select pg_advisory_xact_lock(hashtext('xray recalibration'), :model_id)"),
         {"model_id": model_id},
     )
-    isotonic = made.method == "isotonic"
+    isotonic = calibration.method == "isotonic"
     connection.execute(
         text(query("recalibration_put")),
         {
             "model_id": model_id,
             "task_id": task_id,
             "cohort_id": cohort_id,
-            "method": made.method,
-            "intercept": None if isotonic else made.intercept,
-            "slope": None if isotonic else made.slope,
-            "knots": made.knots.tolist() if isotonic else None,
-            "probabilities": made.probabilities.tolist() if isotonic else None,
-            "n": made.n,
-            "n_pos": made.n_pos,
+            "method": calibration.method,
+            "intercept": None if isotonic else calibration.intercept,
+            "slope": None if isotonic else calibration.slope,
+            "knots": calibration.knots.tolist() if isotonic else None,
+            "probabilities": calibration.probabilities.tolist() if isotonic else None,
+            "n": calibration.n,
+            "n_pos": calibration.n_pos,
             "fingerprint": fingerprint,
         },
     )

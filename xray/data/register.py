@@ -61,9 +61,9 @@ class Registration:
     def news(self) -> list[str]:
         """A line each for a log: how unusual pictures were read, the notes, and how much was set aside."""
         lines = [*(self.pictures.lines() if self.pictures else ()), *self.notes]
-        left = sum(not entry.kept for entry in self.quarantine)
-        if left:
-            lines.append(f"{left} row(s) or picture(s) set aside: xray dataset quarantine {self.name}")
+        n_set_aside = sum(not entry.kept for entry in self.quarantine)
+        if n_set_aside:
+            lines.append(f"{n_set_aside} row(s) or picture(s) set aside: xray dataset quarantine {self.name}")
         return lines
 
 
@@ -76,7 +76,7 @@ def register(
     images: Path | None,
     *,
     truth: pd.DataFrame | None = None,
-    seen: Sequence[Seen | str] | None = None,
+    contents: Sequence[Seen | str] | None = None,
     strict: bool = False,
     partial: bool = False,
     home: Path | None = None,
@@ -85,8 +85,8 @@ def register(
 ) -> Registration:
     """Register the rows of `table` as dataset `name` of `site`, within the caller's transaction.
 
-    images: the folder of the pictures; None for labels without pixels. seen: what its pictures show, by `look`, row by row
-    (looked at now where it is not given). truth: columns image, finding, present, size, of a drawn site. What can't be used
+    images: the folder of the pictures; None for labels without pixels. contents: what its pictures show, by `look`, by row
+    (read now if not given). truth: columns image, finding, present, size, of a drawn site. What can't be used
     is set aside (`strict`: is an error). The same content again changes nothing but where the pictures are read from. home:
     paths in it are stored relative to it. reading: how the pictures' files are read. mapping: keys of the
     mapping file by which the rows were read. Raises `DataError` where too little
@@ -107,13 +107,15 @@ def register(
             notes.append(f"{n} picture(s) are read from {images.resolve()} from now on")
         return replace(registration, notes=notes)
     if images is not None:
-        seen = look(table.rows["path"].tolist(), images, reading=reading) if seen is None else seen
-        table, seen = _set_aside_pictures(table, seen, source, reading)
+        contents = (
+            look(table.rows["path"].tolist(), images, reading=reading) if contents is None else contents
+        )
+        table, contents = _set_aside_pictures(table, contents, source, reading)
         encoded = _encode(table)
     refuse_unusable(name, len(table.rows), table.quarantine, strict=strict, partial=partial)
     site_id = _site(connection, site, synthetic=truth is not None)
-    image_ids = _images(connection, site_id, table.rows, images, seen, home)
-    listed = put_image_list(
+    image_ids = _images(connection, site_id, table.rows, images, contents, home)
+    list_id = put_image_list(
         connection, list_hash([f"{site}/{image}" for image in table.rows["image"]]), image_ids
     )
     dataset_id = connection.scalar(
@@ -121,7 +123,7 @@ def register(
         .values(
             name=name,
             site_id=site_id,
-            image_list_id=listed,
+            image_list_id=list_id,
             source=source,
             content_hash=digest,
             reading=reading.text,
@@ -148,7 +150,7 @@ def register(
         False,
         list(table.quarantine),
         list(table.notes),
-        count_pictures(seen) if images is not None and seen is not None else None,
+        count_pictures(contents) if images is not None and contents is not None else None,
     )
 
 
@@ -194,8 +196,8 @@ def _digest(
 ) -> str:
     manner = [] if reading == AS_STORED else [reading.text]
     digest = hashlib.sha256(json.dumps([site, source, images is not None, *manner]).encode())
-    own = [encode(column, table.rows[column]) for column in COLUMNS if column not in ("age", VIEW)]
-    digest_columns([*own, *encoded], digest)
+    columns = [encode(column, table.rows[column]) for column in COLUMNS if column not in ("age", VIEW)]
+    digest_columns([*columns, *encoded], digest)
     digest.update(table.rows["age"].to_numpy("<f4").tobytes())
     digest.update(column_bytes(table.states, table.findings, NOT_MENTIONED))
     if table.panel is not None:
@@ -206,7 +208,7 @@ def _digest(
 
 
 def _set_aside_pictures(
-    table: SourceTable, seen: Sequence[Seen | str], source: str, reading: Reading
+    table: SourceTable, contents: Sequence[Seen | str], source: str, reading: Reading
 ) -> tuple[SourceTable, list[Seen | str]]:
     """The rows whose pictures can be used. A second row that shows the same picture is set aside.
 
@@ -216,36 +218,42 @@ def _set_aside_pictures(
     maximum = published.maximum if published is not None and reading == AS_STORED else None
     names, paths = table.rows["image"].tolist(), table.rows["path"].tolist()
     first: dict[str, str] = {}
-    taken = np.ones(len(names), dtype=bool)
-    bad = []
-    for row, (name, path, outcome) in enumerate(zip(names, paths, seen, strict=True)):
+    usable = np.ones(len(names), dtype=bool)
+    quarantine = []
+    for row, (name, path, outcome) in enumerate(zip(names, paths, contents, strict=True)):
         reason = outcome if isinstance(outcome, str) else fault(outcome, maximum)
-        kept = False
+        is_kept = False
         if reason is None and not isinstance(outcome, str):
             earlier = first.setdefault(outcome.content_hash, name)
             if earlier != name:
-                reason, kept = f"{_SAME_PICTURE} as image {earlier}", source in published_sites()
+                reason, is_kept = f"{_SAME_PICTURE} as image {earlier}", source in published_sites()
         if reason is not None:
-            bad.append(Quarantined(path if isinstance(path, str) else name, None, name, reason, kept))
-            taken[row] = kept
-    return table.taken(taken, bad), [outcome for outcome, yes in zip(seen, taken, strict=True) if yes]
+            quarantine.append(
+                Quarantined(path if isinstance(path, str) else name, None, name, reason, is_kept)
+            )
+            usable[row] = is_kept
+    return table.taken(usable, quarantine), [
+        outcome for outcome, yes in zip(contents, usable, strict=True) if yes
+    ]
 
 
 def _repaired(
     registration: Registration, table: SourceTable, images: Path | None, source: str, reading: Reading
 ) -> list[str]:
     """A note where pictures that were set aside at registration can be used now: a registered dataset stays as it is."""
-    aside = {
+    set_aside = {
         entry.image
         for entry in registration.quarantine
         if entry.row is None and not entry.kept and not entry.reason.startswith(_SAME_PICTURE)
     }
-    rows = table.rows[table.rows["image"].isin(aside)].reset_index(drop=True)
+    rows = table.rows[table.rows["image"].isin(set_aside)].reset_index(drop=True)
     if images is None or rows.empty:
         return []
-    chosen = SourceTable(rows, table.states[: len(rows)], table.terms[: len(rows)], [], [], table.findings)
-    seen = look(rows["path"].tolist(), images, reading=reading)
-    usable, _ = _set_aside_pictures(chosen, seen, source, reading)
+    candidates = SourceTable(
+        rows, table.states[: len(rows)], table.terms[: len(rows)], [], [], table.findings
+    )
+    contents = look(rows["path"].tolist(), images, reading=reading)
+    usable, _ = _set_aside_pictures(candidates, contents, source, reading)
     if usable.rows.empty:
         return []
     return [
@@ -272,28 +280,30 @@ def _images(
     site_id: int,
     rows: pd.DataFrame,
     images: Path | None,
-    seen: Sequence[Seen | str] | None,
+    contents: Sequence[Seen | str] | None,
     home: Path | None,
 ) -> NDArray[np.int32]:
     """Ids (n_rows,) of the images of the rows; an image that another dataset of the site has is the same image."""
     frame = rows[["image", "patient", "view", "age", "sex"]].rename(columns={"image": "name"})
     if "original" in rows.columns:
         frame["original"] = rows["original"].where(rows["original"] != rows["image"], "")
-    if seen is not None:
-        frame["content_hash"] = [picture.content_hash for picture in seen if isinstance(picture, Seen)]
-        frame["perceptual_hash"] = [picture.perceptual_hash for picture in seen if isinstance(picture, Seen)]
+    if contents is not None:
+        frame["content_hash"] = [picture.content_hash for picture in contents if isinstance(picture, Seen)]
+        frame["perceptual_hash"] = [
+            picture.perceptual_hash for picture in contents if isinstance(picture, Seen)
+        ]
     if images is not None:
         frame["path"] = stored_paths(images, rows["path"].tolist(), home)
     connection.execute(text(query("incoming_images")))
     copy_text(
         connection, "incoming", tuple(frame.columns), io.StringIO(frame.to_csv(index=False, header=False))
     )
-    given = {"site_id": site_id}
+    parameters = {"site_id": site_id}
     connection.execute(text("analyze incoming"))
     identity.lock(connection)
     _refuse_changed(connection, site_id)
     _put_images(connection, site_id)
-    ((ids,),) = copy_out(connection, query("incoming_ids"), **given)
+    ((ids,),) = copy_out(connection, query("incoming_ids"), **parameters)
     assert ids is not None
     image_ids = read_array(ids, "int4")
     connection.execute(text("drop table incoming"))
@@ -301,25 +311,25 @@ def _images(
 
 
 def _put_images(connection: Connection, site_id: int) -> None:
-    """The incoming images into the database, and who and what they show; what was told of earlier ones is found anew."""
-    given = {"site_id": site_id}
-    news = connection.execute(text(query("images_now_told")), given).scalar_one()
+    """The incoming images into the database, with their patients and canonical images; earlier ones are merged again."""
+    parameters = {"site_id": site_id}
+    news = connection.execute(text(query("images_now_told")), parameters).scalar_one()
     newest = identity.newest_image(connection)
-    connection.execute(text(query("put_patients")), given)
-    connection.execute(text(query("put_images")), given)
-    changed = {image for image in identity.merge(connection, site_id) if image <= newest}
-    if changed:
-        identity.forget_results(connection, changed)
-    if news or changed:
+    connection.execute(text(query("put_patients")), parameters)
+    connection.execute(text(query("put_images")), parameters)
+    changes = {image for image in identity.merge(connection, site_id) if image <= newest}
+    if changes:
+        identity.forget_results(connection, changes)
+    if news or changes:
         leakage.forget(connection)
 
 
 def _refuse_changed(connection: Connection, site_id: int) -> None:
     """An image name of a site stands for one picture and one patient, whichever dataset names it."""
-    changed = connection.execute(text(query("images_changed")), {"site_id": site_id}).scalar()
-    if changed is not None:
+    image = connection.execute(text(query("images_changed")), {"site_id": site_id}).scalar()
+    if image is not None:
         raise DataError(
-            f"image {changed}: registered before at this site with another picture or patient; "
+            f"image {image}: registered before at this site with another picture or patient; "
             "images of one name must be the same and read the same way, use another site for other pictures"
         )
 
@@ -328,19 +338,19 @@ def _labels(connection: Connection, dataset_id: int, table: SourceTable) -> None
     """The list of findings, the label vectors of those that the dataset speaks of, and the native terms behind them."""
     mentioned = (table.states != NOT_MENTIONED).any(axis=0)
     spoken_of = np.flatnonzero(mentioned)
-    listed = [
+    dataset_findings = [
         finding for finding, yes in zip(table.findings, mentioned, strict=True) if yes or finding not in TASKS
     ]
-    put_list(connection, "dataset", dataset_id, spelled(connection, listed))
+    put_list(connection, "dataset", dataset_id, spelled(connection, dataset_findings))
     numbers = put_findings(connection, spelled(connection, table.findings))
     encoded = {task: pd.factorize(table.terms[:, task]) for task in spoken_of.tolist()}
     terms = sorted({str(term) for _, uniques in encoded.values() for term in uniques})
     if terms:
         connection.execute(insert(SourceTerm), [{"dataset_id": dataset_id, "term": term} for term in terms])
-    stored = connection.execute(
+    result = connection.execute(
         select(SourceTerm.term, SourceTerm.id).where(SourceTerm.dataset_id == dataset_id)
     )
-    ids = {row.term: row.id for row in stored}
+    ids = {row.term: row.id for row in result}
     rows = []
     for task, (codes, uniques) in encoded.items():
         term_ids = np.array([ids[str(term)] for term in uniques] + [0], dtype=np.int32)[codes]
@@ -357,9 +367,9 @@ def _labels(connection: Connection, dataset_id: int, table: SourceTable) -> None
 
 def _rules(connection: Connection, dataset_id: int, source: str) -> None:
     """The label rules of the dataset's labeller, as they are now."""
-    chosen = all_rules(source)
-    named = list(dict.fromkeys(rule.task for rule in chosen if rule.task))
-    ids = dict(zip(named, put_findings(connection, named), strict=True))
+    label_rules = all_rules(source)
+    tasks = list(dict.fromkeys(rule.task for rule in label_rules if rule.task))
+    ids = dict(zip(tasks, put_findings(connection, tasks), strict=True))
     rows = [
         {
             "dataset_id": dataset_id,
@@ -371,7 +381,7 @@ def _rules(connection: Connection, dataset_id: int, source: str) -> None:
             "rule_set": rule.protocol or None,
             "source": rule.source,
         }
-        for position, rule in enumerate(chosen)
+        for position, rule in enumerate(label_rules)
     ]
     if rows:
         connection.execute(insert(LabelRule), rows)
@@ -379,13 +389,13 @@ def _rules(connection: Connection, dataset_id: int, source: str) -> None:
 
 def _truth(connection: Connection, ids: dict[str, int], truth: pd.DataFrame) -> None:
     """The planted truth of the images that were taken."""
-    taken = truth[truth["image"].isin(list(ids))]
+    registered = truth[truth["image"].isin(list(ids))]
     frame = pd.DataFrame(
         {
-            "image_id": taken["image"].map(ids),
-            "finding": taken["finding"],
-            "present": taken["present"].astype(bool),
-            "size": taken["size"],
+            "image_id": registered["image"].map(ids),
+            "finding": registered["finding"],
+            "present": registered["present"].astype(bool),
+            "size": registered["size"],
         }
     )
     lines = io.StringIO(frame.to_csv(index=False, header=False))

@@ -74,13 +74,13 @@ def read_dataset(connection: Connection, identifier: int, *, terms: bool = False
     native = {column.name: column.texts() for column in read_columns(connection, identifier)}
     if "view" in native:  # what this dataset says; another one of the same images may say something else
         frame["view"] = native["view"].where(native["view"] != "", None)
-    kept = {column: cells for column, cells in native.items() if column not in COLUMNS}
+    native_columns_kept = {column: cells for column, cells in native.items() if column not in COLUMNS}
     findings = standard(read_list(connection, "dataset", identifier))
     ids = all_findings(connection)
     column_of = {ids[name]: column for column, name in enumerate(findings)}
     states = _states(connection, identifier, len(frame), column_of)
     keys = frame["patient_site"] + "\0" + frame["patient_key"]
-    rows = pd.concat([frame[list(COLUMNS)], pd.DataFrame(kept, index=frame.index)], axis=1)
+    rows = pd.concat([frame[list(COLUMNS)], pd.DataFrame(native_columns_kept, index=frame.index)], axis=1)
     words = (
         _terms(connection, identifier, len(frame), column_of)
         if terms
@@ -113,17 +113,17 @@ def _states(
 def _terms(
     connection: Connection, identifier: int, n_images: int, column_of: Mapping[int, int]
 ) -> NDArray[np.object_]:
-    given = {"id": identifier}
-    stored = connection.execute(text("select id, term from source_term where dataset_id = :id"), given)
-    names: dict[int, str | None] = {0: None} | {row.id: row.term for row in stored}
+    parameters = {"id": identifier}
+    result = connection.execute(text("select id, term from source_term where dataset_id = :id"), parameters)
+    names: dict[int, str | None] = {0: None} | {row.id: row.term for row in result}
     terms = np.full((n_images, len(column_of)), None, dtype=object)
     for task, vector in copy_out(connection, query("dataset_terms"), dataset_id=identifier):
         assert task is not None
         assert vector is not None
-        ids, places = np.unique(read_array(vector, "int4"), return_inverse=True)
+        ids, positions = np.unique(read_array(vector, "int4"), return_inverse=True)
         terms[:, column_of[read_scalar(task)]] = np.array(
             [names[number] for number in ids.tolist()], dtype=object
-        )[places]
+        )[positions]
     return terms
 
 

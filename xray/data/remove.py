@@ -1,4 +1,4 @@
-"""Taking a dataset away: what hangs on it, and all of it out of the database."""
+"""Remove a dataset, with everything in the database that depends on it."""
 
 from dataclasses import dataclass
 
@@ -11,7 +11,7 @@ from xray.errors import DataError
 
 @dataclass(frozen=True)
 class Hanging:
-    """What hangs on a dataset.
+    """What depends on a dataset.
 
     evaluations: of its images alone, by models that stay; models: trained on it; calibrations: fitted on it, of models that
     stay; worklists: with images that it alone has; interventions: to make images look like its.
@@ -62,9 +62,9 @@ class Hanging:
 
 
 def hanging(connection: Connection, name: str) -> Hanging:
-    """What hangs on a dataset. Raises `DataError` where none has this name."""
-    given = {"dataset_id": dataset_id(connection, name)}
-    row = connection.execute(text(query("dataset_hanging")), given).one()
+    """What depends on a dataset. Raises `DataError` where none has this name."""
+    parameters = {"dataset_id": dataset_id(connection, name)}
+    row = connection.execute(text(query("dataset_hanging")), parameters).one()
     return Hanging(
         list(row.studies),
         row.analyses,

@@ -1,4 +1,4 @@
-"""Plans of what is read again, as blind lists for readers, and their answers back: CSV out, CSV in.
+"""Plans of re-reads as blind lists for readers, and their answers: CSV out, CSV in.
 
 A list says which image, what is asked and by whose rules; not what the label, the score or the site is. Its rows have names
 of their own. What readers say is kept beside the labels (table `worklist_read`) and never changes them.
@@ -66,12 +66,12 @@ def put_plan(
     """Store what was drawn, a worklist per finding, in the caller's transaction; ids of the worklists."""
     first = connection.scalar(text("select count(*) from reread_plan where study_id = :id"), {"id": study_id})
     rng = np.random.default_rng([seed, 1])
-    made = []
+    worklists = []
     for number, plan in enumerate(several, int(first or 0) + 1):
-        given = {"name": f"{study} reread {number}", "task": plan.task, "source": None}
-        worklist = connection.scalar(text(query("worklist_put")), given)
+        worklist_values = {"name": f"{study} reread {number}", "task": plan.task, "source": None}
+        worklist = connection.scalar(text(query("worklist_put")), worklist_values)
         if worklist is None:
-            raise DataError(f"there is a worklist {given['name']!r} already")
+            raise DataError(f"there is a worklist {worklist_values['name']!r} already")
         shuffled = rng.permutation(plan.image_ids[plan.images]).tolist()
         connection.execute(
             text(query("worklist_images_put")), {"worklist_id": worklist, "image_ids": shuffled}
@@ -80,21 +80,21 @@ def put_plan(
         ids = {"worklist_id": worklist, "study_id": study_id, "seed": seed, "chance": plan.chance}
         about = {name: getattr(plan, name) for name in ("trained_on", "cohort_id", "reference_cohort_id")}
         connection.execute(text(query("reread_plan_put")), lists | ids | about)
-        made.append(int(worklist))
-    return made
+        worklists.append(int(worklist))
+    return worklists
 
 
 def blind_list(connection: Connection, worklists: Sequence[int], seed: int) -> str:
     """The CSV that readers fill: all images of the worklists in one order by chance."""
     rows = connection.execute(text(query("reread_rows")), {"worklist_ids": list(worklists)}).all()
-    held = io.StringIO()
-    writer = csv.writer(held, lineterminator="\n")
+    buffer = io.StringIO()
+    writer = csv.writer(buffer, lineterminator="\n")
     writer.writerow(COLUMNS)
-    for place in np.random.default_rng([seed, 2]).permutation(len(rows)):
-        row = rows[place]
+    for position in np.random.default_rng([seed, 2]).permutation(len(rows)):
+        row = rows[position]
         about = [_name(row), row.image, row.path, f"{row.task}?", row.reference]
         writer.writerow(safe([*about, None, None, None]))
-    return held.getvalue()
+    return buffer.getvalue()
 
 
 def add_reads(connection: Connection, path: Path) -> Added:
@@ -105,16 +105,16 @@ def add_reads(connection: Connection, path: Path) -> Added:
     that differ from what that reader said before, and rows that can't be read.
     """
     name = str(path)
-    read, empty, faults = _parsed(name, read_table(path))
-    stored: dict[str, tuple[str, dict[str, str]]] = {}
+    answered, empty, faults = _parsed(name, read_table(path))
+    planned: dict[str, tuple[str, dict[str, str]]] = {}
     for row in connection.execute(text(query("reread_known"))):
-        of = stored.setdefault(_name(row), (row.study, {}))
+        of = planned.setdefault(_name(row), (row.study, {}))
         if row.reader is not None:
             of[1][row.reader] = row.answer
     new, repeated = [], 0
-    for line, cells in read:
+    for line, cells in answered:
         key, reader, answer = cells["row"], cells["reader"], cells["answer"]
-        before = stored.get(key)
+        before = planned.get(key)
         if before is None:
             faults.append(f"line {line}: there is no row {key!r} in any plan of this installation")
         elif before[1].get(reader, answer) != answer:
@@ -127,9 +127,9 @@ def add_reads(connection: Connection, path: Path) -> Added:
         else:
             new.append(cells)
     if faults:
-        rest = [f"and {len(faults) - SHOWN} more"] if len(faults) > SHOWN else []
-        raise DataError("\n  ".join([f"{name}: nothing was added:", *faults[:SHOWN], *rest]))
-    if not read:
+        more = [f"and {len(faults) - SHOWN} more"] if len(faults) > SHOWN else []
+        raise DataError("\n  ".join([f"{name}: nothing was added:", *faults[:SHOWN], *more]))
+    if not answered:
         raise DataError(
             f"{name}: no row has an answer; expected one of {', '.join(ANSWERS)} in column answer"
         )
@@ -140,10 +140,10 @@ def add_reads(connection: Connection, path: Path) -> Added:
             "answer": cells["answer"],
             "comment": cells.get("comment") or None,
         }
-        place = {"worklist_id": int(worklist), "position": int(position), "read_at": None}
-        connection.execute(text(query("worklist_read_put")), place | answers)
-    studies = dict.fromkeys(stored[cells["row"]][0] for _, cells in read)
-    readers = sorted({cells["reader"] for _, cells in read})
+        row_of_read = {"worklist_id": int(worklist), "position": int(position), "read_at": None}
+        connection.execute(text(query("worklist_read_put")), row_of_read | answers)
+    studies = dict.fromkeys(planned[cells["row"]][0] for _, cells in answered)
+    readers = sorted({cells["reader"] for _, cells in answered})
     return Added(len(new), repeated, empty, list(studies), readers)
 
 
@@ -159,8 +159,8 @@ def _parsed(name: str, table: Table) -> tuple[list[tuple[int, dict[str, str]]], 
         raise DataError(
             f"{name}: no column {', '.join(lacking)}; expected the list that xray reread plan wrote"
         )
-    read: list[tuple[int, dict[str, str]]] = []
-    faults = [f"line {each.row}: {each.reason}" for each in table.quarantine]
+    answered: list[tuple[int, dict[str, str]]] = []
+    faults = [f"line {entry.row}: {entry.reason}" for entry in table.quarantine]
     lines: dict[tuple[str, str], int] = {}
     empty = 0
     columns = [column for column in COLUMNS if column in table.frame.columns]
@@ -175,10 +175,10 @@ def _parsed(name: str, table: Table) -> tuple[list[tuple[int, dict[str, str]]], 
         if fault is None and earlier != line:
             fault = f"row {cells['row']}: {cells['reader']} has read it on line {earlier} already"
         if fault is None:
-            read.append((line, cells))
+            answered.append((line, cells))
         else:
             faults.append(f"line {line}: {fault}")
-    return read, empty, faults
+    return answered, empty, faults
 
 
 def _fault(cells: dict[str, str]) -> str | None:

@@ -61,28 +61,28 @@ def outside(values: NDArray[np.float64], scale: Scale) -> NDArray[np.bool_]:
 
 
 def hint(values: NDArray[np.float64], scale: Scale) -> str:
-    """What numbers outside a scale may be instead."""
-    known = values[~np.isnan(values)]
-    if scale != "probability" or not len(known):
+    """Which other scale numbers may have."""
+    numbers = values[~np.isnan(values)]
+    if scale != "probability" or not len(numbers):
         return ""
     return (
         " (are they per cent? --kind percent)"
-        if known.min() >= 0 and known.max() <= 100
+        if numbers.min() >= 0 and numbers.max() <= 100
         else " (is it --kind logit?)"
     )
 
 
 def doubt(logits: NDArray[np.float64], scale: Scale, probability: str = "--kind probability") -> list[str]:
-    """Notes where what was taken looks like something else, or can't be used for everything.
+    """Notes where scores look like another scale, or can't be used for everything.
 
     probability: how one says that the scores are probabilities.
     """
-    known = logits[~np.isnan(logits)]
-    if not len(known):
+    numbers = logits[~np.isnan(logits)]
+    if not len(numbers):
         return []
-    if scale == "logit" and known.min() >= 0 and known.max() <= 1:
+    if scale == "logit" and numbers.min() >= 0 and numbers.max() <= 1:
         return [f"every logit is between 0 and 1: are they probabilities ({probability})?"]
-    if scale == "logit" and known.min() >= 0:
+    if scale == "logit" and numbers.min() >= 0:
         return [
             "no logit is below 0: are they percentages (--kind percent) or ordinal scores (--kind ordinal)?"
         ]
@@ -127,19 +127,21 @@ def widened(
     cell += kind
     del kind
     first = _first_rows(cell, len(images) * len(findings))
-    again = np.flatnonzero(first[cell] != np.arange(len(cell)))
-    before, after = (frame[score].iloc[rows].reset_index(drop=True) for rows in (first[cell[again]], again))
-    differs = np.unique(cell[again[~((before == after) | (before.isna() & after.isna())).to_numpy(bool)]])
-    wrong = []
+    repeats = np.flatnonzero(first[cell] != np.arange(len(cell)))
+    before, after = (
+        frame[score].iloc[rows].reset_index(drop=True) for rows in (first[cell[repeats]], repeats)
+    )
+    differs = np.unique(cell[repeats[~((before == after) | (before.isna() & after.isna())).to_numpy(bool)]])
+    faults = []
     if len(differs):
         name, of = images[differs[0] // len(findings)], findings[differs[0] % len(findings)]
-        wrong.append(f"{len(differs)} finding(s) of an image stand with several scores: {of} of {name!r}")
-    places = first.reshape(len(images), len(findings))
+        faults.append(f"{len(differs)} finding(s) of an image stand with several scores: {of} of {name!r}")
+    row_of_cell = first.reshape(len(images), len(findings))
     scores = frame[score].array
     columns = {
-        name: scores.take(rows, allow_fill=True) for name, rows in zip(findings, places.T, strict=True)
+        name: scores.take(rows, allow_fill=True) for name, rows in zip(findings, row_of_cell.T, strict=True)
     }
-    return pd.DataFrame({key: images, **columns}), lines[started], wrong
+    return pd.DataFrame({key: images, **columns}), lines[started], faults
 
 
 def _first_rows(codes: NDArray[np.int64], n: int) -> NDArray[np.int64]:
@@ -152,10 +154,10 @@ def _first_rows(codes: NDArray[np.int64], n: int) -> NDArray[np.int64]:
 
 
 def renamed(
-    frame: pd.DataFrame, own: Words[str, str], keep: str
+    frame: pd.DataFrame, words: Words[str, str], keep: str
 ) -> tuple[pd.DataFrame, dict[str, str], list[str]]:
     """The table with a mapping's own words for findings replaced by the findings; finding → word; and what is wrong."""
-    of = {plain(word): finding for word, finding in own.items()}
+    of = {plain(word): finding for word, finding in words.items()}
     names = {
         str(name): of[plain(str(name))] for name in frame.columns if name != keep and plain(str(name)) in of
     }
@@ -192,8 +194,8 @@ def by_image(
     images = [
         row.image for row in connection.execute(text(query("dataset_images")), {"dataset_id": dataset_id})
     ]
-    listed = pd.DataFrame({"image": images, study: column.texts()})
+    images_of_studies = pd.DataFrame({"image": images, study: column.texts()})
     rows = frame.assign(**{study: frame[study].astype(str).str.strip()}, _line=lines)
-    joined = rows.merge(listed, on=study, how="left")
-    joined["image"] = joined["image"].fillna("study " + joined[study])
-    return joined.drop(columns=[study, "_line"]), joined["_line"].to_numpy(np.int64)
+    merged = rows.merge(images_of_studies, on=study, how="left")
+    merged["image"] = merged["image"].fillna("study " + merged[study])
+    return merged.drop(columns=[study, "_line"]), merged["_line"].to_numpy(np.int64)

@@ -1,4 +1,4 @@
-"""From a dataset's rows to what a protocol takes of them: ordered rows and a 1/0/missing label matrix."""
+"""From a dataset's rows to those that a protocol selects: ordered rows and a 1/0/missing label matrix."""
 
 import json
 from dataclasses import dataclass
@@ -55,19 +55,21 @@ def select(table: SourceTable, dataset: str, protocol: Protocol, labeller: str |
     rule = protocol.rule(dataset)
     findings = protocol.findings(table.findings)
     states = columns(_states(table, labeller, protocol), table.findings, findings, NOT_MENTIONED)
-    taken, left_out = _views(table.rows, rule, dataset)
-    cleared, spoken = _no_finding(table.rows, labeller, protocol)
-    index, states, label_rows, cleared_by = _per_patient(table, states, cleared, spoken, taken, rule)
-    if len(taken) > len(index):
-        left_out["another image of the same patient"] = len(taken) - len(index)
+    row_positions, left_out = _views(table.rows, rule, dataset)
+    cleared, has_no_finding = _no_finding(table.rows, labeller, protocol)
+    index, states, label_rows, cleared_by = _per_patient(
+        table, states, cleared, has_no_finding, row_positions, rule
+    )
+    if len(row_positions) > len(index):
+        left_out["another image of the same patient"] = len(row_positions) - len(index)
     healthy = cleared_by >= 0
     for finding in labelled_tasks(labeller, protocol.label_rules):
         states[healthy, findings.index(finding)] = NEGATIVE
         label_rows[healthy, findings.index(finding)] = cleared_by[healthy]
     if rule.repeat_file_rows and "file_rows" in table.rows.columns:
-        again = _repeats(table.rows["file_rows"].iloc[index])
-        index, states, label_rows = index[again], states[again], label_rows[again]
-        cleared_by = cleared_by[again]
+        repeats = _repeats(table.rows["file_rows"].iloc[index])
+        index, states, label_rows = index[repeats], states[repeats], label_rows[repeats]
+        cleared_by = cleared_by[repeats]
     labels = to_labels(states, protocol.labels.uncertain)
     return Selection(index, states, labels, label_rows, cleared_by, left_out, findings)
 
@@ -85,12 +87,12 @@ def _states(table: SourceTable, labeller: str, protocol: Protocol) -> NDArray[np
     """The stored states, or those of the protocol's own rules where the labeller's rules depend on it."""
     if protocol.label_rules == STORED or not differ(labeller):
         return table.states
-    chosen = rules(labeller, protocol.label_rules)
-    for rule in chosen:
+    label_rules = rules(labeller, protocol.label_rules)
+    for rule in label_rules:
         _native(table.rows, rule.column, f"the label rules of {labeller}")
-    states = apply_rules(table.rows, chosen, table.findings)[0]
-    own = [finding not in labelled_tasks(labeller, protocol.label_rules) for finding in table.findings]
-    states[:, own] = table.states[:, own]
+    states = apply_rules(table.rows, label_rules, table.findings)[0]
+    from_table = [finding not in labelled_tasks(labeller, protocol.label_rules) for finding in table.findings]
+    states[:, from_table] = table.states[:, from_table]
     return states
 
 
@@ -109,11 +111,14 @@ def _views(rows: pd.DataFrame, rule: DatasetRule, dataset: str) -> tuple[NDArray
     accepted = np.array(
         [view_counts(str(value), rule) for value in texts] + [view_counts("", rule)], dtype=bool
     )
-    taken = accepted[codes]
+    is_taken = accepted[codes]
     unknown = values.isna().to_numpy() | (values == "").to_numpy(dtype=bool, na_value=False)
-    wanted = f"view is {'' if rule.view_match == 'not' else 'not '}{' or '.join(rule.views)}"
-    counts = {wanted: int((~taken & ~unknown).sum()), "view unknown": int((~taken & unknown).sum())}
-    return np.flatnonzero(taken), {reason: count for reason, count in counts.items() if count}
+    reason_of_view = f"view is {'' if rule.view_match == 'not' else 'not '}{' or '.join(rule.views)}"
+    counts = {
+        reason_of_view: int((~is_taken & ~unknown).sum()),
+        "view unknown": int((~is_taken & unknown).sum()),
+    }
+    return np.flatnonzero(is_taken), {reason: count for reason, count in counts.items() if count}
 
 
 def view_counts(value: str, rule: DatasetRule) -> bool:
@@ -130,8 +135,8 @@ def _no_finding(
     """Where No Finding is 1, and where it says anything, both bool (n_rows,)."""
     native = [rule.column for rule in all_rules(labeller) if rule.rule == "clears all"]
     if not native or not protocol.labels.no_finding:
-        nothing = np.zeros(len(rows), dtype=bool)
-        return nothing, nothing
+        none_of_them = np.zeros(len(rows), dtype=bool)
+        return none_of_them, none_of_them
     value = _native(rows, native[0], f"the label rules of {labeller}").str.strip()
     return value.isin(CLEARED).to_numpy(), (value != "").to_numpy(dtype=bool)
 
@@ -140,40 +145,44 @@ def _per_patient(
     table: SourceTable,
     states: NDArray[np.int8],
     cleared: NDArray[np.bool_],
-    spoken: NDArray[np.bool_],
-    taken: NDArray[np.int64],
+    has_no_finding: NDArray[np.bool_],
+    row_positions: NDArray[np.int64],
     rule: DatasetRule,
 ) -> tuple[NDArray[np.int64], NDArray[np.int8], NDArray[np.int64], NDArray[np.int64]]:
     """The images chosen: index, states, label_rows and cleared_by of a `Selection`."""
     if rule.per_patient == "all":
-        index = taken
+        index = row_positions
     else:
-        group, n_groups = _patients(table, taken, in_order=rule.per_patient == "stitched")
-        index = _first(np.ones(len(taken), dtype=bool), group, n_groups, taken)
+        group, n_groups = _patients(table, row_positions, in_order=rule.per_patient == "stitched")
+        index = _first(np.ones(len(row_positions), dtype=bool), group, n_groups, row_positions)
     if rule.per_patient != "stitched":
         label_rows = np.where(states[index] != NOT_MENTIONED, index[:, None], -1)
         return index, states[index], label_rows, np.where(cleared[index], index, -1)
     label_rows = np.empty((len(index), states.shape[1]), dtype=np.int64)
     for task in range(states.shape[1]):
-        label_rows[:, task] = _first(states[taken, task] != NOT_MENTIONED, group, n_groups, taken)
+        label_rows[:, task] = _first(
+            states[row_positions, task] != NOT_MENTIONED, group, n_groups, row_positions
+        )
     stitched = np.take_along_axis(states, np.maximum(label_rows, 0), axis=0)
     stitched[label_rows < 0] = NOT_MENTIONED
-    said_by = _first(spoken[taken], group, n_groups, taken)
+    said_by = _first(has_no_finding[row_positions], group, n_groups, row_positions)
     clears = (said_by >= 0) & cleared[said_by]
     return index, stitched, label_rows, np.where(clears, said_by, -1)
 
 
-def _patients(table: SourceTable, taken: NDArray[np.int64], in_order: bool) -> tuple[NDArray[np.int64], int]:
-    """Each taken row's patient as a number from 0, by first appearance. `in_order`: as the released code has it, by the
+def _patients(
+    table: SourceTable, row_positions: NDArray[np.int64], in_order: bool
+) -> tuple[NDArray[np.int64], int]:
+    """Each selected row's patient as a number from 0, by first appearance. `in_order`: as the released code has it, by the
     dataset's own names alone, as pandas sorts them (by value where all are numbers of 64 bits, else as text). An unknown
     patient is one of its own.
     """
     if not in_order:
-        codes, names = pd.factorize(table.patient_keys()[taken])
+        codes, names = pd.factorize(table.patient_keys()[row_positions])
         return codes.astype(np.int64), len(names)
-    patient = table.rows["patient"].iloc[taken]
-    own = "image " + table.rows["image"].iloc[taken].astype(object)
-    codes, names = pd.factorize(patient.where(patient.notna(), own).astype(object))
+    patient = table.rows["patient"].iloc[row_positions]
+    image_keys = "image " + table.rows["image"].iloc[row_positions].astype(object)
+    codes, names = pd.factorize(patient.where(patient.notna(), image_keys).astype(object))
     numbers = [int(name) if str(name).isdigit() else -1 for name in names]
     fits = all(0 <= number < 2**64 for number in numbers)
     order = sorted(

@@ -1,4 +1,4 @@
-"""Findings as the database spells them: "tuberculosis" is the Tuberculosis that another dataset declared."""
+"""Findings as the database spells them: "tuberculosis" becomes the Tuberculosis of another dataset."""
 
 from collections.abc import Sequence
 
@@ -10,5 +10,5 @@ from xray.findings import match
 
 def spelled(connection: Connection, findings: Sequence[str]) -> list[str]:
     """These findings, each as it was declared first; one that is new here as it is given."""
-    stored = all_findings(connection)
-    return [match(finding, stored) or finding for finding in findings]
+    known_findings = all_findings(connection)
+    return [match(finding, known_findings) or finding for finding in findings]

@@ -65,8 +65,8 @@ def patient_parts(keys: NDArray[np.object_], rule: SplitRule) -> NDArray[np.int8
     """
     codes, names = pd.factorize(keys)
     limits = np.cumsum([rule.train, rule.validation])
-    drawn = [_draw(rule.seed, str(name)) for name in names]
-    return np.searchsorted(limits, drawn, side="right").astype(np.int8)[codes]
+    draws = [_draw(rule.seed, str(name)) for name in names]
+    return np.searchsorted(limits, draws, side="right").astype(np.int8)[codes]
 
 
 def _draw(seed: int, key: str) -> float:

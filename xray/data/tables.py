@@ -1,4 +1,4 @@
-"""A table as somebody has it: CSV with any delimiter and encoding, a spreadsheet, or Parquet, as rows of text.
+"""A table in any layout: CSV with any delimiter and encoding, a spreadsheet, or Parquet, as rows of text.
 
 The content tells what a file is. Nothing of it is changed in silence: `about` says how it was read, and a row that can't be
 read is set aside with its number.
@@ -84,13 +84,13 @@ def _csv(path: Path, layout: Layout, error: type[DataError]) -> Table:
 
     data, encoding = _as_utf8(read_bytes(path, error), path.name, layout.encoding, error)
     delimiter = layout.delimiter or find_delimiter(data)
-    read = parse_csv(data, path.name, delimiter, (), error)
+    parsed = parse_csv(data, path.name, delimiter, (), error)
     del data
-    for column in read.frame.columns if len(read.frame) else ():
-        read.frame[column] = read.frame[column].str.strip()  # one by one, as each may be large
+    for column in parsed.frame.columns if len(parsed.frame) else ():
+        parsed.frame[column] = parsed.frame[column].str.strip()  # one by one, as each may be large
     pyarrow.default_memory_pool().release_unused()
     about = f"CSV with {DELIMITERS.get(delimiter, repr(delimiter))}, {encoding}"
-    return Table(path.name, read.frame, read.lines, about, read.quarantine)
+    return Table(path.name, parsed.frame, parsed.lines, about, parsed.quarantine)
 
 
 def _as_utf8(data: bytes, name: str, encoding: str | None, error: type[DataError]) -> tuple[bytes, str]:
@@ -170,21 +170,19 @@ def _workbook(path: Path, layout: Layout, error: type[DataError]) -> Table:
             names = list(book.sheetnames)
             if layout.sheet is not None and layout.sheet not in names:
                 raise error(f"{path.name}: there is no sheet {layout.sheet!r}; sheets: {', '.join(names)}")
-            wanted = [layout.sheet] if layout.sheet is not None else names
-            sheets = {name: _sheet(book[name], path.name, error) for name in wanted if name in book}
+            sheet_names = [layout.sheet] if layout.sheet is not None else names
+            sheets = {name: _sheet(book[name], path.name, error) for name in sheet_names if name in book}
         finally:
             book.close()
     except DataError:
         raise
     except Exception as failure:  # a damaged file: the library raises whatever its parts do
         raise error(f"{path.name}: not a workbook that can be read: {failure!s:.200}") from None
-    filled = {name: rows for name, rows in sheets.items() if rows}
-    if len(filled) != 1:
-        which = (
-            f'{len(filled)} sheets have rows: {", ".join(filled)}; say which (sheet = "…" in a mapping file)'
-        )
-        raise error(f"{path.name}: {which if filled else 'the file is empty'}")
-    ((sheet, rows),) = filled.items()
+    with_rows = {name: rows for name, rows in sheets.items() if rows}
+    if len(with_rows) != 1:
+        fault_text = f'{len(with_rows)} sheets have rows: {", ".join(with_rows)}; say which (sheet = "…" in a mapping file)'
+        raise error(f"{path.name}: {fault_text if with_rows else 'the file is empty'}")
+    ((sheet, rows),) = with_rows.items()
     return _from_rows(path.name, rows, f"workbook, sheet {sheet}", error)
 
 
@@ -199,8 +197,8 @@ def _check_packed(path: Path, error: type[DataError]) -> None:
                 raise error(f"{path.name}: an archive of more than {limits.MEMBERS:,} files")
             for part in parts:
                 with archive.open(part) as member:
-                    what = f"{path.name}: {part.filename}"
-                    limits.Unpacking(member, lambda: size, limits.TABLE, what, error).seek(part.file_size)
+                    name = f"{path.name}: {part.filename}"
+                    limits.Unpacking(member, lambda: size, limits.TABLE, name, error).seek(part.file_size)
     except (OSError, RuntimeError, zipfile.BadZipFile, NotImplementedError, EOFError) as failure:
         raise error(f"{path.name}: can't be read: {failure}") from None
 
@@ -223,16 +221,16 @@ def _sheet(sheet: Any, name: str, error: type[DataError]) -> list[tuple[int, lis
 def _from_rows(name: str, rows: Sequence[tuple[int, list[str]]], about: str, error: type[DataError]) -> Table:
     header = rows[0][1]
     _check_names(header, name, error)
-    kept, lines, quarantine = [], [], []
+    cells, lines, quarantine = [], [], []
     for number, row in rows[1:]:
         if len(row) > len(header):
             reason = f"{len(row)} cells where the header has {len(header)}"
             quarantine.append(Quarantined(name, number, None, reason))
             continue
-        kept.append(row + [""] * (len(header) - len(row)))
+        cells.append(row + [""] * (len(header) - len(row)))
         lines.append(number)
     columns = [column or f"column {index + 1}" for index, column in enumerate(header)]
-    frame = pd.DataFrame(kept, columns=columns, dtype=object)
+    frame = pd.DataFrame(cells, columns=columns, dtype=object)
     return Table(name, frame, np.array(lines, np.int64), about, quarantine)
 
 
@@ -246,11 +244,11 @@ def _check_names(header: Sequence[str], name: str, error: type[DataError]) -> No
 
 
 def _repeated(names: Sequence[str]) -> Iterator[str]:
-    seen: set[str] = set()
+    names_before: set[str] = set()
     for name in names:
-        if name in seen:
+        if name in names_before:
             yield name
-        seen.add(name)
+        names_before.add(name)
 
 
 def as_text(value: Any) -> str:

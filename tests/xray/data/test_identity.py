@@ -48,7 +48,7 @@ def put(engine: Engine, dataset: str, site: str, rows: Sequence[Row]) -> None:
     with engine.begin() as connection:
         register(
             connection, dataset, site, "nih", table, Path("/pictures") if with_pixels else None,
-            seen=seen if with_pixels else None,
+            contents=seen if with_pixels else None,
         )  # fmt: skip
 
 
@@ -111,10 +111,10 @@ def test_random_worlds_against_a_plain_loop(engine: Engine, seed: int) -> None:
             rows.append(row)
             images[site, name] = Row(name, row.patient, row.original, row.content or before.content)
         put(engine, f"dataset {number}", site, rows)
-        found = stored(engine)
+        result = stored(engine)
         for index, expected in enumerate(slowly(images)):
             groups: dict[int, set[tuple[str, str]]] = {}
-            for key, ids in found.items():
+            for key, ids in result.items():
                 groups.setdefault(ids[index], set()).add(key)
             assert sorted(map(sorted, groups.values())) == sorted(map(sorted, expected))
         assert_well(engine)
@@ -127,15 +127,15 @@ def test_random_worlds_against_a_plain_loop(engine: Engine, seed: int) -> None:
 def test_a_chain_of_copies_is_one_picture(engine: Engine) -> None:
     put(engine, "first", "here", [Row("x", "1"), Row("y", "2")])
     put(engine, "copies", "here", [Row("copy", None, "x"), Row("copy of the copy", None, "copy")])
-    found = stored(engine)
-    assert len({found["here", name] for name in ("x", "copy", "copy of the copy")}) == 1
-    assert found["here", "y"] not in {found["here", "x"]}
+    rows = stored(engine)
+    assert len({rows["here", name] for name in ("x", "copy", "copy of the copy")}) == 1
+    assert rows["here", "y"] not in {rows["here", "x"]}
 
 
 def test_copies_of_an_original_that_is_not_here_are_one(engine: Engine) -> None:
     put(engine, "copies", "here", [Row("one", None, "absent"), Row("two", None, "absent"), Row("three")])
-    found = stored(engine)
-    assert found["here", "one"] == found["here", "two"] != found["here", "three"]
+    rows = stored(engine)
+    assert rows["here", "one"] == rows["here", "two"] != rows["here", "three"]
 
 
 def test_a_name_at_two_sites_is_two_patients_unless_a_picture_says_otherwise(engine: Engine) -> None:
@@ -151,10 +151,10 @@ def test_a_name_at_two_sites_is_two_patients_unless_a_picture_says_otherwise(eng
         "b",
         [Row("k1", "x", None, "same"), Row("k2", "x", None, "b2"), Row("k3", "8", None, "b3")],
     )
-    found = stored(engine)
-    assert found["a", "i1"][0] == found["b", "k1"][0] != found["b", "k2"][0]
-    assert found["a", "i2"][1] == found["b", "k2"][1], "patient 7 of a is patient x of b"
-    assert found["a", "i3"][1] != found["b", "k3"][1], "patients 8 are two"
+    rows = stored(engine)
+    assert rows["a", "i1"][0] == rows["b", "k1"][0] != rows["b", "k2"][0]
+    assert rows["a", "i2"][1] == rows["b", "k2"][1], "patient 7 of a is patient x of b"
+    assert rows["a", "i3"][1] != rows["b", "k3"][1], "patients 8 are two"
 
 
 @pytest.fixture
@@ -168,7 +168,7 @@ def parts_of(engine: Engine):
         chosen = select(dataset.table, dataset.labeller, protocol)
         names = dataset.table.rows["image"].iloc[chosen.index].tolist()
         split = parts(chosen, dataset.table, dataset.site, protocol)
-        return {names[place]: part for part, taken in split.items() for place in taken.tolist()}
+        return {names[row]: part for part, taken in split.items() for row in taken.tolist()}
 
     return cut
 
@@ -219,17 +219,17 @@ def test_results_of_images_that_are_other_ones_now_are_stale(engine: Engine) -> 
     put(engine, "b", "here", [Row("i3", "3")])
     with engine.begin() as connection:
         for study, dataset in (("of a", "a"), ("of b", "b")):
-            made = connection.scalar(
+            analysis_id = connection.scalar(
                 text("insert into study (name, definition) values (:name, '{}') returning id"),
                 {"name": study},
             )
             connection.execute(
                 text("insert into study_dataset (study_id, dataset_id, position) select :s, id, 0 from dataset"
-                     " where name = :d"), {"s": made, "d": dataset},
+                     " where name = :d"), {"s": analysis_id, "d": dataset},
             )  # fmt: skip
             connection.execute(
                 text("insert into analysis (study_id, name, fingerprint) values (:s, 'auc', 'now')"),
-                {"s": made},
+                {"s": analysis_id},
             )
     put(engine, "links", "here", [Row("i1", "1", "i2")])
     with engine.connect() as connection:

@@ -38,8 +38,8 @@ def clean() -> pd.DataFrame:
 def as_they_write(frame: pd.DataFrame, yes: str = "ja", no: str = "nein") -> pd.DataFrame:
     """The same data in a hospital's words."""
     words = {"1": yes, "0": no}
-    mine = frame.assign(Effusion=frame["Effusion"].map(words), Cardiomegaly=frame["Cardiomegaly"].map(words))
-    return mine.rename(
+    table = frame.assign(Effusion=frame["Effusion"].map(words), Cardiomegaly=frame["Cardiomegaly"].map(words))
+    return table.rename(
         columns={"Effusion": "Pleural effusion", "Cardiomegaly": "Enlarged heart", "sex": "Geschlecht"}
     )
 
@@ -184,7 +184,7 @@ def test_a_finding_with_its_words_turned_round_is_told_how_to_write_it(tmp_path:
     with pytest.raises(
         ManifestError, match="no column 'Effusion'; in \\[findings\\] its word goes first: 'Erguss' = "
     ):
-        read_mapped(tmp_path / "a.csv", None, mapping, where="m.toml")
+        read_mapped(tmp_path / "a.csv", None, mapping, origin="m.toml")
 
 
 def test_a_workbook_that_unpacks_to_too_much_is_refused(tmp_path: Path) -> None:

@@ -40,28 +40,28 @@ def explain(
     labeller: str | None = None,
 ) -> list[Explanation]:
     """Every task's label of the image at `position` of what `select` gave for the same arguments."""
-    chosen = rules(labeller or dataset, protocol.label_rules)
-    return [_explain(table, selection, position, task, chosen) for task in table.findings]
+    label_rules = rules(labeller or dataset, protocol.label_rules)
+    return [_explain(table, selection, position, task, label_rules) for task in table.findings]
 
 
 def _explain(
-    table: SourceTable, selection: Selection, position: int, task: str, chosen: tuple[Rule, ...]
+    table: SourceTable, selection: Selection, position: int, task: str, label_rules: tuple[Rule, ...]
 ) -> Explanation:
     column = table.findings.index(task)
     state = int(selection.states[position, column])
     value = selection.labels[position, column]
     label = None if value != value else int(value)
-    its_rules = [rule for rule in chosen if rule.task == task]
+    its_rules = [rule for rule in label_rules if rule.task == task]
     if state == NOT_MENTIONED:
-        why = _why_silent(table, int(selection.index[position]), column, its_rules, chosen)
+        reason = _why_silent(table, int(selection.index[position]), column, its_rules, label_rules)
         native = its_rules[0].column if its_rules else None
         source = its_rules[0].source if its_rules else ""
-        return Explanation(task, STATE_NAMES[state], label, None, native, None, None, why, source)
+        return Explanation(task, STATE_NAMES[state], label, None, native, None, None, reason, source)
     row = int(selection.label_rows[position, column])
     its_rules = [rule for rule in its_rules if rule.column in table.rows]  # not those of readers
     rule, term = _speaker(table, row, task, its_rules)
     if selection.cleared_by[position] >= 0 and state == NEGATIVE:
-        rule, term = next(rule for rule in chosen if rule.rule == "clears all"), None
+        rule, term = next(rule for rule in label_rules if rule.rule == "clears all"), None
     image = str(table.rows["image"].iloc[row])
     if rule is None:  # a manifest: the column is the task's own
         heading = str(table.terms[row, column])
@@ -75,18 +75,18 @@ def _explain(
 
 
 def _why_silent(
-    table: SourceTable, row: int, column: int, its_rules: list[Rule], chosen: tuple[Rule, ...]
+    table: SourceTable, row: int, column: int, its_rules: list[Rule], label_rules: tuple[Rule, ...]
 ) -> str:
-    """Why nothing is said of the task of a column. its_rules: those of `chosen` that speak of the task."""
+    """Why nothing is said of the task of a column. its_rules: those of `label_rules` for the task."""
     if its_rules:
         native = its_rules[0].column
         if native not in table.rows:
             return f"the label file has no column {native}"
-        silent = any(rule.rule in SILENCE and rule.column == native for rule in chosen)
+        silent = any(rule.rule in SILENCE and rule.column == native for rule in label_rules)
         if silent and str(table.rows[native].iloc[row]).strip():
             return "no listed term speaks of a finding, or one excludes the image"
         return "the cell is blank"
-    if chosen:
+    if label_rules:
         return "the labeller does not speak of this task"
     if (table.states[:, column] == NOT_MENTIONED).all():
         return "the file has no column for it, or only blank cells"

@@ -72,8 +72,8 @@ def all_rules(labeller: str) -> tuple[Rule, ...]:
     Raises `DataError`, naming file and row, where a rule or a task is unknown.
     """
     folder = resources.files("xray.data.labels")
-    wanted = f"{_LABELLERS.get(labeller, labeller)}.csv"
-    file = next((entry for entry in folder.iterdir() if entry.name == wanted), None)
+    file_name = f"{_LABELLERS.get(labeller, labeller)}.csv"
+    file = next((entry for entry in folder.iterdir() if entry.name == file_name), None)
     if file is None:
         return ()
     entries = [Rule(**row) for row in csv.DictReader(file.read_text(encoding="utf-8").splitlines())]
@@ -99,7 +99,7 @@ def labelled_tasks(labeller: str, rule_set: str) -> tuple[str, ...]:
 
 
 def apply_rules(
-    frame: pd.DataFrame, chosen: Sequence[Rule], findings: Sequence[str] = TASKS
+    frame: pd.DataFrame, label_rules: Sequence[Rule], findings: Sequence[str] = TASKS
 ) -> tuple[NDArray[np.int8], NDArray[np.object_]]:
     """States int8 (n_rows, n_findings) and the term behind each, object (n_rows, n_findings), from native columns.
 
@@ -110,7 +110,7 @@ def apply_rules(
     terms = np.full(states.shape, None, dtype=object)
     column_of = {finding: column for column, finding in enumerate(findings)}
     by_column: dict[str, list[Rule]] = {}
-    for rule in chosen:
+    for rule in label_rules:
         if rule.task or rule.rule in SILENCE:
             by_column.setdefault(rule.column, []).append(rule)
     for column, its_rules in by_column.items():
@@ -130,14 +130,14 @@ def _speak(
     """What the rules of one column say of each distinct text: states and terms, (n_texts, n_findings)."""
     states = np.full((len(texts), len(column_of)), NOT_MENTIONED, dtype=np.int8)
     terms = np.full(states.shape, None, dtype=object)
-    spoken = [rule for rule in its_rules if rule.task]
+    task_rules = [rule for rule in its_rules if rule.task]
     lists = any(rule.rule == "is" or rule.rule in SILENCE for rule in its_rules)
     for index, text in enumerate(texts):
         plain = text.lower()
-        listed = set(listed_terms(plain)) if lists else set()
-        if _silent(listed, its_rules):
+        text_terms = set(listed_terms(plain)) if lists else set()
+        if _silent(text_terms, its_rules):
             continue
-        for rule in spoken:
+        for rule in task_rules:
             task = column_of[rule.task]
             if rule.rule == "state":
                 states[index, task] = STATE_VALUES.get(text, UNKNOWN)
@@ -146,7 +146,7 @@ def _speak(
             if rule.rule == "equals":
                 is_match = text == rule.term
             elif rule.rule == "is":
-                is_match = rule.term.lower() in listed
+                is_match = rule.term.lower() in text_terms
             else:
                 is_match = rule.term.lower() in plain
             if is_match:
@@ -158,11 +158,11 @@ def _speak(
     return states, terms
 
 
-def _silent(listed: set[str], its_rules: Sequence[Rule]) -> bool:
+def _silent(terms: set[str], its_rules: Sequence[Rule]) -> bool:
     """Do these terms say nothing of any finding? Where no rule is about silence, they always speak."""
     empty = {rule.term.lower() for rule in its_rules if rule.rule == "says nothing"}
     silencing = {rule.term.lower() for rule in its_rules if rule.rule == "silences"}
-    return bool(listed & silencing) or (bool(empty) and listed <= empty)
+    return bool(terms & silencing) or (bool(empty) and terms <= empty)
 
 
 def listed_terms(text: str) -> list[str]:

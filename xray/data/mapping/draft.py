@@ -1,4 +1,4 @@
-"""A first mapping file for a table, with comments that say what was seen in it."""
+"""A first mapping file for a table, with comments on its contents."""
 
 import json
 from pathlib import Path
@@ -180,17 +180,17 @@ def _findings(
 
 
 def _words(columns: list[pd.Series]) -> list[str]:
-    seen = {str(word).strip().lower() for column in columns for word in column.unique()[:1000]}
+    table_words = {str(word).strip().lower() for column in columns for word in column.unique()[:1000]}
     lines = ["[words]"]
-    taken: set[str] = set()
+    assigned: set[str] = set()
     for meaning, spellings in _WORDS.items():
-        words = sorted(seen & set(spellings)) if meaning != "not_mentioned" else list(spellings)
-        taken |= set(words)
+        words = sorted(table_words & set(spellings)) if meaning != "not_mentioned" else list(spellings)
+        assigned |= set(words)
         lines.append(f"{meaning} = {_list(words)}")
-    open_words = sorted(seen - taken)
+    open_words = sorted(table_words - assigned)
     if open_words:
-        shown = ", ".join(map(_text, open_words[:_DISTINCT]))
-        lines.append(f"# in no list yet; rows with them are set aside: {shown}")
+        examples = ", ".join(map(_text, open_words[:_DISTINCT]))
+        lines.append(f"# in no list yet; rows with them are set aside: {examples}")
         if "-1" in open_words or "-1.0" in open_words:
             lines.append("# -1 is uncertain in CheXpert and MIMIC, negative elsewhere: which is it here?")
     return lines
@@ -238,7 +238,7 @@ def _terms(table: Table, roles: Roles) -> tuple[str, str] | None:
             terms = pd.Series(
                 [t.strip() for cell in table.frame[name] for t in str(cell).split(separator)], dtype=object
             )
-            joined = table.frame[name].astype(str).str.contains(separator, regex=False).any()
-            if joined and _are_findings(terms):
+            has_separator = table.frame[name].astype(str).str.contains(separator, regex=False).any()
+            if has_separator and _are_findings(terms):
                 return name, separator
     return next(((name, "|") for name in roles.others if _are_findings(table.frame[name])), None)

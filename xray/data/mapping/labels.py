@@ -105,35 +105,35 @@ def _wide(table: Table, mapping: Mapping, roles: Roles, findings: tuple[str, ...
 
 def _column(cells: pd.Series, words: dict[str, int]) -> NDArray[np.int8]:
     codes, texts = pd.factorize(cells.astype(object))
-    meant = np.array([words.get(str(text).strip().lower(), UNKNOWN) for text in texts] + [UNKNOWN], np.int8)
-    return meant[codes]
+    states = np.array([words.get(str(text).strip().lower(), UNKNOWN) for text in texts] + [UNKNOWN], np.int8)
+    return states[codes]
 
 
 def _meant(
     terms: Sequence[str], mapping: Mapping, normal: Sequence[str], findings: tuple[str, ...]
 ) -> tuple[dict[str, int | None], Counter[str]]:
     """Term → place of its finding, None for one that says that there is nothing; and the terms that are none, counted."""
-    nothing = {plain(word) for word in normal}
-    counted = Counter(terms)
+    normal_words = {plain(word) for word in normal}
+    counts = Counter(terms)
     tasks: dict[str, int | None] = {}
-    others: Counter[str] = Counter()
-    for term, count in counted.items():
+    unmatched: Counter[str] = Counter()
+    for term, count in counts.items():
         finding = finding_of(term, findings, mapping.findings)
-        if plain(term) in nothing:
+        if plain(term) in normal_words:
             tasks[term] = None
         elif finding is not None:
             tasks[term] = findings.index(finding)
         else:
-            others[term] = count
-    return tasks, others
+            unmatched[term] = count
+    return tasks, unmatched
 
 
-def _note_others(others: Counter[str]) -> list[str]:
-    if not others:
+def _note_others(unmatched: Counter[str]) -> list[str]:
+    if not unmatched:
         return []
-    shown = ", ".join(f"{term!r} ({count})" for term, count in others.most_common(_SHOWN))
-    more = f" and {len(others) - _SHOWN} more" if len(others) > _SHOWN else ""
-    return [f"{len(others)} word(s) are no finding, and not taken as one: {shown}{more}"]
+    examples = ", ".join(f"{term!r} ({count})" for term, count in unmatched.most_common(_SHOWN))
+    more = f" and {len(unmatched) - _SHOWN} more" if len(unmatched) > _SHOWN else ""
+    return [f"{len(unmatched)} word(s) are no finding, and not taken as one: {examples}{more}"]
 
 
 def _listed(table: Table, mapping: Mapping, findings: tuple[str, ...]) -> Labels:
@@ -145,8 +145,8 @@ def _listed(table: Table, mapping: Mapping, findings: tuple[str, ...]) -> Labels
         for cell in table.frame[about.column]
     ]
     silent = {plain(word) for word in about.others}
-    tasks, others = _meant([term for cell in cells for term in cell], mapping, about.normal, findings)
-    others = Counter({term: count for term, count in others.items() if plain(term) not in silent})
+    tasks, unmatched = _meant([term for cell in cells for term in cell], mapping, about.normal, findings)
+    unmatched = Counter({term: count for term, count in unmatched.items() if plain(term) not in silent})
     present = sorted({task for task in tasks.values() if task is not None})
     states, terms = _empty(len(cells), findings)
     absent = NOT_MENTIONED if mapping.unmentioned == "not mentioned" else NEGATIVE
@@ -161,7 +161,7 @@ def _listed(table: Table, mapping: Mapping, findings: tuple[str, ...]) -> Labels
                 states[row, task], terms[row, task] = POSITIVE, term
     unknown = np.zeros(states.shape, dtype=bool)
     names = frozenset(findings[index] for index in present)
-    return Labels(table, states, terms, unknown, findings, names, notes=_note_others(others))
+    return Labels(table, states, terms, unknown, findings, names, notes=_note_others(unmatched))
 
 
 def _long(table: Table, mapping: Mapping, keys: Sequence[str], findings: tuple[str, ...]) -> Labels:
@@ -173,54 +173,56 @@ def _long(table: Table, mapping: Mapping, keys: Sequence[str], findings: tuple[s
         if about.value
         else np.full(len(frame), POSITIVE, np.int8)
     )
-    codes, first, named = _groups(frame, keys)
+    codes, first, has_keys = _groups(frame, keys)
     names = frame[keys[0]].to_numpy(object)
-    listed = [term for term in frame[about.finding].tolist() if term]
-    tasks, others = _meant(listed, mapping, ("No Finding", "Normal"), findings)
+    terms_in_table = [term for term in frame[about.finding].tolist() if term]
+    tasks, unmatched = _meant(terms_in_table, mapping, ("No Finding", "Normal"), findings)
     present = sorted({task for task in tasks.values() if task is not None})
     states, terms = _empty(len(first), findings)
     absent = {"negative": NEGATIVE, "not mentioned": NOT_MENTIONED}[
         mapping.unmentioned or ("not mentioned" if about.value else "negative")
     ]
     states[:, present] = absent
-    csv, aside = table.as_csv(), []
-    seen: dict[tuple[int, int], int] = {}
+    csv, quarantine = table.as_csv(), []
+    value_of: dict[tuple[int, int], int] = {}
     doubtful = np.zeros(states.shape, dtype=bool)
     of_this = "this image" if len(keys) == 1 else "this image and reader"
-    for row in np.flatnonzero(named).tolist():
+    for row in np.flatnonzero(has_keys).tolist():
         task, image = tasks.get(frame[about.finding].iloc[row]), int(codes[row])
         if task is None:
             continue
         name, value = str(names[row]), int(values[row])
         if value == UNKNOWN:
             reason = f"column {about.value!r}: {frame[about.value].iloc[row]!r}: {expected(mapping.words)}"
-        elif seen.get((image, task), value) != value:
+        elif value_of.get((image, task), value) != value:
             reason = f"another row of {of_this} disagrees on {findings[task]}"
         else:
-            seen[image, task] = value
+            value_of[image, task] = value
             states[image, task], terms[image, task] = value, frame[about.finding].iloc[row]
             continue
         doubtful[image, task] = True
-        aside.append(
+        quarantine.append(
             csv.set_aside(row, name, f"{reason}; {findings[task]} of {of_this} counts as not mentioned")
         )
     states[doubtful] = NOT_MENTIONED
     terms[doubtful | (states == NOT_MENTIONED)] = None
-    for row in np.flatnonzero(~named).tolist():
+    for row in np.flatnonzero(~has_keys).tolist():
         blank = next(key for key in keys if not str(frame[key].iloc[row]).strip())
-        aside.append(csv.set_aside(row, None, f"column {blank!r}: every row needs a name"))
-    kept = np.sort(first[named[first]]) if len(first) else first
-    gathered = replace(table, frame=frame.iloc[kept].reset_index(drop=True), lines=table.lines[kept])
-    chosen = codes[kept]
+        quarantine.append(csv.set_aside(row, None, f"column {blank!r}: every row needs a name"))
+    first_rows = np.sort(first[has_keys[first]]) if len(first) else first
+    by_image = replace(
+        table, frame=frame.iloc[first_rows].reset_index(drop=True), lines=table.lines[first_rows]
+    )
+    groups = codes[first_rows]
     return Labels(
-        gathered,
-        states[chosen],
-        terms[chosen],
-        np.zeros((len(kept), len(findings)), bool),
+        by_image,
+        states[groups],
+        terms[groups],
+        np.zeros((len(first_rows), len(findings)), bool),
         findings,
         frozenset(findings[index] for index in present),
-        aside,
-        _note_others(others),
+        quarantine,
+        _note_others(unmatched),
     )
 
 
@@ -229,12 +231,12 @@ def _groups(
 ) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.bool_]]:
     """The group of each row by its keys, (n_rows,); the first row of each group; and which rows have every key."""
     cells = [frame[key].astype(str) for key in keys]
-    joined = cells[0]
-    for others in cells[1:]:
-        joined = joined + "\0" + others
-    codes, names = pd.factorize(joined.astype(object))
+    group_keys = cells[0]
+    for column_cells in cells[1:]:
+        group_keys = group_keys + "\0" + column_cells
+    codes, names = pd.factorize(group_keys.astype(object))
     first = np.full(len(names), -1, dtype=np.int64)
     backwards = np.arange(len(frame))[::-1]
     first[codes[backwards]] = backwards
-    named = np.logical_and.reduce([(column.str.strip() != "").to_numpy(bool) for column in cells])
-    return codes, first, named
+    has_keys = np.logical_and.reduce([(column.str.strip() != "").to_numpy(bool) for column in cells])
+    return codes, first, has_keys

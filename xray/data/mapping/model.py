@@ -1,4 +1,4 @@
-"""A mapping file: what the columns and words of somebody's table stand for, as TOML that is checked key by key."""
+"""A mapping file: the meaning of the columns and words of a table, as TOML that is checked key by key."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -128,7 +128,7 @@ def read_named(path: Path) -> Named:
     return Named(table, images, keys.site)
 
 
-def mapping_of(keys: dict[str, Any], where: str) -> Mapping:
+def mapping_of(keys: dict[str, Any], origin: str) -> Mapping:
     """The mapping of these keys; see `read_mapping`."""
     faults = []
     try:
@@ -145,21 +145,21 @@ def mapping_of(keys: dict[str, Any], where: str) -> Mapping:
             faults.append("long and terms: a table is one or the other")
     if faults:
         raise ManifestError(
-            "\n  ".join([f"{where}:", *faults]) if len(faults) > 1 else f"{where}: {faults[0]}"
+            "\n  ".join([f"{origin}:", *faults]) if len(faults) > 1 else f"{origin}: {faults[0]}"
         )
     return mapping
 
 
-def own_words(mapping: Mapping, where: str) -> tuple[dict[str, str], list[str]]:
+def own_words(mapping: Mapping, origin: str) -> tuple[dict[str, str], list[str]]:
     """Word → finding as the mapping declares them, findings by the names of the table of synonyms; and what is wrong."""
-    own: dict[str, str] = {}
+    words: dict[str, str] = {}
     faults = []
     for word, finding in mapping.findings.items():
         try:
-            (own[word],) = declare((finding,), f"{where}: findings", ManifestError)
+            (words[word],) = declare((finding,), f"{origin}: findings", ManifestError)
         except ManifestError as failure:
             faults.append(str(failure))
-    return own, faults
+    return words, faults
 
 
 def _doubled(words: Words) -> list[str]:

@@ -37,62 +37,62 @@ def read_mapped(
     path: Path,
     images: Path | None,
     mapping: Mapping,
-    where: str = "",
+    origin: str = "",
     required: tuple[str, ...] = ("image",),
     findings: Sequence[str] = (),
 ) -> SourceTable:
     """The images of the table in a file under a mapping; see `mapped_table`."""
     table = read_table(path, mapping.layout, ManifestError)
-    return mapped_table(table, images, mapping, where, required, findings, path.parent)
+    return mapped_table(table, images, mapping, origin, required, findings, path.parent)
 
 
 def mapped_table(
     table: Table,
     images: Path | None,
     mapping: Mapping,
-    where: str = "",
+    origin: str = "",
     required: tuple[str, ...] = ("image",),
     findings: Sequence[str] = (),
     folder: Path = Path(),
 ) -> SourceTable:
-    """The images of a table under a mapping. where: the mapping file's name. required: fields that must have a column.
+    """The images of a table under a mapping. origin: the mapping file's name. required: fields that must have a column.
 
     findings: those that are declared beside the default list; a mapping declares further ones. folder: where a second table
     lies. Raises `ManifestError` that names every fault of the header and of the mapping at once. A row that can't be taken
     is set aside, every one by its number.
     """
-    own, faults = own_words(mapping, where or "mapping")
-    mapping = mapping.model_copy(update={"findings": own})
-    declared = tuple(dict.fromkeys((*findings, *own.values())))
-    listed = standard(declared)
-    roles = roles_of(table, mapping, where, required, listed, faults)
+    words, faults = own_words(mapping, origin or "mapping")
+    mapping = mapping.model_copy(update={"findings": words})
+    declared_findings = tuple(dict.fromkeys((*findings, *words.values())))
+    all_findings = standard(declared_findings)
+    roles = roles_of(table, mapping, origin, required, all_findings, faults)
     key = _key(mapping, roles)
     roles = settled(table, roles, mapping, key)
     several = "reader" in roles.fields
     keys = [key, roles.fields["reader"]] if several else [key]
-    labels = read_labels(table, mapping, roles, keys, listed)
+    labels = read_labels(table, mapping, roles, keys, all_findings)
     if several:
         labels = by_image(labels, key, roles, mapping)
     if labels.panel is None and mapping.readers.rule is not None:
         raise ManifestError(
-            f"{where or 'mapping'}: readers: there is a rule but no column of readers; give reader = … under [columns]"
+            f"{origin or 'mapping'}: readers: there is a rule but no column of readers; give reader = … under [columns]"
         )
-    notes = [*labels.notes, *_notes_on_findings(table, labels, roles, declared, FINDING in required)]
+    notes = [*labels.notes, *_notes_on_findings(table, labels, roles, declared_findings, FINDING in required)]
     labels = replace(labels, notes=notes)
     if mapping.pictures is not None:
         table, labels, roles = _by_study(folder, table, labels, roles, mapping.pictures)
     else:
         table = labels.table
-    return with_label(_source_table(table, labels, roles, mapping, images), None, where or table.name)
+    return with_label(_source_table(table, labels, roles, mapping, images), None, origin or table.name)
 
 
 def _notes_on_findings(
-    table: Table, labels: Labels, roles: Roles, declared: Sequence[str], needed: bool
+    table: Table, labels: Labels, roles: Roles, declared_findings: Sequence[str], needed: bool
 ) -> list[str]:
-    """Findings that were declared and are not there, or are there and were not declared; and where there is none at all."""
+    """Notes on findings that were declared and are absent, or present and not declared; and where there is none at all."""
     notes = [
         f"{table.name}: {finding!r} was declared as a finding, and no column has its name"
-        for finding in declared
+        for finding in declared_findings
         if finding not in labels.present and finding not in TASKS
     ]
     notes += [
@@ -117,7 +117,7 @@ def _key(mapping: Mapping, roles: Roles) -> str:
 def roles_of(
     table: Table,
     mapping: Mapping,
-    where: str,
+    origin: str,
     required: tuple[str, ...],
     findings: Sequence[str],
     faults: Sequence[str] = (),
@@ -128,19 +128,21 @@ def roles_of(
     """
     columns = list(table.frame.columns)
     labels = mapping.long or mapping.terms
-    own = {column: finding for column, finding in mapping.findings.items() if labels is None}
+    words = {column: finding for column, finding in mapping.findings.items() if labels is None}
     special = _special(mapping)
-    named = {*mapping.columns.values(), *special, *mapping.ignore}
-    roles = recognise([name for name in columns if name not in named], findings, own, mapping.columns)
+    named_columns = {*mapping.columns.values(), *special, *mapping.ignore}
+    roles = recognise(
+        [name for name in columns if name not in named_columns], findings, words, mapping.columns
+    )
     named_fields = set(roles.fields.values())
     roles.others[:] = [name for name in columns if name in roles.others and name not in named_fields]
-    wanted = [*mapping.columns.values(), *special, *own]
+    mapped_columns = [*mapping.columns.values(), *special, *words]
     faults = [
         *faults,
         *(
-            f"{where or 'mapping'}: there is no column {name!r}"
-            + (_turned(name, own.get(name), columns) or _near(name, columns))
-            for name in wanted
+            f"{origin or 'mapping'}: there is no column {name!r}"
+            + (_turned(name, words.get(name), columns) or _near(name, columns))
+            for name in mapped_columns
             if name not in columns
         ),
     ]
@@ -159,9 +161,9 @@ def roles_of(
         faults.append(f"a mapping file says which columns are which: xray dataset draft {table.name}")
     faults += roles.doubled
     faults += [
-        f"unknown column {column!r}: did you mean {meant!r}? Rename it, or say what it is in a mapping file (xray dataset "
-        f"draft {table.name})"
-        for column, meant in roles.doubtful.items()
+        f"unknown column {column!r}: did you mean {intended!r}? Rename it, or say what it is in a mapping file (xray "
+        f"dataset draft {table.name})"
+        for column, intended in roles.doubtful.items()
     ]
     if faults:
         lead = f"{table.name}, row 1: "
@@ -179,9 +181,9 @@ def _special(mapping: Mapping) -> list[str]:
 
 
 def _near(name: str, names: object) -> str:
-    listed = [str(heading) for heading in names]  # type: ignore[attr-defined]
-    hint = near(name, listed) or nearest(name, listed)
-    return f"; did you mean the column {hint!r}?" if hint else f"; found: {', '.join(listed)[:300]}"
+    headings = [str(heading) for heading in names]  # type: ignore[attr-defined]
+    hint = near(name, headings) or nearest(name, headings)
+    return f"; did you mean the column {hint!r}?" if hint else f"; found: {', '.join(headings)[:300]}"
 
 
 def _turned(column: str, finding: str | None, columns: Sequence[str]) -> str:
@@ -193,59 +195,75 @@ def _by_study(
     folder: Path, table: Table, labels: Labels, roles: Roles, pictures: Pictures
 ) -> tuple[Table, Labels, Roles]:
     """A row per picture, each with the labels and columns of its study."""
-    listed = read_table(folder / pictures.file, None, ManifestError)
-    wanted = {"image": pictures.image, "study": pictures.study, "path": pictures.path, "view": pictures.view}
-    absent = [name for name in wanted.values() if name is not None and name not in listed.frame.columns]
+    picture_rows = read_table(folder / pictures.file, None, ManifestError)
+    columns = {"image": pictures.image, "study": pictures.study, "path": pictures.path, "view": pictures.view}
+    absent = [
+        name for name in columns.values() if name is not None and name not in picture_rows.frame.columns
+    ]
     if absent:
         raise ManifestError(
-            f"{listed.name}, row 1: there is no column {absent[0]!r}{_near(absent[0], listed.frame.columns)}"
+            f"{picture_rows.name}, row 1: there is no column {absent[0]!r}{_near(absent[0], picture_rows.frame.columns)}"
         )
     studies = pd.Index(labels.table.frame[roles.fields["study"]])
-    study_rows = studies.get_indexer(pd.Index(listed.frame[pictures.study]))
-    aside = [
-        listed.as_csv().set_aside(
+    study_rows = studies.get_indexer(pd.Index(picture_rows.frame[pictures.study]))
+    set_aside = [
+        picture_rows.as_csv().set_aside(
             int(row),
-            str(listed.frame[pictures.image].iloc[row]),
+            str(picture_rows.frame[pictures.image].iloc[row]),
             f"no row of study {study!r} in {table.name}",
         )
         for row, study in zip(
-            np.flatnonzero(study_rows < 0), listed.frame[pictures.study][study_rows < 0], strict=True
+            np.flatnonzero(study_rows < 0), picture_rows.frame[pictures.study][study_rows < 0], strict=True
         )
     ]
-    used = np.zeros(len(studies), dtype=bool)
-    used[study_rows[study_rows >= 0]] = True
-    aside += [
+    has_picture = np.zeros(len(studies), dtype=bool)
+    has_picture[study_rows[study_rows >= 0]] = True
+    set_aside += [
         Quarantined(
             table.name,
             int(labels.table.lines[row]),
             None,
-            f"no picture of study {studies[row]!r} in {listed.name}",
+            f"no picture of study {studies[row]!r} in {picture_rows.name}",
         )
-        for row in np.flatnonzero(~used)
+        for row in np.flatnonzero(~has_picture)
     ]
     rows = np.flatnonzero(study_rows >= 0)
-    own = labels.table.frame.iloc[study_rows[rows]].reset_index(drop=True)
-    given = listed.frame.iloc[rows].reset_index(drop=True)
-    frame = pd.concat([given, own[[name for name in own.columns if name not in given.columns]]], axis=1)
-    fields = roles.fields | {field: name for field, name in wanted.items() if name is not None}
-    quarantine = [*table.quarantine, *listed.quarantine, *labels.aside, *aside]
-    joined = Table(
-        listed.name, frame, listed.lines[rows], f"{table.about}; pictures: {listed.about}", quarantine
+    study_frame = labels.table.frame.iloc[study_rows[rows]].reset_index(drop=True)
+    pictures_frame = picture_rows.frame.iloc[rows].reset_index(drop=True)
+    frame = pd.concat(
+        [
+            pictures_frame,
+            study_frame[[name for name in study_frame.columns if name not in pictures_frame.columns]],
+        ],
+        axis=1,
     )
-    others = [
+    fields = roles.fields | {field: name for field, name in columns.items() if name is not None}
+    quarantine = [*table.quarantine, *picture_rows.quarantine, *labels.aside, *set_aside]
+    picture_table = Table(
+        picture_rows.name,
+        frame,
+        picture_rows.lines[rows],
+        f"{table.about}; pictures: {picture_rows.about}",
+        quarantine,
+    )
+    other_columns = [
         *roles.others,
-        *(name for name in given.columns if name not in fields.values() and name not in roles.others),
+        *(
+            name
+            for name in pictures_frame.columns
+            if name not in fields.values() and name not in roles.others
+        ),
     ]
-    chosen = replace(
+    picture_labels = replace(
         labels,
-        table=joined,
+        table=picture_table,
         states=labels.states[study_rows[rows]],
         terms=labels.terms[study_rows[rows]],
         unknown=labels.unknown[study_rows[rows]],
         aside=[],
         panel=None if labels.panel is None else labels.panel.taken(study_rows[rows]),
     )
-    return joined, chosen, replace(roles, fields=fields, others=others)
+    return picture_table, picture_labels, replace(roles, fields=fields, others=other_columns)
 
 
 def _source_table(
@@ -257,7 +275,7 @@ def _source_table(
         for field in OWN_NAMES | dict.fromkeys(("path", "view", "age", "sex"), "")
     }
     names, patients = text_or_none(_one_form(cells["image"])), text_or_none(_one_form(cells["patient"]))
-    view, written = _views(text_or_none(cells["view"]), mapping)
+    view, original_views = _views(text_or_none(cells["view"]), mapping)
     faults = Faults(table.as_csv())
     paths = _paths(frame, names, cells, mapping, images)
     columns = {
@@ -268,22 +286,22 @@ def _source_table(
         "age": ages(cells["age"], roles.fields.get("age", "age"), notes),
         "sex": sex_of(cells["sex"]),
     }
-    others = frame[[name for name in roles.others if name in frame.columns]]
-    if written is not None:
-        others = others.assign(**{views.AS_WRITTEN: written})
-    if "study" in roles.fields and roles.fields["study"] not in others.columns:
-        others = others.assign(**{roles.fields["study"]: cells["study"]})
-    rows = with_metadata(columns, others)
+    other_columns = frame[[name for name in roles.others if name in frame.columns]]
+    if original_views is not None:
+        other_columns = other_columns.assign(**{views.AS_WRITTEN: original_views})
+    if "study" in roles.fields and roles.fields["study"] not in other_columns.columns:
+        other_columns = other_columns.assign(**{roles.fields["study"]: cells["study"]})
+    rows = with_metadata(columns, other_columns)
     faults.mark(names.isna(), roles.fields["image"], "every image needs a name")
     for index, column, expected in labels.faults(mapping):
         faults.mark(labels.unknown[:, index], column, expected)
     _mark_paths(faults, roles.fields.get("path", roles.fields["image"]), paths, images)
     notes += _notes_on_patients(patients, roles)
-    done = faults.table(
+    source_table = faults.table(
         rows, labels.states, labels.terms, notes, roles.fields["image"], labels.findings, labels.panel
     )
-    aside = sorted([*done.quarantine, *labels.aside], key=lambda entry: entry.row or 0)
-    return replace(done, quarantine=aside, uses=_uses(roles, mapping, view), about=table.about)
+    quarantine = sorted([*source_table.quarantine, *labels.aside], key=lambda entry: entry.row or 0)
+    return replace(source_table, quarantine=quarantine, uses=_uses(roles, mapping, view), about=table.about)
 
 
 def _cells(frame: pd.DataFrame, roles: Roles, field: str) -> pd.Series:
@@ -302,19 +320,19 @@ def _views(column: pd.Series, mapping: Mapping) -> tuple[pd.Series, pd.Series | 
     """The views as protocols know them, and as they are written where that differs."""
     lateral = {word.strip().lower() for word in mapping.views.lateral}
     frontal = {word.strip().lower() for word in mapping.views.frontal}
-    stored = {}
+    view_of = {}
     for word in column.dropna().unique():
         plain = str(word).lower()
         if plain in frontal:
-            stored[word] = f"FRONTAL ({word})" if views.is_lateral_code(word) else word
+            view_of[word] = f"FRONTAL ({word})" if views.is_lateral_code(word) else word
         else:
-            turned = plain in lateral or views.lateral(word)
-            stored[word] = views.LATERAL if turned and not views.is_lateral_code(word) else word
-    changed = {word for word, view in stored.items() if word != view}
-    if not changed:
+            is_lateral = plain in lateral or views.lateral(word)
+            view_of[word] = views.LATERAL if is_lateral and not views.is_lateral_code(word) else word
+    renamed = {word for word, view in view_of.items() if word != view}
+    if not renamed:
         return column, None
-    turned_all = [stored.get(word) for word in column]
-    return pd.Series(turned_all, index=column.index, dtype=object), column.where(column.notna(), "")
+    values = [view_of.get(word) for word in column]
+    return pd.Series(values, index=column.index, dtype=object), column.where(column.notna(), "")
 
 
 def _paths(
@@ -343,10 +361,10 @@ def _mark_paths(faults: Faults, column: str, paths: list[str | None], images: Pa
     leaving = np.array([path is not None and leaves_folder(path) for path in paths], dtype=bool)
     faults.mark(leaving, column, "the path points outside the image folder")
     if images is not None:
-        named = np.array([path is not None for path in paths], dtype=bool)
+        has_path = np.array([path is not None for path in paths], dtype=bool)
         inside = [None if out else path for path, out in zip(paths, leaving, strict=True)]
-        there: NDArray[np.bool_] = is_there(inside, images)
-        faults.mark(named & ~leaving & ~there, column, f"no such picture under {images}")
+        exists: NDArray[np.bool_] = is_there(inside, images)
+        faults.mark(has_path & ~leaving & ~exists, column, f"no such picture under {images}")
 
 
 def _notes_on_patients(patients: pd.Series, roles: Roles) -> list[str]:
@@ -362,9 +380,9 @@ def _notes_on_patients(patients: pd.Series, roles: Roles) -> list[str]:
         forms.setdefault(str(name).removesuffix(".0").lstrip("0"), set()).add(str(name))
     alike = [sorted(names) for names in forms.values() if len(names) > 1]
     if alike:
-        shown = "; ".join(" and ".join(map(repr, names)) for names in alike[:_SHOWN])
+        examples = "; ".join(" and ".join(map(repr, names)) for names in alike[:_SHOWN])
         notes.append(
-            f"{len(alike)} patient(s) may have several names, which count as several patients: {shown}"
+            f"{len(alike)} patient(s) may have several names, which count as several patients: {examples}"
         )
     return notes
 

@@ -1,4 +1,4 @@
-"""A table with a row per image and reader into a row per image, with what each reader said."""
+"""A table with a row per image and reader into a row per image, with each reader's states."""
 
 from collections.abc import Iterable
 from dataclasses import replace
@@ -27,9 +27,9 @@ def settled(table: Table, roles: Roles, mapping: Mapping, key: str) -> Roles:
     if "reader" not in roles.fields or "reader" in mapping.columns or table.frame[key].duplicated().any():
         return roles
     reader = roles.fields["reader"]
-    others = [name for name in table.frame.columns if name == reader or name in roles.others]
+    other_columns = [name for name in table.frame.columns if name == reader or name in roles.others]
     fields = {field: column for field, column in roles.fields.items() if field != "reader"}
-    return replace(roles, fields=fields, others=others)
+    return replace(roles, fields=fields, others=other_columns)
 
 
 def by_image(labels: Labels, key: str, roles: Roles, mapping: Mapping) -> Labels:
@@ -58,21 +58,21 @@ def by_image(labels: Labels, key: str, roles: Roles, mapping: Mapping) -> Labels
     images, order = pd.factorize(names.iloc[rows].astype(object))
     people = sorted(set(readers.iloc[rows]))
     states = np.full((len(people), len(order), len(labels.findings)), NOT_MENTIONED, np.int8)
-    who = np.array([people.index(name) for name in readers.iloc[rows]], dtype=np.int64)
-    states[who, images] = labels.states[rows]
+    reader_of = np.array([people.index(name) for name in readers.iloc[rows]], dtype=np.int64)
+    states[reader_of, images] = labels.states[rows]
     first = rows[np.unique(images, return_index=True)[1]]
     notes = [*labels.notes, *_differing(frame.iloc[rows], names.iloc[rows], roles.others)]
     panel = Panel(tuple(people), states, mapping.readers.rule or MAJORITY)
-    gathered = replace(
+    first_rows = replace(
         labels.table, frame=frame.iloc[first].reset_index(drop=True), lines=labels.table.lines[first]
     )
-    nothing = np.zeros((len(first), len(labels.findings)), dtype=bool)
+    empty = np.zeros((len(first), len(labels.findings)), dtype=bool)
     return replace(
         labels,
-        table=gathered,
-        states=np.full(nothing.shape, NOT_MENTIONED, np.int8),
-        terms=np.full(nothing.shape, None, object),
-        unknown=nothing,
+        table=first_rows,
+        states=np.full(empty.shape, NOT_MENTIONED, np.int8),
+        terms=np.full(empty.shape, None, object),
+        unknown=empty,
         aside=[*labels.aside, *faults.aside(names.tolist())],
         notes=notes,
         panel=panel,
@@ -90,9 +90,9 @@ def _mark_first(faults: Faults, names: pd.Series, readers: pd.Series, column: st
 
 def _differs(cells: pd.Series, names: pd.Series, free: NDArray[np.bool_]) -> NDArray[np.bool_]:
     """Where a cell is not that of the image's first row, bool (n_rows,)."""
-    chosen = cells[free].astype(str).str.strip()
+    texts = cells[free].astype(str).str.strip()
     differs = np.zeros(len(cells), dtype=bool)
-    differs[free] = (chosen != chosen.groupby(names[free].to_numpy()).transform("first")).to_numpy()
+    differs[free] = (texts != texts.groupby(names[free].to_numpy()).transform("first")).to_numpy()
     return differs
 
 
@@ -105,5 +105,5 @@ def _differing(frame: pd.DataFrame, names: pd.Series, columns: Iterable[str]) ->
     if not differing:
         return []
     more = f" and {len(differing) - _SHOWN} more" if len(differing) > _SHOWN else ""
-    shown = ", ".join(map(repr, differing[:_SHOWN]))
-    return [f"column(s) {shown}{more} differ between the rows of an image: kept as its first row has them"]
+    examples = ", ".join(map(repr, differing[:_SHOWN]))
+    return [f"column(s) {examples}{more} differ between the rows of an image: kept as its first row has them"]

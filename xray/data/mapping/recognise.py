@@ -1,4 +1,4 @@
-"""Which column of a table is which field or finding, told by its name."""
+"""Which field or finding each column of a table is, by its name."""
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -60,34 +60,34 @@ class Roles:
 def recognise(
     columns: Sequence[str],
     among: Collection[str] = TASKS,
-    own: Mapping[str, str] | None = None,
-    given: Mapping[str, str] | None = None,
+    own_words: Mapping[str, str] | None = None,
+    mapped: Mapping[str, str] | None = None,
 ) -> Roles:
-    """The role of every column. among: the findings that there are. own: words → findings of a mapping, before the table's.
+    """The role of every column. among: the findings that there are. own_words: of a mapping, → findings, before the table's.
 
-    given: field → the column that a mapping gives to it.
+    mapped: field → its column in a mapping.
 
     A field's own name goes before other words for it, and an exact name of a finding before its synonyms.
     """
-    roles = Roles(dict(given or {}))
+    roles = Roles(dict(mapped or {}))
     by_rank = sorted(columns, key=lambda name: name not in {words[0] for words in NAMES.values()})
     for name in by_rank:
         role = _FIELD_OF.get(plain(name))
-        if role is not None and role not in roles.fields and name not in (own or {}):
+        if role is not None and role not in roles.fields and name not in (own_words or {}):
             roles.fields[role] = name
-    taken = set(roles.fields.values())
+    assigned = set(roles.fields.values())
     for name in sorted(columns, key=lambda name: name not in among):
-        if name in taken:
+        if name in assigned:
             continue
-        finding = finding_of(name, among, own)
+        finding = finding_of(name, among, own_words)
         if finding is None:
             continue
         if finding in roles.findings:
             roles.doubled.append(f"columns {roles.findings[finding]!r} and {name!r} are both {finding}")
         roles.findings.setdefault(finding, name)
-        taken.add(name)
+        assigned.add(name)
     for name in columns:
-        if name in taken:
+        if name in assigned:
             continue
         roles.others.append(name)
         if name in COLUMNS and name in roles.fields:
@@ -97,7 +97,7 @@ def recognise(
         if other is not None:
             roles.beyond[name] = other
             continue
-        guess = near(name, [*among, *(own or {})]) or near(
+        guess = near(name, [*among, *(own_words or {})]) or near(
             name,
             [
                 words[0]
@@ -110,7 +110,7 @@ def recognise(
     return roles
 
 
-def finding_of(word: str, among: Collection[str], own: Mapping[str, str] | None = None) -> str | None:
+def finding_of(word: str, among: Collection[str], words: Mapping[str, str] | None = None) -> str | None:
     """The finding of `among` that a word stands for, a mapping's own words first; None for none."""
-    meant = name_of(word, own)
-    return meant if meant in among else match(word, among)
+    finding = name_of(word, words)
+    return finding if finding in among else match(word, among)

@@ -1,4 +1,4 @@
-"""What was made of a label file, as tables for people: its columns, the labels of each finding, views, ages and patients."""
+"""How a label file was read, as tables for people: its columns, the labels of each finding, views, ages and patients."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -57,9 +57,9 @@ def summarise(table: SourceTable, rule: DatasetRule, protocol: str, source: str 
 
 def _readers(panel: Panel) -> str:
     """Who read how much, and how the label follows."""
-    read = (panel.states != NOT_MENTIONED).any(axis=2)
-    counts = [(name, int(its.sum())) for name, its in zip(panel.names, read, strict=True)]
-    per = read.sum(axis=0)
+    has_read = (panel.states != NOT_MENTIONED).any(axis=2)
+    counts = [(name, int(its.sum())) for name, its in zip(panel.names, has_read, strict=True)]
+    per = has_read.sum(axis=0)
     about = RULES.get(panel.rule, f"what {panel.rule} says; what others say is kept, and counts for nothing")
     many = f"{per.min()} to {per.max()} an image" if len(per) else "none an image"
     return f"readers: {_shown(counts)}; {many}; rule {panel.rule!r}: {about}"
@@ -71,11 +71,11 @@ def _native_uses(columns: Sequence[str], source: str) -> dict[str, str]:
     for rule in all_rules(source):
         findings.setdefault(rule.column, []).extend([rule.task] if rule.task else [])
     fields = {column: field for field, column in recognise(columns, ()).fields.items()}
-    rest = (
+    other_use = (
         "kept as it is (no label)" if not findings else f"kept, and read where the layout of {source} says so"
     )
     return {
-        column: _labels_of(findings[column]) if column in findings else fields.get(column, rest)
+        column: _labels_of(findings[column]) if column in findings else fields.get(column, other_use)
         for column in columns
     }
 
@@ -101,11 +101,11 @@ def _views(table: SourceTable, rule: DatasetRule, protocol: str) -> str:
     """Each distinct view, and whether the protocol takes it."""
     column = table.rows[rule.view_column] if rule.view_column in table.rows.columns else table.rows["view"]
     counts = _counted(column.where(column != "", None))
-    taken = [(text, count) for text, count in counts if not rule.views or view_counts(text, rule)]
-    left = [entry for entry in counts if entry not in taken]
+    included = [(text, count) for text, count in counts if not rule.views or view_counts(text, rule)]
+    left_out = [entry for entry in counts if entry not in included]
     unknown = len(column) - sum(count for _, count in counts)
-    parts = [f"taken under {protocol}: {_shown(taken)}"] if taken else []
-    parts += [f"left out: {_shown(left)}"] if left else []
+    parts = [f"taken under {protocol}: {_shown(included)}"] if included else []
+    parts += [f"left out: {_shown(left_out)}"] if left_out else []
     if unknown:
         parts.append(
             f"unknown: {unknown}, {'taken' if not rule.views or view_counts('', rule) else 'left out'}"

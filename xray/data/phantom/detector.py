@@ -28,8 +28,8 @@ def exposure_style(site: PhantomSite, cases: Cases, seed: int) -> FloatArray:
 
 def is_antero_posterior(images: Images, style: FloatArray) -> NDArray[np.bool_]:
     """(n,) whether each picture is taken antero-posterior."""
-    taken: NDArray[np.bool_] = style[:, 0] < images.ap_fraction
-    return taken
+    antero_posterior: NDArray[np.bool_] = style[:, 0] < images.ap_fraction
+    return antero_posterior
 
 
 def expose(
@@ -78,15 +78,15 @@ def _inside_border(widths: FloatArray, size: int) -> Floats:
     return inside
 
 
-def _burn_markers(picture: Floats, marked: NDArray[np.bool_], place: FloatArray) -> None:
+def _burn_markers(picture: Floats, has_marker: NDArray[np.bool_], position: FloatArray) -> None:
     """Burn R into the upper left corner (the patient's right) or L into the upper right."""
     size = picture.shape[-1]
     stroke = max(1, round(size / 64))
-    for row in np.flatnonzero(marked):
-        is_left = int(place[row, 0] < 0.5)
+    for row in np.flatnonzero(has_marker):
+        is_left = int(position[row, 0] < 0.5)
         letter = np.kron(_LETTERS[is_left], np.ones((stroke, stroke), dtype=np.float32))
         height, width = letter.shape
-        top = int(size * (0.06 + 0.10 * place[row, 1]))
+        top = int(size * (0.06 + 0.10 * position[row, 1]))
         start = int(size * 0.89) - width if is_left else int(size * 0.11)
         corner = picture[row, top : top + height, start : start + width]
         np.maximum(corner, letter, out=corner)

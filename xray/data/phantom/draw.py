@@ -52,32 +52,32 @@ def draw_radiographs(cases: Cases, size: int, *, heart_magnification: FloatArray
 
 
 def _raised(cases: Cases) -> FloatArray:
-    """(n, 2) how much the volume that a collapsed lung lost pulls the right and the left dome up."""
+    """(n, 2) how much the lost volume of a collapsed lung pulls the right and the left dome up."""
     left = cases.place_of("Atelectasis")[:, :1] >= 0.5
     rise = 0.30 * cases.size_of("Atelectasis")[:, None]
     return rise * np.hstack([~left, left])
 
 
-def _side(place: Floats) -> Floats:
+def _side(position: Floats) -> Floats:
     """(n, 1, 1) the lung that a one-sided finding is in: -1 the patient's right, 1 the left."""
-    return np.where(place[:, 0, None, None] < 0.5, np.float32(-1), np.float32(1))
+    return np.where(position[:, 0, None, None] < 0.5, np.float32(-1), np.float32(1))
 
 
-def _atelectasis(lungs: Lungs, size: Floats, place: Floats) -> Floats:
+def _atelectasis(lungs: Lungs, size: Floats, position: Floats) -> Floats:
     """A plate of collapsed lung above a raised dome."""
-    x = lungs.x * _side(place)
-    height = lungs.base - 0.30 - 0.25 * place[:, 1, None, None]
-    slope = 0.5 * place[:, 2, None, None] - 0.25
+    x = lungs.x * _side(position)
+    height = lungs.base - 0.30 - 0.25 * position[:, 1, None, None]
+    slope = 0.5 * position[:, 2, None, None] - 0.25
     plate = soft(0.040 - np.abs(lungs.y - (height + slope * (x - 0.4))), max(lungs.edge, 0.04))
     plate *= soft(x - 0.16, 0.1) * soft(0.62 - x, 0.1) * size
     return plate
 
 
-def _infiltration(lungs: Lungs, size: Floats, place: Floats) -> Floats:
+def _infiltration(lungs: Lungs, size: Floats, position: Floats) -> Floats:
     """A patchy haze in the middle and lower zones of one lung."""
-    x = lungs.x * _side(place)
-    across: Floats = np.exp(-np.square((x - (0.36 + 0.14 * place[:, 1, None, None])) / 0.20))
-    along = np.exp(-np.square((lungs.y - (0.35 * place[:, 2, None, None] - 0.10)) / 0.24))
+    x = lungs.x * _side(position)
+    across: Floats = np.exp(-np.square((x - (0.36 + 0.14 * position[:, 1, None, None])) / 0.20))
+    along = np.exp(-np.square((lungs.y - (0.35 * position[:, 2, None, None] - 0.10)) / 0.24))
     haze: Floats = 0.8 + 0.55 * upsample(lungs.patches, lungs.x.shape[-1])
     np.clip(haze, 0.1, None, out=haze)
     haze *= across * size
@@ -85,10 +85,10 @@ def _infiltration(lungs: Lungs, size: Floats, place: Floats) -> Floats:
     return haze
 
 
-def _reticular_pattern(lungs: Lungs, size: Floats, place: Floats) -> Floats:
+def _reticular_pattern(lungs: Lungs, size: Floats, position: Floats) -> Floats:
     """A fine irregular net in the upper zones of both lungs."""
     wave = np.float32(2 * np.pi / 0.115)
-    phases = np.float32(2 * np.pi) * place
+    phases = np.float32(2 * np.pi) * position
     bend = 0.9 * lungs.texture
     net: Floats = np.cos(wave * (lungs.y + 0.7 * lungs.x) + phases[:, 1, None, None] + bend)
     crossing = np.cos(wave * (lungs.y - 0.7 * lungs.x) + phases[:, 2, None, None] - bend)
@@ -97,24 +97,24 @@ def _reticular_pattern(lungs: Lungs, size: Floats, place: Floats) -> Floats:
     return net
 
 
-def _round_opacity(lungs: Lungs, radius: Floats, place: Floats) -> Floats:
+def _round_opacity(lungs: Lungs, radius: Floats, position: Floats) -> Floats:
     """A disc somewhere in the lung that the heart doesn't cover; a small one is dense."""
     radius = 2 * radius
-    side = _side(place)
-    y = lungs.apex + (0.25 + 0.55 * place[:, 1, None, None]) * (lungs.base - lungs.apex)
+    side = _side(position)
+    y = lungs.apex + (0.25 + 0.55 * position[:, 1, None, None]) * (lungs.base - lungs.apex)
     heart = lungs.heart
     beside_heart = np.where(y > heart.y - heart.half_height, heart.x * side + heart.half_width, np.float32(0))
     inner = np.maximum(beside_heart, 0.20) + 0.5 * radius
     outer = np.maximum(wall_at(y, lungs.apex, lungs.thorax) - radius, inner)
-    x = side * (inner + (outer - inner) * place[:, 2, None, None])
+    x = side * (inner + (outer - inner) * position[:, 2, None, None])
     disc = soft(radius - radius_about(lungs.x - x, lungs.y - y), max(lungs.edge, 0.04))
     disc *= np.where(radius > 0.13, np.float32(0.50), np.float32(0.85))
     return disc
 
 
-def _effusion(lungs: Lungs, size: Floats, place: Floats) -> Floats:
+def _effusion(lungs: Lungs, size: Floats, position: Floats) -> Floats:
     """Fluid above one dome that climbs up the chest wall."""
-    x = lungs.x * _side(place)
+    x = lungs.x * _side(position)
     climb = 0.5 + 0.9 * np.square(np.clip(x / lungs.thorax, 0, 1))
     level = lungs.base + 0.12 - size * (lungs.base - lungs.apex) * climb
     fluid = soft(lungs.y - level, max(lungs.edge, 0.06))
@@ -122,9 +122,9 @@ def _effusion(lungs: Lungs, size: Floats, place: Floats) -> Floats:
     return fluid
 
 
-def _pneumothorax(lungs: Lungs, size: Floats, place: Floats) -> Floats:
+def _pneumothorax(lungs: Lungs, size: Floats, position: Floats) -> Floats:
     """Air beside one lung: a darker rim under the chest wall, and the fine line of the pleura."""
-    x = lungs.x * _side(place)
+    x = lungs.x * _side(position)
     depth = np.clip((lungs.y - lungs.apex) / 1.2, 0, 1)
     beyond = x - (lungs.wall * (1 - size * (1.5 - depth)) - 0.04)
     rim = soft(beyond, lungs.edge)

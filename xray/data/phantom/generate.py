@@ -65,9 +65,9 @@ def draw_site(site: PhantomSite, *, patients: int | range, size: int, seed: int)
     number, so other patients change nothing. One of the site's three parts changes only what it says: the
     pictures, who has what, or the labels. Raises DataError where a number is out of its range.
     """
-    chosen = patients if isinstance(patients, range) else range(patients)
-    _check(chosen, size, seed)
-    cases = sample_cases(site, chosen, seed)
+    numbers = patients if isinstance(patients, range) else range(patients)
+    _check(numbers, size, seed)
+    cases = sample_cases(site, numbers, seed)
     style = exposure_style(site, cases, seed)
     antero_posterior = is_antero_posterior(site.images, style)
     magnification = np.where(antero_posterior, site.images.heart_magnification, 1.0)
@@ -75,9 +75,9 @@ def draw_site(site: PhantomSite, *, patients: int | range, size: int, seed: int)
     step = max(1, _PIXELS_AT_ONCE // size**2)
     for start in range(0, len(pixels), step):
         rows = slice(start, start + step)
-        some = cases.take(rows)
-        brightness = draw_radiographs(some, size, heart_magnification=magnification[rows])
-        pixels[rows] = expose(site, some, style[rows], brightness, seed)
+        batch = cases.take(rows)
+        brightness = draw_radiographs(batch, size, heart_magnification=magnification[rows])
+        pixels[rows] = expose(site, batch, style[rows], brightness, seed)
     return DrawnSite(site, cases, antero_posterior, read_labels(site, cases, seed), pixels)
 
 
@@ -143,8 +143,8 @@ def _is_written(folder: Path, specification: dict[str, object]) -> bool:
             return False
         raise DataError(f"{folder}: is not empty and holds no phantom site; choose another folder")
     try:
-        stored = json.loads(file.read_text(encoding="utf-8"))
-        other = [name for name in specification if stored[name] != specification[name]]
+        written = json.loads(file.read_text(encoding="utf-8"))
+        other = [name for name in specification if written[name] != specification[name]]
     except (ValueError, LookupError, TypeError) as error:
         raise DataError(f"{file}: isn't the specification of a phantom site ({error!r})") from error
     if other:
@@ -167,25 +167,29 @@ def _write(folder: Path, site: PhantomSite, patients: int, size: int, seed: int,
         labels.writerow(["image_id", "patient_id", "path", "view", "age", "sex", *tasks])
         truth.writerow(["image_id", "task", "present", "size"])
         for start in range(0, patients, _PATIENTS_AT_ONCE):
-            some = range(start, min(start + _PATIENTS_AT_ONCE, patients))
-            drawn = draw_site(site, patients=some, size=size, seed=seed)
-            for image_id, pixels in zip(drawn.image_ids, drawn.pixels, strict=True):
+            batch = range(start, min(start + _PATIENTS_AT_ONCE, patients))
+            batch_site = draw_site(site, patients=batch, size=size, seed=seed)
+            for image_id, pixels in zip(batch_site.image_ids, batch_site.pixels, strict=True):
                 Image.fromarray(pixels).save(folder / "images" / f"{image_id}.png", compress_level=1)
-            labels.writerows(_manifest_rows(drawn, tasks))
-            truth.writerows(_truth_rows(drawn))
-            advance(len(some))
+            labels.writerows(_manifest_rows(batch_site, tasks))
+            truth.writerows(_truth_rows(batch_site))
+            advance(len(batch))
 
 
-def _manifest_rows(drawn: DrawnSite, tasks: list[str]) -> Iterable[list[object]]:
+def _manifest_rows(drawn_site: DrawnSite, tasks: list[str]) -> Iterable[list[object]]:
     columns = [PHANTOM_TASKS.index(task) for task in tasks]
-    for row, (image_id, patient_id) in enumerate(zip(drawn.image_ids, drawn.patient_ids, strict=True)):
-        view = "AP" if drawn.antero_posterior[row] else "PA"
-        sex = "F" if drawn.cases.female[row] else "M"
-        labels = drawn.labels[row, columns].astype(int)
-        yield [image_id, patient_id, f"images/{image_id}.png", view, drawn.cases.age[row], sex, *labels]
+    for row, (image_id, patient_id) in enumerate(
+        zip(drawn_site.image_ids, drawn_site.patient_ids, strict=True)
+    ):
+        view = "AP" if drawn_site.antero_posterior[row] else "PA"
+        sex = "F" if drawn_site.cases.female[row] else "M"
+        labels = drawn_site.labels[row, columns].astype(int)
+        yield [image_id, patient_id, f"images/{image_id}.png", view, drawn_site.cases.age[row], sex, *labels]
 
 
-def _truth_rows(drawn: DrawnSite) -> Iterable[list[object]]:
-    for image_id, present, size in zip(drawn.image_ids, drawn.cases.present, drawn.cases.size, strict=True):
+def _truth_rows(drawn_site: DrawnSite) -> Iterable[list[object]]:
+    for image_id, present, size in zip(
+        drawn_site.image_ids, drawn_site.cases.present, drawn_site.cases.size, strict=True
+    ):
         for finding, is_present, extent in zip(FINDINGS, present, size, strict=True):
             yield [image_id, finding, int(is_present), f"{extent:.4f}"]

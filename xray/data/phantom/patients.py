@@ -1,4 +1,4 @@
-"""Who the patients of a site are, and what is truly in each of their images.
+"""The patients of a site, and the true findings of each image.
 
 Nothing here knows how a site takes its pictures or names its findings.
 """
@@ -105,8 +105,8 @@ class Cases:
 
     def place_of(self, finding: str) -> FloatArray:
         """(n, 3) places of one finding."""
-        places: FloatArray = self.place[:, FINDINGS.index(finding)]
-        return places
+        positions: FloatArray = self.place[:, FINDINGS.index(finding)]
+        return positions
 
 
 def sample_cases(site: PhantomSite, patients: range, seed: int) -> Cases:

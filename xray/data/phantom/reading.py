@@ -10,7 +10,7 @@ from xray.data.phantom.streams import FloatArray, uniforms
 def read_labels(site: PhantomSite, cases: Cases, seed: int) -> FloatArray:
     """(n, n_phantom_tasks) 1, 0 or NaN: the label of each case and task of `PHANTOM_TASKS`.
 
-    A finding is called by the site's definition, then turned over where the site inverts the task, then where
+    A finding is called by the site's definition, then flipped where the site inverts the task, then where
     a label is flipped at random; a task that the site doesn't label is NaN.
     """
     rule = site.labelling
@@ -23,9 +23,9 @@ def read_labels(site: PhantomSite, cases: Cases, seed: int) -> FloatArray:
             labels[:, column] = np.nan
             continue
         if task == "Cardiomegaly" and task not in rule.redefined:
-            called = measured_ratio > rule.cardiothoracic_threshold
+            positive = measured_ratio > rule.cardiothoracic_threshold
         else:
-            called = cases.present[:, FINDINGS.index(rule.redefined.get(task, task))]
-        turned_over = (task in rule.inverted) ^ (draws[:, 2 + column] < rule.flipped.get(task, 0.0))
-        labels[:, column] = called ^ turned_over
+            positive = cases.present[:, FINDINGS.index(rule.redefined.get(task, task))]
+        flipped = (task in rule.inverted) ^ (draws[:, 2 + column] < rule.flipped.get(task, 0.0))
+        labels[:, column] = positive ^ flipped
     return labels

@@ -1,4 +1,4 @@
-"""What every reader of a native layout returns, and the registry it enters.
+"""What every reader of a native layout returns, and the registry of readers.
 
 A reader turns the files of one dataset, as its owners publish them, into one `SourceTable`: rows in file
 order, a label state per row and task, and the native term that each state came from. It applies no protocol:
@@ -105,14 +105,14 @@ class SourceTable:
     about: str = ""
     panel: "Panel | None" = None
 
-    def taken(self, rows: NDArray[np.bool_], aside: Sequence[Quarantined] = ()) -> "SourceTable":
-        """The rows where `rows`, bool (n_rows,); aside: what is said of the others."""
+    def taken(self, rows: NDArray[np.bool_], entries: Sequence[Quarantined] = ()) -> "SourceTable":
+        """The rows where `rows`, bool (n_rows,); entries: why the others are set aside."""
         return replace(
             self,
             rows=self.rows[rows].reset_index(drop=True),
             states=self.states[rows],
             terms=self.terms[rows],
-            quarantine=[*self.quarantine, *aside],
+            quarantine=[*self.quarantine, *entries],
             keys=None if self.keys is None else self.keys[rows],
             panel=None if self.panel is None else self.panel.taken(rows),
         )
@@ -128,9 +128,9 @@ class SourceTable:
 
 def keys_by_name(patient: pd.Series, image: pd.Series, site: str) -> NDArray[np.object_]:
     """Keys (n_images,) of patients by their names at `site`; where `patient` is missing, of the image itself."""
-    own = "image " + image.astype(object)
-    named = "patient " + patient.astype(object)
-    return (f"{site}\0" + named.where(patient.notna(), own)).to_numpy(object)
+    image_keys = "image " + image.astype(object)
+    patient_keys = "patient " + patient.astype(object)
+    return (f"{site}\0" + patient_keys.where(patient.notna(), image_keys)).to_numpy(object)
 
 
 class Source(Protocol):

@@ -24,11 +24,13 @@ def read_brax(labels: Path, images: Path | None, /) -> SourceTable:
     "85 or more" is 85, and noted. Raises `DataError` where the file can't be read. Rows with an unknown label value are
     set aside.
     """
-    chosen = all_rules("brax")
+    label_rules = all_rules("brax")
     required = ["PngPath", "PatientID", "PatientSex", "PatientAge", "ViewPosition"]
-    file = read_csv(label_file(labels, PATTERNS), [*required, *dict.fromkeys(rule.column for rule in chosen)])
+    file = read_csv(
+        label_file(labels, PATTERNS), [*required, *dict.fromkeys(rule.column for rule in label_rules)]
+    )
     frame = file.frame
-    states, terms = apply_rules(frame, chosen)
+    states, terms = apply_rules(frame, label_rules)
     png = text(frame["PngPath"])
     image = png.str.removeprefix("images/").astype(object)
     dicom = text(frame["DicomPath"]).tolist() if "DicomPath" in frame.columns else [None] * len(frame)
@@ -48,6 +50,6 @@ def read_brax(labels: Path, images: Path | None, /) -> SourceTable:
     }
     faults = Faults(file)
     faults.mark(png.isna(), "PngPath", "every image needs a name")
-    mark_labels(faults, frame, states, chosen)
+    mark_labels(faults, frame, states, label_rules)
     faults.mark(no_picture(paths, images) & png.notna(), "PngPath", f"no such picture under {images}")
     return faults.table(with_metadata(columns, frame), states, terms, notes, "PngPath")

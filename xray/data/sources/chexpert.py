@@ -35,12 +35,12 @@ def read_chexpert(labels: Path, images: Path | None, /) -> SourceTable:
     States are those of the image's own row; `No Finding` is kept as metadata. Raises `DataError` where the
     file can't be read. Rows with an unknown label value or without a patient in their path are set aside.
     """
-    chosen = all_rules("chexpert")
-    required = ["Path", *dict.fromkeys(rule.column for rule in chosen)]
+    label_rules = all_rules("chexpert")
+    required = ["Path", *dict.fromkeys(rule.column for rule in label_rules)]
     file = read_csv(label_file(labels, PATTERNS), required)
     absent = dict.fromkeys((name for name in OF_THE_IMAGE if name not in file.frame.columns), "")
     frame = file.frame.assign(**absent)
-    states, terms = apply_rules(frame, chosen)
+    states, terms = apply_rules(frame, label_rules)
     native = frame["Path"].str.strip()
     frame["Frontal/Lateral"] = _sides(frame, native)
     image = text(native.str.replace(_RELEASE, "", regex=True))
@@ -59,7 +59,7 @@ def read_chexpert(labels: Path, images: Path | None, /) -> SourceTable:
     }
     faults = Faults(file)
     faults.mark(patient.isna(), "Path", "expected a path with patientNNNNN in it")
-    mark_labels(faults, frame, states, chosen)
+    mark_labels(faults, frame, states, label_rules)
     faults.mark(twice, "Path", f"several folders of patients under {images} have this picture")
     layout = "patientNNNNN/studyN/view.jpg in train/, valid/, test/ or the folders of the release's batches"
     faults.mark(
@@ -82,8 +82,8 @@ def _in_batches(paths: list[str | None], native: Sequence[str], images: Path | N
     tails = [re.sub(_BEFORE_PATIENT, "", native[row]) for row in rows]
     inside = [None if leaves_folder(tail) else tail for tail in tails]
     for folder in _folders_of_patients(images):
-        places = [tail and f"{folder}/{tail}" for tail in inside]
-        for row, candidate in compress(zip(rows, places, strict=True), is_there(places, images)):
+        candidates = [tail and f"{folder}/{tail}" for tail in inside]
+        for row, candidate in compress(zip(rows, candidates, strict=True), is_there(candidates, images)):
             twice[row] |= paths[row] is not None
             paths[row] = candidate
     for row in np.flatnonzero(twice).tolist():
@@ -104,21 +104,23 @@ def _first_patients(images: Path, depth: str) -> list[Path]:
     return [first for first in firsts if first is not None]
 
 
-def mark_labels(faults: Faults, frame: pd.DataFrame, states: np.ndarray, chosen: tuple[Rule, ...]) -> None:
+def mark_labels(
+    faults: Faults, frame: pd.DataFrame, states: np.ndarray, label_rules: tuple[Rule, ...]
+) -> None:
     """Set aside rows whose label columns or No Finding hold an unknown value."""
-    column_of = {rule.task: rule.column for rule in chosen}
+    column_of = {rule.task: rule.column for rule in label_rules}
     for index, task in enumerate(TASKS):
         faults.mark(states[:, index] == UNKNOWN, column_of.get(task, ""), LABEL_EXPECTED)
-    if any(rule.rule == "clears all" for rule in chosen):
+    if any(rule.rule == "clears all" for rule in label_rules):
         valid = frame["No Finding"].str.strip().isin(list(STATE_VALUES))
         faults.mark(~valid, "No Finding", LABEL_EXPECTED)
 
 
 def _sides(frame: pd.DataFrame, native: pd.Series) -> pd.Series:
     """The cells of Frontal/Lateral; where they are silent, as in the released test set, what the file's name says."""
-    written = text(frame["Frontal/Lateral"])
+    stated = text(frame["Frontal/Lateral"])
     by_name = native.str.extract(r"view\d+_(frontal|lateral)", expand=False).str.capitalize()
-    return frame["Frontal/Lateral"].where(written.notna() | by_name.isna(), by_name)
+    return frame["Frontal/Lateral"].where(stated.notna() | by_name.isna(), by_name)
 
 
 def _views(frame: pd.DataFrame) -> pd.Series:

@@ -39,38 +39,38 @@ def read_chexpert_readers(labels: Path, images: Path | None, /) -> SourceTable:
     names = [path.stem.removesuffix("_gt") for path in files]
     if len(set(names)) < len(names):
         raise DataError(f"{labels}: two files belong to one radiologist: {', '.join(map(str, files))}")
-    chosen = all_rules("chexpert_readers")
-    required = ["Study", *(rule.column for rule in chosen if rule.task)]
-    read: dict[str, pd.DataFrame] = {}
-    aside: list[Quarantined] = []
+    label_rules = all_rules("chexpert_readers")
+    required = ["Study", *(rule.column for rule in label_rules if rule.task)]
+    states_of: dict[str, pd.DataFrame] = {}
+    quarantine: list[Quarantined] = []
     for name, path in zip(names, files, strict=True):
         file = read_csv(path, required)
-        states, _ = apply_rules(file.frame, chosen)
+        states, _ = apply_rules(file.frame, label_rules)
         study = file.frame["Study"].str.extract(_STUDY, expand=False).astype(object)
         faults = Faults(file)
         faults.mark(study.isna(), "Study", "expected a path with patientNNNNN/studyN in it")
-        mark_labels(faults, file.frame, states, chosen)
+        mark_labels(faults, file.frame, states, label_rules)
         faults.mark(
             study.duplicated() & study.notna(), "Study", "this study already appears in an earlier row"
         )
         free = faults.free()
-        aside += [*file.quarantine, *faults.aside([None] * len(study))]
-        read[name] = pd.DataFrame(states[free], index=study[free])
-    studies = list(dict.fromkeys(study for its in read.values() for study in its.index))
+        quarantine += [*file.quarantine, *faults.aside([None] * len(study))]
+        states_of[name] = pd.DataFrame(states[free], index=study[free])
+    studies = list(dict.fromkeys(study for its in states_of.values() for study in its.index))
     answers = np.stack(
-        [its.reindex(studies).fillna(NOT_MENTIONED).to_numpy(np.int8) for its in read.values()]
-    ) if studies else np.empty((len(read), 0, len(TASKS)), np.int8)  # fmt: skip
+        [its.reindex(studies).fillna(NOT_MENTIONED).to_numpy(np.int8) for its in states_of.values()]
+    ) if studies else np.empty((len(states_of), 0, len(TASKS)), np.int8)  # fmt: skip
     pictures, missing = _pictures(studies, images)
-    aside += [
+    quarantine += [
         Quarantined(labels.name, None, None, f"study {study}: no picture of it under {images}")
         for study in missing
     ]
-    places = np.array([studies.index(study) for study, _ in pictures], dtype=np.int64)
+    rows_of_studies = np.array([studies.index(study) for study, _ in pictures], dtype=np.int64)
     rows = _rows(pictures)
-    panel = Panel(tuple(read), answers[:, places])
-    nothing = np.full((len(rows), len(TASKS)), NOT_MENTIONED, np.int8)
-    terms = np.full(nothing.shape, None, dtype=object)
-    return with_label(SourceTable(rows, nothing, terms, aside, [], panel=panel), None, labels.name)
+    panel = Panel(tuple(states_of), answers[:, rows_of_studies])
+    no_states = np.full((len(rows), len(TASKS)), NOT_MENTIONED, np.int8)
+    terms = np.full(no_states.shape, None, dtype=object)
+    return with_label(SourceTable(rows, no_states, terms, quarantine, [], panel=panel), None, labels.name)
 
 
 def _pictures(studies: list[str], images: Path | None) -> tuple[list[tuple[str, str]], list[str]]:
@@ -81,8 +81,8 @@ def _pictures(studies: list[str], images: Path | None) -> tuple[list[tuple[str, 
     for path in sorted(_paths(images)):
         parts = path.split("/")
         of_study.setdefault("/".join(parts[-3:-1]), []).append(path)
-    listed = [(study, path) for study in studies for path in of_study.get(study, ())]
-    return listed, [study for study in studies if study not in of_study]
+    pairs = [(study, path) for study in studies for path in of_study.get(study, ())]
+    return pairs, [study for study in studies if study not in of_study]
 
 
 def _paths(images: Path) -> list[str]:

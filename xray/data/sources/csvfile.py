@@ -106,18 +106,18 @@ def _unzip(data: bytes, name: str, error: type[DataError], stem: str) -> bytes:
         raise error(f"{name}: an archive of more than {limits.MEMBERS:,} files")
     with zipfile.ZipFile(io.BytesIO(data)) as archive:
         files = [info.filename for info in archive.infolist() if not info.is_dir()]
-        wanted = [file for file in files if file.lower().endswith(".csv") and "__MACOSX" not in file]
-        if len(wanted) > 1 and stem:
-            wanted = [file for file in wanted if Path(file).name.startswith(stem)]
-        if len(wanted) != 1:
-            shown = ", ".join(map(repr, (wanted or files)[:_SHOWN]))
-            raise error(f"{name}: expected one CSV file in the archive, found {shown or 'none'}")
-        info = archive.getinfo(wanted[0])
+        csv_files = [file for file in files if file.lower().endswith(".csv") and "__MACOSX" not in file]
+        if len(csv_files) > 1 and stem:
+            csv_files = [file for file in csv_files if Path(file).name.startswith(stem)]
+        if len(csv_files) != 1:
+            names = ", ".join(map(repr, (csv_files or files)[:_SHOWN]))
+            raise error(f"{name}: expected one CSV file in the archive, found {names or 'none'}")
+        info = archive.getinfo(csv_files[0])
         if info.flag_bits & 1:
-            raise error(f"{name}: {wanted[0]} in the archive needs a password; unpack it first")
+            raise error(f"{name}: {csv_files[0]} in the archive needs a password; unpack it first")
         with archive.open(info) as member:
             unpacking = limits.Unpacking(
-                member, lambda: len(data), limits.TABLE, f"{name}: {wanted[0]}", error
+                member, lambda: len(data), limits.TABLE, f"{name}: {csv_files[0]}", error
             )
             return unpacking.read()
 
@@ -145,11 +145,11 @@ def _readable_lines(
     if b"\0" not in data and is_utf8(data):
         return data, []
     lines = data.split(b"\n")
-    bad = [index for index, line in enumerate(lines) if b"\0" in line or not is_utf8(line)]
-    if 0 in bad:
+    unreadable = [index for index, line in enumerate(lines) if b"\0" in line or not is_utf8(line)]
+    if 0 in unreadable:
         raise error(f"{name}, row 1: the header isn't UTF-8 text; save the file as CSV in UTF-8")
     quarantine = []
-    for index in bad:
+    for index in unreadable:
         quarantine.append(Quarantined(name, index + 1, None, _not_text(lines[index], delimiter)))
         lines[index] = b""
     return b"\n".join(lines), quarantine
@@ -214,19 +214,19 @@ def _records(
 ) -> tuple[pd.DataFrame, NDArray[np.int64], list[Quarantined]]:
     """The rows after the header, their lines, and the rows with too many or too few fields."""
     columns = [column or f"column {index + 1}" for index, column in enumerate(header)]
-    named = max(index for index, column in enumerate(header) if column) + 1
+    n_named = max(index for index, column in enumerate(header) if column) + 1
     first_line = line = data.count(b"\n", 0, start) + 1
     frames, lines, malformed = [], [], []
     for block in _blocks(data, start):
-        part = _block_records(block, line, columns, named, name, delimiter)
+        part = _block_records(block, line, columns, n_named, name, delimiter)
         if part is None:  # a block may end anywhere then
-            return _records_slowly(data[start:], first_line, columns, named, name, delimiter)
+            return _records_slowly(data[start:], first_line, columns, n_named, name, delimiter)
         frames.append(part[0])
         lines.append(part[1])
         malformed += part[2]
         line += block.count(b"\n")
-    filled = [frame for frame in frames if len(frame)] or frames[:1]
-    return pd.concat(filled, ignore_index=True), np.concatenate(lines), malformed
+    with_rows = [frame for frame in frames if len(frame)] or frames[:1]
+    return pd.concat(with_rows, ignore_index=True), np.concatenate(lines), malformed
 
 
 def _blocks(data: bytes, start: int) -> Iterator[bytes]:
@@ -245,7 +245,7 @@ def _blocks(data: bytes, start: int) -> Iterator[bytes]:
 
 
 def _block_records(
-    body: bytes, first_line: int, columns: list[str], named: int, name: str, delimiter: str
+    body: bytes, first_line: int, columns: list[str], n_named: int, name: str, delimiter: str
 ) -> tuple[pd.DataFrame, NDArray[np.int64], list[Quarantined]] | None:
     """The rows of a block; None where its quotes are not around fields: only a parser finds the rows then."""
     buffer = np.frombuffer(body, np.uint8)
@@ -253,22 +253,22 @@ def _block_records(
         return None
     begins, ends, fields, lines = _outline(body, buffer, ord(delimiter))
     blank = begins == ends
-    good = (fields >= named) & (fields <= len(columns)) & ~blank
-    bad = np.flatnonzero(~good & ~blank)
-    kept = body
-    if len(bad):
-        kept = b"\n".join(body[a:b] for a, b in zip(begins[good], ends[good], strict=True))
-    frame = _parse(kept, columns, delimiter)
+    good = (fields >= n_named) & (fields <= len(columns)) & ~blank
+    malformed_rows = np.flatnonzero(~good & ~blank)
+    well_formed = body
+    if len(malformed_rows):
+        well_formed = b"\n".join(body[a:b] for a, b in zip(begins[good], ends[good], strict=True))
+    frame = _parse(well_formed, columns, delimiter)
     if len(frame) != good.sum():
         return None
     malformed = [
         entry
-        for i in bad.tolist()
+        for i in malformed_rows.tolist()
         for entry in _not_taken(
-            name, int(lines[i]) + first_line, body.count(b"\n", begins[i], ends[i]), int(fields[i]), named
+            name, int(lines[i]) + first_line, body.count(b"\n", begins[i], ends[i]), int(fields[i]), n_named
         )
     ]
-    return frame.iloc[:, :named], lines[good] + first_line, malformed
+    return frame.iloc[:, :n_named], lines[good] + first_line, malformed
 
 
 def _quotes_fields(buffer: NDArray[np.uint8], delimiter: int) -> bool:
@@ -319,7 +319,7 @@ def _parse(body: bytes, columns: list[str], delimiter: str) -> pd.DataFrame:
 
 
 def _records_slowly(
-    body: bytes, first_line: int, columns: list[str], named: int, name: str, delimiter: str
+    body: bytes, first_line: int, columns: list[str], n_named: int, name: str, delimiter: str
 ) -> tuple[pd.DataFrame, NDArray[np.int64], list[Quarantined]]:
     """The rows as Python's csv module reads them. A line whose quote is never closed is set aside."""
     texts = body.decode().split("\n")
@@ -335,17 +335,17 @@ def _records_slowly(
                 ended = at + reader.line_num
                 if ended == len(texts) and ended - began > 1 and _open(texts[began:ended], delimiter):
                     break
-                if named <= len(row) <= len(columns):
-                    rows.append(row[:named])
+                if n_named <= len(row) <= len(columns):
+                    rows.append(row[:n_named])
                     lines.append(first_line + began)
                 elif row:
-                    malformed += _not_taken(name, first_line + began, ended - began - 1, len(row), named)
+                    malformed += _not_taken(name, first_line + began, ended - began - 1, len(row), n_named)
                 began = ended
         if began < len(texts):
             open_quote = "a quote is opened in this row and never closed"
             malformed.append(Quarantined(name, first_line + began, None, open_quote))
             began += 1
-    return pd.DataFrame(rows, columns=columns[:named], dtype=str), np.array(lines, np.int64), malformed
+    return pd.DataFrame(rows, columns=columns[:n_named], dtype=str), np.array(lines, np.int64), malformed
 
 
 def _open(texts: Sequence[str], delimiter: str) -> bool:
@@ -363,5 +363,5 @@ def _not_taken(name: str, line: int, more: int, fields: int, expected: int) -> l
     if more:
         reason += f" (to line {line + more}): is a quote opened and never closed?"
     entries = [Quarantined(name, line, None, reason)]
-    within = f"within the quotes that row {line} opens: {reason}"
-    return entries + [Quarantined(name, line + k, None, within) for k in range(1, more + 1)]
+    reason_within = f"within the quotes that row {line} opens: {reason}"
+    return entries + [Quarantined(name, line + k, None, reason_within) for k in range(1, more + 1)]

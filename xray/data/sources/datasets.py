@@ -35,8 +35,8 @@ def published_datasets() -> dict[str, Dataset]:
 def published_sites() -> dict[str, str]:
     """Source → the site whose images it reads: the study's datasets, and the other published layouts."""
     text = (resources.files("xray.data.sources") / "layouts.csv").read_text(encoding="utf-8")
-    others = {row["name"]: row["site"] for row in csv.DictReader(text.splitlines())}
-    return {name: its.site for name, its in published_datasets().items()} | others
+    layouts = {row["name"]: row["site"] for row in csv.DictReader(text.splitlines())}
+    return {name: its.site for name, its in published_datasets().items()} | layouts
 
 
 def dataset(name: str, site: str | None = None) -> Dataset:

@@ -30,11 +30,11 @@ def with_declared(table: SourceTable, findings: Sequence[str], file: str) -> Sou
             raise DataError(f"{file}: columns {column_of[finding]!r} and {column!r} are both {finding!r}")
         if finding is not None:
             column_of[finding] = column
-    listed = (*table.findings, *column_of)
-    states = columns(table.states, table.findings, listed, NOT_MENTIONED)
-    terms = columns(table.terms, table.findings, listed, NOT_MENTIONED)
-    bad = np.zeros(len(states), dtype=bool)
-    aside = []
+    all_findings = (*table.findings, *column_of)
+    states = columns(table.states, table.findings, all_findings, NOT_MENTIONED)
+    terms = columns(table.terms, table.findings, all_findings, NOT_MENTIONED)
+    is_bad = np.zeros(len(states), dtype=bool)
+    quarantine = []
     for index, (finding, column) in enumerate(column_of.items(), len(table.findings)):
         cells = table.rows[column].fillna("").astype(str).str.strip()
         states[:, index] = cells.map(VALUES).fillna(UNKNOWN).to_numpy(np.int8)
@@ -44,20 +44,20 @@ def with_declared(table: SourceTable, findings: Sequence[str], file: str) -> Sou
             reason = (
                 f"{column}: expected 1, 0, -1 (uncertain) or nothing for {finding}, found {cells.iloc[row]!r}"
             )
-            aside.append(Quarantined(file, None, str(table.rows["image"].iloc[row]), reason))
-        bad |= states[:, index] == UNKNOWN
+            quarantine.append(Quarantined(file, None, str(table.rows["image"].iloc[row]), reason))
+        is_bad |= states[:, index] == UNKNOWN
     notes = [
         f"{file}: {finding!r} was declared as a finding, and no column has its name"
         for finding in new
         if finding not in column_of
     ]
-    panel = None if table.panel is None else table.panel.of(table.findings, listed)
-    whole = replace(
+    panel = None if table.panel is None else table.panel.of(table.findings, all_findings)
+    complete = replace(
         table,
         states=states,
         terms=terms,
         notes=[*table.notes, *notes],
-        findings=listed,
+        findings=all_findings,
         panel=panel,
     )
-    return whole.taken(~bad, aside)
+    return complete.taken(~is_bad, quarantine)

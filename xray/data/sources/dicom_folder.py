@@ -32,55 +32,55 @@ def read_dicom_folder(
     images: Path | None,
     findings: Sequence[str] = (),
     mapping: Mapping | None = None,
-    where: str = "",
+    origin: str = "",
     /,
 ) -> SourceTable:
     """One row per picture of the folder `images`; labels: a sheet, or the folder itself where there is none.
 
     findings: those that are declared beside the default list. mapping: what the sheet's columns and words are, from the
-    file `where`.
+    file `origin`.
     The sheet has one row per image, accession number or study, and a column per finding as a manifest has. A row that no
     picture belongs to is set aside; a picture that no row belongs to is registered without labels, and counted. Raises
     `DataError` where there is no DICOM picture, or a sheet without a column to join by.
     """
     if images is None:
         raise DataError("a folder of DICOM files is registered with its pictures: give --images DIR")
-    beside = _without_keys(mapping, where)
+    mapping_of_rest = _without_keys(mapping, origin)
     headers = read_headers(images)
     frame = headers.frame
-    bad: list[Quarantined] = []
+    bad_rows: list[Quarantined] = []
     notes: list[str] = []
     about = "headers of DICOM files"
     if not labels.is_dir():
         sheet = read_table(labels, mapping.layout if mapping is not None else None, DataError)
-        frame, bad, notes = _joined(headers, sheet.as_csv(), mapping)
+        frame, bad_rows, notes = _joined(headers, sheet.as_csv(), mapping)
         about = f"headers of DICOM files; labels: {sheet.about}"
     numbered = Table(images.name, frame, np.arange(1, len(frame) + 1), about)
-    table = mapped_table(numbered, images, beside, where, findings=findings)
+    table = mapped_table(numbered, images, mapping_of_rest, origin, findings=findings)
     paths = frame["path"].tolist()
-    aside = [
+    quarantine = [
         replace(entry, file=paths[entry.row - 1], row=None) if entry.row else entry
         for entry in table.quarantine
     ]
     return replace(
         table,
-        quarantine=[*headers.quarantine, *bad, *aside],
+        quarantine=[*headers.quarantine, *bad_rows, *quarantine],
         notes=[*headers.notes, *notes, *table.notes],
     )
 
 
-def _without_keys(mapping: Mapping | None, where: str) -> Mapping:
+def _without_keys(mapping: Mapping | None, origin: str) -> Mapping:
     """The mapping for pictures and sheet side by side: what they are joined by is done, and headers say where they lie."""
     if mapping is None:
         return Mapping()
     if mapping.long is not None or mapping.pictures is not None:
         raise DataError(
-            f"{where}: labels of a DICOM folder are a row per image, accession number or study, without long and pictures"
+            f"{origin}: labels of a DICOM folder are a row per image, accession number or study, without long and pictures"
         )
     if "reader" in mapping.columns:
         raise DataError(
-            f"{where}: columns.reader: labels of a DICOM folder have one reader; register the sheet of several readers as a "
-            "table of its own (--map without --source dicom), with a path to each picture"
+            f"{origin}: columns.reader: labels of a DICOM folder have one reader; register the sheet of several readers as "
+            "a table of its own (--map without --source dicom), with a path to each picture"
         )
     columns = {field: name for field, name in mapping.columns.items() if field not in (*KEYS, "path")}
     return mapping.model_copy(update={"columns": columns, "path": None})
@@ -90,27 +90,29 @@ def _joined(
     headers: Headers, sheet: CsvFile, mapping: Mapping | None
 ) -> tuple[pd.DataFrame, list[Quarantined], list[str]]:
     """The headers' rows with the cells of the sheet's row that each belongs to; rows set aside; notes."""
-    key, column, places = _key(headers.frame, sheet, mapping)
+    key, column, candidates = _key(headers.frame, sheet, mapping)
     cells = sheet.frame[column].str.strip()
     row_of: dict[str, int] = {}
-    bad = list(sheet.quarantine)
+    quarantine = list(sheet.quarantine)
     for row, value in enumerate(cells):
         if not value:
-            bad.append(sheet.set_aside(row, None, f"column {column!r}: no {_WORDS[key]}"))
+            quarantine.append(sheet.set_aside(row, None, f"column {column!r}: no {_WORDS[key]}"))
         elif value in row_of:
             same = sheet.frame.iloc[row].equals(sheet.frame.iloc[row_of[value]])
             first = int(sheet.lines[row_of[value]])
             cells_are = "the same" if same else "other"
             reason = f"{_WORDS[key]} {value} already appears in row {first}, with {cells_are} cells"
-            bad.append(sheet.set_aside(row, None, reason))
+            quarantine.append(sheet.set_aside(row, None, reason))
         else:
             row_of[value] = row
-    rows = [next((row_of[name] for name in names if name in row_of), -1) for names in places]
+    rows = [next((row_of[name] for name in names if name in row_of), -1) for names in candidates]
     unused = sorted(set(row_of.values()) - set(rows))
-    bad += [sheet.set_aside(row, None, f"no picture of {_WORDS[key]} {cells.iloc[row]}") for row in unused]
+    quarantine += [
+        sheet.set_aside(row, None, f"no picture of {_WORDS[key]} {cells.iloc[row]}") for row in unused
+    ]
     n = sum(row >= 0 for row in rows)
     notes = [f"labels joined by {_WORDS[key]}: {n} of {len(rows)} pictures have a row in {sheet.name}"]
-    return _side_by_side(headers.frame, sheet.frame.drop(columns=column), rows), bad, notes
+    return _side_by_side(headers.frame, sheet.frame.drop(columns=column), rows), quarantine, notes
 
 
 def _key(frame: pd.DataFrame, sheet: CsvFile, mapping: Mapping | None) -> tuple[str, str, list[list[str]]]:
@@ -121,13 +123,13 @@ def _key(frame: pd.DataFrame, sheet: CsvFile, mapping: Mapping | None) -> tuple[
         "study": [[value] if value else [] for value in frame["study"]],
     }
     best: tuple[int, str, str] | None = None
-    own = mapping.columns if mapping is not None else {}
-    chosen = {own[field] for field in ("image", "study") if field in own}
+    mapped = mapping.columns if mapping is not None else {}
+    key_columns = {mapped[field] for field in ("image", "study") if field in mapped}
     for key, spellings in KEYS.items():
         for column in sheet.frame.columns:
-            if column in chosen or (not chosen and plain(column) in spellings):
-                there = set(sheet.frame[column].str.strip())
-                n = sum(not there.isdisjoint(options) for options in names[key])
+            if column in key_columns or (not key_columns and plain(column) in spellings):
+                sheet_names = set(sheet.frame[column].str.strip())
+                n = sum(not sheet_names.isdisjoint(options) for options in names[key])
                 if best is None or n > best[0]:
                     best = (n, key, column)
     if best is None:

@@ -66,25 +66,26 @@ def read_headers(images: Path) -> Headers:
     with ThreadPoolExecutor() as pool:
         headers = list(pool.map(lambda path: _read(images / path), paths))
     rows: list[dict[str, str]] = []
-    bad: list[Quarantined] = []
-    passed: Counter[str] = Counter()
+    quarantine: list[Quarantined] = []
+    skipped: Counter[str] = Counter()
     example: dict[str, str] = {}
     for path, header in zip(paths, headers, strict=True):
         if isinstance(header, str):
-            passed[header] += 1
+            skipped[header] += 1
             example.setdefault(header, path)
             continue
         reason = _fault(header)
         if reason:
-            bad.append(Quarantined(path, None, header["image_id"] or None, reason))
+            quarantine.append(Quarantined(path, None, header["image_id"] or None, reason))
         else:
             rows.append({**header, "path": path})
-    if not rows and not bad:
+    if not rows and not quarantine:
         raise DataError(f"{images}: no DICOM picture among its {len(paths)} file(s)")
     notes = [
-        f"{n} file(s) {why}, and were skipped, such as {example[why]}" for why, n in sorted(passed.items())
+        f"{n} file(s) {reason_skipped}, and were skipped, such as {example[reason_skipped]}"
+        for reason_skipped, n in sorted(skipped.items())
     ]
-    return Headers(pd.DataFrame(rows, columns=list(_COLUMNS), dtype=object), bad, notes)
+    return Headers(pd.DataFrame(rows, columns=list(_COLUMNS), dtype=object), quarantine, notes)
 
 
 def _files(images: Path) -> Iterator[str]:
@@ -100,9 +101,9 @@ class _HeaderFile(io.BufferedReader):
     def read(self, size: int | None = -1, /) -> bytes:
         if size is not None and size >= 0:
             return super().read(size)
-        rest = super().read()
-        limits.check_inflated(memoryview(rest), limits.DICOM, "deflated", DataError)
-        return rest
+        data = super().read()
+        limits.check_inflated(memoryview(data), limits.DICOM, "deflated", DataError)
+        return data
 
 
 def _read(path: Path) -> dict[str, str] | str:
@@ -110,14 +111,16 @@ def _read(path: Path) -> dict[str, str] | str:
     import pydicom
 
     try:
-        with limits.open_file(path) as opened, _HeaderFile(opened.raw) as file:  # type: ignore[attr-defined]
+        with limits.open_file(path) as raw_file, _HeaderFile(raw_file.raw) as file:  # type: ignore[attr-defined]
             limits.check_bytes(os.fstat(file.fileno()).st_size, limits.PICTURE_FILE, "the file", DataError)
             head = file.read(OFFSET + len(PREFIX))
             if not is_dicom(head):
                 return "are not DICOM"
             file.seek(0)
-            whole = head[OFFSET:] == PREFIX
-            source: Any = file if whole else DicomFile(with_preamble(file.read(limits.PICTURE_FILE))[0])
+            has_preamble = head[OFFSET:] == PREFIX
+            source: Any = (
+                file if has_preamble else DicomFile(with_preamble(file.read(limits.PICTURE_FILE))[0])
+            )
             header = pydicom.dcmread(source, stop_before_pixels=True, specific_tags=[*_FIELDS])
             if header.get("SOPClassUID") == _DIRECTORY or path.name.upper() == "DICOMDIR":
                 return "are directories of other DICOM files"
@@ -162,20 +165,20 @@ def _text(header: Any, field: str) -> str:
 
 def _view(header: Any) -> str:
     """The view position, or the view code's meaning where there is none."""
-    stated = _text(header, "ViewPosition")
+    position = _text(header, "ViewPosition")
     codes = header.get("ViewCodeSequence")
-    if stated or not codes:
-        return stated
+    if position or not codes:
+        return position
     meaning = _text(codes[0], "CodeMeaning").lower()
     return next((view for words, view in _VIEWS.items() if words in meaning), meaning)
 
 
 def _age(header: Any) -> str:
     """Years from the dates of birth and study, "" where one is not known."""
-    born, taken = (_date(_text(header, field)) for field in ("PatientBirthDate", "StudyDate"))
-    if born is None or taken is None or taken < born:
+    birth_date, study_date = (_date(_text(header, field)) for field in ("PatientBirthDate", "StudyDate"))
+    if birth_date is None or study_date is None or study_date < birth_date:
         return ""
-    return f"{(taken - born).days / 365.25:.2f}"
+    return f"{(study_date - birth_date).days / 365.25:.2f}"
 
 
 def _date(text: str) -> date | None:

@@ -1,4 +1,4 @@
-"""The label files of the study's datasets in a folder, whichever are there."""
+"""The label files of the study's datasets in a folder, as far as they are present."""
 
 from fnmatch import fnmatch
 from pathlib import Path
@@ -46,5 +46,5 @@ def read_published(folder: Path) -> dict[str, SourceTable]:
 
 def _files(folder: Path) -> list[Path]:
     """What is in the folder and in its folders."""
-    here = list(folder.iterdir())
-    return here + [path for inner in here if inner.is_dir() for path in inner.iterdir()]
+    entries = list(folder.iterdir())
+    return entries + [path for inner in entries if inner.is_dir() for path in inner.iterdir()]

@@ -14,20 +14,20 @@ def with_fit_names(table: SourceTable, file: str) -> SourceTable:
     unfit = np.zeros(len(table.rows), dtype=bool)
     for column in ("image", "patient"):
         names = table.rows[column].astype("string")
-        bad = names.str.contains(UNFIT, regex=True) | (names.str.len() > LONGEST)
-        unfit |= bad.fillna(False).to_numpy(bool)
+        is_unfit = names.str.contains(UNFIT, regex=True) | (names.str.len() > LONGEST)
+        unfit |= is_unfit.fillna(False).to_numpy(bool)
     if not unfit.any():
         return table
-    aside = [
+    quarantine = [
         Quarantined(file, None, shown(str(image)), f"{column}: {fault}")
         for image, patient in table.rows.loc[unfit, ["image", "patient"]].itertuples(index=False)
         for column, fault in _faults(image, patient)
     ]
-    return table.taken(~unfit, aside)
+    return table.taken(~unfit, quarantine)
 
 
 def _faults(image: object, patient: object) -> list[tuple[str, str]]:
     """The first fault of a row: the column that it is of, and what it is."""
-    named = [("image", image), ("patient", patient)]
-    faults = [(column, fault_of(name)) for column, name in named if isinstance(name, str)]
+    names = [("image", image), ("patient", patient)]
+    faults = [(column, fault_of(name)) for column, name in names if isinstance(name, str)]
     return [(column, fault) for column, fault in faults if fault][:1]

@@ -1,4 +1,4 @@
-"""Labels without pictures: a table of image names, a column per finding, and whatever else is known of the images.
+"""Labels without pictures: a table of image names, a column per finding, and any other columns.
 
 The layout of a manifest, of which only the image names are required: image_id (or image), then perhaps patient_id (or
 patient), view, age, sex. A mapping file takes any other (`xray.data.mapping`).
@@ -19,14 +19,14 @@ def read_labels(
     images: Path | None,
     findings: Sequence[str] = (),
     mapping: Mapping | None = None,
-    where: str = "",
+    origin: str = "",
     /,
 ) -> SourceTable:
-    """The rows of a label file that names images and no pictures. mapping: what its columns and words are, from `where`.
+    """The rows of a label file that names images and no pictures. mapping: what its columns and words are, from `origin`.
 
     Raises `ManifestError` where the file can't be read, no column or several name the images, or none is a finding. Bad
     rows are set aside, as in a manifest.
     """
     if images is not None:
         raise ManifestError(f"{labels.name}: labels without pictures have no image folder; use a manifest")
-    return read_mapped(labels, None, mapping or Mapping(), where, ("image", FINDING), findings)
+    return read_mapped(labels, None, mapping or Mapping(), origin, ("image", FINDING), findings)

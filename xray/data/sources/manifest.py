@@ -24,15 +24,15 @@ def read_manifest(
     images: Path | None,
     findings: Sequence[str] = (),
     mapping: Mapping | None = None,
-    where: str = "",
+    origin: str = "",
     /,
 ) -> SourceTable:
     """The rows of a manifest. findings: those that are declared beside the default list.
 
-    mapping: what the columns and words of another table are, from the file `where`; only images need a column then.
+    mapping: what the columns and words of another table are, from the file `origin`; only images need a column then.
     Raises `ManifestError` where the file can't be read, a required column is missing, or a column's name is
     nearly a finding's or a field's. A bad row (unknown label value, repeated image_id, path out of the image folder, no
     such picture) is set aside.
     """
     required = REQUIRED if mapping is None else ("image",)
-    return read_mapped(labels, images, mapping or Mapping(), where, required, findings)
+    return read_mapped(labels, images, mapping or Mapping(), origin, required, findings)

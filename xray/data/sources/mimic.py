@@ -52,9 +52,9 @@ def read_mimic(labels: Path, images: Path | None, labeller: str) -> SourceTable:
     path = label_file(labels, (f"mimic-cxr-*-{labeller}.csv*",))
     if _OTHER[labeller] in path.name:
         raise DataError(f"{path.name}: these are the labels of {_OTHER[labeller]}, not of {labeller}")
-    chosen = all_rules("mimic")
-    file = read_csv(path, [*KEYS, *dict.fromkeys(rule.column for rule in chosen)])
-    return _of_images(file, path, images, chosen, KEYS)
+    label_rules = all_rules("mimic")
+    file = read_csv(path, [*KEYS, *dict.fromkeys(rule.column for rule in label_rules)])
+    return _of_images(file, path, images, label_rules, KEYS)
 
 
 @source("mimic_test")
@@ -64,18 +64,18 @@ def read_mimic_test(labels: Path, images: Path | None, /) -> SourceTable:
     As `read_mimic` else; who the patient is says the metadata.
     """
     path = label_file(labels, TEST)
-    chosen = all_rules("mimic_test")
-    file = read_csv(path, ["study_id", *dict.fromkeys(rule.column for rule in chosen if rule.task)])
-    return _of_images(file, path, images, chosen, ["study_id"])
+    label_rules = all_rules("mimic_test")
+    file = read_csv(path, ["study_id", *dict.fromkeys(rule.column for rule in label_rules if rule.task)])
+    return _of_images(file, path, images, label_rules, ["study_id"])
 
 
 def _of_images(
-    file: CsvFile, path: Path, images: Path | None, chosen: tuple[Rule, ...], keys: list[str]
+    file: CsvFile, path: Path, images: Path | None, label_rules: tuple[Rule, ...], keys: list[str]
 ) -> SourceTable:
     """The labels of studies as those of their images. keys: columns by which the metadata are joined."""
-    joined, lost = _join(file, _metadata(path), keys)
-    frame = joined.frame
-    states, terms = apply_rules(frame, chosen)
+    images_file, quarantine = _join(file, _metadata(path), keys)
+    frame = images_file.frame
+    states, terms = apply_rules(frame, label_rules)
     image = text(frame["dicom_id"])
     paths = locate(_paths(frame), images)
     columns = {
@@ -86,11 +86,11 @@ def _of_images(
         "age": np.full(len(frame), np.nan),
         "sex": np.full(len(frame), None, dtype=object),
     }
-    faults = Faults(joined)
-    mark_labels(faults, frame, states, chosen)
+    faults = Faults(images_file)
+    mark_labels(faults, frame, states, label_rules)
     faults.mark(no_picture(paths, images), "dicom_id", f"no such picture under {images}")
     table = faults.table(with_metadata(columns, frame), states, terms, [], "dicom_id")
-    table.quarantine.extend(lost)
+    table.quarantine.extend(quarantine)
     return table
 
 
@@ -104,8 +104,10 @@ def _metadata(labels: Path) -> CsvFile:
     split = companion(labels, SPLIT)
     if split is not None:
         parts = read_csv(split, ["dicom_id", "split"]).frame
-        named = dict(zip(parts["dicom_id"].str.strip(), parts["split"], strict=True))
-        metadata.frame["split"] = metadata.frame["dicom_id"].str.strip().map(named).fillna("").astype(object)
+        split_of = dict(zip(parts["dicom_id"].str.strip(), parts["split"], strict=True))
+        metadata.frame["split"] = (
+            metadata.frame["dicom_id"].str.strip().map(split_of).fillna("").astype(object)
+        )
     return metadata
 
 
@@ -114,32 +116,32 @@ def _join(labels: CsvFile, metadata: CsvFile, keys: list[str]) -> tuple[CsvFile,
 
     Of the test set's labels the studies are few, so that other studies of the metadata are not of this dataset.
     """
-    left, right = _with_keys(labels, keys), _with_keys(metadata, KEYS)
-    left["label row"] = np.arange(len(left))
-    right["metadata row"] = np.arange(len(right))
-    joined = left.drop_duplicates(keys).merge(right, on=keys, how="inner", sort=False)
-    lost = [
+    label_rows, metadata_rows = _with_keys(labels, keys), _with_keys(metadata, KEYS)
+    label_rows["label row"] = np.arange(len(label_rows))
+    metadata_rows["metadata row"] = np.arange(len(metadata_rows))
+    merged = label_rows.drop_duplicates(keys).merge(metadata_rows, on=keys, how="inner", sort=False)
+    quarantine = [
         labels.set_aside(row, None, reason)
         for row, reason in [
             *(
                 (int(row), "this study already appears in an earlier row")
-                for row in left["label row"][left.duplicated(keys)]
+                for row in label_rows["label row"][label_rows.duplicated(keys)]
             ),
             *(
                 (int(row), "no image of this study in the metadata")
-                for row in _without(left.drop_duplicates(keys), joined, "label row")
+                for row in _without(label_rows.drop_duplicates(keys), merged, "label row")
             ),
         ]
     ]
-    for row in _without(right, joined, "metadata row") if keys == KEYS else ():
-        lost.append(
+    for row in _without(metadata_rows, merged, "metadata row") if keys == KEYS else ():
+        quarantine.append(
             metadata.set_aside(
                 int(row), str(metadata.frame["dicom_id"].iloc[int(row)]), "its study has no labels"
             )
         )
-    lines = labels.lines[joined["label row"].to_numpy(np.int64)] if len(joined) else labels.lines[:0]
-    frame = joined.drop(columns=["label row", "metadata row"])
-    return CsvFile(labels.name, frame, lines, labels.quarantine + metadata.quarantine), lost
+    lines = labels.lines[merged["label row"].to_numpy(np.int64)] if len(merged) else labels.lines[:0]
+    frame = merged.drop(columns=["label row", "metadata row"])
+    return CsvFile(labels.name, frame, lines, labels.quarantine + metadata.quarantine), quarantine
 
 
 def _with_keys(file: CsvFile, keys: list[str]) -> pd.DataFrame:
@@ -149,8 +151,8 @@ def _with_keys(file: CsvFile, keys: list[str]) -> pd.DataFrame:
     return frame
 
 
-def _without(rows: pd.DataFrame, joined: pd.DataFrame, column: str) -> list[int]:
-    return rows.loc[~rows[column].isin(joined[column]), column].tolist()
+def _without(rows: pd.DataFrame, merged: pd.DataFrame, column: str) -> list[int]:
+    return rows.loc[~rows[column].isin(merged[column]), column].tolist()
 
 
 def _paths(frame: pd.DataFrame) -> list[list[str | None]]:

@@ -1,4 +1,4 @@
-"""What readers of native layouts share: finding the files, setting bad rows aside, and building the table."""
+"""Shared by readers of native layouts: finding the files, setting bad rows aside, and building the table."""
 
 from collections.abc import Sequence
 from fnmatch import fnmatch
@@ -80,10 +80,10 @@ class Faults:
         self._file = file
         self._reasons: dict[int, str] = {}
 
-    def mark(self, bad: NDArray[np.bool_] | pd.Series, column: str, expected: str) -> None:
-        """Note a fault of the cell in `column` for every row where `bad`, bool (n_rows,)."""
+    def mark(self, is_bad: NDArray[np.bool_] | pd.Series, column: str, expected: str) -> None:
+        """Note a fault of the cell in `column` for every row where `is_bad`, bool (n_rows,)."""
         frame = self._file.frame
-        for row in np.flatnonzero(np.asarray(bad)).tolist():
+        for row in np.flatnonzero(np.asarray(is_bad)).tolist():
             value = frame[column].iloc[row] if column in frame.columns else ""
             self._reasons.setdefault(row, f"column {column!r}: {value!r}: {expected}")
 
@@ -111,9 +111,11 @@ class Faults:
         free &= ~repeated
         names = rows["image"].tolist()
         quarantine = sorted(self._file.quarantine + self.aside(names), key=lambda entry: entry.row or 0)
-        kept = rows if free.all() else rows[free].reset_index(drop=True)
+        free_rows = rows if free.all() else rows[free].reset_index(drop=True)
         kept_panel = None if panel is None else panel.taken(free)
-        return SourceTable(kept, states[free], terms[free], quarantine, notes, findings, panel=kept_panel)
+        return SourceTable(
+            free_rows, states[free], terms[free], quarantine, notes, findings, panel=kept_panel
+        )
 
     def aside(self, names: Sequence[str | None]) -> list[Quarantined]:
         """The rows with a fault, in order. names: (n_rows,), of the images."""
@@ -124,9 +126,11 @@ class Faults:
 
 def with_metadata(rows: dict[str, object], frame: pd.DataFrame, keep: Sequence[str] = ()) -> pd.DataFrame:
     """The table's `COLUMNS`, then the native columns as they are (only those in `keep`, where given)."""
-    named = {column: rows[column] for column in COLUMNS}
+    standard_columns = {column: rows[column] for column in COLUMNS}
     native = [column for column in frame.columns if column not in COLUMNS and (not keep or column in keep)]
-    return pd.DataFrame(named | {column: shared_text(frame[column]) for column in native}, index=frame.index)
+    return pd.DataFrame(
+        standard_columns | {column: shared_text(frame[column]) for column in native}, index=frame.index
+    )
 
 
 def shared_text(column: pd.Series) -> pd.Series:
@@ -149,17 +153,17 @@ def locate(
     relative: list[str | None] = [None] * len(candidates[0])
     for candidate in candidates:
         open_rows = [row for row, path in enumerate(relative) if path is None]
-        there = is_there([_inside(candidate[row]) for row in open_rows], images)
-        for row, yes in zip(open_rows, there.tolist(), strict=True):
+        exists = is_there([_inside(candidate[row]) for row in open_rows], images)
+        for row, yes in zip(open_rows, exists.tolist(), strict=True):
             if yes:
                 relative[row] = candidate[row]
     if by_name and None in relative:
         by_stem: dict[str, str] = {}
         for name, path in find_pictures(images, PICTURE_SUFFIXES).items():
             by_stem.setdefault(name.rpartition(".")[0], path)
-        for row, wanted in enumerate(candidates[0]):
-            if relative[row] is None and wanted is not None:
-                relative[row] = by_stem.get(Path(wanted).stem)
+        for row, name_wanted in enumerate(candidates[0]):
+            if relative[row] is None and name_wanted is not None:
+                relative[row] = by_stem.get(Path(name_wanted).stem)
     return relative
 
 

@@ -67,10 +67,10 @@ def nih_rows(file: CsvFile, images: Path | None, faults: Faults, notes: list[str
 def _unknown_finding(findings: pd.Series) -> np.ndarray:
     vocabulary = {rule.term for rule in all_rules("nih")}
     codes, texts = pd.factorize(findings.astype(object))
-    bad = np.array(
+    is_unknown = np.array(
         [not (terms := listed_terms(str(t))) or not vocabulary.issuperset(terms) for t in texts] + [True]
     )
-    return np.asarray(bad[codes])
+    return np.asarray(is_unknown[codes])
 
 
 def _release(frame: pd.DataFrame) -> str:

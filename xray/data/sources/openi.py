@@ -88,7 +88,7 @@ def _images_of(data: bytes | str) -> list[dict[str, object]]:
     uid = root.find("uId")
     if uid is None or "id" not in uid.attrib:
         raise DataError("not a report in XML: no uId")
-    shared = {
+    report_values = {
         "patient": uid.attrib["id"],
         "labels_major": _terms(root, "major"),
         "labels_automatic": _terms(root, "automatic"),
@@ -96,7 +96,7 @@ def _images_of(data: bytes | str) -> list[dict[str, object]]:
     images = list(root.iterfind(".//parentImage"))
     if any("id" not in image.attrib for image in images):
         raise DataError("not a report in XML: an image without id")
-    return [{"image": image.attrib["id"], **shared} for image in images]
+    return [{"image": image.attrib["id"], **report_values} for image in images]
 
 
 def _terms(root: Element, kind: str) -> str:

@@ -1,4 +1,4 @@
-"""Several readers of the same images: what each said, and the named rule by which a dataset's own label follows.
+"""Several readers of the same images: each one's states, and the named rule that makes the dataset's own label.
 
 An image's votes are the states that its readers gave to a finding: positive, negative or uncertain.
 Who said nothing has no vote.
@@ -47,12 +47,12 @@ class Panel:
     rule: str = MAJORITY
 
     def taken(self, rows: NDArray[np.generic]) -> "Panel":
-        """What was said of these rows, given by their places or by bool (n_rows,)."""
+        """The states of these rows, by position or bool (n_rows,)."""
         return replace(self, states=self.states[:, rows])
 
-    def of(self, findings: Sequence[str], wanted: Sequence[str]) -> "Panel":
-        """What was said of the findings `wanted`, where the columns are `findings`; nothing of others."""
-        per_reader = [columns(states, findings, wanted, NOT_MENTIONED) for states in self.states]
+    def of(self, findings: Sequence[str], chosen_findings: Sequence[str]) -> "Panel":
+        """The states of `chosen_findings`, where the columns are `findings`; not mentioned for others."""
+        per_reader = [columns(states, findings, chosen_findings, NOT_MENTIONED) for states in self.states]
         return replace(self, states=np.stack(per_reader))
 
     @property
@@ -81,14 +81,14 @@ class Panel:
         """The votes behind each state of the label, in words, object (n_rows, n_findings); None where there is none."""
         votes, label = self.votes, self.label()
         terms = np.full(label.shape, None, dtype=object)
-        spoken = label != NOT_MENTIONED
+        has_label = label != NOT_MENTIONED
         if self.rule in self.names:
-            terms[spoken] = f"reader {self.rule}"
+            terms[has_label] = f"reader {self.rule}"
             return terms
-        yes, no, unsure = (votes[state][spoken] for state in (POSITIVE, NEGATIVE, UNCERTAIN))
-        counts, places = np.unique(np.stack([yes, no, unsure]), axis=1, return_inverse=True)
+        yes, no, unsure = (votes[state][has_label] for state in (POSITIVE, NEGATIVE, UNCERTAIN))
+        counts, index_of_count = np.unique(np.stack([yes, no, unsure]), axis=1, return_inverse=True)
         texts = [f"{self.rule}: {a} positive, {b} negative, {c} uncertain" for a, b, c in counts.T.tolist()]
-        terms[spoken] = np.array(texts, dtype=object)[np.ravel(places)] if texts else None
+        terms[has_label] = np.array(texts, dtype=object)[np.ravel(index_of_count)] if texts else None
         return terms
 
 
@@ -144,9 +144,9 @@ def check_readers(names: Sequence[str], column: str, file: str) -> None:
         raise DataError(
             f"{file}: column {column!r} names {len(names)} readers; expected at most {MOST}: is it the right column?"
         )
-    taken = [name for name in names if name in RULES]
-    if taken:
+    rule_names = [name for name in names if name in RULES]
+    if rule_names:
         raise DataError(
-            f"{file}: column {column!r}: a reader can't be called {taken[0]!r}, which names a rule over readers: "
+            f"{file}: column {column!r}: a reader can't be called {rule_names[0]!r}, which names a rule over readers: "
             "rename the reader, or leave those rows out"
         )

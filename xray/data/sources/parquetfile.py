@@ -1,4 +1,4 @@
-"""A Parquet file from elsewhere, read in pieces: what it says of itself is counted, and what it takes besides is bounded.
+"""A Parquet file from elsewhere, read in pieces, with its declared sizes checked and its memory bounded.
 
 A column of one value repeated takes a few bytes in a file, and its pages may be packed as well as gzip or zstd can. The
 footer says how many rows and bytes there are; where it lies, reading fails at `limits.READING`.
@@ -33,8 +33,8 @@ def batches(path: Path, error: type[XrayError]) -> Iterator[Any]:
     try:
         with (
             _own_memory(),
-            limits.open_file(path) as opened,
-            ParquetFile(opened, memory_map=False, pre_buffer=False) as file,
+            limits.open_file(path) as raw_file,
+            ParquetFile(raw_file, memory_map=False, pre_buffer=False) as file,
         ):
             _check(file.metadata, path, error)
             yield pyarrow.RecordBatch.from_pylist([], schema=file.schema_arrow)

@@ -30,21 +30,21 @@ def years(column: pd.Series) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
     codes, texts = pd.factorize(column.astype(object))
     plain = [str(text).strip() for text in texts]
     ages = np.array([_age(text) for text in plain] + [np.nan])
-    given = np.array([text.lower() not in _UNKNOWN_AGE for text in plain] + [False], dtype=bool)
-    return ages[codes], (given & np.isnan(ages))[codes]
+    is_stated = np.array([text.lower() not in _UNKNOWN_AGE for text in plain] + [False], dtype=bool)
+    return ages[codes], (is_stated & np.isnan(ages))[codes]
 
 
 def ages(column: pd.Series, name: str, notes: list[str]) -> NDArray[np.float64]:
     """Ages in years (n,). What is given and not taken is unknown, and noted with its texts and count."""
-    taken, bad = years(column)
-    if bad.any():
-        texts = column[bad].astype(str).str.strip().value_counts()
-        shown = ", ".join(f"{text!r} ({count})" for text, count in texts[:_SHOWN].items())
+    values, is_unreadable = years(column)
+    if is_unreadable.any():
+        texts = column[is_unreadable].astype(str).str.strip().value_counts()
+        examples = ", ".join(f"{text!r} ({count})" for text, count in texts[:_SHOWN].items())
         more = f" and {len(texts) - _SHOWN} more" if len(texts) > _SHOWN else ""
         notes.append(
-            f"column {name!r}: the age of {int(bad.sum())} row(s) is unknown: {shown}{more}; {AGE_EXPECTED}"
+            f"column {name!r}: the age of {int(is_unreadable.sum())} row(s) is unknown: {examples}{more}; {AGE_EXPECTED}"
         )
-    return taken
+    return values
 
 
 def _age(text: str) -> float:

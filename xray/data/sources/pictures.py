@@ -1,4 +1,4 @@
-"""Which pictures are there, and where."""
+"""Which pictures exist, and where."""
 
 import os
 from collections.abc import Iterable, Sequence
@@ -12,15 +12,15 @@ from xray.errors import DataError
 
 def is_there(paths: Sequence[str | None], images: Path) -> NDArray[np.bool_]:
     """For every path relative to `images`: is there such a file? bool (n,); one listing per folder."""
-    listed: dict[str, set[str]] = {}
+    names_of: dict[str, set[str]] = {}
     present = np.zeros(len(paths), dtype=bool)
     for index, path in enumerate(paths):
         if path is None:
             continue
         folder, _, name = path.rpartition("/")
-        if folder not in listed:
-            listed[folder] = _names(images / folder)
-        present[index] = name in listed[folder]
+        if folder not in names_of:
+            names_of[folder] = _names(images / folder)
+        present[index] = name in names_of[folder]
     return present
 
 
@@ -43,13 +43,13 @@ def find_pictures(images: Path, suffixes: Iterable[str]) -> dict[str, str]:
         raise DataError(f"{images}: no such folder of pictures")
     endings = tuple(suffixes)
     paths: dict[str, str] = {}
-    seen: set[tuple[int, int]] = set()
+    visited: set[tuple[int, int]] = set()
     for folder, folders, files in os.walk(images, followlinks=True):
         status = os.stat(folder)
-        if (status.st_dev, status.st_ino) in seen:  # by another link, or in a circle
+        if (status.st_dev, status.st_ino) in visited:  # by another link, or in a circle
             folders.clear()
             continue
-        seen.add((status.st_dev, status.st_ino))
+        visited.add((status.st_dev, status.st_ino))
         folders.sort()
         relative = Path(folder).relative_to(images).as_posix()
         prefix = "" if relative == "." else relative + "/"

@@ -1,4 +1,4 @@
-"""Reports in XML, from a folder or an archive: each by itself small, and nothing in it that stands for more than it is."""
+"""Reports in XML, from a folder or an archive: each small, and without entities that expand."""
 
 import gzip
 import tarfile

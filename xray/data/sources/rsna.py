@@ -83,7 +83,7 @@ def _by_image(file: CsvFile) -> CsvFile:
     starts = np.searchsorted(codes[order], np.arange(len(names) + 1))
     rows = [order[a:b].tolist() for a, b in itertools.pairwise(starts)]
     boxed = np.isfinite(numbers).all(axis=1)
-    gathered = pd.DataFrame(
+    images = pd.DataFrame(
         {
             "patientId": names,
             "Target": ["/".join(sorted({str(targets[row]) for row in its})) for its in rows],
@@ -93,7 +93,7 @@ def _by_image(file: CsvFile) -> CsvFile:
         dtype=object,
     )
     first: NDArray[np.int64] = np.array([its[0] for its in rows], dtype=np.int64)
-    return CsvFile(file.name, gathered, file.lines[first], file.quarantine)
+    return CsvFile(file.name, images, file.lines[first], file.quarantine)
 
 
 def _people(
@@ -105,8 +105,8 @@ def _people(
         required = ["PatientID", "PatientAge", "PatientSex", "ViewPosition"]
         table = read_csv(headers, required).frame.drop_duplicates("PatientID").set_index("PatientID")
         rows = table.reindex(names).fillna("").reset_index(drop=True)
-        named = {"age": rows["PatientAge"], "sex": rows["PatientSex"], "view": rows["ViewPosition"]}
-        return pd.DataFrame(named, index=names.index)
+        columns = {"age": rows["PatientAge"], "sex": rows["PatientSex"], "view": rows["ViewPosition"]}
+        return pd.DataFrame(columns, index=names.index)
     if images is not None and any(path and path.endswith(".dcm") for path in paths):
         return people_of(paths, images, names.index, notes)
     notes.append("there is neither the table of DICOM headers nor DICOM files: view, age and sex are unknown")
@@ -150,12 +150,12 @@ def _mapping(labels: Path, names: pd.Series, notes: list[str]) -> pd.Series:
         return pd.Series(None, index=names.index, dtype=object)
     try:
         entries = json.loads(read_bytes(path))
-        named = {str(entry["subset_img_id"]): str(entry["img_id"]) for entry in entries}
+        original_of = {str(entry["subset_img_id"]): str(entry["img_id"]) for entry in entries}
     except (ValueError, KeyError, TypeError, RecursionError) as failure:
         raise DataError(
             f"{path.name}: expected a JSON list of img_id and subset_img_id: {failure!r}"
         ) from failure
-    originals = names.map(named).astype(object)
+    originals = names.map(original_of).astype(object)
     unknown = int(originals.isna().sum())
     if unknown:
         notes.append(f"{unknown} images are not in the mapping to NIH images: their patients are unknown")

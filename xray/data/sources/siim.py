@@ -62,13 +62,13 @@ def _by_image(file: CsvFile) -> CsvFile:
     """The masks gathered: one row per image; `mask` is 1 where it has any, 0 where it has none."""
     names, cells = file.frame["ImageId"].str.strip(), file.frame["EncodedPixels"].str.strip()
     kinds = cells.map(lambda cell: "0" if cell == _NONE else "1" if cell else "")
-    gathered = kinds.groupby(names, sort=False).agg([lambda its: "/".join(sorted(set(its))), "size"])
+    images = kinds.groupby(names, sort=False).agg([lambda its: "/".join(sorted(set(its))), "size"])
     first = ~names.duplicated().to_numpy()
     frame = pd.DataFrame(
         {
-            "ImageId": gathered.index.to_numpy(object),
-            "mask": gathered.iloc[:, 0].to_numpy(object),
-            "masks": [str(n) if kind == "1" else "0" for kind, n in gathered.itertuples(index=False)],
+            "ImageId": images.index.to_numpy(object),
+            "mask": images.iloc[:, 0].to_numpy(object),
+            "masks": [str(n) if kind == "1" else "0" for kind, n in images.itertuples(index=False)],
         },
         dtype=object,
     )

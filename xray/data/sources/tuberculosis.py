@@ -111,13 +111,15 @@ def _reading(path: Path | None) -> dict[str, str]:
         for line in lines
         if (_AGE.search(line) and _SEX.search(line)) or line.lower().startswith("patient")
     ]
-    whole = " ".join(re.sub(r"patient'?s?\s*(sex|age)\s*:", " ", line, flags=re.IGNORECASE) for line in about)
-    sex, age = _SEX.search(whole), _AGE.search(whole)
+    heading = " ".join(
+        re.sub(r"patient'?s?\s*(sex|age)\s*:", " ", line, flags=re.IGNORECASE) for line in about
+    )
+    sex, age = _SEX.search(heading), _AGE.search(heading)
     years = ""
     if age is not None:
         years = f"{int(age[1]) / _PER_YEAR.get((age[2] or 'y')[0].lower(), 1):g}"
-    rest = " ".join(line for line in lines if line not in about)
-    return {"sex": sex[0] if sex else "", "age": years, "findings": rest}
+    findings = " ".join(line for line in lines if line not in about)
+    return {"sex": sex[0] if sex else "", "age": years, "findings": findings}
 
 
 @source("tbx11k")
@@ -136,14 +138,14 @@ def read_tbx11k(labels: Path, images: Path | None, /) -> SourceTable:
     image = path.str.rpartition("/")[2].astype(object)
     image = image.where(path.notna(), None)
     paths = locate([path.tolist(), [f"imgs/{name}" for name in path]], images)
-    nothing = np.full(len(frame), None, dtype=object)
+    missing = np.full(len(frame), None, dtype=object)
     columns = {
         "image": image,
-        "patient": nothing,
+        "patient": missing,
         "path": np.array(paths, dtype=object),
-        "view": nothing,
+        "view": missing,
         "age": np.full(len(frame), np.nan),
-        "sex": nothing,
+        "sex": missing,
     }
     faults = Faults(file)
     faults.mark(image.isna(), "fname", "every image needs a name")

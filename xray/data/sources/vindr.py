@@ -35,11 +35,11 @@ def read_vindr(labels: Path, images: Path | None, /) -> SourceTable:
     boxes = "class_name" in file.frame.columns
     if boxes:
         file = _by_reader(read_csv(path, ["image_id", "rad_id", "class_name"]))
-    chosen = [rule for rule in all_rules("vindr") if (rule.column == "class_name") == boxes]
+    label_rules = [rule for rule in all_rules("vindr") if (rule.column == "class_name") == boxes]
     if not boxes:
-        file = read_csv(path, ["image_id", *(rule.column for rule in chosen if rule.task)])
+        file = read_csv(path, ["image_id", *(rule.column for rule in label_rules if rule.task)])
     frame = file.frame
-    states, terms = apply_rules(frame, chosen, FINDINGS)
+    states, terms = apply_rules(frame, label_rules, FINDINGS)
     image = text(frame["image_id"])
     paths = locate(
         [[f"{folder}{name}{ending}" for name in image] for ending in _ENDINGS for folder in _FOLDERS], images
@@ -48,11 +48,11 @@ def read_vindr(labels: Path, images: Path | None, /) -> SourceTable:
     faults.mark(image.isna(), "image_id", "every row needs an image")
     faults.mark((states == UNKNOWN).any(axis=1), "labels", "expected 1 or 0 in every column of a finding")
     if boxes:
-        faults.mark(_other_words(frame["class_name"], chosen), "class_name", "an unknown finding")
+        faults.mark(_other_words(frame["class_name"], label_rules), "class_name", "an unknown finding")
     faults.mark(no_picture(paths, images) & image.notna(), "image_id", f"no such picture under {images}")
     rows = _rows(image, paths)
     notes = [
-        _left_out(chosen, frame),
+        _left_out(label_rules, frame),
         "patients are not published: every image counts as a patient of its own",
     ]
     if "rad_id" not in frame.columns:
@@ -61,15 +61,15 @@ def read_vindr(labels: Path, images: Path | None, /) -> SourceTable:
 
 
 def _rows(image: pd.Series, paths: list[str | None]) -> pd.DataFrame:
-    nothing = pd.Series(None, index=image.index, dtype=object)
+    missing = pd.Series(None, index=image.index, dtype=object)
     return pd.DataFrame(
         {
             "image": image,
-            "patient": nothing,
+            "patient": missing,
             "path": np.array(paths, dtype=object),
             "view": pd.Series("PA", index=image.index, dtype=object),
             "age": np.nan,
-            "sex": nothing,
+            "sex": missing,
         },
         index=image.index,
     )
@@ -81,22 +81,22 @@ def _by_reader(file: CsvFile) -> CsvFile:
     pairs = (frame["image_id"].str.strip() + "\0" + frame["rad_id"].str.strip()).astype(object)
     names = frame["class_name"].str.strip().groupby(pairs, sort=False).agg("|".join)
     first = ~pairs.duplicated().to_numpy()
-    gathered = frame.loc[first, ["image_id", "rad_id"]].reset_index(drop=True)
-    gathered["class_name"] = names.to_numpy(object)
-    return CsvFile(file.name, gathered, file.lines[first], file.quarantine)
+    pairs_frame = frame.loc[first, ["image_id", "rad_id"]].reset_index(drop=True)
+    pairs_frame["class_name"] = names.to_numpy(object)
+    return CsvFile(file.name, pairs_frame, file.lines[first], file.quarantine)
 
 
-def _other_words(column: pd.Series, chosen: list[Rule]) -> NDArray[np.bool_]:
+def _other_words(column: pd.Series, label_rules: list[Rule]) -> NDArray[np.bool_]:
     """Where a cell names what no rule speaks of."""
-    vocabulary = {rule.term for rule in chosen}
+    vocabulary = {rule.term for rule in label_rules}
     return np.array([not vocabulary.issuperset(cell.split("|")) for cell in column], dtype=bool)
 
 
-def _left_out(chosen: list[Rule], frame: pd.DataFrame) -> str:
-    left = [rule.term or rule.column for rule in chosen if not rule.task]
-    there = [name for name in left if name in frame.columns or "class_name" in frame.columns]
-    named = ", ".join(dict.fromkeys(there))
-    return f"no finding here, and left out: {named}; a mapping file with a column of readers takes them too"
+def _left_out(label_rules: list[Rule], frame: pd.DataFrame) -> str:
+    words = [rule.term or rule.column for rule in label_rules if not rule.task]
+    present = [name for name in words if name in frame.columns or "class_name" in frame.columns]
+    names = ", ".join(dict.fromkeys(present))
+    return f"no finding here, and left out: {names}; a mapping file with a column of readers takes them too"
 
 
 def _of_readers(
@@ -114,15 +114,15 @@ def _of_readers(
     position_of = {name: position for position, name in enumerate(people)}
     by_reader[readers.iloc[free].map(position_of).to_numpy(np.int64), images] = states[free]
     first = free[np.unique(images, return_index=True)[1]] if len(free) else free
-    nothing = np.full((len(first), len(FINDINGS)), None, dtype=object)
-    aside = sorted(
+    no_terms = np.full((len(first), len(FINDINGS)), None, dtype=object)
+    quarantine = sorted(
         [*file.quarantine, *faults.aside(rows["image"].tolist())], key=lambda entry: entry.row or 0
     )
     return SourceTable(
         rows.iloc[first].reset_index(drop=True),
-        np.full(nothing.shape, NOT_MENTIONED, np.int8),
-        nothing,
-        aside,
+        np.full(no_terms.shape, NOT_MENTIONED, np.int8),
+        no_terms,
+        quarantine,
         notes,
         FINDINGS,
         panel=Panel(tuple(people), by_reader),
