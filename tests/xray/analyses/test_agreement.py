@@ -21,9 +21,9 @@ def rows_of(engine: Engine) -> dict[tuple[str, str, str, str], dict]:
     study, tests = loaded(engine)
     names = {test.cohort.id: test.dataset for test in tests}
     rows = [row for row in agreement.compute(study, tests) if row["trained_on"] != row["reference"]]
-    found = {(names[r["cohort_id"]], TASKS[r["task_id"]], r["trained_on"], r["rule"]): r for r in rows}
-    assert len(found) == len(rows)
-    return found
+    by_key = {(names[r["cohort_id"]], TASKS[r["task_id"]], r["trained_on"], r["rule"]): r for r in rows}
+    assert len(by_key) == len(rows)
+    return by_key
 
 
 def best_threshold(labels: np.ndarray, scores: np.ndarray) -> float | None:
@@ -43,8 +43,8 @@ def test_kappas_are_those_of_scikit_learn(two_sites):
 
     def scores(test, name, task):
         column = TASK_INDEX[task]
-        known = ~np.isnan(test.cohort.labels[:, column])
-        return test.cohort.labels[known, column], test.ensemble(name)[known, column]
+        defined = ~np.isnan(test.cohort.labels[:, column])
+        return test.cohort.labels[defined, column], test.ensemble(name)[defined, column]
 
     checked = 0
     for (dataset, task, name, rule), row in rows.items():
@@ -85,11 +85,11 @@ def small(world, own, foreign, labels=(0, 0, 0, 1, 1, 1), at_home=None):
     n = len(labels)
     world.dataset("x", {"Effusion": labels})
     world.dataset("y", {"Effusion": labels})
-    mine, other = (world.model(name, 0, [name], ["Effusion"]) for name in "xy")
-    world.score(mine, "x", {"Effusion": own})
+    own_model, other = (world.model(name, 0, [name], ["Effusion"]) for name in "xy")
+    world.score(own_model, "x", {"Effusion": own})
     world.score(other, "x", {"Effusion": foreign})
     world.score(other, "y", {"Effusion": np.linspace(0, 1, n) if at_home is None else at_home})
-    world.study(["x", "y"], [mine, other])
+    world.study(["x", "y"], [own_model, other])
     return rows_of(world.engine)
 
 
@@ -157,8 +157,8 @@ def test_without_a_model_of_its_own_a_cohort_has_no_reference(world):
 def test_a_model_that_was_not_scored_at_home_has_no_threshold_of_its_own(world):
     world.dataset("x", {"Effusion": [0, 1, 0, 1]})
     world.dataset("z", {"Effusion": [0, 1, 0, 1]})
-    mine, other = world.model("x", 0, ["x"], ["Effusion"]), world.model("z", 0, ["z"], ["Effusion"])
-    for model in (mine, other):
+    own_model, other = world.model("x", 0, ["x"], ["Effusion"]), world.model("z", 0, ["z"], ["Effusion"])
+    for model in (own_model, other):
         world.score(model, "x", {"Effusion": [1, 2, 3, 4]})
-    world.study(["x", "z"], [mine, other])
+    world.study(["x", "z"], [own_model, other])
     assert {rule for *_, rule in rows_of(world.engine)} == {"target"}

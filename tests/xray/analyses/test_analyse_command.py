@@ -57,8 +57,8 @@ def test_from_stale_to_current(xray, tmp_path):
     }
     women = [json.loads(line) for line in xray("performance", "--by", "sex", "--json").stdout.splitlines()]
     assert {row["grouping"] for row in women} == {"sex"}
-    mine = [r for r in rows if r["analysis"] == "subgroups" and r["grouping"] == "sex"]
-    assert len(mine) == len(women)
+    subgroup_rows = [r for r in rows if r["analysis"] == "subgroups" and r["grouping"] == "sex"]
+    assert len(subgroup_rows) == len(women)
     pair = xray("bland_altman", "--pair", "Effusion:x:y", "--output", str(tmp_path / "out"))
     assert "bland_altman_Effusion_x_y.png" in pair.stdout
 
@@ -119,14 +119,14 @@ def test_published_values_stand_beside_ones_own(world, database, tmp_path, monke
     monkeypatch.setenv("XRAY_DATABASE_URL", database)
     monkeypatch.setenv("XRAY_HOME", str(tmp_path / "home"))
     for name in ("performance", "agreement", "pooled_agreement", "threshold_transfer"):
-        said = CliRunner().invoke(cli, ["analyse", name, "--reference"])
-        assert said.exit_code == 0, said.output
-        assert "xray verify table-a1" in said.stdout
+        result = CliRunner().invoke(cli, ["analyse", name, "--reference"])
+        assert result.exit_code == 0, result.output
+        assert "xray verify table-a1" in result.stdout
         if name == "performance":
-            assert "published" in said.stdout
+            assert "published" in result.stdout
             line = next(
                 line
-                for line in said.stdout.splitlines()
+                for line in result.stdout.splitlines()
                 if line.split()[:3] == ["Effusion", "padchest", "nih"]
             )
             assert 0.7 < float(line.split()[-1]) < 0.95

@@ -38,9 +38,9 @@ def heads(two_sites):
         datasets = {r.name: r.id for r in connection.execute(select(Dataset.name, Dataset.id))}
         for model in models:
             base = rng.normal(size=(2, 12))
-            for place, task in enumerate(("Effusion", "Edema")):
+            for index, task in enumerate(("Effusion", "Edema")):
                 for name in "xy":
-                    vector = (base[place] + (0.1, 2.0)[place] * rng.normal(size=12)).astype(np.float32)
+                    vector = (base[index] + (0.1, 2.0)[index] * rng.normal(size=12)).astype(np.float32)
                     weights[model.seed, name, task] = vector
                     connection.execute(
                         insert(Classifier).values(
@@ -56,15 +56,15 @@ def test_axes_are_those_of_scikit_learn(two_sites, heads):
     rows = rows_of(two_sites.engine, "classifier_map")
     assert len(rows) == 8
     for seed in (0, 1):
-        mine = [r for r in rows if r["seed"] == seed]
-        vectors = np.array([heads[seed, r["dataset"], r["task"]] for r in mine], dtype=float)
+        rows_of_model = [r for r in rows if r["seed"] == seed]
+        vectors = np.array([heads[seed, r["dataset"], r["task"]] for r in rows_of_model], dtype=float)
         fitted = PCA(2).fit(vectors)
         expected = fitted.transform(vectors)
         for axis, name in enumerate("xy"):
-            found = np.array([r[name] for r in mine])
-            sign = np.sign(found @ expected[:, axis])
-            np.testing.assert_allclose(found, sign * expected[:, axis], atol=1e-6)
-            assert mine[0][f"explained_{name}"] == pytest.approx(
+            values = np.array([r[name] for r in rows_of_model])
+            sign = np.sign(values @ expected[:, axis])
+            np.testing.assert_allclose(values, sign * expected[:, axis], atol=1e-6)
+            assert rows_of_model[0][f"explained_{name}"] == pytest.approx(
                 fitted.explained_variance_ratio_[axis], abs=1e-6
             )
 
@@ -103,12 +103,12 @@ def test_distances_are_relative_to_the_other_tasks(two_sites, heads):
 
 def rows_of_auc(engine):
     with engine.begin() as connection:
-        found = connection.execute(
+        rows = connection.execute(
             text(
                 "select trained_on, test_dataset, auc from auc_results where seed is null and task = 'Effusion'"
             )
         )
-        return {(r.trained_on, r.test_dataset): r.auc for r in found}
+        return {(r.trained_on, r.test_dataset): r.auc for r in rows}
 
 
 def test_a_model_that_gains_heads_makes_these_stale_and_nothing_else(two_sites, heads):
@@ -149,14 +149,15 @@ def test_views_are_told_from_features(two_sites, tmp_path):
         shifted = rng.normal(size=(60, 8)) + 4 * lateral[:, None]
         write_features(connection, evaluation, shifted.astype(np.float32))
     assert run(two_sites.engine, "test", FEATURES) == {"feature_map": True, "view_classifier": True}
-    found, without = rows_of(two_sites.engine, "view_classifier")
-    assert (found["told"], found["n"], found["n_pos"]) == ("lateral", 60, 20)
-    assert found["auc"] > 0.99
+    contrasts, without = rows_of(two_sites.engine, "view_classifier")
+    assert (contrasts["told"], contrasts["n"], contrasts["n_pos"]) == ("lateral", 60, 20)
+    assert contrasts["auc"] > 0.99
     assert (without["told"], without["n"], without["auc"]) == ("AP", 40, None)
-    places = rows_of(two_sites.engine, "feature_map")
-    assert len(places) == 60
+    positions = rows_of(two_sites.engine, "feature_map")
+    assert len(positions) == 60
     at = {
-        view: np.array([[r["x"], r["y"]] for r in places if r["view"] == view]) for view in ("PA", "LATERAL")
+        view: np.array([[r["x"], r["y"]] for r in positions if r["view"] == view])
+        for view in ("PA", "LATERAL")
     }
     spread = max(part.std(axis=0).max() for part in at.values())
     assert np.linalg.norm(at["PA"].mean(axis=0) - at["LATERAL"].mean(axis=0)) > spread
@@ -167,7 +168,7 @@ def test_views_are_told_from_features(two_sites, tmp_path):
     answering = spots.of(parts[0].draw())
     assert sorted(spot.image or 0 for spot in answering) == sorted(images)
     (lines,) = [spot.lines for spot in answering if spot.image == images[0]]
-    assert lines == (f"image {images[0]}, view LATERAL", "x: Effusion", places[0]["method"])
+    assert lines == (f"image {images[0]}, view LATERAL", "x: Effusion", positions[0]["method"])
     assert [spot.lines[1] for spot in answering if spot.image == images[1]] == ["x: no finding is positive"]
     assert "lateral views are told from frontal ones" in parts[1].findings[0]
 
@@ -177,14 +178,14 @@ def test_views_are_told_from_features(two_sites, tmp_path):
     [("LATERAL", 1), ("LL", 1), ("PA", 0), ("ap", 0), ("AP_HORIZONTAL", 0), (None, None), ("X", None)],
 )
 def test_names_of_views(view, is_lateral):
-    found = features.is_view(view, features.LATERAL, features.FRONTAL)
-    assert np.isnan(found) if is_lateral is None else found == is_lateral
+    label = features.is_view(view, features.LATERAL, features.FRONTAL)
+    assert np.isnan(label) if is_lateral is None else label == is_lateral
 
 
 def test_without_heads_and_features_there_are_no_rows_but_words(two_sites):
     run_all(two_sites.engine, "test")
     with two_sites.engine.begin() as connection:
-        said = [shown.part(connection, "test", each) for each in (*CLASSIFIERS, *FEATURES)]
-    assert [len(each.data) for each in said] == [0, 0, 0, 0]
-    assert all(each.findings for each in said)
+        parts = [shown.part(connection, "test", each) for each in (*CLASSIFIERS, *FEATURES)]
+    assert [len(each.data) for each in parts] == [0, 0, 0, 0]
+    assert all(each.findings for each in parts)
     assert len(TASKS) == 18

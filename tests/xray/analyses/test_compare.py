@@ -23,16 +23,16 @@ from xray.tasks import TASK_INDEX
 
 def test_every_number_by_other_means(two_sites):
     with two_sites.engine.begin() as connection:
-        made = compare(connection, "test", "x", "y", margin=0.1)
+        comparison = compare(connection, "test", "x", "y", margin=0.1)
         tests = {test.dataset: test for test in load_tests(connection, load_study(connection, "test"))}
-    assert {row["test_dataset"] for row in made.rows} == {"x", "y"}
-    for row in made.rows:
+    assert {row["test_dataset"] for row in comparison.rows} == {"x", "y"}
+    for row in comparison.rows:
         test, task = tests[row["test_dataset"]], TASK_INDEX[row["task"]]
         label = test.cohort.labels[:, task]
-        known = ~np.isnan(label)
-        label = label[known]
-        a, b = (test.ensemble(name)[known, task] for name in ("x", "y"))
-        assert (row["n"], row["n_pos"]) == (known.sum(), label.sum())
+        labelled = ~np.isnan(label)
+        label = label[labelled]
+        a, b = (test.ensemble(name)[labelled, task] for name in ("x", "y"))
+        assert (row["n"], row["n_pos"]) == (labelled.sum(), label.sum())
         assert (row["auc_a"], row["auc_b"]) == pytest.approx(
             (roc_auc_score(label, a), roc_auc_score(label, b))
         )
@@ -55,10 +55,10 @@ def test_every_number_by_other_means(two_sites):
             for s in (a, b)
         ]
         assert row["net_benefit_difference"] == pytest.approx(worth[0] - worth[1])
-        differing = made.images.query("dataset == @test.dataset and task == @row['task']")
+        differing = comparison.images.query("dataset == @test.dataset and task == @row['task']")
         assert len(differing) == row["differ"] == (calls[0] != calls[1]).sum()
         assert (differing["first"] != differing["second"]).all()
-    tested = [row for row in made.rows if row["p"] is not None]
+    tested = [row for row in comparison.rows if row["p"] is not None]
     assert [row["p_holm"] for row in tested] == pytest.approx(holm([row["p"] for row in tested]))
 
 
@@ -79,11 +79,11 @@ def test_as_typed(two_sites, database, tmp_path, monkeypatch):
     monkeypatch.setenv("XRAY_HOME", str(tmp_path / "home"))
     words = ["compare", "x", "y", "--study", "test"]
     file = tmp_path / "differ.csv"
-    made = CliRunner().invoke(
+    result = CliRunner().invoke(
         cli, [*words, "--margin", "0.05", "--disagreements", str(file)], catch_exceptions=False
     )
-    assert "no worse" in made.stdout
-    assert "which flatters sensitivity" in made.stdout
+    assert "no worse" in result.stdout
+    assert "which flatters sensitivity" in result.stdout
     assert list(pd.read_csv(file)) == ["dataset", "task", "image", "label", "first", "second"]
     rows = [json.loads(line) for line in CliRunner().invoke(cli, [*words, "--json"]).stdout.splitlines()]
     assert sum(row["differ"] for row in rows) == len(pd.read_csv(file))

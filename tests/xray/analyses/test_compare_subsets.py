@@ -49,9 +49,9 @@ def test_every_number_by_other_means(two_sites):
         else:
             assert min(row["n_pos_a"], row["n_pos_b"]) < 10
             assert (row["difference"], row["sensitivity_difference"], row["p"]) == (None, None, None)
-    known = [row for row in rows if row["p"] is not None]
-    assert known
-    assert [row["p_holm"] for row in known] == pytest.approx(holm([row["p"] for row in known]))
+    labelled = [row for row in rows if row["p"] is not None]
+    assert labelled
+    assert [row["p_holm"] for row in labelled] == pytest.approx(holm([row["p"] for row in labelled]))
 
 
 def test_a_score_that_is_the_threshold_is_called(world):
@@ -78,10 +78,10 @@ def test_without_shared_patients_it_is_the_comparison_of_two_samples():
     label, score = drawn(random, 400, 1.2)
     half = np.arange(400) < 220
     labels = [np.where(half, label, np.nan), np.where(half, np.nan, label)]
-    _, found = clustered_subsets(labels, score, np.arange(400))
+    _, comparison = clustered_subsets(labels, score, np.arange(400))
     apart = compare_unpaired(auc_interval(label[half], score[half]), auc_interval(label[~half], score[~half]))
     for name in ("difference", "lower", "upper", "p"):
-        assert float(getattr(found, name)) == pytest.approx(float(getattr(apart, name)), abs=1e-6)
+        assert float(getattr(comparison, name)) == pytest.approx(float(getattr(apart, name)), abs=1e-6)
     counted = [half & (label == 1), ~half & (label == 1)]
     (one, two), gap = shares_by_patient(counted, score > 1, np.arange(400))
     newcombe = confint_proportions_2indep(

@@ -52,8 +52,8 @@ def load(engine: Engine):
 def pick(test, name, task):
     """Labels and ensemble scores of the labelled images of a test cohort."""
     labels = test.cohort.labels[:, TASK_INDEX[task]]
-    known = ~np.isnan(labels)
-    return labels[known], test.ensemble(name)[known, TASK_INDEX[task]]
+    labelled = ~np.isnan(labels)
+    return labels[labelled], test.ensemble(name)[labelled, TASK_INDEX[task]]
 
 
 def youden_point(labels, scores):
@@ -101,12 +101,12 @@ def test_seeds_agree_as_scikit_learn_says(loaded):
     for row in rows:
         test = next(t for t in tests if t.cohort.id == row["cohort_id"])
         labels = test.cohort.labels[:, row["task_id"]]
-        known = ~np.isnan(labels)
+        labelled = ~np.isnan(labels)
         if row["kappa"] is None:
             assert row["reason"] is not None
             continue
-        scores = [test.logits[e].astype(float)[row["task_id"], known] for e in row["evaluation_ids"]]
-        calls = [s >= youden_point(labels[known], s) for s in scores]
+        scores = [test.logits[e].astype(float)[row["task_id"], labelled] for e in row["evaluation_ids"]]
+        calls = [s >= youden_point(labels[labelled], s) for s in scores]
         assert row["kappa"] == pytest.approx(cohen_kappa_score(*calls), abs=1e-12)
 
 
@@ -253,20 +253,22 @@ def test_subgroups_are_compared_with_the_rest_and_adjusted_over_the_grouping(loa
             test.cohort.labels[:, TASK_INDEX["Effusion"]],
             test.ensemble("all")[:, TASK_INDEX["Effusion"]],
         )
-        known, women = ~np.isnan(labels), np.arange(60) % 2 == 1
-        mine = {
+        labelled, women = ~np.isnan(labels), np.arange(60) % 2 == 1
+        by_key = {
             r["subgroup"]: r
             for r in rows
             if (r["cohort_id"], TASKS[r["task_id"]], r["trained_on"], r["grouping"])
             == (test.cohort.id, "Effusion", "all", "sex")
         }
-        assert mine["F"]["auc"] == pytest.approx(roc_auc_score(labels[known & women], scores[known & women]))
-        assert mine["F"]["auc_rest"] == mine["M"]["auc"]
-        assert mine["F"]["difference"] == pytest.approx(-mine["M"]["difference"])
-        assert [r["is_worst"] for r in mine.values()] == [
-            mine[s]["auc"] == min(m["auc"] for m in mine.values()) for s in mine
+        assert by_key["F"]["auc"] == pytest.approx(
+            roc_auc_score(labels[labelled & women], scores[labelled & women])
+        )
+        assert by_key["F"]["auc_rest"] == by_key["M"]["auc"]
+        assert by_key["F"]["difference"] == pytest.approx(-by_key["M"]["difference"])
+        assert [r["is_worst"] for r in by_key.values()] == [
+            by_key[s]["auc"] == min(m["auc"] for m in by_key.values()) for s in by_key
         ]
-        assert mine["F"]["n"] + mine["M"]["n"] == known.sum()
+        assert by_key["F"]["n"] + by_key["M"]["n"] == labelled.sum()
     tested = [r for r in rows if r["grouping"] == "sex" and r["p"] is not None]
     for method, name in (("holm", "p_holm"), ("fdr_bh", "q")):
         expected = multipletests([r["p"] for r in tested], method=method)[1]
@@ -317,14 +319,14 @@ def test_native_columns_group_too_beside_the_usual_ones(two_sites):
     assert run(two_sites.engine, "test", [by_column("Scanner")]) == {"subgroups by Scanner": True}
     assert run(two_sites.engine, "test", [by_column("Scanner")]) == {"subgroups by Scanner": False}
     with two_sites.engine.begin() as connection:
-        found = connection.execute(
+        result = connection.execute(
             text(
                 "select subgroup, n from subgroup_auc_results where grouping = 'Scanner' and trained_on = 'x'"
                 " and task = 'Mass' order by subgroup"
             )
         ).all()
         usual = connection.scalar(text("select count(*) from subgroup_auc_results where grouping = 'sex'"))
-    assert [tuple(row) for row in found] == [("A", 20), ("B", 20), ("unknown", 20)]
+    assert [tuple(row) for row in result] == [("A", 20), ("B", 20), ("unknown", 20)]
     assert usual > 0
 
 
@@ -355,9 +357,9 @@ def resampled(labels, scores, weights):
     above = (positive[:, None] > negative) + 0.5 * (positive[:, None] == negative)
     of_positive, of_negative = weights[:, labels == 1].astype(float), weights[:, labels == 0].astype(float)
     pairs = of_positive.sum(axis=1) * of_negative.sum(axis=1)
-    found = ((of_positive @ above) * of_negative).sum(axis=1) / pairs
-    assert found[0] == pytest.approx(roc_auc_score(labels, scores, sample_weight=weights[0]), abs=1e-12)
-    return found
+    aucs = ((of_positive @ above) * of_negative).sum(axis=1) / pairs
+    assert aucs[0] == pytest.approx(roc_auc_score(labels, scores, sample_weight=weights[0]), abs=1e-12)
+    return aucs
 
 
 def test_where_patients_have_several_images_intervals_are_of_patients(world):
@@ -372,10 +374,10 @@ def test_where_patients_have_several_images_intervals_are_of_patients(world):
     patients = test.cohort.shown.ranks - 1
     for row in (r for r in ensembles if r["trained_on"] == "x"):
         column = test.cohort.labels[:, row["task_id"]]
-        scores, kept = test.ensemble("x")[:, row["task_id"]], ~np.isnan(column)
-        drawn = resampled(column[kept], scores[kept], weights[:, patients[kept]])
+        scores, usable = test.ensemble("x")[:, row["task_id"]], ~np.isnan(column)
+        drawn = resampled(column[usable], scores[usable], weights[:, patients[usable]])
         assert [row["lower"], row["upper"]] == pytest.approx(np.quantile(drawn, [0.025, 0.975]), abs=1e-9)
-        assert row["auc"] == pytest.approx(roc_auc_score(column[kept], scores[kept]))
+        assert row["auc"] == pytest.approx(roc_auc_score(column[usable], scores[usable]))
 
 
 def test_where_patients_have_several_images_net_benefit_is_of_patients(world):
@@ -385,11 +387,11 @@ def test_where_patients_have_several_images_net_benefit_is_of_patients(world):
     assert {r["method"] for r in rows} == {net_benefit.CLUSTERED_METHOD}
     row = next(r for r in rows if r["trained_on"] == "x" and r["threshold"] == 0.5 and r["reason"] is None)
     column = test.cohort.labels[:, row["task_id"]]
-    known = ~np.isnan(column)
-    gain = np.where(column == 1, 1.0, -1.0)[known] * (test.ensemble("x")[known, row["task_id"]] >= 0)
-    patients = test.cohort.patients[known]
+    labelled = ~np.isnan(column)
+    gain = np.where(column == 1, 1.0, -1.0)[labelled] * (test.ensemble("x")[labelled, row["task_id"]] >= 0)
+    patients = test.cohort.patients[labelled]
     sums = [(gain - gain.mean())[patients == who].sum() for who in np.unique(patients)]
-    half = 1.959964 * np.sqrt(np.square(sums).sum()) / known.sum()
+    half = 1.959964 * np.sqrt(np.square(sums).sum()) / labelled.sum()
     assert row["net_benefit"] == pytest.approx(gain.mean())
     assert [row["lower"], row["upper"]] == pytest.approx([gain.mean() - half, gain.mean() + half])
 
@@ -414,8 +416,8 @@ def test_the_headline_is_the_mean_over_common_tasks_with_paired_draws(world):
         per_task = []
         for task in tasks:
             column, scores = test.cohort.labels[:, task], test.ensemble(name)[:, task]
-            kept = ~np.isnan(column)
-            per_task.append(resampled(column[kept], scores[kept], weights[:, patients[kept]]))
+            usable = ~np.isnan(column)
+            per_task.append(resampled(column[usable], scores[usable], weights[:, patients[usable]]))
         drawn[name] = np.mean(per_task, axis=0)
         assert [row["lower"], row["upper"]] == pytest.approx(
             np.quantile(drawn[name], [0.025, 0.975]), abs=0.02

@@ -116,12 +116,12 @@ def test_one_configuration_is_not_compared_with_itself(world):
 def test_a_task_that_one_arm_has_not_learned_is_not_compared(two_sites):
     study, tests = loaded(two_sites.engine)
     names = {test.cohort.id: test.dataset for test in tests}
-    found = {
+    result = {
         (names[r["cohort_id"]], TASKS[r["task_id"]], r["arm_a"], r["arm_b"])
         for r in leave_one_site_out.compute(study, tests)
     }
-    assert ("x", "Mass", "own", "all") in found
-    assert ("x", "Mass", "own", "all-but-site") not in found  # y's model has no output for Mass
+    assert ("x", "Mass", "own", "all") in result
+    assert ("x", "Mass", "own", "all-but-site") not in result  # y's model has no output for Mass
 
 
 def test_means_of_the_figure_are_over_tasks_that_every_arm_has(three_sites):

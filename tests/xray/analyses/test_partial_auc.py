@@ -55,8 +55,8 @@ def test_the_interval_holds_the_truth(n_pos, distance, truth):
     rng = np.random.default_rng(n_pos)
     held = 0
     for _ in range(400):
-        found = partial_auc(*world(rng, n_pos, 10 * n_pos, distance))
-        held += found.lower <= truth <= found.upper
+        estimate = partial_auc(*world(rng, n_pos, 10 * n_pos, distance))
+        held += estimate.lower <= truth <= estimate.upper
     assert held / 400 >= 0.92  # wider than 95 % where few positives are called at all
 
 
@@ -88,13 +88,13 @@ def test_rows_are_of_the_stored_scores(two_sites):
         rows = connection.execute(text("select * from partial_auc_results")).mappings().all()
     for test in tests:
         labels = test.cohort.labels[:, TASK_INDEX["Effusion"]]
-        known = ~np.isnan(labels)
+        labelled = ~np.isnan(labels)
         for name in test.trained_on:
             (row,) = [
                 r for r in rows
                 if (r["test_dataset"], r["trained_on"], r["task"]) == (test.dataset, name, "Effusion")
             ]  # fmt: skip
-            scores = test.ensemble(name)[known, TASK_INDEX["Effusion"]]
-            assert row["partial_auc"] == pytest.approx(roc_auc_score(labels[known], scores, max_fpr=MOST))
+            scores = test.ensemble(name)[labelled, TASK_INDEX["Effusion"]]
+            assert row["partial_auc"] == pytest.approx(roc_auc_score(labels[labelled], scores, max_fpr=MOST))
             assert row["lower"] <= row["partial_auc"] <= row["upper"]
-            assert (row["n"], row["n_pos"]) == (known.sum(), labels[known].sum())
+            assert (row["n"], row["n_pos"]) == (labelled.sum(), labels[labelled].sum())

@@ -16,9 +16,9 @@ def rows_of(engine: Engine) -> dict[tuple[str, str, str, int | None], dict]:
         tests = load_tests(connection, study)
     names = {test.cohort.id: test.dataset for test in tests}
     rows = list(performance.compute(study, tests))
-    found = {(r["trained_on"], names[r["cohort_id"]], TASKS[r["task_id"]], r["seed"]): r for r in rows}
-    assert len(found) == len(rows)
-    return found
+    by_key = {(r["trained_on"], names[r["cohort_id"]], TASKS[r["task_id"]], r["seed"]): r for r in rows}
+    assert len(by_key) == len(rows)
+    return by_key
 
 
 def test_values_are_those_of_scikit_learn(two_sites):
@@ -34,12 +34,12 @@ def test_values_are_those_of_scikit_learn(two_sites):
             for seed, scores in logits.items():
                 for task in ("Effusion", "Mass", "Edema"):
                     column = TASK_INDEX[task]
-                    known = ~np.isnan(labels[:, column]) & ~np.isnan(scores[column])
+                    labelled = ~np.isnan(labels[:, column]) & ~np.isnan(scores[column])
                     row = rows[name, test.dataset, task, seed]
                     assert row["n"] == (~np.isnan(labels[:, column])).sum()
                     assert row["n_pos"] == (labels[:, column] == 1).sum()
-                    if known.any() and len(set(labels[known, column])) == 2:
-                        expected = roc_auc_score(labels[known, column], scores[column, known])
+                    if labelled.any() and len(set(labels[labelled, column])) == 2:
+                        expected = roc_auc_score(labels[labelled, column], scores[column, labelled])
                         assert row["auc"] == pytest.approx(expected, abs=1e-12)
                         assert row["lower"] < row["auc"] < row["upper"]
                         assert row["reason"] is None
@@ -67,13 +67,13 @@ def test_rows_name_the_evaluations_that_they_come_from(two_sites):
     with two_sites.engine.begin() as connection:
         study = load_study(connection, "test")
     for (trained_on, _, _, seed), row in rows.items():
-        mine = [
+        rows_of_model = [
             e.evaluation_id
             for e in study.evaluations
             if e.trained_on == trained_on and e.cohort_id == row["cohort_id"] and seed in (None, e.seed)
         ]
-        assert row["evaluation_ids"] == mine
-        assert len(mine) == (2 if seed is None else 1)
+        assert row["evaluation_ids"] == rows_of_model
+        assert len(rows_of_model) == (2 if seed is None else 1)
         assert ("mean logits" in row["method"]) == (seed is None)
 
 
@@ -107,8 +107,8 @@ def test_an_image_that_could_not_be_scored_is_left_out(world):
     world.score(model, "x", {"Effusion": scores})
     world.study(["x"], [model])
     row = rows_of(world.engine)["x", "x", "Effusion", 0]
-    known = ~np.isnan(scores)
-    assert row["auc"] == pytest.approx(roc_auc_score(np.array(labels)[known], scores[known]), abs=1e-12)
+    labelled = ~np.isnan(scores)
+    assert row["auc"] == pytest.approx(roc_auc_score(np.array(labels)[labelled], scores[labelled]), abs=1e-12)
     assert (row["n"], row["n_pos"]) == (7, 3)
 
 
@@ -126,6 +126,6 @@ def test_one_positive_has_a_value_without_an_interval(world):
     ("value", "expected"), [(0.5, 0.5), (np.float32(0.25), 0.25), (np.nan, None), (0.0, 0.0)]
 )
 def test_a_number_for_the_database(value, expected):
-    found = performance.number(value)
-    assert found == expected
-    assert found is None or type(found) is float
+    stored_value = performance.number(value)
+    assert stored_value == expected
+    assert stored_value is None or type(stored_value) is float

@@ -56,25 +56,25 @@ def judged(server: Server, _template: str, tmp_path_factory: pytest.TempPathFact
 
 
 def run(*words: str) -> str:
-    made = CliRunner().invoke(cli, words)
-    assert made.exit_code == 0, made.output
-    return made.stdout
+    result = CliRunner().invoke(cli, words)
+    assert result.exit_code == 0, result.output
+    return result.stdout
 
 
 def test_each_policy_is_the_auc_of_labels_read_so(judged: Judged) -> None:
     scores, states = judged.scores, judged.states
     rows = [json.loads(line) for line in run("analyse", "performance", "--uncertain", "--json").splitlines()]
-    found = {(row["uncertain"], row["task"]): row for row in rows}
-    assert len(found) == len(rows) == 6
+    by_key = {(row["uncertain"], row["task"]): row for row in rows}
+    assert len(by_key) == len(rows) == 6
     for policy, word in (("missing", ""), ("positive", "1"), ("negative", "0")):
         for task in ("Effusion", "Mass"):
             read = states[task].replace("u", word)
-            kept = read != ""
-            expected = roc_auc_score((read[kept] == "1").astype(int), scores[task][kept])
-            row = found[policy, task]
+            usable = read != ""
+            expected = roc_auc_score((read[usable] == "1").astype(int), scores[task][usable])
+            row = by_key[policy, task]
             assert row["auc"] == pytest.approx(expected, abs=1e-6)
-            assert (row["n"], row["n_pos"]) == (kept.sum(), (read == "1").sum())
-    assert found["positive", "Mass"]["lower"] == found["negative", "Mass"]["lower"]
+            assert (row["n"], row["n_pos"]) == (usable.sum(), (read == "1").sum())
+    assert by_key["positive", "Mass"]["lower"] == by_key["negative", "Mass"]["lower"]
 
 
 def test_it_is_a_table_and_nothing_is_stored(judged: Judged) -> None:
@@ -122,14 +122,14 @@ def test_other_analyses_have_it_too(judged: Judged, name: str) -> None:
 
 
 def test_an_analysis_without_a_result_says_so(judged: Judged) -> None:
-    made = CliRunner().invoke(cli, ["analyse", "synthesis", "--uncertain"])
-    assert (made.exit_code, made.stderr.strip()) == (0, "no result")
+    result = CliRunner().invoke(cli, ["analyse", "synthesis", "--uncertain"])
+    assert (result.exit_code, result.stderr.strip()) == (0, "no result")
 
 
 def test_it_is_of_one_analysis(judged: Judged) -> None:
-    made = CliRunner().invoke(cli, ["analyse", "all", "--uncertain"])
-    assert made.exit_code == 2
-    assert "--uncertain needs one analysis" in made.output
+    result = CliRunner().invoke(cli, ["analyse", "all", "--uncertain"])
+    assert result.exit_code == 2
+    assert "--uncertain needs one analysis" in result.output
 
 
 def test_other_labels_than_the_protocols_are_refused(judged: Judged) -> None:

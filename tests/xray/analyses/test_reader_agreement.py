@@ -110,19 +110,19 @@ def test_a_model_is_compared_with_each_reader_on_their_images_and_with_the_label
     with two_sites.engine.begin() as connection:
         study = load_study(connection, "test")
         test = next(each for each in load_tests(connection, study) if each.dataset == "x")
-    place = TASK_INDEX["Effusion"]
+    index = TASK_INDEX["Effusion"]
     for name in test.trained_on:
-        called = (test.ensemble(name)[:, place] >= test.youden(name).threshold[place]).astype(int)
+        called = (test.ensemble(name)[:, index] >= test.youden(name).threshold[index]).astype(int)
         one = np.concatenate([called[states[k] >= 0] for k in range(3)])
         two = np.concatenate([states[k][states[k] >= 0] for k in range(3)])
         row = only(rows, compared="model and readers", trained_on=name)
         assert row["kappa"] == pytest.approx(cohen_kappa_score(one, two), abs=1e-12)
         assert (row["n"], row["n_calls"]) == (N, len(one))
-        label = test.cohort.labels[:, place]
-        known = ~np.isnan(label)
+        label = test.cohort.labels[:, index]
+        labelled = ~np.isnan(label)
         row = only(rows, compared="model and label", trained_on=name)
-        assert row["kappa"] == pytest.approx(cohen_kappa_score(called[known], label[known]), abs=1e-12)
-        assert row["n"] == known.sum() == N - 5
+        assert row["kappa"] == pytest.approx(cohen_kappa_score(called[labelled], label[labelled]), abs=1e-12)
+        assert row["n"] == labelled.sum() == N - 5
         assert row["evaluation_ids"] == test.ids(name)
 
 
@@ -139,10 +139,10 @@ def test_the_page_names_the_human_ceiling_where_there_is_one(two_sites: World) -
     run(two_sites.engine, "test", [analysis])
     with two_sites.engine.begin() as connection:
         part = reader_agreement(stored_rows(connection, "test", analysis))
-    (said,) = part.findings
-    assert said.startswith("x: readers agree with a median κ of 0.")
-    assert "the human ceiling" in said
-    assert "clearly below it, intervals apart, for 1 of 1 finding (Effusion)" in said
+    (message,) = part.findings
+    assert message.startswith("x: readers agree with a median κ of 0.")
+    assert "the human ceiling" in message
+    assert "clearly below it, intervals apart, for 1 of 1 finding (Effusion)" in message
     (table,) = part.tables
     assert "the label follows by: majority" in table.caption
     assert table.rows[0][1][0].text == "readers (human ceiling)"

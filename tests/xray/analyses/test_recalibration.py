@@ -57,19 +57,19 @@ def numbers(rows, name):
 def test_predictions_are_read_through_it_and_stored_logits_stay(vendor, method):
     stored = ask(vendor, "select * from prediction order by evaluation_id, task_id")
     with vendor.engine.begin() as connection:
-        made = recalibrate_model(connection, "test", "v", "effusion", method)
-    rows = ask(vendor, READ, version=made.version)
+        calibration = recalibrate_model(connection, "test", "v", "effusion", method)
+    rows = ask(vendor, READ, version=calibration.version)
     plain = ask(vendor, "select * from predictions where task = 'Effusion' order by test_dataset, image")
     for name in ("image", "logit", "probability", "label"):
         pd.testing.assert_series_equal(rows[name], plain[name])
-    expected = made.fitted.apply(numbers(rows, "logit"))
+    expected = calibration.fitted.apply(numbers(rows, "logit"))
     np.testing.assert_allclose(numbers(rows, "calibrated_logit"), expected, rtol=0, atol=1e-10)
     np.testing.assert_allclose(numbers(rows, "calibrated_probability"), expit(expected), atol=1e-9)
     assert np.isnan(expected).sum() == 1
     assert set(rows["fitted_on"]) == {"x"}
     assert (rows["fitted_here"] == (rows["test_dataset"] == "x")).all()
     at_x = rows[(rows["test_dataset"] == "x") & rows["label"].notna()]
-    assert made.fitted.n == len(at_x.dropna(subset="logit")) == N - 5
+    assert calibration.fitted.n == len(at_x.dropna(subset="logit")) == N - 5
     pd.testing.assert_frame_equal(
         ask(vendor, "select * from prediction order by evaluation_id, task_id"), stored
     )
@@ -79,7 +79,7 @@ def test_before_and_after_are_those_of_the_statistics(vendor, database, tmp_path
     monkeypatch.setenv("XRAY_DATABASE_URL", database)
     monkeypatch.setenv("XRAY_HOME", str(tmp_path / "home"))
     words = ["recalibrate", "v", "--task", "Effusion", "--dataset", "x"]
-    made = json.loads(CliRunner().invoke(cli, [*words, "--json"], catch_exceptions=False).stdout)
+    report = json.loads(CliRunner().invoke(cli, [*words, "--json"], catch_exceptions=False).stdout)
     at = ask(vendor, "select * from predictions where task = 'Effusion' order by image")
     by = {
         name: rows.sort_values("image", key=lambda s: s.str[6:].astype(int))
@@ -87,20 +87,20 @@ def test_before_and_after_are_those_of_the_statistics(vendor, database, tmp_path
     }
     label, score = (numbers(by["x"], name) for name in ("label", "logit"))
     expected = recalibrate(label, score, "logistic")
-    assert (made["intercept"], made["slope"]) == pytest.approx((expected.intercept, expected.slope))
+    assert (report["intercept"], report["slope"]) == pytest.approx((expected.intercept, expected.slope))
     order = ask(vendor, "select name, rank() over (order by patient) from image where name like 'x-test%'")
     ranks = order.set_index("name")["rank"].loc[by["x"]["image"]].to_numpy()
     after, _ = cross_fitted(label, score, ranks, "logistic")
     for when, logits in (("before", score), ("after", after)):
         measures = calibration_measures(label, logits, ranks, when == "after").measures
         for name, measure in measures.items():
-            assert made["here"][when][name]["value"] == pytest.approx(measure.value, abs=1e-9)
-            assert made["here"][when][name]["upper"] == pytest.approx(measure.upper, abs=1e-9)
-    assert made["here"]["before"]["slope"]["upper"] < 1
-    assert made["here"]["after"]["slope"]["lower"] < 1 < made["here"]["after"]["slope"]["upper"]
-    assert made["here"]["brier difference"]["upper"] < 0
-    assert len(made["here"]["after"]["curve"]["observed"]) == 50
-    (other,) = made["elsewhere"]
+            assert report["here"][when][name]["value"] == pytest.approx(measure.value, abs=1e-9)
+            assert report["here"][when][name]["upper"] == pytest.approx(measure.upper, abs=1e-9)
+    assert report["here"]["before"]["slope"]["upper"] < 1
+    assert report["here"]["after"]["slope"]["lower"] < 1 < report["here"]["after"]["slope"]["upper"]
+    assert report["here"]["brier difference"]["upper"] < 0
+    assert len(report["here"]["after"]["curve"]["observed"]) == 50
+    (other,) = report["elsewhere"]
     label, score = (numbers(by["y"], name) for name in ("label", "logit"))
     measures = calibration_measures(label, expected.apply(score), np.arange(N)).measures
     assert other["after"]["slope"]["value"] == pytest.approx(measures["slope"].value)
@@ -135,8 +135,8 @@ def test_patients_whom_it_was_fitted_on_are_left_out_elsewhere(vendor):
                 " where name in ('y-test0', 'y-test1')"
             )
         )
-        made = recalibrate_model(connection, "test", "v", "Effusion", "intercept", "x")
-    (other,) = made.elsewhere
+        calibration = recalibrate_model(connection, "test", "v", "Effusion", "intercept", "x")
+    (other,) = calibration.elsewhere
     assert (other.left_out, other.after.n) == (2, N - 2)
 
 

@@ -79,8 +79,10 @@ def test_a_new_evaluation_makes_what_it_enters_stale(two_sites):
     assert len(after["agreement"]) == len(before["agreement"])
     with two_sites.engine.begin() as connection:
         auc = results.performance(connection, "test")
-    mine = auc[(auc["trained_on"] == "x") & (auc["test_dataset"] == "x") & (auc["task"] == "Effusion")]
-    assert mine["seed"].dropna().tolist() == [0, 1, 2]
+    rows_of_model = auc[
+        (auc["trained_on"] == "x") & (auc["test_dataset"] == "x") & (auc["task"] == "Effusion")
+    ]
+    assert rows_of_model["seed"].dropna().tolist() == [0, 1, 2]
 
 
 def test_an_evaluation_that_was_done_again_is_a_new_one(two_sites):
@@ -106,12 +108,12 @@ def changed_source(monkeypatch, tmp_path):
     """changed(module, before, after): the module's source as the code's hash sees it, with one text replaced."""
 
     def changed(module, before, after):
-        kept = code._source
-        text = kept(module).read_text()
+        original = code._source
+        text = original(module).read_text()
         assert before in text
         (tmp_path / "changed.py").write_text(text.replace(before, after))
         monkeypatch.setattr(
-            code, "_source", lambda name: tmp_path / "changed.py" if name == module else kept(name)
+            code, "_source", lambda name: tmp_path / "changed.py" if name == module else original(name)
         )
         for cached in (code.code_hash, code._imports, code._meaning):
             cached.cache_clear()
@@ -222,15 +224,15 @@ def test_an_ensemble_is_the_mean_of_logits_in_double_precision(two_sites):
 def test_the_report_is_the_same_bytes_for_the_same_results(two_sites, tmp_path, study_file):
     run_all(two_sites.engine, "test")
     study = study_file(tmp_path)
-    found = []
+    pages = []
     for name in ("first", "second"):
         (tmp_path / name).mkdir()
         with two_sites.engine.begin() as connection:
             page = write_report(connection, study, tmp_path / name, ["xray study run x.toml"])
         assert page == tmp_path / name / "report.html"
-        found.append({file.name: file.read_bytes() for file in (tmp_path / name).iterdir()})
-    assert found[0] == found[1]
-    assert len(found[0]) == 2 + 3 * 14
+        pages.append({file.name: file.read_bytes() for file in (tmp_path / name).iterdir()})
+    assert pages[0] == pages[1]
+    assert len(pages[0]) == 2 + 3 * 14
     shown = pd.read_csv(tmp_path / "first" / "auc.csv")
     with two_sites.engine.begin() as connection:
         stored = results.performance(connection, "test")

@@ -43,9 +43,16 @@ def test_auc_is_put_together_on_the_logit_scale_over_sites_away_from_home(rows):
     ]
     values = np.array([float(area.value) for area in areas])
     errors = np.array([float(area.se) for area in areas]) / (values * (1 - values))
-    made = synthesise(np.log(values / (1 - values)), errors)
+    synthesis = synthesise(np.log(values / (1 - values)), errors)
     expected = [
-        expit(bound) for bound in (made.mean, made.lower, made.upper, made.next_lower, made.next_upper)
+        expit(bound)
+        for bound in (
+            synthesis.mean,
+            synthesis.lower,
+            synthesis.upper,
+            synthesis.next_lower,
+            synthesis.next_upper,
+        )
     ]
     names = ("value", "lower", "upper", "next_lower", "next_upper")
     assert [row[name] for name in names] == pytest.approx(expected, abs=1e-9)
@@ -62,8 +69,8 @@ def test_every_measure_is_there_and_the_threshold_is_that_of_home(rows):
         "observed/expected",
     }
     cut = stored["Effusion", "sensitivity"]["threshold"]
-    found = [(scores[name][labels[name] == 1] >= cut).mean() for name in ("north", "south", "west")]
-    assert min(found) < stored["Effusion", "sensitivity"]["value"] < max(found)
+    values = [(scores[name][labels[name] == 1] >= cut).mean() for name in ("north", "south", "west")]
+    assert min(values) < stored["Effusion", "sensitivity"]["value"] < max(values)
 
 
 def test_a_finding_that_one_site_alone_has_is_not_put_together(rows):

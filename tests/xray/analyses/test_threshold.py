@@ -21,20 +21,20 @@ def test_here_and_elsewhere(two_sites, database, tmp_path, monkeypatch):
     monkeypatch.setenv("XRAY_DATABASE_URL", database)
     monkeypatch.setenv("XRAY_HOME", str(tmp_path / "home"))
     words = ["threshold", "x", "--task", "effusion", "--sensitivity", "0.8", "--study", "test"]
-    made = CliRunner().invoke(cli, [*words, "--json"], catch_exceptions=False)
-    told = json.loads(made.stdout)
+    result = CliRunner().invoke(cli, [*words, "--json"], catch_exceptions=False)
+    report = json.loads(result.stdout)
     with two_sites.engine.begin() as connection:
         here, there = load_tests(connection, load_study(connection, "test"))
     label, score = here.cohort.labels[:, EFFUSION], here.ensemble("x")[:, EFFUSION]
-    found = choose(label, score, here.cohort.patients, "sensitivity", 0.8)
-    assert told["dataset"] == here.dataset
-    assert told["threshold"] == pytest.approx(expit(found.threshold), abs=1e-12)
-    assert told["measures"]["sensitivity"]["apparent"] >= 0.8
-    (other,) = told["elsewhere"]
+    choice = choose(label, score, here.cohort.patients, "sensitivity", 0.8)
+    assert report["dataset"] == here.dataset
+    assert report["threshold"] == pytest.approx(expit(choice.threshold), abs=1e-12)
+    assert report["measures"]["sensitivity"]["apparent"] >= 0.8
+    (other,) = report["elsewhere"]
     label, score = there.cohort.labels[:, EFFUSION], there.ensemble("x")[:, EFFUSION]
     assert other["dataset"] == there.dataset
-    assert other["sensitivity"]["value"] == pytest.approx(np.mean(score[label == 1] >= found.threshold))
-    assert other["specificity"]["value"] == pytest.approx(np.mean(score[label == 0] < found.threshold))
+    assert other["sensitivity"]["value"] == pytest.approx(np.mean(score[label == 1] >= choice.threshold))
+    assert other["specificity"]["value"] == pytest.approx(np.mean(score[label == 0] < choice.threshold))
     printed = CliRunner().invoke(cli, words, catch_exceptions=False).stdout
     assert "on further images" in printed
     assert f"at {there.dataset}" in printed

@@ -68,7 +68,7 @@ def test_people_see_it(two_sites, tmp_path: Path, study_file):
     assert SAID in shown.splitlines()
     assert SAID in page
     sections = page.split("<section ")
-    said = [s.split('"')[1] for s in sections if "can't be trusted" in s or "can&#39;t be trusted" in s]
+    sentences = [s.split('"')[1] for s in sections if "can't be trusted" in s or "can&#39;t be trusted" in s]
     rest_on_it = {
         "auc",
         "leave-one-site-out",
@@ -77,7 +77,7 @@ def test_people_see_it(two_sites, tmp_path: Path, study_file):
         "mean-auc",
         "threshold-transfer",
     }
-    assert rest_on_it <= set(said)
+    assert rest_on_it <= set(sentences)
     assert page.count("leaks from training") > 2
     assert 'class="leaks"' in page
     assert SAID in (tmp_path / "auc.csv").read_text()

@@ -61,10 +61,10 @@ def test_from_files_to_audit(run: Run, tmp_path: Path, write_nih: WriteNih) -> N
     assert run("cohort", "export", "nih").stdout == split.read_text()
     assert "frozen already, with the same hashes" in run("cohort", "import", split).stdout
     assert len(run("cohort", "list", "--json").stdout.splitlines()) == 5
-    found = json.loads(
+    report = json.loads(
         run("audit", "leakage", "--protocol", "paper", "--protocol", "corrected", "--json").stdout
     )
-    assert found == {"cohorts": [], "models": [], "not_split": []}
+    assert report == {"cohorts": [], "models": [], "not_split": []}
     assert "no cohort shares" in run("audit", "leakage").stderr
     add_again = run("dataset", "add", "nih_2", "--source", "nih", "--labels", labels, "--labels-only")
     assert "registered 80 images" in add_again.stdout
@@ -96,10 +96,10 @@ def test_wrong_use_is_said(tmp_path: Path, write_nih: WriteNih, words: list[str]
 def test_table_a1_of_files_that_differ(run: Run, tmp_path: Path, write_nih: WriteNih) -> None:
     write_nih(tmp_path / "labels/nih")
     result = run("verify", "table-a1", "--labels", tmp_path / "labels", "--json", code=1)
-    found = json.loads(result.stdout)
-    assert found["datasets"]["nih"] == {"equal": 0, "cells": 14, "there": True}
-    assert found["datasets"]["rsna"] == {"equal": 0, "cells": 2, "there": False}
-    (mass,) = [cell for cell in found["cells"] if (cell["dataset"], cell["task"]) == ("nih", "Mass")]
+    report = json.loads(result.stdout)
+    assert report["datasets"]["nih"] == {"equal": 0, "cells": 14, "there": True}
+    assert report["datasets"]["rsna"] == {"equal": 0, "cells": 2, "there": False}
+    (mass,) = [cell for cell in report["cells"] if (cell["dataset"], cell["task"]) == ("nih", "Mass")]
     assert (mass["found_positive"], mass["found_negative"], mass["equal"]) == (13, 27, False)
     (tmp_path / "empty").mkdir()
     result = CliRunner().invoke(cli, ["verify", "table-a1", "--labels", str(tmp_path / "empty")])
@@ -110,11 +110,11 @@ def test_table_a1_of_the_published_files(run: Run) -> None:
     folder = ROOT / "../shared/data/labels"
     if not folder.is_dir():
         pytest.skip("the published label files are not there")
-    found = json.loads(run("verify", "table-a1", "--labels", folder, "--json").stdout)["datasets"]
-    equal = {name: its["equal"] for name, its in found.items() if its["there"]}
+    report = json.loads(run("verify", "table-a1", "--labels", folder, "--json").stdout)["datasets"]
+    equal = {name: its["equal"] for name, its in report.items() if its["there"]}
     assert equal == {"nih": 14, "google": 3, "openi": 16, "rsna": 2}
-    assert all(found[name]["cells"] == n for name, n in equal.items())
-    assert set(found) == set(published_datasets())
+    assert all(report[name]["cells"] == n for name, n in equal.items())
+    assert set(report) == set(published_datasets())
 
 
 def test_counts_of_the_published_files(run: Run) -> None:

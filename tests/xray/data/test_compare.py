@@ -28,22 +28,26 @@ def nih(engine: Engine, tmp_path: Path, write_nih: Callable[..., Path]) -> Regis
 
 
 def test_counts_and_images_that_change(nih: RegisteredDataset) -> None:
-    found = compare(nih, PAPER, CORRECTED)
-    assert found["images"]["rows"] == {"first": 32, "second": 31}
-    assert (found["images"]["only_first"], found["images"]["only_second"], found["images"]["both"]) == (
+    comparison = compare(nih, PAPER, CORRECTED)
+    assert comparison["images"]["rows"] == {"first": 32, "second": 31}
+    assert (
+        comparison["images"]["only_first"],
+        comparison["images"]["only_second"],
+        comparison["images"]["both"],
+    ) == (
         2,
         1,
         30,
     )
-    assert found["images"]["other_labels"] == 0
-    assert found["tasks"]["Mass"] == {
+    assert comparison["images"]["other_labels"] == 0
+    assert comparison["tasks"]["Mass"] == {
         "first": {"positive": 12, "negative": 20},
         "second": {"positive": 10, "negative": 21},
     }
-    assert found["tasks"]["Hernia"]["second"]["positive"] == 1
-    assert sum(found["parts"][part]["second"] for part in found["parts"]) == 31
-    assert found["parts"]["test"]["first"] == 16
-    rules = {rule["rule"]: rule for rule in found["rules"]}
+    assert comparison["tasks"]["Hernia"]["second"]["positive"] == 1
+    assert sum(comparison["parts"][part]["second"] for part in comparison["parts"]) == 31
+    assert comparison["parts"]["test"]["first"] == 16
+    rules = {rule["rule"]: rule for rule in comparison["rules"]}
     assert rules["augmentation.scale"] == {"rule": "augmentation.scale", "first": 0.15, "second": 0.1}
     assert "datasets.nih.views" in rules
     changes = image_changes(nih, PAPER, CORRECTED)
@@ -53,7 +57,7 @@ def test_counts_and_images_that_change(nih: RegisteredDataset) -> None:
     moved = [
         c for c in changes if c["first"] and c["second"] and (c["first"] == "test") != (c["second"] == "test")
     ]
-    assert len(moved) == found["images"]["moved"]
+    assert len(moved) == comparison["images"]["moved"]
 
 
 def test_a_protocol_differs_nowhere_from_itself(nih: RegisteredDataset) -> None:
@@ -66,8 +70,8 @@ def test_explained_from_the_database(nih: RegisteredDataset) -> None:
     assert paper.part in ("train", "test")
     assert corrected.part is None
     assert corrected.why_not == "view is 'AP'; wanted: is PA"
-    for found in (paper, corrected):
-        mass = next(label for label in found.labels if label.task == "Mass")
+    for explanation in (paper, corrected):
+        mass = next(label for label in explanation.labels if label.task == "Mass")
         assert (mass.state, mass.label, mass.column, mass.value, mass.term) == (
             "positive",
             1,

@@ -17,10 +17,10 @@ def run(database, tmp_path, monkeypatch):
     monkeypatch.setenv("XRAY_HOME", str(tmp_path / "home"))
 
     def call(*words: str | Path) -> Result:
-        made = CliRunner().invoke(cli, [str(word) for word in words])
-        if made.exception:
-            raise made.exception
-        return made
+        result = CliRunner().invoke(cli, [str(word) for word in words])
+        if result.exception:
+            raise result.exception
+        return result
 
     return call
 
@@ -44,10 +44,10 @@ def test_a_workbook_with_yes_and_no_is_registered_as_the_clean_manifest_is(run, 
     assert "hospital: would be 60 images of 40 patients; nothing was registered" in dry.stdout
     assert "no dataset yet" in run("dataset", "list").output
 
-    made = run(*asked)
-    assert "hospital: registered 60 images of 40 patients" in made.stdout
+    result = run(*asked)
+    assert "hospital: registered 60 images of 40 patients" in result.stdout
     for words in ("workbook", "Pleural effusion  Effusion", "TB                Tuberculosis", "views: taken"):
-        assert words in made.stdout
+        assert words in result.stdout
     run(
         *("dataset", "add", "plain", "--manifest", tmp_path / "clean.csv", "--site", "east", "--labels-only"),
         *("--finding", "TB"),

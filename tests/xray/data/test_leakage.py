@@ -125,10 +125,10 @@ def test_what_is_learnt_of_an_image_later_counts(engine: Engine, tmp_path: Path)
         engine, DatasetRequest("c", "here", "manifest", tmp_path / "c.csv", None, None, True), "corrected"
     )
     with engine.begin() as connection:
-        found = connection.execute(
+        result = connection.execute(
             text("select train_dataset, test_dataset from leaking_cohorts where task is null")
         ).all()
-    assert ("a", "b") in {tuple(row) for row in found}
+    assert ("a", "b") in {tuple(row) for row in result}
 
 
 @pytest.fixture(scope="module")
@@ -178,13 +178,13 @@ def test_googles_and_nihs_labels_of_pneumothorax(real: Engine, published: dict[s
     from sklearn.metrics import cohen_kappa_score, confusion_matrix
 
     with real.connect() as connection:
-        (found,) = labeller_agreement(connection, "google", "nih")
+        (result,) = labeller_agreement(connection, "google", "nih")
     google, nih = (published[name].rows for name in ("google", "nih"))
     both = google.merge(nih, on="image", suffixes=("_g", "_n"))
     ours = (both["Pneumothorax"] == "YES").to_numpy(int)
     theirs = both["Finding Labels_n"].str.contains("Pneumothorax").to_numpy(int)
-    assert (found.task, found.n) == ("Pneumothorax", len(both))
-    assert found.kappa.value == pytest.approx(cohen_kappa_score(ours, theirs), abs=1e-12)
-    counted = [found.both_negative, found.second_only, found.first_only, found.both_positive]
+    assert (result.task, result.n) == ("Pneumothorax", len(both))
+    assert result.kappa.value == pytest.approx(cohen_kappa_score(ours, theirs), abs=1e-12)
+    counted = [result.both_negative, result.second_only, result.first_only, result.both_positive]
     assert counted == confusion_matrix(ours, theirs).ravel().tolist()
-    assert found.pabak.value == pytest.approx(2 * np.mean(ours == theirs) - 1)
+    assert result.pabak.value == pytest.approx(2 * np.mean(ours == theirs) - 1)

@@ -25,9 +25,9 @@ def test_every_pair_within_the_distance(hashes: list[int], distance: int) -> Non
         for j in range(i + 1, len(hashes))
         if (hashes[i] ^ hashes[j]).bit_count() <= distance
     ]
-    found = near_pairs([f"{each:064x}" for each in hashes], distance)
-    assert sorted(found) == sorted(expected)
-    assert [bits for *_, bits in found] == sorted(bits for *_, bits in expected)
+    pairs = near_pairs([f"{each:064x}" for each in hashes], distance)
+    assert sorted(pairs) == sorted(expected)
+    assert [bits for *_, bits in pairs] == sorted(bits for *_, bits in expected)
 
 
 def picture(seed: int) -> Image.Image:

@@ -188,8 +188,8 @@ def of_a_home(add, read, home, database, tmp_path, monkeypatch, capsys):
 
 def flip(file: Path, *places: int) -> None:
     data = bytearray(file.read_bytes())
-    for place in places:
-        data[place] ^= 4
+    for offset in places:
+        data[offset] ^= 4
     file.write_bytes(data)
 
 
@@ -200,8 +200,8 @@ def test_verify_says_where_two_bytes_were_flipped_and_the_next_reading_mends_the
     folder = pixel_cache(read(), home, SIZE, "centre").folder
     before = (folder / "pixels.raw").read_bytes()
     flip(folder / "pixels.raw", 5 * 256 + 3, 9 * 256)
-    code, lines, said = of_a_home("cache", "verify")
-    assert (code, said) == (1, "48 pictures read, 2 faults\n")
+    code, lines, message = of_a_home("cache", "verify")
+    assert (code, message) == (1, "48 pictures read, 2 faults\n")
     assert lines == [
         f"{folder.name}: picture 5 of a (bytes 1280 to 1535 of pixels.raw)",
         f"{folder.name}: picture 9 of a (bytes 2304 to 2559 of pixels.raw)",
@@ -238,8 +238,8 @@ def test_list_and_prune_know_what_is_used(of_a_home, engine, read, home):
         "1,000 bytes would be removed: xray cache prune --yes\n",
     )
     assert (root / "b-2-16-centre").exists()
-    code, lines, said = of_a_home("cache", "prune", "--yes", "--json")
-    assert (code, said) == (0, "removed: 1,000 bytes\n")
+    code, lines, message = of_a_home("cache", "prune", "--yes", "--json")
+    assert (code, message) == (0, "removed: 1,000 bytes\n")
     assert [json.loads(line)["cache"] for line in lines] == ["b-2-16-centre"]
     assert sorted(path.name for path in root.iterdir())[-1] == "notes of mine"
     assert len(list(root.iterdir())) == 3
@@ -257,10 +257,10 @@ def test_a_cache_that_is_being_built_is_not_pruned(engine, home):
     with (partial / "lock").open("a") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         with engine.begin() as connection:
-            (found,) = caches(connection, home)
+            (result,) = caches(connection, home)
             assert list(verify_caches(connection, home)) == []
-        assert (found.state, found.is_used) == ("unfinished", False)
-        assert not prune(found)
+        assert (result.state, result.is_used) == ("unfinished", False)
+        assert not prune(result)
         assert partial.exists()
-    assert prune(found)
+    assert prune(result)
     assert not partial.exists()

@@ -70,12 +70,12 @@ def test_scores_stand_in_the_order_of_the_cohort(engine: Engine, bring: Any, ima
     assert (done.n_images, done.n_missing, done.new) == (len(images), 0, True)
     assert done.tasks == ("Effusion", "Pleural_Thickening")
     assert done.notes == ("1 column(s) that are no task left out: age",)
-    found = stored(engine, "theirs")
+    rows = stored(engine, "theirs")
     expected = frame.set_index("Image_ID").loc[images]
     for task, column in (("Effusion", "effusion"), ("Pleural_Thickening", "pleural thickening")):
         p = expected[column].to_numpy()
-        np.testing.assert_array_equal(found[TASK_INDEX[task]], np.log(p / (1 - p)).astype(np.float32))
-    assert np.isnan(np.delete(found, [TASK_INDEX[t] for t in done.tasks], axis=0)).all()
+        np.testing.assert_array_equal(rows[TASK_INDEX[task]], np.log(p / (1 - p)).astype(np.float32))
+    assert np.isnan(np.delete(rows, [TASK_INDEX[t] for t in done.tasks], axis=0)).all()
     with engine.begin() as connection:
         row = connection.execute(text("select * from foreign_models")).mappings().one()
         assert (row["model"], row["format"], row["scored"], row["citation"]) == (
@@ -113,7 +113,7 @@ def test_every_mismatch_is_counted_and_nothing_is_written(
     before = counts(engine)
     with pytest.raises(PredictionsError) as failure:
         bring(pd.concat([frame, twice]).assign(Efusion=0.5))
-    said = str(failure.value)
+    message = str(failure.value)
     for part in (
         "nothing was imported to theirs on a/corrected/test",
         "column 'Efusion' is no task; did you mean 'Effusion'?",
@@ -125,7 +125,7 @@ def test_every_mismatch_is_counted_and_nothing_is_written(
         f"1 of the {len(images)} images of a/corrected/test are missing (--missing-as-nan takes them as not scored)",
         repr(images[4]),
     ):
-        assert part in said
+        assert part in message
     assert counts(engine) == before
 
 
@@ -138,9 +138,9 @@ def test_what_is_missing_is_nan_only_when_said(engine: Engine, bring: Any, image
     done = bring(extra, missing_as_nan=True, ignore_unknown=True)
     assert (done.n_missing, done.new) == (2, True)
     assert len(done.notes) == 3
-    found = stored(engine, "theirs")[TASK_INDEX["Effusion"]]
-    assert np.isnan(found[:3]).all()
-    assert np.isfinite(found[3:]).all()
+    rows = stored(engine, "theirs")[TASK_INDEX["Effusion"]]
+    assert np.isnan(rows[:3]).all()
+    assert np.isfinite(rows[3:]).all()
     with engine.begin() as connection:
         unscored = connection.scalar(text("select count(*) from predictions where logit is null"))
     assert unscored == 5, "two images of two tasks, one of one"
@@ -207,12 +207,12 @@ def test_column_names_are_tolerant_where_they_are_clear() -> None:
 
 def test_logits_of_extreme_probabilities_keep_their_order() -> None:
     p = np.array([0, 5e-324, 1e-300, 1e-9, 0.5, 1 - 1e-9, 1 - 2**-53, 1.0, np.nan])
-    found = to_logits(p)
-    assert (np.diff(found[:-1]) > 0).all()
-    assert (found[0], found[-2]) == (LOGIT_OF_0, LOGIT_OF_1)
-    assert np.isnan(found[-1])
-    assert (np.diff(found[:-1].astype(np.float32)) > 0).all()
-    np.testing.assert_allclose(expit(found[2:-2]), p[2:-2], rtol=1e-6)
+    logits = to_logits(p)
+    assert (np.diff(logits[:-1]) > 0).all()
+    assert (logits[0], logits[-2]) == (LOGIT_OF_0, LOGIT_OF_1)
+    assert np.isnan(logits[-1])
+    assert (np.diff(logits[:-1].astype(np.float32)) > 0).all()
+    np.testing.assert_allclose(expit(logits[2:-2]), p[2:-2], rtol=1e-6)
 
 
 @pytest.mark.parametrize("ending", ["csv", "parquet"])
@@ -232,7 +232,7 @@ def test_out_and_in_again_is_the_same_to_the_bit(
     logits[0, 0], logits[1, 7], logits[2, 9] = np.nan, np.float32(1e-45), np.float32(3.4028235e38)
     with engine.begin() as connection:
         cohort = find_cohort(connection, "a", "corrected", "test")
-        made = import_predictions(
+        imported = import_predictions(
             connection,
             _file(tmp_path, images, logits, trained),
             "first",
@@ -240,7 +240,7 @@ def test_out_and_in_again_is_the_same_to_the_bit(
             "logit",
             missing_as_nan=True,
         )
-        assert made.new
+        assert imported.new
         path = tmp_path / f"out.{ending}"
         frames = list(exported(connection, cohort, ["first"], "logit"))
         if ending == "csv":
@@ -283,8 +283,8 @@ def test_a_file_that_is_none(engine: Engine, bring: Any, images: list[str], tmp_
     with engine.begin() as connection:
         cohort = find_cohort(connection, "a", "corrected", "test")
         (tmp_path / "broken.parquet").write_bytes(b"PAR1 and no more")
-        for name, said in (("broken.parquet", "not a Parquet file"), ("gone.csv", "can't be read")):
-            with pytest.raises(PredictionsError, match=said):
+        for name, message in (("broken.parquet", "not a Parquet file"), ("gone.csv", "can't be read")):
+            with pytest.raises(PredictionsError, match=message):
                 import_predictions(connection, tmp_path / name, "theirs", cohort, "logit")
 
 

@@ -44,8 +44,8 @@ def test_what_an_earlier_version_remembered_is_looked_at_again(tmp_path: Path) -
     exif[0x0112] = 6
     Image.fromarray(draw).save(tmp_path / "a.jpg", exif=exif)
     memory = tmp_path / "hashes.sqlite"
-    with contextlib.closing(sqlite3.connect(memory)) as kept:
-        kept.execute(
+    with contextlib.closing(sqlite3.connect(memory)) as usable:
+        usable.execute(
             "create table picture (path text primary key, size integer, changed integer, content_hash text)"
         )
         status = (tmp_path / "a.jpg").stat()
@@ -55,8 +55,8 @@ def test_what_an_earlier_version_remembered_is_looked_at_again(tmp_path: Path) -
             status.st_ctime_ns,
             "of the picture on its side",
         )
-        kept.execute("insert into picture values (?, ?, ?, ?)", row)
-        kept.commit()
+        usable.execute("insert into picture values (?, ?, ?, ?)", row)
+        usable.commit()
     for _ in range(2):
         (seen,) = look(["a.jpg"], tmp_path, memory)
         assert isinstance(seen, Seen)

@@ -39,8 +39,8 @@ def read(engine: Engine, draw: Callable[..., None]) -> dict[str, list[str]]:
     answers = {
         who: chance.choice(["yes", "no", "unsure"], N, p=[0.4, 0.5, 0.1]).tolist() for who in ("anna", "ben")
     }
-    for who, said in answers.items():
-        reads = [Read(position[row.id], who, answer) for row, answer in zip(images, said, strict=True)]
+    for who, message in answers.items():
+        reads = [Read(position[row.id], who, answer) for row, answer in zip(images, message, strict=True)]
         worklists.keep(number, reads)
     return answers
 
@@ -89,15 +89,15 @@ def test_several_readers_make_one_label_by_a_rule(
         register_reads(connection, "doubtful ones", f"a-by-{rule}", rule)
     expected = []
     for one, other in zip(*read.values(), strict=True):
-        said = {one, other}
+        message = {one, other}
         if rule == "any":
-            answer = "positive" if "yes" in said else "uncertain" if "unsure" in said else "negative"
+            answer = "positive" if "yes" in message else "uncertain" if "unsure" in message else "negative"
         elif rule == "all":
-            answer = "negative" if "no" in said else "uncertain" if "unsure" in said else "positive"
-        elif said == {"yes", "no"} or said == {"unsure"}:
+            answer = "negative" if "no" in message else "uncertain" if "unsure" in message else "positive"
+        elif message == {"yes", "no"} or message == {"unsure"}:
             answer = "uncertain"
         else:
-            answer = "positive" if "yes" in said else "negative"
+            answer = "positive" if "yes" in message else "negative"
         expected.append(answer)
     assert states(engine, f"a-by-{rule}") == expected
 

@@ -136,15 +136,15 @@ def test_pictures_that_cant_be_used(engine: Engine, tmp_path: Path) -> None:
     (tmp_path / "7.png").unlink()
     labels.write_text(labels.read_text().replace("i8,p8,8.png", "i8,p8,"))
     done = add(engine, "mine", labels, tmp_path, source="manifest", site="here")
-    found = {entry.image: entry.reason for entry in done.quarantine}
+    by_key = {entry.image: entry.reason for entry in done.quarantine}
     words = {
         "i1": "1.png", "i2": "not a PNG", "i3": "8 × 8 pixels", "i4": "every pixel is 7",
         "i5": "same picture as image i0", "i6": "8-bit picture in a wider file", "i7": "no such picture",
         "i8": "no picture is named",
     }  # fmt: skip
-    assert set(found) == set(words)
+    assert set(by_key) == set(words)
     for image, word in words.items():
-        assert word in found[image]
+        assert word in by_key[image]
     assert done.n_images == 12
     with engine.connect() as connection:
         hashes = connection.execute(text("select content_hash, perceptual_hash, path from image")).all()
@@ -337,8 +337,8 @@ def test_fuzzed_files_are_registered_with_quarantine_or_refused_whole(
         lines[0] = lines[0].replace("Finding Labels", "Findings")
     encoded = [line.encode() for line in lines]
     for fault in faults:
-        place = draws.randrange(1, len(lines))
-        encoded[place] = encoded[1] if fault == "twice" else corrupt(lines[place], fault, draws)
+        index = draws.randrange(1, len(lines))
+        encoded[index] = encoded[1] if fault == "twice" else corrupt(lines[index], fault, draws)
     data = start + newline.join(encoded)
     if columns == "utf-16":
         data = b"\xff\xfe" + data.decode("utf-8", "replace").encode("utf-16-le")

@@ -11,8 +11,8 @@ def long_table(seed: int) -> pd.DataFrame:
     """Rows in any order, some of them twice, some cells without a row, some scores empty."""
     random = np.random.default_rng(seed)
     cells = [(f"i{image}", finding) for image in range(30) for finding in ("Mass", "Effusion", "Edema")]
-    kept = random.permutation(len(cells))[:70]
-    rows = pd.DataFrame([cells[k] for k in kept], columns=["image", "finding"])
+    usable = random.permutation(len(cells))[:70]
+    rows = pd.DataFrame([cells[k] for k in usable], columns=["image", "finding"])
     rows["score"] = pd.Series(
         np.where(random.random(70) < 0.1, "", random.random(70).astype(str)), dtype="str"
     )

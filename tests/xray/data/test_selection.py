@@ -85,8 +85,8 @@ def test_corrected_never_uses_a_label_of_another_image(drawn: list[tuple[int, st
     own = (selection.label_rows == selection.index[:, None]) | (selection.label_rows == -1)
     assert own.all()
     healthy = (table.rows["No Finding"] == "1.0").to_numpy()[selection.index]
-    mine = to_labels(table.states[selection.index], "missing")
-    np.testing.assert_array_equal(selection.labels[~healthy], mine[~healthy])
+    rows_of_model = to_labels(table.states[selection.index], "missing")
+    np.testing.assert_array_equal(selection.labels[~healthy], rows_of_model[~healthy])
     labelled = [TASK_INDEX[rule.task] for rule in all_rules("chexpert") if rule.task]
     assert (selection.labels[healthy][:, labelled] == 0).all()
     patients = table.rows["patient"].to_numpy()[selection.index]

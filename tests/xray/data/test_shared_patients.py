@@ -127,20 +127,20 @@ def test_the_verdict_sees_shared_patients_and_both_labels(family: Family) -> Non
     """Models whose scores are of the picture: patients are the units at both, and both labels of a picture are compared."""
     rng = np.random.default_rng(0)
     cohorts = {name: family.cohort(name) for name in NAMES}
-    number = {name: place for place, name in enumerate(NAMES)}
+    number = {name: index for index, name in enumerate(NAMES)}
     score = rng.normal(size=(2, max(int(cohort.images.max()) for cohort in cohorts.values()) + 1))
     tests, evaluations = [], []
     for name, cohort in cohorts.items():
-        mine = []
+        rows_of_model = []
         logits = {}
         for model in NAMES:
             scored = Scored(10 * number[name] + number[model], model, 0, cohort.id, frozenset({PNEUMONIA}))
             whole = np.full((len(TASKS), len(cohort.images)), np.nan, np.float32)
             whole[PNEUMONIA] = score[number[model], cohort.shown.pictures] + cohort.labels[:, PNEUMONIA]
             logits[scored.evaluation_id] = whole
-            mine.append(scored)
-        evaluations += mine
-        tests.append(stored.TestSet(name, "nih-cc", cohort, tuple(mine), logits))
+            rows_of_model.append(scored)
+        evaluations += rows_of_model
+        tests.append(stored.TestSet(name, "nih-cc", cohort, tuple(rows_of_model), logits))
     configurations = {name: (name,) for name in NAMES}
     study = StoredStudy(1, "s", dict.fromkeys(NAMES, "nih-cc"), configurations, tuple(evaluations))
     there, back = images_or_labels.compute(study, tests)

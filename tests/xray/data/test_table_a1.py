@@ -35,11 +35,11 @@ def test_all_cells_and_what_is_not_there() -> None:
     cells = table_a1({"nih": small()})
     assert len(cells) == 83
     assert Counter(cell.dataset for cell in cells)["padchest"] == 15
-    found = {(cell.dataset, cell.task): cell for cell in cells}
-    hernia = found["nih", "Hernia"]
+    by_key = {(cell.dataset, cell.task): cell for cell in cells}
+    hernia = by_key["nih", "Hernia"]
     assert (hernia.positive, hernia.negative) == (83, 30722)
     assert (hernia.found_positive, hernia.found_negative, hernia.equal) == (1, 2, False)
-    assert (found["nih", "Mass"].found_positive, found["rsna", "Pneumonia"].found_positive) == (0, None)
+    assert (by_key["nih", "Mass"].found_positive, by_key["rsna", "Pneumonia"].found_positive) == (0, None)
     assert unpublished({"nih": small()}) == [("nih", "Fracture")]
 
 
@@ -92,8 +92,8 @@ def test_rsna_boxes_in_both_halves(published: Tables) -> None:
 def test_corrected_repeats_no_image_and_no_patient(published: Tables, name: str) -> None:
     selection, cut = taken(published, name, "corrected")
     assert len(set(selection.index.tolist())) == len(selection)
-    known = published[name].rows["patient"].iloc[selection.index].dropna()
-    assert not known.duplicated().any()
+    labelled = published[name].rows["patient"].iloc[selection.index].dropna()
+    assert not labelled.duplicated().any()
     assert (published[name].rows["view"].iloc[selection.index] == "PA").all()
     assert min(len(part) for part in cut.values()) > 0
 

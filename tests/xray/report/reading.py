@@ -31,17 +31,17 @@ def cell(figure: Figure, task: str, row: str, column: str) -> Shown:
     (panel,) = (axes for axes in figure.axes if axes.get_label() == task)
     y, x = _place(figure, "y", row), _place(figure, "x", column)
     box = _pixels(panel, Bbox([[x, y], [x + 1, y + 1]]))
-    found = [(gid, colour) for gid, place, colour in _boxes(panel) if _contains(box, place)]
+    colours = [(gid, colour) for gid, index, colour in _boxes(panel) if _contains(box, index)]
     lines: defaultdict[float, list[tuple[float, str]]] = defaultdict(list)
     inks = set()
-    for letter, at, place, ink in glyphs(figure):
-        if _contains(box, place):
+    for letter, at, index, ink in glyphs(figure):
+        if _contains(box, index):
             lines[round(at[1], 6)].append((at[0], letter))
             inks.add(ink)
     return Shown(
-        [colour for gid, colour in found if gid in ("cells", "verdicts")],
-        "few" in dict(found),
-        "own" in dict(found),
+        [colour for gid, colour in colours if gid in ("cells", "verdicts")],
+        "few" in dict(colours),
+        "own" in dict(colours),
         ["".join(letter for _, letter in sorted(lines[y])) for y in sorted(lines, reverse=True)],
         inks,
     )
@@ -63,7 +63,7 @@ def glyphs(figure: Figure) -> Iterator[tuple[str, tuple[float, float], Bbox, str
 
 def boxes(figure: Figure) -> list[Bbox]:
     """The cells of all panels in dots."""
-    return [place for axes in figure.axes for gid, place, _ in _boxes(axes) if gid == "cells"]
+    return [box for axes in figure.axes for gid, box, _ in _boxes(axes) if gid == "cells"]
 
 
 def _boxes(axes: Axes) -> Iterator[tuple[str, Bbox, str]]:

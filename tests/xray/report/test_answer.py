@@ -13,19 +13,19 @@ SITES = ("north", "south", "west")
 
 
 def row(model: str, site: str, auc: float, half: float = 0.03, **other: object) -> dict[str, object]:
-    made = {
+    values = {
         "trained_on": model, "test_dataset": site, "task": "Mass", "seed": math.nan, "n": 900, "n_pos": 120, "auc": auc,
         "lower": auc - half, "upper": auc + half, "reason": None, "warning": None, "foreign": False,
     }  # fmt: skip
-    return {**made, **other}
+    return {**values, **other}
 
 
 def verdict(model: str, site: str, loss: float, half: float = 0.04, **other: object) -> dict[str, object]:
-    made = {
+    values = {
         **dict.fromkeys(SHIFT), "train_dataset": model, "test_dataset": site, "task": "Mass", "verdict": "none",
         "basis": "because", "auc_drop": loss, "drop_lower": loss - half, "drop_upper": loss + half,
     }  # fmt: skip
-    return {**made, **other}
+    return {**values, **other}
 
 
 def answered(rows: list[dict[str, object]], verdicts: list[dict[str, object]] | None = None) -> Answer:
@@ -38,8 +38,8 @@ def cell(**other: object) -> tuple[str, str]:
     home = row("north", "north", 0.9)
     brought = row("north", "south", **{"auc": 0.9, **other})  # type: ignore[arg-type]
     rows = [] if loss is None else [verdict("north", "south", loss, half)]  # type: ignore[arg-type]
-    found = answered([home, brought], rows).cells[Row("Mass"), "south"]
-    return found.state, found.detail
+    first_screen = answered([home, brought], rows).cells[Row("Mass"), "south"]
+    return first_screen.state, first_screen.detail
 
 
 @pytest.mark.parametrize(
@@ -86,8 +86,8 @@ def test_a_cell_goes_by_the_majority_and_counts_it() -> None:
         ((0.9, 0.9, math.nan), WORKS, "2 of 2"),
         ((0.9, 0.7), CANNOT_SAY, "1 works of 2; interval crosses a limit"),
     ):
-        found = three(*aucs).cells[Row("Mass"), "south"]
-        assert (found.state, found.detail) == (state, detail)
+        first_screen = three(*aucs).cells[Row("Mass"), "south"]
+        assert (first_screen.state, first_screen.detail) == (state, detail)
 
 
 def test_findings_that_fail_come_first_then_those_of_which_nothing_can_be_said() -> None:
@@ -101,7 +101,7 @@ def test_findings_that_fail_come_first_then_those_of_which_nothing_can_be_said()
 
 
 def test_models_of_the_site_itself_and_of_several_sites_do_not_count_where_others_are() -> None:
-    found = answered(
+    first_screen = answered(
         [
             row("south", "south", 0.5),
             row("all", "south", 0.5),
@@ -109,9 +109,9 @@ def test_models_of_the_site_itself_and_of_several_sites_do_not_count_where_other
             row("north", "north", 0.9),
         ]
     )
-    assert [each.model for each in found.cells[Row("Mass"), "south"].models] == ["north"]
-    found = answered([row("south", "south", 0.5), row("all-but-south", "south", 0.9)])
-    assert found.cells[Row("Mass"), "south"].state == WORKS
+    assert [each.model for each in first_screen.cells[Row("Mass"), "south"].models] == ["north"]
+    first_screen = answered([row("south", "south", 0.5), row("all-but-south", "south", 0.9)])
+    assert first_screen.cells[Row("Mass"), "south"].state == WORKS
 
 
 def test_sentences_take_their_numbers_from_the_rows() -> None:
@@ -121,11 +121,12 @@ def test_sentences_take_their_numbers_from_the_rows() -> None:
         verdict("north", "south", 0.32, verdict="label", basis="the scores mean something else"),
         verdict("west", "south", 0.33, verdict="label", basis="the scores mean something else"),
     ]
-    found = answered(rows, verdicts)
+    first_screen = answered(rows, verdicts)
     assert (
-        found.headline == "Models from elsewhere fail at south (Mass): 1 of 1 cell; for 0 it can't be said."
+        first_screen.headline
+        == "Models from elsewhere fail at south (Mass): 1 of 1 cell; for 0 it can't be said."
     )
-    (sentence,) = found.failures
+    (sentence,) = first_screen.failures
     assert sentence == (
         "Mass fails at south: both models (north and west) with AUC 0.58 to 0.61, at home 0.91 to 0.93. To blame: labels "
         "that mean something else (the verdict for 2 of 2; the scores mean something else)."
@@ -155,10 +156,10 @@ def test_sentences_take_their_numbers_from_the_rows() -> None:
     ],
 )
 def test_the_cause_is_that_of_the_verdict(told: dict[str, object], ending: str) -> None:
-    found = answered(
+    first_screen = answered(
         [row("north", "north", 0.9), row("north", "south", 0.5)], [verdict("north", "south", 0.4, **told)]
     )
-    assert found.failures[0].endswith(ending)
+    assert first_screen.failures[0].endswith(ending)
 
 
 def test_without_a_verdict_it_is_said_why_and_what_would_settle_it() -> None:
@@ -178,44 +179,44 @@ def test_the_largest_loss_comes_first_and_a_single_failure_is_not_hidden() -> No
     rows += [row(a, "south", 0.4, task="Edema") for a in ("north", "west")]
     rows += [row("north", "west", 0.9), row("south", "west", 0.4), row("all", "west", 0.9)]
     rows += [row("bought", "west", 0.9, foreign=True)]
-    found = answered(rows)
-    assert [text.split()[0] for text in found.failures] == ["Edema", "Mass"]
-    assert any(text.startswith("south's model alone fails: Mass at west") for text in found.unsure)
+    first_screen = answered(rows)
+    assert [text.split()[0] for text in first_screen.failures] == ["Edema", "Mass"]
+    assert any(text.startswith("south's model alone fails: Mass at west") for text in first_screen.unsure)
 
 
 def test_warnings_name_leaks_rare_classes_and_files() -> None:
     rows = [row("north", "south", 0.9, warning="12 patients of south"), row("north", "west", 0.9, n_pos=4)]
-    found = answer(pd.DataFrame(rows), pd.DataFrame(columns=list(SHIFT)), ["south: 3 files"])
-    leak, few, files = found.warnings
+    first_screen = answer(pd.DataFrame(rows), pd.DataFrame(columns=list(SHIFT)), ["south: 3 files"])
+    leak, few, files = first_screen.warnings
     assert "12 patients of south" in leak
     assert few == "Fewer than 10 of a class at west: Mass (4 positive of 900)."
     assert files == "south: 3 files"
 
 
 def test_nothing_to_say_is_said() -> None:
-    found = answered([row("north", "north", 0.9)])
-    assert found.headline.startswith("Nothing can be said")
+    first_screen = answered([row("north", "north", 0.9)])
+    assert first_screen.headline.startswith("Nothing can be said")
     empty = answer(pd.DataFrame(), pd.DataFrame())
     assert empty.cells == {}
     assert "Nothing can be said" in answer_text.terminal(empty)
 
 
 def test_text_holds_every_cell_and_sentence_and_fits_a_terminal() -> None:
-    found = three(0.5, 0.5, 0.9)
-    for text in (answer_text.terminal(found), answer_text.markdown(found, "A | title", "Why?")):
+    first_screen = three(0.5, 0.5, 0.9)
+    for text in (answer_text.terminal(first_screen), answer_text.markdown(first_screen, "A | title", "Why?")):
         plain = " ".join(text.replace("\\", "").split())
         for sentence in (
-            found.headline,
-            *found.failures,
-            *found.unsure,
-            *found.warnings,
+            first_screen.headline,
+            *first_screen.failures,
+            *first_screen.unsure,
+            *first_screen.warnings,
             *limits.stated(),
             *limits.reasons(),
         ):
             assert sentence in plain, sentence
         assert "fails" in plain
-    assert max(map(len, answer_text.terminal(found).splitlines())) <= 100
-    assert answer_text.markdown(found, "A | title", "Why?").startswith("# A \\| title")
+    assert max(map(len, answer_text.terminal(first_screen).splitlines())) <= 100
+    assert answer_text.markdown(first_screen, "A | title", "Why?").startswith("# A \\| title")
 
 
 def test_every_limit_has_a_reason() -> None:
@@ -231,27 +232,30 @@ def test_each_model_from_elsewhere_has_a_row_of_its_own():
         row("good", "south", math.nan, foreign=True, task="Edema", reason="not trained"),
         row("bad", "south", math.nan, foreign=True, task="Edema", reason="not trained"),
     ]
-    found = answered(rows)
-    assert [line.name for line in found.rows] == ["Mass, good", "Mass, bad"]
-    assert {line.model: found.cells[line, "south"].state for line in found.rows} == {
+    first_screen = answered(rows)
+    assert [line.name for line in first_screen.rows] == ["Mass, good", "Mass, bad"]
+    assert {line.model: first_screen.cells[line, "south"].state for line in first_screen.rows} == {
         "good": WORKS,
         "bad": FAILS,
     }
-    assert found.headline.startswith("Models from elsewhere fail at south (Mass, bad): 1 of 2 cells")
-    assert found.failures[0].startswith("Mass fails at south: bad with AUC 0.60")
-    assert found.unsure == ("No AUC at any site, not trained: Edema.",)
+    assert first_screen.headline.startswith("Models from elsewhere fail at south (Mass, bad): 1 of 2 cells")
+    assert first_screen.failures[0].startswith("Mass fails at south: bad with AUC 0.60")
+    assert first_screen.unsure == ("No AUC at any site, not trained: Edema.",)
 
 
 def test_models_trained_here_keep_one_row_beside_a_bought_one():
     rows = [row("north", "south", 0.9), row("east", "south", 0.9), row("vendor", "south", 0.6, foreign=True)]
     rows += [row("north", "north", 0.9), row("east", "east", 0.9)]
-    found = answered(rows)
-    assert [line.name for line in found.rows] == ["Mass", "Mass, vendor"]
-    assert (found.cells[Row("Mass"), "south"].state, found.cells[Row("Mass"), "south"].detail) == (
+    first_screen = answered(rows)
+    assert [line.name for line in first_screen.rows] == ["Mass", "Mass, vendor"]
+    assert (
+        first_screen.cells[Row("Mass"), "south"].state,
+        first_screen.cells[Row("Mass"), "south"].detail,
+    ) == (
         WORKS,
         "2 of 2",
     )
-    assert found.cells[Row("Mass", "vendor"), "south"].state == FAILS
+    assert first_screen.cells[Row("Mass", "vendor"), "south"].state == FAILS
 
 
 def test_one_bought_model_needs_no_name_in_its_rows():

@@ -22,8 +22,8 @@ from xray.tasks import TASKS
 
 
 def patch(figure: Figure, gid: str) -> Rectangle:
-    (found,) = figure.findobj(lambda artist: isinstance(artist, Rectangle) and artist.get_gid() == gid)
-    return found
+    (rectangle,) = figure.findobj(lambda artist: isinstance(artist, Rectangle) and artist.get_gid() == gid)
+    return rectangle
 
 
 def texts(figure: Figure, gid: str) -> list[str]:
@@ -114,17 +114,17 @@ def test_published_values_take_the_second_line(performance: pd.DataFrame) -> Non
 @pytest.mark.parametrize("name", ["nih", "university_hospital_of_the_north_campus"])
 def test_arrangement_fits_the_page_and_stays_legible(tasks: int, rows: int, name: str) -> None:
     names = tuple(f"{name}_{index}" for index in range(rows))
-    found = layout.arrange(TASKS[:tasks], names, names)
-    assert found.size[0] <= PAGE_WIDTH + 1e-6
-    assert found.cell_width >= layout.SMALLEST[0]
-    assert found.cell_height >= layout.SMALLEST[1]
-    assert found.across * found.down >= tasks > found.across * (found.down - 1)
-    assert len(set(found.row_labels)) == len(set(found.column_labels)) == rows
-    if not found.upright:
-        for label in found.column_labels:
-            assert max(text_width(line, layout.LABEL) for line in label.split("\n")) <= found.cell_width
-    for label in found.row_labels:
-        assert (label.count("\n") + 1) * layout.LABEL / 72 <= found.cell_height
+    arrangement = layout.arrange(TASKS[:tasks], names, names)
+    assert arrangement.size[0] <= PAGE_WIDTH + 1e-6
+    assert arrangement.cell_width >= layout.SMALLEST[0]
+    assert arrangement.cell_height >= layout.SMALLEST[1]
+    assert arrangement.across * arrangement.down >= tasks > arrangement.across * (arrangement.down - 1)
+    assert len(set(arrangement.row_labels)) == len(set(arrangement.column_labels)) == rows
+    if not arrangement.upright:
+        for label in arrangement.column_labels:
+            assert max(text_width(line, layout.LABEL) for line in label.split("\n")) <= arrangement.cell_width
+    for label in arrangement.row_labels:
+        assert (label.count("\n") + 1) * layout.LABEL / 72 <= arrangement.cell_height
 
 
 @pytest.mark.parametrize("name", ["nih", "university_hospital_north"])
@@ -140,18 +140,18 @@ def test_nothing_overlaps(performance: pd.DataFrame, name: str) -> None:
         assert page.y0 <= box.y0 <= box.y1 <= page.y1, text
         for other, second in texts[:index]:
             assert not box.padded(-1.5).overlaps(second.padded(-1.5)), (text, other)
-    letters = [(letter, place) for letter, _, place, _ in glyphs(figure)]
+    letters = [(letter, bounds) for letter, _, bounds, _ in glyphs(figure)]
     assert len(letters) > 50
     cells = boxes(figure)
-    for index, (letter, place) in enumerate(letters):
+    for index, (letter, bounds) in enumerate(letters):
         around = [
             box
             for box in cells
-            if box.xmin < place.x0 < place.x1 < box.xmax and box.ymin < place.y0 < place.y1 < box.ymax
+            if box.xmin < bounds.x0 < bounds.x1 < box.xmax and box.ymin < bounds.y0 < bounds.y1 < box.ymax
         ]
         assert len(around) == 1, letter
         for other, second in letters[:index]:
-            assert not place.overlaps(second), (letter, other)
+            assert not bounds.overlaps(second), (letter, other)
 
 
 def test_wrap_keeps_the_names_apart() -> None:

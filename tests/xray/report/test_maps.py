@@ -39,24 +39,24 @@ IMAGES = pd.DataFrame(
 def test_a_dot_of_a_classifier_names_dataset_task_and_model() -> None:
     figure = figures.classifier_map(CLASSIFIERS)
     (axes,) = figure.axes
-    said = answers(figure)
-    assert len(said) == 3, "the first seed"
+    message = answers(figure)
+    assert len(message) == 3, "the first seed"
     text = "Pleural Thickening: classifier of beta, model all, seed 0 | by hand"
-    assert said[text] == pytest.approx(axes.transData.transform((0.3, 0.1)))
+    assert message[text] == pytest.approx(axes.transData.transform((0.3, 0.1)))
     assert {spot.cell for spot in spots.of(figure)} >= {("all", "beta", "Pleural_Thickening")}
 
 
 def test_a_dot_of_an_image_tells_its_number_view_and_labels_and_never_its_name() -> None:
     figure = figures.feature_map(FEATURES, IMAGES)
     (axes,) = figure.axes
-    said = answers(figure)
-    assert list(said) == [
+    text = answers(figure)
+    assert list(text) == [
         "image 70, view unknown | alpha: Mass, Pleural Thickening | by hand",
         "image 71, view PA | alpha: no finding is positive | alpha-again: Mass | by hand",
         "an image, view unknown | by hand",  # that of this name at another site is another image
         "an image, view PA | by hand",
     ]
-    assert said[
+    assert text[
         "image 71, view PA | alpha: no finding is positive | alpha-again: Mass | by hand"
     ] == pytest.approx(axes.transData.transform((0.25, 1)))
     written = spots.as_json(spots.of(figure), "study", [])

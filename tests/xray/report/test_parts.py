@@ -186,7 +186,7 @@ def decided() -> pd.DataFrame:
         0.2: (0.33, 0.24, 0.25),
         0.5: (0.25, 0.1, -0.2),
     }
-    made = []
+    decisions_made = []
     for threshold, (own, other, everyone) in measured.items():
         value = lambda a, b, own=own, other=other: own if a == b else other  # noqa: E731
         rows = cells(threshold=threshold, net_benefit=value, treat_all=everyone)
@@ -194,8 +194,8 @@ def decided() -> pd.DataFrame:
         for name in ("net_benefit", "difference"):
             prefix = "" if name == "net_benefit" else "difference_"
             rows[f"{prefix}lower"], rows[f"{prefix}upper"] = rows[name] - 0.008, rows[name] + 0.008
-        made.append(rows)
-    return pd.concat(made, ignore_index=True)
+        decisions_made.append(rows)
+    return pd.concat(decisions_made, ignore_index=True)
 
 
 def test_net_benefit_says_where_the_calls_are_worth_it():
@@ -217,10 +217,10 @@ def test_net_benefit_says_where_the_calls_are_worth_it():
     assert few.findings == ["No cell has 10 positives and 10 negatives."]
     below = decided()
     below.loc[below["trained_on"] == "beta", ["net_benefit", "lower", "upper"]] = (-0.3, -0.4, -0.2)
-    said = operating.net_benefit(below).findings
-    assert "in 1 of 2 cells" in said[0]
-    assert "Mass 1 of 2 own models (0.05 to 0.5), 1 of 2 other models (0.05 to 0.5)" in said[2]
-    assert said[-1] == (
+    findings = operating.net_benefit(below).findings
+    assert "in 1 of 2 cells" in findings[0]
+    assert "Mass 1 of 2 own models (0.05 to 0.5), 1 of 2 other models (0.05 to 0.5)" in findings[2]
+    assert findings[-1] == (
         "Lowest net benefit: −0.300 per image for Mass, trained on beta, tested on beta, at 0.05, where treating none has 0."
     )
 
@@ -377,8 +377,8 @@ def study_page():
 
 
 def test_a_frame_as_text():
-    said = frame_table(pd.DataFrame({"a_b": ["x", "yy"], "c": [0.12345, np.nan], "n": [1, 20]}))
-    assert said.splitlines() == ["a b      c   n", "---  -----  --", "x    0.123   1", "yy       -  20"]
+    text = frame_table(pd.DataFrame({"a_b": ["x", "yy"], "c": [0.12345, np.nan], "n": [1, 20]}))
+    assert text.splitlines() == ["a b      c   n", "---  -----  --", "x    0.123   1", "yy       -  20"]
     assert frame_table(pd.DataFrame()) == "no results"
 
 
@@ -433,8 +433,8 @@ def test_forest_lines_answer_beside_their_dots():
     rows = cells(auc=lambda a, b: 0.8 if a == b else 0.7, lower=0.65, upper=0.85, reference=lambda a, b: b)
     figure = figures.forest(rows)
     (axes, *_) = figure.axes
-    place = answers(figure)[
+    index = answers(figure)[
         "alpha tested on beta | mean AUC 0.700 (0.650 to 0.850) | 100 images, 40 positive"
     ]
     (dot,) = [line for line in axes.lines if line.get_gid() == "tested on beta|alpha"]
-    assert place[1] == pytest.approx(axes.transData.transform((0.7, dot.get_ydata()[0]))[1])
+    assert index[1] == pytest.approx(axes.transData.transform((0.7, dot.get_ydata()[0]))[1])

@@ -29,9 +29,9 @@ def test_what_fails_comes_first_and_the_rest_is_one_panel():
     assert shown.tasks == ("Low", "Lost", "lowest of 2 others")
     assert shown.cell("lowest of 2 others", "a", "b").value == 0.91
     assert shown.cell("Low", "a", "b").value == 0.55
-    said = ranking.note(grid(One=0.93, Two=0.91, Low=0.55, Lost=0.8), ranking.AUC)
-    assert "2 others (One, Two)" in said
-    assert "below 0.70 or by 0.10 below home" in said
+    text = ranking.note(grid(One=0.93, Two=0.91, Low=0.55, Lost=0.8), ranking.AUC)
+    assert "2 others (One, Two)" in text
+    assert "below 0.70 or by 0.10 below home" in text
 
 
 @pytest.mark.parametrize("values", [{"One": 0.93, "Low": 0.5}, {"One": 0.93, "Two": 0.92}, {"Low": 0.5}, {}])
@@ -50,10 +50,10 @@ def test_a_finding_without_a_value_anywhere_has_no_panel():
     given = replace(some, cells=cells)
     assert ranking.ranked(given, ranking.AUC).tasks == ("Low",)
     assert "1 task without a value anywhere has no panel" in ranking.note(given, ranking.AUC)
-    said = grid_table(given, "AUC")
-    assert "Low" in said
-    assert "Unknown" not in said
-    assert "not trained" not in said
+    text = grid_table(given, "AUC")
+    assert "Low" in text
+    assert "Unknown" not in text
+    assert "not trained" not in text
     assert [table.caption for table in tables.performance(given)] == ["Low: AUC, 95% interval"]
     none = {key: Cell(reason="not trained") for key in cells}
     assert ranking.ranked(replace(some, cells=none), ranking.AUC).tasks == ("Low", "Unknown")

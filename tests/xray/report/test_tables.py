@@ -7,10 +7,10 @@ from xray.report.grids import auc_grid, kappa_grid
 
 
 def test_performance_holds_the_numbers_of_the_frame(performance: pd.DataFrame) -> None:
-    made = {table.caption.split(":")[0]: table for table in tables.performance(auc_grid(performance))}
-    assert list(made) == ["Atelectasis", "Mass"]
+    by_key = {table.caption.split(":")[0]: table for table in tables.performance(auc_grid(performance))}
+    assert list(by_key) == ["Atelectasis", "Mass"]
     for row in performance[performance["seed"].isna()].itertuples():
-        table = made[row.task]
+        table = by_key[row.task]
         column = [entry.text for entry in table.columns].index(row.test_dataset)
         entry = dict(table.rows)[row.trained_on][column]
         if np.isnan(row.auc):

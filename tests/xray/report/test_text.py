@@ -10,8 +10,8 @@ def test_numbers_and_marks(performance: pd.DataFrame) -> None:
         start = lines.index(row.task)
         head = lines[start + 1]
         (line,) = [line for line in lines[start + 2 : start + 5] if line.split()[0] == row.trained_on]
-        place = head.index(row.test_dataset)
-        cell = line[place : place + 15].strip()
+        column = head.index(row.test_dataset)
+        cell = line[column : column + 15].strip()
         if np.isnan(row.auc):
             assert cell == "-    a"
         else:

@@ -38,8 +38,8 @@ def frame() -> pd.DataFrame:
 def test_findings_count_and_name_the_largest_drop_first(frame):
     counts, labels, images = verdicts.findings(frame)
     assert "4 verdicts" in counts
-    for said in ("label 1", "image + label 1", "none 1", "cannot tell 1"):
-        assert said in counts
+    for text in ("label 1", "image + label 1", "none 1", "cannot tell 1"):
+        assert text in counts
     assert labels.startswith(
         "Labels: Mass, beta to alpha, drop 0.41 (0.25 to 0.37); Mass, alpha to beta, drop 0.31"
     )

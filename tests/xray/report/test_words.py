@@ -110,7 +110,7 @@ WRITERS: Final = ("number", "short", "round", "format", "str", "_share", "_numbe
 
 def other_forms(source: str) -> list[str]:
     """Where a p value is written by something else than `p_cell` and `p_value`."""
-    places = []
+    modules = []
     for node in ast.walk(ast.parse(source)):
         if isinstance(node, ast.FormattedValue) and node.format_spec is not None:
             written: list[ast.expr] = [node.value]
@@ -125,8 +125,8 @@ def other_forms(source: str) -> list[str]:
             if isinstance(part, ast.Constant | ast.Name | ast.Attribute)
         ]
         if any(P.fullmatch(name) for name in names):
-            places.append(ast.unparse(node))
-    return places
+            modules.append(ast.unparse(node))
+    return modules
 
 
 def test_p_values_have_one_form_everywhere():
@@ -134,10 +134,10 @@ def test_p_values_have_one_form_everywhere():
     root = Path(words.__file__).resolve().parents[2]
     assert other_forms('_share(row["p_holm"])') == ["_share(row['p_holm'])"]
     assert other_forms('f"{p:.2f}"')
-    places = {
+    modules = {
         str(path.relative_to(root)): forms
         for room in ("xray/report", "xray/explorer", "flows")
         for path in (root / room).rglob("*.py")
         if path != Path(words.__file__) and (forms := other_forms(path.read_text(encoding="utf-8")))
     }
-    assert places == {}
+    assert modules == {}

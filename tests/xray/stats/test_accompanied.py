@@ -27,17 +27,17 @@ def pair(seed, n=4000, by_other=(0.0, 0.0), among=0):
     ("among", "shown", "still"), [(0, "negatives", "positives"), (1, "positives", "negatives")]
 )
 def test_another_finding_that_moves_scores_of_one_class_shows_there(among, shown, still):
-    found = gather(*pair(0, by_other=(0.0, 0.8), among=among)).columns
-    assert found[f"{shown} by labels"][0] > np.arcsinh(5)
-    assert found[f"{shown} by labels mean"][0] > np.log(5) - 0.4
-    assert found[f"{still} by labels"][0] < np.arcsinh(3.5)
+    columns = gather(*pair(0, by_other=(0.0, 0.8), among=among)).columns
+    assert columns[f"{shown} by labels"][0] > np.arcsinh(5)
+    assert columns[f"{shown} by labels mean"][0] > np.log(5) - 0.4
+    assert columns[f"{still} by labels"][0] < np.arcsinh(3.5)
     for other in (1, 2):
-        assert found[f"{shown} by labels"][other] < np.arcsinh(3.5)
+        assert columns[f"{shown} by labels"][other] < np.arcsinh(3.5)
 
 
 def test_what_both_sites_have_is_no_change():
-    found = gather(*pair(1, by_other=(0.8, 0.8))).columns
-    assert found["negatives by labels"][0] < np.arcsinh(3.5)
+    columns = gather(*pair(1, by_other=(0.8, 0.8))).columns
+    assert columns["negatives by labels"][0] < np.arcsinh(3.5)
 
 
 def test_changes_are_in_units_of_their_error():
@@ -48,17 +48,17 @@ def test_changes_are_in_units_of_their_error():
 
 def test_the_drop_alone_is_that_of_images_without_another_positive_label():
     a, b = pair(2, by_other=(0.0, 2.0))
-    found = gather(a, b).columns
+    columns = gather(a, b).columns
     for name, wanted in (("drop alone", False), ("drop accompanied", True)):
         values = []
         for site in (a, b):
             at = ((site.labels[:, 1] == 1) | (site.labels[:, 2] == 1)) == wanted
             values.append(roc_auc_score(site.labels[at, 0], site.scores[at, 0]))
-        assert found[name][0] == pytest.approx(
+        assert columns[name][0] == pytest.approx(
             values[0] - values[1], abs=1e-4
         )  # beyond A's scores all are alike
-    assert found["drop accompanied z"][0] > np.arcsinh(5)
-    assert abs(found["drop alone z"][0]) < np.arcsinh(3)
+    assert columns["drop accompanied z"][0] > np.arcsinh(5)
+    assert abs(columns["drop alone z"][0]) < np.arcsinh(3)
 
 
 def test_the_error_of_these_drops_is_at_least_theirs():  # a class's variance is taken as that of AUC 1/2, at most
@@ -80,7 +80,7 @@ def small_parts(seed, images=(60, 80)):
 
 def test_changes_of_odds_ratios_are_those_computed_one_by_one():
     parts = list(small_parts(5))
-    found, p = companions(*parts)
+    result, p = companions(*parts)
     z = np.zeros((3, 3))
     for k, j in ((0, 1), (0, 2), (1, 2)):
         logs, variance = [], 0.0
@@ -95,15 +95,15 @@ def test_changes_of_odds_ratios_are_those_computed_one_by_one():
     for k in range(3):
         largest = np.abs(np.delete(z[k], k)).max()
         others = np.delete(np.delete(z, k, axis=0), k, axis=1)
-        assert found["companions"][k] == pytest.approx(np.arcsinh(largest))
-        assert found["companions mean"][k] == pytest.approx(0.5 * np.log((z[k] ** 2).sum() / 2 + 0.1))
-        assert found["companions of others"][k] == pytest.approx(0.5 * np.log((others**2).sum() / 2 + 0.1))
+        assert result["companions"][k] == pytest.approx(np.arcsinh(largest))
+        assert result["companions mean"][k] == pytest.approx(0.5 * np.log((z[k] ** 2).sum() / 2 + 0.1))
+        assert result["companions of others"][k] == pytest.approx(0.5 * np.log((others**2).sum() / 2 + 0.1))
         assert p[k] == pytest.approx(min(1, 2 * 2 * norm.sf(largest)))
 
 
 def test_changes_of_scores_are_those_computed_one_by_one():
     parts = list(small_parts(6))
-    found = across(*parts)
+    columns = across(*parts)
     residual, moved = np.zeros((3, 3)), np.zeros((3, 3))
     for k in range(3):
         for j in {0, 1, 2} - {k}:
@@ -128,12 +128,12 @@ def test_changes_of_scores_are_those_computed_one_by_one():
             "other scores mean": 0.5 * np.log(moved[k].sum() / 2 + 0.1),
         }
         for name, value in expected.items():
-            assert found[name][k] == pytest.approx(value, rel=1e-5), name
+            assert columns[name][k] == pytest.approx(value, rel=1e-5), name
 
 
 def test_errors_and_means_are_those_computed_one_by_one():
     parts = list(small_parts(4))
-    found, alone = within(*parts), unaccompanied(*parts)
+    result, alone = within(*parts), unaccompanied(*parts)
     for value, name in ((1, "positives"), (0, "negatives")):
         for k in range(3):
             z2 = []
@@ -147,8 +147,8 @@ def test_errors_and_means_are_those_computed_one_by_one():
                     gap.append(sums[0] / counts[0] - sums[1] / counts[1])
                     variance += 2.0 * (part.scores[own, k].var() + 1e-3) * (1 / counts[0] + 1 / counts[1])
                 z2.append((gap[1] - gap[0]) ** 2 / variance)
-            assert found[f"{name} by labels"][k] == pytest.approx(np.arcsinh(np.sqrt(max(z2))))
-            assert found[f"{name} by labels mean"][k] == pytest.approx(0.5 * np.log(np.mean(z2) + 0.1))
+            assert result[f"{name} by labels"][k] == pytest.approx(np.arcsinh(np.sqrt(max(z2))))
+            assert result[f"{name} by labels mean"][k] == pytest.approx(0.5 * np.log(np.mean(z2) + 0.1))
     for name, wanted in (("drop alone", False), ("drop accompanied", True)):
         for k in range(3):
             variance = 0.0
@@ -162,9 +162,9 @@ def test_errors_and_means_are_those_computed_one_by_one():
 
 def test_one_finding_has_no_others():
     a, b = (Site(of.labels[:, :1], of.scores[:, :1], of.patients) for of in pair(3, n=500))
-    found = gather(a, b).columns
+    columns = gather(a, b).columns
     for name in ("positives by labels", "negatives by labels mean", "drop alone", "drop accompanied z"):
-        assert np.isnan(found[name]).all()
+        assert np.isnan(columns[name]).all()
 
 
 def test_scores_that_are_one_are_taken_as_all_but_one():

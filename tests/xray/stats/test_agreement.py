@@ -39,27 +39,27 @@ cells = st.integers(0, 40)
 @settings(deadline=None, max_examples=300)
 @given(cells, cells, cells, cells, st.sampled_from([0.9, 0.95]))
 def test_kappa_equals_statsmodels(a, b, c, d, level):
-    found = kappa(table(a, b, c, d), level)
+    agreement = kappa(table(a, b, c, d), level)
     n = a + b + c + d
-    assert int(found.n) == n
-    assert int(found.n_pos) == a + b + c
+    assert int(agreement.n) == n
+    assert int(agreement.n_pos) == a + b + c
     with warnings.catch_warnings(), np.errstate(all="ignore"):
         warnings.simplefilter("ignore")
         expected = statsmodels_kappa(np.array([[a, b], [c, d]]), wt=None) if n else None
     if expected is None or (a == n) or (d == n):
-        assert np.isnan([found.value, found.lower, found.upper, found.se]).all()
-        assert str(found.reason) == (CONSTANT_CALLS if n else NO_DATA)
+        assert np.isnan([agreement.value, agreement.lower, agreement.upper, agreement.se]).all()
+        assert str(agreement.reason) == (CONSTANT_CALLS if n else NO_DATA)
         return
-    assert float(found.value) == pytest.approx(expected.kappa, abs=1e-12)
+    assert float(agreement.value) == pytest.approx(expected.kappa, abs=1e-12)
     # statsmodels takes the root of a variance that rounding can make negative where the true one is 0
-    assert float(found.se) ** 2 == pytest.approx(np.nan_to_num(expected.var_kappa), abs=1e-12)
+    assert float(agreement.se) ** 2 == pytest.approx(np.nan_to_num(expected.var_kappa), abs=1e-12)
     constant = 0 in (a + b, c + d, a + c, b + d)
     perfect = b + c == 0 or (a + d == 0 and b == c)
     if constant or perfect:
-        assert float(found.se) == 0
-    assert str(found.reason) == ""
-    assert -1 <= found.lower <= found.value <= found.upper <= 1
-    assert found.upper - found.lower > 0.01
+        assert float(agreement.se) == 0
+    assert str(agreement.reason) == ""
+    assert -1 <= agreement.lower <= agreement.value <= agreement.upper <= 1
+    assert agreement.upper - agreement.lower > 0.01
 
 
 @pytest.mark.parametrize(
@@ -102,8 +102,8 @@ def test_kappa_bounds_hold_where_positives_are_few():
     ):
         both = value * share + (1 - value) * share**2
         drawn = rng.multinomial(n, [both, share - both, share - both, 1 - 2 * share + both], 1500)
-        found = kappa(CrossTable(*drawn.T))
-        held = ((found.lower <= value) & (found.upper >= value))[np.isfinite(found.value)]
+        agreement = kappa(CrossTable(*drawn.T))
+        held = ((agreement.lower <= value) & (agreement.upper >= value))[np.isfinite(agreement.value)]
         assert held.mean() >= 0.925, (value, share, n)
 
 
@@ -130,18 +130,18 @@ def test_matrix_equals_scikit_learn_pair_by_pair(n_images, missing):
     calls = (0.7 * base + 0.3 * rng.random((6, n_images)) < 0.4).astype(np.float64)
     calls[5] = 1
     calls[rng.random(calls.shape) < missing] = np.nan
-    found = kappa_matrix(calls)
+    kappas = kappa_matrix(calls)
     for a in range(6):
         for b in range(6):
-            kept = ~np.isnan(calls[a]) & ~np.isnan(calls[b])
-            assert found.n[a, b] == kept.sum()
-            one, two = calls[a, kept], calls[b, kept]
-            if kept.any() and np.unique(np.concatenate([one, two])).size == 2:
+            usable = ~np.isnan(calls[a]) & ~np.isnan(calls[b])
+            assert kappas.n[a, b] == usable.sum()
+            one, two = calls[a, usable], calls[b, usable]
+            if usable.any() and np.unique(np.concatenate([one, two])).size == 2:
                 expected = cohen_kappa_score(one, two)
-                assert found.value[a, b] == pytest.approx(expected, abs=1e-12)
+                assert kappas.value[a, b] == pytest.approx(expected, abs=1e-12)
             else:
-                assert np.isnan(found.value[a, b])
-                assert found.reason[a, b] == (CONSTANT_CALLS if kept.any() else NO_DATA)
+                assert np.isnan(kappas.value[a, b])
+                assert kappas.reason[a, b] == (CONSTANT_CALLS if usable.any() else NO_DATA)
 
 
 @pytest.mark.parametrize("missing", [0, 0.2])
@@ -160,10 +160,10 @@ def test_packed_counts_equal_plain_ones(missing):
 def test_calls_of_any_type_and_by_column():
     rng = np.random.default_rng(2)
     calls = rng.random((2, 50, 3)) < 0.5
-    found = cohen_kappa(calls[0], calls[1])
+    agreement = cohen_kappa(calls[0], calls[1])
     for dtype in (np.int8, np.float32, np.float64):
-        np.testing.assert_array_equal(cohen_kappa(*calls.astype(dtype)).value, found.value)
-    assert found.value[1] == cohen_kappa(calls[0, :, 1], calls[1, :, 1]).value
+        np.testing.assert_array_equal(cohen_kappa(*calls.astype(dtype)).value, agreement.value)
+    assert agreement.value[1] == cohen_kappa(calls[0, :, 1], calls[1, :, 1]).value
     np.testing.assert_array_equal(
         kappa_matrix(calls[:, :, 0]).value, kappa_matrix(calls[:, :, 0] * 1.0).value
     )
@@ -179,8 +179,8 @@ def test_what_is_not_a_call_is_refused():
 
 
 def test_nothing_to_compare():
-    found = kappa_matrix(np.empty((3, 0)))
-    assert (found.reason == NO_DATA).all()
+    kappas = kappa_matrix(np.empty((3, 0)))
+    assert (kappas.reason == NO_DATA).all()
     assert kappa_matrix(np.empty((0, 5))).value.shape == (0, 0)
 
 
@@ -199,28 +199,28 @@ def test_pabak_and_specific_agreement_of_a_published_table():
 @settings(deadline=None)
 @given(cells, cells, cells, cells)
 def test_specific_agreement_has_graham_and_bulls_error(a, b, c, d):
-    found = positive_agreement(table(a, b, c, d))
+    agreement = positive_agreement(table(a, b, c, d))
     if a + b + c == 0:
-        assert str(found.reason) == NO_CASES
-        assert np.isnan(found.value)
+        assert str(agreement.reason) == NO_CASES
+        assert np.isnan(agreement.value)
         return
     variance = 4 * a * (b + c) * (a + b + c) / (2 * a + b + c) ** 4
-    assert float(found.se) ** 2 == pytest.approx(variance, abs=1e-14)
-    assert float(found.value) == pytest.approx(2 * a / (2 * a + b + c))
-    assert 0 <= found.lower <= found.value <= found.upper <= 1
+    assert float(agreement.se) ** 2 == pytest.approx(variance, abs=1e-14)
+    assert float(agreement.value) == pytest.approx(2 * a / (2 * a + b + c))
+    assert 0 <= agreement.lower <= agreement.value <= agreement.upper <= 1
     mirrored = negative_agreement(table(d, b, c, a))
-    assert (float(mirrored.value), float(mirrored.lower)) == (float(found.value), float(found.lower))
+    assert (float(mirrored.value), float(mirrored.lower)) == (float(agreement.value), float(agreement.lower))
 
 
 @pytest.mark.parametrize(("b", "c"), [(10, 3), (0, 4), (7, 7), (121, 59), (0, 0)])
 def test_mcnemar_equals_statsmodels(b, c):
-    found = mcnemar(table(5, b, c, 8))
+    outcome = mcnemar(table(5, b, c, 8))
     counts = np.array([[5, b], [c, 8]])
-    assert float(found.p_exact) == pytest.approx(statsmodels_mcnemar(counts, exact=True).pvalue)
+    assert float(outcome.p_exact) == pytest.approx(statsmodels_mcnemar(counts, exact=True).pvalue)
     if b + c:
         expected = statsmodels_mcnemar(counts, exact=False, correction=False)
-        assert float(found.statistic) == pytest.approx(expected.statistic)
-        assert float(found.p) == pytest.approx(expected.pvalue)
+        assert float(outcome.statistic) == pytest.approx(expected.statistic)
+        assert float(outcome.p) == pytest.approx(expected.pvalue)
     else:
-        assert np.isnan([found.statistic, found.p]).all()
-    assert int(found.n_discordant) == b + c
+        assert np.isnan([outcome.statistic, outcome.p]).all()
+    assert int(outcome.n_discordant) == b + c

@@ -12,35 +12,35 @@ MINI = np.array([512, 430, 520, 428, 500, 600, 364, 380, 658, 445, 432, 626, 260
 
 def test_the_published_example():
     """The paper: bias −2.1 (−22.0 to 17.8), sd 38.8, limits −79.7 to 75.5 with 2 sd in place of 1.96."""
-    found = bland_altman(WRIGHT, MINI)
-    np.testing.assert_allclose(found.bias, [-2.1, -22.0, 17.8], atol=0.06)
-    assert float(found.sd) == pytest.approx(38.8, abs=0.05)
-    np.testing.assert_allclose(found.lower_limit[0], -2.1 - 1.96 * 38.8, atol=0.1)
-    np.testing.assert_allclose(found.upper_limit[0], -2.1 + 1.96 * 38.8, atol=0.1)
+    limits = bland_altman(WRIGHT, MINI)
+    np.testing.assert_allclose(limits.bias, [-2.1, -22.0, 17.8], atol=0.06)
+    assert float(limits.sd) == pytest.approx(38.8, abs=0.05)
+    np.testing.assert_allclose(limits.lower_limit[0], -2.1 - 1.96 * 38.8, atol=0.1)
+    np.testing.assert_allclose(limits.upper_limit[0], -2.1 + 1.96 * 38.8, atol=0.1)
     # its bounds of the limits take se² = 3 sd²/n, an approximation of ours: −114.3 to −45.1 around −79.7
-    np.testing.assert_allclose(found.lower_limit[1:] - found.lower_limit[0], [-34.6, 34.6], atol=0.6)
+    np.testing.assert_allclose(limits.lower_limit[1:] - limits.lower_limit[0], [-34.6, 34.6], atol=0.6)
 
 
 def test_against_the_formulas_by_column_with_gaps():
     rng = np.random.default_rng(1)
     first, second = rng.normal(size=(2, 60, 2)) + 100
     first[:20, 1] = np.nan
-    found = bland_altman(first, second, level=0.9)
+    limits = bland_altman(first, second, level=0.9)
     d = (first - second)[20:, 1]
-    assert found.n.tolist() == [60, 40]
-    assert found.sd[1] == pytest.approx(d.std(ddof=1))
+    assert limits.n.tolist() == [60, 40]
+    assert limits.sd[1] == pytest.approx(d.std(ddof=1))
     half = t.ppf(0.95, 39) * d.std(ddof=1) * np.sqrt(1 / 40 + 1.6448536269514722**2 / 78)
     limit = d.mean() + 1.6448536269514722 * d.std(ddof=1)
-    np.testing.assert_allclose(found.upper_limit[:, 1], [limit, limit - half, limit + half])
+    np.testing.assert_allclose(limits.upper_limit[:, 1], [limit, limit - half, limit + half])
 
 
 @pytest.mark.parametrize("n", [0, 1])
 def test_too_few(n):
-    found = bland_altman(np.zeros(n), np.zeros(n))
-    assert str(found.reason) == FEW_IMAGES
-    assert np.isnan([*found.bias, *found.lower_limit, found.sd]).all()
+    limits = bland_altman(np.zeros(n), np.zeros(n))
+    assert str(limits.reason) == FEW_IMAGES
+    assert np.isnan([*limits.bias, *limits.lower_limit, limits.sd]).all()
 
 
 def test_equal_scores_differ_by_nothing():
-    found = bland_altman(WRIGHT, WRIGHT)
-    assert found.upper_limit.tolist() == [0, 0, 0]
+    limits = bland_altman(WRIGHT, WRIGHT)
+    assert limits.upper_limit.tolist() == [0, 0, 0]

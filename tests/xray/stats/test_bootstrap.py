@@ -24,35 +24,41 @@ def test_each_replicate_equals_scikit_learn_with_weights(decimals, dtype):
     labels, scores, patients = sample(1, decimals=decimals)
     labels[:30], scores[1, 30:50] = np.nan, np.nan
     scores = scores.astype(dtype)
-    found = bootstrap_auc(labels, scores, patients, n_replicates=37, seed=5)
+    bootstrapped = bootstrap_auc(labels, scores, patients, n_replicates=37, seed=5)
     names, index = np.unique(patients[50:], return_inverse=True)
-    assert found.n_patients == names.size
+    assert bootstrapped.n_patients == names.size
     weights = patient_weights(names.size, 37, seed=5)
     for replicate in range(37):
         for model in range(2):
             expected = roc_auc_score(labels[50:], scores[model, 50:], sample_weight=weights[replicate, index])
-            assert found.replicates[replicate, model] == pytest.approx(expected, abs=1e-12)
-    np.testing.assert_array_equal(found.estimates.value, auc_interval(labels[50:], scores[:, 50:].T).value)
+            assert bootstrapped.replicates[replicate, model] == pytest.approx(expected, abs=1e-12)
+    np.testing.assert_array_equal(
+        bootstrapped.estimates.value, auc_interval(labels[50:], scores[:, 50:].T).value
+    )
 
 
 def test_a_replicate_equals_the_resampled_data():
     labels, scores, patients = sample(2, k=1)
-    found = bootstrap_auc(labels, scores[0], patients, n_replicates=3, seed=1)
+    bootstrapped = bootstrap_auc(labels, scores[0], patients, n_replicates=3, seed=1)
     names, index = np.unique(patients, return_inverse=True)
     for replicate, drawn in enumerate(patient_weights(names.size, 3, seed=1)):
         rows = np.concatenate(
             [np.flatnonzero(index == patient) for patient in np.repeat(np.arange(names.size), drawn)]
         )
         expected = roc_auc_score(labels[rows], scores[0, rows])
-        assert found.replicates[replicate, 0] == pytest.approx(expected, abs=1e-12)
+        assert bootstrapped.replicates[replicate, 0] == pytest.approx(expected, abs=1e-12)
 
 
 def test_interval_and_error_are_those_of_the_replicates():
     labels, scores, patients = sample(3)
-    found = bootstrap_auc(labels, scores, patients, n_replicates=500, level=0.8)
-    np.testing.assert_allclose(found.estimates.lower, np.quantile(found.replicates, 0.1, axis=0))
-    np.testing.assert_allclose(found.estimates.upper, np.quantile(found.replicates, 0.9, axis=0))
-    np.testing.assert_allclose(found.estimates.se, found.replicates.std(axis=0, ddof=1))
+    bootstrapped = bootstrap_auc(labels, scores, patients, n_replicates=500, level=0.8)
+    np.testing.assert_allclose(
+        bootstrapped.estimates.lower, np.quantile(bootstrapped.replicates, 0.1, axis=0)
+    )
+    np.testing.assert_allclose(
+        bootstrapped.estimates.upper, np.quantile(bootstrapped.replicates, 0.9, axis=0)
+    )
+    np.testing.assert_allclose(bootstrapped.estimates.se, bootstrapped.replicates.std(axis=0, ddof=1))
 
 
 def test_where_little_is_misplaced_the_interval_counts_patients():
@@ -67,10 +73,10 @@ def test_where_little_is_misplaced_the_interval_counts_patients():
 
 def test_with_one_image_per_patient_it_agrees_with_delong():
     labels, scores, _ = sample(4, n=600)
-    found = bootstrap_auc(labels, scores, np.arange(600), n_replicates=4000)
+    bootstrapped = bootstrap_auc(labels, scores, np.arange(600), n_replicates=4000)
     delong = auc_interval(labels, scores.T)
-    np.testing.assert_allclose(found.estimates.se, delong.se, rtol=0.06)
-    paired = found.replicates[:, 0] - found.replicates[:, 1]
+    np.testing.assert_allclose(bootstrapped.estimates.se, delong.se, rtol=0.06)
+    paired = bootstrapped.replicates[:, 0] - bootstrapped.replicates[:, 1]
     assert float(paired.std(ddof=1)) == pytest.approx(float(compare_paired(labels, *scores).se), rel=0.06)
 
 
@@ -117,17 +123,19 @@ def test_weights_are_multinomial(n_patients):
     ],
 )
 def test_too_little_to_resample(labels, patients, reason):
-    found = bootstrap_auc(np.array(labels, dtype=float), np.arange(4.0), np.array(patients), 20)
-    assert found.estimates.reason.tolist() == [reason]
-    assert np.isnan([found.estimates.lower, found.estimates.upper, found.estimates.se]).all()
-    assert np.isnan(found.replicates).all()
+    bootstrapped = bootstrap_auc(np.array(labels, dtype=float), np.arange(4.0), np.array(patients), 20)
+    assert bootstrapped.estimates.reason.tolist() == [reason]
+    assert np.isnan(
+        [bootstrapped.estimates.lower, bootstrapped.estimates.upper, bootstrapped.estimates.se]
+    ).all()
+    assert np.isnan(bootstrapped.replicates).all()
 
 
 def test_replicates_of_one_class_are_left_out():
-    found = bootstrap_auc(np.array([1, 1, 0, 0]), np.array([2.0, 4, 1, 3]), np.arange(4), 400)
-    undefined = np.isnan(found.replicates).mean()
+    bootstrapped = bootstrap_auc(np.array([1, 1, 0, 0]), np.array([2.0, 4, 1, 3]), np.arange(4), 400)
+    undefined = np.isnan(bootstrapped.replicates).mean()
     assert 0.05 < undefined < 0.2  # 2 · 2⁻⁴
-    assert np.isfinite([found.estimates.lower, found.estimates.upper]).all()
+    assert np.isfinite([bootstrapped.estimates.lower, bootstrapped.estimates.upper]).all()
 
 
 def test_wrong_input_is_refused():
@@ -149,15 +157,15 @@ def test_drawn_from_all_patients_the_replicates_of_two_tasks_are_of_the_same_dra
     names, index = np.unique(patients, return_inverse=True)
     weights = patient_weights(names.size, 20, 5)[:, index]
     for column in labels.T:
-        found = bootstrap_auc(column, scores, patients, draws=Draws(patients, 20, 5))
-        kept = ~np.isnan(column)
-        expected = [roc_auc_score(column[kept], scores[kept], sample_weight=w[kept]) for w in weights]
-        np.testing.assert_allclose(found.replicates[:, 0], expected, atol=1e-12)
-        assert found.n_patients == names.size
+        bootstrapped = bootstrap_auc(column, scores, patients, draws=Draws(patients, 20, 5))
+        usable = ~np.isnan(column)
+        expected = [roc_auc_score(column[usable], scores[usable], sample_weight=w[usable]) for w in weights]
+        np.testing.assert_allclose(bootstrapped.replicates[:, 0], expected, atol=1e-12)
+        assert bootstrapped.n_patients == names.size
 
 
 def test_random_bits_are_those_of_splitmix64():
     """The first outputs of the reference implementation (Vigna 2015) for the seed 1234567."""
-    step, known = 0x9E3779B97F4A7C15, (6457827717110365317, 3203168211198807973, 9817491932198370423)
+    step, published = 0x9E3779B97F4A7C15, (6457827717110365317, 3203168211198807973, 9817491932198370423)
     states = [np.uint64((1234567 + k * step) % 2**64) for k in (1, 2, 3)]
-    assert tuple(int(bootstrap._mix(state)) for state in states) == known
+    assert tuple(int(bootstrap._mix(state)) for state in states) == published

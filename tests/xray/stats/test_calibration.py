@@ -25,25 +25,25 @@ def sample(seed, n=1000, decimals=8):
 
 def test_curve_equals_scikit_learn_where_nothing_is_tied():
     labels, p = sample(1)
-    found = reliability_curve(labels, p)
+    curve = reliability_curve(labels, p)
     observed, predicted = calibration_curve(labels, p, n_bins=10, strategy="quantile")
-    np.testing.assert_allclose(found.observed.value, observed)
-    np.testing.assert_allclose(found.predicted, predicted)
-    assert found.observed.n.tolist() == [100] * 10
-    lower, upper = wilson(found.observed.n_pos, found.observed.n)
-    np.testing.assert_array_equal([found.observed.lower, found.observed.upper], [lower, upper])
+    np.testing.assert_allclose(curve.observed.value, observed)
+    np.testing.assert_allclose(curve.predicted, predicted)
+    assert curve.observed.n.tolist() == [100] * 10
+    lower, upper = wilson(curve.observed.n_pos, curve.observed.n)
+    np.testing.assert_array_equal([curve.observed.lower, curve.observed.upper], [lower, upper])
 
 
 @settings(deadline=None)
 @given(st.integers(0, 1000), st.integers(0, 2), st.integers(1, 12), st.integers(1, 60))
 def test_bins_keep_ties_together_and_lose_no_image(seed, decimals, n_bins, n):
     labels, p = sample(seed, n, decimals)
-    found = reliability_curve(labels, p, n_bins)
-    assert found.observed.n.sum() == n
-    assert found.observed.n_pos.sum() == labels.sum()
-    filled = found.predicted[found.observed.n > 0]
+    curve = reliability_curve(labels, p, n_bins)
+    assert curve.observed.n.sum() == n
+    assert curve.observed.n_pos.sum() == labels.sum()
+    filled = curve.predicted[curve.observed.n > 0]
     assert (np.diff(filled) > 0).all()
-    assert np.isnan(found.predicted[found.observed.n == 0]).all()
+    assert np.isnan(curve.predicted[curve.observed.n == 0]).all()
     parts = brier_of(binned(labels, p, n_bins))
     assert float(parts.score) == pytest.approx(
         brier_score_loss(labels, p) if 0 < labels.sum() < n else np.mean((labels - p) ** 2)
@@ -56,10 +56,10 @@ def test_parts_of_brier_are_murphys_where_forecasts_are_few():
     rng = np.random.default_rng(2)
     p = np.repeat([0.1, 0.3, 0.6, 0.9], 200)
     labels = (rng.random(800) < p * 0.8).astype(float)
-    found = brier_of(binned(labels, p, n_bins=4))
+    brier = brier_of(binned(labels, p, n_bins=4))
     groups = [labels[p == value].mean() for value in (0.1, 0.3, 0.6, 0.9)]
-    assert float(found.resolution) == pytest.approx(np.mean([(g - labels.mean()) ** 2 for g in groups]))
-    assert float(found.reliability) == pytest.approx(
+    assert float(brier.resolution) == pytest.approx(np.mean([(g - labels.mean()) ** 2 for g in groups]))
+    assert float(brier.reliability) == pytest.approx(
         np.mean([(g - f) ** 2 for g, f in zip(groups, (0.1, 0.3, 0.6, 0.9), strict=True)])
     )
 
@@ -77,11 +77,11 @@ def test_columns_and_gaps():
     labels, p = (np.stack(parts, axis=1) for parts in zip(sample(4), sample(5), sample(6), strict=True))
     labels[:100, 1], p[100:150, 1], labels[:, 2] = np.nan, np.nan, np.nan
     alone = slice(150, None), 1
-    found = brier_of(binned(labels, p))
-    assert found.n.tolist() == [1000, 850, 0]
-    assert found.score[1] == brier_of(binned(labels[alone], p[alone])).score
-    assert found.reason.tolist() == ["", "", NO_DATA]
-    assert np.isnan(found.score).tolist() == [False, False, True]
+    brier = brier_of(binned(labels, p))
+    assert brier.n.tolist() == [1000, 850, 0]
+    assert brier.score[1] == brier_of(binned(labels[alone], p[alone])).score
+    assert brier.reason.tolist() == ["", "", NO_DATA]
+    assert np.isnan(brier.score).tolist() == [False, False, True]
     errors = curve_error(reliability_curve(labels, p))
     assert errors.value[1] == curve_error(reliability_curve(labels[alone], p[alone])).value
     assert errors.reason.tolist() == ["", "", NO_DATA]

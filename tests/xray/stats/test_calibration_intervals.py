@@ -31,19 +31,19 @@ def bounds(measures, *names):
 
 def test_line_and_intercept_equal_statsmodels_where_patients_have_one_image():
     label, x, patients = world()
-    found = calibration_measures(label, x, patients).measures
+    measures = calibration_measures(label, x, patients).measures
     line = Logit(label, np.column_stack([np.ones(len(x)), x])).fit(disp=0, tol=1e-12)
     expected = np.column_stack([line.params, line.conf_int()])
-    np.testing.assert_allclose(bounds(found, "intercept", "slope"), expected, atol=1e-6)
+    np.testing.assert_allclose(bounds(measures, "intercept", "slope"), expected, atol=1e-6)
     large = GLM(label, np.ones((len(x), 1)), family=families.Binomial(), offset=x).fit(tol=1e-12)
     expected = np.column_stack([large.params, large.conf_int()])
-    np.testing.assert_allclose(bounds(found, "in the large"), expected, atol=1e-6)
-    assert found["brier"].value == pytest.approx(brier_score_loss(label, expit(x)))
+    np.testing.assert_allclose(bounds(measures, "in the large"), expected, atol=1e-6)
+    assert measures["brier"].value == pytest.approx(brier_score_loss(label, expit(x)))
 
 
 def test_intervals_are_those_of_clusters_where_patients_have_several():
     label, x, patients = world(images=4)
-    found = calibration_measures(label, x, patients).measures
+    measures = calibration_measures(label, x, patients).measures
     design = np.column_stack([np.ones(len(x)), x])
     peer = GLM(label, design, family=families.Binomial()).fit(
         tol=1e-12,
@@ -54,7 +54,7 @@ def test_intervals_are_those_of_clusters_where_patients_have_several():
     width = np.sqrt((n - p) / (n - 1))  # statsmodels also divides by n − p
     half = (peer.conf_int()[:, 1] - peer.params) * width
     expected = np.column_stack([peer.params, peer.params - half, peer.params + half])
-    np.testing.assert_allclose(bounds(found, "intercept", "slope"), expected, rtol=1e-5)
+    np.testing.assert_allclose(bounds(measures, "intercept", "slope"), expected, rtol=1e-5)
     twice = [np.concatenate([part, part]) for part in (label, x, patients)]
     doubled, once = (calibration_measures(*given).measures for given in (twice, (label, x, patients)))
     np.testing.assert_allclose(bounds(doubled, "slope", "brier"), bounds(once, "slope", "brier"), rtol=1e-9)
@@ -66,18 +66,18 @@ def test_error_beyond_chance_is_planted_or_zero():
     assert honest.upper < 0.03
     label, x, patients = world(n=20_000)
     truth = np.abs(expit(-0.5 + 0.7 * x) - expit(x)).mean()
-    found = calibration_measures(label, x, patients).measures["ece"]
-    assert found.lower < truth < found.upper
-    assert found.upper - found.lower < 0.03
+    measures = calibration_measures(label, x, patients).measures["ece"]
+    assert measures.lower < truth < measures.upper
+    assert measures.upper - measures.lower < 0.03
 
 
 @pytest.mark.parametrize("images", [1, 3])
 def test_intervals_cover_what_was_planted(images):
     truth = {"slope": 0.7, "intercept": -0.5}
     covered = [
-        [found[name].lower <= value <= found[name].upper for name, value in truth.items()]
+        [measures[name].lower <= value <= measures[name].upper for name, value in truth.items()]
         for seed in range(200)
-        for found in [calibration_measures(*world(n=300, seed=seed, images=images)).measures]
+        for measures in [calibration_measures(*world(n=300, seed=seed, images=images)).measures]
     ]
     shares = np.mean(covered, axis=0)
     assert ((shares > 0.9) & (shares < 0.99)).all()
@@ -89,13 +89,15 @@ def test_bounds_after_hold_what_the_map_of_all_images_does_further_on():
     further = world(n=20_000, seed=99)[1]
     for seed in range(200):
         label, x, patients = world(n=int(random.integers(200, 300)), seed=seed)
-        made = recalibrate(label, x, "logistic")
+        calibration = recalibrate(label, x, "logistic")
         after, _ = cross_fitted(label, x, patients, "logistic")
-        found = calibration_measures(label, after, patients, fitted_here=True).measures
-        assert found["slope"].lower * found["slope"].upper == pytest.approx(found["slope"].value ** 2)
-        error = np.abs(expit(-0.5 + 0.7 * further) - expit(made.apply(further))).mean()
-        held = [found["slope"].lower <= 0.7 / made.slope <= found["slope"].upper]
-        covered.append([*held, found["ece"].lower <= error <= found["ece"].upper])
+        measures = calibration_measures(label, after, patients, fitted_here=True).measures
+        assert measures["slope"].lower * measures["slope"].upper == pytest.approx(
+            measures["slope"].value ** 2
+        )
+        error = np.abs(expit(-0.5 + 0.7 * further) - expit(calibration.apply(further))).mean()
+        held = [measures["slope"].lower <= 0.7 / calibration.slope <= measures["slope"].upper]
+        covered.append([*held, measures["ece"].lower <= error <= measures["ece"].upper])
     slope, ece = np.mean(covered, axis=0)
     assert 0.91 < slope < 0.985
     assert ece > 0.95
@@ -120,11 +122,11 @@ def test_difference_of_brier_is_paired():
     ],
 )
 def test_what_is_not_defined_says_why(label, x, reason, defined):
-    found = calibration_measures(
+    measures = calibration_measures(
         np.array(label, dtype=float), np.array(x, dtype=float), np.arange(len(label))
     )
-    assert found.reason == reason
-    assert {name for name in MEASURES if not np.isnan(found.measures[name].value)} == defined
+    assert measures.reason == reason
+    assert {name for name in MEASURES if not np.isnan(measures.measures[name].value)} == defined
 
 
 def test_the_spline_equals_a_natural_cubic_spline_of_patsy():

@@ -13,15 +13,15 @@ def test_weighted_auc_is_that_of_sklearn_with_ties():
     labels = (rng.random(400) < 0.3).astype(float)
     scores = np.round(rng.normal(size=400) + labels, 1)
     weights = rng.exponential(size=400)
-    found = weighted_auc(scores, labels, weights)
-    assert found.auc == pytest.approx(roc_auc_score(labels, scores, sample_weight=weights), abs=1e-12)
+    weighted = weighted_auc(scores, labels, weights)
+    assert weighted.auc == pytest.approx(roc_auc_score(labels, scores, sample_weight=weights), abs=1e-12)
     shares = [w.sum() ** 2 / (w**2).sum() / w.size for w in (weights[labels == 1], weights[labels == 0])]
-    assert found.effective == pytest.approx(min(shares))
+    assert weighted.effective == pytest.approx(min(shares))
 
 
 def test_one_class_has_no_auc():
-    found = weighted_auc(np.arange(3.0), np.ones(3), np.ones(3))
-    assert np.isnan([found.auc, found.effective]).all()
+    weighted = weighted_auc(np.arange(3.0), np.ones(3), np.ones(3))
+    assert np.isnan([weighted.auc, weighted.effective]).all()
 
 
 def test_weights_are_the_odds_of_penalised_logistic_regression():
@@ -42,8 +42,8 @@ def test_weighted_patients_have_the_other_sites_mix():
     a, b = rng.normal(size=(4000, 1)), rng.normal(size=(4000, 1)) + 0.8
     a[:50] = np.nan
     of_a, of_b = odds_of_site(a, b)
-    known = ~np.isnan(a[:, 0])
-    assert np.average(a[known, 0], weights=of_a[known]) == pytest.approx(0.8, abs=0.1)
+    labelled = ~np.isnan(a[:, 0])
+    assert np.average(a[labelled, 0], weights=of_a[labelled]) == pytest.approx(0.8, abs=0.1)
     assert np.average(b[:, 0], weights=of_b) == pytest.approx(0.0, abs=0.1)
 
 

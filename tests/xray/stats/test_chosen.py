@@ -34,7 +34,7 @@ def measures(label, score, threshold, prevalence=None):
 def test_the_threshold_is_the_one_that_every_other_would_lose_to(goal):
     label, score, patients = world()
     wanted = {"sensitivity": 0.9, "specificity": 0.9, "ppv": 0.6, "positive rate": 0.25}.get(goal, 0)
-    made = choose(label, score, patients, goal, wanted, replicates=50)
+    choice = choose(label, score, patients, goal, wanted, replicates=50)
     every = {t: measures(label, score, t) for t in np.unique(score)}
     reach = {
         "sensitivity": lambda t: every[t][SE] >= 0.9,
@@ -48,9 +48,9 @@ def test_the_threshold_is_the_one_that_every_other_would_lose_to(goal):
     else:
         there = [t for t in every if reach[goal](t)]
         best = max(there) if goal == "sensitivity" else min(there)
-    assert made.threshold == best
-    np.testing.assert_allclose(made.apparent, every[best], rtol=0, atol=1e-12)
-    assert (made.n, made.n_pos) == (400, int(label.sum()))
+    assert choice.threshold == best
+    np.testing.assert_allclose(choice.apparent, every[best], rtol=0, atol=1e-12)
+    assert (choice.n, choice.n_pos) == (400, int(label.sum()))
 
 
 def test_prevalence_of_elsewhere_changes_predictive_values_only():
@@ -68,9 +68,9 @@ def test_choosing_flatters_and_the_flattery_is_taken_off():
     seems, does = [], []
     for number in range(20):
         label = (random.random(120) < 0.3).astype(float)
-        made = choose(label, random.normal(size=120), np.arange(120), "youden", replicates=100, seed=number)
-        seems.append(made.apparent[SE] + made.apparent[SP] - 1)
-        does.append(made.value[SE] + made.value[SP] - 1)
+        choice = choose(label, random.normal(size=120), np.arange(120), "youden", replicates=100, seed=number)
+        seems.append(choice.apparent[SE] + choice.apparent[SP] - 1)
+        does.append(choice.value[SE] + choice.value[SP] - 1)
     assert np.mean(seems) > 0.1
     assert abs(np.mean(does)) < 0.07
 
@@ -97,17 +97,17 @@ def test_repeated_images_are_not_more_patients():
     ],
 )
 def test_what_can_not_be_reached_is_said(label, score, goal, wanted, reason):
-    made = choose(np.array(label, float), np.array(score, float), np.arange(len(label)), goal, wanted)
-    assert made.reason == reason
-    assert np.isnan(made.threshold)
-    assert len(made.value) == len(MEASURES)
+    choice = choose(np.array(label, float), np.array(score, float), np.arange(len(label)), goal, wanted)
+    assert choice.reason == reason
+    assert np.isnan(choice.threshold)
+    assert len(choice.value) == len(MEASURES)
 
 
 def test_bounds_of_npv_are_those_of_the_sensitivity_that_decides_it() -> None:
     """With a given prevalence and very many negatives nothing else is uncertain."""
     random = np.random.default_rng(4)
     label = np.repeat([1.0, 0.0], [40, 20_000])
-    made = choose(
+    choice = choose(
         label,
         random.normal(size=len(label)) + 1.5 * label,
         np.arange(len(label)),
@@ -116,15 +116,15 @@ def test_bounds_of_npv_are_those_of_the_sensitivity_that_decides_it() -> None:
         0.2,
         400,
     )
-    specificity = made.value[MEASURES.index("specificity")]
+    specificity = choice.value[MEASURES.index("specificity")]
 
     def npv(sensitivity: float) -> float:
         return float(0.8 * specificity / (0.8 * specificity + 0.2 * (1 - sensitivity)))
 
-    place = MEASURES.index("npv")
+    column = MEASURES.index("npv")
     for name in ("value", "value_lower", "value_upper"):
-        bounds = getattr(made, name)
-        assert bounds[place] == pytest.approx(npv(bounds[0]), abs=2e-3), name
+        bounds = getattr(choice, name)
+        assert bounds[column] == pytest.approx(npv(bounds[0]), abs=2e-3), name
 
 
 def test_bounds_of_a_share_are_binomial_wherever_the_threshold_lies():
@@ -132,10 +132,10 @@ def test_bounds_of_a_share_are_binomial_wherever_the_threshold_lies():
     random = np.random.default_rng(8)
     label = np.repeat([1.0, 0.0], [30, 120])
     score, patients = random.normal(size=150) + 1.5 * label, np.arange(150)
-    made = choose(label, score, patients, "sensitivity", 0.9, replicates=50)
-    assert made.apparent[SE] == 27 / 30
+    choice = choose(label, score, patients, "sensitivity", 0.9, replicates=50)
+    assert choice.apparent[SE] == 27 / 30
     law = beta(27, 30 - 27 + 1)
-    assert (made.value_lower[SE], made.value_upper[SE]) == pytest.approx(law.interval(0.95), abs=1e-9)
+    assert (choice.value_lower[SE], choice.value_upper[SE]) == pytest.approx(law.interval(0.95), abs=1e-9)
     at = np.sort(score[label == 0])[-12]  # as a specificity of 90 % chooses it
     _, lower, upper = shares_at(label == 1, score >= at, patients, -1)
     bounds = proportion_confint((score[label == 1] >= at).sum(), 30, method="jeffreys")
@@ -152,11 +152,11 @@ def test_given_both_classes_the_rest_follows_from_a_prevalence():
     k, n = np.array([(label & called).sum(), (~label & ~called).sum()]), np.array([200, 600])
     se, sp = (random.beta(k[i] + 0.5, n[i] - k[i] + 0.5, size=200_000) for i in (0, 1))
     rate = 0.02 * se + 0.98 * (1 - sp)
-    for place, drawn_values in ((PPV, 0.02 * se / rate), (NPV, 0.98 * sp / (1 - rate)), (RATE, rate)):
-        assert (lower[place], upper[place]) == pytest.approx(
+    for index, drawn_values in ((PPV, 0.02 * se / rate), (NPV, 0.98 * sp / (1 - rate)), (RATE, rate)):
+        assert (lower[index], upper[index]) == pytest.approx(
             np.quantile(drawn_values, [0.025, 0.975]), rel=0.02
         )
-        assert lower[place] < value[place] < upper[place]
+        assert lower[index] < value[index] < upper[index]
 
 
 def test_a_quantile_lies_between_scores_as_often_as_the_binomial_says():
@@ -178,7 +178,7 @@ def test_a_draw_counts_its_patients_and_chooses_by_them():
     order = np.argsort(-score, kind="stable")
     label, score, patients = label[order] == 1, score[order], order // 2
     last = np.append(score[1:] != score[:-1], True)
-    places, called = drawn(
+    positions, called = drawn(
         label, last, patients, np.array([0, 4]), np.array([0.8, 0.0]), np.nan, 3, np.uint64(5)
     )
     state, mask, m = 5, 2**64 - 1, 30
@@ -193,8 +193,8 @@ def test_a_draw_counts_its_patients_and_chooses_by_them():
         many = weights[patients]
         positive, values = np.repeat(label, many), np.repeat(score, many)
         reach = [t for t in np.unique(values) if (values[positive] >= t).mean() >= 0.8]
-        assert score[places[0, draw]] == max(reach)
-        at = values >= score[places[1, draw]]
+        assert score[positions[0, draw]] == max(reach)
+        at = values >= score[positions[1, draw]]
         assert called[1, draw].tolist() == [
             (at & positive).sum(), (at & ~positive).sum(), positive.sum(), (~positive).sum()
         ]  # fmt: skip
@@ -239,6 +239,6 @@ def test_of_scores_in_steps_the_bounds_are_steps(goal):
     label, score, patients = world(200)
     score = np.round(score * 2) / 2
     wanted = {"sensitivity": 0.9, "specificity": 0.9, "ppv": 0.6, "positive rate": 0.25}.get(goal, 0)
-    made = choose(label, score, patients, goal, wanted, replicates=50)
-    assert {made.lower, made.threshold, made.upper} <= set(score)
-    assert made.lower <= made.threshold <= made.upper
+    choice = choose(label, score, patients, goal, wanted, replicates=50)
+    assert {choice.lower, choice.threshold, choice.upper} <= set(score)
+    assert choice.lower <= choice.threshold <= choice.upper

@@ -24,10 +24,10 @@ def jackknife(labels, scores, patients):
     labels, scores, patients = labels[used], scores[used], patients[used]
     auc, names = roc_auc_score(labels, scores), np.unique(patients)
     a, b = np.zeros((2, names.size))
-    for place, name in enumerate(names):
+    for row, name in enumerate(names):
         for change, value in ((a, 1), (b, 0)):
-            kept = ~((patients == name) & (labels == value))
-            change[place] = auc - roc_auc_score(labels[kept], scores[kept])
+            usable = ~((patients == name) & (labels == value))
+            change[row] = auc - roc_auc_score(labels[usable], scores[usable])
     ill, well = (np.isin(names, patients[labels == value]).sum() for value in (1, 0))
     shrink = [(n - 1) / n for n in (ill, well, names.size)]
     return auc, shrink[0] * (a @ a) + shrink[1] * (b @ b) + 2 * shrink[2] * (a @ b)
@@ -36,12 +36,12 @@ def jackknife(labels, scores, patients):
 def test_equals_the_jackknife_over_patients():
     labels, scores, patients = sample(1)
     labels[:40] = np.nan
-    found = clustered_auc_interval(labels, scores.T, patients)
+    estimate = clustered_auc_interval(labels, scores.T, patients)
     joint = clustered_covariance(labels, scores, patients)
     for model in range(2):
         auc, variance = jackknife(labels, scores[model], patients)
-        assert found.value[model] == pytest.approx(auc, abs=1e-13)
-        assert found.se[model] ** 2 == pytest.approx(variance, rel=1e-10)
+        assert estimate.value[model] == pytest.approx(auc, abs=1e-13)
+        assert estimate.se[model] ** 2 == pytest.approx(variance, rel=1e-10)
         assert joint.covariance[model, model] == pytest.approx(variance, rel=1e-10)
     assert joint.covariance[0, 1] == joint.covariance[1, 0]
 
@@ -59,18 +59,20 @@ def test_covariance_is_that_of_the_sum():
 def test_one_image_per_patient_is_delong():
     labels, scores, _ = sample(3)
     alone = np.arange(labels.size)
-    found = clustered_covariance(labels, scores, alone)
-    np.testing.assert_allclose(found.covariance, delong_covariance(labels, scores).covariance, rtol=1e-10)
+    covariance = clustered_covariance(labels, scores, alone)
+    np.testing.assert_allclose(
+        covariance.covariance, delong_covariance(labels, scores).covariance, rtol=1e-10
+    )
     ours, theirs = clustered_auc_interval(labels, scores.T, alone), auc_interval(labels, scores.T)
     np.testing.assert_allclose(ours.lower, theirs.lower)
 
 
 def test_undefined():
     scores = np.array([0.1, 0.4, 0.3, 0.2])
-    found = clustered_auc_interval(np.array([1, 1, 0, 0]), scores, np.array([0, 0, 1, 2]))
-    assert str(found.reason) == FEW_PATIENTS
-    assert np.isfinite(found.value)
-    assert np.isnan([found.lower, found.se]).all()
+    estimate = clustered_auc_interval(np.array([1, 1, 0, 0]), scores, np.array([0, 0, 1, 2]))
+    assert str(estimate.reason) == FEW_PATIENTS
+    assert np.isfinite(estimate.value)
+    assert np.isnan([estimate.lower, estimate.se]).all()
     few = clustered_auc_interval(np.array([1, 0, 0, 0]), scores, np.arange(4))
     assert str(few.reason) == FEW_POSITIVES
     one = clustered_covariance(np.ones(4), scores, np.arange(4))
@@ -88,16 +90,16 @@ def test_intervals_hold_where_some_patients_have_far_more_images_than_others():
         patients = np.repeat(np.arange(230), images)
         labels = (patients < 30).astype(float)
         noise = np.sqrt(0.7) * rng.normal(size=230)[patients] + np.sqrt(0.3) * rng.normal(size=patients.size)
-        found = clustered_auc_interval(labels, noise + np.sqrt(2) * ndtri(0.8) * labels, patients)
-        held.append(found.lower <= 0.8 <= found.upper)
+        estimate = clustered_auc_interval(labels, noise + np.sqrt(2) * ndtri(0.8) * labels, patients)
+        held.append(estimate.lower <= 0.8 <= estimate.upper)
     assert np.mean(held) >= 0.925
 
 
 def test_paired_comparisons_have_the_variance_of_the_contrast():
     labels, scores, patients = sample(6)
     covariance = clustered_covariance(labels, scores, patients).covariance
-    found = compare_paired(labels, *scores, patients=patients)
-    assert float(found.se) == pytest.approx(np.sqrt([1, -1] @ covariance @ [1, -1]), rel=1e-10)
+    comparison = compare_paired(labels, *scores, patients=patients)
+    assert float(comparison.se) == pytest.approx(np.sqrt([1, -1] @ covariance @ [1, -1]), rel=1e-10)
     alone = compare_paired(labels, *scores, patients=np.arange(labels.size))
     assert float(alone.p) == float(compare_paired(labels, *scores).p)
 

@@ -45,9 +45,9 @@ def models(seed, k=4, n=400, prevalence=0.3, decimals=None):
 def test_covariance_equals_midranks_and_definition(oracle, decimals, prevalence):
     labels, scores = models(1, decimals=decimals, prevalence=prevalence)
     value, covariance = oracle(labels, scores)
-    found = delong_covariance(labels, scores)
-    np.testing.assert_allclose(found.value, value, rtol=0, atol=1e-12)
-    np.testing.assert_allclose(found.covariance, covariance, rtol=0, atol=1e-14)
+    covariances = delong_covariance(labels, scores)
+    np.testing.assert_allclose(covariances.value, value, rtol=0, atol=1e-12)
+    np.testing.assert_allclose(covariances.covariance, covariance, rtol=0, atol=1e-14)
     for dtype in (np.float32, np.float64):
         alone = auc_interval(labels, scores.T.astype(dtype))
         expected = oracle(labels, scores.astype(dtype))[1]
@@ -59,22 +59,22 @@ def test_covariance_leaves_out_images_missing_in_any_model():
     rng = np.random.default_rng(3)
     scores[rng.random(scores.shape) < 0.05] = np.nan
     labels[rng.random(labels.shape) < 0.05] = np.nan
-    kept = ~np.isnan(labels) & ~np.isnan(scores).any(axis=0)
-    found, expected = delong_covariance(labels, scores), delong_covariance(labels[kept], scores[:, kept])
-    np.testing.assert_array_equal(found.covariance, expected.covariance)
-    assert (found.n, found.n_pos) == (kept.sum(), (labels[kept] == 1).sum())
-    assert found.n < 350
+    usable = ~np.isnan(labels) & ~np.isnan(scores).any(axis=0)
+    result, expected = delong_covariance(labels, scores), delong_covariance(labels[usable], scores[:, usable])
+    np.testing.assert_array_equal(result.covariance, expected.covariance)
+    assert (result.n, result.n_pos) == (usable.sum(), (labels[usable] == 1).sum())
+    assert result.n < 350
 
 
 def test_interval_is_on_the_logit_scale():
     labels, scores = models(4, k=1)
-    found = auc_interval(labels, scores[0], level=0.9)
-    half = norm.ppf(0.95) * found.se / (found.value * (1 - found.value))
-    centre = np.log(found.value / (1 - found.value))
-    assert float(found.lower) == pytest.approx(1 / (1 + np.exp(half - centre)), abs=1e-14)
-    assert float(found.upper) == pytest.approx(1 / (1 + np.exp(-half - centre)), abs=1e-14)
+    estimate = auc_interval(labels, scores[0], level=0.9)
+    half = norm.ppf(0.95) * estimate.se / (estimate.value * (1 - estimate.value))
+    centre = np.log(estimate.value / (1 - estimate.value))
+    assert float(estimate.lower) == pytest.approx(1 / (1 + np.exp(half - centre)), abs=1e-14)
+    assert float(estimate.upper) == pytest.approx(1 / (1 + np.exp(-half - centre)), abs=1e-14)
     wider = auc_interval(labels, scores[0], level=0.99)
-    assert wider.lower < found.lower < found.value < found.upper < wider.upper
+    assert wider.lower < estimate.lower < estimate.value < estimate.upper < wider.upper
 
 
 def test_interval_covers_at_its_level():
@@ -82,9 +82,9 @@ def test_interval_covers_at_its_level():
     rng = np.random.default_rng(5)
     labels = np.repeat([1.0, 0.0], [30, 170])
     scores = rng.normal(size=(200, 2000)) + 1.2 * labels[:, None]
-    found = auc_interval(labels, scores)
+    estimate = auc_interval(labels, scores)
     truth = norm.cdf(1.2 / np.sqrt(2))
-    assert 0.93 < np.mean((found.lower <= truth) & (truth <= found.upper)) < 0.97
+    assert 0.93 < np.mean((estimate.lower <= truth) & (truth <= estimate.upper)) < 0.97
 
 
 @pytest.mark.parametrize("area", [0.9, 0.98])
@@ -93,30 +93,30 @@ def test_interval_covers_with_ten_positives_near_one(area):
     rng = np.random.default_rng(6)
     labels = np.repeat([1.0, 0.0], [10, 200])
     scores = rng.normal(size=(210, 1500)) + np.sqrt(2) * norm.ppf(area) * labels[:, None]
-    found = auc_interval(labels, scores)
-    assert np.mean((found.lower <= area) & (area <= found.upper)) > 0.94
+    estimate = auc_interval(labels, scores)
+    assert np.mean((estimate.lower <= area) & (area <= estimate.upper)) > 0.94
     mirrored = auc_interval(1 - labels, scores)
-    np.testing.assert_allclose(mirrored.lower, 1 - found.upper, atol=1e-9)
+    np.testing.assert_allclose(mirrored.lower, 1 - estimate.upper, atol=1e-9)
 
 
 @pytest.mark.parametrize("perfect", [1.0, 0.0])
 def test_perfect_separation_has_an_honest_interval(perfect):
     labels = np.repeat([0.0, 1.0], [20, 5])
-    found = auc_interval(labels, labels if perfect else -labels)
-    assert float(found.value) == perfect
-    assert float(found.se) == 0
-    inner = float(found.lower if perfect else found.upper)
-    assert float(found.upper if perfect else found.lower) == perfect
+    estimate = auc_interval(labels, labels if perfect else -labels)
+    assert float(estimate.value) == perfect
+    assert float(estimate.se) == 0
+    inner = float(estimate.lower if perfect else estimate.upper)
+    assert float(estimate.upper if perfect else estimate.lower) == perfect
     assert 0.1 < abs(perfect - inner) < 0.5
     more = auc_interval(np.tile(labels, 10), np.tile(labels if perfect else -labels, 10))
     assert abs(perfect - float(more.lower if perfect else more.upper)) < abs(perfect - inner)
 
 
 def test_equal_scores_say_nothing():
-    found = auc_interval(np.repeat([0, 1], 30), np.zeros(60))
-    assert float(found.value) == 0.5
-    assert found.lower < 0.4
-    assert found.upper > 0.6
+    estimate = auc_interval(np.repeat([0, 1], 30), np.zeros(60))
+    assert float(estimate.value) == 0.5
+    assert estimate.lower < 0.4
+    assert estimate.upper > 0.6
 
 
 def test_newcombe_bounds_solve_their_equation():
@@ -144,10 +144,10 @@ def test_newcombe_bounds_solve_their_equation():
 )
 def test_too_few_images_give_no_interval(labels, reason, has_value):
     labels, scores = np.array(labels, dtype=float), np.array([0.3, 0.1, 0.4, 0.2])
-    found = auc_interval(labels, scores)
-    assert str(found.reason) == reason
-    assert bool(np.isfinite(found.value)) is has_value
-    assert np.isnan([found.lower, found.upper, found.se]).all()
+    estimate = auc_interval(labels, scores)
+    assert str(estimate.reason) == reason
+    assert bool(np.isfinite(estimate.value)) is has_value
+    assert np.isnan([estimate.lower, estimate.upper, estimate.se]).all()
     joint = delong_covariance(labels, np.stack([scores, scores**2]))
     assert joint.reason == reason
     assert np.isnan(joint.covariance).all()
@@ -171,10 +171,10 @@ def test_paired_comparison_equals_the_contrast(decimals):
     labels, scores = models(7, k=2, decimals=decimals)
     value, covariance = structural_covariance(labels, scores)
     contrast = np.array([1, -1])
-    found = compare_paired(labels, scores[0], scores[1])
+    comparison = compare_paired(labels, scores[0], scores[1])
     se = np.sqrt(contrast @ covariance @ contrast)
-    assert float(found.difference) == pytest.approx(value[0] - value[1], abs=1e-13)
-    assert float(found.se) == pytest.approx(se, abs=1e-13)
+    assert float(comparison.difference) == pytest.approx(value[0] - value[1], abs=1e-13)
+    assert float(comparison.se) == pytest.approx(se, abs=1e-13)
     positives, negatives = scores[:, labels == 1], scores[:, labels == 0]
     psi = (positives[:, :, None] > negatives[:, None]) + 0.5 * (positives[:, :, None] == negatives[:, None])
     counts = np.array(psi.shape[1:])
@@ -183,9 +183,11 @@ def test_paired_comparison_equals_the_contrast(decimals):
     )
     spread = np.sqrt(se**2 + ((0.25 / (counts + 1)) ** 2).sum())
     t = student(parts.sum() ** 2 / (parts**2 / (counts - 1)).sum())
-    assert float(found.p) == pytest.approx(2 * t.sf(abs(value[0] - value[1]) / spread))
-    assert float(found.z) == pytest.approx(np.sign(value[0] - value[1]) * norm.isf(float(found.p) / 2))
-    assert float(found.upper - found.lower) == pytest.approx(2 * t.ppf(0.975) * spread)
+    assert float(comparison.p) == pytest.approx(2 * t.sf(abs(value[0] - value[1]) / spread))
+    assert float(comparison.z) == pytest.approx(
+        np.sign(value[0] - value[1]) * norm.isf(float(comparison.p) / 2)
+    )
+    assert float(comparison.upper - comparison.lower) == pytest.approx(2 * t.ppf(0.975) * spread)
 
 
 def test_paired_comparison_by_column_with_gaps():
@@ -193,19 +195,24 @@ def test_paired_comparison_by_column_with_gaps():
     labels = np.stack([models(seed)[0] for seed in range(3)], axis=1)
     first, second = rng.normal(size=(2, 400, 3)) + labels
     second[:50, 1] = np.nan
-    found = compare_paired(labels, first, second)
-    assert found.difference.shape == (3,)
-    assert found.n.tolist() == [400, 350, 400]
+    comparison = compare_paired(labels, first, second)
+    assert comparison.difference.shape == (3,)
+    assert comparison.n.tolist() == [400, 350, 400]
     alone = compare_paired(labels[50:, 1], first[50:, 1], second[50:, 1])
-    assert found.p[1] == pytest.approx(float(alone.p), rel=1e-9)
+    assert comparison.p[1] == pytest.approx(float(alone.p), rel=1e-9)
 
 
 def test_same_ranks_have_no_variance():
     labels, scores = models(9, k=1)
-    found = compare_paired(labels, scores[0], np.exp(scores[0]))
-    assert (float(found.difference), float(found.lower), float(found.upper), float(found.se)) == (0, 0, 0, 0)
-    assert str(found.reason) == NO_VARIANCE
-    assert np.isnan([found.z, found.p]).all()
+    comparison = compare_paired(labels, scores[0], np.exp(scores[0]))
+    assert (
+        float(comparison.difference),
+        float(comparison.lower),
+        float(comparison.upper),
+        float(comparison.se),
+    ) == (0, 0, 0, 0)
+    assert str(comparison.reason) == NO_VARIANCE
+    assert np.isnan([comparison.z, comparison.p]).all()
 
 
 def test_paired_test_is_uniform_under_no_difference():
@@ -221,10 +228,10 @@ def test_paired_test_is_uniform_under_no_difference():
 def test_unpaired_comparison_adds_variances():
     one = auc_interval(*(array.T if array.ndim > 1 else array for array in models(11, k=2)))
     two = auc_interval(*(array.T if array.ndim > 1 else array for array in models(12, k=2)))
-    found = compare_unpaired(one, two)
-    np.testing.assert_allclose(found.se, np.hypot(one.se, two.se))
-    np.testing.assert_allclose(found.difference, one.value - two.value)
-    np.testing.assert_array_equal(found.n, one.n + two.n)
+    comparison = compare_unpaired(one, two)
+    np.testing.assert_allclose(comparison.se, np.hypot(one.se, two.se))
+    np.testing.assert_allclose(comparison.difference, one.value - two.value)
+    np.testing.assert_array_equal(comparison.n, one.n + two.n)
     scalar = auc_interval(np.array([0, 1, 1]), np.array([1.0, 2, 3]))
     assert str(compare_unpaired(scalar, scalar).reason) == FEW_NEGATIVES
     assert compare_unpaired(scalar, scalar).difference.shape == ()

@@ -49,12 +49,12 @@ def test_a_witness_and_covariates_add_evidence_and_change_none():
 
 
 def test_what_stands_beside_a_finding_is_of_the_others():
-    found = gather(*pair(2)).columns
+    columns = gather(*pair(2)).columns
     for name in BESIDE:
         for k in range(3):
-            others = np.delete(found[name], k)
-            assert found[f"others' {name}"][k] == pytest.approx(np.median(others))
-            assert found[f"others' size of {name}"][k] == pytest.approx(np.sqrt(np.mean(others**2)))
+            others = np.delete(columns[name], k)
+            assert columns[f"others' {name}"][k] == pytest.approx(np.median(others))
+            assert columns[f"others' size of {name}"][k] == pytest.approx(np.sqrt(np.mean(others**2)))
 
 
 def test_one_finding_alone_has_no_controls():
@@ -76,9 +76,9 @@ def test_a_finding_of_one_class_is_left_out():
 
 def test_fewest_counts_patients_not_images():
     a, b = pair(5, copies=6, n=1200)
-    found = gather(a, b)
+    evidence = gather(a, b)
     units = {k: np.unique(b.patients[b.labels[:, k] == 1]).size for k in range(3)}
-    assert found.fewest.tolist() == [min(units[k], int((a.labels[:, k] == 1).sum())) for k in range(3)]
+    assert evidence.fewest.tolist() == [min(units[k], int((a.labels[:, k] == 1).sum())) for k in range(3)]
 
 
 @pytest.mark.parametrize("copies", [1, 3])
@@ -88,22 +88,22 @@ def test_tests_hold_their_level_where_nothing_changed(copies):
     for seed in range(60):
         rng = np.random.default_rng([copies, seed])
         a, b = (replace(site(rng, copies=copies, at=at), witness=None, covariates=None) for at in (0, 1))
-        found = gather(a, b)
-        every.append(found.images_all_p)
+        evidence = gather(a, b)
+        every.append(evidence.images_all_p)
         for name, of in p.items():
-            of.extend(getattr(found, name))
+            of.extend(getattr(evidence, name))
     for name, of in p.items():
         assert np.mean(np.array(of) < 0.05) < 0.1, name
     assert np.mean(np.array(every) < 0.05) < 0.12
 
 
 def test_a_prevalence_is_no_change_of_images_and_is_implied_by_scores():
-    found = gather(*pair(6, n=3000, prevalence=(0.6, 0.2, 0.25)))
-    assert found.images_p.min() > 0.001
-    assert found.prevalence_p[0] < 1e-10
-    assert found.implied[0] == pytest.approx(0.6, abs=3 * found.implied_se[0])
-    assert found.columns["implied - a z"][0] > np.arcsinh(4)
-    assert abs(found.columns["implied - observed z"][0]) < np.arcsinh(3)
+    evidence = gather(*pair(6, n=3000, prevalence=(0.6, 0.2, 0.25)))
+    assert evidence.images_p.min() > 0.001
+    assert evidence.prevalence_p[0] < 1e-10
+    assert evidence.implied[0] == pytest.approx(0.6, abs=3 * evidence.implied_se[0])
+    assert evidence.columns["implied - a z"][0] > np.arcsinh(4)
+    assert abs(evidence.columns["implied - observed z"][0]) < np.arcsinh(3)
 
 
 def test_moved_and_spread_scores_are_a_change_of_images():
@@ -116,34 +116,34 @@ def test_moved_and_spread_scores_are_a_change_of_images():
 
 def test_normal_scores_are_quantiles_of_the_ranks_at_home():
     a, b = pair(10)
-    found = gather(a, b).columns
+    columns = gather(a, b).columns
     for k in range(3):
         ranks = norm.ppf(
             (np.searchsorted(np.sort(a.scores[:, k]), b.scores[:, k]) + 0.5) / (len(a.scores) + 1)
         )
         home = norm.ppf((np.argsort(np.argsort(a.scores[:, k])) + 1.0) / (len(a.scores) + 1))
         moved = ranks[b.labels[:, k] == 1].mean() - home[a.labels[:, k] == 1].mean()
-        assert found["positives mean"][k] == pytest.approx(moved, abs=0.02)
+        assert columns["positives mean"][k] == pytest.approx(moved, abs=0.02)
 
 
 def test_labels_of_another_meaning_show_in_companions_and_in_other_findings_scores():
     a, b = pair(11)
     b.labels[:, 0] = b.labels[:, 1]
-    found = gather(a, b)
-    assert found.companions_p[0] < 1e-6
-    assert found.columns["other scores"][0] > np.arcsinh(8)
-    assert found.columns["other scores"][2] < np.arcsinh(4)
+    evidence = gather(a, b)
+    assert evidence.companions_p[0] < 1e-6
+    assert evidence.columns["other scores"][0] > np.arcsinh(8)
+    assert evidence.columns["other scores"][2] < np.arcsinh(4)
 
 
 def test_who_is_verified_shows_where_labels_are_missing():
     a, b = pair(12)
     chosen = b.scores[:, 0] < np.median(b.scores[:, 0])
     b.labels[chosen, 0] = np.nan
-    found = gather(a, b).columns
-    assert found["labelled a"].tolist() == [1, 1, 1]
-    assert found["labelled b"][0] == pytest.approx(0.5, abs=0.01)
-    assert found["verified b"][0] > np.arcsinh(8)
-    assert found["verified b"][1] == 0
+    columns = gather(a, b).columns
+    assert columns["labelled a"].tolist() == [1, 1, 1]
+    assert columns["labelled b"][0] == pytest.approx(0.5, abs=0.01)
+    assert columns["verified b"][0] > np.arcsinh(8)
+    assert columns["verified b"][1] == 0
 
 
 def test_at_equal_case_mix_the_drop_of_another_mix_goes_away():
@@ -154,28 +154,28 @@ def test_at_equal_case_mix_the_drop_of_another_mix_goes_away():
         labels = (rng.random((4000, 2)) < 0.3).astype(float)
         scores = labels * np.where(age, 0.3, 2.5)[:, None] + rng.normal(size=labels.shape)
         sites.append(Site(labels, scores, np.arange(4000) + 4000 * at, None, age[:, None]))
-    found = gather(*sites).columns
+    columns = gather(*sites).columns
     for k in range(2):
-        assert found["drop"][k] > 0.12
-        assert found["case mix a"][k] == pytest.approx(found["drop"][k], abs=0.04)
-        assert found["case mix b"][k] == pytest.approx(found["drop"][k], abs=0.04)
-        assert abs(found["co-labels a"][k]) < 0.02
-        assert 0.2 < found["case mix overlap a"][k] < 0.7
-    assert (found["covariates apart"] > np.log(1)).all()
+        assert columns["drop"][k] > 0.12
+        assert columns["case mix a"][k] == pytest.approx(columns["drop"][k], abs=0.04)
+        assert columns["case mix b"][k] == pytest.approx(columns["drop"][k], abs=0.04)
+        assert abs(columns["co-labels a"][k]) < 0.02
+        assert 0.2 < columns["case mix overlap a"][k] < 0.7
+    assert (columns["covariates apart"] > np.log(1)).all()
 
 
 def test_a_witness_that_agrees_less_shows_in_how_both_go_together():
     a, b = pair(14)
     noisy = replace(b, witness=np.random.default_rng(0).normal(size=b.scores.shape))
-    found = gather(a, noisy).columns
-    assert (found["witness together"] < -0.5).all()
-    assert (found["witness together z"] < -np.arcsinh(5)).all()
+    columns = gather(a, noisy).columns
+    assert (columns["witness together"] < -0.5).all()
+    assert (columns["witness together z"] < -np.arcsinh(5)).all()
     parts = gather(a, noisy).parts
-    np.testing.assert_allclose(found["witness intrinsic"] + found["witness transfer"], parts.drop.value)
+    np.testing.assert_allclose(columns["witness intrinsic"] + columns["witness transfer"], parts.drop.value)
 
 
 def test_what_has_a_direction_has_a_size():
-    found = gather(*pair(15)).columns
-    assert set(SIZED) <= set(found)
+    columns = gather(*pair(15)).columns
+    assert set(SIZED) <= set(columns)
     for name in SIZED:
-        np.testing.assert_array_equal(found[f"size of {name}"], np.abs(found[name]))
+        np.testing.assert_array_equal(columns[f"size of {name}"], np.abs(columns[name]))

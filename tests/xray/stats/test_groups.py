@@ -21,8 +21,8 @@ def test_each_group_and_its_rest_are_as_computed_alone(clustered):
     labels, scores, group, patients = drawn()
     group[group == 2] = np.where(np.arange((group == 2).sum()) < 3, 2, 3)  # a group of three images
     units = patients if clustered else np.arange(len(labels))
-    *found, counts = auc_by_group(labels, scores, group, 4, units, clustered)
-    for estimates, is_rest in zip(found, (False, True), strict=True):
+    *by_group, counts = auc_by_group(labels, scores, group, 4, units, clustered)
+    for estimates, is_rest in zip(by_group, (False, True), strict=True):
         for each in range(4):
             part = (group == each) != is_rest
             usable = part[:, None] & ~np.isnan(labels) & ~np.isnan(scores)

@@ -25,11 +25,11 @@ def test_bounds_at_the_ends_are_exact():
 
 
 def test_no_case_is_undefined():
-    found = proportion([0, 3], [0, 4])
-    assert found.reason.tolist() == [NO_CASES, ""]
-    assert np.isnan([found.value[0], found.lower[0], found.upper[0], found.se[0]]).all()
+    estimate = proportion([0, 3], [0, 4])
+    assert estimate.reason.tolist() == [NO_CASES, ""]
+    assert np.isnan([estimate.value[0], estimate.lower[0], estimate.upper[0], estimate.se[0]]).all()
     assert np.isnan(wilson(0, 0)).all()
-    assert found.value[1] == 0.75
+    assert estimate.value[1] == 0.75
 
 
 @pytest.mark.parametrize("counts", [(5, 3), (-1, 3)])

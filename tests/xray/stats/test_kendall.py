@@ -26,22 +26,22 @@ def test_equals_its_definition(rows):
     x, y = np.array(rows, dtype=np.float64).reshape(-1, 2).T
     signs_x, signs_y = np.sign(np.subtract.outer(x, x)), np.sign(np.subtract.outer(y, y))
     scale = np.sqrt((signs_x**2).sum() * (signs_y**2).sum())
-    found = kendall_tau(x, y)
+    tau = kendall_tau(x, y)
     if scale:
-        assert float(found.value) == pytest.approx((signs_x * signs_y).sum() / scale, abs=1e-12)
+        assert float(tau.value) == pytest.approx((signs_x * signs_y).sum() / scale, abs=1e-12)
     else:
-        assert np.isnan(found.value)
-        assert str(found.reason) == (FEW_IMAGES if x.size < 2 else CONSTANT_SCORES)
+        assert np.isnan(tau.value)
+        assert str(tau.reason) == (FEW_IMAGES if x.size < 2 else CONSTANT_SCORES)
 
 
 def test_columns_and_gaps():
     rng = np.random.default_rng(1)
     first, second = rng.normal(size=(2, 200, 3))
     second[:50, 1], first[150:, 1], first[:, 2] = np.nan, np.nan, np.nan
-    found = kendall_tau(first, second)
-    assert found.n.tolist() == [200, 100, 0]
-    assert found.value[1] == kendall_tau(first[50:150, 1], second[50:150, 1]).value
-    assert found.reason.tolist() == ["", "", FEW_IMAGES]
+    tau = kendall_tau(first, second)
+    assert tau.n.tolist() == [200, 100, 0]
+    assert tau.value[1] == kendall_tau(first[50:150, 1], second[50:150, 1]).value
+    assert tau.reason.tolist() == ["", "", FEW_IMAGES]
 
 
 def test_bounds_and_zeros():

@@ -27,9 +27,9 @@ def false_families(p, size=60):
 def test_families_of_unpaired_comparisons_hold_their_error(area):
     rng = np.random.default_rng(1)
     group, rest = (auc_interval(*scores(rng, area, n_pos, 10 * n_pos, 2400)) for n_pos in (10, 40))
-    found = compare_unpaired(group, rest)
-    assert false_families(found.p) <= 0.1
-    assert np.mean((found.lower <= 0) & (found.upper >= 0)) >= 0.945
+    comparison = compare_unpaired(group, rest)
+    assert false_families(comparison.p) <= 0.1
+    assert np.mean((comparison.lower <= 0) & (comparison.upper >= 0)) >= 0.945
 
 
 @pytest.mark.parametrize("n_pos", [3, 10])
@@ -51,8 +51,8 @@ def test_paired_intervals_hold_near_one():
         + np.sqrt(2) * ndtri(area) * labels[:, None]
         for area in (0.99, 0.97)
     )
-    found = compare_paired(labels, first, second)
-    assert np.mean((found.lower <= 0.02) & (found.upper >= 0.02)) >= 0.94
+    comparison = compare_paired(labels, first, second)
+    assert np.mean((comparison.lower <= 0.02) & (comparison.upper >= 0.02)) >= 0.94
 
 
 def test_p_is_the_level_at_which_the_interval_ends_at_no_difference():

@@ -13,13 +13,13 @@ def test_equals_statsmodels(scale, prevalence):
     x = np.column_stack([np.ones(800), rng.normal(size=(800, 2)), rng.random(800) < 0.5])
     y = (rng.random(800) < 1 / (1 + np.exp(-(x @ [prevalence, 1, -0.5, 0.7])))).astype(float)
     scaled = x * [1, scale, 1, 1]
-    found = fit_logistic(scaled, y)
+    fitted_line = fit_logistic(scaled, y)
     expected = Logit(y, x).fit(disp=0, tol=1e-12)
     stretch = np.array([1, scale, 1, 1])
-    np.testing.assert_allclose(found.coefficients * stretch, expected.params, rtol=1e-7, atol=1e-9)
-    np.testing.assert_allclose(np.sqrt(found.covariance.diagonal()) * stretch, expected.bse, rtol=1e-6)
-    assert found.log_likelihood == pytest.approx(expected.llf, abs=1e-9)
-    assert (found.n, found.n_pos, found.reason) == (800, y.sum(), "")
+    np.testing.assert_allclose(fitted_line.coefficients * stretch, expected.params, rtol=1e-7, atol=1e-9)
+    np.testing.assert_allclose(np.sqrt(fitted_line.covariance.diagonal()) * stretch, expected.bse, rtol=1e-6)
+    assert fitted_line.log_likelihood == pytest.approx(expected.llf, abs=1e-9)
+    assert (fitted_line.n, fitted_line.n_pos, fitted_line.reason) == (800, y.sum(), "")
 
 
 def test_without_maximum_there_is_a_reason():
@@ -30,10 +30,10 @@ def test_without_maximum_there_is_a_reason():
     y[[9, 10]] = 1, 0
     assert fit_logistic(np.column_stack([ones, x]), y).reason == ""
     for design in (np.column_stack([ones, x, 2 * x]), np.column_stack([ones, 0 * x])):
-        found = fit_logistic(design, y)
-        assert found.reason == COLLINEAR
-        assert np.isnan(found.coefficients).all()
-        assert np.isnan(found.log_likelihood)
+        fitted_line = fit_logistic(design, y)
+        assert fitted_line.reason == COLLINEAR
+        assert np.isnan(fitted_line.coefficients).all()
+        assert np.isnan(fitted_line.log_likelihood)
     assert fit_logistic(ones[:, None], ones).reason == ONE_CLASS
     assert fit_logistic(np.empty((0, 1)), np.empty(0)).reason == NO_DATA
 

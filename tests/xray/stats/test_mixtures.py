@@ -26,53 +26,53 @@ def pair(seed, n=8000, prevalence=(0.3, 0.3), **of_b):
 
 
 def columns(*args, **of_b):
-    found = gather(*pair(*args, **of_b)).columns
-    return {name: of[0] for name, of in found.items()}
+    evidence = gather(*pair(*args, **of_b)).columns
+    return {name: of[0] for name, of in evidence.items()}
 
 
 def test_wrong_positives_are_a_mixture_of_as_negatives_by_how_many_are_wrong():
-    found = columns(0, flip=(0.0, 0.1))  # a tenth of the negatives is called positive
+    mixture = columns(0, flip=(0.0, 0.1))  # a tenth of the negatives is called positive
     wrong = 0.7 * 0.1 / (0.7 * 0.1 + 0.3)
-    assert found["positives mixed"] == pytest.approx(wrong, abs=0.04)
-    assert found["positives mixed z"] > np.arcsinh(4)
-    assert abs(found["negatives mixed"]) < 0.03
-    assert found["positives misfit"] < np.arcsinh(3)
+    assert mixture["positives mixed"] == pytest.approx(wrong, abs=0.04)
+    assert mixture["positives mixed z"] > np.arcsinh(4)
+    assert abs(mixture["negatives mixed"]) < 0.03
+    assert mixture["positives misfit"] < np.arcsinh(3)
 
 
 def test_wrong_negatives_are_a_mixture_of_as_positives_by_how_many_are_wrong():
-    found = columns(1, flip=(0.4, 0.0))  # four of ten positives are called negative
+    mixture = columns(1, flip=(0.4, 0.0))  # four of ten positives are called negative
     wrong = 0.3 * 0.4 / (0.3 * 0.4 + 0.7)
-    assert found["negatives mixed"] == pytest.approx(wrong, abs=0.03)
-    assert found["negatives mixed z"] > np.arcsinh(4)
-    assert abs(found["positives mixed"]) < 0.04
-    assert found["negatives misfit"] < np.arcsinh(3)
+    assert mixture["negatives mixed"] == pytest.approx(wrong, abs=0.03)
+    assert mixture["negatives mixed z"] > np.arcsinh(4)
+    assert abs(mixture["positives mixed"]) < 0.04
+    assert mixture["negatives misfit"] < np.arcsinh(3)
 
 
 def test_pictures_are_no_mixture():
-    found = columns(2, spread=1.6)
-    assert found["positives misfit"] > np.arcsinh(5)
-    assert found["negatives misfit"] > np.arcsinh(5)
-    assert found["images z"] > np.arcsinh(5)
+    mixture = columns(2, spread=1.6)
+    assert mixture["positives misfit"] > np.arcsinh(5)
+    assert mixture["negatives misfit"] > np.arcsinh(5)
+    assert mixture["images z"] > np.arcsinh(5)
 
 
 def test_what_scores_imply_is_beside_what_labels_say():
-    found = columns(3, prevalence=(0.2, 0.4))
-    assert found["implied / a"] == pytest.approx(np.log(2), abs=0.12)
-    assert found["implied / observed"] == pytest.approx(0, abs=0.12)
-    found = columns(4, prevalence=(0.4, 0.4), flip=(0.5, 0.0))
-    assert found["implied / a"] == pytest.approx(0, abs=0.12)
-    assert found["implied / observed"] == pytest.approx(np.log(2), abs=0.12)
+    mixture = columns(3, prevalence=(0.2, 0.4))
+    assert mixture["implied / a"] == pytest.approx(np.log(2), abs=0.12)
+    assert mixture["implied / observed"] == pytest.approx(0, abs=0.12)
+    mixture = columns(4, prevalence=(0.4, 0.4), flip=(0.5, 0.0))
+    assert mixture["implied / a"] == pytest.approx(0, abs=0.12)
+    assert mixture["implied / observed"] == pytest.approx(np.log(2), abs=0.12)
 
 
 def test_logarithms_of_shares_are_taken_half_a_percent_higher():
     a, b = pair(5, prevalence=(0.3, 0.002))
-    found = gather(a, b)
-    implied = np.clip(found.implied, 0, 1)
+    evidence = gather(a, b)
+    implied = np.clip(evidence.implied, 0, 1)
     np.testing.assert_allclose(
-        found.columns["implied / a"], np.log((implied + 0.005) / (a.labels.mean(axis=0) + 0.005))
+        evidence.columns["implied / a"], np.log((implied + 0.005) / (a.labels.mean(axis=0) + 0.005))
     )
     np.testing.assert_allclose(
-        found.columns["implied / observed"], np.log((implied + 0.005) / (b.labels.mean(axis=0) + 0.005))
+        evidence.columns["implied / observed"], np.log((implied + 0.005) / (b.labels.mean(axis=0) + 0.005))
     )
 
 
@@ -82,12 +82,12 @@ def test_what_scores_imply_is_beside_prevalences_in_units_of_both_errors(copies)
         Site(*(np.repeat(of, copies, axis=0) for of in (site.labels, site.scores, site.patients)))
         for site in pair(8, n=700, prevalence=(0.3, 0.4))
     )
-    found = gather(a, b)
+    evidence = gather(a, b)
     for name, of in (("a", a), ("observed", b)):
         share = of.labels.mean(axis=0)
-        error = np.sqrt(found.implied_se**2 + copies * share * (1 - share) / len(of.labels))
-        z = (found.implied - share) / error
-        np.testing.assert_allclose(np.sinh(found.columns[f"implied - {name} z"]), z)
+        error = np.sqrt(evidence.implied_se**2 + copies * share * (1 - share) / len(of.labels))
+        z = (evidence.implied - share) / error
+        np.testing.assert_allclose(np.sinh(evidence.columns[f"implied - {name} z"]), z)
 
 
 def test_scores_are_counted_in_tenths_of_as_scores():
@@ -111,9 +111,9 @@ def test_weights_stay_between_minus_one_and_two():
         sites.append(
             Site(labels, 0.3 * labels + rng.normal(size=labels.shape) + 9 * at, np.arange(4000) + 4000 * at)
         )
-    found = gather(*sites).columns
-    assert found["positives mixed"].tolist() == [-1, -1]
-    assert found["negatives mixed"].tolist() == [2, 2]
+    evidence = gather(*sites).columns
+    assert evidence["positives mixed"].tolist() == [-1, -1]
+    assert evidence["negatives mixed"].tolist() == [2, 2]
 
 
 def test_a_fit_is_generalised_least_squares():
@@ -125,7 +125,7 @@ def test_a_fit_is_generalised_least_squares():
         np.testing.assert_allclose(
             one.covariance, effect * (np.diag(share) - np.outer(share, share)) / of.size
         )
-    found = fit(*counted, 0.3)
+    mixture = fit(*counted, 0.3)
     weight = 0.3
     for _ in range(2):
         v = np.linalg.inv(
@@ -136,9 +136,9 @@ def test_a_fit_is_generalised_least_squares():
         x, y = counted[1].share - counted[0].share, counted[2].share - counted[0].share
         implied = (x @ v @ y) / (x @ v @ x)
         weight = np.clip(implied, 0, 1)
-    assert found.weight == pytest.approx(implied)
-    assert found.se == pytest.approx((x @ v @ x) ** -0.5)
-    assert found.misfit == pytest.approx((y - implied * x) @ v @ (y - implied * x))
+    assert mixture.weight == pytest.approx(implied)
+    assert mixture.se == pytest.approx((x @ v @ x) ** -0.5)
+    assert mixture.misfit == pytest.approx((y - implied * x) @ v @ (y - implied * x))
 
 
 @pytest.mark.parametrize("p", [0.3, 0.05, 0.001])

@@ -16,10 +16,10 @@ def test_equals_statsmodels(ours, method, n):
 @pytest.mark.parametrize("ours", [holm, benjamini_hochberg])
 def test_tests_that_could_not_be_made_do_not_count(ours):
     p = np.array([[0.01, np.nan, 0.04], [0.03, np.nan, 0.5]])
-    found = ours(p)
-    assert found.shape == p.shape
-    np.testing.assert_array_equal(np.isnan(found), np.isnan(p))
-    np.testing.assert_array_equal(found[~np.isnan(p)], ours([0.01, 0.04, 0.03, 0.5]))
+    adjusted = ours(p)
+    assert adjusted.shape == p.shape
+    np.testing.assert_array_equal(np.isnan(adjusted), np.isnan(p))
+    np.testing.assert_array_equal(adjusted[~np.isnan(p)], ours([0.01, 0.04, 0.03, 0.5]))
     assert ours([]).shape == (0,)
     assert np.isnan(ours([np.nan])).all()
     with pytest.raises(ValueError, match=r"\[0, 1\]"):

@@ -19,33 +19,33 @@ def sample(seed, n=500):
 
 def test_definition_and_interval():
     labels, p = sample(1)
-    found = net_benefit(labels, p, THRESHOLDS)
+    benefit = net_benefit(labels, p, THRESHOLDS)
     for row, t in enumerate(THRESHOLDS):
         called = p >= t
         gain = labels * called - (1 - labels) * called * t / (1 - t)
-        assert found.model.value[row] == pytest.approx(gain.mean())
-        assert found.model.se[row] == pytest.approx(gain.std() / np.sqrt(gain.size))
+        assert benefit.model.value[row] == pytest.approx(gain.mean())
+        assert benefit.model.se[row] == pytest.approx(gain.std() / np.sqrt(gain.size))
         all_of_them = labels - (1 - labels) * t / (1 - t)
-        assert found.treat_all[row] == pytest.approx(all_of_them.mean())
+        assert benefit.treat_all[row] == pytest.approx(all_of_them.mean())
         more = gain - all_of_them
-        assert found.over_all.value[row] == pytest.approx(more.mean())
-        assert found.over_all.se[row] == pytest.approx(more.std() / np.sqrt(more.size))
-        assert found.over_all.upper[row] == pytest.approx(
+        assert benefit.over_all.value[row] == pytest.approx(more.mean())
+        assert benefit.over_all.se[row] == pytest.approx(more.std() / np.sqrt(more.size))
+        assert benefit.over_all.upper[row] == pytest.approx(
             more.mean() + 1.959964 * more.std() / np.sqrt(more.size)
         )
-    assert (found.model.lower < found.model.value).all()
-    assert (found.model.n == 500).all()
-    assert (found.model.n_pos == labels.sum()).all()
+    assert (benefit.model.lower < benefit.model.value).all()
+    assert (benefit.model.n == 500).all()
+    assert (benefit.model.n_pos == labels.sum()).all()
 
 
 def test_by_hand():
     """100 images, 10 positive; at 0.1 eight of these are called and 18 in vain: 8/100 - 18/100 / 9 = 0.06."""
     labels = np.repeat([1, 1, 0, 0], [8, 2, 18, 72])
     p = np.repeat([0.3, 0.05, 0.1, 0.02], [8, 2, 18, 72])
-    found = net_benefit(labels, p, 0.1)
-    assert found.model.value == pytest.approx([0.06])
-    assert found.treat_all == pytest.approx([0.0])  # the threshold is the prevalence
-    assert found.model.se == pytest.approx([np.sqrt((0.08 + 0.18 / 81 - 0.06**2) / 100)])
+    benefit = net_benefit(labels, p, 0.1)
+    assert benefit.model.value == pytest.approx([0.06])
+    assert benefit.treat_all == pytest.approx([0.0])  # the threshold is the prevalence
+    assert benefit.model.se == pytest.approx([np.sqrt((0.08 + 0.18 / 81 - 0.06**2) / 100)])
 
 
 def test_where_patients_have_several_images_they_are_the_units():
@@ -53,21 +53,21 @@ def test_where_patients_have_several_images_they_are_the_units():
     labels[::7] = np.nan
     p[3::11] = np.nan
     patients = np.random.default_rng(0).integers(0, 150, 600)
-    found = net_benefit(labels, p, THRESHOLDS, patients)
+    benefit = net_benefit(labels, p, THRESHOLDS, patients)
     plain = net_benefit(labels, p, THRESHOLDS)
-    np.testing.assert_array_equal(found.model.value, plain.model.value)
-    np.testing.assert_array_equal(found.over_all.value, plain.over_all.value)
-    known = ~np.isnan(labels) & ~np.isnan(p)
+    np.testing.assert_array_equal(benefit.model.value, plain.model.value)
+    np.testing.assert_array_equal(benefit.over_all.value, plain.over_all.value)
+    labelled = ~np.isnan(labels) & ~np.isnan(p)
     for row, t in enumerate(THRESHOLDS):
-        worth = np.where(labels == 1, 1.0, -t / (1 - t))[known]
+        worth = np.where(labels == 1, 1.0, -t / (1 - t))[labelled]
         for part, contribution in (
-            (found.model, worth * (p[known] >= t)),
-            (found.over_all, -worth * (p[known] < t)),
+            (benefit.model, worth * (p[labelled] >= t)),
+            (benefit.over_all, -worth * (p[labelled] < t)),
         ):
             apart = contribution - contribution.mean()
-            sums = [apart[patients[known] == who].sum() for who in np.unique(patients[known])]
+            sums = [apart[patients[labelled] == who].sum() for who in np.unique(patients[labelled])]
             assert part.value[row] == pytest.approx(contribution.mean())
-            assert part.se[row] == pytest.approx(np.sqrt(np.square(sums).sum()) / known.sum())
+            assert part.se[row] == pytest.approx(np.sqrt(np.square(sums).sum()) / labelled.sum())
     alone = net_benefit(labels, p, THRESHOLDS, np.arange(600)[::-1])
     np.testing.assert_array_equal(alone.model.se, plain.model.se)
     np.testing.assert_array_equal(alone.over_all.se, plain.over_all.se)
@@ -87,7 +87,7 @@ def test_with_few_of_a_class_the_interval_reaches_as_far_as_wilsons():
         np.repeat([1, 1, 0, 0], [196, 4, 60, 740]),
         np.repeat([0.5, 0.01, 0.5, 0.01], [196, 4, 60, 740]),
     )
-    found = net_benefit(labels, p, 0.05)
+    benefit = net_benefit(labels, p, 0.05)
     n, odds, z = 1000, 0.05 / 0.95, 1.959964
     missed, spared = 4 / n, 740 / n
     (l1, u1), (l2, u2) = (proportion_confint(count, n, method="wilson") for count in (4, 740))
@@ -96,11 +96,13 @@ def test_with_few_of_a_class_the_interval_reaches_as_far_as_wilsons():
     c, d = missed - l1, odds * (u2 - spared)
     value = odds * spared - missed
     normal = z * np.sqrt((missed + odds**2 * spared - value**2) / n)
-    assert found.over_all.value == pytest.approx([value])
-    assert found.over_all.lower == pytest.approx([value - np.sqrt(a**2 + b**2 - 2 * r * a * b)])
-    assert value - found.over_all.lower[0] > normal
-    assert found.over_all.upper == pytest.approx([value + max(normal, np.sqrt(c**2 + d**2 - 2 * r * c * d))])
-    assert found.model.upper - found.model.value == pytest.approx(z * found.model.se)  # 60 are enough
+    assert benefit.over_all.value == pytest.approx([value])
+    assert benefit.over_all.lower == pytest.approx([value - np.sqrt(a**2 + b**2 - 2 * r * a * b)])
+    assert value - benefit.over_all.lower[0] > normal
+    assert benefit.over_all.upper == pytest.approx(
+        [value + max(normal, np.sqrt(c**2 + d**2 - 2 * r * c * d))]
+    )
+    assert benefit.model.upper - benefit.model.value == pytest.approx(z * benefit.model.se)  # 60 are enough
 
 
 @pytest.mark.parametrize("threshold", [0.02, 0.1, 0.5])
@@ -114,10 +116,10 @@ def test_intervals_hold_the_truth(threshold):
     truth = net_benefit(*draw(1_000_000), threshold)
     held = np.zeros(2)
     for _ in range(400):
-        found = net_benefit(*draw(400), threshold)
-        for place, name in enumerate(("model", "over_all")):
-            part, right = getattr(found, name), getattr(truth, name).value
-            held[place] += np.isnan(part.lower[0]) or part.lower[0] <= right[0] <= part.upper[0]
+        benefit = net_benefit(*draw(400), threshold)
+        for index, name in enumerate(("model", "over_all")):
+            part, right = getattr(benefit, name), getattr(truth, name).value
+            held[index] += np.isnan(part.lower[0]) or part.lower[0] <= right[0] <= part.upper[0]
     assert (held >= 0.92 * 400).all(), held
 
 
@@ -165,12 +167,12 @@ def test_columns_gaps_and_wrong_input():
     labels, p = (np.stack(parts, axis=1) for parts in zip(sample(4), sample(5), strict=True))
     labels[:, 1] = np.nan
     for patients in (None, np.arange(500) // 3):
-        found = net_benefit(labels, p, [0.1, 0.2], patients)
-        assert found.model.reason.tolist() == [["", NO_DATA]] * 2
-        assert np.isnan(found.model.value[:, 1]).all()
-        assert np.isnan(found.treat_all[:, 1]).all()
-        assert found.model.n.tolist() == [[500, 0]] * 2
-        assert found.treat_all.shape == (2, 2)
+        benefit = net_benefit(labels, p, [0.1, 0.2], patients)
+        assert benefit.model.reason.tolist() == [["", NO_DATA]] * 2
+        assert np.isnan(benefit.model.value[:, 1]).all()
+        assert np.isnan(benefit.treat_all[:, 1]).all()
+        assert benefit.model.n.tolist() == [[500, 0]] * 2
+        assert benefit.treat_all.shape == (2, 2)
     for wrong in (0, 1):
         with pytest.raises(ValueError, match="thresholds"):
             net_benefit(labels, p, [wrong])

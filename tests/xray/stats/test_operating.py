@@ -17,25 +17,25 @@ def test_counts_equal_scikit_learn():
     labels[rng.random(labels.shape) < 0.1] = np.nan
     scores[rng.random(labels.shape) < 0.1] = np.nan
     threshold = np.float32([0.1, 0.5, -0.3])
-    found = operating_point(labels, scores, threshold)
+    point = operating_point(labels, scores, threshold)
     for column in range(3):
-        kept = ~np.isnan(labels[:, column]) & ~np.isnan(scores[:, column])
-        truth, called = labels[kept, column], scores[kept, column] >= threshold[column]
+        usable = ~np.isnan(labels[:, column]) & ~np.isnan(scores[:, column])
+        truth, called = labels[usable, column], scores[usable, column] >= threshold[column]
         tn, fp, fn, tp = confusion_matrix(truth, called).ravel()
         ours = [
             part[column]
             for part in (
-                found.true_negatives,
-                found.false_positives,
-                found.false_negatives,
-                found.true_positives,
+                point.true_negatives,
+                point.false_positives,
+                point.false_negatives,
+                point.true_positives,
             )
         ]
         assert ours == [tn, fp, fn, tp]
         shares = {"sensitivity": (tp, tp + fn), "specificity": (tn, tn + fp), "ppv": (tp, tp + fp)}
         shares |= {"npv": (tn, tn + fn), "accuracy": (tp + tn, tp + tn + fp + fn)}
         for name, (part, whole) in shares.items():
-            estimate = getattr(found, name)
+            estimate = getattr(point, name)
             assert estimate.value[column] == pytest.approx(part / whole)
             np.testing.assert_allclose([estimate.lower[column], estimate.upper[column]], wilson(part, whole))
             assert (estimate.n_pos[column], estimate.n[column]) == (part, whole)
@@ -47,24 +47,24 @@ def test_rule_is_at_least_and_agrees_with_youden():
     for dtype in (np.float32, np.float64):
         scores = (np.round(rng.normal(size=200), 1) + labels).astype(dtype)
         best = youden(labels, scores)
-        found = operating_point(labels, scores, best.threshold)
-        assert float(found.sensitivity.value) == float(best.sensitivity)
-        assert float(found.specificity.value) == float(best.specificity)
+        point = operating_point(labels, scores, best.threshold)
+        assert float(point.sensitivity.value) == float(best.sensitivity)
+        assert float(point.specificity.value) == float(best.specificity)
 
 
 def test_without_threshold_or_cases():
     labels, scores = np.array([[0, 1], [0, 1.0]]), np.zeros((2, 2))
-    found = operating_point(labels, scores, [np.nan, 0])
-    assert np.isnan(found.accuracy.value).tolist() == [True, False]
-    assert found.accuracy.reason.tolist() == [NO_THRESHOLD, ""]
-    assert found.specificity.reason.tolist() == [NO_THRESHOLD, NO_CASES]
+    point = operating_point(labels, scores, [np.nan, 0])
+    assert np.isnan(point.accuracy.value).tolist() == [True, False]
+    assert point.accuracy.reason.tolist() == [NO_THRESHOLD, ""]
+    assert point.specificity.reason.tolist() == [NO_THRESHOLD, NO_CASES]
     assert str(operating_point(labels[:, 0], scores[:, 0], np.nan).ppv.reason) == NO_THRESHOLD
 
 
 def test_one_label_vector_serves_many_models():
     labels, scores = np.array([0, 1, 1.0]), np.array([[1.0, 2], [2, 1], [3, 3]])
-    found = operating_point(labels, scores, 2)
-    assert found.sensitivity.value.tolist() == [1, 0.5]
+    point = operating_point(labels, scores, 2)
+    assert point.sensitivity.value.tolist() == [1, 0.5]
 
 
 @given(st.floats(0, 1), st.floats(0, 1), st.floats(0, 1))

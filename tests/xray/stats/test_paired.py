@@ -38,27 +38,29 @@ def by_hand(a: int, b: int, c: int, d: int) -> tuple[float, float, float]:
 )
 def test_numbers_are_those_of_the_formula(table):
     a, b, c, d = table
-    found = paired_difference(a, c, b, d)  # second minus first: p1 is our second
-    assert (found.value, found.lower, found.upper) == pytest.approx(by_hand(a, b, c, d), abs=1e-12)
+    difference = paired_difference(a, c, b, d)  # second minus first: p1 is our second
+    assert (difference.value, difference.lower, difference.upper) == pytest.approx(
+        by_hand(a, b, c, d), abs=1e-12
+    )
     turned = paired_difference(a, b, c, d)
     assert (-turned.value, -turned.upper, -turned.lower) == pytest.approx(by_hand(a, b, c, d), abs=1e-12)
-    assert found.n == sum(table)
-    assert found.n_pos == a + b
+    assert difference.n == sum(table)
+    assert difference.n_pos == a + b
 
 
 def test_it_covers_at_its_level():
     rng = np.random.default_rng(3)
     p = np.array([0.55, 0.08, 0.17, 0.2])
     drawn = rng.multinomial(80, p, size=40_000)
-    found = paired_difference(*drawn.T)
-    inside = (found.lower <= p[2] - p[1]) & (p[2] - p[1] <= found.upper)
+    difference = paired_difference(*drawn.T)
+    inside = (difference.lower <= p[2] - p[1]) & (p[2] - p[1] <= difference.upper)
     assert 0.94 < inside.mean() < 0.965
 
 
 def test_no_case_and_no_difference():
-    found = paired_difference([0, 10], [0, 0], [0, 0], [0, 10])
-    assert np.isnan(found.value[0])
-    assert np.isnan(found.lower[0])
-    assert found.reason.tolist() == ["no case to count", ""]
-    assert (found.value[1], found.se[1]) == (0, 0)
-    assert found.lower[1] < 0 < found.upper[1]
+    difference = paired_difference([0, 10], [0, 0], [0, 0], [0, 10])
+    assert np.isnan(difference.value[0])
+    assert np.isnan(difference.lower[0])
+    assert difference.reason.tolist() == ["no case to count", ""]
+    assert (difference.value[1], difference.se[1]) == (0, 0)
+    assert difference.lower[1] < 0 < difference.upper[1]

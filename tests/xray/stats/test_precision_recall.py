@@ -33,16 +33,16 @@ def test_value_is_scikit_learns_and_the_interval_that_of_the_influences():
     labels[:20, 1] = np.nan
     scores = np.round(labels.copy() * 1.2 + rng.normal(size=labels.shape), 1)
     scores[np.isnan(scores)] = 0
-    found = average_precision_interval(labels, scores)
+    estimate = average_precision_interval(labels, scores)
     for column in range(2):
-        kept = ~np.isnan(labels[:, column])
-        mine = labels[kept, column], scores[kept, column]
-        value, se = average_precision_score(*mine), np.sqrt((derivatives(*mine) ** 2).sum())
+        usable = ~np.isnan(labels[:, column])
+        pair = labels[usable, column], scores[usable, column]
+        value, se = average_precision_score(*pair), np.sqrt((derivatives(*pair) ** 2).sum())
         bounds = expit(logit(value) + norm.ppf([0.025, 0.975]) * se / (value * (1 - value)))
-        assert found.value[column] == pytest.approx(value, abs=1e-12)
-        assert found.se[column] == pytest.approx(se, rel=1e-6)
-        assert [found.lower[column], found.upper[column]] == pytest.approx(bounds, abs=1e-7)
-        assert found.n_pos[column] == mine[0].sum()
+        assert estimate.value[column] == pytest.approx(value, abs=1e-12)
+        assert estimate.se[column] == pytest.approx(se, rel=1e-6)
+        assert [estimate.lower[column], estimate.upper[column]] == pytest.approx(bounds, abs=1e-7)
+        assert estimate.n_pos[column] == pair[0].sum()
 
 
 @pytest.mark.parametrize("misplaced", [0, 1])
@@ -50,12 +50,12 @@ def test_near_one_the_interval_is_wilsons(misplaced):
     labels = np.repeat([1.0, 0.0], [50, 100])
     scores = labels.copy()
     scores[:misplaced] = -1
-    found = average_precision_interval(labels, scores)
+    estimate = average_precision_interval(labels, scores)
     value = average_precision_score(labels, scores)
     lower, upper = proportion_confint(value * 50, 50, method="wilson")
-    assert (found.lower, found.upper) == (pytest.approx(lower), pytest.approx(upper))
-    assert found.lower > 0.8
-    assert not found.reason
+    assert (estimate.lower, estimate.upper) == (pytest.approx(lower), pytest.approx(upper))
+    assert estimate.lower > 0.8
+    assert not estimate.reason
 
 
 def test_images_of_one_patient_count_as_one_draw():
@@ -73,9 +73,9 @@ def test_images_of_one_patient_count_as_one_draw():
 def test_what_has_no_interval_says_why():
     labels = np.array([[1, 0, 1, 1], [0, 0, 1, 1], [0, 0, 0, 1]], dtype=float)
     scores = np.array([[3, 1, 3, 1], [2, 2, 2, 2], [1, 3, 1, 3]], dtype=float)
-    found = average_precision_interval(labels, scores, np.array([0, 0, 1]))
-    assert found.reason.tolist() == [
+    estimate = average_precision_interval(labels, scores, np.array([0, 0, 1]))
+    assert estimate.reason.tolist() == [
         "fewer than two positives", "one class", "fewer than two patients of a class", "one class",
     ]  # fmt: skip
-    assert np.isnan(found.lower).all()
-    np.testing.assert_array_equal(np.isnan(found.value), [False, True, False, True])
+    assert np.isnan(estimate.lower).all()
+    np.testing.assert_array_equal(np.isnan(estimate.value), [False, True, False, True])

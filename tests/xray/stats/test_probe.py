@@ -12,10 +12,10 @@ def test_sites_that_differ_are_told_apart_and_others_are_not():
     same = source_probe(features, site)
     assert same.lower < 0.5 < same.upper
     features[:, 3] += 2 * site
-    found = source_probe(features, site)
+    probe = source_probe(features, site)
     fitted = LinearDiscriminantAnalysis().fit(features, site).decision_function(features)
-    assert float(found.value) == pytest.approx(float(auc(site, fitted).value), abs=0.03)
-    assert (int(found.n), int(found.n_pos)) == (600, 200)
+    assert float(probe.value) == pytest.approx(float(auc(site, fitted).value), abs=0.03)
+    assert (int(probe.n), int(probe.n_pos)) == (600, 200)
 
 
 def test_a_patients_images_share_a_fold():

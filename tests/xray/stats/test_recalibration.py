@@ -29,29 +29,31 @@ def world(n=2000, seed=0, intercept=-1.0, slope=0.6, decimals=8):
 
 def test_logistic_equals_scikit_learn_without_penalty():
     label, x = world()
-    made = recalibrate(label, x, "logistic")
+    calibration = recalibrate(label, x, "logistic")
     peer = LogisticRegression(C=np.inf, tol=1e-10, max_iter=1000).fit(x[:, None], label)
-    assert (made.intercept, made.slope) == pytest.approx((peer.intercept_[0], peer.coef_[0, 0]), abs=1e-6)
-    np.testing.assert_allclose(expit(made.apply(x)), peer.predict_proba(x[:, None])[:, 1], atol=1e-7)
+    assert (calibration.intercept, calibration.slope) == pytest.approx(
+        (peer.intercept_[0], peer.coef_[0, 0]), abs=1e-6
+    )
+    np.testing.assert_allclose(expit(calibration.apply(x)), peer.predict_proba(x[:, None])[:, 1], atol=1e-7)
 
 
 @pytest.mark.parametrize(("seed", "intercept"), [(0, -1.0), (1, 8.0), (2, -9.0)])
 def test_intercept_equals_a_regression_with_offset(seed, intercept):
     label, x = world(seed=seed, intercept=intercept, slope=1.0, n=20_000)
-    made = recalibrate(label, x, "intercept")
+    calibration = recalibrate(label, x, "intercept")
     peer = GLM(label, np.ones((len(x), 1)), family=families.Binomial(), offset=x).fit(tol=1e-12)
-    assert made.intercept == pytest.approx(peer.params[0], abs=1e-8)
-    assert made.slope == 1
-    assert expit(made.apply(x)).sum() == pytest.approx(label.sum(), rel=1e-9)
+    assert calibration.intercept == pytest.approx(peer.params[0], abs=1e-8)
+    assert calibration.slope == 1
+    assert expit(calibration.apply(x)).sum() == pytest.approx(label.sum(), rel=1e-9)
 
 
 @pytest.mark.parametrize("decimals", [8, 1, 0])
 def test_isotonic_equals_scikit_learn_within_its_ends(decimals):
     label, x = world(n=500, decimals=decimals)
-    made = recalibrate(label, x, "isotonic")
+    calibration = recalibrate(label, x, "isotonic")
     peer = IsotonicRegression(out_of_bounds="clip").fit(x, label)
     new = np.linspace(-9, 9, 1001)
-    expected, probability = peer.predict(new), expit(made.apply(new))
+    expected, probability = peer.predict(new), expit(calibration.apply(new))
     inside = (expected >= peer.y_thresholds_[peer.y_thresholds_ > 0][0]) & (
         expected <= peer.y_thresholds_[peer.y_thresholds_ < 1][-1]
     )
@@ -64,31 +66,33 @@ def test_isotonic_equals_scikit_learn_within_its_ends(decimals):
 
 def test_a_small_pure_pool_does_not_pass_the_next_one():
     label, x = np.array([0.0, *[0] * 30, 1, 1, 1]), np.array([-3.0, *[-2] * 31, 5, 6])
-    made = recalibrate(label, x, "isotonic")
-    assert (np.diff(made.probabilities) >= 0).all()
-    assert made.probabilities[0] == pytest.approx(1 / 31 / 2)  # less than 0.5 / 2 of a pool of one
-    assert made.probabilities[-1] == pytest.approx(1 - 0.5 / 3)
+    calibration = recalibrate(label, x, "isotonic")
+    assert (np.diff(calibration.probabilities) >= 0).all()
+    assert calibration.probabilities[0] == pytest.approx(1 / 31 / 2)  # less than 0.5 / 2 of a pool of one
+    assert calibration.probabilities[-1] == pytest.approx(1 - 0.5 / 3)
 
 
 @pytest.mark.parametrize("method", METHODS)
 def test_planted_miscalibration_is_recovered(method):
     label, x = world(n=200_000, slope=1.0 if method == "intercept" else 0.6)
-    made = recalibrate(label, x, method)
+    calibration = recalibrate(label, x, method)
     new = np.linspace(-4, 4, 9)
     truth = expit(-1 + (1.0 if method == "intercept" else 0.6) * new)
-    np.testing.assert_allclose(expit(made.apply(new)), truth, atol=0.03 if method == "isotonic" else 0.005)
+    np.testing.assert_allclose(
+        expit(calibration.apply(new)), truth, atol=0.03 if method == "isotonic" else 0.005
+    )
 
 
 @pytest.mark.parametrize("method", METHODS)
 def test_probabilities_of_just_0_and_1_stay_finite_and_gaps_are_gaps(method):
     label, x = world(n=300)
     x[:4], label[4] = [-746, 37.5, np.nan, np.nan], np.nan
-    made = recalibrate(label, x, method)
-    assert made.n == 297
-    calibrated = made.apply(x)
+    calibration = recalibrate(label, x, method)
+    assert calibration.n == 297
+    calibrated = calibration.apply(x)
     assert np.isnan(calibrated).tolist() == np.isnan(x).tolist()
     assert np.isfinite(calibrated[~np.isnan(x)]).all()
-    assert calibrated[0] == made.apply(np.array([-BOUND]))[0]
+    assert calibrated[0] == calibration.apply(np.array([-BOUND]))[0]
 
 
 @pytest.mark.parametrize(
@@ -102,9 +106,9 @@ def test_probabilities_of_just_0_and_1_stay_finite_and_gaps_are_gaps(method):
     ],
 )
 def test_what_can_not_be_fitted_says_why(label, x, method, reason):
-    made = recalibrate(np.array(label, dtype=float), np.array(x, dtype=float), method)
-    assert made.reason == reason
-    assert np.isnan(made.apply(np.array([0.0]))).all()
+    calibration = recalibrate(np.array(label, dtype=float), np.array(x, dtype=float), method)
+    assert calibration.reason == reason
+    assert np.isnan(calibration.apply(np.array([0.0]))).all()
 
 
 @pytest.mark.parametrize("method", METHODS)
@@ -114,11 +118,11 @@ def test_no_image_is_calibrated_by_a_map_that_saw_its_patient(method):
     calibrated, reason = cross_fitted(label, x, patients, method)
     assert reason == ""
     both = [p for p in range(150) if {0.0, 1.0} <= set(label[patients == p])]
-    mine, turned = patients == both[0], label.copy()
-    turned[np.flatnonzero(mine & (label == 0))[0]] = 1  # a patient with a positive still: folds stay
+    of_patient, turned = patients == both[0], label.copy()
+    turned[np.flatnonzero(of_patient & (label == 0))[0]] = 1  # a patient with a positive still: folds stay
     again, _ = cross_fitted(turned, x, patients, method)
-    np.testing.assert_array_equal(again[mine], calibrated[mine])
-    assert (again[~mine] != calibrated[~mine]).any()
+    np.testing.assert_array_equal(again[of_patient], calibrated[of_patient])
+    assert (again[~of_patient] != calibrated[~of_patient]).any()
     part = folds(label, patients, 5)
     for number in range(5):
         others = recalibrate(label[part != number], x[part != number], method)

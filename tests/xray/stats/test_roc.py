@@ -58,15 +58,15 @@ scores_with_gaps = st.one_of(
 @given(st.lists(st.tuples(st.sampled_from([0.0, 1.0, np.nan]), scores_with_gaps), max_size=40))
 def test_auc_equals_its_definition(rows):
     labels, scores = np.array(rows, dtype=np.float64).reshape(-1, 2).T
-    kept = ~np.isnan(labels) & ~np.isnan(scores)
-    found = auc(labels, scores)
-    assert int(found.n) == kept.sum()
-    assert int(found.n_pos) == (labels[kept] == 1).sum()
-    if 0 < found.n_pos < found.n:
-        assert float(found.value) == pytest.approx(pairs(labels[kept], scores[kept]), abs=1e-14)
+    usable = ~np.isnan(labels) & ~np.isnan(scores)
+    estimate = auc(labels, scores)
+    assert int(estimate.n) == usable.sum()
+    assert int(estimate.n_pos) == (labels[usable] == 1).sum()
+    if 0 < estimate.n_pos < estimate.n:
+        assert float(estimate.value) == pytest.approx(pairs(labels[usable], scores[usable]), abs=1e-14)
     else:
-        assert np.isnan(found.value)
-        assert str(found.reason) == (ONE_CLASS if found.n else NO_DATA)
+        assert np.isnan(estimate.value)
+        assert str(estimate.reason) == (ONE_CLASS if estimate.n else NO_DATA)
 
 
 @settings(deadline=None, max_examples=100)
@@ -111,18 +111,18 @@ def test_labels_of_any_type(dtype):
 
 def test_nothing_at_all():
     for empty in (np.empty(0), np.empty((0, 3))):
-        found = auc(empty, empty)
-        assert found.value.shape == empty.shape[1:]
-        assert np.isnan(found.value).all()
-        assert (found.reason == NO_DATA).all()
+        estimate = auc(empty, empty)
+        assert estimate.value.shape == empty.shape[1:]
+        assert np.isnan(estimate.value).all()
+        assert (estimate.reason == NO_DATA).all()
     assert auc(np.empty((5, 0)), np.empty((5, 0))).value.shape == (0,)
 
 
 def test_infinite_scores_are_refused_by_column():
     scores = np.array([[1.0, 1], [2, np.inf], [3, 3], [4, 4]])
-    found = auc(np.array([0, 1, 0, 1]), scores)
-    assert found.reason.tolist() == ["", INFINITE_SCORE]
-    assert np.isnan(found.value).tolist() == [False, True]
+    estimate = auc(np.array([0, 1, 0, 1]), scores)
+    assert estimate.reason.tolist() == ["", INFINITE_SCORE]
+    assert np.isnan(estimate.value).tolist() == [False, True]
     without_label = auc(np.array([0, np.nan, 0, 1]), scores)
     assert without_label.reason.tolist() == ["", ""]
 
@@ -140,11 +140,11 @@ def test_wrong_labels_and_shapes_are_refused():
 
 def test_inputs_are_left_alone():
     labels, scores = sample(np.random.default_rng(4), "smooth", 100)
-    kept = labels.copy(), scores.copy()
+    copies = labels.copy(), scores.copy()
     for function in (auc, youden, average_precision):
         function(labels, scores)
-    np.testing.assert_array_equal(labels, kept[0])
-    np.testing.assert_array_equal(scores, kept[1])
+    np.testing.assert_array_equal(labels, copies[0])
+    np.testing.assert_array_equal(scores, copies[1])
 
 
 @pytest.mark.parametrize("shape", SHAPES)
@@ -174,28 +174,28 @@ def test_youden_equals_exhaustive_search(seed, shape, dtype):
     labels, scores = sample(rng, shape, int(rng.integers(4, 60)), dtype, rng.random())
     labels[:2] = 0, 1
     scores = scores if seed % 3 else -scores
-    found, expected = youden(labels, scores), exhaustive_youden(labels, scores)
+    result, expected = youden(labels, scores), exhaustive_youden(labels, scores)
     if expected is None:
-        assert str(found.reason) == NOT_BETTER
-        assert np.isnan([found.threshold, found.j, found.sensitivity, found.specificity]).all()
+        assert str(result.reason) == NOT_BETTER
+        assert np.isnan([result.threshold, result.j, result.sensitivity, result.specificity]).all()
         return
     gain, threshold, sensitivity, specificity = expected
-    assert float(found.threshold) == threshold
-    assert float(found.sensitivity) == sensitivity
-    assert float(found.specificity) == pytest.approx(specificity, abs=1e-15)
+    assert float(result.threshold) == threshold
+    assert float(result.sensitivity) == sensitivity
+    assert float(result.specificity) == pytest.approx(specificity, abs=1e-15)
     n_pos, n_neg = (labels == 1).sum(), (labels == 0).sum()
-    assert float(found.j) == gain / (n_pos * n_neg)
+    assert float(result.j) == gain / (n_pos * n_neg)
 
 
 def test_youden_of_an_inverted_model_is_not_infinite():
-    found = youden(np.array([0, 0, 1, 1]), np.array([4.0, 3, 2, 1]))
-    assert np.isnan(found.threshold)
-    assert str(found.reason) == NOT_BETTER
+    point = youden(np.array([0, 0, 1, 1]), np.array([4.0, 3, 2, 1]))
+    assert np.isnan(point.threshold)
+    assert str(point.reason) == NOT_BETTER
 
 
 def test_youden_rule_is_at_least():
-    found = youden(np.array([0, 0, 1, 1]), np.array([1.0, 2, 3, 4]))
-    assert (float(found.threshold), float(found.sensitivity), float(found.specificity)) == (3, 1, 1)
+    point = youden(np.array([0, 0, 1, 1]), np.array([1.0, 2, 3, 4]))
+    assert (float(point.threshold), float(point.sensitivity), float(point.specificity)) == (3, 1, 1)
     one_class = youden(np.ones(3), np.arange(3))
     assert str(one_class.reason) == ONE_CLASS
 

@@ -10,10 +10,12 @@ from xray.stats.shares import paired_by_patient, share_by_patient
 
 def test_one_image_each_is_wilsons_interval():
     hits = np.arange(40) < 11
-    found = share_by_patient(np.ones(40, bool), hits, np.arange(40))
-    effective = found.value * (1 - found.value) / found.se**2
+    estimate = share_by_patient(np.ones(40, bool), hits, np.arange(40))
+    effective = estimate.value * (1 - estimate.value) / estimate.se**2
     assert effective == pytest.approx(39)  # m / (m - 1) for the variance of a sample
-    assert (found.lower, found.upper) == pytest.approx(proportion_confint(11 * 39 / 40, 39, method="wilson"))
+    assert (estimate.lower, estimate.upper) == pytest.approx(
+        proportion_confint(11 * 39 / 40, 39, method="wilson")
+    )
 
 
 def test_a_paired_gain_of_one_image_each_is_the_z_test_of_a_mean():
@@ -37,13 +39,13 @@ def test_images_that_repeat_their_patient_count_once():
 def test_ends_and_nothing_to_count():
     counted = np.array([[True, True, False]] * 8)
     hits = np.array([[True, False, False]] * 8)
-    found = share_by_patient(counted, hits, np.repeat(np.arange(4), 2))
-    assert found.value[:2].tolist() == [1, 0]
-    assert found.lower[0] == pytest.approx(proportion_confint(4, 4, method="wilson")[0]), (
+    estimate = share_by_patient(counted, hits, np.repeat(np.arange(4), 2))
+    assert estimate.value[:2].tolist() == [1, 0]
+    assert estimate.lower[0] == pytest.approx(proportion_confint(4, 4, method="wilson")[0]), (
         "four patients, not eight images"
     )
-    assert (found.n[2], str(found.reason[2])) == (0, "no case to count")
-    assert np.isnan(found.value[2])
+    assert (estimate.n[2], str(estimate.reason[2])) == (0, "no case to count")
+    assert np.isnan(estimate.value[2])
 
 
 def test_coverage_with_three_images_of_each_patient():
@@ -51,6 +53,6 @@ def test_coverage_with_three_images_of_each_patient():
     for _ in range(600):
         rate = random.beta(2, 3, size=50)
         hits = random.random((50, 3)) < rate[:, None]
-        found = share_by_patient(np.ones(150, bool), hits.ravel(), np.repeat(np.arange(50), 3))
-        covered.append(found.lower <= 0.4 <= found.upper)
+        estimate = share_by_patient(np.ones(150, bool), hits.ravel(), np.repeat(np.arange(50), 3))
+        covered.append(estimate.lower <= 0.4 <= estimate.upper)
     assert 0.93 <= np.mean(covered) <= 0.97

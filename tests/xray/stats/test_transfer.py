@@ -26,34 +26,34 @@ def pair() -> tuple[SiteScores, SiteScores]:
 
 def test_parts_are_those_of_scikit_learn_and_add_up(pair):
     a, b = pair
-    found = decompose(a, b)
+    parts = decompose(a, b)
     for task in range(4):
         area = {
-            (model, place): roc_auc_score(part.labels[:, task], scores[:, task])
-            for place, part in enumerate(pair)
+            (model, index): roc_auc_score(part.labels[:, task], scores[:, task])
+            for index, part in enumerate(pair)
             for model, scores in enumerate((part.of_a, part.of_b))
         }
-        assert found.auc[task].ravel() == pytest.approx([area[m, s] for m in (0, 1) for s in (0, 1)])
-        assert found.drop.value[task] == pytest.approx(area[0, 0] - area[0, 1])
+        assert parts.auc[task].ravel() == pytest.approx([area[m, s] for m in (0, 1) for s in (0, 1)])
+        assert parts.drop.value[task] == pytest.approx(area[0, 0] - area[0, 1])
         home = (area[0, 0] - area[0, 1] + area[1, 1] - area[1, 0]) / 2
-        assert found.transfer.value[task] == pytest.approx(home)
-    assert found.drop.value == pytest.approx(found.intrinsic.value + found.transfer.value)
-    others = [np.median(np.delete(found.transfer.value, task)) for task in range(4)]
-    assert found.beyond_transfer.excess.value == pytest.approx(found.transfer.value - others)
+        assert parts.transfer.value[task] == pytest.approx(home)
+    assert parts.drop.value == pytest.approx(parts.intrinsic.value + parts.transfer.value)
+    others = [np.median(np.delete(parts.transfer.value, task)) for task in range(4)]
+    assert parts.beyond_transfer.excess.value == pytest.approx(parts.transfer.value - others)
 
 
 def test_standard_errors_are_obuchowskis(pair):
     a, b = pair
-    found = decompose(a, b)
+    parts = decompose(a, b)
     contrast = np.array([0.5, -0.5])
     for task in range(4):
         variance = 0.0
-        for place, part in enumerate(pair):
+        for index, part in enumerate(pair):
             scores = np.stack([part.of_a[:, task], part.of_b[:, task]])
             covariance = clustered_covariance(part.labels[:, task], scores, part.patients).covariance
-            assert found.auc_se[task, :, place] == pytest.approx(np.sqrt(covariance.diagonal()), rel=0.01)
+            assert parts.auc_se[task, :, index] == pytest.approx(np.sqrt(covariance.diagonal()), rel=0.01)
             variance += contrast @ covariance @ contrast
-        assert found.transfer.se[task] == pytest.approx(np.sqrt(variance), rel=0.01)
+        assert parts.transfer.se[task] == pytest.approx(np.sqrt(variance), rel=0.01)
 
 
 def test_standard_errors_are_those_of_the_bootstrap_over_patients(pair):
@@ -69,11 +69,11 @@ def test_standard_errors_are_those_of_the_bootstrap_over_patients(pair):
 def test_another_skill_of_the_models_is_no_shift():
     """A model of few images is worse at both sites alike: neither part may see it."""
     rng = np.random.default_rng(2)
-    found = decompose(site(rng, 20_000, (2.0, 0.3)), site(rng, 20_000, (2.0, 0.3), first=90_000))
-    for part in (found.drop, found.intrinsic, found.transfer, found.beyond_transfer.excess):
+    parts = decompose(site(rng, 20_000, (2.0, 0.3)), site(rng, 20_000, (2.0, 0.3), first=90_000))
+    for part in (parts.drop, parts.intrinsic, parts.transfer, parts.beyond_transfer.excess):
         assert np.abs(part.value).max() < 0.02
         assert np.abs(part.value / part.se).max() < 3.5
-    assert (found.auc[:, 0, 0] - found.auc[:, 1, 1]).min() > 0.2
+    assert (parts.auc[:, 0, 0] - parts.auc[:, 1, 1]).min() > 0.2
 
 
 def test_shared_patients_are_one_unit(pair):
@@ -88,25 +88,25 @@ def test_what_cannot_be_computed_has_a_reason(pair):
     a, b = pair
     labels = a.labels.copy()
     labels[:, 0], labels[:, 1] = np.nan, 0
-    found = decompose(SiteScores(labels, a.of_a, a.of_b, a.patients), b)
-    assert found.reason.tolist() == ["no image with label and score", "one class", "", ""]
-    assert np.isnan(found.transfer.value[:2]).all()
-    assert np.isfinite(found.transfer.value[2:]).all()
-    assert np.isnan(found.beyond_transfer.excess.value).all()  # two findings: one other each
+    parts = decompose(SiteScores(labels, a.of_a, a.of_b, a.patients), b)
+    assert parts.reason.tolist() == ["no image with label and score", "one class", "", ""]
+    assert np.isnan(parts.transfer.value[:2]).all()
+    assert np.isfinite(parts.transfer.value[2:]).all()
+    assert np.isnan(parts.beyond_transfer.excess.value).all()  # two findings: one other each
 
 
 def test_perfect_scores_have_an_interval():
     rng = np.random.default_rng(3)
     labels = np.tile(np.repeat([1.0, 0.0], [12, 60])[:, None], 3)
     perfect = SiteScores(labels, labels + 0.1 * rng.random(labels.shape), labels, np.arange(72))
-    found = decompose(perfect, SiteScores(labels, perfect.of_a, labels, np.arange(72) + 100))
-    assert (found.drop.upper > 0.01).all()
-    assert (found.drop.value == 0).all()
+    parts = decompose(perfect, SiteScores(labels, perfect.of_a, labels, np.arange(72) + 100))
+    assert (parts.drop.upper > 0.01).all()
+    assert (parts.drop.value == 0).all()
 
 
 @pytest.mark.parametrize("m", [2, 3, 6, 7])
 def test_the_median_of_the_others_is_that_without_the_entry(m):
     values = np.random.default_rng(m).normal(size=(50, m)).round(1)  # with ties
-    found = medians_of_others(values)
+    medians = medians_of_others(values)
     for k in range(m):
-        np.testing.assert_array_equal(found[:, k], np.median(np.delete(values, k, axis=1), axis=1))
+        np.testing.assert_array_equal(medians[:, k], np.median(np.delete(values, k, axis=1), axis=1))

@@ -41,35 +41,38 @@ def verdicts(kind, seed):
 
 @pytest.mark.parametrize("kind", CLEAR)
 def test_a_plain_cause_is_named(kind):
-    world, found = verdicts(kind, CLEAR[kind])
-    assert found[world.task].causes == KINDS[kind], found[world.task]
+    world, result = verdicts(kind, CLEAR[kind])
+    assert result[world.task].causes == KINDS[kind], result[world.task]
     if KINDS[kind]:
-        assert found[world.task].assumption
+        assert result[world.task].assumption
 
 
 def test_the_cause_of_one_finding_is_not_that_of_the_others():
-    world, found = verdicts("label redefined", 0)
-    assert {found[task].code for task in found if task != world.task} <= {"none", "cannot tell"}
+    world, result = verdicts("label redefined", 0)
+    assert {result[task].code for task in result if task != world.task} <= {"none", "cannot tell"}
 
 
 def test_what_cannot_be_told_says_what_would_resolve_it():
     few = drawn("none", 1)
-    kept = slice(0, 150)
-    a, b = (SiteScores(s.labels[kept], s.of_a[kept], s.of_b[kept], s.patients[kept]) for s in (few.a, few.b))
+    usable = slice(0, 150)
+    a, b = (
+        SiteScores(s.labels[usable], s.of_a[usable], s.of_b[usable], s.patients[usable])
+        for s in (few.a, few.b)
+    )
     _, _, evidence = gather(a, b)
-    told = [each for each in judge(list(evidence.values())) if each.causes is None]
-    assert told
-    assert all(each.resolve for each in told)
+    verdict = [each for each in judge(list(evidence.values())) if each.causes is None]
+    assert verdict
+    assert all(each.resolve for each in verdict)
 
 
 def test_disagreement_on_the_same_images_is_direct_evidence():
     world, evidence = drawn("label redefined", 0), gathered("label redefined", 0)
     own = evidence[world.task]
-    (told,) = judge([replace(own, kappa_lower=0.1, kappa_upper=0.4)])
-    assert told.code == "label"
-    assert "same images" in told.basis
-    (told,) = judge([replace(own, kappa_lower=0.9, kappa_upper=0.99)])
-    assert told.code == "cannot tell"
+    (verdict,) = judge([replace(own, kappa_lower=0.1, kappa_upper=0.4)])
+    assert verdict.code == "label"
+    assert "same images" in verdict.basis
+    (verdict,) = judge([replace(own, kappa_lower=0.9, kappa_upper=0.99)])
+    assert verdict.code == "cannot tell"
 
 
 def test_one_finding_alone_is_not_called_labels_where_the_images_changed():
@@ -85,10 +88,10 @@ def test_one_finding_alone_is_not_called_labels_where_the_images_changed():
         "excess_intrinsic",
     ]
     names = [*others, "others_transfer_p", "others_intrinsic_p", "excess_transfer_z", "excess_intrinsic_z"]
-    (told,) = judge([replace(own, companions_p=np.nan, **dict.fromkeys(names, np.nan))])
-    assert told.code == "cannot tell"
-    assert "too few other findings" in told.basis
-    assert told.resolve
+    (verdict,) = judge([replace(own, companions_p=np.nan, **dict.fromkeys(names, np.nan))])
+    assert verdict.code == "cannot tell"
+    assert "too few other findings" in verdict.basis
+    assert verdict.resolve
 
 
 def harmlessly_exposed(world, tasks):
@@ -102,11 +105,11 @@ def harmlessly_exposed(world, tasks):
 def test_other_images_that_do_no_harm_are_said_to_do_none():
     world = drawn("none", 2)
     evidence = harmlessly_exposed(world, slice(None))
-    told = judge(list(evidence.values()))
+    verdict = judge(list(evidence.values()))
     assert all(each.images_all_p < 1e-6 for each in evidence.values())
-    assert all(each.p_adjusted < 0.05 for each in told), "the shift is seen in every finding"
-    assert {each.code for each in told} == {"none"}, told
-    assert all("images changed" in each.basis for each in told)
+    assert all(each.p_adjusted < 0.05 for each in verdict), "the shift is seen in every finding"
+    assert {each.code for each in verdict} == {"none"}, verdict
+    assert all("images changed" in each.basis for each in verdict)
     (unsure,) = judge([replace(evidence[world.task], drop_limit=0.12)])
     assert unsure.code == "cannot tell"
     assert unsure.resolve
@@ -116,11 +119,11 @@ def test_a_prevalence_is_named_beside_images_that_do_no_harm():
     world = drawn("prevalence", 10)
     others = [task for task in range(world.a.labels.shape[1]) if task != world.task]
     own = harmlessly_exposed(world, others)[world.task]
-    (told,) = judge([own])
+    (verdict,) = judge([own])
     assert own.images_all_p < 1e-6
-    assert told.code == "prevalence"
-    assert "images changed" in told.basis
-    assert told.assumption
+    assert verdict.code == "prevalence"
+    assert "images changed" in verdict.basis
+    assert verdict.assumption
     (unsure,) = judge([replace(own, implied_a=0.0, implied_observed=-own.implied_a)])
     assert unsure.code == "cannot tell", "the label is more common, the scores say nothing of it"
     assert unsure.resolve
@@ -129,7 +132,7 @@ def test_a_prevalence_is_named_beside_images_that_do_no_harm():
 def test_a_prevalence_is_told_from_a_threshold_by_which_of_both_the_scores_are_nearer_to():
     """A finding without loss, labelled more often: z of the prevalence that the scores imply, from A's and from B's."""
     own = gathered("prevalence", 10)[drawn("prevalence", 10).task]
-    said = {
+    by_key = {
         (to_a, to_b): judge([replace(own, implied_a=to_a, implied_observed=to_b)])[0].code
         for to_a, to_b in (
             (2.3, 0.5),
@@ -141,7 +144,7 @@ def test_a_prevalence_is_told_from_a_threshold_by_which_of_both_the_scores_are_n
             (0.0, 0.0),
         )
     }
-    assert said == {
+    assert by_key == {
         (2.3, 0.5): "prevalence",
         (0.5, -2.3): "label",
         (1.9, -0.5): "cannot tell",  # a likelihood ratio of e^1.7 only
@@ -158,10 +161,10 @@ def test_a_handful_of_one_class_names_no_cause():
     labels = [site.labels[:, world.task] for site in (world.a, world.b)]
     assert own.fewest == min(int((each == value).sum()) for each in labels for value in (0, 1))
     assert judge([replace(own, fewest=10)])[0].code == "label"
-    (told,) = judge([replace(own, fewest=9)])
-    assert told.code == "cannot tell"
-    assert "9 of one class" in told.basis
-    assert told.resolve
+    (verdict,) = judge([replace(own, fewest=9)])
+    assert verdict.code == "cannot tell"
+    assert "9 of one class" in verdict.basis
+    assert verdict.resolve
 
 
 def test_false_discoveries_are_controlled_over_the_whole_family():
@@ -229,11 +232,11 @@ def test_both_directions_at_once_are_each_direction_alone():
     a, b = world.a, world.b
     there, back = gather_both(a, b)
     turned = [SiteScores(site.labels, site.of_b, site.of_a, site.patients) for site in (b, a)]
-    for found, alone in ((there, gather(a, b)), (back, gather(*turned))):
-        assert found[2].keys() == alone[2].keys()
+    for result, alone in ((there, gather(a, b)), (back, gather(*turned))):
+        assert result[2].keys() == alone[2].keys()
         for task, evidence in alone[2].items():
-            assert astuple(found[2][task]) == pytest.approx(
+            assert astuple(result[2][task]) == pytest.approx(
                 astuple(evidence), rel=1e-9, abs=1e-12, nan_ok=True
             )
-        np.testing.assert_allclose(found[0].drop.lower, alone[0].drop.lower, rtol=1e-12)
+        np.testing.assert_allclose(result[0].drop.lower, alone[0].drop.lower, rtol=1e-12)
     assert back[2][world.task].drop != pytest.approx(there[2][world.task].drop)

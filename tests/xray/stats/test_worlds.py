@@ -27,10 +27,10 @@ NOTHING = {"image": False, "population": False, "label": np.zeros(2, dtype=bool)
 
 
 def test_shares_are_shapleys_and_sum_to_the_drop():
-    found = truth(swapped((0.1, 0.02, 0.0, 0.04), joint=0.06), SAME, NOTHING)
-    np.testing.assert_allclose(found.shares, [[0.13, 0.02, 0, 0.07], [0, 0, 0, 0]], atol=1e-12)
-    np.testing.assert_allclose(found.shares.sum(axis=1), found.drop, atol=1e-12)
-    assert found.counts.tolist() == [[True, False, False, True], [False] * 4]
+    shares = truth(swapped((0.1, 0.02, 0.0, 0.04), joint=0.06), SAME, NOTHING)
+    np.testing.assert_allclose(shares.shares, [[0.13, 0.02, 0, 0.07], [0, 0, 0, 0]], atol=1e-12)
+    np.testing.assert_allclose(shares.shares.sum(axis=1), shares.drop, atol=1e-12)
+    assert shares.counts.tolist() == [[True, False, False, True], [False] * 4]
 
 
 def test_a_cause_counts_from_its_limit_on():
@@ -123,8 +123,8 @@ def test_one_finding_of_each_world_is_one_in_which_a_cause_counts(some):
 
 
 def test_rates_and_calibration():
-    found = rates(["exact", "exact", "false", "misdirected"])
-    assert (found["exact"], found["false"], found["misdirected"]) == (0.5, 0.5, 0.25)
+    table = rates(["exact", "exact", "false", "misdirected"])
+    assert (table["exact"], table["false"], table["misdirected"]) == (0.5, 0.5, 0.25)
     rng = np.random.default_rng(0)
     p = rng.random(20_000)
     right = calibration(p, rng.random(20_000) < p)

@@ -19,9 +19,9 @@ def entry(value: str, name: str = "elsewhere") -> importlib.metadata.EntryPoint:
 def test_a_reader_of_another_package(monkeypatch: pytest.MonkeyPatch) -> None:
     points = [entry("xray.data.sources.nih:read_nih"), entry("json:loads", name="google")]
     monkeypatch.setattr(importlib.metadata, "entry_points", lambda group: points)
-    found = base.sources()
-    assert found["elsewhere"] is found["nih"]
-    assert found["google"].__name__ == "read_google"  # type: ignore[attr-defined]
+    readers = base.sources()
+    assert readers["elsewhere"] is readers["nih"]
+    assert readers["google"].__name__ == "read_google"  # type: ignore[attr-defined]
 
 
 def test_a_reader_that_can_not_be_loaded_is_named(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -16,19 +16,19 @@ def table(**native):
 
 
 def test_its_cells_are_states_and_the_others_stay():
-    found = with_declared(
+    declared_table = with_declared(
         table(**{"Support Devices": ["1.0", "", "-1"]}), ["Support Devices", "Mass"], "f.csv"
     )
-    assert found.findings == ("Mass", "Support Devices")
-    assert found.states.tolist() == [[1, 1], [0, -2], [-1, -1]]
-    assert found.terms[:, 1].tolist() == ["Support Devices", None, "Support Devices"]
-    assert found.notes == []
+    assert declared_table.findings == ("Mass", "Support Devices")
+    assert declared_table.states.tolist() == [[1, 1], [0, -2], [-1, -1]]
+    assert declared_table.terms[:, 1].tolist() == ["Support Devices", None, "Support Devices"]
+    assert declared_table.notes == []
 
 
 def test_a_cell_that_is_no_label_sets_its_row_aside():
-    found = with_declared(table(TB=["1", "often", "0"]), ["Tuberculosis"], "f.csv")
-    assert found.rows["image"].tolist() == ["a", "c"]
-    (aside,) = found.quarantine
+    declared_table = with_declared(table(TB=["1", "often", "0"]), ["Tuberculosis"], "f.csv")
+    assert declared_table.rows["image"].tolist() == ["a", "c"]
+    (aside,) = declared_table.quarantine
     assert (aside.image, "found 'often'" in aside.reason) == ("b", True)
 
 
@@ -38,6 +38,6 @@ def test_two_columns_of_one_finding_are_refused():
 
 
 def test_nothing_declared_changes_nothing():
-    found = with_declared(table(TB=["1", "0", "x"]), [], "f.csv")
-    assert found.findings == ("Mass",)
-    assert len(found.rows) == 3
+    declared_table = with_declared(table(TB=["1", "0", "x"]), [], "f.csv")
+    assert declared_table.findings == ("Mass",)
+    assert len(declared_table.rows) == 3

@@ -33,9 +33,9 @@ def picture(folder: Path, number: int, **fields: object) -> Path:
         "Manufacturer": "Maker",
         "ManufacturerModelName": "M1",
     }
-    place = folder / f"p{patient}" / f"IM{number}"
-    place.parent.mkdir(parents=True, exist_ok=True)
-    return dicom_file(place, VALUES + np.uint16(number), **header | fields)
+    file = folder / f"p{patient}" / f"IM{number}"
+    file.parent.mkdir(parents=True, exist_ok=True)
+    return dicom_file(file, VALUES + np.uint16(number), **header | fields)
 
 
 @pytest.fixture

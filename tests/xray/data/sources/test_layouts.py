@@ -75,8 +75,8 @@ def test_vindrs_training_images_have_three_readers_and_their_majority(tmp_path: 
     assert table.quarantine == []
     assert table.panel is not None
     assert table.panel.names == ("R1", "R10", "R2", "R3")
-    place = table.findings.index("Fracture")
-    assert table.panel.states[:, :, place].tolist() == [[YES, NO], [YES, NOTHING], [NO, NO], [NOTHING, NO]]
+    column = table.findings.index("Fracture")
+    assert table.panel.states[:, :, column].tolist() == [[YES, NO], [YES, NOTHING], [NO, NO], [NOTHING, NO]]
     assert of(table, "Fracture") == [YES, NO]  # of a rib for one, of the clavicle for another
     assert of(table, "Cardiomegaly") == [YES, NO]
     assert of(table, "Tuberculosis") == [NO, NO]

@@ -293,8 +293,8 @@ def test_an_age_that_is_none_is_unknown_and_costs_no_image(
     assert table.quarantine == []
     (read, _) = table.rows["age"].tolist()
     assert (None if np.isnan(read) else read) == age
-    said = any("the age of 1 row(s) is unknown" in note for note in table.notes)
-    assert said == (age is None and text.lower() not in ("", "na", "nan"))
+    is_noted = any("the age of 1 row(s) is unknown" in note for note in table.notes)
+    assert is_noted == (age is None and text.lower() not in ("", "na", "nan"))
 
 
 def test_lateral_views_in_any_words(tmp_path: Path) -> None:

@@ -61,8 +61,8 @@ def test_stitched_in_paper_own_row_in_corrected(tmp_path: Path) -> None:
         assert selection.index.tolist() == [1, 2]
         assert selection.labels[0, TASK_INDEX["Effusion"]] == 0  # No Finding
         assert selection.labels[1, TASK_INDEX["Cardiomegaly"]] == 1
-        found = selection.labels[1, TASK_INDEX["Atelectasis"]]
-        assert (None if found != found else found) == atelectasis
+        label = selection.labels[1, TASK_INDEX["Atelectasis"]]
+        assert (None if label != label else label) == atelectasis
 
 
 def test_both_labellers_name_the_same_images(tmp_path: Path) -> None:

@@ -66,8 +66,8 @@ def test_reports_give_images_views_and_labels(tmp_path: Path, packed: bool, insi
     assert table.rows["sex"].tolist()[3] == "F"
     assert [(entry.file, "XML" in entry.reason) for entry in table.quarantine] == [("6.xml", True)]
     assert table.notes == ["1 reports name no image"]
-    found = [{task for task in TASKS if row[TASK_INDEX[task]] == 1} for row in table.states[[0, 2, 3, 4]]]
-    assert found == FOUND
+    values = [{task for task in TASKS if row[TASK_INDEX[task]] == 1} for row in table.states[[0, 2, 3, 4]]]
+    assert values == FOUND
     assert (table.states[:, TASK_INDEX["Consolidation"]] == -2).all()
     paper = select(table, "openi", load_protocol("paper"))
     assert paper.index.tolist() == [4, 1, 2]  # patients in text order: CXR10, CXR2, CXR3
