@@ -15,24 +15,24 @@ if TYPE_CHECKING:
 
 COMMANDS = {
     "demo": ("flows.cli.demo:demo", "From nothing to figures: four synthetic sites, 18 models, one report."),
-    "study": ("flows.cli.study:study", "Run a study file, or see how far it is."),
+    "study": ("flows.cli.study:study", "Run a study file, or show its progress."),
     "report": ("flows.cli.report:report", "Where a study's page is; xray report open STUDY opens it."),
     "evaluate": (
         "flows.cli.evaluate:evaluate",
-        "Models that you have: scores and labels in, answer and page out; nothing is trained.",
+        "Judge models that you have, from scores and labels to an answer and a page; nothing is trained.",
     ),
     "compare": (
         "flows.cli.compare:compare",
         "Two models on the same images: which is better, and where they differ.",
     ),
-    "plan": ("flows.cli.plan:plan", "Before images are collected: how many are needed."),
+    "plan": ("flows.cli.plan:plan", "How many images a validation needs, before they are collected."),
     "threshold": (
         "flows.cli.threshold:threshold",
-        "A threshold for a goal, and what it does on further images and at other hospitals.",
+        "A threshold for a goal, and how it does on further images and at other hospitals.",
     ),
     "recalibrate": (
         "flows.cli.recalibrate:recalibrate",
-        "A model's probabilities made to fit a hospital, before and after; stored, never in place of the scores.",
+        "Recalibrate a model's probabilities for a hospital; stored next to the scores, which stay.",
     ),
     "analyse": (
         "flows.cli.analyse:analyse",
@@ -45,7 +45,7 @@ COMMANDS = {
     ),
     "reread": (
         "flows.cli.reread:reread",
-        'A way out of "cannot tell": what to read again by whose rules, and what the answers change.',
+        'Plan re-reads that settle a "cannot tell", and add their answers.',
     ),
     "intervene": (
         "flows.cli.intervene:intervene",
@@ -53,13 +53,13 @@ COMMANDS = {
     ),
     "labels": ("flows.cli.labels:labels", "Where a label comes from; do two labellers agree?"),
     "protocol": ("flows.cli.protocol:protocol", "The rules of a protocol, and what changes between two."),
-    "cohort": ("flows.cli.cohort:cohort", "Frozen cohorts as a CSV of ids, to publish and to rebuild."),
+    "cohort": ("flows.cli.cohort:cohort", "Frozen cohorts as a CSV of ids, to publish and rebuild."),
     "model": ("flows.cli.model:model", "Models from elsewhere: import, list, show; export one of ours."),
     "predictions": (
         "flows.cli.predictions:predictions",
         "Scores made elsewhere, imported; stored ones, exported.",
     ),
-    "audit": ("flows.cli.audit:audit", "Images and patients that stand in training and in a test."),
+    "audit": ("flows.cli.audit:audit", "Images and patients that are in both training and test."),
     "verify": ("flows.cli.verify:verify", "Published numbers, recomputed from label files."),
     "explain": ("flows.cli.explain:explain", "Where a result comes from: code, data, configuration, worker."),
     "provenance": (
@@ -71,10 +71,10 @@ COMMANDS = {
     "db": ("flows.cli.db:db", "The database: check, size, vacuum, backup, restore, upgrade, grant."),
     "up": ("flows.cli.stack:up", "Start the standing platform: servers, deployments, workers."),
     "down": ("flows.cli.stack:down", "Stop the standing platform."),
-    "status": ("flows.cli.stack:status", "What of the standing platform runs, waits and is missing."),
-    "logs": ("flows.cli.stack:logs", "What its services wrote."),
-    "env": ("flows.cli.stack:env", "What a shell needs to talk to its servers."),
-    "doctor": ("flows.cli.doctor:doctor", "What of all that xray needs holds on this machine."),
+    "status": ("flows.cli.stack:status", "What runs, waits or is missing in the standing platform."),
+    "logs": ("flows.cli.stack:logs", "Logs of its services."),
+    "env": ("flows.cli.stack:env", "Environment variables to reach its servers."),
+    "doctor": ("flows.cli.doctor:doctor", "Check that this machine has what xray needs."),
     "version": ("flows.cli.version:version", "The version of xray."),
     "explore": (
         "flows.cli.explore:explore",

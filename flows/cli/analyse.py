@@ -33,7 +33,7 @@ ALL = "all"
     help="Again with uncertain test labels left out, as positives and as negatives, side by side; nothing is stored.",
 )
 @cut_options
-@click.option("--reference", is_flag=True, help="Published values beside one's own, in brackets.")
+@click.option("--reference", is_flag=True, help="Show published values in brackets.")
 @json_option("The rows, one JSON object each.")
 @click.option(
     "--output",
@@ -52,9 +52,9 @@ def analyse(
     output: Path | None,
     **cut: Any,
 ) -> None:
-    """Bring the analysis NAME of a study up to date, print it, and draw its figure; "all" is every one.
+    """Bring the analysis NAME of a study up to date, print it, and draw its figure; "all" means every analysis.
 
-    Without NAME: the analyses and whether their results are current. Only what is stale is computed, from the stored
+    Without NAME: list the analyses and whether their results are current. Only what is stale is computed, from the stored
     predictions; no model is loaded. Where results changed, the study's page (report.html) is written anew, unless --output
     says otherwise.
 

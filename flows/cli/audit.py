@@ -1,4 +1,4 @@
-"""`xray audit`: images and patients that stand in training and in a test."""
+"""`xray audit`: images and patients that are in both training and test."""
 
 import click
 
@@ -8,7 +8,7 @@ from flows.cli.rows import json_option, print_json
 
 @click.group(cls=Group)
 def audit() -> None:
-    """Images and patients that stand in training and in a test."""
+    """Images and patients that are in both training and test."""
 
 
 @audit.command()

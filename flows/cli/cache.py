@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 @click.group(cls=Group)
 def cache() -> None:
-    """Prepared pictures under XRAY_HOME/pixels: list, verify, prune. All of them can be made again from the files."""
+    """Prepared pictures under XRAY_HOME/pixels: list, verify, prune. All can be rebuilt from the files."""
 
 
 @cache.command("list")

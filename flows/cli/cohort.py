@@ -33,7 +33,7 @@ def list_(as_json: bool) -> None:
     help="File to write (default: standard output).",
 )
 def export(dataset: str, protocol: str, output: Path | None) -> None:
-    """Write the cohorts of DATASET as a CSV of image ids, with their hashes: no label and no pixel is in it."""
+    """Write the cohorts of DATASET as a CSV of image ids, with their hashes, without labels or pixels."""
     from flows.platform import storage
     from xray.data.cohort_files import export_cohorts
     from xray.data.protocol import load_protocol
@@ -54,7 +54,7 @@ def export(dataset: str, protocol: str, output: Path | None) -> None:
 @click.option("--protocol", help="TOML file of the protocol, where it is one of your own.")
 @json_option()
 def import_(file: Path, dataset: str | None, protocol: str | None, as_json: bool) -> None:
-    """Freeze the cohorts that FILE lists, from the dataset registered here; refused where the hashes would differ."""
+    """Freeze the cohorts that FILE lists, from the dataset registered here; refused if the hashes would differ."""
     from flows.events import announce
     from flows.platform import storage
     from xray.data.cohort_files import import_cohorts, read_cohort_file

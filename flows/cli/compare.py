@@ -23,7 +23,11 @@ if TYPE_CHECKING:
     metavar="CONDITIONS",
     help="Without SECOND: FIRST on the images of --where less FIRST on these, such as StudyDate < 2024-01-01.",
 )
-@click.option("--margin", type=float, help="FIRST is no worse where its AUC is at most this much lower.")
+@click.option(
+    "--margin",
+    type=float,
+    help="Non-inferiority margin: FIRST is no worse if its AUC is at most this much lower.",
+)
 @click.option(
     "--probability", type=float, default=0.1, show_default=True, help="Threshold probability of net benefit."
 )

@@ -26,7 +26,7 @@ def dataset() -> None:
 @dataset.command()
 @click.argument("name")
 @click.option("--source", help="Native layout of the files: nih, chexpert, … (default: NAME, if it is one).")
-@click.option("--labels", type=PATH, help="The label file as its owners publish it, or its folder.")
+@click.option("--labels", type=PATH, help="The label file as published, or its folder.")
 @click.option(
     "--manifest",
     type=PATH,
@@ -36,36 +36,36 @@ def dataset() -> None:
     "--map",
     "mapping",
     type=PATH,
-    help="A mapping file, which says what the columns and words of your own table are (xray dataset draft writes one).",
+    help="A mapping file, which says what the columns and words of your table mean (xray dataset draft writes one).",
 )
 @click.option("--images", type=PATH, help="Folder of the pictures (of a manifest: by default its own).")
 @click.option("--labels-only", is_flag=True, help="Register labels without pictures: for counts and audits.")
 @click.option(
     "--maximum",
     type=int,
-    help="The true largest value of the pictures, where their files could hold more: 4095 of 12 bits.",
+    help="The true largest pixel value, if the files could hold more: 4095 for 12 bits.",
 )
 @click.option("--window", is_flag=True, help="Show DICOM pictures through the window that each file gives.")
 @click.option(
     "--site", help="Where the images come from; patients belong to a site (known for published ones)."
 )
 @click.option("--protocol", default="corrected", show_default=True, help="Rules by which cohorts are made.")
-@click.option("--strict", is_flag=True, help="Register nothing where anything would have to be set aside.")
-@click.option("--partial", is_flag=True, help="Register what is there, even if it is less than half.")
+@click.option("--strict", is_flag=True, help="Register nothing if anything would have to be set aside.")
+@click.option("--partial", is_flag=True, help="Register the usable rows, even if they are less than half.")
 @click.option(
     "--finding",
     "findings",
     multiple=True,
     metavar="NAME",
-    help="A finding beside the default list, whose column in the file has this name (repeatable).",
+    help="A finding outside the default list, whose column in the file has this name (repeatable).",
 )
 @click.option(
     "--readers",
     metavar="RULE",
-    help="How the label follows from several readers' of an image: majority (the default), any, all, or a reader's name.",
+    help="How an image's label follows from those of several readers: majority (the default), any, all, or a reader's name.",
 )
-@click.option("--dry-run", is_flag=True, help="Check and say everything, and register nothing.")
-@json_option("What was made of the file, as one JSON object.")
+@click.option("--dry-run", is_flag=True, help="Check and report everything, but register nothing.")
+@json_option("How the file was read, as one JSON object.")
 def add(
     name: str,
     source: str | None,
@@ -85,7 +85,7 @@ def add(
     dry_run: bool,
     as_json: bool,
 ) -> None:
-    """Register images and labels as dataset NAME, whole or not at all.
+    """Register images and labels as dataset NAME, completely or not at all.
 
     Rows and pictures that can't be used are set aside, named, counted, and kept with their reasons in table `quarantine`
     (xray dataset quarantine NAME). Where more than half of the rows would be, nothing is registered.
@@ -363,7 +363,7 @@ def counts(name: str, protocol: str | None, part: str | None, as_json: bool) -> 
 def relocate(name: str, images: Path) -> None:
     """Read the pictures of dataset NAME from another folder, once each shows what is registered.
 
-    Nothing is prepared anew: prepared pictures are known by what they show.
+    Nothing is prepared again: prepared pictures are cached by content.
     """
     from flows.platform import storage
     from xray import settings
@@ -381,12 +381,12 @@ def relocate(name: str, images: Path) -> None:
 @dataset.command()
 @click.argument("name")
 @click.option(
-    "--with-results", is_flag=True, help="Remove the models, scores and analyses that depend on it too."
+    "--with-results", is_flag=True, help="Also remove the models, scores and analyses that depend on it."
 )
 @click.option("--dry-run", is_flag=True, help="Only say what depends on it.")
 @json_option("What depends on it, as one JSON object.")
 def remove(name: str, with_results: bool, dry_run: bool, as_json: bool) -> None:
-    """Take dataset NAME away: its labels, cohorts, and images that no other dataset has. Its files are left.
+    """Remove dataset NAME: its labels, cohorts, and images that no other dataset has. Its files stay.
 
     Where results depend on it, it says which, and removes them only with --with-results.
     """

@@ -8,7 +8,7 @@ from flows.cli.rows import json_option, print_json
 @click.command()
 @json_option("One JSON object per question: code, state, detail, advice.")
 def doctor(as_json: bool) -> None:
-    """Say what of all that xray needs holds on this machine. No secret is in it. Exit code 1 where something is at fault."""
+    """Check that this machine has what xray needs. The output contains no secret. Exit code 1 if something is wrong."""
     from flows.cli.sql import table
     from flows.doctor import examine
     from xray import settings

@@ -30,15 +30,15 @@ REFERENCE: Final = "reference"
     "--map",
     "mapping",
     type=FILE,
-    help="A mapping file of the labels, where their columns or words are others (xray dataset draft writes one).",
+    help="A mapping file of the labels, if they use other columns or words (xray dataset draft writes one).",
 )
-@click.option("--scores-map", type=FILE, help="Likewise of the scores.")
-@click.option("--site", help="The hospital that images and labels come from.")
+@click.option("--scores-map", type=FILE, help="A mapping file of the scores.")
+@click.option("--site", help="The hospital of the images and labels.")
 @click.option(
     "--dataset",
     "datasets",
     multiple=True,
-    help="Name of the images with these labels (default: SITE), or a registered dataset (repeatable without SCORES).",
+    help="Name for the images with these labels (default: SITE), or a registered dataset (repeatable without SCORES).",
 )
 @click.option(
     "--model",
@@ -73,7 +73,9 @@ REFERENCE: Final = "reference"
 @click.option(
     "--image-column", help="The scores' column with the images' names (default: image or image_id)."
 )
-@click.option("--from-model", help="Whose rows to take, where a file has a column `model` with several.")
+@click.option(
+    "--from-model", help="The model whose rows to use, if a file has a column `model` with several."
+)
 @click.option(
     "--missing-as-nan", is_flag=True, help="Images without a score are not scored, instead of refused."
 )
@@ -88,7 +90,7 @@ REFERENCE: Final = "reference"
 @click.option(
     "--loss-ratio",
     type=click.FloatRange(1, 999),
-    help="So many missed causes cost as much as a false one: a verdict names causes from L / (1 + L) on (default: 2, 2/3).",
+    help="How many missed causes cost as much as a false one: a verdict names causes from L / (1 + L) (default: 2, so 2/3).",
 )
 @click.option("--json", "as_json", is_flag=True, help="What was done, every AUC and every verdict, as JSON.")
 def evaluate(
@@ -111,7 +113,7 @@ def evaluate(
 ) -> None:
     """Judge models by files of their SCORES (CSV, xlsx or Parquet: a row per image, a column per finding), one per model.
 
-    Every labelled image counts, also several of a patient: patients are the unit of every interval. Images need no pictures
+    Every labelled image counts, even several of a patient: patients are the unit of every interval. Images need no pictures
     here. A second call with the same --study adds models and hospitals to it.
 
     Without SCORES, models score the pictures of registered datasets first: xray evaluate --model vendor.onnx --dataset ours.

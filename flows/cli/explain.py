@@ -15,7 +15,7 @@ FEW = 6
 @click.command()
 @click.argument("result")
 @click.option("--seed", type=int, help="The result of one seed (default: the ensemble of the seeds).")
-@click.option("--image", help="Follow the score of this image, too.")
+@click.option("--image", help="Trace the score of this image, too.")
 @json_option()
 def explain(result: str, seed: int | None, image: str | None, as_json: bool) -> None:
     """Follow RESULT, written STUDY/TRAINED_ON/TEST_DATASET/TASK, back to code, data, configuration, seed and worker.

@@ -30,8 +30,10 @@ def model() -> None:
     "--xrv", metavar="WEIGHTS", help="FILE is torchxrayvision's, of this name: densenet121-res224-all, …"
 )
 @click.option("--name", help="Name under which its results stand (default: the card's, or WEIGHTS).")
-@click.option("--trained-on", multiple=True, metavar="DATASET", help="A dataset that it knows (repeatable).")
-@click.option("--trust", is_flag=True, help="Load FILE even where that runs code of its author's.")
+@click.option(
+    "--trained-on", multiple=True, metavar="DATASET", help="A dataset that it was trained on (repeatable)."
+)
+@click.option("--trust", is_flag=True, help="Load FILE even if that runs its author's code.")
 @json_option()
 def import_(
     file: Path,
@@ -42,10 +44,10 @@ def import_(
     trust: bool,
     as_json: bool,
 ) -> None:
-    """Take in a model that was trained elsewhere: ONNX, TorchScript, a torch.export program, or weights alone.
+    """Import a model that was trained elsewhere: ONNX, TorchScript, a torch.export program, or weights alone.
 
-    What can run code of its author's (TorchScript, torch.export programs, pickles of whole modules) is refused unless you
-    say --trust; ONNX, safetensors and weights alone are free. The model is scored by the next `xray study run` of a study
+    A file that can run its author's code (TorchScript, torch.export programs, pickles of whole modules) is refused without
+    --trust; ONNX, safetensors and weights alone are allowed. The model is scored by the next `xray study run` of a study
     that names it (foreign = ["NAME"]).
     """
     from flows.events import announce
@@ -139,7 +141,7 @@ def list_(as_json: bool) -> None:
 @click.argument("name")
 @json_option()
 def show(name: str, as_json: bool) -> None:
-    """What is known of the model NAME: where it comes from, what it was trained on, what it has scored."""
+    """Describe the model NAME: where it comes from, what it was trained on, what it has scored."""
     from flows.platform import storage
     from xray.data.foreign_models import describe_model
 

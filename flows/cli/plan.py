@@ -15,18 +15,18 @@ WIDTH: Final = click.FloatRange(0, min_open=True)
 
 def wide(name: str, default: float, what: str) -> Callable[[Command], Command]:
     """An option for the wanted width of an interval."""
-    words = f"Wanted width of the 95% interval of {what}."
+    words = f"Desired width of the 95% interval of {what}."
     return click.option(f"--{name}-width", type=WIDTH, default=default, show_default=True, help=words)
 
 
 @click.group(cls=Group)
 def plan() -> None:
-    """Before images are collected: how many are needed."""
+    """How many images a validation needs, before they are collected."""
 
 
 @plan.command()
 @click.option("--prevalence", type=SHARE, help="Share of images with the finding.")
-@click.option("--auc", type=SHARE, help="The AUC that is expected.")
+@click.option("--auc", type=SHARE, help="The expected AUC.")
 @click.option(
     "--pilot",
     nargs=4,
@@ -45,8 +45,8 @@ def plan() -> None:
     metavar="MEAN SD",
     help="Log odds of the population (default: those of AUC and prevalence).",
 )
-@click.option("--sensitivity", type=SHARE, help="That is expected at the threshold.")
-@click.option("--specificity", type=SHARE, help="That is expected at the threshold.")
+@click.option("--sensitivity", type=SHARE, help="Expected at the threshold.")
+@click.option("--specificity", type=SHARE, help="Expected at the threshold.")
 @click.option(
     "--threshold", type=SHARE, help="Probability from which an image is called: adds the net benefit."
 )
@@ -63,9 +63,9 @@ def plan() -> None:
 )
 @json_option("One JSON object per line of the table.")
 def size(pilot: tuple[str, str, str, str] | None, as_json: bool, **given: Any) -> None:
-    """How many images a validation of a model needs, for each wanted precision.
+    """How many images a validation of a model needs, for each desired precision.
 
-    By the formulas of Riley et al. 2021, as the program pmvalsampsize has them. With several images of one patient read
+    By the formulas of Riley et al. 2021, as the program pmvalsampsize has them. With several images per patient, read
     "patients" for images.
     """
     from flows.cli.rows import show_rows

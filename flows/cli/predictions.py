@@ -24,7 +24,9 @@ def predictions() -> None:
 @predictions.command("import")
 @click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
 @click.option(
-    "--model", required=True, help="Name under which the scores stand: a new one, or one imported before."
+    "--model",
+    required=True,
+    help="Name under which the scores are stored: a new one, or one imported before.",
 )
 @click.option(
     "--cohort", required=True, metavar="DATASET", help="Whose images were scored (xray cohort list)."
@@ -46,10 +48,13 @@ def predictions() -> None:
 @click.option(
     "--ignore-unknown", is_flag=True, help="Leave out rows of images that the dataset does not have."
 )
-@click.option("--from-model", help="Whose rows to take, where FILE has a column `model` with several.")
+@click.option("--from-model", help="The model whose rows to use, if FILE has a column `model` with several.")
 @click.option("--image-column", help="The column with the images' names (default: image or image_id).")
 @click.option(
-    "--trained-on", multiple=True, metavar="DATASET", help="A dataset that the model knows (repeatable)."
+    "--trained-on",
+    multiple=True,
+    metavar="DATASET",
+    help="A dataset that the model was trained on (repeatable).",
 )
 @click.option("--citation", help="Where the model comes from.")
 @click.option(

@@ -23,7 +23,7 @@ HEADS: Final = ("measure", "perfect", "before", "after")
     type=click.Choice(METHODS),
     default="logistic",
     show_default=True,
-    help="Move all logits; move and stretch them; or any curve that never falls.",
+    help="Shift all logits; shift and scale them; or any curve that never falls.",
 )
 @click.option("--dataset", help="Where it is fitted (default: the study's first that MODEL scored).")
 @click.option("--study", help="The study (default: the only one).")
@@ -31,9 +31,9 @@ HEADS: Final = ("measure", "perfect", "before", "after")
 def recalibrate(
     model: str, task: str, method: Any, dataset: str | None, study: str | None, as_json: bool
 ) -> None:
-    """Make the probabilities of MODEL for a finding fit a hospital, and say how well they fit before and after.
+    """Recalibrate MODEL's probabilities of a finding for a hospital, and report calibration before and after.
 
-    "After" on the images that it is fitted on is cross-fitted: each patient is judged by a map that never saw the patient.
+    "After" on the images that it is fitted on is cross-fitted: each patient is judged by a map fitted without the patient.
     Other hospitals of the study are judged with the map as it is. It is stored under a version of its own, and the logits
     stay as they are: xray sql "select … from calibrated_predictions" reads them through it.
     """

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 @click.group(cls=Group)
 def reread() -> None:
-    """Images read again to settle a verdict: what to read by whose rules, and the answers."""
+    """Re-reads to settle a verdict: which images to read by whose rules, and the answers."""
 
 
 @reread.command()
@@ -30,16 +30,16 @@ def reread() -> None:
     type=click.Path(dir_okay=False, path_type=Path),
     help="The list (default: reread-STUDY-N.csv here).",
 )
-@click.option("--seed", type=click.IntRange(0), help="Of the draw (default: by chance; it is stored).")
+@click.option("--seed", type=click.IntRange(0), help="Seed of the draw (default: random; it is stored).")
 @click.option(
-    "--dry-run", is_flag=True, help="Say what would be read and with what chance; store and write nothing."
+    "--dry-run", is_flag=True, help="Print what would be read, and the chance; store and write nothing."
 )
 @json_option("One JSON object per finding that is read.")
 def plan(
     study: str, budget: int, model: str | None, task: str | None, to: Path | None, seed: int | None, dry_run: bool,
     as_json: bool,
 ) -> None:  # fmt: skip
-    """Which images to have read again to settle the verdicts of STUDY that can't tell, and with what chance they will.
+    """Choose images to read again to settle the verdicts of STUDY that can't tell, with the chance of success.
 
     Writes a blind list, CSV: a row per image, in an order by chance, without label, score and site. Readers fill the columns
     reader and answer (yes, no, unsure), each in a copy of their own; xray reread add FILE takes the copies.
@@ -90,7 +90,7 @@ def plan(
 @click.option("--dry-run", is_flag=True, help="Check the file; store nothing.")
 @json_option("One JSON object: what was added, and the verdicts after it.")
 def add(file: Path, dry_run: bool, as_json: bool) -> None:
-    """Take a filled list of xray reread plan, and bring the verdicts that it is about up to date.
+    """Add the answers of a list from xray reread plan, and update its verdicts.
 
     Everything is checked before anything is stored. Rows without an answer are left for later: within images of one class
     and range of scores, what is not read is taken to be missing at random. Labels of datasets stay as they are.

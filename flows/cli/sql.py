@@ -32,8 +32,8 @@ from flows.cli.rows import json_option, print_json
 def sql(query: str | None, file: Path | None, as_json: bool, as_csv: bool, timeout: float | None) -> None:
     """Run QUERY, read-only, and print its rows. Start with: xray sql "select * from predictions limit 5".
 
-    QUERY is one statement, or - to read it from standard input. It is asked as a role that can read what docs/sql.md names
-    and do nothing else. Ctrl-C cancels it.
+    QUERY is one statement, or - to read it from standard input. It runs as a role that can only read what
+    docs/sql.md names. Ctrl-C cancels it.
     """
     from db.question import ask
     from flows.platform import storage

@@ -1,4 +1,4 @@
-"""`xray study`: run a study file to its report, or see how far it is."""
+"""`xray study`: run a study file to its report, or show its progress."""
 
 import contextlib
 import logging
@@ -20,14 +20,14 @@ FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 
 @click.group(cls=Group)
 def study() -> None:
-    """Run a study file, or see how far it is."""
+    """Run a study file, or show its progress."""
 
 
 @study.command()
 @click.argument("file", type=FILE)
 @json_option("What was done, as JSON, instead of tables.")
 def run(file: Path, as_json: bool) -> None:
-    """Make true what FILE says: datasets, models, predictions, results, figures. Only what is missing is done."""
+    """Bring what FILE declares up to date: datasets, models, predictions, results, figures. Does only what is missing."""
     run_file(file, as_json)
 
 
@@ -35,7 +35,7 @@ def run(file: Path, as_json: bool) -> None:
 @click.argument("file", type=FILE)
 @json_option()
 def status(file: Path, as_json: bool) -> None:
-    """How far FILE is from being true."""
+    """What of FILE is done, and what is missing."""
     from flows.platform import storage
     from xray.plan import progress, read_sited
     from xray.study import read_study

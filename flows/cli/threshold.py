@@ -20,10 +20,12 @@ HEADS: Final = ("measure", "on these images", "on further images", "95% interval
     "--sensitivity", type=SHARE, help="The highest threshold that finds this share of the positives."
 )
 @click.option(
-    "--specificity", type=SHARE, help="The lowest that leaves this share of the negatives uncalled."
+    "--specificity", type=SHARE, help="The lowest threshold that spares this share of the negatives."
 )
-@click.option("--ppv", type=SHARE, help="The lowest of whose calls this share is right.")
-@click.option("--positive-rate", type=SHARE, help="The lowest that calls at most this share of the images.")
+@click.option("--ppv", type=SHARE, help="The lowest threshold at which this share of the calls is right.")
+@click.option(
+    "--positive-rate", type=SHARE, help="The lowest threshold that calls at most this share of the images."
+)
 @click.option("--youden", is_flag=True, help="The highest sum of sensitivity and specificity.")
 @click.option(
     "--prevalence", type=SHARE, help="Of the finding where it is to be used (default: of these images)."
@@ -41,7 +43,7 @@ def threshold(
     as_json: bool,
     **shares: float | None,
 ) -> None:
-    """A threshold of MODEL for a finding that reaches a goal, with the interval that comes of choosing it on these images.
+    """A threshold of MODEL for a finding that reaches a goal, with intervals that allow for choosing it on these images.
 
     "On further images" is what it will do on others of the same hospital, less the flattery of being chosen on those that it
     is judged by; patients are the unit. Other hospitals of the study are judged at the same threshold.

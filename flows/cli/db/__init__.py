@@ -14,15 +14,15 @@ if TYPE_CHECKING:
 COMMANDS = {
     "check": (
         "flows.cli.db.check:check",
-        "Look for what should not be there: half rows, wrong lengths, lost files.",
+        "Look for inconsistencies: half rows, wrong lengths, lost files.",
     ),
-    "size": ("flows.cli.db.size:size", "How much room tables, pictures and weights take."),
-    "vacuum": ("flows.cli.db.vacuum:vacuum", "Give room back and renew what the planner knows."),
+    "size": ("flows.cli.db.size:size", "The size of tables, pictures and weights."),
+    "vacuum": ("flows.cli.db.vacuum:vacuum", "Reclaim space and update the planner's statistics."),
     "backup": (
         "flows.cli.db.backup:backup",
-        "Databases, weights and cards into a folder, while everything runs.",
+        "Save databases, weights and cards to a folder, while everything runs.",
     ),
-    "restore": ("flows.cli.db.restore:restore", "A backup into an empty home."),
+    "restore": ("flows.cli.db.restore:restore", "Restore a backup into an empty home."),
     "upgrade": ("flows.cli.db.upgrade:upgrade", "Move the home's data to the newest PostgreSQL."),
     "grant": ("flows.cli.db.grant:grant", "Let an analyst read the database with a client of their own."),
 }
