@@ -35,7 +35,8 @@ from xray.stats.comparisons import compare_paired
 from xray.tasks import TASK_INDEX
 
 PROJECT: Final = Path(__file__).resolve().parents[1]
-SIZE: Final = 48  # as benchmarks.phantom_verdict
+SIZE: Final = 48
+"""Pixels, as in benchmarks.phantom_verdict."""
 FIRST: Final = 10_000
 """Patients from here on are of no study."""
 SAMPLE: Final = 400
@@ -55,19 +56,19 @@ def as_drawn(kind: str, own: Images, other: Images) -> Images:
 
 
 def cells(
-    site: PhantomSite, others: Sequence[PhantomSite], network: Any, n: int, seed: int
+    site: PhantomSite, others: Sequence[PhantomSite], network: Any, n: int, seed: int, size: int = SIZE
 ) -> Iterator[dict[str, Any]]:
     """Rows of one site's network: per other site, kind and finding, the true and the measured loss."""
     unseen = range(FIRST, FIRST + n)
-    own = draw_site(site, patients=unseen, size=SIZE, seed=seed)
+    own = draw_site(site, patients=unseen, size=size, seed=seed)
     patients = own.cases.patient
     keys = np.arange(len(own.pixels), dtype=np.uint64)
     before = scores(network, own.pixels)
     for other in others:
-        sample = draw_site(other, patients=SAMPLE, size=SIZE, seed=seed).pixels
+        sample = draw_site(other, patients=SAMPLE, size=size, seed=seed).pixels
         for kind in KINDS:
             images = as_drawn(kind, site.images, other.images)
-            truth = draw_site(replace(site, images=images), patients=unseen, size=SIZE, seed=seed).pixels
+            truth = draw_site(replace(site, images=images), patients=unseen, size=size, seed=seed).pixels
             made = change(kind, own.pixels[:SAMPLE], sample)
             lost = compare_paired(own.labels, before, scores(network, truth), patients=patients)
             measured = compare_paired(

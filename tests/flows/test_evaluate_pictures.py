@@ -1,4 +1,7 @@
-"""`xray evaluate --model FILE --dataset NAME`: a bought network scores a hospital's own pictures, and is judged by them."""
+"""`xray evaluate --model FILE --dataset NAME`: a bought network scores a hospital's own pictures, and is judged by them.
+
+And `xray intervene`: what it loses on pictures of one hospital that are made to look like the other's.
+"""
 
 import hashlib
 import json
@@ -11,7 +14,9 @@ import pytest
 from PIL import Image
 from sklearn.metrics import roc_auc_score
 
+from flows.cli.intervene import KINDS
 from tests.flows.conftest import Home, Typed
+from xray.pixels import changes
 
 onnx = pytest.importorskip("onnx")
 N = 60
@@ -104,3 +109,36 @@ def test_a_file_scores_the_pictures_of_two_hospitals(new_home: Home, typed: Call
         "card: 32 pixels, crop centre, range -1024 to 1024, output logit",
     ):
         assert line in words
+    intervene(new_home, typed, {name: found[name, "Mass"]["auc"] for name in hospitals})
+
+
+COUNTS = (
+    "select (select count(*) from predictions) as scores, (select count(*) from evaluation) as evaluations"
+)
+
+
+def intervene(home: Home, typed: Callable[..., Typed], aucs: dict[str, float]) -> None:
+    """By one command, once; apart from all that was there."""
+    assert KINDS == changes.KINDS
+    (before,) = home.sql(COUNTS)
+    asked = ("intervene", "run", "evaluation", "--from", "ours", "--kinds", "noise,histogram", "--json")
+    code, printed, _ = typed(home, *asked, "--dry-run")
+    assert (code, [json.loads(line) for line in printed.splitlines()]) == (
+        0,
+        [{"model": "vendor", "seed": None, "from": "ours", "to": "theirs", "kinds": "noise, histogram"}],
+    )
+    code, _, said = typed(home, "intervene", "run", "evaluation", "--kinds", "noize")
+    assert (code, "there is no kind 'noize'; did you mean 'noise'?" in said) == (1, True)
+
+    rows = [json.loads(line) for line in home.run(*asked).stdout.splitlines()]
+    assert [(row["from"], row["to"], row["task"], row["kind"]) for row in rows] == [
+        ("ours", "theirs", task, kind) for task in ("Mass", "Effusion") for kind in ("histogram", "noise")
+    ]
+    assert rows[0]["before"] == pytest.approx(aucs["ours"])
+    assert home.sql(COUNTS) == [before]
+    assert "Images changed on purpose" in (home.path / "reports/evaluation/report.html").read_text()
+    words = typed(home, "explain", "evaluation/vendor/theirs/Mass")[1]
+    assert "ours's pictures made to look like theirs's in" in words
+    code, printed, said = typed(home, *asked)  # in this process, without Prefect: there is nothing left to do
+    assert (code, [json.loads(line) for line in printed.splitlines()]) == (0, rows)
+    assert json.loads(typed(home, "db", "check", "--json")[1])["clean"]

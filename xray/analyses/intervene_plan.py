@@ -1,5 +1,6 @@
 """What `xray intervene run` scores again: which model's images of A, to look like which B's, in which ways."""
 
+import logging
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -13,6 +14,8 @@ from xray.data.interventions import pictures_of, stored_interventions
 from xray.errors import AnalysisError
 from xray.names import unknown
 from xray.pixels.changes import KINDS
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -124,6 +127,8 @@ def _with_pictures(
     pictures = pictures_of(connection, [lists[each] for _, *both in pairs for each in both])
     without = [each for each in lists if lists[each] in pictures and pictures[lists[each]] is None]
     kept = [pair for pair in pairs if not set(pair[1:]) & set(without)]
+    for each in without:
+        _log.warning("%s: registered without pictures, left out", each)
     lacking = [each for each in (asking.a, asking.b) if each in without]
     if lacking or not kept:
         raise AnalysisError(
@@ -139,6 +144,8 @@ def _with_network(connection: Connection, wanted: Sequence[Step], asking: Asking
     rows = connection.execute(text(query("can_be_changed")), {"ids": ids}).all()
     here = {row.evaluation_id for row in rows if row.has_file}
     kept = [step for step in wanted if step.evaluation_id in here]
+    for name in sorted({step.trained_on for step in wanted if step.evaluation_id not in here}):
+        _log.warning("%s: only its scores are here, not its network, left out", name)
     if not kept:
         names = ", ".join(dict.fromkeys(step.trained_on for step in wanted))
         raise AnalysisError(

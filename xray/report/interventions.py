@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from xray.report.grids import number_or_none, text_or_none
-from xray.report.words import interval, number, task_name
+from xray.report.words import LISTED, interval, number, task_name
 
 WORDS: Final = {
     "histogram": "in grey values",
@@ -46,6 +46,8 @@ def is_shown(row: Row) -> bool:
 def findings(rows: Sequence[Row]) -> list[str]:
     """What is shown, the largest first; and how many measured changes cost nothing that is shown."""
     shown = sorted((row for row in rows if is_shown(row)), key=lambda row: -abs(float(row["loss"])))
-    lines = [f"{sentence(row)}." for row in shown]
+    lines = [f"{sentence(row)}." for row in shown[:LISTED]]
+    if len(shown) > LISTED:
+        lines.append(f"{len(shown) - LISTED} more changes cost, or gain, less.")
     rest = len(rows) - len(shown)
     return [*lines, f"{rest} of {len(rows)} measured changes cost nothing that is shown."] if rest else lines

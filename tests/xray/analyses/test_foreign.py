@@ -27,6 +27,7 @@ UNTOUCHED = {
     "classifier_distance",
     "feature_map",
     "view_classifier",
+    "interventions",
 }
 """What no model from elsewhere enters."""
 

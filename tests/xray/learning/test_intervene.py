@@ -181,6 +181,9 @@ def test_fewer_images_other_seeds_and_changed_pictures_are_scored_anew(engine, t
         )
     assert (np.isfinite(logits).any(axis=1).sum(), n) == (5, 5)
     assert do(engine, tracker, home, **given, images=5) == []
+    with engine.begin() as connection:  # as after a kill between two kinds: each is stored when it is ready
+        rest = steps(connection, "changed", Asking(model="a", kinds=("noise", "borders"), images=5))
+    assert [step.kinds for step in rest] == [("borders",), ("borders",)]
     assert len(do(engine, tracker, home, **given, images=5, seed=1)) == 2
     assert len(do(engine, tracker, home, **given)) == 2
     run(engine, "changed", [named("interventions")])
