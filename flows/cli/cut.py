@@ -81,13 +81,13 @@ def print_cut(
 ) -> None:
     """Print the rows of an analysis on a cut."""
     from flows.cli.rows import show_rows
-    from xray.analyses.cuts import DAY, Asked, cut, cut_rows
+    from xray.analyses.cuts import DAY, Asked, Cutting, cut
     from xray.data.image_names import image_names
 
     names = None if options.images is None else image_names(options.images)
     images = cut(options.where, options.since, options.until, options.day or DAY, names)
     asked = Asked(options.model, options.dataset, options.task)
-    rows = cut_rows(connection, study, analysis, images, asked)
+    rows = Cutting(connection, study, images, asked).rows(analysis)
     if as_json:
         show_rows(rows, True, "no result")
         return

@@ -23,7 +23,7 @@ from xray.analyses.declared import declared_points
 from xray.analyses.kept import Column, Kept, Reading
 from xray.analyses.points import points_at_home
 from xray.analyses.stored import Scored, StoredStudy, TestSet, Whole, check_columns, load_study
-from xray.analyses.where import Clause, parse
+from xray.analyses.where import Clause, Condition, parse
 from xray.errors import AnalysisError
 from xray.findings import match
 from xray.names import unknown
@@ -38,11 +38,11 @@ _HIDDEN: Final = {"cohort_id", "task_id", "task_ids"}
 class Cut:
     """Which images: those that fit all conditions and, where names are given, are of these."""
 
-    clauses: tuple[Clause, ...] = ()
+    clauses: tuple[Condition, ...] = ()
     names: frozenset[str] | None = None
 
     def __str__(self) -> str:
-        conditions = [f"{each.column} {each.operator} {each.value}" for each in self.clauses]
+        conditions = [str(each) for each in self.clauses]
         listed = [] if self.names is None else [f"{len(self.names)} images by name"]
         return " and ".join([*conditions, *listed]) or "all images"
 
@@ -58,7 +58,7 @@ def cut(
 
     Raises `AnalysisError` where a condition or a day is none.
     """
-    clauses = list(parse(where)) if where else []
+    clauses: list[Condition] = list(parse(where)) if where else []
     for operator, value in ((">=", since), ("<=", until)):
         if value is not None:
             clause = Clause(day, operator, value)
@@ -83,45 +83,60 @@ def can_be_cut(analysis: Analysis) -> bool:
     return of_single and analysis.prepare in (None, declared_points)
 
 
-def cut_rows(
-    connection: Connection,
-    study: str,
-    analysis: Analysis,
-    images: Cut,
-    asked: Asked | None = None,
-    kept: Kept | None = None,
-) -> list[dict[str, Any]]:
-    """The rows that an analysis of a study has on a cut, by names, in the order of its view.
+class Cutting:
+    """A cut of a study's test cohorts, of which several analyses can be asked."""
 
-    kept: what earlier questions have read. Raises `AnalysisError` where there is no such study, model, dataset or finding,
-    no dataset has a column, an image by name is registered nowhere, no image fits, or the analysis can't be cut.
-    """
-    if not can_be_cut(analysis):
-        raise AnalysisError(f"{analysis.name} is not of single models on single datasets: it can't be cut")
-    asked = asked or Asked()
-    whole = load_study(connection, study)
-    reading = Reading.now(connection, Kept() if kept is None else kept, whole)
-    _check(whole, asked)
-    masks = _masks(
-        reading, images, [each for each in whole.cohorts if each in (asked.datasets or whole.cohorts)]
-    )
-    narrowed = _narrowed(reading, _places(whole, asked), masks)
-    cells = [cell for cell in _cells(narrowed, analysis, asked) if cell.key[0] in masks]
-    names = [cell.key[1] for cell in cells] if analysis.unit.at_home else []
-    at_home = _points_at_home(reading, narrowed, names)
-    narrowed = replace(narrowed, whole=Whole(at_home, frozenset(cell.key for cell in cells)))
-    prepared = () if analysis.prepare is None else (analysis.prepare(connection, narrowed),)
-    rows: list[dict[str, Any]] = []
-    for dataset, mask in masks.items():
-        here = [cell for cell in cells if cell.key[0] == dataset]
-        test = _test(reading, narrowed, dataset, _scored(narrowed, dataset, here))
-        columns = {name: reading.column(dataset, name) for name in analysis.columns}
-        part = _part(test, mask, {name: c for name, c in columns.items() if c is not None})
-        rows += analysis.compute(narrowed, [part.asking([cell.key[1] for cell in here])], *prepared)
-    if analysis.family is not None:
-        rows = [analysis.family.blank(row) for row in rows]
-        analysis.family.fill(rows)
-    return list(_named(narrowed, analysis, rows))
+    def __init__(
+        self,
+        connection: Connection,
+        study: str,
+        images: Cut,
+        asked: Asked | None = None,
+        kept: Kept | None = None,
+    ) -> None:
+        """kept: what earlier questions have read. Raises `AnalysisError` where there is no such study, model, dataset or
+        finding, no dataset has a column, an image by name is registered nowhere, or no image fits.
+        """
+        self._asked = asked or Asked()
+        whole = load_study(connection, study)
+        self._reading = Reading.now(connection, Kept() if kept is None else kept, whole)
+        _check(whole, self._asked)
+        datasets = [each for each in whole.cohorts if each in (self._asked.datasets or whole.cohorts)]
+        self._masks = _masks(self._reading, images, datasets)
+        self._study = _narrowed(self._reading, _places(whole, self._asked), self._masks)
+
+    def rows(self, analysis: Analysis) -> list[dict[str, Any]]:
+        """The rows that an analysis has on the cut, by names, in the order of its view. Raises `AnalysisError` where it
+        can't be cut.
+        """
+        if not can_be_cut(analysis):
+            raise AnalysisError(
+                f"{analysis.name} is not of single models on single datasets: it can't be cut"
+            )
+        cells = [cell for cell in _cells(self._study, analysis, self._asked) if cell.key[0] in self._masks]
+        names = [cell.key[1] for cell in cells] if analysis.unit.at_home else []
+        at_home = _points_at_home(self._reading, self._study, names)
+        study = replace(self._study, whole=Whole(at_home, frozenset(cell.key for cell in cells)))
+        prepared = () if analysis.prepare is None else (analysis.prepare(self._reading.connection, study),)
+        rows: list[dict[str, Any]] = []
+        for dataset in self._masks:
+            here = [cell for cell in cells if cell.key[0] == dataset]
+            test = self.test(dataset, _scored(study, dataset, here), analysis.columns)
+            rows += analysis.compute(study, [test.asking([cell.key[1] for cell in here])], *prepared)
+        if analysis.family is not None:
+            rows = [analysis.family.blank(row) for row in rows]
+            analysis.family.fill(rows)
+        return list(_named(study, analysis, rows))
+
+    def scores(self, dataset: str, name: str) -> TestSet:
+        """The cut of one test cohort, with the scores of one configuration."""
+        return self.test(dataset, self._study.scored(dataset, name))
+
+    def test(self, dataset: str, scored: Sequence[Scored], columns: Iterable[str] = ()) -> TestSet:
+        """The cut of one test cohort, with the scores of some evaluations, and these columns where the dataset has them."""
+        test = _test(self._reading, self._study, dataset, scored)
+        found = {name: self._reading.column(dataset, name) for name in columns}
+        return _part(test, self._masks[dataset], {name: c for name, c in found.items() if c is not None})
 
 
 def cut_frame(
@@ -132,8 +147,8 @@ def cut_frame(
     asked: Asked | None = None,
     kept: Kept | None = None,
 ) -> pd.DataFrame:
-    """As `cut_rows`, in columns of the types that stored rows have (`stored_rows`)."""
-    frame = pd.DataFrame(cut_rows(connection, study, analysis, images, asked, kept))
+    """The rows of one analysis on a cut (`Cutting`), in columns of the types that stored rows have (`stored_rows`)."""
+    frame = pd.DataFrame(Cutting(connection, study, images, asked, kept).rows(analysis))
     numbers = [name for name in analysis.numbers if name in frame]
     frame[numbers] = frame[numbers].astype(float)
     return frame

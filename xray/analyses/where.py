@@ -3,7 +3,7 @@
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 import numpy as np
 import pandas as pd
@@ -22,6 +22,32 @@ _COMPARE: Final[Mapping[str, Callable[[Any, Any], Any]]] = {
 EXPECTED: Final = "expected conditions joined by and, such as age >= 70 and sex = 'F'"
 
 
+class Condition(Protocol):
+    """What is asked of one column of the images."""
+
+    @property
+    def column(self) -> str:
+        """Of which column."""
+
+    def holds(self, cells: NDArray[np.object_]) -> NDArray[np.bool_]:
+        """Which cells (n,) fit; one that is not known never does."""
+
+
+@dataclass(frozen=True)
+class Among:
+    """The cell is one of some."""
+
+    column: str
+    cells: frozenset[str]
+
+    def __str__(self) -> str:
+        return f"{self.column} one of {len(self.cells)}"
+
+    def holds(self, cells: NDArray[np.object_]) -> NDArray[np.bool_]:
+        """Which cells (n,) are."""
+        return np.array([cell in self.cells for cell in cells], dtype=bool)
+
+
 @dataclass(frozen=True)
 class Clause:
     """One condition: a column, how it is compared, and with what."""
@@ -29,6 +55,9 @@ class Clause:
     column: str
     operator: str
     value: str
+
+    def __str__(self) -> str:
+        return f"{self.column} {self.operator} {self.value}"
 
     @property
     def is_of_days(self) -> bool:

@@ -49,7 +49,8 @@ class Database:
         self.engine.dispose()
 
     @contextmanager
-    def _connection(self) -> Iterator[Any]:
+    def connection(self) -> Iterator[Any]:
+        """A connection for the time of a block. Raises `BusyError` where the database does not answer."""
         try:
             with self.engine.connect() as connection:
                 yield connection
@@ -64,12 +65,12 @@ class Database:
 
     def rows(self, name: str, /, **given: Any) -> Sequence[Row[Any]]:
         """All rows of a question."""
-        with self._connection() as connection:
+        with self.connection() as connection:
             return connection.exec_driver_sql(statement(name, given), given).all()
 
     def stream(self, name: str, /, **given: Any) -> Iterator[Sequence[Any]]:
         """Names of the columns, then row by row as they come."""
-        with self._connection() as connection:
+        with self.connection() as connection:
             running = connection.execution_options(stream_results=True, isolation_level="READ COMMITTED")
             answer = running.exec_driver_sql(statement(name, given), given)
             yield tuple(answer.keys())
@@ -77,7 +78,7 @@ class Database:
 
     def shown(self, name: str, /, **given: Any) -> str:
         """The text of a question with its parameters in their places, quoted by the server's rules."""
-        with self._connection() as connection:
+        with self.connection() as connection:
             cursor = connection.connection.cursor()
             return str(cursor.mogrify(statement(name, given), given).decode())
 

@@ -11,6 +11,7 @@ from xray.explorer import drawing
 from xray.explorer.addresses import CELL, FILTERS, View
 from xray.explorer.catalogue import Scorer
 from xray.explorer.cell import Cell, counts, measure, ppv_at, same_calls
+from xray.explorer.cut import Scores, scores_of_cut, shares
 from xray.explorer.site import Page, page
 
 
@@ -27,10 +28,10 @@ def cell(request: Page) -> Response:
     """One model, one finding, one dataset."""
     view, scorer = request.catalogue.settled(request.view)
     given = asked(view, scorer)
-    row = request.session.rows("cell", **given)[0]
+    row = scores_of_cut(request, view, scorer) or _asked_by_rows(request, given)
     request.session.show("scores", "The scores and labels of this page", given)
-    logits, labels = (read_array(memoryview(v), k) for v, k in ((row.logits, "float4"), (row.labels, "int2")))
-    measured = measure(logits, labels)
+    logits, labels = row.logits, row.labels
+    measured = _as_analysed(measure(logits, labels), row)
     points = request.session.rows(
         "operating_points", "Operating points", study=scorer.study, trained_on=scorer.trained_on, dataset=view.dataset,
         task=view.task,
@@ -50,8 +51,24 @@ def cell(request: Page) -> Response:
         table=dict(zip(("tp", "fp", "fn", "tn"), called, strict=True)), values=_values(called, prevalence),
         roc=drawing.roc(measured.curve), marks=[_mark(measured, float(p.threshold), p.rule) for p in points],
         mark=_mark(measured, threshold, "threshold"), steps=drawing.steps(measured.histogram),
-        data=_data(measured, threshold), x=drawing.unit_x(), y=drawing.unit_y(), drawing=drawing,
+        data=_data(measured, threshold), shares=shares(row.rows), x=drawing.unit_x(), y=drawing.unit_y(), drawing=drawing,
     )  # fmt: skip
+
+
+def _asked_by_rows(request: Page, given: dict[str, Any]) -> Scores:
+    """The scores of a model of no study, asked row by row."""
+    row = request.session.rows("cell", **given)[0]
+    logits, labels = (read_array(memoryview(v), k) for v, k in ((row.logits, "float4"), (row.labels, "int2")))
+    return Scores(logits, labels, row.n_unlabelled, row.n_unscored, {})
+
+
+def _as_analysed(measured: Cell, scores: Scores) -> Cell:
+    """A cell with the AUC and interval of the results: by patient, where patients have several images."""
+    for row in scores.rows.get("performance", []):
+        if row["seed"] is None:
+            value, lower, upper = (np.nan if row[k] is None else row[k] for k in ("auc", "lower", "upper"))
+            return replace(measured, auc=value, lower=lower, upper=upper, reason=row["reason"] or "")
+    return measured
 
 
 def _prevalence(measured: Cell) -> float:

@@ -99,6 +99,20 @@ def test_filters_leave_the_images_that_fit_and_the_address_says_so(page: Page, e
     expect(page.locator(".cards li")).to_have_count(min(48, len(labels)))
 
 
+def test_a_cut_of_a_cell_has_its_measures_at_stored_operating_points(page: Page, explorer: Explorer) -> None:
+    page.goto(f"{CELL}&sex=F&column=view&value_from=PA")
+    logits, labels, _ = scores(explorer, "sex = 'F' and view >= 'PA'")
+    expect(page.locator(".lead")).to_contain_text(f"AUC {roc_auc_score(labels, logits):.3f}")
+    expect(page.locator(".lead")).to_contain_text(f"{len(labels)} labelled images, {labels.sum()} positive")
+    line = page.get_by_role("region", name="Measures at the operating points").locator("tbody tr").first
+    threshold, sensitivity, specificity = (line.locator("td").nth(k).inner_text() for k in range(3))
+    called = logits >= float(threshold.replace("−", "-")) - 5e-4  # as it is shown, to three places
+    assert float(sensitivity.split()[0]) == pytest.approx(called[labels == 1].mean(), abs=1 / labels.sum())
+    assert float(specificity.split()[0]) == pytest.approx((~called)[labels == 0].mean(), abs=0.02)
+    assert re.fullmatch(r"0\.\d{3} \(0\.\d{3} to [01]\.\d{3}\)", specificity)
+    expect(page.get_by_text("Calibration: Brier score")).to_be_visible()
+
+
 def test_a_column_of_the_label_file_filters_too(page: Page, explorer: Explorer) -> None:
     page.goto(f"{LIST}&column=view&value_from=PA&value_to=PA")
     _, labels, _ = scores(explorer, "view = 'PA'")
