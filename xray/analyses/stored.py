@@ -330,8 +330,8 @@ def load_test(
     """The test cohort of one dataset with the scores of some evaluations, and those of these columns that it has."""
     logits = {e.evaluation_id: read_logits(connection, e.evaluation_id, study.task_ids) for e in evaluations}
     cohort = read_cohort(connection, study.cohorts[dataset], study.task_ids)
-    known = image_columns(connection, dataset, cohort, columns)
-    return TestSet(dataset, study.datasets[dataset], cohort, tuple(evaluations), logits, known)
+    cells = image_columns(connection, dataset, cohort, columns)
+    return TestSet(dataset, study.datasets[dataset], cohort, tuple(evaluations), logits, cells)
 
 
 def check_columns(connection: Connection, study: StoredStudy, columns: Collection[str]) -> None:
@@ -346,25 +346,25 @@ def check_columns(connection: Connection, study: StoredStudy, columns: Collectio
 
 
 def image_columns(
-    connection: Connection, dataset: str, cohort: StoredCohort, wanted: Collection[str]
+    connection: Connection, dataset: str, cohort: StoredCohort, names: Collection[str]
 ) -> dict[str, NDArray[np.object_]]:
     """Those of these columns that a dataset has: what is known of each image of a cohort, (n_images,), or None."""
-    found: dict[str, NDArray[np.object_]] = {}
-    if set(wanted) & set(OF_IMAGES):
+    cells_of: dict[str, NDArray[np.object_]] = {}
+    if set(names) & set(OF_IMAGES):
         row = connection.execute(text(query("image_columns")), {"image_list_id": cohort.image_list_id}).one()
-        found = {
+        cells_of = {
             name: np.array(cells, dtype=object)
             for name, cells in (("age", row.ages), ("sex", row.sexes), ("view", row.views))
-            if name in wanted
+            if name in names
         }
-    for name in set(wanted) - set(OF_IMAGES):
+    for name in set(names) - set(OF_IMAGES):
         cells = connection.scalar(
             text(query("native_cells_of_list")),
             {"dataset": dataset, "native_column": name, "image_list_id": cohort.image_list_id},
         )
         if cells is not None:
-            found[name] = np.array(cells, dtype=object)
-    return found
+            cells_of[name] = np.array(cells, dtype=object)
+    return cells_of
 
 
 def _native_names(connection: Connection, study: StoredStudy) -> list[str]:

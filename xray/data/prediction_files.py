@@ -102,11 +102,11 @@ class Table:
 def find_cohort(connection: Connection, dataset: str, protocol: str, part: str) -> Cohort:
     """The cohort of a dataset under a protocol (a name or a TOML file). Raises `DataError` where none is frozen."""
     rules = load_protocol(protocol)
-    given = {"dataset": dataset, "protocol": rules.name, "version": rules.version, "part": part}
-    row = connection.execute(text(query("cohort_found")), given).one_or_none()
+    parameters = {"dataset": dataset, "protocol": rules.name, "version": rules.version, "part": part}
+    row = connection.execute(text(query("cohort_found")), parameters).one_or_none()
     if row is None:
-        known = connection.execute(text(query("cohorts"))).all()
-        names = ", ".join(f"{each.dataset}/{each.protocol}/{each.part}" for each in known)
+        rows = connection.execute(text(query("cohorts"))).all()
+        names = ", ".join(f"{cohort.dataset}/{cohort.protocol}/{cohort.part}" for cohort in rows)
         raise DataError(f"there is no cohort {dataset}/{rules.name}/{part}; frozen: {names or 'none'}")
     names = connection.execute(text(query("cohort_names")), {"cohort_id": row.cohort_id}).one().names
     return Cohort(row.cohort_id, row.image_list_id, row.dataset, row.site, row.protocol, row.part, names)
@@ -147,13 +147,13 @@ def import_predictions(
         findings=findings,
     )
     table, columns, scores = read.table, read.columns, read.scores
-    known = find_foreign(connection, model)
+    registered = find_foreign(connection, model)
     trained: NDArray[np.bool_] = np.asarray(~np.isnan(scores).all(axis=0), dtype=bool)
-    names = tuple(name for name, kept in zip(columns, trained.tolist(), strict=True) if kept)
+    names = tuple(name for name, has_score in zip(columns, trained.tolist(), strict=True) if has_score)
     if not trained.any() and not table.wrong:
         table.wrong.append("there is no score of any task in it")
-    if known is not None and not table.wrong:
-        _check_model(table, known, names)
+    if registered is not None and not table.wrong:
+        _check_model(table, registered, names)
     if table.wrong:
         raise PredictionsError(
             f"{path.name}: nothing was imported to {model} on {cohort}: " + "; ".join(table.wrong)
@@ -164,15 +164,17 @@ def import_predictions(
         **({"scale": kind} if kind in ("percent", "ordinal", "call") else {}),
         **({"citation": citation} if citation else {}),
     }
-    if known is None:
+    if registered is None:
         model_id = add_foreign(connection, model, card, names, trained_on)
     else:
-        model_id = known.id
+        model_id = registered.id
         say_trained_on(connection, model_id, trained_on)
-    scored = {name: columns[name] for name in names}
-    theirs = _Theirs(model, model_id, origin_of(path, kind, scored, table.mapped, from_model))
-    new = _store(connection, theirs, cohort, logits, finding_ids(connection, names))
-    _store_others(connection, table, read.image, scored, cohort, read.manner, theirs)
+    columns_with_scores = {name: columns[name] for name in names}
+    origin_model = _Theirs(
+        model, model_id, origin_of(path, kind, columns_with_scores, table.mapped, from_model)
+    )
+    new = _store(connection, origin_model, cohort, logits, finding_ids(connection, names))
+    _store_others(connection, table, read.image, columns_with_scores, cohort, read.manner, origin_model)
     n_missing = int(np.isnan(scores[:, trained]).all(axis=1).sum())
     return Imported(model, str(cohort), len(logits), n_missing, names, new, tuple(table.notes))
 
@@ -224,19 +226,19 @@ def aligned_scores(
 def to_logits(probabilities: Scores) -> Scores:
     """Logits of probabilities in [0, 1]; those of 0 and 1 are `LOGIT_OF_0` and `LOGIT_OF_1`. NaN stays."""
     with np.errstate(divide="ignore", invalid="ignore"):
-        found: Scores = np.clip(logit(probabilities), LOGIT_OF_0, LOGIT_OF_1)
-    return found
+        logits: Scores = np.clip(logit(probabilities), LOGIT_OF_0, LOGIT_OF_1)
+    return logits
 
 
 def _read(path: Path, mapping: Mapping | None = None) -> Table:
     """CSV, a workbook or Parquet, told by the content."""
-    read = read_table(path, mapping.layout if mapping else None, PredictionsError, typed=True)
-    text_cells = len(read.frame) and read.about != "Parquet"
-    frame = read.frame.apply(csv_cells.plain_column) if text_cells else read.frame
-    table = Table(read.name, frame, read.lines)
-    bad = read.quarantine
-    examples = [f"row {each.row}: {each.reason}" for each in bad[:_SHOWN]]
-    _count(table, len(bad), "row(s) can't be read", examples)
+    source = read_table(path, mapping.layout if mapping else None, PredictionsError, typed=True)
+    text_cells = len(source.frame) and source.about != "Parquet"
+    frame = source.frame.apply(csv_cells.plain_column) if text_cells else source.frame
+    table = Table(source.name, frame, source.lines)
+    quarantine = source.quarantine
+    examples = [f"row {entry.row}: {entry.reason}" for entry in quarantine[:_SHOWN]]
+    _count(table, len(quarantine), "row(s) can't be read", examples)
     return table
 
 
@@ -245,26 +247,26 @@ def _shape(
     table: Table,
     cohort: Cohort,
     mapping: Mapping | None,
-    own: dict[str, str],
+    words: dict[str, str],
     among: Sequence[str],
     image_column: str | None,
 ) -> str:
     """Bring the table to a row per image and a column per finding; the column of images.
 
-    own: words → findings of the mapping. among: the findings that there are.
+    words: the mapping's, → findings. among: the findings that there are.
     """
     mapped = mapping.columns if mapping is not None else {}
     names = [plain(str(name)) for name in table.frame.columns]
-    wanted = image_column or mapped.get("image")
+    image_heading = image_column or mapped.get("image")
     study = study_column(table.frame, mapping)
-    of_studies = wanted is None and study is not None and not set(names) & set(_IMAGE)
-    key = study if of_studies and study is not None else _image_column(table, wanted)
+    of_studies = image_heading is None and study is not None and not set(names) & set(_IMAGE)
+    key = study if of_studies and study is not None else _image_column(table, image_heading)
     long = long_columns(table.frame, mapping, among)
     if long is not None:
-        table.frame, table.lines, wrong = widened(table.frame, table.lines, key, *long)
-        table.wrong += wrong
-    table.frame, table.mapped, wrong = renamed(table.frame, own, key)
-    table.wrong += wrong
+        table.frame, table.lines, faults = widened(table.frame, table.lines, key, *long)
+        table.wrong += faults
+    table.frame, table.mapped, faults = renamed(table.frame, words, key)
+    table.wrong += faults
     if not of_studies:
         return key
     number = dataset_id(connection, cohort.dataset)
@@ -283,7 +285,7 @@ class Manner:
 
 @dataclass(frozen=True)
 class _Theirs:
-    """Whose scores are stored, and where they come from."""
+    """The model whose scores are stored, and their origin."""
 
     name: str
     id: int
@@ -297,28 +299,30 @@ def _store_others(
     columns: dict[str, str],
     cohort: Cohort,
     manner: Manner,
-    theirs: _Theirs,
+    origin_model: _Theirs,
 ) -> None:
     """Keep the scores of images outside the cohort for the other cohorts of the dataset that they fill, and say so."""
     ids = finding_ids(connection, tuple(columns))
     for other in _other_cohorts(connection, cohort):
-        place = _places(pd.Series(other.images, dtype="str"), pd.Index(table.frame[image], dtype="str"))
-        n = int((place >= 0).sum())
+        row_of_image = _places(
+            pd.Series(other.images, dtype="str"), pd.Index(table.frame[image], dtype="str")
+        )
+        n = int((row_of_image >= 0).sum())
         if not n:
             continue
         quiet = Table(table.name, table.frame, table.lines)
-        scores = _scores(quiet, image, columns, place, manner)
-        if quiet.wrong or n < len(place):
+        scores = _scores(quiet, image, columns, row_of_image, manner)
+        if quiet.wrong or n < len(row_of_image):
             table.notes.append(
-                f"{n} of the {len(place)} images of {other} have scores: not kept, as they must all have them (import the "
-                f"file with --protocol {other.protocol} --part {other.part} --missing-as-nan to keep them)"
+                f"{n} of the {len(row_of_image)} images of {other} have scores: not kept, as they must all have them ("
+                f"import the file with --protocol {other.protocol} --part {other.part} --missing-as-nan to keep them)"
             )
             continue
         try:
-            _store(connection, theirs, other, scores.astype(np.float32), ids)
+            _store(connection, origin_model, other, scores.astype(np.float32), ids)
         except PredictionsError:
             table.notes.append(
-                f"{n} scored images of {other} not kept: {theirs.name} has other scores of them already"
+                f"{n} scored images of {other} not kept: {origin_model.name} has other scores of them already"
             )
         else:
             table.notes.append(f"{n} scored images kept for {other} too")
@@ -342,51 +346,55 @@ def _other_cohorts(connection: Connection, cohort: Cohort) -> list[Cohort]:
     ]
 
 
-def _image_column(table: Table, wanted: str | None) -> str:
+def _image_column(table: Table, heading: str | None) -> str:
     names = list(table.frame.columns)
-    found = [name for name in names if (name == wanted if wanted else plain(name) in _IMAGE)]
-    if len(found) != 1:
-        expected = repr(wanted) if wanted else "image or image_id"
+    matches = [name for name in names if (name == heading if heading else plain(name) in _IMAGE)]
+    if len(matches) != 1:
+        expected = repr(heading) if heading else "image or image_id"
         raise PredictionsError(
             f"{table.name}: expected one column {expected} with the images' names (--image-column says which), found "
-            f"{', '.join(map(repr, found or names[:8]))}"
+            f"{', '.join(map(repr, matches or names[:8]))}"
         )
-    table.frame[found[0]] = table.frame[found[0]].astype(str).str.strip()
-    return found[0]
+    table.frame[matches[0]] = table.frame[matches[0]].astype(str).str.strip()
+    return matches[0]
 
 
 def _choose_rows(table: Table, cohort: Cohort, from_model: str | None) -> None:
     """Keep the rows of the cohort's dataset and site, and of one model, where the file has columns of these names."""
-    named = {plain(name): name for name in table.frame.columns}
-    for key, wanted in (("dataset", cohort.dataset), ("site", cohort.site), ("model", from_model)):
-        if key not in named:
+    column_of = {plain(name): name for name in table.frame.columns}
+    for key, value in (("dataset", cohort.dataset), ("site", cohort.site), ("model", from_model)):
+        if key not in column_of:
             if key == "model" and from_model is not None:
                 raise PredictionsError(f"{table.name}: there is no column model to find {from_model!r} in")
             continue
-        cells = table.frame[named[key]].astype(str)
+        cells = table.frame[column_of[key]].astype(str)
         values = sorted(cells.unique())
-        if wanted is None:
+        if value is None:
             if len(values) > 1:
                 raise PredictionsError(
                     f"{table.name}: holds scores of {len(values)} models, {_some(values)}: say --from-model"
                 )
             continue
-        mine = (cells == wanted).to_numpy()
-        if not mine.any():
-            raise PredictionsError(f"{table.name}: no row has {wanted!r} as its {key}; found {_some(values)}")
-        if not mine.all():
-            table.notes.append(f"{int((~mine).sum())} row(s) of another {key} left out")
-        table.frame, table.lines = table.frame[mine].reset_index(drop=True), table.lines[mine]
+        of_value = (cells == value).to_numpy()
+        if not of_value.any():
+            raise PredictionsError(f"{table.name}: no row has {value!r} as its {key}; found {_some(values)}")
+        if not of_value.all():
+            table.notes.append(f"{int((~of_value).sum())} row(s) of another {key} left out")
+        table.frame, table.lines = table.frame[of_value].reset_index(drop=True), table.lines[of_value]
 
 
 def _score_columns(table: Table, image: str, among: Sequence[str]) -> dict[str, str]:
     keys = {image, *(name for name in table.frame.columns if plain(name) in _KEYS)}
-    columns, others, wrong = task_columns([name for name in table.frame.columns if name not in keys], among)
-    table.wrong += wrong
+    columns, other_columns, faults = task_columns(
+        [name for name in table.frame.columns if name not in keys], among
+    )
+    table.wrong += faults
     if not columns:
         raise PredictionsError(f"{table.name}: no column is a task; expected some of {', '.join(among)}")
-    if others:
-        table.notes.append(f"{len(others)} column(s) that are no task left out: {_some(others)}")
+    if other_columns:
+        table.notes.append(
+            f"{len(other_columns)} column(s) that are no task left out: {_some(other_columns)}"
+        )
     return columns
 
 
@@ -409,27 +417,27 @@ def _match(
     ignore_unknown: bool,
 ) -> NDArray[np.int64]:
     """The row of the file for each image of the cohort, (n_images,); -1 where there is none."""
-    names, listed = table.frame[image], pd.Index(cohort.images, dtype="str")
-    first = _places(listed, listed)  # an image may stand in a cohort several times
-    place = _places(names, listed)
-    outside = np.flatnonzero(place < 0)
+    names, cohort_names = table.frame[image], pd.Index(cohort.images, dtype="str")
+    first = _places(cohort_names, cohort_names)  # an image may stand in a cohort several times
+    position = _places(names, cohort_names)
+    outside = np.flatnonzero(position < 0)
     if len(outside):
         _note_outside(connection, table, names, outside, cohort, ignore_unknown=ignore_unknown)
-    mine = np.flatnonzero(place >= 0)
-    _check_doubled(table, image, columns, mine, place[mine])
-    row = np.full(len(listed), -1, dtype=np.int64)
-    row[place[mine]] = mine
+    matched = np.flatnonzero(position >= 0)
+    _check_doubled(table, image, columns, matched, position[matched])
+    row = np.full(len(cohort_names), -1, dtype=np.int64)
+    row[position[matched]] = matched
     return row[first]
 
 
-def _places(names: Any, listed: "pd.Index[Any]") -> NDArray[np.int64]:
+def _places(names: Any, cohort_names: "pd.Index[Any]") -> NDArray[np.int64]:
     """Where each name stands first in a list (n_names,), -1 where it doesn't."""
     import pyarrow
     from pyarrow import compute
 
-    of, among = (pyarrow.array(each, type=pyarrow.large_string()) for each in (names, listed))
-    found: NDArray[np.int64] = compute.index_in(of, value_set=among).fill_null(-1).to_numpy(False)
-    return found.astype(np.int64)
+    of, among = (pyarrow.array(values, type=pyarrow.large_string()) for values in (names, cohort_names))
+    positions: NDArray[np.int64] = compute.index_in(of, value_set=among).fill_null(-1).to_numpy(False)
+    return positions.astype(np.int64)
 
 
 def _note_outside(
@@ -457,16 +465,16 @@ def _note_outside(
             [f"{names.iloc[k]!r} in row {table.lines[k]}" for k in unknown[:_SHOWN]],
             hint,
         )
-    known = len(outside) - len(unknown)
-    if known:
-        table.notes.append(f"{known} row(s) are of images of {cohort.dataset} outside {cohort}")
+    n_other_parts = len(outside) - len(unknown)
+    if n_other_parts:
+        table.notes.append(f"{n_other_parts} row(s) are of images of {cohort.dataset} outside {cohort}")
 
 
 def _check_doubled(
-    table: Table, image: str, columns: dict[str, str], mine: NDArray[np.int64], place: NDArray[np.int64]
+    table: Table, image: str, columns: dict[str, str], matched: NDArray[np.int64], position: NDArray[np.int64]
 ) -> None:
-    """Several rows of an image must say the same. place: (n_mine,) of the rows' images in the cohort."""
-    doubled = mine[np.bincount(place)[place] > 1] if len(place) else mine
+    """Several rows of an image must say the same. position: (n_matched,) of the rows' images in the cohort."""
+    doubled = matched[np.bincount(position)[position] > 1] if len(position) else matched
     if len(doubled):
         scores = table.frame.iloc[doubled][[image, *columns.values()]]
         rows = scores.drop_duplicates()[image].value_counts()
@@ -481,17 +489,17 @@ def _check_doubled(
 
 @dataclass
 class _Wrong:
-    """Scores that are wrong in one way: how many, and the first few in words."""
+    """Scores with one kind of fault: how many, and the first few in words."""
 
     n: int = 0
     examples: list[str] = field(default_factory=list)
 
-    def add(self, places: NDArray[np.bool_], column: str, images: Any, cells: Any) -> None:
-        """Those of a column, where `places` (n_rows,) is set."""
-        self.n += int(places.sum())
+    def add(self, is_wrong: NDArray[np.bool_], column: str, images: Any, cells: Any) -> None:
+        """Those of a column, where `is_wrong` (n_rows,) is set."""
+        self.n += int(is_wrong.sum())
         self.examples += [
             f"{column} of {images.iloc[k]!r} is {cells.iloc[k]!r}"
-            for k in np.flatnonzero(places)[: _SHOWN - len(self.examples)]
+            for k in np.flatnonzero(is_wrong)[: _SHOWN - len(self.examples)]
         ]
 
 
@@ -499,35 +507,35 @@ def _scores(
     table: Table, image: str, columns: dict[str, str], rows: NDArray[np.int64], manner: "Manner"
 ) -> Scores:
     """Logits (n_images, n_columns) in the cohort's order: NaN without a row, a value, or a column. Notes what is wrong."""
-    found = np.full((len(rows), len(columns)), np.nan)
-    there = np.flatnonzero(rows >= 0)
-    used = rows[there]
-    images = table.frame[image].iloc[used]
+    logits = np.full((len(rows), len(columns)), np.nan)
+    images_with_row = np.flatnonzero(rows >= 0)
+    file_rows = rows[images_with_row]
+    images = table.frame[image].iloc[file_rows]
     words, outside, empty, ends, untrained = _Wrong(), _Wrong(), _Wrong(), 0, []
     kind = manner.kind
     highest: list[Scores] = []
-    for place, column in enumerate(columns.values()):
-        cells = to_numbers(table.frame[column].iloc[used], kind, manner.mapping)
+    for column_index, column in enumerate(columns.values()):
+        cells = to_numbers(table.frame[column].iloc[file_rows], kind, manner.mapping)
         values, is_word = _numbers(cells)
         words.add(is_word, column, images, cells)
         if not is_word.any() and np.isnan(values).all():
             untrained.append(column)
             continue
         empty.add(np.isnan(values) & ~is_word, column, images, cells)
-        bad = outside_scale(values, kind)
-        outside.add(bad, column, images, cells)
+        is_outside = outside_scale(values, kind)
+        outside.add(is_outside, column, images, cells)
         highest.append(values)
         if kind in ("probability", "percent", "call"):
             values = values / 100 if kind == "percent" else values
             ends += int(((values == 0) | (values == 1)).sum())
-            values = to_logits(np.where(bad, np.nan, values))
-        found[there, place] = values
+            values = to_logits(np.where(is_outside, np.nan, values))
+        logits[images_with_row, column_index] = values
     _count(table, words.n, "score(s) are no numbers", words.examples)
     expected = EXPECTED[kind] + (hint(np.concatenate(highest), kind) if highest else "")
     _count(table, outside.n, f"score(s) are outside what is expected, {expected}", outside.examples)
     if empty.n and not manner.nan_ok:
-        what = "score(s) are empty or NaN (--missing-as-nan takes them as not scored)"
-        _count(table, empty.n, what, empty.examples)
+        text = "score(s) are empty or NaN (--missing-as-nan takes them as not scored)"
+        _count(table, empty.n, text, empty.examples)
     elif empty.n:
         table.notes.append(f"{empty.n} score(s) that are empty or NaN taken as not scored")
     if untrained:
@@ -536,8 +544,8 @@ def _scores(
         )
     if ends and kind != "call":
         table.notes.append(f"{ends} probability(ies) of just 0 or 1: which of them is higher is not known")
-    table.notes += doubt(found, kind)
-    return found
+    table.notes += doubt(logits, kind)
+    return logits
 
 
 def _numbers(cells: "pd.Series[Any]") -> tuple[Scores, NDArray[np.bool_]]:
@@ -558,52 +566,52 @@ def _check_missing(table: Table, cohort: Cohort, rows: NDArray[np.int64], nan_ok
             table,
             len(missing),
             f"of the {len(rows)} images of {cohort} are missing (--missing-as-nan takes them as not scored)",
-            [repr(cohort.images[int(place)]) for place in missing[:_SHOWN]],
+            [repr(cohort.images[int(position)]) for position in missing[:_SHOWN]],
         )
 
 
-def _check_model(table: Table, known: ForeignModel, findings: Sequence[str]) -> None:
-    if known.has_file:
+def _check_model(table: Table, registered: ForeignModel, findings: Sequence[str]) -> None:
+    if registered.has_file:
         table.wrong.append(
-            f"{known.name} has its file here and is scored by it; give these scores another name"
+            f"{registered.name} has its file here and is scored by it; give these scores another name"
         )
-    elif set(findings) != set(known.findings):
-        differ = in_order(set(findings) ^ set(known.findings))
+    elif set(findings) != set(registered.findings):
+        differ = in_order(set(findings) ^ set(registered.findings))
         table.wrong.append(
-            f"{known.name} has other tasks in its earlier files: {_some(differ)}; give another --model"
+            f"{registered.name} has other tasks in its earlier files: {_some(differ)}; give another --model"
         )
 
 
 def _store(
     connection: Connection,
-    theirs: _Theirs,
+    origin_model: _Theirs,
     cohort: Cohort,
     logits: NDArray[np.float32],
     tasks: Sequence[int],
 ) -> bool:
     """Write the scores; False where the same ones are there. Raises `PredictionsError` where others are."""
-    made = write_evaluation(
-        connection, theirs.id, cohort.image_list_id, logits, tasks, provenance=theirs.origin
+    new_id = write_evaluation(
+        connection, origin_model.id, cohort.image_list_id, logits, tasks, provenance=origin_model.origin
     )
-    if made is not None:
+    if new_id is not None:
         return True
-    found = connection.execute(
+    evaluation_id = connection.execute(
         select(Evaluation.id).where(
-            Evaluation.model_id == theirs.id, Evaluation.image_list_id == cohort.image_list_id
+            Evaluation.model_id == origin_model.id, Evaluation.image_list_id == cohort.image_list_id
         )
     ).scalar_one()
-    if not np.array_equal(read_logits(connection, found, tasks), logits.T, equal_nan=True):
+    if not np.array_equal(read_logits(connection, evaluation_id, tasks), logits.T, equal_nan=True):
         raise PredictionsError(
-            f"{theirs.name} has other scores of the images of {cohort} already; give another --model, or drop it: "
-            f"xray model remove {theirs.name}"
+            f"{origin_model.name} has other scores of the images of {cohort} already; give another --model, or drop it: "
+            f"xray model remove {origin_model.name}"
         )
     return False
 
 
-def _count(table: Table, n: int, what: str, examples: Sequence[str], hint: str = "") -> None:
+def _count(table: Table, n: int, fault: str, examples: Sequence[str], hint: str = "") -> None:
     """Note `n` things that are wrong, where there are any; `examples` are the first of them."""
     if n:
-        table.wrong.append(f"{n} {what}: {_some(examples, n)}{hint}")
+        table.wrong.append(f"{n} {fault}: {_some(examples, n)}{hint}")
 
 
 def _some(values: Sequence[str], n: int | None = None) -> str:

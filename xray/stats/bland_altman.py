@@ -47,11 +47,11 @@ def bland_altman(first: Numbers, second: Numbers, level: float = 0.95) -> Limits
     if one.shape != two.shape:
         raise ValueError(f"scores are {one.shape} and {two.shape}; expected one shape")
     difference = one - two
-    kept = ~np.isnan(difference)
-    n = np.asarray(kept.sum(axis=0), dtype=np.int64)
-    enough, filled = n >= 2, np.where(kept, difference, 0)
-    mean = np.divide(column_sums(filled), n, out=undefined(n.shape), where=enough)
-    squares = column_sums(np.where(kept, (filled - mean) ** 2, 0))
+    scored = ~np.isnan(difference)
+    n = np.asarray(scored.sum(axis=0), dtype=np.int64)
+    enough, values = n >= 2, np.where(scored, difference, 0)
+    mean = np.divide(column_sums(values), n, out=undefined(n.shape), where=enough)
+    squares = column_sums(np.where(scored, (values - mean) ** 2, 0))
     sd = np.sqrt(np.divide(squares, n - 1, out=undefined(n.shape), where=enough))
     z, degrees, safe = ndtri(0.5 + level / 2), np.maximum(n - 1, 1), np.maximum(n, 1)
     t = stdtrit(degrees, 0.5 + level / 2)

@@ -97,11 +97,11 @@ def brier_of(bins: "Bins") -> Brier:
     observed, predicted = (np.nan_to_num(bins.mean(part)) for part in (bins.n_pos, bins.total))
     squares = bins.squares - column_sums(bins.n * predicted**2)
     products = bins.positives_total - column_sums(bins.n * observed * predicted)
-    within = (squares - 2 * products) / safe
+    within_bins = (squares - 2 * products) / safe
     parts = (
         (bins.squares - 2 * bins.positives_total + n_pos) / safe,
         column_sums(bins.n * (predicted - observed) ** 2) / safe,
-        column_sums(bins.n * (observed - share) ** 2) / safe - within,
+        column_sums(bins.n * (observed - share) ** 2) / safe - within_bins,
         share * (1 - share),
     )
     score, reliability, resolution, uncertainty = (np.where(n > 0, part, np.nan) for part in parts)

@@ -35,7 +35,7 @@ def share_by_patient(
     _, code = np.unique(patients, return_inverse=True)
     # a row per column, so that the sums of one do not depend on how many stand beside it
     n_of, x_of = (
-        np.stack([np.bincount(code, weights=column) for column in each.T]) for each in (among, hits)
+        np.stack([np.bincount(code, weights=column) for column in table.T]) for table in (among, hits)
     )
     n, x = n_of.sum(axis=1), x_of.sum(axis=1)
     m = (n_of > 0).sum(axis=1)
