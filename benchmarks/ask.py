@@ -67,7 +67,7 @@ class World:
         return N_MODELS * N_TASKS * sum(map(len, self.names.values()))
 
 
-def build(engine: Engine, sizes: dict[str, int]) -> World:
+def build(engine: Engine, sizes: dict[str, int], n_models: int = N_MODELS) -> World:
     """Images, cohorts, labels, models and their scores."""
     rng = np.random.default_rng(0)
     world = World({}, {}, {})
@@ -104,7 +104,18 @@ def build(engine: Engine, sizes: dict[str, int]) -> World:
             dataset = add(Dataset, name=name, site_id=site, source="csv", **owner)
             cohort = add(Cohort, dataset_id=dataset, protocol_id=protocol, part="test", **owner)
             store_labels(connection, cohort, world.labels[name])
-    for number in range(N_MODELS):
+    add_models(engine, world, range(n_models))
+    vacuum(engine, "analyze")
+    return world
+
+
+def add_models(engine: Engine, world: World, numbers: range) -> None:
+    """More models of the world, and their scores."""
+    with engine.connect() as connection:
+        protocol = connection.scalar(text("select id from protocol"))
+        found = connection.execute(text("select name, image_list_id from dataset order by id"))
+        lists = {row.name: row.image_list_id for row in found}
+    for number in numbers:
         with engine.begin() as connection:
             trained_on = f"configuration-{number // N_SEEDS}"
             model = connection.execute(
@@ -119,8 +130,6 @@ def build(engine: Engine, sizes: dict[str, int]) -> World:
             )
             for name, listed in lists.items():
                 write_evaluation(connection, model, listed, world.logits(name, number), TASKS)
-    vacuum(engine, "analyze")
-    return world
 
 
 @dataclass(frozen=True)

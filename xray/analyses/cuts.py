@@ -22,7 +22,7 @@ from xray.analyses.cells import Cell, home
 from xray.analyses.declared import declared_points
 from xray.analyses.kept import Column, Kept, Reading
 from xray.analyses.points import points_at_home
-from xray.analyses.stored import Scored, StoredStudy, TestSet, Whole, check_columns, load_study
+from xray.analyses.stored import Scored, StoredStudy, TestSet, Whole, check_columns
 from xray.analyses.where import Clause, Condition, parse
 from xray.errors import AnalysisError
 from xray.findings import match
@@ -98,8 +98,8 @@ class Cutting:
         finding, no dataset has a column, an image by name is registered nowhere, or no image fits.
         """
         self._asked = asked or Asked()
-        whole = load_study(connection, study)
-        self._reading = Reading.now(connection, Kept() if kept is None else kept, whole)
+        self._reading = Reading.now(connection, Kept() if kept is None else kept, study)
+        whole = self._reading.study
         _check(whole, self._asked)
         datasets = [each for each in whole.cohorts if each in (self._asked.datasets or whole.cohorts)]
         self._masks = _masks(self._reading, images, datasets)

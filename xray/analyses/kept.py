@@ -1,7 +1,7 @@
 """What was read of images and of scores, kept in memory from one question to the next, within a number of bytes.
 
 Image lists, labels of cohorts and scores of an evaluation are never changed, so they are what they were. What is known of
-images is: a count of changes stands in their key (sql/queries/images_changed_count.sql).
+images and of studies is: a count of changes stands in their key (sql/queries/changes_counted.sql).
 """
 
 import threading
@@ -17,7 +17,7 @@ from sqlalchemy import Connection, text
 
 from db.queries import query
 from db.store import StoredCohort, read_cohort, read_vectors
-from xray.analyses.stored import StoredStudy, image_columns
+from xray.analyses.stored import StoredStudy, image_columns, load_study
 
 MOST: Final = 256 * 2**20
 """Bytes that are kept: the scores of some 2,000 models for a finding of 31,000 images."""
@@ -74,6 +74,18 @@ class Labelled:
         return self.cohort.images.nbytes + self.cohort.labels.nbytes + int(identities)
 
 
+@dataclass(frozen=True)
+class Facts:
+    """A study as the database has it."""
+
+    study: StoredStudy
+
+    @property
+    def nbytes(self) -> int:
+        """About its bytes."""
+        return 16 * _OF_AN_OBJECT * len(self.study.evaluations)
+
+
 class Kept:
     """The last things that were asked for, as many as `most` bytes hold. Several threads may ask."""
 
@@ -123,10 +135,13 @@ class Reading:
     changes: int
 
     @classmethod
-    def now(cls, connection: Connection, kept: Kept, study: StoredStudy) -> "Reading":
-        """What is there now."""
-        changes = connection.scalar(text(query("images_changed_count")))
-        return cls(connection, kept, study, int(changes or 0))
+    def now(cls, connection: Connection, kept: Kept, study: str) -> "Reading":
+        """What is there now of a study. Raises `AnalysisError` where there is none of this name."""
+        changes = connection.execute(text(query("changes_counted"))).one()
+        stored = kept.of(
+            ("study", study, changes.studies), lambda: Facts(load_study(connection, study))
+        ).study
+        return cls(connection, kept, stored, changes.images)
 
     def cohort(self, dataset: str, task_ids: Sequence[int] | None = None) -> StoredCohort:
         """The test cohort of a dataset with its labels, of all of the study's findings or of some (ids)."""
