@@ -12,10 +12,11 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 import pandas as pd
-from sqlalchemy import REAL, Connection, Float, column, literal_column, select, table, text
+from sqlalchemy import REAL, Connection, Float, column, func, literal_column, select, table, text
 
+from db import results as tables
 from db.queries import query
-from db.schema import Base
+from db.schema import Base, Cohort, Dataset, Study
 from xray.analyses.cells import Key, Unit
 from xray.analyses.code import code_hash
 from xray.analyses.current import State
@@ -108,11 +109,7 @@ def stored_rows(connection: Connection, study: str, analysis: Analysis) -> pd.Da
 
     Rows of subgroups by other columns than the analysis's own are left out.
     """
-    view = table(analysis.view, column("study"))
-    result: Any = connection.execute(
-        select(literal_column("*")).select_from(view).where(view.c.study == study)
-    )
-    frame = pd.DataFrame(result.all(), columns=list(result.keys()))
+    frame = _view(connection, study, analysis)
     numbers = [
         name for name in analysis.numbers if name in frame
     ]  # also where there is no row, or none has a value
@@ -127,6 +124,43 @@ def stored_rows(connection: Connection, study: str, analysis: Analysis) -> pd.Da
     return frame.sort_values(keys, kind="stable", ignore_index=True).drop(
         columns=[c for c in HIDDEN if c in frame]
     )
+
+
+def _view(connection: Connection, study: str, analysis: Analysis) -> pd.DataFrame:
+    """All columns of the view. Where warnings are of rows of one test cohort, each is asked once, and not for every row."""
+    stored = table(analysis.view, column("study"))
+    names = list(connection.execute(select(literal_column("*")).select_from(stored).limit(0)).keys())
+    of_cohort = {"cohort_id", "evaluation_ids"} <= set(analysis.table.__table__.columns.keys())
+    read = [name for name in names if not (of_cohort and name == "warning")]
+    rows = select(*(column(name) for name in read)).select_from(stored).where(stored.c.study == study)
+    frame = pd.DataFrame(connection.execute(rows).all(), columns=read)
+    if of_cohort:
+        warnings = _warnings(connection, study, analysis)
+        behind = zip(frame["evaluation_ids"], frame["test_dataset"], strict=True)
+        frame["warning"] = [warnings[tuple(ids), dataset] for ids, dataset in behind]
+    return frame[names]
+
+
+def _warnings(
+    connection: Connection, study: str, analysis: Analysis
+) -> dict[tuple[tuple[int, ...], str], str | None]:
+    """(evaluations, test dataset) → what these models saw of it in training, of all rows of an analysis."""
+    rows = analysis.table.__table__
+    behind = (
+        select(rows.c.evaluation_ids, rows.c.cohort_id)
+        .join(tables.Analysis, tables.Analysis.id == rows.c.analysis_id)
+        .join(Study, Study.id == tables.Analysis.study_id)
+        .where(Study.name == study)
+        .distinct()
+        .subquery()
+    )
+    seen = func.leak_warning(behind.c.evaluation_ids, behind.c.cohort_id)
+    asked = (
+        select(behind.c.evaluation_ids, Dataset.name, seen)
+        .join(Cohort, Cohort.id == behind.c.cohort_id)
+        .join(Dataset, Dataset.id == Cohort.dataset_id)
+    )
+    return {(tuple(ids), name): warning for ids, name, warning in connection.execute(asked)}
 
 
 REGISTRY: dict[str, Analysis] = {}
