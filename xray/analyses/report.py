@@ -6,6 +6,7 @@ from pathlib import Path
 from sqlalchemy import Connection, text
 
 from xray.analyses import results, shown
+from xray.analyses.analysis import Analysis
 from xray.analyses.run import ANALYSES
 from xray.durable import write_whole
 from xray.report import answer_text, page
@@ -25,30 +26,29 @@ NOTES_ON_SEEDS = (
 )
 
 
-def draw_in_turn(parts: Sequence[Part], folder: Path) -> list[page.Drawn]:
-    """Each part with its figure, drawn one after the other."""
-    return [shown.drawn(part, folder) for part in parts]
-
-
 def write_report(
     connection: Connection,
     study: Study,
     folder: Path,
     commands: list[str],
-    draw: Callable[[Sequence[Part], Path], list[page.Drawn]] = draw_in_turn,
+    draw: Callable[[Connection, shown.Make, Sequence[Analysis]], list[page.Drawn]] = shown.drawn_in_turn,
 ) -> Path:
     """Write figures (PNG, SVG, CSV), report.html and report.md of a study's stored results into `folder`; the page's path.
 
     Both pages begin with the answer (`xray.report.answer`).
 
-    draw: how the figures are made; a program with no other thread may draw on all cores
+    draw: how results are read and figures made; a program with no other thread may use all cores
     (`shown.drawn_in_processes`).
     The same results give the same bytes. Raises `AnalysisError` where nothing is stored yet.
     """
-    all_parts = [shown.part(connection, study.name, item) for item in ANALYSES]
-    parts = draw(
-        [item for item in all_parts if len(item.data) or (item.central and _is_asked(study, item))], folder
-    )
+
+    def make(own: Connection, analysis: Analysis) -> page.Drawn | None:
+        part = shown.part(own, study.name, analysis)
+        if not len(part.data) and not (part.central and _is_asked(study, part)):
+            return None
+        return shown.drawn(part, folder)
+
+    parts = draw(connection, make, ANALYSES)
     first = results.first_screen(connection, study.name)
     notes = (*NOTES, *(NOTES_ON_SEEDS if study.configurations() else ()))
     folder.mkdir(parents=True, exist_ok=True)

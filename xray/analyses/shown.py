@@ -1,13 +1,13 @@
 """Stored results as parts that a person reads: rows of a view, findings, a figure."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, TypeAlias
 
 import pandas as pd
-from sqlalchemy import Connection
+from sqlalchemy import Connection, create_engine
+from sqlalchemy.pool import NullPool
 
 from xray.analyses.analysis import REGISTRY, Analysis, Stored, stored_rows
 from xray.analyses.parallel import in_processes
@@ -62,10 +62,27 @@ def drawn(part: Part, folder: Path) -> Drawn:
     return Drawn(part, *_written(part, folder))
 
 
-def drawn_in_processes(several: Sequence[Part], folder: Path) -> list[Drawn]:
-    """As `drawn`, of several parts, on all cores; see `parallel.in_processes`."""
-    drawings = in_processes(partial(_written, folder=folder), several)
-    return [Drawn(part, *drawing) for part, drawing in zip(several, drawings, strict=True)]
+Make: TypeAlias = Callable[[Connection, Analysis], Drawn | None]
+"""Reads one analysis as it is stored and draws its figure; None where there is nothing to show."""
+
+
+def drawn_in_turn(connection: Connection, make: Make, analyses: Sequence[Analysis]) -> list[Drawn]:
+    """What `make` makes of each, one after the other."""
+    return [made for analysis in analyses if (made := make(connection, analysis)) is not None]
+
+
+def drawn_in_processes(connection: Connection, make: Make, analyses: Sequence[Analysis]) -> list[Drawn]:
+    """As `drawn_in_turn`, on all cores (`parallel.in_processes`); each reads, by its own connection, what is committed."""
+    url = connection.engine.url
+
+    def apart(analysis: Analysis) -> Drawn | None:
+        with create_engine(url, poolclass=NullPool).connect() as own:
+            made = make(own, analysis)
+        return (
+            None if made is None else replace(made, part=replace(made.part, draw=None))
+        )  # which can't be handed over
+
+    return [made for made in in_processes(apart, analyses) if made is not None]
 
 
 def _written(part: Part, folder: Path) -> tuple[bytes, float, tuple[spots.Spot, ...]] | tuple[()]:

@@ -12,6 +12,7 @@ from xray.analyses import code, home, results, run, steps
 from xray.analyses.current import count_current
 from xray.analyses.report import write_report
 from xray.analyses.run import ANALYSES, run_all
+from xray.analyses.shown import drawn_in_processes, drawn_in_turn
 from xray.analyses.stored import load_study, load_tests
 from xray.errors import AnalysisError
 from xray.tasks import TASK_INDEX
@@ -221,14 +222,16 @@ def test_an_ensemble_is_the_mean_of_logits_in_double_precision(two_sites):
 
 
 @pytest.mark.filterwarnings("ignore:.*fewer than.*:UserWarning")
-def test_the_report_is_the_same_bytes_for_the_same_results(two_sites, tmp_path, study_file):
+def test_the_report_is_the_same_bytes_for_the_same_results_on_one_core_and_on_all(
+    two_sites, tmp_path, study_file
+):
     run_all(two_sites.engine, "test")
     study = study_file(tmp_path)
     pages = []
-    for name in ("first", "second"):
+    for name, draw in (("first", drawn_in_turn), ("second", drawn_in_processes)):
         (tmp_path / name).mkdir()
         with two_sites.engine.begin() as connection:
-            page = write_report(connection, study, tmp_path / name, ["xray study run x.toml"])
+            page = write_report(connection, study, tmp_path / name, ["xray study run x.toml"], draw)
         assert page == tmp_path / name / "report.html"
         pages.append({file.name: file.read_bytes() for file in (tmp_path / name).iterdir()})
     assert pages[0] == pages[1]
