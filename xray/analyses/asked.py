@@ -17,9 +17,9 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Asked:
-    """What a study's file and its models' cards say: the reference or "", the loss ratio, model → its training datasets.
+    """What a study's file and its models' cards say: the reference or "", the loss ratio, model → datasets it knows.
 
-    reads: what people read of its images by another dataset's rules, as planned.
+    reads: what people said of its images by rules of another of its datasets, as planned.
     """
 
     reference: str = ""
@@ -29,7 +29,7 @@ class Asked:
 
 
 def asked(connection: Connection, study: "StoredStudy") -> Asked:
-    """What the study asks. Part of a dataset that a model was trained on, as nih/train, counts as the whole dataset."""
+    """What the study asks. A part of a dataset that a model knows, as nih/train, stands for the dataset."""
     from xray.analyses.rereads import stored_reads
 
     rows = connection.execute(text(query("causes_asked")), {"study_id": study.id}).all()
@@ -41,23 +41,23 @@ def asked(connection: Connection, study: "StoredStudy") -> Asked:
 
 
 def _cohorts(study: "StoredStudy") -> list[int]:
-    return sorted({evaluation.cohort_id for evaluation in study.evaluations})
+    return sorted({each.cohort_id for each in study.evaluations})
 
 
 def asked_state(connection: Connection, study: "StoredStudy") -> Sequence[Any]:
-    """What verdicts depend on besides scores and code: the question, the re-reads and the coefficients."""
+    """What verdicts depend on beside scores and code: what is asked, what was read again, and coefficients."""
     ask = asked(connection, study)
     hashes = [fingerprint(variant) for variant in VARIANTS.values()] if ask.homes else []
-    rows = (
+    read = (
         connection.execute(text(query("reread_state")), {"cohort_ids": _cohorts(study)}).all()
         if ask.homes
         else []
     )
-    answers = [[row.worklist_id, row.answers] for row in rows]
+    said = [[row.worklist_id, row.answers] for row in read]
     return [
         ask.reference,
         ask.loss_ratio,
         sorted(ask.homes.items()),
         hashes,
-        *([answers, reads_fingerprint()] if answers else []),
+        *([said, reads_fingerprint()] if said else []),
     ]

@@ -57,7 +57,7 @@ RESTS_ON: Final = {
 
 @dataclass(frozen=True)
 class Verdict:
-    """causes: the causes claimed, empty for "none"; None for "cannot tell". Arrays (4,) by `CAUSES`.
+    """causes: what is named, empty for "none"; None for "cannot tell". Arrays (4,) by `CAUSES`.
 
     alike: whether the case is like the simulated ones. basis: why. assumption: what it rests on. resolve: what would settle
     it, "" where nothing is open. again: what was read again, and before: the probability of label without it; None without.
@@ -119,95 +119,93 @@ def verdicts(
     rereads: dict[int, Reread] | None = None,
     again: dict[int, Again] | None = None,
 ) -> dict[int, Verdict]:
-    """A verdict per task. By task, rereads: from images that both sites labelled; again: from planned reads."""
+    """A verdict per task. By task, rereads: what images that both sites labelled say; again: what planned reads say."""
     return decide(evidence, causes(evidence), loss_ratio, rereads, again)
 
 
 def decide(
     evidence: Evidence,
-    posterior: Causes,
+    found: Causes,
     loss_ratio: float = LOSS_RATIO,
     rereads: dict[int, Reread] | None = None,
     again: dict[int, Again] | None = None,
 ) -> dict[int, Verdict]:
-    """As `verdicts`, from given probabilities and shares. Raises ValueError unless the loss ratio is positive."""
+    """As `verdicts`, from probabilities and shares that are there. Raises ValueError unless the loss ratio is positive."""
     if not loss_ratio > 0:
         raise ValueError(f"a false claim costs a positive number of missed causes; got {loss_ratio}")
-    verdicts_of = {}
-    for row, task in enumerate(evidence.tasks.tolist()):
-        reread_of_task, planned = (rereads or {}).get(task), (again or {}).get(task)
-        is_complete = reread_of_task is not None and reread_of_task.whole
-        verdicts_of[task] = _verdict(
-            evidence, posterior, row, loss_ratio, reread_of_task, None if is_complete else planned
-        )
-    return verdicts_of
+    made = {}
+    for place, task in enumerate(evidence.tasks.tolist()):
+        shared, planned = (rereads or {}).get(task), (again or {}).get(task)
+        whole = shared is not None and shared.whole
+        made[task] = _verdict(evidence, found, place, loss_ratio, shared, None if whole else planned)
+    return made
 
 
 def _verdict(
     evidence: Evidence,
-    posterior: Causes,
-    row: int,
+    found: Causes,
+    place: int,
     loss_ratio: float,
     reread: Reread | None,
     again: Again | None,
 ) -> Verdict:
-    probability, share = posterior.probability[row].copy(), posterior.share[row].copy()
-    lower, upper = posterior.lower[row].copy(), posterior.upper[row].copy()
-    has_reread = reread is not None and reread.fewest >= SAME_IMAGES
-    alike = bool(posterior.alike[row])
+    probability, share = found.probability[place].copy(), found.share[place].copy()
+    lower, upper = found.lower[place].copy(), found.upper[place].copy()
+    measured = reread is not None and reread.fewest >= SAME_IMAGES
+    alike = bool(found.alike[place])
     read: dict[str, Any] = {}
     if again is not None and again.measured.reason == DEFINED:
         read = {"again": again, "before": float(probability[CAUSES.index(LABEL)])}
-        _reread(again.measured, evidence, row, alike, (probability, share, lower, upper))
-    if reread is not None and has_reread:
+        _reread(again.measured, evidence, place, alike, (probability, share, lower, upper))
+    if reread is not None and measured:
         _measured(reread, probability, share, lower, upper)
         alike = alike or reread.whole
     parts: Parts = (probability, share, lower, upper, alike)
-    if evidence.fewest[row] < FEWEST:
-        too_few = f"a site has only {evidence.fewest[row]} patients of one class"
-        return Verdict(None, *parts, too_few, "", MORE, **read)
+    if evidence.fewest[place] < FEWEST:
+        few = f"a site has only {evidence.fewest[place]} patients of one class"
+        return Verdict(None, *parts, few, "", MORE, **read)
     if not alike:
         return _unlike(parts, loss_ratio, read)
-    claimed = frozenset(
+    named = frozenset(
         c for c, p in zip(CAUSES, probability, strict=True) if p >= loss_ratio / (1 + loss_ratio)
     )
     doubtful = [
-        c for c, p in zip(CAUSES, probability, strict=True) if c not in claimed and p > 1 / (1 + loss_ratio)
+        c for c, p in zip(CAUSES, probability, strict=True) if c not in named and p > 1 / (1 + loss_ratio)
     ]
-    answer = claimed if claimed or not doubtful else None
+    said = named if named or not doubtful else None
     return Verdict(
-        answer,
+        said,
         *parts,
-        _basis(posterior, row, claimed, doubtful, reread if has_reread else None, again if read else None),
-        "; ".join(RESTS_ON[cause] for cause in CAUSES if cause in claimed and not (read and cause == LABEL)),
-        _resolve(evidence, row, doubtful, bool(read)),
+        _basis(found, place, named, doubtful, reread if measured else None, again if read else None),
+        "; ".join(RESTS_ON[cause] for cause in CAUSES if cause in named and not (read and cause == LABEL)),
+        _resolve(evidence, place, doubtful, bool(read)),
         **read,
     )
 
 
 def _unlike(parts: Parts, loss_ratio: float, read: dict[str, Any]) -> Verdict:
-    """A case unlike the simulated ones: no claim but what reads measured of the labels."""
+    """A case unlike those that were simulated: nothing is said but what reads have measured of the labels."""
     unlike = "the case is unlike those that were simulated"
     if read and parts[0][CAUSES.index(LABEL)] >= loss_ratio / (1 + loss_ratio):
-        basis = f"label: {_of_reads(read['again'])}; {unlike}, so whether others too is open"
-        return Verdict(frozenset({LABEL}), *parts, basis, "", PIPELINE, **read)
+        said = f"label: {_of_reads(read['again'])}; {unlike}, so whether others too is open"
+        return Verdict(frozenset({LABEL}), *parts, said, "", PIPELINE, **read)
     return Verdict(None, *parts, unlike, "", PIPELINE if read else f"{RELABEL}, or {PIPELINE}", **read)
 
 
 def _reread(
     measured: Measured,
     evidence: Evidence,
-    row: int,
+    place: int,
     alike: bool,
     parts: tuple[FloatArray, FloatArray, FloatArray, FloatArray],
 ) -> None:
-    """Replace the probabilities by those after the reads, and label's share by the measured one.
+    """Put probabilities after the reads in place of those before, and what was measured in place of label's share.
 
     Where the case is unlike the simulated ones, label's probability is of the measure alone.
     """
     at, (probability, share, lower, upper) = CAUSES.index(LABEL), parts
     if alike:
-        probability[:] = updated(known_before(evidence, row, probability), measured)
+        probability[:] = updated(known_before(evidence, place, probability), measured)
     else:
         probability[at] = ndtr((measured.difference - COUNTS_FROM) / measured.se)
     share[at], lower[at], upper[at] = measured.difference, measured.lower, measured.upper
@@ -222,33 +220,31 @@ def _of_reads(again: Again) -> str:
 def _measured(
     reread: Reread, probability: FloatArray, share: FloatArray, lower: FloatArray, upper: FloatArray
 ) -> None:
-    """Replace what was inferred of the labels by what both labellers' labels of the same images measure."""
+    """Put what the same images under both labellers say in place of what was inferred of the labels."""
     at = CAUSES.index(LABEL)
     probability[at] = ndtr((reread.loss - COUNTS_FROM) / reread.se)
     half = float(stdtrit(reread.fewest - 1, 0.975)) * reread.se
     share[at], lower[at], upper[at] = reread.loss, reread.loss - half, reread.loss + half
     if reread.whole:
-        others = np.arange(len(CAUSES)) != at
-        probability[others] = 0
-        share[others] = lower[others] = upper[others] = 0
+        rest = np.arange(len(CAUSES)) != at
+        probability[rest] = 0
+        share[rest] = lower[rest] = upper[rest] = 0
 
 
 def _basis(
-    posterior: Causes,
-    row: int,
+    found: Causes,
+    place: int,
     named: frozenset[str],
     doubtful: list[str],
     reread: Reread | None,
     again: Again | None,
 ) -> str:
-    listed = [cause for cause in CAUSES if cause in named] or doubtful
-    if not listed:
-        nothing_found = (
-            "no cause is likely to take .03 of AUC, or to change how common the finding is by half"
-        )
-        return nothing_found if again is None else f"{nothing_found}; label: {_of_reads(again)}"
+    shown = [cause for cause in CAUSES if cause in named] or doubtful
+    if not shown:
+        none = "no cause is likely to take .03 of AUC, or to change how common the finding is by half"
+        return none if again is None else f"{none}; label: {_of_reads(again)}"
     sentences = []
-    for cause in listed:
+    for cause in shown:
         at = CAUSES.index(cause)
         if cause == LABEL and reread is not None:
             sentences.append(f"label: measured on the same images, {reread.loss:.2f} of AUC")
@@ -256,18 +252,18 @@ def _basis(
         if cause == LABEL and again is not None:
             sentences.append(f"label: {_of_reads(again)}")
             continue
-        speaking = sorted(posterior.contributions, key=lambda words: -posterior.contributions[words][row, at])
-        weighty = [words for words in speaking[:2] if posterior.contributions[words][row, at] >= 0.05]
+        speaking = sorted(found.contributions, key=lambda words: -found.contributions[words][place, at])
+        weighty = [words for words in speaking[:2] if found.contributions[words][place, at] >= 0.05]
         sentences.append(f"{cause}: {' and '.join(weighty) or 'no single evidence, all together'}")
     also = f"; whether {' or '.join(doubtful)} too is open" if named and doubtful else ""
     return "; ".join(sentences) + also
 
 
-def _resolve(evidence: Evidence, row: int, doubtful: list[str], read: bool) -> str:
+def _resolve(evidence: Evidence, place: int, doubtful: list[str], read: bool) -> str:
     if not doubtful:
         return ""
     name = "case mix overlap " if evidence.covariates else "co-labels overlap "
-    overlaps = [evidence.columns[name + site][row] for site in "ab" if name + site in evidence.columns]
+    overlaps = [evidence.columns[name + site][place] for site in "ab" if name + site in evidence.columns]
     steps = []
     if LABEL in doubtful:
         steps.append(READ_MORE if read else RELABEL)
@@ -295,29 +291,29 @@ def reread(
 
     Standard error by each patient's influence on the difference of the two AUCs.
     """
-    usable = ~np.isnan(by_a) & ~np.isnan(by_b) & np.isfinite(scores)
-    unit = np.unique(patients[usable], return_inverse=True)[1]
+    kept = ~np.isnan(by_a) & ~np.isnan(by_b) & np.isfinite(scores)
+    unit = np.unique(patients[kept], return_inverse=True)[1]
     influence, value, fewest = np.zeros(int(unit.max(initial=0)) + 1), 0.0, unit.size
-    for labels, sign in ((by_a[usable], 1.0), (by_b[usable], -1.0)):
-        placed = place_jointly(labels, scores[usable][None])
+    for labels, sign in ((by_a[kept], 1.0), (by_b[kept], -1.0)):
+        placed = place_jointly(labels, scores[kept][None])
         if placed.reason != DEFINED:
             return None
         value += sign * float(placed.value[0])
         pairs = 2.0 * placed.n_pos * placed.n_neg
-        for counts, images, of in (
+        for counted, where, of in (
             (placed.of_positives[0], placed.positives, 1.0),
             (placed.of_negatives[0], placed.negatives, -1.0),
         ):
-            influences = sign * of * (counts - counts.mean()) / pairs
-            influence += np.bincount(unit[images], influences, minlength=influence.size)
-            fewest = min(fewest, int(np.unique(unit[images]).size))
+            rest = sign * of * (counted - counted.mean()) / pairs
+            influence += np.bincount(unit[where], rest, minlength=influence.size)
+            fewest = min(fewest, int(np.unique(unit[where]).size))
     least = 0.25 / (fewest + 1)
-    same = bool((by_a[usable] == by_b[usable]).all())
+    same = bool((by_a[kept] == by_b[kept]).all())
     return Reread(value, least if same else max(float(np.sqrt(influence @ influence)), 1e-6), fewest, whole)
 
 
 def changed(evidence: Evidence) -> FloatArray:
-    """p that nothing changed, per task of the evidence: the smallest p of its tests times their number."""
+    """p that nothing changed, per task of the evidence: the smallest p of its tests times how many there are."""
     t = evidence.tasks
     tests = [evidence.parts.drop.p[t], evidence.prevalence_p, evidence.images_p, evidence.companions_p]
     if evidence.witness:
