@@ -20,7 +20,7 @@ from xray.analyses.stored import StoredStudy, TestSet
 from xray.report.parts import interventions as parts
 from xray.report.parts.part import Part
 from xray.stats.comparisons import compare_paired
-from xray.stats.estimates import FloatArray
+from xray.stats.estimates import NO_VARIANCE, FloatArray
 from xray.stats.multiplicity import benjamini_hochberg
 from xray.stats.roc import auc
 
@@ -30,6 +30,7 @@ METHOD: Final = (
 )
 CLUSTERED_METHOD: Final = METHOD.replace("DeLong", "DeLong by patient (Obuchowski 1997)")
 NOTHING: Final = "nothing to change: the target's are not worse in this way"
+SAME: Final = "the change moves no image past another"
 
 FAMILY: Final = Family({"q": benjamini_hochberg})
 
@@ -115,4 +116,4 @@ def before_and_after(
 def _reason(changed: Changed, undefined: str) -> str | None:
     """Why something is missing, or why nothing is lost."""
     nothing = not changed.changes and changed.kind != "pipeline"
-    return NOTHING if nothing else undefined or None
+    return NOTHING if nothing else SAME if undefined == NO_VARIANCE else undefined or None

@@ -32,9 +32,11 @@ def sentence(row: Row) -> str:
     reason = text_or_none(row["reason"])
     if loss is None or (reason is not None and low == high):
         return f"{pictures}: {reason} ({who})"
-    bounds = (low, high) if loss >= 0 or low is None or high is None else (-high, -low)
-    between = "" if bounds[0] is None or bounds[1] is None else f" ({interval((bounds[0], bounds[1]), 2)})"
-    return f"{pictures} {'gain' if loss < 0 else 'cost'} {number(abs(loss), 2)}{between} of AUC ({who})"
+    if low is None or high is None:
+        return f"{pictures} cost {number(loss, 2)} of AUC ({who})"
+    if high < 0:
+        return f"{pictures} gain {number(-loss, 2)} ({interval((-high, -low), 2)}) of AUC ({who})"
+    return f"{pictures} cost {number(loss, 2)} ({interval((low, high), 2)}) of AUC ({who})"
 
 
 def is_shown(row: Row) -> bool:

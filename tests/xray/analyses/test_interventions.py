@@ -286,6 +286,8 @@ def test_sentences_of_losses_gains_and_what_is_undefined():
     assert sentence(row) == cost
     gain = row | {"loss": -0.03, "lower": -0.05, "upper": -0.01}
     assert "gain 0.03 (0.01 to 0.05) of AUC" in sentence(gain)
+    unsure = row | {"loss": -0.02, "lower": -0.05, "upper": 0.01}
+    assert "cost −0.02 (−0.05 to 0.01) of AUC" in sentence(unsure)
     undefined = row | {"loss": None, "lower": None, "upper": None, "q": None, "reason": "one class only"}
     assert sentence(undefined).startswith("a's pictures made to look like b's in noise: one class only")
     assert findings([undefined]) == ["1 of 1 measured changes cost nothing that is shown."]
