@@ -17,10 +17,17 @@ from xray.analyses.stored import load_study, load_tests
 from xray.errors import AnalysisError
 from xray.tasks import TASK_INDEX
 
-WITHOUT_ROWS = ("classifier_map", "classifier_distance", "feature_map", "view_classifier", "reader_agreement")
+WITHOUT_ROWS = (
+    "classifier_map",
+    "classifier_distance",
+    "feature_map",
+    "view_classifier",
+    "reader_agreement",
+    "interventions",
+)
 TABLES = ("analysis", *(each.table.__tablename__ for each in ANALYSES if each.name not in WITHOUT_ROWS))
 NAMES = [each.name for each in ANALYSES]
-UNSCORED = {"causes", "classifier_map", "feature_map", "view_classifier"}
+UNSCORED = {"causes", "classifier_map", "feature_map", "view_classifier", "interventions"}
 """Analyses that no score of the study's own models enters."""
 
 
