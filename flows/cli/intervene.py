@@ -152,6 +152,8 @@ def add(
             for row in _results(engine, study, "", a, b)
             if row["kind"] == "pipeline"
         ]
+        for study in {row["study"]: None for row in rows}:
+            _write_page(engine, study)
     if as_json:
         print_json({**vars(added), "results": rows})
         return
@@ -166,6 +168,22 @@ def add(
     show_rows(
         rows, False, "nothing to compare yet: a study needs the model, each of its seeds, and both datasets"
     )
+
+
+def _write_page(engine: "Engine", study: str) -> None:
+    """Write a study's page anew, where its file is here."""
+    import shlex
+
+    from xray import settings
+    from xray.analyses.report import write_report
+    from xray.plan import file_of, read_sited
+
+    with engine.begin() as connection:
+        file = file_of(connection, study)
+        if file is not None and Path(file).exists():
+            commands = [f"xray study run {shlex.quote(file)}", "xray ui mlflow"]
+            asked = read_sited(connection, Path(file))
+            write_report(connection, asked, settings.home() / "reports" / study, commands)
 
 
 def _kinds(text: str) -> tuple[str, ...]:

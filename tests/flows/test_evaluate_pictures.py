@@ -132,9 +132,9 @@ def intervene(home: Home, typed: Callable[..., Typed], aucs: dict[str, float]) -
 
     rows = [json.loads(line) for line in home.run(*asked).stdout.splitlines()]
     assert [(row["from"], row["to"], row["task"], row["kind"]) for row in rows] == [
-        ("ours", "theirs", task, kind) for task in ("Mass", "Effusion") for kind in ("histogram", "noise")
+        ("ours", "theirs", task, kind) for task in ("Effusion", "Mass") for kind in ("histogram", "noise")
     ]
-    assert rows[0]["before"] == pytest.approx(aucs["ours"])
+    assert rows[2]["before"] == pytest.approx(aucs["ours"])
     assert home.sql(COUNTS) == [before]
     assert "Images changed on purpose" in (home.path / "reports/evaluation/report.html").read_text()
     words = typed(home, "explain", "evaluation/vendor/theirs/Mass")[1]

@@ -46,8 +46,9 @@ def is_shown(row: Row) -> bool:
 
 
 def findings(rows: Sequence[Row]) -> list[str]:
-    """What is shown, the largest first; and how many measured changes cost nothing that is shown."""
-    shown = sorted((row for row in rows if is_shown(row)), key=lambda row: -abs(float(row["loss"])))
+    """What pipelines did, then what else is shown, the largest first; and how many changes cost nothing that is shown."""
+    loud = (row for row in rows if is_shown(row) or row["kind"] == PIPELINE)
+    shown = sorted(loud, key=lambda row: (row["kind"] != PIPELINE, -abs(number_or_none(row["loss"]) or 0.0)))
     lines = [f"{sentence(row)}." for row in shown[:LISTED]]
     if len(shown) > LISTED:
         lines.append(f"{len(shown) - LISTED} more changes cost, or gain, less.")

@@ -292,6 +292,9 @@ def test_sentences_of_losses_gains_and_what_is_undefined():
     assert sentence(undefined).startswith("a's pictures made to look like b's in noise: one class only")
     assert findings([undefined]) == ["1 of 1 measured changes cost nothing that is shown."]
     assert findings([]) == []
+    piped, other = findings([row | {"loss": 0.5}, row | {"kind": "pipeline", "q": 0.8}])
+    assert "in noise cost 0.50" in other
+    assert piped.startswith("a's pictures through the pipeline of b cost 0.03")
     many = findings([row | {"loss": k / 100} for k in range(1, 21)])
     assert "cost 0.20" in many[0]
     assert (len(many), many[-1]) == (13, "8 more changes cost, or gain, less.")
