@@ -155,26 +155,26 @@ def measured(world: World, about: str) -> Iterator[Row]:
     common = timed([lambda: world.common("and age >= 40")] * 3)
     equal = agree(world.four(cut("age >= 40")), world.common("and age >= 40"))
     what = "AUC, threshold measures, calibration and agreement of a cell"
-    warm = timed(each(world.four, [cut(f"age >= {age} and sex = 'F'") for age in range(30, 50, 2)]))
+    warm = timed(questions(world.four, [cut(f"age >= {age} and sex = 'F'") for age in range(30, 50, 2)]))
     start = f"(the first question {first.clock:.2f} s)"
     peer = "peer: rows of two models, pandas and scikit-learn, no interval"
     yield row(f"{what}, {about} {start}; {peer}", common.clock, warm, equal)
     yield row(f"{what}, by conditions, {about}; peer: the limit", LIMIT, warm, equal)
     days = [f"202{year}-{month:02d}-01" for year in (1, 2) for month in range(1, 6)]
-    dated = timed(each(world.four, [cut(since=day, until="2023-06-30") for day in days]))
+    dated = timed(questions(world.four, [cut(since=day, until="2023-06-30") for day in days]))
     yield row(f"{what}, by days, {about}; peer: the limit", LIMIT, dated, equal)
     lists = [world.names[k :: k + 2] for k in range(10)]
-    listed = timed(each(world.four, [cut(images=names) for names in lists]))
+    listed = timed(questions(world.four, [cut(images=names) for names in lists]))
     work = f"{what}, by lists of {len(lists[-1]):,} to {len(lists[0]):,} images, {about}; peer: the limit"
     yield row(work, LIMIT, listed, same_as_by_condition(world))
     others = ["nih", "chexpert", "mimic_ch", "openi", "google", "all-but-nih", "all-but-mimic"]
-    fresh = timed(each(partial(world.four, cut("age >= 60")), others))
+    fresh = timed(questions(partial(world.four, cut("age >= 60")), others))
     yield row(f"{what} that was not read before, {about}; peer: the limit", LIMIT, fresh, equal)
     ages = [cut(f"age >= {age}") for age in range(21, 41, 2)]
     for name in FOUR:
-        one = timed(each(partial(world.ask, name), ages))
+        one = timed(questions(partial(world.ask, name), ages))
         yield row(f"{name} alone of a cell, {about}; peer: the limit", LIMIT, one, equal)
-    whole = timed(each(partial(world.ask, "performance", task=None), ages[::4]))
+    whole = timed(questions(partial(world.ask, "performance", task=None), ages[::4]))
     yield row(f"AUC of all 18 findings, {about}; peer: the limit of 18 cells", 18 * LIMIT, whole, equal)
     used = world.kept.nbytes / 2**20
     yield Row(
@@ -188,7 +188,7 @@ def measured(world: World, about: str) -> Iterator[Row]:
     )
 
 
-def each(question: Callable[[Any], object], asked: Sequence[Any]) -> list[Callable[[], object]]:
+def questions(question: Callable[[Any], object], asked: Sequence[Any]) -> list[Callable[[], object]]:
     """A question for each thing that it asks for."""
     return [partial(question, one) for one in asked]
 

@@ -42,7 +42,7 @@ class CutOptions:
     @property
     def given(self) -> bool:
         """Whether anything was asked for."""
-        return any(getattr(self, each.name) not in (None, ()) for each in fields(self))
+        return any(getattr(self, option.name) not in (None, ()) for option in fields(self))
 
 
 def cut_options(command: Function) -> Function:

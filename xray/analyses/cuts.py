@@ -42,7 +42,7 @@ class Cut:
     names: frozenset[str] | None = None
 
     def __str__(self) -> str:
-        conditions = [str(each) for each in self.clauses]
+        conditions = [str(clause) for clause in self.clauses]
         listed = [] if self.names is None else [f"{len(self.names)} images by name"]
         return " and ".join([*conditions, *listed]) or "all images"
 
@@ -101,7 +101,7 @@ class Cutting:
         self._reading = Reading.now(connection, Kept() if kept is None else kept, study)
         whole = self._reading.study
         _check(whole, self._asked)
-        datasets = [each for each in whole.cohorts if each in (self._asked.datasets or whole.cohorts)]
+        datasets = [name for name in whole.cohorts if name in (self._asked.datasets or whole.cohorts)]
         self._masks = _masks(self._reading, images, datasets)
         self._study = _narrowed(self._reading, _places(whole, self._asked), self._masks)
 
@@ -135,8 +135,8 @@ class Cutting:
     def test(self, dataset: str, scored: Sequence[Scored], columns: Iterable[str] = ()) -> TestSet:
         """The cut of one test cohort, with the scores of some evaluations, and these columns where the dataset has them."""
         test = _test(self._reading, self._study, dataset, scored)
-        found = {name: self._reading.column(dataset, name) for name in columns}
-        return _part(test, self._masks[dataset], {name: c for name, c in found.items() if c is not None})
+        read = {name: self._reading.column(dataset, name) for name in columns}
+        return _part(test, self._masks[dataset], {name: c for name, c in read.items() if c is not None})
 
 
 def cut_frame(
@@ -231,7 +231,7 @@ def _narrowed(reading: Reading, places: Sequence[int], masks: Mapping[str, NDArr
         labelled |= set(np.flatnonzero(~np.isnan(labels).all(axis=0)).tolist())
     trained = {
         before: frozenset(new[place] for place in before if place in new)
-        for before in {each.trained for each in study.evaluations}
+        for before in {evaluation.trained for evaluation in study.evaluations}
     }
     evaluations = tuple(
         Scored(e.evaluation_id, e.trained_on, e.seed, e.cohort_id, trained[e.trained], e.foreign)
@@ -248,14 +248,14 @@ def _narrowed(reading: Reading, places: Sequence[int], masks: Mapping[str, NDArr
 
 def _scored(study: StoredStudy, dataset: str, cells: Sequence[Cell]) -> list[Scored]:
     """The evaluations on one test cohort that some cells come from, in the order of the study."""
-    uses = {each for cell in cells for each in cell.uses}
+    uses = {evaluation for cell in cells for evaluation in cell.uses}
     return [e for e in study.evaluations if e.cohort_id == study.cohorts[dataset] and e in uses]
 
 
 def _test(reading: Reading, study: StoredStudy, dataset: str, scored: Sequence[Scored]) -> TestSet:
     """A whole test cohort, with the scores of some evaluations."""
     cohort = reading.cohort(dataset, study.task_ids)
-    ids = [each.evaluation_id for each in scored]
+    ids = [evaluation.evaluation_id for evaluation in scored]
     logits = reading.logits(ids, study.task_ids, len(cohort.images))
     return TestSet(dataset, study.datasets[dataset], cohort, tuple(scored), logits)
 

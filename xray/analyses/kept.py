@@ -70,7 +70,7 @@ class Labelled:
     def nbytes(self) -> int:
         """Its bytes."""
         shown = self.cohort.shown
-        identities = sum(getattr(shown, each.name).nbytes for each in fields(shown))
+        identities = sum(getattr(shown, part.name).nbytes for part in fields(shown))
         return self.cohort.images.nbytes + self.cohort.labels.nbytes + int(identities)
 
 
@@ -161,8 +161,8 @@ class Reading:
             if name not in cells:
                 return Absent()
             codes, distinct = pd.factorize(cells[name], use_na_sentinel=True)
-            known = np.append(np.asarray(distinct, dtype=object), np.array([None], dtype=object))
-            return Column(known, np.where(codes < 0, len(distinct), codes).astype(np.int32))
+            cells_with_none = np.append(np.asarray(distinct, dtype=object), np.array([None], dtype=object))
+            return Column(cells_with_none, np.where(codes < 0, len(distinct), codes).astype(np.int32))
 
         key = ("column", cohort.image_list_id, dataset, name, self.changes)
         column = self.kept.of(key, read)
@@ -175,8 +175,8 @@ class Reading:
         unscored = np.full(n_images, np.nan, np.float32)
         vectors = self._vectors(evaluation_ids, task_ids)
         return {
-            each: np.stack([vectors.get((each, task), unscored) for task in task_ids])
-            for each in evaluation_ids
+            evaluation: np.stack([vectors.get((evaluation, task), unscored) for task in task_ids])
+            for evaluation in evaluation_ids
         }
 
     def _vectors(
@@ -184,8 +184,8 @@ class Reading:
     ) -> dict[tuple[int, int], NDArray[np.float32]]:
         """(evaluation, finding) → its scores (n_images,), of outputs that were trained."""
         vectors = {
-            (each, task): self.kept.get(("scores", each, task))
-            for each in evaluation_ids
+            (evaluation, task): self.kept.get(("scores", evaluation, task))
+            for evaluation in evaluation_ids
             for task in task_ids
         }
         missing = [key for key, vector in vectors.items() if vector is None]

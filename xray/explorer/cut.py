@@ -18,7 +18,7 @@ from xray.explorer.catalogue import Scorer
 from xray.explorer.site import Page
 
 OF_A_CELL: Final = tuple(
-    each.__name__.rpartition(".")[2] for each in (performance, operating_points, calibration, agreement)
+    module.__name__.rpartition(".")[2] for module in (performance, operating_points, calibration, agreement)
 )
 """The analyses that a page of a cell shows; importing them registers them."""
 SHARES: Final = ("sensitivity", "specificity", "ppv", "npv")
@@ -89,12 +89,12 @@ def _scores(
     if len(scorer.models) == len(seeds):
         score = test.ensemble(scorer.trained_on)[:, 0].astype(np.float32)
     else:
-        (one,) = (each for each in seeds if each.seed == scorer.seed)
+        (one,) = (seed for seed in seeds if seed.seed == scorer.seed)
         score = test.logits[one.evaluation_id][0]
     labels = test.cohort.labels[:, 0]
     if label is not None:
         kept = np.isnan(labels) if label == "none" else labels == int(label)
         score, labels = score[kept], labels[kept]
-    known = ~np.isnan(score) & ~np.isnan(labels)
+    both = ~np.isnan(score) & ~np.isnan(labels)
     n_unlabelled, n_unscored = int(np.isnan(labels).sum()), int(np.isnan(score).sum())
-    return Scores(score[known], labels[known].astype(np.int16), n_unlabelled, n_unscored, rows)
+    return Scores(score[both], labels[both].astype(np.int16), n_unlabelled, n_unscored, rows)
