@@ -9,7 +9,7 @@ from sqlalchemy import Connection
 
 from xray.analyses.asked import asked
 from xray.analyses.causes import Pair, judged, pairs
-from xray.analyses.stored import OF_IMAGES, StoredStudy, load_study, load_tests
+from xray.analyses.stored import OF_IMAGES, StoredStudy, TestSet, load_study, load_tests
 from xray.data.rereads import Drawn
 from xray.errors import AnalysisError
 from xray.names import unknown
@@ -101,10 +101,10 @@ def _offers(
 ) -> Iterator[Offer]:
     for place, number in enumerate(pair.evidence.tasks.tolist()):
         verdict = pair.verdicts[number]
-        wanted = study.findings[number] == task if task else _in_doubt(verdict, loss_ratio)
+        wanted = study.findings[number] == task if task else in_doubt(verdict, LABEL, loss_ratio)
         if not wanted or pair.evidence.fewest[place] < FEWEST:
             continue
-        scores, labels = _columns(pair, number)
+        scores, labels = columns(pair.b, pair.model, number)
         usable = int(np.isfinite(scores * labels).sum())
         chances = [0.0]
         for pieces in range(1, max(budget // step, 1) + 1):
@@ -114,15 +114,15 @@ def _offers(
             yield Offer(pair, number, float(verdict.probability[LABEL]), np.array(chances))
 
 
-def _in_doubt(verdict: Verdict, loss_ratio: float) -> bool:
-    odds = float(verdict.probability[LABEL] / (1 - verdict.probability[LABEL] + 1e-12))
+def in_doubt(verdict: Verdict, cause: int, loss_ratio: float) -> bool:
+    """Whether a cause is neither named nor ruled out, or the case is unlike the simulated ones."""
+    odds = float(verdict.probability[cause] / (1 - verdict.probability[cause] + 1e-12))
     return not verdict.alike or 1 / loss_ratio < odds < loss_ratio
 
 
-def _columns(pair: Pair, task: int) -> tuple[FloatArray, FloatArray]:
-    return pair.b.ensemble(pair.model)[:, task].astype(np.float64), pair.b.cohort.labels[:, task].astype(
-        np.float64
-    )
+def columns(test: TestSet, model: str, task: int) -> tuple[FloatArray, FloatArray]:
+    """Scores and labels of a finding in a test set, (n_images,) each."""
+    return test.ensemble(model)[:, task].astype(np.float64), test.cohort.labels[:, task].astype(np.float64)
 
 
 def _chance(
@@ -179,7 +179,7 @@ def _drawn(
     study: StoredStudy, offer: Offer, reads: int, loss_ratio: float, rng: np.random.Generator
 ) -> tuple[Share, Drawn]:
     pair, task = offer.pair, offer.task
-    scores, labels = _columns(pair, task)
+    scores, labels = columns(pair.b, pair.model, task)
     design = reread_design.plan(scores, labels, reads)
     assert design is not None  # an offer has a chance only where it can be planned
     place = int(np.flatnonzero(pair.evidence.tasks == task)[0])

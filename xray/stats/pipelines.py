@@ -5,7 +5,8 @@ pipeline holds what differs between the two acquisitions (what belongs to a scan
 scores of the same images are compared with patients as units, as two models are.
 
 Where not all images are put through it, positives and negatives are drawn in equal numbers, by chance within each class: an
-AUC does not ask how common a finding is, so the paired difference needs no weights.
+AUC does not ask how common a finding is, so the paired difference needs no weights. A sample that was drawn for one finding
+is a random one of another's classes only where these findings have little to do with each other (`representative`).
 """
 
 from dataclasses import dataclass
@@ -18,6 +19,8 @@ from xray.stats.clustered import clustered_covariance
 from xray.stats.differences import least_variance, student
 from xray.stats.estimates import DEFINED, FloatArray, IntArray
 
+FURTHEST: Final = 4.0
+"""Standard errors that a sample's share of another finding may lie from that of the class it is of."""
 NAMES: Final = ("cost", "se", "lower", "upper", "images")
 
 
@@ -70,3 +73,21 @@ def draw(labels: FloatArray, budget: int, rng: np.random.Generator) -> IntArray:
         counts[int(np.argmax(counts))] -= 1
     drawn = [rng.choice(of, n, replace=False) for of, n in zip(classes, counts, strict=True)]
     return np.sort(np.concatenate(drawn))
+
+
+def representative(labels: FloatArray, task: int, shown: NDArray[np.bool_]) -> bool:
+    """Whether images are like a sample by chance within each class of a finding: they hold no more and no fewer positives of
+    any other finding than that would bring. labels: (n_images, n_tasks), 1/0/NaN; shown: (n_images,), those of the sample.
+    """
+    positive = np.nan_to_num(labels)
+    for value in (0, 1):
+        own = labels[:, task] == value
+        size, taken = int(own.sum()), int((own & shown).sum())
+        if taken in (0, size):
+            continue
+        share = positive[own].mean(axis=0)
+        spread = share * (1 - share) / taken * (size - taken) / (size - 1)
+        distance = np.abs(positive[own & shown].mean(axis=0) - share)
+        if (distance > FURTHEST * np.sqrt(spread) + 1e-12).any():
+            return False
+    return True

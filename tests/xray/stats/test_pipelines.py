@@ -9,7 +9,7 @@ from xray.stats.comparisons import compare_paired
 from xray.stats.delong import delong_covariance
 from xray.stats.differences import least_variance
 from xray.stats.estimates import FEW_PATIENTS, FEW_POSITIVES, ONE_CLASS, FloatArray, IntArray
-from xray.stats.pipelines import draw, measure
+from xray.stats.pipelines import draw, measure, representative
 
 RNG = np.random.default_rng(7)
 LABELS = (RNG.random(400) < 0.2).astype(float)
@@ -108,3 +108,17 @@ def test_what_a_pipeline_costs_is_seen_where_pictures_differ() -> None:
     assert world.piped_cost[task] == pytest.approx(world.shares[task, 0], abs=0.05)
     same = draw_world(300_104, ("redefined",))
     assert np.abs(same.piped_cost).max() < 0.01
+
+
+def test_a_sample_drawn_for_one_finding_is_none_of_another_that_goes_with_it() -> None:
+    rng = np.random.default_rng(3)
+    one = (rng.random(3000) < 0.2).astype(float)
+    same = np.where(rng.random(3000) < 0.6, one, rng.random(3000) < 0.2).astype(float)
+    apart = (rng.random(3000) < 0.2).astype(float)
+    labels = np.column_stack([one, same, apart])
+    shown = np.zeros(3000, dtype=np.bool_)
+    shown[draw(one, 300, rng)] = True
+    assert [representative(labels, task, shown) for task in range(3)] == [True, False, False]
+    assert all(representative(labels, task, np.ones(3000, dtype=np.bool_)) for task in range(3))
+    by_chance = np.isin(np.arange(3000), rng.choice(3000, 600, replace=False))
+    assert all(representative(labels, task, by_chance) for task in range(3))
