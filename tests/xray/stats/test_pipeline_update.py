@@ -61,18 +61,21 @@ def test_what_the_pipeline_costs_makes_image_likely_and_what_it_does_not_unlikel
 ) -> None:
     high, none = (updated(before(), piped(cost), measured) for cost in (0.1, 0.0))
     assert high[IMAGE] > 0.9
-    assert none[IMAGE] < 0.15
+    assert none[IMAGE] < 0.25 < 0.5 < none[POPULATION]
     assert high[POPULATION] < none[POPULATION]
 
 
-def test_what_is_left_between_piped_pictures_and_the_site_speaks_for_population() -> None:
-    """Nothing of the drop is the pictures' nor, by reads, the labels'."""
-    odds = [
-        updated(before(), piped(0.0, left=np.array([0.02, left, 0.05, 0.05])), READS)[POPULATION]
-        for left in (0.02, 0.3, 0.95)
-    ]
+@pytest.mark.parametrize(("cause", "cost"), [(POPULATION, 0.04), (LABEL, 0.0)])
+def test_what_is_left_between_piped_pictures_and_the_site_speaks_for_its_cause(
+    cause: int, cost: float
+) -> None:
+    odds = []
+    for probability in (0.02, 0.3, 0.95):
+        left = QUIET.copy()
+        left[cause] = probability
+        odds.append(updated(before(population=0.2), piped(cost, left=left), None)[cause])
     assert odds == sorted(odds)
-    assert odds[-1] > odds[0] + 0.1
+    assert odds[-1] > odds[0] + 0.15
 
 
 def test_inputs_are_in_the_units_of_their_error() -> None:
