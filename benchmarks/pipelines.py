@@ -24,13 +24,15 @@ from benchmarks import rereads
 from benchmarks._reread import BUDGETS, PIPED, Findings, load
 from benchmarks._truth import Flags, Floats
 from benchmarks.causes import ENOUGH, OUTCOMES, calibration, rates
-from benchmarks.rereads import LABEL, LOSS_RATIOS, PROMISE, VARIANT, before, fitted, one_each, outcomes
+from benchmarks.rereads import LABEL, PROMISE, VARIANT, before, fitted, one_each, outcomes
 from xray.stats import pipeline_update
 from xray.stats.causes import FEWEST, LOSS_RATIO
 from xray.stats.reread_update import COUNTS_FROM, inputs
 from xray.stats.small_networks import Networks, networks, written
 
 IMAGE: Final = 0
+LOSS_RATIOS: Final = (1.5, 2.0, 4.0, 9.0)
+"""Not 1, at which nothing is ever open."""
 READS: Final = BUDGETS.index(200)
 COVARIATES: Final = (0, 1, 0, 1)
 """By `shipped.VARIANTS`, whether covariates are known."""
@@ -73,7 +75,7 @@ def rightly(of: Findings, probability: Floats) -> Flags:
 
 def planned(of: Findings, variant: int, pipe: int, budget: int, loss_ratio: float) -> Floats:
     """Inputs of the chances."""
-    images = of.piped[:, pipe, 4]
+    images = np.maximum(of.piped[:, pipe, 4], 1)
     return pipeline_update.planned(
         before(of, variant),
         of.alike[:, variant],

@@ -123,7 +123,8 @@ def planned(
     doubt = limit[:, None] - np.abs(odds)
     return np.column_stack(
         [
-            odds, doubt, ~alike, np.log(reads_se), np.log(images), before.drop, before.drop_se, before.prevalence, limit,
+            odds, doubt, ~alike, np.log(np.maximum(reads_se, 1e-3)), np.log(images), before.drop, before.drop_se,
+            before.prevalence, limit,
         ]
     )  # fmt: skip
 
