@@ -74,10 +74,19 @@ def plan(
             "drop in AUC": round(share.drop, 3),
             "P(label)": round(share.probability, 2),
             "chance to settle": round(share.chance, 2),
+            "settles all": round(share.whole, 2),
+            "by pipeline": round(share.piped, 2),
         }
         for share in shares
     ]
     show_rows(rows, as_json, "")
+    better = [share.task for share in shares if share.piped > share.whole]
+    if better:
+        click.echo(
+            f"{', '.join(better)}: pictures of the reference through the other site's pipeline would settle more than "
+            f"reads: xray reread pipeline {study}",
+            err=True,
+        )
     if path is not None:
         click.echo(
             f"{path}: {content.count(chr(10)) - 1} rows; fill reader and answer, then: xray reread add {path}",

@@ -16,6 +16,7 @@ from xray.names import unknown
 from xray.stats import reread_design
 from xray.stats.causes import FEWEST, Verdict
 from xray.stats.estimates import FloatArray
+from xray.stats.pipeline_update import chances
 from xray.stats.posterior import CAUSES
 from xray.stats.reread_update import chance, known_before
 from xray.stats.rereads import expected_se
@@ -39,7 +40,9 @@ class Offer:
 
 @dataclass(frozen=True)
 class Share:
-    """What a plan gives to one finding."""
+    """What a plan gives to one finding. chance: that label is settled; whole, piped: that all causes are, by reads, or by
+    A's pictures through B's pipeline instead.
+    """
 
     trained_on: str
     task: str
@@ -49,6 +52,8 @@ class Share:
     drop: float
     probability: float
     chance: float
+    whole: float
+    piped: float
 
 
 def plan(
@@ -138,6 +143,16 @@ def _chance(
     return chance(before, verdict.alike, expected_se(scores, labels, design), loss_ratio)
 
 
+def _whole(pair: Pair, place: int, se: float, loss_ratio: float) -> tuple[float, float]:
+    """Chances that all causes of a finding are settled: by the reads, and by all of A's images through B's pipeline."""
+    task = int(pair.evidence.tasks[place])
+    verdict = pair.verdicts[task]
+    before = known_before(pair.evidence, place, verdict.probability)
+    images = int(np.isfinite(columns(pair.a, pair.model, task)).all(axis=0).sum())
+    of = chances(before, verdict.alike, se, images, loss_ratio)
+    return of["whole by reads"], of["whole"]
+
+
 def _one_each(offers: Sequence[Offer]) -> list[Offer]:
     """Reads serve all models: of those in doubt on one finding and pair, the one that they settle likeliest."""
     best: dict[Any, Offer] = {}
@@ -186,8 +201,18 @@ def _drawn(
     foretold = _chance(pair, place, scores, labels, design, loss_ratio)
     images = reread_design.draw(design, rng)
     name, drop = study.findings[task], float(pair.evidence.parts.drop.value[task])
+    whole, piped = _whole(pair, place, expected_se(scores, labels, design), loss_ratio)
     share = Share(
-        pair.model, name, pair.b.dataset, pair.a.dataset, int(images.size), drop, offer.probability, foretold
+        pair.model,
+        name,
+        pair.b.dataset,
+        pair.a.dataset,
+        int(images.size),
+        drop,
+        offer.probability,
+        foretold,
+        whole,
+        piped,
     )
     ids = pair.b.cohort.images.astype(np.int64)
     drawn = Drawn(
