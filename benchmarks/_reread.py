@@ -21,13 +21,15 @@ from numpy.typing import NDArray
 from benchmarks._simulated import PIECE, worlds
 from benchmarks._truth import Flags, Floats, World
 from benchmarks._worlds import KINDS
-from xray.stats import posterior, reread_design, rereads, shipped
+from xray.stats import pipelines, posterior, reread_design, rereads, shipped
 from xray.stats.causes import FEWEST
-from xray.stats.evidence import gather
+from xray.stats.evidence import Site, gather
 
 TRAINED: Final = 301_000
 JUDGED: Final = 305_000
 BUDGETS: Final = (50, 100, 200, 400)
+PIPED: Final = (200, 10**9)
+"""Images of A that are scored through B's pipeline: planned, or all."""
 MEASURED: Final = tuple(field.name for field in fields(rereads.Measured) if field.name != "reason")
 
 
@@ -36,7 +38,9 @@ class Findings:
     """A finding a row. probability: (n, variants, 4) before any read, by `shipped.VARIANTS`; share, lower, upper: likewise;
     alike (n, variants). measured: (n, budgets, MEASURED). drop, drop_se: in the sample. prevalence, prevalence_se: log of
     labelled positives at B per A, as shares of images. shares, drawn, counts (n, 4), relabelled (n,): the truth. planned:
-    standard error that the design expects (n, budgets).
+    standard error that the design expects (n, budgets). piped: (n, PIPED, `pipelines.NAMES`) A's images through B's
+    pipeline; left: probabilities of the causes between these and B, (n, PIPED, without and with covariates, 4);
+    piped_cost: the truth.
     """
 
     probability: Floats
@@ -59,6 +63,9 @@ class Findings:
     world: NDArray[np.int64]
     generator: NDArray[np.str_]
     families: NDArray[np.str_]
+    piped: Floats
+    left: Floats
+    piped_cost: Floats
 
     def __len__(self) -> int:
         return len(self.world)
@@ -97,7 +104,41 @@ def findings(world: World, number: int) -> Findings:
         np.array([s for _, _, s in read]).reshape(many), evidence.fewest[places],
         np.full(many, number), np.full(many, world.generator),
         np.full(many, " + ".join(world.families) or "none", dtype="U60"),
+        *_piped(world, tasks, number), world.piped_cost[tasks],
     )  # fmt: skip
+
+
+def _piped(world: World, tasks: NDArray[np.int64], number: int) -> tuple[Floats, Floats]:
+    measured = np.full((len(tasks), len(PIPED), len(pipelines.NAMES)), np.nan)
+    left = np.full((len(tasks), len(PIPED), 2, 4), np.nan)
+    every = np.arange(len(world.a.labels))
+    of_all = _left(world, every)
+    for at, task in enumerate(tasks.tolist()):
+        rng = np.random.default_rng([28, number, task])
+        for place, budget in enumerate(PIPED):
+            images = pipelines.draw(world.a.labels[:, task], budget, rng)
+            of = pipelines.measure(
+                world.a.labels[images, task], world.a.scores[images, task], world.piped[images, task],
+                world.a.patients[images],
+            )  # fmt: skip
+            measured[at, place] = of.numbers
+            others = of_all if budget > every.size else _left(world, images)
+            left[at, place] = others.get(task, np.full((2, 4), np.nan))
+    return measured, left
+
+
+def _left(world: World, images: NDArray[np.int64]) -> dict[int, Floats]:
+    """Probabilities of the causes between A's images through B's pipeline and B, by task: (2, 4)."""
+    made = []
+    for mixed in (False, True):
+        covariates = [site.covariates if mixed else None for site in (world.a, world.b)]
+        taken = covariates[0] if covariates[0] is None else covariates[0][images]
+        a = Site(world.a.labels[images], world.piped[images], world.a.patients[images], None, taken)
+        b = Site(world.b.labels, world.b.scores, world.b.patients, None, covariates[1])
+        evidence = gather(a, b)
+        of = posterior.causes(evidence, posterior.coefficients(shipped.VARIANTS[False, mixed]))
+        made.append(dict(zip(evidence.tasks.tolist(), of.probability, strict=True)))
+    return {task: np.stack([made[0][task], made[1][task]]) for task in made[0] if task in made[1]}
 
 
 def _positives(world: World, task: int) -> int:

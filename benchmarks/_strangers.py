@@ -20,6 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import expit, logit
 
+from benchmarks._pipelines import Pipeline, drawn_pipeline
 from benchmarks._truth import CAUSES, Flags, Floats, Mixture, Truth, World, truth
 from xray.stats.evidence import Site
 from xray.stats.roc import auc
@@ -505,9 +506,11 @@ def draw_world(seed: int, families: tuple[str, ...] | None = None) -> World:
         known = _truth(pair, chosen, rng)
         if all(known.counts[:, CAUSES.index(cause)].any() for cause in needed):
             break
-    a, b, by_a = _tested(pair, rng, seed)
+    pipeline = drawn_pipeline(seed)
+    a, b, by_a, piped = _tested(pair, rng, seed, pipeline)
     parts = known.drop, known.shares, known.drawn, known.counts
-    return World("strangers", chosen, a, b, *parts, by_a, known.relabelled)
+    cost = _piped_cost(pair, pipeline, seed)
+    return World("strangers", chosen, a, b, *parts, by_a, known.relabelled, piped, cost)
 
 
 @dataclass(frozen=True)
@@ -537,18 +540,32 @@ def _pair(chosen: tuple[str, ...], rng: np.random.Generator) -> _Pair:
     return _Pair(nature, a, b, model_a, model_b, _showing(rng))
 
 
-def _tested(pair: _Pair, rng: np.random.Generator, seed: int) -> tuple[Site, Site, Floats]:
-    """Both sites, and what A's labeller says of B's images."""
+def _tested(
+    pair: _Pair, rng: np.random.Generator, seed: int, pipeline: Pipeline
+) -> tuple[Site, Site, Floats, Floats]:
+    """Both sites, what A's labeller says of B's images, and scores of A's images through B's pipeline."""
     sites: list[Site] = []
+    piped = np.zeros(0)
     for place, n in zip(
         (pair.a, pair.b), np.exp(rng.uniform(np.log(400), np.log(5000), 2)).astype(int), strict=True
     ):
-        features, labels, people, patient = _seen(pair.nature, place, int(n), rng)
+        features, labels, people, patient, taken = _seen(pair.nature, place, int(n), rng)
+        if not sites:
+            piped = pair.shown(pair.model_a(pipeline(features, taken(pair.b.acquisition), seed)))
         columns = np.column_stack([people.age, people.sex, people.ap]).astype(np.float64)
         home, there = pair.shown(pair.model_a(features)), pair.shown(pair.model_b(features))
         sites.append(Site(labels, home, patient + len(sites) * 10_000, there, columns))
     by_a = _read_again(pair.nature, pair.a.labeller, people, np.random.default_rng([19, seed]))
-    return sites[0], sites[1], np.where(np.isnan(labels), np.nan, by_a)
+    return sites[0], sites[1], np.where(np.isnan(labels), np.nan, by_a), piped
+
+
+def _piped_cost(pair: _Pair, pipeline: Pipeline, seed: int) -> Floats:
+    """AUC of A's model at A less that of A's images through B's pipeline, in a large sample."""
+    rng = np.random.default_rng([25, seed])
+    features, labels, _, _, taken = _seen(pair.nature, pair.a, LARGE, rng, clustered=False)
+    there = pipeline(features, taken(pair.b.acquisition), seed)
+    own, other = (auc(labels, pair.shown(pair.model_a(of))).value for of in (features, there))
+    return np.asarray(own - other)
 
 
 def _read_again(nature: _Nature, reader: Labeller, people: _People, rng: np.random.Generator) -> Floats:
@@ -629,14 +646,21 @@ def _nature(rng: np.random.Generator) -> tuple[_Nature, _Place]:
 
 def _seen(
     nature: _Nature, place: _Place, n: int, rng: np.random.Generator, clustered: bool = True
-) -> tuple[Floats, Floats, _People, NDArray[np.int64]]:
+) -> tuple[Floats, Floats, _People, NDArray[np.int64], Callable[[Acquisition], Floats]]:
+    """Features, labels, people and patients of n images at a place; and their features by another acquisition."""
     draw = _draw(nature, n, rng, clustered)
     people = _people(nature, place.population, draw)
     kept = _imaged(place.population, people, draw)
     labels = np.where(people.verified, _read(nature, place.labeller, people, draw), np.nan)
     features = _picture(nature, place.acquisition, people, draw)
     shown = _People(*(getattr(people, name)[kept] for name in _People.__dataclass_fields__))
-    return features[kept], labels[kept], shown, draw.patient[kept]
+    return (
+        features[kept],
+        labels[kept],
+        shown,
+        draw.patient[kept],
+        lambda how: _picture(nature, how, people, draw)[kept],
+    )
 
 
 def _showing(rng: np.random.Generator) -> Callable[[Floats], Floats]:

@@ -36,7 +36,9 @@ class World:
 
     generator, families: where it is from. drawn, counts: (n_tasks, 4). All by `CAUSES`. by_a: what A's labeller says of B's
     images where these are read a second time, (n_images, n_tasks): with an error of the hand of its own, and NaN where B's
-    images have no label. relabelled: what the AUC at B would gain by A's labeller, in a large sample (n_tasks,).
+    images have no label. relabelled: what the AUC at B would gain by A's labeller, in a large sample (n_tasks,). piped:
+    scores of A's images through B's pipeline, (n_images of A, n_tasks), piped_cost: AUC that this
+    costs in a large sample (n_tasks,).
     """
 
     generator: str
@@ -49,6 +51,8 @@ class World:
     counts: Flags
     by_a: Floats
     relabelled: Floats
+    piped: Floats
+    piped_cost: Floats
 
 
 @dataclass(frozen=True)

@@ -20,6 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import expit, ndtri
 
+from benchmarks._pipelines import Pipeline, drawn_pipeline
 from benchmarks._truth import Truth, truth
 from benchmarks._truth import World as Mixed
 from xray.stats.evidence import Site
@@ -62,7 +63,7 @@ class World:
     """One pair of sites. task: the finding that the cause is planted in; image causes hit every finding.
 
     auc: (N_TASKS, 2, 2) AUC [task, model, site] in a large sample. by_a: what A's labeller says of B's images where
-    these are read a second time, with an error of the hand of its own.
+    these are read a second time, with an error of the hand of its own. piped, piped_cost: as in `_truth.World`.
     """
 
     kind: str
@@ -72,6 +73,8 @@ class World:
     auc: Floats
     truth: Truth
     by_a: Floats
+    piped: Floats
+    piped_cost: Floats
 
     @property
     def planted(self) -> frozenset[str]:
@@ -137,10 +140,11 @@ def _draw_world(kind: str, rng: np.random.Generator) -> World:
     for cause in kind.split(" + "):
         b = _plant(cause, nature, b, task, model_a, rng)
     model_b = _train(nature, b, sizes[1], rng)
-    scored = []
+    scored, seen = [], []
     for site, n in ((a, sizes[2]), (b, sizes[3])):
         features, labels, patient, severity = _drawn(nature, site, int(n), rng)
         scored.append(SiteScores(labels, model_a(features), model_b(features), patient))
+        seen.append(features)
     by_a = _read_again(nature, a, severity)
     large = [_score(nature, site, LARGE, model_a, model_b, rng) for site in (a, b)]
     true = [
@@ -149,8 +153,27 @@ def _draw_world(kind: str, rng: np.random.Generator) -> World:
         for site in large
         for scores in [getattr(site, scores_of)]
     ]
-    known = _truth(nature, a, b, model_a, kind, task, int(rng.integers(2**31)))
-    return World(kind, task, scored[0], scored[1], np.stack(true, axis=1).reshape(N_TASKS, 2, 2), known, by_a)
+    seed = int(rng.integers(2**31))
+    known = _truth(nature, a, b, model_a, kind, task, seed)
+    pipeline = drawn_pipeline(seed)
+    piped = model_a(_through(seen[0], b, pipeline, seed))
+    cost = _piped_cost(nature, a, b, model_a, pipeline, seed)
+    values = np.stack(true, axis=1).reshape(N_TASKS, 2, 2)
+    return World(kind, task, scored[0], scored[1], values, known, by_a, piped, cost)
+
+
+def _through(features: Floats, b: _Site, pipeline: Pipeline, seed: int) -> Floats:
+    """Images of A, whose features are as they are, through B's pipeline."""
+    return pipeline(features, b.images(features, np.random.default_rng([26, seed])), seed)
+
+
+def _piped_cost(
+    nature: _Nature, a: _Site, b: _Site, model: "_Model", pipeline: Pipeline, seed: int
+) -> Floats:
+    """AUC of A's model at A less that of A's images through B's pipeline, in a large sample."""
+    features, labels, _ = _draw(nature, a, SWAPPED, np.random.default_rng([25, seed]))
+    there = _through(features, b, pipeline, seed)
+    return np.asarray(auc(labels, model(features)).value - auc(labels, model(there)).value)
 
 
 def _truth(nature: _Nature, a: _Site, b: _Site, model: "_Model", kind: str, task: int, seed: int) -> Truth:
@@ -181,7 +204,8 @@ def mixed_world(kind: str, seed: int) -> Mixed:
     ]
     known = world.truth
     parts = known.drop, known.shares, known.drawn, known.counts
-    return Mixed("worlds", (kind,), sites[0], sites[1], *parts, world.by_a, known.relabelled)
+    others = world.by_a, known.relabelled, world.piped, world.piped_cost
+    return Mixed("worlds", (kind,), sites[0], sites[1], *parts, *others)
 
 
 def _draw(

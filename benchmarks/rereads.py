@@ -13,7 +13,7 @@ images again, with an error of the hand of its own. Tables, by generator and bud
 
 import argparse
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -26,6 +26,7 @@ from torch import nn
 from benchmarks._reread import BUDGETS, MEASURED, Findings, load
 from benchmarks._truth import Flags, Floats
 from benchmarks.causes import ENOUGH, OUTCOMES, calibration, rates
+from xray.stats import reread_update
 from xray.stats.causes import FEWEST, LOSS_RATIO
 from xray.stats.reread_update import COUNTS_FROM, INPUTS, PLANNED, Before, inputs, planned
 from xray.stats.small_networks import WIDEST, Networks, networks, written
@@ -35,7 +36,6 @@ FOLDS: Final = 5
 HIDDEN: Final = 16
 DECAY: Final = 3e-4
 LOSS_RATIOS: Final = (1.0, 2.0, 4.0, 9.0)
-USED: Final = ("difference", "se", "ratio", "ratio_se", "lost")
 LABEL: Final = 3
 VARIANT: Final = 0
 """Of `shipped.VARIANTS`: scores alone."""
@@ -47,8 +47,8 @@ def before(of: Findings, variant: int) -> Before:
 
 
 def measured(of: Findings, budget: int) -> Floats:
-    """What reads of a budget measured, (n, 5) by USED; NaN where nothing could be."""
-    columns = [MEASURED.index(name) for name in USED]
+    """What reads of a budget measured, (n, 5) by `reread_update.MEASURED`; NaN where nothing could be."""
+    columns = [MEASURED.index(name) for name in reread_update.MEASURED]
     return np.asarray(of.measured[:, budget][:, columns])
 
 
@@ -65,13 +65,12 @@ def after(of: Findings, variant: int, budget: int, answers: Floats) -> Floats:
 
 
 def outcomes(
-    of: Findings, probability: Floats, alike: Flags, loss_ratio: float, read: bool
+    of: Findings, probability: Floats, alike: Flags, loss_ratio: float, measures: Sequence[int] = ()
 ) -> NDArray[np.str_]:
-    """One of `OUTCOMES` per row, with "misdirected". In an unlike case that was read, label alone may be named."""
+    """One of `OUTCOMES` per row, with "misdirected". In an unlike case, only causes that were measured may be named."""
     limit = loss_ratio / (1 + loss_ratio)
     named = probability >= limit
-    only = np.arange(4) == LABEL
-    named &= alike[:, None] | (only & read)
+    named &= alike[:, None] | np.isin(np.arange(4), measures)
     doubtful = ~named & (probability > 1 - limit)
     silent = (
         (~alike & ~named.any(axis=1)) | (of.fewest < FEWEST) | (~named.any(axis=1) & doubtful.any(axis=1))
@@ -205,9 +204,7 @@ def tables(of: Findings, loss_ratio: float) -> dict[str, Any]:
     some = of.take(chosen)
     made: dict[str, Any] = {"worlds": len(chosen)}
     alike = some.alike[:, VARIANT]
-    made["without reads"] = rates(
-        list(outcomes(some, some.probability[:, VARIANT], alike, loss_ratio, read=False))
-    )
+    made["without reads"] = rates(list(outcomes(some, some.probability[:, VARIANT], alike, loss_ratio)))
     chances = networks("reread_chances")
     for budget, reads in enumerate(BUDGETS):
         answers = networks("reread_updates").answers(inputs(before(of, VARIANT), measured(of, budget)))
@@ -223,7 +220,7 @@ def tables(of: Findings, loss_ratio: float) -> dict[str, Any]:
         promised = doubt & (foretold >= PROMISE)
         made[f"{reads} reads"] = {
             "coverage": coverage(of, budget),
-            **rates(list(outcomes(some, probability[chosen], alike, loss_ratio, read=True))),
+            **rates(list(outcomes(some, probability[chosen], alike, loss_ratio, [LABEL]))),
             "calibration": {
                 name: calibration(probability[enough, k], of.counts[enough, k])
                 for k, name in enumerate(("image", "population", "prevalence", "label"))

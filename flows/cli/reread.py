@@ -74,15 +74,94 @@ def plan(
             "drop in AUC": round(share.drop, 3),
             "P(label)": round(share.probability, 2),
             "chance to settle": round(share.chance, 2),
+            "settles all": round(share.whole, 2),
+            "by pipeline": round(share.piped, 2),
         }
         for share in shares
     ]
     show_rows(rows, as_json, "")
+    better = [share.task for share in shares if share.piped > share.whole]
+    if better:
+        click.echo(
+            f"{', '.join(better)}: pictures of the reference through the other site's pipeline would settle more than "
+            f"reads: xray reread pipeline {study}",
+            err=True,
+        )
     if path is not None:
         click.echo(
             f"{path}: {content.count(chr(10)) - 1} rows; fill reader and answer, then: xray reread add {path}",
             err=True,
         )
+
+
+@reread.command()
+@click.argument("study")
+@click.option(
+    "--budget", type=click.IntRange(20), help="Images of A to be scored (default: all with a label)."
+)
+@click.option("--model", help="Only verdicts on this model from elsewhere.")
+@click.option("--task", help="Only this finding, whether it is in doubt or not.")
+@click.option(
+    "--to",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="The list (default: pipeline-STUDY.csv here).",
+)
+@click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="Of the draw.")
+@click.option("--dry-run", is_flag=True, help="Say what would be scored and with what chance; write nothing.")
+@json_option("One JSON object per finding in doubt.")
+def pipeline(
+    study: str, budget: int | None, model: str | None, task: str | None, to: Path | None, seed: int, dry_run: bool,
+    as_json: bool,
+) -> None:  # fmt: skip
+    """Which images of the reference to score through the other site's pipeline, to settle the verdicts of STUDY.
+
+    Writes a list, CSV: image, path. Put these pictures through the other site's pipeline, score them by the same model, and
+    hand the scores in by xray intervene add. Chances are that image is named or ruled out, and that all causes are: by these
+    scores, by 200 reads instead (xray reread plan), and by both.
+    """
+    from flows.platform import storage
+    from xray.analyses.pipeline_plan import image_list, plan
+    from xray.errors import XrayError
+
+    with storage() as home, home.engine().connect() as connection:
+        plans = plan(connection, study, budget, seed, model, task)
+        content = image_list(connection, plans[0])
+    first = plans[0]
+    show_rows(
+        [
+            {
+                "task": of.task,
+                "model": of.pair.model,
+                "images of": of.pair.a.dataset,
+                "through": of.pair.b.dataset,
+                "images": int(first.images.size),
+                "P(image)": round(float(of.probability[0]), 2),
+                "settles image": round(of.image, 2),
+                "settles all": round(of.whole, 2),
+                "by reads": round(of.reads, 2),
+                "by both": round(of.both, 2),
+            }
+            for of in plans
+        ],
+        as_json,
+        "",
+    )
+    if dry_run:
+        return
+    path = to or Path(f"pipeline-{study}.csv")
+    try:
+        with path.open("x", encoding="utf-8", newline="") as file:
+            file.write(content)
+    except OSError as error:
+        raise XrayError(
+            f"{path}: the list can't be written: {error.strerror}; --to names another file"
+        ) from None
+    pair = first.pair
+    click.echo(
+        f"{path}: {first.images.size} images, drawn for {first.task}; score them through the pipeline of {pair.b.dataset}, "
+        f"then: xray intervene add FILE --model {pair.model} --from {pair.a.dataset} --to {pair.b.dataset} --missing-as-nan",
+        err=True,
+    )
 
 
 @reread.command()

@@ -218,6 +218,7 @@ def read_again(run, folder: Path) -> None:
         XrayError, match=r"again.csv: the list can't be written: File exists; --to names another"
     ):
         run(*asked)
+    through_pipeline(run, folder / "piped.csv")
     rows = pd.read_csv(listed, dtype=str)
     labels = pd.read_csv(folder / "ours" / "labels.csv").set_index("Image")["Mass"]
     rows["answer"] = np.where(labels[rows["image"]].to_numpy() == 1, "yes", "no")
@@ -233,6 +234,26 @@ def read_again(run, folder: Path) -> None:
     assert verdict["share"].startswith("0.00 (-0.")
     shown = run("reread", "add", filled).stdout
     assert "after 60 reads (1 reader)" in shown
+
+
+def through_pipeline(run, listed: Path) -> None:
+    """Which pictures of the reference to score through the site's pipeline: said, and listed."""
+    asked = ("reread", "pipeline", "evaluation", "--task", "Mass", "--budget", "20", "--to", listed)
+    planned = json.loads(run(*asked, "--dry-run", "--json").stdout)
+    assert not listed.exists()
+    assert (planned["images of"], planned["through"], planned["task"], planned["images"]) == (
+        "nih-cc",
+        "ours",
+        "Mass",
+        20,
+    )
+    assert 0 <= planned["settles image"] <= 1
+    said = run(*asked).stderr
+    assert f"xray intervene add FILE --model {planned['model']} --from nih-cc --to ours" in said
+    rows = pd.read_csv(listed, dtype=str)
+    assert (list(rows), len(rows)) == (["image", "path"], 20)
+    with pytest.raises(XrayError, match=r"piped.csv: the list can't be written: File exists"):
+        run(*asked)
 
 
 @pytest.mark.filterwarnings("ignore:The Result.tuples")

@@ -23,9 +23,11 @@ from xray.analyses.shared import labels_of_shared, patients_of_both, patients_of
 from xray.analyses.stored import OF_IMAGES, StoredStudy, TestSet, load_study
 from xray.report.parts import causes as parts
 from xray.report.parts.part import Part
-from xray.stats.causes import CANNOT_TELL, FEWEST, MORE, PLAN, Again, Reread, Verdict, reread, verdicts
+from xray.stats.causes import CANNOT_TELL, FEWEST, MORE, PIPE, PLAN, Reread, Verdict, reread, verdicts
 from xray.stats.estimates import FloatArray
 from xray.stats.evidence import Evidence, Site, gather
+from xray.stats.measures import Again
+from xray.stats.pipeline_update import Through, through
 from xray.stats.posterior import CAUSES
 from xray.stats.rereads import measure, pooled
 
@@ -112,7 +114,8 @@ def judged(
         sites.append(Site(labels, test.ensemble(model), patients, of_witness, covariates))
     evidence = gather(*sites)
     again = _again(a, b, sites[1], evidence, ask.reads)
-    found = verdicts(evidence, ask.loss_ratio, _rereads(a, b, model, evidence), again)
+    piped = _through(a, b, model, sites, ask)
+    found = verdicts(evidence, ask.loss_ratio, _rereads(a, b, model, evidence), again, piped)
     yield Pair(study.name, model, a, b, at_home, witness, tuple(columns), evidence, found)
 
 
@@ -176,6 +179,12 @@ def _again(
     return measured
 
 
+def _through(a: TestSet, b: TestSet, model: str, sites: Sequence[Site], ask: Asked) -> dict[int, Through]:
+    """What A's pictures through B's pipeline say, per task."""
+    logits = ask.piped.get((a.cohort.id, b.cohort.id, model))
+    return {} if logits is None else through(sites[0], sites[1], logits)
+
+
 def _row(pair: Pair, task: int, loss_ratio: float) -> dict[str, Any]:
     parts, verdict = pair.evidence.parts, pair.verdicts.get(task)
     undefined = str(parts.reason[task])
@@ -193,7 +202,7 @@ def _row(pair: Pair, task: int, loss_ratio: float) -> dict[str, Any]:
         "drop_upper": number(parts.drop.upper[task]),
         **_causes(verdict),
         "loss_ratio": loss_ratio,
-        "evidence": _words(pair),
+        "evidence": _words(pair, verdict),
         "verdict": CANNOT_TELL if verdict is None else verdict.code,
         "basis": f"not computed: {undefined}" if verdict is None else verdict.basis,
         "assumption": (verdict.assumption or None) if verdict else None,
@@ -229,13 +238,18 @@ def _next(evidence: Evidence, task: int, verdict: Verdict | None) -> str | None:
 
 def _by_command(steps: str | None, study: str) -> str | None:
     """What would settle it, with the command for this study."""
-    return None if steps is None else steps.replace(PLAN, f"{PLAN} {study}")
+    return None if steps is None else steps.replace(PLAN, f"{PLAN} {study}").replace(PIPE, f"{PIPE} {study}")
 
 
-def _words(pair: Pair) -> str:
+def _words(pair: Pair, verdict: Verdict | None) -> str:
     """The evidence that there was."""
     network = [] if pair.witness is None else [f"a network trained on {pair.b.dataset}"]
-    several = ["scores", "labels", *pair.covariates, *network]
+    piped = (
+        [f"{pair.a.dataset}'s pictures through {pair.b.dataset}'s pipeline"]
+        if verdict is not None and verdict.through is not None
+        else []
+    )
+    several = ["scores", "labels", *pair.covariates, *network, *piped]
     return f"{', '.join(several[:-1])} and {several[-1]}"
 
 

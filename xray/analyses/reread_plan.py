@@ -9,13 +9,14 @@ from sqlalchemy import Connection
 
 from xray.analyses.asked import asked
 from xray.analyses.causes import Pair, judged, pairs
-from xray.analyses.stored import OF_IMAGES, StoredStudy, load_study, load_tests
+from xray.analyses.stored import OF_IMAGES, StoredStudy, TestSet, load_study, load_tests
 from xray.data.rereads import Drawn
 from xray.errors import AnalysisError
 from xray.names import unknown
 from xray.stats import reread_design
 from xray.stats.causes import FEWEST, Verdict
 from xray.stats.estimates import FloatArray
+from xray.stats.pipeline_update import chances
 from xray.stats.posterior import CAUSES
 from xray.stats.reread_update import chance, known_before
 from xray.stats.rereads import expected_se
@@ -39,7 +40,9 @@ class Offer:
 
 @dataclass(frozen=True)
 class Share:
-    """What a plan gives to one finding."""
+    """What a plan gives to one finding. chance: that label is settled; whole, piped: that all causes are, by reads, or by
+    A's pictures through B's pipeline instead.
+    """
 
     trained_on: str
     task: str
@@ -49,6 +52,8 @@ class Share:
     drop: float
     probability: float
     chance: float
+    whole: float
+    piped: float
 
 
 def plan(
@@ -101,10 +106,10 @@ def _offers(
 ) -> Iterator[Offer]:
     for place, number in enumerate(pair.evidence.tasks.tolist()):
         verdict = pair.verdicts[number]
-        wanted = study.findings[number] == task if task else _in_doubt(verdict, loss_ratio)
+        wanted = study.findings[number] == task if task else in_doubt(verdict, LABEL, loss_ratio)
         if not wanted or pair.evidence.fewest[place] < FEWEST:
             continue
-        scores, labels = _columns(pair, number)
+        scores, labels = columns(pair.b, pair.model, number)
         usable = int(np.isfinite(scores * labels).sum())
         chances = [0.0]
         for pieces in range(1, max(budget // step, 1) + 1):
@@ -114,15 +119,15 @@ def _offers(
             yield Offer(pair, number, float(verdict.probability[LABEL]), np.array(chances))
 
 
-def _in_doubt(verdict: Verdict, loss_ratio: float) -> bool:
-    odds = float(verdict.probability[LABEL] / (1 - verdict.probability[LABEL] + 1e-12))
+def in_doubt(verdict: Verdict, cause: int, loss_ratio: float) -> bool:
+    """Whether a cause is neither named nor ruled out, or the case is unlike the simulated ones."""
+    odds = float(verdict.probability[cause] / (1 - verdict.probability[cause] + 1e-12))
     return not verdict.alike or 1 / loss_ratio < odds < loss_ratio
 
 
-def _columns(pair: Pair, task: int) -> tuple[FloatArray, FloatArray]:
-    return pair.b.ensemble(pair.model)[:, task].astype(np.float64), pair.b.cohort.labels[:, task].astype(
-        np.float64
-    )
+def columns(test: TestSet, model: str, task: int) -> tuple[FloatArray, FloatArray]:
+    """Scores and labels of a finding in a test set, (n_images,) each."""
+    return test.ensemble(model)[:, task].astype(np.float64), test.cohort.labels[:, task].astype(np.float64)
 
 
 def _chance(
@@ -136,6 +141,16 @@ def _chance(
     verdict = pair.verdicts[int(pair.evidence.tasks[place])]
     before = known_before(pair.evidence, place, verdict.probability)
     return chance(before, verdict.alike, expected_se(scores, labels, design), loss_ratio)
+
+
+def _whole(pair: Pair, place: int, se: float, loss_ratio: float) -> tuple[float, float]:
+    """Chances that all causes of a finding are settled: by the reads, and by all of A's images through B's pipeline."""
+    task = int(pair.evidence.tasks[place])
+    verdict = pair.verdicts[task]
+    before = known_before(pair.evidence, place, verdict.probability)
+    images = int(np.isfinite(columns(pair.a, pair.model, task)).all(axis=0).sum())
+    of = chances(before, verdict.alike, se, images, loss_ratio)
+    return of["whole by reads"], of["whole"]
 
 
 def _one_each(offers: Sequence[Offer]) -> list[Offer]:
@@ -179,15 +194,25 @@ def _drawn(
     study: StoredStudy, offer: Offer, reads: int, loss_ratio: float, rng: np.random.Generator
 ) -> tuple[Share, Drawn]:
     pair, task = offer.pair, offer.task
-    scores, labels = _columns(pair, task)
+    scores, labels = columns(pair.b, pair.model, task)
     design = reread_design.plan(scores, labels, reads)
     assert design is not None  # an offer has a chance only where it can be planned
     place = int(np.flatnonzero(pair.evidence.tasks == task)[0])
     foretold = _chance(pair, place, scores, labels, design, loss_ratio)
     images = reread_design.draw(design, rng)
     name, drop = study.findings[task], float(pair.evidence.parts.drop.value[task])
+    whole, piped = _whole(pair, place, expected_se(scores, labels, design), loss_ratio)
     share = Share(
-        pair.model, name, pair.b.dataset, pair.a.dataset, int(images.size), drop, offer.probability, foretold
+        pair.model,
+        name,
+        pair.b.dataset,
+        pair.a.dataset,
+        int(images.size),
+        drop,
+        offer.probability,
+        foretold,
+        whole,
+        piped,
     )
     ids = pair.b.cohort.images.astype(np.int64)
     drawn = Drawn(

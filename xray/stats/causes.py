@@ -6,6 +6,7 @@ cause) from r / (1 + r) on; it is ruled out below 1 / (1 + r). "none" rules out 
 say more of the labels than anything else: there the loss to labels is measured, on the same pictures and patients.
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -13,13 +14,14 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import ndtr, stdtrit
 
+from xray.stats import measures
 from xray.stats.delong import place_jointly
 from xray.stats.estimates import DEFINED, FloatArray
 from xray.stats.evidence import Evidence, Site, gather
+from xray.stats.measures import COUNTS_FROM, Again
 from xray.stats.multiplicity import benjamini_hochberg
+from xray.stats.pipeline_update import Through
 from xray.stats.posterior import CAUSES, Causes, causes
-from xray.stats.reread_update import known_before, updated
-from xray.stats.rereads import Measured
 
 LOSS_RATIO: Final = 2.0
 """A false claim costs as much as two missed causes: a cause is named from a probability of 2/3 on, ruled out below 1/3.
@@ -27,8 +29,6 @@ LOSS_RATIO: Final = 2.0
 The least whole number at which fewer than 3 % of worlds that no network saw had a false claim (decision 43)."""
 FEWEST: Final = 10
 """Patients of either class that each site must have before anything is said: the worlds had hardly fewer."""
-COUNTS_FROM: Final = 0.03
-"""Share of AUC from which on a cause counts, as in the worlds (benchmarks/_truth.py)."""
 OVERLAP: Final = 0.05
 """Share of effective images, at equal case mix, below which the sites are said to have too little in common."""
 SAME_IMAGES: Final = 30
@@ -42,7 +42,10 @@ MORE: Final = "test more patients of the rarer class"
 PLAN: Final = "xray reread plan"
 RELABEL: Final = f"have about 200 images of this site read again by the rules of the reference site ({PLAN})"
 READ_MORE: Final = f"have more images of this site read again ({PLAN})"
-PIPELINE: Final = "score pictures of the reference site through the pipeline of this site"
+PIPE: Final = "xray reread pipeline"
+PIPELINE: Final = f"score pictures of the reference site through the pipeline of this site ({PIPE})"
+MORE_PIPELINE: Final = f"score more pictures of the reference site through the pipeline of this site ({PIPE})"
+HOLDS: Final = "the pipeline holds all that differs between the two acquisitions"
 COVARIATES: Final = "give age, sex and view of both sites"
 WITNESS: Final = "train a network at this site"
 COMPARABLE: Final = "compare a subset of patients that both sites have"
@@ -60,7 +63,8 @@ class Verdict:
     """causes: what is named, empty for "none"; None for "cannot tell". Arrays (4,) by `CAUSES`.
 
     alike: whether the case is like the simulated ones. basis: why. assumption: what it rests on. resolve: what would settle
-    it, "" where nothing is open. again: what was read again, and before: the probability of label without it; None without.
+    it, "" where nothing is open. again: what was read again, and before: the probability of label without it; through: what
+    A's pictures through B's pipeline say; None without.
     """
 
     causes: frozenset[str] | None
@@ -74,6 +78,7 @@ class Verdict:
     resolve: str
     again: "Again | None" = None
     before: float | None = None
+    through: Through | None = None
 
     @property
     def code(self) -> str:
@@ -85,14 +90,6 @@ class Verdict:
 
 Parts = tuple[FloatArray, FloatArray, FloatArray, FloatArray, bool]
 """Of a verdict: probability, share, lower, upper, alike."""
-
-
-@dataclass(frozen=True)
-class Again:
-    """What reads of a planned sample of B's images, by A's rules, measured, and by how many readers."""
-
-    measured: Measured
-    readers: int
 
 
 @dataclass(frozen=True)
@@ -118,9 +115,12 @@ def verdicts(
     loss_ratio: float = LOSS_RATIO,
     rereads: dict[int, Reread] | None = None,
     again: dict[int, Again] | None = None,
+    through: dict[int, Through] | None = None,
 ) -> dict[int, Verdict]:
-    """A verdict per task. By task, rereads: what images that both sites labelled say; again: what planned reads say."""
-    return decide(evidence, causes(evidence), loss_ratio, rereads, again)
+    """A verdict per task. By task, rereads: what images that both sites labelled say; again: what planned reads say;
+    through: what A's pictures through B's pipeline say.
+    """
+    return decide(evidence, causes(evidence), loss_ratio, rereads, again, through)
 
 
 def decide(
@@ -129,6 +129,7 @@ def decide(
     loss_ratio: float = LOSS_RATIO,
     rereads: dict[int, Reread] | None = None,
     again: dict[int, Again] | None = None,
+    through: dict[int, Through] | None = None,
 ) -> dict[int, Verdict]:
     """As `verdicts`, from probabilities and shares that are there. Raises ValueError unless the loss ratio is positive."""
     if not loss_ratio > 0:
@@ -136,8 +137,10 @@ def decide(
     made = {}
     for place, task in enumerate(evidence.tasks.tolist()):
         shared, planned = (rereads or {}).get(task), (again or {}).get(task)
-        whole = shared is not None and shared.whole
-        made[task] = _verdict(evidence, found, place, loss_ratio, shared, None if whole else planned)
+        piped = (through or {}).get(task)
+        if shared is not None and shared.whole:
+            planned, piped = None, None
+        made[task] = _verdict(evidence, found, place, loss_ratio, shared, planned, piped)
     return made
 
 
@@ -148,6 +151,7 @@ def _verdict(
     loss_ratio: float,
     reread: Reread | None,
     again: Again | None,
+    through: Through | None,
 ) -> Verdict:
     probability, share = found.probability[place].copy(), found.share[place].copy()
     lower, upper = found.lower[place].copy(), found.upper[place].copy()
@@ -155,8 +159,10 @@ def _verdict(
     alike = bool(found.alike[place])
     read: dict[str, Any] = {}
     if again is not None and again.measured.reason == DEFINED:
-        read = {"again": again, "before": float(probability[CAUSES.index(LABEL)])}
-        _reread(again.measured, evidence, place, alike, (probability, share, lower, upper))
+        read |= {"again": again, "before": float(probability[CAUSES.index(LABEL)])}
+    if through is not None:
+        read |= {"through": through}
+    measures.put(evidence, place, alike, read, (probability, share, lower, upper))
     if reread is not None and measured:
         _measured(reread, probability, share, lower, upper)
         alike = alike or reread.whole
@@ -176,45 +182,37 @@ def _verdict(
     return Verdict(
         said,
         *parts,
-        _basis(found, place, named, doubtful, reread if measured else None, again if read else None),
-        "; ".join(RESTS_ON[cause] for cause in CAUSES if cause in named and not (read and cause == LABEL)),
-        _resolve(evidence, place, doubtful, bool(read)),
+        _basis(found, place, named, doubtful, reread if measured else None, read),
+        "; ".join(_assumptions(named, read)),
+        _resolve(evidence, place, doubtful, read),
         **read,
     )
 
 
+def _assumptions(named: frozenset[str], read: dict[str, Any]) -> Iterator[str]:
+    """Of what is named and was not measured; of a pipeline, that it holds what differs."""
+    for cause in CAUSES:
+        if cause in named and not (cause == LABEL and "again" in read):
+            yield HOLDS if cause == IMAGE and "through" in read else RESTS_ON[cause]
+
+
 def _unlike(parts: Parts, loss_ratio: float, read: dict[str, Any]) -> Verdict:
-    """A case unlike those that were simulated: nothing is said but what reads have measured of the labels."""
-    unlike = "the case is unlike those that were simulated"
-    if read and parts[0][CAUSES.index(LABEL)] >= loss_ratio / (1 + loss_ratio):
-        said = f"label: {_of_reads(read['again'])}; {unlike}, so whether others too is open"
-        return Verdict(frozenset({LABEL}), *parts, said, "", PIPELINE, **read)
-    return Verdict(None, *parts, unlike, "", PIPELINE if read else f"{RELABEL}, or {PIPELINE}", **read)
-
-
-def _reread(
-    measured: Measured,
-    evidence: Evidence,
-    place: int,
-    alike: bool,
-    parts: tuple[FloatArray, FloatArray, FloatArray, FloatArray],
-) -> None:
-    """Put probabilities after the reads in place of those before, and what was measured in place of label's share.
-
-    Where the case is unlike the simulated ones, label's probability is of the measure alone.
+    """A case unlike those that were simulated: nothing is said but what reads have measured of the labels, and A's pictures
+    through B's pipeline of the images.
     """
-    at, (probability, share, lower, upper) = CAUSES.index(LABEL), parts
-    if alike:
-        probability[:] = updated(known_before(evidence, place, probability), measured)
-    else:
-        probability[at] = ndtr((measured.difference - COUNTS_FROM) / measured.se)
-    share[at], lower[at], upper[at] = measured.difference, measured.lower, measured.upper
-
-
-def _of_reads(again: Again) -> str:
-    m = again.measured
-    people = "1 reader" if again.readers == 1 else f"{again.readers} readers"
-    return f"{m.difference:.2f} of AUC ({m.lower:.2f} to {m.upper:.2f}) by {m.reads} images read again ({people})"
+    unlike = "the case is unlike those that were simulated"
+    telling = {
+        cause: words
+        for cause, words in measures.words(read).items()
+        if parts[0][CAUSES.index(cause)] >= loss_ratio / (1 + loss_ratio)
+    }
+    steps = ([] if "again" in read else [RELABEL]) + ([] if "through" in read else [PIPELINE])
+    if telling:
+        said = "; ".join(f"{cause}: {words}" for cause, words in telling.items())
+        said = f"{said}; {unlike}, so whether others too is open"
+        assumed = HOLDS if IMAGE in telling else ""
+        return Verdict(frozenset(telling), *parts, said, assumed, ", or ".join(steps), **read)
+    return Verdict(None, *parts, unlike, "", ", or ".join(steps), **read)
 
 
 def _measured(
@@ -237,21 +235,21 @@ def _basis(
     named: frozenset[str],
     doubtful: list[str],
     reread: Reread | None,
-    again: Again | None,
+    read: dict[str, Any],
 ) -> str:
+    telling = measures.words(read)
+    if reread is not None:
+        telling[LABEL] = f"measured on the same images, {reread.loss:.2f} of AUC"
     shown = [cause for cause in CAUSES if cause in named] or doubtful
-    if not shown:
-        none = "no cause is likely to take .03 of AUC, or to change how common the finding is by half"
-        return none if again is None else f"{none}; label: {_of_reads(again)}"
     sentences = []
+    if not shown:
+        sentences = ["no cause is likely to take .03 of AUC, or to change how common the finding is by half"]
+        shown = [cause for cause in CAUSES if cause in measures.words(read)]
     for cause in shown:
+        if cause in telling:
+            sentences.append(f"{cause}: {telling[cause]}")
+            continue
         at = CAUSES.index(cause)
-        if cause == LABEL and reread is not None:
-            sentences.append(f"label: measured on the same images, {reread.loss:.2f} of AUC")
-            continue
-        if cause == LABEL and again is not None:
-            sentences.append(f"label: {_of_reads(again)}")
-            continue
         speaking = sorted(found.contributions, key=lambda words: -found.contributions[words][place, at])
         weighty = [words for words in speaking[:2] if found.contributions[words][place, at] >= 0.05]
         sentences.append(f"{cause}: {' and '.join(weighty) or 'no single evidence, all together'}")
@@ -259,24 +257,25 @@ def _basis(
     return "; ".join(sentences) + also
 
 
-def _resolve(evidence: Evidence, place: int, doubtful: list[str], read: bool) -> str:
+def _resolve(evidence: Evidence, place: int, doubtful: list[str], read: dict[str, Any]) -> str:
     if not doubtful:
         return ""
     name = "case mix overlap " if evidence.covariates else "co-labels overlap "
     overlaps = [evidence.columns[name + site][place] for site in "ab" if name + site in evidence.columns]
     steps = []
     if LABEL in doubtful:
-        steps.append(READ_MORE if read else RELABEL)
+        steps.append(READ_MORE if "again" in read else RELABEL)
     if IMAGE in doubtful:
-        steps.append(PIPELINE if evidence.witness else f"{WITNESS}, or {PIPELINE}")
+        pictures = MORE_PIPELINE if "through" in read else PIPELINE
+        steps.append(pictures if evidence.witness else f"{WITNESS}, or {pictures}")
     if POPULATION in doubtful:
         steps.append(
             COVARIATES
             if not evidence.covariates
             else COMPARABLE
-            if min(overlaps, default=1.0) < OVERLAP
+            if min(overlaps, default=1.0) < OVERLAP or "through" in read
             else PIPELINE
-            if read
+            if "again" in read
             else RELABEL
         )
     if PREVALENCE in doubtful:

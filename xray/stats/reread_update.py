@@ -24,6 +24,8 @@ RATIO: Final = float(np.log(1.5))
 """From where on a share, and a log ratio of prevalences, counts (as in the worlds, benchmarks/_truth.py)."""
 SUREST: Final = 6.0
 """Log odds, and distances in standard errors, are cut here."""
+MEASURED: Final = ("difference", "se", "ratio", "ratio_se", "lost")
+"""What of `rereads.Measured` is looked at."""
 INPUTS: Final = (
     "odds image", "odds population", "odds prevalence", "odds label", "label", "ratio", "label or ratio", "prevalence",
     "rest", "difference", "rest of drop", "prevalence ratio", "ratio of calls", "lost", "gained", "se", "ratio se", "drop",
@@ -76,7 +78,7 @@ def known_before(evidence: Evidence, place: int, probability: FloatArray) -> Bef
 
 
 def inputs(before: Before, m: FloatArray) -> FloatArray:
-    """Of the networks, (n, INPUTS). m: (n, 5), `Measured`'s difference, se, ratio, ratio_se, lost."""
+    """Of the networks, (n, INPUTS). m: (n, 5), by `MEASURED`."""
     difference, se, ratio, ratio_se, lost = m.T
     label, called = _beyond(difference, COUNTS_FROM, se), _beyond(np.abs(ratio), RATIO, ratio_se)
     either = 1 - (1 - ndtr(label)) * (1 - ndtr(called))
@@ -111,8 +113,7 @@ def _beyond(value: FloatArray, limit: float, se: FloatArray) -> FloatArray:
 
 def updated(before: Before, measured: Measured) -> FloatArray:
     """Probabilities (4,) of one finding after its reads."""
-    names = ("difference", "se", "ratio", "ratio_se", "lost")
-    numbers = np.array([[getattr(measured, name) for name in names]])
+    numbers = np.array([[getattr(measured, name) for name in MEASURED]])
     return np.asarray(networks("reread_updates").answers(inputs(before, numbers))[0])
 
 

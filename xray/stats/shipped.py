@@ -25,4 +25,14 @@ def fingerprint(variant: str) -> str:
 
 def reads_fingerprint() -> str:
     """Content hash of the coefficients of what reads mean."""
-    return hashlib.sha256((files("xray.stats") / "reread_updates.csv").read_bytes()).hexdigest()
+    return _hash("reread_updates")
+
+
+def pipelines_fingerprint() -> str:
+    """Content hash of the coefficients of what A's pictures through B's pipeline mean."""
+    return _hash("pipeline_alone", "pipeline_reads")
+
+
+def _hash(*names: str) -> str:
+    content = b"".join((files("xray.stats") / f"{name}.csv").read_bytes() for name in names)
+    return hashlib.sha256(content).hexdigest()

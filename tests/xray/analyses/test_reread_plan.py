@@ -98,6 +98,8 @@ def test_a_plan_names_what_is_read_by_whose_rules_and_its_chance(planned):
     assert (share.read, share.rules_of, share.task, share.trained_on) == ("there", "home", CHANGED, "vendor")
     assert share.reads == BUDGET
     assert 0 < share.chance < 1
+    assert 0 < share.whole < 1
+    assert 0 < share.piped < 1
     assert share.drop > 0.05
 
 

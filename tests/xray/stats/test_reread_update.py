@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 
 from benchmarks._strangers import draw_world
-from xray.stats.causes import Again, verdicts
+from xray.stats.causes import verdicts
 from xray.stats.evidence import gather
+from xray.stats.measures import Again
 from xray.stats.posterior import CAUSES
 from xray.stats.reread_design import draw, plan
 from xray.stats.reread_update import INPUTS, PLANNED, Before, chance, inputs, known_before, updated

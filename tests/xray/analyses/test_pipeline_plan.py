@@ -1,0 +1,128 @@
+"""A's pictures through B's pipeline in a real database: which, with what chance, and what verdicts change."""
+
+import csv
+import io
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from sklearn.metrics import roc_auc_score
+from sqlalchemy import create_engine
+
+from tests.conftest import copy_template
+from tests.xray.analyses.conftest import World
+from tests.xray.analyses.test_causes import (
+    AT,
+    CHANGED,
+    TASKS,
+    ask,
+    bought,
+    columns,
+    computed,
+    patients,
+    row_of,
+)
+from xray.analyses.pipeline_plan import HEADER, image_list, plan
+from xray.analyses.run import named, run
+from xray.data.intervention_files import add_intervention
+from xray.data.prediction_files import Manner
+from xray.errors import AnalysisError
+
+N = 1500
+
+
+@pytest.fixture(scope="module")
+def sites(server, _template) -> Iterator[World]:
+    """A vendor's model at its home and at a site whose pictures are noisier."""
+    engine = create_engine(copy_template(server, _template, "planned_pipeline"))
+    world = World(engine)
+    model = None
+    for name, kind in (("home", "home"), ("there", "image")):
+        labels, scores = patients(kind, N)
+        world.dataset(name, columns(labels))
+        model = model or bought(world)
+        world.score(model, name, columns(scores))
+    world.study(["home", "there"], [model])
+    ask(world, reference="home", loss_ratio=999)  # so strict that nothing is certain: all is in doubt
+    computed(world)
+    yield world
+    engine.dispose()
+
+
+def piped() -> np.ndarray:
+    """Scores (N, 6) of home's images with as much noise as there is at the other site."""
+    labels, scores = patients("home", N)
+    noise = scores - 2.0 * labels + 2.5
+    return 0.7 * (2.0 * labels + 1.7 * noise - 2.5) + 0.3
+
+
+def handed_in(world: World, path: Path, images: np.ndarray) -> None:
+    frame = pd.DataFrame(piped()[images], columns=TASKS)
+    frame.insert(0, "image", [f"home-test{number}" for number in images])
+    frame.to_csv(path, index=False)
+    with world.engine.begin() as connection:
+        add_intervention(connection, path, "vendor", "home", "there", Manner("logit", True, None))
+
+
+def test_a_plan_names_whose_images_go_through_whose_pipeline_and_its_chances(sites):
+    with sites.engine.connect() as connection:
+        plans = plan(connection, "test", None, 0)
+        assert {(of.pair.a.dataset, of.pair.b.dataset, of.pair.model) for of in plans} == {
+            ("home", "there", "vendor")
+        }
+        assert {of.task for of in plans} == set(TASKS)
+        assert [of.whole for of in plans] == sorted((of.whole for of in plans), reverse=True)
+        assert all(0 < of.image < 1 and 0 < of.reads < 1 and 0 < of.both < 1 for of in plans)
+        assert all(of.images.size == N for of in plans)
+        (one,) = plan(connection, "test", 100, 0, task=CHANGED)
+        again, other = (plan(connection, "test", 100, seed, task=CHANGED)[0].images for seed in (0, 1))
+    assert one.images.tolist() == again.tolist() != other.tolist()
+    assert patients("home", N)[0][one.images, AT].sum() == 50
+
+
+def test_the_list_holds_names_of_images_and_no_label(sites):
+    with sites.engine.connect() as connection:
+        (one,) = plan(connection, "test", 100, 0, task=CHANGED)
+        rows = list(csv.DictReader(io.StringIO(image_list(connection, one))))
+    assert tuple(rows[0]) == HEADER == ("image", "path")
+    assert [row["image"] for row in rows] == [f"home-test{number}" for number in one.images]
+
+
+def test_what_can_not_be_planned_is_said(sites):
+    with sites.engine.connect() as connection:
+        with pytest.raises(AnalysisError, match="finding 'Mas'"):
+            plan(connection, "test", None, 0, task="Mas")
+        with pytest.raises(AnalysisError, match="model 'vendr'"):
+            plan(connection, "test", None, 0, model="vendr")
+        with pytest.raises(AnalysisError, match="would settle nothing of Fracture"):
+            plan(connection, "test", None, 0, task="Fracture")
+
+
+def test_scores_of_a_sample_change_the_verdict_on_the_finding_it_was_drawn_for(sites, tmp_path):
+    """Positives of one finding alone: no sample by chance of another's classes."""
+    images = np.flatnonzero(patients("home", N)[0][:, AT] == 1)[:60]
+    others = np.flatnonzero(patients("home", N)[0][:, AT] == 0)[:60]
+    before = computed(sites)
+    handed_in(sites, tmp_path / "some.csv", np.sort(np.concatenate([images, others])))
+    assert run(sites.engine, "test", [named("causes")]) == {"causes": True}, "its scores make verdicts stale"
+    assert run(sites.engine, "test", [named("causes")]) == {"causes": False}
+    after = computed(sites)
+    assert "home's pictures through there's pipeline" in row_of(after, "there")["evidence"]
+    assert "by 120 pictures of the reference site" in row_of(after, "there")["basis"]
+    assert not before["evidence"].str.contains("pipeline").any()
+
+
+def test_scores_of_all_images_say_what_pictures_cost(sites, tmp_path):
+    ask(sites, reference="home", loss_ratio=2)
+    handed_in(sites, tmp_path / "all.csv", np.arange(N))
+    row = row_of(computed(sites), "there")
+    labels, own = patients("home", N)
+    cost = roc_auc_score(labels[:, AT], own[:, AT]) - roc_auc_score(labels[:, AT], np.float32(piped()[:, AT]))
+    assert row["share_image"] == pytest.approx(cost, abs=1e-6)
+    assert row["share_image_lower"] < cost < row["share_image_upper"]
+    assert row["verdict"] == "image"
+    assert row["probability_image"] > 0.9
+    assert "through the pipeline of this site" in row["basis"]
+    assert row["assumption"] == "the pipeline holds all that differs between the two acquisitions"

@@ -1,0 +1,177 @@
+"""What A's pictures through B's pipeline change in a verdict: coefficients, and verdicts before and after."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from benchmarks._strangers import draw_world
+from benchmarks._truth import World
+from xray.stats.causes import COMPARABLE, HOLDS, PIPELINE, Reread, Verdict, verdicts
+from xray.stats.evidence import gather
+from xray.stats.measures import Again
+from xray.stats.pipeline_update import (
+    ALONE,
+    BOTH,
+    PIPED,
+    PLANNED,
+    SETTLED,
+    Through,
+    chances,
+    piped_inputs,
+    through,
+    updated,
+)
+from xray.stats.pipelines import Piped, measure
+from xray.stats.reread_update import Before
+from xray.stats.rereads import Measured
+from xray.stats.small_networks import networks
+
+IMAGE, POPULATION, _, LABEL = range(4)
+QUIET = np.array([0.02, 0.1, 0.05, 0.05])
+READS = Measured(0.0, 0.015, -0.03, 0.03, 0.0, 0.1, 0.15, 200)
+
+
+def before(image: float = 0.4, population: float = 0.4, drop: float = 0.1) -> Before:
+    return Before(
+        np.array([[image, population, 0.05, 0.1]]),
+        np.array([drop]),
+        np.array([0.02]),
+        np.zeros(1),
+        np.array([0.1]),
+    )
+
+
+def piped(cost: float, se: float = 0.008, left: np.ndarray = QUIET) -> Through:
+    return Through(Piped(cost, se, cost - 2 * se, cost + 2 * se, 1000), left)
+
+
+@pytest.mark.parametrize(
+    ("name", "names"),
+    [("pipeline_alone", ALONE), ("pipeline_reads", BOTH), ("pipeline_chances", PLANNED)],
+)
+def test_coefficients_are_of_the_inputs_that_the_code_makes(name: str, names: tuple[str, ...]) -> None:
+    assert networks(name).names == names
+    assert networks(name).second.shape[-1] == len(SETTLED) == 4
+
+
+@pytest.mark.parametrize("measured", [None, READS])
+def test_what_the_pipeline_costs_makes_image_likely_and_what_it_does_not_unlikely(
+    measured: Measured | None,
+) -> None:
+    high, none = (updated(before(), piped(cost), measured) for cost in (0.1, 0.0))
+    assert high[IMAGE] > 0.9
+    assert none[IMAGE] < 0.25 < 0.5 < none[POPULATION]
+    assert high[POPULATION] < none[POPULATION]
+
+
+@pytest.mark.parametrize(("cause", "cost"), [(POPULATION, 0.04), (LABEL, 0.0)])
+def test_what_is_left_between_piped_pictures_and_the_site_speaks_for_its_cause(
+    cause: int, cost: float
+) -> None:
+    odds = []
+    for probability in (0.02, 0.3, 0.95):
+        left = QUIET.copy()
+        left[cause] = probability
+        odds.append(updated(before(population=0.2), piped(cost, left=left), None)[cause])
+    assert odds == sorted(odds)
+    assert odds[-1] > odds[0] + 0.15
+
+
+def test_inputs_are_in_the_units_of_their_error() -> None:
+    of = before(drop=0.1)
+    (made,) = piped_inputs(of, np.array([[0.05, 0.01]]), QUIET[None], np.array([[0.02, 0.015]]))
+    assert made[PIPED.index("image")] == pytest.approx(2)
+    assert made[PIPED.index("rest without image")] == pytest.approx(0.03)
+    (other,) = piped_inputs(of, np.array([[0.01, 0.01]]), QUIET[None], np.zeros((1, 2)))
+    assert other[PIPED.index("z rest without image")] == pytest.approx(0.06 / np.hypot(0.02, 0.01))
+    assert other[PIPED.index("kept population")] == pytest.approx(np.log(0.1 / 0.9))
+
+
+def test_more_images_and_a_milder_user_promise_more() -> None:
+    several = [chances(before(), True, 0.03, n, 2.0) for n in (50, 200, 3000)]
+    assert all(set(of) == set(SETTLED) for of in several)
+    assert several[2]["image"] > several[0]["image"]
+    strict = chances(before(), True, 0.03, 1000, 9.0)
+    assert strict["whole"] < chances(before(), True, 0.03, 1000, 1.0)["whole"]
+
+
+@pytest.fixture(scope="module")
+def noisy() -> tuple[World, int]:
+    world = draw_world(300_103, ("noise, lost channels",))
+    return world, int(np.argmax(world.shares[:, IMAGE]))
+
+
+def said(world: World, task: int, piped: np.ndarray | None, **parts: object) -> Verdict:
+    evidence = gather(world.a, world.b)
+    of = {} if piped is None else through(world.a, world.b, piped)
+    return verdicts(evidence, through=of, **parts)[task]  # type: ignore[arg-type]
+
+
+def test_a_verdict_says_what_the_pictures_cost_and_what_that_rests_on(noisy: tuple[World, int]) -> None:
+    world, task = noisy
+    assert world.shares[task, IMAGE] > 0.05
+    own = measure(world.a.labels[:, task], world.a.scores[:, task], world.piped[:, task], world.a.patients)
+    verdict = said(world, task, world.piped)
+    assert (verdict.share[IMAGE], verdict.lower[IMAGE], verdict.upper[IMAGE]) == (
+        own.cost,
+        own.lower,
+        own.upper,
+    )
+    assert verdict.causes is not None
+    assert "image" in verdict.causes
+    words = f"image: {own.cost:.2f} of AUC ({own.lower:.2f} to {own.upper:.2f}) by {own.images:,} pictures"
+    assert f"{words} of the reference site through the pipeline of this site" in verdict.basis
+    assert HOLDS in verdict.assumption
+    assert PIPELINE not in verdict.resolve
+    assert said(world, task, None).through is None
+
+
+def test_reads_and_pictures_are_weighed_together(noisy: tuple[World, int]) -> None:
+    world, task = noisy
+    verdict = said(world, task, world.piped, again={task: Again(READS, 1)})
+    assert verdict.share[LABEL] == READS.difference
+    assert verdict.through is not None
+    assert verdict.share[IMAGE] == verdict.through.piped.cost
+    assert verdict.causes is not None
+    assert "label" not in verdict.causes
+    alone = said(world, task, world.piped)
+    assert not np.array_equal(alone.probability, verdict.probability)
+
+
+def test_images_that_went_through_no_pipeline_leave_verdicts_as_they_are(noisy: tuple[World, int]) -> None:
+    world, task = noisy
+    nothing = np.full_like(world.piped, np.nan)
+    assert through(world.a, world.b, nothing) == {}
+    assert np.array_equal(said(world, task, nothing).probability, said(world, task, None).probability)
+
+
+def test_what_both_sites_labelled_whole_leaves_no_pictures_to_differ(noisy: tuple[World, int]) -> None:
+    world, task = noisy
+    verdict = said(world, task, world.piped, rereads={task: Reread(0.1, 0.01, 100, True)})
+    assert verdict.through is None
+    assert verdict.share[IMAGE] == 0
+
+
+def test_unlike_cases_are_said_by_the_measure_alone(noisy: tuple[World, int]) -> None:
+    """Scores turned upside down at B are like nothing that was simulated."""
+    world, task = noisy
+    odd = replace(world.b, scores=-20 * world.b.labels + 0.1 * world.b.scores)
+    verdict = said(replace(world, b=odd), task, world.piped)
+    assert not verdict.alike
+    assert verdict.causes == frozenset({"image"})
+    assert "whether others too is open" in verdict.basis
+    assert PIPELINE not in verdict.resolve
+    silent = said(replace(world, b=odd), task, world.a.scores + 1e-9 * world.piped)
+    assert silent.causes is None
+    assert silent.probability[IMAGE] < 0.05
+
+
+def test_population_left_open_asks_for_comparable_patients() -> None:
+    """With pictures measured, another pipeline run is no advice."""
+    world = draw_world(300_105, ("spectrum",))
+    evidence, piped = gather(world.a, world.b), through(world.a, world.b, world.piped)
+    before, then = (verdicts(evidence, 5000.0, through=of).values() for of in ({}, piped))
+    assert any(PIPELINE in of.resolve for of in before)
+    assert not any(PIPELINE in of.resolve for of in then)
+    assert any(COMPARABLE in of.resolve for of in then)

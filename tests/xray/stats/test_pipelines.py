@@ -1,0 +1,124 @@
+"""What A's pictures through B's pipeline cost: paired differences, and which images are drawn."""
+
+import numpy as np
+import pytest
+from sklearn.metrics import roc_auc_score
+
+from benchmarks._strangers import draw_world
+from xray.stats.comparisons import compare_paired
+from xray.stats.delong import delong_covariance
+from xray.stats.differences import least_variance
+from xray.stats.estimates import FEW_PATIENTS, FEW_POSITIVES, ONE_CLASS, FloatArray, IntArray
+from xray.stats.pipelines import draw, measure, representative
+
+RNG = np.random.default_rng(7)
+LABELS = (RNG.random(400) < 0.2).astype(float)
+OWN = RNG.normal(size=400) + 1.5 * LABELS
+PIPED = 0.7 * OWN + 0.8 * RNG.normal(size=400)
+PATIENTS = np.arange(400)
+
+
+def test_the_cost_is_the_difference_of_both_aucs() -> None:
+    of = measure(LABELS, OWN, PIPED, PATIENTS)
+    assert of.cost == pytest.approx(roc_auc_score(LABELS, OWN) - roc_auc_score(LABELS, PIPED), abs=1e-12)
+    assert of.images == 400
+    assert 0 < of.lower < of.cost < of.upper
+
+
+def test_its_error_is_delongs_where_patients_have_an_image_each() -> None:
+    c = delong_covariance(LABELS, np.stack([OWN, PIPED])).covariance
+    positives = int(LABELS.sum())
+    wanted = c[0, 0] + c[1, 1] - 2 * c[0, 1] + least_variance(positives, 400 - positives)
+    assert measure(LABELS, OWN, PIPED, PATIENTS).se ** 2 == pytest.approx(float(wanted))
+
+
+def test_patients_are_the_units() -> None:
+    """Every image four times is no more evidence, and is that of two models compared on the same images."""
+    four = [np.tile(of, 4) for of in (LABELS, OWN, PIPED, PATIENTS)]
+    once, more = measure(LABELS, OWN, PIPED, PATIENTS), measure(*four)
+    assert more.cost == pytest.approx(once.cost)
+    assert more.se == pytest.approx(once.se, rel=0.01)
+    compared = compare_paired(four[0][:, None], four[1][:, None], four[2][:, None], patients=four[3])
+    assert more.cost == pytest.approx(float(compared.difference[0]))
+    assert (more.upper - more.lower) == pytest.approx(float(compared.upper[0] - compared.lower[0]), rel=0.05)
+
+
+def test_images_without_a_score_or_label_say_nothing() -> None:
+    some, labels = PIPED.copy(), LABELS.copy()
+    some[::2], labels[1::4] = np.nan, np.nan
+    kept = np.isfinite(some) & np.isfinite(labels)
+    assert measure(labels, OWN, some, PATIENTS) == measure(
+        labels[kept], OWN[kept], some[kept], PATIENTS[kept]
+    )
+
+
+def test_a_pipeline_that_changes_nothing_costs_nothing_but_not_without_error() -> None:
+    of = measure(LABELS, OWN, OWN, PATIENTS)
+    assert of.cost == 0
+    assert of.lower < 0 < of.upper
+
+
+@pytest.mark.parametrize(
+    ("labels", "patients", "reason"),
+    [
+        (np.zeros(9), np.arange(9), ONE_CLASS),
+        (np.r_[1, np.zeros(8)], np.arange(9), FEW_POSITIVES),
+        (np.r_[1, 1, np.zeros(7)], np.r_[0, 0, np.arange(7)], FEW_PATIENTS),
+    ],
+)
+def test_too_little_has_no_value_but_a_reason(labels: FloatArray, patients: IntArray, reason: str) -> None:
+    of = measure(labels, np.arange(9.0), np.arange(9.0)[::-1], patients)
+    assert np.isnan([of.cost, of.se, of.lower, of.upper]).all()
+    assert of.reason == reason
+
+
+def test_as_many_positives_as_negatives_are_drawn_by_chance() -> None:
+    images = draw(LABELS, 100, np.random.default_rng(0))
+    assert (images.size, LABELS[images].sum()) == (100, 50)
+    assert (np.diff(images) > 0).all()
+    often = sum(np.bincount(draw(LABELS, 100, np.random.default_rng(n)), minlength=400) for n in range(400))
+    shares = often / 400
+    for value in (0, 1):
+        wanted = 50 / (value == LABELS).sum()
+        assert shares[value == LABELS] == pytest.approx(wanted, abs=0.13)
+
+
+def test_where_a_class_has_too_few_the_other_fills_the_budget() -> None:
+    labels = np.r_[np.ones(10), np.zeros(90), np.full(50, np.nan)]
+    images = draw(labels, 60, np.random.default_rng(0))
+    assert (images.size, labels[images].sum()) == (60, 10)
+    assert draw(labels, 1000, np.random.default_rng(0)).tolist() == list(range(100))
+    assert draw(labels, 61, np.random.default_rng(0)).size == 61
+
+
+def test_a_drawn_sample_is_unbiased() -> None:
+    whole = measure(LABELS, OWN, PIPED, PATIENTS).cost
+    costs = []
+    for n in range(300):
+        images = draw(LABELS, 100, np.random.default_rng(n))
+        costs.append(measure(LABELS[images], OWN[images], PIPED[images], PATIENTS[images]).cost)
+    assert np.mean(costs) == pytest.approx(whole, abs=4 * np.std(costs) / np.sqrt(300))
+
+
+def test_what_a_pipeline_costs_is_seen_where_pictures_differ() -> None:
+    world = draw_world(300_103, ("noise, lost channels",))
+    task = int(np.argmax(world.shares[:, 0]))
+    of = measure(world.a.labels[:, task], world.a.scores[:, task], world.piped[:, task], world.a.patients)
+    assert of.lower <= world.piped_cost[task] <= of.upper
+    assert world.piped_cost[task] == pytest.approx(world.shares[task, 0], abs=0.05)
+    same = draw_world(300_104, ("redefined",))
+    assert np.abs(same.piped_cost).max() < 0.01
+
+
+def test_a_sample_drawn_for_one_finding_is_none_of_another_that_goes_with_it() -> None:
+    rng = np.random.default_rng(3)
+    one = (rng.random(3000) < 0.2).astype(float)
+    same = np.where(rng.random(3000) < 0.6, one, rng.random(3000) < 0.2).astype(float)
+    apart = (rng.random(3000) < 0.2).astype(float)
+    labels = np.column_stack([one, same, apart])
+    shown = np.zeros(3000, dtype=np.bool_)
+    shown[draw(one, 300, rng)] = True
+    assert [representative(labels, task, shown) for task in range(3)] == [True, False, False]
+    assert all(representative(labels, task, np.ones(3000, dtype=np.bool_)) for task in range(3))
+    by_chance = np.isin(np.arange(3000), rng.choice(3000, 600, replace=False))
+    assert all(representative(labels, task, by_chance) for task in range(3))
