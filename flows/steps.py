@@ -20,6 +20,7 @@ from flows.platform import storage
 from flows.pool import process_pool, run_each
 from flows.studies import read_here, study_file
 from xray.configuration import Configuration
+from xray.cores import cores
 from xray.errors import StudyError, XrayError
 from xray.names import unknown
 from xray.study import Study
@@ -219,7 +220,8 @@ def train_models(study: Study, configuration: str | None = None) -> list[dict[st
 
 def evaluate_models(wanted: dict[int, list[int]]) -> int:
     """Fill missing evaluations, image lists by model; how many were written."""
-    return sum(run_each("scoring images", tasks.evaluate, list(wanted.items())))
+    threads = max(1, cores() // max(1, len(wanted)))
+    return sum(run_each("scoring images", tasks.evaluate, [(*call, threads) for call in wanted.items()]))
 
 
 def own_then_elsewhere(study: str | None) -> list[dict[int, list[int]]]:
@@ -234,7 +236,7 @@ def evaluate_what_can_be(wanted: dict[int, list[int]]) -> tuple[int, list[str]]:
     """Score image lists, by model; how many evaluations were written, and why others could not be."""
     if len(wanted) <= FEW:
         tasks.compute_on_one_thread()
-        states = [tasks.evaluate(model, lists, return_state=True) for model, lists in wanted.items()]
+        states = [tasks.evaluate(model, lists, cores(), return_state=True) for model, lists in wanted.items()]
     else:
         futures = [tasks.evaluate.submit(model, lists) for model, lists in wanted.items()]
         wait(futures)

@@ -103,15 +103,16 @@ def train(
 
 
 @task(name="evaluate", task_run_name="evaluate model {model_id}", **PATIENT)
-def evaluate(model_id: int, image_list_ids: list[int]) -> int:
-    """Score image lists with one model; how many evaluations were written."""
+def evaluate(model_id: int, image_list_ids: list[int], threads: int = 1) -> int:
+    """Score image lists with one model, on so many cores; how many evaluations were written."""
     from xray.learning import evaluate as evaluation
     from xray.learning.tracking import Tracker
 
     tell_where()
     with about(model=str(model_id)), storage() as databases:
         tracker = Tracker(databases.mlflow, settings.artifacts())
-        n = evaluation.evaluate(databases.engine(), tracker, settings.home(), model_id, image_list_ids)
+        home = settings.home()
+        n = evaluation.evaluate(databases.engine(), tracker, home, model_id, image_list_ids, threads)
         _log.info("%d evaluations written", n)
     return n
 

@@ -21,6 +21,9 @@ ARTIFACTS: Final = Path("mlflow", "artifacts")
 """Where MLflow's artifacts are in a home."""
 COMMAND: Final = "XRAY_COMMAND"
 """The variable with the command line that this process was started by, as `xray` sets it."""
+CPU_RUNTIME: Final = "XRAY_CPU_RUNTIME"
+"""The variable with what scores pictures on a CPU: torch or onnxruntime."""
+ONNXRUNTIME: Final = "onnxruntime"
 
 
 def home_path() -> Path:
@@ -62,6 +65,14 @@ def _check_links(path: Path) -> None:
 def artifacts() -> Path | str:
     """Where new MLflow artifacts go: XRAY_ARTIFACTS (a URI such as s3://bucket/folder), else a folder of the home."""
     return os.environ.get("XRAY_ARTIFACTS") or home() / ARTIFACTS
+
+
+def cpu_runtime() -> str | None:
+    """What scores pictures on a CPU: "torch" or "onnxruntime"; None if unsaid. Raises `XrayError` for other words."""
+    given = os.environ.get(CPU_RUNTIME) or None
+    if given not in (None, "torch", ONNXRUNTIME):
+        raise XrayError(f"{CPU_RUNTIME}: expected torch or {ONNXRUNTIME}, found {given!r}")
+    return given
 
 
 @cache

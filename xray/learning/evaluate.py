@@ -17,17 +17,21 @@ from xray.data.pictures import pixel_cache
 from xray.data.registered import read_dataset
 from xray.findings import match
 from xray.learning.device import device
-from xray.learning.infer import features, score
+from xray.learning.infer import features
 from xray.learning.network import Network, findings_of, load
 from xray.learning.scored_before import scored_before
+from xray.learning.scorer import Scorer
 from xray.learning.tracking import Tracker
 from xray.learning.weights import weights_of
 from xray.settings import provenance
 
 
-def evaluate(engine: Engine, tracker: Tracker, home: Path, model_id: int, image_list_ids: list[int]) -> int:
+def evaluate(
+    engine: Engine, tracker: Tracker, home: Path, model_id: int, image_list_ids: list[int], threads: int = 1
+) -> int:
     """Score these image lists with one model and store the logits, each list in one transaction; how many were written.
 
+    threads: how many cores a model that onnxruntime runs may use (`score`); nothing stored depends on it.
     Where a study asks for it the pooled features of the images are stored with them. A list that somebody else has scored
     meanwhile is left as it is. Raises `LearningError` where the model's file is missing or not the one that was stored.
     """
@@ -52,9 +56,9 @@ def evaluate(engine: Engine, tracker: Tracker, home: Path, model_id: int, image_
     for name in listed:
         outputs[columns[name]] = ids[name]
     with device(home) as chosen:
-        network.to(chosen)
+        scorer = Scorer(network.to(chosen), threads)
         return sum(
-            _evaluate(engine, home, network, model_id, model.image_size, model.card, image_list_id, outputs)
+            _evaluate(engine, home, scorer, model_id, model.image_size, model.card, image_list_id, outputs)
             for image_list_id in image_list_ids
         )
 
@@ -62,7 +66,7 @@ def evaluate(engine: Engine, tracker: Tracker, home: Path, model_id: int, image_
 def _evaluate(
     engine: Engine,
     home: Path,
-    network: nn.Module,
+    scorer: Scorer,
     model_id: int,
     image_size: int,
     card: dict[str, Any] | None,
@@ -73,7 +77,7 @@ def _evaluate(
 
     Pictures that the model has scored in another list of the dataset are not scored again.
     """
-    began = time.perf_counter()
+    began, network = time.perf_counter(), scorer.network
     asked = {"model_id": model_id, "image_list_id": image_list_id}
     with engine.begin() as connection:
         dataset_id, crop = connection.execute(text(query("image_list_dataset")), asked).one()
@@ -89,13 +93,14 @@ def _evaluate(
     cache = pixel_cache(dataset, home, image_size, crop)
     new = np.isnan(before).all(axis=1)
     logits = before
-    logits[new] = score(network, cache, positions[new], own)
+    logits[new] = scorer.score(cache, positions[new], own)
     pooled = None
     if wanted is not None and isinstance(network, Network):
         pooled = features(network, cache, positions)
     with engine.begin() as connection:
         seconds = time.perf_counter() - began
-        made = write_evaluation(connection, model_id, image_list_id, logits, outputs, seconds, provenance())
+        origin = {**provenance(), "runtime": scorer.runtime}
+        made = write_evaluation(connection, model_id, image_list_id, logits, outputs, seconds, origin)
         if pooled is not None:
             write_features(connection, made or _evaluation(connection, model_id, image_list_id), pooled)
     return made is not None
