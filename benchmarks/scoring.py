@@ -103,11 +103,11 @@ def elsewhere(folder: Path, pixels: Grey, size: int, rounds: int) -> None:
 @click.option(
     "--script", type=click.Path(path_type=Path), help="scripts/train_utils.py of a torchxrayvision checkout."
 )
-@click.option("--rounds", default=5, show_default=True, help="Interleaved rounds, after one that warms up.")
+@click.option("--rounds", default=3, show_default=True, help="Interleaved rounds, after one that warms up.")
 def main(quick: bool, as_json: bool, script: Path | None, rounds: int) -> None:
     """Measure scoring on a CPU."""
     torch.set_num_threads(1)
-    size, n = 224, 32 if quick else 96
+    size, n = 224, 32 if quick else 64
     rounds = 2 if quick else rounds
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)

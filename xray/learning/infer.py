@@ -9,6 +9,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from xray.learning.feed import Feed
 from xray.learning.memory import keep_memory
 from xray.learning.network import Network, findings_of, logits_of
 from xray.pixels.cache import Stored
@@ -56,7 +57,7 @@ def _score_at_once(
 
     def fill(start: int) -> None:
         with torch.inference_mode():  # of this thread
-            batch = _batch(pixels, positions[start : start + size])
+            batch = torch.from_numpy(_batch(pixels, positions[start : start + size]))
             logits[start : start + size] = logits_of(network, batch, own).numpy()
 
     starts = range(0, len(positions), size)
@@ -96,11 +97,24 @@ def _batches(
     keep_memory()
     weights = next(network.parameters(), None)  # a program of another runtime has none
     device = torch.device("cpu") if weights is None else weights.device
-    for start in range(0, len(positions), BATCH):
-        batch = _batch(pixels, positions[start : start + BATCH])
-        yield start, batch.to(device, memory_format=torch.channels_last)
+    feed = Feed(device)
+
+    def made(start: int) -> Tensor:
+        return feed(_batch(pixels, positions[start : start + BATCH]))
+
+    starts = range(0, len(positions), BATCH)
+    if device.type == "cpu":
+        yield from ((start, made(start)) for start in starts)
+        return
+    with ThreadPoolExecutor(1, thread_name_prefix="feed") as thread:  # a batch ahead of a GPU
+        ahead = thread.submit(made, 0)
+        for start in starts:
+            batch, after = ahead.result(), start + BATCH
+            if after < len(positions):
+                ahead = thread.submit(made, after)
+            yield start, batch
 
 
-def _batch(pixels: Stored | Pool, positions: NDArray[np.int64]) -> Tensor:
-    """Pictures as a network takes them: float32 (n, 1, size, size) in [-1024, 1024], on the CPU."""
-    return torch.from_numpy(to_network_range(pixels[positions])[:, None])
+def _batch(pixels: Stored | Pool, positions: NDArray[np.int64]) -> NDArray[np.float32]:
+    """Pictures as a network takes them: float32 (n, 1, size, size) in [-1024, 1024]."""
+    return to_network_range(pixels[positions])[:, None]
