@@ -12,7 +12,7 @@ COPY flows flows
 COPY alembic alembic
 COPY alembic.ini ./
 COPY studies studies
-RUN pip install ${TORCH_INDEX:+--extra-index-url "$TORCH_INDEX"} --constraint constraints.txt --editable '.[s3]'
+RUN pip install ${TORCH_INDEX:+--extra-index-url "$TORCH_INDEX"} --constraint constraints.txt --editable '.[onnx,s3]'
 
 RUN useradd --create-home --uid 10001 xray && install --directory --owner=xray --mode=0700 /var/lib/xray
 USER xray

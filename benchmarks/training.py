@@ -179,6 +179,10 @@ class Side:
         """Images per CPU second of one turn of `train` or `score`."""
         return self.process.submit(_turn, what).result()
 
+    def value(self, what: str) -> Any:
+        """What it knows of itself by this name."""
+        return self.process.submit(_value, what).result()
+
 
 _side: Any = None
 
@@ -187,6 +191,10 @@ def _begin(kind: type, *given: Any) -> None:
     global _side  # what this process is for
     torch.set_num_threads(1)
     _side = kind(*given)
+
+
+def _value(what: str) -> Any:
+    return getattr(_side, what)
 
 
 def _turn(what: str) -> float:

@@ -1,4 +1,4 @@
-"""The processes that a flow's tasks run in, and waiting for them with a progress bar."""
+"""The processes that a flow's tasks run in, here or on a cluster, and waiting for them with a progress bar."""
 
 import signal
 import sys
@@ -11,13 +11,23 @@ from prefect.futures import PrefectFuture, as_completed
 from prefect.task_runners import ProcessPoolTaskRunner
 
 from flows import tasks
+from flows.clusters import cluster_runner, is_lost, on_cluster
 from xray.cores import cores
 from xray.errors import XrayError
 from xray.progress import bar
+from xray.settings import cluster
 
 
 class Pool(ProcessPoolTaskRunner):
-    """Prefect's process pool, whose processes leave Ctrl-C and a closed terminal to us: we end them."""
+    """Prefect's process pool, whose processes leave Ctrl-C and a closed terminal to us: we end them.
+
+    A flow run asks for a runner of its own (`duplicate`), which is that of a cluster where `XRAY_TASK_RUNNER` names one.
+    """
+
+    def duplicate(self) -> Any:
+        """The runner of one flow run."""
+        named = cluster()
+        return super().duplicate() if named is None else cluster_runner(named)
 
     def __enter__(self) -> Self:
         """Start it. Processes inherit the signals that are blocked in the thread that starts them."""
@@ -38,10 +48,17 @@ def process_pool() -> Any:
 
 
 def result(what: str, future: PrefectFuture[Any]) -> Any:
-    """The result of one future. Raises `XrayError` where its process was killed."""
+    """The result of one future. Raises `XrayError` where its process was killed, or too many workers under it."""
     try:
         return future.result()
-    except BrokenProcessPool:
+    except Exception as error:
+        if is_lost(error):
+            raise XrayError(
+                f"{what}: the cluster gave up: workers were killed under the same task again and again (out of memory?); "
+                "run the same command again; it continues where it stopped"
+            ) from None
+        if not isinstance(error, BrokenProcessPool):
+            raise
         raise XrayError(
             f"{what}: a process of ours was killed (out of memory?); run the same command again; it continues where "
             "it stopped"
@@ -51,9 +68,10 @@ def result(what: str, future: PrefectFuture[Any]) -> Any:
 def run_each(what: str, task: Any, calls: Sequence[tuple[Any, ...]]) -> list[Any]:
     """Results of a task for each of these arguments, in their order; the first failure is raised when all have ended.
 
-    A single call is made in this process: to start one of the pool takes longer than much of what is asked of it.
+    A single call is made in this process: to start one of the pool takes longer than much of what is asked of it. On a
+    cluster it is made there.
     """
-    if len(calls) == 1:
+    if len(calls) == 1 and not on_cluster():
         tasks.compute_on_one_thread()
         return [task(*calls[0])]
     return collect(what, [task.submit(*call) for call in calls])

@@ -15,11 +15,13 @@ from sqlalchemy import select
 
 from db.schema import Dataset
 from flows import shown, tasks
+from flows.clusters import on_cluster
 from flows.events import announce
 from flows.platform import storage
 from flows.pool import process_pool, run_each
 from flows.studies import read_here, study_file
 from xray.configuration import Configuration
+from xray.cores import cores
 from xray.errors import StudyError, XrayError
 from xray.names import unknown
 from xray.study import Study
@@ -96,7 +98,7 @@ def predict(study: str | None = None) -> int:
     return written
 
 
-@flow(name="analyse")
+@flow(name="analyse", task_runner=process_pool(), on_cancellation=[shown.tidy], on_crashed=[shown.tidy])
 def analyse(study: str | None = None) -> dict[str, str]:
     """Bring the results, figures and page of a study, or of all, up to date; study → folder of its report.
 
@@ -191,6 +193,8 @@ def prepare_datasets(study: Study, wanted: set[str] | None = None) -> list[dict[
     with storage() as databases, databases.engine().begin() as connection:
         registered = set(connection.scalars(select(Dataset.name)))
     new = [name for name in names if name not in registered or len(names) > FEW]
+    if on_cluster():  # it has neither the study's file nor the label files
+        new = []
     tasks.compute_on_one_thread()
     done = {name: tasks.prepare(path, name) for name in names if name not in new}
     done |= zip(new, run_each("preparing datasets", tasks.prepare, [(path, n) for n in new]), strict=True)
@@ -210,16 +214,38 @@ def train_models(study: Study, configuration: str | None = None) -> list[dict[st
     """The models of one configuration of a study, or all, in its order: id, and whether it was trained now."""
     recipe = asdict(study.recipe)
     calls = [
-        (study.name, chosen.plain(), study.protocol, recipe, seed)
+        (study.name, chosen.plain(), study.protocol, recipe, seed, drawn(study))
         for chosen in chosen_configurations(study, configuration)
         for seed in study.seeds
     ]
     return run_each("training models", tasks.train, calls)
 
 
-def evaluate_models(wanted: dict[int, list[int]]) -> int:
-    """Fill missing evaluations, image lists by model; how many were written."""
-    return sum(run_each("scoring images", tasks.evaluate, list(wanted.items())))
+def evaluate_models(wanted: dict[int, list[int]], study: Study | None = None) -> int:
+    """Fill missing evaluations, image lists by model; how many were written. study: whose phantom datasets may be needed."""
+    threads = 1 if on_cluster() else max(1, cores() // max(1, len(wanted)))
+    calls = [(model, lists, threads, drawn(study)) for model, lists in wanted.items()]
+    return sum(run_each("scoring images", tasks.evaluate, calls))
+
+
+def drawn(study: Study | None) -> tasks.Drawn | None:
+    """A study's phantom datasets, which workers of a cluster draw for themselves; nothing where there is no cluster."""
+    if study is None or not on_cluster():
+        return None
+    return {entry.name: asdict(entry.phantom) for entry in study.datasets if entry.phantom is not None}
+
+
+def analyse_study(study: str) -> dict[str, bool]:
+    """Bring every analysis of a study up to date, on a cluster by test cohort: name → whether it had to be computed."""
+    if not on_cluster():
+        return tasks.analyse(study)
+    from xray.analyses import run
+
+    with storage() as databases:
+        cohorts = run.cohorts_to_compute(databases.engine(), study)
+    parts = run_each("analysing", tasks.analyse_cohort, [(study, dataset) for dataset in cohorts])
+    (last,) = run_each("analysing the whole", tasks.analyse, [(study,)])
+    return {name: computed or any(part[name] for part in parts) for name, computed in last.items()}
 
 
 def own_then_elsewhere(study: str | None) -> list[dict[int, list[int]]]:
@@ -232,9 +258,9 @@ def own_then_elsewhere(study: str | None) -> list[dict[int, list[int]]]:
 
 def evaluate_what_can_be(wanted: dict[int, list[int]]) -> tuple[int, list[str]]:
     """Score image lists, by model; how many evaluations were written, and why others could not be."""
-    if len(wanted) <= FEW:
+    if len(wanted) <= FEW and not on_cluster():
         tasks.compute_on_one_thread()
-        states = [tasks.evaluate(model, lists, return_state=True) for model, lists in wanted.items()]
+        states = [tasks.evaluate(model, lists, cores(), return_state=True) for model, lists in wanted.items()]
     else:
         futures = [tasks.evaluate.submit(model, lists) for model, lists in wanted.items()]
         wait(futures)
@@ -247,7 +273,7 @@ def evaluate_what_can_be(wanted: dict[int, list[int]]) -> tuple[int, list[str]]:
 def refresh(studies: list[str]) -> dict[str, str]:
     """Bring the analyses of these studies up to date, then their reports; study → folder."""
     for study in studies:
-        tasks.analyse(study)
+        analyse_study(study)
     folders = {}
     for study in studies:
         tasks.log_tests(study)

@@ -10,9 +10,17 @@ from typing import Any
 from prefect import flow
 
 from flows import shown, tasks
+from flows.clusters import on_cluster
 from flows.platform import storage
 from flows.pool import process_pool, result
-from flows.steps import evaluate_models, own_then_elsewhere, prepare_datasets, tell_new, train_models
+from flows.steps import (
+    analyse_study,
+    evaluate_models,
+    own_then_elsewhere,
+    prepare_datasets,
+    tell_new,
+    train_models,
+)
 from flows.studies import read_here, study_file
 
 
@@ -49,10 +57,15 @@ def run_study(study: str = "phantom") -> dict[str, Any]:
     tasks.record(str(path), [model["model_id"] for model in models])
     evaluated = analysed = 0
     for wanted in own_then_elsewhere(asked.name):
-        evaluated += evaluate_models(wanted)
-        analysed += sum(result("analysing", tasks.analyse.submit(asked.name)).values())
-        tests = tasks.log_tests.submit(asked.name)
-        folder = result("drawing figures", tasks.report.submit(str(path)))
+        evaluated += evaluate_models(wanted, asked)
+        if on_cluster():  # it has not the study's file
+            analysed += sum(analyse_study(asked.name).values())
+            tests = tasks.log_tests.submit(asked.name)
+            folder = tasks.report(str(path))
+        else:
+            analysed += sum(result("analysing", tasks.analyse.submit(asked.name)).values())
+            tests = tasks.log_tests.submit(asked.name)
+            folder = result("drawing figures", tasks.report.submit(str(path)))
         result("telling MLflow", tests)
     if shown.is_watched():
         shown.models([model["model_id"] for model in models])

@@ -15,6 +15,7 @@ from typing import Any
 from prefect import task
 
 from db.logs import about
+from flows.clusters import check_worker
 from flows.platform import storage
 from flows.processes import die_with_parent, end_with_services
 from flows.retry import PATIENT
@@ -39,11 +40,25 @@ def compute_on_one_thread() -> None:
 
 
 def tell_where() -> None:
-    """Let what this process stores say which flow run it was stored by (`xray explain`)."""
+    """Let what this process stores say which flow run it was stored by (`xray explain`); it is a worker that can store."""
     from prefect.runtime import flow_run
 
+    check_worker()
     if identifier := flow_run.get_id():
         os.environ["XRAY_FLOW_RUN"] = str(identifier)
+
+
+Drawn = dict[str, dict[str, Any]]
+"""Phantom datasets by name: the fields of a `Phantom` each."""
+
+
+def draw(drawn: Drawn | None) -> None:
+    """Draw the pictures of phantom datasets into this process's home, where they are not there yet."""
+    from xray.data.prepare import draw_phantom
+    from xray.data.request import Phantom
+
+    for name, fields in (drawn or {}).items():
+        draw_phantom(name, Phantom(**fields), settings.home())
 
 
 @task(name="prepare", task_run_name="prepare {dataset}", **PATIENT)
@@ -73,9 +88,17 @@ def open_tracking(study: str) -> str:
 
 @task(name="train", task_run_name="train {configuration[name]} seed {seed}", **PATIENT)
 def train(
-    study: str, configuration: dict[str, Any], protocol: str, recipe: dict[str, Any], seed: int
+    study: str,
+    configuration: dict[str, Any],
+    protocol: str,
+    recipe: dict[str, Any],
+    seed: int,
+    drawn: Drawn | None = None,
 ) -> dict[str, Any]:
-    """Make sure that one model is trained and registered: its id, and whether it was trained now."""
+    """Make sure that one model is trained and registered: its id, and whether it was trained now.
+
+    drawn: the phantom datasets of the study, for a worker whose home has not drawn them yet.
+    """
     from xray.configuration import configuration_of
     from xray.learning.models import ensure_model
     from xray.learning.recipe import recipe_of
@@ -95,6 +118,8 @@ def train(
         asked.findings,
     )
     tell_where()
+    compute_on_one_thread()
+    draw(drawn)
     with about(study=study, model=f"{asked.name}/{seed}"), storage() as databases:
         tracker = Tracker(databases.mlflow, settings.artifacts())
         model_id, trained = ensure_model(databases.engine(), tracker, settings.home(), request)
@@ -103,15 +128,18 @@ def train(
 
 
 @task(name="evaluate", task_run_name="evaluate model {model_id}", **PATIENT)
-def evaluate(model_id: int, image_list_ids: list[int]) -> int:
-    """Score image lists with one model; how many evaluations were written."""
+def evaluate(model_id: int, image_list_ids: list[int], threads: int = 1, drawn: Drawn | None = None) -> int:
+    """Score image lists with one model, on so many cores; how many evaluations were written. drawn: as of `train`."""
     from xray.learning import evaluate as evaluation
     from xray.learning.tracking import Tracker
 
     tell_where()
+    compute_on_one_thread()
+    draw(drawn)
     with about(model=str(model_id)), storage() as databases:
         tracker = Tracker(databases.mlflow, settings.artifacts())
-        n = evaluation.evaluate(databases.engine(), tracker, settings.home(), model_id, image_list_ids)
+        home = settings.home()
+        n = evaluation.evaluate(databases.engine(), tracker, home, model_id, image_list_ids, threads)
         _log.info("%d evaluations written", n)
     return n
 
@@ -144,6 +172,16 @@ def analyse(study: str) -> dict[str, bool]:
     tell_where()
     with storage() as databases:
         return run_all(databases.engine(), study)
+
+
+@task(name="analyse cohort", task_run_name="analyse {study} on {dataset}", **PATIENT)
+def analyse_cohort(study: str, dataset: str) -> dict[str, bool]:
+    """Bring what of a study's results is of one test cohort up to date; `analyse` has to follow. name → whether computed."""
+    from xray.analyses.run import run_cohort
+
+    tell_where()
+    with storage() as databases:
+        return run_cohort(databases.engine(), study, dataset)
 
 
 @task(name="report", task_run_name="report", **PATIENT)

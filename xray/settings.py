@@ -8,10 +8,12 @@ import stat
 import subprocess
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from functools import cache
 from importlib import metadata
 from pathlib import Path
 from typing import Final
+from urllib.parse import urlsplit
 
 from xray.errors import XrayError
 from xray.names import readable
@@ -21,6 +23,11 @@ ARTIFACTS: Final = Path("mlflow", "artifacts")
 """Where MLflow's artifacts are in a home."""
 COMMAND: Final = "XRAY_COMMAND"
 """The variable with the command line that this process was started by, as `xray` sets it."""
+CPU_RUNTIME: Final = "XRAY_CPU_RUNTIME"
+"""The variable with what scores pictures on a CPU: torch or onnxruntime."""
+ONNXRUNTIME: Final = "onnxruntime"
+TASK_RUNNER: Final = "XRAY_TASK_RUNNER"
+"""The variable with the cluster that runs a flow's tasks, dask://HOST:PORT or ray://HOST:PORT; empty: our processes."""
 
 
 def home_path() -> Path:
@@ -62,6 +69,42 @@ def _check_links(path: Path) -> None:
 def artifacts() -> Path | str:
     """Where new MLflow artifacts go: XRAY_ARTIFACTS (a URI such as s3://bucket/folder), else a folder of the home."""
     return os.environ.get("XRAY_ARTIFACTS") or home() / ARTIFACTS
+
+
+def cpu_runtime() -> str | None:
+    """What scores pictures on a CPU: "torch" or "onnxruntime"; None if unsaid. Raises `XrayError` for other words."""
+    given = os.environ.get(CPU_RUNTIME) or None
+    if given not in (None, "torch", ONNXRUNTIME):
+        raise XrayError(f"{CPU_RUNTIME}: expected torch or {ONNXRUNTIME}, found {given!r}")
+    return given
+
+
+@dataclass(frozen=True)
+class Cluster:
+    """A cluster that runs tasks. kind: dask or ray. address: HOST:PORT of its scheduler."""
+
+    kind: str
+    address: str
+
+    @property
+    def is_local(self) -> bool:
+        """Whether its scheduler is on this machine's own loopback."""
+        return urlsplit(f"//{self.address}").hostname in ("localhost", "127.0.0.1", "::1")
+
+
+def cluster() -> Cluster | None:
+    """The cluster that runs tasks; None where this machine's own processes do. Raises `XrayError` for what names none."""
+    given = os.environ.get(TASK_RUNNER, "").strip()
+    if not given:
+        return None
+    parts = urlsplit(given)
+    try:
+        named = bool(parts.hostname and parts.port)
+    except ValueError:
+        named = False
+    if parts.scheme not in ("dask", "ray") or not named or parts.path.strip("/"):
+        raise XrayError(f"{TASK_RUNNER}: expected dask://HOST:PORT or ray://HOST:PORT, found {given!r}")
+    return Cluster(parts.scheme, parts.netloc)
 
 
 @cache

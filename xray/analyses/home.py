@@ -6,7 +6,7 @@ from dataclasses import asdict, fields
 from typing import Any, Final
 
 import numpy as np
-from sqlalchemy import Connection, delete, insert, select
+from sqlalchemy import Connection, delete, insert, select, text
 
 from db.results import PartialResult
 from xray.analyses import cells
@@ -23,7 +23,14 @@ TYPES: Final[dict[str, str]] = {"n": "int64", "n_pos": "int64", "reason": REASON
 
 
 def points_at_home(connection: Connection, study: StoredStudy, names: Collection[str]) -> dict[str, Youden]:
-    """Configuration → Youden points on the pooled test cohorts of its own datasets, of those that are named and have one."""
+    """Configuration → Youden points on the pooled test cohorts of its own datasets, of those that are named and have one.
+
+    Of several that ask at once, with other test cohorts, the first computes them.
+    """
+    if not names:
+        return {}
+    one = text("select pg_advisory_xact_lock(hashtext('xray points at home'), :study)")
+    connection.execute(one, {"study": study.id})
     table = PartialResult
     mine = (table.study_id == study.id, table.name == NAME)
     rows = connection.execute(select(table.cell, table.fingerprint, table.value).where(*mine)).all()

@@ -6,21 +6,22 @@ as much as analyses need that compare cohorts.
 
 import importlib
 import pkgutil
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import replace
 from typing import Final
 
-from sqlalchemy import Engine, text
+from sqlalchemy import Connection, Engine, text
 
 import xray.analyses
 from db.logs import about
 from xray.analyses import subgroups
 from xray.analyses.analysis import REGISTRY, Analysis
 from xray.analyses.current import stored_cells
-from xray.analyses.steps import compute_stale
+from xray.analyses.steps import compute_stale, compute_within
 from xray.analyses.stored import load_study
-from xray.analyses.work import Work
+from xray.analyses.work import PartialWork, Work
 from xray.errors import AnalysisError
 from xray.names import unknown
 
@@ -72,22 +73,69 @@ def run(engine: Engine, study_name: str, wanted: Sequence[Analysis]) -> dict[str
     What a test cohort adds is stored when it is ready, while the next is computed, so that what was done before an error
     or a kill is kept. Where an analysis fails, the others are computed, and then its error is raised.
     """
-    with about(study=study_name), engine.connect() as connection:
-        lock = {"s": study_name}
-        connection.execute(text("select pg_advisory_lock(hashtext('xray analyses'), hashtext(:s))"), lock)
-        connection.commit()
-        try:
-            study = load_study(connection, study_name)
-            stored = stored_cells(connection, study)
-            works = [Work(connection, study, each, stored.get(each.name, {})) for each in wanted]
-            stale = [work for work in works if work.is_stale]
-            if stale:
-                with ThreadPoolExecutor(1) as storing:
-                    compute_stale(engine, connection, study, stale, storing)
-        finally:
-            connection.rollback()
-            connection.execute(
-                text("select pg_advisory_unlock(hashtext('xray analyses'), hashtext(:s))"), lock
-            )
-            connection.commit()
+    with about(study=study_name), engine.connect() as connection, _locked(connection, study_name):
+        study = load_study(connection, study_name)
+        stored = stored_cells(connection, study)
+        works = [Work(connection, study, each, stored.get(each.name, {})) for each in wanted]
+        stale = [work for work in works if work.is_stale]
+        if stale:
+            with ThreadPoolExecutor(1) as storing:
+                compute_stale(engine, connection, study, stale, storing)
     return {work.analysis.name: work in stale for work in works}
+
+
+def run_cohort(engine: Engine, study_name: str, dataset: str) -> dict[str, bool]:
+    """Analysis → whether cells of it that are of one test cohort were computed now; several processes may take one each.
+
+    `run_all` has to follow: it computes what is of the whole study, and what p values are adjusted with.
+    """
+    with (
+        about(study=study_name, dataset=dataset),
+        engine.connect() as connection,
+        _locked(connection, study_name, dataset),
+    ):
+        study = load_study(connection, study_name)
+        stored = stored_cells(connection, study)
+        parts: list[Work | PartialWork] = []
+        for each in ANALYSES:
+            present = stored.get(each.name, {})
+            if each.partial is None:
+                parts.append(Work(connection, study, each, present, dataset))
+            elif Work(connection, study, each, present).is_stale:
+                parts.append(PartialWork(connection, study, each, each.partial, dataset))
+        stale = [part for part in parts if part.is_stale]
+        if stale:
+            with ThreadPoolExecutor(1) as storing:
+                compute_within(engine, connection, study, stale, dataset, storing)
+    names = {part.analysis.name for part in stale}
+    return {each.name: each.name in names for each in ANALYSES}
+
+
+def cohorts_to_compute(engine: Engine, study_name: str) -> list[str]:
+    """The test datasets of a study, of whose cells any may be stale; none where all results are current."""
+    with engine.connect() as connection:
+        study = load_study(connection, study_name)
+        stored = stored_cells(connection, study)
+        works = [Work(connection, study, each, stored.get(each.name, {})) for each in ANALYSES]
+        keys = {key for work in works if work.is_stale for key in work.stale}
+        whole = any(work.analysis.partial is not None for work in works if work.is_stale)
+        return [each for each in study.cohorts if whole or any(key[:1] == (each,) for key in keys)]
+
+
+@contextmanager
+def _locked(connection: Connection, study: str, dataset: str | None = None) -> Iterator[None]:
+    """Alone with the results of a study, or, with others who have other cohorts, with those of one test cohort."""
+    names = {"s": study, "d": f"{study}/{dataset}"}
+    whole = "(hashtext('xray analyses'), hashtext(:s))"
+    part = "(hashtext('xray cohorts'), hashtext(:d))"
+    locks = [f"_shared{whole}", part] if dataset is not None else [whole]
+    for lock in locks:
+        connection.execute(text(f"select pg_advisory_lock{lock}"), names)
+    connection.commit()
+    try:
+        yield
+    finally:
+        connection.rollback()
+        for lock in locks:
+            connection.execute(text(f"select pg_advisory_unlock{lock}"), names)
+        connection.commit()

@@ -21,23 +21,46 @@ def compute_stale(
     engine: Engine, connection: Connection, study: StoredStudy, works: Sequence[Work], storing: Executor
 ) -> None:
     """Compute and store the stale cells of some analyses. Raises the first error that one of them met."""
-    check_columns(connection, study, {column for work in works for column in work.analysis.columns})
     joins = [
         (work, PartialWork(connection, study, work.analysis, work.analysis.partial))
         for work in works
         if work.analysis.partial is not None
     ]
     alone = [work for work in works if work.analysis.partial is None]
-    parts: list[Work | PartialWork] = [*alone, *(partial for _, partial in joins)]
-    at_home = {name for work in parts if work.unit.at_home for name in _names(study, work)}
-    study = replace(study, whole=Whole(points_at_home(connection, study, at_home)))
-    steps = _Steps(engine, connection, study, parts, storing)
+    steps = _begun(engine, connection, study, [*alone, *(partial for _, partial in joins)], storing)
     for dataset in study.cohorts:
         steps.of_cohort(dataset)
     steps.of_several()
     for work, partial in joins:
         steps.of_parts(work, partial)
     steps.finish()
+
+
+def compute_within(
+    engine: Engine,
+    connection: Connection,
+    study: StoredStudy,
+    parts: Sequence[Work | PartialWork],
+    dataset: str,
+    storing: Executor,
+) -> None:
+    """Compute and store the stale cells of one test cohort. Raises the first error that an analysis met."""
+    steps = _begun(engine, connection, study, parts, storing)
+    steps.of_cohort(dataset)
+    steps.finish()
+
+
+def _begun(
+    engine: Engine,
+    connection: Connection,
+    study: StoredStudy,
+    parts: Sequence[Work | PartialWork],
+    storing: Executor,
+) -> "_Steps":
+    check_columns(connection, study, {column for work in parts for column in work.analysis.columns})
+    at_home = {name for work in parts if work.unit.at_home for name in _names(study, work)}
+    study = replace(study, whole=Whole(points_at_home(connection, study, at_home)))
+    return _Steps(engine, connection, study, parts, storing)
 
 
 def _names(study: StoredStudy, work: Work | PartialWork) -> set[str]:

@@ -1,10 +1,15 @@
-"""What of one analysis is stale, and how its rows are stored: cell by cell, each whole or not at all."""
+"""What of one analysis is stale, and how its rows are stored: cell by cell, each whole or not at all.
+
+Several processes may compute one study, a test cohort each (`within`). What they store is right but for what is of the whole
+study: p values that are adjusted together, places of other cells, and cells that are gone. So a cell of an analysis with
+such p values is marked as unfinished, and stale, until a run over the whole study has adjusted them.
+"""
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from typing import Any, Final
 
-from sqlalchemy import Connection, bindparam, delete, select, update
+from sqlalchemy import Connection, bindparam, delete, func, select, update
 from sqlalchemy.dialects.postgresql import insert
 
 from db import results as tables
@@ -15,11 +20,15 @@ from xray.analyses.current import StoredCell, fingerprints
 from xray.analyses.stored import Scored, StoredStudy, TestSet
 from xray.settings import provenance
 
+UNFINISHED: Final = "unfinished "
+"""What stands before the fingerprint of a cell whose p values are still to be adjusted with those of others."""
+
 
 class Stale:
     """Cells of one analysis as they should be, and which of them are stored otherwise.
 
-    unit: how they fall apart. present: cell → the fingerprint that is stored.
+    unit: how they fall apart. present: cell → the fingerprint that is stored. within: the test cohort that alone is looked
+    after; others are somebody else's, and what is of the whole study is left.
     """
 
     def __init__(
@@ -29,17 +38,23 @@ class Stale:
         analysis: Analysis,
         unit: Unit,
         present: Mapping[Key, str],
+        within: str | None,
     ) -> None:
-        self.analysis, self.unit, self._study = analysis, unit, study
+        self.analysis, self.unit, self._study, self._within = analysis, unit, study, within
         self.cells = {cell.key: cell for cell in unit.of(study)}
         self._fingerprints = fingerprints(connection, study, analysis, unit)
-        self.stale = [key for key in self.cells if present.get(key) != self._fingerprints[key]]
+        bare = {key: stored.removeprefix(UNFINISHED) for key, stored in present.items()}
+        self.stale = [key for key in self.cells if bare.get(key) != self._fingerprints[key]]
         self._gone = [key for key in present if key not in self.cells]
+        self._unfinished = [key for key, stored in present.items() if stored.startswith(UNFINISHED)]
+        if within is not None:
+            self.stale = self.keys(within)
+            self._gone, self._unfinished = [], []
 
     @property
     def is_stale(self) -> bool:
-        """Whether anything of it is to be computed or dropped."""
-        return bool(self.stale or self._gone)
+        """Whether anything of it is to be computed, finished or dropped."""
+        return bool(self.stale or self._gone or self._unfinished)
 
     def keys(self, dataset: str | None) -> list[Key]:
         """The stale cells of one test cohort; None: those of no single one."""
@@ -60,13 +75,19 @@ class Work(Stale):
         study: StoredStudy,
         analysis: Analysis,
         stored: Mapping[Key, StoredCell],
+        within: str | None = None,
     ) -> None:
         present = {key: cell.fingerprint for key, cell in stored.items()}
-        super().__init__(connection, study, analysis, analysis.unit, present)
+        super().__init__(connection, study, analysis, analysis.unit, present, within)
         self._stored = dict(stored)
         self._places = {key: place for place, key in enumerate(self.cells)}
         self._datasets = {cohort: dataset for dataset, cohort in study.cohorts.items()}
         self._left = set(self.stale)
+
+    @property
+    def is_stale(self) -> bool:
+        """As of any cells; or whether cells have other places."""
+        return super().is_stale or bool(self._within is None and self._moved())
 
     def compute(
         self, study: StoredStudy, tests: Sequence[TestSet], given: Sequence[Any]
@@ -82,7 +103,9 @@ class Work(Stale):
         analysis = self.analysis
         self._drop(connection, [*keys, *self._gone])
         self._gone = []
-        self._move(connection)
+        if self._within is None:
+            self._move(connection)
+            self._finish(connection)
         ids = self._insert(connection, keys)
         named = [
             {
@@ -93,7 +116,7 @@ class Work(Stale):
         ]
         copy_rows(connection, analysis.table.__tablename__, named)
         self._left -= set(keys)
-        if analysis.family is not None and not self._left:
+        if analysis.family is not None and not self._left and self._within is None:
             analysis.family.fill_stored(connection, analysis.table, self._study.id, analysis.name)
 
     def _blank(self, row: dict[str, Any]) -> dict[str, Any]:
@@ -105,11 +128,16 @@ class Work(Stale):
         if not keys:
             return {}
         common = {"study_id": self._study.id, "name": self.analysis.name, "provenance": provenance()}
+        mark = UNFINISHED if self._within is not None and self.analysis.family is not None else ""
         made = connection.execute(
             insert(tables.Analysis).returning(tables.Analysis.id, tables.Analysis.cell),
             [
                 common
-                | {"cell": list(key), "place": self._places[key], "fingerprint": self._fingerprints[key]}
+                | {
+                    "cell": list(key),
+                    "place": self._places[key],
+                    "fingerprint": mark + self._fingerprints[key],
+                }
                 for key in keys
             ],
         )
@@ -117,15 +145,27 @@ class Work(Stale):
 
     def _move(self, connection: Connection) -> None:
         """Bring the places of cells that stay up to date, where a study has more before them than it had."""
-        moved = [
-            {"_id": stored.id, "_place": self._places[key]}
-            for key, stored in self._stored.items()
-            if stored.place != self._places[key]
-        ]
-        if moved:
+        if moved := self._moved():
             table = tables.Analysis
             statement = update(table).where(table.id == bindparam("_id")).values(place=bindparam("_place"))
             connection.execute(statement, moved)
+
+    def _moved(self) -> list[dict[str, int]]:
+        """Rows of `analysis` whose cells have another place now, with it."""
+        return [
+            {"_id": stored.id, "_place": self._places[key]}
+            for key, stored in self._stored.items()
+            if key in self._places and stored.place != self._places[key]
+        ]
+
+    def _finish(self, connection: Connection) -> None:
+        """Take the mark off cells that others have computed; their p values are adjusted with the last cell."""
+        ids = [self._stored[key].id for key in self._unfinished if key in self._stored]
+        self._unfinished = []
+        if ids:
+            table = tables.Analysis
+            bare = func.replace(table.fingerprint, UNFINISHED, "")
+            connection.execute(update(table).where(table.id.in_(ids)).values(fingerprint=bare))
 
     def _drop(self, connection: Connection, keys: Sequence[Key]) -> None:
         """Drop cells with their rows, where they are stored."""
@@ -137,13 +177,18 @@ class PartialWork(Stale):
     """What the rows of one analysis are put together from: values by cell, kept in the database."""
 
     def __init__(
-        self, connection: Connection, study: StoredStudy, analysis: Analysis, partial: Partial
+        self,
+        connection: Connection,
+        study: StoredStudy,
+        analysis: Analysis,
+        partial: Partial,
+        within: str | None = None,
     ) -> None:
         table = tables.PartialResult
         mine = select(table.cell, table.fingerprint, table.value)
         rows = connection.execute(mine.where(table.study_id == study.id, table.name == analysis.name)).all()
         present = {tuple(row.cell): row.fingerprint for row in rows}
-        super().__init__(connection, study, analysis, partial.unit, present)
+        super().__init__(connection, study, analysis, partial.unit, present, within)
         self._partial = partial
         self._kept = present.keys()
         self._values = {tuple(row.cell): row.value for row in rows if tuple(row.cell) not in self.stale}

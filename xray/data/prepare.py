@@ -158,9 +158,11 @@ def _read(
     """Source, image folder, rows and planted truth of a dataset that is asked for."""
     if request.phantom is not None:
         assert home is not None
-        images = home / "phantom" / f"{request.name}-{request.phantom.seed}"
-        table, truth = _draw(request.phantom, images)
-        return "phantom", images, table, truth
+        labels = draw_phantom(request.name, request.phantom, home)
+        truth = pd.read_csv(labels.parent / "truth.csv").rename(
+            columns={"image_id": "image", "task": "finding"}
+        )
+        return "phantom", labels.parent, read_source("manifest", labels, labels.parent), truth
     assert request.labels is not None
     folder = request.labels if request.labels.is_dir() else request.labels.parent
     pictures = None if request.labels_only else request.images or folder
@@ -221,15 +223,17 @@ def _tested_at_least(dataset: RegisteredDataset) -> str:
     return f" ({EXTERNAL}, for models from elsewhere, tests on {images} of its images)" if images else ""
 
 
-def _draw(phantom: Phantom, folder: Path) -> tuple[SourceTable, pd.DataFrame]:
-    sites = load_sites()
+def draw_phantom(name: str, phantom: Phantom, home: Path) -> Path:
+    """Draw a phantom dataset into a home; its label file. What is there already stays.
+
+    Raises `DataError` where there is no such site.
+    """
+    folder, sites = home / "phantom" / f"{name}-{phantom.seed}", load_sites()
     if phantom.site not in sites:
         raise DataError(unknown("phantom site", phantom.site, sites))
-    labels = write_site(
+    return write_site(
         sites[phantom.site], folder, patients=phantom.patients, size=phantom.size, seed=phantom.seed
     )
-    truth = pd.read_csv(folder / "truth.csv").rename(columns={"image_id": "image", "task": "finding"})
-    return read_source("manifest", labels, folder), truth
 
 
 _OF_ANY_TABLE: Final[

@@ -19,25 +19,29 @@ from xray.data.pictures import pixel_cache
 from xray.data.registered import RegisteredDataset, read_dataset
 from xray.findings import match
 from xray.learning.device import device
-from xray.learning.infer import features, score
+from xray.learning.infer import features
 from xray.learning.network import Network, findings_of, load
 from xray.learning.scored_before import scored_before
+from xray.learning.scorer import Scorer
 from xray.learning.tracking import Tracker
 from xray.learning.weights import weights_of
 from xray.pixels.cache import PixelCache
 from xray.settings import provenance
 
 
-def evaluate(engine: Engine, tracker: Tracker, home: Path, model_id: int, image_list_ids: list[int]) -> int:
+def evaluate(
+    engine: Engine, tracker: Tracker, home: Path, model_id: int, image_list_ids: list[int], threads: int = 1
+) -> int:
     """Score these image lists with one model and store the logits, each list in one transaction; how many were written.
 
+    threads: how many cores a model that onnxruntime runs may use (`score`); nothing stored depends on it.
     Where a study asks for it the pooled features of the images are stored with them. A list that somebody else has scored
     meanwhile is left as it is. Raises `LearningError` where the model's file is missing or not the one that was stored.
     """
     model = open_model(engine, tracker, model_id)
     with device(home) as chosen:
-        model.network.to(chosen)
-        return sum(_evaluate(engine, home, model, image_list_id) for image_list_id in image_list_ids)
+        scorer = Scorer(model.network.to(chosen), threads)
+        return sum(_evaluate(engine, home, model, scorer, image_list_id) for image_list_id in image_list_ids)
 
 
 @dataclass(frozen=True)
@@ -106,7 +110,7 @@ def own_datasets(connection: Connection, model_id: int, image_list_id: int) -> S
     return connection.scalars(text(query("own_datasets")), asked).all()
 
 
-def _evaluate(engine: Engine, home: Path, model: OpenModel, image_list_id: int) -> bool:
+def _evaluate(engine: Engine, home: Path, model: OpenModel, scorer: Scorer, image_list_id: int) -> bool:
     """Score one image list; whether it was written, and not by somebody else meanwhile.
 
     Pictures that the model has scored in another list of the dataset are not scored again.
@@ -123,13 +127,14 @@ def _evaluate(engine: Engine, home: Path, model: OpenModel, image_list_id: int) 
         before[:] = np.nan  # features are asked of every image; a head is chosen by the list
     new = np.isnan(before).all(axis=1)
     logits = before
-    logits[new] = score(network, of.cache, of.rows[new], own)
+    logits[new] = scorer.score(of.cache, of.rows[new], own)
     pooled = None
     if wanted is not None and isinstance(network, Network):
         pooled = features(network, of.cache, of.rows)
     with engine.begin() as connection:
         seconds = time.perf_counter() - began
-        made = write_evaluation(connection, model.id, image_list_id, logits, outputs, seconds, provenance())
+        origin = {**provenance(), "runtime": scorer.runtime}
+        made = write_evaluation(connection, model.id, image_list_id, logits, outputs, seconds, origin)
         if pooled is not None:
             write_features(connection, made or _evaluation(connection, model.id, image_list_id), pooled)
     return made is not None

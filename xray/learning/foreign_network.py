@@ -27,7 +27,9 @@ from xray.learning.foreign_safety import (
     sort_file,
 )
 from xray.learning.network import FULL_SCALE
+from xray.learning.onnx_program import open_session
 from xray.learning.overtime import Overtime, within
+from xray.learning.transitions import pool_first
 
 Run = Callable[[Tensor], Tensor]
 PROBABILITY: Final = 'output = "probability" in its card'
@@ -40,9 +42,10 @@ class ForeignNetwork(nn.Module):
     mean: Tensor
     std: Tensor
 
-    def __init__(self, run: Run, card: Card) -> None:
+    def __init__(self, run: Run, card: Card, concurrent: bool = False) -> None:
+        """concurrent: whether several threads may run it at once, each on one core."""
         super().__init__()
-        self.run, self.card = run, card
+        self.run, self.card, self.concurrent = run, card, concurrent
         self.image_size = card.size
         self.outputs = [index for index, task in enumerate(card.tasks) if task is not None]
         self.findings = card.findings
@@ -86,7 +89,7 @@ class ForeignNetwork(nn.Module):
 def load_foreign(path: Path, format: str, card: Card, trust: bool) -> ForeignNetwork:
     """The network of a file that `check_file` has let pass, on the CPU. Raises `ForeignModelError` where it is none."""
     run = _onnx(path) if format == ONNX else _torch(path, format, card, trust)
-    return ForeignNetwork(run, card).eval()
+    return ForeignNetwork(run, card, concurrent=format == ONNX).eval()
 
 
 def probe(network: ForeignNetwork) -> list[str]:
@@ -191,7 +194,7 @@ def build(card: Card, state: dict[str, Tensor]) -> nn.Module:
             f"{len(card.tasks)} outputs: {', '.join(wrong[:3])} missing or of another shape"
         )
     network.load_state_dict(given)
-    return network.eval()
+    return pool_first(network.eval())
 
 
 def _one_channel(network: nn.Module) -> None:
@@ -267,14 +270,9 @@ def _onnx(path: Path) -> Run:
         import onnxruntime
     except ImportError:
         raise ForeignModelError(f"{path.name}: ONNX needs its extra: pip install 'xray[onnx]'") from None
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = torch.get_num_threads()
-    options.log_severity_level = 3
     try:
         session = within(
-            limits.model_seconds(),
-            lambda: onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"]),
-            lambda: None,
+            limits.model_seconds(), lambda: open_session(str(path), torch.get_num_threads()), lambda: None
         )
     except Overtime:
         raise _too_slow(f"{path.name}: is not loaded") from None

@@ -15,7 +15,7 @@ from db.store import read_logits
 from xray.data.interventions import Intervention, of_both, pictures_of, put_intervention
 from xray.learning.device import device
 from xray.learning.evaluate import ListedPictures, OpenModel, listed_pictures, open_model, own_datasets
-from xray.learning.infer import score
+from xray.learning.scorer import Scorer
 from xray.learning.tracking import Tracker
 from xray.pixels.changes import Change, Changed, change, keys_of
 from xray.pixels.grey import Grey
@@ -105,7 +105,7 @@ def _scores(
     keys = keys_of([digest or "0" for digest in ours.dataset.content])
     shown = Changed(ours.cache, keys, made, wanted.seed)
     stored = [task is not None for task in model.outputs]
-    logits[places] = score(model.network, shown, ours.rows[places], own)[:, stored]
+    logits[places] = Scorer(model.network).score(shown, ours.rows[places], own)[:, stored]
     return logits
 
 

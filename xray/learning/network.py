@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from xray.errors import LearningError
 from xray.learning.small_convnet import SmallConvNet
+from xray.learning.transitions import pool_first
 from xray.tasks import TASKS
 
 FULL_SCALE = 1024.0
@@ -26,6 +27,9 @@ class Network(nn.Module):
     of a head are of. trained: bool (n_heads, n_findings), the outputs that were trained. forward: (n, 1, size, size) float32
     in [-1024, 1024] → the outputs, (n, n_heads · n_findings), head by head.
     """
+
+    concurrent = False
+    """Whether several threads may score at once, each on one core."""
 
     def __init__(
         self, name: str, image_size: int, heads: Sequence[str] = (), findings: Sequence[str] = TASKS
@@ -89,8 +93,7 @@ def _body(name: str, n_outputs: int) -> nn.Module:
     if name not in timm.list_models():
         near = timm.list_models(f"*{name.split('_')[0]}*")[:8]
         raise LearningError(f"timm has no network {name!r}; near names: {', '.join(near) or 'none'}")
-    body: nn.Module = timm.create_model(name, pretrained=False, in_chans=1, num_classes=n_outputs)
-    return body
+    return pool_first(timm.create_model(name, pretrained=False, in_chans=1, num_classes=n_outputs))
 
 
 def logits_of(network: nn.Module, pixels: Tensor, own: Sequence[str] = ()) -> Tensor:

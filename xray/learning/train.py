@@ -18,6 +18,7 @@ from accelerate.utils import broadcast, gather_object
 from numpy.typing import NDArray
 
 from xray.errors import LearningError
+from xray.learning.feed import Feed
 from xray.learning.infer import outputs as score_outputs
 from xray.learning.initial import start_from
 from xray.learning.memory import keep_memory
@@ -128,6 +129,7 @@ def train(
         # batch normalisation can't take a batch of one
         drop_last=0 < shown % recipe.batch_size < 2 * here.num_processes,
         share=(here.process_index, here.num_processes),
+        deliver=Feed(here.device),
     )
     progress = Progress(network, optimiser, batches, recipe.selection)
     if checkpoint is not None and progress.restore(checkpoint):
@@ -140,8 +142,7 @@ def train(
         network.train()
         title = f"epoch {len(progress.epochs) + 1} of {recipe.epochs}"
         shown_here = bar and here.is_main_process
-        for rows, pixels in followed(batches, title, batches.state.delivered, shown=shown_here):
-            batch = torch.from_numpy(pixels).to(here.device, memory_format=torch.channels_last)
+        for rows, batch in followed(batches, title, batches.state.delivered, shown=shown_here):
             with torch.autocast(here.device.type, torch.bfloat16, enabled=recipe.precision == "bfloat16"):
                 logits = forward(batch)
             batch_labels = labels[rows]

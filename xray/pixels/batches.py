@@ -2,7 +2,7 @@
 
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any, NamedTuple
 
@@ -16,10 +16,12 @@ from xray.pixels.warp import gather
 
 
 class Batch(NamedTuple):
-    """positions: int64 (n,), positions in `indices`. images: float32 (n, 1, size, size) in [−1024, 1024]."""
+    """positions: int64 (n,), positions in `indices`. images: float32 (n, 1, size, size) in [−1024, 1024], or what `deliver`
+    makes of them.
+    """
 
     positions: NDArray[np.int64]
-    images: NDArray[np.float32]
+    images: Any
 
 
 class State(NamedTuple):
@@ -37,7 +39,8 @@ class Batches:
     shuffle: False keeps the order of `indices`. limit: an epoch shows at most so many of them, others each
     time. drop_last: leave out a last batch that is not full. prefetch: how many batches a background thread
     makes ahead; 0 makes each when asked for. share: (k, n), only the k-th of n shares of each batch, where n
-    processes work through it together: the shares put together are the batch.
+    processes work through it together: the shares put together are the batch. deliver: what is made of the images of
+    a batch, in the thread that made it, such as their copy on a GPU.
 
     Order and augmentation depend on (seed, epoch, batch) alone, never on what was drawn before. So `state`,
     saved at any batch and given to `resume`, goes on with exactly the batches that would have come. A pass
@@ -60,6 +63,7 @@ class Batches:
         drop_last: bool = False,
         prefetch: int = 2,
         share: tuple[int, int] = (0, 1),
+        deliver: Callable[[NDArray[np.float32]], Any] | None = None,
     ) -> None:
         self.indices = np.asarray(indices, dtype=np.int64)
         if self.indices.ndim != 1:
@@ -77,6 +81,7 @@ class Batches:
         self.drop_last = drop_last
         self.prefetch = prefetch
         self.share = share
+        self.deliver = deliver
         self.state = State(0, 0)
         self.waited = 0.0
 
@@ -152,7 +157,7 @@ class Batches:
             gather(self.pixels.pixels, rows, parameters, images)
         else:
             gather(self.pixels, rows, parameters, images)
-        return Batch(positions, images)
+        return Batch(positions, images if self.deliver is None else self.deliver(images))
 
 
 class _Buffers:

@@ -36,6 +36,10 @@ Keys = NDArray[np.uint64]
 class Indexed(Protocol):
     """Pictures that are read by rows: a cache, an array."""
 
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """(n, size, size)."""
+
     def __getitem__(self, rows: NDArray[np.integer[Any]], /) -> Grey:
         """A copy of the pictures at rows (n,)."""
 
@@ -174,6 +178,11 @@ class Changed:
     keys: Keys
     change: Change
     seed: int
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """(n_stored, size, size)."""
+        return self.pictures.shape
 
     def __getitem__(self, rows: NDArray[np.integer[Any]], /) -> Grey:
         """The changed pictures at rows (n,)."""

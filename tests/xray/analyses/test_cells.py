@@ -1,5 +1,6 @@
 """One more model or dataset costs its own cells, and the results are those of computing all anew, to the last bit."""
 
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
@@ -8,7 +9,9 @@ from sqlalchemy import Engine, text
 from statsmodels.stats.multitest import multipletests
 
 from tests.xray.analyses.conftest import World
-from xray.analyses.run import ANALYSES, run_all
+from xray.analyses.current import is_current
+from xray.analyses.run import ANALYSES, cohorts_to_compute, named, run_all, run_cohort
+from xray.analyses.stored import load_study
 from xray.data.foreign_models import add_foreign
 from xray.data.operating_points import declare
 
@@ -242,3 +245,27 @@ def test_a_dataset_that_a_study_has_no_longer_leaves_no_rows(hospitals: Hospital
     with engine.begin() as connection:
         tested = connection.scalars(text("select distinct cohort_id from auc")).all()
     assert len(tested) == 3
+
+
+def test_test_cohorts_that_are_computed_beside_each_other_give_the_same_results(hospitals: Hospitals) -> None:
+    engine = hospitals.world.engine
+    hospitals.one_more_from_elsewhere()
+    before = cells(engine)
+    assert cohorts_to_compute(engine, "test") == ["x", "y", "z"]
+    assert run_cohort(engine, "test", "x")["subgroups"]
+    now = cells(engine)
+    assert {key: now[key] for key in before} == before, "what is of others is left"
+    assert {cell for name, cell in now.keys() - before.keys() if name == "subgroups"} == {("x", "theirs")}
+    with ThreadPoolExecutor(3) as pool:
+        done = list(pool.map(lambda dataset: run_cohort(engine, "test", dataset), "xyz"))
+    assert [each["subgroups"] for each in done] == [False, True, True]
+    with engine.begin() as connection:
+        study = load_study(connection, "test")
+        assert is_current(connection, study, named("performance"))
+        assert not is_current(connection, study, named("subgroups")), "p values are to be adjusted"
+    now = cells(engine)
+    assert run_all(engine, "test")["subgroups"]
+    finished = {key for key, number in cells(engine).items() if now.get(key) == number}
+    assert finished >= {(name, (dataset, "theirs")) for name in PER_MODEL for dataset in "xyz"}
+    assert cohorts_to_compute(engine, "test") == []
+    assert computed(engine, cells(engine)) == set(), "nothing was left"

@@ -107,6 +107,14 @@ def test_our_own_model_exported_and_imported_gives_the_same_numbers(
         assert {row.model for row in leaks} == {"our-onnx", "our-torchscript"}, (
             "trained on a: which part, who knows"
         )
+        by = dict(
+            connection.execute(text("select model, scored_versions ->> 'runtime' from provenance")).all()
+        )
+    assert [by[k].split()[0] for k in ("our-onnx", "our-torchscript", name)] == [
+        "onnxruntime",
+        "torch",
+        "torch",
+    ]
     ours = scores(engine, own)
     expected = aucs(engine, ours)
     assert len(expected) >= 3
@@ -323,7 +331,7 @@ def test_a_card_that_says_logit_of_probabilities_is_doubted_and_one_that_is_righ
 
 def test_no_picture_is_scored_twice_for_two_protocols(engine, tracker, home, draw, tmp_path, monkeypatch):
     """The test cohort of one is a part of the other's: its scores are taken over, the rest is scored."""
-    from xray.learning import evaluate as module
+    from xray.learning import scorer as module
 
     draw("a")
     told = card(trained_on=["a"])
@@ -333,9 +341,9 @@ def test_no_picture_is_scored_twice_for_two_protocols(engine, tracker, home, dra
     shown: list[int] = []
     score = module.score
 
-    def counted(network, cache, positions, own):
+    def counted(network, cache, positions, *rest):
         shown.append(len(positions))
-        return score(network, cache, positions, own)
+        return score(network, cache, positions, *rest)
 
     monkeypatch.setattr(module, "score", counted)
     with engine.begin() as connection:

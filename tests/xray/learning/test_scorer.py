@@ -1,0 +1,177 @@
+"""Scoring on a CPU: by onnxruntime or by torch, the logits are the same."""
+
+import logging
+import sys
+
+import numpy as np
+import pytest
+import torch
+import torchvision
+from torch import nn
+
+from xray.errors import LearningError, XrayError
+from xray.learning import infer, scorer
+from xray.learning.foreign_card import card_of
+from xray.learning.foreign_network import ForeignNetwork
+from xray.learning.network import Network
+from xray.learning.scorer import Scorer
+from xray.learning.transitions import pool_first
+
+SIZE = 64
+CARD = {
+    "name": "theirs",
+    "size": SIZE,
+    "range": [0, 1],
+    "output": "logit",
+    "tasks": ["Mass", "Effusion"],
+    "channels": 3,
+}
+
+
+@pytest.fixture(scope="module")
+def pixels():
+    return np.random.default_rng(0).integers(0, 256, (21, SIZE, SIZE), dtype=np.uint8)
+
+
+def positions(n=21):
+    return np.random.default_rng(1).permutation(21)[:n].astype(np.int64)
+
+
+def used(network: nn.Module) -> nn.Module:
+    """With statistics of normalisation that are not those of a new network, in the layout of a loaded one."""
+    for module in network.modules():
+        if isinstance(module, nn.BatchNorm2d):
+            nn.init.uniform_(module.running_mean, -0.2, 0.2)
+            nn.init.uniform_(module.running_var, 0.5, 2)
+    return network.to(memory_format=torch.channels_last).eval()
+
+
+@pytest.fixture(scope="module")
+def densenet():
+    torch.manual_seed(0)
+    return used(Network("densenet121", SIZE, heads=("a", "b"), findings=("Mass", "Effusion", "Edema")))
+
+
+@pytest.fixture
+def onnxruntime(monkeypatch):
+    monkeypatch.setenv("XRAY_CPU_RUNTIME", "onnxruntime")
+
+
+def test_onnxruntime_gives_the_logits_of_torch_by_the_same_heads(densenet, pixels, onnxruntime):
+    asked = Scorer(densenet)
+    for own in ((), ("b",)):
+        expected = infer.score(densenet, pixels, positions(), own)
+        np.testing.assert_allclose(asked.score(pixels, positions(), own), expected, atol=1e-4)
+    assert asked.runtime.startswith("onnxruntime ")
+    assert np.ptp(expected) > 0.05
+
+
+def test_what_is_scored_does_not_depend_on_the_cores(pixels, onnxruntime, monkeypatch):
+    monkeypatch.setattr(infer, "FEW", 4 * SIZE**2)  # batches of four pictures
+    network = used(Network("resnet10t", SIZE))
+    one, three = (Scorer(network, threads).score(pixels, positions()) for threads in (1, 3))
+    np.testing.assert_array_equal(one, three)
+
+
+def test_a_model_from_elsewhere_that_is_weights_is_scored_by_it_too(pixels, onnxruntime):
+    torch.manual_seed(0)
+    theirs = used(torchvision.models.resnet18(num_classes=2))
+    network = ForeignNetwork(theirs, card_of(CARD, "card.toml")).eval()
+    asked = Scorer(network)
+    np.testing.assert_allclose(
+        asked.score(pixels, positions()), infer.score(network, pixels, positions()), atol=1e-4
+    )
+    assert asked.runtime.startswith("onnxruntime ")
+
+
+@pytest.mark.parametrize(
+    ("setting", "enough", "runtime"), [("", 21, "onnxruntime"), ("", 22, "torch"), ("torch", 1, "torch")]
+)
+def test_by_itself_it_is_used_where_there_are_enough_pictures(setting, enough, runtime, pixels, monkeypatch):
+    monkeypatch.setenv("XRAY_CPU_RUNTIME", setting)
+    monkeypatch.setattr(scorer, "WORTH", enough * SIZE**2)
+    asked = Scorer(used(Network("small_convnet", SIZE)))
+    asked.score(pixels, positions())
+    assert asked.runtime.split()[0] == runtime
+
+
+def test_features_are_still_torchs(pixels, onnxruntime):
+    asked = Scorer(used(Network("small_convnet", SIZE)))
+    asked.score(pixels, positions())
+    assert infer.features(asked.network, pixels, positions(2)).shape == (2, 96)
+
+
+def test_logits_that_differ_are_not_taken(pixels, onnxruntime, monkeypatch, caplog):
+    class Wrong(scorer.Program):
+        def forward(self, given):
+            return super().forward(given) + 2e-4
+
+    monkeypatch.setattr(scorer, "Program", Wrong)
+    network = used(Network("small_convnet", SIZE))
+    with caplog.at_level(logging.WARNING):
+        asked = Scorer(network)
+        logits = asked.score(pixels, positions())
+    np.testing.assert_array_equal(logits, infer.score(network, pixels, positions()))
+    assert asked.runtime == "torch"
+    assert "scored by torch: onnxruntime's logits differ by up to 0.0002" in caplog.text
+
+
+def test_a_network_that_cannot_be_exported_is_scored_by_torch(pixels, onnxruntime, caplog):
+    class Odd(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.weight = nn.Parameter(torch.ones(1))
+
+        def forward(self, given):
+            return torch.stack([torch.linalg.svdvals(one[0])[:2] for one in given[:, :1]]) * self.weight
+
+    network = ForeignNetwork(Odd(), card_of(CARD, "card.toml")).eval()
+    with caplog.at_level(logging.WARNING):
+        asked = Scorer(network)
+        asked.score(pixels, positions(3))
+    assert asked.runtime == "torch"
+    assert "scored by torch: no program of onnxruntime could be made" in caplog.text
+
+
+def test_without_the_extra_torch_scores_unless_the_setting_asks(pixels, monkeypatch):
+    monkeypatch.setitem(sys.modules, "onnxruntime", None)
+    monkeypatch.setattr(scorer, "WORTH", 1)
+    network = used(Network("small_convnet", SIZE))
+    asked = Scorer(network)
+    asked.score(pixels, positions())
+    assert asked.runtime == "torch"
+    monkeypatch.setenv("XRAY_CPU_RUNTIME", "onnxruntime")
+    with pytest.raises(LearningError, match="pip install 'xray\\[onnx\\]'"):
+        Scorer(network).score(pixels, positions())
+
+
+def test_a_setting_that_is_no_runtime_is_refused(pixels, monkeypatch):
+    monkeypatch.setenv("XRAY_CPU_RUNTIME", "tensorflow")
+    with pytest.raises(
+        XrayError, match="XRAY_CPU_RUNTIME: expected torch or onnxruntime, found 'tensorflow'"
+    ):
+        Scorer(used(Network("small_convnet", SIZE))).score(pixels, positions())
+
+
+def test_pooling_first_changes_neither_the_function_nor_the_names_of_weights():
+    torch.manual_seed(0)
+    plain = used(torchvision.models.densenet121(num_classes=2))
+    pictures, names = torch.randn(2, 3, SIZE, SIZE), list(plain.state_dict())
+    with torch.inference_mode():
+        before = plain(pictures)
+        changed = pool_first(plain)
+        after = changed(pictures)
+    transition = changed.features.transition1
+    assert list(transition._modules) == ["norm", "relu", "pool", "conv"]
+    assert sorted(changed.state_dict()) == sorted(names)
+    torch.testing.assert_close(after, before, atol=1e-5, rtol=1e-5)
+    assert list(Network("densenet121", SIZE).body.features.transition2._modules)[-2:] == ["pool", "conv"]
+
+
+def test_only_means_behind_pointwise_convolutions_are_put_first():
+    kept = nn.Sequential(nn.Conv2d(1, 1, 3), nn.AvgPool2d(2), nn.Conv2d(1, 1, 1, stride=2), nn.AvgPool2d(2))
+    kept.append(nn.Conv2d(1, 1, 1)).append(nn.MaxPool2d(2)).append(nn.Conv2d(1, 1, 1)).append(
+        nn.AvgPool2d(2, padding=1)
+    )
+    before = list(kept)
+    assert list(pool_first(kept)) == before
