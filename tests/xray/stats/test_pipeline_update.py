@@ -23,6 +23,7 @@ from xray.stats.pipeline_update import (
     updated,
 )
 from xray.stats.pipelines import Piped, measure
+from xray.stats.posterior import causes
 from xray.stats.reread_update import Before
 from xray.stats.rereads import Measured
 from xray.stats.small_networks import networks
@@ -137,6 +138,14 @@ def test_reads_and_pictures_are_weighed_together(noisy: tuple[World, int]) -> No
     assert "label" not in verdict.causes
     alone = said(world, task, world.piped)
     assert not np.array_equal(alone.probability, verdict.probability)
+
+
+def test_what_is_left_is_asked_of_the_piped_pictures_and_the_other_site(noisy: tuple[World, int]) -> None:
+    world, task = noisy
+    evidence = gather(replace(world.a, scores=world.piped, witness=None), replace(world.b, witness=None))
+    (row,) = np.flatnonzero(evidence.tasks == task)
+    left = through(world.a, world.b, world.piped)[task].left
+    assert np.array_equal(left, causes(evidence).probability[row])
 
 
 def test_images_that_went_through_no_pipeline_leave_verdicts_as_they_are(noisy: tuple[World, int]) -> None:
