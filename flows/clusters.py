@@ -4,6 +4,7 @@ What reads files of the user's runs where the flow runs; training, scoring and a
 has a home of its own and shares the databases and the store of artifacts with the others, nothing else (docs/deploy.md).
 """
 
+import logging
 import os
 import socket
 import sys
@@ -52,6 +53,7 @@ def cluster_runner(named: Cluster) -> TaskRunner[Any]:
             return DaskTaskRunner(address=f"tcp://{named.address}")
         from prefect_ray import RayTaskRunner
 
+        logging.getLogger("ray.client_builder").setLevel(logging.WARNING)
         return RayTaskRunner(address=f"ray://{named.address}", init_kwargs={"log_to_driver": False})
     except ImportError:
         raise XrayError(
@@ -91,5 +93,6 @@ def _worker_of() -> str:
             pass
     ray = sys.modules.get("ray")
     if ray is not None and ray.is_initialized():
-        return "Ray" if ray.get_runtime_context().worker.mode == ray.WORKER_MODE else ""
+        here = getattr(ray.get_runtime_context(), "worker", None)
+        return "Ray" if getattr(here, "mode", None) == ray.WORKER_MODE else ""
     return ""

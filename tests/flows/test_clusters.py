@@ -222,19 +222,25 @@ def alone(shared, study, tmp_path_factory) -> dict[str, Any]:
 def outcome(url: str, home: Path) -> dict[str, Any]:
     """Models, scores and all results by name, without ids and times; and the report but its page, which tells the time."""
     queries = {
-        "models": "select key, trained_on, seed, recipe::text, best_epoch, validation_auc, weights_sha256 from model",
+        "models": "select key, trained_on, seed, recipe::text, best_epoch, validation_auc from model",
         "predictions": "select * from predictions",
     }
     found: dict[str, Any] = {}
     with create_engine(url, poolclass=NullPool).connect() as connection:
-        views = connection.scalars(text("select viewname from pg_views where viewname like '%\\_results'"))
+        views = connection.scalars(
+            text("select viewname from pg_views where viewname like '%\\_results'")
+        ).all()
         for name, query in (queries | {view: f"select * from {view}" for view in views}).items():
             answer = connection.execute(text(query))
             frame = pd.DataFrame(answer.all(), columns=list(answer.keys()))
-            frame = frame.drop(columns=["evaluation_ids", "computed_at"], errors="ignore")
+            frame = frame.drop(columns=["evaluation_ids", "cohort_ids", "computed_at"], errors="ignore")
             if name == "predictions":
                 frame = frame.drop(columns="model")  # its version in MLflow: which was registered first
-            found[name] = sorted(map(repr, frame.itertuples(index=False, name=None)))
+            ordered = "position" in frame
+            if ordered:  # made of ids: the order of rows is what counts
+                frame = frame.sort_values("position", ignore_index=True).drop(columns="position")
+            rows = list(map(repr, frame.itertuples(index=False, name=None)))
+            found[name] = rows if ordered else sorted(rows)
     for file in sorted((home / "reports" / "tiny").iterdir()):
         if file.suffix != ".html":
             found[file.name] = file.read_bytes()
@@ -278,6 +284,12 @@ def dask_workers(started: Any, ports: Any, variables: dict[str, str], folder: Pa
     return Workers(f"dask://127.0.0.1:{port}", add, folder)
 
 
+def begun(process: subprocess.Popen[bytes], log: Path, words: str) -> bool:
+    """Whether a program has said these words, or has ended before."""
+    until(lambda: words in log.read_text() or process.poll() is not None, 180, log.read_text)
+    return process.poll() is None
+
+
 def ray_workers(started: Any, ports: Any, variables: dict[str, str], folder: Path) -> Workers:
     """A head that computes nothing, and nodes of one core."""
     head, client = ports(), ports()
@@ -292,7 +304,12 @@ def ray_workers(started: Any, ports: Any, variables: dict[str, str], folder: Pat
 
     def add(name: str) -> None:
         command = [*ray, "--address", f"127.0.0.1:{head}", "--num-cpus", 1, *local]
-        started(command, folder / f"{name}.log", **own(variables, folder, name), **quiet)
+        log = folder / f"{name}.log"
+        for _ in range(6):  # a node that takes longer than 30 seconds to begin gives up
+            process = started(command, log, **own(variables, folder, name), **quiet)
+            if begun(process, log, "block forever"):
+                return
+        raise AssertionError(log.read_text())
 
     return Workers(f"ray://127.0.0.1:{client}", add, folder)
 

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from xray.learning.feed import Feed
 from xray.learning.memory import keep_memory
-from xray.learning.network import Network, findings_of, logits_of
+from xray.learning.network import Network, findings_of, image_size_of, logits_of
 from xray.pixels.changes import Indexed
 from xray.pixels.scale import to_network_range
 
@@ -52,7 +52,7 @@ def _score_at_once(
     logits: NDArray[np.float32],
 ) -> None:
     """Fill `logits` by batches, `threads` of them at a time; what a batch is does not depend on `threads`."""
-    size = min(BATCH, max(1, FEW // pixels.shape[-1] ** 2))
+    size = min(BATCH, max(1, FEW // image_size_of(network) ** 2))
 
     def fill(start: int) -> None:
         with torch.inference_mode():  # of this thread

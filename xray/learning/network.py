@@ -108,6 +108,12 @@ def findings_of(network: nn.Module) -> tuple[str, ...]:
     return tuple(findings)
 
 
+def image_size_of(network: nn.Module) -> int:
+    """Pixels along a side of the pictures that a network takes."""
+    size: Any = network.image_size
+    return int(size)
+
+
 def save(network: Network, path: Path) -> None:
     """Write weights as safetensors, with what is needed to build the network again in the header."""
     about = {

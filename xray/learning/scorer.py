@@ -12,7 +12,7 @@ from torch import nn
 
 from xray.errors import LearningError
 from xray.learning.infer import score
-from xray.learning.network import Network
+from xray.learning.network import Network, image_size_of
 from xray.learning.onnx_program import Program
 from xray.pixels.changes import Indexed
 from xray.settings import CPU_RUNTIME, ONNXRUNTIME, cpu_runtime
@@ -50,7 +50,7 @@ class Scorer:
     def for_pictures(self, pixels: Indexed, positions: NDArray[np.int64]) -> nn.Module:
         """The network, or the program, that `score` asks."""
         asked = cpu_runtime()
-        worth = len(positions) * pixels.shape[-1] ** 2 >= WORTH
+        worth = len(positions) * image_size_of(self.network) ** 2 >= WORTH
         use = asked == ONNXRUNTIME or (asked is None and worth)
         program = self._try(pixels, positions[:_SHOWN], asked) if use and len(positions) else None
         foreign_program = getattr(self.network, "concurrent", False)
@@ -75,7 +75,7 @@ class Scorer:
         if weights is None or weights.device.type != "cpu" or not isinstance(body, nn.Module):
             return None
         card: Any = getattr(self.network, "card", None)
-        channels, size = 1 if card is None else card.channels, pixels.shape[-1]
+        channels, size = 1 if card is None else card.channels, image_size_of(self.network)
         try:
             program = Program(body, (channels, size, size))
         except ImportError:
