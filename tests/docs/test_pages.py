@@ -121,7 +121,7 @@ def test_every_task_and_reader_is_named():
     page = read("docs/your-own-study.md")
     flat = " ".join(page.split())
     assert ", ".join(TASKS) in flat
-    named = re.search(r"as their owners publish them: (.*?)\.", flat)
+    named = re.search(r"published: (.*?)\.", flat)
     assert named
     own = {"manifest", "dicom", "labels"}
     assert set(re.findall(r"`(\w+)`", named[1])) == set(sources()) - own
