@@ -60,7 +60,7 @@ def fill(rows: Rows) -> None:
                 rows.add(table.name, **made | {"analysis_id": analysis})
     rows.add("recalibration", model_id=models[0], task_id=8, version=1, cohort_id=cohort, method="logistic", intercept=-1.0,
              slope=0.5, n=3, n_pos=2, fingerprint="of labels and logits")  # fmt: skip
-    intervention(rows, evaluations[0], train)
+    intervention(rows, evaluations[0], test)
     worklist = rows.add("worklist", name="doubtful", task_id=8)
     rows.add("worklist_image", worklist_id=worklist, position=1, image_id=images[4])
     rows.add("worklist_read", worklist_id=worklist, position=1, reader="anna", answer="unsure")

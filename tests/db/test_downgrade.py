@@ -220,6 +220,8 @@ def test_the_cells_of_an_analysis_become_one_that_is_stale(filled: Engine) -> No
     assert [row["id"] for row in after["auc"]] == [row["id"] for row in before["auc"]]
     (joined,) = (row for row in after["analysis"] if row["id"] == first)
     assert joined["fingerprint"] == ""
-    assert len(after["analysis"]) == len(before["analysis"]) - 1
+    assert len(after["analysis"]) == len(before["analysis"]) - 2
+    names = [{row["name"] for row in content["analysis"]} for content in (before, after)]
+    assert names[0] - names[1] == {"intervention"}, "its table is of a later revision"
     upgrade(filled)
     assert views(filled)["auc_results"] == 2

@@ -12,7 +12,8 @@ def order(monkeypatch):
     done: list[str] = []
     wanted = ({1: [7]}, {2: [7]})
 
-    def evaluate(model, lists, return_state):
+    def evaluate(model, lists, threads, return_state):
+        assert threads >= 1
         done.append(f"score {model}")
         return Completed(data=len(lists))
 
