@@ -93,7 +93,7 @@ class Answer:
     def headline(self) -> str:
         """The answer in one sentence."""
         if not self.cells:
-            return "Nothing can be said: no model from elsewhere was tested at any site."
+            return "Nothing can be said: no model was tested at a site other than its own."
         unclear = sum(cell.state == CANNOT_SAY for cell in self.cells.values())
         failing = [cell for cell in self.cells.values() if cell.state == FAILS]
         names = {site: [c.row.name for c in failing if c.site == site] for site in self.sites}
