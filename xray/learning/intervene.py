@@ -59,10 +59,10 @@ def intervene(engine: Engine, tracker: Tracker, home: Path, wanted: Wanted) -> i
     theirs = listed_pictures(engine, home, model, wanted.target_list_id)
     samples = _sample(ours, wanted.seed), _sample(theirs, wanted.seed)
     with device(home) as chosen:
-        model.network.to(chosen)
+        scorer = Scorer(model.network.to(chosen))
         for kind in wanted.kinds:
             made = change(kind, *samples)
-            logits = _scores(engine, model, ours, made, wanted, own)
+            logits = _scores(engine, model, scorer, ours, made, wanted, own)
             about = Intervention(
                 wanted.evaluation_id,
                 wanted.target_list_id,
@@ -89,6 +89,7 @@ def _sample(pictures: ListedPictures, seed: int) -> Grey:
 def _scores(
     engine: Engine,
     model: OpenModel,
+    scorer: Scorer,
     ours: ListedPictures,
     made: Change,
     wanted: Wanted,
@@ -105,7 +106,7 @@ def _scores(
     keys = keys_of([digest or "0" for digest in ours.dataset.content])
     shown = Changed(ours.cache, keys, made, wanted.seed)
     stored = [task is not None for task in model.outputs]
-    logits[places] = Scorer(model.network).score(shown, ours.rows[places], own)[:, stored]
+    logits[places] = scorer.score(shown, ours.rows[places], own)[:, stored]
     return logits
 
 
