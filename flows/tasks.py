@@ -7,6 +7,7 @@ import logging
 import multiprocessing
 import os
 import shlex
+import sys
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -34,9 +35,11 @@ def start_worker() -> None:
 
 def compute_on_one_thread() -> None:
     """As many flow runs and processes as there are cores work side by side; more threads would only be in the way."""
-    import torch
-
-    torch.set_num_threads(1)
+    os.environ["OMP_NUM_THREADS"] = (
+        "1"  # is read when PyTorch is imported, which costs seconds where nothing needs it
+    )
+    if "torch" in sys.modules:
+        sys.modules["torch"].set_num_threads(1)
 
 
 def tell_where() -> None:

@@ -6,6 +6,8 @@ import os
 import shutil
 import signal
 import socket
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -14,14 +16,18 @@ from sqlalchemy import Engine, create_engine, text
 from sqlalchemy.pool import NullPool
 from xdist.scheduler import LoadScopeScheduling
 
-from db.embedded import Server, acquire
+from db.embedded import Server, acquire, stop
 from db.migrate import upgrade
+from flows import MANY
 
 MEMORY = Path("/dev/shm")
 ENOUGH = 10 * 2**30
 """Bytes. A run of all tests takes up to 4 GB."""
+PROJECT = Path(__file__).resolve().parents[1]
+OURS = ("XRAY_", "PREFECT_", "MLFLOW_")
 _numbers = itertools.count()
 
+gc.set_threshold(*MANY)
 # for the workers of -n 2 and all that is started: threads would wait for each other, modules be compiled at each start
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
@@ -95,6 +101,22 @@ def _template(server: Server) -> str:
     server.create_database("template_xray")
     upgrade(create_engine(server.url("template_xray"), poolclass=NullPool))
     return "template_xray"
+
+
+@pytest.fixture(scope="session")
+def prepared(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A home with all databases and their tables and nothing in them, whose server has ended. The demo makes its own."""
+    home = tmp_path_factory.mktemp("prepared") / "xray home"
+    given = {name: value for name, value in os.environ.items() if not name.startswith(OURS)}
+    variables = given | {"XRAY_HOME": str(home), "PYTHONPATH": str(PROJECT)}
+    subprocess.run([sys.executable, "-m", "flows.standing.migrate"], env=variables, check=True, timeout=300)
+    stop(home)
+    return home
+
+
+def copy_home(home: Path, target: Path) -> None:
+    """With owners and rights: files of a home of root are in part another account's."""
+    subprocess.run(["cp", "-a", home, target], check=True)
 
 
 @pytest.fixture

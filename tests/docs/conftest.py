@@ -18,6 +18,7 @@ from click.testing import CliRunner
 
 from db.embedded import acquire
 from flows.cli import cli
+from tests.conftest import OURS, copy_home
 
 ROOT = Path(__file__).resolve().parents[2]
 FENCE = re.compile(r"^(?P<above>[^\n]*)\n```(?P<language>\w+)\n(?P<text>.*?)^```$", re.M | re.S)
@@ -98,7 +99,7 @@ def blocks() -> Callable[..., list[Block]]:
 
 
 @pytest.fixture(scope="session")
-def installation(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Installation]:
+def installation(tmp_path_factory: pytest.TempPathFactory, prepared: Path) -> Iterator[Installation]:
     """An installation in which the demo study, made small, was run by the command line."""
     folder = tmp_path_factory.mktemp("a reader")
     program = folder / "bin" / "xray"
@@ -111,9 +112,10 @@ def installation(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Installat
         "PYTHONPATH": str(ROOT),
         "PATH": f"{program.parent}{os.pathsep}{os.environ['PATH']}",
     }
-    kept = {k: v for k, v in os.environ.items() if not k.startswith(("XRAY_", "PREFECT_", "MLFLOW_"))}
+    kept = {k: v for k, v in os.environ.items() if not k.startswith(OURS)}
     found = Installation({**kept, **own})
     (folder / "demo.toml").write_text(DEMO)
+    copy_home(prepared, home)
     with acquire(home):
         found.shell("xray study run demo.toml", folder)
         yield found

@@ -19,10 +19,10 @@ from sqlalchemy.pool import NullPool
 
 from db.connection import Databases, databases
 from flows.cli import main
+from tests.conftest import OURS, copy_home
 
 PROJECT = Path(__file__).resolve().parents[2]
 XRAY = Path(sys.executable).with_name("xray")
-OURS = ("XRAY_", "PREFECT_", "MLFLOW_")
 
 SHELL = {
     **dict.fromkeys(("HTTP_PROXY", "http_proxy", "HTTPS_PROXY", "https_proxy"), "http://127.0.0.1:9"),
@@ -166,16 +166,18 @@ class Done:
 
 
 Typed = tuple[Any, str, str]
-Runner = Callable[[Sequence[str | Path], str, Path], Done]
+Runner = Callable[..., Done]
 
 
 @pytest.fixture(scope="session")
 def run_study(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Runner]:
-    """Runs a command in a new home, then holds the home's server until the session ends."""
+    """Runs a command in a new home, or a copy of one, then holds the home's server until the session ends."""
     with ExitStack() as held:
 
-        def run(arguments: Sequence[str | Path], name: str, file: Path) -> Done:
+        def run(arguments: Sequence[str | Path], name: str, file: Path, copied: Path | None = None) -> Done:
             home = Home(tmp_path_factory.mktemp(f"folder of {name}") / "xray home")
+            if copied is not None:
+                copy_home(copied, home.path)
             began = time.monotonic()
             done = home.run(*arguments)
             seconds = time.monotonic() - began
@@ -208,9 +210,9 @@ def tiny_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def tiny(run_study: Runner, tiny_file: Path) -> Done:
+def tiny(run_study: Runner, tiny_file: Path, prepared: Path) -> Done:
     """The tiny study, run to its end undisturbed."""
-    return run_study(["study", "run", tiny_file], "tiny", tiny_file)
+    return run_study(["study", "run", tiny_file], "tiny", tiny_file, prepared)
 
 
 @pytest.fixture
@@ -241,3 +243,10 @@ def new_home(tmp_path: Path) -> Home:
     folder = tmp_path / "a new folder"
     folder.mkdir()
     return Home(folder / "xray home")
+
+
+@pytest.fixture
+def empty_home(new_home: Home, prepared: Path) -> Home:
+    """A home with all tables where nothing else has run yet: what a study does first, but for seconds of migrations."""
+    copy_home(prepared, new_home.path)
+    return new_home

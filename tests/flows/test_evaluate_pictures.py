@@ -60,25 +60,25 @@ def write_hospital(folder: Path, seed: int) -> pd.DataFrame:
     return frame
 
 
-def test_a_file_scores_the_pictures_of_two_hospitals(new_home: Home, typed: Callable[..., Typed]) -> None:
-    given = new_home.path.parent
+def test_a_file_scores_the_pictures_of_two_hospitals(empty_home: Home, typed: Callable[..., Typed]) -> None:
+    given = empty_home.path.parent
     write_network(given / "vendor.onnx")
     (given / "vendor.toml").write_text(CARD)
     hospitals = {name: write_hospital(given / name, seed) for seed, name in enumerate(("ours", "theirs"))}
     for name in hospitals:
         manifest = str(given / name / "manifest.csv")
         words = ("dataset", "add", name, "--manifest", manifest, "--site", name, "--protocol", "external")
-        code, _, said = typed(new_home, *words)
+        code, _, said = typed(empty_home, *words)
         assert code == 0, said
 
-    code, _, said = typed(new_home, "evaluate", "--model", "vendor.onx", "--dataset", "ours")
+    code, _, said = typed(empty_home, "evaluate", "--model", "vendor.onx", "--dataset", "ours")
     assert (code, "there is no foreign model 'vendor.onx'" in said) == (1, True)
-    code, _, said = typed(new_home, "evaluate", "--model", str(given / "vendor.onnx"))
+    code, _, said = typed(empty_home, "evaluate", "--model", str(given / "vendor.onnx"))
     assert (code, "give SCORES" in said) == (2, True)
 
-    done = new_home.run("evaluate", "--model", "vendor.onnx", "--dataset", "ours", "--dataset", "theirs")
+    done = empty_home.run("evaluate", "--model", "vendor.onnx", "--dataset", "ours", "--dataset", "theirs")
     assert done.stdout.rstrip().endswith("reports/evaluation/report.html")
-    rows = typed(new_home, "analyse", "performance", "--json")[1].splitlines()
+    rows = typed(empty_home, "analyse", "performance", "--json")[1].splitlines()
     found = {(row["test_dataset"], row["task"]): row for row in map(json.loads, rows)}
     assert len(found) == len(rows) == 4
     for name, frame in hospitals.items():
@@ -89,10 +89,10 @@ def test_a_file_scores_the_pictures_of_two_hospitals(new_home: Home, typed: Call
             )
             assert (row["n"], row["trained_on"]) == (N, "vendor")
 
-    again = new_home.run("evaluate", "--model", "vendor", "--dataset", "ours", "--json")
+    again = empty_home.run("evaluate", "--model", "vendor", "--dataset", "ours", "--json")
     assert json.loads(again.stdout)["evaluated"] == 0
 
-    about = json.loads(typed(new_home, "provenance", "vendor", "--json")[1])
+    about = json.loads(typed(empty_home, "provenance", "vendor", "--json")[1])
     digest = hashlib.sha256((given / "vendor.onnx").read_bytes()).hexdigest()
     assert (about["model_file"], about["model_file_sha256"], about["weights_sha256"]) == (
         "vendor.onnx",
@@ -102,14 +102,14 @@ def test_a_file_scores_the_pictures_of_two_hospitals(new_home: Home, typed: Call
     assert about["import_command"].startswith("xray evaluate --model vendor.onnx")
     assert about["card"]["output"] == "logit"
     assert [evaluation["test_datasets"] for evaluation in about["evaluations"]] == [["ours"], ["theirs"]]
-    words = typed(new_home, "explain", "evaluation/vendor/ours/Mass")[1]
+    words = typed(empty_home, "explain", "evaluation/vendor/ours/Mass")[1]
     for line in (
         f"file vendor.onnx  sha256 {digest}",
         "from elsewhere (onnx)",
         "card: 32 pixels, crop centre, range -1024 to 1024, output logit",
     ):
         assert line in words
-    intervene(new_home, typed, {name: found[name, "Mass"]["auc"] for name in hospitals})
+    intervene(empty_home, typed, {name: found[name, "Mass"]["auc"] for name in hospitals})
 
 
 COUNTS = (

@@ -244,9 +244,9 @@ def completed(done) -> list[str]:
         for name, moment in MOMENTS.items()
     ],
 )
-def test_a_killed_study_goes_on_to_the_same_result(moment, new_home, tiny, tiny_file, held):
-    kill_at(new_home, tiny_file, moment)
-    done = finished(new_home, tiny_file, held, tiny)
+def test_a_killed_study_goes_on_to_the_same_result(moment, empty_home, tiny, tiny_file, held):
+    kill_at(empty_home, tiny_file, moment)
+    done = finished(empty_home, tiny_file, held, tiny)
     if (
         moment.name == "training"
     ):  # while others are being trained, or, where the kill came late, after all were

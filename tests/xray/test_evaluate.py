@@ -52,14 +52,15 @@ def run(database, tmp_path, monkeypatch):
     """Runs `xray …` against a new database; what it printed. It must succeed."""
     monkeypatch.setenv("XRAY_DATABASE_URL", database.replace("+psycopg2", ""))
     monkeypatch.setenv("XRAY_HOME", str(tmp_path / "home"))
-
-    def call(*words: str | Path):
-        made = CliRunner().invoke(cli, [str(word) for word in words])
-        if made.exception:
-            raise made.exception
-        return made
-
     return call
+
+
+def call(*words: str | Path):
+    """Run `xray …` in this process; what it printed. It must succeed."""
+    made = CliRunner().invoke(cli, [str(word) for word in words])
+    if made.exception:
+        raise made.exception
+    return made
 
 
 @pytest.mark.filterwarnings("ignore:The Result.tuples")

@@ -10,26 +10,44 @@ import pytest
 from scipy.special import logit
 from sqlalchemy import text
 
-from tests.xray.test_evaluate import N, run, write_site  # noqa: F401  (a fixture)
+from tests.conftest import copy_template
+from tests.xray.test_evaluate import N, call, run, write_site  # noqa: F401  (a fixture)
 
 pytestmark = pytest.mark.filterwarnings("ignore:The Result.tuples")
 
 
-@pytest.fixture
-def judged(run, tmp_path, monkeypatch):  # noqa: F811
-    """Percentages of a vendor under names of its own, with a declared threshold; the file, labels and scores."""
-    monkeypatch.setenv("XRAY_COMMAND", "xray evaluate 'vendor.csv'")
-    labels, (file,) = write_site(tmp_path / "ours", 1, "vendor")
+@pytest.fixture(scope="module")
+def once(server, _template, tmp_path_factory):
+    """Percentages of a vendor under names of its own, with a declared threshold: database, file, labels and scores."""
+    folder = tmp_path_factory.mktemp("explained")
+    labels, (file,) = write_site(folder / "ours", 1, "vendor")
     scores = pd.read_csv(file)
     theirs = scores.assign(Mass=100 * scores["Mass"], Erguss=100 * scores["Effusion"]).drop(
         columns="Effusion"
     )
     theirs.rename(columns={"Mass": "lung mass"}).to_csv(file, index=False)
-    (tmp_path / "scores.toml").write_text('[findings]\nErguss = "Effusion"\n"lung mass" = "Mass"\n')
+    (folder / "scores.toml").write_text('[findings]\nErguss = "Effusion"\n"lung mass" = "Mass"\n')
     asked = ("evaluate", file, "--labels", labels, "--site", "ours", "--kind", "percent")
-    run(*asked, "--scores-map", tmp_path / "scores.toml", "--threshold", "Effusion=40")
-    run("recalibrate", "vendor", "--task", "Effusion", "--method", "logistic", "--study", "evaluation")
-    return run, file, pd.read_csv(labels), scores
+    url = copy_template(server, _template, "explained")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("XRAY_DATABASE_URL", url.replace("+psycopg2", ""))
+        patch.setenv("XRAY_HOME", str(folder / "home"))
+        patch.setenv("XRAY_COMMAND", "xray evaluate 'vendor.csv'")
+        call(*asked, "--scores-map", folder / "scores.toml", "--threshold", "Effusion=40")
+        call("recalibrate", "vendor", "--task", "Effusion", "--method", "logistic", "--study", "evaluation")
+    return url, file, pd.read_csv(labels), scores
+
+
+@pytest.fixture
+def database(once) -> str:
+    """That database, for all tests: the last ones change it."""
+    return once[0]
+
+
+@pytest.fixture
+def judged(run, once):  # noqa: F811
+    """Runs commands on such a copy; file, labels and scores."""
+    return run, *once[1:]
 
 
 def test_one_score_is_followed_to_its_file(judged):
@@ -98,6 +116,14 @@ def test_every_evaluation_has_its_provenance(judged, engine):
     assert counted[0] == counted[1] > 0
 
 
+def test_an_image_that_was_not_tested(judged):
+    run = judged[0]  # noqa: F811
+    asked = ("explain", "evaluation/vendor/ours/Effusion", "--image")
+    for image in (f"i{N - 1}.png", "nobody.png"):
+        with pytest.raises(Exception, match=f"'{image}' is no test image of ours in evaluation"):
+            run(*asked, image)
+
+
 def test_scores_from_before_files_were_noted_say_so(judged, engine):
     run = judged[0]  # noqa: F811
     with engine.begin() as connection:
@@ -108,26 +134,18 @@ def test_scores_from_before_files_were_noted_say_so(judged, engine):
     assert "first imported at a time not on record" in run("provenance", "vendor").stdout
 
 
-def test_an_image_that_was_not_tested(judged):
-    run = judged[0]  # noqa: F811
-    asked = ("explain", "evaluation/vendor/ours/Effusion", "--image")
-    for image in (f"i{N - 1}.png", "nobody.png"):
-        with pytest.raises(Exception, match=f"'{image}' is no test image of ours in evaluation"):
-            run(*asked, image)
-
-
 def test_synonyms_are_told_from_the_same_names(run, tmp_path):  # noqa: F811
-    labels, (file,) = write_site(tmp_path / "ours", 1, "vendor")
+    labels, (file,) = write_site(tmp_path / "theirs", 2, "another")
     pd.read_csv(file).rename(columns={"Effusion": "pleural effusion"}).to_csv(file, index=False)
-    run("evaluate", file, "--labels", labels, "--site", "ours")
-    about = json.loads(run("provenance", "vendor", "--json").stdout)
+    run("evaluate", file, "--labels", labels, "--site", "theirs")
+    about = json.loads(run("provenance", "another", "--json").stdout)
     (evaluation,) = about["evaluations"]
     assert evaluation["scores"]["names"] == {
         "Effusion": {"name": "pleural effusion", "by": "synonym"},
         "Mass": {"name": "Mass", "by": "the same name"},
     }
     assert about["leaks"] == []
-    assert "would leak: unknown" in run("provenance", "vendor").stdout
+    assert "would leak: unknown" in run("provenance", "another").stdout
 
 
 def test_a_model_says_where_it_would_leak(judged, tmp_path):
