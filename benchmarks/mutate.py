@@ -422,6 +422,7 @@ def _lives(warm: Warm, mutant: Mutant, calls: Calls) -> bool:
     except SyntaxError:
         return False
     tests = [test for of in _tests_of(mutant, calls) for test in of]
+    tests.sort(key=lambda test: calls.seconds[_file(test)])
     return warm.passes(mutant.file, mutant.text(), tests, (_patience(tests, calls) - SECONDS) / 2 + QUIET)
 
 
