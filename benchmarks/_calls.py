@@ -63,9 +63,12 @@ class Calls:
     def tests_of(self, file: str, source: str, line: int) -> list[str]:
         """The tests that call the function of a line; of a module or of compiled code: the files that load it."""
         function = _innermost(ast.parse(source), line)
-        tests = self.by_function[
-            file, MODULE if function is None or _is_compiled(function) else function.lineno
-        ]
+        begin = MODULE if function is None or _is_compiled(function) else function.lineno
+        return self.tests_of_functions([(file, begin)])
+
+    def tests_of_functions(self, functions: Sequence[tuple[str, int]]) -> list[str]:
+        """The tests that call any of some functions, by file and line."""
+        tests = {test for function in functions for test in self.by_function[function]}
         return sorted(
             test for test in tests if test.partition("::")[0] == test or test.partition("::")[0] not in tests
         )

@@ -3,6 +3,7 @@
     python -m benchmarks.mutate --sample 300 --seed 1        a random sample of all changes
     python -m benchmarks.mutate --only xray/stats/verdict.py  every change of one file
     python -m benchmarks.mutate --list                        how many changes there are, by file
+    python -m benchmarks.mutate --verdict                     the verdict's files: constants twice and half, branches turned
 
 A change is killed when a test fails, or does not end. Each runs in a fork of a process that has imported the libraries, in a
 copy of the tree. Which tests call which functions is recorded first (`benchmarks/_calls.py`), so a change meets
@@ -30,11 +31,14 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
+from functools import cache
 from pathlib import Path
 from queue import Queue
 from typing import Final
 
+from benchmarks import _verdict
 from benchmarks._calls import RECORD, Calls
+from benchmarks._warm import QUIET, Warm
 
 ROOT: Final = Path(__file__).resolve().parent.parent
 ROOMS: Final = ("xray/stats", "xray/analyses")
@@ -219,18 +223,62 @@ class Changes(ast.NodeVisitor):
         self.generic_visit(node)
 
 
+class VerdictChanges(Changes):
+    """Every constant of a file twice and half as large; comparisons by their neighbour, `and` by `or`, branches turned."""
+
+    def visit_Constant(self, node: ast.Constant) -> None:
+        """A truth value by its opposite."""
+        if isinstance(node.value, bool):
+            self._add(node, ast.Constant(not node.value))
+        for value in _verdict.factors(node.value):
+            self._add(node, ast.Constant(value))
+
+    def visit_If(self, node: ast.If) -> None:
+        """The other branch."""
+        if isinstance(node.test, ast.Name) and node.test.id == "TYPE_CHECKING":
+            return
+        self._add(node.test, _verdict.turned(node.test))
+        self.generic_visit(node)
+
+    def visit_IfExp(self, node: ast.IfExp) -> None:
+        """The other value."""
+        self._add(node.test, _verdict.turned(node.test))
+        self.generic_visit(node)
+
+    def visit_comprehension(self, node: ast.comprehension) -> None:
+        """What was left out, and nothing else."""
+        for condition in node.ifs:
+            self._add(condition, _verdict.turned(condition))
+        self.generic_visit(node)
+
+    def visit_BinOp(self, node: ast.BinOp) -> None:
+        """Operators are for the whole of both rooms."""
+        self.generic_visit(node)
+
+    def visit_UnaryOp(self, node: ast.UnaryOp) -> None:
+        """Signs too."""
+        self.generic_visit(node)
+
+    def visit_Attribute(self, node: ast.Attribute) -> None:
+        """Functions too."""
+        self.generic_visit(node)
+
+    def visit_Name(self, node: ast.Name) -> None:
+        """Functions too."""
+
+
 def _is_text(node: ast.BinOp) -> bool:
     return any(isinstance(part, ast.JoinedStr) or (isinstance(part, ast.Constant) and isinstance(part.value, str))
                for part in (node.left, node.right))  # fmt: skip
 
 
-def mutants(files: Sequence[str] = ()) -> list[Mutant]:
+def mutants(files: Sequence[str] = (), kinds: type[Changes] = Changes) -> list[Mutant]:
     """Every change of both rooms, or of some files."""
     chosen = files or sorted(str(p.relative_to(ROOT)) for room in ROOMS for p in (ROOT / room).glob("*.py"))
     changes = []
     for file in chosen:
         source = (ROOT / file).read_text(encoding="utf-8")
-        visitor = Changes(file, source)
+        visitor = kinds(file, source)
         visitor.visit(ast.parse(source))
         changes += visitor.mutants
     return changes
@@ -246,13 +294,15 @@ def nearest_tests(file: str) -> list[str]:
         f"from {package} import {name}",
         f"{package}.{name}",
     )
-    return [p for p in test_files() if any(s in (ROOT / p).read_text(encoding="utf-8") for s in spellings)]
+    return [
+        p for p in files_of_tests() if any(s in (ROOT / p).read_text(encoding="utf-8") for s in spellings)
+    ]
 
 
-def test_files() -> list[str]:
-    """All test files of both rooms."""
+def files_of_tests(names: Sequence[str] = TESTS) -> list[str]:
+    """All test files of both rooms, or of some folders and files."""
     files = []
-    for name in TESTS:
+    for name in names:
         path = ROOT / name
         files += [path] if path.is_file() else sorted(path.glob("test_*.py"))
     return [str(path.relative_to(ROOT)) for path in files]
@@ -262,7 +312,7 @@ class Tree:
     """A copy of the project in which one change at a time is made."""
 
     def __init__(self, folder: Path) -> None:
-        self.folder = folder
+        self.folder, self.changes = folder, 0
         for name in COPIED:
             source = ROOT / name
             if source.is_dir():
@@ -275,10 +325,14 @@ class Tree:
         """With this change."""
         path = self.folder / mutant.file
         path.write_text(mutant.text(), encoding="utf-8")
+        self.changes += 1
+        os.utime(
+            path, (self.changes, self.changes)
+        )  # no code compiled of another change passes for that of this one
         try:
             yield
         finally:
-            shutil.copyfile(ROOT / mutant.file, path)
+            shutil.copy2(ROOT / mutant.file, path)
 
     def record(self, calls: Calls) -> None:
         """Let every test file say what it calls; whether it passes is another matter, as some tests read the code."""
@@ -290,7 +344,7 @@ class Tree:
             self.passes([test], math.inf, calls.recorder(test))
             calls.seconds[test] = time.monotonic() - started
         for file in files:
-            shutil.copyfile(ROOT / file, self.folder / file)
+            shutil.copy2(ROOT / file, self.folder / file)
         calls.read()
 
     def passes(
@@ -343,14 +397,33 @@ def _import_libraries() -> None:
     assert not [name for name in sys.modules if name.split(".")[0] in ("xray", "db", "flows")]
 
 
-def judge(tree: Tree, mutant: Mutant, calls: Calls) -> bool:
+def judge(tree: Tree, mutant: Mutant, calls: Calls, warm: Warm | None = None) -> bool:
     """Whether the change survives all tests that call its function."""
+    if warm:
+        return _lives(warm, mutant, calls)
     with tree.changed(mutant):
         try:
             compile(mutant.text(), mutant.file, "exec")
         except SyntaxError:
             return False
         return all(tree.passes(tests, _patience(tests, calls)) for tests in _tests_of(mutant, calls) if tests)
+
+
+@cache
+def _sources() -> dict[str, ast.Module]:
+    files = (path for room in ROOMS for path in (ROOT / room).glob("*.py"))
+    return {str(path.relative_to(ROOT)): ast.parse(path.read_text(encoding="utf-8")) for path in files}
+
+
+def _lives(warm: Warm, mutant: Mutant, calls: Calls) -> bool:
+    """Whether the change survives them in a process that has collected them before."""
+    try:
+        compile(mutant.text(), mutant.file, "exec")
+    except SyntaxError:
+        return False
+    tests = [test for of in _tests_of(mutant, calls) for test in of]
+    tests.sort(key=lambda test: calls.seconds[_file(test)])
+    return warm.passes(mutant.file, mutant.text(), tests, (_patience(tests, calls) - SECONDS) / 2 + QUIET)
 
 
 def _patience(tests: Sequence[str], calls: Calls) -> float:
@@ -363,8 +436,12 @@ def _file(test: str) -> str:
 
 
 def _tests_of(mutant: Mutant, calls: Calls) -> tuple[list[str], list[str]]:
-    """The tests that call a function: those of files that name its module, and the others."""
-    calling = calls.tests_of(mutant.file, (ROOT / mutant.file).read_text(encoding="utf-8"), mutant.line)
+    """The tests that call a function, or use a constant: those of files that name its module, and the others."""
+    names = _verdict.assigned(_sources()[mutant.file], mutant.line)
+    using = _verdict.functions_that_name(names, _sources(), mutant.file) if names else []
+    calling = calls.tests_of_functions(using) or calls.tests_of(
+        mutant.file, (ROOT / mutant.file).read_text(encoding="utf-8"), mutant.line
+    )
     near = set(nearest_tests(mutant.file))
     return [test for test in calling if _file(test) in near], [
         test for test in calling if _file(test) not in near
@@ -386,16 +463,22 @@ def main() -> int:
     parser.add_argument("--list", action="store_true")
     parser.add_argument("--quick", action="store_true", help="six changes")
     parser.add_argument("--json", action="store_true")
+    parser.add_argument("--verdict", action="store_true", help="constants and branches of the verdict, all")
+    parser.add_argument("--tests", nargs="*", default=TESTS, help="only these: quicker, and more survive")
     options = parser.parse_args()
-    every = mutants(options.only)
+    every = _changes(options.verdict, options.only)
     if options.list:
         for file, count in sorted(Counter(each.file for each in every).items()):
             print(f"{count:6d}  {file}")
         print(f"{len(every):6d}  in all")
         return 0
-    size = 6 if options.quick else len(every) if options.only else options.sample
+    whole = options.only or options.verdict
+    size = 6 if options.quick else len(every) if whole else options.sample
     chosen = random.Random(options.seed).sample(every, min(size, len(every)))[options.skip :]
-    survivors = list(_survivors(chosen, options.jobs))
+    if options.verdict and not options.quick:
+        chosen = every[options.skip :]
+    survivors = list(_survivors(chosen, options))
+    limit = 0.0 if options.verdict else LIMIT
     share = len(survivors) / len(chosen)
     if options.json:
         told = {
@@ -405,37 +488,59 @@ def main() -> int:
         }
         print(
             json.dumps(
-                told | {"survivors": [asdict(each) for each in survivors], "share": share, "limit": LIMIT}
+                told | {"survivors": [asdict(each) for each in survivors], "share": share, "limit": limit}
             )
         )
     else:
         for each in sorted(survivors, key=lambda m: (m.file, m.line)):
             print(f"{each.file}:{each.line}: {each.before!r} → {each.after!r}")
         print(
-            f"{len(survivors)} of {len(chosen)} survive ({share:.0%}; limit {LIMIT:.0%}; seed {options.seed})"
+            f"{len(survivors)} of {len(chosen)} survive ({share:.0%}; limit {limit:.0%}; seed {options.seed})"
         )
-    return int(share > LIMIT)
+    return int(share > limit)
 
 
-def _survivors(chosen: Sequence[Mutant], jobs: int) -> Iterator[Mutant]:
+def _changes(verdict: bool, only: Sequence[str]) -> list[Mutant]:
+    """Of both rooms or some files; of the verdict without those that change no result."""
+    if not verdict:
+        return mutants(only)
+    files = only or _verdict.FILES
+    rows = {
+        (row.file, row.code, row.before, row.after) for row in _verdict.equivalents() if row.file in files
+    }
+    lines = {file: (ROOT / file).read_text(encoding="utf-8").splitlines() for file in files}
+    left, used = [], set()
+    for each in mutants(files, VerdictChanges):
+        key = (each.file, lines[each.file][each.line - 1].strip(), " ".join(each.before.split()), each.after)
+        used.add(key)
+        if key not in rows:
+            left.append(each)
+    if not rows <= used:
+        raise SystemExit("\n".join(["no such change:", *map(str, sorted(rows - used))]))
+    return left
+
+
+def _survivors(chosen: Sequence[Mutant], options: argparse.Namespace) -> Iterator[Mutant]:
+    jobs, tests = options.jobs, options.tests
     _import_libraries()
     trees: Queue[Tree] = Queue()
     with tempfile.TemporaryDirectory(prefix="mutants-") as folder, ThreadPoolExecutor(jobs) as pool:
         for number in range(jobs):
             trees.put(Tree(Path(folder) / str(number)))
         first = trees.get()
-        calls = Calls(first.folder, test_files())
+        calls = Calls(first.folder, files_of_tests(tests))
         first.record(calls)
-        if not first.passes(TESTS):
+        if not first.passes(tests):
             raise SystemExit(
                 (Path(folder) / "0.log").read_text(errors="replace")[-3000:] + "\nthe tests fail unchanged"
             )
         trees.put(first)
+        warm = Warm(first.folder, tests) if options.verdict else None
 
         def one(mutant: Mutant) -> bool:
             tree = trees.get()
             try:
-                return judge(tree, mutant, calls)
+                return judge(tree, mutant, calls, warm)
             finally:
                 trees.put(tree)
 

@@ -99,7 +99,7 @@ def _ridge(scores: FloatArray, y: FloatArray, n_a: int) -> tuple[FloatArray, Flo
         information += np.diag(_PENALTY)
         step = np.linalg.solve(information, gradient - _PENALTY * beta)
         size = np.abs(step).max()
-        beta = beta + step * min(1.0, 4 / size if size else 1.0)
+        beta = beta + step * (4 / max(size, 4))
         if size < 1e-8:
             break
     return beta, np.asarray(np.linalg.inv(information), dtype=np.float64)

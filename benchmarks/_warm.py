@@ -1,0 +1,142 @@
+"""Tests of changed code in forks of a process that has already imported and collected them: seconds less for each change."""
+
+import contextlib
+import json
+import os
+import signal
+import sys
+import time
+import types
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any, Final
+
+QUIET: Final = 15.0
+"""Seconds that tests may take, besides five times what their files took unchanged."""
+
+
+class Warm:
+    """A process that has collected some tests of a copy of the project. What it says is killed is; what it lets live may be
+    killed by a process that imports the change as everybody does.
+    """
+
+    def __init__(self, folder: Path, tests: Sequence[str]) -> None:
+        ask, self._requests = os.pipe()
+        self._answers, answer = os.pipe()
+        self.pid = os.fork()
+        if self.pid == 0:
+            os.close(self._requests)
+            os.close(self._answers)
+            os._exit(_collect(folder, tests, os.fdopen(ask), answer))
+        os.close(ask)
+        os.close(answer)
+        self._replies = os.fdopen(self._answers)
+
+    def passes(self, file: str, text: str, tests: Sequence[str], seconds: float) -> bool:
+        """Whether the tests pass with a file's text in place of its own."""
+        request = {"file": file, "text": text, "tests": list(tests), "seconds": seconds}
+        os.write(self._requests, json.dumps(request).encode() + b"\n")
+        reply = self._replies.readline()
+        if not reply:
+            raise SystemExit("the tests can't be collected")
+        return reply == "True\n"
+
+    def close(self) -> None:
+        """End it."""
+        os.close(self._requests)
+        os.waitpid(self.pid, 0)
+
+
+class _Plugin:
+    """Waits for changes once the tests are collected; a fork of it runs those that are asked for."""
+
+    def __init__(self, folder: Path, requests: Any, answer: int) -> None:
+        self.folder, self.requests, self.answer = folder, requests, answer
+
+    def pytest_collection_finish(self, session: Any) -> None:
+        """Fork for each request; the fork goes on with the session."""
+        for line in self.requests:
+            request = json.loads(line)
+            child = os.fork()
+            if child == 0:
+                os.setpgid(0, 0)
+                chosen = request["tests"]
+                session.items[:] = [item for item in session.items if _is_chosen(item.nodeid, chosen)]
+                session.items.sort(key=lambda item: _place(item.nodeid, chosen))
+                replace(self.folder, request["file"], request["text"])
+                return
+            os.write(self.answer, f"{_ends_well(child, request['seconds'])}\n".encode())
+        os._exit(0)
+
+
+def _collect(folder: Path, tests: Sequence[str], requests: Any, answer: int) -> int:
+    quiet = os.open(folder.parent / f"{folder.name}.log", os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
+    os.dup2(quiet, 1)
+    os.dup2(quiet, 2)
+    os.chdir(folder)
+    sys.path[:] = [str(folder), *(p for p in sys.path if p not in ("", os.environ.get("PYTHONPATH", "")))]
+    os.environ["PYTHONPATH"] = str(folder)
+    import pytest
+
+    options = ["-x", "-q", "-p", "no:cacheprovider", "-m", "not slow", "--no-header", f"--rootdir={folder}"]
+    return int(pytest.main([*options, *tests], plugins=[_Plugin(folder, requests, answer)]))
+
+
+def _is_chosen(nodeid: str, chosen: Sequence[str]) -> bool:
+    return any(nodeid == test or nodeid.startswith((f"{test}::", f"{test}[")) for test in chosen)
+
+
+def _place(nodeid: str, chosen: Sequence[str]) -> int:
+    return next(at for at, test in enumerate(chosen) if _is_chosen(nodeid, [test]))
+
+
+def _ends_well(child: int, seconds: float) -> bool:
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        done, status = os.waitpid(child, os.WNOHANG)
+        if done:
+            return os.waitstatus_to_exitcode(status) == 0
+        time.sleep(0.02)
+    os.killpg(child, signal.SIGKILL)
+    os.waitpid(child, 0)
+    return False
+
+
+def replace(folder: Path, file: str, text: str) -> None:
+    """Run a module's changed text in its place, and put what it defines where other modules have imported it by name."""
+    import numba
+
+    from xray.stats import compiled
+
+    name = file.removesuffix(".py").replace("/", ".")
+    module = sys.modules.get(name)
+    if module is None:
+        return
+    vars(compiled)["compiled"] = numba.njit(
+        nogil=True, error_model="numpy"
+    )  # the cache knows no changed constants
+    before = dict(vars(module))
+    exec(compile(text, str(folder / file), "exec"), vars(module))
+    for other in list(_of_project(module)):
+        for key, value in list(vars(other).items()):
+            for old, then in _renewed(key, value, before):
+                if value is then:
+                    vars(other)[key] = vars(module)[old]
+
+
+def _renewed(key: str, value: object, before: dict[str, Any]) -> Iterator[tuple[str, object]]:
+    """Names of the module whose value another module may have under a name."""
+    if key in before and not key.startswith("__"):
+        yield key, before[key]
+    named = getattr(value, "__name__", None) if isinstance(value, types.FunctionType | type) else None
+    if named is not None and named != key and named in before:
+        yield named, before[named]
+
+
+def _of_project(module: types.ModuleType) -> Iterator[types.ModuleType]:
+    for name, other in list(sys.modules.items()):
+        with contextlib.suppress(Exception):
+            if other is not module and name.split(".")[0].startswith(
+                ("xray", "benchmarks", "tests", "test_", "flows")
+            ):
+                yield other
