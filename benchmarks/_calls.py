@@ -1,6 +1,7 @@
 """Which test calls which function: recorded by a line that each function of a copy of the project begins with."""
 
 import ast
+import json
 import os
 from collections import defaultdict
 from collections.abc import Callable, Sequence
@@ -59,6 +60,18 @@ class Calls:
                 function, _, current = record.partition(" ")
                 file, _, line = function.rpartition(":")
                 self.by_function[file, int(line)].add(_selected(test, current))
+
+    def dump(self) -> str:
+        """What was recorded, to be loaded again."""
+        rows = [[file, line, sorted(tests)] for (file, line), tests in self.by_function.items()]
+        return json.dumps({"seconds": self.seconds, "calls": rows})
+
+    def load(self, text: str) -> None:
+        """Take what was dumped before; what it does not know counts as quick."""
+        stored = json.loads(text)
+        self.seconds = dict.fromkeys(self.tests, 1.0) | stored["seconds"]
+        for file, line, tests in stored["calls"]:
+            self.by_function[file, line] |= set(tests)
 
     def tests_of(self, file: str, source: str, line: int) -> list[str]:
         """The tests that call the function of a line; of a module or of compiled code: the files that load it."""

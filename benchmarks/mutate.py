@@ -5,10 +5,10 @@
     python -m benchmarks.mutate --list                        how many changes there are, by file
     python -m benchmarks.mutate --verdict                     the verdict's files: constants twice and half, branches turned
 
-A change is killed when a test fails, or does not end. Each runs in a fork of a process that has imported the libraries, in a
-copy of the tree. Which tests call which functions is recorded first (`benchmarks/_calls.py`), so a change meets
-only the tests that can notice it: first those of files that import its module, then the others. Exit code 1 where
-more than LIMIT of the sample survive.
+A change is killed when a test fails, or does not end. Each runs in a fork of a process that has collected the tests
+(`benchmarks/_warm.py`), in a copy of the tree. Which tests call which functions is recorded first
+(`benchmarks/_calls.py`), so a change meets only the tests that can notice it: those of files that import its module,
+then the quickest others. Exit code 1 where more than LIMIT of the sample survive.
 """
 
 import os
@@ -17,7 +17,6 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")  # a fork of a process with thread
 
 import argparse
 import ast
-import contextlib
 import importlib
 import json
 import math
@@ -28,7 +27,7 @@ import sys
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from functools import cache
@@ -67,8 +66,8 @@ LIBRARIES: Final = (
     "statsmodels.api",
 )
 LIMIT: Final = 0.15
-SECONDS: Final = 120.0
-"""How long the tests of a stage may take, besides ten times what their files took unchanged. What does not end is killed."""
+FURTHER: Final = 60.0
+"""Seconds that tests which don't name the module may have taken together; a change that only later ones notice survives."""
 
 COMPARISONS: Final[dict[type[ast.cmpop], type[ast.cmpop]]] = {
     ast.Lt: ast.LtE, ast.LtE: ast.Lt, ast.Gt: ast.GtE, ast.GtE: ast.Gt, ast.Eq: ast.NotEq, ast.NotEq: ast.Eq,
@@ -312,27 +311,13 @@ class Tree:
     """A copy of the project in which one change at a time is made."""
 
     def __init__(self, folder: Path) -> None:
-        self.folder, self.changes = folder, 0
+        self.folder = folder
         for name in COPIED:
             source = ROOT / name
             if source.is_dir():
                 shutil.copytree(source, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
             else:
                 shutil.copy(source, folder / name)
-
-    @contextlib.contextmanager
-    def changed(self, mutant: Mutant) -> Iterator[None]:
-        """With this change."""
-        path = self.folder / mutant.file
-        path.write_text(mutant.text(), encoding="utf-8")
-        self.changes += 1
-        os.utime(
-            path, (self.changes, self.changes)
-        )  # no code compiled of another change passes for that of this one
-        try:
-            yield
-        finally:
-            shutil.copy2(ROOT / mutant.file, path)
 
     def record(self, calls: Calls) -> None:
         """Let every test file say what it calls; whether it passes is another matter, as some tests read the code."""
@@ -397,18 +382,6 @@ def _import_libraries() -> None:
     assert not [name for name in sys.modules if name.split(".")[0] in ("xray", "db", "flows")]
 
 
-def judge(tree: Tree, mutant: Mutant, calls: Calls, warm: Warm | None = None) -> bool:
-    """Whether the change survives all tests that call its function."""
-    if warm:
-        return _lives(warm, mutant, calls)
-    with tree.changed(mutant):
-        try:
-            compile(mutant.text(), mutant.file, "exec")
-        except SyntaxError:
-            return False
-        return all(tree.passes(tests, _patience(tests, calls)) for tests in _tests_of(mutant, calls) if tests)
-
-
 @cache
 def _sources() -> dict[str, ast.Module]:
     files = (path for room in ROOMS for path in (ROOT / room).glob("*.py"))
@@ -416,19 +389,27 @@ def _sources() -> dict[str, ast.Module]:
 
 
 def _lives(warm: Warm, mutant: Mutant, calls: Calls) -> bool:
-    """Whether the change survives them in a process that has collected them before."""
+    """Whether the change survives the tests that call its function, in a process that has collected them before."""
     try:
         compile(mutant.text(), mutant.file, "exec")
     except SyntaxError:
         return False
-    tests = [test for of in _tests_of(mutant, calls) for test in of]
-    tests.sort(key=lambda test: calls.seconds[_file(test)])
-    return warm.passes(mutant.file, mutant.text(), tests, (_patience(tests, calls) - SECONDS) / 2 + QUIET)
+    near, far = (
+        sorted(tests, key=lambda test: calls.seconds[_file(test)]) for tests in _tests_of(mutant, calls)
+    )
+    tests = [*near, *_within(far, FURTHER, calls.seconds)]
+    patience = QUIET + 5 * sum(calls.seconds[file] for file in {_file(test) for test in tests})
+    return warm.passes(mutant.file, mutant.text(), tests, patience)
 
 
-def _patience(tests: Sequence[str], calls: Calls) -> float:
-    """How many seconds these tests may take."""
-    return SECONDS + 10 * sum(calls.seconds[file] for file in {_file(test) for test in tests})
+def _within(tests: Sequence[str], budget: float, seconds: Mapping[str, float]) -> Iterator[str]:
+    """The first tests whose files take no more seconds together."""
+    files: set[str] = set()
+    for test in tests:
+        files.add(_file(test))
+        if sum(seconds[file] for file in files) > budget:
+            return
+        yield test
 
 
 def _file(test: str) -> str:
@@ -460,6 +441,7 @@ def main() -> int:
         "--skip", type=int, default=0, help="go on with a sample behind so many of its changes"
     )
     parser.add_argument("--jobs", type=int, default=2)
+    parser.add_argument("--calls", type=Path, help="a file to keep, or take, what tests call: minutes less")
     parser.add_argument("--list", action="store_true")
     parser.add_argument("--quick", action="store_true", help="six changes")
     parser.add_argument("--json", action="store_true")
@@ -523,26 +505,30 @@ def _changes(verdict: bool, only: Sequence[str]) -> list[Mutant]:
 def _survivors(chosen: Sequence[Mutant], options: argparse.Namespace) -> Iterator[Mutant]:
     jobs, tests = options.jobs, options.tests
     _import_libraries()
-    trees: Queue[Tree] = Queue()
+    warms: Queue[Warm] = Queue()
     with tempfile.TemporaryDirectory(prefix="mutants-") as folder, ThreadPoolExecutor(jobs) as pool:
-        for number in range(jobs):
-            trees.put(Tree(Path(folder) / str(number)))
-        first = trees.get()
-        calls = Calls(first.folder, files_of_tests(tests))
-        first.record(calls)
-        if not first.passes(tests):
-            raise SystemExit(
-                (Path(folder) / "0.log").read_text(errors="replace")[-3000:] + "\nthe tests fail unchanged"
-            )
-        trees.put(first)
-        warm = Warm(first.folder, tests) if options.verdict else None
+        tree = Tree(Path(folder) / "0")
+        calls = Calls(tree.folder, files_of_tests(tests))
+        if options.calls and options.calls.exists():
+            calls.load(options.calls.read_text(encoding="utf-8"))
+        else:
+            tree.record(calls)
+            if not tree.passes(tests):
+                raise SystemExit(
+                    (Path(folder) / "0.log").read_text(errors="replace")[-3000:]
+                    + "\nthe tests fail unchanged"
+                )
+            if options.calls:
+                options.calls.write_text(calls.dump(), encoding="utf-8")
+        for _ in range(jobs):
+            warms.put(Warm(tree.folder, tests))
 
         def one(mutant: Mutant) -> bool:
-            tree = trees.get()
+            warm = warms.get()
             try:
-                return judge(tree, mutant, calls, warm)
+                return _lives(warm, mutant, calls)
             finally:
-                trees.put(tree)
+                warms.put(warm)
 
         started = time.monotonic()
         for number, (mutant, survives) in enumerate(zip(chosen, pool.map(one, chosen), strict=True), start=1):
