@@ -30,6 +30,10 @@ TABLE: Final = Path(__file__).with_name("verdict_equivalents.csv")
 """Changes that cannot change a result, one by one: file, line of code, what is changed, why."""
 
 
+OPPOSITE: Final = (ast.Eq, ast.NotEq, ast.In, ast.NotIn, ast.Is, ast.IsNot)
+"""Comparisons whose neighbour is their opposite."""
+
+
 @dataclass(frozen=True)
 class Equivalent:
     """A change that is no change of a verdict. code: its line, without the space around it."""

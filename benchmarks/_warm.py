@@ -21,6 +21,8 @@ class Warm:
     """
 
     def __init__(self, folder: Path, tests: Sequence[str]) -> None:
+        self._killer = folder.parent / f"{folder.name}.killer"
+        self._killers: dict[str, list[str]] = {}
         ask, self._requests = os.pipe()
         self._answers, answer = os.pipe()
         self.pid = os.fork()
@@ -34,11 +36,16 @@ class Warm:
 
     def passes(self, file: str, text: str, tests: Sequence[str], seconds: float) -> bool:
         """Whether the tests pass with a file's text in place of its own."""
-        request = {"file": file, "text": text, "tests": list(tests), "seconds": seconds}
+        before = self._killers.setdefault(file, [])
+        request = {"file": file, "text": text, "tests": list(tests), "seconds": seconds, "first": before}
         os.write(self._requests, json.dumps(request).encode() + b"\n")
         reply = self._replies.readline()
         if not reply:
             raise SystemExit("the tests can't be collected")
+        if self._killer.exists():  # what has noticed one change of a file is likely to notice the next
+            test = self._killer.read_text(encoding="utf-8")
+            self._killers[file] = [test, *(other for other in before if other != test)]
+            self._killer.unlink()
         return reply == "True\n"
 
     def close(self) -> None:
@@ -62,11 +69,17 @@ class _Plugin:
                 os.setpgid(0, 0)
                 chosen = request["tests"]
                 session.items[:] = [item for item in session.items if _is_chosen(item.nodeid, chosen)]
-                session.items.sort(key=lambda item: _place(item.nodeid, chosen))
+                order = [*request["first"], *chosen]
+                session.items.sort(key=lambda item: _place(item.nodeid, order))
                 replace(self.folder, request["file"], request["text"])
                 return
             os.write(self.answer, f"{_ends_well(child, request['seconds'])}\n".encode())
         os._exit(0)
+
+    def pytest_runtest_logreport(self, report: Any) -> None:
+        """Say which test failed."""
+        if report.failed:
+            (self.folder.parent / f"{self.folder.name}.killer").write_text(report.nodeid, encoding="utf-8")
 
 
 def _collect(folder: Path, tests: Sequence[str], requests: Any, answer: int) -> int:

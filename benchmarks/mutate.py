@@ -233,22 +233,30 @@ class VerdictChanges(Changes):
         for value in _verdict.factors(node.value):
             self._add(node, ast.Constant(value))
 
+    def _turn(self, condition: ast.expr) -> None:
+        """Unless another change is the same."""
+        whole = isinstance(condition, ast.Compare) and len(condition.ops) == 1
+        if not (
+            whole and isinstance(condition, ast.Compare) and isinstance(condition.ops[0], _verdict.OPPOSITE)
+        ):
+            self._add(condition, _verdict.turned(condition))
+
     def visit_If(self, node: ast.If) -> None:
         """The other branch."""
         if isinstance(node.test, ast.Name) and node.test.id == "TYPE_CHECKING":
             return
-        self._add(node.test, _verdict.turned(node.test))
+        self._turn(node.test)
         self.generic_visit(node)
 
     def visit_IfExp(self, node: ast.IfExp) -> None:
         """The other value."""
-        self._add(node.test, _verdict.turned(node.test))
+        self._turn(node.test)
         self.generic_visit(node)
 
     def visit_comprehension(self, node: ast.comprehension) -> None:
         """What was left out, and nothing else."""
         for condition in node.ifs:
-            self._add(condition, _verdict.turned(condition))
+            self._turn(condition)
         self.generic_visit(node)
 
     def visit_BinOp(self, node: ast.BinOp) -> None:
