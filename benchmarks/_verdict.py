@@ -51,6 +51,16 @@ def equivalents() -> list[Equivalent]:
         return [Equivalent(**row) for row in csv.DictReader(lines)]
 
 
+def warm_up() -> None:
+    """Load the machine code of all that a verdict is made of; nothing of it is kept but that."""
+    from benchmarks import _strangers, _worlds
+    from xray.stats import causes, verdict
+
+    world, own = _strangers.draw_world(3, ()), _worlds.draw_world("none", 1)
+    causes.judge(world.a, world.b)
+    verdict.gather_both(own.a, own.b)
+
+
 def factors(value: object) -> list[float]:
     """A constant twice and half as large; whole ones stay whole, and nought has neither."""
     if isinstance(value, bool) or not isinstance(value, int | float) or value == 0:

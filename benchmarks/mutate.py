@@ -543,7 +543,7 @@ def _survivors(chosen: Sequence[Mutant], options: argparse.Namespace) -> Iterato
                 (Path(folder) / "0.log").read_text(errors="replace")[-3000:] + "\nthe tests fail unchanged"
             )
         trees.put(first)
-        warm = Warm(first.folder, tests) if options.verdict else None
+        warm = Warm(first.folder, tests, _verdict.warm_up) if options.verdict else None
 
         def one(mutant: Mutant) -> bool:
             tree = trees.get()

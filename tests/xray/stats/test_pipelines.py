@@ -150,7 +150,7 @@ def test_the_interval_is_students_by_the_patients_of_the_rarer_class() -> None:
             7,
             True,
         ),  # 3.92 standard errors of a sample without replacement, 4.02 of 20 images that were 21
-        (21, 7, 8, 7, False),  # 4.05
+        (21, 7, 8, 7, False),  # 4.03
         (40, 20, 0, 0, True),  # none has the other finding
         (40, 20, 40, 20, True),
     ],
