@@ -8,7 +8,7 @@ from scipy.stats import norm
 from sklearn.metrics import roc_auc_score
 
 from xray.stats.casemix import odds_of_site
-from xray.stats.evidence import BESIDE, Site, gather
+from xray.stats.evidence import BESIDE, Site, _as_z, gather
 
 
 def site(rng, at, n=90, agreement=0.8):
@@ -302,3 +302,8 @@ def test_the_rarer_class_is_counted_by_patients(sites, evidence):
             len(set(of.patients[of.labels[:, k] == value].tolist())) for of in sites for value in (0, 1)
         ]
         assert evidence.fewest[k] == min(counts)
+
+
+def test_a_p_is_no_further_than_its_logarithm_can_say():
+    z = np.sinh(_as_z(np.array([0.0, 1e-301, 0.025, 0.5, 1.0])))
+    assert z == pytest.approx([37.0471, 37.0471, 1.95996, 0.0, -7.0345], abs=1e-3)
