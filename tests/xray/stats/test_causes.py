@@ -100,7 +100,9 @@ def test_why_is_the_evidence_that_moves_the_probability():
     assert of(0.95, 0, 0, 0).basis == "image: the drop and the case mix"
     assert of(0, 0.95, 0, 0).basis == "population: prevalences and the drop"
     assert of(0, 0, 0.95, 0).basis == "prevalence: prevalences"
-    assert "no cause is likely" in of(0, 0, 0, 0).basis
+    none = "no cause is likely to take .03 of AUC, or to change how common the finding is by half"
+    assert of(0, 0, 0, 0).basis == none
+    assert of(0, 0, 0, 0, again=planned(-0.05)).basis.startswith(f"{none}; label: -0.05 of AUC")
 
 
 def test_few_patients_and_unlike_cases_name_no_cause():
@@ -163,6 +165,26 @@ def test_a_reread_is_a_paired_difference_of_aucs_with_patients_as_units():
     twice = reread(*(np.tile(of, 2) for of in (scores, truth, other, np.arange(n))), whole=False)
     assert twice.se == pytest.approx(found.se)
     assert twice.fewest == found.fewest
+
+
+def test_the_error_of_a_reread_is_the_sum_of_each_patients_influence():
+    rng = np.random.default_rng(3)
+    n = 90
+    scores, patients = np.round(rng.normal(size=n), 1), np.sort(rng.integers(0, 50, n))
+    by_a, by_b = (
+        (scores + rng.normal(size=n) > 0.4).astype(float),
+        (scores + rng.normal(size=n) > 0.2).astype(float),
+    )
+    found = reread(scores, by_a, by_b, patients, whole=False)
+    influence = np.zeros(n)
+    for labels, sign in ((by_a, 1), (by_b, -1)):
+        auc = roc_auc_score(labels, scores)
+        for value in (1, 0):
+            own, other = labels == value, scores[labels != value]
+            for i in np.flatnonzero(own):
+                beats = ((scores[i] > other) + 0.5 * (scores[i] == other)).mean()
+                influence[i] += sign * ((beats if value else 1 - beats) - auc) / own.sum()
+    assert found.se == pytest.approx(np.sqrt((np.bincount(patients, influence) ** 2).sum()))
 
 
 def test_two_labellers_of_one_mind_cost_nothing():
