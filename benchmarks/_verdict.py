@@ -30,6 +30,10 @@ TABLE: Final = Path(__file__).with_name("verdict_equivalents.csv")
 """Changes that cannot change a result, one by one: file, line of code, what is changed, why."""
 
 
+OPPOSITE: Final = (ast.Eq, ast.NotEq, ast.In, ast.NotIn, ast.Is, ast.IsNot)
+"""Comparisons whose neighbour is their opposite."""
+
+
 @dataclass(frozen=True)
 class Equivalent:
     """A change that is no change of a verdict. code: its line, without the space around it."""
@@ -45,6 +49,16 @@ def equivalents() -> list[Equivalent]:
     """Those of the table."""
     with TABLE.open(encoding="utf-8", newline="") as lines:
         return [Equivalent(**row) for row in csv.DictReader(lines)]
+
+
+def warm_up() -> None:
+    """Load the machine code of all that a verdict is made of; nothing of it is kept but that."""
+    from benchmarks import _strangers, _worlds
+    from xray.stats import causes, verdict
+
+    world, own = _strangers.draw_world(3, ()), _worlds.draw_world("none", 1)
+    causes.judge(world.a, world.b)
+    verdict.gather_both(own.a, own.b)
 
 
 def factors(value: object) -> list[float]:

@@ -1,13 +1,14 @@
 """Tests of changed code in forks of a process that has already imported and collected them: seconds less for each change."""
 
 import contextlib
+import gc
 import json
 import os
 import signal
 import sys
 import time
 import types
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -20,25 +21,32 @@ class Warm:
     killed by a process that imports the change as everybody does.
     """
 
-    def __init__(self, folder: Path, tests: Sequence[str]) -> None:
+    def __init__(self, folder: Path, tests: Sequence[str], warm_up: Callable[[], None]) -> None:
+        self._killer = folder.parent / f"{folder.name}.killer"
+        self._killers: dict[str, list[str]] = {}
         ask, self._requests = os.pipe()
         self._answers, answer = os.pipe()
         self.pid = os.fork()
         if self.pid == 0:
             os.close(self._requests)
             os.close(self._answers)
-            os._exit(_collect(folder, tests, os.fdopen(ask), answer))
+            os._exit(_collect(tests, _Plugin(folder, os.fdopen(ask), answer, warm_up)))
         os.close(ask)
         os.close(answer)
         self._replies = os.fdopen(self._answers)
 
     def passes(self, file: str, text: str, tests: Sequence[str], seconds: float) -> bool:
         """Whether the tests pass with a file's text in place of its own."""
-        request = {"file": file, "text": text, "tests": list(tests), "seconds": seconds}
+        before = self._killers.setdefault(file, [])
+        request = {"file": file, "text": text, "tests": list(tests), "seconds": seconds, "first": before}
         os.write(self._requests, json.dumps(request).encode() + b"\n")
         reply = self._replies.readline()
         if not reply:
             raise SystemExit("the tests can't be collected")
+        if self._killer.exists():  # what has noticed one change of a file is likely to notice the next
+            test = self._killer.read_text(encoding="utf-8")
+            self._killers[file] = [test, *(other for other in before if other != test)]
+            self._killer.unlink()
         return reply == "True\n"
 
     def close(self) -> None:
@@ -50,11 +58,13 @@ class Warm:
 class _Plugin:
     """Waits for changes once the tests are collected; a fork of it runs those that are asked for."""
 
-    def __init__(self, folder: Path, requests: Any, answer: int) -> None:
-        self.folder, self.requests, self.answer = folder, requests, answer
+    def __init__(self, folder: Path, requests: Any, answer: int, warm_up: Callable[[], None]) -> None:
+        self.folder, self.requests, self.answer, self.warm_up = folder, requests, answer, warm_up
 
     def pytest_collection_finish(self, session: Any) -> None:
         """Fork for each request; the fork goes on with the session."""
+        self.warm_up()
+        gc.freeze()
         for line in self.requests:
             request = json.loads(line)
             child = os.fork()
@@ -62,14 +72,21 @@ class _Plugin:
                 os.setpgid(0, 0)
                 chosen = request["tests"]
                 session.items[:] = [item for item in session.items if _is_chosen(item.nodeid, chosen)]
-                session.items.sort(key=lambda item: _place(item.nodeid, chosen))
+                order = [*request["first"], *chosen]
+                session.items.sort(key=lambda item: _place(item.nodeid, order))
                 replace(self.folder, request["file"], request["text"])
                 return
             os.write(self.answer, f"{_ends_well(child, request['seconds'])}\n".encode())
         os._exit(0)
 
+    def pytest_runtest_logreport(self, report: Any) -> None:
+        """Say which test failed."""
+        if report.failed:
+            (self.folder.parent / f"{self.folder.name}.killer").write_text(report.nodeid, encoding="utf-8")
 
-def _collect(folder: Path, tests: Sequence[str], requests: Any, answer: int) -> int:
+
+def _collect(tests: Sequence[str], plugin: _Plugin) -> int:
+    folder = plugin.folder
     quiet = os.open(folder.parent / f"{folder.name}.log", os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
     os.dup2(quiet, 1)
     os.dup2(quiet, 2)
@@ -79,7 +96,7 @@ def _collect(folder: Path, tests: Sequence[str], requests: Any, answer: int) -> 
     import pytest
 
     options = ["-x", "-q", "-p", "no:cacheprovider", "-m", "not slow", "--no-header", f"--rootdir={folder}"]
-    return int(pytest.main([*options, *tests], plugins=[_Plugin(folder, requests, answer)]))
+    return int(pytest.main([*options, *tests], plugins=[plugin]))
 
 
 def _is_chosen(nodeid: str, chosen: Sequence[str]) -> bool:

@@ -17,6 +17,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")  # a fork of a process with thread
 
 import argparse
 import ast
+import contextlib
 import importlib
 import json
 import math
@@ -232,22 +233,30 @@ class VerdictChanges(Changes):
         for value in _verdict.factors(node.value):
             self._add(node, ast.Constant(value))
 
+    def _turn(self, condition: ast.expr) -> None:
+        """Unless another change is the same."""
+        whole = isinstance(condition, ast.Compare) and len(condition.ops) == 1
+        if not (
+            whole and isinstance(condition, ast.Compare) and isinstance(condition.ops[0], _verdict.OPPOSITE)
+        ):
+            self._add(condition, _verdict.turned(condition))
+
     def visit_If(self, node: ast.If) -> None:
         """The other branch."""
         if isinstance(node.test, ast.Name) and node.test.id == "TYPE_CHECKING":
             return
-        self._add(node.test, _verdict.turned(node.test))
+        self._turn(node.test)
         self.generic_visit(node)
 
     def visit_IfExp(self, node: ast.IfExp) -> None:
         """The other value."""
-        self._add(node.test, _verdict.turned(node.test))
+        self._turn(node.test)
         self.generic_visit(node)
 
     def visit_comprehension(self, node: ast.comprehension) -> None:
         """What was left out, and nothing else."""
         for condition in node.ifs:
-            self._add(condition, _verdict.turned(condition))
+            self._turn(condition)
         self.generic_visit(node)
 
     def visit_BinOp(self, node: ast.BinOp) -> None:
@@ -311,13 +320,25 @@ class Tree:
     """A copy of the project in which one change at a time is made."""
 
     def __init__(self, folder: Path) -> None:
-        self.folder = folder
+        self.folder, self.changes = folder, 0
         for name in COPIED:
             source = ROOT / name
             if source.is_dir():
                 shutil.copytree(source, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
             else:
                 shutil.copy(source, folder / name)
+
+    @contextlib.contextmanager
+    def changed(self, mutant: Mutant) -> Iterator[None]:
+        """With this change. Its file is as old as no other change's: compiled code is kept by that."""
+        path = self.folder / mutant.file
+        path.write_text(mutant.text(), encoding="utf-8")
+        self.changes += 1
+        os.utime(path, (self.changes, self.changes))
+        try:
+            yield
+        finally:
+            shutil.copy2(ROOT / mutant.file, path)
 
     def record(self, calls: Calls) -> None:
         """Let every test file say what it calls; whether it passes is another matter, as some tests read the code."""
@@ -388,8 +409,11 @@ def _sources() -> dict[str, ast.Module]:
     return {str(path.relative_to(ROOT)): ast.parse(path.read_text(encoding="utf-8")) for path in files}
 
 
-def _lives(warm: Warm, mutant: Mutant, calls: Calls) -> bool:
-    """Whether the change survives the tests that call its function, in a process that has collected them before."""
+def _lives(tree: Tree, warm: Warm, mutant: Mutant, calls: Calls) -> bool:
+    """Whether the change survives the tests that call its function, in a process that has collected them before.
+
+    And then those that name its module in one that imports the change as everybody does: compiled code has what it calls in it.
+    """
     try:
         compile(mutant.text(), mutant.file, "exec")
     except SyntaxError:
@@ -399,7 +423,10 @@ def _lives(warm: Warm, mutant: Mutant, calls: Calls) -> bool:
     )
     tests = [*near, *_within(far, FURTHER, calls.seconds)]
     patience = QUIET + 5 * sum(calls.seconds[file] for file in {_file(test) for test in tests})
-    return warm.passes(mutant.file, mutant.text(), tests, patience)
+    if not warm.passes(mutant.file, mutant.text(), tests, patience):
+        return False
+    with tree.changed(mutant):
+        return not near or tree.passes(near, QUIET + patience)
 
 
 def _within(tests: Sequence[str], budget: float, seconds: Mapping[str, float]) -> Iterator[str]:
@@ -505,7 +532,7 @@ def _changes(verdict: bool, only: Sequence[str]) -> list[Mutant]:
 def _survivors(chosen: Sequence[Mutant], options: argparse.Namespace) -> Iterator[Mutant]:
     jobs, tests = options.jobs, options.tests
     _import_libraries()
-    warms: Queue[Warm] = Queue()
+    free: Queue[tuple[Tree, Warm]] = Queue()
     with tempfile.TemporaryDirectory(prefix="mutants-") as folder, ThreadPoolExecutor(jobs) as pool:
         tree = Tree(Path(folder) / "0")
         calls = Calls(tree.folder, files_of_tests(tests))
@@ -520,15 +547,15 @@ def _survivors(chosen: Sequence[Mutant], options: argparse.Namespace) -> Iterato
                 )
             if options.calls:
                 options.calls.write_text(calls.dump(), encoding="utf-8")
-        for _ in range(jobs):
-            warms.put(Warm(tree.folder, tests))
+        for number in range(jobs):
+            free.put((Tree(Path(folder) / str(number + 1)), Warm(tree.folder, tests, _verdict.warm_up)))
 
         def one(mutant: Mutant) -> bool:
-            warm = warms.get()
+            judges = free.get()
             try:
-                return _lives(warm, mutant, calls)
+                return _lives(*judges, mutant, calls)
             finally:
-                warms.put(warm)
+                free.put(judges)
 
         started = time.monotonic()
         for number, (mutant, survives) in enumerate(zip(chosen, pool.map(one, chosen), strict=True), start=1):

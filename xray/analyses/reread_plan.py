@@ -121,8 +121,8 @@ def _offers(
 
 def in_doubt(verdict: Verdict, cause: int, loss_ratio: float) -> bool:
     """Whether a cause is neither named nor ruled out, or the case is unlike the simulated ones."""
-    odds = float(verdict.probability[cause] / (1 - verdict.probability[cause] + 1e-12))
-    return not verdict.alike or 1 / loss_ratio < odds < loss_ratio
+    named_from = loss_ratio / (1 + loss_ratio)
+    return not verdict.alike or bool(1 - named_from < verdict.probability[cause] < named_from)
 
 
 def columns(test: TestSet, model: str, task: int) -> tuple[FloatArray, FloatArray]:

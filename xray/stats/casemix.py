@@ -43,7 +43,7 @@ def odds_of_site(a: FloatArray, b: FloatArray) -> tuple[FloatArray, FloatArray]:
     spread = x.std(axis=0)
     x = np.column_stack([np.ones(len(x)), x / np.where(spread > 0, spread, 1)])
     y = np.repeat([0.0, 1.0], [len(a), len(b)])
-    penalty = np.array([1e-3, *[RIDGE] * (x.shape[1] - 1)])
+    penalty = np.array([0.0, *[RIDGE] * (x.shape[1] - 1)])
     beta = np.zeros(x.shape[1])
     for _ in range(STEPS):
         mean = expit(x @ beta)

@@ -260,8 +260,6 @@ def _basis(
 def _resolve(evidence: Evidence, place: int, doubtful: list[str], read: dict[str, Any]) -> str:
     if not doubtful:
         return ""
-    name = "case mix overlap " if evidence.covariates else "co-labels overlap "
-    overlaps = [evidence.columns[name + site][place] for site in "ab" if name + site in evidence.columns]
     steps = []
     if LABEL in doubtful:
         steps.append(READ_MORE if "again" in read else RELABEL)
@@ -273,7 +271,7 @@ def _resolve(evidence: Evidence, place: int, doubtful: list[str], read: dict[str
             COVARIATES
             if not evidence.covariates
             else COMPARABLE
-            if min(overlaps, default=1.0) < OVERLAP or "through" in read
+            if _overlap(evidence, place) < OVERLAP or "through" in read
             else PIPELINE
             if "again" in read
             else RELABEL
@@ -281,6 +279,11 @@ def _resolve(evidence: Evidence, place: int, doubtful: list[str], read: dict[str
     if PREVALENCE in doubtful:
         steps.append(MORE)
     return ", or ".join(dict.fromkeys(steps))
+
+
+def _overlap(evidence: Evidence, place: int) -> float:
+    """Share of effective images at equal case mix, of the site that has less."""
+    return float(min(evidence.columns[f"case mix overlap {site}"][place] for site in "ab"))
 
 
 def reread(
@@ -292,7 +295,7 @@ def reread(
     """
     kept = ~np.isnan(by_a) & ~np.isnan(by_b) & np.isfinite(scores)
     unit = np.unique(patients[kept], return_inverse=True)[1]
-    influence, value, fewest = np.zeros(int(unit.max(initial=0)) + 1), 0.0, unit.size
+    influence, value, fewest = np.zeros(unit.size), 0.0, unit.size
     for labels, sign in ((by_a[kept], 1.0), (by_b[kept], -1.0)):
         placed = place_jointly(labels, scores[kept][None])
         if placed.reason != DEFINED:

@@ -15,8 +15,8 @@ from xray.stats.transfer import Patients, SiteScores, joint_units
 
 RIDGE: Final = 0.5
 """Penalty on standardised coefficients: keeps them finite where scores separate the classes."""
-_PENALTY: Final = np.array([1e-3, 1e-3, *[RIDGE] * 6])
-_TESTED: Final = slice(6, 8)
+_PENALTY: Final = np.array([0.0, 0.0, *[RIDGE] * 6])
+_TESTED: Final = slice(6, None)
 
 
 def meaning_changed(a: SiteScores, b: SiteScores, tasks: IntArray) -> FloatArray:

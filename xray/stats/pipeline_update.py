@@ -74,7 +74,7 @@ def piped_inputs(before: Before, piped: FloatArray, left: FloatArray, difference
     cost, se = piped[:, 0], piped[:, 1]
     rest = before.drop - cost - difference[:, 0]
     spread = np.sqrt(before.drop_se**2 + se**2 + difference[:, 1] ** 2)
-    odds = np.clip(logit(np.clip(left, 1e-4, 1 - 1e-4)), -SUREST, SUREST)
+    odds = np.clip(logit(left), -SUREST, SUREST)
     return np.column_stack(
         [_beyond(cost, COUNTS_FROM, se), cost, np.log(se), rest, _beyond(rest, COUNTS_FROM, spread), odds]
     )

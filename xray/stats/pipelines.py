@@ -66,9 +66,7 @@ def draw(labels: FloatArray, budget: int, rng: np.random.Generator) -> IntArray:
     have a label where the budget holds them. labels: (n_images,), 1/0/NaN.
     """
     classes = [np.flatnonzero(labels == value) for value in (1, 0)]
-    half = [min(of.size, budget // 2) for of in classes]
-    spare = budget - sum(half)
-    counts = [min(of.size, n + spare) for of, n in zip(classes, half, strict=True)]
+    counts = [min(of.size, budget) for of in classes]
     while sum(counts) > budget:
         counts[int(np.argmax(counts))] -= 1
     drawn = [rng.choice(of, n, replace=False) for of, n in zip(classes, counts, strict=True)]
@@ -88,6 +86,6 @@ def representative(labels: FloatArray, task: int, shown: NDArray[np.bool_]) -> b
         share = positive[own].mean(axis=0)
         spread = share * (1 - share) / taken * (size - taken) / (size - 1)
         distance = np.abs(positive[own & shown].mean(axis=0) - share)
-        if (distance > FURTHEST * np.sqrt(spread) + 1e-12).any():
+        if (distance > FURTHEST * np.sqrt(spread)).any():
             return False
     return True

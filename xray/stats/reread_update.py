@@ -60,7 +60,7 @@ class Before:
     @property
     def odds(self) -> FloatArray:
         """Log odds of each cause (n, 4)."""
-        return np.clip(logit(np.clip(self.probability, 1e-4, 1 - 1e-4)), -SUREST, SUREST)
+        return np.clip(logit(self.probability), -SUREST, SUREST)
 
 
 def known_before(evidence: Evidence, place: int, probability: FloatArray) -> Before:

@@ -5,7 +5,7 @@ import pytest
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import roc_auc_score
 
-from xray.stats.casemix import LIMIT, RIDGE, odds_of_site, weighted_auc
+from xray.stats.casemix import odds_of_site, weighted_auc
 
 
 def test_weighted_auc_is_that_of_sklearn_with_ties():
@@ -24,17 +24,41 @@ def test_one_class_has_no_auc():
     assert np.isnan([weighted.auc, weighted.effective]).all()
 
 
-def test_weights_are_the_odds_of_penalised_logistic_regression():
-    rng = np.random.default_rng(1)
-    a, b = rng.normal(size=(300, 2)), rng.normal((0.7, -0.2), size=(200, 2))
-    of_a, of_b = odds_of_site(a, b)
+def log_odds(a, b):
+    """Of being B's, by scikit-learn, with a penalty of four on standardised columns."""
     x = np.vstack([a, b])
     x = (x - x.mean(axis=0)) / x.std(axis=0)
-    y = np.repeat([0, 1], [300, 200])
-    peer = LogisticRegression(C=1 / RIDGE, tol=1e-10, max_iter=1000).fit(x, y)
-    odds = np.exp(peer.decision_function(x))
-    np.testing.assert_allclose(of_a, odds[:300] / odds[:300].mean(), rtol=2e-3)
-    np.testing.assert_allclose(of_b, 1 / odds[300:] / (1 / odds[300:]).mean(), rtol=2e-3)
+    y = np.repeat([0, 1], [len(a), len(b)])
+    peer = LogisticRegression(C=1 / 4, tol=1e-12, max_iter=10_000).fit(x, y)
+    return np.split(peer.decision_function(x), [len(a)])
+
+
+@pytest.mark.parametrize("apart", [0.7, 6.0])
+def test_weights_are_the_odds_of_penalised_logistic_regression(apart):
+    rng = np.random.default_rng(1)
+    a, b = rng.normal(size=(300, 2)), rng.normal((apart, -0.2), size=(200, 2))
+    of_a, of_b = odds_of_site(a, b)
+    at_a, at_b = (np.exp(of) for of in log_odds(a, b))
+    np.testing.assert_allclose(of_a, np.minimum(at_a / at_a.mean(), 30), rtol=1e-4)
+    np.testing.assert_allclose(of_b, np.minimum(1 / at_b / (1 / at_b).mean(), 30), rtol=1e-4)
+
+
+def test_log_odds_beyond_twelve_count_as_twelve():
+    rng = np.random.default_rng(4)
+    far = np.array([[60.0], [50.0]])
+    a, b = np.r_[rng.normal(size=(1500, 1)), far], np.r_[rng.normal(8, 1, size=(1500, 1)), -far]
+    odds = log_odds(a, b)
+    assert odds[0].max() > 20
+    assert odds[1].min() < -20
+    for weights, of in zip(odds_of_site(a, b), (odds[0], -odds[1]), strict=True):
+        wanted = np.exp(np.clip(of, -12, 12))
+        np.testing.assert_allclose(weights, np.minimum(wanted / wanted.mean(), 30), rtol=1e-3)
+
+
+def test_what_is_known_of_one_image_or_none_weighs_nothing():
+    a, b = np.full((30, 2), np.nan), np.full((20, 2), np.nan)
+    a[3, 1] = 5.0
+    np.testing.assert_allclose(np.concatenate(odds_of_site(a, b)), 1)
 
 
 def test_weighted_patients_have_the_other_sites_mix():
@@ -51,7 +75,7 @@ def test_sites_with_nothing_in_common_have_finite_weights_and_few_effective_imag
     rng = np.random.default_rng(3)
     a, b = np.r_[rng.normal(size=(495, 1)), np.full((5, 1), 9.0)], rng.normal(size=(500, 1)) + 9
     of_a, _ = odds_of_site(a, b)
-    assert of_a.max() == pytest.approx(LIMIT)
+    assert of_a.max() == pytest.approx(30)
     labels = (rng.random(500) < 0.5).astype(float)
     assert weighted_auc(rng.normal(size=500), labels, of_a).effective < 0.05
 

@@ -12,7 +12,11 @@ from benchmarks._strangers import draw_world
 from xray.stats import causes as verdict
 from xray.stats.causes import Reread, adjusted, changed, decide, judge, reread, verdicts
 from xray.stats.evidence import gather
+from xray.stats.measures import Again
+from xray.stats.pipeline_update import Through
+from xray.stats.pipelines import Piped
 from xray.stats.posterior import CAUSES, Causes, causes
+from xray.stats.rereads import Measured
 
 
 @cache
@@ -26,7 +30,7 @@ def of(*probability, alike=True, **parts):
     found = evidence()
     n = found.tasks.size
     known = Causes(
-        np.tile(np.array(probability), (n, 1)), np.zeros((n, 4)), np.full((n, 4), -0.1), np.full((n, 4), 0.1),
+        np.tile(np.array(probability, dtype=float), (n, 1)), np.zeros((n, 4)), np.full((n, 4), -0.1), np.full((n, 4), 0.1),
         np.full(n, alike), np.ones(n),
         {"the drop": np.tile([0.3, 0.3, 0.0, 0.3], (n, 1)), "prevalences": np.tile([0.01, 0.4, 0.5, 0.2], (n, 1)),
          "the case mix": np.tile([0.07, 0.2, 0.04, 0.0], (n, 1))},
@@ -96,7 +100,9 @@ def test_why_is_the_evidence_that_moves_the_probability():
     assert of(0.95, 0, 0, 0).basis == "image: the drop and the case mix"
     assert of(0, 0.95, 0, 0).basis == "population: prevalences and the drop"
     assert of(0, 0, 0.95, 0).basis == "prevalence: prevalences"
-    assert "no cause is likely" in of(0, 0, 0, 0).basis
+    none = "no cause is likely to take .03 of AUC, or to change how common the finding is by half"
+    assert of(0, 0, 0, 0).basis == none
+    assert of(0, 0, 0, 0, again=planned(-0.05)).basis.startswith(f"{none}; label: -0.05 of AUC")
 
 
 def test_few_patients_and_unlike_cases_name_no_cause():
@@ -161,6 +167,26 @@ def test_a_reread_is_a_paired_difference_of_aucs_with_patients_as_units():
     assert twice.fewest == found.fewest
 
 
+def test_the_error_of_a_reread_is_the_sum_of_each_patients_influence():
+    rng = np.random.default_rng(3)
+    n = 90
+    scores, patients = np.round(rng.normal(size=n), 1), np.sort(rng.integers(0, 50, n))
+    by_a, by_b = (
+        (scores + rng.normal(size=n) > 0.4).astype(float),
+        (scores + rng.normal(size=n) > 0.2).astype(float),
+    )
+    found = reread(scores, by_a, by_b, patients, whole=False)
+    influence = np.zeros(n)
+    for labels, sign in ((by_a, 1), (by_b, -1)):
+        auc = roc_auc_score(labels, scores)
+        for value in (1, 0):
+            own, other = labels == value, scores[labels != value]
+            for i in np.flatnonzero(own):
+                beats = ((scores[i] > other) + 0.5 * (scores[i] == other)).mean()
+                influence[i] += sign * ((beats if value else 1 - beats) - auc) / own.sum()
+    assert found.se == pytest.approx(np.sqrt((np.bincount(patients, influence) ** 2).sum()))
+
+
 def test_two_labellers_of_one_mind_cost_nothing():
     truth = np.repeat([1.0, 0.0], 50)
     found = reread(np.arange(100.0), truth, truth, np.arange(100), whole=True)
@@ -191,3 +217,126 @@ def test_a_pair_is_judged_from_its_scores():
     assert {task: v.code for task, v in said.items()} == {task: v.code for task, v in again.items()}
     np.testing.assert_allclose(said[int(found.tasks[0])].probability, causes(found).probability[0])
     assert len(CAUSES) == len(said[0].probability)
+
+
+def test_at_the_limit_itself_a_cause_is_named_and_is_ruled_out():
+    assert of(0.5, 0, 0, 0, loss_ratio=1.0).code == "image"
+    assert of(0.25, 0.25, 0.25, 0.25, loss_ratio=3.0).code == "none"
+    assert of(0.75, 0.25, 0.25, 0.25, loss_ratio=3.0).resolve == ""
+
+
+@pytest.mark.parametrize(
+    ("weight", "words"), [(0.05, "the drop"), (0.049, "no single evidence, all together")]
+)
+def test_evidence_is_named_that_moves_the_probability_by_a_twentieth(weight, words):
+    found = evidence()
+    n = found.tasks.size
+    known = Causes(
+        np.tile([0.9, 0, 0, 0], (n, 1)), *np.zeros((3, n, 4)), np.full(n, True), np.ones(n),
+        {"the drop": np.full((n, 4), weight)},
+    )  # fmt: skip
+    assert decide(found, known)[int(found.tasks[0])].basis == f"image: {words}"
+
+
+def planned(difference, se=0.01, readers=1):
+    measured = Measured(difference, se, difference - 2 * se, difference + 2 * se, 0.0, 0.1, 0.1, 150)
+    return {int(evidence().tasks[0]): Again(measured, readers)}
+
+
+def piped(cost, se=0.01):
+    of_pictures = Piped(cost, se, cost - 2 * se, cost + 2 * se, 900)
+    return {int(evidence().tasks[0]): Through(of_pictures, np.full(4, 0.1))}
+
+
+def test_of_an_unlike_case_is_said_what_was_measured_from_the_same_probability_on():
+    for rest, parts, step in (
+        ("label", {"again": planned(0.03)}, verdict.PIPELINE),
+        ("image", {"through": piped(0.03)}, verdict.RELABEL),
+    ):
+        even = of(0.9, 0, 0, 0, alike=False, loss_ratio=1.0, **parts)
+        assert even.code == rest, "as likely as not that it is .03"
+        assert even.resolve == step
+        assert even.assumption == (verdict.HOLDS if rest == "image" else "")
+        assert of(0.9, 0, 0, 0, alike=False, loss_ratio=1.01, **parts).code == "cannot tell"
+    neither = of(0.9, 0, 0, 0, alike=False)
+    assert neither.resolve == f"{verdict.RELABEL}, or {verdict.PIPELINE}"
+    larger = of(0, 0, 0, 0, alike=False, again=planned(0.05), through=piped(0.045))
+    assert larger.probability[[0, 3]] == pytest.approx(norm.cdf([1.5, 2.0]))
+    assert larger.code == "image + label"
+    assert larger.resolve == ""
+
+
+def test_images_that_both_labelled_stand_beside_reads_unless_they_are_all():
+    task = int(evidence().tasks[0])
+    both = {"again": planned(0.05, readers=2), "through": piped(0.06)}
+    for whole, none in ((False, False), (True, True)):
+        found = of(0.5, 0.5, 0.5, 0.5, rereads={task: Reread(0.07, 0.01, 40, whole)}, **both)
+        assert (found.again is None, found.through is None) == (none, none)
+        assert found.share[3] == 0.07
+        assert found.share[0] == (0 if whole else 0.06)
+        assert "measured on the same images" in found.basis
+    few = of(0.5, 0.5, 0.5, 0.5, rereads={task: Reread(0.07, 0.01, 29, False)}, **both)
+    assert few.share[3] == 0.05
+    assert "(2 readers)" in of(0, 0, 0, 0.9, again=planned(0.1, readers=2)).basis
+    assert "(1 reader)" in of(0, 0, 0, 0.9, again=planned(0.1)).basis
+
+
+def test_reads_that_could_not_be_used_change_nothing():
+    none = {
+        int(evidence().tasks[0]): Again(Measured(*(np.nan,) * 7, 9, "fewer than two reads of a stratum"), 1)
+    }
+    found = of(0.9, 0, 0, 0, again=none)
+    assert (found.again, found.before, found.code) == (None, None, "image")
+
+
+def test_what_is_measured_rests_on_the_measure():
+    named = of(0.9, 0.9, 0.9, 0.9, through=piped(0.2), again=planned(0.2))
+    assert "image" in named.code
+    assert "label" in named.code
+    assert verdict.RESTS_ON["label"] not in named.assumption
+    assert verdict.RESTS_ON["image"] not in named.assumption
+    assert verdict.HOLDS in named.assumption
+    assert of(0.9, 0, 0, 0).assumption == verdict.RESTS_ON["image"]
+    assert of(0, 0, 0, 0.9).assumption == verdict.RESTS_ON["label"]
+
+
+@pytest.mark.parametrize("overlap", [0.05, 0.049])
+@pytest.mark.parametrize("site", "ab")
+def test_less_than_a_twentieth_in_common_is_too_little_at_either_site(overlap, site):
+    columns = {name: of.copy() for name, of in evidence().columns.items()}
+    for name in "ab":
+        columns[f"case mix overlap {name}"][:] = overlap if name == site else 0.5
+    step = verdict.RELABEL if overlap == 0.05 else verdict.COMPARABLE
+    assert of(0, 0.5, 0, 0, changes={"columns": columns}).resolve == step
+
+
+def test_what_would_settle_it_is_not_what_was_done():
+    open_ = (0.5, 0.5, 0.5, 0.5)
+    assert of(*open_).resolve == f"{verdict.RELABEL}, or {verdict.PIPELINE}, or {verdict.MORE}"
+    found = evidence()
+    unsure = Causes(
+        np.full((found.tasks.size, 4), 0.5), *np.zeros((3, found.tasks.size, 4)), np.full(found.tasks.size, True),
+        np.ones(found.tasks.size), {},
+    )  # fmt: skip
+    task = int(found.tasks[0])
+    for again, through, steps in (
+        (planned(0.03, 0.03), None, {verdict.READ_MORE, verdict.PIPELINE}),
+        (None, piped(0.03, 0.03), {verdict.RELABEL, verdict.MORE_PIPELINE, verdict.COMPARABLE}),
+    ):
+        said = decide(found, unsure, 50.0, None, again, through)[task].resolve
+        named = {step for step in said.split(", or ") if step != verdict.MORE}
+        assert named <= steps
+        assert (verdict.RELABEL not in said) if again else (verdict.PIPELINE not in said)
+    bare = replace(found, covariates=False, witness=False)
+    said = decide(bare, unsure, 2.0)[task].resolve
+    assert said == ", or ".join(
+        [verdict.RELABEL, verdict.WITNESS, verdict.PIPELINE, verdict.COVARIATES, verdict.MORE]
+    )
+
+
+def test_labels_that_differ_and_cost_the_same_have_an_error():
+    scores, patients = np.array([5.0, 4, 3, 2, 1]), np.arange(5)
+    found = reread(scores, np.array([1.0, 1, 0, 0, 0]), np.array([1.0, 1, 1, 0, 0]), patients, whole=False)
+    assert found.loss == 0
+    assert found.se > 0
+    assert reread(scores, np.full(5, np.nan), np.ones(5), patients, whole=False) is None

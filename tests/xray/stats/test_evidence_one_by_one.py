@@ -8,7 +8,7 @@ from scipy.stats import norm
 from sklearn.metrics import roc_auc_score
 
 from xray.stats.casemix import odds_of_site
-from xray.stats.evidence import BESIDE, Site, gather
+from xray.stats.evidence import BESIDE, Site, _as_z, gather
 
 
 def site(rng, at, n=90, agreement=0.8):
@@ -215,7 +215,10 @@ def test_a_covariate_that_is_the_label_or_the_score_goes_with_it_almost_wholly(s
             np.where(a.labels[:, k] == value, x[:, k] - x[a.labels[:, k] == value, k].mean(), 0)
             for value in (0, 1)
         )
-        for name, column in (("covariates and label", y), ("covariates and score", rest)):
+        for name, column in (
+            ("covariates and label", y), ("covariates and score", rest), ("covariates and label", -y),
+            ("covariates and score", -rest),
+        ):  # fmt: skip
             same = replace(a, covariates=np.column_stack([column, column]))
             one, two = associations((same, b), k)
             error = np.sqrt(sum(images_per_patient(of) / len(of.labels) for of in sites))
@@ -252,12 +255,31 @@ def test_of_three_negatives_hardly_anything_is_said_and_the_same_network_agrees_
     a, b = sites
     few = np.r_[np.flatnonzero(b.labels[:, 1] == 1), np.flatnonzero(b.labels[:, 1] == 0)[[0, 9, 20]]]
     b = Site(*(of[few] for of in (b.labels, b.scores, np.arange(70), b.witness, b.covariates)))
-    a = replace(a, witness=a.scores)
-    (one, v_one), (two, v_two) = together((a, b), 1)
-    assert one == np.arctanh(0.999)
-    columns = gather(a, b).columns
-    check(columns, 1, {"witness together a": one, "witness together": two - one})
-    check(columns, 1, {"witness together z": np.arcsinh((two - one) / np.sqrt(v_one + v_two))})
+    for sign in (1, -1):
+        a = replace(a, witness=sign * a.scores)
+        (one, v_one), (two, v_two) = together((a, b), 1)
+        assert one == pytest.approx(sign * np.arctanh(0.999))
+        columns = gather(a, b).columns
+        check(columns, 1, {"witness together a": one, "witness together": two - one})
+        check(columns, 1, {"witness together z": np.arcsinh((two - one) / np.sqrt(v_one + v_two))})
+
+
+def test_what_a_finding_lacks_the_others_may_have(sites):
+    a, b = sites
+    labels = b.labels.copy()
+    positive = np.flatnonzero(labels[:, 0] == 1)
+    labels[positive[5:], 0] = 0  # too few to ask whether scores mean the same
+    columns = gather(a, replace(b, labels=labels)).columns
+    own = columns["witness meaning"]
+    assert np.isnan(own).tolist() == [True, False, False]
+    check(columns, 0, {"others' witness meaning": own[1:].mean()})
+    check(columns, 0, {"others' size of witness meaning": np.sqrt((own[1:] ** 2).mean())})
+    assert np.isnan(columns["others' witness meaning"][1:]).all()
+
+
+def test_one_finding_is_one(sites):
+    alone = [replace(of, labels=of.labels[:, :1], scores=of.scores[:, :1], witness=None) for of in sites]
+    assert gather(*alone).columns["tasks"].tolist() == [0]
 
 
 def test_meaning_is_a_normal_deviate_and_images_are_of_all_findings(sites, evidence):
@@ -302,3 +324,8 @@ def test_the_rarer_class_is_counted_by_patients(sites, evidence):
             len(set(of.patients[of.labels[:, k] == value].tolist())) for of in sites for value in (0, 1)
         ]
         assert evidence.fewest[k] == min(counts)
+
+
+def test_a_p_is_no_further_than_its_logarithm_can_say():
+    z = np.sinh(_as_z(np.array([0.0, 1e-301, 0.025, 0.5, 1.0])))
+    assert z == pytest.approx([37.0471, 37.0471, 1.95996, 0.0, -7.0345], abs=1e-3)

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from scipy.stats import t
 from sklearn.metrics import roc_auc_score
 
 from benchmarks._strangers import draw_world
@@ -122,3 +123,51 @@ def test_a_sample_drawn_for_one_finding_is_none_of_another_that_goes_with_it() -
     assert all(representative(labels, task, np.ones(3000, dtype=np.bool_)) for task in range(3))
     by_chance = np.isin(np.arange(3000), rng.choice(3000, 600, replace=False))
     assert all(representative(labels, task, by_chance) for task in range(3))
+
+
+def test_the_interval_is_students_by_the_patients_of_the_rarer_class() -> None:
+    for labels, rarer in ((LABELS, int(LABELS.sum())), (1 - LABELS, int(LABELS.sum()))):
+        some = np.r_[np.flatnonzero(labels == 1)[:9], np.flatnonzero(labels == 0)[:7], 0]
+        of = measure(labels[some], OWN[some], PIPED[some], np.arange(some.size))
+        units = min((labels[some] == value).sum() for value in (0, 1))
+        assert units < rarer
+        if of.lower > -1:
+            assert of.cost - of.lower == pytest.approx(t.ppf(0.975, units - 1) * of.se)
+        if of.upper < 1:
+            assert of.upper - of.cost == pytest.approx(t.ppf(0.975, units - 1) * of.se)
+        assert of.lower > -1 or of.upper < 1
+
+
+@pytest.mark.parametrize(
+    ("images", "taken", "positives", "among", "like"),
+    [
+        (100, 20, 50, 18, True),  # .40 beyond one half, 3.98 standard errors
+        (100, 20, 50, 19, False),
+        (
+            20,
+            7,
+            8,
+            7,
+            True,
+        ),  # 3.92 standard errors of a sample without replacement, 4.02 of 20 images that were 21
+        (21, 7, 8, 7, False),  # 4.03
+        (40, 20, 0, 0, True),  # none has the other finding
+        (40, 20, 40, 20, True),
+    ],
+)
+def test_a_sample_is_unlike_its_class_from_four_standard_errors_on(
+    images, taken, positives, among, like
+) -> None:
+    own = np.r_[np.ones(30), np.zeros(images)]
+    shown = np.r_[np.ones(30), np.arange(images) < taken].astype(np.bool_)
+    other = np.zeros(images)
+    other[:among], other[taken : taken + positives - among] = 1, 1
+    labels = np.column_stack([own, np.r_[np.zeros(30), other]])
+    assert representative(labels, 0, shown) == like
+    assert representative(np.column_stack([1 - own, labels[:, 1]]), 0, shown) == like
+
+
+def test_a_class_of_which_none_was_drawn_is_no_sample_that_is_unlike() -> None:
+    labels = np.column_stack([np.r_[np.ones(10), np.zeros(90)], np.r_[np.zeros(50), np.ones(50)]])
+    shown = np.arange(100) < 10
+    assert representative(labels, 0, shown)

@@ -60,7 +60,7 @@ RULES = [
     # far more than the others
     (PICTURES | LOST | {"excess_transfer": 3 / 32}, "excess_transfer_se", 1 / 32, 0.031, UNHIT, ALONE),
     (PICTURES | LOST, "excess_transfer", 0.05, 0.0501, UNHIT, ALONE),
-    (PICTURES | LOST | {"excess_transfer_se": 0.1}, "excess_transfer", 0.22, 0.2201, UNHIT, ALONE),
+    (PICTURES | LOST | {"excess_transfer_se": 1 / 16}, "excess_transfer", 2.2 / 16, 0.1376, UNHIT, ALONE),
     (PICTURES | LOST | {"excess_transfer_se": 0.04}, "excess_transfer", 0.1, 0.1001, UNHIT, ALONE),
     (PICTURES | LOST | FAR, "companions_p", 0.002, 0.00199, ALONE, MUCH),
     (PICTURES | LOST | {"excess_transfer": 1 / 8}, "excess_transfer_se", 1 / 32, 0.031, ALONE, MUCH),
@@ -159,7 +159,7 @@ def sites(n=300, copies=1, share=(0.3, 0.4)):
 def test_a_prevalence_is_compared_by_the_patients_of_both_sites(copies):
     a, b = sites(copies=copies)
     z = prevalence_z(a, b, np.array([0, 2]))
-    assert np.isnan(z[1])
+    assert np.isnan(z).tolist() == [False, True, False]
     for task in (0, 2):
         means, variances = [], []
         for site in (a, b):
@@ -186,6 +186,27 @@ def test_evidence_is_what_its_parts_say():
         for name, beyond in (("transfer", parts.beyond_transfer), ("intrinsic", parts.beyond_intrinsic)):
             error = np.sqrt(beyond.excess.se[task] ** 2 + beyond.spread[task] ** 2)
             assert getattr(of, f"excess_{name}_z") == pytest.approx(beyond.excess.value[task] / error)
+
+
+def test_labels_that_scores_contradict_are_a_change_by_the_prevalence_they_imply():
+    a, b = sites(n=600, share=(0.4, 0.4))
+    negative = np.flatnonzero(b.labels[:, 1] == 0)
+    b.labels[negative[::4], 1] = 1
+    negative = np.flatnonzero(a.labels[:, 1] == 0)
+    a.labels[negative[::4], 1] = 1  # as often at A, so that only B's scores and labels are at odds
+    b.of_a[:, 1] -= 1.0
+    b.of_b[:, 1] -= 1.0
+    of = gather(a, b)[2][1]
+    p_observed = 2 * norm.sf(abs(of.implied_observed))
+    others = [of.transfer_p, of.intrinsic_p, of.meaning_p, of.companions_p, of.prevalence_p]
+    assert p_observed < min(others)
+    assert of.p_changed == pytest.approx(6 * p_observed)
+
+
+def test_where_no_test_says_anything_nothing_changed():
+    a, _ = sites()
+    same = SiteScores(a.labels, a.of_a, a.of_b, a.patients + 5000)
+    assert {of.p_changed for of in gather(a, same)[2].values()} == {1.0}
 
 
 def test_tests_that_there_are_not_do_not_count():

@@ -1,0 +1,341 @@
+"""What verdicts are given: pairs of sites, witnesses, covariates, shared pictures; and how a budget of reads is split."""
+
+from dataclasses import replace
+from itertools import product
+
+import numpy as np
+import pytest
+from scipy.stats import norm
+from sklearn.metrics import roc_auc_score
+
+from db.store import Identities, StoredCohort
+from xray.analyses import causes, images_or_labels, stored
+from xray.analyses.asked import Asked
+from xray.analyses.reread_plan import Offer, _one_each, _split, in_doubt
+from xray.analyses.shared import labels_of_shared, patients_of_shared
+from xray.analyses.stored import Scored, StoredStudy
+from xray.stats.causes import FEWEST, MORE, PIPE, PLAN, Verdict, judge
+from xray.stats.evidence import Site
+
+N = 240
+FINDINGS = ("one", "two", "three")
+IDS = {"a": 1, "b": 2, "c": 3, "d": 4}
+
+
+def site(name, models=("vendor",), pictures=None, columns=None, knows=(0, 1, 2), seed=None, flip=False):
+    """A test set in memory: labels and scores of three findings that go together a little."""
+    number = IDS[name]
+    rng = np.random.default_rng(number if seed is None else seed)
+    labels = (rng.random((N, 3)) < 0.3).astype(np.float32)
+    scores = (2.0 * labels + rng.normal(size=labels.shape)) * (-1 if flip else 1)
+    pictures = np.arange(N) + 1000 * number if pictures is None else pictures
+    shown = Identities(pictures, pictures.copy(), np.zeros(N, bool), np.arange(N) + 1)
+    evaluations, logits = [], {}
+    for at, model in enumerate(models):
+        of = Scored(10 * number + at, model, None, number, frozenset(knows), foreign=model == "vendor")
+        evaluations.append(of)
+        logits[of.evaluation_id] = (scores + at * rng.normal(size=scores.shape)).T.astype(np.float32)
+    cohort = StoredCohort(number, number, np.arange(N, dtype=np.int32), shown, labels)
+    return stored.TestSet(name, name, cohort, tuple(evaluations), logits, columns or {})
+
+
+def study(*tests, configurations=None):
+    return StoredStudy(
+        1, "s", {test.dataset: test.site for test in tests}, configurations or {},
+        tuple(e for test in tests for e in test.evaluations), findings=FINDINGS, task_ids=(11, 12, 13),
+        cohorts={test.dataset: test.cohort.id for test in tests},
+    )  # fmt: skip
+
+
+def judged(a, b, ask=None, **parts):
+    (pair,) = causes.judged(study(a, b, **parts), "vendor", a, b, True, ask or Asked())
+    return pair
+
+
+@pytest.mark.parametrize(
+    ("ask", "wanted"),
+    [
+        (Asked(reference="a"), {"ab", "ac"}),
+        (Asked(homes={"vendor": ("a", "b")}), {"ac", "bc"}),
+        (Asked(reference="c", homes={"vendor": ("a",)}), {"ca", "cb"}),
+        (Asked(reference="d", homes={"vendor": ("a",)}), {"ab", "ac"}),  # d is not scored
+        (Asked(homes={"other": ("a",)}), {"ab", "ba", "ac", "ca", "bc", "cb"}),
+    ],
+)
+def test_sites_are_compared_with_the_reference_else_with_homes_else_each_other(ask, wanted):
+    tests = [site(name) for name in "abc"] + [site("d", models=("else",))]
+    pairs = list(causes.pairs(study(*tests), tests, ask))
+    assert {a.dataset + b.dataset for _, _, a, b, _, _ in pairs} == wanted
+    assert {at_home for *_, at_home, _ in pairs} == {len(wanted) < 6}
+
+
+@pytest.mark.parametrize(
+    ("at_a", "at_b", "knows", "configurations", "used"),
+    [
+        (True, True, (0, 1, 2), {"own": ("b",)}, True),
+        (False, True, (0, 1, 2), {"own": ("b",)}, False),
+        (True, False, (0, 1, 2), {"own": ("b",)}, False),
+        (True, True, (0, 1, 2), {"own": ("a", "b")}, False),
+        (True, True, (0, 1, 2), {}, False),
+    ],
+)
+def test_a_witness_is_of_the_other_site_alone_and_scored_at_both(at_a, at_b, knows, configurations, used):
+    a = site("a", ("vendor", "own") if at_a else ("vendor",), knows=knows)
+    b = site("b", ("vendor", "own") if at_b else ("vendor",), knows=knows)
+    pair = judged(a, b, configurations=configurations)
+    assert pair.witness == ("own" if used else None)
+    assert pair.evidence.witness == used
+    rows = list(causes.compute(study(a, b, configurations=configurations), [a, b], Asked(reference="a")))
+    assert [len(row["evaluation_ids"]) for row in rows] == [4 if used else 2] * 3
+    network = "scores, labels and a network trained on b" if used else "scores and labels"
+    assert {row["evidence"] for row in rows} == {network}
+
+
+def test_a_witness_knows_all_findings_that_are_judged():
+    a, b = site("a", ("vendor", "own")), site("b", ("vendor", "own"))
+    limited = replace(b, evaluations=(b.evaluations[0], replace(b.evaluations[1], trained=frozenset({0, 1}))))
+    assert judged(a, limited, configurations={"own": ("b",)}).witness is None
+    b.cohort.labels[:, 2] = np.nan
+    assert judged(a, limited, configurations={"own": ("b",)}).witness == "own"
+    assert judged(a, b, configurations={"own": ("b",)}).witness == "own"
+
+
+def test_age_sex_and_view_are_numbers_and_used_where_half_of_both_sites_know_them():
+    age = np.array([None] * (N // 2) + list(range(N // 2)), dtype=object)
+    sex = np.array(["F", "M", "F", None] * (N // 4), dtype=object)
+    view = np.array(["AP", "PA"] * (N // 2), dtype=object)
+    a = site("a", columns={"age": age, "sex": sex, "view": view})
+    b = site("b", columns={"age": age[::-1], "sex": sex, "view": np.array(["AP"] * N, dtype=object)})
+    made = causes._covariates(a, b)
+    assert list(made) == ["age", "sex", "view"]
+    np.testing.assert_array_equal(made["age"][0], [np.nan] * (N // 2) + list(range(N // 2)))
+    np.testing.assert_array_equal(made["sex"][0][:4], [1, 0, 1, np.nan])
+    np.testing.assert_array_equal(made["view"][0][:4], [1, 0, 1, 0])
+    less = age.copy()
+    less[-1] = None
+    for of_a, of_b in ((less, age), (age, less)):
+        assert "age" not in causes._covariates(
+            site("a", columns={"age": of_a}), site("b", columns={"age": of_b})
+        )
+    same = np.array(["AP"] * N, dtype=object)
+    assert causes._covariates(site("a", columns={"view": same}), site("b", columns={"view": same})) == {}
+    assert causes._covariates(site("a", columns={"age": age}), site("b")) == {}
+    pair = judged(a, b)
+    assert (pair.covariates, pair.evidence.covariates) == (("age", "sex", "view"), True)
+    assert not judged(site("a"), site("b")).evidence.covariates
+
+
+def test_a_verdict_is_that_of_the_models_scores_of_the_findings_it_knows():
+    a, b = site("a", knows=(0, 2)), site("b", knows=(0, 2))
+    pair = judged(a, b)
+    labels = [of.cohort.labels.astype(float) for of in (a, b)]
+    for of in labels:
+        of[:, 1] = np.nan
+    sites = [
+        Site(y, of.ensemble("vendor"), np.arange(N) + N * at)
+        for at, (y, of) in enumerate(zip(labels, (a, b), strict=True))
+    ]
+    evidence, verdicts = judge(*sites)
+    assert pair.evidence.tasks.tolist() == evidence.tasks.tolist() == [0, 2]
+    for task, verdict in verdicts.items():
+        np.testing.assert_array_equal(pair.verdicts[task].probability, verdict.probability)
+    rows = list(causes.compute(study(a, b), [a, b], Asked(reference="a", loss_ratio=3.0)))
+    assert [row["task_id"] for row in rows] == [0, 2]
+    for row in rows:
+        k = row["task_id"]
+        for name, of in (("a", a), ("b", b)):
+            y = of.cohort.labels[:, k]
+            assert (row[f"n_{name}"], row[f"n_pos_{name}"]) == (N, int((y == 1).sum()))
+            assert row[f"auc_{name}"] == pytest.approx(roc_auc_score(y, of.ensemble("vendor")[:, k]))
+        assert row["loss_ratio"] == 3.0
+        assert row["reason"] is None
+        assert (row["reread"], row["readers"], row["probability_label_before"]) == (None, None, None)
+
+
+@pytest.mark.parametrize(
+    ("shared", "extra", "whole"), [(N, False, True), (N - 60, True, False), (0, True, None)]
+)
+def test_pictures_that_both_labelled_are_whole_where_they_are_all_of_both(shared, extra, whole):
+    a = site("a")
+    pictures = a.cohort.shown.pictures.copy()
+    pictures[shared:] += 500_000
+    b = site("b", pictures=pictures, seed=1)
+    b.cohort.labels[::4, 0] = 1 - b.cohort.labels[::4, 0]
+    pair = judged(a, b)
+    of = causes._rereads(a, b, "vendor", pair.evidence)
+    if whole is None:
+        assert of == {}
+        return
+    assert set(of) == {0, 1, 2}
+    assert {one.whole for one in of.values()} == {whole}
+    x, kept = a.ensemble("vendor")[:, 0], slice(0, shared)
+    cost = roc_auc_score(a.cohort.labels[kept, 0], x[kept]) - roc_auc_score(b.cohort.labels[kept, 0], x[kept])
+    assert of[0].loss == pytest.approx(cost)
+
+
+def test_copies_of_a_picture_that_say_two_things_say_nothing():
+    a, b = site("a"), site("b")
+    pictures = np.r_[[7, 7, 8, 8, 9], np.arange(N - 5) + 90_000]
+    a.cohort.labels[:5, 0] = [1, 0, 1, 1, np.nan]
+    shown = replace(a.cohort.shown, pictures=pictures)
+    b_shown = replace(b.cohort.shown, pictures=np.r_[[9, 8, 7], np.arange(N - 3) + 70_000])
+    one, two = replace(a.cohort, shown=shown), replace(b.cohort, shown=b_shown)
+    labels, others = labels_of_shared(one, two)
+    np.testing.assert_array_equal(labels[:, 0], [np.nan, 1, np.nan])
+    np.testing.assert_array_equal(others, b.cohort.labels[[2, 1, 0]])
+    np.testing.assert_array_equal(patients_of_shared(one, two), one.patients[[0, 2, 4]])
+
+
+def test_scores_that_rank_the_wrong_way_round_are_said_before_anything_else():
+    a, b = site("a"), site("b", flip=True)
+    rows = list(causes.compute(study(a, b), [a, b], Asked(reference="a")))
+    assert all(row["resolve"].startswith(causes.INVERTED) for row in rows)
+    back = list(causes.compute(study(a, b), [a, b], Asked(reference="b")))
+    assert not any((row["resolve"] or "").startswith(causes.INVERTED) for row in back), (
+        "A is the one that is below"
+    )
+    pair = judged(a, b)
+    parts = pair.evidence.parts
+    parts.drop.lower[:] = parts.auc[:, 0, 0] - 0.5
+    assert not (causes._next(pair.evidence, 0, None) or "").startswith(causes.INVERTED), (
+        "the bound is at one half"
+    )
+    assert causes._next(pair.evidence, 0, None) == MORE
+    parts.drop.lower[:] = parts.auc[:, 0, 0] - 0.49
+    assert causes._next(pair.evidence, 0, None) == f"{causes.INVERTED}; {MORE}"
+    parts.auc[:, 0, 0] = 0.5
+    parts.drop.lower[:] = 0.01
+    assert causes._next(pair.evidence, 0, None) == MORE, "A's is no better than chance"
+
+
+@pytest.mark.parametrize(("positives", "reason"), [(9, causes.FEW), (10, None)])
+def test_fewer_than_ten_patients_of_a_class_are_the_reason(positives, reason):
+    assert FEWEST == 10
+    a, b = site("a"), site("b")
+    b.cohort.labels[:, 1] = 0
+    b.cohort.labels[:positives, 1] = 1
+    rows = list(causes.compute(study(a, b), [a, b], Asked(reference="a")))
+    assert rows[0]["reason"] is None
+    assert rows[1]["reason"] == reason or (reason is None and rows[1]["reason"] == causes.UNLIKE)
+    b.cohort.labels[:, 1] = 0
+    row = list(causes.compute(study(a, b), [a, b], Asked(reference="a")))[1]
+    assert row["basis"] == f"not computed: {row['reason']}"
+    assert (row["verdict"], row["alike"], row["probability_label"], row["assumption"]) == (
+        "cannot tell",
+        None,
+        None,
+        None,
+    )
+    assert row["resolve"] == MORE
+
+
+def test_what_would_settle_it_names_the_study():
+    assert causes._by_command(f"do {PLAN}, or {PIPE}", "s") == f"do {PLAN} s, or {PIPE} s"
+    assert causes._by_command(None, "s") is None
+
+
+def verdict(*probability, alike=True):
+    return Verdict(None, np.array(probability), *np.zeros((3, 4)), alike, "", "", "")
+
+
+def test_a_cause_is_in_doubt_between_where_it_is_ruled_out_and_where_it_is_named():
+    of = verdict(0.25, 0.2501, 0.7499, 0.75)
+    assert [in_doubt(of, cause, 3.0) for cause in range(4)] == [False, True, True, False]
+    assert [in_doubt(of, cause, 2.0) for cause in range(4)] == [False, False, False, False]
+    assert in_doubt(verdict(0, 0, 0, 1.0, alike=False), 3, 3.0)
+    assert not in_doubt(verdict(0, 0, 0, 1.0), 3, 3.0)
+
+
+def offers(rng, count, pieces):
+    pair = judged(site("a"), site("b"))
+    chances = np.sort(rng.random((count, pieces + 1)), axis=1)
+    chances[:, 0] = 0
+    return [Offer(pair, task, 0.5, of) for task, of in enumerate(chances)]
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_a_budget_is_split_as_no_other_split_settles_more(seed):
+    several = offers(np.random.default_rng(seed), 3, 4)
+    shares = _split(several, 25, 110)
+    assert sum(reads for _, reads in shares) == 110
+    pieces = {
+        offer.task: round((reads - 5) / 25) if at == 0 else round(reads / 25)
+        for at, (offer, reads) in enumerate(shares)
+    }
+    settled = sum(several[task].chances[count] for task, count in pieces.items())
+    best = max(
+        sum(offer.chances[count] for offer, count in zip(several, counts, strict=True))
+        for counts in product(range(5), repeat=3)
+        if sum(counts) <= 4
+    )
+    assert settled == pytest.approx(best)
+
+
+def test_a_budget_smaller_than_a_piece_is_spent_on_one():
+    (share,) = _split(offers(np.random.default_rng(0), 2, 1), 20, 12)
+    assert share[1] == 12
+
+
+def test_of_several_models_reads_are_planned_for_the_one_they_settle_likeliest():
+    one, *_ = offers(np.random.default_rng(0), 1, 2)
+    chances = [np.array([0, 0.3, 0.4]), np.array([0, 0.1, 0.6]), np.array([0, 0.6, 0.2])]
+    several = [replace(one, chances=of) for of in chances]
+    assert _one_each(several) == [several[1]]
+    other = replace(one, task=1)
+    assert [offer.task for offer in _one_each([*several, other])] == [0, 1]
+
+
+def test_rows_of_models_trained_here_say_what_their_scores_imply():
+    a, b = (replace(site(name, ("at a", "at b")), dataset=name) for name in "ab")
+    whole = study(a, b, configurations={"at a": ("a",), "at b": ("b",)})
+    rows = list(images_or_labels.compute(whole, [a, b]))
+    assert [(row["cohort_a_id"], row["task_id"]) for row in rows] == [
+        (1, 0),
+        (1, 1),
+        (1, 2),
+        (2, 0),
+        (2, 1),
+        (2, 2),
+    ]
+    there, _ = images_or_labels._both_ways(a, b, "at a", "at b")
+    for row in rows[:3]:
+        k = row["task_id"]
+        implied, se = there.tilting.implied[k], there.tilting.implied_se[k]
+        bounds = [implied, implied - norm.ppf(0.975) * se, implied + norm.ppf(0.975) * se]
+        given = [row[f"implied_{name}"] for name in ("prevalence", "lower", "upper")]
+        assert given == pytest.approx(np.clip(bounds, 0, 1), abs=1e-4)
+        for name, of, model in (("aa", a, "at a"), ("ab", b, "at a"), ("ba", a, "at b"), ("bb", b, "at b")):
+            auc = roc_auc_score(of.cohort.labels[:, k], of.ensemble(model)[:, k])
+            assert row[f"auc_{name}"] == pytest.approx(auc)
+        assert row["prevalence_b"] == pytest.approx(b.cohort.labels[:, k].mean())
+        assert (row["n_b"], row["n_pos_b"]) == (N, int((b.cohort.labels[:, k] == 1).sum()))
+        assert row["p_meaning"] == pytest.approx(there.evidence[k].meaning_p)
+    alone = study(a, b, configurations={"at a": ("a",)})
+    assert list(images_or_labels.compute(alone, [a, b])) == []
+    only = replace(b, evaluations=b.evaluations[1:])
+    assert list(images_or_labels.compute(whole, [a, only])) == []
+
+
+def test_implied_prevalences_stay_shares():
+    a, b = (replace(site(name, ("at a", "at b")), dataset=name) for name in "ab")
+    for number in list(b.logits):
+        b.logits[number] = b.logits[number] + 3.0
+    whole = study(a, b, configurations={"at a": ("a",), "at b": ("b",)})
+    row = next(iter(images_or_labels.compute(whole, [a, b])))
+    assert row["implied_upper"] == 1
+    for number in list(b.logits):
+        b.logits[number] = b.logits[number] - 6.0
+    b._ensembles.clear()
+    row = next(iter(images_or_labels.compute(whole, [a, b])))
+    assert row["implied_lower"] == 0
+
+
+def test_a_finding_without_two_classes_has_no_verdict_and_no_evidence():
+    a, b = (replace(site(name, ("at a", "at b")), dataset=name) for name in "ab")
+    b.cohort.labels[:, 1] = 0
+    whole = study(a, b, configurations={"at a": ("a",), "at b": ("b",)})
+    row = list(images_or_labels.compute(whole, [a, b]))[1]
+    assert row["verdict"] == "cannot tell"
+    assert row["basis"] == f"not computed: {row['reason']}"
+    assert (row["p_meaning"], row["p_adjusted"], row["assumption"]) == (None, None, None)
+    assert row["resolve"] == "test more images of both classes"
