@@ -22,6 +22,7 @@ import importlib
 import json
 import math
 import random
+import re
 import shutil
 import signal
 import sys
@@ -412,7 +413,7 @@ def _sources() -> dict[str, ast.Module]:
 def _lives(tree: Tree, warm: Warm, mutant: Mutant, calls: Calls) -> bool:
     """Whether the change survives the tests that call its function, in a process that has collected them before.
 
-    And then those that name its module in one that imports the change as everybody does: compiled code has what it calls in it.
+    And then those that name its module, as a change is imported elsewhere: compiled code has in it what it calls.
     """
     try:
         compile(mutant.text(), mutant.file, "exec")
@@ -469,6 +470,9 @@ def main() -> int:
     )
     parser.add_argument("--jobs", type=int, default=2)
     parser.add_argument("--calls", type=Path, help="a file to keep, or take, what tests call: minutes less")
+    parser.add_argument(
+        "--again", type=Path, help="only those that an earlier run printed as survivors, in this file"
+    )
     parser.add_argument("--list", action="store_true")
     parser.add_argument("--quick", action="store_true", help="six changes")
     parser.add_argument("--json", action="store_true")
@@ -486,6 +490,8 @@ def main() -> int:
     chosen = random.Random(options.seed).sample(every, min(size, len(every)))[options.skip :]
     if options.verdict and not options.quick:
         chosen = every[options.skip :]
+    if options.again:
+        chosen = _again(options.again.read_text(encoding="utf-8"))
     survivors = list(_survivors(chosen, options))
     limit = 0.0 if options.verdict else LIMIT
     share = len(survivors) / len(chosen)
@@ -507,6 +513,16 @@ def main() -> int:
             f"{len(survivors)} of {len(chosen)} survive ({share:.0%}; limit {limit:.0%}; seed {options.seed})"
         )
     return int(share > limit)
+
+
+def _again(printed: str) -> list[Mutant]:
+    """The changes that were printed as survivors, whatever line they are on now; one that is no more is left out."""
+    every = mutants()
+    chosen = []
+    for file, line, change in re.findall(r"^(\S+\.py):(\d+): (.+)$", printed, re.M):
+        same = [each for each in every if (each.file, f"{each.before!r} → {each.after!r}") == (file, change)]
+        chosen += sorted(same, key=lambda each: abs(each.line - int(line)))[:1]
+    return chosen
 
 
 def _changes(verdict: bool, only: Sequence[str]) -> list[Mutant]:
