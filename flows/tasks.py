@@ -245,10 +245,10 @@ def missing(study: str | None) -> tuple[dict[int, list[int]], dict[int, list[int
     """Model id → image lists that it has still to score, of our own models and of those from elsewhere: of a study, by its
     name, or of everything."""
     from xray.learning.missing import missing as missing_evaluations
-    from xray.learning.missing import ours_first
+    from xray.learning.missing import own_first
 
     with storage() as databases, databases.engine().begin() as connection:
-        return ours_first(connection, missing_evaluations(connection, study))
+        return own_first(connection, missing_evaluations(connection, study))
 
 
 @task(name="record", task_run_name="record the study", **PATIENT)

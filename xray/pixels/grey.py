@@ -27,7 +27,7 @@ class Decoded:
     pixels: Grey
     maximum: int
     choices: tuple[str, ...] = ()
-    given: bool = False
+    own_maximum: bool = False
 
 
 def check_size(width: int, height: int, pixel_bytes: int = 1, packed: int | None = None) -> None:
