@@ -36,7 +36,7 @@ from db.embedded import acquire, status
 from db.store import read_cohort, read_logits
 from xray.analyses.cuts import Asked, cut, cut_frame
 from xray.analyses.kept import Kept
-from xray.analyses.run import named
+from xray.analyses.run import by_name
 from xray.stats.delong import auc_interval
 
 STEPS: Final = (6, 60, 300)
@@ -123,7 +123,7 @@ def asked(engine: Engine, world: World, logins: tuple[str, str], home: Path) -> 
             "predictions of a cell": median(lambda: connection.execute(text(BY_CELL)).all()),
             "predictions of an image": median(lambda: connection.execute(by_image, given).all()),
             "cut of a cell": median(
-                lambda: cut_frame(connection, "all", named("performance"), cut("sex = 'F'"), of_cell, kept)
+                lambda: cut_frame(connection, "all", by_name("performance"), cut("sex = 'F'"), of_cell, kept)
             ),
         }
     with served(*logins, home) as base:

@@ -59,7 +59,7 @@ class Launcher:
     account: Account | None
 
     @contextlib.contextmanager
-    def opened(self, path: Path) -> Iterator[Opened]:
+    def path_for(self, path: Path) -> Iterator[Opened]:
         """A file or folder of the account's, as a program that is started in this block can name it."""
         if self.account is None or sys.platform != "linux":
             yield Opened(str(path))
@@ -130,11 +130,11 @@ class Launcher:
         if sys.platform == "linux":
             _renounce()
 
-    def owns(self, what: Path | int) -> None:
+    def owns(self, target: Path | int) -> None:
         """Make the account the owner of a path (no link is followed) or a descriptor."""
         if self.account is not None:
-            follow = {"follow_symlinks": False} if isinstance(what, Path) else {}
-            os.chown(what, self.account.uid, self.account.gid, **follow)
+            follow = {"follow_symlinks": False} if isinstance(target, Path) else {}
+            os.chown(target, self.account.uid, self.account.gid, **follow)
 
     def obstacle(self, folder: Path, program: Path | None = None) -> str | None:
         """What keeps the account from passing through `folder`, or running `program` there; None if nothing does.
@@ -154,8 +154,8 @@ class Launcher:
                 os.dup2(os.open(os.devnull, os.O_RDWR), 1)
                 os.execve(program, [str(program), "--version"], _environment())
             except OSError as error:
-                where = f"{os.path.normpath(error.filename)}: " if error.filename else ""
-                os.write(writer, f"{where}{error.strerror}".encode())
+                source = f"{os.path.normpath(error.filename)}: " if error.filename else ""
+                os.write(writer, f"{source}{error.strerror}".encode())
             finally:
                 os._exit(1)
         os.close(writer)

@@ -53,7 +53,7 @@ def report(stack: Place) -> dict[str, Any]:
 def _failures(api: Api) -> list[dict[str, str]]:
     """The flow runs that failed or crashed within a day, the last one first: flow, name, time and the reason in a line."""
     since = datetime.now(UTC) - timedelta(days=1)
-    wanted = {
+    filters = {
         "flow_runs": {
             "state": {"type": {"any_": ["FAILED", "CRASHED"]}},
             "end_time": {"after_": since.isoformat()},
@@ -71,7 +71,7 @@ def _failures(api: Api) -> list[dict[str, str]]:
                 "time": str(run["end_time"]),
                 "reason": reason_of(str((run.get("state") or {}).get("message") or "")),
             }
-            for run in api.post("/flow_runs/filter", wanted)
+            for run in api.post("/flow_runs/filter", filters)
         ]
     except (OSError, ValueError):
         return []

@@ -232,8 +232,8 @@ class Natively:
         postgres = runnable(self.postgres, launcher)
         program, *options = shlex.split(SERVICES["postgres"]["command"])
         with (
-            launcher.opened(data) as own,
-            launcher.opened(password) as secret,
+            launcher.path_for(data) as own,
+            launcher.path_for(password) as secret,
             (self.folder / "postgres.log").open("wb") as log,
         ):
             done = launcher.run(

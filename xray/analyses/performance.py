@@ -50,7 +50,7 @@ def show(result: Stored) -> Part:
     "performance",
     "How well does each model do on each test dataset? AUC with interval (Fig 1)",
     Auc,
-    place=10,
+    order=10,
     unit=cells.MODEL_WITH_FINDINGS,
     show=show,
     metric=published.AUC,
@@ -64,8 +64,8 @@ def compute(study: StoredStudy, tests: Sequence[TestSet]) -> Iterator[dict[str, 
     for test in tests:
         clustered = has_repeated_patients(test)
         if clustered:
-            replicates(test, [group for name in test.wanted for group in _defined(test, name)])
-        work = ((test, trained_on, tasks, clustered) for trained_on in test.wanted)
+            replicates(test, [group for name in test.configurations for group in _defined(test, name)])
+        work = ((test, trained_on, tasks, clustered) for trained_on in test.configurations)
         yield from flat_side_by_side(_configuration, work)
 
 

@@ -46,7 +46,7 @@ def write_report(
         part = shown.part(own, study.name, analysis)
         if not len(part.data) and not (part.central and _is_asked(study, part)):
             return None
-        return shown.drawn(part, folder)
+        return shown.drawing_of(part, folder)
 
     parts = draw(connection, make, ANALYSES)
     first = results.first_screen(connection, study.name)

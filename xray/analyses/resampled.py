@@ -32,7 +32,7 @@ class Replicates:
 def replicates(test: TestSet, groups: Iterable[Wanted]) -> dict[Wanted, Replicates]:
     """Replicates of these groups, for tasks that all their configurations were trained on. Cached in `test`."""
     images = {group: _images(test, *group) for group in groups}
-    cache: dict[Kept, BootstrapAuc] = test.kept
+    cache: dict[Kept, BootstrapAuc] = test.cache
     missing: dict[tuple[int, bytes], dict[str, None]] = {}
     for (task, names), bits in images.items():
         for name in names:
@@ -55,11 +55,11 @@ def has_repeated_patients(test: TestSet) -> bool:
 
 
 def _draws(test: TestSet) -> Draws:
-    if "draws" not in test.kept:
-        draws = Draws(test.cohort.shown.ranks, REPLICATES, SEED, keep=True)
+    if "draws" not in test.cache:
+        draws = Draws(test.cohort.identities.ranks, REPLICATES, SEED, keep=True)
         side_by_side(draws.block, ((number,) for number in range(draws.n_blocks)))
-        test.kept["draws"] = draws
-    cached: Draws = test.kept["draws"]
+        test.cache["draws"] = draws
+    cached: Draws = test.cache["draws"]
     return cached
 
 
@@ -77,5 +77,5 @@ def _resample(
     labels = test.cohort.labels[:, task]
     mask = np.unpackbits(np.frombuffer(images, np.uint8), count=len(labels)).astype(bool)
     scores = np.stack([test.ensemble(name)[:, task] for name in names])
-    several = bootstrap_auc(np.where(mask, labels, np.nan), scores, test.cohort.shown.ranks, draws=draws)
+    several = bootstrap_auc(np.where(mask, labels, np.nan), scores, test.cohort.identities.ranks, draws=draws)
     return {(task, name, images): single for name, single in zip(names, separate(several), strict=True)}

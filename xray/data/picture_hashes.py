@@ -118,9 +118,9 @@ def look(
     pictures: list[Seen | str] = [NO_PATH] * len(paths)
     files_of_rows = [(row, images / path) for row, path in enumerate(paths) if isinstance(path, str)]
     with (
-        _opened(memory) as database,
+        _open(memory) as database,
         ThreadPoolExecutor() as pool,
-        bar("reading pictures", len(files_of_rows), shown=progress) as advance,
+        bar("reading pictures", len(files_of_rows), visible=progress) as advance,
     ):
         for start in range(0, len(files_of_rows), _AT_ONCE):
             batch = files_of_rows[start : start + _AT_ONCE]
@@ -149,9 +149,9 @@ def changed(
     if not memory.exists() and not all_files:
         return different
     with (
-        _opened(memory) as database,
+        _open(memory) as database,
         ThreadPoolExecutor() as pool,
-        bar("reading pictures", len(files), shown=progress) as advance,
+        bar("reading pictures", len(files), visible=progress) as advance,
     ):
         assert database is not None
         for start in range(0, len(files), _AT_ONCE):
@@ -259,7 +259,7 @@ def _recall(database: sqlite3.Connection, stamps: Sequence[_Stamp]) -> dict[_Sta
 
 
 @contextlib.contextmanager
-def _opened(memory: Path | None) -> Iterator[sqlite3.Connection | None]:
+def _open(memory: Path | None) -> Iterator[sqlite3.Connection | None]:
     if memory is None:
         yield None
         return

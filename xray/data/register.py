@@ -232,7 +232,7 @@ def _set_aside_pictures(
                 Quarantined(path if isinstance(path, str) else name, None, name, reason, is_kept)
             )
             usable[row] = is_kept
-    return table.taken(usable, quarantine), [
+    return table.take(usable, quarantine), [
         outcome for outcome, yes in zip(contents, usable, strict=True) if yes
     ]
 

@@ -81,14 +81,14 @@ def _text(value: str, lines: Sequence[str]) -> str:
         raise ValueError("expected text, found ''")
     for line in lines:
         if (fault := names.fault_of(line.replace("\t", " "), _LONGEST)) is not None:
-            raise ValueError(f"{fault}, found {names.shown(line)}")
+            raise ValueError(f"{fault}, found {names.quoted(line)}")
     return value
 
 
 def _words(value: list[str]) -> list[str]:
     for word in value:
         if (fault := names.fault_of(word)) is not None:
-            raise ValueError(f"{fault}, found {names.shown(word)}")
+            raise ValueError(f"{fault}, found {names.quoted(word)}")
     return value
 
 

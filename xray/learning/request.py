@@ -105,7 +105,10 @@ def _selection(
         conditions = ", ".join(map(str, request.where))
         raise LearningError(f"{request.trained_on}: no {part} image of {dataset.name} fits {conditions}")
     return replace(
-        cohort, images=cohort.images[fitting], shown=cohort.shown.of(fitting), labels=labels[fitting]
+        cohort,
+        images=cohort.images[fitting],
+        identities=cohort.identities.of(fitting),
+        labels=labels[fitting],
     )
 
 

@@ -146,7 +146,7 @@ def train(
         network.train()
         title = f"epoch {len(progress.epochs) + 1} of {recipe.epochs}"
         shown_here = bar and accelerator.is_main_process
-        for rows, batch in followed(batches, title, batches.state.delivered, shown=shown_here):
+        for rows, batch in followed(batches, title, batches.state.delivered, visible=shown_here):
             with torch.autocast(
                 accelerator.device.type, torch.bfloat16, enabled=recipe.precision == "bfloat16"
             ):

@@ -258,7 +258,7 @@ def _fill(pictures: Pictures, partial: Path, request: Request, workers: int | No
     reasons: list[str] = []
     with (
         ThreadPoolExecutor(workers or cores()) as pool,
-        bar("preparing pictures", request.n, request.n - len(missing), shown=progress) as advance,
+        bar("preparing pictures", request.n, request.n - len(missing), visible=progress) as advance,
     ):
         for start in range(0, len(missing), _CHUNK):
             rows = missing[start : start + _CHUNK].tolist()

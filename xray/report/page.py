@@ -188,12 +188,12 @@ def _section(figure: Drawn, study: Study) -> Section:
         else:
             about = f"{about} The figure is too large for this page: {part.name}.png and {part.name}.svg are beside it."
     tables = list(part.tables)
-    if len(part.shown):
+    if len(part.short_table):
         tables.append(
             forms.plain(
                 "The extremes; every row is in the database",
-                part.shown,
-                forms.images_of(part.shown, part.data),
+                part.short_table,
+                forms.images_of(part.short_table, part.data),
             )
         )
     return Section(

@@ -21,7 +21,7 @@ from tests.xray.analyses.test_cells import Hospitals
 from xray.analyses.analysis import stored_rows
 from xray.analyses.cuts import Asked, Cut, can_be_cut, cut, cut_frame
 from xray.analyses.kept import Kept
-from xray.analyses.run import ANALYSES, named, run_all
+from xray.analyses.run import ANALYSES, by_name, run_all
 from xray.analyses.stored import load_study, load_tests
 from xray.errors import AnalysisError
 
@@ -65,12 +65,12 @@ def without_the_young(databases: list[str]) -> Hospitals:
 
 def stored(hospitals: Hospitals, name: str) -> pd.DataFrame:
     with hospitals.world.engine.connect() as connection:
-        return stored_rows(connection, "test", named(name))
+        return stored_rows(connection, "test", by_name(name))
 
 
 def cut_of(hospitals: Hospitals, name: str, images: Cut, *, kept: Kept | None = None, **asked: Any):
     with hospitals.world.engine.connect() as connection:
-        return cut_frame(connection, "test", named(name), images, Asked(**asked), kept)
+        return cut_frame(connection, "test", by_name(name), images, Asked(**asked), kept)
 
 
 def same(one: pd.DataFrame, two: pd.DataFrame, without: tuple[str, ...] = ()) -> None:

@@ -224,7 +224,9 @@ def test_names_are_escaped(parts: dict[str, Any], performance: pd.DataFrame, stu
     frame = performance.replace({"beta": HOSTILE})
     frame["reason"] = frame["reason"].replace("not trained", HOSTILE)
     part = replace(accuracy.performance(frame), caption=captions.Caption(HOSTILE, HOSTILE, HOSTILE))
-    other = replace(plain("x", HOSTILE, frame), shown=pd.DataFrame({HOSTILE: [HOSTILE]}), findings=[HOSTILE])
+    other = replace(
+        plain("x", HOSTILE, frame), short_table=pd.DataFrame({HOSTILE: [HOSTILE]}), findings=[HOSTILE]
+    )
     parts["parts"] = [drawn(part), page.Drawn(other)]
     parts |= {"title": HOSTILE, "notes": [HOSTILE], "commands": [HOSTILE]}
     object.__setattr__(study, "provenance", {HOSTILE: HOSTILE})

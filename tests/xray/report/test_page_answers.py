@@ -40,7 +40,7 @@ def written(
     if drawn is None:
         part = accuracy.performance(rows)
         if shown is not None and data is not None:
-            part = replace(part, shown=shown, data=data)
+            part = replace(part, short_table=shown, data=data)
         assert part.draw is not None
         figure = part.draw()
         drawn = page.Drawn(part, files.svg(figure), float(figure.get_size_inches()[0]), spots.of(figure))
