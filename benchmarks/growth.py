@@ -34,8 +34,8 @@ from benchmarks.store import TASKS, Meter, vacuum
 from db.connection import embedded
 from db.embedded import acquire, status
 from db.store import read_cohort, read_logits
-from xray.analyses.cuts import Asked, cut, cut_frame
-from xray.analyses.kept import Kept
+from xray.analyses.cuts import Selection, cut, cut_frame
+from xray.analyses.kept import Cache
 from xray.analyses.run import by_name
 from xray.stats.delong import auc_interval
 
@@ -115,7 +115,7 @@ def asked(engine: Engine, world: World, logins: tuple[str, str], home: Path) -> 
         for statement in CLEARED:
             connection.exec_driver_sql(statement)
     analysed(engine)
-    kept, of_cell = Kept(), Asked(("configuration-0",), ("nih",), ("Effusion",))
+    kept, of_cell = Cache(), Selection(("configuration-0",), ("nih",), ("Effusion",))
     with engine.connect() as connection:
         given = {"image": world.image}
         by_image = text("select * from image_predictions(:image)")

@@ -25,7 +25,7 @@ from flows.studies import read_here, study_file
 
 
 @dataclass(frozen=True)
-class Done:
+class Outcome:
     """What a run of a study did: models trained of those asked for, evaluations and analyses made, and its files."""
 
     study: str
@@ -73,4 +73,4 @@ def run_study(study: str = "phantom") -> dict[str, Any]:
         shown.results(content.name, tasks.results(content.name)["rows"], folder)
         tell_new(models)
     trained = sum(model["trained"] for model in models)
-    return asdict(Done(content.name, len(models), trained, evaluated, analysed, folder))
+    return asdict(Outcome(content.name, len(models), trained, evaluated, analysed, folder))

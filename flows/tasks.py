@@ -157,14 +157,14 @@ def intervene(
     evaluation_id: int, target_list_id: int, kinds: Sequence[str], images: int | None, seed: int
 ) -> int:
     """Score the images of an evaluation again, changed to look like those of another list; how many kinds were written."""
-    from xray.learning.intervene import Wanted
+    from xray.learning.intervene import InterventionRequest
     from xray.learning.intervene import intervene as score_again
     from xray.learning.tracking import Tracker
 
     tell_where()
     with storage() as databases:
         tracker = Tracker(databases.mlflow, settings.artifacts())
-        request = Wanted(evaluation_id, target_list_id, tuple(kinds), images, seed)
+        request = InterventionRequest(evaluation_id, target_list_id, tuple(kinds), images, seed)
         return score_again(databases.engine(), tracker, settings.home(), request)
 
 

@@ -20,8 +20,8 @@ from db.question import ask
 from db.urls import libpq
 from xray import settings
 from xray.analyses.analysis import stored_rows
-from xray.analyses.cuts import DAY, Asked, cut, cut_frame
-from xray.analyses.kept import Kept
+from xray.analyses.cuts import DAY, Selection, cut, cut_frame
+from xray.analyses.kept import Cache
 from xray.analyses.run import by_name
 from xray.analyses.stored import study_meant
 from xray.data.image_names import image_names
@@ -55,7 +55,7 @@ class Platform:
             self._questions: Final = create_engine(self._reader, pool_pre_ping=True)
             stack.callback(self._questions.dispose)
             self._stack: Final = stack.pop_all()
-            self._cache: Final = Kept()
+            self._cache: Final = Cache()
 
     def __enter__(self) -> "Platform":
         return self
@@ -124,7 +124,7 @@ class Platform:
         question is answered faster. Raises `AnalysisError` where no image fits, or a name is not there.
         """
         names = image_names(Path(images)) if isinstance(images, str | Path) else images
-        selection = Asked(*(_several(choice) for choice in (model, dataset, task)))
+        selection = Selection(*(_several(choice) for choice in (model, dataset, task)))
         with self._reading() as connection:
             study_name = study_meant(connection, study)
             of_images = cut(where, since, until, day, names)

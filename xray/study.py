@@ -36,7 +36,7 @@ from xray.study_keys import Bounds, Dataset, NamedConfiguration, StudyFile, some
 from xray.tasks import TASKS
 
 if TYPE_CHECKING:
-    from xray.data.mapping.model import Named
+    from xray.data.mapping.model import MappedFiles
 
 QUESTION = "Does a model that was trained at one site work at another?"
 KINDS = ("each", "all", "all but one site")
@@ -289,7 +289,7 @@ def _dataset(entry: Dataset, path: Path, findings: tuple[str, ...]) -> DatasetRe
     )
 
 
-def _mapped(entry: Dataset, path: Path, source: str) -> "Named":
+def _mapped(entry: Dataset, path: Path, source: str) -> "MappedFiles":
     """What a dataset's mapping file names. Raises `StudyError` where it can't be read, or its dataset takes none."""
     from xray.data.mapping.model import read_named  # which takes long to import
 

@@ -20,7 +20,7 @@ Texts = Annotated[list[str], Field(description="a list of texts")]
 Seed = Annotated[int, Field(ge=0, le=LARGEST_SEED)]
 
 
-class Drawn(Part):
+class PhantomSite(Part):
     """[datasets.phantom]: a synthetic hospital."""
 
     site: str
@@ -38,7 +38,7 @@ class Dataset(Part):
     labels: str | None = None
     images: str = ""
     source: str = "manifest"
-    phantom: Drawn | None = None
+    phantom: PhantomSite | None = None
     maximum: int = Field(0, ge=0)
     window: bool = False
     labels_only: bool = False

@@ -45,7 +45,7 @@ class Account:
 
 
 @dataclass(frozen=True)
-class Opened:
+class OpenPath:
     """How programs of the server name a file or folder, and the descriptors that they must inherit for that."""
 
     name: str
@@ -59,14 +59,14 @@ class Launcher:
     account: Account | None
 
     @contextlib.contextmanager
-    def path_for(self, path: Path) -> Iterator[Opened]:
+    def path_for(self, path: Path) -> Iterator[OpenPath]:
         """A file or folder of the account's, as a program that is started in this block can name it."""
         if self.account is None or sys.platform != "linux":
-            yield Opened(str(path))
+            yield OpenPath(str(path))
             return
         descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
         try:
-            yield Opened(f"/proc/self/fd/{descriptor}", (descriptor,))
+            yield OpenPath(f"/proc/self/fd/{descriptor}", (descriptor,))
         finally:
             os.close(descriptor)
 

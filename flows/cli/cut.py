@@ -81,12 +81,12 @@ def print_cut(
 ) -> None:
     """Print the rows of an analysis on a cut."""
     from flows.cli.rows import show_rows
-    from xray.analyses.cuts import DAY, Asked, Cutting, cut
+    from xray.analyses.cuts import DAY, Cutting, Selection, cut
     from xray.data.image_names import image_names
 
     names = None if options.images is None else image_names(options.images)
     images = cut(options.where, options.since, options.until, options.day or DAY, names)
-    selection = Asked(options.model, options.dataset, options.task)
+    selection = Selection(options.model, options.dataset, options.task)
     rows = Cutting(connection, study, images, selection).rows(analysis)
     if as_json:
         show_rows(rows, True, "no result")

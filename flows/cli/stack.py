@@ -22,7 +22,7 @@ from xray.errors import XrayError
 from xray.names import unknown
 
 if TYPE_CHECKING:
-    from flows.standing.place import Place, State
+    from flows.standing.place import Stack, State
 
 _log = logging.getLogger(__name__)
 UP_SECONDS = 600.0
@@ -174,7 +174,7 @@ def env() -> None:
         click.echo(f"export {name}={shlex.quote(value)}")
 
 
-def _check_ports(stack: "Place", options: Any) -> None:
+def _check_ports(stack: "Stack", options: Any) -> None:
     """A port that was asked for must be free, or ours already."""
     from flows.standing.services import is_free
 
@@ -195,7 +195,7 @@ def _own_environment() -> dict[str, str]:
     return {**os.environ, "PYTHONPATH": path, "PYTHONUNBUFFERED": "1"}
 
 
-def _wait_until_up(stack: "Place", process: "subprocess.Popen[bytes]") -> None:
+def _wait_until_up(stack: "Stack", process: "subprocess.Popen[bytes]") -> None:
     """Until everything is ready, telling what has come up. Raises `XrayError` where it does not."""
     names: set[str] = set()
     deadline = time.monotonic() + UP_SECONDS
@@ -214,7 +214,7 @@ def _wait_until_up(stack: "Place", process: "subprocess.Popen[bytes]") -> None:
     raise XrayError(f"it is not ready after {UP_SECONDS:.0f} s: see xray status and xray logs")
 
 
-def _say_where(stack: "Place", state: "State") -> None:
+def _say_where(stack: "Stack", state: "State") -> None:
     from flows.cli.ui import way_in
 
     click.echo(f"Prefect   {state.url('prefect')}   flows, deployments, events")

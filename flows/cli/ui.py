@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import click
 
 if TYPE_CHECKING:
-    from flows.standing.place import Place
+    from flows.standing.place import Stack
 
 
 @click.command()
@@ -47,7 +47,7 @@ def ui(server: str, port: int) -> None:
                 time.sleep(3600)
 
 
-def way_in(stack: "Place", server: str) -> str:
+def way_in(stack: "Stack", server: str) -> str:
     """What a browser must be told: the password itself only on a terminal, as what is written elsewhere may be kept."""
     name = f"{server}_password"
     password = stack.passwords()[name] if sys.stdout.isatty() else ""

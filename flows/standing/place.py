@@ -59,7 +59,7 @@ class State:
 
 
 @dataclass(frozen=True)
-class Place:
+class Stack:
     """The folder of a stack."""
 
     home: Path
@@ -157,12 +157,12 @@ class Place:
         unfinished.replace(self.folder / name)
 
 
-def this_stack() -> Place:
+def this_stack() -> Stack:
     """The place of this installation's stack."""
-    return Place(settings.home())
+    return Stack(settings.home())
 
 
-def client_environment(stack: Place, state: State) -> dict[str, str]:
+def client_environment(stack: Stack, state: State) -> dict[str, str]:
     """What a program needs to talk to the stack's servers, with their passwords."""
     variables = {"XRAY_HOME": str(stack.home)}
     own = stack.passwords()

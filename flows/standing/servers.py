@@ -16,7 +16,7 @@ import psutil
 from db.connection import Databases
 from flows.processes import die_with_parent
 from flows.standing.api import ApiError, ask
-from flows.standing.place import Place
+from flows.standing.place import Stack
 from flows.surroundings import LOOPBACK, cleaned
 from flows.watch import Child
 from xray.errors import XrayError
@@ -29,7 +29,7 @@ EVERYWHERE: Final = ("0.0.0.0", "::")
 DAY: Final = 86400
 
 
-def base_environment(stack: Place, databases: Databases) -> dict[str, str]:
+def base_environment(stack: Stack, databases: Databases) -> dict[str, str]:
     """What every process that we start has in its environment."""
     path = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))
     environment = cleaned({name: value for name, value in os.environ.items() if name != "PREFECT_API_URL"})
@@ -43,7 +43,7 @@ def base_environment(stack: Place, databases: Databases) -> dict[str, str]:
     }
 
 
-def server_environment(server: str, stack: Place, databases: Databases) -> dict[str, str]:
+def server_environment(server: str, stack: Stack, databases: Databases) -> dict[str, str]:
     """What one of the servers is told besides: its database, its password, how it behaves."""
     words = stack.passwords()
     if server == "mlflow":
@@ -111,7 +111,7 @@ def listen(host: str, port: int) -> socket.socket:
 @contextlib.contextmanager
 def running(
     name: str,
-    stack: Place,
+    stack: Stack,
     databases: Databases,
     log: Path,
     port: int = 0,

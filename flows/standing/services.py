@@ -14,7 +14,7 @@ from db.connection import Databases
 from flows.standing import servers
 from flows.standing.engine import SOCKET, WARM
 from flows.standing.nursery import MARK, SERVICE
-from flows.standing.place import Options, Place
+from flows.standing.place import Options, Stack
 from flows.standing.servers import EVERYWHERE, HEALTH
 from flows.surroundings import cleaned
 from xray.errors import XrayError
@@ -41,7 +41,7 @@ class Service:
     listener: socket.socket | None = None
 
 
-def listeners(stack: Place, options: Options) -> dict[str, socket.socket]:
+def listeners(stack: Stack, options: Options) -> dict[str, socket.socket]:
     """A listening socket per server: on the port asked for, else on that of last time, the usual one, or any that is free.
 
     Raises `XrayError` where the port that was asked for can't be had.
@@ -79,13 +79,13 @@ def free_port(host: str) -> int:
 
 
 def web_servers(
-    stack: Place, databases: Databases, options: Options, listening: Mapping[str, socket.socket]
+    stack: Stack, databases: Databases, options: Options, listening: Mapping[str, socket.socket]
 ) -> list[Service]:
     """The Prefect and MLflow servers, and the explorer."""
     return [_web_server(name, stack, databases, options, listening[name]) for name in USUAL_PORTS]
 
 
-def warm(stack: Place, databases: Databases, options: Options, prefect: str) -> list[Service]:
+def warm(stack: Stack, databases: Databases, options: Options, prefect: str) -> list[Service]:
     """The process that flow runs are forks of, where there is one. prefect: its URL.
 
     Not where there are GPUs: nobody has tried CUDA after a fork there, and beside a training on a GPU the seconds matter
@@ -98,7 +98,7 @@ def warm(stack: Place, databases: Databases, options: Options, prefect: str) -> 
     return [Service("warm", command, own, sign=stack.folder / SOCKET)]
 
 
-def workers(stack: Place, databases: Databases, options: Options, prefect: str, mlflow: str) -> list[Service]:
+def workers(stack: Stack, databases: Databases, options: Options, prefect: str, mlflow: str) -> list[Service]:
     """One worker per GPU (one where there is none) on pool gpu, and those of pool cpu. prefect, mlflow: their URLs."""
     devices = gpus()
     services = []
@@ -125,14 +125,14 @@ def gpus() -> list[str]:
     return [str(n) for n, line in enumerate(listing.stdout.splitlines()) if line.startswith("GPU ")]
 
 
-def base_environment(stack: Place, databases: Databases, options: Options) -> dict[str, str]:
+def base_environment(stack: Stack, databases: Databases, options: Options) -> dict[str, str]:
     """What every process of the stack has in its environment."""
     own = servers.base_environment(stack, databases)
     marked = {MARK: str(stack.home), "PREFECT_HOME": str(stack.folder / "prefect")}
     return {**cleaned(own, _reached(options)), **marked}
 
 
-def prefect_client(stack: Place, url: str) -> dict[str, str]:
+def prefect_client(stack: Stack, url: str) -> dict[str, str]:
     """How workers and flow runs talk to the Prefect server: with patience, as it may be started again meanwhile."""
     return {
         "PREFECT_API_URL": f"{url}/api",
@@ -147,7 +147,7 @@ def prefect_client(stack: Place, url: str) -> dict[str, str]:
 
 
 def _web_server(
-    server: str, stack: Place, databases: Databases, options: Options, listener: socket.socket
+    server: str, stack: Stack, databases: Databases, options: Options, listener: socket.socket
 ) -> Service:
     address = _reached(options)
     url = f"http://{f'[{address}]' if ':' in address else address}:{listener.getsockname()[1]}"
@@ -162,7 +162,7 @@ def _web_server(
 
 
 def _worker(
-    stack: Place,
+    stack: Stack,
     databases: Databases,
     options: Options,
     prefect: str,

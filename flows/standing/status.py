@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
 from flows.standing.api import Api
-from flows.standing.place import Place, client_environment
+from flows.standing.place import Stack, client_environment
 from flows.standing.recovery import POOLS
 
 SHOWN: Final = 5
@@ -18,7 +18,7 @@ WRAPPED: Final = re.compile(
 )
 
 
-def report(stack: Place) -> dict[str, Any]:
+def report(stack: Stack) -> dict[str, Any]:
     """phase, detail, home, services, queue, failures and missing; queue and missing are None where they can't be asked
     for.
     """

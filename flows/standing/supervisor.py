@@ -31,7 +31,7 @@ from flows.ends import Stopped
 from flows.migrations import prepare
 from flows.standing import nursery
 from flows.standing.api import Api
-from flows.standing.place import Options, Place, ServiceState, State, this_stack
+from flows.standing.place import Options, ServiceState, Stack, State, this_stack
 from flows.standing.recovery import Recovery
 from flows.standing.servers import is_well
 from flows.standing.services import Service, listeners, warm, web_servers, workers
@@ -51,11 +51,11 @@ LOG_BYTES: Final = 32 * 2**20
 
 
 @dataclass
-class Kept:
+class Unit:
     """One service under our care."""
 
     service: Service
-    stack: Place
+    stack: Stack
     state: ServiceState
     process: "subprocess.Popen[bytes] | None" = None
     failures: int = 0
@@ -170,10 +170,10 @@ class Kept:
 class Supervisor:
     """A stack under way."""
 
-    stack: Place
+    stack: Stack
     options: Options
     state: State
-    units: list[Kept] = field(default_factory=list)
+    units: list[Unit] = field(default_factory=list)
     stopping: bool = False
     has_been_ready: bool = False
     _last_state: str = ""
@@ -280,7 +280,7 @@ class Supervisor:
     def _add(self, services: list[Service]) -> None:
         for service in services:
             state = ServiceState(service.name)
-            self.units.append(Kept(service, self.stack, state))
+            self.units.append(Unit(service, self.stack, state))
         self.state.services = [unit.state for unit in self.units]
 
     def _stop_all(self) -> None:

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Asked:
+class Questions:
     """What a study's file and its models' cards say: the reference or "", the loss ratio, model → datasets it knows.
 
     reads: what people said of its images by rules of another of its datasets, as planned. piped: logits (n_images, n_tasks)
@@ -34,7 +34,7 @@ class Asked:
     piped: Mapping[tuple[int, int, str], NDArray[np.float64]] = field(default_factory=dict)
 
 
-def questions_of(connection: Connection, study: "StoredStudy") -> Asked:
+def questions_of(connection: Connection, study: "StoredStudy") -> Questions:
     """What the study asks. A part of a dataset that a model knows, as nih/train, stands for the dataset."""
     from xray.analyses.rereads import stored_reads
 
@@ -50,13 +50,13 @@ def questions_of(connection: Connection, study: "StoredStudy") -> Asked:
     return replace(ask, reads=stored_reads(connection, _cohorts(study), study.task_ids), piped=piped)
 
 
-def _asking(connection: Connection, study: "StoredStudy") -> Asked:
+def _asking(connection: Connection, study: "StoredStudy") -> Questions:
     """As `asked`, without what was measured."""
     rows = connection.execute(text(query("causes_asked")), {"study_id": study.id}).all()
     if not rows:
-        return Asked()
+        return Questions()
     homes = {row.model: tuple(dict.fromkeys(name.split("/")[0] for name in row.datasets)) for row in rows}
-    return Asked(rows[0].reference or "", rows[0].loss_ratio or LOSS_RATIO, homes)
+    return Questions(rows[0].reference or "", rows[0].loss_ratio or LOSS_RATIO, homes)
 
 
 def _pipelines(stored: Interventions | Sequence[Any]) -> Iterator[tuple[int, int, str, Changed]]:

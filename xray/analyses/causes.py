@@ -15,7 +15,7 @@ import numpy as np
 from db.results import Causes as Row
 from xray.analyses import cells
 from xray.analyses.analysis import Stored, analysis
-from xray.analyses.asked import Asked, asked_state, questions_of
+from xray.analyses.asked import Questions, asked_state, questions_of
 from xray.analyses.parallel import flat_side_by_side
 from xray.analyses.rereads import Key, Reads
 from xray.analyses.rows import number
@@ -75,10 +75,10 @@ def show(stored: Stored) -> Part:
     state=asked_state,
 )
 def compute(
-    study: StoredStudy, tests: Sequence[TestSet], ask: Asked | None = None
+    study: StoredStudy, tests: Sequence[TestSet], ask: Questions | None = None
 ) -> Iterator[dict[str, Any]]:
     """Rows of table `causes`: per model from elsewhere, pair of test sets and task that both label and the model scores."""
-    ask = ask or Asked()
+    ask = ask or Questions()
     for pair in flat_side_by_side(judged, pairs(study, tests, ask)):
         scored = pair.a.trained_tasks(pair.model)
         for task in sorted(pair.a.labelled_tasks() & pair.b.labelled_tasks() & scored):
@@ -86,8 +86,8 @@ def compute(
 
 
 def pairs(
-    study: StoredStudy, tests: Sequence[TestSet], ask: Asked
-) -> Iterator[tuple[StoredStudy, str, TestSet, TestSet, bool, Asked]]:
+    study: StoredStudy, tests: Sequence[TestSet], ask: Questions
+) -> Iterator[tuple[StoredStudy, str, TestSet, TestSet, bool, Questions]]:
     """Model, reference and other test set, whether the reference is its home, what is asked."""
     for model in study.foreign:
         scored = [test for test in tests if model in test.trained_on]
@@ -99,7 +99,7 @@ def pairs(
 
 
 def judged(
-    study: StoredStudy, model: str, a: TestSet, b: TestSet, at_home: bool, ask: Asked
+    study: StoredStudy, model: str, a: TestSet, b: TestSet, at_home: bool, ask: Questions
 ) -> Iterator[Pair]:
     """The verdicts of one model between two test sets."""
     tasks = sorted(a.trained_tasks(model))
@@ -179,7 +179,7 @@ def _again(
     return measured
 
 
-def _through(a: TestSet, b: TestSet, model: str, sites: Sequence[Site], ask: Asked) -> dict[int, Through]:
+def _through(a: TestSet, b: TestSet, model: str, sites: Sequence[Site], ask: Questions) -> dict[int, Through]:
     """What A's pictures through B's pipeline say, per task."""
     logits = ask.piped.get((a.cohort.id, b.cohort.id, model))
     return {} if logits is None else through(sites[0], sites[1], logits)

@@ -20,7 +20,7 @@ from db.store import StoredCohort
 from xray.analyses.analysis import Analysis
 from xray.analyses.cells import Cell, home
 from xray.analyses.declared import declared_points
-from xray.analyses.kept import Column, Kept, Reading
+from xray.analyses.kept import Cache, Column, Reading
 from xray.analyses.points import points_at_home
 from xray.analyses.stored import Scored, StoredStudy, TestSet, Whole, check_columns
 from xray.analyses.where import Clause, Condition, parse
@@ -69,7 +69,7 @@ def cut(
 
 
 @dataclass(frozen=True)
-class Asked:
+class Selection:
     """Of which models, test datasets and findings; none of a kind: all of them."""
 
     models: tuple[str, ...] = ()
@@ -91,14 +91,14 @@ class Cutting:
         connection: Connection,
         study: str,
         images: Cut,
-        selection: Asked | None = None,
-        cache: Kept | None = None,
+        selection: Selection | None = None,
+        cache: Cache | None = None,
     ) -> None:
         """kept: what earlier questions have read. Raises `AnalysisError` where there is no such study, model, dataset or
         finding, no dataset has a column, an image by name is registered nowhere, or no image fits.
         """
-        self._selection = selection or Asked()
-        self._reading = Reading.now(connection, Kept() if cache is None else cache, study)
+        self._selection = selection or Selection()
+        self._reading = Reading.now(connection, Cache() if cache is None else cache, study)
         whole = self._reading.study
         _check(whole, self._selection)
         datasets = [name for name in whole.cohorts if name in (self._selection.datasets or whole.cohorts)]
@@ -146,8 +146,8 @@ def cut_frame(
     study: str,
     analysis: Analysis,
     images: Cut,
-    selection: Asked | None = None,
-    cache: Kept | None = None,
+    selection: Selection | None = None,
+    cache: Cache | None = None,
 ) -> pd.DataFrame:
     """The rows of one analysis on a cut (`Cutting`), in columns of the types that stored rows have (`stored_rows`)."""
     frame = pd.DataFrame(Cutting(connection, study, images, selection, cache).rows(analysis))
@@ -156,7 +156,7 @@ def cut_frame(
     return frame
 
 
-def _check(study: StoredStudy, selection: Asked) -> None:
+def _check(study: StoredStudy, selection: Selection) -> None:
     """Raises `AnalysisError` where the study has no such model or dataset."""
     for kind, names, members in (
         (f"model of study {study.name}", selection.models, study.names),
@@ -167,7 +167,7 @@ def _check(study: StoredStudy, selection: Asked) -> None:
                 raise AnalysisError(unknown(kind, name, list(members)))
 
 
-def _cells(study: StoredStudy, analysis: Analysis, selection: Asked) -> list[Cell]:
+def _cells(study: StoredStudy, analysis: Analysis, selection: Selection) -> list[Cell]:
     """The cells that are asked for."""
     return [
         cell
@@ -178,7 +178,7 @@ def _cells(study: StoredStudy, analysis: Analysis, selection: Asked) -> list[Cel
     ]
 
 
-def _places(study: StoredStudy, selection: Asked) -> list[int]:
+def _places(study: StoredStudy, selection: Selection) -> list[int]:
     """Places of the findings that are asked for, in the study's order."""
     places = set()
     for task in selection.tasks:

@@ -8,7 +8,7 @@ from typing import Any
 from sqlalchemy import Connection, text
 
 from db.queries import query
-from xray.analyses.asked import Asked, questions_of
+from xray.analyses.asked import Questions, questions_of
 from xray.analyses.stored import StoredStudy, load_study
 from xray.data.interventions import pictures_of, stored_interventions
 from xray.errors import AnalysisError
@@ -96,7 +96,7 @@ def _pairs(connection: Connection, study: StoredStudy, name: str, asking: Asking
     return [(x, y) for x in a for y in b if study.scored(x, name) and sites[x] != sites[y]]
 
 
-def _homes(study: StoredStudy, name: str, ask: Asked) -> list[str]:
+def _homes(study: StoredStudy, name: str, ask: Questions) -> list[str]:
     homes: Collection[str] = study.configurations.get(name, ())
     if name in study.foreign:
         homes = {ask.reference} & set(study.cohorts) or ask.homes.get(name, ())

@@ -86,7 +86,7 @@ class Facts:
         return 16 * _OF_AN_OBJECT * len(self.study.evaluations)
 
 
-class Kept:
+class Cache:
     """The last things that were asked for, as many as `most` bytes hold. Several threads may ask."""
 
     def __init__(self, most: int = MOST) -> None:
@@ -130,12 +130,12 @@ class Reading:
     """Reads of the database what is not kept. study: whose findings labels are of. changes: of what is known of images."""
 
     connection: Connection
-    cache: Kept
+    cache: Cache
     study: StoredStudy
     changes: int
 
     @classmethod
-    def now(cls, connection: Connection, cache: Kept, study: str) -> "Reading":
+    def now(cls, connection: Connection, cache: Cache, study: str) -> "Reading":
         """What is there now of a study. Raises `AnalysisError` where there is none of this name."""
         changes = connection.execute(text(query("changes_counted"))).one()
         stored = cache.of(

@@ -14,7 +14,7 @@ from db.results import Auc
 from xray.analyses import cells, results
 from xray.analyses.analysis import Stored, analysis
 from xray.analyses.parallel import flat_side_by_side
-from xray.analyses.resampled import REPLICATES, Wanted, has_repeated_patients, replicates
+from xray.analyses.resampled import REPLICATES, Group, has_repeated_patients, replicates
 from xray.analyses.rows import NOT_LABELLED, NOT_TRAINED, number
 from xray.analyses.stored import Scored, StoredStudy, TestSet
 from xray.report import published
@@ -89,7 +89,7 @@ def _configuration(
     return rows
 
 
-def _defined(test: TestSet, trained_on: str) -> list[Wanted]:
+def _defined(test: TestSet, trained_on: str) -> list[Group]:
     """The tasks that the cohort is labelled for and a configuration was trained on."""
     tasks = sorted(test.labelled_tasks() & test.trained_tasks(trained_on))
     return [(task, (trained_on,)) for task in tasks]

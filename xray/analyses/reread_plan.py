@@ -10,7 +10,7 @@ from sqlalchemy import Connection
 from xray.analyses.asked import questions_of
 from xray.analyses.causes import Pair, judged, pairs
 from xray.analyses.stored import OF_IMAGES, StoredStudy, TestSet, load_study, load_tests
-from xray.data.rereads import Drawn
+from xray.data.rereads import ReadSample
 from xray.errors import AnalysisError
 from xray.names import unknown
 from xray.stats import reread_design
@@ -63,7 +63,7 @@ def plan(
     seed: int,
     model: str | None = None,
     task: str | None = None,
-) -> tuple[StoredStudy, list[Share], list[Drawn]]:
+) -> tuple[StoredStudy, list[Share], list[ReadSample]]:
     """The study, what the budget is spent on, and what is drawn for each; nothing is stored.
 
     model, task: only of these, whether in doubt or not. Raises `AnalysisError` where nothing can be planned.
@@ -192,7 +192,7 @@ def _split(offers: Sequence[Offer], step: int, budget: int) -> list[tuple[Offer,
 
 def _sample(
     study: StoredStudy, offer: Offer, reads: int, loss_ratio: float, rng: np.random.Generator
-) -> tuple[Share, Drawn]:
+) -> tuple[Share, ReadSample]:
     pair, task = offer.pair, offer.task
     scores, labels = columns(pair.b, pair.model, task)
     design = reread_design.plan(scores, labels, reads)
@@ -215,7 +215,7 @@ def _sample(
         piped,
     )
     ids = pair.b.cohort.images.astype(np.int64)
-    sample = Drawn(
+    sample = ReadSample(
         pair.model, name, pair.b.cohort.id, pair.a.cohort.id, design.stratum, design.sizes, design.reads, images, ids,
         foretold,
     )  # fmt: skip

@@ -15,9 +15,9 @@ from xray.stats.bootstrap import BootstrapAuc, Draws, bootstrap_auc, joined, sep
 
 REPLICATES: Final = 1000
 SEED: Final = 0
-Wanted = tuple[int, tuple[str, ...]]
+Group = tuple[int, tuple[str, ...]]
 """A task, and configurations that are compared on it."""
-Kept = tuple[int, str, bytes]
+CacheKey = tuple[int, str, bytes]
 """A task, a configuration, and the images that are used, as bits."""
 
 
@@ -29,10 +29,10 @@ class Replicates:
     result: BootstrapAuc
 
 
-def replicates(test: TestSet, groups: Iterable[Wanted]) -> dict[Wanted, Replicates]:
+def replicates(test: TestSet, groups: Iterable[Group]) -> dict[Group, Replicates]:
     """Replicates of these groups, for tasks that all their configurations were trained on. Cached in `test`."""
     images = {group: _images(test, *group) for group in groups}
-    cache: dict[Kept, BootstrapAuc] = test.cache
+    cache: dict[CacheKey, BootstrapAuc] = test.cache
     missing: dict[tuple[int, bytes], dict[str, None]] = {}
     for (task, names), bits in images.items():
         for name in names:
@@ -73,7 +73,7 @@ def _images(test: TestSet, task: int, names: Sequence[str]) -> bytes:
 
 def _resample(
     test: TestSet, task: int, names: Sequence[str], images: bytes, draws: Draws
-) -> dict[Kept, BootstrapAuc]:
+) -> dict[CacheKey, BootstrapAuc]:
     labels = test.cohort.labels[:, task]
     mask = np.unpackbits(np.frombuffer(images, np.uint8), count=len(labels)).astype(bool)
     scores = np.stack([test.ensemble(name)[:, task] for name in names])

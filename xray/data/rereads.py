@@ -31,7 +31,7 @@ SHOWN: Final = 10
 
 
 @dataclass(frozen=True)
-class Drawn:
+class ReadSample:
     """What a plan drew for one finding of a cohort. strata: (n_images,); sizes, n_drawn: (n_strata,); images: those to read.
 
     chance: that these reads settle whether labels are a cause.
@@ -61,7 +61,7 @@ class Added:
 
 
 def put_plan(
-    connection: Connection, study_id: int, study: str, several: Sequence[Drawn], seed: int
+    connection: Connection, study_id: int, study: str, several: Sequence[ReadSample], seed: int
 ) -> list[int]:
     """Store what was drawn, a worklist per finding, in the caller's transaction; ids of the worklists."""
     first = connection.scalar(text("select count(*) from reread_plan where study_id = :id"), {"id": study_id})

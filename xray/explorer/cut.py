@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from xray.analyses import agreement, calibration, operating_points, performance
 from xray.analyses.analysis import REGISTRY
-from xray.analyses.cuts import Asked, Cut, Cutting
+from xray.analyses.cuts import Cut, Cutting, Selection
 from xray.analyses.stored import TestSet
 from xray.analyses.where import Among, Clause, Condition
 from xray.errors import AnalysisError
@@ -43,7 +43,7 @@ def scores_of_cut(page: Page, view: View, scorer: Scorer) -> Scores | None:
     protocols = {cell[2] for cell in page.catalogue.cells_of(scorer) if cell[0] == view.dataset}
     if scorer.study is None or len(protocols) != 1:
         return None
-    selection = Asked((scorer.trained_on,), (str(view.dataset),), (str(view.task),))
+    selection = Selection((scorer.trained_on,), (str(view.dataset),), (str(view.task),))
     images = Cut(tuple(_conditions(page, view)))
     with page.site.database.connection() as connection:
         try:

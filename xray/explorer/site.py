@@ -10,7 +10,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, Response
 
-from xray.analyses.kept import Kept
+from xray.analyses.kept import Cache
 from xray.explorer import addresses
 from xray.explorer.addresses import View
 from xray.explorer.asking import Database, Session
@@ -30,7 +30,7 @@ class Site:
     pictures: Pictures
     identities: Identities
     worklists: Worklists
-    cache: Kept = field(default_factory=Kept)
+    cache: Cache = field(default_factory=Cache)
 
     @cached_property
     def environment(self) -> Environment:

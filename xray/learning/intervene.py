@@ -27,7 +27,7 @@ _log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
-class Wanted:
+class InterventionRequest:
     """What is to be scored again: the images of an evaluation, to look like those of another list, in these ways.
 
     images: how many of them, drawn by the seed; None for all.
@@ -40,7 +40,7 @@ class Wanted:
     seed: int
 
 
-def intervene(engine: Engine, tracker: Tracker, home: Path, request: Wanted) -> int:
+def intervene(engine: Engine, tracker: Tracker, home: Path, request: InterventionRequest) -> int:
     """Score changed pictures and store the logits, each kind in one transaction; how many were written.
 
     Pictures are read and shown as those of the evaluation were, but for the change. Where there is nothing to change its
@@ -92,7 +92,7 @@ def _scores(
     scorer: Scorer,
     source: ListedPictures,
     alteration: Change,
-    request: Wanted,
+    request: InterventionRequest,
     own: Sequence[str],
 ) -> NDArray[np.float32]:
     """Logits (n_images, n_tasks) of the changed pictures; NaN of those that were not drawn."""
@@ -110,7 +110,7 @@ def _scores(
     return logits
 
 
-def _sampled(n: int, request: Wanted) -> NDArray[np.int64]:
+def _sampled(n: int, request: InterventionRequest) -> NDArray[np.int64]:
     """Places in the list of the images that are scored again."""
     if request.images is None or request.images >= n:
         return np.arange(n)

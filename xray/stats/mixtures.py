@@ -44,7 +44,7 @@ class Mixture:
 
 
 @dataclass(frozen=True)
-class _Counted:
+class _Histogram:
     share: FloatArray
     covariance: FloatArray
 
@@ -98,14 +98,14 @@ def _of_task(one: Part, two: Part, k: int) -> tuple[float, ...]:
     )
 
 
-def _histogram(bins: IntArray, effect: float) -> _Counted:
+def _histogram(bins: IntArray, effect: float) -> _Histogram:
     n = bins.size
     share = np.bincount(bins, minlength=BINS)[:-1] / n
     smooth = (share * n + 0.5) / (n + 0.5 * BINS)
-    return _Counted(share, effect * (np.diag(smooth) - np.outer(smooth, smooth)) / n)
+    return _Histogram(share, effect * (np.diag(smooth) - np.outer(smooth, smooth)) / n)
 
 
-def fit(first: _Counted, second: _Counted, target: _Counted, start: float) -> Mixture:
+def fit(first: _Histogram, second: _Histogram, target: _Histogram, start: float) -> Mixture:
     """The share of the second in the target, a mixture of both; `start`: where weighting begins."""
     slope, weight = second.share - first.share, start
     for _ in range(2):

@@ -24,7 +24,7 @@ from xray.data.remove import remove
 from xray.errors import AnalysisError, DataError
 from xray.learning.evaluate import evaluate
 from xray.learning.infer import score
-from xray.learning.intervene import Wanted, intervene
+from xray.learning.intervene import InterventionRequest, intervene
 from xray.learning.missing import missing
 from xray.learning.models import ensure_model
 from xray.learning.network import load
@@ -108,7 +108,9 @@ def do(engine, tracker, home, **asked) -> list:
     with engine.begin() as connection:
         wanted = steps(connection, "changed", asking)
     for step in wanted:
-        given = Wanted(step.evaluation_id, step.target_list_id, step.kinds, asking.images, asking.seed)
+        given = InterventionRequest(
+            step.evaluation_id, step.target_list_id, step.kinds, asking.images, asking.seed
+        )
         assert intervene(engine, tracker, home, given) == len(step.kinds)
     return wanted
 

@@ -14,7 +14,7 @@ from xray.analyses.shown import drawing_of, write_figure
 from xray.errors import AnalysisError
 from xray.report import decision_curves, figures, grids, published, scatter, spots
 from xray.report.layout import empty
-from xray.report.page import Drawn, render
+from xray.report.page import Drawing, render
 from xray.report.parts import accuracy, agreement, operating
 from xray.report.parts.part import largest, smallest
 from xray.report.style import CATEGORIES, GREY
@@ -356,11 +356,11 @@ def test_published_values_come_along():
 
 def test_the_page_takes_parts_and_names_figures_that_are_too_large(study_page):
     part = agreement.seed_agreement(cells(kappa=0.5, seed_a=0, seed_b=1))
-    small = render(**study_page, parts=[Drawn(part, b"<svg/>", 3.0)])
+    small = render(**study_page, parts=[Drawing(part, b"<svg/>", 3.0)])
     assert "Do two trainings of one configuration agree?" in small
     assert "median κ of 0.50" in small
     assert small.count("data:image/svg+xml") == 1
-    large = render(**study_page, parts=[Drawn(part, b" " * 1_000_000, 3.0)])
+    large = render(**study_page, parts=[Drawing(part, b" " * 1_000_000, 3.0)])
     assert "data:image" not in large
     assert "seed_agreement.svg" in large
     assert len(large) < 100_000

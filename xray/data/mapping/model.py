@@ -113,7 +113,7 @@ def read_mapping(path: Path) -> Mapping:
 
 
 @dataclass(frozen=True)
-class Named:
+class MappedFiles:
     """What a mapping file names beside columns and words: table, folder of pictures, site; None where it does not say."""
 
     table: Path | None
@@ -121,11 +121,11 @@ class Named:
     site: str | None
 
 
-def read_named(path: Path) -> Named:
+def read_named(path: Path) -> MappedFiles:
     """What a mapping file names, as seen from it. Raises `ManifestError` as `read_mapping` does."""
     keys = read_mapping(path)
     table, images = (None if name is None else path.parent / name for name in (keys.file, keys.images))
-    return Named(table, images, keys.site)
+    return MappedFiles(table, images, keys.site)
 
 
 def mapping_of(keys: dict[str, Any], origin: str) -> Mapping:
