@@ -228,7 +228,7 @@ def evaluate_models(missing: dict[int, list[int]], study: Study | None = None) -
     return sum(run_each("scoring images", tasks.evaluate, calls))
 
 
-def phantoms(study: Study | None) -> tasks.Drawn | None:
+def phantoms(study: Study | None) -> tasks.Phantoms | None:
     """A study's phantom datasets, which workers of a cluster draw for themselves; nothing where there is no cluster."""
     if study is None or not on_cluster():
         return None

@@ -48,11 +48,11 @@ def tell_where() -> None:
         os.environ["XRAY_FLOW_RUN"] = str(identifier)
 
 
-Drawn = dict[str, dict[str, Any]]
+Phantoms = dict[str, dict[str, Any]]
 """Phantom datasets by name: the fields of a `Phantom` each."""
 
 
-def draw(phantoms: Drawn | None) -> None:
+def draw(phantoms: Phantoms | None) -> None:
     """Draw the pictures of phantom datasets into this process's home, where they are not there yet."""
     from xray.data.prepare import draw_phantom
     from xray.data.request import Phantom
@@ -95,7 +95,7 @@ def train(
     protocol: str,
     recipe: dict[str, Any],
     seed: int,
-    phantoms: Drawn | None = None,
+    phantoms: Phantoms | None = None,
 ) -> dict[str, Any]:
     """Make sure that one model is trained and registered: its id, and whether it was trained now.
 
@@ -131,7 +131,7 @@ def train(
 
 @task(name="evaluate", task_run_name="evaluate model {model_id}", **PATIENT)
 def evaluate(
-    model_id: int, image_list_ids: list[int], threads: int = 1, phantoms: Drawn | None = None
+    model_id: int, image_list_ids: list[int], threads: int = 1, phantoms: Phantoms | None = None
 ) -> int:
     """Score image lists with one model, on so many cores; how many evaluations were written. drawn: as of `train`."""
     from xray.learning import evaluate as evaluation

@@ -242,7 +242,7 @@ def _narrowed(reading: Reading, places: Sequence[int], masks: Mapping[str, NDArr
     return replace(
         study,
         findings=tuple(study.findings[task] for task in places),
-        task_ids=tuple(study.task_ids[place] for place in places),
+        task_ids=tuple(study.task_ids[task] for task in places),
         evaluations=evaluations,
         labelled=tuple(sorted(labelled)),
     )

@@ -24,7 +24,7 @@ class BusyError(DatabaseError):
 
 
 @dataclass(frozen=True)
-class Shown:
+class Question:
     """A question as a page shows it: what it answers, and a text that `xray sql` takes."""
 
     title: str
@@ -88,7 +88,7 @@ class Session:
     """The questions of one page, kept to be shown on it."""
 
     database: Database
-    questions: list[Shown] = field(default_factory=list)
+    questions: list[Question] = field(default_factory=list)
 
     def rows(self, name: str, title: str = "", /, **parameters: Any) -> Sequence[Row[Any]]:
         """All rows of a question; with a title, it is shown on the page."""
@@ -98,4 +98,4 @@ class Session:
 
     def show(self, name: str, title: str, parameters: Mapping[str, Any]) -> None:
         """Show a question on the page, whether it is asked or not."""
-        self.questions.append(Shown(title, self.database.statement_text(name, **parameters)))
+        self.questions.append(Question(title, self.database.statement_text(name, **parameters)))

@@ -36,7 +36,7 @@ _AT_ONCE: Final = 2
 
 
 @dataclass(frozen=True)
-class _Place:
+class _Pictures:
     """The order of a dataset's images, and the cache of its pictures."""
 
     sorted_ids: NDArray[np.int32]
@@ -57,7 +57,7 @@ class Pictures:
 
     database: Database
     home: Path
-    _places: dict[int, _Place] = field(default_factory=dict)
+    _places: dict[int, _Pictures] = field(default_factory=dict)
     _looked: dict[int, float] = field(default_factory=dict)
     _thumbnails: "OrderedDict[int, bytes]" = field(default_factory=OrderedDict)
     _lock: threading.Lock = field(default_factory=threading.Lock)
@@ -89,7 +89,7 @@ class Pictures:
                 )
         return self._stretched(image)
 
-    def _new_places(self, image: int) -> list[_Place]:
+    def _new_places(self, image: int) -> list[_Pictures]:
         """Caches of the datasets that have this image and were not looked for just now."""
         additions = []
         for row in self.database.rows("pictures", id=image) if (self.home / "pixels").is_dir() else ():
@@ -105,7 +105,7 @@ class Pictures:
             stored = self.database.rows("dataset_order", dataset_id=row.dataset_id)[0].image_ids
             ids = read_array(memoryview(stored), "int4")
             order = np.argsort(ids, kind="stable")
-            self._places[row.dataset_id] = _Place(ids[order], order, cache)
+            self._places[row.dataset_id] = _Pictures(ids[order], order, cache)
             additions.append(self._places[row.dataset_id])
         return additions
 

@@ -120,7 +120,7 @@ def clustered_subsets(
         covariance = (n_units - 1) / n_units * float(change[0] @ change[1])
     counts = np.array([(unit.with_positives, unit.with_negatives) for unit in units])
     values, variances = (
-        np.array([[float(getattr(each, name))] for each in (first, second)]) for name in ("value", "se")
+        np.array([[float(getattr(subset, name))] for subset in (first, second)]) for name in ("value", "se")
     )
     lower, upper, p = between_samples(values, variances**2, counts[:, :1], counts[:, 1:], covariance, level)
     difference = values[0] - values[1]
