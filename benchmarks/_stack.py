@@ -76,9 +76,9 @@ class Home:
     def api(self) -> Any:
         """Prefect's API of the stack."""
         from flows.standing.api import Api
-        from flows.standing.place import Place, client_environment
+        from flows.standing.place import Stack, client_environment
 
-        place = Place(self.path)
+        place = Stack(self.path)
         state = place.running()
         assert state is not None
         own = client_environment(place, state)

@@ -30,9 +30,9 @@ from benchmarks.analyses import build
 from benchmarks.report import Row, arguments, holds, is_equal, judged
 from db.embedded import acquire, stop
 from db.migrate import upgrade
-from xray.analyses.cuts import Asked, Cut, Cutting, cut, cut_frame
-from xray.analyses.kept import MOST, Kept
-from xray.analyses.run import named
+from xray.analyses.cuts import Cut, Cutting, Selection, cut, cut_frame
+from xray.analyses.kept import MOST, Cache
+from xray.analyses.run import by_name
 
 LIMIT: Final = 0.3
 DATASET, MODEL, TASK = "padchest", "all", "Effusion"
@@ -74,22 +74,22 @@ class World:
     """The grid in a database, and questions to it."""
 
     def __init__(self, engine: Engine) -> None:
-        self.engine, self.kept = engine, Kept()
+        self.engine, self.kept = engine, Cache()
         with engine.connect() as connection:
             names = "select name from image where name like :like order by id"
             self.names = list(connection.scalars(text(names), {"like": f"{DATASET}-%"}))
 
     def ask(self, analysis: str, images: Cut, model: str = MODEL, task: str | None = TASK) -> pd.DataFrame:
         """The rows of an analysis of a cell on a cut, as `Platform.cut` asks for them."""
-        asked = Asked((model,), (DATASET,), () if task is None else (task,))
+        asked = Selection((model,), (DATASET,), () if task is None else (task,))
         with self.engine.connect() as connection:
-            return cut_frame(connection, "grid", named(analysis), images, asked, self.kept)
+            return cut_frame(connection, "grid", by_name(analysis), images, asked, self.kept)
 
     def four(self, images: Cut, model: str = MODEL, task: str = TASK) -> dict[str, pd.DataFrame]:
         """All four that a cell has, asked together, as the explorer does."""
         with self.engine.connect() as connection:
-            cutting = Cutting(connection, "grid", images, Asked((model,), (DATASET,), (task,)), self.kept)
-            return {name: pd.DataFrame(cutting.rows(named(name))) for name in FOUR}
+            cutting = Cutting(connection, "grid", images, Selection((model,), (DATASET,), (task,)), self.kept)
+            return {name: pd.DataFrame(cutting.rows(by_name(name))) for name in FOUR}
 
     def rows(self, condition: str) -> pd.DataFrame:
         """The common way: a row per image and model."""

@@ -34,9 +34,9 @@ from benchmarks.store import TASKS, Meter, vacuum
 from db.connection import embedded
 from db.embedded import acquire, status
 from db.store import read_cohort, read_logits
-from xray.analyses.cuts import Asked, cut, cut_frame
-from xray.analyses.kept import Kept
-from xray.analyses.run import named
+from xray.analyses.cuts import Selection, cut, cut_frame
+from xray.analyses.kept import Cache
+from xray.analyses.run import by_name
 from xray.stats.delong import auc_interval
 
 STEPS: Final = (6, 60, 300)
@@ -115,7 +115,7 @@ def asked(engine: Engine, world: World, logins: tuple[str, str], home: Path) -> 
         for statement in CLEARED:
             connection.exec_driver_sql(statement)
     analysed(engine)
-    kept, of_cell = Kept(), Asked(("configuration-0",), ("nih",), ("Effusion",))
+    kept, of_cell = Cache(), Selection(("configuration-0",), ("nih",), ("Effusion",))
     with engine.connect() as connection:
         given = {"image": world.image}
         by_image = text("select * from image_predictions(:image)")
@@ -123,7 +123,7 @@ def asked(engine: Engine, world: World, logins: tuple[str, str], home: Path) -> 
             "predictions of a cell": median(lambda: connection.execute(text(BY_CELL)).all()),
             "predictions of an image": median(lambda: connection.execute(by_image, given).all()),
             "cut of a cell": median(
-                lambda: cut_frame(connection, "all", named("performance"), cut("sex = 'F'"), of_cell, kept)
+                lambda: cut_frame(connection, "all", by_name("performance"), cut("sex = 'F'"), of_cell, kept)
             ),
         }
     with served(*logins, home) as base:

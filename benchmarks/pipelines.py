@@ -28,7 +28,7 @@ from benchmarks.rereads import LABEL, PROMISE, VARIANT, before, fitted, one_each
 from xray.stats import pipeline_update
 from xray.stats.causes import FEWEST, LOSS_RATIO
 from xray.stats.reread_update import COUNTS_FROM, inputs
-from xray.stats.small_networks import Networks, networks, written
+from xray.stats.small_networks import Networks, as_text, networks
 
 IMAGE: Final = 0
 LOSS_RATIOS: Final = (1.5, 2.0, 4.0, 9.0)
@@ -264,7 +264,7 @@ def main() -> int:
     of = load(Path(choice.words[-1]).glob("*.npz"))
     if choice.words[0] == "fit":
         for name, several in fit(of).items():
-            Path(f"xray/stats/pipeline_{name}.csv").write_text(written(several), encoding="utf-8")
+            Path(f"xray/stats/pipeline_{name}.csv").write_text(as_text(several), encoding="utf-8")
         return 0
     for generator in np.unique(of.generator):
         made = tables(of.take(of.generator == generator), choice.loss_ratio)

@@ -29,7 +29,7 @@ from benchmarks.causes import ENOUGH, OUTCOMES, calibration, rates
 from xray.stats import reread_update
 from xray.stats.causes import FEWEST, LOSS_RATIO
 from xray.stats.reread_update import COUNTS_FROM, INPUTS, PLANNED, Before, inputs, planned
-from xray.stats.small_networks import WIDEST, Networks, networks, written
+from xray.stats.small_networks import WIDEST, Networks, as_text, networks
 
 PROMISE: Final = 0.9
 FOLDS: Final = 5
@@ -285,7 +285,7 @@ def main() -> int:
     of = load(Path(given.words[-1]).glob("*.npz"))
     if given.words[0] == "fit":
         for name, several in zip(("updates", "chances"), fit(of), strict=True):
-            Path(f"xray/stats/reread_{name}.csv").write_text(written(several), encoding="utf-8")
+            Path(f"xray/stats/reread_{name}.csv").write_text(as_text(several), encoding="utf-8")
         return 0
     for generator in np.unique(of.generator):
         made = tables(of.take(of.generator == generator), given.loss_ratio)

@@ -148,10 +148,10 @@ def silent(home: Home, folder: Path) -> bool:
 
 def opened(home: Home, folder: Path) -> bool:
     """Ask both servers without, with a wrong, and with the right password; train and re-evaluate."""
-    from flows.standing.place import Place
+    from flows.standing.place import Stack
 
     home.run("up", "--host", "0.0.0.0")
-    words = Place(home.path).passwords()
+    words = Stack(home.path).passwords()
     pages = {
         f"{home.service('prefect')['url']}/api/flows/count": (words["prefect_password"], b"{}"),
         f"{home.service('mlflow')['url']}/api/2.0/mlflow/experiments/get?experiment_id=0": (

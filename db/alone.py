@@ -11,7 +11,7 @@ _LOCK = text("select pg_try_advisory_lock(hashtextextended('xray ' || :what, 0))
 
 
 @contextmanager
-def alone(url: str, what: str) -> Iterator[Connection]:
+def alone(url: str, task: str) -> Iterator[Connection]:
     """A connection to a database, without transactions, for the time in which nobody else does `what` to it.
 
     Who waits asks again and again, as one that waits inside of PostgreSQL would hold up `create index concurrently`.
@@ -19,7 +19,7 @@ def alone(url: str, what: str) -> Iterator[Connection]:
     engine = create_engine(url, poolclass=NullPool, isolation_level="AUTOCOMMIT")
     with engine.connect() as connection:
         pause = 0.01
-        while not connection.scalar(_LOCK, {"what": what}):
+        while not connection.scalar(_LOCK, {"what": task}):
             time.sleep(pause)
             pause = min(2 * pause, 0.3)
         yield connection

@@ -14,12 +14,12 @@ from sqlalchemy.pool import NullPool
 
 from db import urls
 from db.errors import DatabaseError
-from db.external import Place, Places, opened
+from db.external import Place, Places, open_places
 from db.libpq import unset
 from db.migrate import is_current, upgrade
 from db.roles import DATABASES, ROLES, Names, Role, note
 
-__all__ = ["DATABASES", "Databases", "databases", "embedded", "given", "is_embedded", "owned", "unmigrated"]
+__all__ = ["DATABASES", "Databases", "databases", "embedded", "is_embedded", "owned", "setting", "unmigrated"]
 
 _GIVEN: Final[dict[str, str]] = {}
 """The URL that was given to this process, by the writer's that it hands on to others in its place."""
@@ -62,7 +62,7 @@ class Databases:
         }
 
 
-def _named(places: Places) -> Databases:
+def _databases(places: Places) -> Databases:
     return Databases(
         xray=urls.text_of(places.xray.url),
         mlflow=urls.text_of(places.mlflow.url),
@@ -94,7 +94,7 @@ def owned(home: Path) -> Iterator[Databases]:
 
     Raises `DatabaseError` as `databases` does, and where XRAY_DATABASE_URL names a role that owns nothing there.
     """
-    value = given()
+    value = setting()
     if value is None or is_embedded(home, value):
         with embedded(home) as logins:
             yield logins["owner"]
@@ -127,32 +127,32 @@ def unmigrated(home: Path) -> Iterator[Databases]:
     """The same databases as they are, made where they are missing, by whoever may make all in them: for a restore."""
     from db.embedded import acquire
 
-    value = given()
+    value = setting()
     if value is not None and not is_embedded(home, value):
-        owner = opened(value)[1]
+        owner = open_places(value)[1]
         if owner is None:
             raise DatabaseError(
                 f"{_whom(value)} may not create tables: name their owner in XRAY_DATABASE_URL"
             )
-        yield _named(owner)
+        yield _databases(owner)
         return
     with unset(), acquire(home) as server:
         for name in DATABASES:
             server.create_database(name)
         base = make_url(server.url("xray")).update_query_dict({"sslmode": "disable", "gssencmode": "disable"})
         xray, mlflow, prefect = (Place(base.set(database=name)) for name in DATABASES)
-        yield _named(Places(xray, mlflow, prefect))
+        yield _databases(Places(xray, mlflow, prefect))
 
 
 def _external(home: Path, value: str) -> tuple[Databases, Databases | None]:
     """The databases of a URL as writer and as owner, who brings them up to date; another can only see whether they are."""
     from db.embedded.roles import passwords
 
-    places, owner = opened(value)
+    places, owner = open_places(value)
     if owner is not None:
-        if not _is_ready(_named(places)):
-            upgrade(_named(owner).engine())
-    elif not _is_ready(_named(places)):
+        if not _is_ready(_databases(places)):
+            upgrade(_databases(owner).engine())
+    elif not _is_ready(_databases(places)):
         raise DatabaseError(
             f"the tables are not those of this version of xray, and {_whom(value)} may not change them: run "
             "`python -m flows.standing.migrate` with the owner's XRAY_DATABASE_URL"
@@ -161,14 +161,14 @@ def _external(home: Path, value: str) -> tuple[Databases, Databases | None]:
     if secret:  # a process that one on the embedded server has started
         reader = places.xray.url.set(username=Names("xray").of("reader"), password=secret["reader"])
         places = places.of(places.xray.url, reader)
-    writer = _named(places)
+    writer = _databases(places)
     if owner is None:
         return writer, None
     _GIVEN[writer.psql()] = value
-    return writer, _named(owner)
+    return writer, _databases(owner)
 
 
-def given() -> str | None:
+def setting() -> str | None:
     """The URL that this process was given; None where it was none. Not that of the writer, which stands for it since."""
     value = os.environ.get("XRAY_DATABASE_URL")
     return _GIVEN.get(value, value) if value else None
@@ -195,7 +195,7 @@ def _logins(base: URL, secret: Mapping[Role, str]) -> dict[Role, Databases]:
     def login(role: Role) -> URL:
         return base.set(username=names.of(role), password=secret[role])
 
-    return {role: _named(three.of(login(role), login("reader"))) for role in ROLES}
+    return {role: _databases(three.of(login(role), login("reader"))) for role in ROLES}
 
 
 def _has_roles(logins: Mapping[Role, Databases]) -> bool:

@@ -51,18 +51,18 @@ def array(values: NDArray[Any], kind: str, null: NDArray[np.bool_] | None = None
         return header
     elements = np.empty(len(values), dtype=[("length", ">i4"), ("value", dtype)])
     elements["length"] = width
-    given = values if missing is None else np.where(missing, 0, values)
-    elements["value"] = given
-    if kind != "float4" and not np.array_equal(elements["value"], given):
+    content = values if missing is None else np.where(missing, 0, values)
+    elements["value"] = content
+    if kind != "float4" and not np.array_equal(elements["value"], content):
         raise ValueError(f"{kind} can't hold every value between {values.min()} and {values.max()}")
     header += struct.pack(">ii", len(values), 1)
     if missing is None:
         return header + elements.tobytes()
     elements["length"][missing] = -1
     octets = elements.view(np.uint8).reshape(len(values), 4 + width)
-    kept = np.ones(octets.shape, dtype=bool)
-    kept[missing, 4:] = False
-    return header + octets[kept].tobytes()
+    octets_used = np.ones(octets.shape, dtype=bool)
+    octets_used[missing, 4:] = False
+    return header + octets[octets_used].tobytes()
 
 
 def blank_rows(n_rows: int, scalars: Sequence[str], n: int, kind: str) -> NDArray[Any]:

@@ -22,7 +22,7 @@ from sqlalchemy.pool import NullPool
 
 from db.errors import DatabaseError
 from db.roles import ROLES, SIBLINGS, Names, Role, give_database, let_in, make_roles, note, note_roles
-from db.urls import parsed, place
+from db.urls import address, parsed
 
 OLDEST: Final = 15
 SYSTEM_DATABASES: Final = ("postgres", "template1", "template0")
@@ -91,7 +91,7 @@ def _login(url: URL, login: URL) -> URL:
     )  # `set` keeps a password that is to be none
 
 
-def opened(value: str) -> tuple[Places, Places | None]:
+def open_places(value: str) -> tuple[Places, Places | None]:
     """The places of a URL as who writes there, and as their owner, or None where this process can't be that.
 
     Databases, schemas and roles are made where the URL's role may.
@@ -105,43 +105,41 @@ def opened(value: str) -> tuple[Places, Places | None]:
         url = _in_schema(url, "xray")
         standing = _look(url, names)
     mlflow, prefect = (_sibling(url, names, standing, name) for name in SIBLINGS)
-    given = Places(Place(url, standing.schema), mlflow, prefect)
+    own = Places(Place(url, standing.schema), mlflow, prefect)
     reader = _reader(url, names, os.environ.get("XRAY_READER_PASSWORD"))
     if not standing.owns:
-        return given.of(url, reader if reader.password else None), None
+        return own.of(url, reader if reader.password else None), None
     secrets = _passwords(url, names)
-    if standing.superuser and (
-        names.database in SYSTEM_DATABASES or given.mlflow.url.database == url.database
-    ):
+    if standing.superuser and (names.database in SYSTEM_DATABASES or own.mlflow.url.database == url.database):
         standing = replace(standing, superuser=False)  # the database is not ours alone: its owner stays
     if len(secrets) < len(ROLES):
-        return given.of(url, reader if reader.password else None), given
-    return _with_roles(given, names, standing, secrets)
+        return own.of(url, reader if reader.password else None), own
+    return _with_roles(own, names, standing, secrets)
 
 
 def _with_roles(
-    given: Places, names: Names, standing: Standing, secrets: Mapping[Role, str]
+    own: Places, names: Names, standing: Standing, secrets: Mapping[Role, str]
 ) -> tuple[Places, Places]:
     """Writer and owner by logins of their own, made where the URL's role may; its own where they are not let in."""
-    url = given.xray.url
+    url = own.xray.url
     logins = {role: _login(url, URL.create("x", names.of(role), secrets[role])) for role in ROLES}
     logins["reader"] = _reader(url, names, secrets["reader"])
-    asked: tuple[Role, ...] = ROLES if standing.superuser else ("writer", "reader")
-    ready = standing.noted == note() and all(_is_let_in(logins[role]) for role in asked)
+    roles: tuple[Role, ...] = ROLES if standing.superuser else ("writer", "reader")
+    ready = standing.noted == note() and all(_is_let_in(logins[role]) for role in roles)
     if not ready and standing.makes_roles:
-        _make_roles(given, names, standing, {role: secrets[role] for role in asked})
-        ready = all(_is_let_in(logins[role]) for role in asked)
-    if not ready and not standing.makes_roles and all(_is_let_in(logins[role]) for role in asked):
-        for target in (given.xray, given.mlflow, given.prefect):  # roles that an administrator has made
+        _make_roles(own, names, standing, {role: secrets[role] for role in roles})
+        ready = all(_is_let_in(logins[role]) for role in roles)
+    if not ready and not standing.makes_roles and all(_is_let_in(logins[role]) for role in roles):
+        for target in (own.xray, own.mlflow, own.prefect):  # roles that an administrator has made
             with _cursor(target.url) as cursor:
                 let_in(cursor, names, str(target.url.database), target.schema or "public", standing.user)
         ready = True
     if not ready and standing.superuser:  # it would work as the superuser, which nothing of ours does
         _refuse(logins)
     if not ready:
-        return given, given
-    owner = given.of(logins["owner"], logins["reader"]) if standing.superuser else given
-    return given.of(logins["writer"], logins["reader"]), owner
+        return own, own
+    owner = own.of(logins["owner"], logins["reader"]) if standing.superuser else own
+    return own.of(logins["writer"], logins["reader"]), owner
 
 
 def _reader(url: URL, names: Names, password: str | None) -> URL:
@@ -159,17 +157,17 @@ def _refuse(logins: Mapping[Role, URL]) -> None:
             connect(url).close()
         except OperationalError as error:
             raise DatabaseError(
-                f"xray created the role {url.username!r}, but {place(url)} does not let it in: {str(error.orig).strip()}; "
+                f"xray created the role {url.username!r}, but {address(url)} does not let it in: {str(error.orig).strip()}; "
                 "allow it in the server's pg_hba.conf, or name an owner in XRAY_DATABASE_URL that is no superuser"
             ) from None
 
 
-def _make_roles(given: Places, names: Names, standing: Standing, secrets: Mapping[Role, str]) -> None:
+def _make_roles(own: Places, names: Names, standing: Standing, secrets: Mapping[Role, str]) -> None:
     try:
-        with _cursor(given.xray.url) as cursor:
+        with _cursor(own.xray.url) as cursor:
             cursor.execute("select pg_advisory_lock(hashtext('xray roles'))")
             make_roles(cursor, names, secrets)
-            for target in (given.xray, given.mlflow, given.prefect):
+            for target in (own.xray, own.mlflow, own.prefect):
                 with contextlib.nullcontext() if target.own_login else _cursor(target.url) as other:
                     if other is not None and standing.superuser:
                         give_database(other, names, str(target.url.database), standing.user)
@@ -180,7 +178,7 @@ def _make_roles(given: Places, names: Names, standing: Standing, secrets: Mappin
             note_roles(cursor, names)
     except psycopg2.Error as error:
         raise DatabaseError(
-            f"the roles of xray could not be created on {place(given.xray.url)}: {str(error).strip()}"
+            f"the roles of xray could not be created on {address(own.xray.url)}: {str(error).strip()}"
         ) from None
 
 
@@ -207,7 +205,7 @@ def _look(url: URL, names: Names) -> Standing:
         version = connection.connection.driver_connection.server_version  # type: ignore[union-attr]
         if version < OLDEST * 10000:
             raise DatabaseError(
-                f"{place(url)} runs PostgreSQL {version // 10000}.{version % 10000}; {OLDEST} or newer is needed"
+                f"{address(url)} runs PostgreSQL {version // 10000}.{version % 10000}; {OLDEST} or newer is needed"
             )
         row = connection.execute(LOOK, {"databases": siblings, "writer": names.of("writer")}).one()
     return Standing(**row._mapping)
@@ -216,8 +214,8 @@ def _look(url: URL, names: Names) -> Standing:
 def _sibling(url: URL, names: Names, standing: Standing, name: str) -> Place:
     """Where MLflow's or Prefect's tables are: as a variable says, in a database of their own, or in a schema of ours."""
     variable = f"XRAY_{name.upper()}_DATABASE_URL"
-    if given := os.environ.get(variable):
-        own = parsed(given, variable)
+    if setting := os.environ.get(variable):
+        own = parsed(setting, variable)
         ensure_database(own)
         return Place(own, own_login=True)
     database = _sibling_name(names, name)
@@ -233,7 +231,7 @@ def _sibling(url: URL, names: Names, standing: Standing, name: str) -> Place:
             cursor.execute(f"create schema if not exists {name}")
         return Place(_in_schema(url, name), name)
     raise DatabaseError(
-        f"{place(url)} has no database {database!r}, and {standing.user!r} may create neither it nor a schema {name!r} in "
+        f"{address(url)} has no database {database!r}, and {standing.user!r} may create neither it nor a schema {name!r} in "
         f"{url.database!r}: ask an administrator to create one of them, or name another in {variable}"
     )
 
@@ -243,8 +241,8 @@ def _sibling_name(names: Names, name: str) -> str:
 
 
 def _in_schema(url: URL, schema: str) -> URL:
-    given = url.query.get("options", "")
-    options = f"{given} -csearch_path={schema},public".strip()
+    before = url.query.get("options", "")
+    options = f"{before} -csearch_path={schema},public".strip()
     return url.update_query_dict({"options": options})
 
 
@@ -277,7 +275,7 @@ def ensure_database(url: URL) -> None:
             return
     except OperationalError as error:
         refusal = DatabaseError(
-            f"can't connect to database {url.database!r} on PostgreSQL at {place(url)} "
+            f"can't connect to database {url.database!r} on PostgreSQL at {address(url)} "
             f"as {url.username or 'the default user'}: {str(error.orig).strip()}"
         )
     try:
@@ -313,6 +311,6 @@ def _create_database(connection: Connection, url: URL, refusal: DatabaseError) -
 
 if __name__ == "__main__":
     try:
-        opened(os.environ["XRAY_DATABASE_URL"])
+        open_places(os.environ["XRAY_DATABASE_URL"])
     except DatabaseError as error:
         sys.exit(f"error: {error}")

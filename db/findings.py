@@ -50,11 +50,11 @@ def put_list(connection: Connection, owner: str, identifier: int, names: Sequenc
     """
     table, column = _LISTS[owner]
     connection.execute(delete(table).where(column == identifier))
-    given = [(position, name) for position, name in enumerate(names) if name is not None]
-    ids = put_findings(connection, [name for _, name in given])
+    entries = [(position, name) for position, name in enumerate(names) if name is not None]
+    ids = put_findings(connection, [name for _, name in entries])
     rows = [
         {column.key: identifier, "task_id": number, "position": position}
-        for (position, _), number in zip(given, ids, strict=True)
+        for (position, _), number in zip(entries, ids, strict=True)
     ]
     if rows:
         connection.execute(insert(table), rows)

@@ -85,14 +85,14 @@ def start(level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] | None = None) -> 
     """
     if level is not None:
         os.environ[VARIABLE] = level
-    wanted = os.environ.get(VARIABLE, "").upper() or "INFO"
-    if wanted not in LEVELS:
+    name = os.environ.get(VARIABLE, "").upper() or "INFO"
+    if name not in LEVELS:
         raise XrayError(
             f"{VARIABLE}={os.environ[VARIABLE]}: not a log level; expected one of {', '.join(LEVELS)}"
         )
     for room in ROOMS:
         logger = logging.getLogger(room)
-        logger.setLevel(wanted)
+        logger.setLevel(name)
         if _HANDLER not in logger.handlers:
             logger.addHandler(_HANDLER)
 

@@ -50,8 +50,8 @@ def create_objects(connection: Connection) -> None:
     for script in _scripts():
         connection.execute(text(script.replace(":", r"\:")))
     for script in _scripts():
-        for made in _CREATES.finditer(script):
-            connection.exec_driver_sql(f"comment on {_signature(made)} is 'db/sql'")
+        for match in _CREATES.finditer(script):
+            connection.exec_driver_sql(f"comment on {_signature(match)} is 'db/sql'")
     connection.exec_driver_sql(f"comment on view predictions is 'db/sql {_fingerprint()}'")
 
 
@@ -83,7 +83,7 @@ def _objects_are_current(connection: Connection) -> bool:
 
 def guards() -> set[tuple[str, str]]:
     """(table, name) of each trigger that db/sql makes."""
-    return {(made["table"], made["name"]) for script in _scripts() for made in _TRIGGERS.finditer(script)}
+    return {(match["table"], match["name"]) for script in _scripts() for match in _TRIGGERS.finditer(script)}
 
 
 def drop_objects(connection: Connection) -> None:
@@ -103,22 +103,22 @@ def drop_objects(connection: Connection) -> None:
     marked = connection.execute(text(_MARKED)).all()
     for kind, name in marked:
         _drop(connection, f"{kind} if exists {name}")
-    made = [match for script in _scripts() for match in _CREATES.finditer(script)]
-    for match in reversed(made):  # those of before they were marked
+    matches = [match for script in _scripts() for match in _CREATES.finditer(script)]
+    for match in reversed(matches):  # those of before they were marked
         _drop(connection, _signature(match, " if exists"))
 
 
-def _signature(made: re.Match[str], condition: str = "") -> str:
+def _signature(match: re.Match[str], condition: str = "") -> str:
     """What a statement of db/sql creates, as `drop` and `comment on` name it: `function auc(real[], smallint[])`."""
-    arguments = _argument_types(made["arguments"]) if made["kind"].lower() == "function" else ""
-    return f"{made['kind'].lower()}{condition} {made['name']}{arguments}"
+    arguments = _argument_types(match["arguments"]) if match["kind"].lower() == "function" else ""
+    return f"{match['kind'].lower()}{condition} {match['name']}{arguments}"
 
 
-def _drop(connection: Connection, what: str) -> None:
+def _drop(connection: Connection, subject: str) -> None:
     from psycopg2.errors import DependentObjectsStillExist
 
     try:
-        connection.exec_driver_sql(f"drop {what}")
+        connection.exec_driver_sql(f"drop {subject}")
     except DBAPIError as error:
         if not isinstance(error.orig, DependentObjectsStillExist):
             raise

@@ -41,9 +41,9 @@ def maker(home: Path) -> Iterator[Maker]:
 
     Raises `DatabaseError` where that role may not.
     """
-    from db.connection import given, is_embedded
+    from db.connection import is_embedded, setting
 
-    value = given()
+    value = setting()
     if value is not None and not is_embedded(home, value):
         url = parsed(value)
         with connect(url) as connection:
@@ -101,8 +101,8 @@ def grant(cursor: Any, names: Names, name: str) -> str:
     limit_reader(cursor, name)
     words = {"reader": sql.Identifier(names.of("reader")), "name": sql.Identifier(name)}
     # of 16 and later: it may do what the reader may, and not become it
-    how = " with inherit true, set false" if cursor.connection.server_version >= 160000 else ""
-    cursor.execute(sql.SQL("grant {reader} to {name}" + how).format(**words))
+    options = " with inherit true, set false" if cursor.connection.server_version >= 160000 else ""
+    cursor.execute(sql.SQL("grant {reader} to {name}" + options).format(**words))
     cursor.execute(
         sql.SQL("comment on role {name} is {note}").format(note=sql.Literal(_note(names)), **words)
     )

@@ -63,7 +63,7 @@ def _view(table: Table) -> str:
         joins += ["join image on image.id = r.image_id", "join site on site.id = image.site_id"]
     hidden = {"id", "analysis_id", "task_id", "task_ids", "image_id", *DATASETS}
     own = [name for name in columns if name not in hidden]
-    leading, trailing = ([f"r.{n}" for n in given if n in own] for given in (LEADING, TRAILING))
+    leading, trailing = ([f"r.{n}" for n in order if n in own] for order in (LEADING, TRAILING))
     rest = [f"r.{name}" for name in own if name not in (*LEADING, *TRAILING)]
     selected = ["study.name as study", *leading, *names, *rest, *trailing, *positions, *_warning(columns)]
     return (

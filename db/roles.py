@@ -123,11 +123,11 @@ def limit_reader(cursor: Any, name: str) -> None:
     role = sql.Identifier(name)
     cursor.execute(sql.SQL("alter role {} connection limit {}").format(role, sql.Literal(READER_CONNECTIONS)))
     setting = sql.SQL("alter role {} set {} = {}")
-    for what, value in READER_SETTINGS.items():
-        cursor.execute(setting.format(role, sql.Identifier(what), sql.Literal(value)))
-    for what, value in READER_LIMITS.items():
+    for setting_name, value in READER_SETTINGS.items():
+        cursor.execute(setting.format(role, sql.Identifier(setting_name), sql.Literal(value)))
+    for setting_name, value in READER_LIMITS.items():
         with contextlib.suppress(InsufficientPrivilege):
-            cursor.execute(setting.format(role, sql.Identifier(what), sql.Literal(value)))
+            cursor.execute(setting.format(role, sql.Identifier(setting_name), sql.Literal(value)))
 
 
 def give_database(cursor: Any, names: Names, database: str, former: str) -> None:
@@ -203,13 +203,13 @@ def grant_reading(connection: "Connection") -> None:
 
     names = Names(str(connection.scalar(text("select current_database()"))))
     quote = connection.dialect.identifier_preparer.quote
-    there = set(connection.scalars(text("select rolname from pg_roles where rolname = any(:names)"),
+    present = set(connection.scalars(text("select rolname from pg_roles where rolname = any(:names)"),
                                    {"names": [names.of(role) for role in ROLES]}))  # fmt: skip
-    if names.of("writer") in there:
+    if names.of("writer") in present:
         connection.exec_driver_sql(
             f"revoke insert, update, delete on alembic_version from {quote(names.of('writer'))}"
         )
-    if names.of("reader") in there:
+    if names.of("reader") in present:
         views = connection.scalars(text("select viewname from pg_views where schemaname = current_schema()"))
         results = [name for name, table in Analysis.metadata.tables.items() if _is_result(table)]
         relations = ", ".join(quote(name) for name in [*views, *READABLE, *results])
@@ -224,9 +224,9 @@ def _is_result(table: Any) -> bool:
 class Fact:
     """Something that should hold of a server's roles, whether it does, and what was seen."""
 
-    what: str
+    subject: str
     holds: bool
-    seen: str
+    state: str
 
 
 _SEEN: Final = """

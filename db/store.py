@@ -30,9 +30,9 @@ class Identities:
     unnamed: NDArray[np.bool_]
     ranks: NDArray[np.int64]
 
-    def of(self, kept: NDArray[Any]) -> "Identities":
+    def of(self, rows: NDArray[Any]) -> "Identities":
         """Those of some images: a mask (n_images,) or positions."""
-        return Identities(self.pictures[kept], self.patients[kept], self.unnamed[kept], self.ranks[kept])
+        return Identities(self.pictures[rows], self.patients[rows], self.unnamed[rows], self.ranks[rows])
 
 
 @dataclass(frozen=True)
@@ -47,7 +47,7 @@ class StoredCohort:
     id: int
     image_list_id: int
     images: NDArray[np.int32]
-    shown: Identities
+    identities: Identities
     labels: NDArray[np.float32]
 
     @property
@@ -56,7 +56,7 @@ class StoredCohort:
 
         By ids, which follow the order of registration, sums over patients would differ in their last bits.
         """
-        return self.shown.ranks
+        return self.identities.ranks
 
 
 def list_hash(names: Sequence[str]) -> str:
@@ -71,14 +71,14 @@ def list_hash(names: Sequence[str]) -> str:
 def put_image_list(connection: Connection, content_hash: str, image_ids: NDArray[np.int32]) -> int:
     """The id of the image list with this content, made where it is missing."""
     values = {"content_hash": content_hash, "length": len(image_ids), "image_ids": image_ids.tolist()}
-    made = connection.scalar(
+    new = connection.scalar(
         insert(ImageList)
         .values(values)
         .on_conflict_do_nothing(index_elements=["content_hash"])
         .returning(ImageList.id)
     )
-    if made is not None:
-        return made
+    if new is not None:
+        return new
     return connection.execute(select(ImageList.id).where(ImageList.content_hash == content_hash)).scalar_one()
 
 
@@ -140,21 +140,21 @@ def write_evaluation(
     exists already nothing is written and None returned; where another transaction is writing it, this one waits for its end
     first.
     """
-    made = connection.scalar(
+    new = connection.scalar(
         insert(Evaluation)
         .values(model_id=model_id, image_list_id=image_list_id, seconds=seconds, provenance=provenance)
         .on_conflict_do_nothing(index_elements=["model_id", "image_list_id"])
         .returning(Evaluation.id)
     )
-    if made is None:
+    if new is None:
         return None
     copy_packed(
         connection,
         "prediction",
         ("evaluation_id", "task_id", "piece", "logits"),
-        _pieces(made, logits, tasks),
+        _pieces(new, logits, tasks),
     )
-    return made
+    return new
 
 
 def _pieces(
@@ -179,9 +179,9 @@ def write_features(connection: Connection, evaluation_id: int, features: NDArray
 
     The caller's transaction makes them whole. Where they are stored already nothing is written and False returned.
     """
-    given = {"id": evaluation_id}
-    connection.execute(text("select id from evaluation where id = :id for update"), given)
-    if connection.scalar(text("select exists (select from feature where evaluation_id = :id)"), given):
+    parameters = {"id": evaluation_id}
+    connection.execute(text("select id from evaluation where id = :id for update"), parameters)
+    if connection.scalar(text("select exists (select from feature where evaluation_id = :id)"), parameters):
         return False
     rows = (
         (scalar(evaluation_id, "int4"), scalar(position, "int4"), array(vector, "float4"))
@@ -256,8 +256,8 @@ def read_vectors(
     pieces: dict[tuple[int, int], list[NDArray[np.float32]]] = {}
     if not evaluation_ids or not task_ids:
         return {}
-    given = {"evaluation_ids": list(evaluation_ids), "task_ids": list(task_ids)}
-    for evaluation, task, part in copy_out(connection, query("vectors"), **given):
+    parameters = {"evaluation_ids": list(evaluation_ids), "task_ids": list(task_ids)}
+    for evaluation, task, part in copy_out(connection, query("vectors"), **parameters):
         assert evaluation is not None
         assert task is not None
         assert part is not None

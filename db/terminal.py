@@ -37,9 +37,9 @@ def styled(text: str, style: str, stream: TextIO) -> str:
     if not is_terminal(stream):
         return text
     screen = console(stream)
-    with screen.capture() as drawn:
+    with screen.capture() as capture:
         screen.print(text, style=style, end="", soft_wrap=True)
-    return drawn.get()
+    return capture.get()
 
 
 def table(columns: Sequence[str], cells: Sequence[Sequence[str]], numeric: Sequence[bool]) -> str:
@@ -50,40 +50,40 @@ def table(columns: Sequence[str], cells: Sequence[Sequence[str]], numeric: Seque
     screen = console(sys.stdout)
     from rich.cells import cell_len
 
-    shown = [[_safe(value) for value in row] for row in cells]
-    widths = [max([cell_len(name), *(cell_len(row[i]) for row in shown)]) for i, name in enumerate(columns)]
+    texts = [[_safe(value) for value in row] for row in cells]
+    widths = [max([cell_len(name), *(cell_len(row[i]) for row in texts)]) for i, name in enumerate(columns)]
     fits = sum(min(width, LEAST) + 2 for width in widths) <= screen.width + 2
-    with screen.capture() as drawn:
+    with screen.capture() as capture:
         if fits:
-            screen.print(_grid(columns, shown, numeric))
+            screen.print(_grid(columns, texts, numeric))
         else:
-            for row in shown:
+            for row in texts:
                 screen.print(_record(columns, row))
-    return "\n".join(line.rstrip(" ") for line in drawn.get().rstrip("\n").split("\n"))
+    return "\n".join(line.rstrip(" ") for line in capture.get().rstrip("\n").split("\n"))
 
 
 def _grid(columns: Sequence[str], cells: Sequence[Sequence[str]], numeric: Sequence[bool]) -> "Table":
     from rich import box
     from rich.table import Table
 
-    made = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, padding=(0, 1), header_style="bold")
+    grid = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, padding=(0, 1), header_style="bold")
     for name, right in zip(columns, numeric, strict=True):
-        made.add_column(_text(name), justify="right" if right else "left", overflow="fold")
+        grid.add_column(_text(name), justify="right" if right else "left", overflow="fold")
     for row in cells:
-        made.add_row(*map(_text, row))
-    return made
+        grid.add_row(*map(_text, row))
+    return grid
 
 
 def _record(columns: Sequence[str], row: Sequence[str]) -> "Table":
     from rich.table import Table
 
-    made = Table.grid(padding=(0, 2))
-    made.add_column(style="bold", overflow="fold")
-    made.add_column(overflow="fold")
+    grid = Table.grid(padding=(0, 2))
+    grid.add_column(style="bold", overflow="fold")
+    grid.add_column(overflow="fold")
     for name, value in zip(columns, row, strict=True):
-        made.add_row(_text(name), _text(value))
-    made.add_row("", "")
-    return made
+        grid.add_row(_text(name), _text(value))
+    grid.add_row("", "")
+    return grid
 
 
 def _text(value: str) -> "Text":

@@ -66,17 +66,20 @@ def parsed(value: str, variable: str = "XRAY_DATABASE_URL") -> URL:
 def _with_hosts(scheme: str, login: str | None, hosts: str, rest: str) -> URL | None:
     """The URL with its hosts in the query, unless it is one name or address."""
     before = f"{login}@" if login else ""
-    named = [_host_and_port(host) for host in hosts.split(",")] if hosts else []
-    plain = len(named) == 1 and not named[0][0].startswith("/")
+    addresses = [_host_and_port(host) for host in hosts.split(",")] if hosts else []
+    plain = len(addresses) == 1 and not addresses[0][0].startswith("/")
     try:
         url = make_url(f"{scheme}://{before}{hosts if plain else ''}{rest}")
     except (ArgumentError, ValueError):
         return None
-    given = url.query.get("host", ())
-    if not plain and not named and not isinstance(given, str):  # SQLAlchemy's own way
-        named = [_host_and_port(host) for host in given]
-    if named and not plain:
-        words = {"host": ",".join(host for host, _ in named), "port": ",".join(port for _, port in named)}
+    values = url.query.get("host", ())
+    if not plain and not addresses and not isinstance(values, str):  # SQLAlchemy's own way
+        addresses = [_host_and_port(host) for host in values]
+    if addresses and not plain:
+        words = {
+            "host": ",".join(host for host, _ in addresses),
+            "port": ",".join(port for _, port in addresses),
+        }
         url = url.difference_update_query(["host"]).update_query_dict(words)
     return url.set(
         username=url.username or _word(url, "user"),
@@ -97,7 +100,7 @@ def _host_and_port(text: str) -> tuple[str, str]:
     return unquote(host).strip("[]"), port or "5432"
 
 
-def place(url: URL) -> str:
+def address(url: URL) -> str:
     """Where a server is, for a message: host and port, or the folder of its socket."""
     hosts = _word(url, "host") or url.host or _word(url, "hostaddr") or "the local socket"
     return f"{hosts}:{_word(url, 'port') or url.port or 5432}"

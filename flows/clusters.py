@@ -31,7 +31,7 @@ LOST = frozenset(
 """Names of errors by which a cluster says that it has given up a task whose workers died, one after the other."""
 
 
-def cluster_runner(named: Cluster) -> TaskRunner[Any]:
+def cluster_runner(address: Cluster) -> TaskRunner[Any]:
     """Prefect's runner of tasks on a cluster. Raises `XrayError` where its extra, or what its workers share, is missing."""
     url = os.environ.get("XRAY_DATABASE_URL")
     own = url is not None and is_embedded(home_path(), url)
@@ -41,23 +41,23 @@ def cluster_runner(named: Cluster) -> TaskRunner[Any]:
             f"{TASK_RUNNER} is set, so {' and '.join(missing)} must be: workers of a cluster share databases and "
             "artifacts with this command (docs/deploy.md)"
         )
-    if not named.is_local and not os.environ.get("PREFECT_API_URL"):
+    if not address.is_local and not os.environ.get("PREFECT_API_URL"):
         raise XrayError(
             f"{TASK_RUNNER} names another machine, so PREFECT_API_URL must name a Prefect server that its workers reach "
             "(docs/deploy.md)"
         )
     try:
-        if named.kind == "dask":
+        if address.kind == "dask":
             from prefect_dask import DaskTaskRunner
 
-            return DaskTaskRunner(address=f"tcp://{named.address}")
+            return DaskTaskRunner(address=f"tcp://{address.address}")
         from prefect_ray import RayTaskRunner
 
         logging.getLogger("ray.client_builder").setLevel(logging.WARNING)
-        return RayTaskRunner(address=f"ray://{named.address}", init_kwargs={"log_to_driver": False})
+        return RayTaskRunner(address=f"ray://{address.address}", init_kwargs={"log_to_driver": False})
     except ImportError:
         raise XrayError(
-            f"{TASK_RUNNER} needs the extra {named.kind}: pip install 'xray[{named.kind}]'"
+            f"{TASK_RUNNER} needs the extra {address.kind}: pip install 'xray[{address.kind}]'"
         ) from None
 
 
@@ -93,6 +93,6 @@ def _worker_of() -> str:
             pass
     ray = sys.modules.get("ray")
     if ray is not None and ray.is_initialized():
-        here = getattr(ray.get_runtime_context(), "worker", None)
-        return "Ray" if getattr(here, "mode", None) == ray.WORKER_MODE else ""
+        worker = getattr(ray.get_runtime_context(), "worker", None)
+        return "Ray" if getattr(worker, "mode", None) == ray.WORKER_MODE else ""
     return ""

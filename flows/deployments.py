@@ -36,15 +36,15 @@ def contents() -> dict[str, Any]:
 
 
 def _trainings() -> Iterator[dict[str, Any]]:
-    taken: set[str] = set()
+    names: set[str] = set()
     for study in _in_order():
         for configuration in study.configurations():
             name = (
                 configuration.name
-                if configuration.name not in taken
+                if configuration.name not in names
                 else f"{study.name}-{configuration.name}"
             )
-            taken.add(name)
+            names.add(name)
             trained_on = ", ".join(configuration.datasets)
             yield {
                 "name": name,

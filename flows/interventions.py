@@ -36,7 +36,7 @@ def intervene(
 
     asking = Asking(model, from_dataset, to_dataset, tuple(kinds or KINDS), images, seed)
     with storage() as databases, databases.engine().begin() as connection:
-        wanted = steps(connection, study, asking)
-    calls = [(step.evaluation_id, step.target_list_id, list(step.kinds), images, seed) for step in wanted]
-    written = sum(run_each("scoring changed images", tasks.intervene, calls)) if calls else 0
-    return {"study": study, "interventions": written, "folder": refresh([study])[study]}
+        plan = steps(connection, study, asking)
+    calls = [(step.evaluation_id, step.target_list_id, list(step.kinds), images, seed) for step in plan]
+    count = sum(run_each("scoring changed images", tasks.intervene, calls)) if calls else 0
+    return {"study": study, "interventions": count, "folder": refresh([study])[study]}

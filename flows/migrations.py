@@ -42,13 +42,15 @@ def prepare(databases: Databases, programs: Sequence[Program]) -> None:
     if not stale:
         return
     with owned(settings.home()) as owner:
-        started = [(program, _start(owner, program)) for program in stale]
+        processes = [(program, _start(owner, program)) for program in stale]
         try:
-            ended = [(program, *process.communicate(), process.returncode) for program, process in started]
+            results = [
+                (program, *process.communicate(), process.returncode) for program, process in processes
+            ]
         finally:
-            for _, process in started:
+            for _, process in processes:
                 process.kill()  # nothing where they have ended: we were told to
-    for program, output, _, code in ended:
+    for program, output, _, code in results:
         if code:
             raise XrayError(
                 f"{program}'s tables could not be migrated to version {version(program)}: {_reason(output)}"
@@ -73,10 +75,10 @@ def _start(owner: Databases, program: Program) -> "subprocess.Popen[str]":
         home /= "prefect"
         home.mkdir(exist_ok=True)
     own = {"XRAY_OWNER_URL": _libpq(owner, program), "PREFECT_HOME": str(home), **path_of_ours()}
-    kept = cleaned({name: value for name, value in os.environ.items() if name != "PREFECT_API_URL"})
+    environment = cleaned({name: value for name, value in os.environ.items() if name != "PREFECT_API_URL"})
     return subprocess.Popen(
         [sys.executable, "-m", "flows.migrations", program],
-        env={**kept, **own, **(owner.prefect_environment() if program == "prefect" else {})},
+        env={**environment, **own, **(owner.prefect_environment() if program == "prefect" else {})},
         cwd=home,  # Prefect reads .env and pyproject.toml of where it is
         preexec_fn=partial(die_with_parent, os.getpid()),
         stdin=subprocess.DEVNULL,

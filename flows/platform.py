@@ -11,7 +11,7 @@ from db import logs
 from db.connection import Databases, databases
 from flows.migrations import prepare
 from flows.standing import servers
-from flows.standing.place import client_environment, here
+from flows.standing.place import client_environment, this_stack
 from flows.surroundings import SILENT
 from flows.watch import reached
 from xray import settings
@@ -37,13 +37,13 @@ def storage() -> Iterator[Databases]:
 @contextlib.contextmanager
 def prefect_api(store: Databases) -> Iterator[str]:
     """URL of a Prefect API: that of PREFECT_API_URL, of the standing stack, or of a server that lives as long as we do."""
-    given = os.environ.get("PREFECT_API_URL")
-    prepare(store, ("mlflow",) if given else ("mlflow", "prefect"))
-    if given:
-        with reached("Prefect's server", given):
-            yield given
+    api_url = os.environ.get("PREFECT_API_URL")
+    prepare(store, ("mlflow",) if api_url else ("mlflow", "prefect"))
+    if api_url:
+        with reached("Prefect's server", api_url):
+            yield api_url
         return
-    stack = here()
+    stack = this_stack()
     home = stack.home / "prefect"
     home.mkdir(exist_ok=True)
     quiet = {

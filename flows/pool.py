@@ -26,8 +26,8 @@ class Pool(ProcessPoolTaskRunner):
 
     def duplicate(self) -> Any:
         """The runner of one flow run."""
-        named = cluster()
-        return super().duplicate() if named is None else cluster_runner(named)
+        address = cluster()
+        return super().duplicate() if address is None else cluster_runner(address)
 
     def __enter__(self) -> Self:
         """Start it. Processes inherit the signals that are blocked in the thread that starts them."""
@@ -47,25 +47,25 @@ def process_pool() -> Any:
     return Pool(cores(), initializer=tasks.start_worker)
 
 
-def result(what: str, future: PrefectFuture[Any]) -> Any:
+def result(title: str, future: PrefectFuture[Any]) -> Any:
     """The result of one future. Raises `XrayError` where its process was killed, or too many workers under it."""
     try:
         return future.result()
     except Exception as error:
         if is_lost(error):
             raise XrayError(
-                f"{what}: the cluster gave up: workers were killed under the same task again and again (out of memory?); "
+                f"{title}: the cluster gave up: workers were killed under the same task again and again (out of memory?); "
                 "run the same command again; it continues where it stopped"
             ) from None
         if not isinstance(error, BrokenProcessPool):
             raise
         raise XrayError(
-            f"{what}: a process of ours was killed (out of memory?); run the same command again; it continues where "
+            f"{title}: a process of ours was killed (out of memory?); run the same command again; it continues where "
             "it stopped"
         ) from None
 
 
-def run_each(what: str, task: Any, calls: Sequence[tuple[Any, ...]]) -> list[Any]:
+def run_each(title: str, task: Any, calls: Sequence[tuple[Any, ...]]) -> list[Any]:
     """Results of a task for each of these arguments, in their order; the first failure is raised when all have ended.
 
     A single call is made in this process: to start one of the pool takes longer than much of what is asked of it. On a
@@ -74,12 +74,12 @@ def run_each(what: str, task: Any, calls: Sequence[tuple[Any, ...]]) -> list[Any
     if len(calls) == 1 and not on_cluster():
         tasks.compute_on_one_thread()
         return [task(*calls[0])]
-    return collect(what, [task.submit(*call) for call in calls])
+    return collect(title, [task.submit(*call) for call in calls])
 
 
-def collect(what: str, futures: Sequence[PrefectFuture[Any]]) -> list[Any]:
+def collect(title: str, futures: Sequence[PrefectFuture[Any]]) -> list[Any]:
     """Results in the order of the futures, with a progress bar; the first failure is raised when all have ended."""
-    with bar(what, len(futures), shown=bool(futures)) as advance:
+    with bar(title, len(futures), visible=bool(futures)) as advance:
         for _ in as_completed(list(futures)):
             advance(1)
-    return [result(what, future) for future in futures]
+    return [result(title, future) for future in futures]

@@ -137,9 +137,9 @@ def existing(path: Path) -> Path:
 
 def _chain(error: BaseException | None) -> Iterator[BaseException]:
     """An error, then what it came from."""
-    seen: set[int] = set()
-    while error is not None and id(error) not in seen:
-        seen.add(id(error))
+    ids: set[int] = set()
+    while error is not None and id(error) not in ids:
+        ids.add(id(error))
         yield error
         error = error.__cause__ or (None if error.__suppress_context__ else error.__context__)
 

@@ -46,9 +46,9 @@ def _is_passing(error: BaseException) -> bool:
 
 def _chain(error: BaseException | None) -> Iterator[BaseException]:
     """An error and what it came from."""
-    seen: set[int] = set()
-    while error is not None and id(error) not in seen:
-        seen.add(id(error))
+    ids: set[int] = set()
+    while error is not None and id(error) not in ids:
+        ids.add(id(error))
         yield error
         error = error.__cause__ or error.__context__
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from flows.standing.api import Api
-from flows.standing.place import here
+from flows.standing.place import this_stack
 
 FIGURES: Final = ("auc", "leave_one_site_out", "images_or_labels")
 """Those that are shown there; a hundred kilobytes each."""
@@ -68,14 +68,14 @@ def call_off_waiting() -> None:
     api, own = Api.of_environment(), deployment.get_id()
     if api is None or not own:
         return
-    wanted = {
+    filters = {
         "deployments": {"id": {"any_": [str(own)]}},
         "flow_runs": {
             "state": {"type": {"any_": ["SCHEDULED", "PENDING"]}},
             "expected_start_time": {"before_": datetime.now(UTC).isoformat()},
         },
     }
-    for run in api.post("/flow_runs/filter", wanted):
+    for run in api.post("/flow_runs/filter", filters):
         if run["id"] != str(flow_run.get_id()):
             state = {"type": "CANCELLED", "name": "Cancelled", "message": "another run does its work"}
             api.post(f"/flow_runs/{run['id']}/set_state", {"state": state, "force": True})
@@ -91,14 +91,14 @@ def tidy(flow: Any, flow_run: Any, state: Any) -> None:
         Tracker(databases.mlflow, settings.artifacts()).end_unfinished(str(flow_run.id), str(state.name))
 
 
-def _rows(name: str, given: dict[str, Any]) -> list[dict[str, Any]]:
+def _rows(name: str, parameters: dict[str, Any]) -> list[dict[str, Any]]:
     from sqlalchemy import text
 
     from db.queries import query
     from flows.platform import storage
 
     with storage() as databases, databases.engine().begin() as connection:
-        answer = connection.execute(text(query(name)), given)
+        answer = connection.execute(text(query(name)), parameters)
         return [dict(row) for row in answer.mappings()]
 
 
@@ -112,7 +112,7 @@ def _table(key: str, rows: list[dict[str, Any]], description: str) -> None:
 def _mlflow(experiment: str, run: str) -> str:
     """Where MLflow's web interface shows a run; its id where none is open."""
     url = os.environ.get("XRAY_MLFLOW_UI")
-    if url is None and (state := here().running()):
+    if url is None and (state := this_stack().running()):
         url = state.url("mlflow")
     return f"{url}/#/experiments/{experiment}/runs/{run}" if url else run
 

@@ -68,19 +68,19 @@ def train(
         epoch_images: Show so many pictures per epoch at most.
         batch_size: Another number of pictures per step.
     """
-    asked = read_here(study_file(study))
+    request = read_here(study_file(study))
     own: dict[str, Any] = {"network": network, "image_size": image_size, "epochs": epochs}
     own |= {"epoch_images": epoch_images, "batch_size": batch_size}
-    asked = replace(
-        asked,
-        seeds=tuple(seeds) if seeds else asked.seeds,
-        recipe=replace(asked.recipe, **{k: v for k, v in own.items() if v is not None}),
+    request = replace(
+        request,
+        seeds=tuple(seeds) if seeds else request.seeds,
+        recipe=replace(request.recipe, **{k: v for k, v in own.items() if v is not None}),
     )
-    chosen = chosen_configurations(asked, configuration)
-    wanted = {dataset for entry in chosen for dataset in entry.datasets}
-    tasks.open_tracking(asked.name)
-    prepare_datasets(asked, wanted)
-    models = train_models(asked, configuration)
+    configurations = configurations_of(request, configuration)
+    datasets = {dataset for entry in configurations for dataset in entry.datasets}
+    tasks.open_tracking(request.name)
+    prepare_datasets(request, datasets)
+    models = train_models(request, configuration)
     shown.models([model["model_id"] for model in models])
     tell_new(models)
     return models
@@ -93,9 +93,9 @@ def predict(study: str | None = None) -> int:
     Args:
         study: Name of a study as the database has it. Empty: everything.
     """
-    written = sum(evaluate_models(wanted) for wanted in own_then_elsewhere(study))
+    count = sum(evaluate_models(missing) for missing in own_then_elsewhere(study))
     shown.evaluations()
-    return written
+    return count
 
 
 @flow(name="analyse", task_runner=process_pool(), on_cancellation=[shown.tidy], on_crashed=[shown.tidy])
@@ -143,24 +143,24 @@ def add_dataset(
     """
     from xray.data.sources.datasets import published_sites
 
-    drawn = {"site": phantom_site, "patients": patients, "size": size} if source == "phantom" else None
-    if drawn is None and not labels:
+    phantom = {"site": phantom_site, "patients": patients, "size": size} if source == "phantom" else None
+    if phantom is None and not labels:
         raise XrayError(f"{name}: labels is missing: the label file of source {source!r}")
     request = {
         "site": site or published_sites().get(source, name),
-        "source": "manifest" if drawn else source,
+        "source": "manifest" if phantom else source,
         "labels": labels,
         "images": images,
-        "phantom": drawn,
+        "phantom": phantom,
         "labels_only": labels_only,
         "mapping": mapping,
         "readers": readers,
         "findings": findings or [],
     }
-    done: dict[str, Any] = tasks.add_dataset(name, request, protocol)
-    if done["new"]:
-        announce("dataset", name, images=done["images"])
-    return done
+    result: dict[str, Any] = tasks.add_dataset(name, request, protocol)
+    if result["new"]:
+        announce("dataset", name, images=result["images"])
+    return result
 
 
 @flow(name="reevaluate", task_runner=process_pool(), on_cancellation=[shown.tidy], on_crashed=[shown.tidy])
@@ -173,62 +173,62 @@ def reevaluate() -> dict[str, Any]:
     """
     shown.call_off_waiting()
     notes = tasks.freeze()
-    written = 0
+    count = 0
     failures: list[str] = []
     folders: dict[str, str] = {}
-    for wanted in own_then_elsewhere(None):
-        more, why = evaluate_what_can_be(wanted)
-        written, failures = written + more, failures + why
+    for missing in own_then_elsewhere(None):
+        more, why = evaluate_what_can_be(missing)
+        count, failures = count + more, failures + why
         folders |= refresh(tasks.widen())
     shown.evaluations()
     if failures:
         raise XrayError("; ".join(failures))
-    return {"evaluations": written, "studies": sorted(folders), "notes": notes}
+    return {"evaluations": count, "studies": sorted(folders), "notes": notes}
 
 
-def prepare_datasets(study: Study, wanted: set[str] | None = None) -> list[dict[str, Any]]:
+def prepare_datasets(study: Study, datasets: set[str] | None = None) -> list[dict[str, Any]]:
     """The datasets of the study, or those that are wanted, ready: id, images, and whether each is new."""
     path = str(study.path)
-    names = [dataset.name for dataset in study.datasets if wanted is None or dataset.name in wanted]
+    names = [dataset.name for dataset in study.datasets if datasets is None or dataset.name in datasets]
     with storage() as databases, databases.engine().begin() as connection:
         registered = set(connection.scalars(select(Dataset.name)))
     new = [name for name in names if name not in registered or len(names) > FEW]
     if on_cluster():  # it has neither the study's file nor the label files
         new = []
     tasks.compute_on_one_thread()
-    done = {name: tasks.prepare(path, name) for name in names if name not in new}
-    done |= zip(new, run_each("preparing datasets", tasks.prepare, [(path, n) for n in new]), strict=True)
-    return [done[name] for name in names]
+    results = {name: tasks.prepare(path, name) for name in names if name not in new}
+    results |= zip(new, run_each("preparing datasets", tasks.prepare, [(path, n) for n in new]), strict=True)
+    return [results[name] for name in names]
 
 
-def chosen_configurations(study: Study, configuration: str | None = None) -> list[Configuration]:
+def configurations_of(study: Study, configuration: str | None = None) -> list[Configuration]:
     """One configuration of a study, or all. Raises `StudyError` where there is none of this name."""
-    chosen = [entry for entry in study.configurations() if configuration in (None, entry.name)]
-    if not chosen and configuration is not None:
+    configurations = [entry for entry in study.configurations() if configuration in (None, entry.name)]
+    if not configurations and configuration is not None:
         names = [entry.name for entry in study.configurations()]
         raise StudyError(f"{study.path}: {unknown('configuration', configuration, names)}")
-    return chosen
+    return configurations
 
 
 def train_models(study: Study, configuration: str | None = None) -> list[dict[str, Any]]:
     """The models of one configuration of a study, or all, in its order: id, and whether it was trained now."""
     recipe = asdict(study.recipe)
     calls = [
-        (study.name, chosen.plain(), study.protocol, recipe, seed, drawn(study))
-        for chosen in chosen_configurations(study, configuration)
+        (study.name, entry.plain(), study.protocol, recipe, seed, phantoms(study))
+        for entry in configurations_of(study, configuration)
         for seed in study.seeds
     ]
     return run_each("training models", tasks.train, calls)
 
 
-def evaluate_models(wanted: dict[int, list[int]], study: Study | None = None) -> int:
+def evaluate_models(missing: dict[int, list[int]], study: Study | None = None) -> int:
     """Fill missing evaluations, image lists by model; how many were written. study: whose phantom datasets may be needed."""
-    threads = 1 if on_cluster() else max(1, cores() // max(1, len(wanted)))
-    calls = [(model, lists, threads, drawn(study)) for model, lists in wanted.items()]
+    threads = 1 if on_cluster() else max(1, cores() // max(1, len(missing)))
+    calls = [(model, lists, threads, phantoms(study)) for model, lists in missing.items()]
     return sum(run_each("scoring images", tasks.evaluate, calls))
 
 
-def drawn(study: Study | None) -> tasks.Drawn | None:
+def phantoms(study: Study | None) -> tasks.Phantoms | None:
     """A study's phantom datasets, which workers of a cluster draw for themselves; nothing where there is no cluster."""
     if study is None or not on_cluster():
         return None
@@ -256,18 +256,20 @@ def own_then_elsewhere(study: str | None) -> list[dict[int, list[int]]]:
     return [turn for turn in tasks.missing(study) if turn] or [{}]
 
 
-def evaluate_what_can_be(wanted: dict[int, list[int]]) -> tuple[int, list[str]]:
+def evaluate_what_can_be(missing: dict[int, list[int]]) -> tuple[int, list[str]]:
     """Score image lists, by model; how many evaluations were written, and why others could not be."""
-    if len(wanted) <= FEW and not on_cluster():
+    if len(missing) <= FEW and not on_cluster():
         tasks.compute_on_one_thread()
-        states = [tasks.evaluate(model, lists, cores(), return_state=True) for model, lists in wanted.items()]
+        states = [
+            tasks.evaluate(model, lists, cores(), return_state=True) for model, lists in missing.items()
+        ]
     else:
-        futures = [tasks.evaluate.submit(model, lists) for model, lists in wanted.items()]
+        futures = [tasks.evaluate.submit(model, lists) for model, lists in missing.items()]
         wait(futures)
         states = [future.state for future in futures]
-    written = sum(state.result() for state in states if state.is_completed())
+    count = sum(state.result() for state in states if state.is_completed())
     failed = {str(state.result(raise_on_failure=False)) for state in states if not state.is_completed()}
-    return written, sorted(failed)
+    return count, sorted(failed)
 
 
 def refresh(studies: list[str]) -> dict[str, str]:

@@ -18,9 +18,9 @@ def bundled_studies() -> list[str]:
 
 def study_file(study: str) -> Path:
     """The file of a study: the name of a bundled one, or a path. Raises `StudyError` where it is neither."""
-    given = Path(study).expanduser()
-    if given.suffix == ".toml" and given.exists():
-        return given.resolve()
+    path = Path(study).expanduser()
+    if path.suffix == ".toml" and path.exists():
+        return path.resolve()
     if study in bundled_studies():
         return FOLDER / f"{study}.toml"
     raise StudyError(

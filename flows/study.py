@@ -25,7 +25,7 @@ from flows.studies import read_here, study_file
 
 
 @dataclass(frozen=True)
-class Done:
+class Outcome:
     """What a run of a study did: models trained of those asked for, evaluations and analyses made, and its files."""
 
     study: str
@@ -46,31 +46,31 @@ def run_study(study: str = "phantom") -> dict[str, Any]:
     from xray.plan import foreign_models
 
     path = study_file(study)
-    asked = read_here(path)
-    if asked.foreign:
+    content = read_here(path)
+    if content.foreign:
         with storage() as databases, databases.engine().begin() as connection:
-            foreign_models(connection, asked)  # an unknown one is said before anything is trained
-    opening = tasks.open_tracking.submit(asked.name)
-    prepare_datasets(asked)
+            foreign_models(connection, content)  # an unknown one is said before anything is trained
+    opening = tasks.open_tracking.submit(content.name)
+    prepare_datasets(content)
     result("opening MLflow", opening)
-    models = train_models(asked)
+    models = train_models(content)
     tasks.record(str(path), [model["model_id"] for model in models])
     evaluated = analysed = 0
-    for wanted in own_then_elsewhere(asked.name):
-        evaluated += evaluate_models(wanted, asked)
+    for missing in own_then_elsewhere(content.name):
+        evaluated += evaluate_models(missing, content)
         if on_cluster():  # it has not the study's file
-            analysed += sum(analyse_study(asked.name).values())
-            tests = tasks.log_tests.submit(asked.name)
+            analysed += sum(analyse_study(content.name).values())
+            tests = tasks.log_tests.submit(content.name)
             folder = tasks.report(str(path))
         else:
-            analysed += sum(result("analysing", tasks.analyse.submit(asked.name)).values())
-            tests = tasks.log_tests.submit(asked.name)
+            analysed += sum(result("analysing", tasks.analyse.submit(content.name)).values())
+            tests = tasks.log_tests.submit(content.name)
             folder = result("drawing figures", tasks.report.submit(str(path)))
         result("telling MLflow", tests)
     if shown.is_watched():
         shown.models([model["model_id"] for model in models])
         shown.evaluations()
-        shown.results(asked.name, tasks.results(asked.name)["rows"], folder)
+        shown.results(content.name, tasks.results(content.name)["rows"], folder)
         tell_new(models)
     trained = sum(model["trained"] for model in models)
-    return asdict(Done(asked.name, len(models), trained, evaluated, analysed, folder))
+    return asdict(Outcome(content.name, len(models), trained, evaluated, analysed, folder))

@@ -23,20 +23,20 @@ SILENT: Final = {
 
 def enter() -> None:
     """Make the environment of this process, and so of all that it starts, such a one."""
-    wanted = cleaned(os.environ)
-    for name in os.environ.keys() - wanted.keys():
+    environment = cleaned(os.environ)
+    for name in os.environ.keys() - environment.keys():
         del os.environ[name]
-    os.environ.update(wanted)
+    os.environ.update(environment)
 
 
 def cleaned(environment: Mapping[str, str], *addresses: str) -> dict[str, str]:
     """What of an environment our programs may see. addresses: further ones of this machine, reached without a proxy."""
     own_prefect = bool(environment.get("PREFECT_API_URL"))
-    kept = {name: value for name, value in environment.items() if _may_stay(name, value, own_prefect)}
-    direct = [address for name in ("NO_PROXY", "no_proxy") for address in kept.get(name, "").split(",")]
+    rest = {name: value for name, value in environment.items() if _may_stay(name, value, own_prefect)}
+    direct = [address for name in ("NO_PROXY", "no_proxy") for address in rest.get(name, "").split(",")]
     listed = dict.fromkeys(address.strip() for address in (*direct, *LOOPBACK, *addresses) if address.strip())
     direct_to = "*" if "*" in listed else ",".join(listed)  # urllib knows it alone only
-    return {**kept, **SILENT, "NO_PROXY": direct_to, "no_proxy": direct_to}
+    return {**rest, **SILENT, "NO_PROXY": direct_to, "no_proxy": direct_to}
 
 
 def _may_stay(name: str, value: str, own_prefect: bool) -> bool:

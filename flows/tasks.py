@@ -51,16 +51,16 @@ def tell_where() -> None:
         os.environ["XRAY_FLOW_RUN"] = str(identifier)
 
 
-Drawn = dict[str, dict[str, Any]]
+Phantoms = dict[str, dict[str, Any]]
 """Phantom datasets by name: the fields of a `Phantom` each."""
 
 
-def draw(drawn: Drawn | None) -> None:
+def draw(phantoms: Phantoms | None) -> None:
     """Draw the pictures of phantom datasets into this process's home, where they are not there yet."""
     from xray.data.prepare import draw_phantom
     from xray.data.request import Phantom
 
-    for name, fields in (drawn or {}).items():
+    for name, fields in (phantoms or {}).items():
         draw_phantom(name, Phantom(**fields), settings.home())
 
 
@@ -73,11 +73,13 @@ def prepare(study_path: str, dataset: str) -> dict[str, Any]:
     study = read_here(Path(study_path))
     (request,) = (entry for entry in study.datasets if entry.name == dataset)
     with about(study=study.name, dataset=dataset), storage() as databases:
-        done = prepare_dataset(databases.engine(), settings.home(), request, study.protocol, study.image_size)
-        for line in done.news:
+        prepared = prepare_dataset(
+            databases.engine(), settings.home(), request, study.protocol, study.image_size
+        )
+        for line in prepared.news:
             _log.warning(line)
-        _log.info("%d images ready", done.n_images)
-    return asdict(done)
+        _log.info("%d images ready", prepared.n_images)
+    return asdict(prepared)
 
 
 @task(name="open tracking", task_run_name="open tracking {study}", **PATIENT)
@@ -96,7 +98,7 @@ def train(
     protocol: str,
     recipe: dict[str, Any],
     seed: int,
-    drawn: Drawn | None = None,
+    phantoms: Phantoms | None = None,
 ) -> dict[str, Any]:
     """Make sure that one model is trained and registered: its id, and whether it was trained now.
 
@@ -108,22 +110,22 @@ def train(
     from xray.learning.request import ModelRequest
     from xray.learning.tracking import Tracker
 
-    asked = configuration_of(configuration)
+    entry = configuration_of(configuration)
     request = ModelRequest(
         study,
-        asked.name,
-        asked.datasets,
+        entry.name,
+        entry.datasets,
         protocol,
         recipe_of(recipe),
         seed,
-        asked.tasks,
-        asked.where,
-        asked.findings,
+        entry.tasks,
+        entry.where,
+        entry.findings,
     )
     tell_where()
     compute_on_one_thread()
-    draw(drawn)
-    with about(study=study, model=f"{asked.name}/{seed}"), storage() as databases:
+    draw(phantoms)
+    with about(study=study, model=f"{entry.name}/{seed}"), storage() as databases:
         tracker = Tracker(databases.mlflow, settings.artifacts())
         model_id, trained = ensure_model(databases.engine(), tracker, settings.home(), request)
         _log.info("model %d %s", model_id, "trained" if trained else "already existed")
@@ -131,14 +133,16 @@ def train(
 
 
 @task(name="evaluate", task_run_name="evaluate model {model_id}", **PATIENT)
-def evaluate(model_id: int, image_list_ids: list[int], threads: int = 1, drawn: Drawn | None = None) -> int:
+def evaluate(
+    model_id: int, image_list_ids: list[int], threads: int = 1, phantoms: Phantoms | None = None
+) -> int:
     """Score image lists with one model, on so many cores; how many evaluations were written. drawn: as of `train`."""
     from xray.learning import evaluate as evaluation
     from xray.learning.tracking import Tracker
 
     tell_where()
     compute_on_one_thread()
-    draw(drawn)
+    draw(phantoms)
     with about(model=str(model_id)), storage() as databases:
         tracker = Tracker(databases.mlflow, settings.artifacts())
         home = settings.home()
@@ -156,15 +160,15 @@ def intervene(
     evaluation_id: int, target_list_id: int, kinds: Sequence[str], images: int | None, seed: int
 ) -> int:
     """Score the images of an evaluation again, changed to look like those of another list; how many kinds were written."""
-    from xray.learning.intervene import Wanted
+    from xray.learning.intervene import InterventionRequest
     from xray.learning.intervene import intervene as score_again
     from xray.learning.tracking import Tracker
 
     tell_where()
     with storage() as databases:
         tracker = Tracker(databases.mlflow, settings.artifacts())
-        wanted = Wanted(evaluation_id, target_list_id, tuple(kinds), images, seed)
-        return score_again(databases.engine(), tracker, settings.home(), wanted)
+        request = InterventionRequest(evaluation_id, target_list_id, tuple(kinds), images, seed)
+        return score_again(databases.engine(), tracker, settings.home(), request)
 
 
 @task(name="analyse", task_run_name="analyse {study}", **PATIENT)
@@ -228,19 +232,24 @@ def add_dataset(name: str, request: dict[str, Any], protocol: str) -> dict[str, 
     from xray.data.prepare import register_request
     from xray.data.request import DatasetRequest, Phantom
 
-    drawn = request["phantom"]
-    given: dict[str, Any] = {
+    phantom = request["phantom"]
+    values: dict[str, Any] = {
         **request,
-        "phantom": Phantom(**drawn) if drawn else None,
+        "phantom": Phantom(**phantom) if phantom else None,
         "findings": tuple(request["findings"]),
         **{key: Path(request[key]) if request[key] else None for key in ("labels", "images", "mapping")},
     }
-    asked = DatasetRequest(name=name, **given)
+    entry = DatasetRequest(name=name, **values)
     with about(dataset=name), storage() as databases:
-        done = register_request(databases.engine(), asked, protocol, home=settings.home())
-        for line in done.news():
+        registration = register_request(databases.engine(), entry, protocol, home=settings.home())
+        for line in registration.news():
             _log.warning(line)
-    return {"name": done.name, "images": done.n_images, "new": not done.unchanged, "notes": done.news()}
+    return {
+        "name": registration.name,
+        "images": registration.n_images,
+        "new": not registration.unchanged,
+        "notes": registration.news(),
+    }
 
 
 @task(name="missing", task_run_name="what is missing", **PATIENT)
@@ -248,10 +257,10 @@ def missing(study: str | None) -> tuple[dict[int, list[int]], dict[int, list[int
     """Model id → image lists that it has still to score, of our own models and of those from elsewhere: of a study, by its
     name, or of everything."""
     from xray.learning.missing import missing as missing_evaluations
-    from xray.learning.missing import ours_first
+    from xray.learning.missing import own_first
 
     with storage() as databases, databases.engine().begin() as connection:
-        return ours_first(connection, missing_evaluations(connection, study))
+        return own_first(connection, missing_evaluations(connection, study))
 
 
 @task(name="record", task_run_name="record the study", **PATIENT)
@@ -300,6 +309,6 @@ def results(study: str) -> dict[str, Any]:
     with storage() as databases, databases.engine().begin() as connection:
         frame = performance(connection, study)
         file = file_of(connection, study)
-    shown = frame[frame["seed"].isna()].drop(columns="seed").astype(object)
-    rows = shown.where(shown.notna(), None).to_dict("records")
+    ensembles = frame[frame["seed"].isna()].drop(columns="seed").astype(object)
+    rows = ensembles.where(ensembles.notna(), None).to_dict("records")
     return {"rows": rows, "file": file}

@@ -56,7 +56,7 @@ class Child:
     to (`die_with_parent`).
     """
 
-    what: str
+    title: str
     start: Callable[[], "subprocess.Popen[bytes]"]
     log: Path
     end: End = ends.end
@@ -74,7 +74,7 @@ class Child:
     @contextlib.contextmanager
     def running(self) -> Iterator[None]:
         """Started, and started again, for the time of a block; then it is ended."""
-        with watching(self._look, self.what):
+        with watching(self._look, self.title):
             self.began.wait()
             yield
 
@@ -98,7 +98,7 @@ class Child:
         if self.is_hopeless:
             if self.well.is_set():
                 self.end(
-                    f"{self.what} ended {len(self.deaths)} times within a minute: see {self.log}; {AGAIN}"
+                    f"{self.title} ended {len(self.deaths)} times within a minute: see {self.log}; {AGAIN}"
                 )
             return False
         self.process = self.start()
@@ -129,19 +129,19 @@ def database(home: Path, url: str, end: End = ends.end) -> Iterator[None]:
         return
 
     def look(over: threading.Event) -> None:
-        written = time.monotonic()
-        with contextlib.ExitStack() as held:
+        last = time.monotonic()
+        with contextlib.ExitStack() as resources:
             while not over.wait(LOOK_SECONDS):
                 refused = refusals.unwritable(home)
                 if refused is None:
-                    written = time.monotonic()
-                elif time.monotonic() - written > REFUSED_SECONDS:
+                    last = time.monotonic()
+                elif time.monotonic() - last > REFUSED_SECONDS:
                     end(refused)
                     return
                 if is_held(Folder.of(home).lock("keeper")):
                     continue
                 try:
-                    server = held.enter_context(acquire(home, timeout=RESTART_SECONDS))
+                    server = resources.enter_context(acquire(home, timeout=RESTART_SECONDS))
                 except XrayError as error:
                     reason = refusals.full(home) if refusals.is_full(home) else str(error).splitlines()[0]
                     end(f"PostgreSQL ended, and can't be started again: {reason}")
@@ -155,7 +155,7 @@ def database(home: Path, url: str, end: End = ends.end) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def reached(what: str, url: str, end: End = ends.end, gone_seconds: float = GONE_SECONDS) -> Iterator[None]:
+def reached(title: str, url: str, end: End = ends.end, gone_seconds: float = GONE_SECONDS) -> Iterator[None]:
     """End the run where the server of this URL takes no connection for so many seconds. One of many hosts is not asked."""
     parts = urlsplit(url)
     try:
@@ -172,10 +172,10 @@ def reached(what: str, url: str, end: End = ends.end, gone_seconds: float = GONE
             if _answers(host, port):
                 last = time.monotonic()
             elif time.monotonic() - last > gone_seconds:
-                end(f"{what} at {host}:{port} is gone; {AGAIN}")
+                end(f"{title} at {host}:{port} is gone; {AGAIN}")
                 return
 
-    with watching(look, what):
+    with watching(look, title):
         yield
 
 

@@ -74,22 +74,22 @@ class Configuration:
 
 def configuration_of(plain: Mapping[str, Any]) -> Configuration:
     """The configuration that `plain` made JSON."""
-    where = tuple(Condition(**{**entry, "one_of": tuple(entry["one_of"])}) for entry in plain["where"])
-    names = (tuple(plain["datasets"]), tuple(plain["tasks"]), where, tuple(plain["findings"]))
+    conditions = tuple(Condition(**{**entry, "one_of": tuple(entry["one_of"])}) for entry in plain["where"])
+    names = (tuple(plain["datasets"]), tuple(plain["tasks"]), conditions, tuple(plain["findings"]))
     return Configuration(plain["name"], *names)
 
 
-def chosen_rows(rows: "pd.DataFrame", where: Sequence[Condition], dataset: str) -> NDArray[np.bool_]:
+def chosen_rows(rows: "pd.DataFrame", conditions: Sequence[Condition], dataset: str) -> NDArray[np.bool_]:
     """Which images (n_images,) fit every condition. Raises `LearningError` where the dataset lacks a column."""
-    kept = np.ones(len(rows), dtype=bool)
-    for condition in where:
+    fitting = np.ones(len(rows), dtype=bool)
+    for condition in conditions:
         if condition.column not in rows:
             columns = ", ".join(sorted(str(c) for c in rows.columns if c not in ("image_id", "path")))
             raise LearningError(
                 f"{dataset}: there is no column {condition.column!r} to choose images by; its columns: {columns}"
             )
-        kept &= condition.holds(rows[condition.column])
-    return kept
+        fitting &= condition.holds(rows[condition.column])
+    return fitting
 
 
 def chosen_labels(

@@ -111,9 +111,9 @@ def evaluate(
         for model, file in site.scores:
             _log.info("scores of %s at %s", model, site.dataset)
             with engine.begin() as connection:
-                done = _import(connection, file, model, site.dataset, protocol, reading or Reading())
-            imported.append(done)
-            notes += [f"{file.name}: {note}" for note in done.notes]
+                result = _import(connection, file, model, site.dataset, protocol, reading or Reading())
+            imported.append(result)
+            notes += [f"{file.name}: {note}" for note in result.notes]
     with engine.begin() as connection:
         for model in dict.fromkeys(model for site in sites for model, _ in site.scores):
             declare(connection, model, thresholds.get(model, {}), (reading or Reading()).kind)
@@ -121,16 +121,16 @@ def evaluate(
     path = put_study_file(
         engine, home, study, protocol, [site.dataset for site in sites], models, reference, loss_ratio
     )
-    asked = read_study(path)
+    request = read_study(path)
     with engine.begin() as connection:
-        record_study(connection, asked, [])
+        record_study(connection, request, [])
     run(engine, study, ANALYSES)
     with about(study=study):
         _log.info("drawing figures")
     commands = [f"xray study run {shlex.quote(str(path))}"]
     with engine.begin() as connection:
-        page = write_report(connection, asked, home / "reports" / study, commands, drawn_in_processes)
-    return Evaluated(asked, page, tuple(imported), tuple(notes))
+        page = write_report(connection, request, home / "reports" / study, commands, drawn_in_processes)
+    return Evaluated(request, page, tuple(imported), tuple(notes))
 
 
 def model_name(file: Path) -> str:
@@ -150,9 +150,9 @@ def _registered(
         request = DatasetRequest(
             site.dataset, site.site, "labels", site.labels, None, None, True, mapping=mapping
         )
-        done = register_request(engine, request, protocol, home=home)
-        notes = list(done.notes)
-        notes += describe(done.quarantine)
+        registration = register_request(engine, request, protocol, home=home)
+        notes = list(registration.notes)
+        notes += describe(registration.quarantine)
     with engine.begin() as connection:
         dataset = read_named(connection, site.dataset)
         freeze(connection, dataset, load_protocol(protocol))

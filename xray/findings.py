@@ -38,11 +38,11 @@ def name_of(word: str, more: Mapping[str, str] | None = None) -> str | None:
     However the word is cased and joined: "pleural effusion", "Pleural_Effusion" → "Effusion". more: words → findings of
     somebody's own, which go before the table's.
     """
-    wanted = plain(word)
+    key = plain(word)
     for own, finding in (more or {}).items():
-        if plain(own) == wanted:
+        if plain(own) == key:
             return finding
-    return synonyms().get(wanted)
+    return synonyms().get(key)
 
 
 def match(word: str, among: Collection[str]) -> str | None:
@@ -52,12 +52,12 @@ def match(word: str, among: Collection[str]) -> str | None:
     name = name_of(word)
     if name in among:
         return name
-    wanted = plain(word)
-    return next((finding for finding in among if plain(finding) == wanted), None)
+    key = plain(word)
+    return next((finding for finding in among if plain(finding) == key), None)
 
 
 def declare(
-    words: Iterable[str], where: str, error: type[XrayError], vocabulary: Collection[str] = ()
+    words: Iterable[str], source: str, error: type[XrayError], vocabulary: Collection[str] = ()
 ) -> tuple[str, ...]:
     """The findings that somebody declares by these words, in their order: a name of the table, else the word as written.
 
@@ -66,38 +66,38 @@ def declare(
     """
     findings: dict[str, str] = {}
     for word in words:
-        finding = word if word in vocabulary else name_of(word) or _own(word, where, error)
+        finding = word if word in vocabulary else name_of(word) or _own(word, source, error)
         if plain(finding) in findings:
-            raise error(f"{where}: {finding!r} is declared twice")
+            raise error(f"{source}: {finding!r} is declared twice")
         findings[plain(finding)] = finding
     return tuple(findings.values())
 
 
-def _own(word: str, where: str, error: type[XrayError]) -> str:
+def _own(word: str, source: str, error: type[XrayError]) -> str:
     """A finding that the table does not know."""
-    name = names.check_text(where, word.strip(), error, longest=LONGEST)
+    name = names.check_text(source, word.strip(), error, longest=LONGEST)
     if not plain(name) or _SEPARATORS & set(name):
         raise error(
-            f"{where}: a finding needs letters or digits, and none of {' '.join(sorted(_SEPARATORS))}, found {word!r}"
+            f"{source}: a finding needs letters or digits, and none of {' '.join(sorted(_SEPARATORS))}, found {word!r}"
         )
     guess = near(name, synonyms().values())
     if guess is not None:
         raise error(
-            f"{where}: {word!r} is no known finding; did you mean {guess!r}? A finding of your own needs a name that "
+            f"{source}: {word!r} is no known finding; did you mean {guess!r}? A finding of your own needs a name that "
             "differs more"
         )
     return name
 
 
 def columns(
-    matrix: NDArray[Any], findings: Sequence[str], wanted: Sequence[str], missing: float
+    matrix: NDArray[Any], findings: Sequence[str], selection: Sequence[str], missing: float
 ) -> NDArray[Any]:
     """The columns of a matrix (n, n_findings) by name: (n, n_wanted), `missing` in those of findings that it lacks."""
-    if tuple(findings) == tuple(wanted):
+    if tuple(findings) == tuple(selection):
         return matrix
-    result: NDArray[Any] = np.full((len(matrix), len(wanted)), missing, dtype=matrix.dtype)
+    result: NDArray[Any] = np.full((len(matrix), len(selection)), missing, dtype=matrix.dtype)
     column_of = {finding: column for column, finding in enumerate(findings)}
-    for column, finding in enumerate(wanted):
+    for column, finding in enumerate(selection):
         if finding in column_of:
             result[:, column] = matrix[:, column_of[finding]]
     return result

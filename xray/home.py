@@ -65,8 +65,8 @@ def settle(engine: Engine, mlflow: str, home: Path, *, own: bool) -> None:
                     _follow(tracking, Path(folder), home)
         for folder in sorted(former | {str(home)}):
             connection.execute(text(query("home_images")), {"place": f"{folder}/"})
-        gone = "delete from home" if own else "delete from home where id = :id"
-        connection.execute(text(gone), {"id": identity})
+        statement = "delete from home" if own else "delete from home where id = :id"
+        connection.execute(text(statement), {"id": identity})
         connection.execute(text("insert into home values (:id, :path)"), {"id": identity, "path": str(home)})
 
 
@@ -102,8 +102,8 @@ def _identity(home: Path, *, new: bool = False) -> str | None:
     file = home / ID
     if new:
         file.unlink(missing_ok=True)
-    with contextlib.suppress(FileExistsError, OSError), file.open("x", encoding="ascii") as opened:
-        opened.write(uuid.uuid4().hex)
+    with contextlib.suppress(FileExistsError, OSError), file.open("x", encoding="ascii") as stream:
+        stream.write(uuid.uuid4().hex)
     with contextlib.suppress(OSError):
         return file.read_text(encoding="ascii").strip() or None
     return None

@@ -36,21 +36,21 @@ Name = Annotated[str, AfterValidator(_name)]
 """A name of ours: of a study, dataset, site or model."""
 
 
-def check(model: type[Model], raw: Mapping[str, Any], where: str, error: type[XrayError]) -> Model:
+def check(model: type[Model], raw: Mapping[str, Any], source: str, error: type[XrayError]) -> Model:
     """The table as a `model`. Raises `error`, naming `where`, with a line for each fault; one alone stands in the first."""
     try:
         return model.model_validate(raw)
     except ValidationError as failure:
         faults = list(dict.fromkeys(_fault(model, raw, detail) for detail in failure.errors()))
-    raise error(joined(where, faults)) from None
+    raise error(joined(source, faults)) from None
 
 
-def joined(where: str, faults: list[str]) -> str:
+def joined(source: str, faults: list[str]) -> str:
     """Faults of a file in one message."""
     return (
-        f"{where}: {faults[0]}"
+        f"{source}: {faults[0]}"
         if len(faults) == 1
-        else "\n  ".join([f"{where}: {len(faults)} mistakes", *faults])
+        else "\n  ".join([f"{source}: {len(faults)} mistakes", *faults])
     )
 
 

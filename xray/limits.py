@@ -70,19 +70,19 @@ def allowed(packed: int, limit: int) -> int:
     return min(limit, max(UNSUSPECTED, RATIO * packed))
 
 
-def check_ratio(packed: int, unpacked: int, what: str, error: type[XrayError]) -> None:
+def check_ratio(packed: int, unpacked: int, subject: str, error: type[XrayError]) -> None:
     """Raise `error` where so few packed bytes should become so many."""
     if unpacked > allowed(packed, unpacked):
         raise error(
-            f"{what}: {shown(packed)} would become {shown(unpacked)}, more than {RATIO} times as much; "
+            f"{subject}: {amount(packed)} would become {amount(unpacked)}, more than {RATIO} times as much; "
             "a file that is packed so well is refused"
         )
 
 
-def check_bytes(count: int, limit: int, what: str, error: type[XrayError]) -> None:
+def check_bytes(count: int, limit: int, subject: str, error: type[XrayError]) -> None:
     """Raise `error` for more bytes than `limit`."""
     if count > limit:
-        raise error(f"{what}: {shown(count)}; at most {shown(limit)} are taken")
+        raise error(f"{subject}: {amount(count)}; at most {amount(limit)} are taken")
 
 
 class Unpacking:
@@ -98,25 +98,25 @@ class Unpacking:
         file: Any,
         packed: Callable[[], int],
         limit: int,
-        what: str,
+        subject: str,
         error: type[XrayError],
         at_once: int | None = None,
     ) -> None:
         self._file, self._packed, self._limit = file, packed, limit
-        self._what, self._error = what, error
+        self._subject, self._error = subject, error
         self._at_once = limit if at_once is None else at_once
 
     def read(self, size: int = -1) -> bytes:
         """At most `size` bytes, all where it is negative."""
         if size > self._at_once:
             raise self._error(
-                f"{self._what}: an entry of {shown(size)}; at most {shown(self._at_once)} are taken"
+                f"{self._subject}: an entry of {amount(size)}; at most {amount(self._at_once)} are taken"
             )
-        wanted = self._limit + 1 if size < 0 else size
+        remaining = self._limit + 1 if size < 0 else size
         parts = []
-        while wanted > 0 and (part := self._file.read(min(wanted, STEP))):
+        while remaining > 0 and (part := self._file.read(min(remaining, STEP))):
             parts.append(part)
-            wanted -= len(part)
+            remaining -= len(part)
             self._check(self._file.tell())
         return b"".join(parts)
 
@@ -124,7 +124,7 @@ class Unpacking:
         """Go to a place; what is passed over is unpacked and counted too."""
         if position > self._limit:
             raise self._error(
-                f"{self._what}: unpacks to {shown(position)} and more; at most {shown(self._limit)} are taken"
+                f"{self._subject}: unpacks to {amount(position)} and more; at most {amount(self._limit)} are taken"
             )
         while (left := position - self._file.tell()) > 0 and self._file.read(min(left, STEP)):
             self._check(self._file.tell())
@@ -138,12 +138,12 @@ class Unpacking:
         bound = allowed(self._packed(), self._limit)
         if unpacked > bound:
             raise self._error(
-                f"{self._what}: {shown(self._packed())} unpack to more than {shown(bound)} (bounds: {shown(self._limit)}, "
-                f"and {RATIO} times the packed size); such a file is refused"
+                f"{self._subject}: {amount(self._packed())} unpack to more than {amount(bound)} (bounds: "
+                f"{amount(self._limit)}, and {RATIO} times the packed size); such a file is refused"
             )
 
 
-def check_inflated(data: memoryview, limit: int, what: str, error: type[XrayError]) -> None:
+def check_inflated(data: memoryview, limit: int, subject: str, error: type[XrayError]) -> None:
     """Inflate a raw deflate stream without keeping it. Raises `error` where it becomes more than may be."""
     inflater, size, rest = zlib.decompressobj(-zlib.MAX_WBITS), 0, bytes(data)
     while rest and not inflater.eof:
@@ -152,7 +152,7 @@ def check_inflated(data: memoryview, limit: int, what: str, error: type[XrayErro
         bound = allowed(len(data) - len(rest), limit)
         if size > bound:
             raise error(
-                f"{what}: {shown(len(data))} inflate to more than {shown(bound)} (bounds: {shown(limit)}, and "
+                f"{subject}: {amount(len(data))} inflate to more than {amount(bound)} (bounds: {amount(limit)}, and "
                 f"{RATIO} times the deflated size); such a file is refused"
             )
 
@@ -163,7 +163,7 @@ def check_table(data: bytes, name: str, error: type[XrayError], separator: bytes
     for start in range(0, len(data) - LINE, LINE):
         if data.find(ends, start, start + LINE) < 0:
             row = data.count(ends, 0, start) + 1
-            raise error(f"{name}, row {row}: a line of more than {shown(LINE)}; is it a table?")
+            raise error(f"{name}, row {row}: a line of more than {amount(LINE)}; is it a table?")
     separators, lines = data.count(separator), data.count(ends)
     if lines - separators > BARE_LINES:
         raise error(
@@ -208,13 +208,13 @@ def check_header(path: Path, error: type[XrayError]) -> None:
 
 def model_seconds() -> float:
     """`MODEL_SECONDS`, or what the environment says instead. Raises `XrayError` where that is no number above 0."""
-    given = os.environ.get("XRAY_MODEL_SECONDS") or MODEL_SECONDS
+    setting = os.environ.get("XRAY_MODEL_SECONDS") or MODEL_SECONDS
     try:
-        seconds = float(given)
+        seconds = float(setting)
     except ValueError:
         seconds = 0.0
     if not 0 < seconds < float("inf"):
-        raise XrayError(f"XRAY_MODEL_SECONDS: expected seconds above 0, found {given!r}")
+        raise XrayError(f"XRAY_MODEL_SECONDS: expected seconds above 0, found {setting!r}")
     return seconds
 
 
@@ -245,8 +245,8 @@ def memory(size: int) -> Iterator[None]:
         return
     (line,) = [line for line in status.read_text().splitlines() if line.startswith("VmData:")]
     before = resource.getrlimit(resource.RLIMIT_DATA)
-    wanted = int(line.split()[1]) * 1024 + size
-    soft = wanted if before[0] == resource.RLIM_INFINITY else min(wanted, before[0])
+    total = int(line.split()[1]) * 1024 + size
+    soft = total if before[0] == resource.RLIM_INFINITY else min(total, before[0])
     resource.setrlimit(resource.RLIMIT_DATA, (soft, before[1]))
     try:
         yield
@@ -254,7 +254,7 @@ def memory(size: int) -> Iterator[None]:
         resource.setrlimit(resource.RLIMIT_DATA, before)
 
 
-def shown(count: int) -> str:
+def amount(count: int) -> str:
     """A number of bytes for people."""
     for unit, size in (("GiB", 1024 * MIB), ("MiB", MIB), ("kB", 1000)):
         if count >= size:

@@ -22,10 +22,10 @@ _UNFIT: Final = re.compile(UNFIT)
 _NEAR: Final = 0.85
 
 
-def check_name(where: str, value: str, error: type[XrayError]) -> str:
+def check_name(source: str, value: str, error: type[XrayError]) -> str:
     """A name of ours, given back. Raises `error`, naming `where`, if it is not one."""
     if (fault := fault_of_name(value)) is not None:
-        raise error(f"{where}: {fault}")
+        raise error(f"{source}: {fault}")
     return value
 
 
@@ -34,15 +34,15 @@ def fault_of_name(value: str) -> str | None:
     return (
         None
         if NAME.fullmatch(value)
-        else f"expected lower-case letters, digits, - or _, at most 60, found {shown(value)}"
+        else f"expected lower-case letters, digits, - or _, at most 60, found {quoted(value)}"
     )
 
 
-def check_text(where: str, value: str, error: type[XrayError], longest: int = LONGEST) -> str:
+def check_text(source: str, value: str, error: type[XrayError], longest: int = LONGEST) -> str:
     """One line of text, given back. Raises `error`, naming `where`, where it is longer, or has characters of `UNFIT`."""
     fault = fault_of(value, longest)
     if fault:
-        raise error(f"{where}: {fault}, found {shown(value)}")
+        raise error(f"{source}: {fault}, found {quoted(value)}")
     return value
 
 
@@ -60,12 +60,12 @@ def nearest(name: str, names: Iterable[str]) -> str | None:
     return near[0] if near else None
 
 
-def unknown(what: str, name: str, names: Iterable[str], none: str = "none") -> str:
+def unknown(kind: str, name: str, names: Iterable[str], none: str = "none") -> str:
     """The sentence for a name that is none of `names`, with the nearest or all of them; `none` stands for no name at all."""
-    there = list(names)
-    near = nearest(name, there)
-    hint = f"did you mean {near!r}?" if near else f"known: {', '.join(there) or none}"
-    return f"there is no {what} {shown(name)}; {hint}"
+    candidates = list(names)
+    near = nearest(name, candidates)
+    hint = f"did you mean {near!r}?" if near else f"known: {', '.join(candidates) or none}"
+    return f"there is no {kind} {quoted(name)}; {hint}"
 
 
 def plain(word: str) -> str:
@@ -73,14 +73,14 @@ def plain(word: str) -> str:
     return "".join(character for character in word.casefold() if character.isalnum())
 
 
-def near(wanted: str, among: Iterable[str]) -> str | None:
+def near(text: str, among: Iterable[str]) -> str | None:
     """The one of these names that is nearly `wanted` (case, spaces, underscores, a slip of typing), or None."""
     of = {plain(name): name for name in among if name}
-    close = difflib.get_close_matches(plain(wanted), list(of), n=1, cutoff=_NEAR)
+    close = difflib.get_close_matches(plain(text), list(of), n=1, cutoff=_NEAR)
     return of[close[0]] if close else None
 
 
-def shown(value: str) -> str:
+def quoted(value: str) -> str:
     """A text in quotes, for a message: what can't be printed written out, the middle of a long one left out."""
     text = value if len(value) <= 80 else f"{value[:40]}…{value[-20:]}"
     return ascii(text) if _UNFIT.search(text) else repr(text)

@@ -100,9 +100,9 @@ def record_study(connection: Connection, study: Study, model_ids: Sequence[int])
     names = [dataset.name for dataset in study.datasets]
     rows = connection.execute(select(Dataset.name, Dataset.id).where(Dataset.name.in_(names)))
     ids = {row.name: row.id for row in rows}
-    mine = StudyDataset.study_id == study_id
+    of_study = StudyDataset.study_id == study_id
     connection.execute(
-        delete(StudyDataset).where(mine, ~StudyDataset.guest | StudyDataset.dataset_id.in_(ids.values()))
+        delete(StudyDataset).where(of_study, ~StudyDataset.guest | StudyDataset.dataset_id.in_(ids.values()))
     )
     connection.execute(delete(StudyModel).where(StudyModel.study_id == study_id))
     datasets = [{"study_id": study_id, "dataset_id": ids[n], "position": i} for i, n in enumerate(names)]
@@ -136,13 +136,13 @@ def progress(connection: Connection, study: Study) -> Progress:
     ready = connection.scalars(
         text(query("datasets_ready")), {"names": names, "protocol": load_protocol(study.protocol).name}
     ).all()
-    asked = requests(study)
-    ids = [_trained(connection, request) for request in asked]
+    models = requests(study)
+    ids = [_trained(connection, request) for request in models]
     trained = [model_id for model_id in ids if model_id is not None]
     missing = connection.execute(
         text(query("study_progress")), {"study": study.name, "datasets": names, "models": trained}
     ).scalar_one()
-    missing += _still_to_come(connection, study, list(zip(asked, ids, strict=True)), ready)
+    missing += _still_to_come(connection, study, list(zip(models, ids, strict=True)), ready)
     current = count_current(connection, study.name)
     foreign = _foreign_recorded(connection, study)
     if foreign is None:  # the last run named a foreign model that the file no longer does
@@ -150,7 +150,7 @@ def progress(connection: Connection, study: Study) -> Progress:
     return Progress(
         len(names),
         len(ready),
-        len(asked) + len(study.foreign),
+        len(models) + len(study.foreign),
         len(trained) + foreign,
         missing,
         current,
@@ -174,32 +174,36 @@ def _still_to_come(
     models: each with its id, None where it is not trained. A dataset that is not split yet counts as one test cohort, and
     as one list of all its images.
     """
-    drawn = {dataset.name: dataset.phantom is not None for dataset in study.datasets}
-    given = {"study": study.name, "datasets": list(drawn), "protocol": load_protocol(study.protocol).name}
-    rows = connection.execute(text(query("lists_to_score")), given).mappings()
-    split = [dict(row) for row in rows if row["dataset"] in ready or row["dataset"] not in drawn]
+    synthetic = {dataset.name: dataset.phantom is not None for dataset in study.datasets}
+    parameters = {
+        "study": study.name,
+        "datasets": list(synthetic),
+        "protocol": load_protocol(study.protocol).name,
+    }
+    rows = connection.execute(text(query("lists_to_score")), parameters).mappings()
+    split = [dict(row) for row in rows if row["dataset"] in ready or row["dataset"] not in synthetic]
     unsplit = [
         {
             "dataset": name,
             "part": part,
             "image_list_id": (name, part),
-            "synthetic": drawn[name],
+            "synthetic": synthetic[name],
             "findings": None,
         }
-        for name in drawn.keys() - set(ready)
+        for name in synthetic.keys() - set(ready)
         for part in ("test", "all")
     ]
     return sum(
-        len(_lists_of(request, study, unsplit if model_id is not None else [*split, *unsplit], drawn))
+        len(_lists_of(request, study, unsplit if model_id is not None else [*split, *unsplit], synthetic))
         for request, model_id in models
     )
 
 
 def _lists_of(
-    request: ModelRequest, study: Study, lists: Sequence[dict[str, Any]], drawn: Mapping[str, bool]
+    request: ModelRequest, study: Study, lists: Sequence[dict[str, Any]], synthetic_of: Mapping[str, bool]
 ) -> set[Any]:
     """Image lists that a model will be scored on: test cohorts with its findings, drawn or real as its own datasets are."""
-    synthetic = any(drawn[name] for name in request.datasets)
+    synthetic = any(synthetic_of[name] for name in request.datasets)
     findings = set(request.tasks or request.findings)
     tests = {
         row["image_list_id"]
@@ -208,9 +212,9 @@ def _lists_of(
         and row["synthetic"] == synthetic
         and (row["findings"] is None or findings.intersection(row["findings"]))
     }
-    wanted = study.features if request.seed == study.seeds[0] else ()
+    features_of = study.features if request.seed == study.seeds[0] else ()
     return tests | {
-        row["image_list_id"] for row in lists if row["part"] == "all" and row["dataset"] in wanted
+        row["image_list_id"] for row in lists if row["part"] == "all" and row["dataset"] in features_of
     }
 
 

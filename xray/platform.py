@@ -20,9 +20,9 @@ from db.question import ask
 from db.urls import libpq
 from xray import settings
 from xray.analyses.analysis import stored_rows
-from xray.analyses.cuts import DAY, Asked, cut, cut_frame
-from xray.analyses.kept import Kept
-from xray.analyses.run import named
+from xray.analyses.cuts import DAY, Selection, cut, cut_frame
+from xray.analyses.kept import Cache
+from xray.analyses.run import by_name
 from xray.analyses.stored import study_meant
 from xray.data.image_names import image_names
 from xray.data.score_tables import Scale
@@ -48,14 +48,14 @@ class Platform:
                 )
             self.home: Final = settings.home()
             own = not os.environ.get("XRAY_DATABASE_URL")
-            there = stack.enter_context(databases(self.home))
-            self._writer: Final = there.engine()
-            self._reader: Final = there.reader or there.xray
-            settle(self._writer, there.mlflow, self.home, own=own)
+            store = stack.enter_context(databases(self.home))
+            self._writer: Final = store.engine()
+            self._reader: Final = store.reader or store.xray
+            settle(self._writer, store.mlflow, self.home, own=own)
             self._questions: Final = create_engine(self._reader, pool_pre_ping=True)
             stack.callback(self._questions.dispose)
             self._stack: Final = stack.pop_all()
-            self._kept: Final = Kept()
+            self._cache: Final = Cache()
 
     def __enter__(self) -> "Platform":
         return self
@@ -87,11 +87,11 @@ class Platform:
         Each argument narrows it to one name. model: with its version as stored, or without it for all of them. A name that
         nothing is stored under raises `AnalysisError`; all of a large installation takes minutes and gigabytes.
         """
-        asked = {"model": model, "dataset": dataset, "task": task, "part": part}
+        names = {"model": model, "dataset": dataset, "task": task, "part": part}
         with self._reading() as connection:
-            frame = pd.read_sql(text(query("predictions_of")), connection, params=asked)
+            frame = pd.read_sql(text(query("predictions_of")), connection, params=names)
             if frame.empty:
-                _check_names(connection, asked)
+                _check_names(connection, names)
         return frame
 
     def results(self, analysis: str = "performance", study: str | None = None) -> pd.DataFrame:
@@ -100,7 +100,7 @@ class Platform:
         study: may be left out where there is one only. Raises `AnalysisError` where there is no such analysis or study.
         """
         with self._reading() as connection:
-            return stored_rows(connection, study_meant(connection, study), named(analysis))
+            return stored_rows(connection, study_meant(connection, study), by_name(analysis))
 
     def cut(
         self,
@@ -124,11 +124,11 @@ class Platform:
         question is answered faster. Raises `AnalysisError` where no image fits, or a name is not there.
         """
         names = image_names(Path(images)) if isinstance(images, str | Path) else images
-        asked = Asked(*(_several(each) for each in (model, dataset, task)))
+        selection = Selection(*(_several(choice) for choice in (model, dataset, task)))
         with self._reading() as connection:
-            chosen = study_meant(connection, study)
+            study_name = study_meant(connection, study)
             of_images = cut(where, since, until, day, names)
-            return cut_frame(connection, chosen, named(analysis), of_images, asked, self._kept)
+            return cut_frame(connection, study_name, by_name(analysis), of_images, selection, self._cache)
 
     def sql(self, question: str, **values: Any) -> pd.DataFrame:
         """The rows of one statement that returns rows, asked as `xray sql` does; values stand for its %(name)s.
@@ -150,11 +150,13 @@ class Platform:
         if format not in FORMATS:
             raise StudyError(f"format: {format!r} is none of {', '.join(FORMATS)}")
         with self._reading() as connection:
-            chosen = study_meant(connection, study)
-        there = {path.stem: path for path in sorted((self.home / "reports" / chosen).glob(f"**/*.{format}"))}
-        if name not in there:
-            raise StudyError(unknown(f"figure of {chosen}", name, list(there)))
-        return there[name]
+            study_name = study_meant(connection, study)
+        figures = {
+            path.stem: path for path in sorted((self.home / "reports" / study_name).glob(f"**/*.{format}"))
+        }
+        if name not in figures:
+            raise StudyError(unknown(f"figure of {study_name}", name, list(figures)))
+        return figures[name]
 
     def evaluate(
         self,
@@ -213,9 +215,9 @@ def _several(names: str | Sequence[str]) -> tuple[str, ...]:
     return (names,) if isinstance(names, str) else tuple(names)
 
 
-def _check_names(connection: Connection, asked: Mapping[str, str | None]) -> None:
+def _check_names(connection: Connection, filters: Mapping[str, str | None]) -> None:
     """Raise `AnalysisError` for the first name that no score is stored under."""
-    for kind, name in asked.items():
+    for kind, name in filters.items():
         names = connection.scalars(text(query("predictions_names")), {"kind": kind}).all()
         if name is not None and name not in (*names, *(entry.rpartition("/")[0] for entry in names)):
             raise AnalysisError(unknown(kind, name, names))

@@ -30,43 +30,43 @@ class SizedIterable(Protocol[Item]):
 
 
 @contextmanager
-def bar(what: str, total: int, done: int = 0, *, shown: bool = True) -> Iterator[Callable[[int], None]]:
+def bar(title: str, total: int, before: int = 0, *, visible: bool = True) -> Iterator[Callable[[int], None]]:
     """Progress for the time of a block: a bar on a terminal, elsewhere a line of the log at the end of what took long.
 
-    Gives what is called with how many more are done. shown: False: nothing is said. Nor where the log is quiet.
+    Gives what is called with how many more are done. visible: False: nothing is said. Nor where the log is quiet.
     """
-    started, count = time.monotonic(), done
+    start, count = time.monotonic(), before
 
-    if not shown or is_quiet() or not is_terminal(sys.stderr) or live() is not None:
+    if not visible or is_quiet() or not is_terminal(sys.stderr) or live() is not None:
 
         def count_on(n: int) -> None:
             nonlocal count
             count += n
 
         yield count_on
-        seconds = time.monotonic() - started
-        if shown and seconds > LONG_SECONDS:
-            _log.info("%s: %d in %.0f s", what, count - done, seconds)
+        seconds = time.monotonic() - start
+        if visible and seconds > LONG_SECONDS:
+            _log.info("%s: %d in %.0f s", title, count - before, seconds)
         return
-    drawn = _progress()
-    task, last = drawn.add_task(what, total=total, completed=done), 0.0
+    display = _progress()
+    task, last = display.add_task(title, total=total, completed=before), 0.0
 
     def advance(n: int) -> None:
         nonlocal last
-        drawn.advance(task, n)
+        display.advance(task, n)
         if time.monotonic() - last > REFRESH_SECONDS:
             last = time.monotonic()
-            drawn.refresh()
+            display.refresh()
 
-    with drawing(drawn):
+    with drawing(display):
         yield advance
 
 
 def followed(
-    values: SizedIterable[Value], what: str, done: int = 0, *, shown: bool = True
+    values: SizedIterable[Value], title: str, before: int = 0, *, visible: bool = True
 ) -> Iterator[Value]:
-    """The values, with a bar; the first `done` of them were had before."""
-    with bar(what, len(values), done, shown=shown) as advance:
+    """The values, with a bar; the first `before` of them were had already."""
+    with bar(title, len(values), before, visible=visible) as advance:
         for value in values:
             yield value
             advance(1)

@@ -32,10 +32,10 @@ TASK_RUNNER: Final = "XRAY_TASK_RUNNER"
 
 def home_path() -> Path:
     """Where the platform's folder is or would be, absolute."""
-    return Path(os.path.realpath(_asked()))  # unlike `resolve`, of links that lead in a circle too
+    return Path(os.path.realpath(_home_setting()))  # unlike `resolve`, of links that lead in a circle too
 
 
-def _asked() -> Path:
+def _home_setting() -> Path:
     return Path(os.environ.get("XRAY_HOME") or ".xray").expanduser().absolute()
 
 
@@ -45,7 +45,7 @@ def home() -> Path:
     For its owner only: one that is open to other accounts is closed to them. Not behind a dead link, which most often leads
     to a disk that is not mounted now: raises `XrayError`.
     """
-    _check_links(_asked())
+    _check_links(_home_setting())
     folder = home_path()
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     about = folder.stat()
@@ -73,10 +73,10 @@ def artifacts() -> Path | str:
 
 def cpu_runtime() -> str | None:
     """What scores pictures on a CPU: "torch" or "onnxruntime"; None if unsaid. Raises `XrayError` for other words."""
-    given = os.environ.get(CPU_RUNTIME) or None
-    if given not in (None, "torch", ONNXRUNTIME):
-        raise XrayError(f"{CPU_RUNTIME}: expected torch or {ONNXRUNTIME}, found {given!r}")
-    return given
+    setting = os.environ.get(CPU_RUNTIME) or None
+    if setting not in (None, "torch", ONNXRUNTIME):
+        raise XrayError(f"{CPU_RUNTIME}: expected torch or {ONNXRUNTIME}, found {setting!r}")
+    return setting
 
 
 @dataclass(frozen=True)
@@ -94,16 +94,16 @@ class Cluster:
 
 def cluster() -> Cluster | None:
     """The cluster that runs tasks; None where this machine's own processes do. Raises `XrayError` for what names none."""
-    given = os.environ.get(TASK_RUNNER, "").strip()
-    if not given:
+    setting = os.environ.get(TASK_RUNNER, "").strip()
+    if not setting:
         return None
-    parts = urlsplit(given)
+    parts = urlsplit(setting)
     try:
-        named = bool(parts.hostname and parts.port)
+        has_address = bool(parts.hostname and parts.port)
     except ValueError:
-        named = False
-    if parts.scheme not in ("dask", "ray") or not named or parts.path.strip("/"):
-        raise XrayError(f"{TASK_RUNNER}: expected dask://HOST:PORT or ray://HOST:PORT, found {given!r}")
+        has_address = False
+    if parts.scheme not in ("dask", "ray") or not has_address or parts.path.strip("/"):
+        raise XrayError(f"{TASK_RUNNER}: expected dask://HOST:PORT or ray://HOST:PORT, found {setting!r}")
     return Cluster(parts.scheme, parts.netloc)
 
 
@@ -166,8 +166,8 @@ def hardware() -> dict[str, str | int]:
 def _processor() -> str:
     info = Path("/proc/cpuinfo")
     lines = info.read_text(encoding="utf-8", errors="replace").splitlines() if info.exists() else []
-    named = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
-    return named[0] if named else platform.processor() or platform.machine()
+    models = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    return models[0] if models else platform.processor() or platform.machine()
 
 
 def _commit() -> dict[str, str]:

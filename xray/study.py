@@ -36,7 +36,7 @@ from xray.study_keys import Bounds, Dataset, NamedConfiguration, StudyFile, some
 from xray.tasks import TASKS
 
 if TYPE_CHECKING:
-    from xray.data.mapping.model import Named
+    from xray.data.mapping.model import MappedFiles
 
 QUESTION = "Does a model that was trained at one site work at another?"
 KINDS = ("each", "all", "all but one site")
@@ -62,7 +62,7 @@ class Study:
     """Datasets of which the pooled features of every image are stored, by the models of the first seed."""
     foreign: tuple[str, ...] = ()
     """Models from elsewhere, by name, that stand beside the study's own."""
-    named: tuple[Configuration, ...] = ()
+    own_configurations: tuple[Configuration, ...] = ()
     """Configurations with a [[configuration]] table of their own."""
     findings: tuple[str, ...] = TASKS
     """What models are trained for and results are of, in order."""
@@ -75,20 +75,21 @@ class Study:
         """Every configuration asked for, each content once: each dataset, all, all but one site, pairs, those by name."""
         names = tuple(d.name for d in self.datasets)
         sites = list(dict.fromkeys(d.site for d in self.datasets))
-        asked: list[Configuration] = []
+        requests: list[Configuration] = []
         if "each" in self.kinds:
-            asked += [Configuration(name, (name,)) for name in names]
+            requests += [Configuration(name, (name,)) for name in names]
         if "all" in self.kinds:
-            asked.append(Configuration("all", names))
+            requests.append(Configuration("all", names))
         if "all but one site" in self.kinds and len(sites) > 1:
-            asked += [Configuration(f"all-but-{site}", self.outside(site)) for site in sites]
+            requests += [Configuration(f"all-but-{site}", self.outside(site)) for site in sites]
         if "pairs" in self.kinds:
-            asked += [Configuration(f"{a}-and-{b}", (a, b)) for a, b in combinations(names, 2)]
+            requests += [Configuration(f"{a}-and-{b}", (a, b)) for a, b in combinations(names, 2)]
         first: dict[object, Configuration] = {}
-        for configuration in asked:
+        for configuration in requests:
             first.setdefault(configuration.content, configuration)
         return [
-            replace(configuration, findings=self.findings) for configuration in (*first.values(), *self.named)
+            replace(configuration, findings=self.findings)
+            for configuration in (*first.values(), *self.own_configurations)
         ]
 
     @property
@@ -108,7 +109,7 @@ class Study:
             "protocol": self.protocol,
             "datasets": [{"name": d.name, "site": d.site} for d in self.datasets],
             "configurations": list(self.kinds),
-            "named": [configuration.plain() for configuration in self.named],
+            "named": [configuration.plain() for configuration in self.own_configurations],
             "seeds": list(self.seeds),
             "foreign": list(self.foreign),
             "recipe": asdict(self.recipe),
@@ -122,43 +123,45 @@ class Study:
 
 def read_study(path: Path) -> Study:
     """Read and check a study file. Raises `StudyError` that names file and key of every fault."""
-    asked = check(StudyFile, limits.read_toml(path, StudyError), str(path), StudyError)
-    protocol = _protocol(asked.protocol or DEFAULT, path)
-    declared = _declared(asked.findings, protocol, path)
+    file = check(StudyFile, limits.read_toml(path, StudyError), str(path), StudyError)
+    protocol = _protocol(file.protocol or DEFAULT, path)
+    declared = _findings(file.findings, protocol, path)
     findings = declared or TASKS
-    datasets = tuple(_dataset(entry, path, declared) for entry in asked.datasets)
+    datasets = tuple(_dataset(entry, path, declared) for entry in file.datasets)
     names = [dataset.name for dataset in datasets]
-    _check_chosen(asked, names, findings, path)
+    _check_selections(file, names, findings, path)
     study = Study(
         path=path,
-        name=asked.name,
-        title=asked.name if asked.title is None else asked.title,
-        question=QUESTION if asked.question is None else asked.question,
+        name=file.name,
+        title=file.name if file.title is None else file.title,
+        question=QUESTION if file.question is None else file.question,
         protocol=protocol,
         datasets=datasets,
-        kinds=tuple(dict.fromkeys(KINDS if asked.configurations is None else asked.configurations)),
-        seeds=tuple(asked.seeds),
-        recipe=_recipe(asked, path.resolve().parent),
-        features=tuple(dict.fromkeys(asked.features)),
-        foreign=tuple(asked.foreign),
-        named=tuple(_configuration(entry, names, findings, path) for entry in asked.configuration),
+        kinds=tuple(dict.fromkeys(KINDS if file.configurations is None else file.configurations)),
+        seeds=tuple(file.seeds),
+        recipe=_recipe(file, path.resolve().parent),
+        features=tuple(dict.fromkeys(file.features)),
+        foreign=tuple(file.foreign),
+        own_configurations=tuple(
+            _configuration(entry, names, findings, path) for entry in file.configuration
+        ),
         findings=findings,
-        reference=asked.reference,
-        loss_ratio=LOSS_RATIO if asked.loss_ratio is None else float(asked.loss_ratio),
+        reference=file.reference,
+        loss_ratio=LOSS_RATIO if file.loss_ratio is None else float(file.loss_ratio),
     )
     _check(study)
     return study
 
 
-def _check_chosen(asked: StudyFile, names: list[str], findings: Sequence[str], path: Path) -> None:
+def _check_selections(file: StudyFile, names: list[str], findings: Sequence[str], path: Path) -> None:
     """Datasets and findings that the file chooses are there."""
-    faults = some_of("", "features", asked.features, names)
-    for configuration in asked.configuration:
-        where = f"[[configuration]] {configuration.name}: "
-        faults += some_of(where, "datasets", configuration.datasets or [], names)
-        faults += some_of(where, "tasks", configuration.tasks, list(findings))
+    faults = some_of("", "features", file.features, names)
+    for configuration in file.configuration:
+        source = f"[[configuration]] {configuration.name}: "
+        faults += some_of(source, "datasets", configuration.datasets or [], names)
+        faults += some_of(source, "tasks", configuration.tasks, list(findings))
         if configuration.datasets == []:
-            faults.append(f"{where}datasets: expected at least one of {', '.join(names)}")
+            faults.append(f"{source}datasets: expected at least one of {', '.join(names)}")
     if faults:
         raise StudyError(joined(str(path), faults))
 
@@ -175,29 +178,29 @@ def _check(study: Study) -> None:
         )
     check_loss_ratio(f"{study.path}: loss_ratio", study.loss_ratio)
     _check_trained(study)
-    asked = [configuration.name for configuration in study.configurations()]
-    seen: dict[object, str] = {}
+    order = [configuration.name for configuration in study.configurations()]
+    contents: dict[object, str] = {}
     for configuration in study.configurations():
-        if (other := seen.setdefault(configuration.content, configuration.name)) != configuration.name:
+        if (other := contents.setdefault(configuration.content, configuration.name)) != configuration.name:
             raise StudyError(
                 f"{study.path}: [[configuration]] {configuration.name}: is the same as configuration {other!r}"
             )
-    for name in sorted({n for n in asked if asked.count(n) > 1}):
-        if any(configuration.name == name for configuration in study.named):
+    for name in sorted({n for n in order if order.count(n) > 1}):
+        if any(configuration.name == name for configuration in study.own_configurations):
             raise StudyError(f"{study.path}: [[configuration]] {name}: another configuration has this name")
         raise StudyError(
             f"{study.path}: datasets: {name!r} is the name of a configuration of several datasets"
         )
     for name in study.foreign:
-        if name in {*asked, *names}:
+        if name in {*order, *names}:
             raise StudyError(
                 f"{study.path}: foreign: {name!r} is the name of a dataset or configuration here"
             )
 
 
-def _declared(asked: list[str], protocol: str, path: Path) -> tuple[str, ...]:
+def _findings(words: list[str], protocol: str, path: Path) -> tuple[str, ...]:
     """The findings that the file names, none where it leaves them to the default list."""
-    declared = declare(asked, f"{path}: findings", StudyError)
+    declared = declare(words, f"{path}: findings", StudyError)
     if declared and declared != TASKS and protocol == PAPER:
         raise StudyError(
             f"{path}: findings: protocol {PAPER} is about the findings of the default list; take {DEFAULT!r}, or a "
@@ -208,7 +211,7 @@ def _declared(asked: list[str], protocol: str, path: Path) -> tuple[str, ...]:
 
 def _check_trained(study: Study) -> None:
     """Something is judged, and what is trained has images to train on."""
-    trained = bool(study.kinds or study.named)
+    trained = bool(study.kinds or study.own_configurations)
     if not trained and not study.foreign:
         raise StudyError(
             f"{study.path}: configurations: expected at least one of {', '.join(ALL_KINDS)}, or models from elsewhere "
@@ -224,26 +227,26 @@ def _check_trained(study: Study) -> None:
 
 
 def _configuration(
-    asked: NamedConfiguration, datasets: list[str], findings: Sequence[str], path: Path
+    entry: NamedConfiguration, datasets: list[str], findings: Sequence[str], path: Path
 ) -> Configuration:
-    chosen = datasets if asked.datasets is None else asked.datasets
-    where = f"{path}: [[configuration]] {asked.name}: [where]"
+    selection = datasets if entry.datasets is None else entry.datasets
+    source = f"{path}: [[configuration]] {entry.name}: [where]"
     return Configuration(
-        asked.name,
-        tuple(dataset for dataset in datasets if dataset in chosen),
-        tuple(finding for finding in findings if finding in asked.tasks),
-        tuple(_condition(column, asked.where[column], where) for column in sorted(asked.where)),
+        entry.name,
+        tuple(dataset for dataset in datasets if dataset in selection),
+        tuple(finding for finding in findings if finding in entry.tasks),
+        tuple(_condition(column, entry.where[column], source) for column in sorted(entry.where)),
     )
 
 
-def _condition(column: str, value: Any, where: str) -> Condition:
+def _condition(column: str, value: Any, source: str) -> Condition:
     if isinstance(value, dict):
-        bounds = check(Bounds, value, f"{where}: [{column}]", StudyError)
+        bounds = check(Bounds, value, f"{source}: [{column}]", StudyError)
         return Condition(column, (), bounds.least, bounds.most)
     texts = value if isinstance(value, list) else [value]
     if not texts or not all(isinstance(text, str) for text in texts):
         raise StudyError(
-            f"{where}: {column}: expected a text, a list of texts, or {{ least = …, most = … }}, found {value!r}"
+            f"{source}: {column}: expected a text, a list of texts, or {{ least = …, most = … }}, found {value!r}"
         )
     return Condition(column, tuple(sorted(set(texts))))
 
@@ -257,54 +260,56 @@ def _protocol(name: str, path: Path) -> str:
     return source
 
 
-def _dataset(asked: Dataset, path: Path, findings: tuple[str, ...]) -> DatasetRequest:
+def _dataset(entry: Dataset, path: Path, findings: tuple[str, ...]) -> DatasetRequest:
     folder = path.resolve().parent
-    mapping = folder / Path(asked.map).expanduser() if asked.map else None
-    named = _named(asked, mapping, f"{path}: [[datasets]] {asked.name}") if mapping is not None else None
-    labels = asked.table
-    if asked.source == "dicom" and named is None:
-        labels = labels or asked.images
+    mapping = folder / Path(entry.map).expanduser() if entry.map else None
+    mapped = _mapped(entry, mapping, f"{path}: [[datasets]] {entry.name}") if mapping is not None else None
+    labels = entry.table
+    if entry.source == "dicom" and mapped is None:
+        labels = labels or entry.images
     table = folder / Path(labels).expanduser() if labels else None
-    images = folder / Path(asked.images).expanduser() if asked.images else None
-    if named is not None:
-        table = table or named.table
-        images = images or (None if asked.labels_only else named.images)
-    drawn, site = asked.phantom, asked.site or (named.site if named is not None else None)
+    images = folder / Path(entry.images).expanduser() if entry.images else None
+    if mapped is not None:
+        table = table or mapped.table
+        images = images or (None if entry.labels_only else mapped.images)
+    phantom, site = entry.phantom, entry.site or (mapped.site if mapped is not None else None)
     return DatasetRequest(
-        asked.name,
-        site or asked.name,
-        asked.source,
+        entry.name,
+        site or entry.name,
+        entry.source,
         table,
         images,
-        Phantom(drawn.site, drawn.patients, drawn.size, drawn.seed) if drawn else None,
-        asked.labels_only,
+        Phantom(phantom.site, phantom.patients, phantom.size, phantom.seed) if phantom else None,
+        entry.labels_only,
         findings=findings,
-        reading=asked.reading(),
+        reading=entry.reading(),
         mapping=mapping,
-        readers=asked.readers or None,
+        readers=entry.readers or None,
         site_stated=site is not None,
     )
 
 
-def _named(asked: Dataset, path: Path, where: str) -> "Named":
+def _mapped(entry: Dataset, path: Path, source: str) -> "MappedFiles":
     """What a dataset's mapping file names. Raises `StudyError` where it can't be read, or its dataset takes none."""
     from xray.data.mapping.model import read_named  # which takes long to import
 
-    if asked.phantom is not None or asked.source not in ("manifest", "dicom"):
+    if entry.phantom is not None or entry.source not in ("manifest", "dicom"):
         raise StudyError(
-            f"{where}: map: is for tables of your own (source manifest or dicom), whose columns are not known"
+            f"{source}: map: is for tables of your own (source manifest or dicom), whose columns are not known"
         )
     try:
-        named = read_named(path)
+        mapped = read_named(path)
     except DataError as error:
-        raise StudyError(f"{where}: map: {error}") from None
-    if named.table is None and not asked.table:
-        raise StudyError(f'{where}: map: {path.name} names no table; give file = "…" there, or manifest here')
-    return named
+        raise StudyError(f"{source}: map: {error}") from None
+    if mapped.table is None and not entry.table:
+        raise StudyError(
+            f'{source}: map: {path.name} names no table; give file = "…" there, or manifest here'
+        )
+    return mapped
 
 
-def _recipe(asked: StudyFile, folder: Path) -> Recipe:
-    network, training = asked.network, asked.training
+def _recipe(file: StudyFile, folder: Path) -> Recipe:
+    network, training = file.network, file.training
     return Recipe(
         network=network.name,
         image_size=network.image_size,
@@ -313,7 +318,7 @@ def _recipe(asked: StudyFile, folder: Path) -> Recipe:
         learning_rate=float(training.learning_rate),
         weight_decay=float(training.weight_decay),
         epoch_images=training.epoch_images or None,
-        augmentation=asked.augmentation.augmentation(),
+        augmentation=file.augmentation.augmentation(),
         selection=training.selection,
         heads=network.heads,
         penalty=float(network.penalty),
@@ -323,15 +328,15 @@ def _recipe(asked: StudyFile, folder: Path) -> Recipe:
     )
 
 
-def check_loss_ratio(where: str, value: float) -> float:
+def check_loss_ratio(source: str, value: float) -> float:
     """How many missed causes a false claim costs, given back. Raises `StudyError`, naming `where`, below 1 or above 999."""
     if not 1 <= value <= 999:
         raise StudyError(
-            f"{where}: a false claim costs as much as so many missed causes: expected 1 to 999, found {value:g}"
+            f"{source}: a false claim costs as much as so many missed causes: expected 1 to 999, found {value:g}"
         )
     return value
 
 
-def check_name(where: str, value: str) -> str:
+def check_name(source: str, value: str) -> str:
     """A name of a study, dataset or site, given back. Raises `StudyError`, naming `where`, if it is not one."""
-    return names.check_name(where, value, StudyError)
+    return names.check_name(source, value, StudyError)

@@ -20,7 +20,7 @@ Texts = Annotated[list[str], Field(description="a list of texts")]
 Seed = Annotated[int, Field(ge=0, le=LARGEST_SEED)]
 
 
-class Drawn(Part):
+class PhantomSite(Part):
     """[datasets.phantom]: a synthetic hospital."""
 
     site: str
@@ -38,7 +38,7 @@ class Dataset(Part):
     labels: str | None = None
     images: str = ""
     source: str = "manifest"
-    phantom: Drawn | None = None
+    phantom: PhantomSite | None = None
     maximum: int = Field(0, ge=0)
     window: bool = False
     labels_only: bool = False
@@ -146,7 +146,7 @@ class Ranges(Part):
 def _different(value: list[str]) -> list[str]:
     for name in value:
         if not names.NAME.fullmatch(name):
-            raise ValueError(f"expected names of models, found {names.shown(name)}")
+            raise ValueError(f"expected names of models, found {names.quoted(name)}")
     if len(set(value)) < len(value):
         raise ValueError(f"a name stands twice in {value!r}")
     return value
@@ -189,10 +189,10 @@ class StudyFile(Part):
     loss_ratio: Real | None = None
 
 
-def some_of(where: str, key: str, texts: list[str], allowed: Mapping[str, Any] | list[str]) -> list[str]:
+def some_of(source: str, key: str, texts: list[str], allowed: Mapping[str, Any] | list[str]) -> list[str]:
     """The sentence of every text that is none of those that are allowed."""
     return [
-        f"{where}{key}: expected some of {', '.join(allowed)}, found {text!r}"
+        f"{source}{key}: expected some of {', '.join(allowed)}, found {text!r}"
         for text in texts
         if text not in allowed
     ]

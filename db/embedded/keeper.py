@@ -203,9 +203,9 @@ def make_socket_folder(folder: Folder, launcher: Launcher) -> Path:
             and os.access(parent, os.W_OK | os.X_OK)
             and launcher.obstacle(parent) is None
         ):
-            made = Path(tempfile.mkdtemp(prefix="xray-", dir=parent))
-            launcher.owns(made)
-            return made
+            path = Path(tempfile.mkdtemp(prefix="xray-", dir=parent))
+            launcher.owns(path)
+            return path
     raise ServerError(
         f"no place for a Unix socket: {folder.data} is too long or has a comma, and /tmp can't be written"
     )

@@ -55,13 +55,13 @@ def bootstrap(home: Path, server: Server) -> Mapping[Role, str]:
 def _give(server: Server, database: str) -> None:
     import psycopg2
 
-    opened = closing(psycopg2.connect(server.url(database, driver="")))
-    with opened as connection, connection, connection.cursor() as cursor:
+    login = closing(psycopg2.connect(server.url(database, driver="")))
+    with login as connection, connection, connection.cursor() as cursor:
         give_database(cursor, NAMES, database, server.user)
 
 
 def _write_passwords(folder: Folder) -> dict[Role, str]:
-    made: dict[Role, str] = {role: secrets.token_urlsafe(24) for role in ROLES}
-    for role, password in made.items():
+    passwords: dict[Role, str] = {role: secrets.token_urlsafe(24) for role in ROLES}
+    for role, password in passwords.items():
         folder.write(folder.role_password(role), password)
-    return made
+    return passwords

@@ -289,10 +289,10 @@ def _connect(host: str, port: int, password: str, **login: str) -> "psycopg2.ext
     )
 
 
-def _pause(folder: Folder, deadline: float, what: str) -> None:
+def _pause(folder: Folder, deadline: float, failure: str) -> None:
     if time.monotonic() > deadline:
         logs = f"{tail(folder.keeper_log)}\n{tail(folder.server_log)}"
-        raise ServerError(f"the server in {folder.root} {what} in time:\n{logs}")
+        raise ServerError(f"the server in {folder.root} {failure} in time:\n{logs}")
     time.sleep(POLL)
 
 

@@ -86,12 +86,12 @@ def run(connection: Connection) -> Iterator[Outcome]:
 
 def outcome(audit: Audit, rows: Iterator[dict[str, Any]]) -> Outcome:
     """The first rows of an audit, the rest left unread."""
-    kept: list[dict[str, Any]] = []
+    first: list[dict[str, Any]] = []
     for row in rows:
-        if len(kept) == SHOWN:
-            return Outcome(audit, tuple(kept), more=True)
-        kept.append(row)
-    return Outcome(audit, tuple(kept))
+        if len(first) == SHOWN:
+            return Outcome(audit, tuple(first), more=True)
+        first.append(row)
+    return Outcome(audit, tuple(first))
 
 
 def _rows(connection: Connection, statement: str) -> Iterator[dict[str, Any]]:
@@ -108,12 +108,12 @@ def _rows(connection: Connection, statement: str) -> Iterator[dict[str, Any]]:
 
 def _schema_faults(connection: Connection) -> Iterator[dict[str, Any]]:
     """By name: what the models and db/sql declare against the catalogue, invalid and disabled things included."""
-    there = {
+    actual = {
         kind: {(row.of, row.name) for row in connection.execute(text(query))}
         for kind, query in _CATALOGUE.items()
     }
     for kind, declared in _declared(connection.dialect.identifier_preparer).items():
-        for of, name in sorted(declared - there[kind]):
+        for of, name in sorted(declared - actual[kind]):
             yield {"kind": kind, "of": of, "name": name, "fault": "missing, disabled or not valid"}
 
 

@@ -59,8 +59,8 @@ def content(connection: Connection) -> dict[str, Content]:
     """Each table's content, as the connection's transaction sees it."""
     contents = {}
     for name, key in connection.execute(text(query("table_keys"))).all():
-        counted = _CONTENT.format(name=name, key=f"row({key})::text" if key else "counted::text")
-        rows, keys = connection.exec_driver_sql(counted, execution_options={"no_parameters": True}).one()
+        statement = _CONTENT.format(name=name, key=f"row({key})::text" if key else "counted::text")
+        rows, keys = connection.exec_driver_sql(statement, execution_options={"no_parameters": True}).one()
         contents[name] = Content(rows, keys)
     return contents
 
@@ -83,7 +83,7 @@ def dump(url: str, file: Path) -> Dump:
         return Dump(server, programs.version, _revision(connection, tables), tables)
 
 
-def load(url: str, file: Path, made: Dump) -> None:
+def load(url: str, file: Path, expected: Dump) -> None:
     """Load a dump into an empty database, as a whole or not at all, and see that it holds what was dumped.
 
     Raises `DatabaseError`: the database is not empty, the server older than the dump, or a table has other rows.
@@ -91,15 +91,15 @@ def load(url: str, file: Path, made: Dump) -> None:
     check_empty(url)
     with engine_of(url).connect() as connection:
         server = str(connection.scalar(text("show server_version"))).split()[0]
-    if _major(server) < _major(made.program):
+    if _major(server) < _major(expected.program):
         raise DatabaseError(
-            f"the backup was made by pg_dump {made.program}, and this server is PostgreSQL {server}: "
-            f"restore it into PostgreSQL {_major(made.program)} or newer"
+            f"the backup was made by pg_dump {expected.program}, and this server is PostgreSQL {server}: "
+            f"restore it into PostgreSQL {_major(expected.program)} or newer"
         )
     options = ["--exit-on-error", "--single-transaction", "--no-owner", "--no-privileges", str(file)]
     clients(_major(server)).run("pg_restore", _url(url), options)
     with engine_of(url).connect() as connection:
-        differing = compare(made.tables, content(connection))
+        differing = compare(expected.tables, content(connection))
     if differing:
         raise DatabaseError(
             f"database {_url(url).database!r} differs from its dump: {'; '.join(differing[:5])}"
@@ -109,9 +109,9 @@ def load(url: str, file: Path, made: Dump) -> None:
 def check_empty(url: str) -> None:
     """Raises `DatabaseError` where a database has a table."""
     with engine_of(url).connect() as connection:
-        if there := [row.name for row in connection.execute(text(query("table_keys")))]:
+        if tables := [row.name for row in connection.execute(text(query("table_keys")))]:
             raise DatabaseError(
-                f"database {_url(url).database!r} is not empty: it has {', '.join(there[:3])}"
+                f"database {_url(url).database!r} is not empty: it has {', '.join(tables[:3])}"
             )
 
 
@@ -121,12 +121,12 @@ def clear(url: str) -> None:
         connection.exec_driver_sql(query("clear_database"), execution_options={"no_parameters": True})
 
 
-def compare(expected: dict[str, Content], there: dict[str, Content]) -> list[str]:
+def compare(expected: dict[str, Content], actual: dict[str, Content]) -> list[str]:
     """Where two databases differ, in words."""
     return [
-        f"{name}: {_words(there.get(name))}, expected {_words(expected.get(name))}"
-        for name in sorted(expected.keys() | there.keys())
-        if expected.get(name) != there.get(name)
+        f"{name}: {_words(actual.get(name))}, expected {_words(expected.get(name))}"
+        for name in sorted(expected.keys() | actual.keys())
+        if expected.get(name) != actual.get(name)
     ]
 
 

@@ -20,8 +20,8 @@ def stored_results(connection: Connection) -> dict[str, Results]:
     for table in catalogue.get_table_names():
         columns = frozenset(column["name"] for column in catalogue.get_columns(table))
         if "analysis_id" in columns:
-            counted = f'select analysis_id, count(*) from "{table}" group by analysis_id'  # noqa: S608
-            rows = connection.execute(text(counted)).all()
+            statement = f'select analysis_id, count(*) from "{table}" group by analysis_id'  # noqa: S608
+            rows = connection.execute(text(statement)).all()
             results[table] = Results(columns, {analysis: n for analysis, n in rows})
     return results
 
@@ -34,8 +34,8 @@ def forget_lost(connection: Connection, before: dict[str, Results]) -> None:
     for table, results in before.items():
         now = after.get(table)
         if now is None:
-            gone = text("delete from analysis where id = any(:ids)")
-            connection.execute(gone, {"ids": list(results.rows)})
+            statement = text("delete from analysis where id = any(:ids)")
+            connection.execute(statement, {"ids": list(results.rows)})
             continue
         whole = results.columns <= now.columns
         stale = [

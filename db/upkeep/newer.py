@@ -62,10 +62,10 @@ def move(home: Path, tell: Callable[[str], None] = lambda line: None) -> Move | 
             raise
         tell("the new data hold the same rows: putting them in place")
         stop(home)
-        kept = put_in_place(folder.data, work / "postgres" / "data")
+        former = put_in_place(folder.data, work / "postgres" / "data")
         _clear(work)
     rows = sum(table.rows for database in tables.values() for table in database.values())
-    return Move(before, newest.major, kept, rows, notes)
+    return Move(before, newest.major, former, rows, notes)
 
 
 @contextlib.contextmanager
@@ -119,7 +119,7 @@ def _pour(programs: Clients, old: Server, new: Server) -> None:
     }
     with (
         subprocess.Popen(
-            [programs.installation.program("pg_dumpall"), f"--dbname={_place(old)}", "--no-password"],
+            [programs.installation.program("pg_dumpall"), f"--dbname={_address(old)}", "--no-password"],
             env=environment,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
@@ -128,7 +128,7 @@ def _pour(programs: Clients, old: Server, new: Server) -> None:
         subprocess.Popen(
             [
                 programs.installation.program("psql"),
-                f"--dbname={_place(new)}",
+                f"--dbname={_address(new)}",
                 *("--no-password", "--no-psqlrc", "--quiet", "--set=ON_ERROR_STOP=1", "--output=/dev/null"),
             ],
             env=environment,
@@ -153,9 +153,9 @@ def _pour(programs: Clients, old: Server, new: Server) -> None:
 
 def _hand_on(source: IO[bytes], target: IO[bytes]) -> None:
     """Everything but the making of the superuser, whom the new server has."""
-    made = f"CREATE ROLE {SUPERUSER};".encode()
+    statement = f"CREATE ROLE {SUPERUSER};".encode()
     for line in source:
-        if line.strip() == made:
+        if line.strip() == statement:
             break
         target.write(line)
     shutil.copyfileobj(source, target, 2**20)
@@ -168,11 +168,11 @@ def _settings(old: Server, new: Server) -> tuple[str, ...]:
     query = text("select name, setting from pg_file_settings where sourcefile like '%/postgresql.auto.conf'")
     notes = []
     with engine_of(old.url("postgres")).connect() as connection:
-        wanted = connection.execute(query).all()
+        settings = connection.execute(query).all()
     with (
         engine_of(new.url("postgres")).connect().execution_options(isolation_level="AUTOCOMMIT") as connection
     ):
-        for name, setting in wanted:
+        for name, setting in settings:
             quoted = setting.replace("'", "''")
             try:
                 connection.exec_driver_sql(
@@ -205,13 +205,13 @@ def _same(name: str, old: Server, new: Server) -> dict[str, Content]:
 
 
 def _check_room(data: Path) -> None:
-    needed = ROOM * sum(
+    size = ROOM * sum(
         (Path(parent) / name).lstat().st_size for parent, _, names in os.walk(data) for name in names
     )
     free = shutil.disk_usage(data).free
-    if free < needed:
+    if free < size:
         raise DatabaseError(
-            f"the disk of {data} has {free // 10**6} MB free, and the new data may need {int(needed) // 10**6} MB: "
+            f"the disk of {data} has {free // 10**6} MB free, and the new data may need {int(size) // 10**6} MB: "
             "free some space first"
         )
 
@@ -222,6 +222,6 @@ def _clear(work: Path) -> None:
         shutil.rmtree(work)
 
 
-def _place(server: Server) -> str:
+def _address(server: Server) -> str:
     url = make_url(server.url("postgres")).set(drivername="postgresql")
     return url._replace(password=None).render_as_string()

@@ -36,7 +36,7 @@ class Clients:
         target = libpq(url._replace(password=None))
         password = {} if url.password is None else {"PGPASSWORD": str(url.password)}
         command = [self.installation.program(name), f"--dbname={target}", "--no-password", *arguments]
-        done = subprocess.run(
+        process = subprocess.run(
             command,
             env={**os.environ, **password, "LC_ALL": "C", "PGCONNECT_TIMEOUT": "30"},
             stdin=stdin or subprocess.DEVNULL,
@@ -44,8 +44,11 @@ class Clients:
             text=True,
             errors="replace",
         )
-        if done.returncode:
-            words = "; ".join(done.stderr.strip().splitlines()[:LINES]) or f"it ended with {done.returncode}"
+        if process.returncode:
+            words = (
+                "; ".join(process.stderr.strip().splitlines()[:LINES])
+                or f"it ended with {process.returncode}"
+            )
             raise DatabaseError(f"{name} {self.version} of database {url.database!r}: {words}")
 
 

@@ -65,48 +65,48 @@ def analyse(
     from xray import settings
     from xray.analyses.analysis import stored_rows
     from xray.analyses.parallel import in_processes
-    from xray.analyses.run import ANALYSES, named, run
+    from xray.analyses.run import ANALYSES, by_name, run
     from xray.analyses.stored import study_meant
 
-    wanted = [named(name)] if name not in (None, ALL) else list(ANALYSES)
+    analyses = [by_name(name)] if name not in (None, ALL) else list(ANALYSES)
     with storage() as databases:
         engine = databases.engine()
         with engine.begin() as connection:
-            chosen = study_meant(connection, study, protocol)
+            study_name = study_meant(connection, study, protocol)
             if name is None:
-                _list(connection, chosen, as_json)
+                _list(connection, study_name, as_json)
                 return
         if column is not None:
-            wanted = [_by(name, column)]
+            analyses = [_by(name, column)]
         if pair is not None and name != "bland_altman":
             raise click.UsageError("--pair is only for bland_altman")
         options = CutOptions(**cut)
-        if options.given:
+        if options.is_set:
             if name in (None, ALL) or column is not None or pair is not None or reference:
                 raise click.UsageError(
                     "a cut needs one analysis, and takes neither --by, --pair nor --reference"
                 )
             with engine.connect() as connection:
-                print_cut(connection, chosen, wanted[0], options, as_json)
+                print_cut(connection, study_name, analyses[0], options, as_json)
             return
         if uncertain:
             if name in (None, ALL):
                 raise click.UsageError("--uncertain needs one analysis: name it")
             with engine.connect() as connection:
-                _uncertain(connection, chosen, wanted[0], as_json)
+                _uncertain(connection, study_name, analyses[0], as_json)
             return
-        changed = _run(engine, chosen, wanted, run)
-        page = _rewrite_page(engine, chosen) if changed and output is None else None
-        folder = output or settings.home() / "reports" / chosen
+        changed = _run(engine, study_name, analyses, run)
+        page = _rewrite_page(engine, study_name) if changed and output is None else None
+        folder = output or settings.home() / "reports" / study_name
         if as_json:
-            for analysis in wanted:
+            for analysis in analyses:
                 with engine.begin() as connection:
-                    _rows(stored_rows(connection, chosen, analysis), len(wanted) > 1 and analysis.name)
+                    _rows(stored_rows(connection, study_name, analysis), len(analyses) > 1 and analysis.name)
             return
-        references = [reference and (name != ALL or analysis.metric is not None) for analysis in wanted]
-        there = page is not None and name == ALL and not reference  # the page's figures are these
-        show = partial(_show, engine, chosen, pair, folder, there)
-        for part, paths in in_processes(show, list(zip(wanted, references, strict=True))):
+        references = [reference and (name != ALL or analysis.metric is not None) for analysis in analyses]
+        figures_exist = page is not None and name == ALL and not reference  # the page's figures are these
+        show = partial(_show, engine, study_name, pair, folder, figures_exist)
+        for part, paths in in_processes(show, list(zip(analyses, references, strict=True))):
             _print(part, whole=name != ALL)
             for path in paths:
                 click.echo(f"  {path}")
@@ -121,8 +121,8 @@ def _show(
     study: str,
     pair: str | None,
     folder: Path,
-    there: bool,
-    asked: "tuple[Analysis, bool]",
+    figures_exist: bool,
+    request: "tuple[Analysis, bool]",
 ) -> "tuple[Part, list[Path]]":
     """What is said of an analysis (with published values or not), and the files of its figure, drawn unless there."""
     from dataclasses import replace
@@ -130,14 +130,14 @@ def _show(
     from xray.analyses import shown
     from xray.analyses.pairs import named_pair
 
-    analysis, reference = asked
+    analysis, reference = request
     with engine.begin() as connection:
         part = (
             shown.part(connection, study, analysis, reference)
             if pair is None
             else named_pair(connection, study, analysis, pair)
         )
-    paths = sorted(folder.glob(f"{part.name}.*")) if there else shown.write_figure(part, folder)
+    paths = sorted(folder.glob(f"{part.name}.*")) if figures_exist else shown.write_figure(part, folder)
     return replace(part, draw=None), paths  # which no process can give to another
 
 
@@ -187,13 +187,13 @@ def _rewrite_page(engine: "Engine", study: str) -> Path | None:
         )
 
 
-def _run(engine: "Engine", study: str, wanted: "list[Analysis]", run: Any) -> bool:
+def _run(engine: "Engine", study: str, analyses: "list[Analysis]", run: Any) -> bool:
     """Compute what is stale; whether anything was."""
-    done = run(engine, study, wanted)
-    current = [name for name, computed in done.items() if not computed]
+    outcome = run(engine, study, analyses)
+    current = [name for name, computed in outcome.items() if not computed]
     if current:
         _log.info("already current: %s", ", ".join(current))
-    return any(done.values())
+    return any(outcome.values())
 
 
 def _list(connection: "Connection", study: str, as_json: bool) -> None:

@@ -46,9 +46,9 @@ def verify(as_json: bool) -> None:
         faults = list(verify_caches(connection, settings.home()))
     for fault in faults:
         if as_json:
-            print_json({"cache": fault.name, "what": fault.what})
+            print_json({"cache": fault.name, "what": fault.reason})
         else:
-            click.echo(f"{fault.name}: {fault.what}")
+            click.echo(f"{fault.name}: {fault.reason}")
     click.echo(f"{n} pictures read, {len(faults) or 'no'} fault{'s' * (len(faults) != 1)}", err=True)
     if faults:
         raise SystemExit(1)
@@ -85,6 +85,8 @@ def _row(stored: "StoredCache", as_json: bool) -> dict[str, Any]:
         "size": stored.size,
         "crop": stored.crop,
         "bytes": stored.bytes if as_json else f"{stored.bytes:,}",
-        "used": stored.used.isoformat(timespec="seconds") if as_json else f"{stored.used:%Y-%m-%d %H:%M}",
+        "used": stored.last_used.isoformat(timespec="seconds")
+        if as_json
+        else f"{stored.last_used:%Y-%m-%d %H:%M}",
         "state": stored.state,
     }

@@ -69,16 +69,18 @@ def compare(
         return
     assert second is not None
     with storage() as databases, databases.engine().begin() as connection:
-        chosen = study_meant(connection, study, None)
-        made = run(connection, chosen, first, second, where=where, margin=margin, probability=probability)
+        study_name = study_meant(connection, study, None)
+        comparison = run(
+            connection, study_name, first, second, where=where, margin=margin, probability=probability
+        )
     if as_json:
-        for row in made.rows:
+        for row in comparison.rows:
             print_json(row)
     else:
-        click.echo(_text(made, margin))
+        click.echo(_text(comparison, margin))
     if disagreements is not None:
-        csv_cells.cells(made.images).to_csv(disagreements, index=False)
-        click.echo(f"{disagreements}: {len(made.images)} images and findings", err=True)
+        csv_cells.cells(comparison.images).to_csv(disagreements, index=False)
+        click.echo(f"{disagreements}: {len(comparison.images)} images and findings", err=True)
 
 
 def _subsets(model: str, study: str | None, where: str, against: str, as_json: bool) -> None:
@@ -126,7 +128,7 @@ def _subsets(model: str, study: str | None, where: str, against: str, as_json: b
         click.echo("Where no threshold is declared it is the best on the images of both (Youden).")
 
 
-def _text(made: "Compared", margin: float | None) -> str:
+def _text(comparison: "Compared", margin: float | None) -> str:
     from flows.cli.sql import table
     from xray.report.words import p_cell
 
@@ -135,8 +137,8 @@ def _text(made: "Compared", margin: float | None) -> str:
         "task",
         "n",
         "positive",
-        f"AUC {made.first}",
-        f"AUC {made.second}",
+        f"AUC {comparison.first}",
+        f"AUC {comparison.second}",
         "difference",
         "p, Holm",
     ]
@@ -144,7 +146,7 @@ def _text(made: "Compared", margin: float | None) -> str:
         ["no worse"] if margin is not None else []
     )
     rows = []
-    for row in made.rows:
+    for row in comparison.rows:
         cells = [
             row["test_dataset"],
             row["task"],
@@ -159,21 +161,21 @@ def _text(made: "Compared", margin: float | None) -> str:
         if margin is not None:
             cells.append({True: "yes", False: "not shown", None: "–"}[row["no_worse"]])
         rows.append(cells)
-    lines = [table(tuple(heads), [tuple(map(str, cells)) for cells in rows]), *_sentences(made)]
+    lines = [table(tuple(heads), [tuple(map(str, cells)) for cells in rows]), *_sentences(comparison)]
     return "\n".join(lines)
 
 
-def _sentences(made: "Compared") -> list[str]:
-    from xray.report.words import counted
+def _sentences(comparison: "Compared") -> list[str]:
+    from xray.report.words import number_of
 
-    tested = [row for row in made.rows if row["p_holm"] is not None]
-    shown = [row for row in tested if row["p_holm"] < 0.05]
-    better = sum(row["difference"] > 0 for row in shown)
+    tested = [row for row in comparison.rows if row["p_holm"] is not None]
+    significant = [row for row in tested if row["p_holm"] < 0.05]
+    better = sum(row["difference"] > 0 for row in significant)
     sentences = [
-        f"{made.first} ranks better in {better} and worse in {len(shown) - better} of {counted(len(tested), 'comparison')} "
-        "(p < 0.05 after Holm); a difference that is not shown may be there."
+        f"{comparison.first} ranks better in {better} and worse in {len(significant) - better} of "
+        f"{number_of(len(tested), 'comparison')} (p < 0.05 after Holm); a difference that is not shown may be there."
     ]
-    best = [row for row in made.rows if "best on these images" in row["thresholds"]]
+    best = [row for row in comparison.rows if "best on these images" in row["thresholds"]]
     if best:
         sentences.append(
             "Where no threshold is declared it is the best on these images (Youden), which flatters sensitivity and "

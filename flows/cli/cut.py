@@ -40,7 +40,7 @@ class CutOptions:
     task: tuple[str, ...] = ()
 
     @property
-    def given(self) -> bool:
+    def is_set(self) -> bool:
         """Whether anything was asked for."""
         return any(getattr(self, option.name) not in (None, ()) for option in fields(self))
 
@@ -81,13 +81,13 @@ def print_cut(
 ) -> None:
     """Print the rows of an analysis on a cut."""
     from flows.cli.rows import show_rows
-    from xray.analyses.cuts import DAY, Asked, Cutting, cut
+    from xray.analyses.cuts import DAY, Cutting, Selection, cut
     from xray.data.image_names import image_names
 
     names = None if options.images is None else image_names(options.images)
     images = cut(options.where, options.since, options.until, options.day or DAY, names)
-    asked = Asked(options.model, options.dataset, options.task)
-    rows = Cutting(connection, study, images, asked).rows(analysis)
+    selection = Selection(options.model, options.dataset, options.task)
+    rows = Cutting(connection, study, images, selection).rows(analysis)
     if as_json:
         show_rows(rows, True, "no result")
         return
@@ -99,5 +99,5 @@ def print_cut(
 
 def _short(row: dict[str, Any]) -> dict[str, Any]:
     """A row as a terminal has room for it."""
-    kept = {name: value for name, value in row.items() if name not in HIDDEN}
-    return {name: f"{value:.3f}" if isinstance(value, float) else value for name, value in kept.items()}
+    cells = {name: value for name, value in row.items() if name not in HIDDEN}
+    return {name: f"{value:.3f}" if isinstance(value, float) else value for name, value in cells.items()}

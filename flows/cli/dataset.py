@@ -106,7 +106,7 @@ def add(
     )
     request = replace(request, findings=declare(findings, "--finding", StudyError), readers=readers)
     with storage() as databases:
-        done = register_request(
+        registration = register_request(
             databases.engine(),
             request,
             protocol,
@@ -117,9 +117,9 @@ def add(
             look_again=True,
             dry_run=dry_run,
         )
-    if not done.unchanged and not dry_run:
-        announce("dataset", name, images=done.n_images)
-    say(done, dry_run, as_json)
+    if not registration.unchanged and not dry_run:
+        announce("dataset", name, images=registration.n_images)
+    say(registration, dry_run, as_json)
 
 
 @dataset.command()
@@ -181,12 +181,12 @@ def _mapped(
         )
     if images is not None and labels_only:
         raise click.UsageError("choose one of --images and --labels-only")
-    named = read_named(mapping)
-    table = table or named.table
+    mapped = read_named(mapping)
+    table = table or mapped.table
     if table is None:
         raise click.UsageError(f'{mapping}: give file = "…", the table, or --labels FILE')
-    images = images or named.images
-    site = site or named.site
+    images = images or mapped.images
+    site = site or mapped.site
     if site is None:
         raise click.UsageError("give --site SITE: where the images come from")
     check_name("--site", site)
@@ -241,52 +241,57 @@ def _request(
     return DatasetRequest(name, site, source, labels or manifest, images, None, labels_only, reading=reading)
 
 
-def say(done: "Registration", dry_run: bool = False, as_json: bool = False) -> None:
+def say(registration: "Registration", dry_run: bool = False, as_json: bool = False) -> None:
     """What was made of the file and the sizes to stdout; notes and what was set aside to stderr; or all of it as JSON."""
     from xray.data.quarantine import describe
 
     if as_json:
-        print_json(done)
+        print_json(registration)
         return
-    _say_summary(done)
+    _say_summary(registration)
     if dry_run:
         click.echo(
-            f"{done.name}: would be {done.n_images} images of {done.n_patients} patients; nothing was registered"
+            f"{registration.name}: would be {registration.n_images} images of {registration.n_patients} patients; "
+            "nothing was registered"
         )
-    elif done.unchanged:
-        click.echo(f"{done.name}: {done.n_images} images were registered already, nothing has changed")
+    elif registration.unchanged:
+        click.echo(
+            f"{registration.name}: {registration.n_images} images were registered already, nothing has changed"
+        )
     else:
-        click.echo(f"{done.name}: registered {done.n_images} images of {done.n_patients} patients")
-    for line in done.pictures.lines() if done.pictures else ():
+        click.echo(
+            f"{registration.name}: registered {registration.n_images} images of {registration.n_patients} patients"
+        )
+    for line in registration.pictures.lines() if registration.pictures else ():
         click.echo(line)
-    for note in done.notes:
+    for note in registration.notes:
         click.echo(f"note: {note}", err=True)
-    for kept, title in ((False, "set aside"), (True, "kept, but to be checked")):
-        entries = [entry for entry in done.quarantine if entry.kept == kept]
+    for in_dataset, title in ((False, "set aside"), (True, "kept, but to be checked")):
+        entries = [entry for entry in registration.quarantine if entry.kept == in_dataset]
         if entries:
             click.echo(f"{len(entries)} row(s) or picture(s) {title}:", err=True)
             click.echo("\n".join(describe(entries)), err=True)
-    if done.quarantine and not dry_run:
-        click.echo(f"all of them: xray dataset quarantine {done.name}", err=True)
+    if registration.quarantine and not dry_run:
+        click.echo(f"all of them: xray dataset quarantine {registration.name}", err=True)
 
 
-def _say_summary(done: "Registration") -> None:
+def _say_summary(registration: "Registration") -> None:
     from flows.cli.sql import table
 
-    made = done.summary
-    if made is None:
+    summary = registration.summary
+    if summary is None:
         return
-    if made.about:
-        click.echo(f"{done.name}: read as {made.about}")
-    if made.columns:
-        click.echo(table(("column", "is"), made.columns) + "\n")
-    if made.findings:
+    if summary.about:
+        click.echo(f"{registration.name}: read as {summary.about}")
+    if summary.columns:
+        click.echo(table(("column", "is"), summary.columns) + "\n")
+    if summary.findings:
         head = ("finding", "positive", "negative", "uncertain", "not mentioned")
-        click.echo(table(head, made.findings) + "\n")
-    if made.readers:
+        click.echo(table(head, summary.findings) + "\n")
+    if summary.readers:
         heads = ("finding", "images with several readers", "they disagree", "no majority")
-        click.echo(table(heads, [(v.finding, v.n, v.disagree, v.tied) for v in made.readers]) + "\n")
-    click.echo("\n".join(made.lines))
+        click.echo(table(heads, [(v.finding, v.n, v.disagree, v.tied) for v in summary.readers]) + "\n")
+    click.echo("\n".join(summary.lines))
 
 
 @dataset.command()
@@ -331,8 +336,8 @@ def quarantine(name: str, as_json: bool) -> None:
     from xray.data.registered import dataset_id
 
     with storage() as databases, databases.engine().begin() as connection:
-        given = {"dataset_id": dataset_id(connection, name)}
-        show(connection, "quarantine", given, as_json, f"{name}: nothing was set aside")
+        parameters = {"dataset_id": dataset_id(connection, name)}
+        show(connection, "quarantine", parameters, as_json, f"{name}: nothing was set aside")
 
 
 @dataset.command()
@@ -347,13 +352,13 @@ def counts(name: str, protocol: str | None, part: str | None, as_json: bool) -> 
     from xray.data.counts import count_states
 
     with storage() as databases, databases.engine().begin() as connection:
-        counted = count_states(connection, name, protocol, part)
+        numbers = count_states(connection, name, protocol, part)
     if as_json:
-        print_json(counted)
+        print_json(numbers)
         return
     states = ("positive", "negative", "uncertain", "not mentioned")
-    rows = [(task, *(states_of[s] for s in states)) for task, states_of in counted["tasks"].items()]
-    click.echo(f"{name}: {counted['images']} images of {counted['patients']} patients")
+    rows = [(task, *(states_of[s] for s in states)) for task, states_of in numbers["tasks"].items()]
+    click.echo(f"{name}: {numbers['images']} images of {numbers['patients']} patients")
     click.echo(table(("task", *states), rows))
 
 

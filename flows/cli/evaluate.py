@@ -148,7 +148,7 @@ def evaluate(
     sites = _sites(scores, labels, site, dataset, models, references, reference_labels, reference_site)
     points = _points(thresholds, [name for name, _ in sites[0].scores])
     with storage() as databases:
-        done = judge(
+        result = judge(
             databases.engine(),
             settings.home(),
             sites,
@@ -160,13 +160,13 @@ def evaluate(
             reference=reference_site if reference_labels is not None else None,
             loss_ratio=loss_ratio,
         )
-        for note in done.notes:
+        for note in result.notes:
             click.echo(f"note: {note}", err=True)
         with databases.engine().begin() as connection:
             frame = results.performance(connection, study)
             verdicts = results.causes(connection, study)
             answer = "" if as_json else _answer(connection, study, frame)
-    click.echo(_json(done, frame, verdicts) if as_json else f"\n{answer}\n\n{done.page}")
+    click.echo(_json(result, frame, verdicts) if as_json else f"\n{answer}\n\n{result.page}")
 
 
 def _sites(
@@ -200,21 +200,23 @@ def _sites(
             f"--reference: {len(references)} file(s) for {len(scores)} model(s); one each, in the order of SCORES"
         )
     name = check_name("--dataset", dataset or str(site))
-    asked = [Site(name, site and check_name("--site", site), labels, tuple(zip(names, scores, strict=True)))]
+    requests = [
+        Site(name, site and check_name("--site", site), labels, tuple(zip(names, scores, strict=True)))
+    ]
     if reference_labels is not None:
         if check_name("--reference-site", reference_site) == name:
             raise click.UsageError(f"--reference-site: {name} is the name of the dataset that is evaluated")
         of_them = tuple(zip(names, references, strict=True))
-        asked.append(Site(reference_site, reference_site, reference_labels, of_them))
-    return asked
+        requests.append(Site(reference_site, reference_site, reference_labels, of_them))
+    return requests
 
 
-def _points(given: tuple[str, ...], models: list[str]) -> dict[str, dict[str, float]]:
+def _points(words: tuple[str, ...], models: list[str]) -> dict[str, dict[str, float]]:
     """Model → task → declared threshold. Raises `UsageError` where it is not said whose one is."""
     from xray.data.operating_points import parse_thresholds
 
     texts: dict[str, list[str]] = {}
-    for text in given:
+    for text in words:
         model, colon, point = text.rpartition(":")
         if not colon and len(models) > 1:
             raise click.UsageError(f"--threshold {text!r}: name its model, as in {models[0]}:{text}")
@@ -253,7 +255,7 @@ def _by_pictures(
         path = put_study_file(
             databases.engine(), settings.home(), study, protocol, datasets, names, loss_ratio=loss_ratio
         )
-        run_file(path, as_json, opened=databases)
+        run_file(path, as_json, store=databases)
 
 
 ANSWERS: Final = ("performance", "calibration", "net_benefit", "operating_points", "subgroups", "agreement")
@@ -262,25 +264,25 @@ ANSWERS: Final = ("performance", "calibration", "net_benefit", "operating_points
 def _answer(connection: Any, study: str, frame: Any) -> str:
     """What stands first on the page, the AUCs as a table, and what the main analyses say in words."""
     from xray.analyses import results, shown
-    from xray.analyses.run import named
+    from xray.analyses.run import by_name
     from xray.report.answer_text import terminal
     from xray.report.text import auc_table
 
     blocks = [terminal(results.first_screen(connection, study)), auc_table(frame)]
     for name in ANSWERS:
-        part = shown.part(connection, study, named(name))
+        part = shown.part(connection, study, by_name(name))
         if len(part.data):
             blocks.append("\n".join([part.title, *(f"  {line}" for line in part.findings)]))
     return "\n\n".join(blocks)
 
 
-def _json(done: "Evaluated", frame: Any, verdicts: Any) -> str:
+def _json(result: "Evaluated", frame: Any, verdicts: Any) -> str:
     whole = {
-        "study": done.study.name,
-        "file": str(done.study.path),
-        "page": str(done.page),
-        "imported": [entry.model for entry in done.imported if entry.new],
-        "notes": list(done.notes),
+        "study": result.study.name,
+        "file": str(result.study.path),
+        "page": str(result.page),
+        "imported": [entry.model for entry in result.imported if entry.new],
+        "notes": list(result.notes),
         "verdicts": json.loads(verdicts.to_json(orient="records", date_format="iso", double_precision=15)),
         "auc": json.loads(frame.drop(columns="seed").to_json(orient="records", double_precision=15)),
     }

@@ -78,8 +78,8 @@ def _no_leak(about: Mapping[str, Any]) -> str:
 
 def _head(about: dict[str, Any]) -> str:
     foreign = about["evaluations"][0]["kind"] == "foreign"
-    which = "ensemble" if about["seed"] is None else f"seed {about['seed']}"
-    which = "a model from elsewhere" if foreign else which
+    scorer = "ensemble" if about["seed"] is None else f"seed {about['seed']}"
+    scorer = "a model from elsewhere" if foreign else scorer
     value = "undefined" if about["auc"] is None else f"{about['auc']:.4f}"
     interval = "" if about["lower"] is None else f" ({about['lower']:.4f} to {about['upper']:.4f})"
     by = about["computed_by"] or {}
@@ -87,7 +87,7 @@ def _head(about: dict[str, Any]) -> str:
     point = about["operating_point"]
     return "\n".join(
         [
-            f"{about['study']}: {about['trained_on']} on {about['test_dataset']}, {about['task']}, {which}",
+            f"{about['study']}: {about['trained_on']} on {about['test_dataset']}, {about['task']}, {scorer}",
             f"  AUC {value}{interval}, {about['n']} images, {about['n_pos']} positive",
             f"  {about['method']}",
             f"  computed {_minute(about['computed_at'])}{by_whom}",
@@ -118,8 +118,8 @@ def _score(about: Mapping[str, Any]) -> str:
     if score["logit"] is None:
         value = "not scored"
     else:
-        given = f"; {score['as_given']:.6g} as {scores['kind']}" if scores else ""
-        value = f"logit {score['logit']:.6g}, probability {score['probability']:.6g}{given}"
+        original = f"; {score['as_given']:.6g} as {scores['kind']}" if scores else ""
+        value = f"logit {score['logit']:.6g}, probability {score['probability']:.6g}{original}"
         if score["called_positive"] is not None:
             value += f"; {'positive' if score['called_positive'] else 'negative'} at the operating point"
     label = score["label"]
@@ -139,18 +139,18 @@ def _labels(labels: Mapping[str, Any]) -> str:
     """Whose labels they are, and how they became 1, 0 or missing."""
     states = ", ".join(f"{n} {state}" for state, n in sorted((labels["states"] or {}).items()))
     rules = labels["rules"] or []
-    shown = [f"  rule {r['native_column']}: {r['term']} → {r['rule']} ({r['source']})" for r in rules[:FEW]]
+    lines = [f"  rule {r['native_column']}: {r['term']} → {r['rule']} ({r['source']})" for r in rules[:FEW]]
     more = [f"  … and {len(rules) - FEW} more rules (--json)"] if len(rules) > FEW else []
-    asked = "as the label file's own column says" if not rules else f"rule set {labels['label_rules']}"
+    rule = "as the label file's own column says" if not rules else f"rule set {labels['label_rules']}"
     if labels["reader_rule"]:
-        asked = f"of several readers, by the rule {labels['reader_rule']}"
+        rule = f"of several readers, by the rule {labels['reader_rule']}"
     return "\n".join(
         [
             f"\nlabels of {labels['dataset']} ({labels['source']}, site {labels['site']}), protocol {labels['protocol']}",
             f"  cohort {labels['n_images']} images: {labels['positive']} positive, {labels['negative']} negative, "
             f"{labels['unlabelled']} without a label  {labels['cohort_hash']}",
-            f"  {asked}; uncertain labels are {labels['uncertain']}; the dataset has {states or 'no label of it'}",
-            *shown,
+            f"  {rule}; uncertain labels are {labels['uncertain']}; the dataset has {states or 'no label of it'}",
+            *lines,
             *more,
             f"  registered {_minute(labels['registered_at'])}, content {labels['labels_hash']}",
         ]
@@ -169,11 +169,11 @@ def _calibrations(calibrations: list[Mapping[str, Any]]) -> list[str]:
 
 def _evaluation(evaluation: Mapping[str, Any], task: str) -> str:
     foreign = evaluation["kind"] == "foreign"
-    which = _kind(evaluation) if foreign else f"seed {evaluation['seed']}"
+    name = _kind(evaluation) if foreign else f"seed {evaluation['seed']}"
     model = _foreign(evaluation) if foreign else _trained(evaluation)
     return "\n".join(
         [
-            f"\nevaluation {evaluation['evaluation_id']}: {evaluation['model']}, {which}",
+            f"\nevaluation {evaluation['evaluation_id']}: {evaluation['model']}, {name}",
             *_scored(evaluation, task),
             *model,
         ]
@@ -223,9 +223,9 @@ def _foreign(about: Mapping[str, Any]) -> list[str]:
     points = (card.get("operating_points") or {}).items()
     file = []
     if about["network"]:
-        given = f"  file {about['model_file']}  sha256 {about['model_file_sha256']}"
+        source = f"  file {about['model_file']}  sha256 {about['model_file_sha256']}"
         file = [
-            *([given] if about["model_file"] else []),
+            *([source] if about["model_file"] else []),
             f"  kept as {about['network']}  sha256 {about['weights_sha256']}",
             f"  MLflow model {about['mlflow_model']} version {about['mlflow_version']}, run {about['mlflow_run_id']}",
             f"  card: {about['image_size']} pixels, {details}",

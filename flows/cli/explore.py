@@ -20,10 +20,10 @@ def explore(port: int, identities: bool) -> None:
     """
     from flows.cli.ui import until_stopped, way_in
     from flows.platform import storage
-    from flows.standing.place import here
+    from flows.standing.place import this_stack
     from flows.standing.servers import running
 
-    stack = here()
+    stack = this_stack()
     standing = stack.running()
     address = standing.url("explorer") if standing is not None and not identities else ""
     if address:

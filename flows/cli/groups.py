@@ -20,8 +20,8 @@ class Group(click.Group):
 class LazyGroup(click.Group):
     """A group whose commands are imported one by one, when asked for. lazy: name → (module:function, what it does)."""
 
-    def __init__(self, *given: Any, lazy: dict[str, tuple[str, str]], **options: Any) -> None:
-        super().__init__(*given, **options)
+    def __init__(self, *arguments: Any, lazy: dict[str, tuple[str, str]], **options: Any) -> None:
+        super().__init__(*arguments, **options)
         self.lazy = lazy
 
     def list_commands(self, ctx: click.Context) -> list[str]:

@@ -72,11 +72,11 @@ def run(
     asking = Asking(model, a, b, _kinds(kinds), images, seed)
     with storage() as databases:
         with databases.engine().begin() as connection:
-            wanted = steps(connection, study, asking)
+            plan = steps(connection, study, asking)
         if dry_run:
-            show_rows(as_rows(wanted), as_json, "all of it is scored already")
+            show_rows(as_rows(plan), as_json, "all of it is scored already")
             return
-        if wanted:
+        if plan:
             with watch.database(settings.home(), databases.psql()), prefect_api(databases):
                 from flows.interventions import intervene as score_again
 
@@ -161,10 +161,10 @@ def add(
         click.echo(f"note: {note}", err=True)
     outcome = "added" if added.new else "the same scores were added before:"
     scored = added.n_images - added.n_missing
-    what = (
+    scores = (
         f"{len(added.tasks)} tasks of {scored} of the {added.n_images} images of {a}, through {b}'s pipeline"
     )
-    click.echo(f"{added.model}: {outcome} {what}", err=True)
+    click.echo(f"{added.model}: {outcome} {scores}", err=True)
     show_rows(
         rows, False, "nothing to compare yet: a study needs the model, each of its seeds, and both datasets"
     )
@@ -182,8 +182,8 @@ def _write_page(engine: "Engine", study: str) -> None:
         file = file_of(connection, study)
         if file is not None and Path(file).exists():
             commands = [f"xray study run {shlex.quote(file)}", "xray ui mlflow"]
-            asked = read_sited(connection, Path(file))
-            write_report(connection, asked, settings.home() / "reports" / study, commands)
+            content = read_sited(connection, Path(file))
+            write_report(connection, content, settings.home() / "reports" / study, commands)
 
 
 def _kinds(text: str) -> tuple[str, ...]:
@@ -204,10 +204,10 @@ def _results(engine: "Engine", study: str, model: str, a: str, b: str) -> list[d
     from sqlalchemy import text
 
     from db.queries import query
-    from xray.analyses.run import named, run
+    from xray.analyses.run import by_name, run
 
-    run(engine, study, [named("interventions")])
-    given = {"study": study, "trained_on": model, "train_dataset": a, "test_dataset": b}
+    run(engine, study, [by_name("interventions")])
+    parameters = {"study": study, "trained_on": model, "train_dataset": a, "test_dataset": b}
     with engine.connect() as connection:
-        rows = connection.execute(text(query("intervention_shown")), given).mappings().all()
+        rows = connection.execute(text(query("intervention_shown")), parameters).mappings().all()
     return [dict(row) for row in rows]

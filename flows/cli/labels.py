@@ -82,10 +82,10 @@ def agreement(first: str, second: str, as_json: bool) -> None:
             print_json({"first": first, "second": second} | asdict(row))
         return
     names = ("kappa", "pabak", "positive_agreement", "negative_agreement")
-    counted = ("task", "n", "both_positive", "first_only", "second_only", "both_negative")
+    counts = ("task", "n", "both_positive", "first_only", "second_only", "both_negative")
     show_rows(
         [
-            {key: getattr(row, key) for key in counted} | {key: _interval(getattr(row, key)) for key in names}
+            {key: getattr(row, key) for key in counts} | {key: _interval(getattr(row, key)) for key in names}
             for row in rows
         ],
         False,

@@ -56,14 +56,16 @@ def import_(
     if card is not None and xrv is not None:
         raise click.UsageError("choose one of --card and --xrv")
     with storage() as databases:
-        done = take_in(databases, file, card=card, xrv=xrv, name=name, trained_on=trained_on, trust=trust)
-    if done.new:
-        announce("model", done.name)
+        imported = take_in(databases, file, card=card, xrv=xrv, name=name, trained_on=trained_on, trust=trust)
+    if imported.new:
+        announce("model", imported.name)
     if as_json:
-        print_json(done)
+        print_json(imported)
         return
-    outcome = "imported" if done.new else "was imported before"
-    click.echo(f'{done.name}: {outcome} ({done.format}); name it in a study file: foreign = ["{done.name}"]')
+    outcome = "imported" if imported.new else "was imported before"
+    click.echo(
+        f'{imported.name}: {outcome} ({imported.format}); name it in a study file: foreign = ["{imported.name}"]'
+    )
 
 
 def take_in(
@@ -96,10 +98,10 @@ def take_in(
     content = dataclasses.replace(content, name=name or content.name)
     prepare(databases, ("mlflow",))
     tracker = Tracker(databases.mlflow, settings.artifacts())
-    done = import_model(databases.engine(), tracker, file, content, trust=trust, trained_on=trained_on)
-    for note in done.notes:
+    imported = import_model(databases.engine(), tracker, file, content, trust=trust, trained_on=trained_on)
+    for note in imported.notes:
         click.echo(f"note: {note}", err=True)
-    return done
+    return imported
 
 
 @model.command()

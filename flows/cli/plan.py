@@ -13,9 +13,9 @@ SHARE: Final = click.FloatRange(0, 1, min_open=True, max_open=True)
 WIDTH: Final = click.FloatRange(0, min_open=True)
 
 
-def wide(name: str, default: float, what: str) -> Callable[[Command], Command]:
+def wide(name: str, default: float, measure: str) -> Callable[[Command], Command]:
     """An option for the wanted width of an interval."""
-    words = f"Desired width of the 95% interval of {what}."
+    words = f"Desired width of the 95% interval of {measure}."
     return click.option(f"--{name}-width", type=WIDTH, default=default, show_default=True, help=words)
 
 
@@ -62,7 +62,7 @@ def plan() -> None:
     "--power", type=SHARE, default=0.8, show_default=True, help="Chance that a difference is shown."
 )
 @json_option("One JSON object per line of the table.")
-def size(pilot: tuple[str, str, str, str] | None, as_json: bool, **given: Any) -> None:
+def size(pilot: tuple[str, str, str, str] | None, as_json: bool, **options: Any) -> None:
     """How many images a validation of a model needs, for each desired precision.
 
     By the formulas of Riley et al. 2021, as the program pmvalsampsize has them. With several images per patient, read
@@ -72,13 +72,13 @@ def size(pilot: tuple[str, str, str, str] | None, as_json: bool, **given: Any) -
     from xray.errors import XrayError
 
     expected = ("prevalence", "auc", "sensitivity", "specificity")
-    assumed = {name: given[name] for name in expected if given[name] is not None}
+    assumed = {name: options[name] for name in expected if options[name] is not None}
     if pilot:
         assumed = {**_of_pilot(*pilot), **assumed}
     if "prevalence" not in assumed or "auc" not in assumed:
         raise click.UsageError("give --prevalence and --auc, or --pilot STUDY MODEL DATASET FINDING")
     try:
-        sizes = list(_sizes(assumed, given))
+        sizes = list(_sizes(assumed, options))
     except ValueError as error:
         raise XrayError(str(error)) from None
     rows = [{"for": words, "images": n, "positives": round(n * assumed["prevalence"])} for words, n in sizes]
@@ -88,12 +88,12 @@ def size(pilot: tuple[str, str, str, str] | None, as_json: bool, **given: Any) -
         click.echo(f"for all of them: {most['images']} images, {most['positives']} positive", err=True)
 
 
-def _sizes(assumed: dict[str, float], given: dict[str, Any]) -> Iterator[tuple[str, int]]:
+def _sizes(assumed: dict[str, float], options: dict[str, Any]) -> Iterator[tuple[str, int]]:
     """What for, and how many images. Raises `ValueError`."""
     from xray.stats import planning
 
     prevalence, auc = assumed["prevalence"], assumed["auc"]
-    width = {name.removesuffix("_width"): given[name] for name in given if name.endswith("_width")}
+    width = {name.removesuffix("_width"): options[name] for name in options if name.endswith("_width")}
     yield (
         f"observed/expected, interval {width['ratio']:g} wide",
         planning.size_for_observed_expected(prevalence, width["ratio"]),
@@ -103,7 +103,9 @@ def _sizes(assumed: dict[str, float], given: dict[str, Any]) -> Iterator[tuple[s
         planning.size_for_auc(auc, prevalence, width["auc"]),
     )
     logits = (
-        planning.normal_logits(*given["logits"]) if given["logits"] else planning.logits_of(auc, prevalence)
+        planning.normal_logits(*options["logits"])
+        if options["logits"]
+        else planning.logits_of(auc, prevalence)
     )
     yield (
         f"calibration slope, interval {width['slope']:g} wide",
@@ -113,17 +115,17 @@ def _sizes(assumed: dict[str, float], given: dict[str, Any]) -> Iterator[tuple[s
         if name in assumed:
             words = f"{name} {assumed[name]:.3g}, interval {width['share']:g} wide"
             yield words, planning.size_for_share(assumed[name], share, width["share"])
-    at = given["threshold"]
+    at = options["threshold"]
     if at is not None:
         if not {"sensitivity", "specificity"} <= assumed.keys():
             raise ValueError("--threshold: the net benefit needs --sensitivity and --specificity, too")
         shares = assumed["sensitivity"], assumed["specificity"]
         words = f"net benefit at {at:g}, interval {width['benefit']:g} wide"
         yield words, planning.size_for_net_benefit(*shares, at, prevalence, width["benefit"])
-    if given["difference"] is not None:
-        other, power = auc - given["difference"], given["power"]
+    if options["difference"] is not None:
+        other, power = auc - options["difference"], options["power"]
         words = f"AUCs {auc:.3g} and {other:.3g} told apart, power {power:g}"
-        yield words, planning.size_for_difference(auc, other, prevalence, given["correlation"], power)
+        yield words, planning.size_for_difference(auc, other, prevalence, options["correlation"], power)
 
 
 def _of_pilot(study: str, model: str, dataset: str, finding: str) -> dict[str, float]:
@@ -134,9 +136,9 @@ def _of_pilot(study: str, model: str, dataset: str, finding: str) -> dict[str, f
     from flows.platform import storage
     from xray.errors import XrayError
 
-    asked = {"study": study, "model": model, "dataset": dataset, "task": finding}
+    names = {"study": study, "model": model, "dataset": dataset, "task": finding}
     with storage() as databases, databases.engine().connect() as connection:
-        row = connection.execute(text(query("pilot")), asked).mappings().one_or_none()
+        row = connection.execute(text(query("pilot")), names).mappings().one_or_none()
     if row is None:
         raise XrayError(
             f"--pilot: study {study!r} has no AUC of {model!r} on {dataset!r} for {finding!r}: xray analyse performance"

@@ -107,7 +107,7 @@ def import_(
 
     points = operating_points.parse_thresholds(thresholds)
     with storage() as databases, databases.engine().begin() as connection:
-        done = import_predictions(
+        imported = import_predictions(
             connection,
             file,
             model,
@@ -123,17 +123,18 @@ def import_(
             findings=declare(findings, "--finding", PredictionsError),
         )
         operating_points.declare(connection, model, points, kind)
-    if done.new:
-        announce("model", done.model, cohort=done.cohort)
+    if imported.new:
+        announce("model", imported.model, cohort=imported.cohort)
     if as_json:
-        print_json(done)
+        print_json(imported)
         return
-    for note in done.notes:
+    for note in imported.notes:
         click.echo(f"note: {note}", err=True)
-    scored = done.n_images - done.n_missing
-    outcome = "imported" if done.new else "the same scores were imported before:"
+    scored = imported.n_images - imported.n_missing
+    outcome = "imported" if imported.new else "the same scores were imported before:"
     click.echo(
-        f"{done.model}: {outcome} {len(done.tasks)} tasks of {scored} of the {done.n_images} images of {done.cohort}"
+        f"{imported.model}: {outcome} {len(imported.tasks)} tasks of {scored} of the {imported.n_images} images "
+        f"of {imported.cohort}"
     )
 
 

@@ -42,22 +42,22 @@ def recalibrate(
     from xray.analyses.stored import study_meant
 
     with storage() as home, home.engine().begin() as connection:
-        made = recalibrate_model(
+        recalibration = recalibrate_model(
             connection, study_meant(connection, study, None), model, task, method, dataset
         )
     if as_json:
-        print_json(_plain(made))
+        print_json(_plain(recalibration))
     else:
-        click.echo(_text(made))
+        click.echo(_text(recalibration))
 
 
-def _plain(made: "Recalibrated") -> dict[str, Any]:
-    fitted = made.fitted
+def _plain(recalibration: "Recalibrated") -> dict[str, Any]:
+    fitted = recalibration.fitted
     isotonic = fitted.method == "isotonic"
     return {
-        "model": made.model,
-        "task": made.task,
-        "calibration": made.version,
+        "model": recalibration.model,
+        "task": recalibration.task,
+        "calibration": recalibration.version,
         "method": fitted.method,
         "n": fitted.n,
         "n_pos": fitted.n_pos,
@@ -65,8 +65,8 @@ def _plain(made: "Recalibrated") -> dict[str, Any]:
         "slope": None if isotonic else fitted.slope,
         "knots": fitted.knots.tolist() if isotonic else None,
         "probabilities": fitted.probabilities.tolist() if isotonic else None,
-        "here": _judged(made.here),
-        "elsewhere": [_judged(judgement) for judgement in made.elsewhere],
+        "here": _judged(recalibration.at_home),
+        "elsewhere": [_judged(judgement) for judgement in recalibration.elsewhere],
     }
 
 
@@ -100,37 +100,39 @@ def _number(value: float) -> float | None:
     return float(value) if value == value else None
 
 
-def _text(made: "Recalibrated") -> str:
+def _text(recalibration: "Recalibrated") -> str:
     from flows.cli.sql import table
     from xray.stats.calibration_intervals import PERFECT
 
-    fitted = made.fitted
+    fitted = recalibration.fitted
     says = (
         f"{len(fitted.knots)} knots"
         if fitted.method == "isotonic"
         else f"calibrated logit = {fitted.intercept:.3f} + {fitted.slope:.3f} · logit"
     )
-    lines = [f"{made.model}, {made.task}: calibration {made.version}, {fitted.method}, {says}"]
-    for judged in (made.here, *made.elsewhere):
-        here = judged is made.here
-        how = "fitted here; after: cross-fitted by patient" if here else "the same map"
+    lines = [
+        f"{recalibration.model}, {recalibration.task}: calibration {recalibration.version}, {fitted.method}, {says}"
+    ]
+    for judged in (recalibration.at_home, *recalibration.elsewhere):
+        at_home = judged is recalibration.at_home
+        manner = "fitted here; after: cross-fitted by patient" if at_home else "the same map"
         out = f", {judged.left_out} of patients that it was fitted on left out" if judged.left_out else ""
         before, after = judged.before, judged.after
         rows = [
-            (name, f"{PERFECT[name]:g}", _shown(before.measures[name]), _shown(after.measures[name]))
+            (name, f"{PERFECT[name]:g}", _in_words(before.measures[name]), _in_words(after.measures[name]))
             for name in PERFECT
         ]
         lines += [
             "",
-            f"at {judged.dataset} ({before.n} images, {before.n_pos} positive{out}; {how})",
+            f"at {judged.dataset} ({before.n} images, {before.n_pos} positive{out}; {manner})",
             table(HEADS, rows),
-            f"Brier's score, after less before: {_shown(judged.difference, 4)}",
+            f"Brier's score, after less before: {_in_words(judged.difference, 4)}",
         ]
         lines += [f"{when}: {of.reason}" for when, of in (("before", before), ("after", after)) if of.reason]
     return "\n".join(lines)
 
 
-def _shown(measure: "Measure", digits: int = 3) -> str:
+def _in_words(measure: "Measure", digits: int = 3) -> str:
     if measure.value != measure.value:
         return "–"
     if measure.lower != measure.lower:

@@ -35,12 +35,12 @@ def report(words: tuple[str, ...], checklist: str | None, card: str | None, outp
         return
     if output:
         raise click.UsageError("-o goes with --checklist or --card")
-    opened = len(words) == 2 and words[0] == OPEN
-    if len(words) != 1 + opened:
+    opens = len(words) == 2 and words[0] == OPEN
+    if len(words) != 1 + opens:
         raise click.UsageError("expected STUDY, or: open STUDY")
     page = page_of(words[-1])
     click.echo(str(page))
-    if opened and click.launch(address(page)):
+    if opens and click.launch(address(page)):
         click.echo(f"no browser could be started here; open this file yourself: {page}", err=True)
 
 
@@ -70,9 +70,9 @@ def _draft(study: str, checklist: str | None, card: str | None, output: Path | N
 
 def address(page: Path) -> str:
     """The page's address for a browser, with the explorer's where `xray up` keeps one, so that cells lead to images."""
-    from flows.standing.place import here
+    from flows.standing.place import this_stack
 
-    standing = here().running()
+    standing = this_stack().running()
     explorer = standing.url("explorer") if standing is not None else ""
     return f"{page.as_uri()}#explorer={explorer}" if explorer else page.as_uri()
 
@@ -85,9 +85,9 @@ def page_of(study: str) -> Path:
     name = name_of(study)
     pages = {page.parent.name: page for page in sorted((settings.home() / "reports").glob("*/report.html"))}
     if name not in pages:
-        written = f"; there are pages of {', '.join(pages)}" if pages else ""
+        others = f"; there are pages of {', '.join(pages)}" if pages else ""
         raise StudyError(
-            f"study {name!r} has no page under {settings.home()}{written}. A run writes it: xray study run FILE"
+            f"study {name!r} has no page under {settings.home()}{others}. A run writes it: xray study run FILE"
         )
     return pages[name].resolve()
 

@@ -51,12 +51,12 @@ def plan(
 
     number = secrets.randbits(31) if seed is None else seed
     with storage() as home, home.engine().begin() as connection:
-        loaded, shares, drawn = planned(connection, study, budget, number, model, task)
+        loaded, shares, samples = planned(connection, study, budget, number, model, task)
         content, path = "", None
         if not dry_run:
-            made = put_plan(connection, loaded.id, study, drawn, number)
-            content = blind_list(connection, made, number)
-            path = to or Path(f"reread-{study}-{made[0]}.csv")
+            worklists = put_plan(connection, loaded.id, study, samples, number)
+            content = blind_list(connection, worklists, number)
+            path = to or Path(f"reread-{study}-{worklists[0]}.csv")
             try:
                 with path.open("x", encoding="utf-8", newline="") as file:
                     file.write(content)
@@ -195,9 +195,9 @@ def add(file: Path, dry_run: bool, as_json: bool) -> None:
     if as_json:
         print_json(counts | {"stored": not dry_run, "verdicts": verdicts})
         return
-    done = "would be added" if dry_run else "added"
+    outcome = "would be added" if dry_run else "added"
     rest = f"{added.repeated} known already, {added.empty} rows without answer"
-    click.echo(f"{added.new} answers {done} ({', '.join(added.readers)}), {rest}", err=True)
+    click.echo(f"{added.new} answers {outcome} ({', '.join(added.readers)}), {rest}", err=True)
     show_rows(
         verdicts, False, "" if dry_run else "no verdict rests on these reads yet: each stratum needs two"
     )
@@ -208,9 +208,9 @@ def _verdicts(engine: "Engine", study: str) -> list[dict[str, Any]]:
     from sqlalchemy import text
 
     from db.queries import query
-    from xray.analyses.run import named, run
+    from xray.analyses.run import by_name, run
 
-    run(engine, study, [named("causes")])
+    run(engine, study, [by_name("causes")])
     with engine.connect() as connection:
         rows = connection.execute(text(query("reread_verdicts")), {"study": study}).mappings().all()
     return [dict(row) for row in rows]

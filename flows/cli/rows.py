@@ -24,13 +24,15 @@ def json_option(help: str = "As one JSON object.") -> Callable[[Function], Funct
     return click.option("--json", "as_json", is_flag=True, help=help)
 
 
-def show(connection: "Connection", name: str, given: Mapping[str, Any], as_json: bool, nothing: str) -> None:
+def show(
+    connection: "Connection", name: str, parameters: Mapping[str, Any], as_json: bool, nothing: str
+) -> None:
     """Print the answer of db/sql/queries/`name`.sql: one JSON object per row, or a table; `nothing` where it is empty."""
     from sqlalchemy import text
 
     from db.queries import query
 
-    answer = connection.execute(text(query(name)), dict(given))
+    answer = connection.execute(text(query(name)), dict(parameters))
     columns = list(answer.keys())
     show_rows([dict(zip(columns, row, strict=True)) for row in answer], as_json, nothing)
 

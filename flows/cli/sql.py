@@ -40,10 +40,10 @@ def sql(query: str | None, file: Path | None, as_json: bool, as_csv: bool, timeo
 
     if as_json and as_csv:
         raise click.UsageError("choose one of --json and --csv")
-    asked = _statement(query, file)
+    statement = _statement(query, file)
     show = show_json if as_json else show_csv if as_csv else show_table
     try:
-        with storage() as databases, ask(databases.reader or databases.xray, asked, timeout) as answer:
+        with storage() as databases, ask(databases.reader or databases.xray, statement, timeout) as answer:
             show(answer.columns, answer.batches)
     except KeyboardInterrupt:
         click.echo("interrupted: the query was cancelled", err=True)

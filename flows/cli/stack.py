@@ -22,7 +22,7 @@ from xray.errors import XrayError
 from xray.names import unknown
 
 if TYPE_CHECKING:
-    from flows.standing.place import Place, State
+    from flows.standing.place import Stack, State
 
 _log = logging.getLogger(__name__)
 UP_SECONDS = 600.0
@@ -69,10 +69,10 @@ def up(
     The web interfaces ask for the passwords in XRAY_HOME/stack/secrets.json, which only you can read. Other machines can
     reach them only where --host says so.
     """
-    from flows.standing.place import Options, here
+    from flows.standing.place import Options, this_stack
     from flows.standing.services import gpus
 
-    stack = here()
+    stack = this_stack()
     workers = gpu_workers or max(1, len(gpus()))
     options = Options(host, prefect_port, mlflow_port, explorer_port, workers, cpu_workers, names)
     _check_ports(stack, options)
@@ -101,9 +101,9 @@ def up(
 def down() -> None:
     """Stop the standing platform, and everything that it has started."""
     from flows.standing.nursery import kill, marked
-    from flows.standing.place import here
+    from flows.standing.place import this_stack
 
-    stack = here()
+    stack = this_stack()
     running = stack.running()
     if running is not None:
         os.kill(running.pid, signal.SIGTERM)
@@ -122,10 +122,10 @@ def down() -> None:
 @json_option("As one JSON object, for monitoring.")
 def status(as_json: bool) -> None:
     """What runs, where the web interfaces are, what waits, and what is missing. Exit code 1 unless everything is well."""
-    from flows.standing.place import here
+    from flows.standing.place import this_stack
     from flows.standing.status import report
 
-    overview = report(here())
+    overview = report(this_stack())
     if as_json:
         print_json(overview)
     else:
@@ -141,9 +141,9 @@ def status(as_json: bool) -> None:
 @json_option("A JSON object per line: service, time, level, source, message.")
 def logs(name: str | None, follow: bool, lines: int, as_json: bool) -> None:
     """The last lines that service NAME (as `xray status` names it) wrote, or every service."""
-    from flows.standing.place import here
+    from flows.standing.place import this_stack
 
-    stack = here()
+    stack = this_stack()
     names = stack.logs()
     if name is not None and name not in names:
         raise XrayError(unknown("log", name, names, "none, as nothing ran here"))
@@ -161,10 +161,10 @@ def logs(name: str | None, follow: bool, lines: int, as_json: bool) -> None:
 @click.command()
 def env() -> None:
     """Print what a shell needs to talk to the servers: eval "$(xray env)"."""
-    from flows.standing.place import client_environment, here
+    from flows.standing.place import client_environment, this_stack
     from flows.surroundings import cleaned
 
-    stack = here()
+    stack = this_stack()
     running = stack.running()
     if running is None:
         raise XrayError("nothing is running here; start it with xray up")
@@ -174,7 +174,7 @@ def env() -> None:
         click.echo(f"export {name}={shlex.quote(value)}")
 
 
-def _check_ports(stack: "Place", options: Any) -> None:
+def _check_ports(stack: "Stack", options: Any) -> None:
     """A port that was asked for must be free, or ours already."""
     from flows.standing.services import is_free
 
@@ -195,7 +195,7 @@ def _own_environment() -> dict[str, str]:
     return {**os.environ, "PYTHONPATH": path, "PYTHONUNBUFFERED": "1"}
 
 
-def _wait_until_up(stack: "Place", process: "subprocess.Popen[bytes]") -> None:
+def _wait_until_up(stack: "Stack", process: "subprocess.Popen[bytes]") -> None:
     """Until everything is ready, telling what has come up. Raises `XrayError` where it does not."""
     names: set[str] = set()
     deadline = time.monotonic() + UP_SECONDS
@@ -214,7 +214,7 @@ def _wait_until_up(stack: "Place", process: "subprocess.Popen[bytes]") -> None:
     raise XrayError(f"it is not ready after {UP_SECONDS:.0f} s: see xray status and xray logs")
 
 
-def _say_where(stack: "Place", state: "State") -> None:
+def _say_where(stack: "Stack", state: "State") -> None:
     from flows.cli.ui import way_in
 
     click.echo(f"Prefect   {state.url('prefect')}   flows, deployments, events")
@@ -254,8 +254,8 @@ def _show(overview: dict[str, Any]) -> None:
 
 def _tail(path: Path, lines: int) -> tuple[str, int]:
     content = path.read_bytes()
-    kept = content.splitlines(keepends=True)[-lines:] if lines else []
-    return b"".join(kept).decode(errors="replace"), len(content)
+    last = content.splitlines(keepends=True)[-lines:] if lines else []
+    return b"".join(last).decode(errors="replace"), len(content)
 
 
 def _grow(positions: dict[Path, int]) -> Iterator[tuple[Path, str]]:

@@ -42,12 +42,12 @@ def status(file: Path, as_json: bool) -> None:
 
     read_study(file)  # a mistake in it is told before a server starts
     with storage() as databases, databases.engine().begin() as connection:
-        asked = read_sited(connection, file)
-        now = progress(connection, asked)
+        content = read_sited(connection, file)
+        now = progress(connection, content)
     if as_json:
         print_json(now)
         return
-    click.echo(f"{asked.name}: {asked.title}")
+    click.echo(f"{content.name}: {content.title}")
     click.echo(f"  datasets ready       {now.datasets_ready} of {now.datasets}")
     click.echo(f"  models trained       {now.models_trained} of {now.models}")
     click.echo(f"  evaluations missing  {now.evaluations_missing}")
@@ -74,27 +74,29 @@ def train(file: Path, configuration: str, seed: int | None) -> None:
     from xray.learning.tracking import Tracker
     from xray.plan import requests
 
-    asked = read_here(file)
-    number = asked.seeds[0] if seed is None else seed
-    models = [model for model in requests(asked) if (model.trained_on, model.seed) == (configuration, number)]
+    content = read_here(file)
+    number = content.seeds[0] if seed is None else seed
+    models = [
+        model for model in requests(content) if (model.trained_on, model.seed) == (configuration, number)
+    ]
     if not models:
-        names = ", ".join(entry.name for entry in asked.configurations())
+        names = ", ".join(entry.name for entry in content.configurations())
         raise StudyError(
             f"{file}: there is no configuration {configuration!r} with seed {number}; known: {names}; seeds "
-            + ", ".join(map(str, asked.seeds))
+            + ", ".join(map(str, content.seeds))
         )
     with storage() as databases:
         engine, home = databases.engine(), settings.home()
-        for dataset in asked.datasets:
+        for dataset in content.datasets:
             if dataset.name in models[0].datasets:
-                prepare(engine, home, dataset, asked.protocol, asked.recipe.image_size)
+                prepare(engine, home, dataset, content.protocol, content.recipe.image_size)
         migrations.prepare(databases, ("mlflow",))
         tracker = Tracker(databases.mlflow, settings.artifacts())
         model_id, new = ensure_model(engine, tracker, home, models[0], bar=True)
     click.echo(f"model {model_id} " + ("was trained" if new else "already existed"))
 
 
-def run_file(file: Path, as_json: bool = False, hints: str = "", opened: "Databases | None" = None) -> None:
+def run_file(file: Path, as_json: bool = False, hints: str = "", store: "Databases | None" = None) -> None:
     """Run a study with the servers that it needs, and print what came out: the answer, the AUCs, and last its page.
 
     hints: what to try next, printed before the page's path. opened: the databases, where the caller has them open.
@@ -106,49 +108,49 @@ def run_file(file: Path, as_json: bool = False, hints: str = "", opened: "Databa
     from xray.plan import read_sited
     from xray.report.answer_text import terminal
     from xray.report.text import auc_table
-    from xray.report.words import counted
+    from xray.report.words import number_of
     from xray.study import read_study
 
     read_study(file)  # a mistake in it is told before a server starts
     file = file.resolve()
-    with storage() if opened is None else contextlib.nullcontext(opened) as databases:
+    with storage() if store is None else contextlib.nullcontext(store) as databases:
         with databases.engine().begin() as connection:
-            asked = read_sited(connection, file)
-        done = done_already(databases, asked)
-        if done is None:
-            parts = f"{counted(len(asked.datasets), 'dataset')}, {_models(asked)}"
-            _log.info("%s: %s [study=%s]", asked.title, parts, asked.name)
+            study = read_sited(connection, file)
+        outcome = done_already(databases, study)
+        if outcome is None:
+            parts = f"{number_of(len(study.datasets), 'dataset')}, {_models(study)}"
+            _log.info("%s: %s [study=%s]", study.title, parts, study.name)
             with watch.database(settings.home(), databases.psql()), prefect_api(databases):
                 from flows.study import run_study
 
-                done = run_study(str(file))
+                outcome = run_study(str(file))
         with databases.engine().begin() as connection:
-            answer = terminal(results.first_screen(connection, asked.name))
-            table = auc_table(results.performance(connection, asked.name))
+            answer = terminal(results.first_screen(connection, study.name))
+            table = auc_table(results.performance(connection, study.name))
     if as_json:
-        print_json(done)
+        print_json(outcome)
         return
-    folder = Path(done["folder"])
+    folder = Path(outcome["folder"])
     click.echo(f"\n{answer}\n\n{table}\n")
-    click.echo(_summary(done))
+    click.echo(_summary(outcome))
     click.echo(
-        f"Figures as PNG, SVG and CSV are beside the page, and report.md. To open it: xray report open {asked.name}"
+        f"Figures as PNG, SVG and CSV are beside the page, and report.md. To open it: xray report open {study.name}"
     )
     if hints:
         click.echo(hints)
     click.echo(_short(folder / "report.html"))
 
 
-def _models(asked: "Study") -> str:
+def _models(study: "Study") -> str:
     """What models a study is of, in words."""
-    from xray.report.words import counted
+    from xray.report.words import number_of
 
-    own = f"{counted(len(asked.configurations()), 'configuration')}, {counted(len(asked.seeds), 'seed')}"
-    theirs = f"{counted(len(asked.foreign), 'model')} from elsewhere"
-    return ", ".join([*([own] if asked.configurations() else []), *([theirs] if asked.foreign else [])])
+    own = f"{number_of(len(study.configurations()), 'configuration')}, {number_of(len(study.seeds), 'seed')}"
+    foreign = f"{number_of(len(study.foreign), 'model')} from elsewhere"
+    return ", ".join([*([own] if study.configurations() else []), *([foreign] if study.foreign else [])])
 
 
-def done_already(databases: "Databases", asked: "Study") -> dict[str, Any] | None:
+def done_already(databases: "Databases", study: "Study") -> dict[str, Any] | None:
     """What `run_study` would say of a study that is finished, without starting anything; None where something is to be done.
 
     The label files are read again: a file that has changed since it was registered is an error, not a silent skip.
@@ -157,17 +159,17 @@ def done_already(databases: "Databases", asked: "Study") -> dict[str, Any] | Non
     from xray.data.prepare import register_request
     from xray.plan import progress
 
-    folder = settings.home() / "reports" / asked.name
+    folder = settings.home() / "reports" / study.name
     with databases.engine().begin() as connection:
-        now = progress(connection, asked)
+        now = progress(connection, study)
     if not now.is_done or not (folder / "report.html").exists():
         return None
-    for dataset in asked.datasets:
+    for dataset in study.datasets:
         if dataset.phantom or dataset.labels:
-            register_request(databases.engine(), dataset, asked.protocol, home=settings.home())
+            register_request(databases.engine(), dataset, study.protocol, home=settings.home())
     return {
-        "study": asked.name,
-        "n_models": now.models - len(asked.foreign),
+        "study": study.name,
+        "n_models": now.models - len(study.foreign),
         "trained": 0,
         "evaluated": 0,
         "analysed": 0,
@@ -175,16 +177,16 @@ def done_already(databases: "Databases", asked: "Study") -> dict[str, Any] | Non
     }
 
 
-def _summary(done: dict[str, Any]) -> str:
-    if not done["n_models"]:
-        made = f"wrote {done['evaluated']} evaluations, computed {done['analysed']} analyses"
-        return f"Nothing was to be trained; {made}."
-    if not (done["trained"] or done["evaluated"] or done["analysed"]):
-        return f"All {done['n_models']} models were trained, scored and analysed already: nothing was to be done."
-    rest = "" if done["trained"] == done["n_models"] else " (the others were there)"
+def _summary(outcome: dict[str, Any]) -> str:
+    if not outcome["n_models"]:
+        work = f"wrote {outcome['evaluated']} evaluations, computed {outcome['analysed']} analyses"
+        return f"Nothing was to be trained; {work}."
+    if not (outcome["trained"] or outcome["evaluated"] or outcome["analysed"]):
+        return f"All {outcome['n_models']} models were trained, scored and analysed already: nothing was to be done."
+    rest = "" if outcome["trained"] == outcome["n_models"] else " (the others were there)"
     return (
-        f"Trained {done['trained']} of {done['n_models']} models{rest}, wrote {done['evaluated']} "
-        f"evaluations, computed {done['analysed']} analyses."
+        f"Trained {outcome['trained']} of {outcome['n_models']} models{rest}, wrote {outcome['evaluated']} "
+        f"evaluations, computed {outcome['analysed']} analyses."
     )
 
 

@@ -59,40 +59,40 @@ def threshold(
         goals["youden"] = 0.0
     if len(goals) != 1:
         raise click.UsageError("choose one of --sensitivity, --specificity, --ppv, --positive-rate, --youden")
-    ((goal, wanted),) = goals.items()
+    ((goal, value),) = goals.items()
     name: Any = goal
     with storage() as databases, databases.engine().begin() as connection:
-        chosen = study_meant(connection, study, None)
-        made = choose(
+        study_name = study_meant(connection, study, None)
+        result = choose(
             connection,
-            chosen,
+            study_name,
             model,
             task,
             name,
-            wanted,
+            value,
             prevalence,
             dataset,
         )
     if as_json:
-        print_json(_plain(made))
+        print_json(_plain(result))
     else:
-        click.echo(_text(made))
+        click.echo(_text(result))
 
 
-def _plain(made: "Threshold") -> dict[str, Any]:
+def _plain(threshold: "Threshold") -> dict[str, Any]:
     """As JSON: thresholds on the scale of probabilities."""
     from scipy.special import expit
 
     from xray.stats.chosen import MEASURES
 
-    choice = made.choice
+    choice = threshold.choice
     columns = zip(
         MEASURES, choice.apparent, choice.value, choice.value_lower, choice.value_upper, strict=True
     )
     return {
-        "model": made.model,
-        "task": made.task,
-        "dataset": made.dataset,
+        "model": threshold.model,
+        "task": threshold.task,
+        "dataset": threshold.dataset,
         "n": choice.n,
         "n_pos": choice.n_pos,
         "reason": choice.reason or None,
@@ -118,7 +118,7 @@ def _plain(made: "Threshold") -> dict[str, Any]:
                     for name, s in site.shares.items()
                 },
             }
-            for site in made.elsewhere
+            for site in threshold.elsewhere
         ],
     }
 
@@ -127,14 +127,17 @@ def _number(value: Any) -> float | None:
     return float(value) if value == value else None
 
 
-def _text(made: "Threshold") -> str:
+def _text(threshold: "Threshold") -> str:
     from flows.cli.sql import table
 
-    plain = _plain(made)
-    where = f"{made.model}, {made.task}, chosen on {made.dataset} ({plain['n']} images, {plain['n_pos']} positive)"
+    plain = _plain(threshold)
+    subject = (
+        f"{threshold.model}, {threshold.task}, chosen on {threshold.dataset} ({plain['n']} images, "
+        f"{plain['n_pos']} positive)"
+    )
     if plain["threshold"] is None:
-        return f"{where}: no threshold, {plain['reason']}"
-    lines = [f"{where}: {plain['threshold']:.4g} ({plain['lower']:.4g} to {plain['upper']:.4g}, 95 %)"]
+        return f"{subject}: no threshold, {plain['reason']}"
+    lines = [f"{subject}: {plain['threshold']:.4g} ({plain['lower']:.4g} to {plain['upper']:.4g}, 95 %)"]
     if plain["reason"]:
         lines.append(f"nothing can be said of further images: {plain['reason']}")
     rows = [

@@ -10,52 +10,54 @@ from typing import TYPE_CHECKING
 import click
 
 if TYPE_CHECKING:
-    from flows.standing.place import Place
+    from flows.standing.place import Stack
 
 
 @click.command()
-@click.argument("which", type=click.Choice(["mlflow", "prefect"]))
+@click.argument("server", type=click.Choice(["mlflow", "prefect"]))
 @click.option("--port", default=0, help="Port on 127.0.0.1; a free one is chosen where none is given.")
-def ui(which: str, port: int) -> None:
+def ui(server: str, port: int) -> None:
     """Open the MLflow or Prefect web interface; stop it with Ctrl-C.
 
     Where the standing platform runs (xray up), its interface is named, and nothing started.
     """
     from flows.migrations import prepare
     from flows.platform import storage
-    from flows.standing.place import here
+    from flows.standing.place import this_stack
     from flows.standing.servers import running
 
-    stack = here()
+    stack = this_stack()
     standing = stack.running()
-    address = standing.url(which) if standing is not None else ""
+    address = standing.url(server) if standing is not None else ""
     if address:
-        click.echo(f"{which}: {address}   (started by xray up)")
-        click.echo(way_in(stack, which))
+        click.echo(f"{server}: {address}   (started by xray up)")
+        click.echo(way_in(stack, server))
         return
     home = stack.home / "prefect"
     with until_stopped(), storage() as databases:
-        prepare(databases, ("mlflow" if which == "mlflow" else "prefect",))
+        prepare(databases, ("mlflow" if server == "mlflow" else "prefect",))
         own: dict[str, str] = {}
-        if which == "prefect":
+        if server == "prefect":
             home.mkdir(exist_ok=True)
             own = {"PREFECT_HOME": str(home), "PREFECT__SERVER_WEBSERVER_ONLY": "1"}
-        with running(which, stack, databases, stack.log(f"ui-{which}"), port, own) as address:
-            click.echo(f"{which}: {address}   (stop with Ctrl-C)")
-            click.echo(way_in(stack, which))
+        with running(server, stack, databases, stack.log(f"ui-{server}"), port, own) as address:
+            click.echo(f"{server}: {address}   (stop with Ctrl-C)")
+            click.echo(way_in(stack, server))
             while True:
                 time.sleep(3600)
 
 
-def way_in(stack: "Place", which: str) -> str:
+def way_in(stack: "Stack", server: str) -> str:
     """What a browser must be told: the password itself only on a terminal, as what is written elsewhere may be kept."""
-    name = f"{which}_password"
-    shown = stack.passwords()[name] if sys.stdout.isatty() else ""
-    secret = shown or f"the {name} in {stack.folder / 'secrets.json'}"
-    if which == "prefect":
-        return f"It asks for   admin:{shown}" if shown else f"It asks for admin: and {secret}"
+    name = f"{server}_password"
+    password = stack.passwords()[name] if sys.stdout.isatty() else ""
+    secret = password or f"the {name} in {stack.folder / 'secrets.json'}"
+    if server == "prefect":
+        return f"It asks for   admin:{password}" if password else f"It asks for admin: and {secret}"
     return (
-        f"It asks for user admin and password   {shown}" if shown else f"It asks for user admin and {secret}"
+        f"It asks for user admin and password   {password}"
+        if password
+        else f"It asks for user admin and {secret}"
     )
 
 

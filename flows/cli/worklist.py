@@ -52,8 +52,8 @@ def labels(name: str, dataset: str, rule: str, reader: str | None, protocol: str
 
     check_name("DATASET", dataset)
     with storage() as databases, databases.engine().begin() as connection:
-        done = register_reads(connection, name, dataset, rule, reader)
-        notes = freeze_dataset(connection, done.dataset_id, protocol, needed=["test"])
-    if not done.unchanged:
-        announce("dataset", dataset, images=done.n_images)
-    say(dataclasses.replace(done, notes=[*done.notes, *notes]), as_json=as_json)
+        registration = register_reads(connection, name, dataset, rule, reader)
+        notes = freeze_dataset(connection, registration.dataset_id, protocol, required=["test"])
+    if not registration.unchanged:
+        announce("dataset", dataset, images=registration.n_images)
+    say(dataclasses.replace(registration, notes=[*registration.notes, *notes]), as_json=as_json)

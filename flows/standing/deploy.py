@@ -61,45 +61,45 @@ async def _make_all() -> None:
         await _make_automations(client)
 
 
-async def _make_deployment(client: PrefectClient, asked: DeploymentConfig) -> None:
-    assert asked.entrypoint is not None
-    assert asked.name is not None
-    assert asked.work_pool is not None
-    entry: Flow[..., Any] = load_flow_from_entrypoint(asked.entrypoint)
-    limit = asked.concurrency_limit
+async def _make_deployment(client: PrefectClient, configuration: DeploymentConfig) -> None:
+    assert configuration.entrypoint is not None
+    assert configuration.name is not None
+    assert configuration.work_pool is not None
+    entry: Flow[..., Any] = load_flow_from_entrypoint(configuration.entrypoint)
+    limit = configuration.concurrency_limit
     options = None
     if isinstance(limit, ConcurrencyLimitSpec):
         options = ConcurrencyOptions(collision_strategy=ConcurrencyLimitStrategy(limit.collision_strategy))
         limit = limit.limit
     identifier = await client.create_deployment(
         flow_id=await client.create_flow(entry),
-        name=asked.name,
-        schedules=[_schedule(schedule) for schedule in asked.schedules or ()],
+        name=configuration.name,
+        schedules=[_schedule(schedule) for schedule in configuration.schedules or ()],
         concurrency_limit=limit,
         concurrency_options=options,
-        parameters=asked.parameters,
-        description=asked.description,
-        work_pool_name=asked.work_pool.name,
-        work_queue_name=asked.work_pool.work_queue_name,
-        tags=[str(tag) for tag in asked.tags or ()],
-        entrypoint=asked.entrypoint,
+        parameters=configuration.parameters,
+        description=configuration.description,
+        work_pool_name=configuration.work_pool.name,
+        work_queue_name=configuration.work_pool.work_queue_name,
+        tags=[str(tag) for tag in configuration.tags or ()],
+        entrypoint=configuration.entrypoint,
         parameter_openapi_schema=parameter_schema(entry).model_dump(),
         enforce_parameter_schema=True,
         pull_steps=[],
     )
-    if asked.triggers:
+    if configuration.triggers:
         await client.delete_resource_owned_automations(f"prefect.deployment.{identifier}")
-        for spec in asked.triggers:
+        for spec in configuration.triggers:
             trigger = TypeAdapter(DeploymentTriggerTypes).validate_python(spec)
             trigger.set_deployment_id(identifier)
             await client.create_automation(trigger.as_automation())
 
 
-def _schedule(asked: object) -> DeploymentScheduleCreate:
+def _schedule(schedule: object) -> DeploymentScheduleCreate:
     """A schedule of the file; we write them as cron lines only."""
-    assert isinstance(asked, RawScheduleConfig)
-    cron = CronSchedule(cron=str(asked.cron), timezone=asked.timezone)
-    return DeploymentScheduleCreate(schedule=cron, slug=asked.slug)
+    assert isinstance(schedule, RawScheduleConfig)
+    cron = CronSchedule(cron=str(schedule.cron), timezone=schedule.timezone)
+    return DeploymentScheduleCreate(schedule=cron, slug=schedule.slug)
 
 
 async def _make_pool(client: PrefectClient, name: str, description: str) -> None:

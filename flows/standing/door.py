@@ -138,22 +138,22 @@ def _is_from_here(scope: Scope) -> bool:
 
 
 def _knows(scope: Scope, password: str) -> bool:
-    given = _values(scope, b"authorization")
-    wanted = base64.b64encode(f"admin:{password}".encode()).decode()
-    if len(given) != 1:
+    credentials = _values(scope, b"authorization")
+    expected = base64.b64encode(f"admin:{password}".encode()).decode()
+    if len(credentials) != 1:
         return False
-    scheme, _, pair = given[0].partition(" ")
-    return scheme.lower() == "basic" and hmac.compare_digest(pair.strip().encode(), wanted.encode())
+    scheme, _, pair = credentials[0].partition(" ")
+    return scheme.lower() == "basic" and hmac.compare_digest(pair.strip().encode(), expected.encode())
 
 
 def _with_headers(send: Send, policy: str) -> Send:
     """Send with our headers, in place of the application's own of these names."""
     headers = (*HEADERS, (b"content-security-policy", policy.encode()))
-    ours = {name for name, _ in headers}
+    own = {name for name, _ in headers}
 
     async def sent(message: Message) -> None:
         if message["type"] == "http.response.start":
-            others = [(n, v) for n, v in message.get("headers", ()) if n.lower() not in ours]
+            others = [(n, v) for n, v in message.get("headers", ()) if n.lower() not in own]
             message = {**message, "headers": [*others, *headers]}
         await send(message)
 

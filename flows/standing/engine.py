@@ -43,18 +43,18 @@ def main() -> NoReturn:
     sys.exit(code)
 
 
-def reach(folder: Path, how: str) -> socket.socket:
+def reach(folder: Path, action: str) -> socket.socket:
     """A socket in a folder: "bind" or "connect". By a descriptor of the folder, as socket names are short (108 bytes)."""
-    made = socket.socket(socket.AF_UNIX)
+    channel = socket.socket(socket.AF_UNIX)
     descriptor = os.open(folder, os.O_PATH)
     try:
-        getattr(made, how)(f"/proc/self/fd/{descriptor}/{SOCKET}")
+        getattr(channel, action)(f"/proc/self/fd/{descriptor}/{SOCKET}")
     except OSError:
-        made.close()
+        channel.close()
         raise
     finally:
         os.close(descriptor)
-    return made
+    return channel
 
 
 def _ask(folder: Path) -> socket.socket | None:

@@ -64,8 +64,8 @@ def main(arguments: list[str]) -> int:
 def _wait_for(pid: int) -> int:
     """Wait for one child, and meanwhile for every orphan that comes to us; the child's exit code as a shell gives it."""
     while True:
-        ended, status = os.waitpid(-1, 0)
-        if ended == pid:
+        child, status = os.waitpid(-1, 0)
+        if child == pid:
             code = os.waitstatus_to_exitcode(status)
             return 128 - code if code < 0 else code
 

@@ -59,7 +59,7 @@ class State:
 
 
 @dataclass(frozen=True)
-class Place:
+class Stack:
     """The folder of a stack."""
 
     home: Path
@@ -106,9 +106,9 @@ class Place:
     @contextlib.contextmanager
     def lock(self) -> Iterator[bool]:
         """Hold the supervisor's lock; False where another one has it, and not just a command that looks who has it."""
-        with contextlib.ExitStack() as held:
+        with contextlib.ExitStack() as locks:
             try:
-                held.enter_context(FileLock(self.folder / "lock", timeout=1, poll_interval=0.02))
+                locks.enter_context(FileLock(self.folder / "lock", timeout=1, poll_interval=0.02))
             except Timeout:
                 yield False
             else:
@@ -139,15 +139,15 @@ class Place:
 
     def passwords(self) -> dict[str, str]:
         """The servers' passwords and the key of pseudonyms, made once, in a file that only its owner reads."""
-        wanted = ("prefect_password", "mlflow_password", "explorer_password", "pseudonym_key")
+        names = ("prefect_password", "mlflow_password", "explorer_password", "pseudonym_key")
         with FileLock(self.folder / "secrets.lock", poll_interval=0.02):
             stored = self.remembered("secrets.json")
-            if not all(stored.get(name) for name in wanted):
-                stored = {name: secrets.token_urlsafe(24) for name in wanted} | {
+            if not all(stored.get(name) for name in names):
+                stored = {name: secrets.token_urlsafe(24) for name in names} | {
                     k: v for k, v in stored.items() if v
                 }
                 self.remember("secrets.json", stored)
-        return {name: str(stored[name]) for name in wanted}
+        return {name: str(stored[name]) for name in names}
 
     def _write(self, name: str, text: str) -> None:
         unfinished = self.folder / f".{name}.{os.getpid()}"
@@ -157,12 +157,12 @@ class Place:
         unfinished.replace(self.folder / name)
 
 
-def here() -> Place:
+def this_stack() -> Stack:
     """The place of this installation's stack."""
-    return Place(settings.home())
+    return Stack(settings.home())
 
 
-def client_environment(stack: Place, state: State) -> dict[str, str]:
+def client_environment(stack: Stack, state: State) -> dict[str, str]:
     """What a program needs to talk to the stack's servers, with their passwords."""
     variables = {"XRAY_HOME": str(stack.home)}
     own = stack.passwords()

@@ -58,10 +58,10 @@ class Recovery:
 
     def _all_workers_are_here(self) -> bool:
         """Whether every worker that is online belongs to this machine: only then no process here means none anywhere."""
-        ours = f"{socket.gethostname()}-"
+        prefix = f"{socket.gethostname()}-"
         for pool in POOLS:
             for worker in self.api.post(f"/work_pools/{pool}/workers/filter", {}):
-                if worker.get("status") == "ONLINE" and not worker["name"].startswith(ours):
+                if worker.get("status") == "ONLINE" and not worker["name"].startswith(prefix):
                     return False
         return True
 
@@ -110,13 +110,13 @@ class Recovery:
             )
 
     def _runs(self, *states: str) -> list[dict[str, Any]]:
-        wanted = {
+        filters = {
             "flow_runs": {"state": {"type": {"any_": list(states)}}},
             "work_pools": {"name": {"any_": list(POOLS)}},
             "sort": "START_TIME_DESC",
             "limit": 200,
         }
-        runs: list[dict[str, Any]] = self.api.post("/flow_runs/filter", wanted)
+        runs: list[dict[str, Any]] = self.api.post("/flow_runs/filter", filters)
         return runs
 
     def _set(self, flow_run: str, state: dict[str, Any]) -> None:

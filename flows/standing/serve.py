@@ -34,20 +34,22 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("--fd", type=int)
     parser.add_argument("--host", default="127.0.0.1")
     parser.add_argument("--port", type=int)
-    asked = parser.parse_args(arguments)
-    if (asked.fd is None) == (asked.port is None):
+    options = parser.parse_args(arguments)
+    if (options.fd is None) == (options.port is None):
         parser.error("either --fd or --port")
     logs.start()
-    listed = names(asked.names.split(","))
-    door = SERVERS[asked.which](listed)
-    listener = socket.socket(fileno=asked.fd) if asked.fd is not None else _listen(asked.host, asked.port)
+    listed = names(options.names.split(","))
+    door = SERVERS[options.which](listed)
+    listener = (
+        socket.socket(fileno=options.fd) if options.fd is not None else _listen(options.host, options.port)
+    )
     serve(door, listener)
     return 0
 
 
 def prefect(listed: frozenset[str]) -> Door:
     """Prefect's API and pages. The API asks for the password by itself, its websockets too; the pages are no secret."""
-    _needed("PREFECT_SERVER_API_AUTH_STRING")
+    _required("PREFECT_SERVER_API_AUTH_STRING")
     from prefect.server.api.server import create_app
 
     return Door(create_app(final=True), listed, closed=("/docs", "/redoc", "/openapi.json"))
@@ -55,7 +57,7 @@ def prefect(listed: frozenset[str]) -> Door:
 
 def mlflow(listed: frozenset[str]) -> Door:
     """MLflow's API and pages."""
-    password = _needed("XRAY_MLFLOW_PASSWORD")
+    password = _required("XRAY_MLFLOW_PASSWORD")
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of what MLflow imports
         from xray import settings
@@ -63,7 +65,7 @@ def mlflow(listed: frozenset[str]) -> Door:
 
         artifacts = settings.artifacts()
         roots = [settings.home() / "mlflow" / "artifacts", *_folders(artifacts)]
-        app: App = tracking_server.create_app(_needed("MLFLOW_BACKEND_STORE_URI"), artifacts, roots)
+        app: App = tracking_server.create_app(_required("MLFLOW_BACKEND_STORE_URI"), artifacts, roots)
     return Door(app, listed, password, tracking_server.OPEN, tracking_server.CLOSED)
 
 
@@ -72,8 +74,8 @@ def explorer(listed: frozenset[str]) -> Door:
 
     Without XRAY_DATABASE_URL, the writer's, they only read: no worklist is made or read there.
     """
-    password, key = _needed("XRAY_EXPLORER_PASSWORD"), _needed("XRAY_PSEUDONYM_KEY")
-    reader, writer = _needed("XRAY_READER_URL"), os.environ.get("XRAY_DATABASE_URL") or None
+    password, key = _required("XRAY_EXPLORER_PASSWORD"), _required("XRAY_PSEUDONYM_KEY")
+    reader, writer = _required("XRAY_READER_URL"), os.environ.get("XRAY_DATABASE_URL") or None
     from xray import settings
     from xray.explorer.app import POLICY as OWN
     from xray.explorer.app import create_app
@@ -112,7 +114,7 @@ def _listen(host: str, port: int) -> socket.socket:
     return listen(host, port)
 
 
-def _needed(name: str) -> str:
+def _required(name: str) -> str:
     value = os.environ.get(name, "")
     if not value or value.endswith(":"):
         sys.exit(f"{name} is not set: this server does not run without a password and a database")

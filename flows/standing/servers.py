@@ -16,7 +16,7 @@ import psutil
 from db.connection import Databases
 from flows.processes import die_with_parent
 from flows.standing.api import ApiError, ask
-from flows.standing.place import Place
+from flows.standing.place import Stack
 from flows.surroundings import LOOPBACK, cleaned
 from flows.watch import Child
 from xray.errors import XrayError
@@ -29,12 +29,12 @@ EVERYWHERE: Final = ("0.0.0.0", "::")
 DAY: Final = 86400
 
 
-def base_environment(stack: Place, databases: Databases) -> dict[str, str]:
+def base_environment(stack: Stack, databases: Databases) -> dict[str, str]:
     """What every process that we start has in its environment."""
     path = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))
-    kept = cleaned({name: value for name, value in os.environ.items() if name != "PREFECT_API_URL"})
+    environment = cleaned({name: value for name, value in os.environ.items() if name != "PREFECT_API_URL"})
     return {
-        **kept,
+        **environment,
         "PATH": os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath)]),
         "PYTHONPATH": path,
         "PYTHONUNBUFFERED": "1",
@@ -43,15 +43,15 @@ def base_environment(stack: Place, databases: Databases) -> dict[str, str]:
     }
 
 
-def server_environment(which: str, stack: Place, databases: Databases) -> dict[str, str]:
+def server_environment(server: str, stack: Stack, databases: Databases) -> dict[str, str]:
     """What one of the servers is told besides: its database, its password, how it behaves."""
     words = stack.passwords()
-    if which == "mlflow":
+    if server == "mlflow":
         return {
             "MLFLOW_BACKEND_STORE_URI": databases.mlflow,
             "XRAY_MLFLOW_PASSWORD": words["mlflow_password"],
         }
-    if which == "explorer":
+    if server == "explorer":
         return {
             "XRAY_EXPLORER_PASSWORD": words["explorer_password"],
             "XRAY_PSEUDONYM_KEY": words["pseudonym_key"],
@@ -83,11 +83,11 @@ def server_settings() -> dict[str, str]:
     }
 
 
-def server_command(which: str, listener: socket.socket, names: Iterable[str]) -> tuple[str, ...]:
+def server_command(server: str, listener: socket.socket, names: Iterable[str]) -> tuple[str, ...]:
     """The program of a server on a socket that it inherits. names: hosts by which it may be asked for."""
     listed = ",".join(sorted(set(names)))
     return (
-        *(sys.executable, "-m", "flows.standing.serve", which),
+        *(sys.executable, "-m", "flows.standing.serve", server),
         *("--fd", str(listener.fileno()), "--names", listed),
     )
 
@@ -110,8 +110,8 @@ def listen(host: str, port: int) -> socket.socket:
 
 @contextlib.contextmanager
 def running(
-    which: str,
-    stack: Place,
+    name: str,
+    stack: Stack,
     databases: Databases,
     log: Path,
     port: int = 0,
@@ -131,14 +131,14 @@ def running(
     address = f"http://127.0.0.1:{listener.getsockname()[1]}"
     environment = {
         **base_environment(stack, databases),
-        **server_environment(which, stack, databases),
+        **server_environment(name, stack, databases),
         **(own or {}),
     }
 
     def start() -> "subprocess.Popen[bytes]":
         with log.open("ab") as output:
             return subprocess.Popen(
-                server_command(which, listener, names_of("127.0.0.1")),
+                server_command(name, listener, names_of("127.0.0.1")),
                 env=environment,
                 cwd=log.parent,
                 stdout=output,
@@ -149,18 +149,18 @@ def running(
                 start_new_session=True,
             )
 
-    server = Child(SHOWN[which], start, log)
+    server = Child(SHOWN[name], start, log)
     with listener, server.running():  # who asks while it is started again waits in the listener's queue
-        _wait_until_well(which, server, address, log)
+        _wait_until_well(name, server, address, log)
         server.well.set()
         yield address
 
 
-def _wait_until_well(which: str, server: Child, address: str, log: Path) -> None:
+def _wait_until_well(name: str, server: Child, address: str, log: Path) -> None:
     deadline = time.monotonic() + START_SECONDS
     refusal: str | None = ""
     while time.monotonic() < deadline:
-        refusal = is_well(address + HEALTH[which], timeout=2)
+        refusal = is_well(address + HEALTH[name], timeout=2)
         if refusal is None:
             return
         if server.is_hopeless:
@@ -168,10 +168,10 @@ def _wait_until_well(which: str, server: Child, address: str, log: Path) -> None
             break
         time.sleep(0.1)
     else:
-        refusal = f"{address}{HEALTH[which]} did not answer within {START_SECONDS:.0f} s: {refusal}"
+        refusal = f"{address}{HEALTH[name]} did not answer within {START_SECONDS:.0f} s: {refusal}"
     tail = log.read_text(errors="replace")[-2000:].strip() if log.exists() else ""
     rest = f"the end of {log}:\n{tail}" if tail else f"it wrote nothing into {log}"
-    raise XrayError(f"{SHOWN[which]} did not start: {refusal}; {rest}")
+    raise XrayError(f"{SHOWN[name]} did not start: {refusal}; {rest}")
 
 
 def is_well(url: str, timeout: float = 10) -> str | None:

@@ -14,7 +14,7 @@ from db.connection import Databases
 from flows.standing import servers
 from flows.standing.engine import SOCKET, WARM
 from flows.standing.nursery import MARK, SERVICE
-from flows.standing.place import Options, Place
+from flows.standing.place import Options, Stack
 from flows.standing.servers import EVERYWHERE, HEALTH
 from flows.surroundings import cleaned
 from xray.errors import XrayError
@@ -41,26 +41,26 @@ class Service:
     listener: socket.socket | None = None
 
 
-def listeners(stack: Place, options: Options) -> dict[str, socket.socket]:
+def listeners(stack: Stack, options: Options) -> dict[str, socket.socket]:
     """A listening socket per server: on the port asked for, else on that of last time, the usual one, or any that is free.
 
     Raises `XrayError` where the port that was asked for can't be had.
     """
     last = stack.remembered("ports.json")
-    made = {}
+    sockets = {}
     ports = (options.prefect_port, options.mlflow_port, options.explorer_port)
-    for name, asked in zip(USUAL_PORTS, ports, strict=True):
-        wanted = [asked] if asked else [*filter(None, (int(last.get(name, 0)), USUAL_PORTS[name])), 0]
-        for port in wanted:
+    for name, choice in zip(USUAL_PORTS, ports, strict=True):
+        candidates = [choice] if choice else [*filter(None, (int(last.get(name, 0)), USUAL_PORTS[name])), 0]
+        for port in candidates:
             with suppress(OSError):
-                made[name] = servers.listen(options.host, port)
+                sockets[name] = servers.listen(options.host, port)
                 break
         else:
-            for listener in made.values():
+            for listener in sockets.values():
                 listener.close()
-            raise XrayError(f"can't listen on {options.host}, port {asked or 'any'}, for {name}")
-    stack.remember("ports.json", {name: listener.getsockname()[1] for name, listener in made.items()})
-    return made
+            raise XrayError(f"can't listen on {options.host}, port {choice or 'any'}, for {name}")
+    stack.remember("ports.json", {name: listener.getsockname()[1] for name, listener in sockets.items()})
+    return sockets
 
 
 def is_free(host: str, port: int) -> bool:
@@ -79,13 +79,13 @@ def free_port(host: str) -> int:
 
 
 def web_servers(
-    stack: Place, databases: Databases, options: Options, listening: Mapping[str, socket.socket]
+    stack: Stack, databases: Databases, options: Options, listening: Mapping[str, socket.socket]
 ) -> list[Service]:
     """The Prefect and MLflow servers, and the explorer."""
     return [_web_server(name, stack, databases, options, listening[name]) for name in USUAL_PORTS]
 
 
-def warm(stack: Place, databases: Databases, options: Options, prefect: str) -> list[Service]:
+def warm(stack: Stack, databases: Databases, options: Options, prefect: str) -> list[Service]:
     """The process that flow runs are forks of, where there is one. prefect: its URL.
 
     Not where there are GPUs: nobody has tried CUDA after a fork there, and beside a training on a GPU the seconds matter
@@ -98,41 +98,41 @@ def warm(stack: Place, databases: Databases, options: Options, prefect: str) -> 
     return [Service("warm", command, own, sign=stack.folder / SOCKET)]
 
 
-def workers(stack: Place, databases: Databases, options: Options, prefect: str, mlflow: str) -> list[Service]:
+def workers(stack: Stack, databases: Databases, options: Options, prefect: str, mlflow: str) -> list[Service]:
     """One worker per GPU (one where there is none) on pool gpu, and those of pool cpu. prefect, mlflow: their URLs."""
     devices = gpus()
-    made = []
+    services = []
     for number in range(options.gpu_workers):
         own = {"CUDA_VISIBLE_DEVICES": devices[number % len(devices)]} if devices else {}
         own |= {"XRAY_MLFLOW_UI": mlflow}
-        made.append(_worker(stack, databases, options, prefect, "gpu", number, own))
+        services.append(_worker(stack, databases, options, prefect, "gpu", number, own))
     # the pool for analysis sees no GPU
     hidden = {"CUDA_VISIBLE_DEVICES": "", "XRAY_MLFLOW_UI": mlflow}
-    made += [
+    services += [
         _worker(stack, databases, options, prefect, "cpu", n, hidden) for n in range(options.cpu_workers)
     ]
-    return made
+    return services
 
 
 def gpus() -> list[str]:
     """The GPUs of this machine as CUDA_VISIBLE_DEVICES names them; found without starting CUDA."""
-    given = os.environ.get("CUDA_VISIBLE_DEVICES")
-    if given is not None:
-        return [device.strip() for device in given.split(",") if device.strip()]
+    setting = os.environ.get("CUDA_VISIBLE_DEVICES")
+    if setting is not None:
+        return [device.strip() for device in setting.split(",") if device.strip()]
     if shutil.which("nvidia-smi") is None:
         return []
-    done = subprocess.run(["nvidia-smi", "-L"], capture_output=True, text=True)
-    return [str(n) for n, line in enumerate(done.stdout.splitlines()) if line.startswith("GPU ")]
+    listing = subprocess.run(["nvidia-smi", "-L"], capture_output=True, text=True)
+    return [str(n) for n, line in enumerate(listing.stdout.splitlines()) if line.startswith("GPU ")]
 
 
-def base_environment(stack: Place, databases: Databases, options: Options) -> dict[str, str]:
+def base_environment(stack: Stack, databases: Databases, options: Options) -> dict[str, str]:
     """What every process of the stack has in its environment."""
     own = servers.base_environment(stack, databases)
     marked = {MARK: str(stack.home), "PREFECT_HOME": str(stack.folder / "prefect")}
     return {**cleaned(own, _reached(options)), **marked}
 
 
-def prefect_client(stack: Place, url: str) -> dict[str, str]:
+def prefect_client(stack: Stack, url: str) -> dict[str, str]:
     """How workers and flow runs talk to the Prefect server: with patience, as it may be started again meanwhile."""
     return {
         "PREFECT_API_URL": f"{url}/api",
@@ -147,22 +147,22 @@ def prefect_client(stack: Place, url: str) -> dict[str, str]:
 
 
 def _web_server(
-    which: str, stack: Place, databases: Databases, options: Options, listener: socket.socket
+    server: str, stack: Stack, databases: Databases, options: Options, listener: socket.socket
 ) -> Service:
     address = _reached(options)
     url = f"http://{f'[{address}]' if ':' in address else address}:{listener.getsockname()[1]}"
     own = {
         **base_environment(stack, databases, options),
-        **servers.server_environment(which, stack, databases),
+        **servers.server_environment(server, stack, databases),
     }
     names = servers.names_of(options.host, options.names)
-    command = servers.server_command(which, listener, names)
-    environment = {**own, SERVICE: which}
-    return Service(which, command, environment, url, url + HEALTH[which], grace=5, listener=listener)
+    command = servers.server_command(server, listener, names)
+    environment = {**own, SERVICE: server}
+    return Service(server, command, environment, url, url + HEALTH[server], grace=5, listener=listener)
 
 
 def _worker(
-    stack: Place,
+    stack: Stack,
     databases: Databases,
     options: Options,
     prefect: str,
@@ -171,7 +171,7 @@ def _worker(
     own: Mapping[str, str],
 ) -> Service:
     name = f"worker-{pool}-{number}"
-    shown = f"{socket.gethostname()}-{pool}-{number}"
+    title = f"{socket.gethostname()}-{pool}-{number}"
     command = (
         *_python("flows.standing.worker"),
         str(stack.folder / name),
@@ -180,9 +180,9 @@ def _worker(
         "--type",
         "process",
     )
-    command += ("--name", shown, "--limit", "1", "--install-policy", "never")
+    command += ("--name", title, "--limit", "1", "--install-policy", "never")
     environment = {**base_environment(stack, databases, options), **prefect_client(stack, prefect), **own}
-    environment |= {SERVICE: name, "XRAY_WORKER": shown, WARM: str(stack.folder)}
+    environment |= {SERVICE: name, "XRAY_WORKER": title, WARM: str(stack.folder)}
     return Service(name, command, environment, grace=15)
 
 

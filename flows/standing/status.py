@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
 from flows.standing.api import Api
-from flows.standing.place import Place, client_environment
+from flows.standing.place import Stack, client_environment
 from flows.standing.recovery import POOLS
 
 SHOWN: Final = 5
@@ -18,7 +18,7 @@ WRAPPED: Final = re.compile(
 )
 
 
-def report(stack: Place) -> dict[str, Any]:
+def report(stack: Stack) -> dict[str, Any]:
     """phase, detail, home, services, queue, failures and missing; queue and missing are None where they can't be asked
     for.
     """
@@ -53,7 +53,7 @@ def report(stack: Place) -> dict[str, Any]:
 def _failures(api: Api) -> list[dict[str, str]]:
     """The flow runs that failed or crashed within a day, the last one first: flow, name, time and the reason in a line."""
     since = datetime.now(UTC) - timedelta(days=1)
-    wanted = {
+    filters = {
         "flow_runs": {
             "state": {"type": {"any_": ["FAILED", "CRASHED"]}},
             "end_time": {"after_": since.isoformat()},
@@ -71,7 +71,7 @@ def _failures(api: Api) -> list[dict[str, str]]:
                 "time": str(run["end_time"]),
                 "reason": reason_of(str((run.get("state") or {}).get("message") or "")),
             }
-            for run in api.post("/flow_runs/filter", wanted)
+            for run in api.post("/flow_runs/filter", filters)
         ]
     except (OSError, ValueError):
         return []

@@ -31,7 +31,7 @@ from flows.ends import Stopped
 from flows.migrations import prepare
 from flows.standing import nursery
 from flows.standing.api import Api
-from flows.standing.place import Options, Place, ServiceState, State, here
+from flows.standing.place import Options, ServiceState, Stack, State, this_stack
 from flows.standing.recovery import Recovery
 from flows.standing.servers import is_well
 from flows.standing.services import Service, listeners, warm, web_servers, workers
@@ -51,11 +51,11 @@ LOG_BYTES: Final = 32 * 2**20
 
 
 @dataclass
-class Kept:
+class Unit:
     """One service under our care."""
 
     service: Service
-    place: Place
+    stack: Stack
     state: ServiceState
     process: "subprocess.Popen[bytes] | None" = None
     failures: int = 0
@@ -67,10 +67,10 @@ class Kept:
 
     def start(self) -> None:
         """Start it under a nursery of its own."""
-        nursery.kill(nursery.marked(str(self.place.home), self.service.name))
+        nursery.kill(nursery.marked(str(self.stack.home), self.service.name))
         if self.service.sign:  # of the one before
             self.service.sign.unlink(missing_ok=True)
-        log = self.place.log(self.service.name)
+        log = self.stack.log(self.service.name)
         command = [sys.executable, "-m", "flows.standing.nursery", str(os.getpid()), str(log)]
         command += [str(self.service.grace), "--", *self.service.command]
         listener = self.service.listener
@@ -78,7 +78,7 @@ class Kept:
             self.process = subprocess.Popen(
                 command,
                 env=dict(self.service.environment),
-                cwd=self.place.folder,
+                cwd=self.stack.folder,
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=output,
@@ -133,7 +133,7 @@ class Kept:
     def _died(self, detail: str) -> None:
         _log.warning("%s %s; next start in %.0f s", self.service.name, detail, self.wait)
         self.process = None
-        nursery.kill(nursery.marked(str(self.place.home), self.service.name))
+        nursery.kill(nursery.marked(str(self.stack.home), self.service.name))
         self.next_start = time.monotonic() + self.wait
         self.wait = min(self.wait * 2, LONGEST_WAIT)
         self.state.restarts += 1
@@ -155,7 +155,7 @@ class Kept:
         except subprocess.TimeoutExpired:
             self.process.kill()
             self.process.wait()
-        nursery.kill(nursery.marked(str(self.place.home), self.service.name))
+        nursery.kill(nursery.marked(str(self.stack.home), self.service.name))
         self.process = None
         self._now("stopped", 0)
 
@@ -170,23 +170,23 @@ class Kept:
 class Supervisor:
     """A stack under way."""
 
-    place: Place
+    stack: Stack
     options: Options
     state: State
-    kept: list[Kept] = field(default_factory=list)
+    units: list[Unit] = field(default_factory=list)
     stopping: bool = False
     has_been_ready: bool = False
-    _written: str = ""
+    _last_state: str = ""
 
     def run(self) -> None:
         """Bring everything up and keep it until SIGTERM. Raises `XrayError` where it can't be brought up."""
         signal.signal(signal.SIGTERM, self._stop)
         signal.signal(signal.SIGINT, self._stop)
-        nursery.kill(nursery.marked(str(self.place.home)))  # what a supervisor that was killed has left
-        with ExitStack() as held:
+        nursery.kill(nursery.marked(str(self.stack.home)))  # what a supervisor that was killed has left
+        with ExitStack() as resources:
             try:
                 while not self.stopping:
-                    self._once(held.enter_context(ExitStack()))
+                    self._once(resources.enter_context(ExitStack()))
             except Stopped:
                 _log.info("stopped before anything was started")
             finally:
@@ -194,36 +194,36 @@ class Supervisor:
                 self.state.phase = "stopping"
                 self._write()
                 self._stop_all()
-                nursery.kill(nursery.marked(str(self.place.home)))
+                nursery.kill(nursery.marked(str(self.stack.home)))
 
-    def _once(self, held: ExitStack) -> None:
+    def _once(self, resources: ExitStack) -> None:
         """From the database to the workers, until we are told to stop or the database is another one."""
-        with held:
+        with resources:
             own = not os.environ.get("XRAY_DATABASE_URL")
-            store = held.enter_context(databases(self.place.home))
+            store = resources.enter_context(databases(self.stack.home))
             prepare(store, ("mlflow", "prefect"))
-            settle(store.engine(), store.mlflow, self.place.home, own=own)
-            self.kept = []
-            listening = listeners(self.place, self.options)
+            settle(store.engine(), store.mlflow, self.stack.home, own=own)
+            self.units = []
+            listening = listeners(self.stack, self.options)
             for listener in listening.values():
-                held.enter_context(listener)
-            self._add(web_servers(self.place, store, self.options, listening))
+                resources.enter_context(listener)
+            self._add(web_servers(self.stack, store, self.options, listening))
             self.state.phase = "starting"
-            for _ in self._until(lambda: all(k.state.phase == "ready" for k in self.kept)):
+            for _ in self._until(lambda: all(k.state.phase == "ready" for k in self.units)):
                 self._check_start()
-            prefect = self.kept[0].service
-            api = Api(f"{prefect.url}/api", f"admin:{self.place.passwords()['prefect_password']}")
-            self._add(warm(self.place, store, self.options, prefect.url))
+            prefect = self.units[0].service
+            api = Api(f"{prefect.url}/api", f"admin:{self.stack.passwords()['prefect_password']}")
+            self._add(warm(self.stack, store, self.options, prefect.url))
             if not self.stopping:
                 self._deploy(store, prefect.url)
-            self._add(workers(self.place, store, self.options, prefect.url, self.kept[1].service.url))
-            recovery = Recovery(api, str(self.place.home))
+            self._add(workers(self.stack, store, self.options, prefect.url, self.units[1].service.url))
+            recovery = Recovery(api, str(self.stack.home))
             lost_since = 0.0
             for _ in self._until(lambda: False):
-                ready = all(k.state.phase == "ready" for k in self.kept)
+                ready = all(k.state.phase == "ready" for k in self.units)
                 self.state.phase = "ready" if ready else "degraded"
                 self.has_been_ready |= ready
-                if self.kept[0].state.phase == "ready":
+                if self.units[0].state.phase == "ready":
                     recovery.tend()
                 lost_since = 0.0 if self._has_database(store) else lost_since or time.monotonic()
                 if lost_since and time.monotonic() - lost_since > 5:
@@ -235,32 +235,32 @@ class Supervisor:
         """Whether the embedded server is kept and on the same port. A server of the user's own is the user's to keep."""
         if os.environ.get("XRAY_DATABASE_URL"):
             return True
-        running = server_status(self.place.home)
+        running = server_status(self.stack.home)
         return running is not None and (running.phase != "ready" or f":{running.port}/" in store.xray)
 
-    def _until(self, done: Callable[[], bool]) -> Iterator[None]:
+    def _until(self, condition: Callable[[], bool]) -> Iterator[None]:
         """Tend all services again and again until `done`, or until we are to stop."""
-        while not self.stopping and not done():
-            for unit in self.kept:
+        while not self.stopping and not condition():
+            for unit in self.units:
                 unit.tend()
-                rotate(self.place.log(unit.service.name))
+                rotate(self.stack.log(unit.service.name))
             self._write()
             yield
             time.sleep(LOOK_SECONDS)
 
     def _check_start(self) -> None:
-        for unit in self.kept:
+        for unit in self.units:
             if unit.state.restarts >= 3 and self.state.phase == "starting":
-                tail = self.place.log(unit.service.name).read_text(errors="replace")[-1500:]
+                tail = self.stack.log(unit.service.name).read_text(errors="replace")[-1500:]
                 raise XrayError(f"{unit.service.name} does not start: {unit.state.detail}\n{tail}")
 
     def _deploy(self, store: Databases, prefect: str) -> None:
         """Make pools, deployments and automations; in a process of its own, as it imports all flows."""
         from flows.standing.services import base_environment, prefect_client
 
-        environment = base_environment(self.place, store, self.options)
-        environment |= {**prefect_client(self.place, prefect), nursery.SERVICE: "deploy"}
-        with self.place.log("deploy").open("ab") as output:
+        environment = base_environment(self.stack, store, self.options)
+        environment |= {**prefect_client(self.stack, prefect), nursery.SERVICE: "deploy"}
+        with self.stack.log("deploy").open("ab") as output:
             process = subprocess.Popen(
                 [sys.executable, "-m", "flows.standing.deploy"],
                 env=environment,
@@ -274,28 +274,28 @@ class Supervisor:
             process.kill()
             process.wait()
         elif process.returncode:
-            tail = self.place.log("deploy").read_text(errors="replace")[-1500:]
+            tail = self.stack.log("deploy").read_text(errors="replace")[-1500:]
             raise XrayError(f"the deployments could not be registered:\n{tail}")
 
     def _add(self, services: list[Service]) -> None:
         for service in services:
             state = ServiceState(service.name)
-            self.kept.append(Kept(service, self.place, state))
-        self.state.services = [unit.state for unit in self.kept]
+            self.units.append(Unit(service, self.stack, state))
+        self.state.services = [unit.state for unit in self.units]
 
     def _stop_all(self) -> None:
         """Workers first: their flow runs tell the servers how they ended. Then what the runs are forks of, then servers.
 
         All at once where nothing has run yet.
         """
-        last_first = self.kept[::-1]
+        last_first = self.units[::-1]
         if not self.has_been_ready:
             for unit in last_first:
                 unit.ask_to_stop()
             psutil.wait_procs(
                 [psutil.Process(unit.process.pid) for unit in last_first if unit.process], EARLY_SECONDS
             )
-            nursery.kill(nursery.marked(str(self.place.home)))
+            nursery.kill(nursery.marked(str(self.stack.home)))
         workers = [k for k in last_first if not k.service.health and not k.service.sign]
         signed = [k for k in last_first if k.service.sign]
         for group in (workers, signed, [k for k in last_first if k.service.health]):
@@ -305,16 +305,16 @@ class Supervisor:
                 unit.stop()
 
     def _stop(self, number: int, frame: FrameType | None) -> None:
-        if not self.kept and not self.stopping:  # a database or its tables are waited for
+        if not self.units and not self.stopping:  # a database or its tables are waited for
             self.stopping = True
             raise Stopped(number)
         self.stopping = True
 
     def _write(self) -> None:
         now = json.dumps(asdict(self.state))
-        if now != self._written:
-            self.place.write_state(self.state)
-            self._written = now
+        if now != self._last_state:
+            self.stack.write_state(self.state)
+            self._last_state = now
 
 
 def rotate(log: Path) -> None:
@@ -328,7 +328,7 @@ def rotate(log: Path) -> None:
 def main(arguments: list[str]) -> int:
     """Run a stack; 0 when it was told to stop, 1 where it could not be brought up, 3 where another one runs here."""
     logs.start()
-    stack = here()
+    stack = this_stack()
     options = Options(**json.loads(arguments[0])) if arguments else Options()
     with stack.lock() as is_ours:
         if not is_ours:

@@ -71,20 +71,20 @@ class Run:
 def main(folder: Path) -> None:
     """Serve; in a fork, be a flow run."""
     (folder / SOCKET).unlink(missing_ok=True)
-    before, given = code_state(), dict(os.environ)
+    before, environment = code_state(), dict(os.environ)
     from xray.learning import tracking
 
     for name in NEEDED:
         importlib.import_module(name)
     tracking.import_all()
-    added = {name: value for name, value in os.environ.items() if name not in given}
+    added = {name: value for name, value in os.environ.items() if name not in environment}
     gc.collect()
     gc.freeze()  # what is here stays: a fork's collector need not touch, and so copy, its pages
     listener = reach(folder, "bind")
     listener.listen(64)
-    asked = serve(listener, before)
-    if asked is not None:
-        become(asked, added)
+    request = serve(listener, before)
+    if request is not None:
+        become(request, added)
         run_engine()
 
 
@@ -111,9 +111,9 @@ def serve(listener: socket.socket, before: int) -> Request | None:
                         asker.close()
                         watched.unregister(listener)
                         listener.close()
-                    elif (asked := _read(asker)) and _fork(asker, watched, asked):
+                    elif (request := _read(asker)) and _fork(asker, watched, request):
                         listener.close()
-                        return asked
+                        return request
                 elif key.fd == key.data.ending:
                     _tell_end(key.data, watched)
                 else:
@@ -140,7 +140,7 @@ def _read(asker: socket.socket) -> Request | None:
     return Request(text["environment"], text["folder"], list(descriptors))
 
 
-def _fork(asker: socket.socket, watched: selectors.BaseSelector, asked: Request) -> bool:
+def _fork(asker: socket.socket, watched: selectors.BaseSelector, request: Request) -> bool:
     """Whether this is the fork."""
     parent = os.getpid()
     pid = os.fork()
@@ -151,7 +151,7 @@ def _fork(asker: socket.socket, watched: selectors.BaseSelector, asked: Request)
             if isinstance(key.data, Run):
                 key.data.asker.close()
         return True
-    for descriptor in asked.descriptors:
+    for descriptor in request.descriptors:
         os.close(descriptor)
     run = Run(pid, os.pidfd_open(pid), asker)
     watched.register(run.ending, selectors.EVENT_READ, run)
@@ -188,17 +188,17 @@ def _listen(run: Run, watched: selectors.BaseSelector) -> None:
         os.kill(run.pid, signal.SIGKILL)
 
 
-def become(asked: Request, added: dict[str, str]) -> None:
+def become(request: Request, added: dict[str, str]) -> None:
     """Be as if started by whoever asked. added: environment variables that imports have set."""
     import numpy as np
     from prefect.context import refresh_global_settings_context
 
-    for number, descriptor in enumerate(asked.descriptors):
+    for number, descriptor in enumerate(request.descriptors):
         os.dup2(descriptor, number)
         os.close(descriptor)
-    os.chdir(asked.folder)
+    os.chdir(request.folder)
     os.environ.clear()
-    os.environ.update({**added, **asked.environment})
+    os.environ.update({**added, **request.environment})
     random.seed()
     np.random.seed()  # noqa: NPY002  (whoever still uses the old generator)
     refresh_global_settings_context()

@@ -298,7 +298,7 @@ class Markup(HTMLParser):
         self.text += data
 
 
-def drawn(names: list[str]) -> page.Drawn:
+def drawn(names: list[str]) -> page.Drawing:
     """A part with a figure, a table and findings of these names."""
     from matplotlib.figure import Figure
 
@@ -314,7 +314,7 @@ def drawn(names: list[str]) -> page.Drawn:
         "odd", names[0], names[1], names, frame, made.text, frame,
         caption=captions.Caption(names[0], names[1], " ".join(names)),
     )  # fmt: skip
-    return page.Drawn(part, files.svg(figure), 6.0)
+    return page.Drawing(part, files.svg(figure), 6.0)
 
 
 def page_of(names: list[str]) -> str:

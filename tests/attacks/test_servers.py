@@ -22,7 +22,7 @@ import websockets
 from sqlalchemy.engine import make_url
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
-from flows.standing.place import Place
+from flows.standing.place import Stack
 from flows.standing.servers import HEALTH, is_well
 from tests.flows.conftest import SHELL, Home
 from tests.flows.standing.conftest import processes_of
@@ -101,7 +101,7 @@ class Served:
 
 @dataclass(frozen=True)
 class Both:
-    place: Place
+    place: Stack
     prefect: Served
     mlflow: Served
     commands: dict[str, "subprocess.Popen[str]"]
@@ -134,9 +134,9 @@ def both(server, tmp_path_factory) -> Iterator[Both]:
             assert is_well(served[which] + HEALTH[which]) is None
             way_in = command.stdout.readline()
             assert str(path / "stack" / "secrets.json") in way_in
-        words = Place(path).passwords()
+        words = Stack(path).passwords()
         prefect, mlflow = (Served(served[which], words[f"{which}_password"]) for which in commands)
-        yield Both(Place(path), prefect, mlflow, commands, url)
+        yield Both(Stack(path), prefect, mlflow, commands, url)
     finally:
         for command in commands.values():
             command.kill()

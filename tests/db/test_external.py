@@ -183,7 +183,7 @@ def test_an_owner_of_three_databases_that_may_make_nothing(own: Server, open_url
     assert found.reader is None
     assert make_url(found.prefect).database == "three_prefect"
     assert answer(found.xray, "select count(*) from task") == [(18,)]
-    missing = {fact.what for fact in describe(found.xray, found.reader) if not fact.holds}
+    missing = {fact.subject for fact in describe(found.xray, found.reader) if not fact.holds}
     assert missing == {
         "the writer makes no tables",
         "the writer makes no large objects",

@@ -25,7 +25,7 @@ from db.embedded.account import find_launcher
 from db.embedded.cluster import installation_for
 from db.embedded.programs import runnable
 from flows.standing.api import Api
-from flows.standing.place import Place
+from flows.standing.place import Stack
 from flows.standing.servers import server_environment, server_settings
 from flows.standing.services import free_port
 from tests.flows.conftest import TINY
@@ -132,7 +132,7 @@ def test_the_servers_are_set_as_those_of_xray_up(tmp_path):
     for name, value in server_settings().items():
         if name != "PREFECT_LOGGING_SERVER_LEVEL":
             assert SERVICES["prefect"]["environment"][name] == value, name
-    place = Place(tmp_path)
+    place = Stack(tmp_path)
     for which in ("prefect", "mlflow", "explorer"):
         own = server_environment(which, place, Databases("x", "m", "p"))
         assert own.keys() - {"PREFECT_LOGGING_SERVER_LEVEL"} <= SERVICES[which]["environment"].keys()
@@ -232,8 +232,8 @@ class Natively:
         postgres = runnable(self.postgres, launcher)
         program, *options = shlex.split(SERVICES["postgres"]["command"])
         with (
-            launcher.opened(data) as own,
-            launcher.opened(password) as secret,
+            launcher.path_for(data) as own,
+            launcher.path_for(password) as secret,
             (self.folder / "postgres.log").open("wb") as log,
         ):
             done = launcher.run(

@@ -19,7 +19,7 @@ from sqlalchemy.pool import NullPool
 from flows.migrations import NOTED
 from flows.platform import prefect_api, storage
 from flows.standing import servers
-from flows.standing.place import Place
+from flows.standing.place import Stack
 from flows.standing.servers import running
 from xray.errors import XrayError
 
@@ -55,22 +55,22 @@ def test_a_prefect_api_that_is_given_is_used(here, monkeypatch):
 
 
 def test_a_server_that_ends_says_why(here):
-    log = Place(here).log("broken")
+    log = Stack(here).log("broken")
     with storage() as found:
         broken = {"PREFECT_SERVER_API_AUTH_STRING": ""}
         saying = rf"Prefect's server did not start: it ended with 1; the end of {log}:\n.*without a password"
-        with pytest.raises(XrayError, match=saying), running("prefect", Place(here), found, log, own=broken):
+        with pytest.raises(XrayError, match=saying), running("prefect", Stack(here), found, log, own=broken):
             pass
 
 
 def test_a_server_that_says_nothing_is_told_what_was_waited_for(here, monkeypatch):
     monkeypatch.setattr(servers, "START_SECONDS", 0.3)
-    log = Place(here).log("slow")
+    log = Stack(here).log("slow")
     with storage() as found:
         saying = (
             rf"did not start: http://.+/api/health did not answer within 0 s: .+; it wrote nothing into {log}"
         )
-        with pytest.raises(XrayError, match=saying), running("prefect", Place(here), found, log):
+        with pytest.raises(XrayError, match=saying), running("prefect", Stack(here), found, log):
             pass
 
 
@@ -79,7 +79,7 @@ def test_a_port_that_is_taken_is_said(here, free_port):
         storage() as found,
         socket.create_server(("127.0.0.1", free_port)),
         pytest.raises(XrayError, match=rf"port {free_port} can't be used: .*in use; choose another --port"),
-        running("mlflow", Place(here), found, Place(here).log("taken"), free_port),
+        running("mlflow", Stack(here), found, Stack(here).log("taken"), free_port),
     ):
         pass
 

@@ -43,7 +43,7 @@ def show(result: Stored) -> Part:
     "agreement",
     "Do models agree with the test dataset's own? Cohen's kappa, Kendall's tau (Fig 3)",
     Agreement,
-    place=30,
+    order=30,
     unit=cells.MODEL_AGAINST_AT_HOME,
     show=show,
     metric=published.KAPPA,
@@ -59,7 +59,7 @@ def compute(study: StoredStudy, tests: Sequence[TestSet]) -> Iterator[dict[str, 
         reference = study.reference(test)
         if reference is None:
             continue
-        work = ((test, reference, name, at_home.get(name)) for name in test.wanted)
+        work = ((test, reference, name, at_home.get(name)) for name in test.configurations)
         yield from flat_side_by_side(_rows, work)
 
 

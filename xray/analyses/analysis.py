@@ -1,6 +1,6 @@
 """An analysis: one question, how it is answered from stored scores, and how the answer is shown.
 
-    @analysis("seed_agreement", "Do two trainings of one configuration agree?", SeedAgreement, place=80, show=show)
+    @analysis("seed_agreement", "Do two trainings of one configuration agree?", SeedAgreement, order=80, show=show)
     def compute(study, tests): yield {…}
 
 A module of this package with such a function is all that there is to it: the registry finds it, its result view follows
@@ -60,7 +60,7 @@ class Partial:
 class Analysis:
     """One question. table: of its typed result rows. show: those as text, findings, tables and figure.
 
-    code: the module that computes. place: its position in lists and on the page. unit: how it is divided into cells,
+    code: the module that computes. order: its position in lists and on the page. unit: how it is divided into cells,
     each computed and stored on its own. columns: what it reads of the images besides their labels. groupings: of a
     result with subgroups, those to be shown. prepare: what else it reads, passed to `compute` last; an empty list says that
     there is nothing to compute. state: what that depends on. metric: the name of its published values
@@ -75,7 +75,7 @@ class Analysis:
     show: Callable[[Stored], Part]
     code: str
     unit: Unit
-    place: int = 0
+    order: int = 0
     columns: tuple[str, ...] = ()
     groupings: tuple[str, ...] = ()
     prepare: Callable[[Connection, StoredStudy], Any] | None = None
@@ -154,13 +154,13 @@ def _warnings(
         .distinct()
         .subquery()
     )
-    seen = func.leak_warning(behind.c.evaluation_ids, behind.c.cohort_id)
-    asked = (
-        select(behind.c.evaluation_ids, Dataset.name, seen)
+    leak = func.leak_warning(behind.c.evaluation_ids, behind.c.cohort_id)
+    statement = (
+        select(behind.c.evaluation_ids, Dataset.name, leak)
         .join(Cohort, Cohort.id == behind.c.cohort_id)
         .join(Dataset, Dataset.id == Cohort.dataset_id)
     )
-    return {(tuple(ids), name): warning for ids, name, warning in connection.execute(asked)}
+    return {(tuple(ids), name): warning for ids, name, warning in connection.execute(statement)}
 
 
 REGISTRY: dict[str, Analysis] = {}
@@ -171,7 +171,7 @@ def analysis(
     question: str,
     rows: type[Base],
     *,
-    place: int,
+    order: int,
     unit: Unit,
     show: Callable[[Stored], Part],
     columns: tuple[str, ...] = (),
@@ -192,7 +192,7 @@ def analysis(
             show,
             compute.__module__,
             unit,
-            place=place,
+            order=order,
             columns=columns,
             prepare=prepare,
             state=state,

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Asked:
+class Questions:
     """What a study's file and its models' cards say: the reference or "", the loss ratio, model → datasets it knows.
 
     reads: what people said of its images by rules of another of its datasets, as planned. piped: logits (n_images, n_tasks)
@@ -34,7 +34,7 @@ class Asked:
     piped: Mapping[tuple[int, int, str], NDArray[np.float64]] = field(default_factory=dict)
 
 
-def asked(connection: Connection, study: "StoredStudy") -> Asked:
+def questions_of(connection: Connection, study: "StoredStudy") -> Questions:
     """What the study asks. A part of a dataset that a model knows, as nih/train, stands for the dataset."""
     from xray.analyses.rereads import stored_reads
 
@@ -50,13 +50,13 @@ def asked(connection: Connection, study: "StoredStudy") -> Asked:
     return replace(ask, reads=stored_reads(connection, _cohorts(study), study.task_ids), piped=piped)
 
 
-def _asking(connection: Connection, study: "StoredStudy") -> Asked:
+def _asking(connection: Connection, study: "StoredStudy") -> Questions:
     """As `asked`, without what was measured."""
     rows = connection.execute(text(query("causes_asked")), {"study_id": study.id}).all()
     if not rows:
-        return Asked()
+        return Questions()
     homes = {row.model: tuple(dict.fromkeys(name.split("/")[0] for name in row.datasets)) for row in rows}
-    return Asked(rows[0].reference or "", rows[0].loss_ratio or LOSS_RATIO, homes)
+    return Questions(rows[0].reference or "", rows[0].loss_ratio or LOSS_RATIO, homes)
 
 
 def _pipelines(stored: Interventions | Sequence[Any]) -> Iterator[tuple[int, int, str, Changed]]:
@@ -69,17 +69,17 @@ def _pipelines(stored: Interventions | Sequence[Any]) -> Iterator[tuple[int, int
 
 
 def _cohorts(study: "StoredStudy") -> list[int]:
-    return sorted({each.cohort_id for each in study.evaluations})
+    return sorted({evaluation.cohort_id for evaluation in study.evaluations})
 
 
 def asked_state(connection: Connection, study: "StoredStudy") -> Sequence[Any]:
     """What verdicts depend on beside scores and code: what is asked, what was measured, and coefficients."""
     ask = _asking(connection, study)
-    hashes, said, piped = [], [], []
+    hashes, answers, piped = [], [], []
     if ask.homes:
         hashes = [fingerprint(variant) for variant in VARIANTS.values()]
         read = connection.execute(text(query("reread_state")), {"cohort_ids": _cohorts(study)}).all()
-        said = [[row.worklist_id, row.answers] for row in read]
+        answers = [[row.worklist_id, row.answers] for row in read]
         stored = interventions(connection, study)
         piped = [[*key, changed.ids] for *key, changed in _pipelines(stored) if key[2] in ask.homes]
     return [
@@ -87,6 +87,6 @@ def asked_state(connection: Connection, study: "StoredStudy") -> Sequence[Any]:
         ask.loss_ratio,
         sorted(ask.homes.items()),
         hashes,
-        *([said, reads_fingerprint()] if said else []),
+        *([answers, reads_fingerprint()] if answers else []),
         *([piped, pipelines_fingerprint()] if piped else []),
     ]

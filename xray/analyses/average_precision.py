@@ -30,7 +30,7 @@ def show(result: Stored) -> Part:
     "average_precision",
     "How pure is what a model finds? Area under the precision-recall curve, beside prevalence",
     AveragePrecision,
-    place=110,
+    order=110,
     unit=cells.MODEL,
     show=show,
 )
@@ -38,7 +38,7 @@ def compute(study: StoredStudy, tests: Sequence[TestSet]) -> Iterator[dict[str, 
     """Rows of table `average_precision`: per test cohort, task and configuration."""
     for test in tests:
         patients = test.cohort.patients if has_repeated_patients(test) else None
-        yield from flat_side_by_side(_rows, ((test, patients, name) for name in test.wanted))
+        yield from flat_side_by_side(_rows, ((test, patients, name) for name in test.configurations))
 
 
 def _rows(test: TestSet, patients: NDArray[np.int64] | None, trained_on: str) -> Iterator[dict[str, Any]]:

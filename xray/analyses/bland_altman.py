@@ -36,7 +36,7 @@ def show(result: Stored) -> Part:
     "bland_altman",
     "How far apart are two models' scores of one image? Limits of agreement (Fig 4)",
     BlandAltman,
-    place=90,
+    order=90,
     unit=cells.MODEL_AGAINST,
     show=show,
 )
@@ -49,7 +49,7 @@ def compute(study: StoredStudy, tests: Sequence[TestSet]) -> Iterator[dict[str, 
         if reference is None:
             continue
         area = auc(test.cohort.labels, test.ensemble(reference)).value
-        work = ((test, reference, area, name) for name in test.wanted if name != reference)
+        work = ((test, reference, area, name) for name in test.configurations if name != reference)
         yield from flat_side_by_side(_compare, work)
 
 

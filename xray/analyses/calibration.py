@@ -31,13 +31,13 @@ def show(result: Stored) -> Part:
     "calibration",
     "Do probabilities mean what they say? Brier score and its parts, ECE, reliability curve",
     Calibration,
-    place=120,
+    order=120,
     unit=cells.MODEL,
     show=show,
 )
 def compute(study: StoredStudy, tests: Sequence[TestSet]) -> Iterator[dict[str, Any]]:
     """Rows of table `calibration`: per test cohort, task and configuration."""
-    yield from flat_side_by_side(_rows, ((test, name) for test in tests for name in test.wanted))
+    yield from flat_side_by_side(_rows, ((test, name) for test in tests for name in test.configurations))
 
 
 def _rows(test: TestSet, trained_on: str) -> list[dict[str, Any]]:

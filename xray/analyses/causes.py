@@ -15,7 +15,7 @@ import numpy as np
 from db.results import Causes as Row
 from xray.analyses import cells
 from xray.analyses.analysis import Stored, analysis
-from xray.analyses.asked import Asked, asked, asked_state
+from xray.analyses.asked import Questions, asked_state, questions_of
 from xray.analyses.parallel import flat_side_by_side
 from xray.analyses.rereads import Key, Reads
 from xray.analyses.rows import number
@@ -67,18 +67,18 @@ def show(stored: Stored) -> Part:
     "causes",
     "Why does a model from elsewhere do worse here: images, patients, prevalence or labels? Odds of each cause",
     Row,
-    place=41,
+    order=41,
     unit=cells.ELSEWHERE,
     show=show,
     columns=OF_IMAGES,
-    prepare=asked,
+    prepare=questions_of,
     state=asked_state,
 )
 def compute(
-    study: StoredStudy, tests: Sequence[TestSet], ask: Asked | None = None
+    study: StoredStudy, tests: Sequence[TestSet], ask: Questions | None = None
 ) -> Iterator[dict[str, Any]]:
     """Rows of table `causes`: per model from elsewhere, pair of test sets and task that both label and the model scores."""
-    ask = ask or Asked()
+    ask = ask or Questions()
     for pair in flat_side_by_side(judged, pairs(study, tests, ask)):
         scored = pair.a.trained_tasks(pair.model)
         for task in sorted(pair.a.labelled_tasks() & pair.b.labelled_tasks() & scored):
@@ -86,8 +86,8 @@ def compute(
 
 
 def pairs(
-    study: StoredStudy, tests: Sequence[TestSet], ask: Asked
-) -> Iterator[tuple[StoredStudy, str, TestSet, TestSet, bool, Asked]]:
+    study: StoredStudy, tests: Sequence[TestSet], ask: Questions
+) -> Iterator[tuple[StoredStudy, str, TestSet, TestSet, bool, Questions]]:
     """Model, reference and other test set, whether the reference is its home, what is asked."""
     for model in study.foreign:
         scored = [test for test in tests if model in test.trained_on]
@@ -99,7 +99,7 @@ def pairs(
 
 
 def judged(
-    study: StoredStudy, model: str, a: TestSet, b: TestSet, at_home: bool, ask: Asked
+    study: StoredStudy, model: str, a: TestSet, b: TestSet, at_home: bool, ask: Questions
 ) -> Iterator[Pair]:
     """The verdicts of one model between two test sets."""
     tasks = sorted(a.trained_tasks(model))
@@ -115,15 +115,15 @@ def judged(
     evidence = gather(*sites)
     again = _again(a, b, sites[1], evidence, ask.reads)
     piped = _through(a, b, model, sites, ask)
-    found = verdicts(evidence, ask.loss_ratio, _rereads(a, b, model, evidence), again, piped)
-    yield Pair(study.name, model, a, b, at_home, witness, tuple(columns), evidence, found)
+    by_task = verdicts(evidence, ask.loss_ratio, _rereads(a, b, model, evidence), again, piped)
+    yield Pair(study.name, model, a, b, at_home, witness, tuple(columns), evidence, by_task)
 
 
 def _witness(study: StoredStudy, a: TestSet, b: TestSet, tasks: frozenset[int]) -> str | None:
     """The configuration of B alone, where it was scored at both and knows all that is judged."""
     own = study.trained_on_exactly((b.dataset,))
-    known = own is not None and own in a.trained_on and own in b.trained_on
-    return own if known and own is not None and tasks <= b.trained_tasks(own) else None
+    both = own is not None and own in a.trained_on and own in b.trained_on
+    return own if both and own is not None and tasks <= b.trained_tasks(own) else None
 
 
 def _covariates(a: TestSet, b: TestSet) -> dict[str, tuple[FloatArray, FloatArray]]:
@@ -131,8 +131,8 @@ def _covariates(a: TestSet, b: TestSet) -> dict[str, tuple[FloatArray, FloatArra
     columns = {}
     for name in OF_IMAGES:
         of_a, of_b = _numbers(name, a), _numbers(name, b)
-        known = min(float(np.isfinite(of).mean()) for of in (of_a, of_b))
-        if known >= KNOWN_OF and np.nanstd(np.concatenate([of_a, of_b])) > 0:
+        share = min(float(np.isfinite(of).mean()) for of in (of_a, of_b))
+        if share >= KNOWN_OF and np.nanstd(np.concatenate([of_a, of_b])) > 0:
             columns[name] = of_a, of_b
     return columns
 
@@ -149,8 +149,8 @@ def _numbers(name: str, test: TestSet) -> FloatArray:
 
 def _rereads(a: TestSet, b: TestSet, model: str, evidence: Evidence) -> dict[int, Reread]:
     """What B's labels cost on the pictures that both test sets have, per task, by A's scores of them."""
-    pictures, first = np.unique(a.cohort.shown.pictures, return_index=True)
-    others = np.unique(b.cohort.shown.pictures)
+    pictures, first = np.unique(a.cohort.identities.pictures, return_index=True)
+    others = np.unique(b.cohort.identities.pictures)
     shared = np.intersect1d(pictures, others)
     if not shared.size:
         return {}
@@ -179,7 +179,7 @@ def _again(
     return measured
 
 
-def _through(a: TestSet, b: TestSet, model: str, sites: Sequence[Site], ask: Asked) -> dict[int, Through]:
+def _through(a: TestSet, b: TestSet, model: str, sites: Sequence[Site], ask: Questions) -> dict[int, Through]:
     """What A's pictures through B's pipeline say, per task."""
     logits = ask.piped.get((a.cohort.id, b.cohort.id, model))
     return {} if logits is None else through(sites[0], sites[1], logits)

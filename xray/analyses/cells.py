@@ -72,20 +72,20 @@ def home_scores(study: StoredStudy, name: str) -> tuple[Scored, ...]:
     return tuple(evaluation for dataset in home(study, name) for evaluation in study.scored(dataset, name))
 
 
-def _each(study: StoredStudy) -> Iterator[Cell]:
+def _all(study: StoredStudy) -> Iterator[Cell]:
     for dataset, name in _pairs(study):
         yield Cell((dataset, name), study.scored(dataset, name))
 
 
 def _each_with_findings(study: StoredStudy) -> Iterator[Cell]:
-    for cell in _each(study):
+    for cell in _all(study):
         yield Cell(cell.key, cell.uses, (study.labelled,))
 
 
 def _each_and_readers(study: StoredStudy) -> Iterator[Cell]:
     for dataset in study.cohorts:
         yield Cell((dataset, ""), (), (study.cohorts[dataset],))
-    yield from _each(study)
+    yield from _all(study)
 
 
 def _each_at_home(study: StoredStudy) -> Iterator[Cell]:
@@ -181,7 +181,7 @@ def _about(study: StoredStudy) -> tuple[Any, ...]:
     return datasets, configurations, sorted(study.guests), sorted(study.partial)
 
 
-MODEL: Final = Unit(_each, ("cohort_id", "trained_on"))
+MODEL: Final = Unit(_all, ("cohort_id", "trained_on"))
 MODEL_WITH_FINDINGS: Final = Unit(_each_with_findings, ("cohort_id", "trained_on"))
 MODEL_AND_READERS: Final = Unit(_each_and_readers, ("cohort_id", "trained_on"))
 MODEL_AT_HOME: Final = Unit(_each_at_home, ("cohort_id", "trained_on"), at_home=True)

@@ -32,7 +32,7 @@ def show(result: Stored) -> Part:
     "classifier_distance",
     "Do tasks whose classifiers differ between datasets generalise less well? (Fig 6)",
     ClassifierDistance,
-    place=160,
+    order=160,
     unit=cells.SINGLE,
     show=show,
     prepare=classifiers.load,

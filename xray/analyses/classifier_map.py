@@ -30,7 +30,7 @@ def show(result: Stored) -> Part:
     "classifier_map",
     "Where do the classifiers of each dataset and task lie? PCA of their vectors (Fig 5)",
     ClassifierMap,
-    place=150,
+    order=150,
     unit=cells.NOTHING,
     show=show,
     prepare=classifiers.load,

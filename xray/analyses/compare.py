@@ -14,7 +14,7 @@ from db.queries import query
 from xray.analyses.resampled import has_repeated_patients
 from xray.analyses.rows import number
 from xray.analyses.stored import StoredStudy, TestSet, load_study, load_tests
-from xray.analyses.where import chosen, parse
+from xray.analyses.where import fit, parse
 from xray.data.operating_points import declared
 from xray.errors import AnalysisError
 from xray.names import unknown
@@ -78,7 +78,7 @@ def compare(
     points = declared(connection, stored.id, stored.findings)
     rows, images = [], []
     for test in both:
-        fits = chosen(clauses, test.columns, len(test.cohort.labels))
+        fits = fit(clauses, test.columns, len(test.cohort.labels))
         names = connection.execute(text(query("cohort_names")), {"cohort_id": test.cohort.id}).one().names
         for row, differing in _of_test(test, first, second, fits, points, probability, stored.findings):
             rows.append(row)

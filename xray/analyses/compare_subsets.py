@@ -10,7 +10,7 @@ from sqlalchemy import Connection
 from xray.analyses.compare import FEWEST, adjust, check_models, difference
 from xray.analyses.rows import number
 from xray.analyses.stored import TestSet, load_study, load_tests
-from xray.analyses.where import chosen, parse
+from xray.analyses.where import fit, parse
 from xray.data.operating_points import declared
 from xray.errors import AnalysisError
 from xray.stats.clustered import clustered_subsets
@@ -38,7 +38,7 @@ def compare_subsets(
     for test in load_tests(connection, stored_study, columns, trained_on=[model]):
         if model not in test.trained_on:
             continue
-        sides = [chosen(side, test.columns, len(test.cohort.labels)) for side in clauses]
+        sides = [fit(side, test.columns, len(test.cohort.labels)) for side in clauses]
         both = int((sides[0] & sides[1]).sum())
         if both:
             raise AnalysisError(f"{both} images of {test.dataset} fit both {first!r} and {second!r}")

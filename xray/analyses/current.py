@@ -73,7 +73,7 @@ class StoredCell:
 
     id: int
     fingerprint: str
-    place: int
+    order: int
 
 
 def stored_cells(connection: Connection, study: StoredStudy) -> dict[str, dict[Key, StoredCell]]:

@@ -20,7 +20,7 @@ from db.store import StoredCohort
 from xray.analyses.analysis import Analysis
 from xray.analyses.cells import Cell, home
 from xray.analyses.declared import declared_points
-from xray.analyses.kept import Column, Kept, Reading
+from xray.analyses.kept import Cache, Column, Reading
 from xray.analyses.points import points_at_home
 from xray.analyses.stored import Scored, StoredStudy, TestSet, Whole, check_columns
 from xray.analyses.where import Clause, Condition, parse
@@ -69,7 +69,7 @@ def cut(
 
 
 @dataclass(frozen=True)
-class Asked:
+class Selection:
     """Of which models, test datasets and findings; none of a kind: all of them."""
 
     models: tuple[str, ...] = ()
@@ -91,19 +91,19 @@ class Cutting:
         connection: Connection,
         study: str,
         images: Cut,
-        asked: Asked | None = None,
-        kept: Kept | None = None,
+        selection: Selection | None = None,
+        cache: Cache | None = None,
     ) -> None:
         """kept: what earlier questions have read. Raises `AnalysisError` where there is no such study, model, dataset or
         finding, no dataset has a column, an image by name is registered nowhere, or no image fits.
         """
-        self._asked = asked or Asked()
-        self._reading = Reading.now(connection, Kept() if kept is None else kept, study)
+        self._selection = selection or Selection()
+        self._reading = Reading.now(connection, Cache() if cache is None else cache, study)
         whole = self._reading.study
-        _check(whole, self._asked)
-        datasets = [name for name in whole.cohorts if name in (self._asked.datasets or whole.cohorts)]
+        _check(whole, self._selection)
+        datasets = [name for name in whole.cohorts if name in (self._selection.datasets or whole.cohorts)]
         self._masks = _masks(self._reading, images, datasets)
-        self._study = _narrowed(self._reading, _places(whole, self._asked), self._masks)
+        self._study = _narrowed(self._reading, _places(whole, self._selection), self._masks)
 
     def rows(self, analysis: Analysis) -> list[dict[str, Any]]:
         """The rows that an analysis has on the cut, by names, in the order of its view. Raises `AnalysisError` where it
@@ -113,20 +113,22 @@ class Cutting:
             raise AnalysisError(
                 f"{analysis.name} is not of single models on single datasets: it can't be cut"
             )
-        cells = [cell for cell in _cells(self._study, analysis, self._asked) if cell.key[0] in self._masks]
+        cells = [
+            cell for cell in _cells(self._study, analysis, self._selection) if cell.key[0] in self._masks
+        ]
         names = [cell.key[1] for cell in cells] if analysis.unit.at_home else []
         at_home = _points_at_home(self._reading, self._study, names)
         study = replace(self._study, whole=Whole(at_home, frozenset(cell.key for cell in cells)))
         prepared = () if analysis.prepare is None else (analysis.prepare(self._reading.connection, study),)
         rows: list[dict[str, Any]] = []
         for dataset in self._masks:
-            here = [cell for cell in cells if cell.key[0] == dataset]
-            test = self.test(dataset, _scored(study, dataset, here), analysis.columns)
-            rows += analysis.compute(study, [test.asking([cell.key[1] for cell in here])], *prepared)
+            own = [cell for cell in cells if cell.key[0] == dataset]
+            test = self.test(dataset, _scored(study, dataset, own), analysis.columns)
+            rows += analysis.compute(study, [test.asking([cell.key[1] for cell in own])], *prepared)
         if analysis.family is not None:
             rows = [analysis.family.blank(row) for row in rows]
             analysis.family.fill(rows)
-        return list(_named(study, analysis, rows))
+        return list(_with_names(study, analysis, rows))
 
     def scores(self, dataset: str, name: str) -> TestSet:
         """The cut of one test cohort, with the scores of one configuration."""
@@ -144,56 +146,56 @@ def cut_frame(
     study: str,
     analysis: Analysis,
     images: Cut,
-    asked: Asked | None = None,
-    kept: Kept | None = None,
+    selection: Selection | None = None,
+    cache: Cache | None = None,
 ) -> pd.DataFrame:
     """The rows of one analysis on a cut (`Cutting`), in columns of the types that stored rows have (`stored_rows`)."""
-    frame = pd.DataFrame(Cutting(connection, study, images, asked, kept).rows(analysis))
+    frame = pd.DataFrame(Cutting(connection, study, images, selection, cache).rows(analysis))
     numbers = [name for name in analysis.numbers if name in frame]
     frame[numbers] = frame[numbers].astype(float)
     return frame
 
 
-def _check(study: StoredStudy, asked: Asked) -> None:
+def _check(study: StoredStudy, selection: Selection) -> None:
     """Raises `AnalysisError` where the study has no such model or dataset."""
-    for kind, names, there in (
-        (f"model of study {study.name}", asked.models, study.names),
-        (f"test dataset of study {study.name}", asked.datasets, tuple(study.cohorts)),
+    for kind, names, members in (
+        (f"model of study {study.name}", selection.models, study.names),
+        (f"test dataset of study {study.name}", selection.datasets, tuple(study.cohorts)),
     ):
         for name in names:
-            if name not in there:
-                raise AnalysisError(unknown(kind, name, list(there)))
+            if name not in members:
+                raise AnalysisError(unknown(kind, name, list(members)))
 
 
-def _cells(study: StoredStudy, analysis: Analysis, asked: Asked) -> list[Cell]:
+def _cells(study: StoredStudy, analysis: Analysis, selection: Selection) -> list[Cell]:
     """The cells that are asked for."""
     return [
         cell
         for cell in analysis.unit.of(study)
         if cell.key
-        and cell.key[0] in (asked.datasets or study.cohorts)
-        and cell.key[1] in (asked.models or study.names)
+        and cell.key[0] in (selection.datasets or study.cohorts)
+        and cell.key[1] in (selection.models or study.names)
     ]
 
 
-def _places(study: StoredStudy, asked: Asked) -> list[int]:
+def _places(study: StoredStudy, selection: Selection) -> list[int]:
     """Places of the findings that are asked for, in the study's order."""
     places = set()
-    for task in asked.tasks:
+    for task in selection.tasks:
         finding = match(task, study.findings)
         if finding is None:
             raise AnalysisError(unknown("finding", task, study.findings))
         places.add(study.findings.index(finding))
-    return sorted(places) if asked.tasks else list(range(len(study.findings)))
+    return sorted(places) if selection.tasks else list(range(len(study.findings)))
 
 
 def _masks(reading: Reading, images: Cut, datasets: Sequence[str]) -> dict[str, NDArray[np.bool_]]:
     """Dataset → which images of its test cohort are of the cut, (n_images,), of those where any is."""
     masks, lacking = {}, {clause.column for clause in images.clauses}
-    named = None if images.names is None else _ids(reading.connection, images.names)
+    names = None if images.names is None else _ids(reading.connection, images.names)
     for dataset in datasets:
         ids = reading.cohort(dataset).images
-        mask = np.ones(len(ids), dtype=bool) if named is None else np.isin(ids, named)
+        mask = np.ones(len(ids), dtype=bool) if names is None else np.isin(ids, names)
         for clause in images.clauses:
             column = reading.column(dataset, clause.column)
             if column is None:
@@ -224,13 +226,13 @@ def _ids(connection: Connection, names: frozenset[str]) -> NDArray[np.int64]:
 def _narrowed(reading: Reading, places: Sequence[int], masks: Mapping[str, NDArray[np.bool_]]) -> StoredStudy:
     """The study of some findings only; labelled for those of which any image of the cut has a label."""
     study = reading.study
-    new = {place: position for position, place in enumerate(places)}
+    new = {task: position for position, task in enumerate(places)}
     labelled: set[int] = set()
     for dataset, mask in masks.items():
         labels = reading.cohort(dataset).labels[:, places][mask]
         labelled |= set(np.flatnonzero(~np.isnan(labels).all(axis=0)).tolist())
     trained = {
-        before: frozenset(new[place] for place in before if place in new)
+        before: frozenset(new[task] for task in before if task in new)
         for before in {evaluation.trained for evaluation in study.evaluations}
     }
     evaluations = tuple(
@@ -239,8 +241,8 @@ def _narrowed(reading: Reading, places: Sequence[int], masks: Mapping[str, NDArr
     )
     return replace(
         study,
-        findings=tuple(study.findings[place] for place in places),
-        task_ids=tuple(study.task_ids[place] for place in places),
+        findings=tuple(study.findings[task] for task in places),
+        task_ids=tuple(study.task_ids[task] for task in places),
         evaluations=evaluations,
         labelled=tuple(sorted(labelled)),
     )
@@ -263,14 +265,18 @@ def _test(reading: Reading, study: StoredStudy, dataset: str, scored: Sequence[S
 def _part(test: TestSet, mask: NDArray[np.bool_], columns: Mapping[str, Column]) -> TestSet:
     """Some images of a test cohort, as if there were no others; with what is known of them."""
     cohort = test.cohort
-    shown = cohort.shown.of(mask)
-    ranks = np.unique(shown.ranks, return_inverse=True)[1].astype(np.int64) + 1
+    identities = cohort.identities.of(mask)
+    ranks = np.unique(identities.ranks, return_inverse=True)[1].astype(np.int64) + 1
     part = StoredCohort(
-        cohort.id, cohort.image_list_id, cohort.images[mask], replace(shown, ranks=ranks), cohort.labels[mask]
+        cohort.id,
+        cohort.image_list_id,
+        cohort.images[mask],
+        replace(identities, ranks=ranks),
+        cohort.labels[mask],
     )
     logits = {evaluation: scores[:, mask] for evaluation, scores in test.logits.items()}
     of_part = {name: column.of(mask) for name, column in columns.items()}
-    return replace(test, cohort=part, logits=logits, columns=of_part, kept={}, _ensembles={}, cut_of=test)
+    return replace(test, cohort=part, logits=logits, columns=of_part, cache={}, _ensembles={}, cut_of=test)
 
 
 def _points_at_home(reading: Reading, study: StoredStudy, names: Iterable[str]) -> dict[str, Youden]:
@@ -284,13 +290,13 @@ def _points_at_home(reading: Reading, study: StoredStudy, names: Iterable[str]) 
     return points
 
 
-def _named(
+def _with_names(
     study: StoredStudy, analysis: Analysis, rows: Iterable[Mapping[str, Any]]
 ) -> Iterator[dict[str, Any]]:
     """Rows as the view of their table has them: names in place of ids, in the study's order."""
     datasets = {cohort: dataset for dataset, cohort in study.cohorts.items()}
-    places = {cohort: place for place, cohort in enumerate(datasets)}
-    models = {name: place for place, name in enumerate(study.names)}
+    places = {cohort: rank for rank, cohort in enumerate(datasets)}
+    models = {name: rank for rank, name in enumerate(study.names)}
     own = [
         column.name for column in analysis.table.__table__.columns if column.name not in (*LEADING, *TRAILING)
     ]
@@ -299,10 +305,10 @@ def _named(
         return row.get("task_id", 0), places[row["cohort_id"]], models[row["trained_on"]]
 
     for row in sorted(rows, key=order):
-        named = {name: row[name] for name in LEADING if name in row}
-        named["test_dataset"] = datasets[row["cohort_id"]]
+        leading = {name: row[name] for name in LEADING if name in row}
+        leading["test_dataset"] = datasets[row["cohort_id"]]
         if "task_id" in row:
-            named["task"] = study.findings[row["task_id"]]
+            leading["task"] = study.findings[row["task_id"]]
         if "task_ids" in row:
-            named["tasks"] = [study.findings[place] for place in row["task_ids"]]
-        yield named | {name: row[name] for name in (*own, *TRAILING) if name in row and name not in _HIDDEN}
+            leading["tasks"] = [study.findings[task] for task in row["task_ids"]]
+        yield leading | {name: row[name] for name in (*own, *TRAILING) if name in row and name not in _HIDDEN}

@@ -97,8 +97,8 @@ def _calibrations(connection: Connection, models: Sequence[str], task: str | Non
     return [dict(row) for row in rows.mappings()]
 
 
-def _interventions(connection: Connection, given: Mapping[str, str]) -> list[dict[str, Any]]:
-    rows = connection.execute(text(query("explain_interventions")), dict(given))
+def _interventions(connection: Connection, names: Mapping[str, str]) -> list[dict[str, Any]]:
+    rows = connection.execute(text(query("explain_interventions")), dict(names))
     return [dict(row) for row in rows.mappings()]
 
 

@@ -30,7 +30,7 @@ def show(result: Stored) -> Part:
     "feature_map",
     "Does a network see the view? t-SNE of pooled features, frontal and lateral (Fig A.2)",
     FeatureMap,
-    place=170,
+    order=170,
     unit=cells.NOTHING,
     show=show,
     prepare=features.load,

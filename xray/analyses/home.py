@@ -32,21 +32,21 @@ def points_at_home(connection: Connection, study: StoredStudy, names: Collection
     one = text("select pg_advisory_xact_lock(hashtext('xray points at home'), :study)")
     connection.execute(one, {"study": study.id})
     table = PartialResult
-    mine = (table.study_id == study.id, table.name == NAME)
-    rows = connection.execute(select(table.cell, table.fingerprint, table.value).where(*mine)).all()
+    rows_of_study = (table.study_id == study.id, table.name == NAME)
+    rows = connection.execute(select(table.cell, table.fingerprint, table.value).where(*rows_of_study)).all()
     stored = {tuple(row.cell): row for row in rows}
     points: dict[str, Youden] = {}
     for cell in _cells(study, names):
         (name,) = cell.key
         fingerprint = cell_fingerprint(study, [NAME, code_hash("xray.analyses.points")], cell)
-        kept = stored.get(cell.key)
-        if kept is not None and kept.fingerprint == fingerprint:
-            points[name] = _read(kept.value)
+        before = stored.get(cell.key)
+        if before is not None and before.fingerprint == fingerprint:
+            points[name] = _read(before.value)
             continue
         points[name] = _computed(connection, study, name)
-        connection.execute(delete(table).where(*mine, table.cell == list(cell.key)))
-        made = {"cell": list(cell.key), "fingerprint": fingerprint, "value": _written(points[name])}
-        connection.execute(insert(table).values(study_id=study.id, name=NAME, **made))
+        connection.execute(delete(table).where(*rows_of_study, table.cell == list(cell.key)))
+        values = {"cell": list(cell.key), "fingerprint": fingerprint, "value": _as_json(points[name])}
+        connection.execute(insert(table).values(study_id=study.id, name=NAME, **values))
     connection.commit()
     return points
 
@@ -66,7 +66,7 @@ def _computed(connection: Connection, study: StoredStudy, name: str) -> Youden:
     return of_tests(study, tests)[name]
 
 
-def _written(points: Youden) -> str:
+def _as_json(points: Youden) -> str:
     """As JSON that keeps every bit."""
     return json.dumps({name: values.tolist() for name, values in asdict(points).items()})
 

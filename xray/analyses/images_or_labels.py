@@ -65,15 +65,15 @@ def _without_own(stored: Stored) -> tuple[str, ...]:
 
 def gathered(study: StoredStudy, tests: Sequence[TestSet]) -> Iterator[tuple[Key, list[Unjudged]]]:
     """(two datasets, what is known of the one's model at the other, and the other way round), by pair of test cohorts."""
-    for there, back in side_by_side(_both_ways, _pairs(study, tests)):
-        yield (there.a.dataset, there.b.dataset), [_unjudged(there), _unjudged(back)]
+    for forth, back in side_by_side(_both_ways, _pairs(study, tests)):
+        yield (forth.a.dataset, forth.b.dataset), [_unjudged(forth), _unjudged(back)]
 
 
 def judged(study: StoredStudy, pairs: Mapping[Key, Sequence[Unjudged]]) -> Iterator[dict[str, Any]]:
     """Rows with their verdicts, as one family of tests: false discoveries are controlled over all of them together."""
-    order = {dataset: place for place, dataset in enumerate(study.datasets)}
+    order = {dataset: rank for rank, dataset in enumerate(study.datasets)}
     ways = {way: of for key, both in pairs.items() for way, of in zip((key, key[::-1]), both, strict=True)}
-    rows = [each for way in sorted(ways, key=lambda way: [order[d] for d in way]) for each in ways[way]]
+    rows = [row for way in sorted(ways, key=lambda way: [order[d] for d in way]) for row in ways[way]]
     verdicts = iter(judge([Evidence(**evidence) for _, evidence in rows if evidence is not None]))
     for row, evidence in rows:
         yield row | _verdict(row["reason"], None if evidence is None else next(verdicts))
@@ -83,7 +83,7 @@ def judged(study: StoredStudy, pairs: Mapping[Key, Sequence[Unjudged]]) -> Itera
     "images_or_labels",
     "Why does a model do worse elsewhere: images, prevalence or labels? A verdict per task and pair",
     Shift,
-    place=40,
+    order=40,
     unit=cells.SINGLE,
     show=show,
     partial=Partial(cells.OWN_PAIRS, gathered, judged),
@@ -99,8 +99,8 @@ def _pairs(study: StoredStudy, tests: Sequence[TestSet]) -> Iterator[tuple[TestS
         of_a, of_b = own[a.dataset], own[b.dataset]
         if of_a is None or of_b is None:
             continue
-        asked = study.whole is None or (a.dataset, b.dataset) in study.whole.asked
-        if asked and all(model in test.trained_on for model in (of_a, of_b) for test in (a, b)):
+        included = study.whole is None or (a.dataset, b.dataset) in study.whole.keys
+        if included and all(model in test.trained_on for model in (of_a, of_b) for test in (a, b)):
             yield a, b, of_a, of_b
 
 
@@ -114,20 +114,20 @@ def _both_ways(a: TestSet, b: TestSet, own_a: str, own_b: str) -> tuple[Pair, Pa
         )
         for test, patients in zip((a, b), patients_of_both(a.cohort, b.cohort), strict=True)
     )
-    there, back = gather_both(at_a, at_b)
+    forth, back = gather_both(at_a, at_b)
     labellers = _labellers(a, b)
-    return _pair(a, b, own_a, own_b, there, labellers), _pair(b, a, own_b, own_a, back, labellers)
+    return _pair(a, b, own_a, own_b, forth, labellers), _pair(b, a, own_b, own_a, back, labellers)
 
 
 def _pair(a: TestSet, b: TestSet, own_a: str, own_b: str, gathered: Gathered, labellers: Estimates) -> Pair:
     parts, tilting, evidence = gathered
-    known = {
+    with_kappa = {
         task: replace(
-            each, kappa_lower=float(labellers.lower[task]), kappa_upper=float(labellers.upper[task])
+            of_task, kappa_lower=float(labellers.lower[task]), kappa_upper=float(labellers.upper[task])
         )
-        for task, each in evidence.items()
+        for task, of_task in evidence.items()
     }
-    return Pair(a, b, own_a, own_b, parts, tilting, known, labellers)
+    return Pair(a, b, own_a, own_b, parts, tilting, with_kappa, labellers)
 
 
 def _labellers(a: TestSet, b: TestSet) -> Estimates:
@@ -157,7 +157,7 @@ def _verdict(reason: str | None, verdict: Verdict | None) -> dict[str, Any]:
 
 
 def _row(pair: Pair, task: int) -> dict[str, Any]:
-    parts, tilting, found = pair.parts, pair.tilting, pair.evidence.get(task)
+    parts, tilting, evidence = pair.parts, pair.tilting, pair.evidence.get(task)
     reason = str(parts.reason[task]) or None
     scored: list[Scored] = [
         e for test in (pair.a, pair.b) for name in (pair.own_a, pair.own_b) for e in test.of(name)
@@ -192,7 +192,7 @@ def _row(pair: Pair, task: int) -> dict[str, Any]:
         row[f"prevalence_{name}"] = number(float(np.nanmean(labels)))
     for name in ("meaning_p", "companions_p", "images_p", "images_all_p", "prevalence_p"):
         test_of = "p_" + name.removesuffix("_p")
-        row[test_of] = number(getattr(found, name)) if found else None
+        row[test_of] = number(getattr(evidence, name)) if evidence else None
     implied, se = (tilting.implied[task], tilting.implied_se[task]) if tilting else (np.nan, np.nan)
     row["implied_prevalence"] = number(float(np.clip(implied, 0, 1)))
     row["implied_lower"] = number(float(np.clip(implied - 1.96 * se, 0, 1)))

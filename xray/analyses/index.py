@@ -31,7 +31,7 @@ class Entry:
 
     name: str
     code: str
-    place: int
+    order: int
     unit_name: str
     state_name: str | None = None
 
@@ -64,7 +64,7 @@ def _value(name: str) -> Any:
 def entries() -> tuple[Entry, ...]:
     """Every analysis of this package, in order."""
     entries = [entry for path in sorted(_FOLDER.glob("*.py")) for entry in _entries(path)]
-    return tuple(sorted(entries, key=lambda entry: entry.place))
+    return tuple(sorted(entries, key=lambda entry: entry.order))
 
 
 def _entries(path: Path) -> list[Entry]:
@@ -89,8 +89,8 @@ def _entry(decorator: ast.Call, module: str, imported: dict[str, str]) -> Entry:
         if option in options:
             name, dot, attribute = ast.unparse(options[option]).partition(".")
             names[option] = f"{imported.get(name, f'{module}.{name}')}{dot}{attribute}"
-    name, place = ast.literal_eval(decorator.args[0]), ast.literal_eval(options["place"])
-    return Entry(name, module, place, names["unit"], names.get("state"))
+    name, order = ast.literal_eval(decorator.args[0]), ast.literal_eval(options["order"])
+    return Entry(name, module, order, names["unit"], names.get("state"))
 
 
 def _imported_names(tree: ast.Module) -> dict[str, str]:

@@ -8,7 +8,7 @@ from typing import Any
 from sqlalchemy import Connection, text
 
 from db.queries import query
-from xray.analyses.asked import Asked, asked
+from xray.analyses.asked import Questions, questions_of
 from xray.analyses.stored import StoredStudy, load_study
 from xray.data.interventions import pictures_of, stored_interventions
 from xray.errors import AnalysisError
@@ -60,13 +60,13 @@ def steps(connection: Connection, study_name: str, asking: Asking) -> list[Step]
         raise AnalysisError(_nothing(study, asking))
     lists = _lists(connection, study)
     pairs = _with_pictures(connection, pairs, lists, asking)
-    wanted = [
+    planned = [
         Step(name, scored.seed, a, b, scored.evaluation_id, lists[b], asking.kinds)
         for name, a, b in pairs
         for scored in study.scored(a, name)
     ]
-    wanted = _once(_with_network(connection, wanted, asking))
-    return _missing(connection, wanted, asking)
+    planned = _once(_with_network(connection, planned, asking))
+    return _missing(connection, planned, asking)
 
 
 def _check_names(study: StoredStudy, asking: Asking) -> None:
@@ -88,34 +88,34 @@ def _models(study: StoredStudy, asking: Asking) -> list[str]:
 
 def _pairs(connection: Connection, study: StoredStudy, name: str, asking: Asking) -> list[tuple[str, str]]:
     """Pairs of datasets A, B of one model, of different sites."""
-    homes = _homes(study, name, asked(connection, study))
+    homes = _homes(study, name, questions_of(connection, study))
     a = [asking.a] if asking.a else homes
-    others = [each for each in study.cohorts if each not in homes]
+    others = [dataset for dataset in study.cohorts if dataset not in homes]
     b = [asking.b] if asking.b else others or list(study.cohorts)
     sites = study.datasets
     return [(x, y) for x in a for y in b if study.scored(x, name) and sites[x] != sites[y]]
 
 
-def _homes(study: StoredStudy, name: str, ask: Asked) -> list[str]:
-    known: Collection[str] = study.configurations.get(name, ())
+def _homes(study: StoredStudy, name: str, ask: Questions) -> list[str]:
+    homes: Collection[str] = study.configurations.get(name, ())
     if name in study.foreign:
-        known = {ask.reference} & set(study.cohorts) or ask.homes.get(name, ())
-    scored = [each for each in study.cohorts if study.scored(each, name)]
-    return [each for each in scored if each in known] or (scored if name in study.foreign else [])
+        homes = {ask.reference} & set(study.cohorts) or ask.homes.get(name, ())
+    scored = [dataset for dataset in study.cohorts if study.scored(dataset, name)]
+    return [dataset for dataset in scored if dataset in homes] or (scored if name in study.foreign else [])
 
 
 def _nothing(study: StoredStudy, asking: Asking) -> str:
-    wanted = asking.model or "no model"
+    model = asking.model or "no model"
     return (
-        f"{study.name}: {wanted} has scored test images of one site that could be made to look like another's; it takes two "
+        f"{study.name}: {model} has scored test images of one site that could be made to look like another's; it takes two "
         f"sites with test cohorts (there are {', '.join(study.cohorts)}; --from and --to choose)"
     )
 
 
 def _lists(connection: Connection, study: StoredStudy) -> dict[str, int]:
     """Dataset → the image list of its test cohort."""
-    given = {"cohort_ids": list(study.cohorts.values())}
-    rows = connection.execute(text(query("lists_of_cohorts")), given).all()
+    parameters = {"cohort_ids": list(study.cohorts.values())}
+    rows = connection.execute(text(query("lists_of_cohorts")), parameters).all()
     lists = {row.cohort_id: row.image_list_id for row in rows}
     return {dataset: lists[cohort] for dataset, cohort in study.cohorts.items()}
 
@@ -124,61 +124,68 @@ def _with_pictures(
     connection: Connection, pairs: Sequence[tuple[str, str, str]], lists: dict[str, int], asking: Asking
 ) -> list[tuple[str, str, str]]:
     """The pairs whose pictures are here. Raises where a dataset that was asked for has none, or all lack some."""
-    pictures = pictures_of(connection, [lists[each] for _, *both in pairs for each in both])
-    without = [each for each in lists if lists[each] in pictures and pictures[lists[each]] is None]
-    kept = [pair for pair in pairs if not set(pair[1:]) & set(without)]
-    for each in without:
-        _log.warning("%s: registered without pictures, left out", each)
-    lacking = [each for each in (asking.a, asking.b) if each in without]
-    if lacking or not kept:
+    pictures = pictures_of(connection, [lists[dataset] for _, *both in pairs for dataset in both])
+    without = [
+        dataset for dataset in lists if lists[dataset] in pictures and pictures[lists[dataset]] is None
+    ]
+    complete = [pair for pair in pairs if not set(pair[1:]) & set(without)]
+    for dataset in without:
+        _log.warning("%s: registered without pictures, left out", dataset)
+    lacking = [dataset for dataset in (asking.a, asking.b) if dataset in without]
+    if lacking or not complete:
         raise AnalysisError(
             f"{', '.join(lacking or without)}: registered without pictures, so none can be changed; add the dataset again "
             "with its image folder, or bring the scores of changed pictures: xray intervene add FILE"
         )
-    return kept
+    return complete
 
 
-def _with_network(connection: Connection, wanted: Sequence[Step], asking: Asking) -> list[Step]:
+def _with_network(connection: Connection, plan: Sequence[Step], asking: Asking) -> list[Step]:
     """The steps of models whose network is here. Raises where there is none, or not of the model that was asked for."""
-    ids = [step.evaluation_id for step in wanted]
+    ids = [step.evaluation_id for step in plan]
     rows = connection.execute(text(query("can_be_changed")), {"ids": ids}).all()
-    here = {row.evaluation_id for row in rows if row.has_file}
-    kept = [step for step in wanted if step.evaluation_id in here]
-    for name in sorted({step.trained_on for step in wanted if step.evaluation_id not in here}):
+    with_file = {row.evaluation_id for row in rows if row.has_file}
+    possible = [step for step in plan if step.evaluation_id in with_file]
+    for name in sorted({step.trained_on for step in plan if step.evaluation_id not in with_file}):
         _log.warning("%s: only its scores are here, not its network, left out", name)
-    if not kept:
-        names = ", ".join(dict.fromkeys(step.trained_on for step in wanted))
+    if not possible:
+        names = ", ".join(dict.fromkeys(step.trained_on for step in plan))
         raise AnalysisError(
             f"{names}: only its scores are here, not its network: xray model import FILE brings it, or bring the scores of "
             "changed pictures: xray intervene add FILE"
         )
-    return kept
+    return possible
 
 
-def _once(wanted: Sequence[Step]) -> list[Step]:
+def _once(plan: Sequence[Step]) -> list[Step]:
     """One step where two labellers share the images: interventions know no label."""
     first: dict[tuple[int, int], Step] = {}
-    for step in wanted:
+    for step in plan:
         first.setdefault((step.evaluation_id, step.target_list_id), step)
     return list(first.values())
 
 
-def _missing(connection: Connection, wanted: Sequence[Step], asking: Asking) -> list[Step]:
+def _missing(connection: Connection, plan: Sequence[Step], asking: Asking) -> list[Step]:
     """The steps with the kinds that are not stored as they are asked for, or stale."""
-    there: dict[tuple[int, int], set[str]] = {}
-    for made in stored_interventions(connection, [step.evaluation_id for step in wanted]):
-        if made.is_current and (made.images, made.seed) == (asking.images, asking.seed):
-            there.setdefault((made.evaluation_id, made.target_list_id), set()).add(made.kind)
+    stored: dict[tuple[int, int], set[str]] = {}
+    for intervention in stored_interventions(connection, [step.evaluation_id for step in plan]):
+        if intervention.is_current and (intervention.images, intervention.seed) == (
+            asking.images,
+            asking.seed,
+        ):
+            stored.setdefault((intervention.evaluation_id, intervention.target_list_id), set()).add(
+                intervention.kind
+            )
     left = [
         replace(
             step,
             kinds=tuple(
                 kind
                 for kind in step.kinds
-                if kind not in there.get((step.evaluation_id, step.target_list_id), ())
+                if kind not in stored.get((step.evaluation_id, step.target_list_id), ())
             ),
         )
-        for step in wanted
+        for step in plan
     ]
     return [step for step in left if step.kinds]
 

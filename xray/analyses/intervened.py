@@ -50,7 +50,12 @@ def interventions_state(connection: Connection, study: "StoredStudy") -> Mapping
     """Configuration → the interventions on its scores that count."""
     state: dict[str, list[Any]] = {}
     for (cohort, name), several in _whole(connection, study).items():
-        state.setdefault(name, []).append([cohort, [[each.targets, each.kind, each.ids] for each in several]])
+        state.setdefault(name, []).append(
+            [
+                cohort,
+                [[intervention.targets, intervention.kind, intervention.ids] for intervention in several],
+            ]
+        )
     return state
 
 
@@ -58,7 +63,7 @@ def _changed(study: "StoredStudy") -> Iterator[Cell]:
     for dataset in study.cohorts:
         for name in study.scorers(dataset):
             uses = study.scored(dataset, name)
-            if any(each.changed for each in uses):
+            if any(evaluation.changed for evaluation in uses):
                 yield Cell((dataset, name), uses)
 
 
@@ -68,17 +73,21 @@ CHANGED = Unit(_changed, ("cohort_a_id", "trained_on"))
 
 def _whole(connection: Connection, study: "StoredStudy") -> dict[tuple[int, str], list[Changed]]:
     """Interventions that every seed of a configuration has, on the pictures as they are now."""
-    evaluations = {each.evaluation_id: each for each in study.evaluations if each.changed}
+    evaluations = {
+        evaluation.evaluation_id: evaluation for evaluation in study.evaluations if evaluation.changed
+    }
     if not evaluations:
         return {}
     cohorts = _cohorts_of_lists(connection, study)
     by: dict[tuple[int, str], dict[tuple[int, str], list[StoredIntervention]]] = defaultdict(
         lambda: defaultdict(list)
     )
-    for made in stored_interventions(connection, list(evaluations)):
-        of = evaluations[made.evaluation_id]
-        if made.is_current and made.target_list_id in cohorts:
-            by[of.cohort_id, of.trained_on][made.target_list_id, made.kind].append(made)
+    for intervention in stored_interventions(connection, list(evaluations)):
+        of = evaluations[intervention.evaluation_id]
+        if intervention.is_current and intervention.target_list_id in cohorts:
+            by[of.cohort_id, of.trained_on][intervention.target_list_id, intervention.kind].append(
+                intervention
+            )
     datasets = {cohort: dataset for dataset, cohort in study.cohorts.items()}
     whole = {}
     for (cohort, name), several in by.items():

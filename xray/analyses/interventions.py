@@ -44,7 +44,7 @@ def show(stored: Stored) -> Part:
     "interventions",
     "What does a model lose on images that are made to look like another site's? Image loss, measured",
     Intervention,
-    place=42,
+    order=42,
     unit=CHANGED,
     show=show,
     prepare=interventions,
@@ -60,7 +60,7 @@ def compute(
     rows = [
         row
         for test in tests
-        for name in test.wanted
+        for name in test.configurations
         for changed in stored.of.get((test.cohort.id, name), ())
         for row in _compare(test, name, changed, stored)
     ]

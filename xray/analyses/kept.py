@@ -69,8 +69,8 @@ class Labelled:
     @property
     def nbytes(self) -> int:
         """Its bytes."""
-        shown = self.cohort.shown
-        identities = sum(getattr(shown, part.name).nbytes for part in fields(shown))
+        of_images = self.cohort.identities
+        identities = sum(getattr(of_images, part.name).nbytes for part in fields(of_images))
         return self.cohort.images.nbytes + self.cohort.labels.nbytes + int(identities)
 
 
@@ -86,7 +86,7 @@ class Facts:
         return 16 * _OF_AN_OBJECT * len(self.study.evaluations)
 
 
-class Kept:
+class Cache:
     """The last things that were asked for, as many as `most` bytes hold. Several threads may ask."""
 
     def __init__(self, most: int = MOST) -> None:
@@ -117,12 +117,12 @@ class Kept:
 
     def of(self, key: Hashable, read: Callable[[], Item]) -> Item:
         """What is kept under a key, read where it is not."""
-        kept = self.get(key)
-        if kept is not None:
-            return kept  # type: ignore[return-value]  # of one kind by its key
-        made = read()
-        self.put(key, made)
-        return made
+        item = self.get(key)
+        if item is not None:
+            return item  # type: ignore[return-value]  # of one kind by its key
+        fresh = read()
+        self.put(key, fresh)
+        return fresh
 
 
 @dataclass(frozen=True)
@@ -130,24 +130,24 @@ class Reading:
     """Reads of the database what is not kept. study: whose findings labels are of. changes: of what is known of images."""
 
     connection: Connection
-    kept: Kept
+    cache: Cache
     study: StoredStudy
     changes: int
 
     @classmethod
-    def now(cls, connection: Connection, kept: Kept, study: str) -> "Reading":
+    def now(cls, connection: Connection, cache: Cache, study: str) -> "Reading":
         """What is there now of a study. Raises `AnalysisError` where there is none of this name."""
         changes = connection.execute(text(query("changes_counted"))).one()
-        stored = kept.of(
+        stored = cache.of(
             ("study", study, changes.studies), lambda: Facts(load_study(connection, study))
         ).study
-        return cls(connection, kept, stored, changes.images)
+        return cls(connection, cache, stored, changes.images)
 
     def cohort(self, dataset: str, task_ids: Sequence[int] | None = None) -> StoredCohort:
         """The test cohort of a dataset with its labels, of all of the study's findings or of some (ids)."""
         cohort_id, all_ids = self.study.cohorts[dataset], self.study.task_ids
         key = ("cohort", cohort_id, all_ids, self.changes)
-        cohort = self.kept.of(key, lambda: Labelled(read_cohort(self.connection, cohort_id, all_ids))).cohort
+        cohort = self.cache.of(key, lambda: Labelled(read_cohort(self.connection, cohort_id, all_ids))).cohort
         if task_ids is None or tuple(task_ids) == all_ids:
             return cohort
         return replace(cohort, labels=cohort.labels[:, [all_ids.index(task) for task in task_ids]])
@@ -165,7 +165,7 @@ class Reading:
             return Column(cells_with_none, np.where(codes < 0, len(distinct), codes).astype(np.int32))
 
         key = ("column", cohort.image_list_id, dataset, name, self.changes)
-        column = self.kept.of(key, read)
+        column = self.cache.of(key, read)
         return column if isinstance(column, Column) else None
 
     def logits(
@@ -184,7 +184,7 @@ class Reading:
     ) -> dict[tuple[int, int], NDArray[np.float32]]:
         """(evaluation, finding) → its scores (n_images,), of outputs that were trained."""
         vectors = {
-            (evaluation, task): self.kept.get(("scores", evaluation, task))
+            (evaluation, task): self.cache.get(("scores", evaluation, task))
             for evaluation in evaluation_ids
             for task in task_ids
         }
@@ -192,5 +192,5 @@ class Reading:
         evaluations, tasks = (sorted({key[at] for key in missing}) for at in (0, 1))
         for key, vector in read_vectors(self.connection, evaluations, tasks).items():
             vectors[key] = vector
-            self.kept.put(("scores", *key), vector)
+            self.cache.put(("scores", *key), vector)
         return {key: vector for key, vector in vectors.items() if isinstance(vector, np.ndarray)}

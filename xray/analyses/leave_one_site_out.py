@@ -61,7 +61,7 @@ def show(result: Stored) -> Part:
     "leave_one_site_out",
     "Does training on all other sites make up for not having a site's own data? (Fig 2)",
     AucDifference,
-    place=20,
+    order=20,
     unit=cells.ARMS,
     show=show,
     family=FAMILY,

@@ -51,7 +51,7 @@ def show(result: Stored) -> Part:
     "mean_auc",
     "The headline: mean AUC over tasks, with a bootstrap over patients, against the own model",
     MeanAuc,
-    place=50,
+    order=50,
     unit=cells.MODEL_AGAINST,
     show=show,
     family=FAMILY,
@@ -74,7 +74,7 @@ def _means(study: StoredStudy, test: TestSet) -> Iterator[dict[str, Any]]:
     reference = study.reference(test)
     if reference is not None and not solid & test.trained_tasks(reference):
         reference = None
-    tasks_of = {name: sorted(solid & test.trained_tasks(name)) for name in test.wanted}
+    tasks_of = {name: sorted(solid & test.trained_tasks(name)) for name in test.configurations}
     if reference is not None:
         trained = test.trained_tasks(reference)
         tasks_of = {name: [task for task in tasks if task in trained] for name, tasks in tasks_of.items()}

@@ -32,13 +32,13 @@ def show(result: Stored) -> Part:
     "net_benefit",
     "Is acting on the calls worth more than treating all, or none? Net benefit at threshold probabilities",
     NetBenefit,
-    place=130,
+    order=130,
     unit=cells.MODEL,
     show=show,
 )
 def compute(study: StoredStudy, tests: Sequence[TestSet]) -> Iterator[dict[str, Any]]:
     """Rows of table `net_benefit`: per test cohort, task, configuration and threshold."""
-    yield from flat_side_by_side(_rows, ((test, name) for test in tests for name in test.wanted))
+    yield from flat_side_by_side(_rows, ((test, name) for test in tests for name in test.configurations))
 
 
 def _rows(test: TestSet, trained_on: str) -> list[dict[str, Any]]:

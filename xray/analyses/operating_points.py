@@ -40,7 +40,7 @@ def show(result: Stored) -> Part:
     "operating_points",
     "What does each model do at its threshold? Sensitivity, specificity, PPV, NPV, accuracy, share of positive calls",
     OperatingPoint,
-    place=100,
+    order=100,
     unit=cells.MODEL_AT_HOME,
     show=show,
     prepare=declared_points,
@@ -53,7 +53,11 @@ def compute(
     at_home = points_at_home(study, tests)
     yield from flat_side_by_side(
         _at_each,
-        ((test, name, at_home.get(name), declared.get(name)) for test in tests for name in test.wanted),
+        (
+            (test, name, at_home.get(name), declared.get(name))
+            for test in tests
+            for name in test.configurations
+        ),
     )
 
 

@@ -39,7 +39,7 @@ def show(result: Stored) -> Part:
     findings = ["No partial AUC is defined with ten images of either class."]
     if solid:
         (task, trained_on, dataset), worst = min(solid.items(), key=lambda item: item[1].value or 0)
-        model = grid.models.called(trained_on)
+        model = grid.models.phrase(trained_on)
         findings = [
             f"Lowest: {task}, {model}, tested on {dataset}: {shown(worst.value)} (0.5 is guessing), "
             "where at most one healthy image of ten is called."
@@ -48,12 +48,12 @@ def show(result: Stored) -> Part:
     return Part(part.name, part.title, QUESTION, findings, rows, text)
 
 
-@analysis("partial_auc", QUESTION, PartialAuc, place=105, unit=cells.MODEL, show=show)
+@analysis("partial_auc", QUESTION, PartialAuc, order=105, unit=cells.MODEL, show=show)
 def compute(study: StoredStudy, tests: Sequence[TestSet]) -> Iterator[dict[str, Any]]:
     """Rows of table `partial_auc`: per test cohort, task and configuration."""
     for test in tests:
         patients = test.cohort.patients if has_repeated_patients(test) else None
-        yield from flat_side_by_side(_rows, ((test, patients, name) for name in test.wanted))
+        yield from flat_side_by_side(_rows, ((test, patients, name) for name in test.configurations))
 
 
 def _rows(test: TestSet, patients: NDArray[np.int64] | None, trained_on: str) -> Iterator[dict[str, Any]]:

@@ -14,7 +14,7 @@ from db.results import Auc
 from xray.analyses import cells, results
 from xray.analyses.analysis import Stored, analysis
 from xray.analyses.parallel import flat_side_by_side
-from xray.analyses.resampled import REPLICATES, Wanted, has_repeated_patients, replicates
+from xray.analyses.resampled import REPLICATES, Group, has_repeated_patients, replicates
 from xray.analyses.rows import NOT_LABELLED, NOT_TRAINED, number
 from xray.analyses.stored import Scored, StoredStudy, TestSet
 from xray.report import published
@@ -50,7 +50,7 @@ def show(result: Stored) -> Part:
     "performance",
     "How well does each model do on each test dataset? AUC with interval (Fig 1)",
     Auc,
-    place=10,
+    order=10,
     unit=cells.MODEL_WITH_FINDINGS,
     show=show,
     metric=published.AUC,
@@ -64,8 +64,8 @@ def compute(study: StoredStudy, tests: Sequence[TestSet]) -> Iterator[dict[str, 
     for test in tests:
         clustered = has_repeated_patients(test)
         if clustered:
-            replicates(test, [group for name in test.wanted for group in _defined(test, name)])
-        work = ((test, trained_on, tasks, clustered) for trained_on in test.wanted)
+            replicates(test, [group for name in test.configurations for group in _defined(test, name)])
+        work = ((test, trained_on, tasks, clustered) for trained_on in test.configurations)
         yield from flat_side_by_side(_configuration, work)
 
 
@@ -89,7 +89,7 @@ def _configuration(
     return rows
 
 
-def _defined(test: TestSet, trained_on: str) -> list[Wanted]:
+def _defined(test: TestSet, trained_on: str) -> list[Group]:
     """The tasks that the cohort is labelled for and a configuration was trained on."""
     tasks = sorted(test.labelled_tasks() & test.trained_tasks(trained_on))
     return [(task, (trained_on,)) for task in tasks]

@@ -10,7 +10,7 @@ import numpy as np
 from sqlalchemy import Connection, text
 
 from db.queries import query
-from xray.analyses.asked import asked
+from xray.analyses.asked import questions_of
 from xray.analyses.causes import Pair, judged, pairs
 from xray.analyses.reread_plan import columns, in_doubt
 from xray.analyses.stored import OF_IMAGES, StoredStudy, load_study, load_tests
@@ -60,10 +60,10 @@ def plan(
     model, task: only of these, whether in doubt or not. Raises `AnalysisError` where nothing can be planned.
     """
     loaded = load_study(connection, study)
-    for what, name, names in (("model", model, loaded.foreign), ("finding", task, loaded.findings)):
+    for kind, name, names in (("model", model, loaded.foreign), ("finding", task, loaded.findings)):
         if name is not None and name not in names:
-            raise AnalysisError(unknown(what, name, list(names), "none of this study is from elsewhere"))
-    tests, ask = load_tests(connection, loaded, OF_IMAGES), asked(connection, loaded)
+            raise AnalysisError(unknown(kind, name, list(names), "none of this study is from elsewhere"))
+    tests, ask = load_tests(connection, loaded, OF_IMAGES), questions_of(connection, loaded)
     offers = [
         offer
         for of in pairs(loaded, tests, ask)
@@ -72,9 +72,9 @@ def plan(
         for offer in _offers(loaded, pair, ask.loss_ratio, budget, seed, task)
     ]
     if not offers:
-        named = " and ".join(name for name in (model, task) if name)
+        of = " and ".join(name for name in (model, task) if name)
         raise AnalysisError(
-            f"study {study!r}: pictures through a pipeline would settle nothing{f' of {named}' if named else ''}: they help "
+            f"study {study!r}: pictures through a pipeline would settle nothing{f' of {of}' if of else ''}: they help "
             f"where a model from elsewhere was scored at two sites that label a finding, {FEWEST} patients of each class at "
             f"both, and a cause is in doubt; xray analyse causes --study {study} says what is"
         )
@@ -88,11 +88,11 @@ def plan(
 def _offers(
     study: StoredStudy, pair: Pair, loss_ratio: float, budget: int | None, seed: int, task: str | None
 ) -> Iterator[Piping]:
-    for place, number in enumerate(pair.evidence.tasks.tolist()):
+    for position, number in enumerate(pair.evidence.tasks.tolist()):
         verdict, name = pair.verdicts[number], study.findings[number]
         open_ = any(in_doubt(verdict, cause, loss_ratio) for cause in range(len(CAUSES)))
-        wanted = name == task if task else open_ and verdict.through is None
-        if not wanted or pair.evidence.fewest[place] < FEWEST:
+        included = name == task if task else open_ and verdict.through is None
+        if not included or pair.evidence.fewest[position] < FEWEST:
             continue
         scores, labels = columns(pair.b, pair.model, number)
         design = reread_design.plan(scores, labels, min(READS, int(np.isfinite(scores * labels).sum())))
@@ -102,7 +102,7 @@ def _offers(
             np.isfinite(columns(pair.a, pair.model, number)[0]), pair.a.cohort.labels[:, number], np.nan
         )
         images = pipelines.draw(of_a, budget or of_a.size, np.random.default_rng([seed, 4, number]))
-        before = known_before(pair.evidence, place, verdict.probability)
+        before = known_before(pair.evidence, position, verdict.probability)
         foretold = chances(
             before, verdict.alike, expected_se(scores, labels, design), int(images.size), loss_ratio
         )
@@ -122,9 +122,9 @@ def image_list(connection: Connection, piping: Piping) -> str:
     """CSV of the images that are put through the pipeline: image and path, in the order of the test set."""
     ids = piping.pair.a.cohort.images[piping.images].tolist()
     rows = {row.id: row for row in connection.execute(text(query("named_images")), {"image_ids": ids})}
-    held = io.StringIO()
-    writer = csv.writer(held, lineterminator="\n")
+    buffer = io.StringIO()
+    writer = csv.writer(buffer, lineterminator="\n")
     writer.writerow(HEADER)
     for number in ids:
         writer.writerow(safe([rows[number].image, rows[number].path]))
-    return held.getvalue()
+    return buffer.getvalue()

@@ -64,7 +64,7 @@ def side_by_side(frame: pd.DataFrame, analysis: Analysis) -> pd.DataFrame:
     numbers = [name for name in analysis.numbers if name not in keys]
     main = numbers[numbers.index("lower") - 1] if "lower" in numbers else numbers[0]
     long = frame[keys].astype(object).where(frame[keys].notna(), "").assign(**{COLUMN: frame[COLUMN]})
-    long["value"] = [_spoken(row, main) for row in frame.to_dict("records")]
+    long["value"] = [_in_words(row, main) for row in frame.to_dict("records")]
     wide = long.pivot(index=keys, columns=COLUMN, values="value").reset_index()  # sorts the keys
     wide = long[keys].drop_duplicates().merge(wide, on=keys)
     policies = [policy for policy in POLICIES if policy in wide]
@@ -87,7 +87,7 @@ def _keys(analysis: Analysis) -> list[str]:
     return [*dict.fromkeys(column for column in columns if column)]
 
 
-def _spoken(row: dict[str, Any], name: str) -> str:
+def _in_words(row: dict[str, Any], name: str) -> str:
     value = "-" if pd.isna(row[name]) else f"{row[name]:.3f}"
     if not pd.isna(row.get("lower", np.nan)):
         value += f" [{row['lower']:.3f}, {row['upper']:.3f}]"
@@ -102,7 +102,7 @@ def _labels(
     protocol = protocol_from(stored.definition, f"protocol {stored.name}")
     dataset = read_named(connection, test.dataset)
 
-    def chosen(rules: Protocol) -> NDArray[np.float32]:
+    def labels_under(rules: Protocol) -> NDArray[np.float32]:
         selection = select(dataset.table, dataset.labeller, rules)
         of_image = {int(image): row for row, image in enumerate(dataset.image_ids[selection.index])}
         rows = [of_image[int(image)] for image in test.cohort.images]
@@ -112,17 +112,17 @@ def _labels(
                 labels[:, row] = selection.labels[rows, selection.findings.index(finding)]
         return labels
 
-    if not np.array_equal(chosen(protocol), test.cohort.labels, equal_nan=True):
+    if not np.array_equal(labels_under(protocol), test.cohort.labels, equal_nan=True):
         raise AnalysisError(
             f"{test.dataset}: labels of the study's test images are not those that protocol {stored.name} gives of what is "
             "registered: policies for uncertain labels can't be compared"
         )
     return {
-        policy: chosen(replace(protocol, labels=replace(protocol.labels, uncertain=policy)))
+        policy: labels_under(replace(protocol, labels=replace(protocol.labels, uncertain=policy)))
         for policy in policies
     }
 
 
 def _with(test: TestSet, labels: NDArray[np.float32]) -> TestSet:
     """The same scores with other labels; nothing that was computed of the former ones."""
-    return replace(test, cohort=replace(test.cohort, labels=labels), kept={}, _points={})
+    return replace(test, cohort=replace(test.cohort, labels=labels), cache={}, _points={})

@@ -39,7 +39,7 @@ def show(result: Stored) -> Part:
     "pooled_agreement",
     "Do models of one dataset each agree on all test images together? Kappa and tau, symmetric",
     PooledAgreement,
-    place=70,
+    order=70,
     unit=cells.POOLED,
     show=show,
     metric=published.POOLED_KAPPA,
@@ -52,7 +52,7 @@ def compute(study: StoredStudy, tests: Sequence[TestSet]) -> Iterator[dict[str, 
         for test in tests:
             if name in test.trained_on:
                 test.youden(name)  # once, before threads ask for it
-    pairs = [pair for pair in combinations(single, 2) if study.whole is None or pair in study.whole.asked]
+    pairs = [pair for pair in combinations(single, 2) if study.whole is None or pair in study.whole.keys]
     work = ((tests, at_home, task, pairs) for task in study.tasks(tests))
     yield from flat_side_by_side(_of_task, work)
 
@@ -76,9 +76,9 @@ def _of_task(
         return ranked(np.concatenate([_scores(tests[index], name, task) for index in indices]))
 
     @cache
-    def called(name: str, indices: tuple[int, ...], rule: str) -> NDArray[np.float64]:
+    def pooled_calls(name: str, indices: tuple[int, ...], rule: str) -> NDArray[np.float64]:
         return np.concatenate(
-            [_called(tests[p], name, task, _point(tests[p], name, rule, at_home)) for p in indices]
+            [_calls(tests[p], name, task, _point(tests[p], name, rule, at_home)) for p in indices]
         )
 
     rows = []
@@ -90,7 +90,7 @@ def _of_task(
         pair_tests = [tests[index] for index in indices]
         for rule in RULES:
             if rule == "target" or all(name in at_home for name in pair):
-                first, second = (called(name, indices, rule) for name in pair)
+                first, second = (pooled_calls(name, indices, rule) for name in pair)
                 labels = np.concatenate([test.cohort.labels[:, task] for test in pair_tests])
                 n_pos = int((labels[~np.isnan(first) & ~np.isnan(second)] == 1).sum())
                 rows.append(
@@ -141,6 +141,6 @@ def _row(
     }
 
 
-def _called(test: TestSet, trained_on: str, task: int, point: Youden) -> NDArray[np.float64]:
+def _calls(test: TestSet, trained_on: str, task: int, point: Youden) -> NDArray[np.float64]:
     """Calls of the labelled images; none where there is no threshold (one class in this cohort)."""
     return calls(test.cohort.labels[:, task], test.ensemble(trained_on)[:, task], point.threshold[task])

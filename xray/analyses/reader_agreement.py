@@ -54,7 +54,7 @@ def read(connection: Connection, study: StoredStudy) -> Mapping[int, Calls]:
     "reader_agreement",
     "Do readers agree with each other, and models with them? Cohen's kappa beside the human ceiling",
     ReaderAgreement,
-    place=35,
+    order=35,
     unit=cells.MODEL_AND_READERS,
     show=show,
     prepare=read,
@@ -68,7 +68,7 @@ def compute(
         if panel is not None:
             if test.itself:
                 yield from _of_readers(test, panel)
-            yield from flat_side_by_side(_of_model, ((test, panel, name) for name in test.wanted))
+            yield from flat_side_by_side(_of_model, ((test, panel, name) for name in test.configurations))
 
 
 def _spoken_of(panel: Calls) -> list[int]:

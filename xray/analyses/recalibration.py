@@ -54,7 +54,7 @@ class Recalibrated:
     task: str
     version: int
     fitted: Recalibration
-    here: Judged
+    at_home: Judged
     elsewhere: tuple[Judged, ...]
 
 
@@ -70,7 +70,7 @@ class _Scored:
     people: IntArray
 
     @property
-    def used(self) -> NDArray[np.bool_]:
+    def usable(self) -> NDArray[np.bool_]:
         """Images with a label and a score."""
         return ~np.isnan(self.labels) & ~np.isnan(self.logits)
 
@@ -111,7 +111,7 @@ def recalibrate_model(
     version = put_recalibration(
         connection, model_id, stored.task_ids[column], home.cohort_id, calibration, fingerprint
     )
-    people = home.people[home.used]
+    people = home.people[home.usable]
     elsewhere = tuple(
         _elsewhere(candidate, calibration, people) for candidate in candidates if candidate is not home
     )
@@ -149,7 +149,7 @@ def _scored(connection: Connection, study: StoredStudy, ids: frozenset[int], col
             np.asarray(test.cohort.labels[:, column], dtype=np.float64),
             np.asarray(test.logits[evaluation.evaluation_id][column], dtype=np.float64),
             test.cohort.patients,
-            test.cohort.shown.patients,
+            test.cohort.identities.patients,
         )
         for test in load_tests(connection, study)
         if column in test.labelled_tasks()
@@ -160,7 +160,7 @@ def _scored(connection: Connection, study: StoredStudy, ids: frozenset[int], col
 
 def _fit(home: _Scored, method: Method, context: str) -> tuple[Recalibration, Judged]:
     for value, word in ((1, "positive"), (0, "negative")):
-        n = np.unique(home.patients[home.used & (home.labels == value)]).size
+        n = np.unique(home.patients[home.usable & (home.labels == value)]).size
         if n < FEWEST[method]:
             raise AnalysisError(
                 f"{context}: {n} patients with a {word} image that is scored; {method} needs {FEWEST[method]}"
@@ -173,7 +173,7 @@ def _fit(home: _Scored, method: Method, context: str) -> tuple[Recalibration, Ju
 
 
 def _elsewhere(away: _Scored, calibration: Recalibration, people: IntArray) -> Judged:
-    shared_patients = np.isin(away.people, people) & away.used
+    shared_patients = np.isin(away.people, people) & away.usable
     unseen = replace(away, labels=np.where(shared_patients, np.nan, away.labels))
     return _judged(unseen, calibration.apply(away.logits), left_out=int(shared_patients.sum()))
 

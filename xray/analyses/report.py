@@ -31,7 +31,7 @@ def write_report(
     study: Study,
     folder: Path,
     commands: list[str],
-    draw: Callable[[Connection, shown.Make, Sequence[Analysis]], list[page.Drawn]] = shown.drawn_in_turn,
+    draw: Callable[[Connection, shown.Make, Sequence[Analysis]], list[page.Drawing]] = shown.drawn_in_turn,
 ) -> Path:
     """Write figures (PNG, SVG, CSV), report.html and report.md of a study's stored results into `folder`; the page's path.
 
@@ -42,11 +42,11 @@ def write_report(
     The same results give the same bytes. Raises `AnalysisError` where nothing is stored yet.
     """
 
-    def make(own: Connection, analysis: Analysis) -> page.Drawn | None:
+    def make(own: Connection, analysis: Analysis) -> page.Drawing | None:
         part = shown.part(own, study.name, analysis)
         if not len(part.data) and not (part.central and _is_asked(study, part)):
             return None
-        return shown.drawn(part, folder)
+        return shown.drawing_of(part, folder)
 
     parts = draw(connection, make, ANALYSES)
     first = results.first_screen(connection, study.name)

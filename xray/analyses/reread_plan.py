@@ -7,10 +7,10 @@ from typing import Any, Final
 import numpy as np
 from sqlalchemy import Connection
 
-from xray.analyses.asked import asked
+from xray.analyses.asked import questions_of
 from xray.analyses.causes import Pair, judged, pairs
 from xray.analyses.stored import OF_IMAGES, StoredStudy, TestSet, load_study, load_tests
-from xray.data.rereads import Drawn
+from xray.data.rereads import ReadSample
 from xray.errors import AnalysisError
 from xray.names import unknown
 from xray.stats import reread_design
@@ -63,17 +63,17 @@ def plan(
     seed: int,
     model: str | None = None,
     task: str | None = None,
-) -> tuple[StoredStudy, list[Share], list[Drawn]]:
+) -> tuple[StoredStudy, list[Share], list[ReadSample]]:
     """The study, what the budget is spent on, and what is drawn for each; nothing is stored.
 
     model, task: only of these, whether in doubt or not. Raises `AnalysisError` where nothing can be planned.
     """
     loaded = load_study(connection, study)
-    for what, name, names in (("model", model, loaded.foreign), ("finding", task, loaded.findings)):
+    for kind, name, names in (("model", model, loaded.foreign), ("finding", task, loaded.findings)):
         if name is not None and name not in names:
-            raise AnalysisError(unknown(what, name, list(names), "none of this study is from elsewhere"))
+            raise AnalysisError(unknown(kind, name, list(names), "none of this study is from elsewhere"))
     tests = load_tests(connection, loaded, OF_IMAGES)
-    ask = asked(connection, loaded)
+    ask = questions_of(connection, loaded)
     step = max(SMALLEST, budget // PIECES)
     offers = [
         offer
@@ -84,12 +84,12 @@ def plan(
     ]
     if not offers:
         raise AnalysisError(_nothing(study, model, task))
-    shares, drawn = [], []
+    shares, samples = [], []
     for number, (offer, reads) in enumerate(_split(_one_each(offers), step, budget)):
-        share, of = _drawn(loaded, offer, reads, ask.loss_ratio, np.random.default_rng([seed, 3, number]))
+        share, of = _sample(loaded, offer, reads, ask.loss_ratio, np.random.default_rng([seed, 3, number]))
         shares.append(share)
-        drawn.append(of)
-    return loaded, shares, drawn
+        samples.append(of)
+    return loaded, shares, samples
 
 
 def _nothing(study: str, model: str | None, task: str | None) -> str:
@@ -104,17 +104,17 @@ def _nothing(study: str, model: str | None, task: str | None) -> str:
 def _offers(
     study: StoredStudy, pair: Pair, loss_ratio: float, step: int, budget: int, task: str | None
 ) -> Iterator[Offer]:
-    for place, number in enumerate(pair.evidence.tasks.tolist()):
+    for position, number in enumerate(pair.evidence.tasks.tolist()):
         verdict = pair.verdicts[number]
-        wanted = study.findings[number] == task if task else in_doubt(verdict, LABEL, loss_ratio)
-        if not wanted or pair.evidence.fewest[place] < FEWEST:
+        included = study.findings[number] == task if task else in_doubt(verdict, LABEL, loss_ratio)
+        if not included or pair.evidence.fewest[position] < FEWEST:
             continue
         scores, labels = columns(pair.b, pair.model, number)
         usable = int(np.isfinite(scores * labels).sum())
         chances = [0.0]
         for pieces in range(1, max(budget // step, 1) + 1):
             design = reread_design.plan(scores, labels, min(pieces * step, usable, budget))
-            chances.append(_chance(pair, place, scores, labels, design, loss_ratio) if design else 0.0)
+            chances.append(_chance(pair, position, scores, labels, design, loss_ratio) if design else 0.0)
         if max(chances) > 0:
             yield Offer(pair, number, float(verdict.probability[LABEL]), np.array(chances))
 
@@ -132,22 +132,22 @@ def columns(test: TestSet, model: str, task: int) -> tuple[FloatArray, FloatArra
 
 def _chance(
     pair: Pair,
-    place: int,
+    position: int,
     scores: FloatArray,
     labels: FloatArray,
     design: reread_design.Design,
     loss_ratio: float,
 ) -> float:
-    verdict = pair.verdicts[int(pair.evidence.tasks[place])]
-    before = known_before(pair.evidence, place, verdict.probability)
+    verdict = pair.verdicts[int(pair.evidence.tasks[position])]
+    before = known_before(pair.evidence, position, verdict.probability)
     return chance(before, verdict.alike, expected_se(scores, labels, design), loss_ratio)
 
 
-def _whole(pair: Pair, place: int, se: float, loss_ratio: float) -> tuple[float, float]:
+def _whole(pair: Pair, position: int, se: float, loss_ratio: float) -> tuple[float, float]:
     """Chances that all causes of a finding are settled: by the reads, and by all of A's images through B's pipeline."""
-    task = int(pair.evidence.tasks[place])
+    task = int(pair.evidence.tasks[position])
     verdict = pair.verdicts[task]
-    before = known_before(pair.evidence, place, verdict.probability)
+    before = known_before(pair.evidence, position, verdict.probability)
     images = int(np.isfinite(columns(pair.a, pair.model, task)).all(axis=0).sum())
     of = chances(before, verdict.alike, se, images, loss_ratio)
     return of["whole by reads"], of["whole"]
@@ -190,18 +190,18 @@ def _split(offers: Sequence[Offer], step: int, budget: int) -> list[tuple[Offer,
     ]
 
 
-def _drawn(
+def _sample(
     study: StoredStudy, offer: Offer, reads: int, loss_ratio: float, rng: np.random.Generator
-) -> tuple[Share, Drawn]:
+) -> tuple[Share, ReadSample]:
     pair, task = offer.pair, offer.task
     scores, labels = columns(pair.b, pair.model, task)
     design = reread_design.plan(scores, labels, reads)
     assert design is not None  # an offer has a chance only where it can be planned
-    place = int(np.flatnonzero(pair.evidence.tasks == task)[0])
-    foretold = _chance(pair, place, scores, labels, design, loss_ratio)
+    position = int(np.flatnonzero(pair.evidence.tasks == task)[0])
+    foretold = _chance(pair, position, scores, labels, design, loss_ratio)
     images = reread_design.draw(design, rng)
     name, drop = study.findings[task], float(pair.evidence.parts.drop.value[task])
-    whole, piped = _whole(pair, place, expected_se(scores, labels, design), loss_ratio)
+    whole, piped = _whole(pair, position, expected_se(scores, labels, design), loss_ratio)
     share = Share(
         pair.model,
         name,
@@ -215,8 +215,8 @@ def _drawn(
         piped,
     )
     ids = pair.b.cohort.images.astype(np.int64)
-    drawn = Drawn(
+    sample = ReadSample(
         pair.model, name, pair.b.cohort.id, pair.a.cohort.id, design.stratum, design.sizes, design.reads, images, ids,
         foretold,
     )  # fmt: skip
-    return share, drawn
+    return share, sample

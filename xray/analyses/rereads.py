@@ -33,20 +33,20 @@ def stored_reads(
     connection: Connection, cohorts: Sequence[int], task_ids: Sequence[int]
 ) -> dict[Key, list[Reads]]:
     """What was read of the plans between these cohorts."""
-    place = {number: at for at, number in enumerate(task_ids)}
+    position_of = {number: at for at, number in enumerate(task_ids)}
     rows = connection.execute(text(query("reread_calls")), {"cohort_ids": list(cohorts)}).all()
     reads: dict[Key, list[Reads]] = defaultdict(list)
     for row in rows:
-        if row.task_id not in place:
+        if row.task_id not in position_of:
             continue
-        key = (row.reference_cohort_id, row.cohort_id, place[row.task_id])
+        key = (row.reference_cohort_id, row.cohort_id, position_of[row.task_id])
         calls = zip(row.positions, row.readers, row.answers, strict=True)
         reads[key].append(_reads(row.strata, row.sizes, row.drawn, calls))
     return dict(reads)
 
 
 def _reads(
-    strata: list[int], sizes: list[int], drawn: list[int], calls: "zip[tuple[int, str, str]]"
+    strata: list[int], sizes: list[int], n_drawn: list[int], calls: "zip[tuple[int, str, str]]"
 ) -> Reads:
     states: dict[int, list[int]] = defaultdict(list)
     people = set()
@@ -55,5 +55,5 @@ def _reads(
         people.add(reader)
     votes = [majority(of_image) for of_image in states.values()]
     again = np.array([1.0 if v == POSITIVE else 0.0 if v == NEGATIVE else np.nan for v in votes])
-    design = Design(np.array(strata), np.array(sizes), np.array(drawn))
+    design = Design(np.array(strata), np.array(sizes), np.array(n_drawn))
     return Reads(design, np.array(list(states), dtype=np.int64), again, frozenset(people))

@@ -15,9 +15,9 @@ from xray.stats.bootstrap import BootstrapAuc, Draws, bootstrap_auc, joined, sep
 
 REPLICATES: Final = 1000
 SEED: Final = 0
-Wanted = tuple[int, tuple[str, ...]]
+Group = tuple[int, tuple[str, ...]]
 """A task, and configurations that are compared on it."""
-Kept = tuple[int, str, bytes]
+CacheKey = tuple[int, str, bytes]
 """A task, a configuration, and the images that are used, as bits."""
 
 
@@ -29,10 +29,10 @@ class Replicates:
     result: BootstrapAuc
 
 
-def replicates(test: TestSet, groups: Iterable[Wanted]) -> dict[Wanted, Replicates]:
+def replicates(test: TestSet, groups: Iterable[Group]) -> dict[Group, Replicates]:
     """Replicates of these groups, for tasks that all their configurations were trained on. Cached in `test`."""
     images = {group: _images(test, *group) for group in groups}
-    cache: dict[Kept, BootstrapAuc] = test.kept
+    cache: dict[CacheKey, BootstrapAuc] = test.cache
     missing: dict[tuple[int, bytes], dict[str, None]] = {}
     for (task, names), bits in images.items():
         for name in names:
@@ -55,11 +55,11 @@ def has_repeated_patients(test: TestSet) -> bool:
 
 
 def _draws(test: TestSet) -> Draws:
-    if "draws" not in test.kept:
-        draws = Draws(test.cohort.shown.ranks, REPLICATES, SEED, keep=True)
+    if "draws" not in test.cache:
+        draws = Draws(test.cohort.identities.ranks, REPLICATES, SEED, keep=True)
         side_by_side(draws.block, ((number,) for number in range(draws.n_blocks)))
-        test.kept["draws"] = draws
-    cached: Draws = test.kept["draws"]
+        test.cache["draws"] = draws
+    cached: Draws = test.cache["draws"]
     return cached
 
 
@@ -73,9 +73,9 @@ def _images(test: TestSet, task: int, names: Sequence[str]) -> bytes:
 
 def _resample(
     test: TestSet, task: int, names: Sequence[str], images: bytes, draws: Draws
-) -> dict[Kept, BootstrapAuc]:
+) -> dict[CacheKey, BootstrapAuc]:
     labels = test.cohort.labels[:, task]
     mask = np.unpackbits(np.frombuffer(images, np.uint8), count=len(labels)).astype(bool)
     scores = np.stack([test.ensemble(name)[:, task] for name in names])
-    several = bootstrap_auc(np.where(mask, labels, np.nan), scores, test.cohort.shown.ranks, draws=draws)
+    several = bootstrap_auc(np.where(mask, labels, np.nan), scores, test.cohort.identities.ranks, draws=draws)
     return {(task, name, images): single for name, single in zip(names, separate(several), strict=True)}

@@ -31,18 +31,18 @@ def _registered() -> tuple[Analysis, ...]:
     for module in pkgutil.iter_modules(xray.analyses.__path__):
         if module.name not in ("run", "report", "policies"):  # which stand on this list
             importlib.import_module(f"xray.analyses.{module.name}")
-    return tuple(sorted(REGISTRY.values(), key=lambda each: each.place))
+    return tuple(sorted(REGISTRY.values(), key=lambda entry: entry.order))
 
 
 ANALYSES: Final = _registered()
 
 
-def named(name: str) -> Analysis:
+def by_name(name: str) -> Analysis:
     """The analysis of this name. Raises `AnalysisError` where there is none."""
-    for each in ANALYSES:
-        if each.name == name:
-            return each
-    raise AnalysisError(unknown("analysis", name, [each.name for each in ANALYSES]))
+    for analysis in ANALYSES:
+        if analysis.name == name:
+            return analysis
+    raise AnalysisError(unknown("analysis", name, [analysis.name for analysis in ANALYSES]))
 
 
 def by_column(column: str) -> Analysis:
@@ -50,7 +50,7 @@ def by_column(column: str) -> Analysis:
 
     By one of the usual ones it is a part of that: the same rows, of which only these are shown.
     """
-    usual = named("subgroups")
+    usual = by_name("subgroups")
     if column in usual.columns:
         return replace(usual, groupings=(column,))
     return replace(
@@ -67,7 +67,7 @@ def run_all(engine: Engine, study_name: str) -> dict[str, bool]:
     return run(engine, study_name, ANALYSES)
 
 
-def run(engine: Engine, study_name: str, wanted: Sequence[Analysis]) -> dict[str, bool]:
+def run(engine: Engine, study_name: str, analyses: Sequence[Analysis]) -> dict[str, bool]:
     """As `run_all`, of some analyses; the log says what is computed.
 
     What a test cohort adds is stored when it is ready, while the next is computed, so that what was done before an error
@@ -76,7 +76,7 @@ def run(engine: Engine, study_name: str, wanted: Sequence[Analysis]) -> dict[str
     with about(study=study_name), engine.connect() as connection, _locked(connection, study_name):
         study = load_study(connection, study_name)
         stored = stored_cells(connection, study)
-        works = [Work(connection, study, each, stored.get(each.name, {})) for each in wanted]
+        works = [Work(connection, study, analysis, stored.get(analysis.name, {})) for analysis in analyses]
         stale = [work for work in works if work.is_stale]
         if stale:
             with ThreadPoolExecutor(1) as storing:
@@ -97,18 +97,18 @@ def run_cohort(engine: Engine, study_name: str, dataset: str) -> dict[str, bool]
         study = load_study(connection, study_name)
         stored = stored_cells(connection, study)
         parts: list[Work | PartialWork] = []
-        for each in ANALYSES:
-            present = stored.get(each.name, {})
-            if each.partial is None:
-                parts.append(Work(connection, study, each, present, dataset))
-            elif Work(connection, study, each, present).is_stale:
-                parts.append(PartialWork(connection, study, each, each.partial, dataset))
+        for analysis in ANALYSES:
+            present = stored.get(analysis.name, {})
+            if analysis.partial is None:
+                parts.append(Work(connection, study, analysis, present, dataset))
+            elif Work(connection, study, analysis, present).is_stale:
+                parts.append(PartialWork(connection, study, analysis, analysis.partial, dataset))
         stale = [part for part in parts if part.is_stale]
         if stale:
             with ThreadPoolExecutor(1) as storing:
                 compute_within(engine, connection, study, stale, dataset, storing)
     names = {part.analysis.name for part in stale}
-    return {each.name: each.name in names for each in ANALYSES}
+    return {analysis.name: analysis.name in names for analysis in ANALYSES}
 
 
 def cohorts_to_compute(engine: Engine, study_name: str) -> list[str]:
@@ -116,10 +116,10 @@ def cohorts_to_compute(engine: Engine, study_name: str) -> list[str]:
     with engine.connect() as connection:
         study = load_study(connection, study_name)
         stored = stored_cells(connection, study)
-        works = [Work(connection, study, each, stored.get(each.name, {})) for each in ANALYSES]
+        works = [Work(connection, study, analysis, stored.get(analysis.name, {})) for analysis in ANALYSES]
         keys = {key for work in works if work.is_stale for key in work.stale}
         whole = any(work.analysis.partial is not None for work in works if work.is_stale)
-        return [each for each in study.cohorts if whole or any(key[:1] == (each,) for key in keys)]
+        return [dataset for dataset in study.cohorts if whole or any(key[:1] == (dataset,) for key in keys)]
 
 
 @contextmanager

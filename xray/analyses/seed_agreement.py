@@ -30,13 +30,13 @@ def show(result: Stored) -> Part:
     "seed_agreement",
     "Do two trainings of one configuration agree? Cohen's kappa between seeds (Fig A.1)",
     SeedAgreement,
-    place=80,
+    order=80,
     unit=cells.MODEL,
     show=show,
 )
 def compute(study: StoredStudy, tests: Sequence[TestSet]) -> Iterator[dict[str, Any]]:
     """Rows of table `seed_agreement`: per test cohort, task, configuration and pair of seeds."""
-    yield from flat_side_by_side(_agree, ((test, name) for test in tests for name in test.wanted))
+    yield from flat_side_by_side(_agree, ((test, name) for test in tests for name in test.configurations))
 
 
 def _agree(test: TestSet, trained_on: str) -> Iterator[dict[str, Any]]:

@@ -11,29 +11,29 @@ def labels_of_shared(a: StoredCohort, b: StoredCohort) -> tuple[NDArray[np.float
 
     NaN where a cohort says nothing, or says two things of copies of one picture.
     """
-    pictures = np.intersect1d(a.shown.pictures, b.shown.pictures)
+    pictures = np.intersect1d(a.identities.pictures, b.identities.pictures)
     return _labels_of(a, pictures), _labels_of(b, pictures)
 
 
 def patients_of_both(a: StoredCohort, b: StoredCohort) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """A code per patient in both cohorts, (n_images,) each, by first appearance: the same in every home."""
-    patients = np.concatenate([a.shown.patients, b.shown.patients])
+    patients = np.concatenate([a.identities.patients, b.identities.patients])
     _, first, codes_of = np.unique(patients, return_index=True, return_inverse=True)
     codes = np.argsort(np.argsort(first)).astype(np.int64)[codes_of]
-    return codes[: len(a.shown.patients)], codes[len(a.shown.patients) :]
+    return codes[: len(a.identities.patients)], codes[len(a.identities.patients) :]
 
 
 def patients_of_shared(a: StoredCohort, b: StoredCohort) -> NDArray[np.int64]:
     """Who these pictures show, (n_pictures,), in the order of `labels_of_shared`."""
-    pictures = np.intersect1d(a.shown.pictures, b.shown.pictures)
-    first = np.unique(a.shown.pictures, return_index=True)
+    pictures = np.intersect1d(a.identities.pictures, b.identities.pictures)
+    first = np.unique(a.identities.pictures, return_index=True)
     return a.patients[first[1][np.searchsorted(first[0], pictures)]]
 
 
 def _labels_of(cohort: StoredCohort, pictures: NDArray[np.int64]) -> NDArray[np.float64]:
     """Labels (n_pictures, n_tasks) of some pictures, in their order."""
-    rows = np.isin(cohort.shown.pictures, pictures)
-    row = np.searchsorted(pictures, cohort.shown.pictures[rows])
+    rows = np.isin(cohort.identities.pictures, pictures)
+    row = np.searchsorted(pictures, cohort.identities.pictures[rows])
     labels = cohort.labels[rows]
     states = {value: np.zeros((len(pictures), labels.shape[1]), dtype=bool) for value in (0, 1)}
     for value, state in states.items():

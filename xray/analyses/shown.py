@@ -13,7 +13,7 @@ from xray.analyses.analysis import REGISTRY, Analysis, Stored, stored_rows
 from xray.analyses.parallel import in_processes
 from xray.errors import AnalysisError
 from xray.report import published, spots
-from xray.report.page import Drawn
+from xray.report.page import Drawing
 from xray.report.parts.part import Part
 from xray.report.words import leaking
 
@@ -57,35 +57,35 @@ def _save(part: Part, figure: "Figure", folder: Path) -> list[Path]:
     return figures.save(figure, folder, part.name, data)
 
 
-def drawn(part: Part, folder: Path) -> Drawn:
+def drawing_of(part: Part, folder: Path) -> Drawing:
     """A part as the page takes it, its figure written into the folder too."""
-    return Drawn(part, *_written(part, folder))
+    return Drawing(part, *_svg(part, folder))
 
 
-Make: TypeAlias = Callable[[Connection, Analysis], Drawn | None]
+Make: TypeAlias = Callable[[Connection, Analysis], Drawing | None]
 """Reads one analysis as it is stored and draws its figure; None where there is nothing to show."""
 
 
-def drawn_in_turn(connection: Connection, make: Make, analyses: Sequence[Analysis]) -> list[Drawn]:
+def drawn_in_turn(connection: Connection, make: Make, analyses: Sequence[Analysis]) -> list[Drawing]:
     """What `make` makes of each, one after the other."""
-    return [made for analysis in analyses if (made := make(connection, analysis)) is not None]
+    return [drawing for analysis in analyses if (drawing := make(connection, analysis)) is not None]
 
 
-def drawn_in_processes(connection: Connection, make: Make, analyses: Sequence[Analysis]) -> list[Drawn]:
+def drawn_in_processes(connection: Connection, make: Make, analyses: Sequence[Analysis]) -> list[Drawing]:
     """As `drawn_in_turn`, on all cores (`parallel.in_processes`); each reads, by its own connection, what is committed."""
     url = connection.engine.url
 
-    def apart(analysis: Analysis) -> Drawn | None:
+    def apart(analysis: Analysis) -> Drawing | None:
         with create_engine(url, poolclass=NullPool).connect() as own:
-            made = make(own, analysis)
+            drawing = make(own, analysis)
         return (
-            None if made is None else replace(made, part=replace(made.part, draw=None))
+            None if drawing is None else replace(drawing, part=replace(drawing.part, draw=None))
         )  # which can't be handed over
 
-    return [made for made in in_processes(apart, analyses) if made is not None]
+    return [drawing for drawing in in_processes(apart, analyses) if drawing is not None]
 
 
-def _written(part: Part, folder: Path) -> tuple[bytes, float, tuple[spots.Spot, ...]] | tuple[()]:
+def _svg(part: Part, folder: Path) -> tuple[bytes, float, tuple[spots.Spot, ...]] | tuple[()]:
     """The figure's SVG, its width in inches and its clickable spots; nothing without a figure."""
     figure = _figure(part)
     if figure is None:

@@ -90,23 +90,26 @@ class _Steps:
         self._errors: dict[str, Exception] = {}
         several = [work for work in works if not work.unit.by_cohort and work.stale]
         self._later = {
-            each for work in several if self._given(work) != ([],) for each in work.uses(work.stale)
+            evaluation
+            for work in several
+            if self._preparation(work) != ([],)
+            for evaluation in work.uses(work.stale)
         }
 
     def of_cohort(self, dataset: str) -> None:
         """Compute the stale cells of one test cohort, and keep what those need that are of several."""
-        here = [(work, keys) for work in self._works if (keys := work.keys(dataset))]
+        parts = [(work, keys) for work in self._works if (keys := work.keys(dataset))]
         cohort = self._study.cohorts[dataset]
-        uses = self._later.union(*(work.uses(keys) for work, keys in here))
+        uses = self._later.union(*(work.uses(keys) for work, keys in parts))
         evaluations = [e for e in self._study.evaluations if e.cohort_id == cohort and e in uses]
-        if not here and not evaluations:
+        if not parts and not evaluations:
             return
         columns = {column for work in self._works for column in work.analysis.columns}
         test = load_test(self._connection, self._study, dataset, evaluations, columns)
         self._connection.commit()
-        for work, keys in here:
-            asked = test.asking([key[-1] for key in keys] if len(keys[0]) > 1 else test.trained_on)
-            self._try(work, keys, [asked])
+        for work, keys in parts:
+            subset = test.asking([key[-1] for key in keys] if len(keys[0]) > 1 else test.trained_on)
+            self._try(work, keys, [subset])
         later = {e.trained_on for e in evaluations if e in self._later}
         if later:
             self._several.append(test.ensembles(later))
@@ -125,7 +128,7 @@ class _Steps:
             return
         try:
             self._log(work)
-            self._put(work, work.stale, partial.joined(self._asking(work.stale), self._given(work)))
+            self._store(work, work.stale, partial.joined(self._asking(work.stale), self._preparation(work)))
         except Exception as error:  # as in _try
             self._errors[name] = error
 
@@ -150,23 +153,25 @@ class _Steps:
 
     def _compute(self, work: Work | PartialWork, keys: Sequence[Key], tests: Sequence[TestSet]) -> None:
         self._log(work)
-        started = time.perf_counter()
-        made: list[Any] = list(work.compute(self._asking(keys), tests, self._given(work))) if keys else []
-        _log.debug("%s: %d rows in %.1f s", work.analysis.name, len(made), time.perf_counter() - started)
-        self._put(work, keys, made)
+        start = time.perf_counter()
+        rows: list[Any] = (
+            list(work.compute(self._asking(keys), tests, self._preparation(work))) if keys else []
+        )
+        _log.debug("%s: %d rows in %.1f s", work.analysis.name, len(rows), time.perf_counter() - start)
+        self._store(work, keys, rows)
 
     def _asking(self, keys: Sequence[Key]) -> StoredStudy:
         """The study, of which some cells are asked for."""
         whole = self._study.whole
         assert whole is not None
-        return replace(self._study, whole=replace(whole, asked=frozenset(keys)))
+        return replace(self._study, whole=replace(whole, keys=frozenset(keys)))
 
-    def _put(self, work: Work | PartialWork, keys: Sequence[Key], made: list[Any]) -> None:
+    def _store(self, work: Work | PartialWork, keys: Sequence[Key], rows: list[Any]) -> None:
         """Store what was made of some cells, while the next are computed."""
 
         def store() -> None:
             with self._engine.begin() as connection:
-                work.store(connection, keys, made)
+                work.store(connection, keys, rows)
 
         self._stored.append((work, self._storing.submit(store)))
 
@@ -179,7 +184,7 @@ class _Steps:
             )
             _log.info("computing %s%s", name, part)
 
-    def _given(self, work: Work | PartialWork) -> tuple[Any, ...]:
+    def _preparation(self, work: Work | PartialWork) -> tuple[Any, ...]:
         """What the analysis prepares, once for all steps."""
         analysis = work.analysis
         if analysis.prepare is None:

@@ -73,35 +73,35 @@ class TestSet:
     """By evaluation id: (n_tasks, n_images)."""
     columns: dict[str, NDArray[np.object_]] = field(default_factory=dict)
     """By name, each image's value of a column: (n_images,), None where it is unknown."""
-    kept: dict[Any, Any] = field(default_factory=dict, compare=False, repr=False)
+    cache: dict[Any, Any] = field(default_factory=dict, compare=False, repr=False)
     """Cached results on this cohort (`resampled.replicates`)."""
     _ensembles: dict[str, NDArray[np.float64]] = field(default_factory=dict, compare=False, repr=False)
     _points: dict[str, "Youden"] = field(default_factory=dict, compare=False, repr=False)
-    asked: frozenset[str] | None = None
+    selection: frozenset[str] | None = None
     """Configurations whose rows are asked for, "" for rows of the cohort itself; None is all of them."""
     cut_of: "TestSet | None" = None
     """The whole test cohort, where these are some of its images: thresholds are chosen on it, and not on the cut."""
 
     @property
-    def wanted(self) -> list[str]:
+    def configurations(self) -> list[str]:
         """The configurations whose rows are asked for, in the order of the study."""
-        return [name for name in self.trained_on if self.asked is None or name in self.asked]
+        return [name for name in self.trained_on if self.selection is None or name in self.selection]
 
     @property
     def itself(self) -> bool:
         """Whether rows of the cohort itself are asked for, which are of no model."""
-        return self.asked is None or "" in self.asked
+        return self.selection is None or "" in self.selection
 
     def asking(self, names: Collection[str]) -> "TestSet":
         """The same cohort, of which rows of these configurations are asked for; what was computed of it is shared."""
-        return replace(self, asked=frozenset(names))
+        return replace(self, selection=frozenset(names))
 
     def ensembles(self, names: Collection[str]) -> "TestSet":
         """The same cohort with nothing but the ensembles of some configurations: a seed's share of the memory."""
         evaluations = tuple(e for e in self.evaluations if e.trained_on in names)
         scores = {name: self.ensemble(name) for name in dict.fromkeys(e.trained_on for e in evaluations)}
         points = {name: point for name, point in self._points.items() if name in scores}
-        return replace(self, evaluations=evaluations, logits={}, kept={}, _ensembles=scores, _points=points)
+        return replace(self, evaluations=evaluations, logits={}, cache={}, _ensembles=scores, _points=points)
 
     @cached_property
     def trained_on(self) -> list[str]:
@@ -224,11 +224,11 @@ class StoredStudy:
 
     def trained_on_exactly(self, datasets: Sequence[str]) -> str | None:
         """The configuration that is trained on just these datasets, or None."""
-        needed = set(datasets)
+        members = set(datasets)
         complete = {
             name: trained_on for name, trained_on in self.configurations.items() if name not in self.partial
         }
-        return next((name for name, trained_on in complete.items() if set(trained_on) == needed), None)
+        return next((name for name, trained_on in complete.items() if set(trained_on) == members), None)
 
 
 @dataclass(frozen=True)
@@ -240,7 +240,7 @@ class Whole:
     """
 
     at_home: Mapping[str, "Youden"]
-    asked: frozenset[tuple[str, ...]] = frozenset()
+    keys: frozenset[tuple[str, ...]] = frozenset()
 
 
 def load_study(connection: Connection, name: str) -> StoredStudy:

@@ -53,7 +53,7 @@ def show(result: Stored) -> Part:
     "subgroups",
     "For whom does a model work less well? AUC by age band, sex and view, or --by any column",
     SubgroupAuc,
-    place=140,
+    order=140,
     unit=cells.MODEL,
     show=show,
     columns=COLUMNS,
@@ -103,7 +103,7 @@ def _group(test: TestSet, column: str) -> Iterator[dict[str, Any]]:
     if len(names) < 2:
         return
     clustered = has_repeated_patients(test)
-    work = ((test, column, member, names, trained_on, clustered) for trained_on in test.wanted)
+    work = ((test, column, member, names, trained_on, clustered) for trained_on in test.configurations)
     yield from flat_side_by_side(_subgroups, work)
 
 

@@ -75,7 +75,7 @@ def measured(
     work = [
         (test, name, thresholds.get(name, np.full(len(study.findings), np.nan)))
         for test in tests
-        for name in test.wanted
+        for name in test.configurations
         if test.dataset in cells.away(study, name)
     ]
     for (test, name, _), of_tasks in zip(work, side_by_side(_of_site, work), strict=True):
@@ -91,7 +91,7 @@ def put_together(
         for of in sites[dataset, name]:
             of_names.setdefault(name, {}).setdefault(of["task_id"], {})[dataset] = of
     for name in dict.fromkeys(name for d in study.cohorts for name in study.scorers(d) if name in of_names):
-        if study.whole is not None and (name,) not in study.whole.asked:
+        if study.whole is not None and (name,) not in study.whole.keys:
             continue
         for task, of_datasets in sorted(of_names[name].items()):
             yield from _rows(study, name, task, of_datasets)
@@ -101,7 +101,7 @@ def put_together(
     "synthesis",
     QUESTION,
     Row,
-    place=25,
+    order=25,
     unit=cells.SITES,
     show=show,
     prepare=declared_points,

@@ -37,7 +37,7 @@ def show(result: Stored) -> Part:
     "threshold_transfer",
     "What does a threshold that was set at home cost elsewhere? (paper, §4)",
     ThresholdTransfer,
-    place=60,
+    order=60,
     unit=cells.MODEL_AT_HOME,
     show=show,
     metric=published.TRANSFER,
@@ -47,7 +47,7 @@ def compute(study: StoredStudy, tests: Sequence[TestSet]) -> Iterator[dict[str, 
     at_home = points_at_home(study, tests)
     yield from flat_side_by_side(
         _transfer,
-        ((test, name, at_home[name]) for test in tests for name in test.wanted if name in at_home),
+        ((test, name, at_home[name]) for test in tests for name in test.configurations if name in at_home),
     )
 
 

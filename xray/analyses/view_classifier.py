@@ -30,7 +30,7 @@ def show(result: Stored) -> Part:
     "view_classifier",
     "Can the view be told from a network's features? Scored by the view that the files state",
     ViewClassifier,
-    place=180,
+    order=180,
     unit=cells.NOTHING,
     show=show,
     prepare=features.load,

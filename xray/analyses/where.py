@@ -76,21 +76,21 @@ class Clause:
                 raise AnalysisError(
                     f"{self.column} {self.operator} {self.value}: there is no day {self.value}"
                 ) from None
-            taken = days(cells)
-            fits: NDArray[np.bool_] = _COMPARE[self.operator](taken, day) & ~np.isnat(taken)
+            dates = days(cells)
+            fits: NDArray[np.bool_] = _COMPARE[self.operator](dates, day) & ~np.isnat(dates)
             return fits
-        known = np.array([cell is not None and cell == cell for cell in cells], dtype=bool)
+        present = np.array([cell is not None and cell == cell for cell in cells], dtype=bool)
         numbers = pd.to_numeric(pd.Series(cells, dtype=object), errors="coerce").to_numpy(np.float64)
         try:
-            wanted = float(self.value)
+            value = float(self.value)
         except ValueError:
             if self.operator not in ("=", "!="):
                 raise AnalysisError(
                     f"{self.column} {self.operator} {self.value}: {self.operator} is for numbers and days (2024-01-31)"
                 ) from None
             same = np.array([str(cell).lower() == self.value.lower() for cell in cells], dtype=bool)
-            return known & (same if self.operator == "=" else ~same)
-        fits = known & ~np.isnan(numbers) & _COMPARE[self.operator](numbers, wanted)
+            return present & (same if self.operator == "=" else ~same)
+        fits = present & ~np.isnan(numbers) & _COMPARE[self.operator](numbers, value)
         return fits
 
 
@@ -99,19 +99,19 @@ def days(cells: NDArray[np.object_]) -> NDArray[np.datetime64]:
     words = pd.Series([str(cell).strip() for cell in cells], dtype=object)
     plain = words.str.extract(r"^(\d{4})-?(\d{2})-?(\d{2})(?:[T ].*|\.0)?$")
     joined = plain[0] + "-" + plain[1] + "-" + plain[2]
-    found = pd.to_datetime(joined, format="%Y-%m-%d", errors="coerce")
-    return np.asarray(found.to_numpy(), dtype="datetime64[D]")
+    dates = pd.to_datetime(joined, format="%Y-%m-%d", errors="coerce")
+    return np.asarray(dates.to_numpy(), dtype="datetime64[D]")
 
 
 def parse(text: str) -> tuple[Clause, ...]:
     """The conditions of a text. Raises `AnalysisError` where it is none."""
     clauses, at = [], 0
     while True:
-        found = _CLAUSE.match(text, at)
-        if found is None:
+        match = _CLAUSE.match(text, at)
+        if match is None:
             raise AnalysisError(f"{text!r}: {EXPECTED}; stopped at {text[at:].strip() or 'the end'!r}")
-        clauses.append(Clause(found["column"].strip('"'), found["operator"], found["value"].strip("'")))
-        at = found.end()
+        clauses.append(Clause(match["column"].strip('"'), match["operator"], match["value"].strip("'")))
+        at = match.end()
         if at == len(text):
             return tuple(clauses)
         joined = _AND.match(text, at)
@@ -120,9 +120,7 @@ def parse(text: str) -> tuple[Clause, ...]:
         at = joined.end()
 
 
-def chosen(
-    clauses: Sequence[Clause], columns: Mapping[str, NDArray[np.object_]], n: int
-) -> NDArray[np.bool_]:
+def fit(clauses: Sequence[Clause], columns: Mapping[str, NDArray[np.object_]], n: int) -> NDArray[np.bool_]:
     """Which of n images fit every condition; none where a column of one is not known of these images."""
     fits = np.ones(n, dtype=bool)
     for clause in clauses:

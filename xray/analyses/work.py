@@ -45,16 +45,16 @@ class Stale:
         self._fingerprints = fingerprints(connection, study, analysis, unit)
         bare = {key: stored.removeprefix(UNFINISHED) for key, stored in present.items()}
         self.stale = [key for key in self.cells if bare.get(key) != self._fingerprints[key]]
-        self._gone = [key for key in present if key not in self.cells]
+        self._surplus = [key for key in present if key not in self.cells]
         self._unfinished = [key for key, stored in present.items() if stored.startswith(UNFINISHED)]
         if within is not None:
             self.stale = self.keys(within)
-            self._gone, self._unfinished = [], []
+            self._surplus, self._unfinished = [], []
 
     @property
     def is_stale(self) -> bool:
         """Whether anything of it is to be computed, finished or dropped."""
-        return bool(self.stale or self._gone or self._unfinished)
+        return bool(self.stale or self._surplus or self._unfinished)
 
     def keys(self, dataset: str | None) -> list[Key]:
         """The stale cells of one test cohort; None: those of no single one."""
@@ -63,7 +63,7 @@ class Stale:
 
     def uses(self, keys: Iterable[Key]) -> set[Scored]:
         """The evaluations that some cells come from."""
-        return {each for key in keys for each in self.cells[key].uses}
+        return {evaluation for key in keys for evaluation in self.cells[key].uses}
 
 
 class Work(Stale):
@@ -80,7 +80,7 @@ class Work(Stale):
         present = {key: cell.fingerprint for key, cell in stored.items()}
         super().__init__(connection, study, analysis, analysis.unit, present, within)
         self._stored = dict(stored)
-        self._places = {key: place for place, key in enumerate(self.cells)}
+        self._places = {key: order for order, key in enumerate(self.cells)}
         self._datasets = {cohort: dataset for dataset, cohort in study.cohorts.items()}
         self._left = set(self.stale)
 
@@ -90,10 +90,10 @@ class Work(Stale):
         return super().is_stale or bool(self._within is None and self._moved())
 
     def compute(
-        self, study: StoredStudy, tests: Sequence[TestSet], given: Sequence[Any]
+        self, study: StoredStudy, tests: Sequence[TestSet], preparation: Sequence[Any]
     ) -> list[dict[str, Any]]:
         """The rows of the cells that are asked for. given: what the analysis prepares."""
-        return list(self.analysis.compute(study, tests, *given))
+        return list(self.analysis.compute(study, tests, *preparation))
 
     def store(self, connection: Connection, keys: Sequence[Key], rows: Sequence[dict[str, Any]]) -> None:
         """Put the rows of these cells in place of those that were stored of them.
@@ -101,20 +101,20 @@ class Work(Stale):
         With the first of an analysis go the cells that are no longer of the study; with the last, p values are adjusted.
         """
         analysis = self.analysis
-        self._drop(connection, [*keys, *self._gone])
-        self._gone = []
+        self._drop(connection, [*keys, *self._surplus])
+        self._surplus = []
         if self._within is None:
             self._move(connection)
             self._finish(connection)
         ids = self._insert(connection, keys)
-        named = [
+        with_ids = [
             {
                 "analysis_id": ids[self.unit.key(row, self._datasets)],
                 **_with_ids(self._study, self._blank(row)),
             }
             for row in rows
         ]
-        copy_rows(connection, analysis.table.__tablename__, named)
+        copy_rows(connection, analysis.table.__tablename__, with_ids)
         self._left -= set(keys)
         if analysis.family is not None and not self._left and self._within is None:
             analysis.family.fill_stored(connection, analysis.table, self._study.id, analysis.name)
@@ -129,7 +129,7 @@ class Work(Stale):
             return {}
         common = {"study_id": self._study.id, "name": self.analysis.name, "provenance": provenance()}
         mark = UNFINISHED if self._within is not None and self.analysis.family is not None else ""
-        made = connection.execute(
+        inserted = connection.execute(
             insert(tables.Analysis).returning(tables.Analysis.id, tables.Analysis.cell),
             [
                 common
@@ -141,7 +141,7 @@ class Work(Stale):
                 for key in keys
             ],
         )
-        return {tuple(row.cell): row.id for row in made}
+        return {tuple(row.cell): row.id for row in inserted}
 
     def _move(self, connection: Connection) -> None:
         """Bring the places of cells that stay up to date, where a study has more before them than it had."""
@@ -155,7 +155,7 @@ class Work(Stale):
         return [
             {"_id": stored.id, "_place": self._places[key]}
             for key, stored in self._stored.items()
-            if key in self._places and stored.place != self._places[key]
+            if key in self._places and stored.order != self._places[key]
         ]
 
     def _finish(self, connection: Connection) -> None:
@@ -185,24 +185,26 @@ class PartialWork(Stale):
         within: str | None = None,
     ) -> None:
         table = tables.PartialResult
-        mine = select(table.cell, table.fingerprint, table.value)
-        rows = connection.execute(mine.where(table.study_id == study.id, table.name == analysis.name)).all()
+        statement = select(table.cell, table.fingerprint, table.value)
+        rows = connection.execute(
+            statement.where(table.study_id == study.id, table.name == analysis.name)
+        ).all()
         present = {tuple(row.cell): row.fingerprint for row in rows}
         super().__init__(connection, study, analysis, partial.unit, present, within)
         self._partial = partial
-        self._kept = present.keys()
+        self._present = present.keys()
         self._values = {tuple(row.cell): row.value for row in rows if tuple(row.cell) not in self.stale}
 
-    def joined(self, study: StoredStudy, given: Sequence[Any]) -> list[dict[str, Any]]:
+    def joined(self, study: StoredStudy, preparation: Sequence[Any]) -> list[dict[str, Any]]:
         """The rows of the analysis, once all stale values are computed. given: what it prepares."""
         values = {key: json.loads(self._values[key]) for key in self.cells if key in self._values}
-        return list(self._partial.join(study, values, *given))
+        return list(self._partial.join(study, values, *preparation))
 
     def compute(
-        self, study: StoredStudy, tests: Sequence[TestSet], given: Sequence[Any]
+        self, study: StoredStudy, tests: Sequence[TestSet], preparation: Sequence[Any]
     ) -> list[tuple[Key, Any]]:
         """Cell → value, of the cells that are asked for. given: what the analysis prepares."""
-        values = list(self._partial.compute(study, tests, *given))
+        values = list(self._partial.compute(study, tests, *preparation))
         self._values |= {key: json.dumps(value) for key, value in values}
         return values
 
@@ -210,12 +212,12 @@ class PartialWork(Stale):
         """Put values in place of those that were stored of these cells; cells that are gone go."""
         table = tables.PartialResult
         name = {"study_id": self._study.id, "name": self.analysis.name}
-        old = [{"_cell": list(key)} for key in [*keys, *self._gone] if key in self._kept]
-        self._gone = []
+        old = [{"_cell": list(key)} for key in [*keys, *self._surplus] if key in self._present]
+        self._surplus = []
         if old:
-            mine = (table.study_id == self._study.id, table.name == self.analysis.name)
+            own = (table.study_id == self._study.id, table.name == self.analysis.name)
             connection.execute(
-                delete(table).where(*mine, table.cell == bindparam("_cell", type_=table.cell.type)), old
+                delete(table).where(*own, table.cell == bindparam("_cell", type_=table.cell.type)), old
             )
         new = [
             name | {"cell": list(key), "fingerprint": self._fingerprints[key], "value": self._values[key]}
@@ -241,8 +243,8 @@ def put_rows(
         .values(study_id=study.id, name=analysis.name, fingerprint="", provenance=provenance())
         .returning(tables.Analysis.id)
     )
-    named = [{"analysis_id": analysis_id, **_with_ids(study, row)} for row in rows]
-    copy_rows(connection, analysis.table.__tablename__, named)
+    with_ids = [{"analysis_id": analysis_id, **_with_ids(study, row)} for row in rows]
+    copy_rows(connection, analysis.table.__tablename__, with_ids)
 
 
 def _with_ids(study: StoredStudy, row: dict[str, Any]) -> dict[str, Any]:
@@ -251,5 +253,5 @@ def _with_ids(study: StoredStudy, row: dict[str, Any]) -> dict[str, Any]:
     if "task_id" in row:
         stored["task_id"] = study.task_ids[row["task_id"]]
     if "task_ids" in row:
-        stored["task_ids"] = [study.task_ids[place] for place in row["task_ids"]]
+        stored["task_ids"] = [study.task_ids[position] for position in row["task_ids"]]
     return stored

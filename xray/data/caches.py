@@ -25,7 +25,7 @@ _PARTIAL = ".partial"
 class StoredCache:
     """One folder of HOME/pixels. datasets: whose pictures it holds, none of a cache that nobody uses any more.
 
-    state: "whole" says that its files have their lengths; whether their bytes are right is told by `verify_caches`. used:
+    state: "whole" says that its files have their lengths; `verify_caches` tells whether their bytes are right. last_used:
     when it was last opened.
     """
 
@@ -35,7 +35,7 @@ class StoredCache:
     size: int | None
     crop: str | None
     bytes: int
-    used: datetime
+    last_used: datetime
     state: State
 
     @property
@@ -49,7 +49,7 @@ class Fault:
     """What is wrong with a cache: its name (of the folder), and where."""
 
     name: str
-    what: str
+    reason: str
 
 
 def caches(connection: Connection, home: Path) -> list[StoredCache]:

@@ -46,7 +46,7 @@ def freeze(
     connection: Connection,
     dataset: RegisteredDataset,
     protocol: Protocol,
-    needed: Collection[str] = ("train", "test"),
+    required: Collection[str] = ("train", "test"),
 ) -> dict[str, int]:
     """Part → cohort id of this dataset under this protocol, frozen now where they are not yet.
 
@@ -61,7 +61,7 @@ def freeze(
         return frozen_ids
     selection = select_rows(dataset.table, dataset.labeller, protocol)
     split = parts(selection, dataset.table, dataset.site, protocol)
-    for part in needed if protocol.trains else ("test",):
+    for part in required if protocol.trains else ("test",):
         if len(split[part]) == 0:
             raise DataError(f"{dataset.name}: protocol {protocol.name} leaves no image for the {part} part")
     rows = {

@@ -71,21 +71,21 @@ def add_intervention(
         from_model=from_model,
         image_column=image_column,
     )
-    kept = np.flatnonzero(~np.isnan(read.scores).all(axis=0))
-    findings = tuple(name for column, name in enumerate(read.columns) if column in kept)
+    present = np.flatnonzero(~np.isnan(read.scores).all(axis=0))
+    findings = tuple(name for column, name in enumerate(read.columns) if column in present)
     tasks = finding_ids(connection, findings)
     _check(read, row, findings, tasks, manner, path)
-    logits = read.scores[:, kept].astype(np.float32)
+    logits = read.scores[:, present].astype(np.float32)
     pictures = pictures_of(connection, [row.image_list_id, row.target_list_id])
     hashed = of_both(pictures[row.image_list_id], pictures[row.target_list_id])
-    made = Intervention(row.evaluation_id, row.target_list_id, PIPELINE, {}, None, 0, hashed)
-    new = not _is_there(connection, made, logits, tasks)
+    intervention = Intervention(row.evaluation_id, row.target_list_id, PIPELINE, {}, None, 0, hashed)
+    new = not _is_there(connection, intervention, logits, tasks)
     if new:
         scored = {name: read.columns[name] for name in findings}
         origin = origin_of(path, manner.kind, scored, read.table.mapped, from_model)
-        put_intervention(connection, made, logits, tasks, origin)
-    given = {"model": model, "a": a, "b": b}
-    studies = connection.scalars(text(query("studies_of_pair")), given).all()
+        put_intervention(connection, intervention, logits, tasks, origin)
+    words = {"model": model, "a": a, "b": b}
+    studies = connection.scalars(text(query("studies_of_pair")), words).all()
     missing = int(np.isnan(logits).all(axis=1).sum())
     return Added(model, a, b, len(logits), missing, findings, new, tuple(read.table.notes), tuple(studies))
 
@@ -96,11 +96,11 @@ def _evaluation(connection: Connection, model: str, a: str, b: str, protocol: st
         dataset_id(connection, name)
     if a == b:
         raise PredictionsError(f"--from and --to are both {a}: choose two datasets")
-    known = connection.scalars(text("select name from model order by name")).all()
-    if model not in known:
-        raise PredictionsError(unknown("model", model, known))
-    given = {"model": model, "a": a, "b": b, "protocol": protocol}
-    rows = connection.execute(text(query("intervention_cohorts")), given).all()
+    models = connection.scalars(text("select name from model order by name")).all()
+    if model not in models:
+        raise PredictionsError(unknown("model", model, models))
+    parameters = {"model": model, "a": a, "b": b, "protocol": protocol}
+    rows = connection.execute(text(query("intervention_cohorts")), parameters).all()
     if not rows:
         under = f" under protocol {protocol}" if protocol else ""
         raise PredictionsError(
@@ -133,9 +133,12 @@ def _check(
         raise PredictionsError(f"{path.name}: nothing was added to {row.model}: {'; '.join(wrong)}")
 
 
-def _is_there(connection: Connection, made: Intervention, logits: Any, tasks: list[int]) -> bool:
+def _is_there(connection: Connection, intervention: Intervention, logits: Any, tasks: list[int]) -> bool:
     """Whether these very scores are stored."""
-    for stored in stored_interventions(connection, [made.evaluation_id]):
-        if (stored.target_list_id, stored.kind) == (made.target_list_id, made.kind) and stored.is_current:
+    for stored in stored_interventions(connection, [intervention.evaluation_id]):
+        if (stored.target_list_id, stored.kind) == (
+            intervention.target_list_id,
+            intervention.kind,
+        ) and stored.is_current:
             return np.array_equal(changed_logits(connection, [stored.id], tasks), logits, equal_nan=True)
     return False

@@ -81,7 +81,7 @@ def stored_interventions(connection: Connection, evaluation_ids: Sequence[int]) 
 
 def put_intervention(
     connection: Connection,
-    made: Intervention,
+    intervention: Intervention,
     logits: NDArray[np.float32],
     tasks: Sequence[int],
     provenance: dict[str, Any],
@@ -91,16 +91,16 @@ def put_intervention(
     It takes the place of an earlier one of the same evaluation, target and kind. The caller's transaction makes it whole.
     """
     table = InterventionEvaluation
-    given = {"id": made.evaluation_id}
-    connection.execute(text("select id from evaluation where id = :id for update"), given)
+    parameters = {"id": intervention.evaluation_id}
+    connection.execute(text("select id from evaluation where id = :id for update"), parameters)
     connection.execute(
         delete(table).where(
-            table.evaluation_id == made.evaluation_id,
-            table.target_list_id == made.target_list_id,
-            table.kind == made.kind,
+            table.evaluation_id == intervention.evaluation_id,
+            table.target_list_id == intervention.target_list_id,
+            table.kind == intervention.kind,
         )
     )
-    values = {**vars(made), "version": VERSION, "provenance": provenance}
+    values = {**vars(intervention), "version": VERSION, "provenance": provenance}
     number = connection.execute(insert(table).values(values).returning(table.id)).scalar_one()
     rows = (
         (scalar(number, "int4"), scalar(task, "int2"), array(logits[:, column], "float4"))
@@ -142,12 +142,12 @@ def intervention_scores(
     """
     import pandas as pd
 
-    given = {
+    parameters = {
         "study": study,
         "trained_on": trained_on,
         "test_dataset": test_dataset,
         "target_dataset": target_dataset,
         "kind": kind,
     }
-    rows = connection.execute(text(query("intervention_scores")), given)
+    rows = connection.execute(text(query("intervention_scores")), parameters)
     return pd.DataFrame(rows.all(), columns=list(rows.keys()))

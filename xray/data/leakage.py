@@ -21,7 +21,7 @@ from db.store import Identities, identities, image_ids
 class Member:
     """Who and what is in a cohort, row by row. positive: task → bool (n_rows,), of tasks that are labelled."""
 
-    shown: Identities
+    identities: Identities
     positive: dict[int, NDArray[np.bool_]]
 
 
@@ -79,7 +79,7 @@ def _record_chosen(connection: Connection, protocol_id: int) -> None:
         in_list = np.isin(
             image_ids(connection, pair.whole_list_id), image_ids(connection, pair.image_list_id)
         )
-        training = Member(cohort.shown.of(in_list), {})
+        training = Member(cohort.identities.of(in_list), {})
         rows += [
             {
                 "train_cohort_id": pair.train_cohort_id,
@@ -107,8 +107,8 @@ def record_all(connection: Connection) -> int:
 
 def overlap(train: Member, test: Member) -> list[dict[str, Any]]:
     """Rows of table `leakage` of one pair: for all test rows, and per task for the positive ones that leak."""
-    same_image = np.isin(test.shown.pictures, train.shown.pictures)
-    same_patient = np.isin(test.shown.patients, train.shown.patients)
+    same_image = np.isin(test.identities.pictures, train.identities.pictures)
+    same_patient = np.isin(test.identities.patients, train.identities.patients)
     all_rows = np.ones(len(same_image), dtype=bool)
     groups: list[tuple[int | None, NDArray[np.bool_]]] = [(None, all_rows), *test.positive.items()]
     counts = [
@@ -117,7 +117,7 @@ def overlap(train: Member, test: Member) -> list[dict[str, Any]]:
             "n": int(of.sum()),
             "n_image": int((of & same_image).sum()),
             "n_patient": int((of & same_patient).sum()),
-            "n_unknown": int((of & test.shown.unnamed).sum()),
+            "n_unknown": int((of & test.identities.unnamed).sum()),
         }
         for task, of in groups
     ]

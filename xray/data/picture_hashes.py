@@ -44,7 +44,7 @@ _Stamp = tuple[str, str, int, int]
 
 
 @dataclass(frozen=True)
-class Seen:
+class PictureFacts:
     """What one picture shows. low, high: its smallest and largest value; maximum: the largest its format can hold.
 
     choices: what was unusual or lost in reading it, one a line (`xray.pixels.choices`).
@@ -90,9 +90,9 @@ class PictureCounts:
         return lines
 
 
-def count_pictures(contents: Sequence[Seen | str]) -> PictureCounts:
+def count_pictures(contents: Sequence[PictureFacts | str]) -> PictureCounts:
     """What is to be said of the pictures that could be read."""
-    pictures = [picture for picture in contents if isinstance(picture, Seen)]
+    pictures = [picture for picture in contents if isinstance(picture, PictureFacts)]
     counts = Counter(choice for picture in pictures for choice in picture.choices.split("\n") if choice)
     dark = [picture for picture in pictures if picture.is_dark]
     return PictureCounts(
@@ -110,17 +110,17 @@ def look(
     memory: Path | None = None,
     progress: bool = False,
     reading: Reading = AS_STORED,
-) -> list[Seen | str]:
+) -> list[PictureFacts | str]:
     """For each path relative to `images`: what the picture shows, or the reason why it can't be read (None: no path).
 
     memory: the SQLite file that caches results; None: no cache.
     """
-    pictures: list[Seen | str] = [NO_PATH] * len(paths)
+    pictures: list[PictureFacts | str] = [NO_PATH] * len(paths)
     files_of_rows = [(row, images / path) for row, path in enumerate(paths) if isinstance(path, str)]
     with (
-        _opened(memory) as database,
+        _open(memory) as database,
         ThreadPoolExecutor() as pool,
-        bar("reading pictures", len(files_of_rows), shown=progress) as advance,
+        bar("reading pictures", len(files_of_rows), visible=progress) as advance,
     ):
         for start in range(0, len(files_of_rows), _AT_ONCE):
             batch = files_of_rows[start : start + _AT_ONCE]
@@ -149,9 +149,9 @@ def changed(
     if not memory.exists() and not all_files:
         return different
     with (
-        _opened(memory) as database,
+        _open(memory) as database,
         ThreadPoolExecutor() as pool,
-        bar("reading pictures", len(files), shown=progress) as advance,
+        bar("reading pictures", len(files), visible=progress) as advance,
     ):
         assert database is not None
         for start in range(0, len(files), _AT_ONCE):
@@ -164,13 +164,13 @@ def changed(
             different += [
                 file
                 for (file, expected), content_now in zip(batch, contents, strict=True)
-                if not isinstance(content_now, Seen) or content_now.content_hash != expected
+                if not isinstance(content_now, PictureFacts) or content_now.content_hash != expected
             ]
             advance(len(files[start:stop]))
     return different
 
 
-def fault(picture: Seen, expected_maximum: int | None = None) -> str | None:
+def fault(picture: PictureFacts, expected_maximum: int | None = None) -> str | None:
     """Why a picture that can be read can't be used, or None.
 
     expected_maximum: 255 or 65535 where the dataset's pictures are known to have 8 or 16 bits.
@@ -198,7 +198,7 @@ def perceptual_hash(decoded: Decoded) -> str:
 
 def _look_at(
     files: Sequence[Path], database: sqlite3.Connection | None, pool: ThreadPoolExecutor, reading: Reading
-) -> list[Seen | str]:
+) -> list[PictureFacts | str]:
     stamps = [_stamp(file, reading) for file in files]
     remembered = _recall(database, stamps) if database is not None else {}
     unseen = [file for file, stamp in zip(files, stamps, strict=True) if stamp not in remembered]
@@ -207,7 +207,7 @@ def _look_at(
         rows = [
             (*stamp, *vars(new[file]).values())
             for file, stamp in zip(files, stamps, strict=True)
-            if isinstance(new.get(file), Seen)
+            if isinstance(new.get(file), PictureFacts)
         ]
         with database:
             database.executemany(f"insert or replace into look values ({','.join('?' * 12)})", rows)  # noqa: S608
@@ -217,13 +217,13 @@ def _look_at(
     ]
 
 
-def _see(file: Path, reading: Reading) -> Seen | str:
+def _see(file: Path, reading: Reading) -> PictureFacts | str:
     try:
         decoded = read_grey(file, reading)
     except ImageError as error:
         return str(error)
     pixels = decoded.pixels
-    return Seen(
+    return PictureFacts(
         identity(decoded),
         perceptual_hash(decoded),
         pixels.shape[0],
@@ -249,17 +249,17 @@ def _places(database: sqlite3.Connection, paths: Sequence[str]) -> set[str]:
     return {row[0] for row in database.execute(statement, paths)}
 
 
-def _recall(database: sqlite3.Connection, stamps: Sequence[_Stamp]) -> dict[_Stamp, Seen]:
+def _recall(database: sqlite3.Connection, stamps: Sequence[_Stamp]) -> dict[_Stamp, PictureFacts]:
     paths = [stamp[0] for stamp in stamps]
     rows = database.execute(
         f"select * from look where path in ({','.join('?' * len(paths))})",  # noqa: S608
         paths,
     )
-    return {(row[0], row[1], row[2], row[3]): Seen(*row[4:]) for row in rows}
+    return {(row[0], row[1], row[2], row[3]): PictureFacts(*row[4:]) for row in rows}
 
 
 @contextlib.contextmanager
-def _opened(memory: Path | None) -> Iterator[sqlite3.Connection | None]:
+def _open(memory: Path | None) -> Iterator[sqlite3.Connection | None]:
     if memory is None:
         yield None
         return

@@ -170,7 +170,7 @@ def import_predictions(
         model_id = registered.id
         say_trained_on(connection, model_id, trained_on)
     columns_with_scores = {name: columns[name] for name in names}
-    origin_model = _Theirs(
+    origin_model = _ForeignModel(
         model, model_id, origin_of(path, kind, columns_with_scores, table.mapped, from_model)
     )
     new = _store(connection, origin_model, cohort, logits, finding_ids(connection, names))
@@ -284,7 +284,7 @@ class Manner:
 
 
 @dataclass(frozen=True)
-class _Theirs:
+class _ForeignModel:
     """The model whose scores are stored, and their origin."""
 
     name: str
@@ -299,7 +299,7 @@ def _store_others(
     columns: dict[str, str],
     cohort: Cohort,
     manner: Manner,
-    origin_model: _Theirs,
+    origin_model: _ForeignModel,
 ) -> None:
     """Keep the scores of images outside the cohort for the other cohorts of the dataset that they fill, and say so."""
     ids = finding_ids(connection, tuple(columns))
@@ -584,7 +584,7 @@ def _check_model(table: Table, registered: ForeignModel, findings: Sequence[str]
 
 def _store(
     connection: Connection,
-    origin_model: _Theirs,
+    origin_model: _ForeignModel,
     cohort: Cohort,
     logits: NDArray[np.float32],
     tasks: Sequence[int],

@@ -200,16 +200,16 @@ def freeze_for_models(connection: Connection) -> list[str]:
 
 
 def freeze_dataset(
-    connection: Connection, registered: int, protocol: str, needed: Collection[str] = ("train", "test")
+    connection: Connection, registered: int, protocol: str, required: Collection[str] = ("train", "test")
 ) -> list[str]:
     """Freeze the cohorts of a registered dataset under a protocol; what stood in the way, where it can't be split.
 
-    needed: the parts without which it isn't."""
+    required: the parts without which it isn't."""
     rules = load_protocol(protocol)
     dataset = read_dataset(connection, registered)
     try:
         with connection.begin_nested():
-            freeze(connection, dataset, rules, needed)
+            freeze(connection, dataset, rules, required)
     except DataError as failure:
         return [
             f"no cohorts under {rules.name}: {failure}{_tested_at_least(dataset) if rules.trains else ''}"

@@ -45,11 +45,11 @@ def refuse_unusable(
 
 def describe(entries: Sequence[Quarantined]) -> list[str]:
     """The first entries, each with file, row and reason, and how many more there are."""
-    lines = [f"  {_place(entry)}: {entry.reason}" for entry in entries[:SHOWN]]
+    lines = [f"  {_location(entry)}: {entry.reason}" for entry in entries[:SHOWN]]
     return lines + ([f"  … and {len(entries) - SHOWN} more"] if len(entries) > SHOWN else [])
 
 
-def _place(entry: Quarantined) -> str:
+def _location(entry: Quarantined) -> str:
     parts = [entry.file] if entry.file else []
     if entry.row is not None:
         parts.append(f"row {entry.row}")

@@ -23,7 +23,7 @@ from xray.data import identity, leakage
 from xray.data.labels.rules import all_rules
 from xray.data.mapping.summary import Summary
 from xray.data.native_columns import EncodedColumn, digest_columns, encode, put_columns
-from xray.data.picture_hashes import PictureCounts, Seen, count_pictures, fault, look
+from xray.data.picture_hashes import PictureCounts, PictureFacts, count_pictures, fault, look
 from xray.data.places import stored_paths, take_places
 from xray.data.quarantine import put_quarantine, read_quarantine, refuse_unusable
 from xray.data.readers import put_readers
@@ -76,7 +76,7 @@ def register(
     images: Path | None,
     *,
     truth: pd.DataFrame | None = None,
-    contents: Sequence[Seen | str] | None = None,
+    contents: Sequence[PictureFacts | str] | None = None,
     strict: bool = False,
     partial: bool = False,
     home: Path | None = None,
@@ -208,8 +208,8 @@ def _digest(
 
 
 def _set_aside_pictures(
-    table: SourceTable, contents: Sequence[Seen | str], source: str, reading: Reading
-) -> tuple[SourceTable, list[Seen | str]]:
+    table: SourceTable, contents: Sequence[PictureFacts | str], source: str, reading: Reading
+) -> tuple[SourceTable, list[PictureFacts | str]]:
     """The rows whose pictures can be used. A second row that shows the same picture is set aside.
 
     In the published datasets it is kept and marked: their owners list it, and published counts include it.
@@ -232,7 +232,7 @@ def _set_aside_pictures(
                 Quarantined(path if isinstance(path, str) else name, None, name, reason, is_kept)
             )
             usable[row] = is_kept
-    return table.taken(usable, quarantine), [
+    return table.take(usable, quarantine), [
         outcome for outcome, yes in zip(contents, usable, strict=True) if yes
     ]
 
@@ -280,7 +280,7 @@ def _images(
     site_id: int,
     rows: pd.DataFrame,
     images: Path | None,
-    contents: Sequence[Seen | str] | None,
+    contents: Sequence[PictureFacts | str] | None,
     home: Path | None,
 ) -> NDArray[np.int32]:
     """Ids (n_rows,) of the images of the rows; an image that another dataset of the site has is the same image."""
@@ -288,9 +288,11 @@ def _images(
     if "original" in rows.columns:
         frame["original"] = rows["original"].where(rows["original"] != rows["image"], "")
     if contents is not None:
-        frame["content_hash"] = [picture.content_hash for picture in contents if isinstance(picture, Seen)]
+        frame["content_hash"] = [
+            picture.content_hash for picture in contents if isinstance(picture, PictureFacts)
+        ]
         frame["perceptual_hash"] = [
-            picture.perceptual_hash for picture in contents if isinstance(picture, Seen)
+            picture.perceptual_hash for picture in contents if isinstance(picture, PictureFacts)
         ]
     if images is not None:
         frame["path"] = stored_paths(images, rows["path"].tolist(), home)

@@ -31,8 +31,8 @@ SHOWN: Final = 10
 
 
 @dataclass(frozen=True)
-class Drawn:
-    """What a plan drew for one finding of a cohort. strata: (n_images,); sizes, drawn: (n_strata,); images: places to read.
+class ReadSample:
+    """What a plan drew for one finding of a cohort. strata: (n_images,); sizes, n_drawn: (n_strata,); images: those to read.
 
     chance: that these reads settle whether labels are a cause.
     """
@@ -43,7 +43,7 @@ class Drawn:
     reference_cohort_id: int
     strata: NDArray[np.int64]
     sizes: NDArray[np.int64]
-    drawn: NDArray[np.int64]
+    n_drawn: NDArray[np.int64]
     images: NDArray[np.int64]
     image_ids: NDArray[np.int64]
     chance: float
@@ -61,7 +61,7 @@ class Added:
 
 
 def put_plan(
-    connection: Connection, study_id: int, study: str, several: Sequence[Drawn], seed: int
+    connection: Connection, study_id: int, study: str, several: Sequence[ReadSample], seed: int
 ) -> list[int]:
     """Store what was drawn, a worklist per finding, in the caller's transaction; ids of the worklists."""
     first = connection.scalar(text("select count(*) from reread_plan where study_id = :id"), {"id": study_id})
@@ -76,7 +76,8 @@ def put_plan(
         connection.execute(
             text(query("worklist_images_put")), {"worklist_id": worklist, "image_ids": shuffled}
         )
-        lists = {name: getattr(plan, name).tolist() for name in ("strata", "sizes", "drawn")}
+        lists = {name: getattr(plan, name).tolist() for name in ("strata", "sizes")}
+        lists["drawn"] = plan.n_drawn.tolist()
         ids = {"worklist_id": worklist, "study_id": study_id, "seed": seed, "chance": plan.chance}
         about = {name: getattr(plan, name) for name in ("trained_on", "cohort_id", "reference_cohort_id")}
         connection.execute(text(query("reread_plan_put")), lists | ids | about)
@@ -105,14 +106,14 @@ def add_reads(connection: Connection, path: Path) -> Added:
     that differ from what that reader said before, and rows that can't be read.
     """
     name = str(path)
-    answered, empty, faults = _parsed(name, read_table(path))
+    filled, empty, faults = _parsed(name, read_table(path))
     planned: dict[str, tuple[str, dict[str, str]]] = {}
     for row in connection.execute(text(query("reread_known"))):
         of = planned.setdefault(_name(row), (row.study, {}))
         if row.reader is not None:
             of[1][row.reader] = row.answer
     new, repeated = [], 0
-    for line, cells in answered:
+    for line, cells in filled:
         key, reader, answer = cells["row"], cells["reader"], cells["answer"]
         before = planned.get(key)
         if before is None:
@@ -129,7 +130,7 @@ def add_reads(connection: Connection, path: Path) -> Added:
     if faults:
         more = [f"and {len(faults) - SHOWN} more"] if len(faults) > SHOWN else []
         raise DataError("\n  ".join([f"{name}: nothing was added:", *faults[:SHOWN], *more]))
-    if not answered:
+    if not filled:
         raise DataError(
             f"{name}: no row has an answer; expected one of {', '.join(ANSWERS)} in column answer"
         )
@@ -142,8 +143,8 @@ def add_reads(connection: Connection, path: Path) -> Added:
         }
         row_of_read = {"worklist_id": int(worklist), "position": int(position), "read_at": None}
         connection.execute(text(query("worklist_read_put")), row_of_read | answers)
-    studies = dict.fromkeys(planned[cells["row"]][0] for _, cells in answered)
-    readers = sorted({cells["reader"] for _, cells in answered})
+    studies = dict.fromkeys(planned[cells["row"]][0] for _, cells in filled)
+    readers = sorted({cells["reader"] for _, cells in filled})
     return Added(len(new), repeated, empty, list(studies), readers)
 
 
@@ -159,7 +160,7 @@ def _parsed(name: str, table: Table) -> tuple[list[tuple[int, dict[str, str]]], 
         raise DataError(
             f"{name}: no column {', '.join(lacking)}; expected the list that xray reread plan wrote"
         )
-    answered: list[tuple[int, dict[str, str]]] = []
+    answers: list[tuple[int, dict[str, str]]] = []
     faults = [f"line {entry.row}: {entry.reason}" for entry in table.quarantine]
     lines: dict[tuple[str, str], int] = {}
     empty = 0
@@ -175,10 +176,10 @@ def _parsed(name: str, table: Table) -> tuple[list[tuple[int, dict[str, str]]], 
         if fault is None and earlier != line:
             fault = f"row {cells['row']}: {cells['reader']} has read it on line {earlier} already"
         if fault is None:
-            answered.append((line, cells))
+            answers.append((line, cells))
         else:
             faults.append(f"line {line}: {fault}")
-    return answered, empty, faults
+    return answers, empty, faults
 
 
 def _fault(cells: dict[str, str]) -> str | None:

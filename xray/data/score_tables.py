@@ -122,7 +122,7 @@ def widened(
         )
     cell, images = pd.factorize(frame[key].astype(str))
     kind, findings = pd.factorize(frame[finding].astype(str), sort=True)
-    started = _first_rows(cell, len(images))
+    first_rows = _first_rows(cell, len(images))
     cell *= len(findings)  # in place, and the kinds go: each of these has a number per row
     cell += kind
     del kind
@@ -141,7 +141,7 @@ def widened(
     columns = {
         name: scores.take(rows, allow_fill=True) for name, rows in zip(findings, row_of_cell.T, strict=True)
     }
-    return pd.DataFrame({key: images, **columns}), lines[started], faults
+    return pd.DataFrame({key: images, **columns}), lines[first_rows], faults
 
 
 def _first_rows(codes: NDArray[np.int64], n: int) -> NDArray[np.int64]:

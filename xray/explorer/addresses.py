@@ -114,8 +114,8 @@ class View:
     def address(self, path: str, **changes: Any) -> str:
         """The address of a page at this view, with some parts changed (None: left out)."""
         changed = replace(self, **changes)
-        given = {field.name: getattr(changed, field.name) for field in fields(changed)}
-        pairs = [(name, _written(value)) for name, value in given.items() if value is not None]
+        parts = {field.name: getattr(changed, field.name) for field in fields(changed)}
+        pairs = [(name, _as_text(value)) for name, value in parts.items() if value is not None]
         return f"{path}?{urlencode(pairs)}" if pairs else path
 
     def only(self, *names: str) -> "View":
@@ -125,10 +125,10 @@ class View:
     def pairs(self, without: Iterable[str] = ()) -> list[tuple[str, str]]:
         """Names and values that are given, for the hidden fields of a form."""
         left_out = set(without)
-        given = [
+        parts = [
             (field.name, getattr(self, field.name)) for field in fields(self) if field.name not in left_out
         ]
-        return [(name, _written(value)) for name, value in given if value is not None]
+        return [(name, _as_text(value)) for name, value in parts if value is not None]
 
 
 FILTERS: Final = ("label", "view", "sex", "age_from", "age_to", "column", "value_from", "value_to")
@@ -166,25 +166,25 @@ def pairs(query: bytes, most: int = 40) -> dict[str, str]:
         )
     except ValueError:
         raise Refused(400, "the address can't be read") from None
-    given: dict[str, str] = {}
+    parameters: dict[str, str] = {}
     for name, value in listed:
-        if name in given:
+        if name in parameters:
             raise Refused(400, "a parameter is given twice")
-        given[name] = value
-    return given
+        parameters[name] = value
+    return parameters
 
 
-def parse(given: dict[str, str], allowed: Iterable[str]) -> View:
+def parse(parameters: dict[str, str], allowed: Iterable[str]) -> View:
     """The view that parameters ask for; an empty value counts as not given.
 
     Raises `Refused` where a parameter is none that this page has, or is not of its form.
     """
     names = set(allowed)
-    for name in given:
+    for name in parameters:
         if name not in names:
             raise Refused(400, "this page has no such parameter")
-    return View(**{name: _PARSERS[name](name, value) for name, value in given.items() if value})
+    return View(**{name: _PARSERS[name](name, value) for name, value in parameters.items() if value})
 
 
-def _written(value: Any) -> str:
+def _as_text(value: Any) -> str:
     return f"{value:g}" if isinstance(value, float) and float(f"{value:g}") == value else str(value)

@@ -111,11 +111,11 @@ def unknown(request: Request, error: HTTPException) -> Response:
     reason = {404: "there is no such page", 405: "this page can't be asked for in that way"}.get(
         error.status_code, error.detail
     )
-    made = rendered(
+    response = rendered(
         request.app.state.site, "error.html", error.status_code, title="Not this way", reason=reason
     )
-    made.headers.update(error.headers or {})
-    return made
+    response.headers.update(error.headers or {})
+    return response
 
 
 def busy(request: Request, error: BusyError) -> Response:

@@ -24,7 +24,7 @@ class BusyError(DatabaseError):
 
 
 @dataclass(frozen=True)
-class Shown:
+class Question:
     """A question as a page shows it: what it answers, and a text that `xray sql` takes."""
 
     title: str
@@ -63,24 +63,24 @@ class Database:
                 raise BusyError("the database can't be reached now: try again in a moment") from None
             raise
 
-    def rows(self, name: str, /, **given: Any) -> Sequence[Row[Any]]:
+    def rows(self, name: str, /, **parameters: Any) -> Sequence[Row[Any]]:
         """All rows of a question."""
         with self.connection() as connection:
-            return connection.exec_driver_sql(statement(name, given), given).all()
+            return connection.exec_driver_sql(statement(name, parameters), parameters).all()
 
-    def stream(self, name: str, /, **given: Any) -> Iterator[Sequence[Any]]:
+    def stream(self, name: str, /, **parameters: Any) -> Iterator[Sequence[Any]]:
         """Names of the columns, then row by row as they come."""
         with self.connection() as connection:
             running = connection.execution_options(stream_results=True, isolation_level="READ COMMITTED")
-            answer = running.exec_driver_sql(statement(name, given), given)
+            answer = running.exec_driver_sql(statement(name, parameters), parameters)
             yield tuple(answer.keys())
             yield from answer
 
-    def shown(self, name: str, /, **given: Any) -> str:
+    def statement_text(self, name: str, /, **parameters: Any) -> str:
         """The text of a question with its parameters in their places, quoted by the server's rules."""
         with self.connection() as connection:
             cursor = connection.connection.cursor()
-            return str(cursor.mogrify(statement(name, given), given).decode())
+            return str(cursor.mogrify(statement(name, parameters), parameters).decode())
 
 
 @dataclass
@@ -88,14 +88,14 @@ class Session:
     """The questions of one page, kept to be shown on it."""
 
     database: Database
-    asked: list[Shown] = field(default_factory=list)
+    questions: list[Question] = field(default_factory=list)
 
-    def rows(self, name: str, title: str = "", /, **given: Any) -> Sequence[Row[Any]]:
+    def rows(self, name: str, title: str = "", /, **parameters: Any) -> Sequence[Row[Any]]:
         """All rows of a question; with a title, it is shown on the page."""
         if title:
-            self.show(name, title, given)
-        return self.database.rows(name, **given)
+            self.show(name, title, parameters)
+        return self.database.rows(name, **parameters)
 
-    def show(self, name: str, title: str, given: Mapping[str, Any]) -> None:
+    def show(self, name: str, title: str, parameters: Mapping[str, Any]) -> None:
         """Show a question on the page, whether it is asked or not."""
-        self.asked.append(Shown(title, self.database.shown(name, **given)))
+        self.questions.append(Question(title, self.database.statement_text(name, **parameters)))

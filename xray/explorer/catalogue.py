@@ -32,7 +32,7 @@ class Scorer:
     seed: int | None
 
     @property
-    def shown(self) -> str:
+    def title(self) -> str:
         """As people read it."""
         if len(self.models) > 1:
             return f"{self.name} (mean of {len(self.models)} seeds)"
@@ -83,8 +83,8 @@ class Catalogue:
             cell
             for cell in self.cells_of(scorer)
             if all(
-                asked in (None, own)
-                for asked, own in zip((view.dataset, view.task, view.protocol), cell, strict=True)
+                value in (None, own)
+                for value, own in zip((view.dataset, view.task, view.protocol), cell, strict=True)
             )
         ]
         if not fitting:
@@ -119,7 +119,7 @@ class Shelf:
     """The catalogue, read again when it is older than some seconds."""
 
     database: Database
-    _kept: Catalogue | None = None
+    _catalogue: Catalogue | None = None
     _read_at: float = 0.0
     _lock: threading.Lock = field(default_factory=threading.Lock)
     _reading: threading.Lock = field(default_factory=threading.Lock)
@@ -128,18 +128,18 @@ class Shelf:
         """What is there now, or was some seconds ago."""
         with self._lock:
             age = time.monotonic() - self._read_at
-            if self._kept is None or not self._kept.scorers or age > OLD_SECONDS:
-                self._kept, self._read_at = read(self.database), time.monotonic()
+            if self._catalogue is None or not self._catalogue.scorers or age > OLD_SECONDS:
+                self._catalogue, self._read_at = read(self.database), time.monotonic()
             elif age > FRESH_SECONDS and self._reading.acquire(blocking=False):
                 threading.Thread(target=self._renew, daemon=True).start()
-            return self._kept
+            return self._catalogue
 
     def _renew(self) -> None:
         """Read anew while pages go on. What fails is said in the log, and tried again by the next page."""
         try:
-            made = read(self.database)
+            catalogue = read(self.database)
             with self._lock:
-                self._kept, self._read_at = made, time.monotonic()
+                self._catalogue, self._read_at = catalogue, time.monotonic()
         except Exception as error:
             _log.warning("the catalogue can't be refreshed: %s", error)
         finally:
@@ -173,13 +173,13 @@ def _scorers(rows: Sequence[Any]) -> list[Scorer]:
     for row in rows:
         key = (row.study, row.trained_on if row.kind == "trained" and row.study else f"\0{row.model}")
         grouped.setdefault(key, []).append(row)
-    made = []
+    scorers = []
     for (study, _), models in grouped.items():
         first = models[0]
         if first.kind != "trained" or study is None:
-            made.append(Scorer(first.model, (first.model,), study, first.trained_on, first.seed))
+            scorers.append(Scorer(first.model, (first.model,), study, first.trained_on, first.seed))
             continue
-        made.append(
+        scorers.append(
             Scorer(
                 f"{study}.{first.trained_on}",
                 tuple(row.model for row in models),
@@ -189,5 +189,5 @@ def _scorers(rows: Sequence[Any]) -> list[Scorer]:
             )
         )
         if len(models) > 1:
-            made += [Scorer(row.model, (row.model,), study, row.trained_on, row.seed) for row in models]
-    return made
+            scorers += [Scorer(row.model, (row.model,), study, row.trained_on, row.seed) for row in models]
+    return scorers

@@ -83,12 +83,12 @@ def curve(scores: NDArray[np.float64], labels: NDArray[np.int16]) -> Curve:
     )
     if last.size > STEPS:
         last = last[np.unique(np.linspace(0, last.size - 1, STEPS).round().astype(np.int64))]
-    tp, called = np.cumsum(positive)[last], last + 1
+    tp, calls = np.cumsum(positive)[last], last + 1
     n_pos = int(positive.sum())
     return Curve(
         np.concatenate([[np.inf], _short(falling, last)]),
         np.concatenate([[0], tp]),
-        np.concatenate([[0], called - tp]),
+        np.concatenate([[0], calls - tp]),
         n_pos,
         int(falling.size - n_pos),
     )
@@ -122,8 +122,8 @@ def counts(
     scores: NDArray[np.float64], labels: NDArray[np.int16], threshold: float
 ) -> tuple[int, int, int, int]:
     """(true positives, false positives, false negatives, true negatives) where score >= threshold is called positive."""
-    called, positive = scores >= threshold, labels == 1
-    tp, fp = int((called & positive).sum()), int((called & ~positive).sum())
+    calls, positive = scores >= threshold, labels == 1
+    tp, fp = int((calls & positive).sum()), int((calls & ~positive).sum())
     return tp, fp, int(positive.sum()) - tp, int((~positive).sum()) - fp
 
 
@@ -140,8 +140,8 @@ def histogram(scores: NDArray[np.float64], labels: NDArray[np.int16]) -> Histogr
 
 def ppv_at(sensitivity: float, specificity: float, prevalence: float) -> tuple[float, float]:
     """Positive and negative predictive value at a prevalence (Bayes); NaN where nothing, or everything, would be called."""
-    called = sensitivity * prevalence + (1 - specificity) * (1 - prevalence)
+    calls = sensitivity * prevalence + (1 - specificity) * (1 - prevalence)
     passed = (1 - sensitivity) * prevalence + specificity * (1 - prevalence)
-    ppv = sensitivity * prevalence / called if called else float("nan")
+    ppv = sensitivity * prevalence / calls if calls else float("nan")
     npv = specificity * (1 - prevalence) / passed if passed else float("nan")
     return ppv, npv

@@ -15,21 +15,21 @@ from xray.explorer.cut import Scores, scores_of_cut, shares
 from xray.explorer.site import Page, page
 
 
-def asked(view: View, scorer: Scorer) -> dict[str, Any]:
+def score_parameters(view: View, scorer: Scorer) -> dict[str, Any]:
     """The parameters of the question `scores` for a settled view."""
-    given = {name: getattr(view, name) for name in ("dataset", "task", "protocol", *FILTERS)}
-    given["unlabelled"] = view.label == "none"
-    given["label"] = int(view.label) if view.label in ("0", "1") else None
-    return {"models": list(scorer.models), **given}
+    parameters = {name: getattr(view, name) for name in ("dataset", "task", "protocol", *FILTERS)}
+    parameters["unlabelled"] = view.label == "none"
+    parameters["label"] = int(view.label) if view.label in ("0", "1") else None
+    return {"models": list(scorer.models), **parameters}
 
 
 @page((*CELL, *FILTERS, "t", "prevalence"))
 def cell(request: Page) -> Response:
     """One model, one finding, one dataset."""
     view, scorer = request.catalogue.settled(request.view)
-    given = asked(view, scorer)
-    row = scores_of_cut(request, view, scorer) or _asked_by_rows(request, given)
-    request.session.show("scores", "The scores and labels of this page", given)
+    parameters = score_parameters(view, scorer)
+    row = scores_of_cut(request, view, scorer) or _row_by_row(request, parameters)
+    request.session.show("scores", "The scores and labels of this page", parameters)
     logits, labels = row.logits, row.labels
     measured = _as_analysed(measure(logits, labels), row)
     points = request.session.rows(
@@ -40,7 +40,7 @@ def cell(request: Page) -> Response:
     threshold = (
         view.t if view.t is not None else same_calls(scores, float(points[0].threshold) if points else 0.0)
     )
-    called = counts(scores, labels, threshold)
+    confusion = counts(scores, labels, threshold)
     prevalence = view.prevalence if view.prevalence is not None else _prevalence(measured)
     settled = replace(view, t=threshold, prevalence=None)
     return request.render(
@@ -48,16 +48,16 @@ def cell(request: Page) -> Response:
         title=f"{view.task} at {view.dataset}".replace("_", " "),
         settled=settled, scorer=scorer, scorers=request.catalogue.scorers.values(), catalogue=request.catalogue,
         cells=request.catalogue.cells_of(scorer), row=row, cell=measured, threshold=threshold, prevalence=prevalence,
-        table=dict(zip(("tp", "fp", "fn", "tn"), called, strict=True)), values=_values(called, prevalence),
+        table=dict(zip(("tp", "fp", "fn", "tn"), confusion, strict=True)), values=_values(confusion, prevalence),
         roc=drawing.roc(measured.curve), marks=[_mark(measured, float(p.threshold), p.rule) for p in points],
         mark=_mark(measured, threshold, "threshold"), steps=drawing.steps(measured.histogram),
         data=_data(measured, threshold), shares=shares(row.rows), x=drawing.unit_x(), y=drawing.unit_y(), drawing=drawing,
     )  # fmt: skip
 
 
-def _asked_by_rows(request: Page, given: dict[str, Any]) -> Scores:
+def _row_by_row(request: Page, parameters: dict[str, Any]) -> Scores:
     """The scores of a model of no study, asked row by row."""
-    row = request.session.rows("cell", **given)[0]
+    row = request.session.rows("cell", **parameters)[0]
     logits, labels = (read_array(memoryview(v), k) for v, k in ((row.logits, "float4"), (row.labels, "int2")))
     return Scores(logits, labels, row.n_unlabelled, row.n_unscored, {})
 
@@ -79,9 +79,9 @@ def _ratio(part: int, whole: int) -> float:
     return part / whole if whole else float("nan")
 
 
-def _values(called: tuple[int, int, int, int], prevalence: float) -> dict[str, float]:
+def _values(confusion: tuple[int, int, int, int], prevalence: float) -> dict[str, float]:
     """What the confusion table says, and what would be at another prevalence."""
-    tp, fp, fn, tn = called
+    tp, fp, fn, tn = confusion
     sensitivity, specificity = _ratio(tp, tp + fn), _ratio(tn, tn + fp)
     ppv, npv = ppv_at(sensitivity, specificity, prevalence)
     return {
@@ -101,12 +101,12 @@ def _mark(measured: Cell, threshold: float, name: str) -> dict[str, Any]:
     fpr, tpr = (
         _ratio(int(part[at]), whole) for part, whole in ((curve.fp, curve.n_neg), (curve.tp, curve.n_pos))
     )
-    there = np.isfinite(fpr) and np.isfinite(tpr)
+    finite = np.isfinite(fpr) and np.isfinite(tpr)
     return {
         "name": name,
         "threshold": threshold,
-        "x": drawing.unit_x()(fpr) if there else None,
-        "y": drawing.unit_y()(tpr) if there else None,
+        "x": drawing.unit_x()(fpr) if finite else None,
+        "y": drawing.unit_y()(tpr) if finite else None,
     }
 
 

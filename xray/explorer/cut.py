@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from xray.analyses import agreement, calibration, operating_points, performance
 from xray.analyses.analysis import REGISTRY
-from xray.analyses.cuts import Asked, Cut, Cutting
+from xray.analyses.cuts import Cut, Cutting, Selection
 from xray.analyses.stored import TestSet
 from xray.analyses.where import Among, Clause, Condition
 from xray.errors import AnalysisError
@@ -43,11 +43,11 @@ def scores_of_cut(page: Page, view: View, scorer: Scorer) -> Scores | None:
     protocols = {cell[2] for cell in page.catalogue.cells_of(scorer) if cell[0] == view.dataset}
     if scorer.study is None or len(protocols) != 1:
         return None
-    asked = Asked((scorer.trained_on,), (str(view.dataset),), (str(view.task),))
+    selection = Selection((scorer.trained_on,), (str(view.dataset),), (str(view.task),))
     images = Cut(tuple(_conditions(page, view)))
     with page.site.database.connection() as connection:
         try:
-            cutting = Cutting(connection, scorer.study, images, asked, page.site.kept)
+            cutting = Cutting(connection, scorer.study, images, selection, page.site.cache)
         except AnalysisError:  # no image fits; that there are such names, the catalogue has seen to
             return Scores(np.zeros(0, np.float32), np.zeros(0, np.int16), 0, 0, {})
         test = cutting.scores(str(view.dataset), scorer.trained_on)
@@ -93,8 +93,8 @@ def _scores(
         score = test.logits[one.evaluation_id][0]
     labels = test.cohort.labels[:, 0]
     if label is not None:
-        kept = np.isnan(labels) if label == "none" else labels == int(label)
-        score, labels = score[kept], labels[kept]
+        rows_of_label = np.isnan(labels) if label == "none" else labels == int(label)
+        score, labels = score[rows_of_label], labels[rows_of_label]
     both = ~np.isnan(score) & ~np.isnan(labels)
     n_unlabelled, n_unscored = int(np.isnan(labels).sum()), int(np.isnan(score).sum())
     return Scores(score[both], labels[both].astype(np.int16), n_unlabelled, n_unscored, rows)

@@ -113,16 +113,16 @@ def dot_plot(rows: Sequence[Any], marked: Sequence[str]) -> tuple[list[DotRow], 
     """All models' probabilities of an image by finding, and the height of the chart. marked: models to be told apart."""
     names = list(dict.fromkeys(row.task for row in rows))
     x = Axis(0, 1, 150, 560)
-    made = []
+    lines = []
     for number, name in enumerate(names):
         own = [row for row in rows if row.task == name and row.probability is not None]
         dots = [
             Dot(x(row.probability), row.model, f"{row.probability:.3f}", row.model in marked) for row in own
         ]
-        made.append(
+        lines.append(
             DotRow(name.replace("_", " "), 26 + 24 * number, tuple(sorted(dots, key=lambda dot: dot.marked)))
         )
-    return made, 26 + 24 * len(names) + 20
+    return lines, 26 + 24 * len(names) + 20
 
 
 @lru_cache(maxsize=10_000)

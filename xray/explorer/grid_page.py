@@ -57,15 +57,15 @@ def grid(request: Page) -> Response:
     protocol = request.view.protocol or next(iter(protocols), None)
     if protocol is not None and protocol not in protocols:
         raise Refused(404, "protocol: this model has no scores under it")
-    shown = [row for row in rows if row.protocol == protocol]
-    datasets = list(dict.fromkeys(row.test_dataset for row in shown))
-    lines = _lines(shown, View(model=scorer.name), limit)
+    own = [row for row in rows if row.protocol == protocol]
+    datasets = list(dict.fromkeys(row.test_dataset for row in own))
+    lines = _lines(own, View(model=scorer.name), limit)
     counts = {
-        what: sum(e.standing == what for line in lines.values() for e in line.values())
-        for what in (FAILS, CANNOT_SAY, WORKS)
+        result: sum(e.standing == result for line in lines.values() for e in line.values())
+        for result in (FAILS, CANNOT_SAY, WORKS)
     }
     return request.render(
-        "grid.html", title=f"{scorer.shown}: findings and sites", scorer=scorer, scorers=request.catalogue.scorers.values(),
+        "grid.html", title=f"{scorer.title}: findings and sites", scorer=scorer, scorers=request.catalogue.scorers.values(),
         datasets=datasets, lines=lines, limit=limit, counts=counts, protocol=protocol, protocols=protocols,
     )  # fmt: skip
 
@@ -74,8 +74,8 @@ def _lines(rows: Sequence[Any], view: View, limit: float) -> dict[str, dict[str,
     """By finding, then by dataset; findings that fail most often first."""
     lines: dict[str, dict[str, Entry]] = {}
     for row in rows:
-        where = {"dataset": row.test_dataset, "task": row.task, "protocol": row.protocol}
-        addresses = (view.address(path, **where) for path in ("/cell", "/images"))
+        cell = {"dataset": row.test_dataset, "task": row.task, "protocol": row.protocol}
+        addresses = (view.address(path, **cell) for path in ("/cell", "/images"))
         entry = Entry(standing(row.lower, row.upper, limit), row, blame(row.verdict), *addresses)
         lines.setdefault(row.task, {})[row.test_dataset] = entry
     return dict(

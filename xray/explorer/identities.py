@@ -37,7 +37,7 @@ class Identities:
         if self.open:
             return True
         words = {word.lower() for word in _WORD.findall(column)}
-        named = value == patient or image in value or (len(value) > 3 and value in image)
+        match = value == patient or image in value or (len(value) > 3 and value in image)
         return not (
-            words & _NAMING or column.lower() in ("image", "patient", "patientid", "imageid") or named
+            words & _NAMING or column.lower() in ("image", "patient", "patientid", "imageid") or match
         )

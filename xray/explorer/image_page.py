@@ -31,7 +31,7 @@ def image(request: Page) -> Response:
     return rendered(
         request.site,
         "image.html",
-        asked=session.asked,
+        questions=session.questions,
         view=view,
         title=request.site.identities.image(number, about.image),
         number=number,
@@ -55,15 +55,15 @@ def image(request: Page) -> Response:
 @page(())
 def thumbnail(request: Page) -> Response:
     """A small picture of an image."""
-    made = request.site.pictures.thumbnail(identifier(request.request))
-    return Response(made, media_type="image/webp", headers=CACHED)
+    picture = request.site.pictures.thumbnail(identifier(request.request))
+    return Response(picture, media_type="image/webp", headers=CACHED)
 
 
 @page(())
 def picture(request: Page) -> Response:
     """The picture of an image."""
-    made = request.site.pictures.whole(identifier(request.request))
-    return Response(made, media_type="image/png", headers=CACHED)
+    picture = request.site.pictures.whole(identifier(request.request))
+    return Response(picture, media_type="image/png", headers=CACHED)
 
 
 def by_task(labels: Any) -> dict[str, dict[str, Any]]:

@@ -11,7 +11,7 @@ from starlette.responses import Response, StreamingResponse
 from xray.csv_cells import row as safe
 from xray.explorer.addresses import LIST, Refused, View
 from xray.explorer.catalogue import Catalogue, Scorer
-from xray.explorer.cell_page import asked
+from xray.explorer.cell_page import score_parameters
 from xray.explorer.identities import Identities
 from xray.explorer.site import Page, page
 
@@ -30,49 +30,54 @@ class Listing:
     """A list of images as a question: its name, parameters, and title."""
 
     question: str
-    given: dict[str, Any]
+    parameters: dict[str, Any]
     title: str
 
     def part(self, rows: int | None, after: int | None = None) -> dict[str, Any]:
         """The parameters of a page of it."""
-        return {**self.given, "rows": rows, "after": after}
+        return {**self.parameters, "rows": rows, "after": after}
 
 
 def listing(catalogue: Catalogue, view: View, scorer: Scorer) -> Listing:
     """The list that a settled view asks for. Raises `Refused` where it lacks the other model, or labeller."""
     kind = view.kind or "all"
-    given = asked(view, scorer)
+    parameters = score_parameters(view, scorer)
     subject = f"{view.task} at {view.dataset}".replace("_", " ")
     if kind in ("disagreements", "changed"):
-        other = catalogue.scorer(_needed(view.other, "other"))
+        other = catalogue.scorer(_required(view.other, "other"))
         if (view.dataset, view.task, view.protocol) not in catalogue.cells_of(other):
             raise Refused(404, "other: this model has no scores of the same images")
-        given |= {"others": list(other.models), "changed": kind == "changed", "better": False, "worse": False}
-        given |= {"t": view.t or 0.0, "t_other": view.t_other or 0.0}
-        what = "calls that change from" if kind == "changed" else "where they disagree:"
+        parameters |= {
+            "others": list(other.models),
+            "changed": kind == "changed",
+            "better": False,
+            "worse": False,
+        }
+        parameters |= {"t": view.t or 0.0, "t_other": view.t_other or 0.0}
+        relation = "calls that change from" if kind == "changed" else "where they disagree:"
         return Listing(
             "disagreements",
-            given,
-            f"{subject}, {what} {scorer.shown} {'to' if kind == 'changed' else 'and'} {other.shown}",
+            parameters,
+            f"{subject}, {relation} {scorer.title} {'to' if kind == 'changed' else 'and'} {other.title}",
         )
     if kind == "labellers":
-        other_dataset = _needed(view.other_dataset, "other_dataset")
+        other_dataset = _required(view.other_dataset, "other_dataset")
         if other_dataset not in catalogue.labellers_beside(view.dataset or ""):
             raise Refused(404, "other_dataset: no other dataset of this site")
         return Listing(
             "labellers",
-            {**given, "other_dataset": other_dataset},
+            {**parameters, "other_dataset": other_dataset},
             f"{subject}, labelled differently in {other_dataset}",
         )
     own = _OF_KIND[kind]
     if "label" in own and view.label is not None:
         raise Refused(400, "label: this list has a label already")
-    label = own.get("label", given["label"])
-    called, not_called = "called" in own, "not_called" in own and view.t is not None
-    given |= {"direction": own["direction"], "label": label, "t": view.t or 0.0}
-    given |= {"called": called and view.t is not None, "not_called": not_called}
+    label = own.get("label", parameters["label"])
+    calls, other_calls = "called" in own, "not_called" in own and view.t is not None
+    parameters |= {"direction": own["direction"], "label": label, "t": view.t or 0.0}
+    parameters |= {"called": calls and view.t is not None, "not_called": other_calls}
     words = {"all": "all images", "false-positives": "most confident false positives"}
-    return Listing("images", given, f"{subject}: {words.get(kind, kind.replace('-', ' '))}")
+    return Listing("images", parameters, f"{subject}: {words.get(kind, kind.replace('-', ' '))}")
 
 
 @page((*LIST, "after"))
@@ -85,7 +90,7 @@ def images(request: Page) -> Response:
     )
     if view.after is not None and not rows and not _is_listed(request, asked_for, view.after):
         raise Refused(404, "after: this list has no such image")
-    shown = rows[:ROWS]
+    page_rows = rows[:ROWS]
     return request.render(
         "images.html",
         title=asked_for.title,
@@ -94,9 +99,9 @@ def images(request: Page) -> Response:
         scorers=request.catalogue.scorers.values(),
         catalogue=request.catalogue,
         cells=request.catalogue.cells_of(scorer),
-        rows=shown,
+        rows=page_rows,
         identities=request.site.identities,
-        next=shown[-1].image_id if len(rows) > ROWS else None,
+        next=page_rows[-1].image_id if len(rows) > ROWS else None,
         beside=request.catalogue.labellers_beside(view.dataset or ""),
     )
 
@@ -116,8 +121,8 @@ def images_csv(request: Page) -> Response:
 
 def csv_lines(columns: Sequence[str], rows: Iterator[Sequence[Any]], identities: Identities) -> Iterator[str]:
     """Lines of a CSV file: formulas harmless, patients and images by their pseudonyms."""
-    held = io.StringIO()
-    writer = csv.writer(held, lineterminator="\n")
+    buffer = io.StringIO()
+    writer = csv.writer(buffer, lineterminator="\n")
     site, image, patient, number = (columns.index(name) for name in ("site", "image", "patient", "image_id"))
     writer.writerow(columns)
     for count, row in enumerate(rows, start=1):
@@ -126,10 +131,10 @@ def csv_lines(columns: Sequence[str], rows: Iterator[Sequence[Any]], identities:
         cells[image] = identities.image(cells[number], cells[image])
         writer.writerow(safe(cells))
         if count % 500 == 0:
-            yield held.getvalue()
-            held.seek(0)
-            held.truncate()
-    yield held.getvalue()
+            yield buffer.getvalue()
+            buffer.seek(0)
+            buffer.truncate()
+    yield buffer.getvalue()
 
 
 def _is_listed(request: Page, asked_for: Listing, after: int) -> bool:
@@ -140,7 +145,7 @@ def _is_listed(request: Page, asked_for: Listing, after: int) -> bool:
     )
 
 
-def _needed(value: str | None, name: str) -> str:
+def _required(value: str | None, name: str) -> str:
     if value is None:
         raise Refused(400, f"{name}: this list needs it")
     return value

@@ -36,7 +36,7 @@ _AT_ONCE: Final = 2
 
 
 @dataclass(frozen=True)
-class _Place:
+class _Pictures:
     """The order of a dataset's images, and the cache of its pictures."""
 
     sorted_ids: NDArray[np.int32]
@@ -57,24 +57,24 @@ class Pictures:
 
     database: Database
     home: Path
-    _places: dict[int, _Place] = field(default_factory=dict)
+    _places: dict[int, _Pictures] = field(default_factory=dict)
     _looked: dict[int, float] = field(default_factory=dict)
-    _kept: "OrderedDict[int, bytes]" = field(default_factory=OrderedDict)
+    _thumbnails: "OrderedDict[int, bytes]" = field(default_factory=OrderedDict)
     _lock: threading.Lock = field(default_factory=threading.Lock)
     _decoding: threading.Semaphore = field(default_factory=lambda: threading.Semaphore(_AT_ONCE))
 
     def thumbnail(self, image: int) -> bytes:
         """A small WebP picture. Raises `Refused`, 404, where there is none of this image."""
         with self._lock:
-            if image in self._kept:
-                self._kept.move_to_end(image)
-                return self._kept[image]
-        made = _encoded(_fitted(self._small(image), THUMBNAIL), "WEBP", quality=80)
+            if image in self._thumbnails:
+                self._thumbnails.move_to_end(image)
+                return self._thumbnails[image]
+        picture = _encoded(_fitted(self._small(image), THUMBNAIL), "WEBP", quality=80)
         with self._lock:
-            self._kept[image] = made
-            while len(self._kept) > KEPT:
-                self._kept.popitem(last=False)
-        return made
+            self._thumbnails[image] = picture
+            while len(self._thumbnails) > KEPT:
+                self._thumbnails.popitem(last=False)
+        return picture
 
     def whole(self, image: int) -> bytes:
         """The picture as it was registered, in 8 bits, its darkest value 0 and its brightest 255, as PNG."""
@@ -89,9 +89,9 @@ class Pictures:
                 )
         return self._stretched(image)
 
-    def _new_places(self, image: int) -> list[_Place]:
+    def _new_places(self, image: int) -> list[_Pictures]:
         """Caches of the datasets that have this image and were not looked for just now."""
-        made = []
+        additions = []
         for row in self.database.rows("pictures", id=image) if (self.home / "pixels").is_dir() else ():
             if (
                 row.pictures is None
@@ -105,9 +105,9 @@ class Pictures:
             stored = self.database.rows("dataset_order", dataset_id=row.dataset_id)[0].image_ids
             ids = read_array(memoryview(stored), "int4")
             order = np.argsort(ids, kind="stable")
-            self._places[row.dataset_id] = _Place(ids[order], order, cache)
-            made.append(self._places[row.dataset_id])
-        return made
+            self._places[row.dataset_id] = _Pictures(ids[order], order, cache)
+            additions.append(self._places[row.dataset_id])
+        return additions
 
     def _stretched(self, image: int) -> NDArray[np.uint8]:
         rows = self.database.rows("image_file", id=image)
@@ -146,7 +146,7 @@ def _fitted(pixels: NDArray[np.uint8], side: int) -> Image.Image:
 
 
 def _encoded(picture: Image.Image, form: str, **options: Any) -> bytes:
-    held = io.BytesIO()
+    buffer = io.BytesIO()
     save: Callable[..., None] = picture.save
-    save(held, form, **options)
-    return held.getvalue()
+    save(buffer, form, **options)
+    return buffer.getvalue()

@@ -10,7 +10,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, Response
 
-from xray.analyses.kept import Kept
+from xray.analyses.kept import Cache
 from xray.explorer import addresses
 from xray.explorer.addresses import View
 from xray.explorer.asking import Database, Session
@@ -30,28 +30,28 @@ class Site:
     pictures: Pictures
     identities: Identities
     worklists: Worklists
-    kept: Kept = field(default_factory=Kept)
+    cache: Cache = field(default_factory=Cache)
 
     @cached_property
     def environment(self) -> Environment:
         """Jinja2 with everything escaped."""
-        made = Environment(
+        environment = Environment(
             loader=PackageLoader("xray.explorer"), autoescape=True, undefined=StrictUndefined, trim_blocks=True,
             lstrip_blocks=True,
         )  # fmt: skip
-        made.filters |= {
+        environment.filters |= {
             "share": share,
             "circles": circles,
             "score_rows": score_rows,
             "words": lambda name: name.replace("_", " "),
             "quoted": lambda name: quote(name, ""),
         }
-        made.globals |= {
+        environment.globals |= {
             "kinds": addresses.KINDS,
             "label_words": addresses.LABELS,
             "writable": self.worklists.writer is not None,
         }
-        return made
+        return environment
 
 
 @dataclass(frozen=True)
@@ -73,7 +73,9 @@ class Page:
 
     def render(self, template: str, status: int = 200, **values: Any) -> Response:
         """The page of a template."""
-        return rendered(self.site, template, status, asked=self.session.asked, view=self.view, **values)
+        return rendered(
+            self.site, template, status, questions=self.session.questions, view=self.view, **values
+        )
 
 
 Handler = Callable[[Page], Response]
@@ -89,8 +91,8 @@ def page(allowed: tuple[str, ...]) -> Callable[[Handler], Callable[[Request], Re
 
     def make(handler: Handler) -> Callable[[Request], Response]:
         def endpoint(request: Request) -> Response:
-            given = addresses.pairs(request.scope["query_string"])
-            return handler(Page(request.app.state.site, request, addresses.parse(given, allowed)))
+            parameters = addresses.pairs(request.scope["query_string"])
+            return handler(Page(request.app.state.site, request, addresses.parse(parameters, allowed)))
 
         return endpoint
 

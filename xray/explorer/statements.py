@@ -36,13 +36,13 @@ def _lines(name: str) -> tuple[str, ...]:
     return tuple(whole)
 
 
-def statement(name: str, given: Mapping[str, Any]) -> str:
-    """The text of a question for psycopg2. given: its parameters; of a conditional line None and False are not given."""
-    kept = []
+def statement(name: str, parameters: Mapping[str, Any]) -> str:
+    """The text of a question for psycopg2; of a conditional line None and False are not given."""
+    lines = []
     for line in _lines(name):
         condition = _CONDITION.match(line)
         if condition is None:
-            kept.append(line)
-        elif not any(given.get(condition["name"]) is absent for absent in (None, False)):  # 0 is a value
-            kept.append(condition["line"])
-    return "\n".join(kept)
+            lines.append(line)
+        elif not any(parameters.get(condition["name"]) is absent for absent in (None, False)):  # 0 is a value
+            lines.append(condition["line"])
+    return "\n".join(lines)

@@ -76,14 +76,14 @@ def worklists(request: Page) -> Response:
 
 def make(request: Page, fields: Form) -> Response:
     """A new worklist of the first images of a list."""
-    given = dict(fields)
-    name = addresses.text("name", given.pop("name", "").strip())
+    values = dict(fields)
+    name = addresses.text("name", values.pop("name", "").strip())
     if not 1 <= len(name) <= LONGEST_NAME:
         raise Refused(400, f"name: expected 1 to {LONGEST_NAME} characters")
-    count = addresses.identifier("count", given.pop("count", ""))
+    count = addresses.identifier("count", values.pop("count", ""))
     if count > MOST:
         raise Refused(400, f"count: at most {MOST} images")
-    view, scorer = request.catalogue.settled(addresses.parse(given, LIST))
+    view, scorer = request.catalogue.settled(addresses.parse(values, LIST))
     asked_for = listing(request.catalogue, view, scorer)
     images = [row.image_id for row in request.site.database.rows(asked_for.question, **asked_for.part(count))]
     if not images:
@@ -103,8 +103,8 @@ def worklist(request: Page) -> Response:
     progress: dict[str, dict[str, int]] = {}
     for row in reads:
         answers.setdefault(row.position, {})[row.reader] = row.answer
-        counted = progress.setdefault(row.reader, dict.fromkeys(ANSWERS, 0))
-        counted[row.answer] += 1
+        counts = progress.setdefault(row.reader, dict.fromkeys(ANSWERS, 0))
+        counts[row.answer] += 1
     return request.render(
         "worklist.html", title=f"Worklist {about.name}", about=about, reads=reads, progress=progress, answers=answers,
         images=images, agreements=agreements(reads, labels),
@@ -135,22 +135,22 @@ def bring_in(request: Page, fields: Form) -> Response:
 
 def read(request: Request) -> Response:
     """The image that a reader is to read next, and nothing else of it."""
-    given = addresses.pairs(request.scope["query_string"])
-    _only(given, ("reader", "position"))
-    shown = Page(request.app.state.site, request, View())
-    about, reader = _about(shown), reader_name(given.get("reader", ""))
-    position = addresses.identifier("position", given["position"]) if "position" in given else None
-    rows = shown.site.database.rows(
+    parameters = addresses.pairs(request.scope["query_string"])
+    _only(parameters, ("reader", "position"))
+    page = Page(request.app.state.site, request, View())
+    about, reader = _about(page), reader_name(parameters.get("reader", ""))
+    position = addresses.identifier("position", parameters["position"]) if "position" in parameters else None
+    rows = page.site.database.rows(
         "worklist_next", id=about.id, reader=reader, position=position, unread=position is None
     )
     if position is not None and not rows:
         raise Refused(404, "this worklist has no such image")
     read_by = {
         row.position
-        for row in shown.site.database.rows("worklist_reads", name=about.name)
+        for row in page.site.database.rows("worklist_reads", name=about.name)
         if row.reader == reader
     }
-    return shown.render(
+    return page.render(
         "read.html", title=f"{about.task}?".replace("_", " "), about=about, reader=reader, item=rows[0] if rows else None,
         n_read=len(read_by), answers=ANSWERS,
     )  # fmt: skip

@@ -90,8 +90,8 @@ class Worklists:
         """A new worklist of these images in an order by chance; its id. Raises `Refused`, 409, where the name is taken."""
         shuffled = np.random.default_rng().permutation(np.asarray(images, dtype=np.int64)).tolist()
         with self._engine.begin() as connection:
-            given = {"name": name, "task": task, "source": source}
-            number = connection.scalar(text(query("worklist_put")), given)
+            parameters = {"name": name, "task": task, "source": source}
+            number = connection.scalar(text(query("worklist_put")), parameters)
             if number is None:
                 raise Refused(409, "there is a worklist of this name")
             connection.execute(
@@ -108,8 +108,8 @@ class Worklists:
 
 def _keep(connection: Connection, worklist: int, read: Read) -> None:
     try:
-        given = {"worklist_id": worklist, **vars(read)}
-        if connection.scalar(text(query("worklist_read_put")), given) is None:
+        parameters = {"worklist_id": worklist, **vars(read)}
+        if connection.scalar(text(query("worklist_read_put")), parameters) is None:
             raise Refused(404, f"this worklist has no image {read.position}")
     except IntegrityError as error:
         raise Refused(400, f"image {read.position}: {error.orig}".splitlines()[0]) from None
@@ -125,10 +125,10 @@ def reader_name(value: str) -> str:
 
 def comment_of(value: str) -> str | None:
     """A comment as it is kept; line ends are spaces. Raises `Refused` where it is too long."""
-    told = " ".join(value.split())
-    if len(told) > LONGEST_COMMENT or "\0" in told:
+    comment = " ".join(value.split())
+    if len(comment) > LONGEST_COMMENT or "\0" in comment:
         raise Refused(400, f"comment: at most {LONGEST_COMMENT} characters")
-    return told or None
+    return comment or None
 
 
 def exported(
@@ -138,8 +138,8 @@ def exported(
     by_position: dict[int, list[Any]] = {}
     for read in reads:
         by_position.setdefault(read.position, []).append(read)
-    held = io.StringIO()
-    writer = csv.writer(held, lineterminator="\n")
+    buffer = io.StringIO()
+    writer = csv.writer(buffer, lineterminator="\n")
     writer.writerow(COLUMNS)
     for image in images:
         first = [about.name, about.task, image.position, image.site]
@@ -148,9 +148,9 @@ def exported(
             identities.patient(image.site, image.patient),
         ]
         for read in by_position.get(image.position, [None]):
-            told = [read.reader, read.answer, read.comment, read.read_at.isoformat()] if read else [None] * 4
-            writer.writerow(safe([*first, *told]))
-    yield held.getvalue()
+            cells = [read.reader, read.answer, read.comment, read.read_at.isoformat()] if read else [None] * 4
+            writer.writerow(safe([*first, *cells]))
+    yield buffer.getvalue()
 
 
 def imported(content: str) -> list[Read]:
@@ -184,8 +184,8 @@ def _read(number: int, cells: Mapping[str, str]) -> Read:
     try:
         position = addresses.identifier("position", cells.get("position", ""))
         reader, comment = reader_name(cells.get("reader", "")), comment_of(cells.get("comment", ""))
-        given = cells.get("read_at")
-        read_at = dt.datetime.fromisoformat(given) if given else None
+        time = cells.get("read_at")
+        read_at = dt.datetime.fromisoformat(time) if time else None
     except Refused as error:
         raise Refused(400, f"row {number}: {error.reason}") from None
     except ValueError:
@@ -210,13 +210,21 @@ def agreements(reads: Sequence[Any], labels: Sequence[Any]) -> list[Agreement]:
 
 def _agreement(first: str, second: str, one: Mapping[int, float], other: Mapping[int, float]) -> Agreement:
     shared = [
-        place for place in one if place in other and np.isfinite(one[place]) and np.isfinite(other[place])
+        position
+        for position in one
+        if position in other and np.isfinite(one[position]) and np.isfinite(other[position])
     ]
     if not shared:
         return Agreement(first, second, 0, np.nan, np.nan, np.nan, "no image that both called")
-    made = cohen_kappa(
-        np.array([one[place] for place in shared]), np.array([other[place] for place in shared])
+    kappa = cohen_kappa(
+        np.array([one[position] for position in shared]), np.array([other[position] for position in shared])
     )
     return Agreement(
-        first, second, len(shared), float(made.value), float(made.lower), float(made.upper), str(made.reason)
+        first,
+        second,
+        len(shared),
+        float(kappa.value),
+        float(kappa.lower),
+        float(kappa.upper),
+        str(kappa.reason),
     )

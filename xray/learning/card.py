@@ -30,7 +30,7 @@ def model_card(
 ) -> str:
     """The card, in Markdown. epochs: every epoch of the training, of which one was kept."""
     recipe, network = request.recipe, trained.network
-    where = ", ".join(map(str, request.where))
+    conditions = ", ".join(map(str, request.where))
     lines = [
         f"# {request.study}.{request.trained_on}, seed {request.seed}",
         "",
@@ -50,7 +50,7 @@ def model_card(
             for dataset, cohort, digest in zip(data.datasets, data.cohorts, data.hashes, strict=True)
         ),
         "",
-        *([f"Only images with {where}.", ""] if where else []),
+        *([f"Only images with {conditions}.", ""] if conditions else []),
         *(
             []
             if validation.cohorts

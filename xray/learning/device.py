@@ -26,12 +26,12 @@ def device(home: Path) -> Iterator[torch.device]:
         return
     folder = home / "gpus"
     folder.mkdir(exist_ok=True)
-    with contextlib.ExitStack() as held:
+    with contextlib.ExitStack() as locks:
         while True:
             for index in range(torch.cuda.device_count()):
                 name = str(torch.cuda.get_device_properties(index).uuid)
                 with contextlib.suppress(Timeout):
-                    held.enter_context(FileLock(folder / name, blocking=False))
+                    locks.enter_context(FileLock(folder / name, blocking=False))
                     torch.cuda.set_device(index)
                     yield torch.device("cuda", index)
                     return

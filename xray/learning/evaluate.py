@@ -39,8 +39,8 @@ def evaluate(
     meanwhile is left as it is. Raises `LearningError` where the model's file is missing or not the one that was stored.
     """
     model = open_model(engine, tracker, model_id)
-    with device(home) as chosen:
-        scorer = Scorer(model.network.to(chosen), threads)
+    with device(home) as processor:
+        scorer = Scorer(model.network.to(processor), threads)
         return sum(_evaluate(engine, home, model, scorer, image_list_id) for image_list_id in image_list_ids)
 
 
@@ -94,9 +94,9 @@ class ListedPictures:
 
 def listed_pictures(engine: Engine, home: Path, model: OpenModel, image_list_id: int) -> ListedPictures:
     """Raises `DataError` where the dataset was registered without pictures, or they are gone."""
-    asked = {"model_id": model.id, "image_list_id": image_list_id}
+    ids = {"model_id": model.id, "image_list_id": image_list_id}
     with engine.begin() as connection:
-        dataset_id, crop = connection.execute(text(query("image_list_dataset")), asked).one()
+        dataset_id, crop = connection.execute(text(query("image_list_dataset")), ids).one()
         dataset = read_dataset(connection, dataset_id)
         rows = dataset.places(image_ids(connection, image_list_id))
     if model.card is not None:  # a foreign model has no protocol: its card says how it wants pictures
@@ -106,8 +106,8 @@ def listed_pictures(engine: Engine, home: Path, model: OpenModel, image_list_id:
 
 def own_datasets(connection: Connection, model_id: int, image_list_id: int) -> Sequence[str]:
     """The datasets whose images a list has and that a model was trained on, for a network with a head per dataset."""
-    asked = {"model_id": model_id, "image_list_id": image_list_id}
-    return connection.scalars(text(query("own_datasets")), asked).all()
+    ids = {"model_id": model_id, "image_list_id": image_list_id}
+    return connection.scalars(text(query("own_datasets")), ids).all()
 
 
 def _evaluate(engine: Engine, home: Path, model: OpenModel, scorer: Scorer, image_list_id: int) -> bool:
@@ -117,27 +117,27 @@ def _evaluate(engine: Engine, home: Path, model: OpenModel, scorer: Scorer, imag
     """
     began = time.perf_counter()
     network, outputs = model.network, model.outputs
-    asked = {"model_id": model.id, "image_list_id": image_list_id}
+    ids = {"model_id": model.id, "image_list_id": image_list_id}
     of = listed_pictures(engine, home, model, image_list_id)
     with engine.begin() as connection:
-        wanted = connection.scalar(text(query("features_wanted")), asked)
+        feature_request = connection.scalar(text(query("features_wanted")), ids)
         own = own_datasets(connection, model.id, image_list_id)
         before = scored_before(connection, model.id, of.dataset.id, image_list_id, outputs)
-    if wanted is not None or (isinstance(network, Network) and network.heads):
+    if feature_request is not None or (isinstance(network, Network) and network.heads):
         before[:] = np.nan  # features are asked of every image; a head is chosen by the list
     new = np.isnan(before).all(axis=1)
     logits = before
     logits[new] = scorer.score(of.cache, of.rows[new], own)
     pooled = None
-    if wanted is not None and isinstance(network, Network):
+    if feature_request is not None and isinstance(network, Network):
         pooled = features(network, of.cache, of.rows)
     with engine.begin() as connection:
         seconds = time.perf_counter() - began
         origin = {**provenance(), "runtime": scorer.runtime}
-        made = write_evaluation(connection, model.id, image_list_id, logits, outputs, seconds, origin)
+        evaluation = write_evaluation(connection, model.id, image_list_id, logits, outputs, seconds, origin)
         if pooled is not None:
-            write_features(connection, made or _evaluation(connection, model.id, image_list_id), pooled)
-    return made is not None
+            write_features(connection, evaluation or _evaluation(connection, model.id, image_list_id), pooled)
+    return evaluation is not None
 
 
 def _evaluation(connection: Connection, model_id: int, image_list_id: int) -> int:

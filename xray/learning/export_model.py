@@ -69,8 +69,8 @@ def export_model(engine: Engine, tracker: Tracker, name: str, kind: str, path: P
 
 
 def _plain(stem: str) -> str:
-    kept = "".join(c if c.isalnum() and c.isascii() else "-" for c in stem.lower()).strip("-")
-    return kept[:60] or "model"
+    word = "".join(c if c.isalnum() and c.isascii() else "-" for c in stem.lower()).strip("-")
+    return word[:60] or "model"
 
 
 def _example(network: Network) -> torch.Tensor:

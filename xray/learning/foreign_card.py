@@ -81,14 +81,14 @@ def _text(value: str, lines: Sequence[str]) -> str:
         raise ValueError("expected text, found ''")
     for line in lines:
         if (fault := names.fault_of(line.replace("\t", " "), _LONGEST)) is not None:
-            raise ValueError(f"{fault}, found {names.shown(line)}")
+            raise ValueError(f"{fault}, found {names.quoted(line)}")
     return value
 
 
 def _words(value: list[str]) -> list[str]:
     for word in value:
         if (fault := names.fault_of(word)) is not None:
-            raise ValueError(f"{fault}, found {names.shown(word)}")
+            raise ValueError(f"{fault}, found {names.quoted(word)}")
     return value
 
 
@@ -133,27 +133,27 @@ class CardFile(Part):
         return self
 
 
-def card_of(raw: Mapping[str, Any], where: str, vocabulary: Collection[str] = ()) -> Card:
+def card_of(raw: Mapping[str, Any], source: str, vocabulary: Collection[str] = ()) -> Card:
     """A card from plain values. vocabulary: findings that are taken as they are written.
 
     Raises `ForeignModelError` naming `where` and the key of every fault.
     """
     plain = {key: list(value) if isinstance(value, tuple) else value for key, value in raw.items()}
-    asked = check(CardFile, plain, where, ForeignModelError)
+    file = check(CardFile, plain, source, ForeignModelError)
     return Card(
-        name=asked.name,
-        size=asked.size,
-        range=(float(asked.range[0]), float(asked.range[1])),
-        output=asked.output,
-        tasks=_tasks(asked.tasks, where, vocabulary),
-        channels=asked.channels,
-        crop=asked.crop,
-        mean=None if asked.mean is None else tuple(map(float, asked.mean)),
-        std=None if asked.std is None else tuple(map(float, asked.std)),
-        network=asked.network,
-        trained_on=tuple(asked.trained_on) if asked.trained_on else None,
-        citation=asked.citation,
-        note=asked.note,
+        name=file.name,
+        size=file.size,
+        range=(float(file.range[0]), float(file.range[1])),
+        output=file.output,
+        tasks=_tasks(file.tasks, source, vocabulary),
+        channels=file.channels,
+        crop=file.crop,
+        mean=None if file.mean is None else tuple(map(float, file.mean)),
+        std=None if file.std is None else tuple(map(float, file.std)),
+        network=file.network,
+        trained_on=tuple(file.trained_on) if file.trained_on else None,
+        citation=file.citation,
+        note=file.note,
     )
 
 
@@ -172,10 +172,10 @@ def _toml(value: Any) -> str:
     return repr(value)
 
 
-def _tasks(value: Sequence[str], where: str, vocabulary: Collection[str]) -> tuple[str | None, ...]:
+def _tasks(value: Sequence[str], source: str, vocabulary: Collection[str]) -> tuple[str | None, ...]:
     findings = iter(
-        declare([name for name in value if name], f"{where}: tasks", ForeignModelError, vocabulary)
+        declare([name for name in value if name], f"{source}: tasks", ForeignModelError, vocabulary)
     )
     if not any(value):
-        raise ForeignModelError(f"{where}: tasks: expected one finding or more, found {list(value)}")
+        raise ForeignModelError(f"{source}: tasks: expected one finding or more, found {list(value)}")
     return tuple(next(findings) if name else None for name in value)

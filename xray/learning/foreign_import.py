@@ -66,11 +66,11 @@ def import_model(
         copied = Path(folder) / "given" / path.name
         copied.parent.mkdir()
         _copy(path, copied)
-        given = sha256(copied)
+        source_digest = sha256(copied)
         format = check_file(copied, trust)
-        kept = Path(folder) / "kept"
-        kept.mkdir()
-        file = _keep(copied, format, card, kept, trust)
+        own_folder = Path(folder) / "kept"
+        own_folder.mkdir()
+        file = _keep(copied, format, card, own_folder, trust)
         format = SAFETENSORS if format == STATE else format
         notes = probe(load_foreign(file, format, card, trust))
         digest = sha256(file)
@@ -86,11 +86,11 @@ def import_model(
                 say_trained_on(connection, model_id, datasets)
                 return Imported(model_id, card.name, format, False, notes)
             add_check(connection, card.name)
-            (kept / ABOUT).write_text(json.dumps({"name": card.name, **about}, indent=2))
+            (own_folder / ABOUT).write_text(json.dumps({"name": card.name, **about}, indent=2))
             registered = tracker.keep(
                 EXPERIMENT,
                 card.name,
-                kept,
+                own_folder,
                 "xray.learning.foreign_serving",
                 card.size,
                 len(card.findings),
@@ -98,9 +98,9 @@ def import_model(
                 digest,
             )
             artifact = Artifact(format, card.size, registered.run_id, registered.model, registered.version)
-            source = {"file": names.readable(path.name), "file_sha256": given}
-            made = add_foreign(connection, card.name, about, card.tasks, datasets, artifact, digest, source)
-    return Imported(made, card.name, format, True, notes)
+            source = {"file": names.readable(path.name), "file_sha256": source_digest}
+            model = add_foreign(connection, card.name, about, card.tasks, datasets, artifact, digest, source)
+    return Imported(model, card.name, format, True, notes)
 
 
 def open_foreign(file: Path, about: dict[str, Any], name: str) -> ForeignNetwork:

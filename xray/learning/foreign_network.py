@@ -76,8 +76,8 @@ class ForeignNetwork(nn.Module):
     def answers(self, pixels: Tensor) -> Tensor:
         """The model's own outputs (n, n_outputs) for pixels as in `forward`."""
         values = pixels / FULL_SCALE * self.scale + self.middle
-        given = (values.expand(-1, self.card.channels, -1, -1) - self.mean) / self.std
-        outputs = self.run(given.contiguous())
+        inputs = (values.expand(-1, self.card.channels, -1, -1) - self.mean) / self.std
+        outputs = self.run(inputs.contiguous())
         if outputs.shape != (len(pixels), len(self.card.tasks)):
             raise ForeignModelError(
                 f"{self.card.name}: its card names {len(self.card.tasks)} outputs, but it returns {tuple(outputs.shape)} "
@@ -184,16 +184,17 @@ def build(card: Card, state: dict[str, Tensor]) -> nn.Module:
     for prefix in ("module.", "model."):
         if not set(state) & set(own):
             state = {name.removeprefix(prefix): tensor for name, tensor in state.items()}
-    given = {name: tensor for name, tensor in state.items() if name in own}
+    tensors = {name: tensor for name, tensor in state.items() if name in own}
     wrong = sorted(
-        {name for name in own if name not in given} | {n for n in given if given[n].shape != own[n].shape}
+        {name for name in own if name not in tensors}
+        | {n for n in tensors if tensors[n].shape != own[n].shape}
     )
     if wrong:
         raise ForeignModelError(
             f"{card.name}: its weights are not those of {card.network} with {card.channels} channel(s) and "
             f"{len(card.tasks)} outputs: {', '.join(wrong[:3])} missing or of another shape"
         )
-    network.load_state_dict(given)
+    network.load_state_dict(tensors)
     return pool_first(network.eval())
 
 
@@ -202,7 +203,7 @@ def _one_channel(network: nn.Module) -> None:
     for name, module in network.named_modules():
         if isinstance(module, nn.Conv2d):
             parent = network.get_submodule(name.rpartition(".")[0])
-            made = nn.Conv2d(
+            layer = nn.Conv2d(
                 1,
                 module.out_channels,
                 module.kernel_size,  # type: ignore[arg-type]
@@ -210,7 +211,7 @@ def _one_channel(network: nn.Module) -> None:
                 module.padding,  # type: ignore[arg-type]
                 bias=module.bias is not None,
             )
-            setattr(parent, name.rpartition(".")[2], made)
+            setattr(parent, name.rpartition(".")[2], layer)
             return
 
 
@@ -285,14 +286,14 @@ def _onnx(path: Path) -> Run:
         )
 
     def run(pixels: Tensor) -> Tensor:
-        asked = onnxruntime.RunOptions()
-        asked.log_severity_level = 4
-        given = {inputs[0].name: pixels.numpy()}
+        options = onnxruntime.RunOptions()
+        options.log_severity_level = 4
+        feed = {inputs[0].name: pixels.numpy()}
         try:
             answers: list[NDArray[np.float32]] = within(
                 limits.model_seconds(),
-                lambda: session.run(None, given, asked),
-                lambda: setattr(asked, "terminate", True),
+                lambda: session.run(None, feed, options),
+                lambda: setattr(options, "terminate", True),
             )
         except Overtime:
             raise _too_slow(f"{path.name}: has not answered for {len(pixels)} picture(s)") from None
@@ -302,8 +303,8 @@ def _onnx(path: Path) -> Run:
     return _batched(run, n if isinstance(n, int) else None)
 
 
-def _too_slow(what: str) -> ForeignModelError:
+def _too_slow(failure: str) -> ForeignModelError:
     return ForeignModelError(
-        f"{what} within {limits.model_seconds():g} s, and was stopped; a slow model needs a larger XRAY_MODEL_SECONDS "
+        f"{failure} within {limits.model_seconds():g} s, and was stopped; a slow model needs a larger XRAY_MODEL_SECONDS "
         "(seconds for a batch of up to 128 pictures)"
     )

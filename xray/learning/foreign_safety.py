@@ -138,9 +138,9 @@ def check_sizes(path: Path) -> None:
 
 def not_weights(name: str, error: Exception) -> UntrustedError:
     """What to say of a pickle that torch's restricted reader refused with `error`."""
-    named = re.search(r"GLOBAL (\S+)", str(error))
-    what = f" (it names {named[1].rstrip('.,')})" if named else ""
+    match = re.search(r"GLOBAL (\S+)", str(error))
+    code = f" (it names {match[1].rstrip('.,')})" if match else ""
     return UntrustedError(
-        f"{name}: a pickle that is more than weights{what}: to open it is to run whatever code its author put in; have the "
+        f"{name}: a pickle that is more than weights{code}: to open it is to run whatever code its author put in; have the "
         f"weights alone (torch.save(model.state_dict(), …)), or {_WAY_OUT}"
     )

@@ -98,19 +98,19 @@ def _batches(
     device = torch.device("cpu") if weights is None else weights.device
     feed = Feed(device)
 
-    def made(start: int) -> Tensor:
+    def load(start: int) -> Tensor:
         return feed(_batch(pixels, positions[start : start + BATCH]))
 
     starts = range(0, len(positions), BATCH)
     if device.type == "cpu":
-        yield from ((start, made(start)) for start in starts)
+        yield from ((start, load(start)) for start in starts)
         return
     with ThreadPoolExecutor(1, thread_name_prefix="feed") as thread:  # a batch ahead of a GPU
-        ahead = thread.submit(made, 0)
+        ahead = thread.submit(load, 0)
         for start in starts:
             batch, after = ahead.result(), start + BATCH
             if after < len(positions):
-                ahead = thread.submit(made, after)
+                ahead = thread.submit(load, after)
             yield start, batch
 
 

@@ -21,30 +21,30 @@ def start_from(network: Network, path: Path) -> None:
         check_header(path, LearningError)
         with safe_open(path, framework="pt") as file:
             about = file.metadata() or {}
-            given = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  (not a mapping)
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  (not a mapping)
     except (OSError, SafetensorError) as error:
         raise LearningError(
             f"{path}: not a safetensors file: {error}. Pickled weights (.pt, .pth) are not read: they can run code"
         ) from None
-    given = {name.removeprefix("body."): tensor for name, tensor in given.items()}
-    wanted: dict[str, Tensor] = network.body.state_dict()
+    tensors = {name.removeprefix("body."): tensor for name, tensor in tensors.items()}
+    own: dict[str, Tensor] = network.body.state_dict()
     last = {id(tensor) for tensor in network.body.get_classifier().state_dict(keep_vars=True).values()}
     head = {name for name, tensor in network.body.state_dict(keep_vars=True).items() if id(tensor) in last}
     same = [json.loads(about.get(key, "[]")) for key in ("tasks", "heads")]
     if same != [list(network.findings), list(network.heads)]:
-        given = {name: tensor for name, tensor in given.items() if name not in head} | {
-            name: wanted[name] for name in head
+        tensors = {name: tensor for name, tensor in tensors.items() if name not in head} | {
+            name: own[name] for name in head
         }
-    for name, tensor in given.items():
-        if name in wanted and tensor.ndim == 4 and tensor.shape[1] == 3 and wanted[name].shape[1] == 1:
-            given[name] = tensor.float().sum(dim=1, keepdim=True).to(tensor.dtype)
+    for name, tensor in tensors.items():
+        if name in own and tensor.ndim == 4 and tensor.shape[1] == 3 and own[name].shape[1] == 1:
+            tensors[name] = tensor.float().sum(dim=1, keepdim=True).to(tensor.dtype)
     wrong = [
-        *(f"{name} is missing" for name in wanted if name not in given),
-        *(f"{name} is not in the network" for name in given if name not in wanted),
+        *(f"{name} is missing" for name in own if name not in tensors),
+        *(f"{name} is not in the network" for name in tensors if name not in own),
         *(
-            f"{name} is {tuple(given[name].shape)}, the network has {tuple(wanted[name].shape)}"
-            for name in wanted
-            if name in given and given[name].shape != wanted[name].shape
+            f"{name} is {tuple(tensors[name].shape)}, the network has {tuple(own[name].shape)}"
+            for name in own
+            if name in tensors and tensors[name].shape != own[name].shape
         ),
     ]
     if wrong:
@@ -52,4 +52,4 @@ def start_from(network: Network, path: Path) -> None:
             f"{path}: not weights of {network.name}: {'; '.join(wrong[:3])}"
             + (f" and {len(wrong) - 3} more" if len(wrong) > 3 else "")
         )
-    network.body.load_state_dict(given)
+    network.body.load_state_dict(tensors)

@@ -27,7 +27,7 @@ _log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
-class Wanted:
+class InterventionRequest:
     """What is to be scored again: the images of an evaluation, to look like those of another list, in these ways.
 
     images: how many of them, drawn by the seed; None for all.
@@ -40,7 +40,7 @@ class Wanted:
     seed: int
 
 
-def intervene(engine: Engine, tracker: Tracker, home: Path, wanted: Wanted) -> int:
+def intervene(engine: Engine, tracker: Tracker, home: Path, request: InterventionRequest) -> int:
     """Score changed pictures and store the logits, each kind in one transaction; how many were written.
 
     Pictures are read and shown as those of the evaluation were, but for the change. Where there is nothing to change its
@@ -49,33 +49,33 @@ def intervene(engine: Engine, tracker: Tracker, home: Path, wanted: Wanted) -> i
     with engine.begin() as connection:
         evaluated = select(Evaluation.model_id, Evaluation.image_list_id)
         model_id, image_list_id = connection.execute(
-            evaluated.where(Evaluation.id == wanted.evaluation_id)
+            evaluated.where(Evaluation.id == request.evaluation_id)
         ).one()
         own = own_datasets(connection, model_id, image_list_id)
-        pictures = pictures_of(connection, [image_list_id, wanted.target_list_id])
-    hashed = of_both(pictures[image_list_id], pictures[wanted.target_list_id])
+        pictures = pictures_of(connection, [image_list_id, request.target_list_id])
+    hashed = of_both(pictures[image_list_id], pictures[request.target_list_id])
     model = open_model(engine, tracker, model_id)
-    ours = listed_pictures(engine, home, model, image_list_id)
-    theirs = listed_pictures(engine, home, model, wanted.target_list_id)
-    samples = _sample(ours, wanted.seed), _sample(theirs, wanted.seed)
-    with device(home) as chosen:
-        scorer = Scorer(model.network.to(chosen))
-        for kind in wanted.kinds:
-            made = change(kind, *samples)
-            logits = _scores(engine, model, scorer, ours, made, wanted, own)
+    source = listed_pictures(engine, home, model, image_list_id)
+    target = listed_pictures(engine, home, model, request.target_list_id)
+    samples = _sample(source, request.seed), _sample(target, request.seed)
+    with device(home) as processor:
+        scorer = Scorer(model.network.to(processor))
+        for kind in request.kinds:
+            alteration = change(kind, *samples)
+            logits = _scores(engine, model, scorer, source, alteration, request, own)
             about = Intervention(
-                wanted.evaluation_id,
-                wanted.target_list_id,
+                request.evaluation_id,
+                request.target_list_id,
                 kind,
-                made.about(),
-                wanted.images,
-                wanted.seed,
+                alteration.about(),
+                request.images,
+                request.seed,
                 hashed,
             )
             with engine.begin() as connection:
                 put_intervention(connection, about, logits, _tasks(model), provenance())
-            _log.debug("%s: %s", kind, made.about())
-    return len(wanted.kinds)
+            _log.debug("%s: %s", kind, alteration.about())
+    return len(request.kinds)
 
 
 def _sample(pictures: ListedPictures, seed: int) -> Grey:
@@ -90,31 +90,31 @@ def _scores(
     engine: Engine,
     model: OpenModel,
     scorer: Scorer,
-    ours: ListedPictures,
-    made: Change,
-    wanted: Wanted,
+    source: ListedPictures,
+    alteration: Change,
+    request: InterventionRequest,
     own: Sequence[str],
 ) -> NDArray[np.float32]:
     """Logits (n_images, n_tasks) of the changed pictures; NaN of those that were not drawn."""
-    places = _drawn(len(ours.rows), wanted)
-    logits = np.full((len(ours.rows), len(_tasks(model))), np.nan, np.float32)
-    if not made.steps:
+    places = _sampled(len(source.rows), request)
+    logits = np.full((len(source.rows), len(_tasks(model))), np.nan, np.float32)
+    if not alteration.steps:
         with engine.begin() as connection:
-            before = read_logits(connection, wanted.evaluation_id, _tasks(model))
+            before = read_logits(connection, request.evaluation_id, _tasks(model))
         logits[places] = before.T[places]
         return logits
-    keys = keys_of([digest or "0" for digest in ours.dataset.content])
-    shown = Changed(ours.cache, keys, made, wanted.seed)
+    keys = keys_of([digest or "0" for digest in source.dataset.content])
+    pixels = Changed(source.cache, keys, alteration, request.seed)
     stored = [task is not None for task in model.outputs]
-    logits[places] = scorer.score(shown, ours.rows[places], own)[:, stored]
+    logits[places] = scorer.score(pixels, source.rows[places], own)[:, stored]
     return logits
 
 
-def _drawn(n: int, wanted: Wanted) -> NDArray[np.int64]:
+def _sampled(n: int, request: InterventionRequest) -> NDArray[np.int64]:
     """Places in the list of the images that are scored again."""
-    if wanted.images is None or wanted.images >= n:
+    if request.images is None or request.images >= n:
         return np.arange(n)
-    return np.sort(np.random.default_rng(wanted.seed).choice(n, wanted.images, replace=False))
+    return np.sort(np.random.default_rng(request.seed).choice(n, request.images, replace=False))
 
 
 def _tasks(model: OpenModel) -> list[int]:

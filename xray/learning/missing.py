@@ -16,13 +16,13 @@ def missing(connection: Connection, study: str | None = None) -> dict[int, list[
     return dict(lists)
 
 
-def ours_first(
-    connection: Connection, wanted: dict[int, list[int]]
+def own_first(
+    connection: Connection, missing: dict[int, list[int]]
 ) -> tuple[dict[int, list[int]], dict[int, list[int]]]:
     """What is missing, of the models that were trained here and of those from elsewhere, which may be slow."""
-    given = {"ids": list(wanted)}
+    parameters = {"ids": list(missing)}
     foreign = set(
-        connection.scalars(text("select id from model where id = any(:ids) and kind = 'foreign'"), given)
+        connection.scalars(text("select id from model where id = any(:ids) and kind = 'foreign'"), parameters)
     )
-    own = {model: lists for model, lists in wanted.items() if model not in foreign}
-    return own, {model: lists for model, lists in wanted.items() if model in foreign}
+    own = {model: lists for model, lists in missing.items() if model not in foreign}
+    return own, {model: lists for model, lists in missing.items() if model in foreign}

@@ -83,9 +83,9 @@ def _take_part(engine: Engine, home: Path, request: ModelRequest) -> tuple[int, 
     return _tell(None), True
 
 
-def _tell(what: Any) -> Any:
+def _tell(value: Any) -> Any:
     """What the first process says, to every one."""
-    message = [what]
+    message = [value]
     broadcast_object_list(message)
     return message[0]
 
@@ -183,33 +183,33 @@ def _record(
     assert model_id is not None
     findings = spelled(connection, trained.network.findings)
     outputs = zip(findings, trained.outputs.tolist(), strict=True)
-    put_list(connection, "model", model_id, [name if kept else None for name, kept in outputs])
-    used = [
+    put_list(connection, "model", model_id, [name if usable else None for name, usable in outputs])
+    rows = [
         {
             "model_id": model_id,
             "cohort_id": cohort.id,
-            "image_list_id": _used(connection, request, dataset, cohort),
+            "image_list_id": _image_list(connection, request, dataset, cohort),
         }
         for part in cohorts
         for dataset, cohort in zip(part.datasets, part.cohorts, strict=True)
     ]
-    connection.execute(insert(TrainingCohort), used)
+    connection.execute(insert(TrainingCohort), rows)
     if request.where:
         leakage.record(connection, store_protocol(connection, protocol))
     last = trained.network.classifier()
     if last is not None:
-        kept = np.argwhere(trained.network.trained)
+        heads = np.argwhere(trained.network.trained)
         weights, bias = (tensor.float().cpu().numpy()[trained.network.trained.ravel()] for tensor in last)
         ids = {dataset.name: dataset.id for dataset in cohorts[0].datasets}
         owners: list[int | None] = [ids[name] for name in trained.network.heads]
         owners = owners or [None]
         tasks = put_findings(connection, findings)
-        outputs_of = [(owners[head], tasks[column]) for head, column in kept]
+        outputs_of = [(owners[head], tasks[column]) for head, column in heads]
         write_classifier(connection, model_id, outputs_of, weights, bias)
     return model_id
 
 
-def _used(
+def _image_list(
     connection: Connection, request: ModelRequest, dataset: RegisteredDataset, cohort: StoredCohort
 ) -> int | None:
     """The image list of what is used of a cohort, None where all of it is."""

@@ -60,9 +60,9 @@ class Network(nn.Module):
 
     def _share(self, own: Sequence[str]) -> NDArray[np.float32]:
         """What each head adds to a task's logit, (n_heads, n_tasks); 0 for a task that none was trained for."""
-        mine = self.trained & np.isin(self.heads, own)[:, None]
-        used = np.where(mine.any(axis=0), mine, self.trained)
-        share: NDArray[np.float32] = (used / np.maximum(used.sum(axis=0), 1)).astype(np.float32)
+        heads = self.trained & np.isin(self.heads, own)[:, None]
+        weights = np.where(heads.any(axis=0), heads, self.trained)
+        share: NDArray[np.float32] = (weights / np.maximum(weights.sum(axis=0), 1)).astype(np.float32)
         return share
 
     def features(self, pixels: Tensor) -> Tensor:

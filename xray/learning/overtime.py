@@ -22,7 +22,7 @@ def within(seconds: float, work: Callable[[], Answer], stop: Callable[[], None])
     """
     answers: list[Answer] = []
     failures: list[BaseException] = []
-    done = threading.Event()
+    end = threading.Event()
 
     def run() -> None:
         try:
@@ -30,17 +30,17 @@ def within(seconds: float, work: Callable[[], Answer], stop: Callable[[], None])
         except BaseException as failure:
             failures.append(failure)
         finally:
-            done.set()
+            end.set()
 
     threading.Thread(target=run, name="work of limited time", daemon=True).start()
     try:
-        in_time = done.wait(seconds)
+        in_time = end.wait(seconds)
     except BaseException:
         stop()
         raise
     if not in_time:
         stop()
-        done.wait(GRACE)
+        end.wait(GRACE)
         raise Overtime
     if failures:
         raise failures[0]

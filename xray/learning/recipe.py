@@ -45,7 +45,7 @@ class Recipe:
         protocol: str,
         cohorts: Sequence[str],
         seed: int,
-        chosen: Mapping[str, Any] | None = None,
+        selection: Mapping[str, Any] | None = None,
     ) -> str:
         """Content hash of a model: all that determines its weights (this recipe, the protocol, cohort hashes, the seed) and
         the name of its configuration, under which its results stand. chosen: what of the cohorts is used, None for all.
@@ -58,7 +58,7 @@ class Recipe:
             "protocol": protocol,
             "cohorts": list(cohorts),
             "seed": seed,
-            "chosen": chosen,
+            "chosen": selection,
         }
         return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
 
@@ -67,8 +67,8 @@ def _digest(file: str | None) -> str | None:
     if file is None:
         return None
     try:
-        with open(file, "rb") as opened:
-            return hashlib.file_digest(opened, "sha256").hexdigest()
+        with open(file, "rb") as stream:
+            return hashlib.file_digest(stream, "sha256").hexdigest()
     except OSError as error:
         raise LearningError(f"{file}: weights to start from can't be read: {error.strerror}") from None
 

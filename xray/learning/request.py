@@ -60,16 +60,16 @@ def model_key(connection: Connection, request: ModelRequest) -> str | None:
     parts = [(dataset, part) for part in ("train", "validation") for dataset in request.datasets]
     hashes = [cohorts[part].content_hash for part in parts if part in cohorts]
     version = f"{protocol.name}/{protocol.version}"
-    chosen = None
+    selection = None
     if request.tasks or request.where:
-        chosen = {"tasks": request.tasks, "where": [asdict(condition) for condition in request.where]}
+        selection = {"tasks": request.tasks, "where": [asdict(condition) for condition in request.where]}
     if request.where:  # what decides who fits stands in the dataset, not in the cohort
         contents = select(Dataset.name, Dataset.content_hash).where(Dataset.name.in_(request.datasets))
         rows = connection.execute(contents.order_by(Dataset.name))
-        chosen = {**(chosen or {}), "contents": [tuple(row) for row in rows]}
+        selection = {**(selection or {}), "contents": [tuple(row) for row in rows]}
     if request.findings != TASKS:
-        chosen = {**(chosen or {}), "findings": request.findings}
-    return request.recipe.key(request.trained_on, version, hashes, request.seed, chosen)
+        selection = {**(selection or {}), "findings": request.findings}
+    return request.recipe.key(request.trained_on, version, hashes, request.seed, selection)
 
 
 def find_model(connection: Connection, key: str) -> int | None:
@@ -83,34 +83,39 @@ def part_cohorts(connection: Connection, request: ModelRequest, part: str) -> Pa
     Raises `LearningError` where no image of a dataset fits.
     """
     rows = _frozen(connection, request, load_protocol(request.protocol))
-    mine = [rows[dataset, part] for dataset in request.datasets if (dataset, part) in rows]
-    datasets = [read_dataset(connection, dataset_id(connection, row.dataset)) for row in mine]
+    parts = [rows[dataset, part] for dataset in request.datasets if (dataset, part) in rows]
+    datasets = [read_dataset(connection, dataset_id(connection, row.dataset)) for row in parts]
     outputs = put_findings(connection, spelled(connection, request.findings))
     cohorts = [
-        _chosen(dataset, read_cohort(connection, row.cohort_id, outputs), request, part)
-        for dataset, row in zip(datasets, mine, strict=True)
+        _selection(dataset, read_cohort(connection, row.cohort_id, outputs), request, part)
+        for dataset, row in zip(datasets, parts, strict=True)
     ]
-    return PartCohorts(datasets, cohorts, [row.content_hash for row in mine])
+    return PartCohorts(datasets, cohorts, [row.content_hash for row in parts])
 
 
-def _chosen(
+def _selection(
     dataset: RegisteredDataset, cohort: StoredCohort, request: ModelRequest, part: str
 ) -> StoredCohort:
     labels = chosen_labels(cohort.labels, request.findings, request.tasks)
     if not request.where:
         return replace(cohort, labels=labels)
     rows = dataset.table.rows.iloc[dataset.places(cohort.images)]
-    kept = chosen_rows(rows, request.where, dataset.name)
-    if not kept.any():
-        asked = ", ".join(map(str, request.where))
-        raise LearningError(f"{request.trained_on}: no {part} image of {dataset.name} fits {asked}")
-    return replace(cohort, images=cohort.images[kept], shown=cohort.shown.of(kept), labels=labels[kept])
+    fitting = chosen_rows(rows, request.where, dataset.name)
+    if not fitting.any():
+        conditions = ", ".join(map(str, request.where))
+        raise LearningError(f"{request.trained_on}: no {part} image of {dataset.name} fits {conditions}")
+    return replace(
+        cohort,
+        images=cohort.images[fitting],
+        identities=cohort.identities.of(fitting),
+        labels=labels[fitting],
+    )
 
 
 def _frozen(
     connection: Connection, request: ModelRequest, protocol: Protocol
 ) -> dict[tuple[str, str], Row[tuple[str, str, int, str]]]:
     """(dataset, part) → the cohort's row."""
-    given = {"datasets": list(request.datasets), "protocol": protocol.name, "version": protocol.version}
-    rows = connection.execute(text(query("cohort_hashes")), given).all()
+    parameters = {"datasets": list(request.datasets), "protocol": protocol.name, "version": protocol.version}
+    rows = connection.execute(text(query("cohort_hashes")), parameters).all()
     return {(row.dataset, row.part): row for row in rows}

@@ -21,18 +21,18 @@ def scored_before(
 
     outputs: the task (id) of each output, None for one that is not stored. NaN where an image, or an output, has none.
     """
-    given = {"model_id": model_id, "dataset_id": dataset_id, "image_list_id": image_list_id}
-    rows = connection.execute(text(query("scored_before")), given).all()
-    wanted = image_ids(connection, image_list_id)
-    logits = np.full((len(wanted), len(outputs)), np.nan, dtype=np.float32)
+    parameters = {"model_id": model_id, "dataset_id": dataset_id, "image_list_id": image_list_id}
+    rows = connection.execute(text(query("scored_before")), parameters).all()
+    images = image_ids(connection, image_list_id)
+    logits = np.full((len(images), len(outputs)), np.nan, dtype=np.float32)
     columns = np.flatnonzero([task is not None for task in outputs])
     tasks = [task for task in outputs if task is not None]
     for row in rows:
         scored = image_ids(connection, row.image_list_id)
         order = np.argsort(scored, kind="stable")
-        ranks = np.minimum(np.searchsorted(scored, wanted, sorter=order), len(scored) - 1)
+        ranks = np.minimum(np.searchsorted(scored, images, sorter=order), len(scored) - 1)
         source = order[ranks]
-        shared = np.flatnonzero(scored[source] == wanted)
+        shared = np.flatnonzero(scored[source] == images)
         stored = read_logits(connection, row.evaluation_id, tasks).T
         logits[np.ix_(shared, columns)] = stored[source[shared]]
     return logits

@@ -49,10 +49,10 @@ class Scorer:
 
     def for_pictures(self, pixels: Indexed, positions: NDArray[np.int64]) -> nn.Module:
         """The network, or the program, that `score` asks."""
-        asked = cpu_runtime()
+        runtime = cpu_runtime()
         worth = len(positions) * image_size_of(self.network) ** 2 >= WORTH
-        use = asked == ONNXRUNTIME or (asked is None and worth)
-        program = self._try(pixels, positions[:_SHOWN], asked) if use and len(positions) else None
+        use = runtime == ONNXRUNTIME or (runtime is None and worth)
+        program = self._try(pixels, positions[:_SHOWN], runtime) if use and len(positions) else None
         foreign_program = getattr(self.network, "concurrent", False)
         self.runtime = (
             f"onnxruntime {metadata.version(ONNXRUNTIME)}"
@@ -61,13 +61,13 @@ class Scorer:
         )
         return self.network if program is None else program
 
-    def _try(self, pixels: Indexed, positions: NDArray[np.int64], asked: str | None) -> nn.Module | None:
+    def _try(self, pixels: Indexed, positions: NDArray[np.int64], runtime: str | None) -> nn.Module | None:
         if not self._tried:
             self._tried = True
-            self._program = self._made(pixels, positions, asked)
+            self._program = self._build(pixels, positions, runtime)
         return self._program
 
-    def _made(self, pixels: Indexed, positions: NDArray[np.int64], asked: str | None) -> nn.Module | None:
+    def _build(self, pixels: Indexed, positions: NDArray[np.int64], runtime: str | None) -> nn.Module | None:
         """The program, where the network's weights are on the CPU and it gives the same logits of these pictures."""
         part = "body" if isinstance(self.network, Network) else "run"
         body = getattr(self.network, part)
@@ -79,7 +79,7 @@ class Scorer:
         try:
             program = Program(body, (channels, size, size))
         except ImportError:
-            if asked is None:
+            if runtime is None:
                 return None
             raise LearningError(
                 f"{CPU_RUNTIME}={ONNXRUNTIME} needs its extra: pip install 'xray[onnx]'"
@@ -94,5 +94,5 @@ class Scorer:
         if not difference <= TOLERANCE:
             _log.warning("scored by torch: onnxruntime's logits differ by up to %.2g", difference)
             return None
-        made: nn.Module = other
-        return made
+        module: nn.Module = other
+        return module

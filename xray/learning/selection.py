@@ -5,12 +5,12 @@ from collections.abc import Callable
 from typing import Final
 
 
-def best_validation_auc(new: float, kept: float) -> bool:
+def best_validation_auc(new: float, best: float) -> bool:
     """Whether an epoch of mean validation AUC `new` replaces the one kept: where it is higher, or that is undefined."""
-    return new > kept or math.isnan(kept)
+    return new > best or math.isnan(best)
 
 
-def last_epoch(new: float, kept: float) -> bool:
+def last_epoch(new: float, best: float) -> bool:
     """Every epoch replaces the one before."""
     return True
 

@@ -85,7 +85,7 @@ class Registered:
 
 
 @contextlib.contextmanager
-def _alone(url: str, what: str) -> Iterator[None]:
+def _alone(url: str, task: str) -> Iterator[None]:
     """One process at a time does `what`.
 
     MLflow makes the tables of an empty database when it is first opened, and an alias or a version of a model after it has
@@ -94,7 +94,7 @@ def _alone(url: str, what: str) -> Iterator[None]:
     if not url.startswith("postgresql"):
         yield
         return
-    with alone(url, f"mlflow {what}"):
+    with alone(url, f"mlflow {task}"):
         yield
 
 
@@ -156,7 +156,7 @@ class Tracker:
         """Begin the run of one model and return its id; what an earlier, unfinished try of `key` left is removed."""
         experiment = self.experiment(study)
         self._discard(experiment, key)
-        tags = {KEY_TAG: key, "xray.study": study, **_where()}
+        tags = {KEY_TAG: key, "xray.study": study, **_origin()}
         run = self.client.create_run(experiment, run_name=name, tags=tags)
         run_id = str(run.info.run_id)
         self.client.log_batch(run_id, params=[Param(k, str(v)) for k, v in params.items()])
@@ -261,8 +261,8 @@ class Tracker:
     def end_unfinished(self, flow_run: str, reason: str) -> None:
         """Mark the runs that a flow run left unfinished as killed, with the reason as a tag."""
         experiments = [experiment.experiment_id for experiment in self.client.search_experiments()]
-        mine = f"tags.`{FLOW_RUN_TAG}` = '{flow_run}' and attributes.status = 'RUNNING'"
-        for run in self.client.search_runs(experiments, mine):
+        condition = f"tags.`{FLOW_RUN_TAG}` = '{flow_run}' and attributes.status = 'RUNNING'"
+        for run in self.client.search_runs(experiments, condition):
             self.client.set_tag(run.info.run_id, "xray.failure", reason)
             self.client.set_terminated(run.info.run_id, status="KILLED")
 
@@ -307,8 +307,8 @@ class Tracker:
             folder = None
         files = sorted(folder.rglob(name)) if folder is not None else []
         if not files:
-            shown = local_file_uri_to_path(uri) if uri.startswith("file:") else uri
-            raise LearningError(f"its file {name} is missing in {shown}")
+            location = local_file_uri_to_path(uri) if uri.startswith("file:") else uri
+            raise LearningError(f"its file {name} is missing in {location}")
         return files[0]
 
     def keep(
@@ -352,8 +352,8 @@ class Tracker:
     def describe(self, study: str, note: str, tags: Mapping[str, str]) -> None:
         """What the experiment of a study is: a description in Markdown, and tags. What it says already is not said again."""
         experiment = self.client.get_experiment(self.experiment(study))
-        given = {key: value[:_LONGEST] for key, value in {NOTE: note, **tags}.items()}
-        for key, value in given.items():
+        notes = {key: value[:_LONGEST] for key, value in {NOTE: note, **tags}.items()}
+        for key, value in notes.items():
             if experiment.tags.get(key) != value:
                 self.client.set_experiment_tag(experiment.experiment_id, key, value)
 
@@ -408,7 +408,7 @@ class Tracker:
             self.client.delete_run(run.info.run_id)
 
 
-def _where() -> dict[str, str]:
+def _origin() -> dict[str, str]:
     """Tags that say which flow run and worker a run belongs to, and the commit of the code."""
     origin = provenance()
     return {f"xray.{key}": origin[key] for key in ("flow_run", "worker", "host", "commit") if key in origin}

@@ -56,7 +56,7 @@ def keep_to(roots: Sequence[Path]) -> None:
     """From now on, MLflow in this process reads and writes artifacts of this machine below these folders only."""
     allowed = tuple(root.resolve() for root in roots)
 
-    class Kept(LocalArtifactRepository):
+    class OwnArtifacts(LocalArtifactRepository):
         """Artifacts in a folder of ours."""
 
         def __init__(self, artifact_uri: str, *rest: Any, **more: Any) -> None:
@@ -69,4 +69,4 @@ def keep_to(roots: Sequence[Path]) -> None:
             super().__init__(artifact_uri, *rest, **more)
 
     for scheme in ("", "file"):
-        _artifact_repository_registry.register(scheme, Kept)
+        _artifact_repository_registry.register(scheme, OwnArtifacts)

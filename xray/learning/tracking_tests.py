@@ -31,16 +31,16 @@ def log_tests(tracker: Tracker, study: str, models: Sequence[ModelAucs]) -> int:
     """Log the AUCs of a study's models; of how many models they were new. Those that MLflow has are not logged again."""
     experiment = tracker.experiment(study)
     elsewhere = [model for model in models if model.foreign]
-    where = [experiment, *([tracker.experiment("foreign")] if any(m.run_id for m in elsewhere) else [])]
-    logged = _logged_models(tracker, where)
-    written = 0
+    experiments = [experiment, *([tracker.experiment("foreign")] if any(m.run_id for m in elsewhere) else [])]
+    logged = _logged_models(tracker, experiments)
+    count = 0
     for model in models:
         if model.run_id is not None:
-            written += _log(tracker, study, model, model.run_id, logged.get(model.run_id))
+            count += _log(tracker, study, model, model.run_id, logged.get(model.run_id))
     for model in elsewhere:
         run_id, logged_model = _external(tracker, experiment, model, logged)
-        written += _log(tracker, study, model, run_id, logged_model)
-    return written
+        count += _log(tracker, study, model, run_id, logged_model)
+    return count
 
 
 def metrics_of(model: ModelAucs) -> list[tuple[str, str, float]]:
@@ -69,19 +69,19 @@ def _logged_models(tracker: Tracker, experiments: list[str]) -> dict[str, Any]:
 
 def _external(tracker: Tracker, experiment: str, model: ModelAucs, logged: dict[str, Any]) -> tuple[str, Any]:
     """The run and the external logged model by which a model from elsewhere stands in a study's experiment."""
-    mine = f"tags.`{FOREIGN_TAG}` = '{model.name}'"
-    for run in tracker.client.search_runs([experiment], mine):
+    condition = f"tags.`{FOREIGN_TAG}` = '{model.name}'"
+    for run in tracker.client.search_runs([experiment], condition):
         if run.info.run_id in logged:
             return run.info.run_id, logged[run.info.run_id]
     tags = {FOREIGN_TAG: model.name, **({"xray.version": model.version} if model.version else {})}
     run_id = tracker.client.create_run(experiment, run_name=model.name, tags=tags).info.run_id
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)
-        made = mlflow.create_external_model(
+        logged_model = mlflow.create_external_model(
             name=model.name, source_run_id=run_id, experiment_id=experiment, tags=tags
         )
     tracker.client.set_terminated(run_id)
-    return run_id, made
+    return run_id, logged_model
 
 
 def _log(tracker: Tracker, study: str, model: ModelAucs, run_id: str, logged: Any) -> bool:

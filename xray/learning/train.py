@@ -90,7 +90,7 @@ def train(
     the same checkpoint file. Raises `LearningError` where no output can be trained, or when the loss is no longer finite or
     grows without bound.
     """
-    here = Accelerator(cpu=not torch.cuda.is_available())
+    accelerator = Accelerator(cpu=not torch.cuda.is_available())
     keep_memory()
     targets = training.by_head(max(1, len(heads)))
     trainable = (targets == 0).any(axis=0) & (targets == 1).any(axis=0)
@@ -102,34 +102,38 @@ def train(
     network.trained = trainable
     if recipe.weights:
         start_from(network, Path(recipe.weights))
-    if here.num_processes > 1:
-        torch.manual_seed(seed + here.process_index)  # what dropout draws
-        if here.device.type == "cuda":
+    if accelerator.num_processes > 1:
+        torch.manual_seed(seed + accelerator.process_index)  # what dropout draws
+        if accelerator.device.type == "cuda":
             from timm.layers.norm_act import convert_sync_batchnorm  # which timm's own layers need
 
             convert_sync_batchnorm(network)
-    network.to(here.device, memory_format=torch.channels_last)  # type: ignore[call-overload]  # torch's stubs lack it
+    network.to(accelerator.device, memory_format=torch.channels_last)  # type: ignore[call-overload]  # torch's stubs lack it
     optimiser = torch.optim.Adam(
         network.parameters(), lr=recipe.learning_rate, weight_decay=recipe.weight_decay, amsgrad=True
     )
-    forward = here.prepare_model(network)  # wrapped, where processes share the work: averages their gradients
+    forward = accelerator.prepare_model(
+        network
+    )  # wrapped, where processes share the work: averages their gradients
     if recipe.compile:
         forward = torch.compile(forward)
 
-    labels = torch.from_numpy(np.where(trainable, targets, np.float32("nan"))).flatten(1).to(here.device)
-    weights = task_weights((labels == 1).sum(dim=0)).to(here.device)
-    shown = min(recipe.epoch_images or len(labels), len(labels))
+    labels = (
+        torch.from_numpy(np.where(trainable, targets, np.float32("nan"))).flatten(1).to(accelerator.device)
+    )
+    weights = task_weights((labels == 1).sum(dim=0)).to(accelerator.device)
+    epoch_images = min(recipe.epoch_images or len(labels), len(labels))
     batches = Batches(
         training.pixels,
         training.positions,
         recipe.batch_size,
         seed,
         recipe.augmentation,
-        limit=shown,
+        limit=epoch_images,
         # batch normalisation can't take a batch of one
-        drop_last=0 < shown % recipe.batch_size < 2 * here.num_processes,
-        share=(here.process_index, here.num_processes),
-        deliver=Feed(here.device),
+        drop_last=0 < epoch_images % recipe.batch_size < 2 * accelerator.num_processes,
+        share=(accelerator.process_index, accelerator.num_processes),
+        deliver=Feed(accelerator.device),
     )
     progress = Progress(network, optimiser, batches, recipe.selection)
     if checkpoint is not None and progress.restore(checkpoint):
@@ -141,27 +145,29 @@ def train(
         began, before = time.perf_counter(), progress.seconds
         network.train()
         title = f"epoch {len(progress.epochs) + 1} of {recipe.epochs}"
-        shown_here = bar and here.is_main_process
-        for rows, batch in followed(batches, title, batches.state.delivered, shown=shown_here):
-            with torch.autocast(here.device.type, torch.bfloat16, enabled=recipe.precision == "bfloat16"):
+        shown_here = bar and accelerator.is_main_process
+        for rows, batch in followed(batches, title, batches.state.delivered, visible=shown_here):
+            with torch.autocast(
+                accelerator.device.type, torch.bfloat16, enabled=recipe.precision == "bfloat16"
+            ):
                 logits = forward(batch)
             batch_labels = labels[rows]
-            labelled = here.reduce(
+            labelled = accelerator.reduce(
                 (~batch_labels.isnan()).sum(dim=0)
             )  # in the whole batch, of which this is a share
             loss = masked_bce(logits.float(), batch_labels, weights, labelled)
             if recipe.penalty:
-                loss = loss + recipe.penalty * _penalty(network) / here.num_processes
+                loss = loss + recipe.penalty * _penalty(network) / accelerator.num_processes
             optimiser.zero_grad(set_to_none=True)
-            (loss * here.num_processes).backward()
+            (loss * accelerator.num_processes).backward()
             optimiser.step()
-            progress.losses.append(here.reduce(loss.detach()).item())
+            progress.losses.append(accelerator.reduce(loss.detach()).item())
             progress.seconds = before + time.perf_counter() - began
             _check_loss(progress, weights, recipe)
-            if checkpoint is not None and here.is_main_process and time.monotonic() - saved >= every:
+            if checkpoint is not None and accelerator.is_main_process and time.monotonic() - saved >= every:
                 progress.save(checkpoint)
                 saved = time.monotonic()
-        aucs = _validation_auc(network, validation, here)
+        aucs = _validation_auc(network, validation, accelerator)
         took = before + time.perf_counter() - began
         epoch = Epoch(
             number=len(progress.epochs),
@@ -186,25 +192,32 @@ def _penalty(network: Network) -> torch.Tensor:
 
 def _check_loss(progress: Progress, weights: torch.Tensor, recipe: Recipe) -> None:
     """Stop at once where the loss is not finite, and early where it only grows; the last checkpoint is kept."""
-    where = f"in epoch {len(progress.epochs)}: lower the learning rate ({recipe.learning_rate})"
+    advice = f"in epoch {len(progress.epochs)}: lower the learning rate ({recipe.learning_rate})"
     if not np.isfinite(progress.losses[-1]):
-        raise LearningError(f"the loss is not finite {where}")
+        raise LearningError(f"the loss is not finite {advice}")
     guessing = float(weights.sum()) * float(np.log(2))
     steps = min(DIVERGED_STEPS, len(progress.batches))
     if len(progress.losses) >= steps and np.mean(progress.losses[-steps:]) > DIVERGED * guessing:
-        raise LearningError(f"the loss is over {DIVERGED:g} times that of guessing, and stays there, {where}")
+        raise LearningError(
+            f"the loss is over {DIVERGED:g} times that of guessing, and stays there, {advice}"
+        )
 
 
-def _validation_auc(network: Network, validation: Part, here: Accelerator) -> NDArray[np.float64]:
+def _validation_auc(network: Network, validation: Part, accelerator: Accelerator) -> NDArray[np.float64]:
     """AUC per task (n_tasks,), each image by its own dataset's head; the processes score a share of the images each."""
     if (
-        here.num_processes > 1
+        accelerator.num_processes > 1
     ):  # statistics of batch normalisation that each process has kept of its own share
         for buffer in network.buffers():
             broadcast(buffer)
-    first, end = (len(validation.positions) * (here.process_index + i) // here.num_processes for i in (0, 1))
-    mine = score_outputs(network, validation.pixels, validation.positions[first:end])
-    scores = np.concatenate(gather_object([mine])) if here.num_processes > 1 else mine
+    first, end = (
+        len(validation.positions) * (accelerator.process_index + i) // accelerator.num_processes
+        for i in (0, 1)
+    )
+    scores_of_share = score_outputs(network, validation.pixels, validation.positions[first:end])
+    scores = (
+        np.concatenate(gather_object([scores_of_share])) if accelerator.num_processes > 1 else scores_of_share
+    )
     owner = np.zeros(len(scores), np.int64) if validation.owner is None else validation.owner
     labels = np.where(network.trained[owner], validation.labels, np.float32("nan"))
     return auc(labels, scores[np.arange(len(scores)), owner]).value

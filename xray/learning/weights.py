@@ -39,14 +39,14 @@ def weights_of(engine: Engine, tracker: "Tracker", model_id: int) -> Path:
     Raises `LearningError` where it is missing or has another content, which says what to do.
     """
     with engine.begin() as connection:
-        (model,) = _stored(connection, Model.id == model_id)
+        (model,) = _models(connection, Model.id == model_id)
     file = _file(tracker, model)
     digest = _check(model, file)
     if model.weights_sha256 is None:
         with engine.begin() as connection:
-            mine = (Model.id == model_id) & Model.weights_sha256.is_(None)
+            row = (Model.id == model_id) & Model.weights_sha256.is_(None)
             connection.execute(
-                update(Model).where(mine).values(weights_sha256=digest, weights_since=func.now())
+                update(Model).where(row).values(weights_sha256=digest, weights_since=func.now())
             )
     return file
 
@@ -56,16 +56,16 @@ def verify_weights(connection: Connection, tracker: "Tracker") -> Iterator[tuple
 
     Reads every file whole; writes nothing.
     """
-    for model in _stored(connection, Model.mlflow_model.is_not(None)):
+    for model in _models(connection, Model.mlflow_model.is_not(None)):
         try:
             _check(model, _file(tracker, model))
         except LearningError as error:
             yield model.name, str(error).removeprefix(f"{model.name}: ")
 
 
-def _stored(connection: Connection, which: ColumnElement[bool]) -> list[Stored]:
+def _models(connection: Connection, condition: ColumnElement[bool]) -> list[Stored]:
     columns = [getattr(Model, field.name) for field in fields(Stored)]
-    rows = connection.execute(select(Model).with_only_columns(*columns).where(which).order_by(Model.id))
+    rows = connection.execute(select(Model).with_only_columns(*columns).where(condition).order_by(Model.id))
     return [Stored(**row) for row in rows.mappings()]
 
 
@@ -83,10 +83,10 @@ def _check(model: Stored, file: Path) -> str:
     """The hash of the file, if it is the stored one."""
     digest = sha256(file)
     if model.weights_sha256 not in (None, digest):
-        made = "imported" if model.kind == "foreign" else "stored"
+        origin = "imported" if model.kind == "foreign" else "stored"
         raise _error(
             model,
-            f"{file} is not the one that was {made} (its SHA-256 is {digest[:12]}…, not {model.weights_sha256[:12]}…)",
+            f"{file} is not the one that was {origin} (its SHA-256 is {digest[:12]}…, not {model.weights_sha256[:12]}…)",
         )
     return digest
 

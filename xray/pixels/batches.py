@@ -107,10 +107,10 @@ class Batches:
     def __iter__(self) -> Iterator[Batch]:
         """The rest of the current epoch; then the next epoch is current."""
         epoch, first = self.state
-        made = self._ahead(epoch, first) if self.prefetch else self._at_once(epoch, first)
+        batches = self._ahead(epoch, first) if self.prefetch else self._at_once(epoch, first)
         for number in range(first, len(self)):
             begin = time.perf_counter()
-            batch = next(made)
+            batch = next(batches)
             self.waited += time.perf_counter() - begin
             self.state = State(epoch, number + 1)
             yield batch

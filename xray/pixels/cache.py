@@ -134,9 +134,9 @@ class PixelCache:
             )
         for row in rows.tolist():
             try:
-                made = np.ascontiguousarray(self.pictures.prepared(row, self.request))
-                _write_at(self.folder / PIXELS, row * self.request.bytes_of_picture, made.tobytes())
-                _write_at(self.folder / CHECKSUMS, row * 4, np.array(checksum(made), "<u4").tobytes())
+                picture = np.ascontiguousarray(self.pictures.prepared(row, self.request))
+                _write_at(self.folder / PIXELS, row * self.request.bytes_of_picture, picture.tobytes())
+                _write_at(self.folder / CHECKSUMS, row * 4, np.array(checksum(picture), "<u4").tobytes())
             except (ImageError, OSError) as error:
                 raise PicturesError(
                     f"{self.folder}: picture {row} is damaged, and can't be made again: {error}"
@@ -193,8 +193,8 @@ def build(
     while (trouble := fault(folder)) is not None:
         if folder.exists() and not holds_only_ours(folder):
             raise ImageError(f"{folder}: exists but is not a pixel cache")
-        with _sole_builder(partial) as mine:
-            if mine and fault(folder) is not None:
+        with _sole_builder(partial) as sole:
+            if sole and fault(folder) is not None:
                 if folder.exists() and any(folder.iterdir()):
                     _log.warning(
                         "%s: built again, as it is damaged or of an earlier format (%s)", folder, trouble
@@ -258,7 +258,7 @@ def _fill(pictures: Pictures, partial: Path, request: Request, workers: int | No
     reasons: list[str] = []
     with (
         ThreadPoolExecutor(workers or cores()) as pool,
-        bar("preparing pictures", request.n, request.n - len(missing), shown=progress) as advance,
+        bar("preparing pictures", request.n, request.n - len(missing), visible=progress) as advance,
     ):
         for start in range(0, len(missing), _CHUNK):
             rows = missing[start : start + _CHUNK].tolist()

@@ -126,8 +126,8 @@ class Edges:
             if widths[row].any():
                 widths[row] = np.maximum(widths[row], self._wider(widths[row], draw.random()))
             elif draw.random() < self.share:
-                chosen = int(draw.integers(len(self.widths)))
-                widths[row], values[row] = self.widths[chosen], self.values[chosen]
+                index = int(draw.integers(len(self.widths)))
+                widths[row], values[row] = self.widths[index], self.values[index]
         inside = looks.Borders(widths, values).inside(pictures.shape[1])
         return np.where(inside, pictures, values[:, None, None])
 
@@ -227,9 +227,9 @@ def _greys(a: Pictures, b: Pictures) -> Greys | None:
     low, high = levels < rising[0], levels > rising[-1]
     inner[low] = of_b[0] + levels[low] - rising[0]
     inner[high] = of_b[-1] + levels[high] - rising[-1]
-    made = Greys(_rounded(inner))
-    shown = np.abs(of_b - of_a).mean()
-    return made if shown >= LEAST_GREY else None
+    greys = Greys(_rounded(inner))
+    difference = np.abs(of_b - of_a).mean()
+    return greys if difference >= LEAST_GREY else None
 
 
 def _blur(a: Pictures, b: Pictures) -> Blur | None:

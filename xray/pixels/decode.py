@@ -68,13 +68,13 @@ def _within(decoded: Decoded, reading: Reading) -> Decoded:
     highest = int(decoded.pixels.max())
     if highest > reading.maximum:
         raise ImageError(f"has value {highest}, above the maximum given, {reading.maximum}")
-    return Decoded(decoded.pixels, reading.maximum, decoded.choices, given=True)
+    return Decoded(decoded.pixels, reading.maximum, decoded.choices, own_maximum=True)
 
 
 def identity(decoded: Decoded) -> str:
     """What an image is known by: its content hash, and the maximum that it was given, if it was given one."""
     plain = content_hash(decoded.pixels)
-    if not decoded.given:
+    if not decoded.own_maximum:
         return plain
     return hashlib.sha256(f"{plain} of {decoded.maximum}\n".encode()).hexdigest()
 

@@ -124,8 +124,8 @@ def _grey(header: Any, reading: Reading, jpeg: Callable[[bytes], Grey], unusual:
     values = _stored(channel, cells, header, unusual)
     flipped = _inverted(header, unusual)
     if reading.window:
-        shown = np.where(padded, np.uint16(0), window(values, header, flipped))
-        return Decoded(shown, 65535, (*unusual, choices.WINDOW))
+        grey = np.where(padded, np.uint16(0), window(values, header, flipped))
+        return Decoded(grey, 65535, (*unusual, choices.WINDOW))
     if "ModalityLUTSequence" in header:
         values, maximum = lut_values(values, header)
         unusual.append(choices.MODALITY_LUT)
@@ -265,8 +265,8 @@ def _padded(cells: NDArray[Any], header: Any) -> NDArray[np.bool_]:
     whole = _as_numbers(cells, width, signed)
     padded: NDArray[np.bool_] = (whole >= low) & (whole <= high)
     if least <= low and high <= most:
-        kept = _as_numbers(cells >> np.array(_high_bit(header) + 1 - bits, cells.dtype), bits, signed)
-        padded |= (kept >= low) & (kept <= high)
+        lower = _as_numbers(cells >> np.array(_high_bit(header) + 1 - bits, cells.dtype), bits, signed)
+        padded |= (lower >= low) & (lower <= high)
     return padded
 
 

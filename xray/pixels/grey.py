@@ -20,14 +20,14 @@ DARK: Final = 16
 class Decoded:
     """Grey values (height, width) of one picture and the largest value that its format can hold.
 
-    choices: what was unusual or lost in reading it, in words of `xray.pixels.choices`. given: whether the maximum is the
-    user's, and not the format's.
+    choices: what was unusual or lost in reading it, in words of `xray.pixels.choices`. own_maximum: whether the maximum
+    is the user's, and not the format's.
     """
 
     pixels: Grey
     maximum: int
     choices: tuple[str, ...] = ()
-    given: bool = False
+    own_maximum: bool = False
 
 
 def check_size(width: int, height: int, pixel_bytes: int = 1, packed: int | None = None) -> None:

@@ -83,7 +83,7 @@ def quantiles(pictures: Pictures) -> Floats:
     shape = (n, cut // side, side, cut // side, side)
     whole = inside.reshape(shape).all(axis=(2, 4)).reshape(n, -1)
     means = pictures[:, :cut, :cut].reshape(shape).mean(axis=(2, 4)).reshape(n, -1)
-    of = [np.quantile(row[kept], grid()) for row, kept in zip(means, whole, strict=True) if kept.any()]
+    of = [np.quantile(row[blocks], grid()) for row, blocks in zip(means, whole, strict=True) if blocks.any()]
     return np.mean(of, axis=0) if of else np.zeros(LEVELS)
 
 
@@ -102,9 +102,9 @@ def noise(pictures: Pictures) -> float:
     edges = (a - b + c - d) ** 2 + (a + b - c - d) ** 2
     diagonal = (a - b - c + d) / 2
     levels = []
-    for edge, detail, kept in zip(edges, diagonal, usable, strict=True):
-        if kept.sum() >= 8:
-            quiet = kept & (edge <= np.median(edge[kept]))
+    for edge, detail, inside in zip(edges, diagonal, usable, strict=True):
+        if inside.sum() >= 8:
+            quiet = inside & (edge <= np.median(edge[inside]))
             levels.append(float(np.sqrt(np.mean(detail[quiet] ** 2))))
     return float(np.median(levels)) if levels else 0.0
 
@@ -127,8 +127,8 @@ def power(pictures: Pictures) -> tuple[Floats, Floats]:
     along = np.fft.fftfreq(side)
     ring = np.rint(np.hypot(along[:, None], along) * side).astype(np.int64)
     sums, cells = np.bincount(ring.ravel(), spectrum.ravel()), np.bincount(ring.ravel())
-    kept = np.arange(2, side // 2 + 1)
-    return kept / side, sums[kept] / cells[kept]
+    rings = np.arange(2, side // 2 + 1)
+    return rings / side, sums[rings] / cells[rings]
 
 
 def blur_between(a: Pictures, b: Pictures) -> float:
@@ -140,13 +140,13 @@ def blur_between(a: Pictures, b: Pictures) -> float:
     frequencies, of_a = power(a)
     _, of_b = power(b)
     floors = noise(a) ** 2, noise(b) ** 2
-    used = (of_a > (1 + SIGNAL) * floors[0]) & (of_b > (1 + SIGNAL) * floors[1]) & (of_a > 0) & (of_b > 0)
-    if used.sum() < FEWEST_FREQUENCIES:
+    rings = (of_a > (1 + SIGNAL) * floors[0]) & (of_b > (1 + SIGNAL) * floors[1]) & (of_a > 0) & (of_b > 0)
+    if rings.sum() < FEWEST_FREQUENCIES:
         return 0.0
-    ratio = np.log((of_b[used] - floors[1]) / (of_a[used] - floors[0]))
-    x = -((2 * np.pi * frequencies[used]) ** 2)
-    clean = np.minimum(1 - floors[0] / of_a[used], 1 - floors[1] / of_b[used])
-    weight = frequencies[used] * clean**2  # a ring has as many cells as its radius
+    ratio = np.log((of_b[rings] - floors[1]) / (of_a[rings] - floors[0]))
+    x = -((2 * np.pi * frequencies[rings]) ** 2)
+    clean = np.minimum(1 - floors[0] / of_a[rings], 1 - floors[1] / of_b[rings])
+    weight = frequencies[rings] * clean**2  # a ring has as many cells as its radius
     centred = x - np.average(x, weights=weight)
     slope = float((weight * centred * ratio).sum() / (weight * centred**2).sum())
     return float(np.sqrt(max(slope, 0.0)))

@@ -35,6 +35,6 @@ class Pool:
         owner = np.searchsorted(self.offsets, positions, side="right") - 1
         pictures = np.empty((len(positions), *self.shape[1:]), dtype=self._caches[0].dtype)
         for k in np.unique(owner):
-            mine = owner == k
-            pictures[mine] = self._caches[k][positions[mine] - self.offsets[k]]
+            own = owner == k
+            pictures[own] = self._caches[k][positions[own] - self.offsets[k]]
         return pictures

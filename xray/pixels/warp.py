@@ -35,7 +35,7 @@ def gather(
         _look_up(stored, positions, table, out_images)
         return
     size = stored.shape[1]
-    tables, which = _tables(table, parameters)
+    tables, table_of = _tables(table, parameters)
     steps = np.empty((len(positions), 6), np.int64)
     straight: list[int] = []
     for i in range(len(positions)):
@@ -43,10 +43,10 @@ def gather(
         steps[i] = fixed_point(matrix)
         if matrix[1] == 0 and matrix[3] == 0:
             straight.append(i)
-    _warp(stored, positions, steps, tables, which, out_images)
+    _warp(stored, positions, steps, tables, table_of, out_images)
     for i in straight:
         columns, lines = _straight_positions(inverse_matrix(parameters, i, size), size)
-        _warp_straight(stored, positions[i], columns, lines, tables[which[i]], out_images[i])
+        _warp_straight(stored, positions[i], columns, lines, tables[table_of[i]], out_images[i])
 
 
 def _checked(
@@ -142,7 +142,7 @@ def _warp(
     rows: NDArray[np.int64],
     steps: NDArray[np.int64],
     tables: NDArray[np.float32],
-    which: NDArray[np.int64],
+    table_of: NDArray[np.int64],
     out: NDArray[np.float32],
 ) -> None:
     """Walk every output row through its source; unsigned flat indices spare the test for negative ones."""
@@ -151,7 +151,7 @@ def _warp(
     for i in range(rows.shape[0]):
         source = pixels[rows[i]].reshape(-1)
         target = out[i].reshape(-1)
-        table = tables[which[i]]
+        table = tables[table_of[i]]
         sources[0] = _touch(source)
         a, b, c, d, e, f = steps[i]
         for y in range(size):
@@ -173,10 +173,10 @@ def _warp(
 @njit(cache=True, nogil=True)
 def _touch(source: NDArray[np.integer[Any]]) -> int:
     """Read one value of every cache line, so that memory delivers them together and not one by one later."""
-    seen = 0
+    bits = 0
     for at in range(0, source.shape[0], 64 // source.itemsize):
-        seen |= source[at]
-    return seen
+        bits |= source[at]
+    return bits
 
 
 @njit(cache=True, nogil=True)

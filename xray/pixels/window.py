@@ -40,10 +40,10 @@ def window(values: Grey, header: Any, inverted: bool) -> Grey:
     centre, width = _first(header.get("WindowCenter")), _first(header.get("WindowWidth"))
     if centre is None or width is None:
         raise ImageError("has no DICOM window, though the dataset is read by DICOM windows")
-    shown = _share(_modality(values, header), centre, width, str(header.get("VOILUTFunction") or "LINEAR"))
+    share = _share(_modality(values, header), centre, width, str(header.get("VOILUTFunction") or "LINEAR"))
     if inverted:
-        shown = 1 - shown
-    return np.rint(shown * 65535).astype(np.uint16)
+        share = 1 - share
+    return np.rint(share * 65535).astype(np.uint16)
 
 
 def _modality(values: Grey, header: Any) -> NDArray[np.float64]:

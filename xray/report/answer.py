@@ -11,7 +11,7 @@ from xray.report.causes import findings
 from xray.report.grids import PERFORMANCE, Record, number_or_none, records, task_order, text_or_none
 from xray.report.limits import FEW, LOST, MOST, USEFUL
 from xray.report.why import BLAMED, NO_VERDICT, Why, blame, cause_of, without_verdict
-from xray.report.words import counted, interval, leaks, number, task_name
+from xray.report.words import interval, leaks, number, number_of, task_name
 
 WORKS: Final = "works"
 FAILS: Final = "fails"
@@ -41,7 +41,7 @@ class Judged:
     why: Why = NO_VERDICT
 
     @property
-    def spoken(self) -> str:
+    def sentence(self) -> str:
         """The numbers in one line."""
         if self.auc is None:
             return f"{self.model}: {self.note}"
@@ -103,9 +103,7 @@ class Answer:
             if places_of_failure
             else "No model from elsewhere is shown to fail"
         )
-        return (
-            f"{claim}: {len(failing)} of {counted(len(self.cells), 'cell')}; for {unclear} it can't be said."
-        )
+        return f"{claim}: {len(failing)} of {number_of(len(self.cells), 'cell')}; for {unclear} it can't be said."
 
 
 def _gravest_first(rows: Iterable[Row], cells: Iterable[Cell]) -> tuple[Row, ...]:

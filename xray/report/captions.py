@@ -9,7 +9,7 @@ from xray.report import ranking
 from xray.report.grids import FEW_OF_A_CLASS, Grid
 from xray.report.leave_out import groups
 from xray.report.ranking import Calm
-from xray.report.words import ARMS, counted, number
+from xray.report.words import ARMS, number, number_of
 
 
 @dataclass(frozen=True)
@@ -98,10 +98,10 @@ def _published(grid: Grid) -> str:
 def _alt(grid: Grid) -> str:
     values = [cell.value for cell in grid.cells.values() if cell.value is not None]
     sizes = (len(grid.tasks), "task"), (len(grid.rows), "row"), (len(grid.columns), "column")
-    size = ", ".join(counted(count, noun) for count, noun in sizes)
+    size = ", ".join(number_of(count, noun) for count, noun in sizes)
     if not values:
         return f"{size}: no value is defined."
     return (
-        f"{size}: {counted(len(values), 'value')} from {number(min(values), 2)} to {number(max(values), 2)}. "
+        f"{size}: {number_of(len(values), 'value')} from {number(min(values), 2)} to {number(max(values), 2)}. "
         "The tables of this section hold the same values."
     )

@@ -54,8 +54,8 @@ def reads(row: Record) -> str:
     )
     if not count or first is None or then is None:
         return ""
-    who = "1 reader" if people == 1 else f"{people:.0f} readers"
-    return f"P(label) {number(first, 2)} → {number(then, 2)} after {count:.0f} reads ({who})"
+    readers = "1 reader" if people == 1 else f"{people:.0f} readers"
+    return f"P(label) {number(first, 2)} → {number(then, 2)} after {count:.0f} reads ({readers})"
 
 
 def is_measured(row: Record, cause: str) -> bool:
@@ -80,8 +80,8 @@ def shares(row: Record) -> str:
 
 def sentence(row: Record) -> str:
     """A model's verdict for a finding and a pair of sites, as a sentence."""
-    where = f"{task_name(row['task'])}, {row['trained_on']}, {row['train_dataset']} to {row['test_dataset']}"
-    parts = [f"{where}: {_drop(row)}", f"Verdict: {row['verdict']} ({row['basis']})"]
+    cell = f"{task_name(row['task'])}, {row['trained_on']}, {row['train_dataset']} to {row['test_dataset']}"
+    parts = [f"{cell}: {_drop(row)}", f"Verdict: {row['verdict']} ({row['basis']})"]
     parts += [reads(row)] if reads(row) else []
     if odds(row):
         parts += [odds(row), f"Shares of the drop: {shares(row)}"]

@@ -24,7 +24,7 @@ EXISTS: Final = {
 SHOWN: Final = 12
 """Sentences of a fact that are written out; the rest is in its rows."""
 _NAMES: Final = re.compile(r":(study|model)\b")
-SHELL: Final = str.maketrans({each: f"\\{each}" for each in '\\"$`'})
+SHELL: Final = str.maketrans({character: f"\\{character}" for character in '\\"$`'})
 
 Rows = Sequence[Mapping[str, Any]]
 Ask = Callable[[str], Rows]
@@ -54,7 +54,7 @@ def markdown(file: str, ask: Ask, study: str, model: str = "") -> str:
             raise AnalysisError(f"there is no {kind} {names[kind]!r} in {owner}")
     statements = {name: _bound(fact["sql"], names) for name, fact in facts.items()}
     guideline = _read(file)
-    items = [Item(**{**each, "facts": tuple(each.get("facts", ()))}) for each in guideline["items"]]
+    items = [Item(**{**item, "facts": tuple(item.get("facts", ()))}) for item in guideline["items"]]
     answers = {name: ask(statements[name]) for name in dict.fromkeys(n for item in items for n in item.facts)}
     lines = [
         f"# {guideline['title']}: {model or study}",
@@ -62,7 +62,7 @@ def markdown(file: str, ask: Ask, study: str, model: str = "") -> str:
         f"{guideline['source']} A draft from the stored results of study {study}: sentences come from rows, which the last "
         "part names; what is marked **Yours** only a person can say.",
         "",
-        _counted(items, answers),
+        _summary(items, answers),
     ]
     first = {name: item.number for item in reversed(items) for name in item.facts}
     for item in items:
@@ -73,7 +73,7 @@ def markdown(file: str, ask: Ask, study: str, model: str = "") -> str:
     return "\n".join(lines).rstrip() + "\n"
 
 
-def _counted(items: Sequence[Item], answers: Mapping[str, Rows]) -> str:
+def _summary(items: Sequence[Item], answers: Mapping[str, Rows]) -> str:
     has_rows = [any(answers[name] for name in item.facts) for item in items]
     from_results = sum(yes and not item.person for yes, item in zip(has_rows, items, strict=True))
     in_part = sum(yes and bool(item.person) for yes, item in zip(has_rows, items, strict=True))

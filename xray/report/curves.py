@@ -143,7 +143,7 @@ def _answer(axes: Axes, row: dict[Any, Any], models: Models) -> None:
     points = zip(*(row[f"bin_{name}"] for name in ("predicted", "observed", "lower", "upper")), strict=True)
     for predicted, observed, lower, upper in points:
         lines = (
-            f"{task_name(cell[2])}: {models.called(cell[0])}, tested on {cell[1]}",
+            f"{task_name(cell[2])}: {models.phrase(cell[0])}, tested on {cell[1]}",
             f"predicted {number(predicted)}, observed {number(observed)} ({interval((lower, upper))})",
             f"all bins: {n:,} images, {n_pos:,} positive; expected calibration error {number(float(row['ece']))}",
             text_or_none(row.get("method")) or "",

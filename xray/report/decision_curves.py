@@ -56,10 +56,10 @@ def draw(rows: pd.DataFrame) -> Figure:
     datasets. rows: those of `net_benefit_results`.
     """
     with settings():
-        defined = decisions.known(rows) if len(rows) else rows
+        defined = decisions.measurable(rows) if len(rows) else rows
         if not len(defined):
             return empty()
-        panels = _chosen(defined, decisions.summary(rows))
+        panels = _worst(defined, decisions.summary(rows))
         datasets = set(defined["test_dataset"])
         colours = judged.colours(defined)
         across = min(3, len(panels))
@@ -81,7 +81,7 @@ def draw(rows: pd.DataFrame) -> Figure:
         return figure
 
 
-def _chosen(defined: pd.DataFrame, cells: pd.DataFrame) -> list[tuple[str, str, str | None]]:
+def _worst(defined: pd.DataFrame, cells: pd.DataFrame) -> list[tuple[str, str, str | None]]:
     """(task, test dataset, the model that loses most there), the largest loss first."""
     single = cells[
         cells["trained_on"].isin({*defined["test_dataset"], *judged.names(defined)})
@@ -173,7 +173,7 @@ def apart(values: Sequence[float], least: float, highest: float) -> list[float]:
 
 def _answer(axes: Axes, task: str, dataset: str, model: str, rows: pd.DataFrame) -> None:
     """Give each point of a model's curve a hover text, also where the curve is grey."""
-    model_name = models_of(rows).called(model)
+    model_name = models_of(rows).phrase(model)
     for row in rows.to_dict("records"):
         lines = (
             f"{task_name(task)}: {model_name}, tested on {dataset}",

@@ -9,7 +9,7 @@ import pandas as pd
 from xray.report import judged
 from xray.report.grids import FEW_OF_A_CLASS
 from xray.report.models import TESTED, models_of
-from xray.report.words import counted, number, task_name
+from xray.report.words import number, number_of, task_name
 
 CELL: Final = ["task", "trained_on", "test_dataset"]
 OWNS, OTHERS = "own model", "other model"
@@ -25,7 +25,7 @@ VALUES: Final = (
 )
 
 
-def known(rows: pd.DataFrame) -> pd.DataFrame:
+def measurable(rows: pd.DataFrame) -> pd.DataFrame:
     """The rows of `net_benefit_results` with a value and 10 positives and 10 negatives; worth, worse: by intervals."""
     enough = (rows["n_pos"] >= FEW_OF_A_CLASS) & (rows["n"] - rows["n_pos"] >= FEW_OF_A_CLASS)
     defined = rows[enough & rows["net_benefit"].notna()].astype(dict.fromkeys(VALUES, float))
@@ -50,7 +50,7 @@ def summary(rows: pd.DataFrame) -> pd.DataFrame:
     which its net benefit is below that of the test dataset's own model at one threshold, which is `at`; NaN where there is
     no such model.
     """
-    defined = known(rows)
+    defined = measurable(rows)
     own_rows = defined.loc[defined["own"], ["task", "test_dataset", "threshold", "net_benefit"]]
     both = defined.merge(own_rows, "left", on=["task", "test_dataset", "threshold"], suffixes=("", "_own"))
     both["lost"] = both["net_benefit_own"] - both["net_benefit"]
@@ -126,18 +126,18 @@ def findings(rows: pd.DataFrame, cells: pd.DataFrame) -> list[str]:
         sentences.append(
             f"{words.get(owner, f'By {owner}')}, acting on the calls is worth more than treating all and treating "
             f"none at some threshold in "
-            f"{len(worth)} of {counted(len(rows_of_owner), 'cell')}{over}, and worse than doing without at some in "
+            f"{len(worth)} of {number_of(len(rows_of_owner), 'cell')}{over}, and worse than doing without at some in "
             f"{int((rows_of_owner['worse'] != NOWHERE).sum())}."
         )
     by_task = [f"{task_name(str(task))} {_of_task(same)}" for task, same in cells.groupby("task", sort=False)]
     sentences.append(f"Worth it, by finding: {'; '.join(by_task)}.")
-    rows_of_owner, models = known(rows), models_of(rows)
+    rows_of_owner, models = measurable(rows), models_of(rows)
     harm = rows_of_owner[rows_of_owner["upper"] < 0]
     if len(harm):
         worst = harm.loc[harm["net_benefit"].idxmin()]
         sentences.append(
             f"Lowest net benefit: {number(float(worst['net_benefit']))} per image for {task_name(str(worst['task']))}, "
-            f"{models.called(worst['trained_on'])}, tested on {worst['test_dataset']}, at {worst['threshold']:g}, where "
+            f"{models.phrase(worst['trained_on'])}, tested on {worst['test_dataset']}, at {worst['threshold']:g}, where "
             "treating none has 0."
         )
     return sentences
@@ -157,9 +157,9 @@ def _of_task(cells: pd.DataFrame) -> str:
     for owner in _order(cells):
         rows_of_owner = cells[cells["whose"] == owner]
         share = int(rows_of_owner["lowest"].notna().sum())
-        of = f"{share} of {counted(len(rows_of_owner), owner)}"
+        of = f"{share} of {number_of(len(rows_of_owner), owner)}"
         if owner not in (OWNS, OTHERS):
-            of = f"{owner} {share} of {counted(len(rows_of_owner), 'dataset')}"
+            of = f"{owner} {share} of {number_of(len(rows_of_owner), 'dataset')}"
         low, high = rows_of_owner["lowest"].min(), rows_of_owner["highest"].max()
         parts.append(of if pd.isna(low) else f"{of} ({low:g} to {high:g})")
     return ", ".join(parts)

@@ -37,7 +37,7 @@ BAR: Final = 5.0
 """Points: a dot is lower than the bar of its interval, which is seen however short it is."""
 
 
-def _each(frame: pd.DataFrame) -> Iterator[Any]:
+def _records(frame: pd.DataFrame) -> Iterator[Any]:
     """The rows, with their columns as attributes."""
     return iter(frame.itertuples())
 
@@ -66,7 +66,7 @@ def mean_auc(rows: pd.DataFrame) -> Figure:
                 CATEGORIES[0] if r.trained_on == r.reference else SOFT, bool(r.trained_on == r.reference),
                 _lines(f"{r.trained_on} tested on {dataset}", r, "mean AUC"), None,
             )
-            for r in _each(same)
+            for r in _records(same)
         ]  # fmt: skip
         panels.append((f"tested on {dataset}", lines))
     reference = compared_with(rows, "the test dataset's own model")
@@ -101,7 +101,7 @@ def subgroups(rows: pd.DataFrame, most: int = 24) -> Figure:
                 _lines(f"{task_name(task)}: {model} tested on {dataset}, {r.grouping} {r.subgroup}", r),
                 (model, dataset, task),
             )
-            for r in _each(same)
+            for r in _records(same)
         ]  # fmt: skip
         title = dataset if model == dataset else f"{model} on {dataset}"
         panels.append((f"{task_name(task)}, {title}", lines))

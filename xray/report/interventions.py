@@ -24,19 +24,19 @@ Row = Mapping[Any, Any]
 
 def sentence(row: Row) -> str:
     """As “a's pictures made to look like b's in noise cost 0.03 (0.02 to 0.04) of AUC (Effusion, model a)”."""
-    who = f"{task_name(row['task'])}, model {row['trained_on']}"
+    subject = f"{task_name(row['task'])}, model {row['trained_on']}"
     a, b = row["train_dataset"], row["test_dataset"]
-    what = f"made to look like {b}'s {WORDS.get(row['kind'], row['kind'])}"
-    pictures = f"{a}'s pictures {f'through the pipeline of {b}' if row['kind'] == PIPELINE else what}"
+    likeness = f"made to look like {b}'s {WORDS.get(row['kind'], row['kind'])}"
+    pictures = f"{a}'s pictures {f'through the pipeline of {b}' if row['kind'] == PIPELINE else likeness}"
     loss, low, high = (number_or_none(row[name]) for name in ("loss", "lower", "upper"))
     reason = text_or_none(row["reason"])
     if loss is None or (reason is not None and low == high):
-        return f"{pictures}: {reason} ({who})"
+        return f"{pictures}: {reason} ({subject})"
     if low is None or high is None:
-        return f"{pictures} cost {number(loss, 2)} of AUC ({who})"
+        return f"{pictures} cost {number(loss, 2)} of AUC ({subject})"
     if high < 0:
-        return f"{pictures} gain {number(-loss, 2)} ({interval((-high, -low), 2)}) of AUC ({who})"
-    return f"{pictures} cost {number(loss, 2)} ({interval((low, high), 2)}) of AUC ({who})"
+        return f"{pictures} gain {number(-loss, 2)} ({interval((-high, -low), 2)}) of AUC ({subject})"
+    return f"{pictures} cost {number(loss, 2)} ({interval((low, high), 2)}) of AUC ({subject})"
 
 
 def is_shown(row: Row) -> bool:
@@ -48,9 +48,11 @@ def is_shown(row: Row) -> bool:
 def findings(rows: Sequence[Row]) -> list[str]:
     """What pipelines did, then what else is shown, the largest first; and how many changes cost nothing that is shown."""
     loud = (row for row in rows if is_shown(row) or row["kind"] == PIPELINE)
-    shown = sorted(loud, key=lambda row: (row["kind"] != PIPELINE, -abs(number_or_none(row["loss"]) or 0.0)))
-    lines = [f"{sentence(row)}." for row in shown[:LISTED]]
-    if len(shown) > LISTED:
-        lines.append(f"{len(shown) - LISTED} more changes cost, or gain, less.")
-    rest = len(rows) - len(shown)
+    ordered = sorted(
+        loud, key=lambda row: (row["kind"] != PIPELINE, -abs(number_or_none(row["loss"]) or 0.0))
+    )
+    lines = [f"{sentence(row)}." for row in ordered[:LISTED]]
+    if len(ordered) > LISTED:
+        lines.append(f"{len(ordered) - LISTED} more changes cost, or gain, less.")
+    rest = len(rows) - len(ordered)
     return [*lines, f"{rest} of {len(rows)} measured changes cost nothing that is shown."] if rest else lines

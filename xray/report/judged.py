@@ -31,7 +31,7 @@ def colours(rows: pd.DataFrame) -> dict[str, str]:
     return {name: CATEGORIES[(first + k) % len(CATEGORIES)] for k, name in enumerate(names(rows))}
 
 
-def spoken(rows: pd.DataFrame, value: str) -> list[str]:
+def sentences(rows: pd.DataFrame, value: str) -> list[str]:
     """For each model from elsewhere, by test dataset: median, least and most of a value over findings, in words."""
     from xray.report.words import number
 

@@ -13,7 +13,7 @@ from xray.report.grids import text_or_none
 from xray.report.layout import empty
 from xray.report.names import place_names
 from xray.report.style import CATEGORIES, EDGE, INK, PAGE_WIDTH, SOFT, WHITE, settings, text_width, wrap
-from xray.report.words import counted, number, task_name
+from xray.report.words import number, number_of, task_name
 
 LABEL: Final = 6.5
 SIDE: Final = 3.1
@@ -118,7 +118,7 @@ def _answering(rows: pd.DataFrame, images: pd.DataFrame | None) -> pd.DataFrame:
 def _distance(row: Any) -> tuple[str, ...]:
     """What the dot of a task answers."""
     return (
-        f"{task_name(str(row.task))}: model {row.trained_on}, {counted(int(row.n_datasets), 'dataset')}",
+        f"{task_name(str(row.task))}: model {row.trained_on}, {number_of(int(row.n_datasets), 'dataset')}",
         f"distance {number(float(row.relative), 2)} of that of the other tasks, mean AUC on other datasets "
         f"{number(float(row.cross_domain_auc))}",
         _method(row),

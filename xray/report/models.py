@@ -45,7 +45,7 @@ class Models:
         """What rows and columns of a grid are, for the line above it."""
         return f"rows: {self.heading}, columns: {TESTED}"
 
-    def called(self, name: str) -> str:
+    def phrase(self, name: str) -> str:
         """One of them in a sentence: "trained on nih", "model vendor-a"."""
         return f"{MODEL if name in self.elsewhere else TRAINED} {name}"
 

@@ -92,7 +92,7 @@ LARGEST: Final = 700_000
 
 
 @dataclass(frozen=True)
-class Drawn:
+class Drawing:
     """A part of the report: its figure as SVG, if it has one, the figure's width in inches, and its hover spots."""
 
     part: Part
@@ -107,7 +107,7 @@ def write(
     title: str,
     answer: Answer,
     study: Study,
-    parts: Sequence[Drawn],
+    parts: Sequence[Drawing],
     notes: Sequence[str],
     commands: Sequence[str],
 ) -> Path:
@@ -137,7 +137,7 @@ def render(
     title: str,
     answer: Answer,
     study: Study,
-    parts: Sequence[Drawn],
+    parts: Sequence[Drawing],
     notes: Sequence[str],
     commands: Sequence[str],
 ) -> str:
@@ -179,7 +179,7 @@ def render(
     )
 
 
-def _section(figure: Drawn, study: Study) -> Section:
+def _section(figure: Drawing, study: Study) -> Section:
     part = figure.part
     pictures, about = [], part.about
     if figure.svg is not None and part.caption is not None:
@@ -188,12 +188,12 @@ def _section(figure: Drawn, study: Study) -> Section:
         else:
             about = f"{about} The figure is too large for this page: {part.name}.png and {part.name}.svg are beside it."
     tables = list(part.tables)
-    if len(part.shown):
+    if len(part.short_table):
         tables.append(
             forms.plain(
                 "The extremes; every row is in the database",
-                part.shown,
-                forms.images_of(part.shown, part.data),
+                part.short_table,
+                forms.images_of(part.short_table, part.data),
             )
         )
     return Section(
@@ -216,7 +216,7 @@ def _breakable(text: str) -> "Markup":
     return Markup("<wbr>").join(escape(piece) for piece in re.split(r"(?<=[_-])", text))
 
 
-def _embedded(figure: Drawn, svg: bytes, caption: Caption, study: Study) -> Picture:
+def _embedded(figure: Drawing, svg: bytes, caption: Caption, study: Study) -> Picture:
     from markupsafe import Markup
 
     encoded = base64.b64encode(svg).decode()

@@ -106,7 +106,7 @@ def _spot(box: spots.Box, cell: Cell, scale: Scale, key: Key, models: Models) ->
     """A cell's hover text."""
     task, row, column = key
     task = cell.task or task
-    model = f"{scale.rows} {row}" if scale.rows else models.called(row)
+    model = f"{scale.rows} {row}" if scale.rows else models.phrase(row)
     between = f" ({interval(cell.interval)})" if cell.interval else ""
     positives = "" if cell.n_pos is None else f", {cell.n_pos:,} positive"
     lines = (

@@ -6,7 +6,7 @@ from typing import Final
 
 from xray.report.grids import Cell, Grid, Key
 from xray.report.limits import LOST, USEFUL
-from xray.report.words import counted, number, task_name
+from xray.report.words import number, number_of, task_name
 
 
 @dataclass(frozen=True)
@@ -63,11 +63,11 @@ def note(grid: Grid, calm: Calm | None) -> str:
     calm_tasks = _others(grid, calm, order)
     first = "The lowest panels come first. " if len(order) > 1 else ""
     if n_empty := len(grid.tasks) - len(order):
-        first += f"{counted(n_empty, 'task')} without a value anywhere {'has' if n_empty == 1 else 'have'} no panel. "
+        first += f"{number_of(n_empty, 'task')} without a value anywhere {'has' if n_empty == 1 else 'have'} no panel. "
     if not calm_tasks:
         return first
     names = ", ".join(task_name(task) for task in calm_tasks)
-    return f"{first}Last panel: the lowest of {counted(len(calm_tasks), 'other')} ({names}), where no value is {calm}. "
+    return f"{first}Last panel: the lowest of {number_of(len(calm_tasks), 'other')} ({names}), where no value is {calm}. "
 
 
 def _others(grid: Grid, calm: Calm | None, order: Sequence[str]) -> tuple[str, ...]:

@@ -59,7 +59,7 @@ def bland_altman(pairs: list[Pair]) -> Figure:
         side = (width - 1.2) / 2
         for index, pair in enumerate(pairs):
             top = index * (row + head) + head
-            is_drawn = _chosen(pair)
+            is_drawn = _sample(pair)
             groups = (
                 [(pair.labels == 0, *LABELS[0]), (pair.labels == 1, *LABELS[1])],
                 _agreement(pair),
@@ -124,7 +124,7 @@ def _agreement(pair: Pair) -> list[tuple[NDArray[np.bool_], str, str]]:
     ]
 
 
-def _chosen(pair: Pair) -> NDArray[np.bool_]:
+def _sample(pair: Pair) -> NDArray[np.bool_]:
     """Which points are drawn: all, or an even choice of every class, always the same."""
     n = pair.first.size
     if n <= MOST:
@@ -189,8 +189,8 @@ def _key(figure: Figure, axes: Axes, groups: list[tuple[NDArray[np.bool_], str, 
     box: Any = axes.get_position()
     width, height = figure.get_size_inches()
     texts = [f"{text} ({int(member.sum()):,})" for member, text, _ in groups]
-    needed = sum(0.18 + text_width(text, LABEL) for text in texts)
-    size = LABEL * min(1.0, box.width * width / needed)
+    width_of_texts = sum(0.18 + text_width(text, LABEL) for text in texts)
+    size = LABEL * min(1.0, box.width * width / width_of_texts)
     x, y = box.x0 * width, box.y0 * height - 0.27
     for label, (_, _, colour) in zip(texts, groups, strict=True):
         figure.text(x / width, y / height, "●", size=size, color=colour, va="center_baseline")

@@ -69,14 +69,14 @@ def as_json(several: Sequence[Spot], study: str, foreign: Sequence[str]) -> str:
     """
     texts: dict[str, int] = {}
 
-    def place(text: str) -> int:
+    def index_of(text: str) -> int:
         return texts.setdefault(text, len(texts))
 
     rows = [
         [
             *(round(10_000 * share) for share in spot.box),
-            [place(line) for line in spot.lines],
-            [place(name) for name in (named(spot.cell[0], study, foreign), *spot.cell[1:])]
+            [index_of(line) for line in spot.lines],
+            [index_of(name) for name in (address_name(spot.cell[0], study, foreign), *spot.cell[1:])]
             if spot.cell
             else spot.image or [],
         ]
@@ -87,7 +87,7 @@ def as_json(several: Sequence[Spot], study: str, foreign: Sequence[str]) -> str:
     return content.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")
 
 
-def named(model: str, study: str, foreign: Sequence[str]) -> str:
+def address_name(model: str, study: str, foreign: Sequence[str]) -> str:
     """A model as the explorer's addresses have it."""
     return model if model in foreign else f"{study}.{model}"
 
@@ -95,9 +95,11 @@ def named(model: str, study: str, foreign: Sequence[str]) -> str:
 def images_of(cell: tuple[str, str, str], study: str, foreign: Sequence[str]) -> str:
     """Model, dataset and finding of a table's cell, or of its row, for the page's script: a list of one."""
     model, dataset, task = cell
-    return json.dumps([[named(model, study, foreign), dataset, task]], ensure_ascii=False)
+    return json.dumps([[address_name(model, study, foreign), dataset, task]], ensure_ascii=False)
 
 
 def cells_of(models: "Sequence[Judged]", study: str, foreign: Sequence[str]) -> str:
     """Models, dataset and finding of a cell of the first screen for the page's script: a list of each that has an AUC."""
-    return json.dumps([[named(m.model, study, foreign), m.site, m.task] for m in models if m.auc is not None])
+    return json.dumps(
+        [[address_name(m.model, study, foreign), m.site, m.task] for m in models if m.auc is not None]
+    )

@@ -19,7 +19,7 @@ from xray.report.grids import (
 )
 from xray.report.leave_out import Arm, groups
 from xray.report.models import MODEL, TESTED, TRAINED
-from xray.report.words import ARMS, COMPARISON, counted, interval, number, p_cell, task_name
+from xray.report.words import ARMS, COMPARISON, interval, number, number_of, p_cell, task_name
 
 Images = tuple[str, str, str]
 """Model, test dataset and finding: the images that numbers are about."""
@@ -148,7 +148,7 @@ def _arm_entry(arm: Arm) -> Entry:
     if arm.mean is None:
         return Entry("–", ("no result",), "undefined")
     spread = "" if arm.spread is None else f" ± {number(arm.spread)}"
-    return Entry(f"{number(arm.mean)}{spread}", (counted(len(arm.seeds), "seed"),))
+    return Entry(f"{number(arm.mean)}{spread}", (number_of(len(arm.seeds), "seed"),))
 
 
 def comparison(frame: pd.DataFrame) -> list[Table]:

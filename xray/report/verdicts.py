@@ -8,7 +8,7 @@ import pandas as pd
 
 from xray.report.grids import Record, number_or_none, records, text_or_none
 from xray.report.tables import Entry, Table
-from xray.report.words import LISTED, counted, interval, leaking, number, p_value, task_name
+from xray.report.words import LISTED, interval, leaking, number, number_of, p_value, task_name
 
 SHIFT: Final = (
     "train_dataset",
@@ -81,7 +81,7 @@ def findings(frame: pd.DataFrame, without: Sequence[str] = ()) -> list[str]:
         ]
     counts = Counter(row["verdict"] for row in rows)
     counts_text = ", ".join(f"{verdict} {count}" for verdict, count in counts.most_common())
-    sentences = [f"{counted(len(rows), 'verdict')} (a task, from one dataset to another): {counts_text}."]
+    sentences = [f"{number_of(len(rows), 'verdict')} (a task, from one dataset to another): {counts_text}."]
     for cause, name in (
         ("label", "Labels"),
         ("image", "Images"),
@@ -91,7 +91,7 @@ def findings(frame: pd.DataFrame, without: Sequence[str] = ()) -> list[str]:
         claims = [row for row in rows if cause in causes(row["verdict"])]
         claims.sort(key=lambda row: -(number_or_none(row["auc_drop"]) or 0.0))
         if claims:
-            texts = [_named(row) for row in claims[:LISTED]]
+            texts = [_claim(row) for row in claims[:LISTED]]
             more = f"; and {len(claims) - LISTED} more" if len(claims) > LISTED else ""
             sentences.append(f"{name}: {'; '.join(texts)}{more}.")
     return [*sentences, *reason, *leaking(frame.get("warning", ()), "verdict")]
@@ -127,7 +127,7 @@ def tables(frame: pd.DataFrame) -> list[Table]:
     ]
 
 
-def _named(row: Record) -> str:
+def _claim(row: Record) -> str:
     bounds = number_or_none(row["drop_lower"]), number_or_none(row["drop_upper"])
     between = "" if bounds[0] is None or bounds[1] is None else f" ({interval((bounds[0], bounds[1]), 2)})"
     drop = f"drop {number(number_or_none(row['auc_drop']), 2)}{between}"

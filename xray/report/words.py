@@ -79,7 +79,7 @@ def task_name(task: str) -> str:
     return task.replace("_", " ")
 
 
-def counted(count: int, singular: str, plural: str | None = None) -> str:
+def number_of(count: int, singular: str, plural: str | None = None) -> str:
     """A count with its noun: "1 cell", "2 cells"."""
     return f"{count} {singular if count == 1 else plural or singular + 's'}"
 
@@ -153,7 +153,7 @@ def leaking(warnings: Iterable[object], noun: str) -> list[str]:
     if not many:
         return []
     return [
-        f"{counted(many, noun)} can't be trusted, training saw test images or patients: {'; '.join(leaks(warnings))}."
+        f"{number_of(many, noun)} can't be trusted, training saw test images or patients: {'; '.join(leaks(warnings))}."
     ]
 
 
@@ -179,7 +179,7 @@ def _comparison_sentence(test_dataset: str, arm_a: str, arm_b: str, rows: list[R
     lower = [row for row in significant if row["difference"] < 0]
     unclear = len(tested) - len(higher) - len(lower)
     first, second = ARMS.get(arm_a, arm_a), ARMS.get(arm_b, arm_b)
-    total = counted(len(tested), "task")
+    total = number_of(len(tested), "task")
     parts = [f"Tested on {test_dataset}, “{first}” against “{second}”:"]
     if higher:
         parts.append(f"the first is higher in {len(higher)} of {total}: {_differences(higher)}.")
@@ -248,7 +248,7 @@ def _check_difference(row: Record) -> None:
 
 
 def _coverage(total: int, n_defined: int, n_few: int) -> str:
-    sentence = f"{n_defined} of {counted(total, 'cell')} could be computed"
+    sentence = f"{n_defined} of {number_of(total, 'cell')} could be computed"
     return f"{sentence}, {n_few} of them from fewer than 10 of a class." if n_few else f"{sentence}."
 
 
@@ -257,7 +257,7 @@ def _spread(values: list[float]) -> str:
         return f"an AUC of {number(values[0])} (1 cell)"
     return (
         f"a median AUC of {number(median(values))} "
-        f"({counted(len(values), 'cell')}, from {number(min(values))} to {number(max(values))})"
+        f"({number_of(len(values), 'cell')}, from {number(min(values))} to {number(max(values))})"
     )
 
 
@@ -281,7 +281,7 @@ def _below(
     if not below:
         return f"{head}: no cell."
     texts = [
-        f"{task_name(task)}, {models.called(row)}, tested on {column}, "
+        f"{task_name(task)}, {models.phrase(row)}, tested on {column}, "
         f"{name} {number(cell.value, 2)} ({interval(cell.interval, 2)})"
         for (task, row, column), cell in below[:LISTED]
     ]

@@ -54,8 +54,8 @@ def across(one: Part, two: Part) -> dict[str, FloatArray]:
     off = ~np.eye(n, dtype=np.bool_)
     correlations, gaps, variances = [], [], []
     for part in (one, two):
-        scores, yes = np.nan_to_num(part.scores), (part.labels == 1) & part.known
-        no = (part.labels == 0) & part.known
+        scores, yes = np.nan_to_num(part.scores), (part.labels == 1) & part.usable
+        no = (part.labels == 0) & part.usable
         n_1, n_0 = yes.sum(axis=0), no.sum(axis=0)
         mean_1, mean_0 = yes.T @ scores / n_1[:, None], no.T @ scores / n_0[:, None]
         residuals = np.where(yes, scores - np.diag(mean_1), np.where(no, scores - np.diag(mean_0), 0))
@@ -89,7 +89,7 @@ def within(one: Part, two: Part) -> dict[str, FloatArray]:
     for value in (1, 0):
         gaps, variances = [], []
         for part in (one, two):
-            in_class = (part.known & (part.labels == value)).astype(np.float64)
+            in_class = (part.usable & (part.labels == value)).astype(np.float64)
             scores = np.nan_to_num(part.scores)
             mean = (in_class * scores).sum(axis=0) / np.maximum(in_class.sum(axis=0), 1)
             residuals = in_class * (scores - mean)
@@ -115,7 +115,7 @@ def unaccompanied(one: Part, two: Part) -> dict[str, FloatArray]:
         for part in (one, two):
             positive = part.labels == 1
             has_other = positive.sum(axis=1, keepdims=True) - positive > 0
-            labels = np.where(part.known & (has_other == accompanied), part.labels, np.nan)
+            labels = np.where(part.usable & (has_other == accompanied), part.labels, np.nan)
             values.append(auc(labels, part.scores).value)
             yes, no = ((labels == of).sum(axis=0) / part.effect for of in (1, 0))
             sizes.append(1 / (yes + 0.5) + 1 / (no + 0.5))

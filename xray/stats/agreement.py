@@ -91,8 +91,8 @@ def cross_tables(calls: Numbers) -> CrossTable:
         first = np.broadcast_to(both.diagonal()[:, None], both.shape)
         n = np.full_like(both, flags.shape[1])
     else:
-        called = _pack(called_flags)
-        first, n = _count_overlaps(positive, called), _count_overlaps(called, called)
+        call_bits = _pack(called_flags)
+        first, n = _count_overlaps(positive, call_bits), _count_overlaps(call_bits, call_bits)
     return CrossTable(both, first - both, first.T - both, n - first - first.T + both)
 
 
@@ -146,8 +146,8 @@ def kappa_inflation(first: Numbers, second: Numbers, patients: NDArray[np.generi
     one, two = (calls.reshape(len(unit), int(np.prod(shape))) for calls in (one, two))
     inflation = np.ones(one.shape[1])
     for column in range(one.shape[1]):
-        called = ~np.isnan(one[:, column]) & ~np.isnan(two[:, column])
-        a, b, of = one[called, column], two[called, column], unit[called]
+        both = ~np.isnan(one[:, column]) & ~np.isnan(two[:, column])
+        a, b, of = one[both, column], two[both, column], unit[both]
         if not a.size or np.unique(of).size == a.size:
             continue
         p, q = a.mean(), b.mean()
@@ -254,12 +254,12 @@ def _calls(calls: Numbers) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
     """(positive, called) flags of calls 1, 0 or NaN."""
     values = np.asarray(calls)
     positive = values == 1
-    called = positive | (values == 0)
-    if not called.all():
-        missing = values[~called]
+    defined = positive | (values == 0)
+    if not defined.all():
+        missing = values[~defined]
         if not (missing != missing).all():
             raise ValueError("calls must be 1, 0 or NaN")
-    return positive, called
+    return positive, defined
 
 
 def _pack(flags: NDArray[np.bool_]) -> NDArray[np.uint64]:

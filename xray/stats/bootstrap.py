@@ -139,16 +139,16 @@ class Draws:
         names, self.index = np.unique(patients, return_inverse=True)
         self.n_patients, self.n_replicates, self._key = names.size, n_replicates, _key(seed)
         self.n_blocks = -(-n_replicates // _LANES)
-        self._kept: dict[int, NDArray[np.uint8]] | None = {} if keep else None
+        self._blocks: dict[int, NDArray[np.uint8]] | None = {} if keep else None
 
     def block(self, number: int) -> NDArray[np.uint8]:
         """How often each of some replicates draws each patient: (n_patients, lanes), for block `number` of n_blocks."""
-        if self._kept is not None and number in self._kept:
-            return self._kept[number]
+        if self._blocks is not None and number in self._blocks:
+            return self._blocks[number]
         weights = np.zeros((self.n_patients, _LANES), dtype=np.uint8)
         _draw(weights, number * _LANES, self._key)
-        if self._kept is not None:
-            self._kept[number] = weights
+        if self._blocks is not None:
+            self._blocks[number] = weights
         return weights
 
 

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from scipy.special import ndtr, ndtri, stdtrit
 
 from xray.stats.chosen_bounds import MEASURES, effective, quantile_bounds, shares_at
-from xray.stats.chosen_draws import GOALS, Goal, calls, drawn, place_of
+from xray.stats.chosen_draws import GOALS, Goal, calls, place_of, resamples
 from xray.stats.estimates import FloatArray
 
 __all__ = ["GOALS", "MEASURES", "Choice", "Goal", "choose", "choose_each"]
@@ -104,13 +104,15 @@ def choose_each(
     goals = np.array([GOALS.index(goal) for goal, _ in requests])
     targets = np.array([share for _, share in requests], dtype=np.float64)
     share = np.nan if prevalence is None else prevalence
-    positions, counts = drawn(label, images.last, code, goals, targets, share, replicates, np.uint64(seed))
+    positions, counts = resamples(
+        label, images.last, code, goals, targets, share, replicates, np.uint64(seed)
+    )
     return [
-        _chosen(images, *request, prevalence, positions[g], counts[g]) for g, request in enumerate(requests)
+        _choice(images, *request, prevalence, positions[g], counts[g]) for g, request in enumerate(requests)
     ]
 
 
-def _chosen(
+def _choice(
     images: _Images,
     goal: Goal,
     target: float,

@@ -30,7 +30,7 @@ _ADDED: Final = {
 
 def shares_at(
     label: NDArray[np.bool_],
-    called: NDArray[np.bool_],
+    calls: NDArray[np.bool_],
     patients: NDArray[np.integer],
     edge: int,
     optimism: FloatArray | None = None,
@@ -43,8 +43,8 @@ def shares_at(
     off; then `edge` has no say. prevalence: of where the threshold is used, if not that of the images.
     """
     every = np.ones(len(label), dtype=np.bool_)
-    denominators = np.stack([label, ~label, called, ~called, every], axis=1)
-    hits = np.stack([label & called, ~label & ~called, label & called, ~label & ~called, called], axis=1)
+    denominators = np.stack([label, ~label, calls, ~calls, every], axis=1)
+    hits = np.stack([label & calls, ~label & ~calls, label & calls, ~label & ~calls, calls], axis=1)
     k, n = effective(denominators, hits, patients)
     if optimism is None:
         pseudo_counts = np.array(_ADDED[edge])

@@ -67,7 +67,7 @@ def place_of(
 
 
 @compiled
-def drawn(
+def resamples(
     label: NDArray[np.bool_],
     last: NDArray[np.bool_],
     patients: NDArray[np.int64],

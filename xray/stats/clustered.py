@@ -106,11 +106,11 @@ def clustered_subsets(
     (I−1)/I Σ (a_p + b_p)(a'_p + b'_p) over the I patients of either subset; interval and p are those of
     `xray.stats.differences.between_samples`.
     """
-    first, second = (clustered_auc_interval(each, scores, patients, level) for each in labels)
+    first, second = (clustered_auc_interval(labels_of, scores, patients, level) for labels_of in labels)
     index, n_patients = _numbered(patients)
     score = np.asarray(scores, dtype=np.float64)
-    joint = [place_jointly(as_columns(each, score)[0], score[None]) for each in labels]
-    units = [_Units(each, index, n_patients) for each in joint]
+    joint = [place_jointly(as_columns(both, score)[0], score[None]) for both in labels]
+    units = [_Units(placements, index, n_patients) for placements in joint]
     reason = first.reason if str(first.reason) != DEFINED else second.reason
     covariance = 0.0
     if str(reason) == DEFINED:
@@ -120,7 +120,7 @@ def clustered_subsets(
         covariance = (n_units - 1) / n_units * float(change[0] @ change[1])
     counts = np.array([(unit.with_positives, unit.with_negatives) for unit in units])
     values, variances = (
-        np.array([[float(getattr(each, name))] for each in (first, second)]) for name in ("value", "se")
+        np.array([[float(getattr(subset, name))] for subset in (first, second)]) for name in ("value", "se")
     )
     lower, upper, p = between_samples(values, variances**2, counts[:, :1], counts[:, 1:], covariance, level)
     difference = values[0] - values[1]

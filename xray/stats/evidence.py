@@ -87,7 +87,7 @@ def gather(a: Site, b: Site) -> Evidence:
     columns |= _of_scores(one, two, "")
     columns |= _of_prevalence(one, two)
     ratios, companions_p = companions(one, two)
-    columns |= ratios | across(one, two) | within(one, two) | _known(one, two)
+    columns |= ratios | across(one, two) | within(one, two) | _verification(one, two)
     columns |= unaccompanied(one, two)
     if tasks.size > 1:
         columns |= _weighted(a, b, one, two, parts, tasks, covariates=False)
@@ -145,7 +145,9 @@ def _fewest(one: Part, two: Part) -> IntArray:
     """Patients of the rarer class, at the site that has fewer."""
     counts = [
         [
-            np.count_nonzero(np.bincount(part.patients.unit[part.known[:, k] & (part.labels[:, k] == value)]))
+            np.count_nonzero(
+                np.bincount(part.patients.unit[part.usable[:, k] & (part.labels[:, k] == value)])
+            )
             for part in (one, two)
             for value in (0, 1)
         ]
@@ -166,9 +168,9 @@ def _as_z(p: FloatArray) -> FloatArray:
 def _sizes(a: Site, b: Site, parts: Decomposition, tasks: IntArray) -> dict[str, FloatArray]:
     counts = {"positives": parts.n_pos[tasks], "negatives": parts.n_neg[tasks]}
     columns = {
-        f"log {name} {site}": np.log(of[:, place])
+        f"log {name} {site}": np.log(of[:, index])
         for name, of in counts.items()
-        for place, site in enumerate("ab")
+        for index, site in enumerate("ab")
     }
     aa, ab = parts.auc[tasks, 0, 0], parts.auc[tasks, 0, 1]
     columns |= {
@@ -184,10 +186,10 @@ def _sizes(a: Site, b: Site, parts: Decomposition, tasks: IntArray) -> dict[str,
 
 def _moments(part: Part, k: int, value: int) -> tuple[FloatArray, FloatArray]:
     """Of the scores of one class: mean, log spread, share in the other class's far side; and their variances. (3,), (3,)."""
-    in_class = part.known[:, k] & (part.labels[:, k] == value)
+    in_class = part.usable[:, k] & (part.labels[:, k] == value)
     scores = part.scores[in_class, k]
     n = scores.size
-    other_class = part.scores[part.known[:, k] & (part.labels[:, k] == 1 - value), k]
+    other_class = part.scores[part.usable[:, k] & (part.labels[:, k] == 1 - value), k]
     middle = float(np.median(other_class))
     mean = scores.mean()
     spread = max(float(scores.var()), 1e-4)
@@ -232,7 +234,7 @@ def _of_prevalence(one: Part, two: Part) -> dict[str, FloatArray]:
     }
 
 
-def _known(one: Part, two: Part) -> dict[str, FloatArray]:
+def _verification(one: Part, two: Part) -> dict[str, FloatArray]:
     """Whether having a label depends on the score: verification."""
     columns: list[FloatArray] = []
     for part in (one, two):
@@ -299,16 +301,16 @@ def _by_covariates(a: Site, b: Site, one: Part, two: Part) -> dict[str, FloatArr
     with_scores: list[FloatArray] = []
     for part, c in zip((one, two), columns, strict=True):
         scaled = c / (c.std(axis=0) + 1e-9)
-        labels = np.where(part.known, part.labels - np.nanmean(part.labels, axis=0), 0)
+        labels = np.where(part.usable, part.labels - np.nanmean(part.labels, axis=0), 0)
         scores = np.nan_to_num(part.scores)
         for value in (0, 1):
-            in_class = part.known & (part.labels == value)
+            in_class = part.usable & (part.labels == value)
             scores = np.where(
                 in_class,
                 scores - (scores * in_class).sum(axis=0) / np.maximum(in_class.sum(axis=0), 1),
                 scores,
             )
-        scores = np.where(part.known, scores, 0)
+        scores = np.where(part.usable, scores, 0)
         for products, values in ((with_labels, labels), (with_scores, scores)):
             unit = values / (np.sqrt((values**2).sum(axis=0)) + 1e-9)
             products.append(np.arctanh(np.clip(unit.T @ scaled / np.sqrt(len(scaled)), -0.999, 0.999)))
@@ -334,7 +336,7 @@ def _witness(
     columns["witness auc a"], columns["witness auc b"] = parts.auc[tasks, 1, 0], parts.auc[tasks, 1, 1]
     together = []
     for first_part, other_part in ((first, one), (second, two)):
-        negative = first_part.known & (first_part.labels == 0)
+        negative = first_part.usable & (first_part.labels == 0)
         x, y = (np.where(negative, part.scores, np.nan) for part in (first_part, other_part))
         x, y = x - np.nanmean(x, axis=0), y - np.nanmean(y, axis=0)
         r = np.nansum(x * y, axis=0) / np.sqrt(np.nansum(x * x, axis=0) * np.nansum(y * y, axis=0) + 1e-9)

@@ -68,7 +68,7 @@ class Ranks:
     """
 
     scores: Numbers
-    kept: NDArray[np.bool_]
+    usable: NDArray[np.bool_]
     ranks: NDArray[np.int32]
     sizes: IntArray
 
@@ -82,7 +82,7 @@ def ranked(scores: Numbers) -> Ranks:
 
 def tau_of_ranks(first: Ranks, second: Ranks) -> Association:
     """As `kendall_tau` of two scores that are ranked already."""
-    present = first.kept & second.kept
+    present = first.usable & second.usable
     n = int(present.sum())
     if n < max(first.ranks.size, second.ranks.size):
         first, second = (ranked(ranks.scores[present]) for ranks in (first, second))

@@ -30,7 +30,7 @@ class Again:
 
 def put(
     evidence: Evidence,
-    place: int,
+    position: int,
     alike: bool,
     read: dict[str, Any],
     parts: tuple[FloatArray, FloatArray, FloatArray, FloatArray],
@@ -43,7 +43,7 @@ def put(
     again: Again | None = read.get("again")
     through: Through | None = read.get("through")
     probability, share, lower, upper = parts
-    before = known_before(evidence, place, probability)
+    before = known_before(evidence, position, probability)
     if alike and through:
         probability[:] = pipeline_update.updated(before, through, again.measured if again else None)
     elif alike and again:
@@ -60,17 +60,17 @@ def put(
 
 def words(read: dict[str, Any]) -> dict[str, str]:
     """In words what was measured, by cause."""
-    made = {}
+    sentences = {}
     if "through" in read:
         m = read["through"].piped
-        made[IMAGE] = (
+        sentences[IMAGE] = (
             f"{m.cost:.2f} of AUC ({m.lower:.2f} to {m.upper:.2f}) by {m.images:,} pictures of the reference site through "
             "the pipeline of this site"
         )
     if "again" in read:
         m, number = read["again"].measured, read["again"].readers
         people = "1 reader" if number == 1 else f"{number} readers"
-        made[LABEL] = (
+        sentences[LABEL] = (
             f"{m.difference:.2f} of AUC ({m.lower:.2f} to {m.upper:.2f}) by {m.reads} images read again ({people})"
         )
-    return made
+    return sentences

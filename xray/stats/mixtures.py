@@ -44,7 +44,7 @@ class Mixture:
 
 
 @dataclass(frozen=True)
-class _Counted:
+class _Histogram:
     share: FloatArray
     covariance: FloatArray
 
@@ -59,13 +59,13 @@ def mixtures(one: Part, two: Part, name: str = "") -> dict[str, FloatArray]:
 
 def _of_task(one: Part, two: Part, k: int) -> tuple[float, ...]:
     at_a, at_b = (np.searchsorted(CUTS, part.scores[:, k]) for part in (one, two))
-    known_a, known_b = one.known[:, k], two.known[:, k]
+    known_a, known_b = one.usable[:, k], two.usable[:, k]
     negatives_a, positives_a = (
-        _counted(at_a[known_a & (one.labels[:, k] == value)], one.effect) for value in (0, 1)
+        _histogram(at_a[known_a & (one.labels[:, k] == value)], one.effect) for value in (0, 1)
     )
-    all_b = _counted(at_b[~np.isnan(two.scores[:, k])], two.effect)
+    all_b = _histogram(at_b[~np.isnan(two.scores[:, k])], two.effect)
     negatives, positives = (
-        _counted(at_b[known_b & (two.labels[:, k] == value)], two.effect) for value in (0, 1)
+        _histogram(at_b[known_b & (two.labels[:, k] == value)], two.effect) for value in (0, 1)
     )
     observed, share_a = float(two.labels[known_b, k].mean()), float(one.labels[known_a, k].mean())
     every = fit(negatives_a, positives_a, all_b, observed)
@@ -98,14 +98,14 @@ def _of_task(one: Part, two: Part, k: int) -> tuple[float, ...]:
     )
 
 
-def _counted(bins: IntArray, effect: float) -> _Counted:
+def _histogram(bins: IntArray, effect: float) -> _Histogram:
     n = bins.size
     share = np.bincount(bins, minlength=BINS)[:-1] / n
     smooth = (share * n + 0.5) / (n + 0.5 * BINS)
-    return _Counted(share, effect * (np.diag(smooth) - np.outer(smooth, smooth)) / n)
+    return _Histogram(share, effect * (np.diag(smooth) - np.outer(smooth, smooth)) / n)
 
 
-def fit(first: _Counted, second: _Counted, target: _Counted, start: float) -> Mixture:
+def fit(first: _Histogram, second: _Histogram, target: _Histogram, start: float) -> Mixture:
     """The share of the second in the target, a mixture of both; `start`: where weighting begins."""
     slope, weight = second.share - first.share, start
     for _ in range(2):

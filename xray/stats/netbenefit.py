@@ -82,11 +82,11 @@ def net_benefit(
         if patients is None
         else _sums_of_patients(truth, table, cuts, patients)
     )
-    sums.called[:, order], sums.rest[:, order] = sums.called.copy(), sums.rest.copy()
+    sums.calls[:, order], sums.rest[:, order] = sums.calls.copy(), sums.rest.copy()
     odds = (cutoffs / (1 - cutoffs))[:, None]
-    n, n_pos, n_called = sums.n, sums.n_pos, sums.called[:2].sum(axis=0)
+    n, n_pos, n_called = sums.n, sums.n_pos, sums.calls[:2].sum(axis=0)
     too_few = (n == 0, NO_DATA), (sums.units < 2, NO_VARIANCE if patients is None else FEW_PATIENTS)
-    model = _estimates(sums, sums.called, odds, (*too_few, (n_called == 0, NONE_CALLED)), level)
+    model = _estimates(sums, sums.calls, odds, (*too_few, (n_called == 0, NONE_CALLED)), level)
     gain = _estimates(sums, sums.rest, -odds, (*too_few, (n_called == n, ALL_CALLED)), level)
     treat_all = np.where(n > 0, (n_pos - odds * (n - n_pos)) / np.maximum(n, 1), np.nan)
     return NetBenefit(cutoffs, reshaped(model, shape), treat_all.reshape(shape), reshaped(gain, shape))
@@ -101,7 +101,7 @@ class _Sums:
     n, n_pos, units, squares: images, positives, units that have any, and the sum of their images²; (n_columns,).
     """
 
-    called: IntArray
+    calls: IntArray
     rest: IntArray
     n: IntArray
     n_pos: IntArray
@@ -116,11 +116,11 @@ def _sums_of_images(labels: NDArray[np.float32], scores: Scores, cuts: FloatArra
     _refuse(n_invalid)
     above = counts[:, :, ::-1].cumsum(axis=2)[:, :, ::-1].transpose(1, 2, 0)
     n, n_pos = above[:, 0].sum(axis=0), above[1, 0]
-    called, rest = (
+    calls, rest = (
         np.stack([hits, alarms, hits, np.zeros_like(hits), alarms, hits, alarms])
         for hits, alarms in ((above[1, 1:], above[0, 1:]), (n_pos - above[1, 1:], n - n_pos - above[0, 1:]))
     )
-    return _Sums(called, rest, n, n_pos, n, n)
+    return _Sums(calls, rest, n, n_pos, n, n)
 
 
 def _sums_of_patients(
@@ -133,8 +133,8 @@ def _sums_of_patients(
     n, n_pos, units, squares, n_invalid = np.zeros((5, scores.shape[1]), dtype=np.int64)
     _count_of_patients(labels, scores, cuts, together, ends, changes, n, n_pos, units, squares, n_invalid)
     _refuse(n_invalid)
-    called, rest = changes.cumsum(axis=2).transpose(0, 3, 2, 1)
-    return _Sums(called, rest, n, n_pos, units, squares)
+    calls, rest = changes.cumsum(axis=2).transpose(0, 3, 2, 1)
+    return _Sums(calls, rest, n, n_pos, units, squares)
 
 
 def _refuse(n_invalid: IntArray) -> None:

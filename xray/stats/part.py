@@ -18,15 +18,15 @@ class Part:
     patients: Patients
     effect: float
     """Images per patient, weighted by images: how much a variance of independent images falls short at most."""
-    known: NDArray[np.bool_] = field(init=False)
+    usable: NDArray[np.bool_] = field(init=False)
     _orders: dict[int, IntArray] = field(init=False, default_factory=dict)
 
     def __post_init__(self) -> None:
-        self.known = ~np.isnan(self.labels) & ~np.isnan(self.scores)
+        self.usable = ~np.isnan(self.labels) & ~np.isnan(self.scores)
 
     def ordered(self, k: int) -> IntArray:
         """The images whose label and score of the k-th task are known, by score from the lowest on."""
         if k not in self._orders:
-            images = np.flatnonzero(self.known[:, k])
+            images = np.flatnonzero(self.usable[:, k])
             self._orders[k] = images[np.argsort(self.scores[images, k], kind="stable")]
         return self._orders[k]

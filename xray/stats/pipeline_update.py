@@ -51,20 +51,25 @@ def through(a: Site, b: Site, piped: FloatArray) -> dict[int, Through]:
     (n_images of A, n_tasks), NaN for images that were not put through it; these say something of the findings alone of whose
     classes they are a sample by chance.
     """
-    shown = np.asarray(np.isfinite(piped).any(axis=1))
-    if not shown.any():
+    sample = np.asarray(np.isfinite(piped).any(axis=1))
+    if not sample.any():
         return {}
-    covariates = None if a.covariates is None else a.covariates[shown]
-    taken = Site(a.labels[shown], piped[shown], a.patients[shown], None, covariates)
-    evidence = gather(taken, replace(b, witness=None))
-    made = {}
+    covariates = None if a.covariates is None else a.covariates[sample]
+    rescored = Site(a.labels[sample], piped[sample], a.patients[sample], None, covariates)
+    evidence = gather(rescored, replace(b, witness=None))
+    updates = {}
     for task, left in zip(evidence.tasks.tolist(), causes(evidence).probability, strict=True):
-        if not representative(a.labels, task, shown):
+        if not representative(a.labels, task, sample):
             continue
-        of = measure(taken.labels[:, task], a.scores[shown, task], taken.scores[:, task], taken.patients)
+        of = measure(
+            rescored.labels[:, task],
+            a.scores[sample, task],
+            rescored.scores[:, task],
+            rescored.patients,
+        )
         if of.reason == DEFINED:
-            made[task] = Through(of, left)
-    return made
+            updates[task] = Through(of, left)
+    return updates
 
 
 def piped_inputs(before: Before, piped: FloatArray, left: FloatArray, difference: FloatArray) -> FloatArray:
@@ -131,12 +136,12 @@ def planned(
 
 def chances(before: Before, alike: bool, reads_se: float, images: int, loss_ratio: float) -> dict[str, float]:
     """Of one finding, by `SETTLED`."""
-    given = planned(
+    prospects = planned(
         before,
         np.array([alike]),
         np.array([reads_se]),
         np.array([float(images)]),
         np.array([loss_ratio]),
     )
-    answers = networks("pipeline_chances").answers(given)[0]
+    answers = networks("pipeline_chances").answers(prospects)[0]
     return dict(zip(SETTLED, answers.tolist(), strict=True))

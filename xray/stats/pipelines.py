@@ -47,18 +47,18 @@ def measure(labels: FloatArray, own: FloatArray, piped: FloatArray, patients: ND
     """labels, 1/0/NaN; own, piped: scores of the same images as they are and through the pipeline, NaN where there is none;
     patients: (n_images,) each. Undefined with fewer than two patients of a class.
     """
-    kept = np.isfinite(labels) & np.isfinite(own) & np.isfinite(piped)
-    y, unit = labels[kept], patients[kept]
-    of = clustered_covariance(y, np.stack([own[kept], piped[kept]]), unit)
+    usable = np.isfinite(labels) & np.isfinite(own) & np.isfinite(piped)
+    y, unit = labels[usable], patients[usable]
+    of = clustered_covariance(y, np.stack([own[usable], piped[usable]]), unit)
     if of.reason != DEFINED:
-        return Piped(*(float("nan"),) * 4, int(kept.sum()), of.reason)
+        return Piped(*(float("nan"),) * 4, int(usable.sum()), of.reason)
     units = [np.unique(unit[y == value]).size for value in (1, 0)]
     difference = np.array([of.value[0] - of.value[1]])
     variance = np.array([of.covariance[0, 0] + of.covariance[1, 1] - 2 * of.covariance[0, 1]])
     variance = np.maximum(variance, 0) + least_variance(*units)
     lower, upper, _ = student(difference, variance, min(units) - 1, 0.95)
     se = float(np.sqrt(variance[0]))
-    return Piped(float(difference[0]), se, float(lower[0]), float(upper[0]), int(kept.sum()))
+    return Piped(float(difference[0]), se, float(lower[0]), float(upper[0]), int(usable.sum()))
 
 
 def draw(labels: FloatArray, budget: int, rng: np.random.Generator) -> IntArray:
@@ -69,23 +69,23 @@ def draw(labels: FloatArray, budget: int, rng: np.random.Generator) -> IntArray:
     counts = [min(of.size, budget) for of in classes]
     while sum(counts) > budget:
         counts[int(np.argmax(counts))] -= 1
-    drawn = [rng.choice(of, n, replace=False) for of, n in zip(classes, counts, strict=True)]
-    return np.sort(np.concatenate(drawn))
+    sample = [rng.choice(of, n, replace=False) for of, n in zip(classes, counts, strict=True)]
+    return np.sort(np.concatenate(sample))
 
 
-def representative(labels: FloatArray, task: int, shown: NDArray[np.bool_]) -> bool:
+def representative(labels: FloatArray, task: int, sample: NDArray[np.bool_]) -> bool:
     """Whether images are like a sample by chance within each class of a finding: they hold no more and no fewer positives of
     any other finding than that would bring. labels: (n_images, n_tasks), 1/0/NaN; shown: (n_images,), those of the sample.
     """
     positive = np.nan_to_num(labels)
     for value in (0, 1):
         own = labels[:, task] == value
-        size, taken = int(own.sum()), int((own & shown).sum())
-        if taken in (0, size):
+        size, n = int(own.sum()), int((own & sample).sum())
+        if n in (0, size):
             continue
         share = positive[own].mean(axis=0)
-        spread = share * (1 - share) / taken * (size - taken) / (size - 1)
-        distance = np.abs(positive[own & shown].mean(axis=0) - share)
+        spread = share * (1 - share) / n * (size - n) / (size - 1)
+        distance = np.abs(positive[own & sample].mean(axis=0) - share)
         if (distance > FURTHEST * np.sqrt(spread)).any():
             return False
     return True

@@ -116,7 +116,7 @@ def count_pairs(positives: Scores, negatives: Scores) -> tuple[Counts, Counts]:
     positives_smaller = positives.size <= negatives.size
     small, large = (positives, negatives) if positives_smaller else (negatives, positives)
     small.sort()
-    counts, below, upto = place(small, large)
+    counts, below, upto = placements(small, large)
     return (below + upto, counts) if positives_smaller else (counts, below + upto)
 
 
@@ -137,13 +137,13 @@ def count_pairs_in_order(positives: Scores, negatives: Scores) -> tuple[Counts, 
     positives_smaller = positives.size <= negatives.size
     small, large = (positives, negatives) if positives_smaller else (negatives, positives)
     order = np.argsort(small)
-    of_large, below, upto = place(small[order], large)
+    of_large, below, upto = placements(small[order], large)
     of_small = np.empty_like(below)
     of_small[order] = below + upto
     return (of_small, of_large) if positives_smaller else (of_large, of_small)
 
 
-def place(reference: Scores, others: Scores) -> tuple[Counts, Counts, Counts]:
+def placements(reference: Scores, others: Scores) -> tuple[Counts, Counts, Counts]:
     """Count each group's elements below and equal to those of the other.
 
     reference: sorted, not empty, finite. others: in any order, finite, of the same dtype.
@@ -154,7 +154,7 @@ def place(reference: Scores, others: Scores) -> tuple[Counts, Counts, Counts]:
     counts = np.empty(others.size, dtype=np.int32)
     below = np.zeros(reference.size + 1, dtype=np.int32)
     upto = np.zeros(reference.size + 1, dtype=np.int32)
-    _place(padded, others, counts, below, upto, table, pending)
+    _count(padded, others, counts, below, upto, table, pending)
     return counts, below[:-1], upto[:-1]
 
 
@@ -294,7 +294,7 @@ def _half_pairs(reference: Scores, others: Scores, table: Counts, pending: Count
 
 
 @compiled
-def _place(
+def _count(
     reference: Scores,
     others: Scores,
     counts: Counts,

@@ -16,7 +16,7 @@ from xray.stats.estimates import (
     reshaped,
     undefined,
 )
-from xray.stats.placements import Groups, Scores, half_pairs, place, split_by_label
+from xray.stats.placements import Groups, Scores, half_pairs, placements, split_by_label
 
 
 @dataclass(frozen=True)
@@ -73,7 +73,7 @@ def average_precision(labels: Numbers, scores: Numbers) -> Values:
     value = undefined(groups.reason.shape)
     for column, positives, negatives in groups:
         positives.sort()
-        _, below, _ = place(positives, negatives)
+        _, below, _ = placements(positives, negatives)
         true_calls = positives.size - _tie_starts(positives)
         false_calls = negatives.size - below
         value[column] = np.mean(true_calls / (true_calls + false_calls))
@@ -95,7 +95,7 @@ def youden(labels: Numbers, scores: Numbers) -> Youden:
     reason = groups.reason.copy()
     for column, positives, negatives in groups:
         positives.sort()
-        _, below, _ = place(positives, negatives)
+        _, below, _ = placements(positives, negatives)
         first = _tie_starts(positives)
         # in units of 1 / (n_pos n_neg), so that equal J are equal integers
         gain = negatives.size * (positives.size - first) - positives.size * (

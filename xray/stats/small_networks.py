@@ -62,7 +62,7 @@ def parse(content: str) -> Networks:
     )
 
 
-def written(of: Networks) -> str:
+def as_text(of: Networks) -> str:
     """As text, four digits each."""
     k, _, h = of.first.shape
     rows = [("input", name, np.array([of.centre[i], of.scale[i]])) for i, name in enumerate(of.names)]

@@ -92,7 +92,7 @@ class _Fit:
     """Generalised least squares of mean_B h − mean_A h on Cov_A(h, y), for chosen functions."""
 
     def __init__(self, moments: _Moments, functions: IntArray) -> None:
-        self.moments, self.chosen = moments, functions
+        self.moments, self.functions = moments, functions
         block = np.ix_(functions, functions)
         gap, slopes = moments.gap[functions], moments.slopes[functions]
         self._solve(moments.covariance_a[block] + moments.covariance_b[block], gap, slopes)
@@ -114,16 +114,18 @@ class _Fit:
         self.weights = 1 + self.moments.labels @ self.beta
         return inverse
 
-    def prevalence(self, positive: FloatArray, known: FloatArray, labels_b: FloatArray) -> tuple[float, ...]:
+    def prevalence(
+        self, positive: FloatArray, has_label: FloatArray, labels_b: FloatArray
+    ) -> tuple[float, ...]:
         """Implied prevalence at B with se, minus observed with se, minus A's with se."""
-        moments, mean_known = self.moments, known.mean()
+        moments, mean_known = self.moments, has_label.mean()
         share = float(positive.mean() / mean_known)
-        about = (positive - share * known) / mean_known
+        about = (positive - share * has_label) / mean_known
         slope = (about @ moments.labels) / len(about)
         implied = share + float(slope @ self.beta)
         toward = self.to_beta.T @ slope
         beta_a = (moments.at_a.sizes * (self.mean_a @ toward) - self.sums_a @ toward) / len(about)
-        beta_b = moments.at_b.influence(_combined(moments.h_b, self.chosen, toward))
+        beta_b = moments.at_b.influence(_combined(moments.h_b, self.functions, toward))
         labelled = ~np.isnan(labels_b)
         observed = float(labels_b[labelled].mean())
         of_observed = moments.at_b.sums(np.where(labelled, labels_b - observed, 0)) / labelled.sum()

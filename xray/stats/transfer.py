@@ -156,7 +156,7 @@ class Influences:
         drop = _part(aa - ab, a_drop, usable, degrees, least, level)
         both = 0.5 * ((aa - ab) - (bb - ba)), 0.5 * (a_drop - b_drop)
         home = 0.5 * ((aa - ab) + (bb - ba)), 0.5 * (a_drop + b_drop)
-        intrinsic, transfer = (_part(*each, usable, degrees, least / 2, level) for each in (both, home))
+        intrinsic, transfer = (_part(*terms, usable, degrees, least / 2, level) for terms in (both, home))
         beyond = [
             _beyond(part, of_part, usable, degrees, level)
             for part, (_, of_part) in ((intrinsic, both), (transfer, home))

@@ -55,22 +55,22 @@ def _write(databases: Databases, home: Path, folder: Path) -> Manifest:
     for name in DATABASES:
         file = folder / f"{name}.dump"
         os.close(os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))
-        made = dump(databases.of(name), file)
-        dumps[name] = made.plain()
+        dumped = dump(databases.of(name), file)
+        dumps[name] = dumped.plain()
         files[file.name] = manifest.digest(file)
-        with file.open("rb") as written:
-            os.fsync(written.fileno())
-        rows = sum(table.rows for table in made.tables.values())
+        with file.open("rb") as stream:
+            os.fsync(stream.fileno())
+        rows = sum(table.rows for table in dumped.tables.values())
         _log.info(
-            "%s: %d tables, %d rows, %d bytes", file.name, len(made.tables), rows, files[file.name].bytes
+            "%s: %d tables, %d rows, %d bytes", file.name, len(dumped.tables), rows, files[file.name].bytes
         )
-    kept: dict[str, File] = dict(_copies(home, folder / "home"))
-    _log.info("home: %d files, %d bytes", len(kept), sum(file.bytes for file in kept.values()))
+    copies: dict[str, File] = dict(_copies(home, folder / "home"))
+    _log.info("home: %d files, %d bytes", len(copies), sum(file.bytes for file in copies.values()))
     left_out = list(LEFT_OUT)
     if not isinstance(settings.artifacts(), Path):
         left_out.append(f"weights in {settings.artifacts()}: back them up there")
     made_at = dt.datetime.now(dt.UTC).isoformat(timespec="seconds")
-    whole = Manifest(made_at, settings.code_version()["xray"], str(home), dumps, files | kept, left_out)
+    whole = Manifest(made_at, settings.code_version()["xray"], str(home), dumps, files | copies, left_out)
     for parent, _, _ in os.walk(folder):
         settle_entries(Path(parent))
     manifest.write(folder, whole)
@@ -79,7 +79,7 @@ def _write(databases: Databases, home: Path, folder: Path) -> Manifest:
 
 def _copies(home: Path, target: Path) -> Iterator[tuple[str, File]]:
     """Copy the folders that are kept; path in the backup → file. What is taken away meanwhile is left out."""
-    for parent, folders, names in (entry for kept in KEPT for entry in os.walk(home / kept)):
+    for parent, folders, names in (entry for folder in KEPT for entry in os.walk(home / folder)):
         folders.sort()
         for name in sorted(names):
             source = Path(parent) / name

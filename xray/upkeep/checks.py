@@ -93,7 +93,7 @@ def pictures_damaged(connection: Connection, installation: Installation) -> Rows
     from xray.data.caches import verify_caches
 
     for fault in verify_caches(connection, installation.home):
-        yield {"cache": fault.name, "fault": fault.what}
+        yield {"cache": fault.name, "fault": fault.reason}
 
 
 Check = tuple[Audit, Callable[[Connection, Installation], Rows]]

@@ -57,7 +57,7 @@ def _copy(folder: Path, whole: Manifest, work: Path) -> None:
         inside = Path(name)
         if inside.parts[0] != "home":
             continue
-        if ".." in inside.parts or not any(inside.is_relative_to(f"home/{kept}") for kept in KEPT):
+        if ".." in inside.parts or not any(inside.is_relative_to(f"home/{top}") for top in KEPT):
             raise BackupError(f"{folder / manifest.NAME} names a file that no backup of xray has: {name}")
         if manifest.copy(folder / inside, work / inside.relative_to("home")) != expected:
             raise BackupError(f"{folder / inside} was changed while it was restored")
@@ -69,10 +69,10 @@ def _load(folder: Path, whole: Manifest, work: Path, home: Path) -> None:
             check_empty(databases.of(name))
         try:
             for name in DATABASES:
-                made = Dump.of(whole.databases[name])
-                load(databases.of(name), folder / f"{name}.dump", made)
-                rows = sum(table.rows for table in made.tables.values())
-                _log.info("%s: %d tables, %d rows", name, len(made.tables), rows)
+                content = Dump.of(whole.databases[name])
+                load(databases.of(name), folder / f"{name}.dump", content)
+                rows = sum(table.rows for table in content.tables.values())
+                _log.info("%s: %d tables, %d rows", name, len(content.tables), rows)
             upgrade(databases.engine())
         except BaseException:
             for name in DATABASES:

@@ -19,9 +19,10 @@ def backup(folder: Path) -> None:
     from xray.upkeep.backup import backup as write
 
     with owned() as databases:
-        made = write(databases, settings.home(), folder)
-    for part in made.left_out:
+        manifest = write(databases, settings.home(), folder)
+    for part in manifest.left_out:
         click.echo(f"not included: {part}")
     click.echo(
-        f"{folder}: {len(made.files)} files, {made.bytes} bytes; to get it back: XRAY_HOME=NEW xray db restore {folder}"
+        f"{folder}: {len(manifest.files)} files, {manifest.bytes} bytes; to get it back: "
+        f"XRAY_HOME=NEW xray db restore {folder}"
     )

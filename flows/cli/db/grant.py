@@ -12,18 +12,18 @@ if TYPE_CHECKING:
 @click.command()
 @click.argument("name")
 @click.option("--show", is_flag=True, help="Only say how to connect; the password stays.")
-@click.option("--revoke", "gone", is_flag=True, help="Remove the reader and end its sessions.")
-def grant(name: str, show: bool, gone: bool) -> None:
+@click.option("--revoke", is_flag=True, help="Remove the reader and end its sessions.")
+def grant(name: str, show: bool, revoke: bool) -> None:
     """Make the reader NAME, who may read what `xray sql` reads, from any PostgreSQL client; or give it a new password."""
     from db import readers
     from db.errors import DatabaseError
     from flows.platform import storage
     from xray import settings
 
-    if show and gone:
+    if show and revoke:
         raise click.UsageError("choose one of --show and --revoke")
     with storage(), readers.maker(settings.home()) as maker:
-        if gone:
+        if revoke:
             readers.revoke(maker.cursor, maker.names, name)
             click.echo(f"{name} may no longer read")
             return

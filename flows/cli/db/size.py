@@ -23,10 +23,10 @@ def size(as_json: bool) -> None:
         return
     columns = ("table", "rows", "all", "rows' own", "long values", "indexes")
     parts = ("bytes", "in_rows", "in_long_values", "in_indexes")
-    shown = [size_of for size_of in measured["tables"] if size_of["rows"] or size_of["bytes"] > 100_000]
+    large = [size_of for size_of in measured["tables"] if size_of["rows"] or size_of["bytes"] > 100_000]
     rows = [
         (size_of["table_name"], size_of["rows"], *(words(size_of[part]) for part in parts))
-        for size_of in shown
+        for size_of in large
     ]
     click.echo(table(columns, rows))
     click.echo()

@@ -21,13 +21,13 @@ def upgrade() -> None:
         raise DatabaseError(
             "XRAY_DATABASE_URL names a server that xray does not run: its administrator upgrades it"
         )
-    done = move(settings.home(), click.echo)
-    if done is None:
+    moved = move(settings.home(), click.echo)
+    if moved is None:
         click.echo("nothing to do: the data already belong to the newest PostgreSQL installed")
         return
-    for note in done.notes:
+    for note in moved.notes:
         click.echo(f"note: {note}", err=True)
     click.echo(
-        f"PostgreSQL {done.before} → {done.after}: {done.rows} rows compared. The old data are in {done.old}; "
+        f"PostgreSQL {moved.before} → {moved.after}: {moved.rows} rows compared. The old data are in {moved.old}; "
         "delete that folder when everything works"
     )

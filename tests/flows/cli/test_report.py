@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from flows.cli.report import GUIDELINES, address
-from flows.standing.place import ServiceState, State, here
+from flows.standing.place import ServiceState, State, this_stack
 from xray.report.checklist import CARD, CHECKLISTS, _bound, _read, markdown
 
 
@@ -17,7 +17,7 @@ def test_the_page_is_opened_with_the_explorer_of_the_standing_platform(tmp_path:
     monkeypatch.setenv("XRAY_HOME", str(tmp_path))
     page = tmp_path / "a report.html"
     services = [ServiceState("explorer", "ready", 1, "http://127.0.0.1:8200")]
-    place = here()
+    place = this_stack()
     assert address(page) == page.as_uri()
     place.write_state(State(1, "ready", time.time(), {}, services))
     assert address(page) == page.as_uri(), "what it wrote is not there any more"

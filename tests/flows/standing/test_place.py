@@ -17,7 +17,7 @@ from flows.cli.stack import parsed
 from flows.cli.ui import way_in
 from flows.events import announce
 from flows.standing import services
-from flows.standing.place import Options, Place, ServiceState, State, client_environment
+from flows.standing.place import Options, ServiceState, Stack, State, client_environment
 from flows.standing.services import free_port, is_free
 from xray.errors import XrayError
 
@@ -26,7 +26,7 @@ PROJECT = Path(__file__).resolve().parents[3]
 
 @pytest.fixture
 def place(tmp_path):
-    return Place(tmp_path)
+    return Stack(tmp_path)
 
 
 @pytest.fixture
@@ -132,7 +132,7 @@ def test_the_ports_stay_ours_while_nothing_answers(tmp_path, monkeypatch):
     """A second stack, or another account that waits for a server to fall, gets none of them."""
     usual = free_port("127.0.0.1")
     monkeypatch.setattr(services, "USUAL_PORTS", dict.fromkeys(services.USUAL_PORTS, usual))
-    places = [Place(tmp_path / name) for name in ("one", "two")]
+    places = [Stack(tmp_path / name) for name in ("one", "two")]
     for each in places:
         each.home.mkdir()
     held = [socket for each in places for socket in services.listeners(each, Options()).values()]

@@ -3,16 +3,16 @@
 import subprocess
 import time
 
-from flows.standing.place import Place, ServiceState
+from flows.standing.place import ServiceState, Stack
 from flows.standing.services import Service
-from flows.standing.supervisor import Kept
+from flows.standing.supervisor import Unit
 
 
 def test_a_clock_that_jumps_stops_no_service(tmp_path, monkeypatch):
     """The time of day is for people; what has lasted how long is told by a clock that nobody sets."""
     service = Service("slow", ("true",), {}, health="http://127.0.0.1:1/health")
     process = subprocess.Popen(["sleep", "60"])
-    kept = Kept(service, Place(tmp_path), ServiceState("slow"), process)
+    kept = Unit(service, Stack(tmp_path), ServiceState("slow"), process)
     try:
         kept._now("starting", process.pid)
         began = time.time()

@@ -15,8 +15,8 @@ from tests.conftest import copy_template
 from tests.xray.analyses.conftest import World
 from xray import study as study_files
 from xray.analyses import causes, results
-from xray.analyses.asked import asked
-from xray.analyses.run import named, run
+from xray.analyses.asked import questions_of
+from xray.analyses.run import by_name, run
 from xray.analyses.shown import part
 from xray.analyses.stored import load_study, load_tests
 from xray.data.foreign_models import add_foreign
@@ -90,7 +90,7 @@ def ask(world: World, **keys: object) -> None:
 
 
 def computed(world: World) -> pd.DataFrame:
-    run(world.engine, "test", [named("causes"), named("performance")])
+    run(world.engine, "test", [by_name("causes"), by_name("performance")])
     with world.engine.begin() as connection:
         return results.causes(connection, "test")
 
@@ -233,7 +233,7 @@ def test_a_stricter_ratio_never_names_more_and_only_verdicts_are_computed_again(
     try:
         for ratio in (2, 9, 99):
             ask(world, reference="home", loss_ratio=ratio)
-            again = run(world.engine, "test", [named("causes"), named("performance")])
+            again = run(world.engine, "test", [by_name("causes"), by_name("performance")])
             assert again["performance"] is False
             with world.engine.begin() as connection:
                 rows = results.causes(connection, "test")
@@ -245,7 +245,7 @@ def test_a_stricter_ratio_never_names_more_and_only_verdicts_are_computed_again(
             ]
     finally:
         ask(world, reference="home")
-        run(world.engine, "test", [named("causes")])
+        run(world.engine, "test", [by_name("causes")])
     ratios = sorted(names)
     for milder, stricter in pairwise(ratios):
         assert all(few <= many for many, few in zip(names[milder], names[stricter], strict=True))
@@ -361,7 +361,7 @@ def test_one_site_has_no_verdict_and_says_what_would_give_one(world):
     ask(world)
     assert computed(world).empty
     with world.engine.begin() as connection:
-        (said,) = part(connection, "test", named("causes")).findings
+        (said,) = part(connection, "test", by_name("causes")).findings
         answer = results.first_screen(connection, "test")
     assert said.startswith("No verdict")
     assert "second site" in said
@@ -387,7 +387,7 @@ def test_models_that_were_trained_here_keep_their_own_verdicts(two_sites):
     with two_sites.engine.begin() as connection:
         study = load_study(connection, "test")
         tests = load_tests(connection, study, causes.OF_IMAGES)
-        assert list(causes.compute(study, tests, asked(connection, study))) == []
+        assert list(causes.compute(study, tests, questions_of(connection, study))) == []
 
 
 def test_the_default_ratio_of_a_study_is_the_posteriors():

@@ -10,7 +10,7 @@ from statsmodels.stats.multitest import multipletests
 
 from tests.xray.analyses.conftest import World
 from xray.analyses.current import is_current
-from xray.analyses.run import ANALYSES, cohorts_to_compute, named, run_all, run_cohort
+from xray.analyses.run import ANALYSES, by_name, cohorts_to_compute, run_all, run_cohort
 from xray.analyses.stored import load_study
 from xray.data.foreign_models import add_foreign
 from xray.data.operating_points import declare
@@ -261,8 +261,8 @@ def test_test_cohorts_that_are_computed_beside_each_other_give_the_same_results(
     assert [each["subgroups"] for each in done] == [False, True, True]
     with engine.begin() as connection:
         study = load_study(connection, "test")
-        assert is_current(connection, study, named("performance"))
-        assert not is_current(connection, study, named("subgroups")), "p values are to be adjusted"
+        assert is_current(connection, study, by_name("performance"))
+        assert not is_current(connection, study, by_name("subgroups")), "p values are to be adjusted"
     now = cells(engine)
     assert run_all(engine, "test")["subgroups"]
     finished = {key for key, number in cells(engine).items() if now.get(key) == number}

@@ -9,13 +9,13 @@ from db.schema import Classifier, Dataset, Label
 from db.store import write_features
 from xray.analyses import shown
 from xray.analyses.classifier_map import components
-from xray.analyses.run import named, run, run_all
+from xray.analyses.run import by_name, run, run_all
 from xray.analyses.view_classifier import features
 from xray.report import spots
 from xray.tasks import TASK_INDEX, TASKS
 
-CLASSIFIERS = [named("classifier_map"), named("classifier_distance")]
-FEATURES = [named("feature_map"), named("view_classifier")]
+CLASSIFIERS = [by_name("classifier_map"), by_name("classifier_distance")]
+FEATURES = [by_name("feature_map"), by_name("view_classifier")]
 
 
 def rows_of(engine, table):

@@ -12,7 +12,7 @@ from statsmodels.stats.contingency_tables import mcnemar
 from flows.cli import cli
 from xray.analyses.compare import compare
 from xray.analyses.stored import load_study, load_tests
-from xray.analyses.where import chosen, parse
+from xray.analyses.where import fit, parse
 from xray.errors import AnalysisError
 from xray.stats.comparisons import compare_paired
 from xray.stats.multiplicity import holm
@@ -116,7 +116,7 @@ COLUMNS = {
     ],
 )
 def test_conditions(text, expected):
-    assert chosen(parse(text), COLUMNS, 4).tolist() == expected
+    assert fit(parse(text), COLUMNS, 4).tolist() == expected
 
 
 @pytest.mark.parametrize(
@@ -129,7 +129,7 @@ def test_what_is_no_condition_is_said(text):
 
 def test_order_is_of_numbers():
     with pytest.raises(AnalysisError, match="> is for numbers"):
-        chosen(parse("sex > F"), COLUMNS, 4)
+        fit(parse("sex > F"), COLUMNS, 4)
 
 
 def test_images_of_a_patient_make_no_interval_narrower():

@@ -11,7 +11,7 @@ from statsmodels.stats.proportion import confint_proportions_2indep
 from flows.cli import cli
 from xray.analyses.compare_subsets import compare_subsets
 from xray.analyses.stored import load_study, load_tests
-from xray.analyses.where import Clause, chosen, parse
+from xray.analyses.where import Clause, fit, parse
 from xray.errors import AnalysisError
 from xray.stats.clustered import clustered_subsets
 from xray.stats.comparisons import compare_unpaired
@@ -34,7 +34,7 @@ def test_every_number_by_other_means(two_sites):
         test, task = tests[row["test_dataset"]], TASK_INDEX[row["task"]]
         label, score = test.cohort.labels[:, task], test.ensemble("x")[:, task]
         for side, condition in (("a", MEN), ("b", WOMEN)):
-            fits = chosen(parse(condition), test.columns, len(label)) & ~np.isnan(label)
+            fits = fit(parse(condition), test.columns, len(label)) & ~np.isnan(label)
             assert (row[f"n_{side}"], row[f"n_pos_{side}"]) == (fits.sum(), label[fits].sum())
             if 0 < row[f"n_pos_{side}"] < row[f"n_{side}"]:
                 assert row[f"auc_{side}"] == pytest.approx(roc_auc_score(label[fits], score[fits]))

@@ -19,9 +19,9 @@ from tests.conftest import copy_template
 from tests.xray.analyses.conftest import World
 from tests.xray.analyses.test_cells import Hospitals
 from xray.analyses.analysis import stored_rows
-from xray.analyses.cuts import Asked, Cut, can_be_cut, cut, cut_frame
-from xray.analyses.kept import Kept
-from xray.analyses.run import ANALYSES, named, run_all
+from xray.analyses.cuts import Cut, Selection, can_be_cut, cut, cut_frame
+from xray.analyses.kept import Cache
+from xray.analyses.run import ANALYSES, by_name, run_all
 from xray.analyses.stored import load_study, load_tests
 from xray.errors import AnalysisError
 
@@ -65,12 +65,12 @@ def without_the_young(databases: list[str]) -> Hospitals:
 
 def stored(hospitals: Hospitals, name: str) -> pd.DataFrame:
     with hospitals.world.engine.connect() as connection:
-        return stored_rows(connection, "test", named(name))
+        return stored_rows(connection, "test", by_name(name))
 
 
-def cut_of(hospitals: Hospitals, name: str, images: Cut, *, kept: Kept | None = None, **asked: Any):
+def cut_of(hospitals: Hospitals, name: str, images: Cut, *, kept: Cache | None = None, **asked: Any):
     with hospitals.world.engine.connect() as connection:
-        return cut_frame(connection, "test", named(name), images, Asked(**asked), kept)
+        return cut_frame(connection, "test", by_name(name), images, Selection(**asked), kept)
 
 
 def same(one: pd.DataFrame, two: pd.DataFrame, without: tuple[str, ...] = ()) -> None:
@@ -226,7 +226,7 @@ def test_scores_are_read_once_and_changed_images_are_seen(hospitals, monkeypatch
     monkeypatch.setattr(
         "xray.analyses.kept.read_vectors", lambda *given: reads.append(given[1:]) or read_vectors(*given)
     )
-    kept = Kept()
+    kept = Cache()
     asked = {"kept": kept, "models": ("all",), "datasets": ("y",), "tasks": ("Mass",)}
     first = cut_of(hospitals, "performance", cut("age >= 30"), **asked)
     cut_of(hospitals, "performance", cut("age >= 40"), **asked)
@@ -243,7 +243,7 @@ def test_scores_are_read_once_and_changed_images_are_seen(hospitals, monkeypatch
 
 
 def test_what_is_kept_stays_within_its_bytes():
-    kept = Kept(3 * 800)
+    kept = Cache(3 * 800)
     for number in range(5):
         kept.of(number, lambda: np.zeros(100))
         kept.of(0, lambda: np.zeros(100))

@@ -138,7 +138,7 @@ def test_positives_of_pooled_agreement_are_of_the_images_that_it_compares(loaded
     first, second = tests
     labels = second.cohort.labels.copy()
     labels[~np.isnan(labels[:, task]), task] = 1
-    tests = [first, replace(second, cohort=replace(second.cohort, labels=labels), _points={}, kept={})]
+    tests = [first, replace(second, cohort=replace(second.cohort, labels=labels), _points={}, cache={})]
     row = next(
         r for r in pooled_agreement.compute(study, tests) if (r["task_id"], r["rule"]) == (task, "target")
     )
@@ -371,7 +371,7 @@ def test_where_patients_have_several_images_intervals_are_of_patients(world):
     assert {r["method"] for r in ensembles} == {performance.CLUSTERED_METHOD}
     assert {r["method"] for r in seeds} == {performance.CLUSTERED_SEED_METHOD}
     weights = patient_weights(200, 1000, 0)
-    patients = test.cohort.shown.ranks - 1
+    patients = test.cohort.identities.ranks - 1
     for row in (r for r in ensembles if r["trained_on"] == "x"):
         column = test.cohort.labels[:, row["task_id"]]
         scores, usable = test.ensemble("x")[:, row["task_id"]], ~np.isnan(column)
@@ -407,7 +407,7 @@ def test_the_headline_is_the_mean_over_common_tasks_with_paired_draws(world):
     }
     tasks = [TASK_INDEX["Effusion"], TASK_INDEX["Mass"]]
     weights = patient_weights(200, 1000, 0)
-    patients = test.cohort.shown.ranks - 1
+    patients = test.cohort.identities.ranks - 1
     drawn = {}
     for name, row in rows.items():
         assert row["task_ids"] == tasks

@@ -10,7 +10,7 @@ from sqlalchemy.pool import NullPool
 from tests.conftest import copy_template
 from tests.xray.analyses.conftest import World
 from xray.analyses import images_or_labels, results
-from xray.analyses.run import named, run, run_all
+from xray.analyses.run import by_name, run, run_all
 from xray.analyses.shown import part
 from xray.analyses.stored import load_study, load_tests
 from xray.stats.agreement import cohen_kappa
@@ -103,9 +103,9 @@ def test_two_labellers_of_the_same_images_are_direct_evidence(planted):
 
 
 def test_the_page_says_which_datasets_have_no_model_of_their_own_and_so_no_verdict(two_sites):
-    run(two_sites.engine, "test", [named("images_or_labels")])
+    run(two_sites.engine, "test", [by_name("images_or_labels")])
     with two_sites.engine.begin() as connection:
-        said = part(connection, "test", named("images_or_labels")).findings
+        said = part(connection, "test", by_name("images_or_labels")).findings
     assert not any("No verdict at" in text for text in said), "both have"
     effusion = np.resize([0.0, 1.0], 30)
     two_sites.dataset("guest", {"Effusion": effusion})
@@ -120,9 +120,9 @@ def test_the_page_says_which_datasets_have_no_model_of_their_own_and_so_no_verdi
     for model, trained_on in scored:
         tasks = ("Effusion",) if trained_on == "y" else ("Effusion", "Mass", "Edema")
         two_sites.score(model, "guest", dict.fromkeys(tasks, effusion + np.arange(30) / 40))
-    run(two_sites.engine, "test", [named("images_or_labels")])
+    run(two_sites.engine, "test", [by_name("images_or_labels")])
     with two_sites.engine.begin() as connection:
-        said = part(connection, "test", named("images_or_labels")).findings
+        said = part(connection, "test", by_name("images_or_labels")).findings
     (why,) = [text for text in said if text.startswith("No verdict at guest:")]
     assert "no model was trained on these images alone" in why
 

@@ -8,8 +8,8 @@ from xray.analyses.run import ANALYSES
 
 
 def test_the_index_is_the_registry():
-    indexed = [(e.name, e.code, e.place, e.unit, e.state, e.code_hash) for e in entries()]
-    assert indexed == [(e.name, e.code, e.place, e.unit, e.state, e.code_hash) for e in ANALYSES]
+    indexed = [(e.name, e.code, e.order, e.unit, e.state, e.code_hash) for e in entries()]
+    assert indexed == [(e.name, e.code, e.order, e.unit, e.state, e.code_hash) for e in ANALYSES]
 
 
 def test_the_index_and_its_states_import_no_statistics():

@@ -16,7 +16,7 @@ from xray.analyses.analysis import Stored, stored_rows
 from xray.analyses.explained import explain_result
 from xray.analyses.intervened import interventions
 from xray.analyses.interventions import before_and_after, show
-from xray.analyses.run import named, run
+from xray.analyses.run import by_name, run
 from xray.analyses.stored import load_study, load_tests
 from xray.data.intervention_files import add_intervention
 from xray.data.interventions import Intervention, of_both, pictures_of, put_intervention
@@ -82,9 +82,9 @@ def stored(world: World) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
 
 
 def results(world: World) -> pd.DataFrame:
-    run(world.engine, "test", [named("interventions")])
+    run(world.engine, "test", [by_name("interventions")])
     with world.engine.begin() as connection:
-        return stored_rows(connection, "test", named("interventions"))
+        return stored_rows(connection, "test", by_name("interventions"))
 
 
 def test_the_loss_is_the_paired_difference_of_ensembles_with_patients_as_units(hospitals):
@@ -157,7 +157,7 @@ def test_where_there_is_nothing_to_change_it_costs_nothing_and_says_so(hospitals
 
 
 def test_no_other_analysis_and_no_count_knows_of_them(hospitals):
-    others = [named(name) for name in ("performance", "images_or_labels", "causes", "mean_auc")]
+    others = [by_name(name) for name in ("performance", "images_or_labels", "causes", "mean_auc")]
     run(hospitals.engine, "test", others)
     with hospitals.engine.begin() as connection:
         counts = "select (select count(*) from predictions), (select count(*) from missing_evaluations)"
@@ -219,7 +219,7 @@ def test_scores_of_the_other_pipeline_come_from_a_file(hospitals, tmp_path):
     with hospitals.engine.begin() as connection:
         (origin,) = connection.scalars(text("select distinct scores ->> 'file' from interventions")).all()
         assert origin == "piped.csv"
-        run(hospitals.engine, "test", [named("performance")])
+        run(hospitals.engine, "test", [by_name("performance")])
         about = explain_result(connection, "test/x/y/Effusion")
     assert [each["kind"] for each in about["interventions"]] == ["pipeline"]
     assert about["interventions"][0]["loss"] == pytest.approx(row["loss"])

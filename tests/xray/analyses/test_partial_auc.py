@@ -6,7 +6,7 @@ from sklearn.metrics import roc_auc_score, roc_curve
 from sqlalchemy import text
 
 from xray.analyses.partial_auc import MOST
-from xray.analyses.run import named, run
+from xray.analyses.run import by_name, run
 from xray.analyses.stored import load_study, load_tests
 from xray.stats.partial_auc import _area, partial_auc
 from xray.tasks import TASK_INDEX
@@ -82,7 +82,7 @@ def test_what_cannot_be_computed_has_a_reason():
 
 
 def test_rows_are_of_the_stored_scores(two_sites):
-    run(two_sites.engine, "test", [named("partial_auc")])
+    run(two_sites.engine, "test", [by_name("partial_auc")])
     with two_sites.engine.begin() as connection:
         tests = load_tests(connection, load_study(connection, "test"))
         rows = connection.execute(text("select * from partial_auc_results")).mappings().all()

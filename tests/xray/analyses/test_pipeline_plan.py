@@ -25,7 +25,7 @@ from tests.xray.analyses.test_causes import (
     row_of,
 )
 from xray.analyses.pipeline_plan import HEADER, image_list, plan
-from xray.analyses.run import named, run
+from xray.analyses.run import by_name, run
 from xray.data.intervention_files import add_intervention
 from xray.data.prediction_files import Manner
 from xray.errors import AnalysisError
@@ -106,8 +106,10 @@ def test_scores_of_a_sample_change_the_verdict_on_the_finding_it_was_drawn_for(s
     others = np.flatnonzero(patients("home", N)[0][:, AT] == 0)[:60]
     before = computed(sites)
     handed_in(sites, tmp_path / "some.csv", np.sort(np.concatenate([images, others])))
-    assert run(sites.engine, "test", [named("causes")]) == {"causes": True}, "its scores make verdicts stale"
-    assert run(sites.engine, "test", [named("causes")]) == {"causes": False}
+    assert run(sites.engine, "test", [by_name("causes")]) == {"causes": True}, (
+        "its scores make verdicts stale"
+    )
+    assert run(sites.engine, "test", [by_name("causes")]) == {"causes": False}
     after = computed(sites)
     assert "home's pictures through there's pipeline" in row_of(after, "there")["evidence"]
     assert "by 120 pictures of the reference site" in row_of(after, "there")["basis"]

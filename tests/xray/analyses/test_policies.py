@@ -16,7 +16,7 @@ from db.embedded import Server
 from flows.cli import cli
 from tests.conftest import copy_template
 from xray.analyses.policies import under_each
-from xray.analyses.run import named
+from xray.analyses.run import by_name
 from xray.errors import AnalysisError
 
 N = 200
@@ -137,5 +137,5 @@ def test_other_labels_than_the_protocols_are_refused(judged: Judged) -> None:
         connection.execute(text("alter table label disable trigger user"))
         connection.execute(text("update label set states[1] = case states[1] when 1 then 0 else 1 end"))
         with pytest.raises(AnalysisError, match="here: labels of the study's test images are not those"):
-            under_each(connection, "evaluation", named("performance"))
+            under_each(connection, "evaluation", by_name("performance"))
         connection.rollback()

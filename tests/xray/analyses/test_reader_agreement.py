@@ -12,7 +12,7 @@ from statsmodels.stats.inter_rater import aggregate_raters, fleiss_kappa
 from db.schema import Dataset, Reader, ReaderLabel
 from tests.xray.analyses.conftest import World
 from xray.analyses.analysis import Stored, stored_rows
-from xray.analyses.run import named, run
+from xray.analyses.run import by_name, run
 from xray.analyses.stored import load_study, load_tests
 from xray.report.parts.readers import NOBODY, reader_agreement
 from xray.tasks import TASK_INDEX
@@ -43,7 +43,7 @@ def drawn(readers: int, agree: float = 0.8, seed: int = 3) -> NDArray[np.int8]:
 
 
 def rows_of(world: World, study: str = "test") -> list[dict[str, object]]:
-    run(world.engine, study, [named("reader_agreement")])
+    run(world.engine, study, [by_name("reader_agreement")])
     with world.engine.begin() as connection:
         return [
             dict(row) for row in connection.execute(text("select * from reader_agreement_results")).mappings()
@@ -127,7 +127,7 @@ def test_a_model_is_compared_with_each_reader_on_their_images_and_with_the_label
 
 
 def test_the_page_names_the_human_ceiling_where_there_is_one(two_sites: World) -> None:
-    analysis = named("reader_agreement")
+    analysis = by_name("reader_agreement")
     run(two_sites.engine, "test", [analysis])
     with two_sites.engine.begin() as connection:
         nobody = analysis.show(Stored(connection, "test", stored_rows(connection, "test", analysis)))

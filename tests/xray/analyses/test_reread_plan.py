@@ -17,7 +17,7 @@ from tests.conftest import copy_template
 from tests.xray.analyses.conftest import World
 from tests.xray.analyses.test_causes import AT, CHANGED, ask, bought, columns, computed, patients, row_of
 from xray.analyses.reread_plan import Share, plan
-from xray.analyses.run import named, run
+from xray.analyses.run import by_name, run
 from xray.data.rereads import COLUMNS, add_reads, blind_list, put_plan
 from xray.errors import AnalysisError, DataError
 from xray.report.causes import sentence
@@ -187,8 +187,8 @@ def test_reads_of_two_readers_change_the_verdict_and_no_label(planned, written):
         assert add_reads(connection, anna).repeated == BUDGET - 1
         with pytest.raises(DataError, match="anna said"):
             add_reads(connection, written("again.csv", planned.filled("anna", 1.0)))
-    assert run(world.engine, "test", [named("causes")]) == {"causes": True}, "reads make the verdicts stale"
-    assert run(world.engine, "test", [named("causes")]) == {"causes": False}
+    assert run(world.engine, "test", [by_name("causes")]) == {"causes": True}, "reads make the verdicts stale"
+    assert run(world.engine, "test", [by_name("causes")]) == {"causes": False}
     after = row_of(computed(world), "there")
     assert after["probability_label_before"] == before["probability_label"]
     assert after["probability_label"] > 0.9

@@ -21,7 +21,10 @@ def test_numbering_follows_the_images_and_not_the_ids() -> None:
     other = {3: 90, 5: 1, 7: 2, 9: 50}  # as if the datasets had been registered in another order
     renamed = [
         replace(
-            each, shown=replace(each.shown, patients=np.array([other[int(p)] for p in each.shown.patients]))
+            each,
+            identities=replace(
+                each.identities, patients=np.array([other[int(p)] for p in each.identities.patients])
+            ),
         )
         for each in (a, b)
     ]

@@ -6,7 +6,7 @@ from scipy.special import expit
 from sqlalchemy import text
 
 from tests.xray.analyses.conftest import World
-from xray.analyses.run import named, run
+from xray.analyses.run import by_name, run
 from xray.stats.delong import auc_interval
 from xray.stats.synthesis import synthesise
 
@@ -28,7 +28,7 @@ def rows(world: World):
     for name, score in scores.items():
         world.score(model, name, {"Effusion": score, "Mass": score})
     world.study(list(labels), [model])
-    run(world.engine, "test", [named("synthesis")])
+    run(world.engine, "test", [by_name("synthesis")])
     with world.engine.connect() as connection:
         stored = connection.execute(text("select * from synthesis_results")).mappings().all()
     return {(row["task"], row["measure"]): row for row in stored}, labels, scores

@@ -12,7 +12,7 @@ import pytest
 from sqlalchemy import Engine, text
 
 from db.upkeep.audits import run
-from xray.data.picture_hashes import Seen
+from xray.data.picture_hashes import PictureFacts
 from xray.data.prepare import register_request
 from xray.data.protocol import load_protocol
 from xray.data.register import register
@@ -43,7 +43,9 @@ def put(engine: Engine, dataset: str, site: str, rows: Sequence[Row]) -> None:
     frame["original"] = [row.original or "" for row in rows]
     states = np.zeros((len(rows), len(TASKS)), np.int8)
     table = SourceTable(frame, states, np.full(states.shape, "0", dtype=object))
-    seen = [Seen(row.content or f"{site}/{row.name}", f"{0:064x}", 64, 64, 0, 200, 255) for row in rows]
+    seen = [
+        PictureFacts(row.content or f"{site}/{row.name}", f"{0:064x}", 64, 64, 0, 200, 255) for row in rows
+    ]
     with_pixels = any(row.content for row in rows)
     with engine.begin() as connection:
         register(

@@ -10,7 +10,7 @@ from PIL import Image
 from sqlalchemy import Engine
 
 from tests.xray.pixels.test_decode import dicom_file, smooth
-from xray.data.picture_hashes import PictureCounts, Seen, look
+from xray.data.picture_hashes import PictureCounts, PictureFacts, look
 from xray.data.pictures import pixel_cache
 from xray.data.prepare import prepare as prepare_dataset
 from xray.data.prepare import register_request
@@ -59,7 +59,7 @@ def test_what_an_earlier_version_remembered_is_looked_at_again(tmp_path: Path) -
         usable.commit()
     for _ in range(2):
         (seen,) = look(["a.jpg"], tmp_path, memory)
-        assert isinstance(seen, Seen)
+        assert isinstance(seen, PictureFacts)
         assert (seen.height, seen.width, seen.choices) == (40, 30, choices.ORIENTATION)
         assert seen.content_hash == content_hash(read_grey(tmp_path / "a.jpg").pixels)
 

@@ -107,7 +107,7 @@ def test_its_test_cohort_is_of_the_images_that_are_scored_already(
 ) -> None:
     with engine.begin() as connection:
         done = register_reads(connection, "doubtful ones", "a-again")
-        assert freeze_dataset(connection, done.dataset_id, "corrected", needed=["test"]) == []
+        assert freeze_dataset(connection, done.dataset_id, "corrected", required=["test"]) == []
         rows = connection.execute(
             text("select part, image_list.image_ids from cohort join image_list on image_list.id = image_list_id"
                  " join dataset on dataset.id = dataset_id where dataset.name = :name"), {"name": "a-again"},

@@ -78,8 +78,8 @@ def test_cohorts_know_their_shared_patients_and_pictures(family: Family) -> None
     nih, rsna = (family.cohort(name) for name in NAMES)
     shown = {name: family.shown(name) for name in NAMES}
     for column, ours, theirs in (
-        ("patient", nih.shown.patients, rsna.shown.patients),
-        ("picture", nih.shown.pictures, rsna.shown.pictures),
+        ("patient", nih.identities.patients, rsna.identities.patients),
+        ("picture", nih.identities.pictures, rsna.identities.pictures),
     ):
         expected = shown["rsna"][column].isin(set(shown["nih"][column].dropna())).to_numpy()
         np.testing.assert_array_equal(np.isin(theirs, ours), expected)
@@ -136,7 +136,7 @@ def test_the_verdict_sees_shared_patients_and_both_labels(family: Family) -> Non
         for model in NAMES:
             scored = Scored(10 * number[name] + number[model], model, 0, cohort.id, frozenset({PNEUMONIA}))
             whole = np.full((len(TASKS), len(cohort.images)), np.nan, np.float32)
-            whole[PNEUMONIA] = score[number[model], cohort.shown.pictures] + cohort.labels[:, PNEUMONIA]
+            whole[PNEUMONIA] = score[number[model], cohort.identities.pictures] + cohort.labels[:, PNEUMONIA]
             logits[scored.evaluation_id] = whole
             rows_of_model.append(scored)
         evaluations += rows_of_model
@@ -161,9 +161,9 @@ def test_the_verdict_sees_shared_patients_and_both_labels(family: Family) -> Non
 
 
 def _apart(cohort: StoredCohort) -> StoredCohort:
-    shown = cohort.shown
+    shown = cohort.identities
     away = replace(shown, pictures=shown.pictures + 10_000_000, patients=shown.patients + 10_000_000)
-    return replace(cohort, shown=away)
+    return replace(cohort, identities=away)
 
 
 def test_listings_count_each_patient_once(family: Family) -> None:

@@ -15,7 +15,7 @@ def test_a_page_shows_what_was_there_while_it_is_read_anew(database: str, engine
     shelf = Shelf(asked)
     assert shelf.current() is not shelf.current(), "where nothing is scored yet it is looked for each time"
     first = replace(shelf.current(), scorers={"m": Scorer("m", ("m",), None, "all", None)})
-    shelf._kept = first
+    shelf._catalogue = first
     assert first.values == {}
     with engine.begin() as connection:
         connection.execute(text("insert into site (name) values ('alpha')"))
@@ -27,6 +27,6 @@ def test_a_page_shows_what_was_there_while_it_is_read_anew(database: str, engine
         if getattr(thread, "_target", None) == shelf._renew:
             thread.join(20)
     assert shelf.current().values == {"sex": ("F",)}
-    shelf._kept, shelf._read_at = first, time.monotonic() - OLD_SECONDS - 1
+    shelf._catalogue, shelf._read_at = first, time.monotonic() - OLD_SECONDS - 1
     assert shelf.current().values == {"sex": ("F",)}, "what is too old is waited for"
     asked.close()

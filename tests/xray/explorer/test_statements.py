@@ -43,7 +43,7 @@ def test_every_question_runs_with_all_conditions_and_with_none(asked: Database, 
         for conditions in (dict.fromkeys(CONDITIONS), CONDITIONS):
             given = {**GIVEN, **conditions}
             asked.rows(name, **given)
-            with ask(url, asked.shown(name, **given)) as answer:
+            with ask(url, asked.statement_text(name, **given)) as answer:
                 assert all(column in header or name == "worklists" for column in answer.columns), (
                     name,
                     answer.columns,
@@ -58,6 +58,8 @@ def test_a_condition_stands_only_with_its_parameter() -> None:
 
 
 def test_what_is_shown_is_quoted_by_the_servers_rules(asked: Database) -> None:
-    shown = asked.shown("operating_points", study="o'neill \\ %s", trained_on="a", dataset="b", task="c")
+    shown = asked.statement_text(
+        "operating_points", study="o'neill \\ %s", trained_on="a", dataset="b", task="c"
+    )
     assert "'o''neill \\ %s'" in shown
     assert "%(" not in shown

@@ -25,7 +25,7 @@ from xray.learning.export_model import export_model
 from xray.learning.foreign_card import Card, card_of, read_card
 from xray.learning.foreign_import import import_model
 from xray.learning.foreign_network import ForeignNetwork, probe
-from xray.learning.missing import missing, ours_first
+from xray.learning.missing import missing, own_first
 from xray.learning.models import ensure_model
 from xray.learning.request import ModelRequest
 from xray.tasks import TASK_INDEX, TASKS
@@ -337,7 +337,7 @@ def test_no_picture_is_scored_twice_for_two_protocols(engine, tracker, home, dra
     told = card(trained_on=["a"])
     done = import_model(engine, tracker, scripted(tmp_path / "m.pt"), told, trust=True)
     with engine.begin() as connection:
-        assert ours_first(connection, {done.model_id: [1]}) == ({}, {done.model_id: [1]})
+        assert own_first(connection, {done.model_id: [1]}) == ({}, {done.model_id: [1]})
     shown: list[int] = []
     score = module.score
 

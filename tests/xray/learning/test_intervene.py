@@ -15,7 +15,7 @@ from db.schema import Base
 from db.store import image_ids, read_logits
 from tests.conftest import copy_template
 from xray.analyses.intervene_plan import Asking, steps
-from xray.analyses.run import named, run
+from xray.analyses.run import by_name, run
 from xray.data.interventions import changed_logits, intervention_scores, stored_interventions
 from xray.data.pictures import pixel_cache
 from xray.data.prepare import prepare
@@ -24,7 +24,7 @@ from xray.data.remove import remove
 from xray.errors import AnalysisError, DataError
 from xray.learning.evaluate import evaluate
 from xray.learning.infer import score
-from xray.learning.intervene import Wanted, intervene
+from xray.learning.intervene import InterventionRequest, intervene
 from xray.learning.missing import missing
 from xray.learning.models import ensure_model
 from xray.learning.network import load
@@ -108,7 +108,9 @@ def do(engine, tracker, home, **asked) -> list:
     with engine.begin() as connection:
         wanted = steps(connection, "changed", asking)
     for step in wanted:
-        given = Wanted(step.evaluation_id, step.target_list_id, step.kinds, asking.images, asking.seed)
+        given = InterventionRequest(
+            step.evaluation_id, step.target_list_id, step.kinds, asking.images, asking.seed
+        )
         assert intervene(engine, tracker, home, given) == len(step.kinds)
     return wanted
 
@@ -187,23 +189,23 @@ def test_fewer_images_other_seeds_and_changed_pictures_are_scored_anew(engine, t
     assert [step.kinds for step in rest] == [("borders",), ("borders",)]
     assert len(do(engine, tracker, home, **given, images=5, seed=1)) == 2
     assert len(do(engine, tracker, home, **given)) == 2
-    run(engine, "changed", [named("interventions")])
+    run(engine, "changed", [by_name("interventions")])
     with engine.begin() as connection:  # as if another file lay there, and the dataset was registered anew
         listed = "select image_ids[1] from image_list where id = :id"
         changed = f"update image set content_hash = repeat('0', 64) where id = ({listed})"
         connection.execute(text(changed), {"id": first.target_list_id})
         assert not any(each.is_current for each in stored_interventions(connection, [first.evaluation_id]))
-    assert run(engine, "changed", [named("interventions")]) == {"interventions": True}
+    assert run(engine, "changed", [by_name("interventions")]) == {"interventions": True}
     with engine.begin() as connection:
         assert connection.scalar(text("select count(*) from intervention_results")) == 0
         assert len(steps(connection, "changed", Asking(**given))) == 2
 
 
 def test_what_a_model_loses_is_a_result_of_its_own(engine, tracker, home):
-    run(engine, "changed", [named("interventions")])
+    run(engine, "changed", [by_name("interventions")])
     do(engine, tracker, home, model="a", kinds=("all", "noise"))
-    assert run(engine, "changed", [named("interventions")]) == {"interventions": True}
-    assert run(engine, "changed", [named("interventions")]) == {"interventions": False}
+    assert run(engine, "changed", [by_name("interventions")]) == {"interventions": True}
+    assert run(engine, "changed", [by_name("interventions")]) == {"interventions": False}
     with engine.begin() as connection:
         rows = (
             connection.execute(text("select * from intervention_results where study = 'changed'"))
@@ -211,7 +213,7 @@ def test_what_a_model_loses_is_a_result_of_its_own(engine, tracker, home):
             .all()
         )
         frame = intervention_scores(connection, "changed", "a", "a", "e", "all")
-        run(engine, "changed", [named("performance")])
+        run(engine, "changed", [by_name("performance")])
         stored = (
             "select task, auc from auc_results where trained_on = 'a' and test_dataset = 'a' and seed is null"
         )

@@ -108,7 +108,7 @@ def test_the_mean_of_bought_models_has_no_own_model(performance):
         difference_lower=np.nan, difference_upper=np.nan, p_holm=np.nan,
     )  # fmt: skip
     part = accuracy.mean_auc(rows)
-    assert list(part.shown)[:2] == ["tested on", "model"]
-    assert "own" not in " ".join([part.about, part.caption.text, *part.shown])
+    assert list(part.short_table)[:2] == ["tested on", "model"]
+    assert "own" not in " ".join([part.about, part.caption.text, *part.short_table])
     (axis,) = (text.get_text() for text in part.draw().texts)
     assert axis == "mean AUC over tasks (filled: vendor-a)"

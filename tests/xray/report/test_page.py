@@ -81,11 +81,11 @@ def study() -> page.Study:
     )
 
 
-def drawn(part: Part) -> page.Drawn:
+def drawn(part: Part) -> page.Drawing:
     """The part with its figure, as the report has it."""
     assert part.draw is not None
     figure = part.draw()
-    return page.Drawn(part, files.svg(figure), float(figure.get_size_inches()[0]))
+    return page.Drawing(part, files.svg(figure), float(figure.get_size_inches()[0]))
 
 
 @pytest.fixture
@@ -104,8 +104,8 @@ def parts(
         "parts": [
             drawn(accuracy.performance(performance)),
             drawn(accuracy.leave_one_site_out(comparison, left_out)),
-            page.Drawn(kappas),
-            page.Drawn(
+            page.Drawing(kappas),
+            page.Drawing(
                 replace(plain("transfer", "Transfer", pd.DataFrame()), findings=["The threshold moved."])
             ),
         ],
@@ -224,8 +224,10 @@ def test_names_are_escaped(parts: dict[str, Any], performance: pd.DataFrame, stu
     frame = performance.replace({"beta": HOSTILE})
     frame["reason"] = frame["reason"].replace("not trained", HOSTILE)
     part = replace(accuracy.performance(frame), caption=captions.Caption(HOSTILE, HOSTILE, HOSTILE))
-    other = replace(plain("x", HOSTILE, frame), shown=pd.DataFrame({HOSTILE: [HOSTILE]}), findings=[HOSTILE])
-    parts["parts"] = [drawn(part), page.Drawn(other)]
+    other = replace(
+        plain("x", HOSTILE, frame), short_table=pd.DataFrame({HOSTILE: [HOSTILE]}), findings=[HOSTILE]
+    )
+    parts["parts"] = [drawn(part), page.Drawing(other)]
     parts |= {"title": HOSTILE, "notes": [HOSTILE], "commands": [HOSTILE]}
     object.__setattr__(study, "provenance", {HOSTILE: HOSTILE})
     reader = read(page.render(**parts))
@@ -239,14 +241,14 @@ def test_awkward_input(parts: dict[str, Any], performance: pd.DataFrame, agreeme
     assert "What was asked" in page.render(**bare)
     assert "Make it again" not in page.render(**bare)
     nothing = [
-        page.Drawn(accuracy.performance(performance.head(0))),
-        page.Drawn(agreement_parts.agreement(agreement.assign(rule="target", tau=np.nan).head(0))),
+        page.Drawing(accuracy.performance(performance.head(0))),
+        page.Drawing(agreement_parts.agreement(agreement.assign(rule="target", tau=np.nan).head(0))),
     ]
     html = page.render(**{**bare, "parts": nothing})
     assert "There is no result yet." in html
     assert "No agreement could be computed." in html
     undefined = performance.assign(auc=np.nan, lower=np.nan, upper=np.nan, reason="one class")
-    html = page.render(**{**bare, "parts": [page.Drawn(accuracy.performance(undefined))]})
+    html = page.render(**{**bare, "parts": [page.Drawing(accuracy.performance(undefined))]})
     assert "0 of 12 cells could be computed" in html
     assert html.count("<small>one class</small>") == 12
 
@@ -256,7 +258,7 @@ def test_a_large_figure_is_in_the_page_only_where_it_is_central(
 ) -> None:
     central = accuracy.performance(performance)
     for part, count in ((central, 1), (replace(central, central=False), 0)):
-        html = page.render(**{**parts, "parts": [page.Drawn(part, b" " * 1_000_000, 3.0)]})
+        html = page.render(**{**parts, "parts": [page.Drawing(part, b" " * 1_000_000, 3.0)]})
         assert html.count("data:image") == count
 
 

@@ -33,17 +33,17 @@ def written(
     performance: pd.DataFrame,
     shown: pd.DataFrame | None = None,
     data: pd.DataFrame | None = None,
-    drawn: page.Drawn | None = None,
+    drawn: page.Drawing | None = None,
 ) -> Path:
     """A report of one section, with its figure. shown, data: its table of a few rows, and the rows behind it."""
     rows = performance.assign(method="by hand")
     if drawn is None:
         part = accuracy.performance(rows)
         if shown is not None and data is not None:
-            part = replace(part, shown=shown, data=data)
+            part = replace(part, short_table=shown, data=data)
         assert part.draw is not None
         figure = part.draw()
-        drawn = page.Drawn(part, files.svg(figure), float(figure.get_size_inches()[0]), spots.of(figure))
+        drawn = page.Drawing(part, files.svg(figure), float(figure.get_size_inches()[0]), spots.of(figure))
     study = page.Study(
         "two-sites", "?", "corrected", "net", ["beta", "alpha", "all"], [0, 1],
         pd.DataFrame(columns=["dataset", "part", "task", "n", "n_pos"]), {},
@@ -207,7 +207,7 @@ def test_the_dot_of_an_image_leads_to_its_page(
 ) -> None:
     part = Part("feature_map", "Images", "", [], test_maps.FEATURES, "", caption=Caption("Images", "", ""))
     figure = figures.feature_map(test_maps.FEATURES, test_maps.IMAGES)
-    drawn = page.Drawn(part, files.svg(figure), float(figure.get_size_inches()[0]), spots.of(figure))
+    drawn = page.Drawing(part, files.svg(figure), float(figure.get_size_inches()[0]), spots.of(figure))
     opened = browser.new_page()
     opened.goto(f"{written(tmp_path, performance, drawn=drawn).as_uri()}#explorer={EXPLORER}")
     opened.evaluate("document.querySelectorAll('details').forEach(each => each.open = true)")

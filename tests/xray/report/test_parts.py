@@ -10,11 +10,11 @@ from matplotlib.colors import to_hex
 from matplotlib.lines import Line2D
 
 from tests.xray.report.reading import answers, cell
-from xray.analyses.shown import drawn, write_figure
+from xray.analyses.shown import drawing_of, write_figure
 from xray.errors import AnalysisError
 from xray.report import decision_curves, figures, grids, published, scatter, spots
 from xray.report.layout import empty
-from xray.report.page import Drawn, render
+from xray.report.page import Drawing, render
 from xray.report.parts import accuracy, agreement, operating
 from xray.report.parts.part import largest, smallest
 from xray.report.style import CATEGORIES, GREY
@@ -82,7 +82,7 @@ def test_transfer_names_the_mean_and_the_worst_away_from_home():
         "tested on alpha."
     )
     assert "Change in accuracy" in part.text
-    assert part.shown["change"].tolist()[0] == "−0.300 (−0.400 to 0.100)"
+    assert part.short_table["change"].tolist()[0] == "−0.300 (−0.400 to 0.100)"
 
 
 def test_the_pairs_that_contrast_most_are_chosen():
@@ -153,9 +153,9 @@ def test_labels_of_close_limits_of_agreement_do_not_overlap():
 
 def test_an_empty_figure_is_no_file(tmp_path):
     part = agreement.seed_agreement(cells(kappa=0.5, seed_a=0, seed_b=1))
-    assert drawn(part, tmp_path / "some").svg
+    assert drawing_of(part, tmp_path / "some").svg
     nothing = replace(part, draw=empty)
-    assert drawn(nothing, tmp_path / "none").svg is None
+    assert drawing_of(nothing, tmp_path / "none").svg is None
     assert write_figure(nothing, tmp_path / "none") == []
     assert not (tmp_path / "none").exists()
 
@@ -207,11 +207,11 @@ def test_net_benefit_says_where_the_calls_are_worth_it():
         "cells (in the median of these from 0.05 to 0.5), and worse than doing without at some in 2.",
         "Worth it, by finding: Mass 2 of 2 own models (0.05 to 0.5), 2 of 2 other models (0.05 to 0.5).",
     ]
-    worth = dict(zip(part.shown["trained on"], part.shown["worth it at"], strict=True))
+    worth = dict(zip(part.short_table["trained on"], part.short_table["worth it at"], strict=True))
     assert worth == {"beta": "0.05, 0.5", "alpha": "0.05, 0.5"}
-    assert set(part.shown["worse than doing without at"]) == {"0.2"}
-    assert part.shown["loss"].tolist() == pytest.approx([0.15, 0.15])
-    assert set(part.shown["at"]) == {0.5}
+    assert set(part.short_table["worse than doing without at"]) == {"0.2"}
+    assert part.short_table["loss"].tolist() == pytest.approx([0.15, 0.15])
+    assert set(part.short_table["at"]) == {0.5}
     assert "0.05 to 0.5" in part.text
     few = operating.net_benefit(decided().assign(n_pos=5))
     assert few.findings == ["No cell has 10 positives and 10 negatives."]
@@ -356,11 +356,11 @@ def test_published_values_come_along():
 
 def test_the_page_takes_parts_and_names_figures_that_are_too_large(study_page):
     part = agreement.seed_agreement(cells(kappa=0.5, seed_a=0, seed_b=1))
-    small = render(**study_page, parts=[Drawn(part, b"<svg/>", 3.0)])
+    small = render(**study_page, parts=[Drawing(part, b"<svg/>", 3.0)])
     assert "Do two trainings of one configuration agree?" in small
     assert "median κ of 0.50" in small
     assert small.count("data:image/svg+xml") == 1
-    large = render(**study_page, parts=[Drawn(part, b" " * 1_000_000, 3.0)])
+    large = render(**study_page, parts=[Drawing(part, b" " * 1_000_000, 3.0)])
     assert "data:image" not in large
     assert "seed_agreement.svg" in large
     assert len(large) < 100_000
@@ -390,9 +390,9 @@ def test_parts_can_be_made_where_every_value_is_undefined(missing):
         auc=undefined[0], auc_rest=None, difference=undefined[0], grouping="sex", subgroup="F", is_worst=True
     )
     subgroup = subgroup.assign(p_holm=np.nan, q=np.nan, difference=undefined)
-    assert len(accuracy.subgroups(subgroup).shown) == 0
+    assert len(accuracy.subgroups(subgroup).short_table) == 0
     transfer = cells(measure="accuracy", at_target=None, at_home=None).assign(difference=undefined)
-    assert len(operating.threshold_transfer(transfer).shown) == 0
+    assert len(operating.threshold_transfer(transfer).short_table) == 0
     for choose in (smallest, largest):
         assert list(choose(subgroup, "difference").index) == []
         assert list(

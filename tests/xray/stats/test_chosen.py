@@ -9,7 +9,7 @@ from statsmodels.stats.proportion import proportion_confint
 
 from xray.stats.chosen import GOALS, MEASURES, choose
 from xray.stats.chosen_bounds import effective, quantile_bounds, shares_at
-from xray.stats.chosen_draws import drawn
+from xray.stats.chosen_draws import resamples
 
 SE, SP, PPV, NPV, RATE = range(5)
 
@@ -178,7 +178,7 @@ def test_a_draw_counts_its_patients_and_chooses_by_them():
     order = np.argsort(-score, kind="stable")
     label, score, patients = label[order] == 1, score[order], order // 2
     last = np.append(score[1:] != score[:-1], True)
-    positions, called = drawn(
+    positions, called = resamples(
         label, last, patients, np.array([0, 4]), np.array([0.8, 0.0]), np.nan, 3, np.uint64(5)
     )
     state, mask, m = 5, 2**64 - 1, 30

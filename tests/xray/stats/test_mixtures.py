@@ -8,7 +8,7 @@ from scipy.special import chdtri
 from scipy.stats import chi2, norm
 
 from xray.stats.evidence import Site, gather
-from xray.stats.mixtures import BINS, CUTS, Mixture, _counted, fit
+from xray.stats.mixtures import BINS, CUTS, Mixture, _histogram, fit
 
 
 def pair(seed, n=8000, prevalence=(0.3, 0.3), **of_b):
@@ -119,7 +119,7 @@ def test_weights_stay_between_minus_one_and_two():
 def test_a_fit_is_generalised_least_squares():
     rng = np.random.default_rng(7)
     bins = [rng.choice(BINS, n, p=rng.dirichlet(np.full(BINS, 20.0))) for n in (400, 300, 500)]
-    counted = [_counted(of, effect) for of, effect in zip(bins, (1.0, 1.5, 2.0), strict=True)]
+    counted = [_histogram(of, effect) for of, effect in zip(bins, (1.0, 1.5, 2.0), strict=True)]
     for of, one, effect in zip(bins, counted, (1.0, 1.5, 2.0), strict=True):
         share = np.array([(of == k).sum() + 0.5 for k in range(BINS - 1)]) / (of.size + 5)
         np.testing.assert_allclose(

@@ -11,7 +11,7 @@ from xray.stats.posterior import CAUSES
 from xray.stats.reread_design import draw, plan
 from xray.stats.reread_update import INPUTS, PLANNED, Before, chance, inputs, known_before, updated
 from xray.stats.rereads import Measured, measure
-from xray.stats.small_networks import Networks, networks, parse, written
+from xray.stats.small_networks import Networks, as_text, networks, parse
 
 LABEL = CAUSES.index("label")
 
@@ -37,7 +37,7 @@ def test_coefficients_are_of_the_inputs_that_the_code_makes(name: str, names: tu
 
 def test_coefficients_come_back_from_text() -> None:
     shipped = networks("reread_updates")
-    back = parse(written(shipped))
+    back = parse(as_text(shipped))
     for field in Networks.__dataclass_fields__:
         assert np.array_equal(getattr(back, field), getattr(shipped, field))
 

@@ -47,8 +47,8 @@ SILENCE: Final = ("says nothing", "silences")
 
 _RANK: Final = np.zeros(128, np.int8)
 """By state: where two columns speak of one finding, the higher one counts."""
-for _place, _state in enumerate((NOT_MENTIONED, NEGATIVE, UNCERTAIN, POSITIVE, UNKNOWN)):
-    _RANK[_state] = _place
+for _rank, _state in enumerate((NOT_MENTIONED, NEGATIVE, UNCERTAIN, POSITIVE, UNKNOWN)):
+    _RANK[_state] = _rank
 
 _LABELLERS: Final = {"mimic_ch": "mimic", "mimic_nb": "mimic"}
 

@@ -139,7 +139,7 @@ def _list(values: tuple[str, ...] | list[str]) -> str:
     return f"[{', '.join(map(_text, values))}]"
 
 
-def _seen(column: pd.Series) -> str:
+def _examples(column: pd.Series) -> str:
     """The first distinct cells of a column, on one line."""
     values = [" ".join(str(value).split())[:30] for value in column[column != ""].unique()[:4]]
     return f"{column.nunique()} distinct, such as {', '.join(values)}" if values else "empty"
@@ -147,7 +147,8 @@ def _seen(column: pd.Series) -> str:
 
 def _fields(table: Table, roles: Roles) -> list[str]:
     lines = [
-        f"{field} = {_text(column)}  # {_seen(table.frame[column])}" for field, column in roles.fields.items()
+        f"{field} = {_text(column)}  # {_examples(table.frame[column])}"
+        for field, column in roles.fields.items()
     ]
     return lines + (
         [] if "image" in roles.fields else ["# image = …  (no column looks like the image's name)"]
@@ -175,7 +176,7 @@ def _findings(
     for column in roles.others:
         if column not in special:
             near = f"; is it {roles.doubtful[column]}?" if column in roles.doubtful else ""
-            lines.append(f"# {_text(column)} = …  (kept as it is: {_seen(table.frame[column])}{near})")
+            lines.append(f"# {_text(column)} = …  (kept as it is: {_examples(table.frame[column])}{near})")
     return lines
 
 

@@ -109,7 +109,7 @@ def _column(cells: pd.Series, words: dict[str, int]) -> NDArray[np.int8]:
     return states[codes]
 
 
-def _meant(
+def _by_term(
     terms: Sequence[str], mapping: Mapping, normal: Sequence[str], findings: tuple[str, ...]
 ) -> tuple[dict[str, int | None], Counter[str]]:
     """Term → place of its finding, None for one that says that there is nothing; and the terms that are none, counted."""
@@ -145,7 +145,7 @@ def _listed(table: Table, mapping: Mapping, findings: tuple[str, ...]) -> Labels
         for cell in table.frame[about.column]
     ]
     silent = {plain(word) for word in about.others}
-    tasks, unmatched = _meant([term for cell in cells for term in cell], mapping, about.normal, findings)
+    tasks, unmatched = _by_term([term for cell in cells for term in cell], mapping, about.normal, findings)
     unmatched = Counter({term: count for term, count in unmatched.items() if plain(term) not in silent})
     present = sorted({task for task in tasks.values() if task is not None})
     states, terms = _empty(len(cells), findings)
@@ -176,7 +176,7 @@ def _long(table: Table, mapping: Mapping, keys: Sequence[str], findings: tuple[s
     codes, first, has_keys = _groups(frame, keys)
     names = frame[keys[0]].to_numpy(object)
     terms_in_table = [term for term in frame[about.finding].tolist() if term]
-    tasks, unmatched = _meant(terms_in_table, mapping, ("No Finding", "Normal"), findings)
+    tasks, unmatched = _by_term(terms_in_table, mapping, ("No Finding", "Normal"), findings)
     present = sorted({task for task in tasks.values() if task is not None})
     states, terms = _empty(len(first), findings)
     absent = {"negative": NEGATIVE, "not mentioned": NOT_MENTIONED}[

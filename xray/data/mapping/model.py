@@ -11,7 +11,7 @@ from xray.data.sources.people import NO_WORDS
 from xray.data.tables import Layout
 from xray.errors import ManifestError
 from xray.findings import declare
-from xray.names import nearest, shown
+from xray.names import nearest, quoted
 
 FIELDS: Final = ("image", "patient", "path", "view", "age", "sex", "study", "reader")
 """What a column can be beside a finding."""
@@ -113,7 +113,7 @@ def read_mapping(path: Path) -> Mapping:
 
 
 @dataclass(frozen=True)
-class Named:
+class MappedFiles:
     """What a mapping file names beside columns and words: table, folder of pictures, site; None where it does not say."""
 
     table: Path | None
@@ -121,11 +121,11 @@ class Named:
     site: str | None
 
 
-def read_named(path: Path) -> Named:
+def read_named(path: Path) -> MappedFiles:
     """What a mapping file names, as seen from it. Raises `ManifestError` as `read_mapping` does."""
     keys = read_mapping(path)
     table, images = (None if name is None else path.parent / name for name in (keys.file, keys.images))
-    return Named(table, images, keys.site)
+    return MappedFiles(table, images, keys.site)
 
 
 def mapping_of(keys: dict[str, Any], origin: str) -> Mapping:
@@ -137,7 +137,7 @@ def mapping_of(keys: dict[str, Any], origin: str) -> Mapping:
         faults = [_fault(error) for error in failure.errors()]
     else:
         faults = [
-            f"columns: {shown(name)} is none of {', '.join(FIELDS)}{_hint(name, FIELDS)}"
+            f"columns: {quoted(name)} is none of {', '.join(FIELDS)}{_hint(name, FIELDS)}"
             for name in mapping.columns
             if name not in FIELDS
         ] + _doubled(mapping.words)
@@ -193,7 +193,7 @@ def _fault(error: Any) -> str:
             )
         return f"{'.'.join(keys)}: there is no such key{_hint(keys[-1], tuple(part.model_fields))}"
     return (
-        f"{'.'.join(keys)}: {error['msg'][0].lower()}{error['msg'][1:]}, found {shown(str(error['input']))}"
+        f"{'.'.join(keys)}: {error['msg'][0].lower()}{error['msg'][1:]}, found {quoted(str(error['input']))}"
     )
 
 

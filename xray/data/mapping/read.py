@@ -87,7 +87,7 @@ def mapped_table(
 
 
 def _notes_on_findings(
-    table: Table, labels: Labels, roles: Roles, declared_findings: Sequence[str], needed: bool
+    table: Table, labels: Labels, roles: Roles, declared_findings: Sequence[str], required: bool
 ) -> list[str]:
     """Notes on findings that were declared and are absent, or present and not declared; and where there is none at all."""
     notes = [
@@ -102,7 +102,7 @@ def _notes_on_findings(
     ]
     if labels.present:
         return notes
-    if needed:
+    if required:
         raise ManifestError(
             f"{table.name}: no column is a finding; expected some of {', '.join(labels.findings)}"
         )
@@ -261,7 +261,7 @@ def _by_study(
         terms=labels.terms[study_rows[rows]],
         unknown=labels.unknown[study_rows[rows]],
         aside=[],
-        panel=None if labels.panel is None else labels.panel.taken(study_rows[rows]),
+        panel=None if labels.panel is None else labels.panel.take(study_rows[rows]),
     )
     return picture_table, picture_labels, replace(roles, fields=fields, others=other_columns)
 

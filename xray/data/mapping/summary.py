@@ -62,7 +62,7 @@ def _readers(panel: Panel) -> str:
     per = has_read.sum(axis=0)
     about = RULES.get(panel.rule, f"what {panel.rule} says; what others say is kept, and counts for nothing")
     many = f"{per.min()} to {per.max()} an image" if len(per) else "none an image"
-    return f"readers: {_shown(counts)}; {many}; rule {panel.rule!r}: {about}"
+    return f"readers: {_in_words(counts)}; {many}; rule {panel.rule!r}: {about}"
 
 
 def _native_uses(columns: Sequence[str], source: str) -> dict[str, str]:
@@ -87,12 +87,12 @@ def _labels_of(tasks: Sequence[str]) -> str:
     return ", ".join(names) if len(names) < 4 else f"labels of {len(names)} findings"
 
 
-def _counted(column: "pd.Series[object]") -> list[tuple[str, int]]:
+def _counts(column: "pd.Series[object]") -> list[tuple[str, int]]:
     texts = column.astype(object).where(column.notna(), None)
     return [(str(text), int(count)) for text, count in texts.value_counts(dropna=True).items()]
 
 
-def _shown(counts: Sequence[tuple[str, int]]) -> str:
+def _in_words(counts: Sequence[tuple[str, int]]) -> str:
     more = f" and {len(counts) - _SHOWN} more" if len(counts) > _SHOWN else ""
     return ", ".join(f"{text!r} ({count})" for text, count in counts[:_SHOWN]) + more
 
@@ -100,12 +100,12 @@ def _shown(counts: Sequence[tuple[str, int]]) -> str:
 def _views(table: SourceTable, rule: DatasetRule, protocol: str) -> str:
     """Each distinct view, and whether the protocol takes it."""
     column = table.rows[rule.view_column] if rule.view_column in table.rows.columns else table.rows["view"]
-    counts = _counted(column.where(column != "", None))
+    counts = _counts(column.where(column != "", None))
     included = [(text, count) for text, count in counts if not rule.views or view_counts(text, rule)]
     left_out = [entry for entry in counts if entry not in included]
     unknown = len(column) - sum(count for _, count in counts)
-    parts = [f"taken under {protocol}: {_shown(included)}"] if included else []
-    parts += [f"left out: {_shown(left_out)}"] if left_out else []
+    parts = [f"taken under {protocol}: {_in_words(included)}"] if included else []
+    parts += [f"left out: {_in_words(left_out)}"] if left_out else []
     if unknown:
         parts.append(
             f"unknown: {unknown}, {'taken' if not rule.views or view_counts('', rule) else 'left out'}"
@@ -120,7 +120,7 @@ def _ages(ages: "pd.Series[float]") -> str:
 
 
 def _sexes(sexes: "pd.Series[object]") -> str:
-    return f"sex: {', '.join([*(f'{sex} {count}' for sex, count in _counted(sexes)), f'{int(sexes.isna().sum())} unknown'])}"
+    return f"sex: {', '.join([*(f'{sex} {count}' for sex, count in _counts(sexes)), f'{int(sexes.isna().sum())} unknown'])}"
 
 
 def _patients(rows: pd.DataFrame) -> str:

@@ -143,8 +143,8 @@ def _is_written(folder: Path, specification: dict[str, object]) -> bool:
             return False
         raise DataError(f"{folder}: is not empty and holds no phantom site; choose another folder")
     try:
-        written = json.loads(file.read_text(encoding="utf-8"))
-        other = [name for name in specification if written[name] != specification[name]]
+        about = json.loads(file.read_text(encoding="utf-8"))
+        other = [name for name in specification if about[name] != specification[name]]
     except (ValueError, LookupError, TypeError) as error:
         raise DataError(f"{file}: isn't the specification of a phantom site ({error!r})") from error
     if other:
@@ -160,7 +160,7 @@ def _write(folder: Path, site: PhantomSite, patients: int, size: int, seed: int,
     with (
         (folder / "labels.csv").open("w", newline="", encoding="utf-8") as label_file,
         (folder / "truth.csv").open("w", newline="", encoding="utf-8") as truth_file,
-        bar(f"drawing patients of {site.name}", patients, shown=progress) as advance,
+        bar(f"drawing patients of {site.name}", patients, visible=progress) as advance,
     ):
         labels = csv.writer(label_file, lineterminator="\n")
         truth = csv.writer(truth_file, lineterminator="\n")

@@ -88,7 +88,7 @@ class Cases:
     body: Body
     present: NDArray[np.bool_]
     size: FloatArray
-    place: FloatArray
+    centre: FloatArray
     texture: FloatArray
     patches: FloatArray
 
@@ -105,7 +105,7 @@ class Cases:
 
     def place_of(self, finding: str) -> FloatArray:
         """(n, 3) places of one finding."""
-        positions: FloatArray = self.place[:, FINDINGS.index(finding)]
+        positions: FloatArray = self.centre[:, FINDINGS.index(finding)]
         return positions
 
 
@@ -134,7 +134,7 @@ def sample_cases(site: PhantomSite, patients: range, seed: int) -> Cases:
         body=_body(body, moment[:, :4], female),
         present=present,
         size=size,
-        place=findings[:, :, 2:],
+        centre=findings[:, :, 2:],
         texture=texture[:, 0],
         patches=texture[:, 1],
     )

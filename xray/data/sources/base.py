@@ -105,7 +105,7 @@ class SourceTable:
     about: str = ""
     panel: "Panel | None" = None
 
-    def taken(self, rows: NDArray[np.bool_], entries: Sequence[Quarantined] = ()) -> "SourceTable":
+    def take(self, rows: NDArray[np.bool_], entries: Sequence[Quarantined] = ()) -> "SourceTable":
         """The rows where `rows`, bool (n_rows,); entries: why the others are set aside."""
         return replace(
             self,
@@ -114,7 +114,7 @@ class SourceTable:
             terms=self.terms[rows],
             quarantine=[*self.quarantine, *entries],
             keys=None if self.keys is None else self.keys[rows],
-            panel=None if self.panel is None else self.panel.taken(rows),
+            panel=None if self.panel is None else self.panel.take(rows),
         )
 
     def patient_keys(self, site: str = "") -> NDArray[np.object_]:

@@ -332,15 +332,15 @@ def _records_slowly(
         reader = csv.reader((f"{texts[k]}\n" for k in range(at, len(texts))), delimiter=delimiter)
         with contextlib.suppress(csv.Error):  # a field without end
             for row in reader:
-                ended = at + reader.line_num
-                if ended == len(texts) and ended - began > 1 and _open(texts[began:ended], delimiter):
+                end = at + reader.line_num
+                if end == len(texts) and end - began > 1 and _open(texts[began:end], delimiter):
                     break
                 if n_named <= len(row) <= len(columns):
                     rows.append(row[:n_named])
                     lines.append(first_line + began)
                 elif row:
-                    malformed += _not_taken(name, first_line + began, ended - began - 1, len(row), n_named)
-                began = ended
+                    malformed += _not_taken(name, first_line + began, end - began - 1, len(row), n_named)
+                began = end
         if began < len(texts):
             open_quote = "a quote is opened in this row and never closed"
             malformed.append(Quarantined(name, first_line + began, None, open_quote))

@@ -60,4 +60,4 @@ def with_declared(table: SourceTable, findings: Sequence[str], file: str) -> Sou
         findings=all_findings,
         panel=panel,
     )
-    return complete.taken(~is_bad, quarantine)
+    return complete.take(~is_bad, quarantine)

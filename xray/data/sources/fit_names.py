@@ -3,7 +3,7 @@
 import numpy as np
 
 from xray.data.sources.base import Quarantined, SourceTable
-from xray.names import LONGEST, UNFIT, fault_of, shown
+from xray.names import LONGEST, UNFIT, fault_of, quoted
 
 
 def with_fit_names(table: SourceTable, file: str) -> SourceTable:
@@ -19,11 +19,11 @@ def with_fit_names(table: SourceTable, file: str) -> SourceTable:
     if not unfit.any():
         return table
     quarantine = [
-        Quarantined(file, None, shown(str(image)), f"{column}: {fault}")
+        Quarantined(file, None, quoted(str(image)), f"{column}: {fault}")
         for image, patient in table.rows.loc[unfit, ["image", "patient"]].itertuples(index=False)
         for column, fault in _faults(image, patient)
     ]
-    return table.taken(~unfit, quarantine)
+    return table.take(~unfit, quarantine)
 
 
 def _faults(image: object, patient: object) -> list[tuple[str, str]]:

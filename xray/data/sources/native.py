@@ -112,7 +112,7 @@ class Faults:
         names = rows["image"].tolist()
         quarantine = sorted(self._file.quarantine + self.aside(names), key=lambda entry: entry.row or 0)
         free_rows = rows if free.all() else rows[free].reset_index(drop=True)
-        kept_panel = None if panel is None else panel.taken(free)
+        kept_panel = None if panel is None else panel.take(free)
         return SourceTable(
             free_rows, states[free], terms[free], quarantine, notes, findings, panel=kept_panel
         )

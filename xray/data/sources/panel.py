@@ -46,7 +46,7 @@ class Panel:
     states: NDArray[np.int8]
     rule: str = MAJORITY
 
-    def taken(self, rows: NDArray[np.generic]) -> "Panel":
+    def take(self, rows: NDArray[np.generic]) -> "Panel":
         """The states of these rows, by position or bool (n_rows,)."""
         return replace(self, states=self.states[:, rows])
 

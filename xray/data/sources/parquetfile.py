@@ -51,7 +51,7 @@ def batches(path: Path, error: type[XrayError]) -> Iterator[Any]:
     except (pyarrow.ArrowException, OSError, MemoryError) as failure:
         memory = isinstance(failure, MemoryError)
         reason = (
-            f"it takes more than {limits.shown(limits.READING)} beyond what it says"
+            f"it takes more than {limits.amount(limits.READING)} beyond what it says"
             if memory
             else f"{failure!s:.200}"
         )

@@ -64,7 +64,8 @@ def _members(reports: Path, file: IO[bytes], packed: bool) -> Iterator[tuple[str
             if member.size > limits.REPORT:
                 yield (
                     name,
-                    f"too large for a report: {limits.shown(member.size)}; at most {limits.shown(limits.REPORT)} are taken",
+                    f"too large for a report: {limits.amount(member.size)}; at most "
+                    f"{limits.amount(limits.REPORT)} are taken",
                 )
                 continue
             content = archive.extractfile(member)

@@ -10,7 +10,7 @@ from xray.report.captions import Caption, read_grid
 from xray.report.models import TESTED, compared_with, models_of
 from xray.report.parts.part import Part, alt_text, beside, estimate, figures, records, smallest
 from xray.report.text import auc_table, frame_table, grid_table
-from xray.report.words import counted, number, p_cell, task_name
+from xray.report.words import number, number_of, p_cell, task_name
 
 OWN_OR_FIRST: Final = "the test dataset's own model (without one: the first model from elsewhere)"
 DATASETS_OWN: Final = "the dataset's own model"
@@ -53,7 +53,7 @@ def mean_auc(rows: pd.DataFrame) -> Part:
             other = str(of_dataset["reference"].iloc[0])
             than = "its own" if other == dataset else other
             lines.append(
-                f"Tested on {dataset}: {len(behind)} of {counted(n_others, 'other model')} "
+                f"Tested on {dataset}: {len(behind)} of {number_of(n_others, 'other model')} "
                 f"{'does' if len(behind) == 1 else 'do'} worse than {than} on the tasks that both have, {len(ahead)} better "
                 "(p < 0.05 after Holm over all these tests)."
             )
@@ -151,7 +151,7 @@ def subgroups(rows: pd.DataFrame) -> Part:
         tested = same[same["p_holm"].notna()]
         lower = tested[(tested["p_holm"] < 0.05) & (tested["difference"] < 0)]
         lines.append(
-            f"By {grouping}: {counted(len(tested), 'comparison')} of a subgroup with the rest; {len(lower)} "
+            f"By {grouping}: {number_of(len(tested), 'comparison')} of a subgroup with the rest; {len(lower)} "
             f"lower after Holm's correction, "
             f"{int(((tested['q'] < 0.05) & (tested['difference'] < 0)).sum())} at a false discovery rate of 5%."
         )

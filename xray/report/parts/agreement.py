@@ -10,7 +10,7 @@ from xray.report.captions import Caption, read_grid
 from xray.report.models import compared_with, models_of
 from xray.report.parts.part import Part, alt_text, beside, figures
 from xray.report.text import frame_table, grid_table
-from xray.report.words import counted, number, task_name
+from xray.report.words import number, number_of, task_name
 
 OWN_OR_FIRST: Final = "the model that was trained on the test dataset (without one: the first from elsewhere)"
 
@@ -130,7 +130,7 @@ def seed_agreement(rows: pd.DataFrame) -> Part:
     if solid:
         lines = [
             f"Two trainings of one configuration agree with a median κ of {number(median(solid), 2)} "
-            f"({counted(len(solid), 'cell')}, from {number(min(solid), 2)} to {number(max(solid), 2)}): the "
+            f"({number_of(len(solid), 'cell')}, from {number(min(solid), 2)} to {number(max(solid), 2)}): the "
             "ceiling for the agreement of different models."
         ]
     return Part(

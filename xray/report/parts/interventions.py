@@ -11,7 +11,7 @@ from xray.report.words import number, p_cell
 
 def interventions(rows: pd.DataFrame) -> Part:
     """The loss per model, pair of sites, task and kind of change."""
-    shown = _table(rows)
+    table = _table(rows)
     return Part(
         "interventions",
         "Images changed on purpose",
@@ -21,8 +21,8 @@ def interventions(rows: pd.DataFrame) -> Part:
         "adjusted over the study after Benjamini and Hochberg.",
         words.findings(records(rows)),
         rows,
-        frame_table(shown),
-        shown=_table(largest(rows, "loss")),
+        frame_table(table),
+        short_table=_table(largest(rows, "loss")),
     )
 
 

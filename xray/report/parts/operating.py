@@ -9,7 +9,7 @@ from xray.report.captions import Caption, read_grid
 from xray.report.models import TESTED, Models, models_of
 from xray.report.parts.part import Part, alt_text, beside, estimate, figures, largest, records, smallest
 from xray.report.text import frame_table, grid_table
-from xray.report.words import counted, interval, number, task_name
+from xray.report.words import interval, number, number_of, task_name
 
 _EACH: Final = "each model's threshold"
 _LINES: Final = (
@@ -70,9 +70,9 @@ def _transfer_findings(rows: pd.DataFrame) -> list[str]:
         worst = of_measure.loc[of_measure["difference"].idxmin()]
         lines.append(
             f"{measure.capitalize()}: {number(float(of_measure['difference'].mean()), 3)} on average over "
-            f"{counted(len(of_measure), 'cell')} away from home; worst {number(float(worst['difference']), 3)} "
+            f"{number_of(len(of_measure), 'cell')} away from home; worst {number(float(worst['difference']), 3)} "
             f"({interval((float(worst['lower']), float(worst['upper'])))}) for "
-            f"{task_name(str(worst['task']))}, {models.called(worst['trained_on'])}, tested on {worst['test_dataset']}."
+            f"{task_name(str(worst['task']))}, {models.phrase(worst['trained_on'])}, tested on {worst['test_dataset']}."
         )
     return lines or ["No threshold could be carried over."]
 
@@ -97,7 +97,7 @@ def operating_points(rows: pd.DataFrame) -> Part:
     lines = [
         f"{measure.capitalize()} of models from elsewhere, median over findings: {'; '.join(texts)}."
         for measure in ("sensitivity", "specificity")
-        if (texts := judged.spoken(home[home["measure"] == measure], "value"))
+        if (texts := judged.sentences(home[home["measure"] == measure], "value"))
     ]
     for measure in ("sensitivity", "specificity", "ppv", "npv"):
         of_measure = home[(home["measure"] == measure) & home["value"].notna()]
@@ -167,7 +167,7 @@ def calibration(rows: pd.DataFrame) -> Part:
     defined = rows[rows["ece"].notna()]
     own_values = defined[defined["trained_on"] == defined["test_dataset"]]["ece"]
     away = defined[~judged.own(defined) & ~judged.from_elsewhere(defined)]["ece"]
-    foreign_texts, models = judged.spoken(defined, "ece"), models_of(rows)
+    foreign_texts, models = judged.sentences(defined, "ece"), models_of(rows)
     lines = [
         f"Expected calibration error: median {number(float(own_values.median()), 3)} on the own dataset, "
         f"{number(float(away.median()), 3)} elsewhere; highest {number(float(defined['ece'].max()), 3)}."
@@ -175,7 +175,7 @@ def calibration(rows: pd.DataFrame) -> Part:
         else "No model of these datasets can be compared with its own dataset."
     ]
     if foreign_texts:
-        slopes = judged.spoken(defined, "slope")
+        slopes = judged.sentences(defined, "slope")
         lines = [
             *(lines if len(own_values) else []),
             f"Expected calibration error of models from elsewhere, median over findings: {'; '.join(foreign_texts)}.",

@@ -12,7 +12,7 @@ from xray.report.captions import Caption
 from xray.report.models import TESTED
 from xray.report.tables import Table
 from xray.report.text import frame_table
-from xray.report.words import counted, interval, number, task_name
+from xray.report.words import interval, number, number_of, task_name
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -26,7 +26,7 @@ LISTED: Final = 20
 class Part:
     """One analysis in the report.
 
-    name: of its files. shown: a table of a few rows. data: behind the figure. central: a main part, so that its
+    name: of its files. short_table: a table of a few rows. data: behind the figure. central: a main part, so that its
     `tables` are on the page in full, its figure whatever its size, and it is shown without results too. boxed: what a
     boxed cell of its tables is.
     """
@@ -37,7 +37,7 @@ class Part:
     findings: Sequence[str]
     data: pd.DataFrame
     text: str
-    shown: pd.DataFrame = field(default_factory=pd.DataFrame)
+    short_table: pd.DataFrame = field(default_factory=pd.DataFrame)
     draw: "Callable[[], Figure] | None" = None
     caption: Caption | None = None
     tables: Sequence[Table] = ()
@@ -108,7 +108,7 @@ def alt_text(grid: grids.Grid, subject: str) -> str:
     if not values:
         return f"Heat map of {subject}: no value is defined."
     return (
-        f"Heat map of {subject}, {counted(len(values), 'value')} from {number(min(values), 2)} to "
+        f"Heat map of {subject}, {number_of(len(values), 'value')} from {number(min(values), 2)} to "
         f"{number(max(values), 2)}, mean {number(mean(values), 2)}."
     )
 

@@ -9,7 +9,7 @@ from xray.report import tables
 from xray.report.grids import FEW_OF_A_CLASS
 from xray.report.parts.part import Part, estimate, records
 from xray.report.text import frame_table
-from xray.report.words import counted, number, task_name
+from xray.report.words import number, number_of, task_name
 
 CEILING: Final = "readers (human ceiling)"
 ABOUT: Final = (
@@ -113,7 +113,7 @@ def _findings(rows: pd.DataFrame) -> list[str]:
         ]
         lines.append(
             f"{dataset}: readers agree with a median κ of {number(float(median(values)), 2)} over "
-            f"{counted(len(values), 'finding')} (from {ends[0]} to {ends[1]}): the human "
+            f"{number_of(len(values), 'finding')} (from {ends[0]} to {ends[1]}): the human "
             f"ceiling.{_reached(defined, ceiling)}"
         )
     return lines
@@ -130,5 +130,5 @@ def _reached(defined: pd.DataFrame, ceiling: pd.DataFrame) -> str:
     tasks = f" ({', '.join(task_name(str(task)) for task in below)})" if len(below) else ""
     return (
         f" The model that agrees best with them is clearly below it, intervals apart, for {len(below)} of "
-        f"{counted(len(best), 'finding')}{tasks}."
+        f"{number_of(len(best), 'finding')}{tasks}."
     )

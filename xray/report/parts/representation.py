@@ -7,7 +7,7 @@ import pandas as pd
 from xray.report.captions import Caption
 from xray.report.parts.part import LISTED, Part, estimate, figures, records
 from xray.report.text import frame_table
-from xray.report.words import counted, interval, number, task_name
+from xray.report.words import interval, number, number_of, task_name
 from xray.stats.correlation import spearman
 
 NO_HEADS: Final = "No model of this study has a head for each dataset."
@@ -55,7 +55,7 @@ def classifier_distance(rows: pd.DataFrame) -> Part:
             else f" ({interval((correlation.lower, correlation.upper), 2)})"
         )
         related = (
-            f" Over {counted(correlation.n, 'task')} the distance and the AUC across datasets have Spearman's ρ = "
+            f" Over {number_of(correlation.n, 'task')} the distance and the AUC across datasets have Spearman's ρ = "
             f"{number(correlation.value, 2)}{bounds}."
             if correlation.value == correlation.value
             else " How that goes with the AUC across datasets can't be said: too few tasks have models of one dataset."
@@ -105,7 +105,7 @@ def view_classifier(rows: pd.DataFrame) -> Part:
     """The view classifier beside Fig A.2."""
     lines = [
         f"From the features of {r['trained_on']} (seed {r['seed']}) {TOLD[r['told']]} with an AUC of "
-        f"{estimate(r, 'auc')}, {counted(int(r['n']), 'image')}, {int(r['n_pos'])} {r['told']}."
+        f"{estimate(r, 'auc')}, {number_of(int(r['n']), 'image')}, {int(r['n_pos'])} {r['told']}."
         for r in records(rows)
         if pd.notna(r["auc"])
     ]

@@ -40,7 +40,7 @@ def test_cases_repeat_and_do_not_depend_on_other_patients():
     assert_same(whole, sample_cases(SITE, range(60), 3))
     rows = slice(*np.searchsorted(whole.patient, [20, 37]))
     assert_same(whole.take(rows), sample_cases(SITE, range(20, 37), 3))
-    assert not np.array_equal(whole.place[:9], sample_cases(SITE, range(60), 4).place[:9])
+    assert not np.array_equal(whole.centre[:9], sample_cases(SITE, range(60), 4).centre[:9])
 
 
 def test_cases_do_not_know_images_or_labelling():
@@ -57,7 +57,7 @@ def test_another_prevalence_only_adds_or_removes_its_finding():
     assert np.all(many.present[few.present[:, mass], mass])
     assert many.present[:, mass].sum() > few.present[:, mass].sum()
     np.testing.assert_array_equal(np.delete(few.present, mass, axis=1), np.delete(many.present, mass, axis=1))
-    np.testing.assert_array_equal(few.place, many.place)
+    np.testing.assert_array_equal(few.centre, many.centre)
 
 
 def test_prevalences_are_those_of_the_site():
