@@ -243,7 +243,7 @@ def _verification(one: Part, two: Part) -> dict[str, FloatArray]:
         scores = np.nan_to_num(part.scores)
         gap = ((is_labelled - share) * scores).mean(axis=0)
         se = np.sqrt(part.effect * (share * (1 - share) + 1e-9) * scores.var(axis=0) / len(scores))
-        columns += [share, np.where(share < 1, np.arcsinh(gap / se), 0.0)]
+        columns += [share, np.where(share < 1, _z(gap, se), 0.0)]
     return {
         "labelled a": columns[0],
         "labelled b": columns[2],

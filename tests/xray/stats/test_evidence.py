@@ -146,6 +146,17 @@ def test_who_is_verified_shows_where_labels_are_missing():
     assert columns["verified b"][1] == 0
 
 
+@pytest.mark.parametrize("missing", [0, 100])
+def test_scores_that_all_lie_beyond_those_at_home_are_evidence_like_any_other(missing):
+    a, b = pair(12, shift=100.0)
+    b.labels[:missing, 0] = np.nan
+    evidence = gather(a, b)  # any warning is an error here
+    assert evidence.tasks.tolist() == [0, 1, 2]
+    assert evidence.parts.auc[:, 0, 1].min() > 0.7
+    assert evidence.columns["positives mean"].min() > 1
+    assert evidence.columns["verified b"][1:].tolist() == [0, 0]
+
+
 def test_at_equal_case_mix_the_drop_of_another_mix_goes_away():
     rng = np.random.default_rng(13)
     sites = []
