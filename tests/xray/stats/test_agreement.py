@@ -10,6 +10,7 @@ from scipy.stats import chi2
 from sklearn.metrics import cohen_kappa_score
 from statsmodels.stats.contingency_tables import mcnemar as statsmodels_mcnemar
 from statsmodels.stats.inter_rater import cohens_kappa as statsmodels_kappa
+from statsmodels.stats.proportion import proportion_confint
 
 from xray.stats.agreement import (
     CrossTable,
@@ -224,3 +225,37 @@ def test_mcnemar_equals_statsmodels(b, c):
     else:
         assert np.isnan([outcome.statistic, outcome.p]).all()
     assert int(outcome.n_discordant) == b + c
+
+
+def test_pabak_is_twice_the_observed_agreement_less_one():
+    first, second = np.array([1.0, 1, 0, 0, 1, 0, 1, 1]), np.array([1.0, 0, 0, 0, 1, 1, 1, 1])
+    estimate = pabak(cross_table(first, second))
+    lower, upper = proportion_confint(6, 8, method="wilson")
+    assert (estimate.value, estimate.lower, estimate.upper) == pytest.approx(
+        (0.5, 2 * lower - 1, 2 * upper - 1)
+    )
+    assert float(estimate.se) == pytest.approx(2 * np.sqrt(0.75 * 0.25 / 8))
+
+
+def test_the_inflation_of_kappa_is_the_ratio_of_sums_of_squares_of_its_derivatives():
+    """The derivatives of kappa by the weight of each image are taken by differences."""
+    draw = np.random.default_rng(3)
+    patients = np.repeat(np.arange(60), draw.integers(1, 5, 60))
+    first = (draw.random(patients.size) < 0.3).astype(float)
+    second = np.where(draw.random(patients.size) < 0.25, 1 - first, first)
+
+    def weighted(weights):
+        p, q = np.average(first, weights=weights), np.average(second, weights=weights)
+        agreed = np.average(first == second, weights=weights)
+        chance = p * q + (1 - p) * (1 - q)
+        return (agreed - chance) / (1 - chance)
+
+    ones, step = np.ones(patients.size), 1e-5
+    by_image = np.array(
+        [(weighted(ones + step * e) - weighted(ones - step * e)) for e in np.eye(patients.size)]
+    )
+    by_patient = np.bincount(patients, by_image)
+    expected = max(1.0, (by_patient @ by_patient) / (by_image @ by_image))
+    assert expected > 1
+    assert float(kappa_inflation(first, second, patients)) == pytest.approx(expected, rel=1e-6)
+    assert float(kappa_inflation(first, second, np.arange(patients.size))) == 1

@@ -44,3 +44,9 @@ def test_too_few(n):
 def test_equal_scores_differ_by_nothing():
     limits = bland_altman(WRIGHT, WRIGHT)
     assert limits.upper_limit.tolist() == [0, 0, 0]
+
+
+def test_two_images_have_a_mean_and_limits():
+    result = bland_altman(np.array([1.0, 4.0]), np.array([0.0, 1.0]))
+    assert float(result.bias[0]) == 2
+    assert float(result.sd) == pytest.approx(np.sqrt(2))

@@ -107,3 +107,11 @@ def test_logits_are_refused():
 def test_ties_go_where_their_middle_lies():
     p = np.repeat([0.1, 0.2], [40, 60])
     assert reliability_curve(np.zeros(100), p, n_bins=2).observed.n.tolist() == [40, 60]
+
+
+def test_there_are_ten_bins_where_no_number_is_given():
+    draw = np.random.default_rng(0)
+    probabilities = draw.random(500)
+    bins = binned((draw.random(500) < probabilities).astype(float), probabilities)
+    assert bins.n.shape[0] == 10
+    assert (bins.n == 50).all()

@@ -173,3 +173,16 @@ def test_the_curve_holds_a_planted_bend_and_few_images_make_it_simpler():
     assert flexible_curve(label[few], x[few], np.arange(60)).n_knots == 3
     assert flexible_curve(label[few], np.sign(x[few]), np.arange(60)).n_knots == 0
     assert flexible_curve(label[:15], x[:15], np.arange(15)).reason == TOO_FEW
+
+
+def test_one_image_has_a_brier_score():
+    measures = calibration_measures(np.array([1.0]), np.array([0.0]), np.array([0])).measures
+    assert measures["brier"].value == 0.25
+
+
+def test_the_error_of_calibration_lies_between_its_bounds():
+    draw = np.random.default_rng(1)
+    logits = draw.normal(size=1500)
+    labels = (draw.random(1500) < 1 / (1 + np.exp(-2.5 * logits))).astype(float)
+    ece = calibration_measures(labels, logits, np.arange(1500)).measures["ece"]
+    assert 0 < ece.lower < ece.value < ece.upper

@@ -3,6 +3,7 @@ import pytest
 
 from xray.stats.clustered import clustered_auc_interval
 from xray.stats.delong import auc_interval
+from xray.stats.estimates import DEFINED, FEW_NEGATIVES
 from xray.stats.groups import auc_by_group
 
 
@@ -49,3 +50,19 @@ def test_reasons_are_many():
     own, *_ = auc_by_group(labels, scores, group, 4, patients)
     assert own.reason[3].tolist() == ["no image with label and score"] * 4
     assert np.isnan(own.value[3]).all()
+
+
+def test_two_of_a_class_are_enough_and_one_is_not():
+    labels, scores = np.array([1.0, 1, 0, 0, 1, 1, 0]), np.array([0.9, 0.3, 0.5, 0.1, 0.8, 0.7, 0.2])
+    group = np.array([0, 0, 0, 0, 1, 1, 1])
+    own, _, _ = auc_by_group(labels, scores[:, None], group, 2, np.arange(7), clustered=False)
+    assert [str(reason) for reason in own.reason[:, 0]] == [DEFINED, FEW_NEGATIVES]
+
+
+def test_one_infinite_score_leaves_its_column_undefined_in_every_group():
+    labels, scores = np.tile([1.0, 0], 12), np.random.default_rng(0).normal(size=(24, 2))
+    scores[3, 0] = np.inf
+    own, rest, _ = auc_by_group(labels, scores, np.arange(24) // 12, 2, np.arange(24))
+    for estimates in (own, rest):
+        assert np.isnan(estimates.value[:, 0]).all()
+        assert not np.isnan(estimates.value[:, 1]).any()

@@ -36,3 +36,11 @@ def test_no_case_is_undefined():
 def test_impossible_counts_are_refused(counts):
     with pytest.raises(ValueError, match="between 0 and n"):
         wilson(*counts)
+
+
+@pytest.mark.parametrize(("successes", "n"), [(0, 1), (1, 1), (1, 2), (2, 2)])
+def test_one_or_two_images_have_the_bounds_of_wilson(successes, n):
+    lower, upper = wilson(np.array(successes), np.array(n))
+    assert (float(lower), float(upper)) == pytest.approx(
+        proportion_confint(successes, n, method="wilson"), abs=1e-12
+    )

@@ -182,3 +182,9 @@ def test_columns_gaps_and_wrong_input():
         net_benefit(labels + 1, p, [0.5])
     with pytest.raises(ValueError, match="patients are"):
         net_benefit(labels, p, [0.5], np.arange(3))
+
+
+@pytest.mark.parametrize("cutoffs", [[0.5, 1.0], [0.0, 0.5], [0.5, 1.5]])
+def test_one_threshold_outside_of_its_range_is_refused(cutoffs):
+    with pytest.raises(ValueError, match="thresholds must lie in"):
+        net_benefit(np.array([0.0, 1.0]), np.array([0.2, 0.7]), np.array(cutoffs))

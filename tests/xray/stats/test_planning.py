@@ -11,6 +11,7 @@ from xray.stats.comparisons import compare_paired
 from xray.stats.delong import auc_interval
 from xray.stats.logistic import fit_logistic
 from xray.stats.planning import (
+    _least,
     auc_se,
     detectable,
     logits_of,
@@ -120,3 +121,14 @@ def test_the_means_of_the_classes_are_bayes():
     logits, weights = logits_of(0.8, 0.1)
     assert (expit(logits) * weights).sum() / weights.sum() == pytest.approx(0.1, abs=1e-9)
     assert logits.mean() < logit(0.5)
+
+
+def test_two_is_the_least_that_is_tried_and_others_are_exact():
+    assert [_least(lambda n, least=least: n >= least) for least in (2, 3, 4, 5, 17, 1000)] == [
+        2,
+        3,
+        4,
+        5,
+        17,
+        1000,
+    ]

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from xray.analyses.synthesis import _share
 from xray.stats.synthesis import TOO_FEW, between, synthesise
 
 # dat.bcg of metafor: log relative risks and their variances of 13 trials
@@ -84,3 +85,14 @@ def test_the_next_site_lies_in_its_interval_as_often_as_it_says(n_sites, sd):
         result = synthesise(y, se)
         inside.append(result.next_lower <= 1.5 + sd * rng.standard_normal() <= result.next_upper)
     assert 0.92 <= np.mean(inside) <= 0.99
+
+
+def test_images_of_patients_count_no_more_than_as_often_as_they_are():
+    """Two images of a patient that mostly differ vary less together than apart."""
+    patients = np.repeat(np.arange(40), 2)
+    hits = np.tile([True, False], 40)
+    hits[::16] = False
+    value, se = _share(np.ones(80, dtype=bool), hits, patients)
+    p = hits.mean()
+    yes, no = 80 * p + 0.5, 80 * (1 - p) + 0.5
+    assert (value, se) == pytest.approx((np.log(yes / no), np.sqrt(1 / yes + 1 / no)))

@@ -2,11 +2,12 @@
 
 import numpy as np
 import pytest
+from scipy.stats import t
 from sklearn.metrics import roc_auc_score
 
 from xray.stats.bootstrap import bootstrap_auc
 from xray.stats.clustered import clustered_covariance
-from xray.stats.transfer import SiteScores, decompose, medians_of_others
+from xray.stats.transfer import Part, SiteScores, _beyond, _interval, decompose, medians_of_others
 
 
 def site(rng, n=400, skill=(1.0, 1.0), tasks=4, images=1, first=0) -> SiteScores:
@@ -110,3 +111,24 @@ def test_the_median_of_the_others_is_that_without_the_entry(m):
     medians = medians_of_others(values)
     for k in range(m):
         np.testing.assert_array_equal(medians[:, k], np.median(np.delete(values, k, axis=1), axis=1))
+
+
+def test_bounds_of_a_difference_stay_between_minus_one_and_one():
+    values, se, degrees = np.array([0.9, -0.9, 0.1]), np.array([0.5, 0.5, 0.02]), np.array([9, 9, 9])
+    part = _interval(values, se, degrees, 0.95)
+    half = t.ppf(0.975, 9) * 0.02
+    assert np.allclose(part.lower[1:], [-1, 0.1 - half])
+    assert np.allclose(part.upper[[0, 2]], [1, 0.1 + half])
+    assert np.allclose(part.p, 2 * t.sf(np.abs(values / se), 9))
+
+
+def test_the_spread_of_others_is_beyond_that_of_chance():
+    values, se = np.array([0.0, 0.05, 0.2, -0.1, 0.4]), np.array([0.01, 0.02, 0.03, 0.02, 0.05])
+    part = Part(values, values - 1, values + 1, se, np.ones(5))
+    beyond = _beyond(part, np.diag(se), np.ones(5, dtype=bool), np.full(5, 50), 0.95)
+    for task in range(5):
+        others = np.delete(values, task)
+        far = 1.4826 * np.median(np.abs(others - np.median(others)))
+        expected = np.sqrt(max(far**2 - np.median(np.delete(se, task) ** 2), 0))
+        assert expected > 0
+        assert beyond.spread[task] == pytest.approx(expected)
