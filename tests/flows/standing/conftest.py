@@ -13,7 +13,8 @@ import pytest
 from sqlalchemy.engine import make_url
 
 from flows.standing.api import Api
-from flows.standing.place import Stack, client_environment
+from flows.standing.place import Stack as StackFolder
+from flows.standing.place import client_environment
 from tests.flows.conftest import Home
 
 
@@ -22,7 +23,7 @@ class Stack:
     """A stack that runs: its home, and Prefect's API."""
 
     home: Home
-    place: Stack
+    place: StackFolder
     api: Api
 
     def status(self, exit_code: int = 0) -> dict[str, Any]:
@@ -55,7 +56,7 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     (temporary / "runner_storage").touch()
     home.variables["TMPDIR"] = str(temporary)
     home.run("up")
-    place = Stack(home.path)
+    place = StackFolder(home.path)
     state = place.running()
     assert state is not None
     own = client_environment(place, state)

@@ -73,8 +73,8 @@ def test_secrets_are_made_once_and_for_the_owner_only(place):
 
 
 def test_two_that_make_the_secrets_at_once_make_the_same(place):
-    program = "import sys; from pathlib import Path; from flows.standing.place import Place\n"
-    program += "input(); print(Place(Path(sys.argv[1])).passwords())"
+    program = "import sys; from pathlib import Path; from flows.standing.place import Stack\n"
+    program += "input(); print(Stack(Path(sys.argv[1])).passwords())"
     command = [sys.executable, "-c", program, str(place.home)]
     environment = {**os.environ, "PYTHONPATH": str(PROJECT)}
     started = [subprocess.Popen(command, env=environment, stdin=-1, stdout=-1, text=True) for _ in range(4)]
