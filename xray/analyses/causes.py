@@ -233,7 +233,7 @@ def _next(evidence: Evidence, task: int, verdict: Verdict | None) -> str | None:
         parts.auc[task, 0, 0] - parts.drop.lower[task]
     )  # of B's AUC; the interval of the drop is wider than its own
     inverted = [INVERTED] if highest < 0.5 < parts.auc[task, 0, 0] else []
-    return "; ".join(inverted + ([verdict.resolve or ""] if verdict else [MORE])).strip("; ") or None
+    return "; ".join(inverted + ([verdict.resolve] if verdict else [MORE])).strip("; ") or None
 
 
 def _by_command(steps: str | None, study: str) -> str | None:

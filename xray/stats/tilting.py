@@ -101,8 +101,8 @@ class _Fit:
         inverse = self._solve(covariance_a + moments.covariance_b[block], gap, slopes)
         residual = gap - slopes @ self.beta
         df, df_left = functions.size - slopes.shape[1], moments.n_units - functions.size
-        statistic = float(residual @ inverse @ residual) * df_left / (moments.n_units * max(df, 1))
-        self.p = float(fdtrc(df, df_left, statistic)) if df > 0 and df_left > 0 else np.nan
+        statistic = float(residual @ inverse @ residual) * df_left / (moments.n_units * df)
+        self.p = float(fdtrc(df, df_left, statistic))  # NaN with as many functions as patients, or more
 
     def _solve(self, covariance: FloatArray, gap: FloatArray, slopes: FloatArray) -> FloatArray:
         """Sets beta and the weights of A's images that follow from it; the inverse of the (stabilised) covariance."""

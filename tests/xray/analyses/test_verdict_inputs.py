@@ -11,11 +11,15 @@ from sklearn.metrics import roc_auc_score
 from db.store import Identities, StoredCohort
 from xray.analyses import causes, images_or_labels, stored
 from xray.analyses.asked import Asked
-from xray.analyses.reread_plan import Offer, _one_each, _split, in_doubt
+from xray.analyses.reread_plan import Offer, _offers, _one_each, _split, in_doubt
+from xray.analyses.rereads import Reads
 from xray.analyses.shared import labels_of_shared, patients_of_shared
 from xray.analyses.stored import Scored, StoredStudy
 from xray.stats.causes import FEWEST, MORE, PIPE, PLAN, Verdict, judge
 from xray.stats.evidence import Site
+from xray.stats.reread_design import draw, plan
+from xray.stats.reread_update import chance, known_before
+from xray.stats.rereads import expected_se, measure
 
 N = 240
 FINDINGS = ("one", "two", "three")
@@ -149,6 +153,8 @@ def test_a_verdict_is_that_of_the_models_scores_of_the_findings_it_knows():
             assert row[f"auc_{name}"] == pytest.approx(roc_auc_score(y, of.ensemble("vendor")[:, k]))
         assert row["loss_ratio"] == 3.0
         assert row["reason"] is None
+        assert row["assumption"] == (verdicts[k].assumption or None)
+        assert row["resolve"] == (verdicts[k].resolve or None)
         assert (row["reread"], row["readers"], row["probability_label_before"]) == (None, None, None)
 
 
@@ -171,6 +177,37 @@ def test_pictures_that_both_labelled_are_whole_where_they_are_all_of_both(shared
     x, kept = a.ensemble("vendor")[:, 0], slice(0, shared)
     cost = roc_auc_score(a.cohort.labels[kept, 0], x[kept]) - roc_auc_score(b.cohort.labels[kept, 0], x[kept])
     assert of[0].loss == pytest.approx(cost)
+
+
+def test_reads_and_pipeline_scores_are_of_the_sites_they_were_made_for():
+    a, b = site("a"), site("b")
+    scores, labels = b.ensemble("vendor")[:, 1], b.cohort.labels[:, 1].astype(float)
+    design = plan(scores, labels, 60)
+    images = draw(design, np.random.default_rng(0))
+    again = np.where(np.random.default_rng(1).random(60) < 0.3, 1 - labels[images], labels[images])
+    reads = [
+        Reads(design, images, again, frozenset({"anna", "ben"})),
+        Reads(design, images[:0], again[:0], frozenset()),
+    ]
+    piped = a.ensemble("vendor") - np.random.default_rng(2).normal(size=(N, 3))
+    ask = Asked(reads={(1, 2, 1): reads}, piped={(1, 2, "vendor"): piped})
+    pair = judged(a, b, ask)
+    of = pair.verdicts[1].again
+    assert of.measured == measure(scores, labels, np.arange(N) + N, design, images, again)
+    assert of.readers == 2
+    assert [pair.verdicts[task].again is None for task in range(3)] == [True, False, True]
+    for task in range(3):
+        cost = pair.verdicts[task].through.piped.cost
+        y = a.cohort.labels[:, task]
+        aucs = [roc_auc_score(y, of[:, task]) for of in (a.ensemble("vendor"), piped)]
+        assert cost == pytest.approx(aucs[0] - aucs[1])
+    row = list(causes.compute(study(a, b), [a, b], replace(ask, reference="a")))[1]
+    assert (row["reread"], row["readers"]) == (60, 2)
+    assert row["probability_label_before"] == pytest.approx(judged(a, b).verdicts[1].probability[3])
+    assert row["evidence"] == "scores, labels and a's pictures through b's pipeline"
+    back = judged(b, a, ask)
+    assert back.verdicts[1].again is None
+    assert back.verdicts[1].through is None
 
 
 def test_copies_of_a_picture_that_say_two_things_say_nothing():
@@ -253,6 +290,28 @@ def offers(rng, count, pieces):
     return [Offer(pair, task, 0.5, of) for task, of in enumerate(chances)]
 
 
+def test_a_finding_in_doubt_is_offered_with_its_chance_by_every_piece_of_the_budget():
+    a, b = site("a"), site("b")
+    b.cohort.labels[:, 2] = 0
+    b.cohort.labels[:9, 2] = 1
+    pair = judged(a, b)
+    of = list(_offers(study(a, b), pair, 999.0, 30, 100, None))
+    assert [offer.task for offer in of] == [0, 1], "of the third there are nine patients"
+    for offer in of:
+        scores, labels = b.ensemble("vendor")[:, offer.task], b.cohort.labels[:, offer.task].astype(float)
+        before = known_before(pair.evidence, offer.task, pair.verdicts[offer.task].probability)
+        errors = [expected_se(scores, labels, plan(scores, labels, reads)) for reads in (30, 60, 90)]
+        wanted = [chance(before, pair.verdicts[offer.task].alike, error, 999.0) for error in errors]
+        assert offer.chances == pytest.approx([0, *wanted])
+        assert offer.probability == pair.verdicts[offer.task].probability[3]
+    assert [offer.task for offer in _offers(study(a, b), pair, 1.0, 30, 100, "two")] == [1]
+    assert list(_offers(study(a, b), pair, 1.0, 30, 100, "three")) == []
+    assert len(next(_offers(study(a, b), pair, 999.0, 200, 100, "two")).chances) == 2
+    b.cohort.labels[9, 2] = 1
+    ten = judged(a, b)
+    assert [offer.task for offer in _offers(study(a, b), ten, 999.0, 30, 100, "three")] == [2]
+
+
 @pytest.mark.parametrize("seed", range(6))
 def test_a_budget_is_split_as_no_other_split_settles_more(seed):
     several = offers(np.random.default_rng(seed), 3, 4)
@@ -297,7 +356,12 @@ def test_rows_of_models_trained_here_say_what_their_scores_imply():
         (2, 1),
         (2, 2),
     ]
-    there, _ = images_or_labels._both_ways(a, b, "at a", "at b")
+    there, back = images_or_labels._both_ways(a, b, "at a", "at b")
+    verdicts = images_or_labels.judge([pair.evidence[k] for pair in (there, back) for k in range(3)])
+    for row, of in zip(rows, verdicts, strict=True):
+        assert row["reason"] is None
+        assert (row["verdict"], row["basis"], row["p_adjusted"]) == (of.code, of.basis, of.p_adjusted)
+        assert (row["assumption"], row["resolve"]) == (of.assumption or None, of.resolve or None)
     for row in rows[:3]:
         k = row["task_id"]
         implied, se = there.tilting.implied[k], there.tilting.implied_se[k]
@@ -310,6 +374,13 @@ def test_rows_of_models_trained_here_say_what_their_scores_imply():
         assert row["prevalence_b"] == pytest.approx(b.cohort.labels[:, k].mean())
         assert (row["n_b"], row["n_pos_b"]) == (N, int((b.cohort.labels[:, k] == 1).sum()))
         assert row["p_meaning"] == pytest.approx(there.evidence[k].meaning_p)
+    c = replace(site("c", ("at a", "at b", "at c")), dataset="c")
+    three = [replace(site(name, ("at a", "at b", "at c")), dataset=name) for name in "ab"] + [c]
+    several = study(*three, configurations={f"at {name}": (name,) for name in "abc"})
+    order = [
+        (row["cohort_a_id"], row["cohort_b_id"]) for row in images_or_labels.compute(several, three[::-1])
+    ]
+    assert order[::3] == [(1, 2), (1, 3), (2, 1), (2, 3), (3, 1), (3, 2)]
     alone = study(a, b, configurations={"at a": ("a",)})
     assert list(images_or_labels.compute(alone, [a, b])) == []
     only = replace(b, evaluations=b.evaluations[1:])
@@ -319,15 +390,11 @@ def test_rows_of_models_trained_here_say_what_their_scores_imply():
 def test_implied_prevalences_stay_shares():
     a, b = (replace(site(name, ("at a", "at b")), dataset=name) for name in "ab")
     for number in list(b.logits):
-        b.logits[number] = b.logits[number] + 3.0
+        b.logits[number] = b.logits[number] + 30.0
     whole = study(a, b, configurations={"at a": ("a",), "at b": ("b",)})
     row = next(iter(images_or_labels.compute(whole, [a, b])))
-    assert row["implied_upper"] == 1
-    for number in list(b.logits):
-        b.logits[number] = b.logits[number] - 6.0
-    b._ensembles.clear()
-    row = next(iter(images_or_labels.compute(whole, [a, b])))
-    assert row["implied_lower"] == 0
+    assert row["implied_upper"] == row["implied_prevalence"] == 1
+    assert 0 <= row["implied_lower"] <= 1
 
 
 def test_a_finding_without_two_classes_has_no_verdict_and_no_evidence():
@@ -337,5 +404,6 @@ def test_a_finding_without_two_classes_has_no_verdict_and_no_evidence():
     row = list(images_or_labels.compute(whole, [a, b]))[1]
     assert row["verdict"] == "cannot tell"
     assert row["basis"] == f"not computed: {row['reason']}"
+    assert row["reason"]
     assert (row["p_meaning"], row["p_adjusted"], row["assumption"]) == (None, None, None)
     assert row["resolve"] == "test more images of both classes"
