@@ -40,7 +40,7 @@ class StoredCohort:
     """A cohort as the analyses need it.
 
     images: int32 (n_images,), image ids in the order of the image list.
-    shown: who and what they show.
+    identities: who and what they show.
     labels: float32 (n_images, n_tasks), 1, 0 or NaN; its columns are the findings that were asked for, in their order.
     """
 

@@ -10,7 +10,7 @@ from sklearn.metrics import roc_auc_score
 
 from db.store import Identities, StoredCohort
 from xray.analyses import causes, images_or_labels, stored
-from xray.analyses.asked import Asked
+from xray.analyses.asked import Questions
 from xray.analyses.reread_plan import Offer, _offers, _one_each, _split, in_doubt
 from xray.analyses.rereads import Reads
 from xray.analyses.shared import labels_of_shared, patients_of_shared
@@ -52,18 +52,18 @@ def study(*tests, configurations=None):
 
 
 def judged(a, b, ask=None, **parts):
-    (pair,) = causes.judged(study(a, b, **parts), "vendor", a, b, True, ask or Asked())
+    (pair,) = causes.judged(study(a, b, **parts), "vendor", a, b, True, ask or Questions())
     return pair
 
 
 @pytest.mark.parametrize(
     ("ask", "wanted"),
     [
-        (Asked(reference="a"), {"ab", "ac"}),
-        (Asked(homes={"vendor": ("a", "b")}), {"ac", "bc"}),
-        (Asked(reference="c", homes={"vendor": ("a",)}), {"ca", "cb"}),
-        (Asked(reference="d", homes={"vendor": ("a",)}), {"ab", "ac"}),  # d is not scored
-        (Asked(homes={"other": ("a",)}), {"ab", "ba", "ac", "ca", "bc", "cb"}),
+        (Questions(reference="a"), {"ab", "ac"}),
+        (Questions(homes={"vendor": ("a", "b")}), {"ac", "bc"}),
+        (Questions(reference="c", homes={"vendor": ("a",)}), {"ca", "cb"}),
+        (Questions(reference="d", homes={"vendor": ("a",)}), {"ab", "ac"}),  # d is not scored
+        (Questions(homes={"other": ("a",)}), {"ab", "ba", "ac", "ca", "bc", "cb"}),
     ],
 )
 def test_sites_are_compared_with_the_reference_else_with_homes_else_each_other(ask, wanted):
@@ -89,7 +89,7 @@ def test_a_witness_is_of_the_other_site_alone_and_scored_at_both(at_a, at_b, kno
     pair = judged(a, b, configurations=configurations)
     assert pair.witness == ("own" if used else None)
     assert pair.evidence.witness == used
-    rows = list(causes.compute(study(a, b, configurations=configurations), [a, b], Asked(reference="a")))
+    rows = list(causes.compute(study(a, b, configurations=configurations), [a, b], Questions(reference="a")))
     assert [len(row["evaluation_ids"]) for row in rows] == [4 if used else 2] * 3
     network = "scores, labels and a network trained on b" if used else "scores and labels"
     assert {row["evidence"] for row in rows} == {network}
@@ -143,7 +143,7 @@ def test_a_verdict_is_that_of_the_models_scores_of_the_findings_it_knows():
     assert pair.evidence.tasks.tolist() == evidence.tasks.tolist() == [0, 2]
     for task, verdict in verdicts.items():
         np.testing.assert_array_equal(pair.verdicts[task].probability, verdict.probability)
-    rows = list(causes.compute(study(a, b), [a, b], Asked(reference="a", loss_ratio=3.0)))
+    rows = list(causes.compute(study(a, b), [a, b], Questions(reference="a", loss_ratio=3.0)))
     assert [row["task_id"] for row in rows] == [0, 2]
     for row in rows:
         k = row["task_id"]
@@ -163,7 +163,7 @@ def test_a_verdict_is_that_of_the_models_scores_of_the_findings_it_knows():
 )
 def test_pictures_that_both_labelled_are_whole_where_they_are_all_of_both(shared, extra, whole):
     a = site("a")
-    pictures = a.cohort.shown.pictures.copy()
+    pictures = a.cohort.identities.pictures.copy()
     pictures[shared:] += 500_000
     b = site("b", pictures=pictures, seed=1)
     b.cohort.labels[::4, 0] = 1 - b.cohort.labels[::4, 0]
@@ -190,7 +190,7 @@ def test_reads_and_pipeline_scores_are_of_the_sites_they_were_made_for():
         Reads(design, images[:0], again[:0], frozenset()),
     ]
     piped = a.ensemble("vendor") - np.random.default_rng(2).normal(size=(N, 3))
-    ask = Asked(reads={(1, 2, 1): reads}, piped={(1, 2, "vendor"): piped})
+    ask = Questions(reads={(1, 2, 1): reads}, piped={(1, 2, "vendor"): piped})
     pair = judged(a, b, ask)
     of = pair.verdicts[1].again
     assert of.measured == measure(scores, labels, np.arange(N) + N, design, images, again)
@@ -214,9 +214,9 @@ def test_copies_of_a_picture_that_say_two_things_say_nothing():
     a, b = site("a"), site("b")
     pictures = np.r_[[7, 7, 8, 8, 9], np.arange(N - 5) + 90_000]
     a.cohort.labels[:5, 0] = [1, 0, 1, 1, np.nan]
-    shown = replace(a.cohort.shown, pictures=pictures)
-    b_shown = replace(b.cohort.shown, pictures=np.r_[[9, 8, 7], np.arange(N - 3) + 70_000])
-    one, two = replace(a.cohort, shown=shown), replace(b.cohort, shown=b_shown)
+    shown = replace(a.cohort.identities, pictures=pictures)
+    b_shown = replace(b.cohort.identities, pictures=np.r_[[9, 8, 7], np.arange(N - 3) + 70_000])
+    one, two = replace(a.cohort, identities=shown), replace(b.cohort, identities=b_shown)
     labels, others = labels_of_shared(one, two)
     np.testing.assert_array_equal(labels[:, 0], [np.nan, 1, np.nan])
     np.testing.assert_array_equal(others, b.cohort.labels[[2, 1, 0]])
@@ -225,9 +225,9 @@ def test_copies_of_a_picture_that_say_two_things_say_nothing():
 
 def test_scores_that_rank_the_wrong_way_round_are_said_before_anything_else():
     a, b = site("a"), site("b", flip=True)
-    rows = list(causes.compute(study(a, b), [a, b], Asked(reference="a")))
+    rows = list(causes.compute(study(a, b), [a, b], Questions(reference="a")))
     assert all(row["resolve"].startswith(causes.INVERTED) for row in rows)
-    back = list(causes.compute(study(a, b), [a, b], Asked(reference="b")))
+    back = list(causes.compute(study(a, b), [a, b], Questions(reference="b")))
     assert not any((row["resolve"] or "").startswith(causes.INVERTED) for row in back), (
         "A is the one that is below"
     )
@@ -251,11 +251,11 @@ def test_fewer_than_ten_patients_of_a_class_are_the_reason(positives, reason):
     a, b = site("a"), site("b")
     b.cohort.labels[:, 1] = 0
     b.cohort.labels[:positives, 1] = 1
-    rows = list(causes.compute(study(a, b), [a, b], Asked(reference="a")))
+    rows = list(causes.compute(study(a, b), [a, b], Questions(reference="a")))
     assert rows[0]["reason"] is None
     assert rows[1]["reason"] == reason or (reason is None and rows[1]["reason"] == causes.UNLIKE)
     b.cohort.labels[:, 1] = 0
-    row = list(causes.compute(study(a, b), [a, b], Asked(reference="a")))[1]
+    row = list(causes.compute(study(a, b), [a, b], Questions(reference="a")))[1]
     assert row["basis"] == f"not computed: {row['reason']}"
     assert (row["verdict"], row["alike"], row["probability_label"], row["assumption"]) == (
         "cannot tell",
