@@ -76,7 +76,7 @@ class _Plugin:
                 session.items.sort(key=lambda item: _place(item.nodeid, order))
                 replace(self.folder, request["file"], request["text"])
                 return
-            os.write(self.answer, f"{_ends_well(child, request['seconds'])}\n".encode())
+            os.write(self.answer, f"{ends_well(child, request['seconds'])}\n".encode())
         os._exit(0)
 
     def pytest_runtest_logreport(self, report: Any) -> None:
@@ -107,7 +107,8 @@ def _place(nodeid: str, chosen: Sequence[str]) -> int:
     return next(at for at, test in enumerate(chosen) if _is_chosen(nodeid, [test]))
 
 
-def _ends_well(child: int, seconds: float) -> bool:
+def ends_well(child: int, seconds: float) -> bool:
+    """Whether a child, leader of its group, ends within so many seconds and without a fault; killed if it does not end."""
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:
         done, status = os.waitpid(child, os.WNOHANG)

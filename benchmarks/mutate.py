@@ -24,7 +24,6 @@ import math
 import random
 import re
 import shutil
-import signal
 import sys
 import tempfile
 import time
@@ -39,7 +38,7 @@ from typing import Final
 
 from benchmarks import _verdict
 from benchmarks._calls import RECORD, Calls
-from benchmarks._warm import QUIET, Warm
+from benchmarks._warm import QUIET, Warm, ends_well
 
 ROOT: Final = Path(__file__).resolve().parent.parent
 ROOMS: Final = ("xray/stats", "xray/analyses")
@@ -369,15 +368,7 @@ class Tree:
             os.setpgid(0, 0)
             record()
             os._exit(_run_tests(self.folder, tests))
-        deadline = time.monotonic() + seconds
-        while time.monotonic() < deadline:
-            done, status = os.waitpid(child, os.WNOHANG)
-            if done:
-                return os.waitstatus_to_exitcode(status) == 0
-            time.sleep(0.05)
-        os.killpg(child, signal.SIGKILL)
-        os.waitpid(child, 0)
-        return False
+        return ends_well(child, seconds)
 
 
 def _run_tests(folder: Path, tests: Sequence[str]) -> int:

@@ -35,9 +35,8 @@ def start_worker() -> None:
 
 def compute_on_one_thread() -> None:
     """As many flow runs and processes as there are cores work side by side; more threads would only be in the way."""
-    os.environ["OMP_NUM_THREADS"] = (
-        "1"  # is read when PyTorch is imported, which costs seconds where nothing needs it
-    )
+    # PyTorch reads it when it is imported, which takes seconds: not here, where nothing may need it
+    os.environ["OMP_NUM_THREADS"] = "1"
     if "torch" in sys.modules:
         sys.modules["torch"].set_num_threads(1)
 
