@@ -1,10 +1,7 @@
 """What `benchmarks.mutate --verdict` changes: constants of the verdict's code, twice and half as large, and branches."""
 
 import ast
-import csv
 from collections.abc import Sequence
-from dataclasses import dataclass
-from pathlib import Path
 from typing import Final
 
 STATISTICS: Final = (
@@ -26,29 +23,10 @@ FILES: Final = (
     *(f"xray/stats/{name}.py" for name in STATISTICS),
     *(f"xray/analyses/{name}.py" for name in ANALYSES),
 )
-TABLE: Final = Path(__file__).with_name("verdict_equivalents.csv")
-"""Changes that cannot change a result, one by one: file, line of code, what is changed, why."""
 
 
 OPPOSITE: Final = (ast.Eq, ast.NotEq, ast.In, ast.NotIn, ast.Is, ast.IsNot)
 """Comparisons whose neighbour is their opposite."""
-
-
-@dataclass(frozen=True)
-class Equivalent:
-    """A change that is no change of a verdict. code: its line, without the space around it."""
-
-    file: str
-    code: str
-    before: str
-    after: str
-    reason: str
-
-
-def equivalents() -> list[Equivalent]:
-    """Those of the table."""
-    with TABLE.open(encoding="utf-8", newline="") as lines:
-        return [Equivalent(**row) for row in csv.DictReader(lines)]
 
 
 def warm_up() -> None:
