@@ -23,7 +23,7 @@ from xray.stats.estimates import Estimates
 from xray.stats.intervals import proportion
 from xray.stats.operating import operating_point
 from xray.stats.roc import Youden
-from xray.stats.shares import share_by_patient
+from xray.stats.shares import shares_at_threshold
 
 METHOD = "ensemble, score >= Youden point, Wilson 95 %"
 DECLARED_METHOD = "one foreign model, score >= the threshold that its maker declares, Wilson 95 %"
@@ -84,19 +84,9 @@ def _shares(test: TestSet, trained_on: str, thresholds: NDArray[np.float64]) -> 
     shares["positive_rate"] = proportion(point.true_positives + point.false_positives, n)
     if not has_repeated_patients(test):
         return shares
-    scored = ~np.isnan(labels) & ~np.isnan(scores) & ~np.isnan(thresholds)
-    positive_calls, positive = scored & (scores >= thresholds), scored & (labels == 1)
-    denominators = {
-        "sensitivity": (positive, positive & positive_calls),
-        "specificity": (scored & ~positive, scored & ~positive & ~positive_calls),
-        "ppv": (positive_calls, positive_calls & positive),
-        "npv": (scored & ~positive_calls, scored & ~positive_calls & ~positive),
-        "accuracy": (scored, scored & (positive_calls == positive)),
-        "positive_rate": (scored, positive_calls),
-    }
+    by_patient = shares_at_threshold(labels, scores, thresholds, test.cohort.patients)
     return {
-        name: replace(share_by_patient(*denominators[name], test.cohort.patients), reason=shares[name].reason)
-        for name in MEASURES
+        name: replace(by_patient[name.replace("_", " ")], reason=shares[name].reason) for name in MEASURES
     }
 
 

@@ -11,7 +11,7 @@ from xray.findings import match
 from xray.names import unknown
 from xray.stats.chosen import MEASURES, Choice, Goal, choose
 from xray.stats.estimates import Estimates
-from xray.stats.shares import share_by_patient
+from xray.stats.shares import shares_at_threshold
 
 
 @dataclass(frozen=True)
@@ -92,14 +92,6 @@ def threshold(
 
 def _at(test: TestSet, model: str, column: int, choice: Choice) -> Elsewhere:
     label, score = test.cohort.labels[:, column], test.ensemble(model)[:, column]
-    scored = ~np.isnan(label) & ~np.isnan(score)
-    positive_calls, positive = scored & (score >= choice.threshold), scored & (label == 1)
-    denominators = {
-        "sensitivity": (positive, positive & positive_calls),
-        "specificity": (scored & ~positive, scored & ~positive & ~positive_calls),
-        "ppv": (positive_calls, positive_calls & positive),
-        "npv": (scored & ~positive_calls, scored & ~positive_calls & ~positive),
-        "positive rate": (scored, positive_calls),
-    }
-    shares = {name: share_by_patient(*denominators[name], test.cohort.patients) for name in MEASURES}
-    return Elsewhere(test.dataset, int(scored.sum()), int(positive.sum()), shares)
+    every = shares_at_threshold(label, score, choice.threshold, test.cohort.patients)
+    shares = {name: every[name] for name in MEASURES}
+    return Elsewhere(test.dataset, int(every["accuracy"].n), int(every["sensitivity"].n), shares)

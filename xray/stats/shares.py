@@ -13,6 +13,7 @@ from xray.stats.estimates import (
     REASON_TYPE,
     Comparison,
     Estimates,
+    FloatArray,
     check_level,
 )
 from xray.stats.intervals import wilson
@@ -57,6 +58,31 @@ def share_by_patient(
         x.astype(np.int64).reshape(columns),
         reason.reshape(columns),
     )
+
+
+def shares_at_threshold(
+    labels: FloatArray,
+    scores: FloatArray,
+    thresholds: ArrayLike,
+    patients: NDArray[np.integer],
+    level: float = 0.95,
+) -> dict[str, Estimates]:
+    """Sensitivity, specificity, predictive values, accuracy and share of positive calls under the rule score >= threshold.
+
+    labels: 1/0/NaN, (n_images,) or (n_images, n_columns); scores: likewise, NaN = none. thresholds: one, or one per column,
+    in the unit of the scores; NaN counts nothing. patients: (n_images,) codes, the units of `share_by_patient`.
+    """
+    counted = ~np.isnan(labels) & ~np.isnan(scores) & ~np.isnan(thresholds)
+    called, positive = counted & (scores >= thresholds), counted & (labels == 1)
+    cells = {
+        "sensitivity": (positive, positive & called),
+        "specificity": (counted & ~positive, counted & ~positive & ~called),
+        "ppv": (called, called & positive),
+        "npv": (counted & ~called, counted & ~called & ~positive),
+        "accuracy": (counted, counted & (called == positive)),
+        "positive rate": (counted, called),
+    }
+    return {name: share_by_patient(*of, patients, level) for name, of in cells.items()}
 
 
 def paired_by_patient(

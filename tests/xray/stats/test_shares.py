@@ -5,7 +5,7 @@ import pytest
 from statsmodels.stats.proportion import proportion_confint
 from statsmodels.stats.weightstats import DescrStatsW
 
-from xray.stats.shares import paired_by_patient, share_by_patient
+from xray.stats.shares import paired_by_patient, share_by_patient, shares_at_threshold
 
 
 def test_one_image_each_is_wilsons_interval():
@@ -56,3 +56,38 @@ def test_coverage_with_three_images_of_each_patient():
         estimate = share_by_patient(np.ones(150, bool), hits.ravel(), np.repeat(np.arange(50), 3))
         covered.append(estimate.lower <= 0.4 <= estimate.upper)
     assert 0.93 <= np.mean(covered) <= 0.97
+
+
+def test_shares_at_a_threshold_are_counted_by_hand_and_a_score_at_it_is_a_call():
+    labels = np.array([1, 1, 1, 0, 0, 0, 0, 0, 1, np.nan])
+    scores = np.array([2.0, 1.0, 0.5, 1.0, 0.2, 0.1, 3.0, -1.0, np.nan, 5.0])
+    patients = np.arange(10)
+    shares = shares_at_threshold(labels, scores, 1.0, patients)
+    counts = {name: (int(of.n_pos), int(of.n)) for name, of in shares.items()}
+    assert counts == {
+        "sensitivity": (2, 3),
+        "specificity": (3, 5),
+        "ppv": (2, 4),
+        "npv": (3, 4),
+        "accuracy": (5, 8),
+        "positive rate": (4, 8),
+    }
+    for name, (x, n) in counts.items():
+        assert shares[name].value == pytest.approx(x / n)
+        hits = np.arange(n) < x
+        alone = share_by_patient(np.ones(n, bool), hits, np.arange(n))
+        assert (shares[name].lower, shares[name].upper) == pytest.approx(
+            (float(alone.lower), float(alone.upper))
+        )
+
+
+def test_shares_at_thresholds_of_several_columns_are_those_of_each_and_nothing_counts_without_one():
+    rng = np.random.default_rng(8)
+    labels, scores = (rng.random((60, 3)) < 0.4).astype(float), rng.normal(size=(60, 3))
+    patients, thresholds = np.repeat(np.arange(20), 3), np.array([0.1, -0.3, np.nan])
+    every = shares_at_threshold(labels, scores, thresholds, patients)
+    for column in (0, 1):
+        own = shares_at_threshold(labels[:, column], scores[:, column], thresholds[column], patients)
+        for name, of in own.items():
+            assert (every[name].value[column], every[name].upper[column]) == (of.value, of.upper)
+    assert all(of.n[2] == 0 and np.isnan(of.value[2]) for of in every.values())
