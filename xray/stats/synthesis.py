@@ -128,7 +128,8 @@ def between(estimates: FloatArray, variances: FloatArray) -> float:
 
 
 def _likelihood(tau2: float, estimates: FloatArray, variances: FloatArray) -> float:
+    """Twice the restricted log likelihood."""
     weights = 1 / (variances + tau2)
     total = weights.sum()
     mean = (weights * estimates).sum() / total
-    return float(0.5 * (np.log(weights).sum() - math.log(total) - (weights * (estimates - mean) ** 2).sum()))
+    return float(np.log(weights).sum() - math.log(total) - (weights * (estimates - mean) ** 2).sum())

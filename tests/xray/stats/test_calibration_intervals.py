@@ -186,3 +186,31 @@ def test_the_error_of_calibration_lies_between_its_bounds():
     labels = (draw.random(1500) < 1 / (1 + np.exp(-2.5 * logits))).astype(float)
     ece = calibration_measures(labels, logits, np.arange(1500)).measures["ece"]
     assert 0 < ece.lower < ece.value < ece.upper
+
+
+@pytest.mark.parametrize("n_patients", [6, 40])
+def test_bounds_of_the_error_are_those_computed_by_hand(n_patients):
+    """Gaps of ten bins, their covariance by patients, and the sizes at which one as large as that seen is so likely."""
+    labels, logits, patients = world(n=240, seed=4, intercept=-0.6, slope=2.0, images=240 // n_patients)
+    order = np.argsort(logits)
+    p, y, unit = expit(logits[order]), labels[order], patients[order]
+    bins = np.repeat(np.arange(10), 24)
+    gaps = np.array([(y - p)[bins == b].sum() / 240 for b in range(10)])
+    means = np.array([(y - p)[bins == b].mean() for b in range(10)])
+    covariance = np.zeros((10, 10))
+    for patient in range(n_patients):
+        own = np.array([((y - p)[(bins == b) & (unit == patient)] - means[b]).sum() for b in range(10)])
+        covariance += np.outer(own, own) * n_patients / (n_patients - 1) / 240**2
+    for b in range(10):
+        covariance[b, b] = max(covariance[b, b], (p * (1 - p))[bins == b].sum() / 240**2)
+    values, vectors = np.linalg.eigh(covariance)
+    normal = np.random.default_rng(0).normal(size=(2000, 10))
+    noise = normal * np.sqrt(np.maximum(values, 0)) @ vectors.T
+    ece = calibration_measures(labels, logits, patients).measures["ece"]
+    total = np.abs(gaps).sum()
+    for size, tail in ((ece.value, 0.5), (ece.lower, 0.025), (ece.upper, 0.975)):
+        chance = [
+            (np.abs(of * gaps / total + noise).sum(axis=1) >= total).mean()
+            for of in (size - 1e-4, size + 1e-4)
+        ]
+        assert chance[0] - 0.002 <= tail <= chance[1] + 0.002 or (size == 0 and chance[1] > tail)
