@@ -78,6 +78,10 @@ def test_a_plan_names_whose_images_go_through_whose_pipeline_and_its_chances(sit
         assert all(of.images.size == N for of in plans)
         (one,) = plan(connection, "test", 100, 0, task=CHANGED)
         again, other = (plan(connection, "test", 100, seed, task=CHANGED)[0].images for seed in (0, 1))
+        named = plan(connection, "test", None, 0, model="vendor")
+    assert [(of.pair.model, of.task, of.whole) for of in named] == [
+        (of.pair.model, of.task, of.whole) for of in plans
+    ]
     assert one.images.tolist() == again.tolist() != other.tolist()
     assert patients("home", N)[0][one.images, AT].sum() == 50
 

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from scipy.special import expit
 from sqlalchemy import text
+from statsmodels.api import Logit
 
 from tests.xray.analyses.conftest import World
 from xray.analyses.run import by_name, run
@@ -75,3 +76,57 @@ def test_every_measure_is_there_and_the_threshold_is_that_of_home(rows):
 
 def test_a_finding_that_one_site_alone_has_is_not_put_together(rows):
     assert not any(task == "Mass" for task, _ in rows[0])
+
+
+def by_hand(label, score, cut):
+    """Each measure on its scale with its standard error, of a site whose patients have one image each."""
+    area = auc_interval(label, score)
+    value = float(area.value)
+    measures = {"auc": (np.log(value / (1 - value)), float(area.se) / (value * (1 - value)))}
+    for name, hits in (("sensitivity", score[label == 1] >= cut), ("specificity", score[label == 0] < cut)):
+        n, share = hits.size, hits.mean()
+        # the variance of a sample of patients: n / (n - 1)
+        effective = n if share in (0, 1) else n - 1
+        yes, no = share * effective + 0.5, (1 - share) * effective + 0.5
+        measures[name] = (np.log(yes / no), np.sqrt(1 / yes + 1 / no))
+    line = Logit(label, np.column_stack([np.ones(len(score)), score.astype(np.float64)])).fit(disp=0)
+    measures["calibration slope"] = (line.params[1], line.bse[1])
+    observed, expected = label.mean(), expit(score.astype(np.float64)).mean()
+    error = np.sqrt((1 - observed) / (observed * (len(label) - 1)))
+    measures["observed/expected"] = (np.log(observed / expected), error)
+    return measures
+
+
+def test_every_measure_of_every_site_is_that_computed_by_hand(rows):
+    stored, labels, scores = rows
+    cut = stored["Effusion", "sensitivity"]["threshold"]
+    sites = [
+        by_hand(labels[name], scores[name].astype(np.float32), cut) for name in ("north", "south", "west")
+    ]
+    backs = {"auc": expit, "sensitivity": expit, "specificity": expit, "observed/expected": np.exp}
+    for measure in sites[0]:
+        row = stored["Effusion", measure]
+        together = synthesise(*(np.array([site[measure][part] for site in sites]) for part in (0, 1)))
+        back = backs.get(measure, float)
+        expected = [back(of) for of in (together.mean, together.lower, together.upper, together.next_upper)]
+        found = [row[name] for name in ("value", "lower", "upper", "next_upper")]
+        assert found == pytest.approx(expected, rel=1e-5), measure
+        assert row["tau2"] == pytest.approx(together.tau2, rel=1e-4, abs=1e-9)
+
+
+def test_a_site_that_ranks_perfectly_has_no_logit_of_its_auc_and_is_left_out_of_that_alone(world):
+    rng = np.random.default_rng(6)
+    label, scores = (np.arange(120) % 3 == 0).astype(float), {}
+    for name, shift in (("home", 2.0), ("north", 1.5), ("south", 1.0), ("perfect", 60.0)):
+        world.dataset(name, {"Effusion": label})
+        scores[name] = rng.normal(shift * label - 1, 1)
+    model = world.model("home", 0, ["home"], ["Effusion"])
+    for name, score in scores.items():
+        world.score(model, name, {"Effusion": score})
+    world.study(list(scores), [model])
+    run(world.engine, "test", [by_name("synthesis")])
+    with world.engine.connect() as connection:
+        stored = connection.execute(text("select measure, n_sites, value from synthesis_results")).all()
+    counted = {row.measure: row.n_sites for row in stored}
+    assert (counted["auc"], counted["sensitivity"], counted["specificity"]) == (2, 3, 3)
+    assert all(row.value is None or np.isfinite(row.value) for row in stored)

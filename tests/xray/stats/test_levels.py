@@ -1,5 +1,7 @@
 """Tests and intervals hold their level where positives are few: seeded pieces of benchmarks/levels.py."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from scipy.special import ndtri
@@ -7,9 +9,9 @@ from scipy.stats import norm
 
 from xray.stats.bootstrap import Draws, bootstrap_auc
 from xray.stats.comparisons import compare_paired, compare_unpaired
-from xray.stats.delong import auc_interval, newcombe_interval
+from xray.stats.delong import auc_interval, logit_bounds, newcombe_interval
 from xray.stats.differences import between_samples, degrees_of_freedom
-from xray.stats.means import mean_difference, mean_of
+from xray.stats.means import _spread, mean_difference, mean_of
 from xray.stats.multiplicity import holm
 
 
@@ -111,3 +113,26 @@ def test_mean_aucs_of_few_findings_hold():
         p.append(mean_difference(tasks, [0] * 3, [1] * 3)[3])
     assert np.mean(held) >= 0.92 > np.mean(percentiles)
     assert np.mean(np.array(p) < 0.05) <= 0.12
+
+
+def test_the_variance_of_a_mean_auc_is_that_of_its_replicates_by_hand():
+    """Two findings of unequal numbers, whose replicates go together."""
+    rng = np.random.default_rng(2)
+    both = rng.normal(size=(400, 1)) * 0.03 + rng.normal(size=(400, 2)) * [0.02, 0.05]
+    tasks = []
+    for column, (positives, negatives) in enumerate([(12, 80), (150, 40)]):
+        labels, one = scores(rng, 0.8, positives, negatives, 1)
+        of = bootstrap_auc(labels, one.T, np.arange(labels.size), n_replicates=20)
+        tasks.append(replace(of, replicates=0.8 + both[:, [column]]))
+    fewest = np.array([12, 40])
+    variances = both.var(axis=0, ddof=1) * fewest / (fewest - 1)
+    of_mean = both.mean(axis=1).var(ddof=1) * (12 / 11 + 40 / 39) / 2
+    together = of_mean / (variances.sum() / 4)
+    assert together > 1
+    variance, degrees, found = _spread([both[:, 0], both[:, 1]], tasks)
+    assert (variance, found) == pytest.approx((of_mean, together))
+    assert degrees == pytest.approx(variances.sum() ** 2 / (variances[0] ** 2 / 11 + variances[1] ** 2 / 39))
+    value = np.array([np.mean([float(task.estimates.value[0]) for task in tasks])])
+    n_pos, n_neg = (np.array([of / together]) for of in (12 + 150, 80 + 40))
+    lower, upper = logit_bounds(value, np.array([of_mean]), n_pos, n_neg, 0.95, degrees)
+    assert mean_of(tasks, [0, 0]) == pytest.approx((value[0], lower[0], upper[0]))

@@ -5,7 +5,7 @@ from scipy.stats import norm
 from sklearn.metrics import average_precision_score
 from statsmodels.stats.proportion import proportion_confint
 
-from xray.stats.precision_recall import average_precision_interval, influence
+from xray.stats.precision_recall import _bounds, average_precision_interval, influence
 
 
 def drawn(rng, n_pos, n_neg, gap, digits=1):
@@ -79,3 +79,15 @@ def test_what_has_no_interval_says_why():
     ]  # fmt: skip
     assert np.isnan(estimate.lower).all()
     np.testing.assert_array_equal(np.isnan(estimate.value), [False, True, False, True])
+
+
+@pytest.mark.parametrize(("value", "is_wilson"), [(0.5, True), (0.499, False)])
+def test_few_images_take_wilsons_bounds_from_one_half_on(value, is_wilson):
+    lower, upper = _bounds(np.array([value]), np.array([1e-9]), np.array([8]), 0.95)
+    half = norm.ppf(0.975) / np.sqrt(8 * value * (1 - value))
+    by_logit = [
+        1 / (1 + np.exp(half - np.log(value / (1 - value)))),
+        1 / (1 + np.exp(-half - np.log(value / (1 - value)))),
+    ]
+    expected = proportion_confint(8 * value, 8, method="wilson") if is_wilson else by_logit
+    assert (lower[0], upper[0]) == pytest.approx(tuple(expected), abs=1e-6)
