@@ -68,22 +68,26 @@ LIBRARIES: Final = (
 )
 LIMIT: Final = 0.15
 FURTHER: Final = 60.0
-"""Seconds that tests which don't name the module may have taken together; a change that only later ones notice survives."""
+"""Seconds that tests which don't import the module may have taken together; a change that only later ones notice survives."""
 
 
 def nearest_tests(file: str) -> list[str]:
-    """The test files that name the changed module."""
+    """The test files that import the changed module, or from it."""
     module = file.removesuffix(".py").replace("/", ".")
     package, _, name = module.rpartition(".")
-    spellings = (
-        f"from {module} import",
-        f"import {module}",
-        f"from {package} import {name}",
-        f"{package}.{name}",
-    )
-    return [
-        p for p in files_of_tests() if any(s in (ROOT / p).read_text(encoding="utf-8") for s in spellings)
-    ]
+    return [test for test in files_of_tests() if {(module, ""), (package, name)} & _imports(test)]
+
+
+@cache
+def _imports(test: str) -> set[tuple[str, str]]:
+    """(module, "") and (module, name) of what a file imports."""
+    imports = set()
+    for node in ast.walk(ast.parse((ROOT / test).read_text(encoding="utf-8"))):
+        if isinstance(node, ast.ImportFrom) and node.module:
+            imports |= {(node.module, ""), *((node.module, alias.name) for alias in node.names)}
+        elif isinstance(node, ast.Import):
+            imports |= {(alias.name, "") for alias in node.names}
+    return imports
 
 
 def files_of_tests(names: Sequence[str] = TESTS) -> list[str]:
@@ -180,10 +184,10 @@ def _sources() -> dict[str, ast.Module]:
     return {str(path.relative_to(ROOT)): ast.parse(path.read_text(encoding="utf-8")) for path in files}
 
 
-def _lives(tree: Tree, warm: Warm, mutant: Mutant, calls: Calls) -> bool:
+def _lives(tree: Tree, warm: Warm, mutant: Mutant, calls: Calls, further: float) -> bool:
     """Whether the change survives the tests that call its function, in a process that has collected them before.
 
-    And then those that name its module, as a change is imported elsewhere: compiled code has in it what it calls.
+    And then those that import its module, as a change is imported elsewhere: compiled code has in it what it calls.
     """
     try:
         compile(mutant.text(), mutant.file, "exec")
@@ -192,7 +196,7 @@ def _lives(tree: Tree, warm: Warm, mutant: Mutant, calls: Calls) -> bool:
     near, far = (
         sorted(tests, key=lambda test: calls.seconds[_file(test)]) for tests in _tests_of(mutant, calls)
     )
-    tests = [*near, *_within(far, FURTHER, calls.seconds)]
+    tests = [*near, *_within(far, further, calls.seconds)]
     if not tests:
         return True
     patience = QUIET + 5 * sum(calls.seconds[file] for file in {_file(test) for test in tests})
@@ -245,6 +249,12 @@ def main() -> int:
     parser.add_argument("--calls", type=Path, help="a file to keep, or take, what tests call: minutes less")
     parser.add_argument(
         "--again", type=Path, help="only those that an earlier run printed as survivors, in this file"
+    )
+    parser.add_argument(
+        "--further",
+        type=float,
+        default=FURTHER,
+        help="seconds that other tests may take together; more kill more",
     )
     parser.add_argument("--list", action="store_true")
     parser.add_argument("--quick", action="store_true", help="six changes")
@@ -322,7 +332,7 @@ def _survivors(chosen: Sequence[Mutant], options: argparse.Namespace) -> Iterato
         def one(mutant: Mutant) -> bool:
             judges = free.get()
             try:
-                return _lives(*judges, mutant, calls)
+                return _lives(*judges, mutant, calls, options.further)
             finally:
                 free.put(judges)
 
