@@ -68,7 +68,7 @@ LIBRARIES: Final = (
 )
 LIMIT: Final = 0.15
 FURTHER: Final = 60.0
-"""Seconds that tests which don't import the module may have taken together; a change that only later ones notice survives."""
+"""Seconds that tests which don't import the module may take together; a change that only later ones notice survives."""
 
 
 def nearest_tests(file: str) -> list[str]:
