@@ -38,7 +38,8 @@ def paired_difference(
     phi = _correlation(a, b, c, d, n)
     lower = _reach(second - low_2, up_1 - first, phi)
     upper = _reach(up_2 - second, first - low_1, phi)
-    se = np.sqrt(np.maximum(b + c - (b - c) ** 2 / np.maximum(n, 1), 0)) / np.maximum(n, 1)
+    cases = np.maximum(n, 1)
+    se = np.sqrt(np.maximum(b + c - (b - c) ** 2 / cases, 0)) / cases
     reason = np.where(n > 0, DEFINED, NO_CASES).astype(REASON_TYPE)
     return PairedDifference(
         difference,

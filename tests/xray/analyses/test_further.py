@@ -284,6 +284,15 @@ def test_subgroups_are_compared_with_the_rest_and_adjusted_over_the_grouping(loa
     ]
 
 
+@pytest.mark.parametrize(
+    ("age", "band"),
+    [(0, "0-17"), (17.9, "0-17"), (18, "18-39"), (39, "18-39"), (40, "40-64"), (64, "40-64"), (65, "65-79"),
+     (79, "65-79"), (80, "80+"), (104, "80+"), (None, "unknown"), (np.nan, "unknown")],
+)  # fmt: skip
+def test_an_age_is_in_the_band_that_begins_at_or_below_it(age, band):
+    assert subgroups.subgroups("age", np.array([age, 30], dtype=object)).tolist() == [band, "18-39"]
+
+
 def test_a_planted_worst_group_is_found(world):
     rng = np.random.default_rng(2)
     n = 600

@@ -45,6 +45,7 @@ def test_numbers_are_those_of_the_formula(table):
     turned = paired_difference(a, b, c, d)
     assert (-turned.value, -turned.upper, -turned.lower) == pytest.approx(by_hand(a, b, c, d), abs=1e-12)
     assert difference.n == sum(table)
+    assert difference.se == pytest.approx(math.sqrt(b + c - (b - c) ** 2 / sum(table)) / sum(table))
     assert difference.n_pos == a + b
 
 
@@ -64,3 +65,8 @@ def test_no_case_and_no_difference():
     assert difference.reason.tolist() == ["no case to count", ""]
     assert (difference.value[1], difference.se[1]) == (0, 0)
     assert difference.lower[1] < 0 < difference.upper[1]
+
+
+def test_one_case_that_changed_has_no_error_of_its_own():
+    one = paired_difference(0, 1, 0, 0)
+    assert (float(one.value), float(one.se), int(one.n)) == (-1, 0, 1)
