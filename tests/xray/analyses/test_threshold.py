@@ -53,3 +53,16 @@ def test_here_and_elsewhere(two_sites, database, tmp_path, monkeypatch):
 def test_what_is_not_there_is_named(two_sites, model, task, dataset, said):
     with two_sites.engine.begin() as connection, pytest.raises(AnalysisError, match=said):
         threshold(connection, "test", model, task, "youden", dataset=dataset)
+
+
+@pytest.mark.parametrize("share", [-0.1, 0.0, 1.0, 1.2])
+def test_a_target_and_a_prevalence_lie_between_0_and_1(two_sites, share):
+    with two_sites.engine.begin() as connection:
+        with pytest.raises(
+            AnalysisError, match=rf"sensitivity: expected a share above 0 and below 1, found {share:g}"
+        ):
+            threshold(connection, "test", "x", "Effusion", "sensitivity", share)
+        with pytest.raises(
+            AnalysisError, match=rf"--prevalence: expected a share above 0 and below 1, found {share:g}"
+        ):
+            threshold(connection, "test", "x", "Effusion", "youden", prevalence=share)

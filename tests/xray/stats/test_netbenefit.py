@@ -6,7 +6,7 @@ from scipy.special import logit
 from statsmodels.stats.proportion import proportion_confint
 
 from xray.stats.estimates import ALL_CALLED, FEW_PATIENTS, NO_DATA, NO_VARIANCE, NONE_CALLED
-from xray.stats.netbenefit import net_benefit
+from xray.stats.netbenefit import _by_proportions, net_benefit
 
 THRESHOLDS = [0.5, 0.05, 0.2]
 
@@ -188,3 +188,16 @@ def test_columns_gaps_and_wrong_input():
 def test_one_threshold_outside_of_its_range_is_refused(cutoffs):
     with pytest.raises(ValueError, match="thresholds must lie in"):
         net_benefit(np.array([0.0, 1.0]), np.array([0.2, 0.7]), np.array(cutoffs))
+
+
+@pytest.mark.parametrize(("hits", "alarms"), [(4 / 60, 0.1), (0.0, 0.05), (0.1, 0.0)])
+def test_bounds_by_wilsons_are_added_in_squares_with_the_correlation_of_two_shares(hits, alarms):
+    """Zou and Donner 2008, of hits − odds · alarms; 60 units, odds 1/4."""
+    odds, n = 0.25, 60
+    (low, high), (few, many) = (proportion_confint(of * n, n, method="wilson") for of in (hits, alarms))
+    r = -np.sqrt(hits * alarms / ((1 - hits) * (1 - alarms)))
+    a, b, c, d = hits - low, odds * (many - alarms), high - hits, odds * (alarms - few)
+    value = hits - odds * alarms
+    expected = value - np.sqrt(a**2 + b**2 - 2 * r * a * b), value + np.sqrt(c**2 + d**2 - 2 * r * c * d)
+    found = _by_proportions(np.array(hits), np.array(alarms), np.array(odds), np.array(n), 0.95)
+    assert [float(bound) for bound in found] == pytest.approx(expected, abs=1e-12)
