@@ -5,7 +5,7 @@ import pytest
 from statsmodels.stats.proportion import proportion_confint
 from statsmodels.stats.weightstats import DescrStatsW
 
-from xray.stats.shares import paired_by_patient, share_by_patient, shares_at_threshold
+from xray.stats.shares import paired_by_patient, share_by_patient, shares_at_threshold, shares_by_patient
 
 
 def test_one_image_each_is_wilsons_interval():
@@ -91,3 +91,50 @@ def test_shares_at_thresholds_of_several_columns_are_those_of_each_and_nothing_c
         for name, of in own.items():
             assert (every[name].value[column], every[name].upper[column]) == (of.value, of.upper)
     assert all(of.n[2] == 0 and np.isnan(of.value[2]) for of in every.values())
+
+
+def of_pair(first, second, rho):
+    """Difference, bounds and error of two shares by their own, with a correlation (Zou 2008)."""
+    p, q = float(first.value), float(second.value)
+    down, up = (
+        (p - float(first.lower), float(second.upper) - q),
+        (float(first.upper) - p, q - float(second.lower)),
+    )
+    below, above = (np.sqrt(a**2 + b**2 - 2 * rho * a * b) for a, b in (down, up))
+    se = np.sqrt(first.se**2 + second.se**2 - 2 * rho * first.se * second.se)
+    return p - q, p - q - below, p - q + above, float(se)
+
+
+def test_shares_of_other_patients_are_independent():
+    rng = np.random.default_rng(3)
+    hits, first = rng.random(90) < 0.4, np.arange(90) < 50
+    (one, two), difference = shares_by_patient((first, ~first), hits, np.arange(90))
+    assert float(one.value) == pytest.approx(hits[:50].mean())
+    assert float(two.value) == pytest.approx(hits[50:].mean())
+    found = [float(getattr(difference, name)) for name in ("difference", "lower", "upper", "se")]
+    assert found == pytest.approx(of_pair(one, two, 0.0), abs=1e-12)
+    assert (int(difference.n), int(difference.n_pos), str(difference.reason)) == (90, hits.sum(), "")
+    assert np.isnan(difference.p)
+    assert np.isnan(difference.z)
+
+
+def test_shares_of_the_same_patients_are_correlated_as_their_images_are():
+    """Each patient has an image in either subset; the two go together, so the difference is surer than of two samples."""
+    rng = np.random.default_rng(4)
+    first_hits = rng.random(60) < 0.5
+    second_hits = np.where(rng.random(60) < 0.85, first_hits, ~first_hits)
+    hits, patients, first = np.r_[first_hits, second_hits], np.tile(np.arange(60), 2), np.arange(120) < 60
+    (one, two), difference = shares_by_patient((first, ~first), hits, patients)
+    rho = np.corrcoef(first_hits, second_hits)[0, 1]
+    assert rho > 0.5
+    found = [float(getattr(difference, name)) for name in ("difference", "lower", "upper", "se")]
+    assert found == pytest.approx(of_pair(one, two, rho), abs=1e-12)
+
+
+@pytest.mark.parametrize("empty", [0, 1])
+def test_a_subset_without_images_is_named(empty):
+    subsets = [np.arange(20) < 12, np.zeros(20, bool)][:: 1 if empty else -1]
+    (one, two), difference = shares_by_patient(subsets, np.arange(20) < 5, np.arange(20))
+    assert str(difference.reason) == str((one, two)[empty].reason) == "no case to count"
+    assert str((one, two)[1 - empty].reason) == ""
+    assert np.isnan(difference.difference)
