@@ -7,7 +7,6 @@ from typing import Any, Final
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from scipy.special import ndtr, ndtri
 from sqlalchemy import Connection, text
 
 from db.queries import query
@@ -19,7 +18,6 @@ from xray.data.operating_points import declared
 from xray.errors import AnalysisError
 from xray.names import unknown
 from xray.stats.agreement import cross_table, kappa, mcnemar
-from xray.stats.clustered import clustered_covariance
 from xray.stats.comparisons import compare_paired
 from xray.stats.estimates import Comparison
 from xray.stats.multiplicity import holm
@@ -143,14 +141,14 @@ def _row(
     scored, positive = ~np.isnan(label), label == 1
     n, n_pos = int(scored.sum()), int(positive.sum())
     patients, clustered = test.cohort.patients, has_repeated_patients(test)
-    enough = min(n_pos, n - n_pos) >= FEWEST
+    enough = enough_patients(label, patients)
     row: dict[str, Any] = {"n": n, "n_pos": n_pos}
     labels = label.astype(np.float32)
     row |= {
         f"auc_{letter}": number(float(auc(labels, score).value))
         for letter, score in zip("ab", scores, strict=True)
     }
-    areas = _areas(labels, scores, patients, clustered)
+    areas = compare_paired(labels, scores[0], scores[1], patients=patients if clustered else None)
     row |= difference(areas, "", enough)
     row["p_holm"] = None
     cuts = [
@@ -181,7 +179,7 @@ def _row(
     agreement = kappa(table)
     row |= {"kappa": number(float(agreement.value)), "kappa_lower": number(float(agreement.lower))}
     row |= {"kappa_upper": number(float(agreement.upper)), "differ": int((gain != 0).sum())}
-    row["reason"] = None if enough else f"fewer than {FEWEST} of a class"
+    row["reason"] = None if enough else f"fewer than {FEWEST} patients of a class"
     differing = np.flatnonzero(gain != 0)
     columns = {
         "label": label[differing],
@@ -191,27 +189,9 @@ def _row(
     return row, pd.DataFrame({"dataset": test.dataset, "task": "", "image": differing, **columns})
 
 
-def _areas(
-    labels: NDArray[np.float32],
-    scores: Sequence[NDArray[np.float64]],
-    patients: NDArray[np.int64],
-    clustered: bool,
-) -> Comparison:
-    """Difference of AUCs: DeLong's, by patient where some have several images."""
-    plain = compare_paired(labels, scores[0], scores[1])
-    if not clustered:
-        return plain
-    covariance = clustered_covariance(labels, np.stack(scores), patients).covariance
-    variance = float(covariance[0, 0] + covariance[1, 1] - 2 * covariance[0, 1])
-    if not variance > 0:
-        return replace(plain, lower=np.array(np.nan), upper=np.array(np.nan), p=np.array(np.nan))
-    se = variance**0.5
-    difference, half = float(plain.difference), float(ndtri(0.975)) * se
-    z = difference / se
-    bounds = np.array(max(difference - half, -1)), np.array(min(difference + half, 1))
-    return replace(
-        plain, lower=bounds[0], upper=bounds[1], se=np.array(se), z=np.array(z), p=np.array(2 * ndtr(-abs(z)))
-    )
+def enough_patients(labels: NDArray[np.floating], patients: NDArray[np.integer]) -> bool:
+    """Whether each class has FEWEST patients. labels: (n_images,), NaN where an image does not count."""
+    return min(np.unique(patients[labels == value]).size for value in (0, 1)) >= FEWEST
 
 
 def difference(comparison: Comparison, prefix: str, enough: bool) -> dict[str, float | None]:

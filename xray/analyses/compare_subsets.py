@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 from sqlalchemy import Connection
 
-from xray.analyses.compare import FEWEST, adjust, check_models, difference
+from xray.analyses.compare import FEWEST, adjust, check_models, difference, enough_patients
 from xray.analyses.rows import number
 from xray.analyses.stored import TestSet, load_study, load_tests
 from xray.analyses.where import fit, parse
@@ -64,7 +64,7 @@ def _row(
     label = np.where(np.isnan(score), np.nan, test.cohort.labels[:, task])
     labels = [np.where(side, label, np.nan) for side in sides]
     aucs, gap = clustered_subsets(labels, score, patients)
-    enough = all(min(int((side == 1).sum()), int((side == 0).sum())) >= FEWEST for side in labels)
+    enough = all(enough_patients(side, patients) for side in labels)
     row: dict[str, Any] = {}
     for name, area in zip("ab", aucs, strict=True):
         row |= {f"n_{name}": int(area.n), f"n_pos_{name}": int(area.n_pos)}
@@ -82,7 +82,7 @@ def _row(
         for side, share in zip("ab", shares, strict=True):
             row |= {f"{name}_{side}{part}": number(float(getattr(share, at))) for part, at in _BOUNDS}
         row |= difference(gap, f"{name}_", enough and not np.isnan(cut))
-    row["reason"] = None if enough else f"fewer than {FEWEST} of a class"
+    row["reason"] = None if enough else f"fewer than {FEWEST} patients of a class"
     return row
 
 

@@ -166,8 +166,10 @@ def _sums(
         for k in range(n_units):
             a = placed[0, k] - images[0, k] * mean_pos
             b = placed[1, k] - images[1, k] * mean_neg
-            a /= 1 - images[0, k] / n_pos if images[0, k] < n_pos else 1
-            b /= 1 - images[1, k] / n_neg if images[1, k] < n_neg else 1
+            if images[0, k] < n_pos:
+                a /= 1 - images[0, k] / n_pos
+            if images[1, k] < n_neg:
+                b /= 1 - images[1, k] / n_neg
             squares_pos += a * a
             squares_neg += b * b
             products += a * b

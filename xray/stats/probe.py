@@ -49,9 +49,9 @@ def _discriminant(x: FloatArray, y: FloatArray, penalty: float, new: FloatArray)
     deviation.
     """
     centre = x.mean(axis=0)
-    inner = (x - centre).T @ (x - centre) / y.size
+    inner = (x - centre).T @ (x - centre)
     inner[np.diag_indices_from(inner)] += penalty * max(float(inner.trace()) / len(inner), 1e-300)
-    direction = np.linalg.solve(inner, (x - centre).T @ (y - y.mean()) / y.size)
+    direction = np.linalg.solve(inner, (x - centre).T @ (y - y.mean()))
     spread = float(((x - centre) @ direction).std())
     scores: FloatArray = (new - centre) @ direction / (spread or 1.0)
     return scores

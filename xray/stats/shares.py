@@ -4,8 +4,9 @@ from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.special import ndtr, ndtri
+from scipy.special import stdtr, stdtrit
 
+from xray.stats.differences import deviate
 from xray.stats.estimates import (
     DEFINED,
     NO_CASES,
@@ -61,9 +62,9 @@ def share_by_patient(
 
 
 def shares_at_threshold(
-    labels: FloatArray,
-    scores: FloatArray,
-    thresholds: ArrayLike,
+    labels: NDArray[np.floating],
+    scores: NDArray[np.floating],
+    thresholds: FloatArray | float,
     patients: NDArray[np.integer],
     level: float = 0.95,
 ) -> dict[str, Estimates]:
@@ -94,7 +95,8 @@ def paired_by_patient(
     """Mean gain of the first of two models over the second, on the images of the denominator, with the patient as the unit.
 
     denominator, gain: (n_images,); gain 1, 0 or −1 for calls, or any number, such as net benefit. The variance is that of
-    `share_by_patient`; normal interval and test. Scalars; n_pos is the number of images on which the two differ.
+    `share_by_patient`; Student's interval and test, as many patients less one. Scalars; z is the normal deviate of p, n_pos
+    the number of images on which the two differ.
     """
     check_level(level)
     _, code = np.unique(patients, return_inverse=True)
@@ -108,22 +110,13 @@ def paired_by_patient(
     mean = total.sum() / n
     residue = np.bincount(code, weights=total) - mean * n_of
     se = np.sqrt(m / max(m - 1, 1) * (residue[n_of > 0] ** 2).sum()) / n
-    half = ndtri(0.5 + level / 2) * se
-    z = mean / se if se > 0 else np.nan
+    t = mean / se if se > 0 else np.nan
+    half, p = stdtrit(max(m - 1, 1), 0.5 + level / 2) * se, np.array(2 * stdtr(max(m - 1, 1), -abs(t)))
     reason = DEFINED if se > 0 else NO_VARIANCE
-    values = (mean, mean - half, mean + half, se, z, 2 * ndtr(-abs(z)))
-    arrays = [np.array(value, dtype=np.float64) for value in values]
-    return Comparison(
-        arrays[0],
-        arrays[1],
-        arrays[2],
-        arrays[3],
-        arrays[4],
-        arrays[5],
-        np.array(n),
-        differ,
-        np.array(reason),
+    value, lower, upper, error = (
+        np.array(of, dtype=np.float64) for of in (mean, mean - half, mean + half, se)
     )
+    return Comparison(value, lower, upper, error, deviate(value, p), p, np.array(n), differ, np.array(reason))
 
 
 def shares_by_patient(
@@ -154,18 +147,10 @@ def shares_by_patient(
     below, above = (np.sqrt(max(a**2 + b**2 - 2 * rho * a * b, 0.0)) for a, b in (down, up))
     errors = float(first.se), float(second.se)
     se = max(errors[0] ** 2 + errors[1] ** 2 - 2 * rho * errors[0] * errors[1], 0.0) ** 0.5
-    values = (difference, difference - below, difference + above, se, np.nan, np.nan)
-    number = [np.array(value, dtype=np.float64) for value in values]
+    values = (difference, difference - below, difference + above, se)
     reason = first.reason if str(first.reason) != DEFINED else second.reason
-    comparison = Comparison(
-        number[0],
-        number[1],
-        number[2],
-        number[3],
-        number[4],
-        number[5],
-        np.array(first.n + second.n),
-        np.array(first.n_pos + second.n_pos),
-        np.array(reason),
-    )
+    gap, lower, upper, error = (np.array(value, dtype=np.float64) for value in values)
+    n, n_pos = (np.array(getattr(first, name) + getattr(second, name)) for name in ("n", "n_pos"))
+    none = np.array(np.nan)
+    comparison = Comparison(gap, lower, upper, error, none, none, n, n_pos, np.array(reason))
     return (first, second), comparison

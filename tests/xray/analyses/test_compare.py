@@ -139,3 +139,52 @@ def test_images_of_a_patient_make_no_interval_narrower():
     four = paired_by_patient(np.ones(320, bool), np.repeat(gain, 4), np.repeat(np.arange(80), 4))
     assert (float(four.lower), float(four.p)) == pytest.approx((float(once.lower), float(once.p)))
     assert float(once.se) == pytest.approx(gain.std(ddof=1) / 80**0.5)
+
+
+@pytest.fixture(params=[9, 10])
+def several_images(world, request):
+    """40 patients with five images each, of whom some are positive; two models that are right more and less often."""
+    rng = np.random.default_rng(3)
+    patient = np.arange(200) // 5
+    label = (patient < request.param).astype(float)
+    world.dataset("x", {"Effusion": label}, images_per_patient=5)
+    own = rng.normal(size=(2, 40)).repeat(5, axis=1)  # what all images of a patient share
+    scores = np.array([[1.0], [0.8]]) * label + own + 0.3 * rng.normal(size=(2, 200))
+    models = [world.model(name, 0, ["x"], ["Effusion"]) for name in ("x", "y")]
+    for model, score in zip(models, scores, strict=True):
+        world.score(model, "x", {"Effusion": score})
+    world.study(["x"], models)
+    return world, request.param, label, scores.astype(np.float32), patient
+
+
+def test_where_patients_have_several_images_they_are_counted_and_compared(several_images):
+    world, n, label, scores, patient = several_images
+    with world.engine.begin() as connection:
+        (row,) = compare(connection, "test", "x", "y").rows
+    assert (row["n"], row["n_pos"]) == (200, 5 * n)
+    if n < 10:
+        assert row["reason"] == "fewer than 10 patients of a class"
+        assert (row["difference"], row["p"], row["sensitivity_p"], row["net_benefit_p"]) == (None,) * 4
+        return
+    by_patient, by_image = (compare_paired(label, *scores, patients=of) for of in (patient, None))
+    assert (row["lower"], row["upper"], row["p"]) == pytest.approx(
+        (float(by_patient.lower), float(by_patient.upper), float(by_patient.p)), rel=1e-6
+    )
+    assert row["upper"] - row["lower"] > 1.3 * float(by_image.upper - by_image.lower)
+    cuts = [float(youden(label.astype(np.float32), s.astype(np.float64)).threshold) for s in scores]
+    gain = (scores[0] >= cuts[0]).astype(int) - (scores[1] >= cuts[1])
+    paired = paired_by_patient(label == 1, gain, patient)
+    assert row["sensitivity_p"] == pytest.approx(float(paired.p))
+    paired = paired_by_patient(label == 0, -gain, patient)
+    assert (row["specificity_difference"], row["specificity_p"]) == pytest.approx(
+        (float(paired.difference), float(paired.p))
+    )
+
+
+@pytest.mark.parametrize("share", [0, 1, -0.5, 1.5])
+def test_a_threshold_probability_and_a_margin_lie_within_their_bounds(two_sites, share):
+    with two_sites.engine.begin() as connection:
+        with pytest.raises(AnalysisError, match="--probability: expected a share above 0 and below 1"):
+            compare(connection, "test", "x", "y", probability=share)
+        with pytest.raises(AnalysisError, match="--margin: expected a difference of AUC above 0"):
+            compare(connection, "test", "x", "y", margin=share / 2)

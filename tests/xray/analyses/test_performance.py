@@ -7,6 +7,7 @@ from sqlalchemy import Engine
 
 from xray.analyses import performance
 from xray.analyses.stored import load_study, load_tests
+from xray.data.foreign_models import add_foreign
 from xray.tasks import TASK_INDEX, TASKS
 
 
@@ -129,3 +130,26 @@ def test_a_number_for_the_database(value, expected):
     stored_value = performance.number(value)
     assert stored_value == expected
     assert stored_value is None or type(stored_value) is float
+
+
+@pytest.mark.parametrize(("images", "clustered"), [(1, False), (4, True)])
+def test_the_method_says_whose_model_it_is_and_whether_patients_are_the_units(world, images, clustered):
+    rng = np.random.default_rng(1)
+    label = (np.arange(240) // images % 3 == 0).astype(float)
+    world.dataset("x", {"Effusion": label}, images_per_patient=images)
+    own = world.model("x", 0, ["x"], ["Effusion"])
+    with world.engine.begin() as connection:
+        theirs = add_foreign(connection, "theirs", {"kind": "scores"}, ["Effusion"], ["x"])
+    for model in (own, theirs):
+        world.score(model, "x", {"Effusion": label + rng.normal(size=240)})
+    world.study(["x"], [own, theirs])
+    rows = rows_of(world.engine)
+    ours, foreign = (
+        rows["x", "x", "Effusion", None]["method"],
+        rows["theirs", "x", "Effusion", None]["method"],
+    )
+    assert ours.startswith("AUC of mean logits over seeds, ")
+    assert foreign.startswith("AUC of one foreign model, ")
+    for method in (ours, foreign):
+        assert ("bootstrap over patients" in method) == clustered
+        assert ("DeLong" in method) != clustered

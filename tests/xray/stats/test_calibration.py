@@ -115,3 +115,14 @@ def test_there_are_ten_bins_where_no_number_is_given():
     bins = binned((draw.random(500) < probabilities).astype(float), probabilities)
     assert bins.n.shape[0] == 10
     assert (bins.n == 50).all()
+
+
+@pytest.mark.parametrize("wrong", [-0.1, 1.1])
+def test_one_probability_outside_of_its_range_is_refused(wrong):
+    with pytest.raises(ValueError, match="must lie in"):
+        binned(np.array([0.0, 1.0, 1.0]), np.array([0.2, wrong, 0.7]))
+
+
+def test_one_label_that_is_none_is_refused():
+    with pytest.raises(ValueError, match="labels must be 1, 0 or NaN"):
+        binned(np.array([0.0, 2.0, 1.0]), np.array([0.2, 0.3, 0.7]))
