@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 from sklearn.metrics import roc_auc_score
-from sqlalchemy import Engine
+from sqlalchemy import Engine, text
 
 from xray.analyses import performance
 from xray.analyses.stored import load_study, load_tests
@@ -143,6 +143,8 @@ def test_the_method_says_whose_model_it_is_and_whether_patients_are_the_units(wo
     for model in (own, theirs):
         world.score(model, "x", {"Effusion": label + rng.normal(size=240)})
     world.study(["x"], [own, theirs])
+    with world.engine.begin() as connection:
+        connection.execute(text("update study set protocol_id = (select id from protocol)"))
     rows = rows_of(world.engine)
     ours, foreign = (
         rows["x", "x", "Effusion", None]["method"],
