@@ -42,7 +42,12 @@ from benchmarks._calls import RECORD, Calls
 from benchmarks._changes import ROOMS, ROOT, Mutant, changes, mutants
 from benchmarks._warm import QUIET, Warm, ends_well
 
-TESTS: Final = ("tests/xray/stats", "tests/xray/analyses", "tests/xray/report/test_verdicts.py")
+TESTS: Final = (
+    "tests/xray/stats",
+    "tests/xray/analyses",
+    "tests/xray/learning/test_intervene.py",
+    "tests/xray/report/test_verdicts.py",
+)
 COPIED: Final = (
     "xray",
     "db",

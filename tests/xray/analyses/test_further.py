@@ -456,3 +456,20 @@ def test_a_handful_of_a_class_is_not_tested(world):
     assert all(row["difference"] is not None for row in rows.values())
     assert [row["p"] for row in rows.values()] == [None, None]
     assert not any(row["is_worst"] for row in rows.values())
+
+
+def test_an_own_model_that_knows_none_of_the_findings_is_no_reference_of_the_headline(world):
+    rng = np.random.default_rng(4)
+    effusion, mass = (rng.random(120) < 0.4).astype(float), (np.arange(120) < 3).astype(float)
+    world.dataset("x", {"Effusion": effusion, "Mass": mass})
+    world.dataset("y", {"Effusion": effusion, "Mass": mass})
+    own = world.model("x", 0, ["x"], ["Mass"])
+    both = world.model("all", 0, ["x", "y"], ["Effusion", "Mass"])
+    world.score(own, "x", {"Mass": rng.normal(size=120)})
+    world.score(both, "x", {"Effusion": effusion + rng.normal(size=120), "Mass": rng.normal(size=120)})
+    world.study(["x", "y"], [own, both])
+    rows = {r["trained_on"]: r for r in mean_auc.compute(*load(world.engine))}
+    assert {r["reference"] for r in rows.values()} == {None}
+    assert rows["all"]["task_ids"] == [TASK_INDEX["Effusion"]]
+    assert rows["all"]["auc"] > 0.6
+    assert (rows["x"]["auc"], rows["x"]["task_ids"]) == (None, [])

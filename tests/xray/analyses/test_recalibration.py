@@ -171,3 +171,20 @@ def test_of_several_seeds_one_must_be_named(two_sites):
         with pytest.raises(AnalysisError, match=r"x has 2 models.*name one of test\.x/1, test\.x/2"):
             recalibrate_model(connection, "test", "x", "Effusion", "logistic")
         assert recalibrate_model(connection, "test", "test.x/2", "Effusion", "logistic").model == "test.x/2"
+
+
+def test_only_patients_with_a_label_and_a_score_are_enough_to_fit_on(world):
+    """Twelve positives of whom eight were not scored."""
+    random = np.random.default_rng(9)
+    label = (np.arange(100) < 12).astype(float)
+    scores = random.normal(size=100)
+    scores[:8] = np.nan
+    world.dataset("x", {"Effusion": label})
+    model = world.model("v", 0, ["x"], ["Effusion"])
+    world.score(model, "x", {"Effusion": scores})
+    world.study(["x"], [model])
+    with (
+        world.engine.begin() as connection,
+        pytest.raises(AnalysisError, match="4 patients with a positive image"),
+    ):
+        recalibrate_model(connection, "test", "v", "Effusion", "logistic")

@@ -146,3 +146,16 @@ def test_a_misfit_is_as_unlikely_as_its_normal_deviate(p):
     assert chi2.sf(chdtri(BINS - 2, p), BINS - 2) == pytest.approx(p)
     z = np.sinh(Mixture(0.5, 0.1, float(chdtri(BINS - 2, p))).misfit_z)
     assert norm.sf(z) == pytest.approx(p, rel=0.12)
+
+
+@pytest.mark.parametrize(("prevalence", "shift"), [(0.97, 0.8), (0.03, -0.8)])
+def test_scores_beyond_those_of_either_class_imply_a_share_of_one_or_nought(prevalence, shift):
+    a, b = pair(6, prevalence=(0.3, prevalence))
+    evidence = gather(a, replace(b, scores=b.scores + shift))
+    implied = 1.0 if shift > 0 else 0.0
+    assert (evidence.implied > 1.02).all() if shift > 0 else (evidence.implied < -0.02).all()
+    for name, of in (("a", a), ("observed", b)):
+        np.testing.assert_allclose(
+            evidence.columns[f"implied / {name}"],
+            np.log((implied + 0.005) / (of.labels.mean(axis=0) + 0.005)),
+        )
