@@ -174,3 +174,23 @@ def test_scores_that_are_one_are_taken_as_all_but_one():
         parts.append(Part(labels, scores, part.patients, part.effect))
     change = (2 * np.arctanh(0.999)) ** 2 / (2.0 / 60 + 2.0 / 80)
     np.testing.assert_allclose(across(*parts)["residuals"], 0.5 * np.log(change + 0.1))
+
+
+def test_two_findings_have_one_other_each_and_no_pair_of_others():
+    """The odds ratio of the two labels at either site, and its change in units of its error."""
+    a, b = (Site(of.labels[:, :2], of.scores[:, :2], of.patients) for of in pair(3, n=500))
+    columns = gather(a, b).columns
+    logs, variances = [], []
+    for site in (a, b):
+        cells = [
+            ((site.labels[:, 0] == first) & (site.labels[:, 1] == second)).sum() + 0.5
+            for first, second in ((1, 1), (0, 0), (1, 0), (0, 1))
+        ]
+        logs.append(np.log(cells[0] * cells[1] / (cells[2] * cells[3])))
+        variances.append(sum(1 / cell for cell in cells))
+    z = (logs[1] - logs[0]) / np.sqrt(sum(variances))
+    np.testing.assert_allclose(columns["companions"], np.arcsinh(abs(z)))
+    np.testing.assert_allclose(columns["companions mean"], 0.5 * np.log(z**2 + 0.1))
+    assert np.isnan(columns["companions of others"]).all()
+    for name in ("residuals", "other scores", "other scores mean"):
+        assert np.isfinite(columns[name]).all(), name
