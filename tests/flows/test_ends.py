@@ -221,7 +221,7 @@ def test_a_study_ends_within_seconds(new_home, tiny_file, moment):
     if told.splitlines()[-1].endswith("report.html"):
         pytest.skip("the study was done before")
     assert process.returncode == 128 + number
-    assert told.splitlines()[-1] == "stopped; the next run goes on where this one was"
+    assert told.splitlines()[-1] == "stopped; the next run continues where this one stopped"
     assert "Traceback" not in told
     assert "resource_tracker" not in told
     wait_until(lambda: not ours(new_home.path), 10, lambda: ours(new_home.path))
@@ -239,6 +239,6 @@ def test_a_platform_that_is_still_starting_ends_within_seconds(new_home, seconds
     began = time.monotonic()
     process.send_signal(signal.SIGTERM)
     words, _ = process.communicate(timeout=60)
-    assert words.splitlines()[-1] == "stopped, and what had come up: xray up starts it anew"
+    assert words.splitlines()[-1] == "stopped, with all services that had started; xray up starts them again"
     wait_until(lambda: not ours(new_home.path), 30, lambda: ours(new_home.path))
     assert time.monotonic() - began < 10  # 5 on a machine that has nothing else to do

@@ -260,7 +260,7 @@ def test_a_study_killed_over_and_over_ends_with_the_same_result(new_home, tiny, 
         kill_at(new_home, tiny_file, moment)
     done = finished(new_home, tiny_file, held, tiny)
     none = (
-        "Trained 0 of 3 models (the others were there)",
+        "Trained 0 of 3 models (the others existed already)",
         "All 3 models were trained, scored and analysed already",
     )
     assert any(said in done.output for said in none), done.output

@@ -130,7 +130,7 @@ def test_scores_from_before_files_were_noted_say_so(judged, engine):
         connection.execute(text("update evaluation set provenance = null"))
         connection.execute(text("update model set provenance = '{}'"))
     words = run("explain", "evaluation/vendor/ours/Effusion").stdout
-    assert "it was scored, or imported, before that was kept" in words
+    assert "it was scored, or imported, before xray recorded them" in words
     assert "first imported at a time not on record" in run("provenance", "vendor").stdout
 
 

@@ -361,7 +361,7 @@ def test_vacuum_gives_room_back(restored):
 
 def test_a_server_of_the_users_own_is_not_ours_to_upgrade(call):
     code, _, err = call("db", "upgrade")
-    assert (code, "its administrator upgrades it" in err) == (1, True)
+    assert (code, "ask its administrator to upgrade it" in err) == (1, True)
 
 
 def test_an_upgrade_without_a_newer_postgresql_does_nothing(new_home):

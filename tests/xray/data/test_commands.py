@@ -59,7 +59,7 @@ def test_from_files_to_audit(run: Run, tmp_path: Path, write_nih: WriteNih) -> N
     split = tmp_path / "split.csv"
     run("cohort", "export", "nih", "--output", split)
     assert run("cohort", "export", "nih").stdout == split.read_text()
-    assert "frozen already, with the same hashes" in run("cohort", "import", split).stdout
+    assert "were frozen already, with the same hashes" in run("cohort", "import", split).stdout
     assert len(run("cohort", "list", "--json").stdout.splitlines()) == 5
     report = json.loads(
         run("audit", "leakage", "--protocol", "paper", "--protocol", "corrected", "--json").stdout

@@ -41,7 +41,7 @@ def test_a_workbook_with_yes_and_no_is_registered_as_the_clean_manifest_is(run, 
     )
 
     dry = run(*asked, "--dry-run")
-    assert "hospital: would be 60 images of 40 patients; nothing was registered" in dry.stdout
+    assert "hospital: dry run, 60 images of 40 patients; nothing was registered" in dry.stdout
     assert "no dataset yet" in run("dataset", "list").output
 
     result = run(*asked)
