@@ -87,7 +87,7 @@ def _shown(given, /, *found, told=1, **kept):
     assert Counter(word for word, _ in vague(source)) == Counter(expected.split())
 
 
-def test_names_are_nouns() -> None:
+def test_new_names_avoid_vague_words() -> None:
     """A new name of these words wants a noun. One that people know, as the key of a file or a column, goes on the list."""
     bound: dict[str, set[str]] = {}
     faults = []

@@ -144,7 +144,7 @@ DOORS: dict[str, Callable[[Path, str], object]] = {
 
 
 @pytest.mark.parametrize("door", DOORS)
-def test_a_name_of_ours_that_is_none_is_refused_in_one_sentence(door, tmp_path):
+def test_an_invalid_name_is_refused_in_one_sentence(door, tmp_path):
     for name in REFUSED:
         if door == "dataset add --site" and not name:
             continue  # as if nothing were said
@@ -157,7 +157,7 @@ def test_a_name_of_ours_that_is_none_is_refused_in_one_sentence(door, tmp_path):
             assert len(str(refused.value)) < 500 + len(str(tmp_path)), name
 
 
-def test_texts_of_a_card_are_lines_of_text(tmp_path):
+def test_texts_of_a_card_have_no_control_characters(tmp_path):
     for key in ("citation", "note", "network"):
         with pytest.raises(ForeignModelError, match=f"card: {key}: expected text without control characters"):
             card_of({**CARD, key: "a\x1b[2Jb"}, "card")
@@ -197,7 +197,7 @@ def added(engine: Engine, labels: Path) -> Any:
     return register_request(engine, request, "corrected")
 
 
-def test_names_of_images_come_back_as_they_went_in(engine, elsewhere, tmp_path):
+def test_names_of_images_are_read_back_unchanged(engine, elsewhere, tmp_path):
     """Through manifest, database, a published split, scores as CSV, and both of them read again, also elsewhere."""
     labels = manifest(tmp_path / "a", TAKEN)
     done = added(engine, labels)
@@ -236,7 +236,7 @@ def is_harmless(cell: str) -> bool:
     return cell[:1] not in tuple("=+-@\t\r") or re.fullmatch(r"[+-]?[\d.]+(e[+-]?\d+)?", cell) is not None
 
 
-def test_names_that_mislead_or_break_a_line_are_set_aside(engine, tmp_path):
+def test_names_with_misleading_or_line_breaking_characters_are_set_aside(engine, tmp_path):
     done = added(engine, manifest(tmp_path / "a", [*SET_ASIDE, *map(str, range(20))]))
     assert done.n_images == 20
     reasons = [each.reason for each in done.quarantine]
@@ -270,7 +270,7 @@ def test_paths_stay_within_the_folder_of_pictures(tmp_path):
     assert sum("no such picture" in reason for reason in said) == 1
 
 
-def test_a_published_split_names_no_file_to_be_read(tmp_path):
+def test_a_published_split_cannot_name_a_file_to_read(tmp_path):
     (tmp_path / "split.csv").write_text(
         '# {"dataset": "d", "site": "s", "labeller": "l", "version": 1, "protocol": "/etc/passwd", "parts": {'
         '"train": {"images": 0, "image_list": "", "cohort": ""}, "test": {"images": 0, "image_list": "", "cohort": ""}}}\n'
@@ -341,7 +341,7 @@ def page_of(names: list[str]) -> str:
 
 
 @pytest.mark.filterwarnings("ignore:Glyph .* missing from")
-def test_names_are_text_in_page_picture_and_table(tmp_path):
+def test_names_appear_as_plain_text_in_page_picture_and_table(tmp_path):
     odd = [name for name in [*TAKEN, *SET_ASIDE] if len(name) < 100]
     html, plain_html = page_of(odd), page_of([f"n{number}" for number in range(len(odd))])
     seen, expected = Markup(), Markup()
@@ -369,7 +369,7 @@ def test_names_are_text_in_page_picture_and_table(tmp_path):
     assert all(link.startswith("#") for link in links)
 
 
-def test_tables_behind_figures_hold_no_formula_and_names_of_files_are_plain(tmp_path):
+def test_tables_behind_figures_hold_no_formula_and_file_names_are_plain(tmp_path):
     from matplotlib.figure import Figure
 
     frame = pd.DataFrame({"=model": TAKEN, "value": -1.5, "kind": pd.Categorical(["+x"] * len(TAKEN))})

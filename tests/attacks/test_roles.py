@@ -173,7 +173,9 @@ TRIES += [(role, name, what) for role in READERS for name, what in FOR_READERS.i
 
 
 @pytest.mark.parametrize(("role", "what"), [pytest.param(r, w, id=f"{r}: {n}") for r, n, w in TRIES])
-def test_what_a_role_may_not(attacked: Attacked, tmp_path: Path, role: str, what: str) -> None:
+def test_a_role_is_refused_what_it_may_not_do(
+    attacked: Attacked, tmp_path: Path, role: str, what: str
+) -> None:
     before, file = attacked.kept(), tmp_path / "written"
     with closing(attacked.superuser()) as other, closing(attacked.connect(role)) as connection:
         query = what.replace("{pid}", str(other.info.backend_pid)).replace("{file}", str(file))
@@ -198,7 +200,7 @@ def test_other_databases_are_closed_to_every_role(attacked: Attacked, role: str,
 
 
 @pytest.mark.parametrize("what", [pytest.param(w, id=n) for n, w in (FOR_ALL | FOR_READERS).items()])
-def test_what_xray_sql_refuses(attacked: Attacked, tmp_path: Path, what: str) -> None:
+def test_xray_sql_refuses_writes_locks_and_files(attacked: Attacked, tmp_path: Path, what: str) -> None:
     """Also where there is no role for readers, and the owner asks, who may read and lock what is its own."""
     before, file = attacked.kept(), tmp_path / "written"
     owner = attacked.urls["reader"].set(username="xray_owner", password=_owner_password(attacked.home))
@@ -239,9 +241,7 @@ OUT_OF_ONE = [
 
 
 @pytest.mark.parametrize("what", OUT_OF_ONE)
-def test_one_statement_that_reads_is_all_that_xray_sql_takes(
-    attacked: Attacked, tmp_path: Path, what: str
-) -> None:
+def test_xray_sql_takes_only_one_reading_statement(attacked: Attacked, tmp_path: Path, what: str) -> None:
     before, file = attacked.kept(), tmp_path / "written"
     for role in ("reader", "writer"):
         url = attacked.urls[role].render_as_string(hide_password=False)
@@ -252,7 +252,7 @@ def test_one_statement_that_reads_is_all_that_xray_sql_takes(
     assert attacked.kept() == before
 
 
-def test_a_question_is_answered(attacked: Attacked) -> None:
+def test_xray_sql_answers_a_reading_query(attacked: Attacked) -> None:
     for role in READERS:
         url = attacked.urls[role].render_as_string(hide_password=False)
         assert _rows(url, "select count(*) from task; -- all of them") == [(18,)]
@@ -277,7 +277,7 @@ def test_grants_without_the_right_to_give_change_nothing(attacked: Attacked, rol
     assert attacked.kept() == before
 
 
-def test_its_own_password_and_settings_get_a_reader_nowhere(attacked: Attacked) -> None:
+def test_a_reader_gains_nothing_by_changing_its_own_password_and_settings(attacked: Attacked) -> None:
     """PostgreSQL leaves them to every role. The platform's own reader is put right when it is refused."""
     with closing(attacked.connect("alice")) as connection, connection.cursor() as cursor:
         cursor.execute("alter role alice set default_transaction_read_only = off")
@@ -296,7 +296,7 @@ def test_its_own_password_and_settings_get_a_reader_nowhere(attacked: Attacked) 
             assert _rows(str(logins["writer"].reader), "select 1") == [(1,)]
 
 
-def test_a_reader_is_made_renewed_and_removed(attacked: Attacked) -> None:
+def test_a_reader_is_created_renewed_and_removed(attacked: Attacked) -> None:
     with closing(attacked.superuser()) as connection, connection.cursor() as cursor:
         first = grant(cursor, NAMES, "bob")
         assert readers(cursor, NAMES) == ["alice", "bob"]
@@ -314,7 +314,7 @@ def test_a_reader_is_made_renewed_and_removed(attacked: Attacked) -> None:
 
 
 @pytest.mark.parametrize("name", ["xray", "xray_owner", "xray_reader", "pg_monitor"])
-def test_a_role_that_is_no_reader_is_left_alone(attacked: Attacked, name: str) -> None:
+def test_a_role_that_is_not_a_reader_is_left_alone(attacked: Attacked, name: str) -> None:
     before = attacked.kept()
     with closing(attacked.superuser()) as connection, connection.cursor() as cursor:
         for change in (grant, revoke):
@@ -325,7 +325,7 @@ def test_a_role_that_is_no_reader_is_left_alone(attacked: Attacked, name: str) -
 
 
 @pytest.mark.parametrize("name", ["", "Alice", "1st", "a b", 'a"; drop role xray; --', "é", "a" * 64, "-x"])
-def test_names_of_readers_are_plain(attacked: Attacked, name: str) -> None:
+def test_an_invalid_name_of_a_reader_is_refused(attacked: Attacked, name: str) -> None:
     opened = closing(attacked.superuser())
     refused = pytest.raises(DatabaseError, match="can't be a reader's name")
     with opened as connection, connection.cursor() as cursor, refused:

@@ -188,7 +188,7 @@ def test_without_the_password_no_route_of_prefects_api_answers(both):
         assert not free or answer.body in (b"true", b'{"message":"OK"}')
 
 
-def test_without_the_password_mlflow_says_that_it_is_well_and_nothing_else(both):
+def test_without_the_password_mlflow_answers_only_its_health_check(both):
     routes = mlflow_routes()
     assert len(routes) > 150
     for path, method in routes:
@@ -213,23 +213,23 @@ def test_without_the_password_mlflow_says_that_it_is_well_and_nothing_else(both)
         "Basic \u00e9",
     ],
 )
-def test_a_wrong_password_is_none(served, page, given):
+def test_a_wrong_password_is_refused(served, page, given):
     assert served.ask(page, Authorization=given).status == 401
 
 
-def test_the_password_of_one_server_is_not_that_of_the_other(both):
+def test_the_password_of_one_server_does_not_open_the_other(both):
     assert both.prefect.password != both.mlflow.password
     assert both.prefect.ask("/api/admin/version", **both.mlflow.key).status == 401
     assert both.mlflow.ask("/version", **both.prefect.key).status == 401
 
 
-def test_with_the_password_both_work(both):
+def test_with_its_password_each_server_answers(both):
     assert both.prefect.ask("/api/flows/count", "POST", {}, **both.prefect.key).body == b"0"
     found = both.mlflow.ask("/api/2.0/mlflow/experiments/get?experiment_id=0", **both.mlflow.key)
     assert json.loads(found.body)["experiment"]["name"] == "Default"
 
 
-def test_a_browser_gets_prefects_pages_and_is_asked_by_mlflow(both):
+def test_a_browser_gets_prefects_pages_and_mlflow_asks_it_for_the_password(both):
     for path in ("/", "/v2/", "/v2/runs"):
         answer = both.prefect.ask(path, Accept="text/html", Sec_Fetch_Site="none")
         assert answer.status in (200, 307), path
@@ -240,13 +240,13 @@ def test_a_browser_gets_prefects_pages_and_is_asked_by_mlflow(both):
 
 
 @pytest.mark.parametrize("name", STRANGERS)
-def test_a_name_that_is_not_ours_is_refused(served, page, name):
+def test_a_request_to_a_foreign_host_name_is_refused(served, page, name):
     """Also with the password, and also for what needs none: a name that was pointed at this machine (DNS rebinding)."""
     for path in (page, "/api/health", "/health", "/"):
         assert served.ask(path, **{**served.key, "Host": name}).status == 400
 
 
-def test_our_names_are_answered_by(served, page):
+def test_a_request_to_one_of_our_host_names_is_answered(served, page):
     port = served.host.rpartition(":")[2]
     for name in ("127.0.0.1", "localhost", "LOCALHOST", "[::1]"):
         assert served.ask(page, **{**served.key, "Host": f"{name}:{port}"}).status == 200
@@ -265,7 +265,7 @@ def test_a_request_with_two_hosts_is_refused(served, page):
 @pytest.mark.parametrize(
     "origin", ["https://evil.example", "http://127.0.0.1:1", "http://localhost", "null", "", "file://"]
 )
-def test_a_page_of_another_origin_may_ask_nothing(served, page, origin):
+def test_a_request_from_a_page_of_another_origin_is_refused(served, page, origin):
     """A simple request, one that is asked for first (preflight), one that pretends to be no JSON; all with the password."""
     wish = {"Access_Control_Request_Method": "POST", "Access_Control_Request_Headers": "authorization"}
     plain = {"Content_Type": "text/plain", "Origin": origin, **served.key}
@@ -280,12 +280,12 @@ def test_a_page_of_another_origin_may_ask_nothing(served, page, origin):
         assert not [name for name in answer.headers if name.startswith("access-control-")]
 
 
-def test_our_own_page_may(served, page):
+def test_a_request_from_our_own_page_is_answered(served, page):
     assert served.ask(page, Origin=served.address, Sec_Fetch_Site="same-origin", **served.key).status == 200
 
 
 @pytest.mark.parametrize("site", ["cross-site", "same-site"])
-def test_what_is_part_of_another_page_is_refused_and_a_link_is_followed(served, site):
+def test_embedding_in_another_page_is_refused_and_following_a_link_is_allowed(served, site):
     """The browser sends MLflow's password with pictures and frames of any page; it names no origin then."""
     kinds = [("no-cors", "image"), ("no-cors", "script"), ("navigate", "iframe"), ("cors", "empty")]
     for mode, where in kinds:
@@ -325,7 +325,7 @@ async def greet(served, path, token=None, protocols=("prefect",), **headers):
 
 
 @pytest.mark.parametrize("path", SOCKETS)
-def test_websockets_ask_for_the_password_too(both, path):
+def test_a_websocket_needs_the_password(both, path):
     word = f"admin:{both.prefect.password}"
     assert asyncio.run(greet(both.prefect, path, word)) == "auth_success"
     for wrong in (None, "", "admin:wrong", both.mlflow.password):
@@ -337,7 +337,7 @@ def test_websockets_ask_for_the_password_too(both, path):
             asyncio.run(greet(both.prefect, path, word, **stranger))
 
 
-def test_a_websocket_by_another_name_is_refused(both):
+def test_a_websocket_to_a_foreign_host_name_is_refused(both):
     answer = both.prefect.ask(
         SOCKETS[0], Host="evil.example", Connection="Upgrade", Upgrade="websocket",
         Sec_WebSocket_Version="13", Sec_WebSocket_Key="x" * 22 + "==", Sec_WebSocket_Protocol="prefect",
@@ -361,7 +361,7 @@ def call(mlflow, name, body):
     return json.loads(answer.body)
 
 
-def test_an_artifact_is_read_with_the_password_only(both, run):
+def test_an_artifact_is_read_only_with_the_password(both, run):
     path = f"/get-artifact?run_uuid={run[1]}&path=note.txt"
     assert both.mlflow.ask(path, **both.mlflow.key).body == b"of ours"
     assert both.mlflow.ask(path).status == 401
@@ -393,7 +393,7 @@ def test_no_path_leads_out_of_a_runs_artifacts(both, run, path):
 @pytest.mark.parametrize(
     "place", ["/etc", "file:///etc", "file://localhost/etc", "HOME/mlflow/artifacts/../..", "HOME"]
 )
-def test_an_experiment_elsewhere_can_be_made_but_not_read_or_written(both, place):
+def test_artifacts_of_an_experiment_outside_the_home_are_neither_read_nor_written(both, place):
     """MLflow takes any folder for an experiment's; its server then reads and writes there."""
     (both.place.home / "passwd").write_text("root: hidden")
     where = place.replace("HOME", str(both.place.home))
@@ -434,11 +434,11 @@ def test_a_model_version_has_its_source_in_its_run(both, run, source):
 
 
 @pytest.mark.parametrize("path", PROGRAMS)
-def test_what_starts_programs_or_calls_others_is_not_there(both, path):
+def test_routes_that_start_programs_or_call_other_servers_answer_404(both, path):
     assert both.mlflow.ask(path, **both.mlflow.key).status == 404
 
 
-def test_no_password_is_seen_by_others(both):
+def test_other_accounts_see_no_password(both):
     """In arguments of processes, in logs, in files that others may read."""
     words = [both.prefect.password, both.mlflow.password, str(make_url(both.database).password)]
     seen = [path.read_bytes() for path in Path("/proc").glob("[0-9]*/cmdline") if path.exists()]
@@ -463,7 +463,7 @@ def test_a_server_without_a_password_does_not_start(which, both):
 
 
 @pytest.mark.parametrize(("which", "number"), [("prefect", signal.SIGTERM), ("mlflow", signal.SIGINT)])
-def test_a_signal_ends_all_of_it_at_once_and_without_a_word(both, which, number):
+def test_a_signal_ends_all_processes_at_once_without_output(both, which, number):
     """The last test of the two. Ctrl-C reaches the command's whole group, SIGTERM the command alone."""
     command = both.commands[which]
     began = time.monotonic()

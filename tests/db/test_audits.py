@@ -134,13 +134,13 @@ def look(connection: Connection) -> dict[str, Outcome]:
     return {each.audit.name: each for each in run(connection)}
 
 
-def test_nothing_is_found_where_all_is_well(well: Engine, engine: Engine) -> None:
+def test_audits_find_nothing_in_a_sound_database(well: Engine, engine: Engine) -> None:
     for database in (well, engine):
         with database.connect() as connection:
             assert {name: each.rows for name, each in look(connection).items() if each.rows} == {}
 
 
-def test_every_audit_has_a_fault() -> None:
+def test_every_audit_has_a_planted_fault() -> None:
     assert {name.strip() for name in FAULTS} == {audit.name for audit in audits.audits()} | {"schema"}
 
 
@@ -153,7 +153,9 @@ def test_every_audit_finds_its_planted_fault(audited: Connection, name: str) -> 
     assert expected in [{**row, "missing": str(row["missing"])} if "missing" in row else row for row in rows]
 
 
-def test_only_so_many_rows_are_kept(audited: Connection, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_audit_keeps_a_limited_number_of_rows(
+    audited: Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(audits, "SHOWN", 2)
     audited.execute(text("delete from evaluation"))
     found = look(audited)["orphans"]
@@ -161,7 +163,7 @@ def test_only_so_many_rows_are_kept(audited: Connection, monkeypatch: pytest.Mon
     assert found.more
 
 
-def test_headers_say_the_columns(audited: Connection) -> None:
+def test_headers_of_audits_name_their_columns(audited: Connection) -> None:
     """The columns that a header names are those of the query, or of the queries that it makes."""
     for audit in audits.audits():
         script = (audits.resources.files("db") / "sql" / "audits" / f"{audit.name}.sql").read_text()

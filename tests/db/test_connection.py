@@ -71,7 +71,7 @@ def login(server: Server) -> str:
 
 
 @pytest.mark.parametrize("scheme", ["postgresql", "postgres", "postgresql+psycopg", "postgresql+asyncpg"])
-def test_missing_databases_are_made(given: object, login: str, server: Server, scheme: str) -> None:
+def test_missing_databases_are_created(given: object, login: str, server: Server, scheme: str) -> None:
     """The siblings of any name but `xray` carry it as a prefix. After the first time all is there."""
     with closing(psycopg2.connect(server.url("template1", driver=""))):  # which then can't be copied
         found = given(f"{scheme}://{login}/Chest%20X-rays%25")  # type: ignore[operator]
@@ -84,7 +84,7 @@ def test_missing_databases_are_made(given: object, login: str, server: Server, s
         assert connection.scalar(text("select count(*) from task")) == 18
 
 
-def test_databases_of_the_plain_name(given: object, login: str) -> None:
+def test_a_url_without_a_database_names_xray_mlflow_and_prefect(given: object, login: str) -> None:
     found = given(f"postgresql://{login}")  # type: ignore[operator]
     assert [make_url(url).database for url in (found.xray, found.mlflow, found.prefect)] == [
         "xray",
@@ -95,7 +95,7 @@ def test_databases_of_the_plain_name(given: object, login: str) -> None:
     assert make_url(found.prefect).drivername == "postgresql+asyncpg"
 
 
-def test_psql_url_leads_there_too(given: object, login: str) -> None:
+def test_the_psql_url_leads_to_the_same_database(given: object, login: str) -> None:
     """Child processes get it as their XRAY_DATABASE_URL."""
     found = given(f"postgresql://{login}/plain")  # type: ignore[operator]
     with closing(psycopg2.connect(found.psql())) as connection, connection.cursor() as cursor:
@@ -105,7 +105,7 @@ def test_psql_url_leads_there_too(given: object, login: str) -> None:
     assert SECRET not in repr(found)
 
 
-def test_sslmode_is_understood_by_both_drivers(given: object, login: str) -> None:
+def test_both_drivers_understand_sslmode(given: object, login: str) -> None:
     found = given(f"postgresql://{login}/plain?sslmode=disable")  # type: ignore[operator]
     assert current(found.xray)[0] == "plain"
 
@@ -119,7 +119,7 @@ def test_sslmode_is_understood_by_both_drivers(given: object, login: str) -> Non
     assert "does not support SSL" in refused
 
 
-def test_made_by_several_at_once(given: object, login: str, server: Server) -> None:
+def test_several_processes_create_the_databases_at_once(given: object, login: str, server: Server) -> None:
     url, failed = f"postgresql://{login}/rush", []
 
     def open_url() -> None:
@@ -160,7 +160,7 @@ def test_other_databases_than_postgresql_are_refused(given: object, url: str) ->
     assert re.fullmatch(r"XRAY_DATABASE_URL must name a PostgreSQL server, not '(mysql|sqlite|https)'", said)
 
 
-def test_name_that_postgresql_would_cut(given: object, login: str, server: Server) -> None:
+def test_a_name_that_postgresql_would_cut_is_refused(given: object, login: str, server: Server) -> None:
     before = names(server)
     assert "too long, at most 55 bytes" in refusal(given, f"postgresql://{login}/{'x' * 56}")
     assert names(server) == before
@@ -184,7 +184,9 @@ def test_an_unknown_host_is_named_without_the_password(given: object) -> None:
     assert "hunter2" not in said
 
 
-def test_a_wrong_password_is_refused_and_makes_no_database(given: object, login: str, server: Server) -> None:
+def test_a_wrong_password_is_refused_and_creates_no_database(
+    given: object, login: str, server: Server
+) -> None:
     before = names(server)
     said = refusal(given, f"postgresql://{server.user}:hunter2%40@{server.host}:{server.port}/new")
     assert f'password authentication failed for user "{server.user}"' in said
@@ -216,7 +218,7 @@ def test_a_closed_database_is_refused_and_not_created_again(
     assert "permission denied" in said
 
 
-def test_embedded_server_without_a_url(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_the_embedded_server_is_used_without_a_url(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.delenv("XRAY_DATABASE_URL", raising=False)
     with databases(tmp_path) as found:
         assert [current(found.xray)[0], current(found.mlflow)[0]] == ["xray", "mlflow"]

@@ -130,7 +130,7 @@ def test_round_trip_keeps_every_bit(connection: Connection, kind: str, data: st.
     assert read_array(third, kind).tobytes() == vector[::-1].tobytes()
 
 
-def test_hundred_thousand_elements_with_everything_in_them(connection: Connection) -> None:
+def test_vectors_of_a_hundred_thousand_mixed_elements_are_read_and_written(connection: Connection) -> None:
     rng = np.random.default_rng(1)
     vector = rng.normal(size=100_000).astype(np.float32)
     vector[rng.integers(0, len(vector), 3000)] = np.nan
@@ -146,7 +146,7 @@ def test_hundred_thousand_elements_with_everything_in_them(connection: Connectio
     np.testing.assert_array_equal(read_array(field, "float4"), np.where(null, np.float32(7), vector))
 
 
-def test_no_row_and_no_element(connection: Connection) -> None:
+def test_empty_results_and_empty_vectors_are_read(connection: Connection) -> None:
     load(connection, "int2", [])
     assert list(copy_out(connection, "select id from vector")) == []
     load(connection, "int2", [array(np.empty(0, np.int16), "int2"), None])
@@ -178,7 +178,7 @@ def test_scalars_of_every_width_are_read(connection: Connection) -> None:
 @pytest.mark.parametrize(
     ("kind", "values"), [("int2", [0, 40_000]), ("int2", [0.5]), ("int4", [2**31]), ("int4", [-(2**40), 1])]
 )
-def test_number_that_does_not_fit_is_refused(kind: str, values: list[float]) -> None:
+def test_a_number_that_does_not_fit_its_type_is_refused(kind: str, values: list[float]) -> None:
     with pytest.raises(ValueError, match=f"{kind} can't hold"):
         array(np.array(values), kind)
 
@@ -205,7 +205,7 @@ def test_parameters_are_quoted(connection: Connection) -> None:
     assert bytes(field).decode() == name
 
 
-def test_copy_belongs_to_the_transaction(engine: Engine) -> None:
+def test_copy_is_part_of_the_transaction(engine: Engine) -> None:
     """A connection that has done nothing else must not lose what was copied, nor keep what was rolled back."""
     row = (scalar(77, "int2"), b"Scoliosis")
     with engine.connect() as connection:
@@ -218,7 +218,7 @@ def test_copy_belongs_to_the_transaction(engine: Engine) -> None:
     assert found == [(78, "Goitre, large")]
 
 
-def test_empty_text_field_is_null(engine: Engine) -> None:
+def test_an_empty_text_field_is_null(engine: Engine) -> None:
     lines = io.StringIO('bethesda,\nstanford,""\n')
     with engine.begin() as connection:
         connection.execute(text("create temporary table note (site text, remark text)"))
@@ -227,7 +227,7 @@ def test_empty_text_field_is_null(engine: Engine) -> None:
     assert found == [("bethesda", None), ("stanford", "")]
 
 
-def test_rows_are_what_sqlalchemy_inserts(engine: Engine) -> None:
+def test_copied_rows_equal_those_that_sqlalchemy_inserts(engine: Engine) -> None:
     """Every kind of value, awkward ones too; the columns of a row in any order, and one with a reserved name."""
     kept = Table(
         "kept", MetaData(), Column("flag", Boolean), Column("both", BigInteger), Column("share", Double),
@@ -270,7 +270,7 @@ def test_rows_are_what_sqlalchemy_inserts(engine: Engine) -> None:
         copy_rows(connection, "task", [{"id": 80, "name": "one"}, {"id": 80, "name": "two"}])
 
 
-def test_refused_row_is_a_store_error(engine: Engine) -> None:
+def test_a_refused_row_raises_a_store_error(engine: Engine) -> None:
     twice = [(scalar(80, "int2"), b"one"), (scalar(80, "int2"), b"two")]
     with pytest.raises(StoreError, match=r"task: duplicate key.*pk_task"), engine.begin() as connection:
         copy_in(connection, "task", ("id", "name"), twice)

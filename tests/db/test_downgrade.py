@@ -114,7 +114,7 @@ SILENT = frozenset(
 """Views that show nothing where nothing is missing and nothing leaks."""
 
 
-def test_down_and_up_one_by_one(filled: Engine) -> None:
+def test_every_revision_goes_down_and_up_alone(filled: Engine) -> None:
     first = views(filled)
     order = revisions()
     for lower, upper in reversed(list(itertools.pairwise(order))):
@@ -153,7 +153,9 @@ def test_several_revisions_go_down_and_up_in_one_go(filled: Engine, lower: str) 
     assert views(filled)["predictions"] > 0
 
 
-def test_findings_beyond_the_default_list_go_and_every_list_comes_back(filled: Engine) -> None:
+def test_a_downgrade_drops_findings_beyond_the_default_list_and_an_upgrade_restores_the_lists(
+    filled: Engine,
+) -> None:
     with filled.begin() as connection:
         (ours,) = put_findings(connection, ["Tuberculosis"])
         nih, study = (
@@ -183,7 +185,7 @@ def test_findings_beyond_the_default_list_go_and_every_list_comes_back(filled: E
         assert stored.all() == outputs
 
 
-def test_an_analysis_that_lost_rows_is_computed_again(filled: Engine) -> None:
+def test_an_analysis_that_lost_rows_in_a_downgrade_is_computed_again(filled: Engine) -> None:
     """Its fingerprint says that it is up to date: it must not where a column or some of its rows went."""
     downgrade(filled, "0011")
     for lower, stale, gone in (
@@ -201,7 +203,7 @@ def test_an_analysis_that_lost_rows_is_computed_again(filled: Engine) -> None:
     assert after == {"auc": "", "auc_difference": "", "agreement": ""}
 
 
-def test_the_cells_of_an_analysis_become_one_that_is_stale(filled: Engine) -> None:
+def test_a_downgrade_turns_the_cells_of_an_analysis_into_one_stale_analysis(filled: Engine) -> None:
     with filled.begin() as connection:
         first = connection.scalar(text("select analysis_id from auc order by id limit 1"))
         other = connection.scalar(

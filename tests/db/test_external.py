@@ -142,7 +142,7 @@ def test_a_superuser_makes_the_roles_and_is_not_used_again(own: Server, open_url
     assert (again.xray, again.reader) == (found.xray, found.reader)
 
 
-def test_what_the_process_hands_on_is_the_writers(own: Server, open_url: Open) -> None:
+def test_the_process_hands_on_the_writers_url(own: Server, open_url: Open) -> None:
     """Its children find the same databases, and can't be the owner; it itself can."""
     found = open_url(own.url("handed", driver=""))
     again = open_url(found.psql())
@@ -155,7 +155,7 @@ def test_what_the_process_hands_on_is_the_writers(own: Server, open_url: Open) -
         open_url(found.psql(), owned)
 
 
-def test_an_owner_that_may_make_roles_makes_writer_and_reader(own: Server, open_url: Open) -> None:
+def test_an_owner_that_may_create_roles_creates_writer_and_reader(own: Server, open_url: Open) -> None:
     login = role(own, "dr. o@hara", "createrole createdb")
     found, owner = (
         open_url(f"postgresql://{login}/Chest%20X-rays%25"),
@@ -174,7 +174,7 @@ def test_an_owner_that_may_make_roles_makes_writer_and_reader(own: Server, open_
     assert asyncio.run(by_asyncpg(found.prefect)) == "Chest X-rays%_writer Chest X-rays%_prefect"
 
 
-def test_an_owner_of_three_databases_that_may_make_nothing(own: Server, open_url: Open) -> None:
+def test_an_owner_of_three_databases_without_further_rights_works(own: Server, open_url: Open) -> None:
     """It does everything; `xray sql` still reads only, and one statement at a time."""
     login = role(own, "three", "nocreaterole nocreatedb")
     run(own, [f"create database three{name} owner three" for name in ("", "_mlflow", "_prefect")])
@@ -201,7 +201,7 @@ def test_an_owner_of_three_databases_that_may_make_nothing(own: Server, open_url
     assert rows(found.xray, "select count(*) from pg_largeobject_metadata") == [(0,)]
 
 
-def test_one_database_with_three_schemas(own: Server, open_url: Open) -> None:
+def test_one_database_with_three_schemas_works(own: Server, open_url: Open) -> None:
     """Named xray, mlflow and prefect, where the role may make neither databases nor schemas."""
     login = role(own, "lodger")
     run(own, ["create database house"])
@@ -220,14 +220,14 @@ def test_one_database_with_three_schemas(own: Server, open_url: Open) -> None:
     assert make_url(again.xray).query == make_url(found.xray).query
 
 
-def test_a_schema_is_made_where_a_database_can_not_be(own: Server, open_url: Open) -> None:
+def test_a_schema_is_created_where_no_database_can_be(own: Server, open_url: Open) -> None:
     login = role(own, "builder")
     run(own, ["create database site owner builder"])
     found = open_url(f"postgresql://{login}/site")
     assert rows(found.mlflow, "select current_database(), current_schema()") == [("site", "mlflow")]
 
 
-def test_databases_that_are_named_each(own: Server, open_url: Open) -> None:
+def test_databases_may_be_named_one_by_one(own: Server, open_url: Open) -> None:
     login = role(own, "namer")
     run(own, [f"create database {name} owner namer" for name in ("ours", "of_mlflow", "of_prefect")])
     base = f"postgresql://{login}"
@@ -252,7 +252,7 @@ def test_a_missing_database_that_may_not_be_created_is_named(own: Server, open_u
     assert "XRAY_MLFLOW_DATABASE_URL" in str(refusal.value)
 
 
-def test_roles_that_an_administrator_has_made(own: Server, open_url: Open) -> None:
+def test_roles_that_an_administrator_created_are_used(own: Server, open_url: Open) -> None:
     """Their passwords are given; the owner lets them in, and the workers have the writer's URL."""
     login = role(own, "keeper", "createdb")
     role(own, "kept_writer", password="w")
@@ -267,7 +267,7 @@ def test_roles_that_an_administrator_has_made(own: Server, open_url: Open) -> No
         rows(worker.xray, "create table mine (x int)")
 
 
-def test_an_owner_that_has_changed_its_password(own: Server, open_url: Open) -> None:
+def test_an_owner_whose_password_changed_still_connects(own: Server, open_url: Open) -> None:
     """The roles' passwords are made of it, and set anew."""
     login = role(own, "changer", "createrole createdb", "first")
     before = open_url(f"postgresql://{login}/changing")
@@ -278,7 +278,9 @@ def test_an_owner_that_has_changed_its_password(own: Server, open_url: Open) -> 
     assert rows(found.xray, "select 1") == [(1,)]
 
 
-def test_an_old_server_is_named(own: Server, open_url: Open, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_old_server_is_refused_with_its_version(
+    own: Server, open_url: Open, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(external, "OLDEST", 99)
     with pytest.raises(
         DatabaseError, match=r"^127.0.0.1:\d+ runs PostgreSQL 1\d\.\d+; 99 or newer is needed$"
@@ -380,7 +382,7 @@ def test_every_way_to_a_server_connects(
 
 
 @pytest.mark.parametrize("where", ["verify-ca", "verify-full"])
-def test_a_server_that_is_not_who_it_says(
+def test_a_server_with_another_certificate_is_refused(
     own: Server, open_url: Open, ca: Path | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, where: str
 ) -> None:
     url = reached(own, where, ca)

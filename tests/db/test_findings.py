@@ -35,7 +35,7 @@ def test_a_list_keeps_its_order_and_is_replaced_whole(rows: Rows) -> None:
         assert connection.scalars(positions).all() == [1, 2]
 
 
-def test_labels_and_logits_come_in_the_order_that_is_asked_for(rows: Rows) -> None:
+def test_labels_and_logits_come_in_the_requested_order(rows: Rows) -> None:
     site = rows.site()
     listed = rows.image_list(rows.images(site, ["a", "b"]))
     with rows.engine.begin() as connection:

@@ -37,7 +37,7 @@ def functions(shared_rows: Any) -> Engine:
 @example(pairs=[(0.0, 1), (-0.0, 0)])
 @example(pairs=[(2.0, 1), (2.0, 0), (2.0, 0), (1.0, 1)])
 @settings(max_examples=30, deadline=None)
-def test_auc_is_that_of_sklearn(functions: Engine, pairs: list[tuple[float | None, int | None]]) -> None:
+def test_auc_equals_scikit_learn(functions: Engine, pairs: list[tuple[float | None, int | None]]) -> None:
     found = auc(functions, pairs)
     used = [(x, y) for x, y in pairs if x is not None and not math.isnan(x) and y is not None]
     if len({y for _, y in used}) < 2:
@@ -47,7 +47,7 @@ def test_auc_is_that_of_sklearn(functions: Engine, pairs: list[tuple[float | Non
         assert found == pytest.approx(roc_auc_score(labels, scores), abs=1e-12)
 
 
-def test_auc_of_many_with_ties(functions: Engine) -> None:
+def test_auc_of_many_tied_scores_equals_scikit_learn(functions: Engine) -> None:
     rng = np.random.default_rng(0)
     labels = (rng.random(20_000) < 0.05).astype(int)
     scores = np.round(rng.normal(size=20_000) + labels, 1).astype(np.float32)
@@ -84,7 +84,7 @@ def auc(engine: Engine, pairs: list[tuple[float | None, int | None]]) -> float |
 @example(pairs=[(True, False)] * 3)
 @example(pairs=[(True, None), (None, False)])
 @settings(max_examples=30, deadline=None)
-def test_kappa_is_that_of_sklearn(functions: Engine, pairs: list[tuple[bool | None, bool | None]]) -> None:
+def test_kappa_equals_scikit_learn(functions: Engine, pairs: list[tuple[bool | None, bool | None]]) -> None:
     given = {"a": [x for x, _ in pairs], "b": [y for _, y in pairs]}
     with functions.connect() as connection:
         found = connection.scalar(text("select kappa(cast(:a as boolean[]), cast(:b as boolean[]))"), given)
@@ -222,7 +222,7 @@ def counts(vector: Any) -> tuple[bytes | None, bytes | None]:
 @example(vectors=[[math.nan] * 5, [math.nan] * 5])
 @example(vectors=[[1.0, math.nan, 2.0, 3.0, 4.0], [2.0, 5.0, math.nan, 3.0, 6.0]])
 @settings(max_examples=20, deadline=None)
-def test_mean_logits_is_that_of_numpy(functions: Engine, vectors: list[list[float]]) -> None:
+def test_mean_logits_equals_numpy(functions: Engine, vectors: list[list[float]]) -> None:
     with functions.connect() as connection:
         statement = text(
             "select mean_logits(array_agg(v::real[] order by n)) from unnest(cast(:v as text[])) with ordinality u (v, n)"
@@ -235,7 +235,7 @@ def test_mean_logits_is_that_of_numpy(functions: Engine, vectors: list[list[floa
     np.testing.assert_array_equal(np.float32(found), expected.astype(np.float32))
 
 
-def test_vectors_give_the_ensembles_of_the_rows(engine: Engine, rows: Any) -> None:
+def test_ensembles_from_vectors_equal_those_from_rows(engine: Engine, rows: Any) -> None:
     """What `prediction_vectors` gives in one line, from the rows of `predictions`; an output never trained has no row."""
     site = rows.site()
     listed = rows.image_list(rows.images(site, [f"i{n}" for n in range(8)]))

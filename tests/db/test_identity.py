@@ -68,7 +68,7 @@ def ask(engine: Engine, statement: str) -> list[tuple[Any, ...]]:
         return [tuple(row) for row in connection.execute(text(statement))]
 
 
-def test_a_home_of_before_migrates_with_its_images_and_back(old: Engine) -> None:
+def test_a_home_of_an_earlier_version_migrates_with_its_images_and_back(old: Engine) -> None:
     before = content(old)["image"]
     upgrade(old)
     for _ in range(2):
@@ -86,7 +86,7 @@ def test_a_home_of_before_migrates_with_its_images_and_back(old: Engine) -> None
         upgrade(old)
 
 
-def test_what_was_counted_with_patients_apart_is_counted_anew(old: Engine) -> None:
+def test_results_that_counted_one_patient_as_two_are_computed_again(old: Engine) -> None:
     def count(engine: Engine) -> list[tuple[Any, ...]]:
         return ask(engine, "select (select count(*) from leakage), (select fingerprint from analysis)")
 
@@ -125,7 +125,7 @@ def test_what_was_counted_with_patients_apart_is_counted_anew(old: Engine) -> No
     assert count(old) == [(1, "now")], "nobody is merged: what was counted stays"
 
 
-def test_an_image_past_registration_has_a_patient_and_is_itself(rows: Rows) -> None:
+def test_an_image_inserted_without_registration_has_a_patient_and_is_its_own_original(rows: Rows) -> None:
     here, there = rows.site("here"), rows.site("there")
     images = rows.images(here, ["a", "b", "c", "d"], ["p", "p", None, None]) + rows.images(
         there, ["a"], ["p"]
@@ -141,7 +141,7 @@ def test_an_image_past_registration_has_a_patient_and_is_itself(rows: Rows) -> N
             identities(connection, 77)
 
 
-def test_names_of_images_that_a_list_calls_differently(rows: Rows) -> None:
+def test_an_image_with_two_names_is_shown_under_both(rows: Rows) -> None:
     """The view shows each dataset's image as the first name of its picture."""
     site = rows.site("here")
     one, two = rows.images(site, ["x", "r"], ["13", None])

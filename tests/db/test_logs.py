@@ -31,7 +31,7 @@ def as_before(monkeypatch):
         each.handlers[:] = handlers
 
 
-def test_a_record_is_one_line_with_time_level_module_and_what_it_is_about(capsys):
+def test_a_record_is_one_line_with_time_level_module_and_subject(capsys):
     logs.start("INFO")
     with logs.about(study="paper"), logs.about(dataset="nih"):
         logging.getLogger("xray.data").warning("%d pictures\nare gone", 3)
@@ -61,7 +61,7 @@ def test_a_second_start_writes_nothing_twice_and_changes_the_level(capsys):
     assert os.environ[logs.VARIABLE] == "WARNING"
 
 
-def test_a_level_that_there_is_not_is_refused(monkeypatch):
+def test_an_unknown_level_is_refused(monkeypatch):
     monkeypatch.setenv(logs.VARIABLE, "loud")
     with pytest.raises(
         XrayError, match="XRAY_LOG=loud: not a log level; expected one of DEBUG, INFO, WARNING, ERROR"
@@ -100,7 +100,7 @@ def test_options_and_environment_choose_the_level_here_and_in_child_processes(ar
     assert "".join(line.split(" | ")[1][0] for line in done.stderr.splitlines()) == levels
 
 
-def test_nothing_prints_beside_the_log():
+def test_no_code_prints_past_the_log():
     counts = {}
     for room in logs.ROOMS:
         for path in (ROOT / room).rglob("*.py"):

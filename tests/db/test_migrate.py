@@ -99,7 +99,7 @@ def test_upgrade_downgrade_upgrade_gives_the_same_objects(empty: Engine) -> None
     assert objects(empty) == set()
 
 
-def test_nothing_to_do_changes_nothing(engine: Engine) -> None:
+def test_an_upgrade_of_a_current_database_changes_nothing(engine: Engine) -> None:
     with engine.begin() as connection:
         before = view_id(connection)
     upgrade(engine)
@@ -107,7 +107,7 @@ def test_nothing_to_do_changes_nothing(engine: Engine) -> None:
         assert view_id(connection) == before
 
 
-def test_models_are_the_migrated_schema(engine: Engine, empty: Engine) -> None:
+def test_the_models_describe_the_migrated_schema(engine: Engine, empty: Engine) -> None:
     """By alembic's comparison, and by PostgreSQL's own description of both, names of constraints included."""
     Analysis.metadata.create_all(empty)
     migrated, modelled = tables(engine), tables(empty)
@@ -141,7 +141,7 @@ def test_tasks_are_in_output_order(engine: Engine) -> None:
     assert [tuple(row) for row in found] == list(enumerate(TASKS))
 
 
-def test_pieces_are_stored_plain(engine: Engine) -> None:
+def test_pieces_are_stored_uncompressed_in_their_rows(engine: Engine) -> None:
     """Neither compressed nor moved aside, so that one element is read with one page; no statistics of their elements."""
     column = (
         "select attstorage, attstattarget from pg_attribute"
@@ -240,7 +240,7 @@ def test_broken_text_changes_nothing(engine: Engine, monkeypatch: pytest.MonkeyP
     assert objects(engine) == before
 
 
-def test_view_of_the_users_own_is_kept(engine: Engine, changed: None) -> None:
+def test_a_view_of_the_user_is_kept(engine: Engine, changed: None) -> None:
     """It stops the change of what it stands on, by name, and stays; once it is out of the way all goes on."""
     for kind, on in (("view", "predictions"), ("materialized view", "predictions"), ("view", "auc_results")):
         with engine.begin() as connection:
@@ -261,7 +261,7 @@ def test_view_of_the_users_own_is_kept(engine: Engine, changed: None) -> None:
         connection.execute(text("select one from predictions"))
 
 
-def test_tables_and_triggers_of_the_users_own_are_left_alone(engine: Engine, changed: None) -> None:
+def test_tables_and_triggers_of_the_user_are_left_alone(engine: Engine, changed: None) -> None:
     with engine.begin() as connection:
         connection.execute(text("create table notes (id integer)"))
         connection.execute(
@@ -278,7 +278,7 @@ def test_tables_and_triggers_of_the_users_own_are_left_alone(engine: Engine, cha
     assert objects(engine) == mine
 
 
-def test_database_of_a_newer_xray_or_another_program(engine: Engine) -> None:
+def test_a_database_of_a_newer_xray_or_another_program_is_refused(engine: Engine) -> None:
     with engine.begin() as connection:
         connection.execute(text("update alembic_version set version_num = 'ffff'"))
     before = objects(engine)
@@ -299,7 +299,7 @@ def test_a_database_in_another_encoding_is_refused(server: Server) -> None:
     assert not objects(engine)
 
 
-def test_lock_is_given_back_after_an_error(engine: Engine) -> None:
+def test_the_lock_is_released_after_an_error(engine: Engine) -> None:
     pooled = create_engine(engine.url)
     with engine.begin() as connection:
         connection.execute(text("update alembic_version set version_num = 'ffff'"))
@@ -311,13 +311,15 @@ def test_lock_is_given_back_after_an_error(engine: Engine) -> None:
     pooled.dispose()
 
 
-def test_checkout_is_needed(engine: Engine, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_migrating_needs_a_checkout(engine: Engine, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(migrate, "__file__", str(tmp_path / "db" / "migrate.py"))
     with pytest.raises(DatabaseError, match=r"there are no migrations at .*checkout"):
         upgrade(engine)
 
 
-def test_what_the_text_no_longer_has_goes(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_views_and_functions_that_left_the_text_are_dropped(
+    engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """A view and a function that an older or newer code made, the one on the other, don't stay behind."""
     before = objects(engine)
     former = (

@@ -47,7 +47,9 @@ def answers(url: str) -> dict[str, list[str]]:
 
 
 @pytest.mark.slow
-def test_data_move_to_the_newest_postgresql(older_home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_upgrade_moves_the_data_to_the_newest_postgresql(
+    older_home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     data = Folder.of(older_home).data
     before = cluster.major_of(data)
     with databases(older_home) as found:
@@ -98,7 +100,7 @@ def test_data_move_to_the_newest_postgresql(older_home: Path, monkeypatch: pytes
 
 
 @pytest.mark.slow
-def test_new_data_that_differ_are_thrown_away(older_home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_copy_that_differs_is_discarded(older_home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A row that gets lost on the way leaves the old data in use, with everything in them."""
     with databases(older_home) as found:
         Rows(found.engine()).site()
@@ -135,7 +137,7 @@ def test_an_upgrade_interrupted_between_two_renames_is_finished(tmp_path: Path) 
     stop(home)
 
 
-def test_old_data_of_every_move_are_kept(tmp_path: Path) -> None:
+def test_the_old_data_of_every_upgrade_are_kept(tmp_path: Path) -> None:
     data = tmp_path / "data"
     for number in range(3):
         for folder, major in ((data, 15), (tmp_path / "new", 18)):
@@ -149,7 +151,7 @@ def test_old_data_of_every_move_are_kept(tmp_path: Path) -> None:
         assert cluster.major_of(data) == 18
 
 
-def test_a_home_is_not_stranded_by_the_wheels_next_major(
+def test_without_the_old_programs_the_error_names_their_package_and_folder(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The message says which package gives the old programs, and where it is to be put; from there they are taken."""

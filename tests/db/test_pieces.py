@@ -15,12 +15,12 @@ from db.store import put_image_list, read_logits
 from tests.db.conftest import Rows
 
 
-def test_piece_length_is_one(engine: Engine) -> None:
+def test_piece_length_is_the_same_in_database_and_code(engine: Engine) -> None:
     with engine.connect() as connection:
         assert connection.scalar(text("select piece_length()")) == PIECE
 
 
-def test_scores_go_through_the_earlier_schema(engine: Engine, rows: Any) -> None:
+def test_scores_survive_a_downgrade_to_one_vector_and_an_upgrade(engine: Engine, rows: Any) -> None:
     length = PIECE + 7
     site = rows.site()
     with engine.begin() as connection:
@@ -49,7 +49,9 @@ def test_scores_go_through_the_earlier_schema(engine: Engine, rows: Any) -> None
         assert len(before) == length
 
 
-def test_a_writer_leaves_statistics_of_small_tables(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_writer_updates_the_statistics_of_small_tables(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Autovacuum never makes them, and a writer may not by itself; without them the planner joins row by row."""
     monkeypatch.delenv("XRAY_DATABASE_URL", raising=False)
     with databases(tmp_path) as found, owned(tmp_path) as owner:

@@ -51,7 +51,7 @@ VALUES = {
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_query_runs(shared_rows: Any, name: str) -> None:
+def test_every_query_runs_and_documents_its_rows(shared_rows: Any, name: str) -> None:
     statement = query(name)
     header = " ".join(line.removeprefix("-- ") for line in statement.splitlines() if line.startswith("--"))
     assert header.startswith("One row")
@@ -82,7 +82,7 @@ def test_an_unknown_query_is_an_error() -> None:
         query("no_such_query")
 
 
-def test_missing_of_one_study_leaves_out_other_studies(shared_rows: Any) -> None:
+def test_missing_evaluations_of_a_study_leave_out_other_studies(shared_rows: Any) -> None:
     """Only what the study's own models lack on the study's own datasets; without a study everything."""
     rows = shared_rows
     site = rows.site()

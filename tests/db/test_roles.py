@@ -78,7 +78,7 @@ def old_home(tmp_path: Path) -> Iterator[Path]:
         yield tmp_path
 
 
-def test_a_home_of_before_is_the_owners_from_its_first_opening(old_home: Path) -> None:
+def test_a_home_of_an_earlier_version_belongs_to_the_owner_from_its_first_opening(old_home: Path) -> None:
     with databases(old_home) as found, owned(old_home) as owner:
         for database in ("xray", "mlflow", "prefect"):
             url = getattr(owner, database).replace("+asyncpg", "+psycopg2").replace("?ssl=disable", "")
@@ -105,7 +105,7 @@ def test_a_new_home_has_the_roles_at_once(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("role", ["owner", "writer", "reader"])
-def test_a_password_that_is_lost_is_made_anew(tmp_path: Path, role: str) -> None:
+def test_a_lost_password_is_replaced(tmp_path: Path, role: str) -> None:
     with databases(tmp_path):
         pass
     file = tmp_path / "postgres" / f"{role}.password"
@@ -118,7 +118,7 @@ def test_a_password_that_is_lost_is_made_anew(tmp_path: Path, role: str) -> None
     assert file.read_text() != before
 
 
-def test_the_superusers_password_goes_to_nobody(tmp_path: Path) -> None:
+def test_no_process_gets_the_superusers_password(tmp_path: Path) -> None:
     with databases(tmp_path) as found, owned(tmp_path) as owner:
         secret = (tmp_path / "postgres" / "password").read_text()
         for logins in (found, owner):
@@ -126,7 +126,7 @@ def test_the_superusers_password_goes_to_nobody(tmp_path: Path) -> None:
                 assert secret not in url
 
 
-def test_the_superuser_is_not_logged_in_once_there_are_roles(tmp_path: Path) -> None:
+def test_the_superuser_does_not_log_in_when_the_roles_exist(tmp_path: Path) -> None:
     with databases(tmp_path), acquire(tmp_path) as server:
         make(server, "postgres", "alter system set log_connections = on")
         make(server, "postgres", "select pg_reload_conf()")
@@ -139,7 +139,7 @@ def test_the_superuser_is_not_logged_in_once_there_are_roles(tmp_path: Path) -> 
     assert logins == {"xray_writer", "xray_reader", "xray_owner"}
 
 
-def test_a_writer_that_meets_other_tables_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_writer_that_finds_other_tables_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A process that was given the writer's URL can't bring tables up to date; it must not try."""
     with databases(tmp_path) as found, owned(tmp_path) as owner:
         rows(owner.xray, "update alembic_version set version_num = '0008' returning 1")
@@ -194,7 +194,7 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 
 
 @pytest.mark.parametrize("name", [*HOSTILE, "all"])
-def test_the_embedded_server_is_reached_whatever_libpqs_variables_say(
+def test_libpqs_variables_do_not_keep_from_the_embedded_server(
     home: Path, monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:
     hostile = HOSTILE if name == "all" else {name: HOSTILE[name]}
@@ -205,7 +205,7 @@ def test_the_embedded_server_is_reached_whatever_libpqs_variables_say(
     assert {variable: os.environ[variable] for variable in hostile} == hostile
 
 
-def test_a_new_home_under_hostile_variables(tmp_path: Path) -> None:
+def test_a_new_home_starts_under_hostile_variables(tmp_path: Path) -> None:
     """Also what is started meanwhile does not see them: the server, and a child of a command."""
     child = "import os; assert not [name for name in os.environ if name.startswith('PG')]"
     program = f"""if True:
@@ -226,7 +226,7 @@ def test_a_new_home_under_hostile_variables(tmp_path: Path) -> None:
     assert (done.stdout, done.stderr, done.returncode) == ("18\n", "", 0)
 
 
-def test_a_server_of_ones_own_honours_them(
+def test_a_server_of_the_user_honours_libpqs_variables(
     home: Path, server: Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     server.create_database("honoured")

@@ -72,7 +72,7 @@ def test_image_list_is_kept_in_order_and_stored_once(engine: Engine, rows: Any) 
         np.testing.assert_array_equal(image_ids(connection, first), shuffled)
 
 
-def test_image_list_put_by_two_at_once_is_one(engine: Engine, rows: Any) -> None:
+def test_two_writers_of_an_image_list_at_once_store_one(engine: Engine, rows: Any) -> None:
     ids = np.array(rows.images(rows.site(), ["a", "b"]), dtype=np.int32)
     found: list[int] = []
 
@@ -89,7 +89,7 @@ def test_image_list_put_by_two_at_once_is_one(engine: Engine, rows: Any) -> None
     assert found == [mine]
 
 
-def test_cohort_is_aligned(engine: Engine, rows: Any) -> None:
+def test_a_cohort_has_its_patients_and_labels_in_the_order_of_its_images(engine: Engine, rows: Any) -> None:
     """Same patient name at one site is one patient, at two sites two; an unknown patient is nobody else."""
     here, there = rows.site("here"), rows.site("there")
     a = rows.images(here, ["1", "2", "3", "4", "5"], ["p", "q", "p", None, None])
@@ -116,7 +116,7 @@ def test_cohort_is_aligned(engine: Engine, rows: Any) -> None:
     assert np.isnan(others).all()
 
 
-def test_what_does_not_exist_is_named(engine: Engine) -> None:
+def test_a_missing_row_is_named(engine: Engine) -> None:
     with engine.begin() as connection:
         with pytest.raises(StoreError, match="no image list 41"):
             image_ids(connection, 41)
@@ -126,7 +126,7 @@ def test_what_does_not_exist_is_named(engine: Engine) -> None:
             read_logits(connection, 43, range(N_TASKS))
 
 
-def test_logits_come_back_as_they_were(engine: Engine, three: dict[str, int]) -> None:
+def test_logits_are_read_back_unchanged(engine: Engine, three: dict[str, int]) -> None:
     logits, trained = scores(3, [EFFUSION, PNEUMONIA])
     logits[1, EFFUSION] = np.nan
     logits[2, EFFUSION] = -np.inf
@@ -147,14 +147,14 @@ def test_logits_come_back_as_they_were(engine: Engine, three: dict[str, int]) ->
     assert vectors == 2
 
 
-def test_vectors_of_another_length_are_a_store_error(engine: Engine, three: dict[str, int]) -> None:
+def test_vectors_of_another_length_raise_a_store_error(engine: Engine, three: dict[str, int]) -> None:
     logits, trained = scores(4, [EFFUSION, PNEUMONIA])
     with pytest.raises(StoreError, match=r"4 logits for the 3 images"), engine.begin() as connection:
         write_evaluation(connection, three["model"], three["image_list"], logits, outputs(trained))
     assert count(engine) == (0, 0)
 
 
-def test_vectors_of_several_pieces_are_read_as_written(engine: Engine, rows: Any) -> None:
+def test_vectors_of_several_pieces_are_read_back_as_written(engine: Engine, rows: Any) -> None:
     """Whole pieces, and a last one that is full, or of one element; each element is found again, by every way."""
     site = rows.site()
     for number, length in enumerate((PIECE - 1, PIECE, PIECE + 1, 2 * PIECE)):
@@ -207,7 +207,7 @@ def test_vectors_of_several_pieces_are_read_as_written(engine: Engine, rows: Any
             np.testing.assert_array_equal(np.float32(whole.logits), logits[:, EFFUSION])
 
 
-def test_second_evaluation_writes_nothing(engine: Engine, three: dict[str, int]) -> None:
+def test_a_second_evaluation_writes_nothing(engine: Engine, three: dict[str, int]) -> None:
     logits, trained = scores(3, [EFFUSION, PNEUMONIA])
     for turn in range(2):
         with engine.begin() as connection:
@@ -252,7 +252,7 @@ def test_the_second_of_two_writers_waits_for_the_first(
     assert effusion(engine) == (logits if first_commits else logits + 1)[:, EFFUSION].tolist()
 
 
-def test_killed_writer_leaves_nothing(engine: Engine, three: dict[str, int]) -> None:
+def test_a_killed_writer_leaves_nothing(engine: Engine, three: dict[str, int]) -> None:
     logits, trained = scores(3, [EFFUSION, PNEUMONIA])
     writer = engine.connect()
     assert write_evaluation(writer, three["model"], three["image_list"], logits, outputs(trained)) is not None
@@ -269,7 +269,7 @@ def test_killed_writer_leaves_nothing(engine: Engine, three: dict[str, int]) -> 
     assert count(engine) == (1, 2)
 
 
-def test_half_an_evaluation_is_refused_at_commit(engine: Engine, three: dict[str, int]) -> None:
+def test_an_incomplete_evaluation_is_refused_at_commit(engine: Engine, three: dict[str, int]) -> None:
     logits, trained = scores(3, [EFFUSION])
     with (
         pytest.raises(DBAPIError, match="not complete: no scores for Pneumonia"),
@@ -334,9 +334,7 @@ def test_features_are_stored_whole_and_once(engine: Engine, rows: Any, three: di
         assert connection.scalar(text("select count(*) from feature")) == 0
 
 
-def test_those_who_store_features_at_once_store_them_once(
-    engine: Engine, rows: Any, three: dict[str, int]
-) -> None:
+def test_several_writers_store_features_once(engine: Engine, rows: Any, three: dict[str, int]) -> None:
     evaluation = rows.evaluation(
         three["model"], three["image_list"], {EFFUSION: [1, 2, 3], PNEUMONIA: [1, 2, 3]}
     )
@@ -356,7 +354,7 @@ def test_those_who_store_features_at_once_store_them_once(
     assert made == [False]
 
 
-def test_classifier_rows_of_a_shared_head_and_of_datasets(
+def test_classifier_rows_are_stored_for_a_shared_head_and_for_heads_of_datasets(
     engine: Engine, rows: Any, three: dict[str, int]
 ) -> None:
     dataset = rows.dataset("nih", rows.site("elsewhere"), three["image_list"])

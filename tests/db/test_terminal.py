@@ -101,7 +101,7 @@ def test_a_table_of_too_many_columns_is_a_list_of_records():
     assert [line.split() for line in lines] == [[f"column_{i:02}", str(100 + i)] for i in range(20)]
 
 
-def test_cells_of_others_can_not_command_a_terminal():
+def test_control_characters_in_cells_do_not_reach_the_terminal():
     hostile = (
         r'from flows.cli.sql import table; print(table(("a",), [("\x1b]0;title\x07\x9b31m[red]x[/red]",)]))'
     )

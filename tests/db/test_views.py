@@ -67,7 +67,9 @@ def test_predictions_has_a_row_per_image_task_and_labeller(engine: Engine, mimic
             assert row["probability"] == pytest.approx(expit(row["logit"]), rel=1e-15)
 
 
-def test_each_model_on_each_part(engine: Engine, rows: Any, mimic: dict[str, int]) -> None:
+def test_predictions_pairs_each_model_with_each_part(
+    engine: Engine, rows: Any, mimic: dict[str, int]
+) -> None:
     """Two models and two lists: the grain stays one row per (model, dataset, part, image, task)."""
     other = rows.model(mimic["protocol"], [EFFUSION], seed=3)
     rows.evaluation(other, mimic["image_list"], {EFFUSION: [1.0, 2.0, 3.0]})
@@ -190,7 +192,9 @@ def test_images_without_files_are_not_missing(engine: Engine, rows: Any, mimic: 
     assert missing(engine) == expected
 
 
-def test_evaluation_being_written_is_still_missing(engine: Engine, mimic: dict[str, int], rows: Any) -> None:
+def test_an_evaluation_that_is_being_written_is_still_missing(
+    engine: Engine, mimic: dict[str, int], rows: Any
+) -> None:
     """Until it is committed; a killed one is never anything else."""
     with engine.connect() as connection:
         train = connection.scalar(text("select id from cohort where part = 'train'"))
@@ -205,13 +209,13 @@ def test_evaluation_being_written_is_still_missing(engine: Engine, mimic: dict[s
 @pytest.mark.parametrize(
     "view", ["auc_results", "auc_difference_results", "agreement_results", "shift_results"]
 )
-def test_result_views_start_empty(engine: Engine, view: str) -> None:
+def test_views_of_results_start_empty(engine: Engine, view: str) -> None:
     assert (
         select(engine, f"select study, test_dataset, task, dataset_position, task_position from {view}") == []
     )
 
 
-def test_joins_of_views_take_no_minutes(engine: Engine, rows: Any) -> None:
+def test_joins_of_views_take_seconds(engine: Engine, rows: Any) -> None:
     """The planner must expect many rows of a view: two models, or two labellers, on the same 20,000 images."""
     n = 20_000
     site = rows.site()
@@ -257,7 +261,9 @@ def foreign(rows: Any, name: str, file: bool) -> int:
     return made
 
 
-def test_foreign_models_are_wanted_where_they_can_be_scored(engine: Engine, rows: Any) -> None:
+def test_evaluations_of_foreign_models_are_missing_only_where_they_can_be_scored(
+    engine: Engine, rows: Any
+) -> None:
     """On real test cohorts of every protocol, or drawn ones where they know those, and on what a study asks of them."""
     real, drawn = rows.site("real"), rows.site("drawn", synthetic=True)
     a, b = rows.images(real, ["1", "2", "3"]), rows.images(drawn, ["1", "2"])
@@ -298,7 +304,7 @@ def test_foreign_models_are_wanted_where_they_can_be_scored(engine: Engine, rows
     assert known["theirs"]["scored"] == ["nih/corrected", "nih/paper"]
 
 
-def test_interventions_are_in_their_own_views_and_in_no_other(engine: Engine, rows: Any) -> None:
+def test_interventions_appear_only_in_their_own_views(engine: Engine, rows: Any) -> None:
     """A score before and after for each image that was drawn; predictions don't know of it."""
     site = rows.site()
     ids = rows.images(site, ["i1", "i2", "i3", "j1"], ["p1", "p2", None, "q1"])

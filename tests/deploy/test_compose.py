@@ -58,7 +58,7 @@ def examples():
     return dict(line.split("=", 1) for line in lines if line and not line.startswith("#"))
 
 
-def test_only_keys_that_compose_knows_and_only_volumes_that_are_declared():
+def test_the_file_has_only_keys_that_compose_knows_and_declared_volumes():
     for name, service in SERVICES.items():
         assert service.keys() <= KEYS, name
         for volume in service.get("volumes", []):
@@ -78,7 +78,7 @@ def test_images_are_pinned_to_a_version():
     assert any("--constraint constraints.txt" in line for line in lines)
 
 
-def test_no_secret_has_a_default_and_all_are_in_the_example():
+def test_no_secret_has_a_default_and_the_example_lists_all():
     named = {match.groups() for text in texts(FILE) for match in VARIABLE.finditer(text)}
     harmless = {"GPU", "POSTGRES_HOST", "STORAGE_HOST", "PREFECT_HOST", "EXPLORER_ADDRESS"}
     for variable, how, _ in named:
@@ -88,7 +88,7 @@ def test_no_secret_has_a_default_and_all_are_in_the_example():
     assert ".env" in (ROOT / ".gitignore").read_text().split()
 
 
-def test_each_password_of_the_database_goes_to_who_needs_it_and_nobody_else():
+def test_each_database_password_goes_only_to_the_services_that_need_it():
     """The superuser's to who makes the roles, the owner's to migrations; all others write or read."""
     holders = {
         "POSTGRES_PASSWORD": {"postgres", "roles"},
@@ -108,7 +108,7 @@ def test_each_password_of_the_database_goes_to_who_needs_it_and_nobody_else():
     assert SERVICES["prefect"]["environment"]["PREFECT_API_DATABASE_MIGRATE_ON_START"] == "false"
 
 
-def test_the_explorer_can_only_read_and_only_this_machine_sees_it():
+def test_the_explorer_only_reads_and_only_this_machine_reaches_it():
     service = SERVICES["explorer"]
     said = " ".join(texts(service))
     assert not any(f"{secret}_PASSWORD" in said for secret in ("WRITER", "OWNER", "POSTGRES"))
@@ -116,7 +116,7 @@ def test_the_explorer_can_only_read_and_only_this_machine_sees_it():
     assert [resolve(port, {}) for port in service["ports"]] == ["127.0.0.1:5100:5100"]
 
 
-def test_what_is_waited_for_can_come():
+def test_every_service_that_others_wait_for_can_become_ready():
     for name, service in SERVICES.items():
         for other, how in service.get("depends_on", {}).items():
             if how["condition"] == "service_healthy":
@@ -128,7 +128,7 @@ def test_what_is_waited_for_can_come():
     assert {name for name, service in SERVICES.items() if service["restart"] == "no"} == ONE_SHOT
 
 
-def test_the_servers_are_set_as_those_of_xray_up(tmp_path):
+def test_the_servers_have_the_settings_of_xray_up(tmp_path):
     for name, value in server_settings().items():
         if name != "PREFECT_LOGGING_SERVER_LEVEL":
             assert SERVICES["prefect"]["environment"][name] == value, name
@@ -371,7 +371,7 @@ def check_explorer(natively: Natively, status: int) -> None:
 
 
 @pytest.mark.slow
-def test_the_roles_of_the_file(natively):
+def test_the_file_creates_the_database_roles(natively):
     natively.start_postgres()
     natively.start_storage()
     for name in ("roles", "migrate", "roles"):

@@ -172,6 +172,6 @@ def test_every_documented_message_has_its_cause():
 
 
 @pytest.mark.parametrize("message", CAUSES)
-def test_the_message_is_what_a_user_gets(message, tmp_path, engine):
+def test_each_documented_message_is_the_one_that_a_user_gets(message, tmp_path, engine):
     with pytest.raises(XrayError, match=re.escape(message)):
         CAUSES[message](tmp_path, engine)

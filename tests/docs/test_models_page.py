@@ -33,7 +33,7 @@ DOCUMENTED = re.findall(
 )
 
 
-def test_its_commands_and_queries(blocks, installation, tmp_path, monkeypatch):
+def test_the_commands_and_queries_of_the_page_run(blocks, installation, tmp_path, monkeypatch):
     """In this process, which saves a start of Python for each; the last ones remove what the others brought."""
     monkeypatch.chdir(tmp_path)
     said = []
@@ -62,7 +62,7 @@ def test_its_commands_and_queries(blocks, installation, tmp_path, monkeypatch):
     assert left == [{"n": "0"}]
 
 
-def test_its_card_and_its_study(blocks, tmp_path):
+def test_the_card_and_the_study_of_the_page_are_read(blocks, tmp_path):
     card, study = (block.text for block in blocks(PAGE, "toml"))
     (tmp_path / "card.toml").write_text(card)
     found = read_card(tmp_path / "card.toml")
@@ -174,7 +174,7 @@ def test_every_documented_message_has_its_cause():
     assert list(CAUSES) == DOCUMENTED
 
 
-def test_the_messages_are_what_a_user_gets(tmp_path: Path, engine: Engine):
+def test_each_documented_message_is_the_one_that_a_user_gets(tmp_path: Path, engine: Engine):
     home = tmp_path / "home"
     home.mkdir()
     prepare(

@@ -18,7 +18,7 @@ assert page.stat().st_size > 10_000 and forest.read_bytes().startswith(b"\\x89PN
 """
 
 
-def test_it_runs_and_finds_what_was_planted(database: str, tmp_path: Path) -> None:
+def test_the_notebook_runs_and_finds_the_planted_causes(database: str, tmp_path: Path) -> None:
     cells = json.loads(NOTEBOOK.read_text())["cells"]
     code = ["".join(cell["source"]) for cell in cells if cell["cell_type"] == "code"]
     script = tmp_path / "notebook.py"
@@ -30,7 +30,7 @@ def test_it_runs_and_finds_what_was_planted(database: str, tmp_path: Path) -> No
     assert ended.returncode == 0, ended.stderr
 
 
-def test_it_is_stored_without_outputs() -> None:
+def test_the_notebook_is_stored_without_outputs() -> None:
     """What a run printed is of that run: readers make their own."""
     cells = json.loads(NOTEBOOK.read_text())["cells"]
     assert not any(cell.get("outputs") for cell in cells)

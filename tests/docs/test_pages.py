@@ -29,7 +29,7 @@ def read(page: str) -> str:
 
 
 @pytest.mark.parametrize("page", PAGES)
-def test_links_lead_somewhere(page):
+def test_every_link_has_a_target(page):
     targets = re.findall(r"\]\(([^)#:]+)\)", read(page)) + re.findall(r'src="([^"]+)"', read(page))
     assert [target for target in targets if not ((ROOT / page).parent / target).exists()] == []
 
@@ -39,7 +39,7 @@ def test_every_page_is_in_the_index_of_questions():
     assert listed == {page.name for page in (ROOT / "docs").glob("*.md")} - {"README.md"}
 
 
-def test_decisions_are_numbered_and_under_a_page():
+def test_decisions_are_numbered_and_each_is_linked_from_a_page():
     pages = sorted((ROOT / "docs/decisions").glob("*.md"))
     assert len({page.name[:4] for page in pages}) == len(pages)
     for page in pages:
@@ -49,7 +49,7 @@ def test_decisions_are_numbered_and_under_a_page():
         assert len(text) < 4000
 
 
-def test_queries_of_the_sql_page(blocks, installation):
+def test_the_queries_of_the_sql_page_run(blocks, installation):
     found = {}
     for block in blocks("docs/sql.md", "sql"):
         rows = installation.ask(block.text)
@@ -64,7 +64,7 @@ def test_queries_of_the_sql_page(blocks, installation):
     assert agreement["phantom-d", "Infiltration"] < 0.9
 
 
-def test_relations_of_the_sql_page_have_these_columns(installation):
+def test_relations_have_the_columns_that_the_sql_page_names(installation):
     documented = {
         name: [
             c.strip()
@@ -85,7 +85,7 @@ def test_relations_of_the_sql_page_have_these_columns(installation):
     assert {name: set(columns) for name, columns in documented.items()} == views
 
 
-def test_tables_of_the_sql_page_are_there(installation):
+def test_the_tables_that_the_sql_page_names_exist(installation):
     (paragraph,) = re.findall(r"^### Tables\n\n(.*?)\n\n", read("docs/sql.md"), re.M | re.S)
     named = set(re.findall(r"`(\w+)`", paragraph))
     query = "select table_name from information_schema.tables where table_schema = 'public'"
@@ -117,7 +117,7 @@ def test_study_keys_are_shown_with_their_defaults(blocks, tmp_path):
     assert set(shown["augmentation"]) == set(dataclasses.asdict(Recipe().augmentation))
 
 
-def test_every_task_and_reader_is_named():
+def test_the_pages_name_every_task_and_reader():
     page = read("docs/your-own-study.md")
     flat = " ".join(page.split())
     assert ", ".join(TASKS) in flat
@@ -128,7 +128,7 @@ def test_every_task_and_reader_is_named():
     assert all(f"`{name}`" in flat or f'"{name}"' in flat for name in own)
 
 
-def test_a_site_of_your_own_is_drawn(blocks, tmp_path, monkeypatch):
+def test_the_site_file_of_the_page_can_be_drawn(blocks, tmp_path, monkeypatch):
     (sites,) = blocks("docs/phantom-sites.md", "toml")
     (tmp_path / "my_sites.toml").write_text(sites.text)
     (site,) = load_sites(tmp_path / "my_sites.toml").values()
@@ -141,7 +141,7 @@ def test_a_site_of_your_own_is_drawn(blocks, tmp_path, monkeypatch):
         assert "Nodule" not in next(csv.reader(file))
 
 
-def test_every_key_of_a_site_is_named():
+def test_the_page_names_every_key_of_a_site():
     page = read("docs/phantom-sites.md")
     for part in (Images, Labelling):
         (comment,) = re.findall(rf"\.{part.__name__.lower()}\] +# (.*)", page)

@@ -5,7 +5,7 @@ import pytest
 pytestmark = pytest.mark.timeout(900)
 
 
-def test_the_pages_commands_run(blocks, installation, tmp_path):
+def test_the_commands_of_the_page_run(blocks, installation, tmp_path):
     checked, backed_up, upgraded = [block.text for block in blocks("docs/upkeep.md", "sh") if block.run]
     said = installation.shell(checked, tmp_path)
     assert "checks: nothing found" in said

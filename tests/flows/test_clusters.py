@@ -47,7 +47,7 @@ def test_one_setting_names_the_cluster(given, named, monkeypatch):
 @pytest.mark.parametrize(
     "given", ["tcp://h:1", "dask://h", "dask://:8786", "dask://h:many", "dask://h:1/x", "dask"]
 )
-def test_what_names_no_cluster_is_refused(given, monkeypatch):
+def test_an_address_that_names_no_cluster_is_refused(given, monkeypatch):
     monkeypatch.setenv("XRAY_TASK_RUNNER", given)
     with pytest.raises(
         XrayError, match="XRAY_TASK_RUNNER: expected dask://HOST:PORT or ray://HOST:PORT, found"
@@ -55,12 +55,12 @@ def test_what_names_no_cluster_is_refused(given, monkeypatch):
         Pool(1).duplicate()
 
 
-def test_a_flow_run_has_this_machines_processes_where_no_cluster_is_named(monkeypatch):
+def test_without_a_cluster_a_flow_run_uses_this_machines_processes(monkeypatch):
     monkeypatch.delenv("XRAY_TASK_RUNNER", raising=False)
     assert type(Pool(3).duplicate()) is Pool
 
 
-def test_a_cluster_needs_what_its_workers_share_and_its_extra(monkeypatch):
+def test_a_cluster_needs_shared_databases_and_artifacts_and_its_extra(monkeypatch):
     monkeypatch.setenv("XRAY_TASK_RUNNER", "dask://10.0.0.1:8786")
     for name in ("XRAY_DATABASE_URL", "XRAY_ARTIFACTS", "PREFECT_API_URL"):
         monkeypatch.delenv(name, raising=False)
@@ -76,7 +76,7 @@ def test_a_cluster_needs_what_its_workers_share_and_its_extra(monkeypatch):
         Pool(1).duplicate()
 
 
-def test_tasks_that_a_cluster_gave_up_are_told_in_one_sentence():
+def test_tasks_that_a_cluster_gave_up_are_reported_in_one_sentence():
     class KilledWorker(Exception):
         __module__, __qualname__ = "distributed.scheduler", "KilledWorker"
 
@@ -320,7 +320,7 @@ KINDS = {"dask": dask_workers, "ray": ray_workers}
 @pytest.mark.slow
 @pytest.mark.timeout(1200)
 @pytest.mark.parametrize("kind", KINDS)
-def test_two_workers_of_which_one_is_killed_come_to_the_results_of_one_machine(
+def test_a_cluster_that_loses_a_worker_gives_the_results_of_one_machine(
     kind, shared, study, alone, started, free_ports, tmp_path
 ):
     if importlib.util.find_spec(f"prefect_{kind}") is None:

@@ -53,7 +53,7 @@ def on_the_first_screen(page: Page, text: str) -> bool:
     return any(box is not None and box["y"] + box["height"] <= HEIGHT for box in boxes)
 
 
-def test_labels_are_to_blame_at_phantom_d_without_scrolling(page, failing):
+def test_the_first_screen_blames_labels_at_phantom_d(page, failing):
     here = failing[failing["test_dataset"] == "phantom-d"]
     assert set(here["task"]) == {"Infiltration", "Mass"}
     assert set(here["verdict"]) == {"label"}
@@ -67,7 +67,7 @@ def test_labels_are_to_blame_at_phantom_d_without_scrolling(page, failing):
             assert name in sentences.inner_text()
 
 
-def test_each_cell_that_fails_in_the_results_fails_on_the_page_and_no_other(page, failing):
+def test_the_page_shows_exactly_the_cells_that_fail_in_the_results(page, failing):
     sites = page.locator("table.answer thead th").all_inner_texts()[1:]
     said = set()
     for row in page.locator("table.answer tbody tr").all():
@@ -93,7 +93,7 @@ def test_the_terminal_and_the_markdown_begin_with_the_same_sentences(page, demo)
         assert sentence in terminal
 
 
-def test_the_last_line_is_the_page_and_a_command_finds_it(demo):
+def test_the_last_line_is_the_path_of_the_page_and_xray_report_finds_it(demo):
     last = demo.output.rstrip().splitlines()[-1]
     page = demo.home.path / "reports" / "phantom" / "report.html"
     assert last.endswith("reports/phantom/report.html")
@@ -106,7 +106,7 @@ def test_the_last_line_is_the_page_and_a_command_finds_it(demo):
 
 
 @pytest.mark.parametrize("look", ["light", "dark"])
-def test_it_can_be_read_by_everybody(page, look):
+def test_the_page_is_accessible(page, look):
     page.emulate_media(color_scheme=look)
     for folded in (True, False):
         if not folded:
@@ -115,11 +115,11 @@ def test_it_can_be_read_by_everybody(page, look):
         assert [each["id"] for each in found if each["impact"] in ("serious", "critical")] == []
 
 
-def test_it_is_readable_on_a_phone(page):
+def test_the_page_is_readable_on_a_phone(page):
     page.set_viewport_size({"width": 390, "height": 844})
     assert page.evaluate("document.documentElement.scrollWidth") <= 390
 
 
-def test_it_prints_on_few_pages(page):
+def test_the_page_prints_on_few_sheets(page):
     printed = page.pdf(format="A4", prefer_css_page_size=True)
     assert len(re.findall(rb"/Type\s*/Page\b", printed)) <= 12

@@ -41,7 +41,7 @@ def ensembles(predictions: pd.DataFrame) -> dict[tuple[str, str, str], pd.DataFr
 # Counts
 
 
-def test_models_times_images_times_trained_tasks(demo, predictions):
+def test_predictions_are_models_times_images_times_trained_tasks(demo, predictions):
     sizes = demo.ask(
         "select dataset.name, length from cohort join dataset on dataset.id = dataset_id"
         " join image_list on image_list.id = cohort.image_list_id where part = 'test'"
@@ -58,7 +58,7 @@ def test_models_times_images_times_trained_tasks(demo, predictions):
     assert counted == len(predictions) == n_images * sum(2 * n_tasks[name] for name in TRAINED_ON)
 
 
-def test_one_row_per_model_image_and_task_with_its_names(demo, predictions):
+def test_predictions_has_one_row_per_model_image_and_task(demo, predictions):
     assert not predictions.duplicated(["model", "test_dataset", "part", "image", "task"]).any()
     assert set(predictions["part"]) == {"test"}
     assert predictions[["logit", "probability", "patient", "view", "age", "sex"]].notna().all().all()
@@ -70,7 +70,7 @@ def test_one_row_per_model_image_and_task_with_its_names(demo, predictions):
     assert set(predictions["view"]) == {"PA", "AP"}
 
 
-def test_labels_are_those_of_the_manifests(demo, predictions):
+def test_stored_labels_equal_those_of_the_manifests(demo, predictions):
     """The label of every row is that of the site's own CSV; it is missing just where the site says nothing."""
     for site in SITES:
         folder = demo.home.path / "phantom" / f"{site}-0"
@@ -115,7 +115,7 @@ def test_auc_rows_are_complete(demo):
         assert math.isnan(row.upper)
 
 
-def test_auc_of_every_seed_is_that_of_scikit_learn(demo, predictions):
+def test_the_auc_of_every_seed_equals_scikit_learn(demo, predictions):
     stored = demo.ask("select * from auc_results where seed is not null and auc is not null")
     found = stored.set_index([*WHERE, "seed"])[["auc", "n", "n_pos"]].to_dict("index")
     known = predictions[predictions["label"].notna()]
@@ -129,7 +129,7 @@ def test_auc_of_every_seed_is_that_of_scikit_learn(demo, predictions):
     assert checked == len(found) == len(stored)
 
 
-def test_auc_of_every_ensemble_is_that_of_scikit_learn(demo, ensembles):
+def test_the_auc_of_every_ensemble_equals_scikit_learn(demo, ensembles):
     stored = demo.ask("select * from auc_results where seed is null and auc is not null")
     found = stored.set_index(WHERE)[["auc", "n", "n_pos"]].to_dict("index")
     checked = 0
@@ -145,7 +145,7 @@ def test_auc_of_every_ensemble_is_that_of_scikit_learn(demo, ensembles):
     assert checked == len(found) == len(stored)
 
 
-def test_auc_in_sql_is_that_of_the_stored_rows(demo):
+def test_auc_in_sql_equals_the_stored_rows(demo):
     in_sql = demo.ask(
         "select trained_on, test_dataset, task, seed, auc(array_agg(logit), array_agg(label)) as value"
         " from predictions where trained_on = 'phantom-a' group by 1, 2, 3, 4"
@@ -175,7 +175,7 @@ def pooled(ensembles, trained_on: str, task: str) -> pd.DataFrame:
     return rows[rows["label"].notna()]
 
 
-def test_every_kappa_is_that_of_scikit_learn(demo, ensembles):
+def test_every_kappa_equals_scikit_learn(demo, ensembles):
     stored = demo.ask("select * from agreement_results where study = 'phantom'")
     checked = undefined = 0
     for row in stored.itertuples():
@@ -205,7 +205,7 @@ def test_every_kappa_is_that_of_scikit_learn(demo, ensembles):
     assert checked > 300
 
 
-def test_there_is_a_kappa_for_every_model_against_the_sites_own_by_both_rules(demo):
+def test_every_model_has_a_kappa_against_the_sites_own_by_both_rules(demo):
     stored = demo.ask("select * from agreement_results where study = 'phantom'")
     expected = {
         (site, task, site, trained_on, rule)
@@ -226,7 +226,7 @@ def test_there_is_a_kappa_for_every_model_against_the_sites_own_by_both_rules(de
 # Leave one site out
 
 
-def test_every_difference_is_that_of_two_aucs_of_scikit_learn(demo, ensembles):
+def test_every_difference_is_that_of_two_scikit_learn_aucs(demo, ensembles):
     stored = demo.ask("select * from auc_difference_results where study = 'phantom'")
     plays = {"own": "{site}", "all-but-site": "all-but-{site}", "all": "all"}
     found = set()
@@ -248,7 +248,7 @@ def test_every_difference_is_that_of_two_aucs_of_scikit_learn(demo, ensembles):
     assert len(stored) == len(found)
 
 
-def test_adjusted_p_values_are_holms_over_the_study(demo):
+def test_adjusted_p_values_follow_holm_over_the_study(demo):
     from statsmodels.stats.multitest import multipletests
 
     stored = demo.ask("select * from auc_difference_results where study = 'phantom' and p is not null")

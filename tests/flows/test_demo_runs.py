@@ -36,7 +36,7 @@ def models(demo) -> pd.DataFrame:
 # MLflow
 
 
-def test_every_model_has_one_finished_run_and_there_are_no_others(demo, models):
+def test_every_model_has_exactly_one_finished_run(demo, models):
     runs = demo.ask("select * from runs where lifecycle_stage = 'active'", "mlflow").set_index("run_uuid")
     assert set(runs["status"]) == {"FINISHED"}
     assert len(models) == N_MODELS == models["mlflow_run_id"].nunique()
@@ -87,7 +87,7 @@ def test_runs_have_the_metrics_of_every_epoch(demo, models):
         assert "image" not in " ".join(mine["key"])
 
 
-def test_runs_name_the_cohorts_that_went_in(demo, models):
+def test_runs_name_their_input_cohorts(demo, models):
     inputs = demo.ask(
         "select i.destination_id as run, d.name, d.digest, d.dataset_source, t.value as part from inputs i"
         " join datasets d on d.dataset_uuid = i.source_id"
@@ -113,7 +113,7 @@ def test_runs_name_the_cohorts_that_went_in(demo, models):
             assert json.loads(one.dataset_source)["content_hash"] == whole
 
 
-def test_one_version_and_one_alias_per_model(demo, models):
+def test_every_model_has_one_version_and_one_alias(demo, models):
     versions = demo.ask("select * from model_versions", "mlflow")
     aliases = demo.ask("select * from registered_model_aliases", "mlflow")
     best = aliases[aliases["alias"] == "best"]
@@ -131,7 +131,7 @@ def test_one_version_and_one_alias_per_model(demo, models):
         assert points_at[row.mlflow_model, f"seed-{row.seed}"] == row.mlflow_version
 
 
-def test_weights_are_safetensors_and_nothing_else_can_hold_code(demo):
+def test_weights_are_safetensors_and_no_file_can_hold_code(demo):
     locations = demo.ask("select storage_location from model_versions", "mlflow")["storage_location"]
     for location in locations:
         folder = Path(unquote(urlparse(location).path))
@@ -210,7 +210,7 @@ def test_another_process_loads_models_without_unpickling_and_gets_the_stored_log
         assert np.ptp(stored, axis=0).min() > 0.5, "logits that do not vary prove nothing"
 
 
-def test_the_proof_against_unpickling_can_fail(tmp_path):
+def test_the_check_against_unpickling_detects_unpickling(tmp_path):
     """The same process does refuse a pickle, by whichever way it is read."""
     (tmp_path / "x.pkl").write_bytes(pickle.dumps({"weights": [1.0]}))
     for read in ("pickle.load(file)", "torch.load(file)"):
@@ -224,7 +224,7 @@ def test_the_proof_against_unpickling_can_fail(tmp_path):
 # Prefect
 
 
-def test_one_completed_flow_run_and_its_task_runs(demo):
+def test_the_study_has_one_completed_flow_run_with_its_task_runs(demo):
     flows = demo.ask(
         "select f.name, r.id, r.state_type, r.parameters from flow_run r join flow f on f.id = r.flow_id",
         "prefect",
@@ -240,7 +240,7 @@ def test_one_completed_flow_run_and_its_task_runs(demo):
     assert {name: names[name] for name in expected} == expected
 
 
-def test_no_array_is_ever_handed_to_a_task(demo):
+def test_no_task_gets_an_array(demo):
     """Task parameters are names, numbers and paths: nothing that Prefect keeps is large."""
     sizes = demo.ask("select max(pg_column_size(t.*)) as n from task_run t", "prefect")
     assert sizes["n"].max() < 20_000
@@ -259,7 +259,7 @@ def test_the_first_run_says_what_it_did_and_what_to_do_next(demo):
         assert f" - {step}" in demo.messages
 
 
-def test_the_report_is_there_in_all_its_parts(demo):
+def test_the_report_has_all_its_files(demo):
     files = demo.report("phantom")
     names = ("auc", "leave_one_site_out", "agreement", "images_or_labels", "mean_auc", "threshold_transfer")
     names += (
@@ -295,7 +295,7 @@ def test_the_csv_of_the_figure_has_the_stored_numbers(demo):
 # the home
 
 
-def test_all_that_a_study_makes_is_for_its_owner_only(demo):
+def test_only_the_owner_can_read_the_files_of_a_study(demo):
     home = demo.home.path
     modes = {path: path.lstat().st_mode for path in (home, *home.rglob("*"))}
     assert len(modes) > 1000

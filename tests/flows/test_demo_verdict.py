@@ -25,7 +25,7 @@ def verdicts(demo) -> pd.DataFrame:
 
 @pytest.mark.parametrize("task", CHANGED)
 @pytest.mark.parametrize("pair", [("phantom-a", "phantom-d"), ("phantom-d", "phantom-a")])
-def test_changed_labels_are_called_labels(verdicts, pair, task):
+def test_changed_labels_get_the_verdict_labels(verdicts, pair, task):
     row = verdicts.loc[(*pair, task)]
     assert row.verdict == "label"
     assert row.p_adjusted < 0.001
@@ -33,13 +33,13 @@ def test_changed_labels_are_called_labels(verdicts, pair, task):
     assert row.assumption
 
 
-def test_labels_of_one_meaning_are_not_blamed_at_phantom_d(verdicts):
+def test_unchanged_labels_are_not_blamed_at_phantom_d(verdicts):
     for task, row in verdicts.loc["phantom-a", "phantom-d"].iterrows():
         if task not in CHANGED:
             assert row.verdict in ("none", "cannot tell"), (task, row)
 
 
-def test_other_images_alone_are_never_called_labels(verdicts):
+def test_other_images_alone_never_get_the_verdict_labels(verdicts):
     for pair in (("phantom-a", "phantom-b"), ("phantom-b", "phantom-a")):
         said = verdicts.loc[pair]
         assert len(said) == 8
@@ -69,7 +69,7 @@ def planted(demo) -> dict[tuple[str, str, str], Planted]:
     }
 
 
-def test_what_a_cause_does_is_measured_as_it_was_drawn(planted):
+def test_the_measured_effect_of_a_cause_is_the_planted_one(planted):
     assert len(planted) == 12 * 8
     for task in CHANGED:
         for pair in (("phantom-a", "phantom-d"), ("phantom-d", "phantom-a")):
@@ -81,7 +81,7 @@ def test_what_a_cause_does_is_measured_as_it_was_drawn(planted):
     assert "label" in planted["phantom-a", "phantom-c", "Cardiomegaly"].counts, "the threshold is another"
 
 
-def test_verdicts_name_what_was_drawn(verdicts, planted):
+def test_verdicts_name_the_planted_causes(verdicts, planted):
     said = {key: outcome(planted[key], row.verdict) for key, row in verdicts.iterrows()}
     assert len(said) == 84
     false = [key for key, of_it in said.items() if of_it == "false"]

@@ -21,11 +21,11 @@ def named(flow):
     return {each.name: each for each in ALL if load_flow_from_entrypoint(each.entrypoint).name == flow}
 
 
-def test_the_file_is_what_the_studies_make():
+def test_the_file_is_generated_from_the_studies():
     assert FILE.read_text(encoding="utf-8") == as_yaml(), "python -m flows.deployments > flows/prefect.yaml"
 
 
-def test_every_promised_deployment_is_there():
+def test_every_documented_deployment_exists():
     sites = ("nih-cc", "san-juan-alicante", "stanford", "bidmc", "indiana")
     trainings = {"nih", "padchest", "chexpert", "mimic_ch", "mimic_nb", "openi", "google", "rsna", "all"}
     trainings |= {f"all-but-{site}" for site in sites} | {f"phantom-{letter}" for letter in "abcd"}
@@ -41,7 +41,7 @@ def test_every_promised_deployment_is_there():
 
 
 @pytest.mark.parametrize("deployment", ALL, ids=lambda each: f"{each.entrypoint}/{each.name}")
-def test_parameters_are_those_of_the_flow_and_valid(deployment):
+def test_parameters_of_deployments_are_valid_for_their_flow(deployment):
     flow = load_flow_from_entrypoint(deployment.entrypoint)
     assert flow.validate_parameters(dict(deployment.parameters)) is not None
     schema = parameter_schema(flow)

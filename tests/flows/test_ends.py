@@ -50,12 +50,12 @@ def end(process: "subprocess.Popen[str]", number: int, group: bool = False) -> t
 @pytest.mark.parametrize(
     ("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 129)]
 )
-def test_a_signal_is_one_line_and_its_code(number, code):
+def test_a_signal_ends_a_command_with_one_line_and_its_exit_code(number, code):
     process = start("with attended(Command('stopped')): print('ready', flush=True); time.sleep(60)")
     assert end(process, number)[:2] == (code, "stopped\n")
 
 
-def test_children_that_will_not_end_are_killed_with_theirs():
+def test_children_that_do_not_end_are_killed_with_their_children():
     process = start(f"""
 with attended(Command("stopped")):
     stubborn = subprocess.Popen([sys.executable, "-c", {STUBBORN!r}], stdout=subprocess.PIPE, start_new_session=True)
@@ -73,7 +73,7 @@ with attended(Command("stopped")):
     assert not [child for child in children if child.is_running() and child.status() != "zombie"]
 
 
-def test_a_query_that_keeps_the_main_thread_is_not_waited_for(database):
+def test_a_command_ends_while_a_query_blocks_its_main_thread(database):
     process = start(
         """
 import psycopg2
@@ -89,7 +89,7 @@ with attended(Command("stopped")):
     assert seconds < 5
 
 
-def test_what_is_open_is_closed_and_what_breaks_meanwhile_is_not_shown(tmp_path):
+def test_open_things_are_closed_and_errors_meanwhile_are_not_shown(tmp_path):
     process = start(
         """
 def work():
@@ -114,7 +114,7 @@ finally:
 
 
 @pytest.mark.parametrize("moment", ["gc.callbacks.append(swallow); gc.collect()", "Last().__del__; Last()"])
-def test_a_signal_that_a_collector_or_a_destructor_swallows_is_told_again(tmp_path, moment):
+def test_a_signal_that_a_destructor_swallows_is_raised_again(tmp_path, moment):
     """Python prints what is raised there and goes on: the main thread never closed what it had open."""
     process = start(
         f"""
@@ -139,7 +139,7 @@ with attended(Command("stopped")):
     assert (tmp_path / "closed").exists()
 
 
-def test_a_command_with_words_of_its_own_says_them():
+def test_a_command_with_its_own_last_words_prints_them():
     process = start("""
 with attended(Command(patience=5)):
     try:
@@ -152,7 +152,7 @@ with attended(Command(patience=5)):
     assert end(process, signal.SIGINT)[:2] == (130, "the query was cancelled\n")
 
 
-def test_a_signal_that_is_ignored_stays_so():
+def test_an_ignored_signal_stays_ignored():
     """As `nohup xray study run …` has it."""
     process = start("""
 signal.signal(signal.SIGHUP, signal.SIG_IGN)
@@ -163,7 +163,7 @@ with attended(Command("stopped")):
     assert end(process, signal.SIGHUP)[:2] == (0, "")
 
 
-def test_a_fork_ends_alone():
+def test_a_fork_ends_without_its_parent():
     """Figures are drawn in forks, which are told to end when one of them fails."""
     process = start("""
 with attended(Command("stopped")):
@@ -182,7 +182,7 @@ with attended(Command("stopped")):
     assert (process.returncode, told) == (signal.SIGTERM, "")
 
 
-def test_the_end_may_be_told_by_a_watch():
+def test_a_watch_can_end_the_command():
     process = start("""
 from flows.ends import end
 with attended(Command("stopped")):

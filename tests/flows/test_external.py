@@ -25,7 +25,7 @@ def work(home, artifacts):
 
 
 @pytest.mark.parametrize("where", ["tcp", "several hosts", "verify-full"])
-def test_with_roles_by_every_way(own, open_url, ca, tmp_path, monkeypatch, where):  # noqa: F811
+def test_roles_work_over_every_kind_of_connection(own, open_url, ca, tmp_path, monkeypatch, where):  # noqa: F811
     monkeypatch.setenv("XRAY_HOME", str(tmp_path / "home"))
     open_url(reached(own, where, ca))
     found = work(tmp_path / "home", tmp_path / "artifacts")
@@ -35,7 +35,7 @@ def test_with_roles_by_every_way(own, open_url, ca, tmp_path, monkeypatch, where
         assert rows(owner.mlflow, made) == rows(owner.prefect_libpq, made) == [("ways_owner",)]
 
 
-def test_three_schemas_of_a_role_that_may_make_nothing(own, open_url, tmp_path, monkeypatch):  # noqa: F811
+def test_a_study_runs_in_three_schemas_of_a_role_without_further_rights(own, open_url, tmp_path, monkeypatch):  # noqa: F811
     """But the extension that Prefect's tables need, which an administrator makes."""
     login = role(own, "tenant")
     run(own, ["create database flat"])

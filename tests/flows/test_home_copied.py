@@ -55,7 +55,7 @@ def flip(file: Path, every: int) -> None:
 
 
 @pytest.mark.slow
-def test_a_copy_scores_with_its_own_weights_and_pictures_and_names_what_is_damaged(new_home, tmp_path):
+def test_a_copied_home_scores_with_its_own_files_and_names_damaged_ones(new_home, tmp_path):
     study = tmp_path / "one.toml"
     study.write_text(STUDY)
     new_home.run("study", "run", study)

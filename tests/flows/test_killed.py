@@ -244,7 +244,7 @@ def completed(done) -> list[str]:
         for name, moment in MOMENTS.items()
     ],
 )
-def test_a_killed_study_goes_on_to_the_same_result(moment, empty_home, tiny, tiny_file, held):
+def test_a_killed_study_continues_to_the_same_result(moment, empty_home, tiny, tiny_file, held):
     kill_at(empty_home, tiny_file, moment)
     done = finished(empty_home, tiny_file, held, tiny)
     if (
@@ -267,7 +267,7 @@ def test_a_study_killed_over_and_over_ends_with_the_same_result(new_home, tiny, 
     assert_the_same(done, tiny)
 
 
-def test_a_command_that_no_one_kills_leaves_nothing_running(new_home):
+def test_a_command_that_ends_by_itself_leaves_nothing_running(new_home):
     new_home.run("dataset", "list")
     wait_until(lambda: not ours(new_home.path), 30, lambda: ours(new_home.path))
     assert "database system is shut down" in Folder.of(new_home.path).server_log.read_text().splitlines()[-1]

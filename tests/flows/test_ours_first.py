@@ -27,13 +27,13 @@ def order(monkeypatch):
     return done
 
 
-def test_results_are_out_before_a_model_from_elsewhere_is_asked(order):
+def test_results_are_stored_before_a_model_from_elsewhere_scores(order):
     told = steps.reevaluate.fn()
     assert order == ["score 1", "results", "score 2", "results"]
     assert told == {"evaluations": 2, "studies": ["study"], "notes": []}
 
 
-def test_nothing_is_analysed_twice_where_nobody_waits(order, monkeypatch):
+def test_without_missing_scores_nothing_is_analysed_twice(order, monkeypatch):
     monkeypatch.setattr(steps.tasks, "missing", lambda study: ({}, {2: [7]}))
     steps.reevaluate.fn()
     assert order == ["score 2", "results"]

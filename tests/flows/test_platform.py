@@ -47,7 +47,7 @@ def test_child_processes_find_the_same_databases(here):
     assert os.environ["XRAY_DATABASE_URL"] == given
 
 
-def test_a_prefect_api_that_is_given_is_used(here, monkeypatch):
+def test_the_prefect_api_of_the_environment_is_used(here, monkeypatch):
     monkeypatch.setenv("PREFECT_API_URL", "http://prefect.example/api")
     with storage() as found, prefect_api(found) as url:
         assert url == "http://prefect.example/api"
@@ -63,7 +63,7 @@ def test_a_server_that_ends_says_why(here):
             pass
 
 
-def test_a_server_that_says_nothing_is_told_what_was_waited_for(here, monkeypatch):
+def test_a_silent_server_is_reported_with_the_address_that_did_not_answer(here, monkeypatch):
     monkeypatch.setattr(servers, "START_SECONDS", 0.3)
     log = Stack(here).log("slow")
     with storage() as found:
@@ -74,7 +74,7 @@ def test_a_server_that_says_nothing_is_told_what_was_waited_for(here, monkeypatc
             pass
 
 
-def test_a_port_that_is_taken_is_said(here, free_port):
+def test_a_taken_port_is_reported(here, free_port):
     with (
         storage() as found,
         socket.create_server(("127.0.0.1", free_port)),
@@ -84,7 +84,7 @@ def test_a_port_that_is_taken_is_said(here, free_port):
         pass
 
 
-def test_prefects_tables_are_made_once_by_all_that_start_at_once(server, tmp_path):
+def test_commands_that_start_at_once_create_prefects_tables_once(server, tmp_path):
     """Three first studies on a new home; Prefect's own migrations fail where two run."""
     server.create_database("first_prefect")
     url = server.url("first_prefect")
@@ -111,7 +111,7 @@ def _prefects_alembic() -> Config:
 
 
 @pytest.mark.slow
-def test_a_server_of_ones_own_answers_and_ends(here):
+def test_a_server_for_one_command_answers_and_ends(here):
     before = dict(os.environ)
     with storage() as found, prefect_api(found) as url:
         assert url.startswith("http://127.0.0.1:")

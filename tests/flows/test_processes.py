@@ -53,7 +53,7 @@ def test_a_child_whose_parent_is_gone_already_ends_at_once():
     assert done.stdout == ""
 
 
-def test_a_child_of_a_living_parent_goes_on():
+def test_a_child_of_a_living_parent_keeps_running():
     program = (
         "import os; from flows.processes import die_with_parent; die_with_parent(os.getppid()); print('here')"
     )

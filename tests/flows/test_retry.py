@@ -39,18 +39,18 @@ LOST = sqlalchemy.exc.OperationalError(
         (None, False),
     ],
 )
-def test_only_lost_connections_pass(error, passes):
+def test_only_lost_connections_are_retried(error, passes):
     assert can_pass(error) is passes
 
 
-def test_mlflow_says_so_itself():
+def test_an_mlflow_error_is_retried_by_its_error_code():
     from mlflow.protos.databricks_pb2 import BAD_REQUEST, TEMPORARILY_UNAVAILABLE
 
     assert can_pass(MlflowException("db away", error_code=TEMPORARILY_UNAVAILABLE))
     assert not can_pass(MlflowException("no", error_code=BAD_REQUEST))
 
 
-def test_every_task_is_patient_for_two_minutes():
+def test_every_task_retries_for_two_minutes():
     from prefect import Task
 
     from flows import tasks

@@ -10,14 +10,14 @@ from flows.surroundings import cleaned
 from tests.flows.conftest import SHELL
 
 
-def test_nothing_of_a_shells_own_prefect_and_mlflow_is_left():
+def test_variables_of_the_shells_prefect_and_mlflow_are_removed():
     kept = cleaned(SHELL)
     left = {name for name in kept if name.startswith(("PREFECT_", "MLFLOW_", "_MLFLOW_"))}
     assert left == {"PREFECT_SERVER_ANALYTICS_ENABLED", "MLFLOW_DISABLE_TELEMETRY"}
     assert kept["DO_NOT_TRACK"] == "1"
 
 
-def test_a_prefect_of_ones_own_keeps_what_belongs_to_it():
+def test_the_settings_of_the_users_own_prefect_server_are_kept():
     given = {"PREFECT_API_URL": "https://prefect.example/api", "PREFECT_API_KEY": "k", "MLFLOW_RUN_ID": "r"}
     kept = cleaned(given)
     assert (kept["PREFECT_API_URL"], kept["PREFECT_API_KEY"]) == ("https://prefect.example/api", "k")
@@ -25,7 +25,7 @@ def test_a_prefect_of_ones_own_keeps_what_belongs_to_it():
     assert "PREFECT_API_KEY" not in cleaned({**given, "PREFECT_API_URL": ""})
 
 
-def test_choices_that_are_for_us_stay():
+def test_settings_meant_for_xray_are_kept():
     chosen = {
         "MLFLOW_S3_ENDPOINT_URL": "http://store:9000",
         "AWS_ACCESS_KEY_ID": "a",
@@ -40,7 +40,7 @@ def test_choices_that_are_for_us_stay():
 @pytest.mark.parametrize(
     "given", [{}, {"NO_PROXY": "a.example, 127.0.0.1"}, {"no_proxy": "b.example"}, {"NO_PROXY": "*"}]
 )
-def test_this_machine_is_asked_directly_and_others_as_before(monkeypatch, given):
+def test_this_machine_is_reached_without_a_proxy_and_others_as_before(monkeypatch, given):
     """As urllib and httpx understand it, which Prefect and MLflow use."""
     for name in [name for name in os.environ if name.lower().endswith("_proxy")]:
         monkeypatch.delenv(name)
@@ -59,7 +59,7 @@ def test_this_machine_is_asked_directly_and_others_as_before(monkeypatch, given)
     assert bool(urllib.request.proxy_bypass("c.example")) == (given == {"NO_PROXY": "*"})
 
 
-def test_a_proxy_that_httpx_can_not_speak_to_does_not_keep_it_from_this_machine(monkeypatch):
+def test_an_unsupported_proxy_does_not_keep_httpx_from_this_machine(monkeypatch):
     monkeypatch.setenv("ALL_PROXY", "socks5://127.0.0.1:9")
     with pytest.raises(ImportError):
         httpx.Client()

@@ -9,7 +9,7 @@ import pytest
 
 
 @pytest.mark.slow
-def test_the_command_trains_one_model_with_two_processes(new_home, tiny_file, free_port):
+def test_two_processes_train_one_model_by_the_command(new_home, tiny_file, free_port):
     launcher = [Path(sys.executable).with_name("torchrun"), "--nproc-per-node", "2", "--no-python"]
     launcher += ["--master-addr", "127.0.0.1", "--master-port", str(free_port)]
     command = [Path(sys.executable).with_name("xray"), "study", "train", tiny_file, "--configuration", "all"]

@@ -128,7 +128,9 @@ def about(home: Home, dataset: str) -> dict[str, object]:
     return {"images": images, "labels": labels}
 
 
-def test_whatever_its_form_it_gives_what_the_clean_manifest_gives(new_home: Home, given: Path) -> None:
+def test_every_form_of_a_table_registers_the_same_data_as_the_clean_manifest(
+    new_home: Home, given: Path
+) -> None:
     manifest = ("--manifest", given / "png" / "manifest.csv", "--maximum", str(MAXIMUM))
     new_home.run("dataset", "add", "clean", *manifest, *REST, "--site", "clean")
     for name, write in TABLES.items():

@@ -55,7 +55,7 @@ def ask(listener: socket.socket) -> int:
         return int(connection.recv(20))
 
 
-def test_a_server_that_is_killed_is_started_again_where_it_was(listener):
+def test_a_killed_server_is_started_again_at_its_address(listener):
     said = Said()
     child = Child("the server", lambda: echo(listener), Path("server.log"), said)
     with child.running():
@@ -68,7 +68,7 @@ def test_a_server_that_is_killed_is_started_again_where_it_was(listener):
     assert not said
 
 
-def test_a_server_that_dies_over_and_over_ends_the_run(listener):
+def test_a_server_that_keeps_dying_ends_the_run(listener):
     said = Said()
     child = Child("the server", lambda: echo(listener, "import sys; sys.exit(3)"), Path("server.log"), said)
     child.well.set()
@@ -79,7 +79,7 @@ def test_a_server_that_dies_over_and_over_ends_the_run(listener):
     assert len(said) == 1
 
 
-def test_a_server_that_never_comes_up_is_not_started_for_ever(listener):
+def test_a_server_that_never_starts_is_not_retried_for_ever(listener):
     said = Said()
     child = Child("the server", lambda: echo(listener, "import sys; sys.exit(3)"), Path("server.log"), said)
     with child.running():
@@ -88,7 +88,7 @@ def test_a_server_that_never_comes_up_is_not_started_for_ever(listener):
     assert len(child.deaths) == 2
 
 
-def test_a_server_of_others_may_be_away_for_a_while_but_not_for_good(listener, monkeypatch):
+def test_an_external_server_may_be_away_for_a_while_but_not_for_good(listener, monkeypatch):
     monkeypatch.setattr(watch, "ASK_SECONDS", 0.1)
     said = Said()
     host, port = listener.getsockname()
@@ -102,7 +102,7 @@ def test_a_server_of_others_may_be_away_for_a_while_but_not_for_good(listener, m
 
 
 @pytest.mark.parametrize("url", ["postgresql:///xray?host=%2Ftmp", "postgresql://u:p@one:5432,two:5433/xray"])
-def test_what_has_not_one_address_is_not_asked(url):
+def test_a_url_of_several_hosts_is_not_watched(url):
     before = threading.active_count()
     with reached("PostgreSQL", url, Said()):
         assert threading.active_count() == before
@@ -131,7 +131,7 @@ def test_postgresql_comes_back_on_its_port_when_its_keeper_is_killed(tmp_path):
     assert not said
 
 
-def test_a_disk_that_stays_full_ends_the_run_and_one_that_was_full_does_not(tmp_path, monkeypatch):
+def test_only_a_disk_that_stays_full_ends_the_run(tmp_path, monkeypatch):
     """Prefect's client asks again for minutes what its server can't store."""
     monkeypatch.setattr(watch, "LOOK_SECONDS", 0.05)
     monkeypatch.setattr(watch, "REFUSED_SECONDS", 2.0)
@@ -149,7 +149,7 @@ def test_a_disk_that_stays_full_ends_the_run_and_one_that_was_full_does_not(tmp_
 
 @pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="looks into /proc")
-def test_a_study_goes_on_when_prefects_server_is_killed(new_home, tiny_file):
+def test_a_study_continues_when_prefects_server_is_killed(new_home, tiny_file):
     process = new_home.start("study", "run", tiny_file, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
 
     def servers() -> list[int]:

@@ -64,7 +64,7 @@ def call(*words: str | Path):
 
 
 @pytest.mark.filterwarnings("ignore:The Result.tuples")
-def test_two_vendors_at_one_hospital(run, tmp_path):
+def test_two_vendors_are_evaluated_at_one_hospital(run, tmp_path):
     labels, files = write_site(tmp_path / "ours", 1, "Vendor A", "vendor-b")
     asked = ("evaluate", *files, "--labels", labels, "--site", "ours")
     made = run(*asked)
@@ -130,7 +130,7 @@ def test_a_second_call_adds_models_and_hospitals(engine, tmp_path):
 
 
 @pytest.mark.filterwarnings("ignore:The Result.tuples")
-def test_one_image_of_each_patient_by_choice(engine, tmp_path):
+def test_a_protocol_may_take_one_image_of_each_patient(engine, tmp_path):
     labels, (a,) = write_site(tmp_path / "ours", 1, "a")
     evaluate(
         engine, tmp_path / "home", [Site("ours", "ours", labels, (("a", a),))], protocol="external-first"
@@ -153,7 +153,7 @@ def test_one_image_of_each_patient_by_choice(engine, tmp_path):
         ),
     ],
 )
-def test_what_is_not_said_is_asked_for(tmp_path, words, said):
+def test_a_missing_option_is_a_usage_error(tmp_path, words, said):
     labels, files = write_site(tmp_path, 1, "a", "b", n=4)
     arguments = [str(labels) if word == "L" else word for word in words]
     made = CliRunner().invoke(cli, ["evaluate", *map(str, files), *arguments])
@@ -171,7 +171,7 @@ def test_a_registered_dataset_needs_no_labels(run, tmp_path):
 
 
 @pytest.mark.filterwarnings("ignore:The Result.tuples")
-def test_the_same_models_at_a_reference(run, tmp_path):
+def test_models_are_compared_with_their_scores_at_a_reference(run, tmp_path):
     labels, (a,) = write_site(tmp_path / "ours", 1, "a")
     reference_labels, (reference,) = write_site(tmp_path / "nih", 2, "a")
     asked = (
@@ -258,7 +258,7 @@ def through_pipeline(run, listed: Path) -> None:
 
 
 @pytest.mark.filterwarnings("ignore:The Result.tuples")
-def test_declared_operating_points_are_judged_as_declared(run, database, engine, tmp_path):
+def test_declared_operating_points_are_used(run, database, engine, tmp_path):
     labels, (a, b) = write_site(tmp_path / "ours", 1, "a", "b")
     asked = ("evaluate", a, b, "--labels", labels, "--site", "ours", "--protocol", "external-first")
     run(*asked)
@@ -296,7 +296,7 @@ def test_declared_operating_points_are_judged_as_declared(run, database, engine,
 
 
 @pytest.mark.filterwarnings("ignore:The Result.tuples")
-def test_a_hospitals_own_tables_give_the_aucs_of_the_clean_ones(run, database, engine, tmp_path):
+def test_a_hospitals_own_tables_give_the_same_aucs_as_clean_ones(run, database, engine, tmp_path):
     labels, (scores,) = write_site(tmp_path / "ours", 1, "a")
     words, truth, given = {1: "ja", 0: "nein"}, pd.read_csv(labels), pd.read_csv(scores)
     theirs = truth.assign(**{task: truth[task].map(words) for task in TASKS})
@@ -352,7 +352,7 @@ def test_no_network_is_loaded():
 @pytest.mark.parametrize(
     "option", [("--kind", "logit"), ("--missing-as-nan",), ("--reference-site", "nih"), ("--site", "x")]
 )
-def test_what_is_of_score_files_is_refused_without_them(option):
+def test_options_for_score_files_are_refused_without_them(option):
     """Not dropped in silence, even where it says what would hold anyway."""
     made = CliRunner().invoke(cli, ["evaluate", "--model", "vendor.onnx", "--dataset", "ours", *option])
     assert made.exit_code == 2

@@ -116,7 +116,7 @@ def test_every_evaluation_has_its_provenance(judged, engine):
     assert counted[0] == counted[1] > 0
 
 
-def test_an_image_that_was_not_tested(judged):
+def test_an_image_outside_the_test_cohort_is_named(judged):
     run = judged[0]  # noqa: F811
     asked = ("explain", "evaluation/vendor/ours/Effusion", "--image")
     for image in (f"i{N - 1}.png", "nobody.png"):
@@ -124,7 +124,7 @@ def test_an_image_that_was_not_tested(judged):
             run(*asked, image)
 
 
-def test_scores_from_before_files_were_noted_say_so(judged, engine):
+def test_scores_without_recorded_files_say_so(judged, engine):
     run = judged[0]  # noqa: F811
     with engine.begin() as connection:
         connection.execute(text("update evaluation set provenance = null"))
@@ -134,7 +134,7 @@ def test_scores_from_before_files_were_noted_say_so(judged, engine):
     assert "first imported at a time not on record" in run("provenance", "vendor").stdout
 
 
-def test_synonyms_are_told_from_the_same_names(run, tmp_path):  # noqa: F811
+def test_synonyms_are_distinguished_from_equal_names(run, tmp_path):  # noqa: F811
     labels, (file,) = write_site(tmp_path / "theirs", 2, "another")
     pd.read_csv(file).rename(columns={"Effusion": "pleural effusion"}).to_csv(file, index=False)
     run("evaluate", file, "--labels", labels, "--site", "theirs")
@@ -148,7 +148,7 @@ def test_synonyms_are_told_from_the_same_names(run, tmp_path):  # noqa: F811
     assert "would leak: unknown" in run("provenance", "another").stdout
 
 
-def test_a_model_says_where_it_would_leak(judged, tmp_path):
+def test_the_provenance_of_a_model_lists_where_it_would_leak(judged, tmp_path):
     """Datasets that it knows and that it has not scored are told of, too, and those that nobody here has."""
     run, file, _, _ = judged  # noqa: F811
     scores = pd.read_csv(file).rename(columns={"Erguss": "Effusion", "lung mass": "Mass"})

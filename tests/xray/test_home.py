@@ -123,7 +123,7 @@ def as_before_notes(found: Databases, home: Path) -> None:
     ("kind", "age"),
     [("moved", "new"), ("moved", "older"), ("copied", "older"), ("copied without its id", "new")],
 )
-def test_a_home_at_another_place_has_its_own_files(original, tmp_path, monkeypatch_module, kind, age):
+def test_a_copied_home_uses_its_own_files(original, tmp_path, monkeypatch_module, kind, age):
     start, there = tmp_path / "start" / "a home", tmp_path / "other place" / "à côté"
     start.parent.mkdir()
     there.parent.mkdir()
@@ -160,9 +160,7 @@ def test_a_home_at_another_place_has_its_own_files(original, tmp_path, monkeypat
         assert places(found) == again
 
 
-def test_a_server_of_ones_own_follows_this_folder_only_and_a_copy_beside_it_is_another(
-    original, tmp_path, monkeypatch_module
-):
+def test_a_users_server_belongs_to_one_home_and_not_to_its_copy(original, tmp_path, monkeypatch_module):
     """One database, several homes: what others noted stays."""
     start = tmp_path / "start"
     copy(original, start)
@@ -189,7 +187,7 @@ def test_a_server_of_ones_own_follows_this_folder_only_and_a_copy_beside_it_is_a
         assert noted == {str(each) for each in expected}
 
 
-def test_places_outside_of_the_home_stay(original, tmp_path, monkeypatch_module):
+def test_paths_outside_the_home_stay(original, tmp_path, monkeypatch_module):
     start, there = tmp_path / "home", tmp_path / "home 2"
     copy(original, start)
     with databases(start) as found:
@@ -211,7 +209,7 @@ def test_places_outside_of_the_home_stay(original, tmp_path, monkeypatch_module)
         assert ask(found.xray, "select id, path from image order by id") == paths
 
 
-def test_a_home_of_a_very_long_name_has_room_in_mlflow(server, tmp_path):
+def test_a_home_with_a_very_long_path_fits_mlflow(server, tmp_path):
     """MLflow's own tables cut places at 200 characters, with an error of PostgreSQL's."""
     server.create_database("mlflow_of_a_long_home")
     url = server.url("mlflow_of_a_long_home")

@@ -146,7 +146,7 @@ def done(server: Server, _template: str, mlflow_url: str, tmp_path_factory: pyte
 LISTED = "select task.name from {0}_task join task on task.id = task_id where {0}_id = :id order by position"
 
 
-def test_dataset_study_and_model_have_the_list_by_name(done: Done) -> None:
+def test_dataset_study_and_model_store_their_findings_by_name(done: Done) -> None:
     ((dataset,), *_) = done.rows("select id from dataset where name = 'north'")
     ((study,),) = done.rows("select id from study")
     assert {name for (name,) in done.rows(LISTED.format("dataset"), id=dataset)} == set(FINDINGS)
@@ -180,7 +180,7 @@ def test_stored_logits_are_those_of_the_network_s_outputs_by_name(done: Done) ->
     assert study.findings == FINDINGS
 
 
-def test_models_of_five_and_of_eighteen_stand_side_by_side(done: Done) -> None:
+def test_models_of_five_and_of_eighteen_findings_are_compared(done: Done) -> None:
     cells = done.rows(
         "select task, trained_on, auc is not null, reason from auc_results where test_dataset = 'south' and seed is null"
         " order by task_position, trained_on"
@@ -201,7 +201,7 @@ def test_every_own_finding_gets_a_verdict(done: Done) -> None:
     assert {task for task, judged in verdicts if judged} == set(FINDINGS)
 
 
-def test_the_page_speaks_of_them(done: Done) -> None:
+def test_the_page_names_own_findings(done: Done) -> None:
     for finding in FINDINGS:
         assert finding in done.page
 

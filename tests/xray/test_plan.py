@@ -66,7 +66,7 @@ def fill(engine, tracker, home, study: Study) -> int:
     return sum(evaluate(engine, tracker, home, model, lists) for model, lists in wanted.items())
 
 
-def test_requests_come_configuration_by_configuration_and_seed_by_seed(study_of):
+def test_requests_are_ordered_by_configuration_and_seed(study_of):
     found = requests(study_of("a", "b", more='configurations = ["all", "each"]'))
     assert [(r.trained_on, r.seed) for r in found] == [
         (name, seed) for name in ("a", "b", "all") for seed in (0, 1)
@@ -76,7 +76,7 @@ def test_requests_come_configuration_by_configuration_and_seed_by_seed(study_of)
     assert found[0].recipe.image_size == 16
 
 
-def test_progress_step_by_step_and_a_study_that_grows(engine, tracker, home, draw, study_of):
+def test_progress_is_counted_step_by_step_also_when_a_study_grows(engine, tracker, home, draw, study_of):
     study = study_of("a", "b")
     assert now(engine, study) == Progress(2, 0, 6, 0, 12, 0, ALL), (
         "scores of models to be trained are missing, too"
@@ -123,9 +123,7 @@ def test_progress_step_by_step_and_a_study_that_grows(engine, tracker, home, dra
     assert set(auc["test_dataset"]) == {"a", "b", "c"}
 
 
-def test_scores_are_missing_whether_their_model_is_trained_recorded_or_neither(
-    engine, tracker, home, draw, study_of
-):
+def test_scores_count_as_missing_with_and_without_a_trained_model(engine, tracker, home, draw, study_of):
     draw("a", "b")
     study = study_of("a", "b", more='features = ["b"]')
     to_score = 6 * 2 + 3  # the three models of the first seed also score every image of b, for their features
@@ -140,7 +138,7 @@ def test_scores_are_missing_whether_their_model_is_trained_recorded_or_neither(
     assert now(engine, study).evaluations_missing == 2, "trained, though not recorded in its study yet"
 
 
-def test_a_study_that_shrinks_shows_what_it_asks_for_only(engine, tracker, home, draw, study_of):
+def test_a_study_that_shrinks_counts_only_what_it_asks_for(engine, tracker, home, draw, study_of):
     draw("a", "b")
     study = study_of("a", "b", more='configurations = ["each"]')
     train(engine, tracker, home, study)
@@ -156,7 +154,7 @@ def test_a_study_that_shrinks_shows_what_it_asks_for_only(engine, tracker, home,
     assert now(engine, smaller).is_done
 
 
-def test_a_recorded_study_has_its_definition_and_one_row(engine, draw, study_of):
+def test_a_recorded_study_has_one_row_with_its_definition(engine, draw, study_of):
     draw("a", "b")
     for study in (study_of("a", "b"), study_of("b", "a")):
         with engine.begin() as connection:
@@ -171,7 +169,7 @@ def test_a_recorded_study_has_its_definition_and_one_row(engine, draw, study_of)
         assert stored == (study_id, study.definition())
 
 
-def test_a_protocol_of_ones_own_beside_the_study_file(engine, home, tmp_path, study_of):
+def test_a_protocol_file_beside_the_study_file_is_used(engine, home, tmp_path, study_of):
     from xray.data.prepare import prepare
 
     (tmp_path / "mine.toml").write_text(

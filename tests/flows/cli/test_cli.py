@@ -65,7 +65,7 @@ def loaded(tmp_path_factory) -> dict[str, tuple[int, set[str]]]:
 
 
 @pytest.mark.parametrize("arguments", BARE, ids=lambda a: " ".join(a) or "none")
-def test_help_imports_nothing_heavy(arguments, loaded):
+def test_top_level_help_imports_nothing_heavy(arguments, loaded):
     code, names = loaded[" ".join(arguments)]
     assert code == (0 if arguments else 2)
     assert "click" in names
@@ -101,13 +101,13 @@ def test_help_names_every_command_with_what_it_does():
 
 
 @pytest.mark.parametrize("command", COMMANDS)
-def test_what_the_list_says_of_a_command_is_what_its_own_help_says(command):
+def test_the_summary_of_a_command_in_the_list_is_that_of_its_own_help(command):
     told = CliRunner().invoke(cli, [command, "--help"])
     assert told.exit_code == 0
     assert "Usage:" in told.output
 
 
-def test_a_command_that_does_not_exist():
+def test_an_unknown_command_names_the_nearest_one():
     told = CliRunner().invoke(cli, ["trian"])
     assert told.exit_code == 2
     assert "No such command 'trian'" in told.output
@@ -124,7 +124,7 @@ def test_an_error_that_a_user_can_put_right_is_one_message(monkeypatch, capsys):
     assert capsys.readouterr().err == "error: labels.csv, row 3: no image\n"
 
 
-def test_a_fault_of_ours_is_not_hidden(monkeypatch, capsys):
+def test_a_fault_of_xray_shows_its_traceback(monkeypatch, capsys):
     def fail(*_: object, **__: object) -> None:
         raise ZeroDivisionError
 
@@ -147,7 +147,7 @@ def test_a_fault_of_ours_is_not_hidden(monkeypatch, capsys):
         (["analyse", "performanec"], "performance"),
     ],
 )
-def test_a_slip_of_the_keyboard_names_the_near_word(words, near):
+def test_a_misspelt_word_names_the_nearest_one(words, near):
     done = subprocess.run(
         [sys.executable, "-c", "from flows.cli import main; main()", *words],
         capture_output=True,

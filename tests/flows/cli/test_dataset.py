@@ -10,7 +10,7 @@ from tests.xray.data.sources.test_dicom_folder import picture, sheet
 pytestmark = pytest.mark.timeout(900)
 
 
-def test_list_as_json_and_as_a_table(tiny, call):
+def test_datasets_are_listed_as_json_and_as_a_table(tiny, call):
     rows = [json.loads(line) for line in call("dataset", "list", "--json")[1].splitlines()]
     by_name = {row["dataset"]: row for row in rows}
     assert sorted(by_name) == ["tiny-a", "tiny-d"]
@@ -59,12 +59,12 @@ def test_counts_of_a_part_are_those_of_the_predictions(tiny, call):
         assert counted["tasks"][task]["negative"] == (mine["label"] == 0).sum()
 
 
-def test_counts_of_what_is_not_there(call):
+def test_counts_of_an_unknown_dataset_or_protocol_are_refused(call):
     told = "error: there is no dataset 'nih'; known: tiny-a, tiny-d\n"
     assert call("dataset", "counts", "nih") == (1, "", told)
 
 
-def test_what_hangs_on_a_dataset_is_said_and_kept(tiny, call):
+def test_a_dataset_with_dependent_results_is_kept_and_they_are_named(tiny, call):
     before = call("dataset", "list", "--json")[1]
     code, said, _ = call("dataset", "remove", "tiny-a", "--dry-run")
     assert code == 0

@@ -79,7 +79,7 @@ def views(found: Databases) -> dict[str, list[str]]:
         }
 
 
-def test_a_studys_home_is_well(call):
+def test_a_home_with_a_study_passes_every_check(call):
     code, out, err = call("db", "check")
     assert (code, err) == (0, "")
     assert out.rstrip().endswith("checks: nothing found")
@@ -121,7 +121,7 @@ def test_two_flipped_bytes_in_weights_and_in_prepared_pictures_are_named(call, t
     assert "picture" in faults["prepared_pictures"][0]["fault"]
 
 
-def test_size_is_what_postgresql_and_the_disk_say(call, tiny):
+def test_size_reports_what_postgresql_and_the_disk_say(call, tiny):
     code, out, _ = call("db", "size", "--json")
     answer = json.loads(out)
     assert code == 0
@@ -160,7 +160,7 @@ def test_a_restored_home_has_the_same_rows_and_results(tiny, restored):
         assert (restored.home.path / "reports" / "tiny" / file.name).read_bytes() == file.read_bytes()
 
 
-def test_a_restored_home_is_well(restored):
+def test_a_restored_home_passes_every_check(restored):
     assert "nothing found" in restored.home.run("db", "check").stdout
 
 
@@ -213,12 +213,12 @@ def test_the_restored_home_has_passwords_of_its_own_and_none_is_in_the_backup(ti
         assert not path.is_file() or not [s for s in secrets if s.encode() in path.read_bytes()], path
 
 
-def test_a_backup_is_for_its_owner_only(backup):
+def test_only_its_owner_can_read_a_backup(backup):
     assert backup.stat().st_mode & 0o777 == 0o700
     assert {path.stat().st_mode & 0o777 for path in backup.rglob("*")} <= {0o700, 0o600}
 
 
-def test_faults_are_named(restored):
+def test_check_names_faults_of_the_database_and_of_mlflow(restored):
     """One in the database, one in MLflow: exit code 1, and what to do."""
     engine = restored.engine()
     with engine.begin() as connection:
@@ -242,7 +242,7 @@ def test_faults_are_named(restored):
 
 
 @pytest.mark.parametrize("damage", ["flip", "cut", "lose", "dump", "manifest", "no manifest"])
-def test_a_half_or_damaged_backup_is_refused(copied: Path, new_home: Home, damage: str):
+def test_an_incomplete_or_damaged_backup_is_refused(copied: Path, new_home: Home, damage: str):
     weights = max(copied.rglob("*.safetensors"), key=lambda path: path.stat().st_size)
     file = {"dump": copied / "mlflow.dump"}.get(
         damage, copied / manifest.NAME if "manifest" in damage else weights
@@ -264,7 +264,7 @@ def test_a_half_or_damaged_backup_is_refused(copied: Path, new_home: Home, damag
     assert not new_home.path.exists() or list(new_home.path.iterdir()) == []
 
 
-def test_what_fails_late_leaves_an_empty_home(copied: Path, new_home: Home):
+def test_a_restore_that_fails_late_leaves_an_empty_home(copied: Path, new_home: Home):
     """The manifest says that all is whole, but PostgreSQL can't read the last dump."""
     whole = manifest.read(copied)
     (copied / "prefect.dump").write_bytes(b"nothing like a dump")
@@ -280,7 +280,7 @@ def test_what_fails_late_leaves_an_empty_home(copied: Path, new_home: Home):
 @pytest.mark.parametrize(
     "name", ["home/postgres/data/postgresql.auto.conf", "home/mlflow/artifacts/../../../outside"]
 )
-def test_a_file_that_is_in_no_backup_of_ours_is_refused(copied: Path, new_home: Home, name: str):
+def test_a_backup_with_a_foreign_file_is_refused(copied: Path, new_home: Home, name: str):
     """Not even where the manifest was made anew for it."""
     whole = manifest.read(copied)
     (copied / name).parent.mkdir(parents=True, exist_ok=True)
@@ -293,7 +293,7 @@ def test_a_file_that_is_in_no_backup_of_ours_is_refused(copied: Path, new_home: 
     assert list(new_home.path.iterdir()) == []
 
 
-def test_a_restore_that_was_killed_is_begun_again(backup: Path, new_home: Home):
+def test_a_killed_restore_can_be_started_again(backup: Path, new_home: Home):
     """Killed while rows are loaded: the home has nothing that looks like a home, and the next restore ends well."""
     with new_home.start("db", "restore", backup, stderr=subprocess.PIPE) as process:
         for line in process.stderr:
@@ -306,7 +306,7 @@ def test_a_restore_that_was_killed_is_begun_again(backup: Path, new_home: Home):
     assert new_home.sql("select count(*) as n from predictions")[0]["n"] > 1000
 
 
-def test_a_home_with_something_in_it_is_refused(backup: Path, new_home: Home):
+def test_a_home_that_is_not_empty_is_refused(backup: Path, new_home: Home):
     new_home.path.mkdir(parents=True)
     (new_home.path / "mine").write_text("kept")
     assert (
@@ -315,7 +315,7 @@ def test_a_home_with_something_in_it_is_refused(backup: Path, new_home: Home):
     assert [path.name for path in new_home.path.iterdir()] == ["mine"]
 
 
-def test_a_place_that_is_no_good_for_a_backup(call, tiny, tmp_path):
+def test_an_unsuitable_folder_for_a_backup_is_refused(call, tiny, tmp_path):
     (tmp_path / "full").mkdir()
     (tmp_path / "full" / "mine").write_text("kept")
     (tmp_path / "file").write_text("kept")
@@ -359,7 +359,7 @@ def test_vacuum_gives_room_back(restored):
         connection.execute(text("drop table heap"))
 
 
-def test_a_server_of_the_users_own_is_not_ours_to_upgrade(call):
+def test_a_server_of_the_user_is_not_upgraded(call):
     code, _, err = call("db", "upgrade")
     assert (code, "ask its administrator to upgrade it" in err) == (1, True)
 

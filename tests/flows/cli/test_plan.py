@@ -28,7 +28,7 @@ def test_sizes_of_assumed_values_equal_pmvalsampsize():
     assert rows["calibration slope"] == 4554
 
 
-def test_a_pilot_gives_what_is_not_said(tiny, call):
+def test_values_that_are_not_given_come_from_the_pilot(tiny, call):
     (row,) = tiny.ask(PILOT).to_dict("records")
     code, output, _ = call("plan", "size", "--json", "--pilot", "tiny", "tiny-a", "tiny-d", row["task"])
     assert code == 0
@@ -40,5 +40,5 @@ def test_a_pilot_gives_what_is_not_said(tiny, call):
 
 
 @pytest.mark.parametrize("words", [(), ("--auc", "0.8"), ("--auc", "1.5", "--prevalence", "0.1")])
-def test_what_is_not_said_is_asked_for(words):
+def test_a_missing_value_is_a_usage_error(words):
     assert CliRunner().invoke(cli, ["plan", "size", *words]).exit_code == 2

@@ -36,7 +36,7 @@ def questions(draft: str) -> dict[str, list[str]]:
 
 
 @pytest.mark.parametrize("guideline", GUIDELINES)
-def test_a_guideline_is_drafted_from_rows_that_its_questions_give(tiny, call, guideline):
+def test_a_guideline_is_drafted_from_the_rows_of_its_queries(tiny, call, guideline):
     code, draft, err = call("report", "tiny", "--checklist", guideline)
     assert code in (0, None), err
     asked = questions(draft)
@@ -56,7 +56,7 @@ def test_a_guideline_is_drafted_from_rows_that_its_questions_give(tiny, call, gu
     assert counts[0] == len(items) == sum(counts[1:])
 
 
-def test_a_draft_says_the_lowest_auc_of_a_site(tiny, call):
+def test_a_draft_names_the_lowest_auc_of_a_site(tiny, call):
     _, draft, _ = call("report", "tiny", "--checklist", "tripod+ai")
     lowest = tiny.ask(
         "select auc, task, trained_on from auc_results where study = 'tiny' and test_dataset = 'tiny-d' and seed is null"
@@ -105,12 +105,12 @@ def test_names_are_neither_sql_nor_markup(tiny, call):
 
 
 @pytest.mark.parametrize("options", [("--checklist", "claim", "--card", "m"), ("-o", "file.md")])
-def test_options_that_do_not_go_together_are_refused(call, options):
+def test_options_that_exclude_each_other_are_refused(call, options):
     code, _, err = call("report", "tiny", *options)
     assert code == 2, err
 
 
-def test_every_fact_is_asked_by_an_item_and_every_item_says_something():
+def test_every_fact_is_used_by_an_item_and_every_item_has_text():
     facts = set(_read("facts"))
     asked = set()
     for file in (*CHECKLISTS.values(), CARD):

@@ -12,7 +12,7 @@ from xray.errors import StudyError
 pytestmark = pytest.mark.timeout(900)
 
 
-def test_status_of_a_study_that_is_done(tiny, call):
+def test_the_status_of_a_finished_study_has_nothing_missing(tiny, call):
     assert tiny.home.run("study", "status", tiny.file).stdout.splitlines() == [
         "tiny: Two small synthetic hospitals",
         "  datasets ready       2 of 2",
@@ -31,7 +31,7 @@ def test_status_of_a_study_that_is_done(tiny, call):
     }
 
 
-def test_status_of_a_study_that_asks_for_more(tiny, call, tmp_path):
+def test_the_status_of_a_study_that_grew_counts_what_is_missing(tiny, call, tmp_path):
     file = tmp_path / "more.toml"
     file.write_text(tiny.file.read_text().replace("seeds = [0]", "seeds = [0, 1]"))
     told = json.loads(call("study", "status", str(file), "--json")[1])
@@ -40,7 +40,7 @@ def test_status_of_a_study_that_asks_for_more(tiny, call, tmp_path):
     assert (told["datasets"], told["datasets_ready"]) == (2, 2)
 
 
-def test_one_model_of_a_study_that_is_there_already(tiny, call):
+def test_training_a_model_that_exists_does_nothing(tiny, call):
     asked = ("study", "train", str(tiny.file), "--configuration")
     code, printed, _ = call(*asked, "tiny-a")
     assert (code, "already existed" in printed) == (0, True)
@@ -50,7 +50,7 @@ def test_one_model_of_a_study_that_is_there_already(tiny, call):
         cli.main([*asked, "tiny-b"], standalone_mode=False)
 
 
-def test_status_where_nothing_has_run(new_home, tiny_file):
+def test_the_status_of_a_study_that_never_ran_counts_everything_as_missing(new_home, tiny_file):
     told = json.loads(new_home.run("study", "status", tiny_file, "--json").stdout)
     assert told == {
         "datasets": 2,
@@ -63,7 +63,7 @@ def test_status_where_nothing_has_run(new_home, tiny_file):
     }
 
 
-def test_a_first_run_and_a_second(tiny):
+def test_a_second_run_does_nothing(tiny):
     assert f"Trained 3 of 3 models, wrote 6 evaluations, computed {len(ANALYSES)} analyses" in tiny.output
     rows, files = tiny.counts(), tiny.report("tiny")
     again = json.loads(tiny.home.run("study", "run", tiny.file, "--json").stdout)
@@ -79,7 +79,7 @@ def test_a_first_run_and_a_second(tiny):
     assert tiny.report("tiny") == files
 
 
-def test_mistakes_in_a_study_file_are_told_before_anything_starts(new_home, tmp_path):
+def test_mistakes_in_a_study_file_are_reported_before_anything_starts(new_home, tmp_path):
     file = tmp_path / "wrong study.toml"
     file.write_text('name = "wrong"\n[[datasets]]\nname = "ours"\nmanifset = "x.csv"\n')
     for command in ("run", "status"):
@@ -105,6 +105,6 @@ def test_a_fault_in_the_data_is_one_message_and_exit_code_1(tiny, tmp_path):
     assert {table: rows[table] for table in ours} == {table: tiny.counts()[table] for table in ours}
 
 
-def test_parts_of_the_tiny_study_are_all_there(tiny):
+def test_the_tiny_study_has_all_its_parts(tiny):
     parts = tiny.ask("select distinct part from cohort")["part"]
     assert sorted(parts) == sorted(PARTS)

@@ -29,7 +29,7 @@ def scores(explorer: Explorer, where: str = "true") -> "tuple[np.ndarray, np.nda
     return rows["logit"].to_numpy(), rows["label"].to_numpy(), rows["image"].tolist()
 
 
-def test_from_the_grid_to_a_cell_to_an_image_and_back(page: Page, explorer: Explorer) -> None:
+def test_links_lead_from_the_grid_to_a_cell_to_an_image_and_back(page: Page, explorer: Explorer) -> None:
     page.goto("/?model=tiny.tiny-a")
     row = page.get_by_role("row", name=re.compile("Infiltration"))
     row.get_by_role("link", name="images, Infiltration at tiny-d").click()
@@ -113,7 +113,7 @@ def test_a_cut_of_a_cell_has_its_measures_at_stored_operating_points(page: Page,
     expect(page.get_by_text("Calibration: Brier score")).to_be_visible()
 
 
-def test_a_column_of_the_label_file_filters_too(page: Page, explorer: Explorer) -> None:
+def test_images_are_filtered_by_a_column_of_the_label_file(page: Page, explorer: Explorer) -> None:
     page.goto(f"{LIST}&column=view&value_from=PA&value_to=PA")
     _, labels, _ = scores(explorer, "view = 'PA'")
     expect(page.locator(".cards li")).to_have_count(min(48, len(labels)))
@@ -139,7 +139,7 @@ def test_a_list_is_downloaded_as_csv_without_names_of_patients(page: Page, explo
     assert "delta" not in json.dumps(rows)
 
 
-def test_two_models_are_compared_by_the_ranks_that_they_give(page: Page, explorer: Explorer) -> None:
+def test_two_models_are_compared_by_their_ranks(page: Page, explorer: Explorer) -> None:
     page.goto(f"{LIST}&kind=disagreements&other=tiny.all")
     ranks = explorer.done.ask(
         "select a.image, percent_rank() over (order by a.logit) - percent_rank() over (order by b.logit) as distance"
@@ -230,7 +230,7 @@ PAGES = {
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_no_page_shuts_anybody_out(browser: Browser, explorer: Explorer, scheme: str) -> None:
+def test_every_page_is_accessible(browser: Browser, explorer: Explorer, scheme: str) -> None:
     tested = tab(browser, explorer, color_scheme=scheme)
     for name, address in PAGES.items():
         tested.open(f"{explorer.address}{address}")
@@ -259,7 +259,7 @@ def test_pages_fit_the_screen(
     shown.page.context.close()
 
 
-def test_without_scripts_everything_is_still_there(browser: Browser, explorer: Explorer) -> None:
+def test_every_page_works_without_scripts(browser: Browser, explorer: Explorer) -> None:
     plain = tab(browser, explorer, java_script_enabled=False)
     plain.open(f"{explorer.address}{CELL}&t=0.5&prevalence=0.2")
     logits, labels, _ = scores(explorer)

@@ -110,7 +110,7 @@ def test_ten_thousand_hostile_addresses_are_refused(explorer: Explorer) -> None:
 
 
 @pytest.mark.parametrize("host", HOSTS)
-def test_other_hosts_are_refused(explorer: Explorer, host: str) -> None:
+def test_requests_to_other_host_names_are_refused(explorer: Explorer, host: str) -> None:
     assert explorer.ask("/", host=host).status == 400
 
 
@@ -130,7 +130,7 @@ def test_without_the_password_nothing_is_shown(explorer: Explorer) -> None:
         {"origin": "{own}", "content_type": "text/plain"},
     ],
 )
-def test_no_other_site_can_send_anything(explorer: Explorer, headers: dict[str, str]) -> None:
+def test_forms_sent_from_other_sites_are_refused(explorer: Explorer, headers: dict[str, str]) -> None:
     given = {"content_type": "application/x-www-form-urlencoded", **headers}
     given = {name: value.replace("{own}", explorer.address) for name, value in given.items()}
     body = "name=stolen&count=1&model=tiny.tiny-a&dataset=tiny-d&task=Infiltration"
@@ -143,7 +143,7 @@ def test_other_methods_are_refused(explorer: Explorer, method: str) -> None:
     assert explorer.ask("/cell", method).status == 405
 
 
-def test_pages_may_load_nothing_from_elsewhere_and_run_nothing_of_their_own(explorer: Explorer) -> None:
+def test_pages_load_nothing_from_elsewhere_and_run_no_inline_scripts(explorer: Explorer) -> None:
     for path in (*PATHS[:5], "/static/explorer.js", "/nowhere"):
         headers = explorer.ask(path).headers
         policy = headers["content-security-policy"]
@@ -168,7 +168,7 @@ def test_pages_may_load_nothing_from_elsewhere_and_run_nothing_of_their_own(expl
         {"csv": ""},
     ],
 )
-def test_what_a_form_must_not_say_is_not_kept(explorer: Explorer, fields: dict[str, str]) -> None:
+def test_invalid_values_of_a_form_are_not_stored(explorer: Explorer, fields: dict[str, str]) -> None:
     name = "of refusals"
     explorer.send(
         "/worklists", name=name, count="3", model="tiny.tiny-a", dataset="tiny-d", task="Infiltration"
@@ -194,11 +194,11 @@ def test_markup_and_formulas_in_names_and_comments_stay_text(explorer: Explorer)
     assert ",'=1+1,no,'@cmd <b>," in lines[1]
 
 
-def test_a_list_longer_than_a_form_may_be_is_refused(explorer: Explorer) -> None:
+def test_a_list_longer_than_the_limit_of_a_form_is_refused(explorer: Explorer) -> None:
     assert explorer.send("/worklists/1/import", csv="x" * 2**21).status == 413
 
 
-def test_the_pages_hold_a_login_that_can_only_read(explorer: Explorer) -> None:
+def test_the_pages_use_a_login_that_can_only_read(explorer: Explorer) -> None:
     """Whatever an injection would reach, had it got through: the pool's login can't write, and its session reads."""
     from xray.explorer.asking import Database
 
@@ -212,7 +212,7 @@ def test_the_pages_hold_a_login_that_can_only_read(explorer: Explorer) -> None:
     database.close()
 
 
-def test_every_page_tells_the_next_one_by_a_key(explorer: Explorer) -> None:
+def test_every_page_of_a_list_leads_to_the_next_by_a_key(explorer: Explorer) -> None:
     """No offset: a page begins after an image, whose place is looked up; an image of elsewhere is refused."""
     base = "/images?model=tiny.tiny-a&dataset=tiny-d&task=Infiltration"
     total = len(

@@ -56,7 +56,7 @@ def gone(log: Path) -> bool:
     return not alive(log)
 
 
-def test_what_a_service_leaves_ends_with_it(family):
+def test_orphans_of_a_service_end_with_it(family):
     nursery, log = family(0.3)
     assert nursery.wait(10) == 7
     assert gone(log)
@@ -70,7 +70,7 @@ def test_a_killed_service_takes_its_children_along(family):
     assert gone(log)
 
 
-def test_told_to_stop_it_stops_all(family):
+def test_a_stop_signal_ends_the_service_and_its_children(family):
     nursery, log = family(100)
     nursery.terminate()
     nursery.wait(10)

@@ -50,7 +50,7 @@ def test_a_state_is_running_only_while_its_lock_is_held(place, state):
     assert place.running() is None
 
 
-def test_a_command_that_looks_does_not_keep_a_stack_from_starting(place):
+def test_a_command_that_reads_the_state_does_not_keep_a_stack_from_starting(place):
     """A look holds the lock for a moment, shared; a supervisor that starts just then waits for its end."""
     with (place.folder / "lock").open("ab") as looks:
         fcntl.flock(looks, fcntl.LOCK_SH)
@@ -63,7 +63,7 @@ def test_a_command_that_looks_does_not_keep_a_stack_from_starting(place):
     assert not place.is_held()
 
 
-def test_secrets_are_made_once_and_for_the_owner_only(place):
+def test_secrets_are_made_once_and_only_the_owner_reads_them(place):
     made = place.passwords()
     assert len(set(made.values())) == 4
     assert all(len(each) >= 32 for each in made.values())
@@ -72,7 +72,7 @@ def test_secrets_are_made_once_and_for_the_owner_only(place):
     assert stat.S_IMODE(place.folder.stat().st_mode) == 0o700
 
 
-def test_two_that_make_the_secrets_at_once_make_the_same(place):
+def test_two_processes_that_make_the_secrets_at_once_get_the_same(place):
     program = "import sys; from pathlib import Path; from flows.standing.place import Stack\n"
     program += "input(); print(Stack(Path(sys.argv[1])).passwords())"
     command = [sys.executable, "-c", program, str(place.home)]
@@ -84,7 +84,7 @@ def test_two_that_make_the_secrets_at_once_make_the_same(place):
     assert {each.communicate()[0].strip() for each in started} == {str(place.passwords())}
 
 
-def test_an_emptied_password_is_made_anew(place):
+def test_an_emptied_password_is_replaced(place):
     place.remember("secrets.json", {"prefect_password": "", "mlflow_password": "kept"})
     assert len(place.passwords()["prefect_password"]) >= 32
     assert place.passwords()["mlflow_password"] == "kept"
@@ -92,7 +92,7 @@ def test_an_emptied_password_is_made_anew(place):
     assert len(place.passwords()["mlflow_password"]) >= 32
 
 
-def test_programs_are_told_where_the_servers_are_and_their_passwords(place, state):
+def test_programs_get_the_addresses_and_passwords_of_the_servers(place, state):
     words = place.passwords()
     assert client_environment(place, state) == {
         "XRAY_HOME": str(place.home),
@@ -128,7 +128,7 @@ def test_ports_are_remembered_and_a_taken_one_is_avoided(place, monkeypatch):
     assert ports(place, Options(prefect_port=asked))["prefect"] == asked
 
 
-def test_the_ports_stay_ours_while_nothing_answers(tmp_path, monkeypatch):
+def test_the_ports_stay_reserved_while_no_server_answers(tmp_path, monkeypatch):
     """A second stack, or another account that waits for a server to fall, gets none of them."""
     usual = free_port("127.0.0.1")
     monkeypatch.setattr(services, "USUAL_PORTS", dict.fromkeys(services.USUAL_PORTS, usual))
@@ -184,7 +184,7 @@ def test_without_gpus_flow_runs_are_forks_of_one_warm_process(place, database, m
     assert services.warm(place, found, Options(), "http://p") == []
 
 
-def test_telling_of_a_registration_never_fails(monkeypatch, tmp_path):
+def test_announcing_a_registration_never_raises(monkeypatch, tmp_path):
     monkeypatch.setenv("XRAY_HOME", str(tmp_path))
     monkeypatch.delenv("PREFECT_API_URL", raising=False)
     assert not announce("dataset", "nobody-hears")
@@ -206,7 +206,7 @@ def test_telling_of_a_registration_never_fails(monkeypatch, tmp_path):
         ("", (None, None, None, "")),
     ],
 )
-def test_lines_of_logs_have_parts(line, parts):
+def test_lines_of_logs_are_split_into_parts(line, parts):
     found = parsed("worker", line)
     assert tuple(found[name] for name in ("time", "level", "source", "message")) == parts
     assert found["service"] == "worker"

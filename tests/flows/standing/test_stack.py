@@ -36,7 +36,7 @@ def wait_until(true, seconds, what):
         time.sleep(0.2)
 
 
-def test_everything_runs_and_says_where(stack):
+def test_xray_up_starts_every_service_and_prints_its_address(stack):
     found = stack.status()
     assert found["phase"] == "ready"
     assert [each["name"] for each in found["services"]] == [
@@ -52,7 +52,7 @@ def test_everything_runs_and_says_where(stack):
     assert found["queue"]["crashed"] == 0
 
 
-def test_without_its_password_it_says_nothing(stack):
+def test_the_servers_refuse_requests_without_their_password(stack):
     with pytest.raises(OSError, match="401"):
         Api(stack.api.url).post("/deployments/filter", {})
     with pytest.raises(OSError, match="401"):
@@ -111,7 +111,7 @@ def test_the_nightly_run_is_scheduled(stack):
 
 
 @pytest.mark.slow
-def test_ten_registrations_at_once_are_one_piece_of_work(stack, monkeypatch):
+def test_ten_registrations_at_once_start_one_run(stack, monkeypatch):
     monkeypatch.setenv("XRAY_HOME", str(stack.home.path))
     monkeypatch.delenv("PREFECT_API_URL", raising=False)
     began = datetime.now(UTC)
@@ -133,7 +133,7 @@ def test_ten_registrations_at_once_are_one_piece_of_work(stack, monkeypatch):
 
 
 @pytest.mark.slow
-def test_bad_data_fails_at_once_with_its_reason(stack):
+def test_a_run_on_bad_data_fails_at_once_with_the_reason(stack):
     found = stack.api.get("/deployments/name/add-dataset/default")
     body = {"parameters": {"name": "nothing", "source": "manifest"}}
     run = stack.api.post(f"/deployments/{found['id']}/create_flow_run", body)["id"]
@@ -182,7 +182,7 @@ def test_parameters_are_checked_before_anything_runs(stack):
 
 
 @pytest.mark.slow
-def test_a_run_shows_what_it_made_and_that_leads_back_to_it(stack, tiny_file, monkeypatch):
+def test_a_run_links_to_what_it_made_and_back(stack, tiny_file, monkeypatch):
     found = stack.api.get("/deployments/name/study/phantom")
     body = {"parameters": {"study": str(tiny_file)}}
     run = stack.api.post(f"/deployments/{found['id']}/create_flow_run", body)["id"]
@@ -216,7 +216,7 @@ def test_a_run_shows_what_it_made_and_that_leads_back_to_it(stack, tiny_file, mo
 
 
 @pytest.mark.slow
-def test_a_model_that_is_imported_is_scored_by_itself(stack, tmp_path):
+def test_an_imported_model_is_scored_automatically(stack, tmp_path):
     """On the drawn hospitals of the study above, as it is said to be trained on one; nobody asks for a run."""
     pytest.importorskip("onnx")
     write_network(tmp_path / "vendor.onnx")
@@ -242,7 +242,7 @@ def test_a_server_that_dies_is_started_again(stack):
     wait_until(is_back, 120, "MLflow is back")
 
 
-def test_its_logs_can_be_read(stack):
+def test_the_logs_of_services_can_be_read(stack):
     assert "starting with Options" in stack.home.run("logs", "supervisor").stdout
     lines = [json.loads(line) for line in stack.home.run("logs", "--json", "-n", "400").stdout.splitlines()]
     told = [each for each in lines if each["service"] == "supervisor" and each["level"] == "INFO"]
@@ -256,7 +256,7 @@ def test_its_logs_can_be_read(stack):
     assert f"export XRAY_HOME='{stack.home.path}'" in stack.home.run("env").stdout
 
 
-def test_killed_with_9_nothing_goes_on_and_up_recovers(stack):
+def test_a_killed_platform_leaves_nothing_running_and_xray_up_recovers(stack):
     """The last test of the stack, as it ends it."""
     stack.place.running()
     os.kill(stack.place.running().pid, 9)

@@ -98,7 +98,7 @@ def is_gone(pid: int) -> bool:
     return False
 
 
-def test_a_fork_has_all_of_the_asker_and_nothing_of_the_server(warm, tmp_path):
+def test_a_fork_has_the_askers_environment_and_none_of_the_servers(warm, tmp_path):
     server = warm.serve()
     for _ in range(2):
         asker = warm.ask(WHERE, cwd=tmp_path, stdin=-1)
@@ -132,7 +132,7 @@ def test_a_fork_ends_with_its_asker(warm):
     assert other.poll() is None
 
 
-def test_all_end_with_the_server(warm):
+def test_every_fork_ends_with_the_server(warm):
     server = warm.serve()
     asker = warm.ask(PATIENT)
     pid = int(asker.stdout.readline())
@@ -141,7 +141,7 @@ def test_all_end_with_the_server(warm):
     assert is_gone(pid)
 
 
-def test_code_that_has_changed_is_not_run_from_memory(warm, monkeypatch):
+def test_changed_code_is_not_run_from_memory(warm, monkeypatch):
     """The run that asks starts by itself: without a flow run's id, Prefect's engine says so. Then the server ends."""
     server = warm.serve("stale")
     asker = warm.ask("print('forked')")
@@ -151,7 +151,7 @@ def test_code_that_has_changed_is_not_run_from_memory(warm, monkeypatch):
     assert server.wait(10) == 0
 
 
-def test_without_a_server_a_run_starts_by_itself(warm):
+def test_without_a_warm_process_a_run_starts_in_a_new_one(warm):
     asker = warm.ask("print('forked')")
     out, err = asker.communicate()
     assert "forked" not in out
@@ -160,7 +160,7 @@ def test_without_a_server_a_run_starts_by_itself(warm):
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can be another account")
-def test_another_account_is_not_served():
+def test_requests_of_another_account_are_refused():
     name = f"\0xray test {os.getpid()}"
     with socket.socket(socket.AF_UNIX) as listener:
         listener.bind(name)

@@ -36,7 +36,7 @@ def told(capsys, *arguments: str) -> str:
 
 
 @pytest.mark.filterwarnings("ignore:The Result.tuples")
-def test_from_stale_to_current(xray, tmp_path):
+def test_the_command_brings_stale_analyses_up_to_date(xray, tmp_path):
     listed = [json.loads(line) for line in xray("--json").stdout.splitlines()]
     assert [(row["analysis"], row["state"]) for row in listed] == [(each.name, "stale") for each in ANALYSES]
     one = xray("threshold_transfer")
@@ -88,7 +88,7 @@ def test_the_page_is_rewritten_where_results_changed(xray, two_sites, study_file
     assert str(page.parent / "calibration.png") in whole.stdout
 
 
-def test_errors_say_what_there_is(xray, two_sites, capsys):
+def test_errors_list_the_valid_names(xray, two_sites, capsys):
     assert "there is no analysis 'perfomance'; did you mean 'performance'?" in told(capsys, "perfomance")
     assert "there is no study 'other'; known: test (corrected)" in told(capsys, "all", "--study", "other")
     assert "there is no study under 'paper'; known: test (corrected)" in told(
@@ -106,7 +106,7 @@ def test_errors_say_what_there_is(xray, two_sites, capsys):
     assert "several studies are there; choose one with --study: test" in told(capsys, "all")
 
 
-def test_published_values_stand_beside_ones_own(world, database, tmp_path, monkeypatch):
+def test_published_values_are_shown_beside_computed_ones(world, database, tmp_path, monkeypatch):
     rng = np.random.default_rng(1)
     labels = (rng.random(60) < 0.4).astype(float)
     for name in ("nih", "padchest"):

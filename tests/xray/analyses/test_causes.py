@@ -135,7 +135,7 @@ def directly(sites, a: str, b: str, loss_ratio: float = LOSS_RATIO):
     return judge(*whole, loss_ratio)
 
 
-def test_a_row_for_each_site_but_the_reference_and_each_finding(planted):
+def test_there_is_a_row_for_each_finding_at_each_site_but_the_reference(planted):
     _, _, frame = planted
     assert set(frame["train_dataset"]) == {"home"}
     assert set(frame["test_dataset"]) == set(SEEDS) - {"home"}
@@ -144,7 +144,7 @@ def test_a_row_for_each_site_but_the_reference_and_each_finding(planted):
     assert set(frame["evidence"]) == {"scores and labels"}
 
 
-def test_stored_rows_are_the_posteriors_own(planted):
+def test_stored_rows_equal_those_of_the_posterior(planted):
     _, sites, frame = planted
     for site in ("image", "label", "few"):
         evidence, verdicts = directly(sites, "home", site)
@@ -177,7 +177,7 @@ def test_stored_rows_are_the_posteriors_own(planted):
         ("same", None, "none"),
     ],
 )
-def test_what_was_planted_leads_and_is_named_by_a_milder_ratio(planted, site, leading, named_at_4):
+def test_the_planted_cause_leads_and_is_named_at_a_milder_loss_ratio(planted, site, leading, named_at_4):
     _, sites, frame = planted
     row = row_of(frame, site)
     odds = {cause: row[f"probability_{cause}"] for cause in CAUSES}
@@ -188,7 +188,7 @@ def test_what_was_planted_leads_and_is_named_by_a_milder_ratio(planted, site, le
     assert directly(sites, "home", site, 4)[1][AT].code == named_at_4
 
 
-def test_where_nothing_changed_no_cause_is_named(planted):
+def test_no_cause_is_named_when_nothing_changed(planted):
     _, _, frame = planted
     same = frame[frame["test_dataset"] == "same"]
     assert set(same["verdict"]) == {"none"}
@@ -197,14 +197,14 @@ def test_where_nothing_changed_no_cause_is_named(planted):
     assert set(others["verdict"]) == {"none"}, "a finding that nobody touched beside one that was"
 
 
-def test_who_is_verified_is_a_matter_of_patients_and_is_not_called_image_or_label(planted):
+def test_verification_bias_counts_as_patients_and_not_as_image_or_label(planted):
     _, _, frame = planted
     row = row_of(frame, "verified")
     assert row["probability_population"] > 0.5
     assert not {"image", "label"} & set(row["verdict"].split(" + "))
 
 
-def test_too_few_patients_and_unlike_cases_say_so(planted):
+def test_too_few_patients_and_unlike_cases_are_reported(planted):
     _, _, frame = planted
     few = row_of(frame, "few")
     assert (few["verdict"], few["reason"]) == ("cannot tell", "fewer than 10 patients of a class")
@@ -218,7 +218,7 @@ def test_too_few_patients_and_unlike_cases_say_so(planted):
     assert unlike["resolve"]
 
 
-def test_scores_that_rank_the_wrong_way_round_at_one_site_are_said(planted):
+def test_scores_inverted_at_one_site_are_reported(planted):
     _, _, frame = planted
     inverted = frame["resolve"].fillna("").str.startswith(causes.INVERTED)
     assert set(frame["test_dataset"][inverted]) == {"upside-down"}
@@ -290,7 +290,7 @@ def test_the_explorers_first_page_has_one_cell_with_the_verdict_for_each_finding
         ("", ["unheard-of"], {("home", "same"), ("same", "home")}, False),
     ],
 )
-def test_the_reference_is_declared_else_where_it_was_trained_else_each(
+def test_the_reference_is_the_declared_one_else_the_training_site_else_each_site(
     world, reference, trained_on, pairs, at_home
 ):
     sites = put(world, ["home", "same"], 200)
@@ -304,7 +304,7 @@ def test_the_reference_is_declared_else_where_it_was_trained_else_each(
     assert set(frame["at_home"]) == {at_home}
 
 
-def test_age_and_sex_and_a_network_of_the_other_site_are_used_and_named(world):
+def test_age_sex_and_a_witness_from_the_other_site_are_used_and_named(world):
     sites = put(world, ["home", "label"], 900, covariates=True)
     model = bought(world)
     own = world.model("label", 0, ["label"], TASKS)
@@ -333,7 +333,7 @@ def test_age_and_sex_and_a_network_of_the_other_site_are_used_and_named(world):
     assert len(row_of(frame, "label")["evaluation_ids"]) == 4
 
 
-def test_the_same_images_under_two_labellers_measure_what_labels_cost(world):
+def test_the_same_images_under_two_labellers_measure_the_loss_by_labels(world):
     labels, scores = patients("home", 900)
     other = labels.copy()
     other[:, AT] = patients("same", 900)[0][:, AT]
@@ -383,12 +383,12 @@ def test_a_finding_without_two_classes_has_a_reason(world):
     assert pd.isna(row["probability_label"])
 
 
-def test_models_that_were_trained_here_keep_their_own_verdicts(two_sites):
+def test_models_trained_here_keep_their_own_verdicts(two_sites):
     with two_sites.engine.begin() as connection:
         study = load_study(connection, "test")
         tests = load_tests(connection, study, causes.OF_IMAGES)
         assert list(causes.compute(study, tests, questions_of(connection, study))) == []
 
 
-def test_the_default_ratio_of_a_study_is_the_posteriors():
+def test_the_default_loss_ratio_of_a_study_is_that_of_the_posterior():
     assert study_files.LOSS_RATIO == LOSS_RATIO

@@ -177,7 +177,7 @@ def computed(engine: Engine, before: Cells) -> set[tuple[str, tuple[str, ...]]]:
     return {key for key, number in now.items() if before.get(key) != number}
 
 
-def test_one_more_seed(hospitals: Hospitals) -> None:
+def test_another_seed_makes_only_its_models_cells_stale(hospitals: Hospitals) -> None:
     before = cells(hospitals.world.engine)
     hospitals.one_more_seed()
     done = computed(hospitals.world.engine, before)
@@ -196,7 +196,7 @@ def test_one_more_seed(hospitals: Hospitals) -> None:
     assert not {name for name, _ in done} & {"feature_map", "view_classifier", "classifier_map", "causes"}
 
 
-def test_one_more_dataset(hospitals: Hospitals) -> None:
+def test_another_dataset_makes_only_its_own_cells_stale(hospitals: Hospitals) -> None:
     before = cells(hospitals.world.engine)
     hospitals.one_more_dataset()
     done = computed(hospitals.world.engine, before)
@@ -212,7 +212,7 @@ def test_one_more_dataset(hospitals: Hospitals) -> None:
     assert not {name for name, _ in done} & {"parts of images_or_labels", "parts of points at home"}
 
 
-def test_one_more_model_from_elsewhere(hospitals: Hospitals) -> None:
+def test_another_foreign_model_makes_only_its_own_cells_stale(hospitals: Hospitals) -> None:
     before = cells(hospitals.world.engine)
     hospitals.one_more_from_elsewhere()
     done = computed(hospitals.world.engine, before)
@@ -223,7 +223,7 @@ def test_one_more_model_from_elsewhere(hospitals: Hospitals) -> None:
     assert "leave_one_site_out" not in {name for name, _ in done}
 
 
-def test_scores_at_home_that_are_done_again(hospitals: Hospitals) -> None:
+def test_new_scores_at_home_make_every_cell_with_a_threshold_from_home_stale(hospitals: Hospitals) -> None:
     """Thresholds that are read off at home come from them, wherever they are used."""
     before = cells(hospitals.world.engine)
     hospitals.score_again("y")
@@ -233,7 +233,7 @@ def test_scores_at_home_that_are_done_again(hospitals: Hospitals) -> None:
         assert {cell for each, cell in done if each == name} == {(dataset, "y") for dataset in "xyz"}, name
 
 
-def test_a_dataset_that_a_study_has_no_longer_leaves_no_rows(hospitals: Hospitals) -> None:
+def test_a_dataset_removed_from_a_study_leaves_no_rows(hospitals: Hospitals) -> None:
     engine = hospitals.world.engine
     hospitals.one_more_dataset()
     run_all(engine, "test")
@@ -247,7 +247,7 @@ def test_a_dataset_that_a_study_has_no_longer_leaves_no_rows(hospitals: Hospital
     assert len(tested) == 3
 
 
-def test_test_cohorts_that_are_computed_beside_each_other_give_the_same_results(hospitals: Hospitals) -> None:
+def test_test_cohorts_computed_in_parallel_give_the_same_results(hospitals: Hospitals) -> None:
     engine = hospitals.world.engine
     hospitals.one_more_from_elsewhere()
     before = cells(engine)

@@ -23,7 +23,7 @@ from xray.tasks import TASK_INDEX
 MEN, WOMEN = "sex = 'M'", "sex = 'F'"
 
 
-def test_every_number_by_other_means(two_sites):
+def test_every_number_equals_an_independent_computation(two_sites):
     with two_sites.engine.begin() as connection:
         rows = compare_subsets(connection, "test", "x", MEN, WOMEN)
         tests = {
@@ -54,7 +54,7 @@ def test_every_number_by_other_means(two_sites):
     assert [row["p_holm"] for row in labelled] == pytest.approx(holm([row["p"] for row in labelled]))
 
 
-def test_a_score_that_is_the_threshold_is_called(world):
+def test_a_score_equal_to_the_threshold_is_called_positive(world):
     label = np.arange(80) % 4 == 0
     score = np.where(label, 2.0, np.arange(80) % 3)
     world.dataset("x", {"Effusion": label.astype(float)})
@@ -73,7 +73,7 @@ def drawn(random, n, shift):
     return label, random.normal(size=n) + shift * label
 
 
-def test_without_shared_patients_it_is_the_comparison_of_two_samples():
+def test_without_shared_patients_the_comparison_is_that_of_two_samples():
     random = np.random.default_rng(1)
     label, score = drawn(random, 400, 1.2)
     half = np.arange(400) < 220
@@ -127,7 +127,7 @@ def test_days_are_compared_as_days():
         Clause("StudyDate", "<", "2024-13-01").holds(cells)
 
 
-def test_what_cannot_be_compared_is_said(two_sites):
+def test_an_impossible_comparison_is_refused_with_the_reason(two_sites):
     with two_sites.engine.begin() as connection:
         for model, first, second, words in (
             ("z", MEN, WOMEN, "unknown model|there is no model"),
@@ -138,7 +138,7 @@ def test_what_cannot_be_compared_is_said(two_sites):
                 compare_subsets(connection, "test", model, first, second)
 
 
-def test_typed(two_sites, monkeypatch):
+def test_the_command_compares_two_subsets(two_sites, monkeypatch):
     monkeypatch.setenv("XRAY_DATABASE_URL", two_sites.engine.url.render_as_string(hide_password=False))
     words = ["compare", "x", "--study", "test", "--where", MEN]
     done = CliRunner().invoke(cli, words)

@@ -81,7 +81,7 @@ def same(one: pd.DataFrame, two: pd.DataFrame, without: tuple[str, ...] = ()) ->
 
 
 @pytest.mark.parametrize("name", [each.name for each in CUTTABLE])
-def test_the_cut_of_everything_is_what_is_stored(hospitals, name):
+def test_the_cut_of_all_images_equals_the_stored_rows(hospitals, name):
     rows = stored(hospitals, name)
     assert len(rows)
     same(cut_of(hospitals, name, Cut()), rows)
@@ -100,13 +100,13 @@ OF_THE_CUT = (
 
 
 @pytest.mark.parametrize("name", OF_THE_CUT)
-def test_a_cut_is_as_if_no_other_image_was_there(hospitals, without_the_young, name):
+def test_a_cut_equals_a_study_without_the_other_images(hospitals, without_the_young, name):
     rows = stored(without_the_young, name)
     assert len(rows)
     same(cut_of(hospitals, name, cut("age >= 30")), rows)
 
 
-def test_calls_on_a_cut_are_as_if_no_other_image_was_there(hospitals, without_the_young):
+def test_calls_on_a_cut_equal_those_of_a_study_without_the_other_images(hospitals, without_the_young):
     """At a declared threshold, which does not depend on who else was there."""
     mine, theirs = (
         rows[rows["rule"] == "declared"].reset_index(drop=True)
@@ -120,7 +120,7 @@ def test_calls_on_a_cut_are_as_if_no_other_image_was_there(hospitals, without_th
 
 
 @pytest.mark.parametrize("name", [each.name for each in CUTTABLE if each.name != "mean_auc"])
-def test_what_is_asked_beside_changes_no_bit(hospitals, name):
+def test_other_models_and_findings_in_the_request_do_not_change_a_row(hospitals, name):
     whole = cut_of(hospitals, name, cut("sex = 'F'"))
     asked = {"models": ("all",), "datasets": ("y", "z"), "tasks": ("mass",)}
     part = cut_of(hospitals, name, cut("sex = 'F'"), **asked)
@@ -137,7 +137,7 @@ CUTS = {
 
 
 @pytest.mark.parametrize("kind", CUTS)
-def test_every_number_by_other_means(hospitals, kind):
+def test_every_number_equals_an_independent_computation(hospitals, kind):
     """x is of one image a patient: the intervals of its shares are Wilson's."""
     images, fits = CUTS[kind]
     with hospitals.world.engine.connect() as connection:
@@ -194,7 +194,7 @@ def load_study_of(hospitals: Hospitals) -> list[str]:
         return list(load_study(connection, "test").findings)
 
 
-def test_a_column_of_one_hospital_leaves_the_others_out(hospitals):
+def test_a_column_of_one_hospital_excludes_the_others(hospitals):
     assert set(cut_of(hospitals, "performance", cut(since="2024-01-01"))["test_dataset"]) == {"x"}
 
 
@@ -211,17 +211,17 @@ def test_a_column_of_one_hospital_leaves_the_others_out(hospitals):
         ("synthesis", {}, {}, "synthesis is not of single models on single datasets"),
     ],
 )
-def test_what_is_not_there_is_said(hospitals, name, images, asked, words):
+def test_unknown_columns_images_and_models_are_named(hospitals, name, images, asked, words):
     with pytest.raises(AnalysisError, match=words):
         cut_of(hospitals, name, cut(**images), **asked)
 
 
-def test_a_day_is_a_day():
+def test_an_invalid_day_is_refused():
     with pytest.raises(AnalysisError, match="'January' is no day"):
         cut(since="January")
 
 
-def test_scores_are_read_once_and_changed_images_are_seen(hospitals, monkeypatch):
+def test_scores_are_read_once_until_images_change(hospitals, monkeypatch):
     reads = []
     monkeypatch.setattr(
         "xray.analyses.kept.read_vectors", lambda *given: reads.append(given[1:]) or read_vectors(*given)
@@ -242,7 +242,7 @@ def test_scores_are_read_once_and_changed_images_are_seen(hospitals, monkeypatch
             connection.execute(text(change.format("-")))
 
 
-def test_what_is_kept_stays_within_its_bytes():
+def test_the_cache_stays_within_its_bytes():
     kept = Cache(3 * 800)
     for number in range(5):
         kept.of(number, lambda: np.zeros(100))
@@ -253,7 +253,7 @@ def test_what_is_kept_stays_within_its_bytes():
     assert kept.nbytes == 0
 
 
-def test_typed(hospitals, tmp_path, monkeypatch):
+def test_the_command_prints_the_rows_of_a_cut(hospitals, tmp_path, monkeypatch):
     url = hospitals.world.engine.url.render_as_string(hide_password=False)
     monkeypatch.setenv("XRAY_DATABASE_URL", url)
     listed = tmp_path / "list.csv"
@@ -273,7 +273,7 @@ def test_typed(hospitals, tmp_path, monkeypatch):
     assert (refused.exit_code, "a cut needs one analysis" in refused.output) == (2, True)
 
 
-def test_from_python(hospitals, tmp_path, monkeypatch):
+def test_a_cut_from_python_equals_that_of_the_command(hospitals, tmp_path, monkeypatch):
     url = hospitals.world.engine.url.render_as_string(hide_password=False)
     monkeypatch.setenv("XRAY_DATABASE_URL", url)
     listed = tmp_path / "list.txt"

@@ -49,7 +49,7 @@ def with_theirs(two_sites):
     return two_sites
 
 
-def test_it_stands_beside_our_own(with_theirs, tmp_path):
+def test_a_foreign_model_is_analysed_beside_our_own(with_theirs, tmp_path):
     with with_theirs.engine.begin() as connection:
         assert count_current(connection, "test") == len(UNTOUCHED)
         own = load_study(connection, "test").configurations
@@ -105,7 +105,7 @@ def test_it_stands_beside_our_own(with_theirs, tmp_path):
     )
 
 
-def test_what_it_is_said_to_know_is_looked_for(with_theirs):
+def test_images_of_a_foreign_models_declared_training_data_count_as_leaks(with_theirs):
     """Every image of x, whichever was used; of a model of which nothing is said, nothing."""
     with with_theirs.engine.begin() as connection:
         warned = connection.execute(

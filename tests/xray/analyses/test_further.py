@@ -62,7 +62,7 @@ def youden_point(labels, scores):
     return cuts[int(np.argmax(np.round(gains, 12)))]
 
 
-def test_threshold_transfer_is_what_the_two_thresholds_give(loaded):
+def test_threshold_transfer_is_the_difference_between_the_two_thresholds(loaded):
     study, tests = loaded
     by_name = {test.dataset: test for test in tests}
     rows = {
@@ -94,7 +94,7 @@ def test_threshold_transfer_is_what_the_two_thresholds_give(loaded):
     assert rows[by_name["y"].cohort.id, "Edema", "y", "accuracy"]["reason"] == "not trained"
 
 
-def test_seeds_agree_as_scikit_learn_says(loaded):
+def test_agreement_of_seeds_equals_scikit_learn(loaded):
     study, tests = loaded
     rows = list(seed_agreement.compute(study, tests))
     assert {(r["seed_a"], r["seed_b"]) for r in rows} == {(0, 1)}
@@ -171,7 +171,7 @@ def test_limits_of_agreement_are_of_scores_whose_threshold_is_one_half(loaded):
     assert row["kappa"] == pytest.approx(cohen_kappa_score(*(s >= 0.5 for s in stretched)))
 
 
-def test_operating_points_average_precision_and_calibration(loaded):
+def test_operating_points_average_precision_and_calibration_equal_scikit_learn(loaded):
     study, tests = loaded
     points = {
         (r["cohort_id"], TASKS[r["task_id"]], r["trained_on"], r["rule"], r["measure"]): r
@@ -212,7 +212,7 @@ def test_operating_points_average_precision_and_calibration(loaded):
     assert (untrained["average_precision"], untrained["reason"], untrained["n"]) == (None, "not trained", 60)
 
 
-def test_net_benefit_is_of_the_probabilities_as_they_stand(loaded):
+def test_net_benefit_uses_the_uncalibrated_probabilities(loaded):
     study, tests = loaded
     rows = list(net_benefit.compute(study, tests))
     by_cell = {(r["cohort_id"], TASKS[r["task_id"]], r["trained_on"], r["threshold"]): r for r in rows}
@@ -299,14 +299,14 @@ def test_a_planted_worst_group_is_found(world):
     assert worst["p_holm"] < 1e-6
 
 
-def test_a_column_that_nobody_has_or_that_groups_nothing(two_sites):
+def test_a_column_that_is_missing_or_groups_nothing_is_refused(two_sites):
     with pytest.raises(AnalysisError, match="has a column 'Scanner': age, sex, view or one of none"):
         run(two_sites.engine, "test", [by_column("Scanner")])
     with pytest.raises(AnalysisError, match="60 distinct values, which are no subgroups"):
         subgroups.subgroups("Scanner", np.array([f"s{k}" for k in range(60)], dtype=object))
 
 
-def test_native_columns_group_too_beside_the_usual_ones(two_sites):
+def test_native_columns_form_subgroups_beside_age_sex_and_view(two_sites):
     run_all(two_sites.engine, "test")
     with two_sites.engine.begin() as connection:
         connection.execute(
@@ -362,7 +362,7 @@ def resampled(labels, scores, weights):
     return aucs
 
 
-def test_where_patients_have_several_images_intervals_are_of_patients(world):
+def test_intervals_have_patients_as_units(world):
     study, tests = clustered(world)
     (test,) = tests
     rows = list(performance.compute(study, tests))
@@ -380,7 +380,7 @@ def test_where_patients_have_several_images_intervals_are_of_patients(world):
         assert row["auc"] == pytest.approx(roc_auc_score(column[usable], scores[usable]))
 
 
-def test_where_patients_have_several_images_net_benefit_is_of_patients(world):
+def test_net_benefit_has_patients_as_units(world):
     study, tests = clustered(world)
     (test,) = tests
     rows = list(net_benefit.compute(study, tests))
@@ -433,7 +433,7 @@ def test_the_headline_is_the_mean_over_common_tasks_with_paired_draws(world):
     assert rows["x"]["difference"] is rows["x"]["p"] is None
 
 
-def test_a_handful_of_a_class_is_not_tested(world):
+def test_a_subgroup_with_few_of_a_class_is_not_tested(world):
     labels = np.zeros(200)
     labels[:30:2] = 1  # fifteen men, no woman
     labels[1:8:2] = 1  # four women

@@ -57,7 +57,7 @@ def planted(server, _template):
     return world, frame.set_index(["train_dataset", "test_dataset", "task"]), evaluations, other_y, in_y
 
 
-def test_the_label_that_means_something_else_is_found_and_no_other(planted):
+def test_only_the_label_of_another_meaning_gets_a_verdict(planted):
     _, frame, *_ = planted
     assert len(frame) == 6 * len(TASKS)
     for (a, b, task), row in frame.iterrows():
@@ -69,7 +69,7 @@ def test_the_label_that_means_something_else_is_found_and_no_other(planted):
         assert row.assumption, "every verdict here rests on one"
 
 
-def test_numbers_are_those_of_ensembles_of_one_dataset_alone(planted):
+def test_numbers_are_those_of_ensembles_trained_on_one_dataset(planted):
     _, frame, evaluations, other_y, _ = planted
     row = frame.loc["x", "y", "Mass"]
     ensemble = np.mean([np.float32(evaluations["x", s, "y"][1]["Mass"]) for s in (0, 1)], axis=0)
@@ -93,7 +93,7 @@ def test_rows_name_their_evaluations(planted):
     assert set(row["evaluation_ids"]) == used
 
 
-def test_two_labellers_of_the_same_images_are_direct_evidence(planted):
+def test_two_labellers_of_the_same_images_give_direct_evidence(planted):
     _, frame, _, other_y, in_y = planted
     row = frame.loc["y", "y2", CHANGED]
     assert row.n_shared == N
@@ -139,7 +139,7 @@ def test_a_dataset_without_a_model_of_its_own_has_no_verdict(two_sites):
     assert all(r["verdict"] and r["basis"] for r in rows)
 
 
-def test_where_it_can_not_be_told_the_row_says_what_would_settle_it(world):
+def test_an_undecided_row_says_what_would_settle_it(world):
     random, few = np.random.default_rng(8), np.repeat([1.0, 0.0], [5, 55])
     for name in "xy":
         world.dataset(name, {"Effusion": few, "Edema": few})

@@ -7,7 +7,7 @@ from xray.analyses.index import entries
 from xray.analyses.run import ANALYSES
 
 
-def test_the_index_is_the_registry():
+def test_the_index_lists_every_registered_analysis():
     indexed = [(e.name, e.code, e.order, e.unit, e.state, e.code_hash) for e in entries()]
     assert indexed == [(e.name, e.code, e.order, e.unit, e.state, e.code_hash) for e in ANALYSES]
 

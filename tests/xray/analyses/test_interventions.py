@@ -120,7 +120,7 @@ def test_the_loss_is_the_paired_difference_of_ensembles_with_patients_as_units(h
     assert (rows["q"] >= rows["p"]).all()
 
 
-def test_an_ensemble_needs_each_of_its_seeds_and_images_that_were_not_drawn_are_left_out(hospitals):
+def test_an_ensemble_needs_all_seeds_and_leaves_out_images_that_were_not_drawn(hospitals):
     labels, before = stored(hospitals)
     after = {name: np.where(np.arange(N) < 80, values, np.nan) for name, values in before.items()}
     put(hospitals, "y", "all", after, 0)
@@ -133,7 +133,7 @@ def test_an_ensemble_needs_each_of_its_seeds_and_images_that_were_not_drawn_are_
     )
 
 
-def test_where_there_is_nothing_to_change_it_costs_nothing_and_says_so(hospitals):
+def test_an_intervention_without_a_change_costs_nothing_and_says_so(hospitals):
     with hospitals.engine.begin() as connection:
         each = {
             seed: dict(
@@ -156,7 +156,7 @@ def test_where_there_is_nothing_to_change_it_costs_nothing_and_says_so(hospitals
     assert set(rows["reason"]) == {"nothing to change: the target's are not worse in this way"}
 
 
-def test_no_other_analysis_and_no_count_knows_of_them(hospitals):
+def test_interventions_enter_no_other_analysis_and_no_count(hospitals):
     others = [by_name(name) for name in ("performance", "images_or_labels", "causes", "mean_auc")]
     run(hospitals.engine, "test", others)
     with hospitals.engine.begin() as connection:
@@ -170,7 +170,7 @@ def test_no_other_analysis_and_no_count_knows_of_them(hospitals):
         assert connection.execute(text(counts)).one() == before
 
 
-def test_before_and_after_are_aligned_with_the_cohort(hospitals):
+def test_scores_before_and_after_are_aligned_with_the_cohort(hospitals):
     _, before = stored(hospitals)
     after = {name: np.where(np.arange(N) % 3 == 0, np.nan, values + 1) for name, values in before.items()}
     for seed in (0, 1):
@@ -194,7 +194,7 @@ def write(path: Path, logits: Mapping[str, Any], names: list[str]) -> Path:
     return path
 
 
-def test_scores_of_the_other_pipeline_come_from_a_file(hospitals, tmp_path):
+def test_scores_through_the_other_pipeline_are_read_from_a_file(hospitals, tmp_path):
     labels, before = stored(hospitals)
     names = [f"x-test{k}" for k in range(N)]
     order = np.random.default_rng(0).permutation(N)
@@ -225,7 +225,7 @@ def test_scores_of_the_other_pipeline_come_from_a_file(hospitals, tmp_path):
     assert about["interventions"][0]["loss"] == pytest.approx(row["loss"])
 
 
-def test_a_file_that_does_not_fit_is_refused_whole(hospitals, tmp_path):
+def test_a_file_that_does_not_fit_is_refused_as_a_whole(hospitals, tmp_path):
     names = [f"x-test{k}" for k in range(N)]
     with hospitals.engine.begin() as connection:
         model = connection.scalar(text("select min(name) from model"))
@@ -277,7 +277,7 @@ def test_the_page_says_what_a_change_costs(hospitals):
     assert "made like" in part.text
 
 
-def test_sentences_of_losses_gains_and_what_is_undefined():
+def test_losses_gains_and_undefined_values_have_their_sentences():
     row = {"train_dataset": "a", "test_dataset": "b", "task": "Lung_Lesion", "trained_on": "a", "kind": "noise",
            "loss": 0.031, "lower": 0.021, "upper": 0.041, "q": 0.001, "reason": None}  # fmt: skip
     cost = (

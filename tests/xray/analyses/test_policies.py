@@ -61,7 +61,7 @@ def run(*words: str) -> str:
     return result.stdout
 
 
-def test_each_policy_is_the_auc_of_labels_read_so(judged: Judged) -> None:
+def test_each_policy_gives_the_auc_of_labels_under_that_policy(judged: Judged) -> None:
     scores, states = judged.scores, judged.states
     rows = [json.loads(line) for line in run("analyse", "performance", "--uncertain", "--json").splitlines()]
     by_key = {(row["uncertain"], row["task"]): row for row in rows}
@@ -77,7 +77,7 @@ def test_each_policy_is_the_auc_of_labels_read_so(judged: Judged) -> None:
     assert by_key["positive", "Mass"]["lower"] == by_key["negative", "Mass"]["lower"]
 
 
-def test_it_is_a_table_and_nothing_is_stored(judged: Judged) -> None:
+def test_the_policies_are_printed_as_a_table_and_nothing_is_stored(judged: Judged) -> None:
     def stored() -> list[tuple]:
         with create_engine(judged.database, poolclass=NullPool).connect() as connection:
             rows = connection.execute(text("select * from auc order by id")).all()
@@ -110,7 +110,7 @@ def test_it_is_a_table_and_nothing_is_stored(judged: Judged) -> None:
 @pytest.mark.parametrize(
     "name", ["calibration", "operating_points", "net_benefit", "subgroups", "average_precision"]
 )
-def test_other_analyses_have_it_too(judged: Judged, name: str) -> None:
+def test_every_analysis_can_be_computed_under_each_policy(judged: Judged, name: str) -> None:
     rows = [json.loads(line) for line in run("analyse", name, "--uncertain", "--json").splitlines()]
     counted = {
         policy: [row["n_pos"] for row in rows if row["uncertain"] == policy]
@@ -126,7 +126,7 @@ def test_an_analysis_without_a_result_says_so(judged: Judged) -> None:
     assert (result.exit_code, result.stderr.strip()) == (0, "no result")
 
 
-def test_it_is_of_one_analysis(judged: Judged) -> None:
+def test_policies_need_exactly_one_analysis(judged: Judged) -> None:
     result = CliRunner().invoke(cli, ["analyse", "all", "--uncertain"])
     assert result.exit_code == 2
     assert "--uncertain needs one analysis" in result.output

@@ -55,7 +55,7 @@ def only(rows: Sequence[dict[str, object]], **wanted: object) -> dict[str, objec
     return row
 
 
-def test_pairs_and_all_readers_together_equal_other_peoples_kappas(two_sites: World) -> None:
+def test_kappas_of_pairs_and_of_all_readers_equal_reference_implementations(two_sites: World) -> None:
     states = drawn(3)
     panel(two_sites, "x", states)
     rows = rows_of(two_sites)
@@ -76,7 +76,7 @@ def test_pairs_and_all_readers_together_equal_other_peoples_kappas(two_sites: Wo
     assert (together["n"], together["n_calls"]) == (N, 6 * N)
 
 
-def test_pairs_of_the_same_images_do_not_make_an_interval_narrower(two_sites: World) -> None:
+def test_several_pairs_on_the_same_images_do_not_narrow_the_interval(two_sites: World) -> None:
     """Three pairs of one image are one patient: the interval is hardly narrower than that of one pair."""
     panel(two_sites, "x", drawn(3))
     rows = rows_of(two_sites)
@@ -86,7 +86,7 @@ def test_pairs_of_the_same_images_do_not_make_an_interval_narrower(two_sites: Wo
     assert widths[0] > 0.55 * min(widths[1:])  # six times the calls as if they were independent: 0.41
 
 
-def test_who_did_not_read_an_image_or_was_uncertain_has_no_call(two_sites: World) -> None:
+def test_a_reader_without_a_certain_answer_has_no_call(two_sites: World) -> None:
     states = drawn(3)
     states[0, :20], states[1, 10:30], states[2, 25:] = -2, -1, -2
     panel(two_sites, "x", states)
@@ -102,7 +102,9 @@ def test_who_did_not_read_an_image_or_was_uncertain_has_no_call(two_sites: World
             assert row["n"] == several.sum()
 
 
-def test_a_model_is_compared_with_each_reader_on_their_images_and_with_the_label(two_sites: World) -> None:
+def test_a_model_is_compared_with_each_reader_and_with_the_label_on_the_readers_images(
+    two_sites: World,
+) -> None:
     states = drawn(3)
     states[2, :40] = -2
     panel(two_sites, "x", states)

@@ -93,7 +93,7 @@ def written(tmp_path: Path) -> Callable[..., Path]:
     return write
 
 
-def test_a_plan_names_what_is_read_by_whose_rules_and_its_chance(planned):
+def test_a_plan_names_the_images_the_labelling_rules_and_the_chance(planned):
     (share,) = planned.shares
     assert (share.read, share.rules_of, share.task, share.trained_on) == ("there", "home", CHANGED, "vendor")
     assert share.reads == BUDGET
@@ -103,7 +103,7 @@ def test_a_plan_names_what_is_read_by_whose_rules_and_its_chance(planned):
     assert share.drop > 0.05
 
 
-def test_the_list_is_blind_and_in_an_order_by_chance(planned):
+def test_the_list_is_blind_and_in_random_order(planned):
     rows = planned.rows()
     assert tuple(rows[0]) == COLUMNS
     assert len({row["row"] for row in rows}) == len({row["image"] for row in rows}) == BUDGET
@@ -117,7 +117,7 @@ def test_the_list_is_blind_and_in_an_order_by_chance(planned):
     assert abs(np.corrcoef(np.arange(BUDGET), planned.truth[images])[0, 1]) < 0.3
 
 
-def test_a_plan_is_never_changed_and_its_chances_are_known(planned):
+def test_a_stored_plan_never_changes_and_keeps_its_sampling_probabilities(planned):
     with planned.world.engine.connect() as connection:
         row = connection.execute(text("select * from reread_plan")).one()
     assert sum(row.drawn) == BUDGET
@@ -127,7 +127,7 @@ def test_a_plan_is_never_changed_and_its_chances_are_known(planned):
         connection.execute(text("update reread_plan set seed = 1"))
 
 
-def test_the_same_seed_draws_the_same_images_and_what_is_in_doubt_is_found(planned):
+def test_the_same_seed_draws_the_same_images_for_the_finding_in_doubt(planned):
     with planned.world.engine.connect() as connection:
         _, shares, drawn = plan(connection, "test", BUDGET, 7, task=CHANGED)
         again = plan(connection, "test", BUDGET, 7, task=CHANGED)[2]
@@ -138,7 +138,7 @@ def test_the_same_seed_draws_the_same_images_and_what_is_in_doubt_is_found(plann
     assert all(share.reads >= 100 for share in several)
 
 
-def test_what_can_t_be_planned_is_said(planned):
+def test_an_impossible_plan_is_refused_with_the_reason(planned):
     with planned.world.engine.connect() as connection:
         with pytest.raises(AnalysisError, match="no finding 'Mas'"):
             plan(connection, "test", 100, 1, task="Mas")
@@ -170,7 +170,7 @@ def test_faults_of_a_file_are_listed_together_and_nothing_is_added(planned, writ
         assert connection.scalar(text("select count(*) from worklist_read")) == 0
 
 
-def test_reads_of_two_readers_change_the_verdict_and_no_label(planned, written):
+def test_answers_of_two_readers_change_the_verdict_and_no_label(planned, written):
     world = planned.world
     ask(world, reference="home", loss_ratio=9)
     before = row_of(computed(world), "there")

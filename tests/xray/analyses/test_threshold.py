@@ -17,7 +17,9 @@ from xray.tasks import TASK_INDEX
 EFFUSION = TASK_INDEX["Effusion"]
 
 
-def test_here_and_elsewhere(two_sites, database, tmp_path, monkeypatch):
+def test_the_threshold_is_judged_on_its_dataset_and_at_other_hospitals(
+    two_sites, database, tmp_path, monkeypatch
+):
     monkeypatch.setenv("XRAY_DATABASE_URL", database)
     monkeypatch.setenv("XRAY_HOME", str(tmp_path / "home"))
     words = ["threshold", "x", "--task", "effusion", "--sensitivity", "0.8", "--study", "test"]
@@ -50,6 +52,6 @@ def test_here_and_elsewhere(two_sites, database, tmp_path, monkeypatch):
         ("x", "Hernia", None, "x scored no image that is labelled for Hernia"),
     ],
 )
-def test_what_is_not_there_is_named(two_sites, model, task, dataset, said):
+def test_an_unknown_model_finding_or_dataset_is_named(two_sites, model, task, dataset, said):
     with two_sites.engine.begin() as connection, pytest.raises(AnalysisError, match=said):
         threshold(connection, "test", model, task, "youden", dataset=dataset)

@@ -66,7 +66,7 @@ def judged(a, b, ask=None, **parts):
         (Questions(homes={"other": ("a",)}), {"ab", "ba", "ac", "ca", "bc", "cb"}),
     ],
 )
-def test_sites_are_compared_with_the_reference_else_with_homes_else_each_other(ask, wanted):
+def test_sites_are_compared_with_the_reference_else_with_home_else_with_each_other(ask, wanted):
     tests = [site(name) for name in "abc"] + [site("d", models=("else",))]
     pairs = list(causes.pairs(study(*tests), tests, ask))
     assert {a.dataset + b.dataset for _, _, a, b, _, _ in pairs} == wanted
@@ -83,7 +83,9 @@ def test_sites_are_compared_with_the_reference_else_with_homes_else_each_other(a
         (True, True, (0, 1, 2), {}, False),
     ],
 )
-def test_a_witness_is_of_the_other_site_alone_and_scored_at_both(at_a, at_b, knows, configurations, used):
+def test_a_witness_is_trained_on_the_other_site_alone_and_scored_at_both(
+    at_a, at_b, knows, configurations, used
+):
     a = site("a", ("vendor", "own") if at_a else ("vendor",), knows=knows)
     b = site("b", ("vendor", "own") if at_b else ("vendor",), knows=knows)
     pair = judged(a, b, configurations=configurations)
@@ -95,7 +97,7 @@ def test_a_witness_is_of_the_other_site_alone_and_scored_at_both(at_a, at_b, kno
     assert {row["evidence"] for row in rows} == {network}
 
 
-def test_a_witness_knows_all_findings_that_are_judged():
+def test_a_witness_has_learned_every_judged_finding():
     a, b = site("a", ("vendor", "own")), site("b", ("vendor", "own"))
     limited = replace(b, evaluations=(b.evaluations[0], replace(b.evaluations[1], trained=frozenset({0, 1}))))
     assert judged(a, limited, configurations={"own": ("b",)}).witness is None
@@ -104,7 +106,7 @@ def test_a_witness_knows_all_findings_that_are_judged():
     assert judged(a, b, configurations={"own": ("b",)}).witness == "own"
 
 
-def test_age_sex_and_view_are_numbers_and_used_where_half_of_both_sites_know_them():
+def test_age_sex_and_view_are_used_when_half_of_both_sites_record_them():
     age = np.array([None] * (N // 2) + list(range(N // 2)), dtype=object)
     sex = np.array(["F", "M", "F", None] * (N // 4), dtype=object)
     view = np.array(["AP", "PA"] * (N // 2), dtype=object)
@@ -129,7 +131,7 @@ def test_age_sex_and_view_are_numbers_and_used_where_half_of_both_sites_know_the
     assert not judged(site("a"), site("b")).evidence.covariates
 
 
-def test_a_verdict_is_that_of_the_models_scores_of_the_findings_it_knows():
+def test_a_verdict_uses_the_models_scores_of_the_findings_it_learned():
     a, b = site("a", knows=(0, 2)), site("b", knows=(0, 2))
     pair = judged(a, b)
     labels = [of.cohort.labels.astype(float) for of in (a, b)]
@@ -161,7 +163,7 @@ def test_a_verdict_is_that_of_the_models_scores_of_the_findings_it_knows():
 @pytest.mark.parametrize(
     ("shared", "extra", "whole"), [(N, False, True), (N - 60, True, False), (0, True, None)]
 )
-def test_pictures_that_both_labelled_are_whole_where_they_are_all_of_both(shared, extra, whole):
+def test_images_labelled_by_both_are_complete_only_when_they_are_all_images_of_both(shared, extra, whole):
     a = site("a")
     pictures = a.cohort.identities.pictures.copy()
     pictures[shared:] += 500_000
@@ -179,7 +181,7 @@ def test_pictures_that_both_labelled_are_whole_where_they_are_all_of_both(shared
     assert of[0].loss == pytest.approx(cost)
 
 
-def test_reads_and_pipeline_scores_are_of_the_sites_they_were_made_for():
+def test_reads_and_pipeline_scores_are_used_only_for_their_sites():
     a, b = site("a"), site("b")
     scores, labels = b.ensemble("vendor")[:, 1], b.cohort.labels[:, 1].astype(float)
     design = plan(scores, labels, 60)
@@ -210,7 +212,7 @@ def test_reads_and_pipeline_scores_are_of_the_sites_they_were_made_for():
     assert back.verdicts[1].through is None
 
 
-def test_copies_of_a_picture_that_say_two_things_say_nothing():
+def test_copies_of_a_picture_with_contradicting_labels_have_no_label():
     a, b = site("a"), site("b")
     pictures = np.r_[[7, 7, 8, 8, 9], np.arange(N - 5) + 90_000]
     a.cohort.labels[:5, 0] = [1, 0, 1, 1, np.nan]
@@ -223,7 +225,7 @@ def test_copies_of_a_picture_that_say_two_things_say_nothing():
     np.testing.assert_array_equal(patients_of_shared(one, two), one.patients[[0, 2, 4]])
 
 
-def test_scores_that_rank_the_wrong_way_round_are_said_before_anything_else():
+def test_inverted_scores_are_reported_before_anything_else():
     a, b = site("a"), site("b", flip=True)
     rows = list(causes.compute(study(a, b), [a, b], Questions(reference="a")))
     assert all(row["resolve"].startswith(causes.INVERTED) for row in rows)
@@ -246,7 +248,7 @@ def test_scores_that_rank_the_wrong_way_round_are_said_before_anything_else():
 
 
 @pytest.mark.parametrize(("positives", "reason"), [(9, causes.FEW), (10, None)])
-def test_fewer_than_ten_patients_of_a_class_are_the_reason(positives, reason):
+def test_fewer_than_ten_patients_of_a_class_give_that_reason(positives, reason):
     assert FEWEST == 10
     a, b = site("a"), site("b")
     b.cohort.labels[:, 1] = 0
@@ -266,7 +268,7 @@ def test_fewer_than_ten_patients_of_a_class_are_the_reason(positives, reason):
     assert row["resolve"] == MORE
 
 
-def test_what_would_settle_it_names_the_study():
+def test_the_advice_that_settles_a_verdict_names_the_study():
     assert causes._by_command(f"do {PLAN}, or {PIPE}", "s") == f"do {PLAN} s, or {PIPE} s"
     assert causes._by_command(None, "s") is None
 
@@ -275,7 +277,7 @@ def verdict(*probability, alike=True):
     return Verdict(None, np.array(probability), *np.zeros((3, 4)), alike, "", "", "")
 
 
-def test_a_cause_is_in_doubt_between_where_it_is_ruled_out_and_where_it_is_named():
+def test_a_cause_is_in_doubt_between_the_limits_for_ruling_it_out_and_naming_it():
     of = verdict(0.25, 0.2501, 0.7499, 0.75)
     assert [in_doubt(of, cause, 3.0) for cause in range(4)] == [False, True, True, False]
     assert [in_doubt(of, cause, 2.0) for cause in range(4)] == [False, False, False, False]
@@ -290,7 +292,7 @@ def offers(rng, count, pieces):
     return [Offer(pair, task, 0.5, of) for task, of in enumerate(chances)]
 
 
-def test_a_finding_in_doubt_is_offered_with_its_chance_by_every_piece_of_the_budget():
+def test_a_finding_in_doubt_has_a_chance_for_every_part_of_the_budget():
     a, b = site("a"), site("b")
     b.cohort.labels[:, 2] = 0
     b.cohort.labels[:9, 2] = 1
@@ -313,7 +315,7 @@ def test_a_finding_in_doubt_is_offered_with_its_chance_by_every_piece_of_the_bud
 
 
 @pytest.mark.parametrize("seed", range(6))
-def test_a_budget_is_split_as_no_other_split_settles_more(seed):
+def test_no_other_split_of_the_budget_settles_more(seed):
     several = offers(np.random.default_rng(seed), 3, 4)
     shares = _split(several, 25, 110)
     assert sum(reads for _, reads in shares) == 110
@@ -330,12 +332,12 @@ def test_a_budget_is_split_as_no_other_split_settles_more(seed):
     assert settled == pytest.approx(best)
 
 
-def test_a_budget_smaller_than_a_piece_is_spent_on_one():
+def test_a_budget_smaller_than_one_part_goes_to_one_finding():
     (share,) = _split(offers(np.random.default_rng(0), 2, 1), 20, 12)
     assert share[1] == 12
 
 
-def test_of_several_models_reads_are_planned_for_the_one_they_settle_likeliest():
+def test_with_several_models_reads_are_planned_for_the_likeliest_to_be_settled():
     one, *_ = offers(np.random.default_rng(0), 1, 2)
     chances = [np.array([0, 0.3, 0.4]), np.array([0, 0.1, 0.6]), np.array([0, 0.6, 0.2])]
     several = [replace(one, chances=of) for of in chances]
@@ -344,7 +346,7 @@ def test_of_several_models_reads_are_planned_for_the_one_they_settle_likeliest()
     assert [offer.task for offer in _one_each([*several, other])] == [0, 1]
 
 
-def test_rows_of_models_trained_here_say_what_their_scores_imply():
+def test_rows_of_models_trained_here_give_the_prevalence_their_scores_imply():
     a, b = (replace(site(name, ("at a", "at b")), dataset=name) for name in "ab")
     whole = study(a, b, configurations={"at a": ("a",), "at b": ("b",)})
     rows = list(images_or_labels.compute(whole, [a, b]))

@@ -25,7 +25,7 @@ def leak(engine) -> None:
         leakage.record(connection, connection.execute(text("select id from protocol")).scalar_one())
 
 
-def test_no_leak_no_warning(two_sites):
+def test_results_without_a_leak_carry_no_warning(two_sites):
     run_all(two_sites.engine, "test")
     with two_sites.engine.begin() as connection:
         leakage.record(connection, connection.execute(text("select id from protocol")).scalar_one())
@@ -56,7 +56,7 @@ def test_every_result_of_a_leaking_evaluation_carries_the_warning(two_sites):
     assert kappa.loc[~marked, "warning"].isna().all()
 
 
-def test_people_see_it(two_sites, tmp_path: Path, study_file):
+def test_the_warning_appears_in_table_and_page(two_sites, tmp_path: Path, study_file):
     leak(two_sites.engine)
     run_all(two_sites.engine, "test")
     with two_sites.engine.begin() as connection:

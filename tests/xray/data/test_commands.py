@@ -37,7 +37,7 @@ def run(database: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
     return call
 
 
-def test_from_files_to_audit(run: Run, tmp_path: Path, write_nih: WriteNih) -> None:
+def test_commands_lead_from_label_files_to_an_audit(run: Run, tmp_path: Path, write_nih: WriteNih) -> None:
     labels = write_nih(tmp_path, 40, *[f"x{i}.png,Cough,0,7,058Y,M,PA" for i in range(12)])
     added = run("dataset", "add", "nih", "--labels", labels, "--labels-only")
     assert "registered 80 images of 40 patients" in added.stdout
@@ -86,14 +86,16 @@ def test_from_files_to_audit(run: Run, tmp_path: Path, write_nih: WriteNih) -> N
         (["nih", "--labels", "F", "--images", "D", "--labels-only"], "choose one of"),
     ],
 )
-def test_wrong_use_is_said(tmp_path: Path, write_nih: WriteNih, words: list[str], said: str) -> None:
+def test_a_usage_error_names_the_option(
+    tmp_path: Path, write_nih: WriteNih, words: list[str], said: str
+) -> None:
     stands_for = {"F": str(write_nih(tmp_path)), "D": str(tmp_path)}
     result = CliRunner().invoke(cli, ["dataset", "add", *(stands_for.get(word, word) for word in words)])
     assert result.exit_code == 2
     assert said in result.output
 
 
-def test_table_a1_of_files_that_differ(run: Run, tmp_path: Path, write_nih: WriteNih) -> None:
+def test_table_a1_names_the_cells_that_differ(run: Run, tmp_path: Path, write_nih: WriteNih) -> None:
     write_nih(tmp_path / "labels/nih")
     result = run("verify", "table-a1", "--labels", tmp_path / "labels", "--json", code=1)
     report = json.loads(result.stdout)
@@ -106,7 +108,7 @@ def test_table_a1_of_files_that_differ(run: Run, tmp_path: Path, write_nih: Writ
     assert isinstance(result.exception, XrayError)
 
 
-def test_table_a1_of_the_published_files(run: Run) -> None:
+def test_table_a1_of_the_published_files_is_equal(run: Run) -> None:
     folder = ROOT / "../shared/data/labels"
     if not folder.is_dir():
         pytest.skip("the published label files are not there")
@@ -117,7 +119,7 @@ def test_table_a1_of_the_published_files(run: Run) -> None:
     assert set(report) == set(published_datasets())
 
 
-def test_counts_of_the_published_files(run: Run) -> None:
+def test_counts_of_the_published_files_are_reproduced(run: Run) -> None:
     """The fourteen numbers of the released code's NIH test half (protocol §6, seen in its output)."""
     file = ROOT / "../shared/data/labels/Data_Entry_2017.csv.gz"
     if not file.is_file():
@@ -134,7 +136,9 @@ def test_counts_of_the_published_files(run: Run) -> None:
     }  # fmt: skip
 
 
-def test_a_reader_of_ones_own(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_custom_reader_of_the_docs_works(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """The worked example of docs/add-a-dataset.md, installed as pip would: module and entry point."""
     page = (ROOT / "docs/add-a-dataset.md").read_text(encoding="utf-8")
     code, project = (re.search(rf"```{kind}\n(.*?)```", page, re.S) for kind in ("python", "toml"))

@@ -27,7 +27,7 @@ def nih(engine: Engine, tmp_path: Path, write_nih: Callable[..., Path]) -> Regis
         return read_named(connection, "nih", terms=True)
 
 
-def test_counts_and_images_that_change(nih: RegisteredDataset) -> None:
+def test_a_comparison_counts_and_lists_the_images_that_change(nih: RegisteredDataset) -> None:
     comparison = compare(nih, PAPER, CORRECTED)
     assert comparison["images"]["rows"] == {"first": 32, "second": 31}
     assert (
@@ -65,7 +65,7 @@ def test_a_protocol_differs_nowhere_from_itself(nih: RegisteredDataset) -> None:
     assert image_changes(nih, CORRECTED, CORRECTED) == []
 
 
-def test_explained_from_the_database(nih: RegisteredDataset) -> None:
+def test_an_image_is_explained_from_the_database(nih: RegisteredDataset) -> None:
     paper, corrected = (explain_image(nih, "a.png", protocol) for protocol in (PAPER, CORRECTED))
     assert paper.part in ("train", "test")
     assert corrected.part is None

@@ -25,7 +25,7 @@ def run(database, tmp_path, monkeypatch):
     return call
 
 
-def test_a_workbook_with_yes_and_no_is_registered_as_the_clean_manifest_is(run, tmp_path: Path) -> None:
+def test_a_workbook_of_yes_and_no_registers_the_same_data_as_the_clean_manifest(run, tmp_path: Path) -> None:
     as_they_write(clean(), "Yes", "No").assign(TB="No").to_excel(tmp_path / "e.xlsx", index=False)
     clean().assign(Tuberculosis="0").to_csv(tmp_path / "clean.csv", index=False)
     run("dataset", "draft", tmp_path / "e.xlsx", "-o", tmp_path / "hospital.toml")

@@ -93,7 +93,7 @@ def slowly(
 
 
 @pytest.mark.parametrize("seed", range(6))
-def test_random_worlds_against_a_plain_loop(engine: Engine, seed: int) -> None:
+def test_identities_in_random_worlds_equal_those_of_a_plain_loop(engine: Engine, seed: int) -> None:
     """Three sites, five registrations: names, copies, contents and patients at random; told at once or later."""
     chosen = random.Random(seed)
     images: dict[tuple[str, str], Row] = {}
@@ -126,7 +126,7 @@ def test_random_worlds_against_a_plain_loop(engine: Engine, seed: int) -> None:
         ) == 0  # fmt: skip
 
 
-def test_a_chain_of_copies_is_one_picture(engine: Engine) -> None:
+def test_a_chain_of_copies_is_one_image(engine: Engine) -> None:
     put(engine, "first", "here", [Row("x", "1"), Row("y", "2")])
     put(engine, "copies", "here", [Row("copy", None, "x"), Row("copy of the copy", None, "copy")])
     rows = stored(engine)
@@ -134,13 +134,13 @@ def test_a_chain_of_copies_is_one_picture(engine: Engine) -> None:
     assert rows["here", "y"] not in {rows["here", "x"]}
 
 
-def test_copies_of_an_original_that_is_not_here_are_one(engine: Engine) -> None:
+def test_copies_of_an_unregistered_original_are_one_image(engine: Engine) -> None:
     put(engine, "copies", "here", [Row("one", None, "absent"), Row("two", None, "absent"), Row("three")])
     rows = stored(engine)
     assert rows["here", "one"] == rows["here", "two"] != rows["here", "three"]
 
 
-def test_a_name_at_two_sites_is_two_patients_unless_a_picture_says_otherwise(engine: Engine) -> None:
+def test_a_name_at_two_sites_is_two_patients_unless_they_share_a_picture(engine: Engine) -> None:
     put(
         engine,
         "a",
@@ -175,9 +175,7 @@ def parts_of(engine: Engine):
     return cut
 
 
-def test_patients_stay_where_they_are_when_more_becomes_known(
-    engine: Engine, tmp_path: Path, parts_of
-) -> None:
+def test_patients_keep_their_part_when_more_becomes_known(engine: Engine, tmp_path: Path, parts_of) -> None:
     """Frozen with nobody's name; later a dataset names the patients: all their images stand where the first stood."""
 
     def add(name: str, rows: list[str]) -> None:
@@ -203,7 +201,7 @@ def test_patients_stay_where_they_are_when_more_becomes_known(
         assert connection.scalar(text("select count(*) from patient where name is null")) == 0
 
 
-def test_one_image_of_a_patient_who_has_two_names(engine: Engine) -> None:
+def test_a_patient_with_two_names_counts_once(engine: Engine) -> None:
     """`corrected` takes the first image of each patient; the released code went by the names."""
     rows = [Row("i1", "1", None, "same"), Row("i2", "2", None, "same"), Row("i3", "2", None, "other")]
     put(engine, "mine", "here", rows)
@@ -216,7 +214,7 @@ def test_one_image_of_a_patient_who_has_two_names(engine: Engine) -> None:
     assert counted == 1
 
 
-def test_results_of_images_that_are_other_ones_now_are_stale(engine: Engine) -> None:
+def test_results_are_stale_when_identities_of_images_change(engine: Engine) -> None:
     put(engine, "a", "here", [Row("i1", "1"), Row("i2", "2")])
     put(engine, "b", "here", [Row("i3", "3")])
     with engine.begin() as connection:

@@ -33,7 +33,7 @@ def member(rows: list[tuple[int, int, bool, bool]]) -> Member:
 
 @given(MEMBERS, MEMBERS)
 @settings(max_examples=100, deadline=None)
-def test_overlap_equals_a_count_row_by_row(
+def test_overlap_equals_a_row_by_row_count(
     train: list[tuple[int, int, bool, bool]], test: list[tuple[int, int, bool, bool]]
 ) -> None:
     def counted(rows: list[tuple[int, int, bool, bool]]) -> dict[str, int]:
@@ -52,7 +52,7 @@ def add(engine: Engine, name: str, labels: Path) -> None:
     register_request(engine, request, "corrected")
 
 
-def test_copies_leak_under_paper_and_not_under_corrected(engine: Engine, tmp_path: Path) -> None:
+def test_copies_leak_under_paper_but_not_under_corrected(engine: Engine, tmp_path: Path) -> None:
     write_family(tmp_path)
     add(engine, "nih", tmp_path / "Data_Entry_2017.csv")
     add(engine, "rsna", tmp_path / "stage_2_train_labels.csv")
@@ -68,7 +68,7 @@ def test_copies_leak_under_paper_and_not_under_corrected(engine: Engine, tmp_pat
     assert pairs == 2 * 2 + 4 * 2
 
 
-def test_models_and_evaluations_on_what_they_know_are_marked(engine: Engine, tmp_path: Path) -> None:
+def test_models_evaluated_on_training_images_are_marked(engine: Engine, tmp_path: Path) -> None:
     write_family(tmp_path)
     add(engine, "nih", tmp_path / "Data_Entry_2017.csv")
     with engine.begin() as connection:
@@ -106,7 +106,7 @@ def test_models_and_evaluations_on_what_they_know_are_marked(engine: Engine, tmp
         assert marked == [("rsna", leak.n_image)]
 
 
-def test_what_is_learnt_of_an_image_later_counts(engine: Engine, tmp_path: Path) -> None:
+def test_copies_that_become_known_later_count(engine: Engine, tmp_path: Path) -> None:
     rows = "\n".join(f"i{i},,{i}.png,1" for i in range(30))
     (tmp_path / "a.csv").write_text(f"image_id,patient_id,path,Mass\n{rows}")
     for name in ("a", "b"):
@@ -156,13 +156,13 @@ def leak(engine: Engine, protocol: str, train: str, test: str, task: str | None 
         ).one()
 
 
-def test_published_leaks_of_paper(real: Engine) -> None:
+def test_the_paper_protocol_has_the_published_leaks(real: Engine) -> None:
     assert leak(real, "paper", "nih", "google") == (848, 129, 419)
     assert leak(real, "paper", "rsna", "rsna", "Pneumonia") == (4_751, 1_781, 1_781)
     assert leak(real, "paper", "rsna", "rsna", "Lung Opacity") == (4_751, 1_781, 1_781)
 
 
-def test_corrected_leaks_nothing(real: Engine) -> None:
+def test_the_corrected_protocol_leaks_nothing(real: Engine) -> None:
     with real.connect() as connection:
         pairs, leaking = connection.execute(
             text(
@@ -174,7 +174,9 @@ def test_corrected_leaks_nothing(real: Engine) -> None:
     assert (pairs, leaking) == (3 * 2 * 3, 0)
 
 
-def test_googles_and_nihs_labels_of_pneumothorax(real: Engine, published: dict[str, SourceTable]) -> None:
+def test_agreement_of_googles_and_nihs_pneumothorax_labels_is_reproduced(
+    real: Engine, published: dict[str, SourceTable]
+) -> None:
     from sklearn.metrics import cohen_kappa_score, confusion_matrix
 
     with real.connect() as connection:

@@ -17,7 +17,7 @@ HASHES = st.lists(st.integers(0, 2**256 - 1), max_size=8)
 
 @given(HASHES, st.integers(0, 140))
 @settings(max_examples=60, deadline=None)
-def test_every_pair_within_the_distance(hashes: list[int], distance: int) -> None:
+def test_every_pair_within_the_distance_is_found(hashes: list[int], distance: int) -> None:
     hashes = [*hashes, *(each ^ (1 << 255 | 1 << 64 | 1) for each in hashes[:2])]
     expected = [
         (i, j, (hashes[i] ^ hashes[j]).bit_count())

@@ -51,7 +51,7 @@ def states(engine: Engine, dataset: str) -> list[str]:
         return list(connection.scalars(text(query), {"dataset": dataset}))
 
 
-def test_one_readers_answers_are_labels_that_say_who_and_when(
+def test_one_readers_answers_become_labels_with_reader_and_time(
     engine: Engine, read: dict[str, list[str]]
 ) -> None:
     with engine.begin() as connection:
@@ -71,7 +71,7 @@ def test_one_readers_answers_are_labels_that_say_who_and_when(
     assert any(name == "read" and value.startswith("anna: 20") for name, value in cells)
 
 
-def test_two_readers_are_compared_as_labellers_are(engine: Engine, read: dict[str, list[str]]) -> None:
+def test_two_readers_are_compared_like_two_labellers(engine: Engine, read: dict[str, list[str]]) -> None:
     with engine.begin() as connection:
         for who in read:
             register_reads(connection, "doubtful ones", f"a-by-{who}", reader=who)
@@ -102,7 +102,7 @@ def test_several_readers_make_one_label_by_a_rule(
     assert states(engine, f"a-by-{rule}") == expected
 
 
-def test_its_test_cohort_is_of_the_images_that_are_scored_already(
+def test_the_test_cohort_consists_of_images_that_are_scored_already(
     engine: Engine, read: dict[str, list[str]]
 ) -> None:
     with engine.begin() as connection:
@@ -127,7 +127,9 @@ def test_its_test_cohort_is_of_the_images_that_are_scored_already(
     assert n_pos == states(engine, "a-again").count("positive")
 
 
-def test_what_nobody_has_read_is_an_error_that_says_so(engine: Engine, read: dict[str, list[str]]) -> None:
+def test_registering_a_worklist_without_answers_is_an_error(
+    engine: Engine, read: dict[str, list[str]]
+) -> None:
     with engine.connect() as connection:
         with pytest.raises(DataError, match="nobody has read a worklist 'none'; read were: doubtful ones"):
             register_reads(connection, "none", "x")

@@ -52,7 +52,7 @@ def manifest(folder: Path, n: int = 20) -> Path:
     return folder / "labels.csv"
 
 
-def test_a_registered_dataset_is_read_back_as_its_file_says(
+def test_a_registered_dataset_is_read_back_unchanged(
     engine: Engine, tmp_path: Path, write_nih: WriteNih
 ) -> None:
     done = add(engine, "nih", write_nih(tmp_path))
@@ -76,7 +76,7 @@ def test_a_registered_dataset_is_read_back_as_its_file_says(
     assert tuple(rule) == ("Finding Labels", "contains", "protocol §2")
 
 
-def test_again_changes_nothing_and_other_content_is_refused(
+def test_a_second_registration_changes_nothing_and_other_content_is_refused(
     engine: Engine, tmp_path: Path, write_nih: WriteNih, count_rows: Counts
 ) -> None:
     add(engine, "nih", write_nih(tmp_path, 40, "x.png,Cough,0,99,058Y,M,PA"))
@@ -89,7 +89,9 @@ def test_again_changes_nothing_and_other_content_is_refused(
     assert count_rows() == before
 
 
-def test_bad_rows_are_set_aside_named_and_kept(engine: Engine, tmp_path: Path, write_nih: WriteNih) -> None:
+def test_bad_rows_are_set_aside_with_name_and_reason(
+    engine: Engine, tmp_path: Path, write_nih: WriteNih
+) -> None:
     bad = ["a.png,Cough,0,7,058Y,M,PA", "b.png,Mass,0,seven,058Y,M,PA", "c.png,Mass"]
     done = add(engine, "nih", write_nih(tmp_path, 40, *bad))
     assert (done.n_images, [entry.row for entry in done.quarantine]) == (80, [82, 83, 84])
@@ -99,7 +101,7 @@ def test_bad_rows_are_set_aside_named_and_kept(engine: Engine, tmp_path: Path, w
         assert read_quarantine(connection, done.dataset_id) == done.quarantine
 
 
-def test_strict_registers_nothing(
+def test_strict_registration_with_a_bad_row_registers_nothing(
     engine: Engine, tmp_path: Path, write_nih: WriteNih, count_rows: Counts
 ) -> None:
     before = count_rows()
@@ -110,7 +112,7 @@ def test_strict_registers_nothing(
     assert count_rows() == before
 
 
-def test_more_than_half_bad_is_an_error_unless_partial(
+def test_more_than_half_bad_rows_are_an_error_without_partial(
     engine: Engine, tmp_path: Path, write_nih: WriteNih, count_rows: Counts
 ) -> None:
     bad = [f"x{i}.png,Cough,0,7,058Y,M,PA" for i in range(21)]
@@ -123,7 +125,7 @@ def test_more_than_half_bad_is_an_error_unless_partial(
         add(engine, "other", write_nih(tmp_path / "b", 0, *bad), source="nih", partial=True)
 
 
-def test_pictures_that_cant_be_used(engine: Engine, tmp_path: Path) -> None:
+def test_unusable_pictures_are_set_aside(engine: Engine, tmp_path: Path) -> None:
     labels = manifest(tmp_path)
     (tmp_path / "1.png").write_bytes((tmp_path / "1.png").read_bytes()[:200])
     (tmp_path / "2.png").write_bytes(b"not a picture at all")
@@ -153,7 +155,7 @@ def test_pictures_that_cant_be_used(engine: Engine, tmp_path: Path) -> None:
     assert all(Path(row.path).is_file() for row in hashes)
 
 
-def test_a_repaired_picture_is_said_and_changes_nothing(
+def test_a_repaired_picture_is_reported_and_changes_nothing(
     engine: Engine, tmp_path: Path, count_rows: Counts
 ) -> None:
     labels = manifest(tmp_path)
@@ -170,7 +172,9 @@ def test_a_repaired_picture_is_said_and_changes_nothing(
     assert count_rows() == before
 
 
-def test_registrations_at_the_same_time(engine: Engine, tmp_path: Path, count_rows: Counts) -> None:
+def test_simultaneous_registrations_store_the_dataset_once(
+    engine: Engine, tmp_path: Path, count_rows: Counts
+) -> None:
     """Four of one dataset and two others of the site at once: one each is new, and nothing is doubled."""
     names = ["mine", "mine", "mine", "mine", "second", "third"]
     files = {name: tmp_path / name for name in set(names)}
@@ -195,7 +199,7 @@ def test_registrations_at_the_same_time(engine: Engine, tmp_path: Path, count_ro
     assert rows["cohort"] == 3 * 3
 
 
-def test_published_datasets_keep_their_duplicates_and_say_so(
+def test_published_datasets_keep_their_duplicates_and_report_them(
     engine: Engine, tmp_path: Path, write_nih: WriteNih
 ) -> None:
     labels = write_nih(tmp_path, 10)
@@ -213,7 +217,9 @@ def test_published_datasets_keep_their_duplicates_and_say_so(
     assert done.n_images == 19
 
 
-def test_paths_out_of_the_folder_are_refused(engine: Engine, tmp_path: Path, write_nih: WriteNih) -> None:
+def test_paths_that_lead_out_of_the_folder_are_refused(
+    engine: Engine, tmp_path: Path, write_nih: WriteNih
+) -> None:
     draw(tmp_path / "secret.png", 1)
     folder = tmp_path / "images"
     labels = write_nih(tmp_path, 3, "../secret.png,Mass,0,9,058Y,M,PA")
@@ -223,7 +229,7 @@ def test_paths_out_of_the_folder_are_refused(engine: Engine, tmp_path: Path, wri
     assert [entry.image for entry in done.quarantine if not entry.kept] == ["../secret.png"]
 
 
-def test_a_stopped_registration_goes_on_where_it_was(
+def test_an_interrupted_registration_continues_where_it_stopped(
     engine: Engine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, count_rows: Counts
 ) -> None:
     labels, before = manifest(tmp_path / "a"), count_rows()
@@ -314,7 +320,7 @@ def corrupt(line: str, how: str, draws: random.Random) -> bytes:
     suppress_health_check=[HealthCheck.function_scoped_fixture],
     derandomize=True,
 )
-def test_fuzzed_files_are_registered_with_quarantine_or_refused_whole(
+def test_fuzzed_files_are_registered_with_quarantine_or_refused_as_a_whole(
     engine: Engine,
     tmp_path: Path,
     write_nih: WriteNih,

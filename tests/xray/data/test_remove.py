@@ -40,7 +40,7 @@ def take_away(engine: Engine, name: str, **options: bool) -> None:
         remove(connection, name, **options)
 
 
-def test_a_removed_dataset_leaves_nothing_and_can_be_registered_otherwise(
+def test_a_removed_dataset_leaves_nothing_and_its_name_can_be_used_again(
     engine: Engine, tmp_path: Path
 ) -> None:
     before = rows(engine)
@@ -66,7 +66,7 @@ def test_images_of_another_dataset_stay(engine: Engine, tmp_path: Path) -> None:
     take_away(engine, "stays")
 
 
-def test_results_go_only_when_asked(engine: Engine, tmp_path: Path) -> None:
+def test_results_are_removed_only_on_request(engine: Engine, tmp_path: Path) -> None:
     before = rows(engine)
     mine(engine, tmp_path, "scored", tmp_path / "r")
     with engine.begin() as connection:
@@ -106,7 +106,7 @@ STAY = {
 """Tables that may have rows without a dataset: what is said of studies and of models from elsewhere."""
 
 
-def test_whatever_hangs_on_datasets_goes_with_them(engine: Engine) -> None:
+def test_everything_that_depends_on_a_dataset_is_removed_with_it(engine: Engine) -> None:
     """In a database with rows in every table, those of tables to come too."""
     fill(Rows(engine))
     with engine.begin() as connection:
@@ -141,7 +141,7 @@ def test_a_worklist_keeps_the_images_of_other_datasets(engine: Engine, tmp_path:
         assert connection.execute(text("select site, position from reads")).all() == [("stays", 2)]
 
 
-def test_a_picture_that_another_site_has_too_stays_with_its_patient(engine: Engine, tmp_path: Path) -> None:
+def test_an_image_shared_with_another_site_stays_with_its_patient(engine: Engine, tmp_path: Path) -> None:
     """The canonical image of a picture, and the site of its patient, are the first: these may go."""
     mine(engine, tmp_path, "first", tmp_path / "a", site="first")
     with engine.begin() as connection:
@@ -160,7 +160,7 @@ def test_a_picture_that_another_site_has_too_stays_with_its_patient(engine: Engi
     assert set(rows(engine).values()) == {0}
 
 
-def test_frozen_rows_stay_frozen_outside_a_removal(engine: Engine, tmp_path: Path) -> None:
+def test_frozen_rows_can_be_deleted_only_by_a_removal(engine: Engine, tmp_path: Path) -> None:
     mine(engine, tmp_path, "frozen", tmp_path / "f")
     for table in ("cohort_label", "cohort", "image_list"):
         with pytest.raises(Exception, match="frozen"), engine.begin() as connection:
@@ -170,7 +170,7 @@ def test_frozen_rows_stay_frozen_outside_a_removal(engine: Engine, tmp_path: Pat
         take_away(engine, "frozen")
 
 
-def test_pictures_are_found_at_their_new_place_and_nothing_is_prepared_anew(
+def test_pictures_are_read_from_the_new_folder_and_nothing_is_prepared_again(
     engine: Engine, tmp_path: Path
 ) -> None:
     old, new = tmp_path / "disk", tmp_path / "elsewhere" / "deeper"
@@ -190,7 +190,7 @@ def test_pictures_are_found_at_their_new_place_and_nothing_is_prepared_anew(
     take_away(engine, "moving")
 
 
-def test_a_place_with_other_or_missing_pictures_is_refused_and_changes_nothing(
+def test_a_folder_with_other_or_missing_pictures_is_refused_and_changes_nothing(
     engine: Engine, tmp_path: Path
 ) -> None:
     mine(engine, tmp_path, "asked", tmp_path / "here")

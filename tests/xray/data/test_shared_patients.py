@@ -74,7 +74,7 @@ def family(
     return Family(engine, {name: tables[name].rows for name in NAMES})
 
 
-def test_cohorts_know_their_shared_patients_and_pictures(family: Family) -> None:
+def test_shared_patients_and_pictures_of_cohorts_are_counted(family: Family) -> None:
     nih, rsna = (family.cohort(name) for name in NAMES)
     shown = {name: family.shown(name) for name in NAMES}
     for column, ours, theirs in (
@@ -123,7 +123,7 @@ def test_the_split_keeps_shared_patients_in_one_part(family: Family) -> None:
     assert [tuple(leak) for leak in leaks] == [("paper", "train", len(test), n_image, n_patient)]
 
 
-def test_the_verdict_sees_shared_patients_and_both_labels(family: Family) -> None:
+def test_the_verdict_uses_shared_patients_and_both_labels(family: Family) -> None:
     """Models whose scores are of the picture: patients are the units at both, and both labels of a picture are compared."""
     rng = np.random.default_rng(0)
     cohorts = {name: family.cohort(name) for name in NAMES}

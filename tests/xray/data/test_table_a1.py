@@ -31,7 +31,7 @@ def small() -> SourceTable:
     return SourceTable(rows, states, np.full(states.shape, None, dtype=object))
 
 
-def test_all_cells_and_what_is_not_there() -> None:
+def test_every_cell_is_compared_and_missing_datasets_are_named() -> None:
     cells = table_a1({"nih": small()})
     assert len(cells) == 83
     assert Counter(cell.dataset for cell in cells)["padchest"] == 15
@@ -71,7 +71,7 @@ def test_the_test_half_of_nih_has_the_published_positives(published: Tables) -> 
     assert (len(selection), int((views == "AP").sum())) == (30_805, 3_568)
 
 
-def test_google_images_in_nihs_training_half(published: Tables) -> None:
+def test_google_images_overlap_with_nihs_training_half(published: Tables) -> None:
     for what, shared in [("image", 129), ("patient", 419)]:
         test = column(published, "google", "paper", "test", what)
         train = set(column(published, "nih", "paper", "train", what))
@@ -79,7 +79,7 @@ def test_google_images_in_nihs_training_half(published: Tables) -> None:
         assert sum(name in train for name in test) == shared
 
 
-def test_rsna_boxes_in_both_halves(published: Tables) -> None:
+def test_rsna_images_with_boxes_are_in_both_halves(published: Tables) -> None:
     selection, cut = taken(published, "rsna", "paper")
     assert (len(selection), len(published["rsna"].rows)) == (30_227, 26_684)
     test = cut["test"][selection.labels[cut["test"], TASK_INDEX["Pneumonia"]] == 1]
@@ -89,7 +89,7 @@ def test_rsna_boxes_in_both_halves(published: Tables) -> None:
 
 
 @pytest.mark.parametrize("name", ["nih", "google", "openi", "rsna"])
-def test_corrected_repeats_no_image_and_no_patient(published: Tables, name: str) -> None:
+def test_the_corrected_protocol_repeats_no_image_and_no_patient(published: Tables, name: str) -> None:
     selection, cut = taken(published, name, "corrected")
     assert len(set(selection.index.tolist())) == len(selection)
     labelled = published[name].rows["patient"].iloc[selection.index].dropna()
@@ -98,7 +98,7 @@ def test_corrected_repeats_no_image_and_no_patient(published: Tables, name: str)
     assert min(len(part) for part in cut.values()) > 0
 
 
-def test_corrected_keeps_sites_apart(published: Tables) -> None:
+def test_the_corrected_protocol_keeps_sites_apart(published: Tables) -> None:
     for what in ("image", "patient"):
         train = set(column(published, "nih", "corrected", "train", what))
         train |= set(column(published, "nih", "corrected", "validation", what))

@@ -10,7 +10,7 @@ from xray.explorer.asking import Database
 from xray.explorer.catalogue import FRESH_SECONDS, OLD_SECONDS, Scorer, Shelf
 
 
-def test_a_page_shows_what_was_there_while_it_is_read_anew(database: str, engine: Engine) -> None:
+def test_a_page_shows_the_old_catalogue_while_a_new_one_is_read(database: str, engine: Engine) -> None:
     asked = Database.of(database)
     shelf = Shelf(asked)
     assert shelf.current() is not shelf.current(), "where nothing is scored yet it is looked for each time"

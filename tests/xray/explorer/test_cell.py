@@ -11,7 +11,7 @@ RNG = np.random.default_rng(5)
 
 @pytest.mark.parametrize("n", [2, 3, 50, 5000])
 @pytest.mark.parametrize("ties", [True, False])
-def test_each_threshold_of_the_curve_calls_what_it_says(n: int, ties: bool) -> None:
+def test_every_threshold_of_the_curve_gives_its_stated_counts(n: int, ties: bool) -> None:
     scores = RNG.normal(size=n).round(1 if ties else 12)
     labels = np.append([0, 1], RNG.integers(0, 2, n - 2)).astype(np.int16)
     made = curve(scores, labels)
@@ -25,7 +25,7 @@ def test_each_threshold_of_the_curve_calls_what_it_says(n: int, ties: bool) -> N
         assert made.at(threshold) == int(np.flatnonzero(made.threshold == threshold)[0])
 
 
-def test_a_cell_has_the_auc_of_its_scores() -> None:
+def test_the_auc_of_a_cell_is_that_of_its_scores() -> None:
     scores, labels = RNG.normal(size=400).astype(np.float32), RNG.integers(0, 2, 400).astype(np.int16)
     made = measure(scores, labels)
     assert made.auc == pytest.approx(roc_auc_score(labels, scores))
@@ -34,7 +34,7 @@ def test_a_cell_has_the_auc_of_its_scores() -> None:
 
 
 @pytest.mark.parametrize("labels", [[], [1], [0, 0], [1, 1, 1]])
-def test_a_class_that_is_absent_is_no_error(labels: list[int]) -> None:
+def test_an_absent_class_is_no_error(labels: list[int]) -> None:
     made = measure(np.zeros(len(labels), np.float32), np.array(labels, np.int16))
     assert np.isnan(made.auc)
     assert made.reason

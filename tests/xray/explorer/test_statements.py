@@ -30,7 +30,7 @@ def asked(database: str) -> Iterator[Database]:
     made.close()
 
 
-def test_every_question_runs_with_all_conditions_and_with_none(asked: Database, engine: Engine) -> None:
+def test_every_query_runs_with_all_conditions_and_with_none(asked: Database, engine: Engine) -> None:
     assert len(names()) > 20
     url = engine.url.render_as_string(hide_password=False)
     for name in names():
@@ -50,14 +50,14 @@ def test_every_question_runs_with_all_conditions_and_with_none(asked: Database, 
                 )
 
 
-def test_a_condition_stands_only_with_its_parameter() -> None:
+def test_a_condition_appears_only_with_its_parameter() -> None:
     assert "sex = " not in statement("scores", {})
     assert "sex = %(sex)s" in statement("scores", {"sex": "F"})
     assert "label = %(label)s" in statement("scores", {"label": 0})
     assert "label is null" not in statement("scores", {"unlabelled": False})
 
 
-def test_what_is_shown_is_quoted_by_the_servers_rules(asked: Database) -> None:
+def test_displayed_sql_is_quoted_by_the_servers_rules(asked: Database) -> None:
     shown = asked.statement_text(
         "operating_points", study="o'neill \\ %s", trained_on="a", dataset="b", task="c"
     )

@@ -75,7 +75,7 @@ def scripted(path: Path, module: nn.Module | None = None) -> Path:
     return path
 
 
-def test_our_own_model_exported_and_imported_gives_the_same_numbers(
+def test_an_exported_and_imported_model_gives_the_same_logits(
     engine, tracker, home, draw, quick, tmp_path, request
 ):
     """As ONNX and as TorchScript: through file, card, MLflow and the normal evaluate step, AUCs to 1e-6."""
@@ -194,7 +194,7 @@ def test_a_densenet_of_torchxrayvision_round_trips(engine, tracker, home, draw, 
     )
 
 
-def test_probabilities_range_channels_and_order_are_the_cards(tmp_path):
+def test_scale_range_channels_and_order_follow_the_card(tmp_path):
     """Answers by hand: a model of three channels in [0, 1], normalised, that gives the mean of each channel's picture."""
     told = card(
         range=[1, 0], channels=3, mean=[0.5, 0.5, 0.25], std=[1, 2, 4], tasks=["Mass", "", "Hernia"], size=8
@@ -212,7 +212,7 @@ def test_probabilities_range_channels_and_order_are_the_cards(tmp_path):
         ForeignNetwork(lambda x: answers[:, :1], card())(torch.zeros(2, 1, 16, 16))
 
 
-def test_a_model_in_training_mode_is_found_out():
+def test_a_model_in_training_mode_is_detected():
     trained = nn.Sequential(
         nn.Conv2d(1, 2, 3), nn.BatchNorm2d(2), nn.AdaptiveAvgPool2d(1), nn.Flatten()
     ).train()
@@ -222,7 +222,7 @@ def test_a_model_in_training_mode_is_found_out():
         probe(ForeignNetwork(nn.Conv2d(3, 2, 3), card()))
 
 
-def test_a_name_holds_one_model(engine, tracker, tmp_path):
+def test_a_name_cannot_be_used_for_another_model(engine, tracker, tmp_path):
     path = scripted(tmp_path / "m.pt")
     first = import_model(engine, tracker, path, card(), trust=True)
     assert (first.new, import_model(engine, tracker, path, card(), trust=True).model_id) == (
@@ -267,12 +267,12 @@ def test_a_file_that_was_changed_in_the_registry_is_not_run(engine, tracker, hom
         ({"sizes": 3}, "unknown key 'sizes'"),
     ],
 )
-def test_a_card_that_can_not_be(change, said):
+def test_an_impossible_card_is_refused(change, said):
     with pytest.raises(ForeignModelError, match=said):
         card(**change)
 
 
-def test_all_mistakes_of_a_card_are_told_at_once():
+def test_all_mistakes_of_a_card_are_reported_at_once():
     with pytest.raises(ForeignModelError) as caught:
         card(sizes=3, channels=2, output="softmax", mean="no")
     assert [line.strip() for line in str(caught.value).splitlines()[1:]] == [
@@ -283,7 +283,7 @@ def test_all_mistakes_of_a_card_are_told_at_once():
     ]
 
 
-def test_rows_of_model_are_one_kind_or_the_other(engine, tracker, tmp_path):
+def test_a_row_of_model_is_either_trained_here_or_foreign(engine, tracker, tmp_path):
     done = import_model(engine, tracker, scripted(tmp_path / "m.pt"), card(), trust=True)
     for change in (
         "seed = 0",
@@ -317,9 +317,7 @@ def test_a_resnet_of_torchxrayvision_is_built(tmp_path):
         torch.testing.assert_close(build(told, state)(pixels), theirs.model(pixels))
 
 
-def test_a_card_that_says_logit_of_probabilities_is_doubted_and_one_that_is_right_is_not(
-    engine, tracker, tmp_path
-):
+def test_a_card_that_declares_probabilities_as_logits_is_questioned(engine, tracker, tmp_path):
     path = scripted(tmp_path / "m.pt", nn.Sequential(network(), nn.Sigmoid()).eval())
     (note,) = import_model(engine, tracker, path, card(), trust=True).notes
     assert note.startswith("theirs: every logit is between 0 and 1: are they probabilities (output = ")

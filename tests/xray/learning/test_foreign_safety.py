@@ -120,7 +120,7 @@ def test_a_malicious_pickle_is_not_opened(how: str, tmp_path: Path) -> None:
         assert made.exists()
 
 
-def test_of_two_entries_of_one_name_neither_is_run(tmp_path: Path) -> None:
+def test_an_archive_with_two_entries_of_one_name_is_refused(tmp_path: Path) -> None:
     """zipfile reads the last, torch the first: what an inspector of the archive sees is harmless."""
     path, made = tmp_path / "model.pt", tmp_path / "made by the pickle"
     with_evil(path, "data.pkl", Evil(made))
@@ -144,14 +144,14 @@ def test_a_whole_module_needs_trust(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("zipped", [True, False])
-def test_weights_alone_need_none(tmp_path: Path, zipped: bool) -> None:
+def test_weights_alone_need_no_trust(tmp_path: Path, zipped: bool) -> None:
     path = tmp_path / "state.pt"
     torch.save({"state_dict": network().state_dict()}, path, _use_new_zipfile_serialization=zipped)
     assert check_file(path) == STATE
     assert set(read_state(path, trust=False)) == set(network().state_dict())
 
 
-def test_torchscript_needs_trust_whatever_it_does(tmp_path: Path) -> None:
+def test_torchscript_always_needs_trust(tmp_path: Path) -> None:
     """One that computes, one that writes a file when it is called, and one whose code runs when it is loaded."""
     path, written = tmp_path / "m.pt", tmp_path / "written"
     for module in (network(), Writer(str(written)), AtLoading()):
@@ -177,7 +177,7 @@ def test_an_exported_program_needs_trust(tmp_path: Path) -> None:
         assert loaded(torch.zeros(5, 1, 8, 8)).shape == (5, 1), "its batch of 2 is filled up"
 
 
-def test_onnx_of_one_file_needs_none(tmp_path: Path) -> None:
+def test_an_onnx_file_needs_no_trust(tmp_path: Path) -> None:
     onnx = pytest.importorskip("onnx")
     helper, numpy_helper = onnx.helper, onnx.numpy_helper
     import numpy as np
@@ -216,7 +216,7 @@ def test_onnx_of_one_file_needs_none(tmp_path: Path) -> None:
         check_file(path)
 
 
-def test_files_that_are_no_models(tmp_path: Path) -> None:
+def test_files_that_are_no_models_are_refused(tmp_path: Path) -> None:
     (tmp_path / "a.txt").write_text("hello")
     with pytest.raises(ForeignModelError, match="neither ONNX"):
         check_file(tmp_path / "a.txt")
@@ -232,7 +232,7 @@ def test_files_that_are_no_models(tmp_path: Path) -> None:
         read_state(tmp_path / "b.pt", trust=False)
 
 
-def test_an_archive_of_torchs_that_is_packed_is_refused(tmp_path: Path) -> None:
+def test_a_compressed_torch_archive_is_refused(tmp_path: Path) -> None:
     """torch unpacks it, entry by entry, and allocates what they say to hold; it writes none itself."""
     path = tmp_path / "state.pt"
     torch.save({"w": torch.zeros(1_000_000)}, path)

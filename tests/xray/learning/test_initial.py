@@ -16,7 +16,7 @@ def equal(network: Network, weights: dict, name: str) -> bool:
     return torch.equal(network.body.state_dict()[name], weights[name])
 
 
-def test_weights_of_timm_for_three_colours(tmp_path):
+def test_timm_weights_for_three_channels_are_adapted_to_one(tmp_path):
     theirs = timm.create_model("resnet10t", num_classes=1000).state_dict()
     save_file(theirs, tmp_path / "timm.safetensors")
     network = Network("resnet10t", 32)
@@ -28,7 +28,7 @@ def test_weights_of_timm_for_three_colours(tmp_path):
     assert equal(network, before, "fc.weight")  # another output layer: ours starts afresh
 
 
-def test_weights_of_ours_come_with_their_last_layer(tmp_path):
+def test_our_own_weights_are_loaded_with_their_last_layer(tmp_path):
     torch.manual_seed(0)
     mine = Network("small_convnet", 16)
     save(mine, tmp_path / "model.safetensors")
@@ -40,7 +40,7 @@ def test_weights_of_ours_come_with_their_last_layer(tmp_path):
     assert equal(heads, mine.body.state_dict(), "features.0.weight")
 
 
-def test_weights_of_another_network_are_one_error(tmp_path):
+def test_weights_of_another_network_are_refused_in_one_error(tmp_path):
     save(Network("small_convnet", 16), tmp_path / "model.safetensors")
     with pytest.raises(
         LearningError, match=r"not weights of resnet10t: .* is missing; .* and \d+ more"

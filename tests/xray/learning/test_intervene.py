@@ -172,7 +172,7 @@ def test_changed_images_are_scored_by_the_same_network_and_kept_apart(engine, tr
     assert np.abs(after["all"] - logits).max() > 1e-3
 
 
-def test_fewer_images_other_seeds_and_changed_pictures_are_scored_anew(engine, tracker, home):
+def test_other_samples_seeds_and_pictures_are_scored_again(engine, tracker, home):
     given = {"model": "a", "kinds": ("noise",)}
     first, _ = do(engine, tracker, home, **given, images=5)
     with engine.begin() as connection:
@@ -201,7 +201,7 @@ def test_fewer_images_other_seeds_and_changed_pictures_are_scored_anew(engine, t
         assert len(steps(connection, "changed", Asking(**given))) == 2
 
 
-def test_what_a_model_loses_is_a_result_of_its_own(engine, tracker, home):
+def test_the_loss_by_an_intervention_is_stored_as_a_result(engine, tracker, home):
     run(engine, "changed", [by_name("interventions")])
     do(engine, tracker, home, model="a", kinds=("all", "noise"))
     assert run(engine, "changed", [by_name("interventions")]) == {"interventions": True}
@@ -239,7 +239,7 @@ def test_what_a_model_loses_is_a_result_of_its_own(engine, tracker, home):
     assert all(row["q"] >= row["p"] for row in tested)
 
 
-def test_they_go_with_the_target_with_the_model_and_with_the_evaluation(engine, tracker, home):
+def test_interventions_are_deleted_with_their_target_model_or_evaluation(engine, tracker, home):
     do(engine, tracker, home, kinds=("histogram",))
     with engine.begin() as connection:
         assert connection.scalar(text("select count(*) from intervention_evaluation")) == 2
@@ -251,7 +251,7 @@ def test_they_go_with_the_target_with_the_model_and_with_the_evaluation(engine, 
         assert connection.scalar(text("select count(*) from intervention_score")) == 0
 
 
-def test_what_can_not_be_changed_is_said(engine, tracker, home):
+def test_an_impossible_change_is_refused_with_the_reason(engine, tracker, home):
     with engine.begin() as connection:
         for asked, message in (
             ({"model": "vendor"}, "there is no model 'vendor'"),

@@ -26,6 +26,6 @@ def faults(how: str) -> int:
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="page faults are counted on Linux")
-def test_blocks_are_used_again_without_asking_the_kernel() -> None:
+def test_freed_blocks_are_reused_without_system_calls() -> None:
     assert faults("keep") < 100
     assert faults("leave") > 5 * (1 << 26) // (1 << 21), "each of five blocks of 64 MB is mapped anew"

@@ -114,7 +114,7 @@ def test_a_model_is_trained_once_and_recorded_whole(engine, tracker, home, draw,
         assert np.float32(each.bias) == bias[each.task_id].numpy()
 
 
-def test_those_who_ask_at_once_get_one_model(engine, tracker, home, draw, ask, client):
+def test_simultaneous_requests_train_one_model(engine, tracker, home, draw, ask, client):
     draw("a")
     found: list[tuple[int, bool]] = []
     threads = [
@@ -130,7 +130,7 @@ def test_those_who_ask_at_once_get_one_model(engine, tracker, home, draw, ask, c
     assert len(client.search_model_versions(f"name = '{ask().study}.a'")) == 1
 
 
-def test_datasets_that_are_not_there_yet(engine, tracker, home, draw, ask):
+def test_a_model_of_unprepared_datasets_is_refused(engine, tracker, home, draw, ask):
     draw("a")
     request = ask("both", ("a", "b"))
     with engine.begin() as connection:
@@ -139,7 +139,7 @@ def test_datasets_that_are_not_there_yet(engine, tracker, home, draw, ask):
         ensure_model(engine, tracker, home, request)
 
 
-def test_a_training_that_fails_leaves_no_model_and_can_be_tried_again(
+def test_a_failed_training_leaves_no_model_and_can_be_repeated(
     engine, tracker, home, draw, ask, client, monkeypatch
 ):
     draw("a")
@@ -158,7 +158,7 @@ def test_a_training_that_fails_leaves_no_model_and_can_be_tried_again(
     assert new
 
 
-def test_a_try_that_was_cut_off_before_its_record_is_removed(
+def test_a_training_interrupted_before_its_record_is_removed(
     engine, tracker, home, draw, ask, client, monkeypatch
 ):
     """The database goes away between MLflow's version and our row: the version must not stay."""
@@ -226,7 +226,7 @@ def test_pooled_parts_have_the_pictures_and_labels_of_each_dataset(engine, home,
     assert start == len(part.positions) == len(part.labels)
 
 
-def test_one_set_of_data_under_two_names_is_two_models(engine, tracker, home, draw, ask):
+def test_the_same_data_under_two_names_are_two_models(engine, tracker, home, draw, ask):
     """ "all" of two sites is "all but c" once there is a third; results of the two must not be mixed up."""
     draw("a", "b")
     first, _ = ensure_model(engine, tracker, home, ask("all", ("a", "b")))
@@ -237,7 +237,7 @@ def test_one_set_of_data_under_two_names_is_two_models(engine, tracker, home, dr
     assert [row.trained_on for row in names] == ["all", "all-but-c"]
 
 
-def test_other_studies_find_the_model(engine, tracker, home, draw, ask):
+def test_other_studies_reuse_the_model(engine, tracker, home, draw, ask):
     draw("a")
     model_id, _ = ensure_model(engine, tracker, home, ask())
     elsewhere = dataclasses.replace(ask(), study="another-study")
@@ -249,7 +249,7 @@ def test_other_studies_find_the_model(engine, tracker, home, draw, ask):
 # Configurations
 
 
-def test_a_study_with_every_kind_of_configuration(engine, tracker, home, draw, ask):
+def test_a_study_trains_every_kind_of_configuration(engine, tracker, home, draw, ask):
     """Trained, recorded with what they used, and scored; a second run finds them all."""
     draw("a", "b", "c")
     (home / "study.toml").write_text(
@@ -321,7 +321,7 @@ def missing_of(engine, study: str) -> dict[int, list[int]]:
         return missing(connection, study)
 
 
-def test_what_leaks_into_a_model_is_what_it_was_trained_on(engine, tracker, home, draw, ask):
+def test_only_training_images_leak_into_a_model(engine, tracker, home, draw, ask):
     """Two labellers of one site under a split of rows: only the images that a model used can leak into its tests."""
     draw("a", protocol="paper", patients=60)
     with engine.begin() as connection:
@@ -358,7 +358,7 @@ def test_what_leaks_into_a_model_is_what_it_was_trained_on(engine, tracker, home
     )
 
 
-def test_nobody_fits_is_an_error(engine, tracker, home, draw, ask):
+def test_a_condition_that_no_image_fits_is_an_error(engine, tracker, home, draw, ask):
     draw("a")
     nobody = dataclasses.replace(ask(), where=(Condition("age", least=200.0),))
     with pytest.raises(LearningError, match="a: no train image of a fits age from 200"):
@@ -487,7 +487,7 @@ def test_features_that_a_study_asks_for_are_stored_with_the_scores(engine, track
         np.testing.assert_array_equal(read_features(connection, evaluation), features)
 
 
-def test_a_list_that_was_scored_meanwhile_is_left_as_it_is(engine, tracker, home, draw, ask):
+def test_a_list_that_another_process_scored_meanwhile_is_left_unchanged(engine, tracker, home, draw, ask):
     draw("a")
     model_id, _ = ensure_model(engine, tracker, home, ask())
     with engine.begin() as connection:

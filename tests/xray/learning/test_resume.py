@@ -59,7 +59,7 @@ def _delivered(checkpoint: Path) -> int:
 @pytest.mark.parametrize(
     "kills", [(3, 14, 30), *(pytest.param((step,), marks=pytest.mark.slow) for step in (1, 9, 10, 27))]
 )
-def test_resumes_bit_for_bit(tmp_path: Path, kills: tuple[int, ...]) -> None:
+def test_a_resumed_training_is_identical_bit_for_bit(tmp_path: Path, kills: tuple[int, ...]) -> None:
     undisturbed = tmp_path / "undisturbed.safetensors"
     first = _run(tmp_path / "other.safetensors", undisturbed, 0)
     said = first.communicate(timeout=120)[0]
@@ -81,7 +81,7 @@ def test_resumes_bit_for_bit(tmp_path: Path, kills: tuple[int, ...]) -> None:
     assert all(torch.equal(found[name], expected[name]) for name in expected)
 
 
-def test_a_damaged_checkpoint_is_no_checkpoint(tmp_path: Path) -> None:
+def test_a_damaged_checkpoint_is_ignored(tmp_path: Path) -> None:
     checkpoint = tmp_path / "checkpoint.safetensors"
     network = Network("small_convnet", 16)
     batches = Batches(np.zeros((4, 16, 16), np.uint8), range(4), 2, 0)

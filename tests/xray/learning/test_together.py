@@ -76,7 +76,7 @@ def test_two_processes_give_the_numbers_of_one(free_port):
 
 
 @pytest.mark.slow
-def test_with_batch_normalisation_two_processes_train_too(free_port):
+def test_two_processes_train_with_batch_normalisation(free_port):
     one, two = (run("small_convnet", n, free_port) for n in (1, 2))
     assert np.isfinite(two["logits"]).all()
     assert two["loss"] != one["loss"]  # each normalises by its own half of the batch
@@ -84,7 +84,7 @@ def test_with_batch_normalisation_two_processes_train_too(free_port):
 
 
 @pytest.mark.parametrize("n_processes", [2, 3])
-def test_the_shares_of_a_batch_put_together_are_the_batch(n_processes):
+def test_the_shares_of_a_batch_concatenate_to_the_batch(n_processes):
     """Also their augmentation: what is drawn depends on the image's place in the whole batch."""
     pixels = np.random.default_rng(0).integers(0, 256, (23, 8, 8), dtype=np.uint8)
     given = (pixels, np.arange(23), 10, 4, Augmentation(20, 0.1, 0.1, 0.1))

@@ -45,7 +45,7 @@ def test_an_experiment_is_made_once(tracker, client, study):
     assert "%20" in location
 
 
-def test_a_run_from_start_to_finish(tracker, client, study):
+def test_a_run_records_parameters_metrics_and_model(tracker, client, study):
     inputs = [Input("nih", "a" * 64, "train", 100), Input("nih", "b" * 64, "validation", 20)]
     run_id = tracker.start(study, "nih/3", "the key", {"epochs": 2, "seed": 3}, inputs)
     now = int(time.time() * 1000)
@@ -75,7 +75,7 @@ def test_a_run_from_start_to_finish(tracker, client, study):
         assert torch.equal(back.state_dict()[name], tensor)
 
 
-def test_the_best_seed_is_pointed_at_and_kept_current(tracker, client, study):
+def test_the_alias_always_points_to_the_best_seed(tracker, client, study):
     import mlflow
 
     def finish(seed: int, auc: float) -> str:
@@ -126,7 +126,7 @@ def test_seeds_that_end_at_once_are_all_registered(tracker, client, study):
     assert client.get_model_version_by_alias(f"{study}.nih", "best").version == versions[-1]
 
 
-def test_pyfunc_takes_an_array_and_gives_an_array(tracker, study):
+def test_pyfunc_maps_an_array_to_an_array(tracker, study):
     import mlflow
 
     run_id = tracker.start(study, "nih/0", "key", {}, [])
@@ -144,7 +144,7 @@ def test_pyfunc_takes_an_array_and_gives_an_array(tracker, study):
     assert signature.outputs.inputs[0].shape == (-1, 18)
 
 
-def test_an_unfinished_try_is_removed_whole_and_others_are_kept(tracker, client, study):
+def test_an_unfinished_run_is_removed_completely_and_others_are_kept(tracker, client, study):
     other = tracker.start(study, "other/0", "another key", {}, [])
     tracker.finish(other, network(), f"{study}.other", alias="seed-0")
     killed = tracker.start(study, "nih/0", "key", {}, [])
@@ -166,7 +166,7 @@ def test_an_unfinished_try_is_removed_whole_and_others_are_kept(tracker, client,
     )
 
 
-def test_a_failed_run_says_why(tracker, client, study):
+def test_a_failed_run_records_the_reason(tracker, client, study):
     run_id = tracker.start(study, "nih/0", "key", {}, [])
     tracker.fail(run_id, "LearningError: the loss is not finite")
     run = client.get_run(run_id)
@@ -184,7 +184,7 @@ def test_a_report_is_kept_once_per_study_and_replaced(tracker: Tracker, client, 
     assert (tmp_path.parent / "report" / "report.html").read_text() == "second", folder
 
 
-def test_processes_that_begin_at_once_on_the_same_new_datasets(tracker, client):
+def test_processes_that_log_the_same_new_datasets_at_once_succeed(tracker, client):
     """As after a server's restart, when all of them try again at the same moment."""
     tracker.experiment("races")
     beginning = threading.Barrier(6)

@@ -42,7 +42,7 @@ def ranked(client: MlflowClient, experiment: str, metric: str, dataset: str) -> 
     return list(names)
 
 
-def test_models_rank_by_test_set_with_the_vendors_among_them(tracker, client, study, three):  # noqa: F811
+def test_models_including_foreign_ones_rank_by_test_set(tracker, client, study, three):  # noqa: F811
     assert log_tests(tracker, study, three) == 3
     experiment = tracker.experiment(study)
     assert ranked(client, experiment, "test_auc/nih/Effusion", "nih") == ["nih/0", "vendor", "nih/1"]
@@ -54,7 +54,7 @@ def test_models_rank_by_test_set_with_the_vendors_among_them(tracker, client, st
     assert found[0].tags["mlflow.model.isExternal"] == "true"
 
 
-def test_every_number_is_the_stored_one_at_its_dataset(tracker, client, study, three):  # noqa: F811
+def test_every_logged_number_is_the_stored_one_of_its_dataset(tracker, client, study, three):  # noqa: F811
     log_tests(tracker, study, three)
     models = {m.source_run_id: m for m in client.search_logged_models([tracker.experiment(study)])}
     for each in three[:2]:
@@ -71,7 +71,7 @@ def test_every_number_is_the_stored_one_at_its_dataset(tracker, client, study, t
         assert contexts == {"nih": "test", "rsna": "test"}
 
 
-def test_only_what_changed_is_logged_again(tracker, client, study, three):  # noqa: F811
+def test_only_changed_numbers_are_logged_again(tracker, client, study, three):  # noqa: F811
     log_tests(tracker, study, three)
     assert log_tests(tracker, study, three) == 0
     runs = client.search_runs([tracker.experiment(study)])
@@ -83,12 +83,12 @@ def test_only_what_changed_is_logged_again(tracker, client, study, three):  # no
     assert order == ["vendor", "nih/0", "nih/1"]
 
 
-def test_a_run_that_was_deleted_in_mlflow_stops_nobody(tracker, client, study, three):  # noqa: F811
+def test_a_run_deleted_in_mlflow_does_not_stop_the_logging(tracker, client, study, three):  # noqa: F811
     client.delete_run(three[0].run_id)
     assert log_tests(tracker, study, three) == 2
 
 
-def test_a_study_and_its_report_say_what_they_are(tracker, client, study, tmp_path):  # noqa: F811
+def test_a_study_and_its_report_are_described_in_mlflow(tracker, client, study, tmp_path):  # noqa: F811
     tracker.describe(study, "# Does it work?", {"xray.protocol": "corrected"})
     tags = client.get_experiment_by_name(study).tags
     assert (tags[NOTE], tags["xray.protocol"]) == ("# Does it work?", "corrected")
@@ -102,7 +102,7 @@ def test_a_study_and_its_report_say_what_they_are(tracker, client, study, tmp_pa
     assert run.data.tags[NOTE] == "It **fails** at rsna."
 
 
-def test_a_short_training_has_one_sample_of_the_system(tracker, client, study):  # noqa: F811
+def test_a_short_training_has_one_sample_of_system_metrics(tracker, client, study):  # noqa: F811
     run_id = tracker.start(study, "nih/0", f"{study} 0", {}, [])
     with tracker.system_metrics(run_id):
         pass

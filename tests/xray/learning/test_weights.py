@@ -118,7 +118,7 @@ def test_a_damaged_or_missing_file_is_named_and_nothing_is_scored(
 
 
 @pytest.mark.parametrize("origin", ["trained", "foreign"])
-def test_mlflow_alone_serves_no_damaged_file(engine, tracker, origin, request):
+def test_mlflow_refuses_to_serve_a_damaged_file(engine, tracker, origin, request):
     """The hash lies beside the file too, where `mlflow.pyfunc.load_model` finds it without our database."""
     model_id, _, file = request.getfixturevalue(origin)
     with engine.connect() as connection:
@@ -138,9 +138,7 @@ def test_mlflow_alone_serves_no_damaged_file(engine, tracker, origin, request):
         mlflow.pyfunc.load_model(address)
 
 
-def test_a_model_that_is_older_than_hashes_gets_one_at_first_use_and_says_since_when(
-    engine, tracker, home, trained
-):
+def test_a_model_without_a_hash_gets_one_with_its_date_at_first_use(engine, tracker, home, trained):
     model_id, name, file = trained
     with engine.begin() as connection:
         connection.execute(text("update model set weights_sha256 = null"))
@@ -161,7 +159,7 @@ def test_a_new_model_has_its_hash_from_the_beginning(engine, trained, foreign):
     assert [row.weights_since for row in rows] == [None, None]
 
 
-def test_a_model_whose_file_is_lost_can_be_dropped_and_is_trained_anew(engine, tracker, home, trained, quick):
+def test_a_model_whose_file_is_lost_can_be_dropped_and_trained_again(engine, tracker, home, trained, quick):
     """What the error says to do."""
     model_id, name, file = trained
     evaluate(engine, tracker, home, model_id, lists(engine, model_id))

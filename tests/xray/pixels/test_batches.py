@@ -58,7 +58,7 @@ def test_augmentation_is_new_in_each_epoch() -> None:
 
 @pytest.mark.parametrize("prefetch", [0, 2])
 @pytest.mark.parametrize("stop", [0, 1, 2, 3, 4])
-def test_a_resumed_run_goes_on_exactly(prefetch: int, stop: int) -> None:
+def test_a_resumed_run_delivers_the_remaining_batches(prefetch: int, stop: int) -> None:
     straight = Batches(PIXELS, INDICES, 4, 7, Augmentation(intensity=0.2), prefetch=prefetch)
     expected = all_of(straight) + all_of(straight)
     broken = Batches(PIXELS, INDICES, 4, 7, Augmentation(intensity=0.2), prefetch=prefetch)
@@ -88,7 +88,7 @@ def test_state_counts_what_was_delivered_not_what_was_made_ahead() -> None:
             batches.resume(wrong)
 
 
-def test_unshuffled_and_without_the_last() -> None:
+def test_batches_may_be_unshuffled_and_drop_the_last() -> None:
     batches = Batches(PIXELS, INDICES, 4, 0, shuffle=False, drop_last=True)
     assert [list(batch.positions) for batch in batches] == [[0, 1, 2, 3], [4, 5, 6, 7]]
     assert len(batches) == 2

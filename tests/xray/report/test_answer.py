@@ -63,7 +63,7 @@ def cell(**other: object) -> tuple[str, str]:
         ({"auc": math.nan, "reason": "not labelled", "n_pos": 0}, CANNOT_SAY),
     ],
 )
-def test_a_cell_by_its_limits(given: dict[str, object], state: str) -> None:
+def test_the_state_of_a_cell_follows_from_its_limits(given: dict[str, object], state: str) -> None:
     assert cell(**given)[0] == state
 
 
@@ -78,7 +78,7 @@ def three(*aucs: float) -> Answer:
     return answered([row(f"all-but-{i}", "south", auc) for i, auc in enumerate(aucs)])
 
 
-def test_a_cell_goes_by_the_majority_and_counts_it() -> None:
+def test_a_cell_takes_the_majority_and_counts_it() -> None:
     for aucs, state, detail in (
         ((0.9, 0.9, 0.5), WORKS, "2 of 3"),
         ((0.9, 0.5, 0.5), FAILS, "2 of 3"),
@@ -90,7 +90,7 @@ def test_a_cell_goes_by_the_majority_and_counts_it() -> None:
         assert (first_screen.state, first_screen.detail) == (state, detail)
 
 
-def test_findings_that_fail_come_first_then_those_of_which_nothing_can_be_said() -> None:
+def test_failing_findings_come_first_and_undecided_ones_next() -> None:
     aucs = {"Effusion": (0.9, 0.9), "Edema": (0.7, 0.9), "Mass": (0.9, 0.5), "Nodule": (0.5, 0.5)}
     rows = [
         row("bought", site, auc, task=task, foreign=True)
@@ -100,7 +100,7 @@ def test_findings_that_fail_come_first_then_those_of_which_nothing_can_be_said()
     assert [line.task for line in answered(rows).rows] == ["Nodule", "Mass", "Edema", "Effusion"]
 
 
-def test_models_of_the_site_itself_and_of_several_sites_do_not_count_where_others_are() -> None:
+def test_models_of_the_same_or_several_sites_count_only_without_others() -> None:
     first_screen = answered(
         [
             row("south", "south", 0.5),
@@ -155,14 +155,14 @@ def test_sentences_take_their_numbers_from_the_rows() -> None:
         ({"verdict": "none"}, "No cause: nothing is shown to have changed from home."),
     ],
 )
-def test_the_cause_is_that_of_the_verdict(told: dict[str, object], ending: str) -> None:
+def test_the_named_cause_is_that_of_the_verdict(told: dict[str, object], ending: str) -> None:
     first_screen = answered(
         [row("north", "north", 0.9), row("north", "south", 0.5)], [verdict("north", "south", 0.4, **told)]
     )
     assert first_screen.failures[0].endswith(ending)
 
 
-def test_without_a_verdict_it_is_said_why_and_what_would_settle_it() -> None:
+def test_without_a_verdict_the_answer_gives_the_reason_and_what_would_settle_it() -> None:
     (bought,) = answered([row("bought-0", "south", 0.5, foreign=True)]).failures
     assert (
         "can't tell (bought-0 was scored at south only); it would be settled by: scores and labels of a second"
@@ -193,7 +193,7 @@ def test_warnings_name_leaks_rare_classes_and_files() -> None:
     assert files == "south: 3 files"
 
 
-def test_nothing_to_say_is_said() -> None:
+def test_without_results_from_other_sites_the_answer_says_that_nothing_can_be_said() -> None:
     first_screen = answered([row("north", "north", 0.9)])
     assert first_screen.headline.startswith("Nothing can be said")
     empty = answer(pd.DataFrame(), pd.DataFrame())
@@ -219,7 +219,7 @@ def test_text_holds_every_cell_and_sentence_and_fits_a_terminal() -> None:
     assert answer_text.markdown(first_screen, "A | title", "Why?").startswith("# A \\| title")
 
 
-def test_every_limit_has_a_reason() -> None:
+def test_every_threshold_of_the_answer_has_a_documented_reason() -> None:
     for limit in (limits.USEFUL, limits.LOST, limits.FEW, limits.MOST):
         assert any(limit.reason in sentence for sentence in limits.reasons())
 

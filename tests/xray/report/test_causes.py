@@ -37,7 +37,7 @@ def frame() -> pd.DataFrame:
     )
 
 
-def test_a_sentence_says_odds_shares_likeness_evidence_and_what_is_next(frame):
+def test_a_sentence_gives_odds_shares_likeness_evidence_and_the_next_step(frame):
     (mass,) = [said for said in causes.findings(frame) if said.startswith("Mass")]
     assert mass == (
         "Mass, vendor, nih to ours: drop 0.15 (0.12 to 0.18). Verdict: label (label: the drop). P(image) 0.02, "
@@ -47,7 +47,7 @@ def test_a_sentence_says_odds_shares_likeness_evidence_and_what_is_next(frame):
     )
 
 
-def test_named_causes_come_first_and_what_is_quiet_has_one_line(frame):
+def test_named_causes_come_first_and_quiet_findings_share_one_line(frame):
     said = causes.findings(frame)
     assert [text.split()[0].rstrip(",") for text in said[:3]] == ["Edema", "Mass", "Nodule"]
     assert "Next: read 200 again." in said[2]
@@ -55,7 +55,7 @@ def test_named_causes_come_first_and_what_is_quiet_has_one_line(frame):
     assert said[4] == "No verdict, unlike the simulated cases: Fibrosis (vendor, nih to ours)."
 
 
-def test_probabilities_that_mean_nothing_are_not_shown(frame):
+def test_meaningless_probabilities_are_not_shown(frame):
     unlike = frame.iloc[[4]]
     assert "P(" not in " ".join(causes.findings(unlike))
     (table,) = causes.tables(unlike)
@@ -78,14 +78,14 @@ def test_a_share_whose_interval_is_wider_than_all_of_auc_is_not_shown(frame):
     assert "label 0.04 (−0.50 to 0.50)" in causes.findings(narrow)[0]
 
 
-def test_the_reliability_and_the_ratio_stand_beside_the_odds(frame):
+def test_reliability_and_loss_ratio_are_shown_beside_the_odds(frame):
     about = part(frame).about
     assert "1.09 for population" in about
     assert "from a probability of 0.90 on and ruled out below 0.10" in about
     assert "0.75 on and ruled out below 0.25" in part(frame.assign(loss_ratio=3.0)).about
 
 
-def test_the_grid_has_colour_letter_and_name_of_patients(frame):
+def test_the_grid_has_a_colour_letter_and_name_for_patients(frame):
     figure = verdict_grid.draw(as_grid(frame))
     image, population = (verdict_grid.COLOURS[cause] for cause in ("image", "population"))
     shown = cell(figure, "Edema", "nih", "ours")
@@ -130,7 +130,7 @@ def test_a_loss_against_the_reference_fails_and_names_the_cause(frame):
     )
 
 
-def test_what_cannot_be_told_says_the_odds_or_why(frame):
+def test_an_undecided_cause_shows_the_odds_or_the_reason(frame):
     open_one = answered(frame.iloc[[3]].assign(drop_lower=0.01), 0.5).failures[0]
     assert "can't tell (P(image) 0.02" in open_one
     assert open_one.endswith("it would be settled by: read 200 again.")

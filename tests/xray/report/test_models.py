@@ -38,7 +38,7 @@ def of(rows: pd.DataFrame, names: Sequence[str]) -> pd.DataFrame:
         (VENDORS, "model", "Rows: the models."),
     ],
 )
-def test_one_word_heads_the_models_of_figure_table_and_text(performance, names, heading, rows):
+def test_figure_table_and_text_use_one_heading_for_models(performance, names, heading, rows):
     shown = of(performance, names)
     grid = aucs(shown)
     axis = figures.auc_grid(shown)
@@ -60,7 +60,7 @@ def test_a_sentence_calls_a_bought_model_by_its_name(performance):
     assert "Mass: trained on beta, tested on alpha" in answers
 
 
-def test_the_other_rater_is_the_one_that_there_is(agreement):
+def test_the_other_rater_is_named_by_what_it_is(agreement):
     own = agreement.assign(foreign=False)
     assert "with the test dataset's own model" in agreement_grid(kappa_grid(own)).title
     assert boxed_agreement(kappa_grid(own)) == "the dataset's own model"
@@ -85,21 +85,21 @@ def test_a_study_without_models_from_elsewhere_has_no_such_column(performance):
     assert models_of(of(performance, VENDORS)).bought
 
 
-def test_a_table_under_either_heading_leads_to_its_images():
+def test_tables_under_either_heading_link_to_their_images():
     stored = pd.DataFrame({"trained_on": ["v"], "test_dataset": ["x"], "task": ["Mass"]})
     for heading in ("trained on", "model"):
         shown = pd.DataFrame({heading: ["v"], "tested on": ["x"], "task": ["Mass"], "AUC": [0.5]})
         assert tables.images_of(shown, stored) == (("v", "x", "Mass"),)
 
 
-def test_rows_as_they_are_stored_are_headed_likewise():
+def test_stored_rows_have_the_same_headings():
     rows = pd.DataFrame({"trained_on": ["v"], "task": ["Mass"]})
     assert frame_table(rows).startswith("trained on  task\n")
     assert frame_table(rows.assign(foreign=True)).startswith("model  task")
     assert frame_table(rows, models_of(rows.assign(foreign=True))).startswith("model  task\n")
 
 
-def test_the_mean_of_bought_models_has_no_own_model(performance):
+def test_the_mean_over_bought_models_includes_no_own_model(performance):
     rows = of(performance[performance["seed"].isna()], VENDORS).drop_duplicates(
         ["trained_on", "test_dataset"]
     )

@@ -42,7 +42,7 @@ def test_eighteen_names_are_readable_however_crowded_their_dots_are(spread):
         assert across <= 1 or down <= 1
 
 
-def test_a_name_alone_stands_beside_its_dot():
+def test_a_single_name_is_placed_beside_its_dot():
     at = np.array([[0.0, 0.0], [1.0, 1.0]])
     axes, boxes = drawn(at, ["Mass", "Nodule"])
     here, dot = boxes["Mass"], axes.transData.transform(at[0])

@@ -83,9 +83,7 @@ def place(report: Page, title: str) -> dict[str, float]:
     }
 
 
-def test_a_cell_tells_interval_counts_and_method_under_the_pointer(
-    report: Page, performance: pd.DataFrame
-) -> None:
+def test_pointing_at_a_cell_shows_interval_counts_and_method(report: Page, performance: pd.DataFrame) -> None:
     rows = performance[performance["seed"].isna() & (performance["task"] == "Mass")]
     for row in rows.itertuples():
         title = f"Mass: trained on {row.trained_on}, tested on {row.test_dataset}"
@@ -97,14 +95,14 @@ def test_a_cell_tells_interval_counts_and_method_under_the_pointer(
     assert not report.locator("#tip").is_visible()
 
 
-def test_an_undefined_cell_tells_why(report: Page) -> None:
+def test_an_undefined_cell_shows_the_reason(report: Page) -> None:
     title = "Atelectasis: trained on beta, tested on alpha"
     report.locator(".plot").click(position=place(report, title))
     assert "not trained" in report.locator("#tip").inner_text()
     assert report.locator("#tip a").count() == 0
 
 
-def test_a_click_leads_to_the_images_and_escape_ends_it(report: Page) -> None:
+def test_a_click_offers_the_images_and_escape_closes_the_offer(report: Page) -> None:
     title = "Mass: trained on alpha, tested on beta"
     report.locator(".plot").click(position=place(report, title))
     links = [link.get_attribute("href") for link in report.locator("#tip a").all()]
@@ -124,7 +122,7 @@ def test_without_an_explorer_a_click_says_how_to_start_one(report: Page) -> None
 
 
 @pytest.mark.parametrize("given", ["http://evil.example", "javascript:1", "//", "file:///etc"])
-def test_an_address_hands_over_explorers_of_this_machine_only(report: Page, given: str) -> None:
+def test_the_address_may_name_only_an_explorer_of_this_machine(report: Page, given: str) -> None:
     report.goto(re.sub("#.*", "", report.url))
     report.goto(f"{report.url}#explorer={given}")
     report.reload()
@@ -169,7 +167,9 @@ def test_a_cell_of_a_table_leads_to_its_images_by_mouse_and_keyboard(report: Pag
     assert table.locator("td[tabindex='0']").count() == 1, "one stop for the tab key in each table"
 
 
-def test_a_cell_names_its_column_whole(tmp_path: Path, browser: Browser, performance: pd.DataFrame) -> None:
+def test_a_cell_shows_the_full_name_of_its_column(
+    tmp_path: Path, browser: Browser, performance: pd.DataFrame
+) -> None:
     opened = browser.new_page()
     opened.goto(written(tmp_path, performance.replace({"beta": "be-ta_2"})).as_uri())
     opened.evaluate("document.querySelectorAll('details').forEach(each => each.open = true)")
@@ -217,7 +217,7 @@ def test_the_dot_of_an_image_leads_to_its_page(
     opened.close()
 
 
-def test_tables_are_sorted_and_filtered(report: Page) -> None:
+def test_tables_can_be_sorted_and_filtered(report: Page) -> None:
     table = report.locator("table", has_text="Mass: AUC")
     column = table.locator("tbody td:first-of-type")
 
@@ -240,14 +240,14 @@ def test_tables_are_sorted_and_filtered(report: Page) -> None:
 
 
 @pytest.mark.parametrize("look", ["light", "dark"])
-def test_what_answers_can_be_read_by_everybody(report: Page, look: str) -> None:
+def test_the_interactive_parts_are_accessible(report: Page, look: str) -> None:
     report.emulate_media(color_scheme=look)
     report.locator(".plot").click(position=place(report, "Mass: trained on alpha, tested on beta"))
     violations = Axe().run(report).response["violations"]
     assert [each["id"] for each in violations if each["impact"] in ("serious", "critical")] == []
 
 
-def test_a_phone_shows_it_within_its_width(report: Page) -> None:
+def test_the_page_fits_the_width_of_a_phone(report: Page) -> None:
     report.set_viewport_size({"width": 390, "height": 844})
     report.locator(".plot").click(position=place(report, "Mass: trained on alpha, tested on beta"))
     box = report.locator("#tip").bounding_box()
@@ -257,7 +257,7 @@ def test_a_phone_shows_it_within_its_width(report: Page) -> None:
     assert report.evaluate("document.documentElement.scrollWidth") <= 390
 
 
-def test_names_end_no_element(tmp_path: Path, browser: Browser, performance: pd.DataFrame) -> None:
+def test_markup_in_names_ends_no_element(tmp_path: Path, browser: Browser, performance: pd.DataFrame) -> None:
     file = written(tmp_path, performance.replace({"alpha": HOSTILE}))
     opened = browser.new_page()
     alerts: list[str] = []

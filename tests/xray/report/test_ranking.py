@@ -24,7 +24,7 @@ def grid(**values: float) -> Grid:
     return Grid(tuple(values), HERE, HERE, cells)
 
 
-def test_what_fails_comes_first_and_the_rest_is_one_panel():
+def test_failing_findings_come_first_and_the_rest_share_a_panel():
     shown = ranking.ranked(grid(One=0.93, Two=0.91, Low=0.55, Lost=0.8), ranking.AUC)
     assert shown.tasks == ("Low", "Lost", "lowest of 2 others")
     assert shown.cell("lowest of 2 others", "a", "b").value == 0.91
@@ -35,13 +35,13 @@ def test_what_fails_comes_first_and_the_rest_is_one_panel():
 
 
 @pytest.mark.parametrize("values", [{"One": 0.93, "Low": 0.5}, {"One": 0.93, "Two": 0.92}, {"Low": 0.5}, {}])
-def test_nothing_is_put_together_where_nothing_is_hidden(values):
+def test_panels_are_not_merged_if_that_hides_nothing(values):
     shown = ranking.ranked(grid(**values), ranking.AUC)
     assert set(shown.tasks) == set(values)
     assert shown.cells == grid(**values).cells
 
 
-def test_a_finding_without_a_value_anywhere_has_no_panel():
+def test_a_finding_without_any_value_has_no_panel():
     """A bought model knows few of what a hospital labels: thirteen empty panels hid the one that matters."""
     some = grid(Low=0.5, Unknown=0.9)
     cells = {
@@ -59,7 +59,7 @@ def test_a_finding_without_a_value_anywhere_has_no_panel():
     assert ranking.ranked(replace(some, cells=none), ranking.AUC).tasks == ("Low", "Unknown")
 
 
-def test_a_loss_against_home_or_a_wide_interval_is_not_calm():
+def test_a_loss_against_home_or_a_wide_interval_keeps_its_panel():
     assert "Lost" in ranking.ranked(grid(Lost=0.84, One=0.9, Two=0.9), ranking.AUC).tasks
     wide = grid(Wide=0.9, One=0.9, Two=0.9)
     cells = dict(wide.cells)
@@ -67,7 +67,7 @@ def test_a_loss_against_home_or_a_wide_interval_is_not_calm():
     assert "Wide" in ranking.ranked(replace(wide, cells=cells), ranking.AUC).tasks
 
 
-def test_few_positives_alone_neither_order_nor_calm():
+def test_few_positives_alone_do_not_change_the_order():
     some = grid(Few=0.1, One=0.9, Two=0.9, Low=0.5)
     cells = {key: replace(cell, n_pos=3) if key[0] == "Few" else cell for key, cell in some.cells.items()}
     assert ranking.ranked(replace(some, cells=cells), ranking.AUC).tasks == (
@@ -75,7 +75,7 @@ def test_few_positives_alone_neither_order_nor_calm():
     )  # fmt: skip
 
 
-def test_beside_published_values_every_panel_stays():
+def test_with_published_values_every_panel_is_shown():
     some = grid(One=0.9, Two=0.9, Low=0.5)
     cells = {key: replace(cell, published=0.9) for key, cell in some.cells.items()}
     assert set(ranking.ranked(replace(some, cells=cells), ranking.AUC).tasks) == {"One", "Two", "Low"}

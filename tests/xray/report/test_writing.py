@@ -28,7 +28,7 @@ def middle(ink: NDArray[np.float64]) -> tuple[float, float]:
 
 @pytest.mark.parametrize("text", [".85", "1.00", "−.25!", ".81–.88", "−.12, .07", "(.77)", "IPL"])
 @pytest.mark.parametrize("weight", ["normal", "bold"])
-def test_as_matplotlib_writes_it(text: str, weight: str) -> None:
+def test_text_equals_that_of_matplotlib(text: str, weight: str) -> None:
     with settings(), matplotlib.rc_context({"text.hinting": "no_hinting"}):
         ours, theirs = (Figure(figsize=(1, 0.4), dpi=DPI) for _ in range(2))
         writing = Writing()
@@ -45,7 +45,7 @@ def test_as_matplotlib_writes_it(text: str, weight: str) -> None:
         assert y == pytest.approx(0.2 * DPI, abs=4)  # digits and brackets stand in the middle
 
 
-def test_the_same_on_any_number_of_dots() -> None:
+def test_text_is_placed_the_same_at_any_resolution() -> None:
     figure = Figure(figsize=(1, 0.4), dpi=100)
     writing = Writing()
     writing.put(".50", 0.25, 0.3, 8, "black")

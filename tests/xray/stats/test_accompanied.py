@@ -26,7 +26,7 @@ def pair(seed, n=4000, by_other=(0.0, 0.0), among=0):
 @pytest.mark.parametrize(
     ("among", "shown", "still"), [(0, "negatives", "positives"), (1, "positives", "negatives")]
 )
-def test_another_finding_that_moves_scores_of_one_class_shows_there(among, shown, still):
+def test_another_finding_shifts_the_scores_of_the_class_it_accompanies(among, shown, still):
     columns = gather(*pair(0, by_other=(0.0, 0.8), among=among)).columns
     assert columns[f"{shown} by labels"][0] > np.arcsinh(5)
     assert columns[f"{shown} by labels mean"][0] > np.log(5) - 0.4
@@ -35,7 +35,7 @@ def test_another_finding_that_moves_scores_of_one_class_shows_there(among, shown
         assert columns[f"{shown} by labels"][other] < np.arcsinh(3.5)
 
 
-def test_what_both_sites_have_is_no_change():
+def test_an_association_at_both_sites_is_no_change():
     columns = gather(*pair(1, by_other=(0.8, 0.8))).columns
     assert columns["negatives by labels"][0] < np.arcsinh(3.5)
 
@@ -46,7 +46,7 @@ def test_changes_are_in_units_of_their_error():
     assert np.mean(z > norm.isf(0.025)) == pytest.approx(1 - 0.95**2, abs=0.07)
 
 
-def test_the_drop_alone_is_that_of_images_without_another_positive_label():
+def test_the_unaccompanied_drop_is_that_of_images_without_another_positive_label():
     a, b = pair(2, by_other=(0.0, 2.0))
     columns = gather(a, b).columns
     for name, wanted in (("drop alone", False), ("drop accompanied", True)):
@@ -167,7 +167,7 @@ def test_one_finding_has_no_others():
         assert np.isnan(columns[name]).all()
 
 
-def test_scores_that_are_one_are_taken_as_all_but_one():
+def test_scores_of_one_are_taken_as_just_below_one():
     parts = []
     for part, sign in zip(small_parts(7), (1, -1), strict=True):
         labels, scores = part.labels[:, [0, 0]], part.scores[:, [0, 0]] * [1, sign]

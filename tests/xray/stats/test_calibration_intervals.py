@@ -41,7 +41,7 @@ def test_line_and_intercept_equal_statsmodels_where_patients_have_one_image():
     assert measures["brier"].value == pytest.approx(brier_score_loss(label, expit(x)))
 
 
-def test_intervals_are_those_of_clusters_where_patients_have_several():
+def test_intervals_are_clustered_by_patient():
     label, x, patients = world(images=4)
     measures = calibration_measures(label, x, patients).measures
     design = np.column_stack([np.ones(len(x)), x])
@@ -83,7 +83,7 @@ def test_intervals_cover_what_was_planted(images):
     assert ((shares > 0.9) & (shares < 0.99)).all()
 
 
-def test_bounds_after_hold_what_the_map_of_all_images_does_further_on():
+def test_bounds_after_recalibration_cover_the_maps_performance_on_new_images():
     """Its slope on further images is the true one over its own; cross-fitted, the slope is near 1 whatever that is."""
     random, covered = np.random.default_rng(3), []
     further = world(n=20_000, seed=99)[1]
@@ -121,7 +121,7 @@ def test_difference_of_brier_is_paired():
         ([0, 0, 1, 1], [0, 1, 2, 3], SEPARATED, {"brier", "ece", "in the large"}),
     ],
 )
-def test_what_is_not_defined_says_why(label, x, reason, defined):
+def test_undefined_values_have_a_reason(label, x, reason, defined):
     measures = calibration_measures(
         np.array(label, dtype=float), np.array(x, dtype=float), np.arange(len(label))
     )

@@ -63,7 +63,7 @@ def test_causes_do_not_exclude_each_other():
     assert found.assumption.count(";") == 2
 
 
-def test_what_is_open_beside_a_named_cause_is_said_with_what_would_settle_it():
+def test_open_causes_beside_a_named_one_are_listed_with_what_would_settle_them():
     found = of(0.95, 0.02, 0.02, 0.5)
     assert found.code == "image"
     assert "whether label too is open" in found.basis
@@ -82,21 +82,21 @@ def test_what_is_open_beside_a_named_cause_is_said_with_what_would_settle_it():
         ((0, 0, 0, 0.5), {}, verdict.RELABEL),
     ],
 )
-def test_what_would_settle_it_follows_from_what_is_open(probability, changes, step):
+def test_the_next_step_depends_on_the_open_causes(probability, changes, step):
     found = of(*probability, changes=changes)
     assert found.code == "cannot tell"
     assert step in found.resolve
 
 
 @pytest.mark.parametrize(("overlap", "step"), [(0.04, verdict.COMPARABLE), (0.06, verdict.RELABEL)])
-def test_sites_with_too_little_in_common_are_to_be_compared_in_part(overlap, step):
+def test_sites_with_too_little_overlap_are_to_be_compared_in_part(overlap, step):
     columns = evidence().columns
     one, two = "case mix overlap a", "case mix overlap b"
     own = {**columns, one: np.full_like(columns[one], overlap), two: np.full_like(columns[two], 0.9)}
     assert of(0, 0.5, 0, 0, changes={"columns": own}).resolve == step
 
 
-def test_why_is_the_evidence_that_moves_the_probability():
+def test_the_reasons_are_the_evidence_that_moves_the_probability():
     assert of(0.95, 0, 0, 0).basis == "image: the drop and the case mix"
     assert of(0, 0.95, 0, 0).basis == "population: prevalences and the drop"
     assert of(0, 0, 0.95, 0).basis == "prevalence: prevalences"
@@ -129,7 +129,7 @@ def same_images(loss, se=0.01, fewest=30, whole=False, **parts):
     )
 
 
-def test_images_that_both_labelled_measure_what_labels_cost():
+def test_images_labelled_by_both_measure_the_loss_by_labels():
     found = same_images(0.06)
     assert found.probability[3] == pytest.approx(norm.cdf(3))
     assert found.share[3] == 0.06
@@ -187,7 +187,7 @@ def test_the_error_of_a_reread_is_the_sum_of_each_patients_influence():
     assert found.se == pytest.approx(np.sqrt((np.bincount(patients, influence) ** 2).sum()))
 
 
-def test_two_labellers_of_one_mind_cost_nothing():
+def test_two_labellers_who_agree_cost_nothing():
     truth = np.repeat([1.0, 0.0], 50)
     found = reread(np.arange(100.0), truth, truth, np.arange(100), whole=True)
     assert found.loss == 0
@@ -195,7 +195,7 @@ def test_two_labellers_of_one_mind_cost_nothing():
     assert reread(np.arange(100.0), truth, np.ones(100), np.arange(100), whole=True) is None
 
 
-def test_nothing_changed_is_the_smallest_p_times_how_many_there_are():
+def test_the_p_value_of_no_change_is_the_smallest_times_the_number_of_tests():
     found = evidence()
     p = changed(found)
     t = found.tasks
@@ -248,7 +248,7 @@ def piped(cost, se=0.01):
     return {int(evidence().tasks[0]): Through(of_pictures, np.full(4, 0.1))}
 
 
-def test_of_an_unlike_case_is_said_what_was_measured_from_the_same_probability_on():
+def test_an_unlike_case_reports_measured_causes_from_the_same_probability():
     for rest, parts, step in (
         ("label", {"again": planned(0.03)}, verdict.PIPELINE),
         ("image", {"through": piped(0.03)}, verdict.RELABEL),
@@ -266,7 +266,7 @@ def test_of_an_unlike_case_is_said_what_was_measured_from_the_same_probability_o
     assert larger.resolve == ""
 
 
-def test_images_that_both_labelled_stand_beside_reads_unless_they_are_all():
+def test_images_labelled_by_both_count_beside_reads_unless_they_are_complete():
     task = int(evidence().tasks[0])
     both = {"again": planned(0.05, readers=2), "through": piped(0.06)}
     for whole, none in ((False, False), (True, True)):
@@ -289,7 +289,7 @@ def test_reads_that_could_not_be_used_change_nothing():
     assert (found.again, found.before, found.code) == (None, None, "image")
 
 
-def test_what_is_measured_rests_on_the_measure():
+def test_a_measured_cause_cites_its_measurement():
     named = of(0.9, 0.9, 0.9, 0.9, through=piped(0.2), again=planned(0.2))
     assert "image" in named.code
     assert "label" in named.code
@@ -302,7 +302,7 @@ def test_what_is_measured_rests_on_the_measure():
 
 @pytest.mark.parametrize("overlap", [0.05, 0.049])
 @pytest.mark.parametrize("site", "ab")
-def test_less_than_a_twentieth_in_common_is_too_little_at_either_site(overlap, site):
+def test_an_overlap_below_a_twentieth_at_either_site_is_too_little(overlap, site):
     columns = {name: of.copy() for name, of in evidence().columns.items()}
     for name in "ab":
         columns[f"case mix overlap {name}"][:] = overlap if name == site else 0.5
@@ -310,7 +310,7 @@ def test_less_than_a_twentieth_in_common_is_too_little_at_either_site(overlap, s
     assert of(0, 0.5, 0, 0, changes={"columns": columns}).resolve == step
 
 
-def test_what_would_settle_it_is_not_what_was_done():
+def test_the_next_step_is_never_one_already_taken():
     open_ = (0.5, 0.5, 0.5, 0.5)
     assert of(*open_).resolve == f"{verdict.RELABEL}, or {verdict.PIPELINE}, or {verdict.MORE}"
     found = evidence()

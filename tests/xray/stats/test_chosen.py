@@ -31,7 +31,7 @@ def measures(label, score, threshold, prevalence=None):
 
 
 @pytest.mark.parametrize("goal", GOALS)
-def test_the_threshold_is_the_one_that_every_other_would_lose_to(goal):
+def test_no_other_threshold_beats_the_selected_one(goal):
     label, score, patients = world()
     wanted = {"sensitivity": 0.9, "specificity": 0.9, "ppv": 0.6, "positive rate": 0.25}.get(goal, 0)
     choice = choose(label, score, patients, goal, wanted, replicates=50)
@@ -53,7 +53,7 @@ def test_the_threshold_is_the_one_that_every_other_would_lose_to(goal):
     assert (choice.n, choice.n_pos) == (400, int(label.sum()))
 
 
-def test_prevalence_of_elsewhere_changes_predictive_values_only():
+def test_another_prevalence_changes_only_predictive_values():
     label, score, patients = world()
     here = choose(label, score, patients, "sensitivity", 0.9, replicates=50)
     rare = choose(label, score, patients, "sensitivity", 0.9, 0.02, replicates=50)
@@ -62,7 +62,7 @@ def test_prevalence_of_elsewhere_changes_predictive_values_only():
     assert rare.apparent[PPV] < here.apparent[PPV]
 
 
-def test_choosing_flatters_and_the_flattery_is_taken_off():
+def test_the_optimism_of_choosing_a_threshold_is_removed():
     """Of scores that mean nothing Youden's point seems to have some worth; less its optimism it has about none."""
     random = np.random.default_rng(3)
     seems, does = [], []
@@ -75,7 +75,7 @@ def test_choosing_flatters_and_the_flattery_is_taken_off():
     assert abs(np.mean(does)) < 0.07
 
 
-def test_repeated_images_are_not_more_patients():
+def test_repeated_images_do_not_count_as_more_patients():
     label, score, patients = world(150)
     once = choose(label, score, patients, "sensitivity", 0.9)
     again = choose(np.tile(label, 3), np.tile(score, 3), np.tile(patients, 3), "sensitivity", 0.9)
@@ -96,7 +96,7 @@ def test_repeated_images_are_not_more_patients():
         ([1, 0, 0, 0], [0, 1, 1, 1], "ppv", 0.9, "out of reach on these images"),
     ],
 )
-def test_what_can_not_be_reached_is_said(label, score, goal, wanted, reason):
+def test_an_unreachable_goal_has_a_reason(label, score, goal, wanted, reason):
     choice = choose(np.array(label, float), np.array(score, float), np.arange(len(label)), goal, wanted)
     assert choice.reason == reason
     assert np.isnan(choice.threshold)
@@ -143,7 +143,7 @@ def test_bounds_of_a_share_are_binomial_wherever_the_threshold_lies():
     assert (lower[SP], upper[SP]) == pytest.approx(beta(109, 12).interval(0.95), abs=1e-9)
 
 
-def test_given_both_classes_the_rest_follows_from_a_prevalence():
+def test_predictive_values_follow_from_both_classes_and_the_prevalence():
     """Against what a simulation of both classes' shares gives."""
     random = np.random.default_rng(9)
     label = np.repeat([True, False], [200, 600])
@@ -159,7 +159,7 @@ def test_given_both_classes_the_rest_follows_from_a_prevalence():
         assert lower[index] < value[index] < upper[index]
 
 
-def test_a_quantile_lies_between_scores_as_often_as_the_binomial_says():
+def test_intervals_of_a_quantile_have_binomial_coverage():
     """Ranks of whole numbers cover with the probability that binomial counts have."""
     n, wanted = 200, 0.3
     scores = np.arange(n, 0, -1.0)
@@ -172,7 +172,7 @@ def test_a_quantile_lies_between_scores_as_often_as_the_binomial_says():
     assert wide == (0.0, 9.0) or (wide[0] < 2 and wide[1] > 3), "two images bound nothing between them"
 
 
-def test_a_draw_counts_its_patients_and_chooses_by_them():
+def test_a_bootstrap_draw_chooses_its_threshold_by_its_patients():
     """Against the same stream of numbers and images that are repeated."""
     label, score, patients = world(60)
     order = np.argsort(-score, kind="stable")
@@ -235,7 +235,7 @@ def test_an_effective_number_is_less_where_few_patients_decide_it():
 
 
 @pytest.mark.parametrize("goal", GOALS)
-def test_of_scores_in_steps_the_bounds_are_steps(goal):
+def test_bounds_for_discrete_scores_are_scores(goal):
     label, score, patients = world(200)
     score = np.round(score * 2) / 2
     wanted = {"sensitivity": 0.9, "specificity": 0.9, "ppv": 0.6, "positive rate": 0.25}.get(goal, 0)

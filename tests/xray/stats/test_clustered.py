@@ -67,7 +67,7 @@ def test_one_image_per_patient_is_delong():
     np.testing.assert_allclose(ours.lower, theirs.lower)
 
 
-def test_undefined():
+def test_too_few_patients_have_a_value_but_no_interval():
     scores = np.array([0.1, 0.4, 0.3, 0.2])
     estimate = clustered_auc_interval(np.array([1, 1, 0, 0]), scores, np.array([0, 0, 1, 2]))
     assert str(estimate.reason) == FEW_PATIENTS

@@ -57,7 +57,7 @@ def expected(a, b, task=0):
 
 
 @pytest.mark.parametrize(("copies", "less"), [(1, 1), (4, 0)])
-def test_meaning_is_walds_test_by_the_covariance_that_says_less(copies, less):
+def test_the_test_of_meaning_is_walds_with_the_more_cautious_covariance(copies, less):
     a, b = sites(1, n=(160 * copies, 120 * copies), copies=copies, slope=0.4)
     for task in (0, 1):
         p, by = expected(a, b, task)
@@ -68,12 +68,12 @@ def test_meaning_is_walds_test_by_the_covariance_that_says_less(copies, less):
     assert np.isnan(of_one).tolist() == [True, False, True]
 
 
-def test_meaning_of_strongly_separated_scores_converges():
+def test_the_test_of_meaning_converges_for_strongly_separated_scores():
     a, b = sites(2, slope=0.6, spread=4.0)
     assert meaning_changed(a, b, np.array([1]))[1] == pytest.approx(expected(a, b, 1)[0], rel=1e-5)
 
 
-def test_meaning_needs_six_of_each_class_and_scores_that_differ():
+def test_the_test_of_meaning_needs_six_of_each_class_and_differing_scores():
     a, b = sites(3)
     few = b.labels.copy()
     positive = np.flatnonzero(few[:, 0] == 1)
@@ -88,7 +88,7 @@ def test_meaning_needs_six_of_each_class_and_scores_that_differ():
 
 
 @pytest.mark.parametrize("copies", [1, 2])
-def test_companions_are_the_largest_change_of_log_odds_ratios(copies):
+def test_the_test_of_companions_uses_the_largest_change_of_log_odds_ratios(copies):
     a, b = sites(4, copies=copies, slope=0.2)
     p = companions_changed(a, b, np.arange(3))
     assert p.shape == (3,)

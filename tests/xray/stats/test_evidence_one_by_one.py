@@ -62,7 +62,7 @@ def check(columns, k, wanted):
 
 
 @pytest.mark.parametrize(("prefix", "scores"), [("", "scores"), ("witness ", "witness")])
-def test_moments_of_both_classes(sites, evidence, prefix, scores):
+def test_moments_of_both_classes_equal_a_direct_computation(sites, evidence, prefix, scores):
     both = normal(sites, scores)
     for k in range(3):
         for value, name in ((1, "positives"), (0, "negatives")):
@@ -84,7 +84,7 @@ def test_moments_of_both_classes(sites, evidence, prefix, scores):
                 check(evidence.columns, k, {column: change[at], f"{column} z": z[at]})
 
 
-def test_a_class_without_spread_is_taken_to_have_a_hundredth(sites):
+def test_a_class_without_spread_gets_a_spread_of_a_hundredth(sites):
     a, b = sites
     for k in (0, 2):
         scores = b.scores.copy()
@@ -94,7 +94,7 @@ def test_a_class_without_spread_is_taken_to_have_a_hundredth(sites):
         check(columns, k, {"positives spread": np.log(0.01) - np.log(x.std())})
 
 
-def test_numbers_and_drops(sites, evidence):
+def test_counts_and_drops_equal_a_direct_computation(sites, evidence):
     parts = evidence.parts
     for k in range(3):
         auc = [
@@ -113,7 +113,7 @@ def test_numbers_and_drops(sites, evidence):
             check(evidence.columns, k, {name: np.log(count) for name, count in counts.items()})
 
 
-def test_how_common_a_finding_is(sites, evidence):
+def test_prevalences_equal_a_direct_computation(sites, evidence):
     for k in range(3):
         odds, variance = [], 0.0
         for of in sites:
@@ -128,7 +128,7 @@ def test_how_common_a_finding_is(sites, evidence):
         assert evidence.prevalence_p[k] == pytest.approx(2 * norm.sf(abs(z)))
 
 
-def test_who_has_a_label(sites, evidence):
+def test_shares_of_labelled_images_equal_a_direct_computation(sites, evidence):
     for k in range(3):
         for name, of, x in zip("ab", sites, normal(sites), strict=True):
             known = ~np.isnan(of.labels[:, k])
@@ -139,7 +139,7 @@ def test_who_has_a_label(sites, evidence):
 
 
 @pytest.mark.parametrize("name", ["co-labels ", "case mix "])
-def test_the_drop_at_equal_mix(sites, evidence, name):
+def test_the_drop_at_equal_case_mix_equals_a_direct_computation(sites, evidence, name):
     tables = []
     for of in sites:
         c = of.covariates
@@ -160,7 +160,7 @@ def test_the_drop_at_equal_mix(sites, evidence, name):
         check(columns, k, {f"{name}rest z": np.arcsinh(rest / parts.drop.se[k])})
 
 
-def test_weights_that_hardly_differ_have_an_error_all_the_same(sites):
+def test_nearly_equal_weights_have_an_error(sites):
     a, b = sites
     rng = np.random.default_rng(0)
     b = replace(b, labels=a.labels[rng.permutation(90)[:70]])
@@ -190,7 +190,7 @@ def associations(sites, k):
     return made
 
 
-def test_how_covariates_differ_and_go_with_labels_and_scores(sites, evidence):
+def test_differences_and_associations_of_covariates_equal_a_direct_computation(sites, evidence):
     means = [np.nanmean(of.covariates, axis=0) for of in sites]
     filled = [
         np.where(np.isnan(of.covariates), mean, of.covariates) for of, mean in zip(sites, means, strict=True)
@@ -206,7 +206,7 @@ def test_how_covariates_differ_and_go_with_labels_and_scores(sites, evidence):
         check(evidence.columns, k, {"covariates and score": np.arcsinh(score)})
 
 
-def test_a_covariate_that_is_the_label_or_the_score_goes_with_it_almost_wholly(sites):
+def test_a_covariate_equal_to_label_or_score_is_almost_fully_associated(sites):
     a, b = sites
     x = normal(sites)[0]
     for k in range(3):
@@ -236,7 +236,7 @@ def together(sites, k):
     return made
 
 
-def test_what_a_witness_says(sites, evidence):
+def test_evidence_of_a_witness_equals_a_direct_computation(sites, evidence):
     parts = evidence.parts
     for k in range(3):
         for name, part in (("intrinsic", parts.intrinsic), ("transfer", parts.transfer)):
@@ -251,7 +251,7 @@ def test_what_a_witness_says(sites, evidence):
         check(evidence.columns, k, {"witness together z": np.arcsinh((two - one) / np.sqrt(v_one + v_two))})
 
 
-def test_of_three_negatives_hardly_anything_is_said_and_the_same_network_agrees_with_itself(sites):
+def test_few_negatives_give_weak_evidence_and_a_network_agrees_with_itself(sites):
     a, b = sites
     few = np.r_[np.flatnonzero(b.labels[:, 1] == 1), np.flatnonzero(b.labels[:, 1] == 0)[[0, 9, 20]]]
     b = Site(*(of[few] for of in (b.labels, b.scores, np.arange(70), b.witness, b.covariates)))
@@ -264,7 +264,7 @@ def test_of_three_negatives_hardly_anything_is_said_and_the_same_network_agrees_
         check(columns, 1, {"witness together z": np.arcsinh((two - one) / np.sqrt(v_one + v_two))})
 
 
-def test_what_a_finding_lacks_the_others_may_have(sites):
+def test_evidence_that_a_finding_lacks_may_exist_for_others(sites):
     a, b = sites
     labels = b.labels.copy()
     positive = np.flatnonzero(labels[:, 0] == 1)
@@ -277,12 +277,12 @@ def test_what_a_finding_lacks_the_others_may_have(sites):
     assert np.isnan(columns["others' witness meaning"][1:]).all()
 
 
-def test_one_finding_is_one(sites):
+def test_the_number_of_findings_counts_a_single_one(sites):
     alone = [replace(of, labels=of.labels[:, :1], scores=of.scores[:, :1], witness=None) for of in sites]
     assert gather(*alone).columns["tasks"].tolist() == [0]
 
 
-def test_meaning_is_a_normal_deviate_and_images_are_of_all_findings(sites, evidence):
+def test_evidence_of_meaning_is_a_normal_deviate_and_that_of_images_uses_all_findings(sites, evidence):
     for k in range(3):
         check(evidence.columns, k, {"witness meaning": np.arcsinh(norm.isf(evidence.meaning_p[k]))})
     assert evidence.images_all_p == pytest.approx(min(1, 3 * min(evidence.images_p)))
@@ -291,7 +291,7 @@ def test_meaning_is_a_normal_deviate_and_images_are_of_all_findings(sites, evide
     np.testing.assert_allclose(same.columns["witness meaning"], np.arcsinh(norm.isf(1 - 1e-12)))
 
 
-def test_evidence_that_one_site_lacks_is_none(sites):
+def test_evidence_missing_at_one_site_is_missing(sites):
     a, b = sites
     for one, two in ((a, replace(b, witness=None)), (replace(a, witness=None), b)):
         assert not gather(one, two).witness
@@ -301,7 +301,7 @@ def test_evidence_that_one_site_lacks_is_none(sites):
         assert not [name for name in gather(one, two).columns if "case mix" in name or "covariates" in name]
 
 
-def test_two_findings_have_one_other_each_and_what_it_lacks_is_lacking(sites):
+def test_evidence_beside_one_of_two_findings_is_that_of_the_other(sites):
     two = [replace(of, labels=of.labels[:, :2], scores=of.scores[:, :2], witness=None) for of in sites]
     columns = gather(*two).columns
     for name in [name for name in BESIDE if name in columns]:
@@ -311,7 +311,7 @@ def test_two_findings_have_one_other_each_and_what_it_lacks_is_lacking(sites):
     assert [name for name in columns if name.startswith("co-labels")]
 
 
-def test_nothing_in_common_is_no_evidence(sites):
+def test_sites_without_overlap_give_no_evidence(sites):
     a, b = sites
     none = gather(a, replace(b, labels=np.zeros_like(b.labels)))
     assert none.tasks.size == 0
@@ -326,6 +326,6 @@ def test_the_rarer_class_is_counted_by_patients(sites, evidence):
         assert evidence.fewest[k] == min(counts)
 
 
-def test_a_p_is_no_further_than_its_logarithm_can_say():
+def test_an_extreme_p_value_is_limited_by_its_logarithm():
     z = np.sinh(_as_z(np.array([0.0, 1e-301, 0.025, 0.5, 1.0])))
     assert z == pytest.approx([37.0471, 37.0471, 1.95996, 0.0, -7.0345], abs=1e-3)

@@ -18,7 +18,7 @@ def drawn(n=240, digits=1):
 
 
 @pytest.mark.parametrize("clustered", [True, False])
-def test_each_group_and_its_rest_are_as_computed_alone(clustered):
+def test_every_group_and_its_rest_equal_a_separate_computation(clustered):
     labels, scores, group, patients = drawn()
     group[group == 2] = np.where(np.arange((group == 2).sum()) < 3, 2, 3)  # a group of three images
     units = patients if clustered else np.arange(len(labels))
@@ -45,14 +45,14 @@ def test_each_group_and_its_rest_are_as_computed_alone(clustered):
             assert estimates.reason[each].tolist() == alone.reason.tolist()
 
 
-def test_reasons_are_many():
+def test_undefined_groups_have_a_reason():
     labels, scores, group, patients = drawn()
     own, *_ = auc_by_group(labels, scores, group, 4, patients)
     assert own.reason[3].tolist() == ["no image with label and score"] * 4
     assert np.isnan(own.value[3]).all()
 
 
-def test_two_of_a_class_are_enough_and_one_is_not():
+def test_a_group_needs_two_of_each_class():
     labels, scores = np.array([1.0, 1, 0, 0, 1, 1, 0]), np.array([0.9, 0.3, 0.5, 0.1, 0.8, 0.7, 0.2])
     group = np.array([0, 0, 0, 0, 1, 1, 1])
     own, _, _ = auc_by_group(labels, scores[:, None], group, 2, np.arange(7), clustered=False)

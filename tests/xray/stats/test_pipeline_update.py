@@ -51,13 +51,13 @@ def piped(cost: float, se: float = 0.008, left: np.ndarray = QUIET) -> Through:
     ("name", "names"),
     [("pipeline_alone", ALONE), ("pipeline_reads", BOTH), ("pipeline_chances", PLANNED)],
 )
-def test_coefficients_are_of_the_inputs_that_the_code_makes(name: str, names: tuple[str, ...]) -> None:
+def test_coefficients_match_the_inputs_that_the_code_makes(name: str, names: tuple[str, ...]) -> None:
     assert networks(name).names == names
     assert networks(name).second.shape[-1] == len(SETTLED) == 4
 
 
 @pytest.mark.parametrize("measured", [None, READS])
-def test_what_the_pipeline_costs_makes_image_likely_and_what_it_does_not_unlikely(
+def test_a_loss_by_the_pipeline_makes_image_likely_and_none_makes_it_unlikely(
     measured: Measured | None,
 ) -> None:
     high, none = (updated(before(), piped(cost), measured) for cost in (0.1, 0.0))
@@ -67,9 +67,7 @@ def test_what_the_pipeline_costs_makes_image_likely_and_what_it_does_not_unlikel
 
 
 @pytest.mark.parametrize(("cause", "cost"), [(POPULATION, 0.04), (LABEL, 0.0)])
-def test_what_is_left_between_piped_pictures_and_the_site_speaks_for_its_cause(
-    cause: int, cost: float
-) -> None:
+def test_remaining_differences_after_the_pipeline_favour_their_cause(cause: int, cost: float) -> None:
     odds = []
     for probability in (0.02, 0.3, 0.95):
         left = QUIET.copy()
@@ -79,7 +77,7 @@ def test_what_is_left_between_piped_pictures_and_the_site_speaks_for_its_cause(
     assert odds[-1] > odds[0] + 0.15
 
 
-def test_inputs_are_in_the_units_of_their_error() -> None:
+def test_inputs_are_in_units_of_their_error() -> None:
     of = before(drop=0.1)
     (made,) = piped_inputs(of, np.array([[0.05, 0.01]]), QUIET[None], np.array([[0.02, 0.015]]))
     assert made[PIPED.index("image")] == pytest.approx(2)
@@ -89,7 +87,7 @@ def test_inputs_are_in_the_units_of_their_error() -> None:
     assert other[PIPED.index("kept population")] == pytest.approx(np.log(0.1 / 0.9))
 
 
-def test_more_images_and_a_milder_user_promise_more() -> None:
+def test_more_images_and_a_milder_loss_ratio_raise_the_chance() -> None:
     several = [chances(before(), True, 0.03, n, 2.0) for n in (50, 200, 3000)]
     assert all(set(of) == set(SETTLED) for of in several)
     assert several[2]["image"] > several[0]["image"]
@@ -109,7 +107,7 @@ def said(world: World, task: int, piped: np.ndarray | None, **parts: object) -> 
     return verdicts(evidence, through=of, **parts)[task]  # type: ignore[arg-type]
 
 
-def test_a_verdict_says_what_the_pictures_cost_and_what_that_rests_on(noisy: tuple[World, int]) -> None:
+def test_a_verdict_gives_the_image_loss_and_its_basis(noisy: tuple[World, int]) -> None:
     world, task = noisy
     assert world.shares[task, IMAGE] > 0.05
     own = measure(world.a.labels[:, task], world.a.scores[:, task], world.piped[:, task], world.a.patients)
@@ -140,7 +138,7 @@ def test_reads_and_pictures_are_weighed_together(noisy: tuple[World, int]) -> No
     assert not np.array_equal(alone.probability, verdict.probability)
 
 
-def test_what_is_left_is_asked_of_the_piped_pictures_and_the_other_site(noisy: tuple[World, int]) -> None:
+def test_remaining_evidence_compares_piped_pictures_with_the_other_site(noisy: tuple[World, int]) -> None:
     world, task = noisy
     evidence = gather(replace(world.a, scores=world.piped, witness=None), replace(world.b, witness=None))
     (row,) = np.flatnonzero(evidence.tasks == task)
@@ -148,21 +146,21 @@ def test_what_is_left_is_asked_of_the_piped_pictures_and_the_other_site(noisy: t
     assert np.array_equal(left, causes(evidence).probability[row])
 
 
-def test_images_that_went_through_no_pipeline_leave_verdicts_as_they_are(noisy: tuple[World, int]) -> None:
+def test_verdicts_without_pipeline_scores_are_unchanged(noisy: tuple[World, int]) -> None:
     world, task = noisy
     nothing = np.full_like(world.piped, np.nan)
     assert through(world.a, world.b, nothing) == {}
     assert np.array_equal(said(world, task, nothing).probability, said(world, task, None).probability)
 
 
-def test_what_both_sites_labelled_whole_leaves_no_pictures_to_differ(noisy: tuple[World, int]) -> None:
+def test_images_completely_labelled_by_both_sites_exclude_image_loss(noisy: tuple[World, int]) -> None:
     world, task = noisy
     verdict = said(world, task, world.piped, rereads={task: Reread(0.1, 0.01, 100, True)})
     assert verdict.through is None
     assert verdict.share[IMAGE] == 0
 
 
-def test_unlike_cases_are_said_by_the_measure_alone(noisy: tuple[World, int]) -> None:
+def test_unlike_cases_report_only_the_measurement(noisy: tuple[World, int]) -> None:
     """Scores turned upside down at B are like nothing that was simulated."""
     world, task = noisy
     odd = replace(world.b, scores=-20 * world.b.labels + 0.1 * world.b.scores)
@@ -176,7 +174,7 @@ def test_unlike_cases_are_said_by_the_measure_alone(noisy: tuple[World, int]) ->
     assert silent.probability[IMAGE] < 0.05
 
 
-def test_population_left_open_asks_for_comparable_patients() -> None:
+def test_an_open_population_cause_asks_for_comparable_patients() -> None:
     """With pictures measured, another pipeline run is no advice."""
     world = draw_world(300_105, ("spectrum",))
     evidence, piped = gather(world.a, world.b), through(world.a, world.b, world.piped)

@@ -46,14 +46,14 @@ def pair(target=0, kept=None, called=None, operation=None, of=None):
     return of, world(of, made, score, np.random.default_rng(2))
 
 
-def test_what_was_not_planted_costs_nothing():
+def test_a_mechanism_that_was_not_planted_costs_nothing():
     _, made = pair()
     assert np.abs(made.shares).max() < 1e-12
     assert not made.drawn.any()
     assert not made.counts.any()
 
 
-def test_sites_are_halves_by_patients_and_a_is_as_it_was():
+def test_sites_are_halves_of_the_patients_and_a_is_unchanged():
     of, made = pair(operation=lambda pictures: 255 - pictures)
     a, b = np.unique(made.a.patients), np.unique(made.b.patients)
     assert not np.intersect1d(a, b).size
@@ -65,7 +65,7 @@ def test_sites_are_halves_by_patients_and_a_is_as_it_was():
     np.testing.assert_array_equal(made.b.labels, of.labels[at_b])
 
 
-def test_changed_pictures_take_the_drop_of_every_finding():
+def test_changed_pictures_cause_the_drop_of_every_finding():
     of, made = pair(operation=lambda pictures: 255 - pictures)
     lost = [
         roc_auc_score(of.labels[:, k], score(of.shown)[:, k])
@@ -78,7 +78,7 @@ def test_changed_pictures_take_the_drop_of_every_finding():
     assert (made.drawn == [True, False, False, False]).all()
 
 
-def test_another_labeller_takes_the_drop_of_his_finding_as_many_readings_would():
+def test_another_labeller_causes_the_drop_that_repeated_readings_would():
     of = hospital()
     called = of.labels.copy()
     called[:, 1] = np.where(of.labels[:, 1] == 1, 0.7, 0.1)
@@ -95,7 +95,7 @@ def test_another_labeller_takes_the_drop_of_his_finding_as_many_readings_would()
     np.testing.assert_array_equal(made.by_a, of.labels[np.isin(of.patients, made.b.patients)])
 
 
-def test_fewer_ill_are_another_prevalence_and_no_other_patients():
+def test_fewer_cases_are_another_prevalence_and_not_other_patients():
     of = hospital()
     _, made = pair(kept=np.where(of.labels[:, 0] == 1, 0.3, 1.0), of=of)
     assert made.counts[0].tolist() == made.drawn[0].tolist() == [False, False, True, False]
@@ -119,7 +119,7 @@ def test_a_population_changes_who_is_ill_and_not_how_many():
     assert made.shares[0, POPULATION] == pytest.approx(lost)
 
 
-def test_weights_mix_who_comes_and_how_many_are_ill():
+def test_weights_separate_population_from_prevalence():
     ill, kept = np.array([1.0, 1, 0, 0]), np.array([1.0, 0, 0.5, 0.5])
     np.testing.assert_allclose(weights(ill, kept, 0, 0), [0.25, 0.25, 0.25, 0.25])
     np.testing.assert_allclose(weights(ill, kept, 1, 0), [0.5, 0, 0.25, 0.25])
@@ -128,12 +128,12 @@ def test_weights_mix_who_comes_and_how_many_are_ill():
     assert np.isnan(weights(ill, np.array([1.0, 1, 0, 0]), 1, 1)[2:]).all()
 
 
-def test_a_site_that_labels_one_finding_has_one_column():
+def test_a_site_that_labels_one_finding_has_one_label_column():
     _, made = pair(1, of=hospital(alone=True))
     assert made.a.labels.shape[1] == made.b.scores.shape[1] == made.shares.shape[0] == 1
 
 
-def test_a_collection_is_thinned_to_a_share_of_ill():
+def test_a_collection_is_thinned_to_a_given_prevalence():
     of = hospital(4000, ill=(0.2, 0.2))
     kept = of.take(thinned(of, np.random.default_rng(0)))
     assert 1 - kept.healthy.mean() == pytest.approx(0.2, abs=0.03)
@@ -141,7 +141,7 @@ def test_a_collection_is_thinned_to_a_share_of_ill():
     assert len(thinned(hospital(), np.random.default_rng(0))) == 800
 
 
-def test_every_mechanism_is_drawn_and_changes_what_its_cause_says():
+def test_every_mechanism_is_drawn_and_changes_what_its_cause_describes():
     of, names = hospital(300), set()
     for seed in range(150):
         made = plant(of, np.random.default_rng(seed))
@@ -166,13 +166,13 @@ def test_every_mechanism_is_drawn_and_changes_what_its_cause_says():
     }  # fmt: skip
 
 
-def test_records_have_no_pictures_to_change():
+def test_changed_pictures_are_not_drawn_for_records_without_pictures():
     of = hospital()
     of = hospital(shown=of.shown[:, 0, :].astype(float))
     assert not any("image" in plant(of, np.random.default_rng(seed)).names for seed in range(20))
 
 
-def test_what_is_judged_is_what_the_product_says():
+def test_the_judged_verdict_is_that_of_the_product():
     for operation in (None, lambda pictures: 255 - pictures):
         _, made = pair(operation=operation)
         found = verdicts(gather(made.a, made.b))

@@ -66,7 +66,7 @@ def by_hand(c, x, drop, se):
 @pytest.mark.parametrize(
     ("fewest", "place"), [(1, 0), (19, 0), (20, 1), (39, 1), (40, 2), (80, 3), (159, 3), (160, 4)]
 )
-def test_answers_are_those_computed_by_hand(fewest, place):
+def test_answers_equal_a_hand_computation(fewest, place):
     rng = np.random.default_rng(0)
     c = small(rng)
     x, drop, se = rng.normal(size=3), -0.07, 0.02
@@ -79,7 +79,7 @@ def test_answers_are_those_computed_by_hand(fewest, place):
     np.testing.assert_allclose(upper[0], middle + c.widen[place] * high)
 
 
-def test_no_share_and_no_bound_is_beyond_what_auc_can_lose():
+def test_shares_and_bounds_stay_within_the_possible_loss_of_auc():
     rng = np.random.default_rng(5)
     c = small(rng)
     c = replace(c, second=c.second * 50)
@@ -109,13 +109,13 @@ def test_distance_is_along_axes_and_off_them():
     assert found[0] == pytest.approx(np.sqrt(1 / 2 + 4 / 0.5 + 9 / 1.5))
 
 
-def test_evidence_is_standardised_cut_and_zero_where_missing():
+def test_evidence_is_standardised_clipped_and_zero_when_missing():
     c = small(np.random.default_rng(2))
     x = standardised(c, {"drop": np.array([c.centre[0] + 0.5 * c.scale[0], np.nan, 1e9])})
     np.testing.assert_allclose(x, [[0.5, 0, 0], [0, 0, 0], [5, 0, 0]])
 
 
-def test_coefficients_survive_being_written():
+def test_coefficients_are_read_back_unchanged():
     c = small(np.random.default_rng(3))
     again = parse(written(c))
     for name in Coefficients.__dataclass_fields__:
@@ -126,7 +126,7 @@ def test_coefficients_survive_being_written():
 
 
 @pytest.mark.parametrize("variant", VARIANTS.values())
-def test_shipped_coefficients_are_whole(variant):
+def test_shipped_coefficients_are_complete(variant):
     c = coefficients(variant)
     assert len(c.names) == len(set(c.names)) == len(c.centre) == c.first.shape[1] == len(c.axes)
     assert c.second.shape[2] == OUTPUTS
@@ -139,7 +139,7 @@ def test_shipped_coefficients_are_whole(variant):
     assert ("covariates" in variant) == any("covariates" in name for name in c.names)
 
 
-def test_every_column_that_is_gathered_is_used(evidence):
+def test_every_gathered_column_is_used(evidence):
     assert set(coefficients("witness_covariates").names) == set(evidence.columns)
 
 
@@ -159,7 +159,7 @@ def test_shares_are_of_the_drop_and_lie_within_their_intervals(evidence):
         np.testing.assert_array_equal(of, same)
 
 
-def test_evidence_of_nowhere_is_unlike_the_simulated_cases(evidence):
+def test_extreme_evidence_is_unlike_the_simulated_cases(evidence):
     assert causes(evidence).alike.mean() > 0.5
     rng = np.random.default_rng(4)
     columns = {name: rng.choice([-1e3, 1e3], of.shape) for name, of in evidence.columns.items()}
@@ -168,7 +168,7 @@ def test_evidence_of_nowhere_is_unlike_the_simulated_cases(evidence):
     assert (nowhere.distance > 1).all()
 
 
-def test_a_contribution_is_what_is_lost_without_a_group_of_evidence(evidence):
+def test_a_contribution_is_the_loss_without_a_group_of_evidence(evidence):
     found = causes(evidence)
     c = coefficients("witness_covariates")
     assert set(found.contributions) == set(GROUPS)
@@ -180,7 +180,7 @@ def test_a_contribution_is_what_is_lost_without_a_group_of_evidence(evidence):
     )
 
 
-def test_fewer_evidence_takes_the_coefficients_of_that(evidence):
+def test_less_evidence_uses_the_coefficients_for_it(evidence):
     bare = {
         n: of
         for n, of in evidence.columns.items()

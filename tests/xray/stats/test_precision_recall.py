@@ -27,7 +27,7 @@ def test_influence_is_the_derivative_by_an_images_weight():
     np.testing.assert_allclose(influence(labels, scores), derivatives(labels, scores), atol=1e-8)
 
 
-def test_value_is_scikit_learns_and_the_interval_that_of_the_influences():
+def test_the_value_equals_scikit_learn_and_the_interval_uses_the_influences():
     rng = np.random.default_rng(0)
     labels = (rng.random((300, 2)) < [0.2, 0.4]).astype(float)
     labels[:20, 1] = np.nan
@@ -46,7 +46,7 @@ def test_value_is_scikit_learns_and_the_interval_that_of_the_influences():
 
 
 @pytest.mark.parametrize("misplaced", [0, 1])
-def test_near_one_the_interval_is_wilsons(misplaced):
+def test_near_one_the_interval_equals_wilsons(misplaced):
     labels = np.repeat([1.0, 0.0], [50, 100])
     scores = labels.copy()
     scores[:misplaced] = -1
@@ -70,7 +70,7 @@ def test_images_of_one_patient_count_as_one_draw():
     assert thrice.n_pos == 120
 
 
-def test_what_has_no_interval_says_why():
+def test_a_missing_interval_has_a_reason():
     labels = np.array([[1, 0, 1, 1], [0, 0, 1, 1], [0, 0, 0, 1]], dtype=float)
     scores = np.array([[3, 1, 3, 1], [2, 2, 2, 2], [1, 3, 1, 3]], dtype=float)
     estimate = average_precision_interval(labels, scores, np.array([0, 0, 1]))

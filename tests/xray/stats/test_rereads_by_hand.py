@@ -35,7 +35,7 @@ def share_above(scores, weights, x):
     return ((scores > x) @ weights + 0.5 * (scores == x) @ weights) / weights.sum()
 
 
-def test_a_measure_is_what_its_images_say():
+def test_a_measure_equals_a_hand_computation_from_its_images():
     scores, labels, patients, design, read, calls = read_site()
     of = measure(scores, labels, patients, design, read, calls)
     used = [(i, call) for i, call in zip(read, calls, strict=True) if not np.isnan(call)]
@@ -108,7 +108,7 @@ def test_a_measure_is_what_its_images_say():
     assert of.ratio_se == pytest.approx(np.sqrt(spread) / positives)
 
 
-def test_an_error_that_is_expected_is_that_of_the_guesses():
+def test_the_expected_error_follows_from_the_guessed_contradictions():
     scores, labels, _, design, _, _ = read_site()
     usable = np.flatnonzero(design.stratum >= 0)
     at = placed(scores[usable], labels[usable], 1 - labels[usable])
@@ -120,7 +120,7 @@ def test_an_error_that_is_expected_is_that_of_the_guesses():
     assert expected_se(scores, labels, design) == pytest.approx(np.sqrt(variance))
 
 
-def test_one_read_of_a_stratum_is_too_few_unless_it_has_no_more():
+def test_a_stratum_needs_two_reads_unless_it_has_one_image():
     scores, labels, patients, again = site()
     stratum = labels.astype(np.int64)
     stratum[0] = 2
@@ -133,7 +133,7 @@ def test_one_read_of_a_stratum_is_too_few_unless_it_has_no_more():
 
 
 @pytest.mark.parametrize(("left", "defined"), [(0, False), (1, True), (59, True), (60, False)])
-def test_without_both_classes_by_the_others_there_is_no_auc(left, defined):
+def test_without_both_classes_among_the_reads_there_is_no_auc(left, defined):
     scores, labels, patients, _ = site()
     design = plan(scores, labels, 60)
     read = np.arange(60)
@@ -161,7 +161,7 @@ def test_samples_are_pooled_by_their_precision():
     assert of.reads == 400
 
 
-def test_a_guess_goes_half_by_where_the_other_class_lies_and_is_no_more_than_a_half():
+def test_a_guess_depends_on_the_other_class_and_is_at_most_a_half():
     scores, labels, _, _ = site()
     at = placed(scores, labels, 1 - labels)
     for value, place, rate in ((0, at.below**3, labels.sum() / (1 - labels).sum()), (1, at.above**3, 1.0)):
@@ -173,7 +173,7 @@ def test_a_guess_goes_half_by_where_the_other_class_lies_and_is_no_more_than_a_h
     assert guesses(np.r_[np.zeros(51), 1.0], far)[50] == 0.5
 
 
-def test_strata_hold_about_the_same_worth_in_order_of_score():
+def test_strata_are_ordered_by_score_and_have_similar_worth():
     scores, labels, _, _ = site(n=400)
     design = plan(scores, labels, 130)
     at = placed(scores, labels, 1 - labels)
@@ -191,7 +191,7 @@ def test_strata_hold_about_the_same_worth_in_order_of_score():
 
 
 @pytest.mark.parametrize("rare", [0, 1])
-def test_each_class_has_two_strata_at_least(rare):
+def test_every_class_has_at_least_two_strata(rare):
     n = 3000
     rng = np.random.default_rng(0)
     labels = np.r_[np.full(12, rare), np.full(n - 12, 1 - rare)].astype(float)
@@ -202,7 +202,7 @@ def test_each_class_has_two_strata_at_least(rare):
     assert design.reads.sum() == 48
 
 
-def test_a_stratum_of_one_image_goes_with_its_neighbour():
+def test_a_stratum_of_one_image_is_merged_with_its_neighbour():
     labels = np.r_[np.ones(12), np.zeros(40)]
     scores = np.r_[-30.0, np.linspace(2, 3, 11), np.linspace(-1, 1, 40)]
     design = plan(scores, labels, 52)
@@ -210,7 +210,7 @@ def test_a_stratum_of_one_image_goes_with_its_neighbour():
     assert (design.reads == design.sizes).all()
 
 
-def test_reads_that_a_stratum_cannot_take_go_to_the_others():
+def test_reads_that_exceed_a_stratum_go_to_the_others():
     scores, labels, _, _ = site(n=100)
     for budget in (20, 50, 90, 99, 100, 500):
         design = plan(scores, labels, budget)

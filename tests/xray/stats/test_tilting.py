@@ -43,7 +43,7 @@ def test_implied_prevalence_ignores_the_labels_of_b():
 
 
 @pytest.mark.parametrize("spread", [0.6, 1.5])
-def test_changed_images_are_seen(spread):
+def test_changed_images_are_detected(spread):
     rng = np.random.default_rng(2)
     tilting = tilt(site(rng), site(rng, spread=spread, first=10_000), TASKS)
     assert tilting.p_all < 1e-6
@@ -153,7 +153,7 @@ class ByWeights:
         return f.sf(rest @ self.inverse @ rest * left / (units * df), df, left)
 
 
-def test_fits_and_errors_are_those_of_weighted_patients():
+def test_fits_and_errors_equal_those_of_weighted_patients():
     a, b = small()
     tilting = tilt(a, b, TASKS)
     of_task = np.tile(np.repeat(TASKS, 5), 2)

@@ -73,7 +73,7 @@ def of_pictures(cost, se, labels, labels_se):
     } | dict(zip(PIPED[5:], odds(*LEFT[0]), strict=True))
 
 
-def test_inputs_of_reads() -> None:
+def test_inputs_from_reads_equal_a_hand_computation() -> None:
     check(INPUTS, inputs(BEFORE, READ)[0], of_reads())
     sure = inputs(BEFORE, np.array([[0.5, 0.01, 3.0, 0.2, 0.1]]))[0]
     never = inputs(BEFORE, np.array([[-0.5, 0.01, 0.0, 0.05, 0.1]]))[0]
@@ -83,7 +83,7 @@ def test_inputs_of_reads() -> None:
     assert never[INPUTS.index("ratio")] == -6
 
 
-def test_inputs_of_pictures_alone_and_beside_reads() -> None:
+def test_inputs_from_pictures_equal_a_hand_computation_with_and_without_reads() -> None:
     piped = np.array([[0.04, 0.012]])
     own = {name: value for name, value in of_reads().items() if name.startswith("odds")}
     own |= {"drop": 0.09, "prevalence": 0.3, "z prevalence": (0.3 - RATIO) / 0.12}
@@ -93,7 +93,7 @@ def test_inputs_of_pictures_alone_and_beside_reads() -> None:
 
 
 @pytest.mark.parametrize("alike", [True, False])
-def test_inputs_of_plans(alike: bool) -> None:
+def test_inputs_of_plans_equal_a_hand_computation(alike: bool) -> None:
     of = odds(0.2, 0.7, 0.00001, 0.99999)
     one, ratio = np.array([alike]), np.array([3.0])
     reads = planned(BEFORE, one, np.array([0.02]), ratio)[0]
@@ -106,7 +106,7 @@ def test_inputs_of_plans(alike: bool) -> None:
         assert pictures == pytest.approx(wanted)
 
 
-def test_what_is_known_before_is_of_counts() -> None:
+def test_prior_odds_depend_on_the_counts() -> None:
     world = draw_world(300_102, ("prevalence",))
     evidence = gather(world.a, world.b)
     before = known_before(evidence, 1, np.full(4, 0.5))
@@ -122,7 +122,7 @@ def test_what_is_known_before_is_of_counts() -> None:
     )
 
 
-def test_the_chance_of_reads_is_that_of_the_label() -> None:
+def test_the_chance_of_reads_is_for_the_label_cause() -> None:
     given = planned(BEFORE, np.array([True]), np.array([0.02]), np.array([2.0]))
     answers = reread_update.networks("reread_chances").answers(given)
     assert reread_update.chance(BEFORE, True, 0.02, 2.0) == answers[0, 0]
@@ -139,7 +139,7 @@ def test_numbers_further_than_four_deviations_count_as_four(value: float, used: 
     assert of.answers(np.array([[value]]))[0] == pytest.approx(wanted)
 
 
-def test_only_images_that_went_through_are_asked_of_with_their_covariates() -> None:
+def test_only_piped_images_and_their_covariates_enter_the_remaining_evidence() -> None:
     world = draw_world(300_103, ("noise, lost channels",))
     piped = world.piped.copy()
     piped[::3] = np.nan

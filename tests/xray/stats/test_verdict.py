@@ -40,7 +40,7 @@ def verdicts(kind, seed):
 
 
 @pytest.mark.parametrize("kind", CLEAR)
-def test_a_plain_cause_is_named(kind):
+def test_a_clear_cause_is_named(kind):
     world, result = verdicts(kind, CLEAR[kind])
     assert result[world.task].causes == KINDS[kind], result[world.task]
     if KINDS[kind]:
@@ -52,7 +52,7 @@ def test_the_cause_of_one_finding_is_not_that_of_the_others():
     assert {result[task].code for task in result if task != world.task} <= {"none", "cannot tell"}
 
 
-def test_what_cannot_be_told_says_what_would_resolve_it():
+def test_an_undecided_verdict_says_what_would_resolve_it():
     few = drawn("none", 1)
     usable = slice(0, 150)
     a, b = (
@@ -65,7 +65,7 @@ def test_what_cannot_be_told_says_what_would_resolve_it():
     assert all(each.resolve for each in verdict)
 
 
-def test_disagreement_on_the_same_images_is_direct_evidence():
+def test_disagreement_of_labels_on_the_same_images_is_direct_evidence():
     world, evidence = drawn("label redefined", 0), gathered("label redefined", 0)
     own = evidence[world.task]
     (verdict,) = judge([replace(own, kappa_lower=0.1, kappa_upper=0.4)])
@@ -75,7 +75,7 @@ def test_disagreement_on_the_same_images_is_direct_evidence():
     assert verdict.code == "cannot tell"
 
 
-def test_one_finding_alone_is_not_called_labels_where_the_images_changed():
+def test_a_single_finding_is_not_blamed_on_labels_when_images_changed():
     """A shortcut that points the other way at B turns scores upside down as well as other labels do."""
     world, evidence = drawn("image + redefined", 0), gathered("image + redefined", 0)
     own = replace(evidence[world.task], auc_away=0.3, auc_away_se=0.01)
@@ -102,7 +102,7 @@ def harmlessly_exposed(world, tasks):
     return gather(world.a, SiteScores(world.b.labels, of_a, of_b, world.b.patients))[2]
 
 
-def test_other_images_that_do_no_harm_are_said_to_do_none():
+def test_changed_images_without_loss_are_called_harmless():
     world = drawn("none", 2)
     evidence = harmlessly_exposed(world, slice(None))
     verdict = judge(list(evidence.values()))
@@ -115,7 +115,7 @@ def test_other_images_that_do_no_harm_are_said_to_do_none():
     assert unsure.resolve
 
 
-def test_a_prevalence_is_named_beside_images_that_do_no_harm():
+def test_a_prevalence_is_named_beside_harmless_changed_images():
     world = drawn("prevalence", 10)
     others = [task for task in range(world.a.labels.shape[1]) if task != world.task]
     own = harmlessly_exposed(world, others)[world.task]
@@ -129,7 +129,7 @@ def test_a_prevalence_is_named_beside_images_that_do_no_harm():
     assert unsure.resolve
 
 
-def test_a_prevalence_is_told_from_a_threshold_by_which_of_both_the_scores_are_nearer_to():
+def test_scores_decide_between_another_prevalence_and_another_threshold():
     """A finding without loss, labelled more often: z of the prevalence that the scores imply, from A's and from B's."""
     own = gathered("prevalence", 10)[drawn("prevalence", 10).task]
     by_key = {
@@ -197,7 +197,7 @@ def meaning(sites):
     return meaning_changed(*sites, np.array([0]))[0]
 
 
-def test_meaning_is_blind_to_prevalence_and_sees_another_slope():
+def test_the_test_of_meaning_ignores_prevalence_and_detects_another_slope():
     rng = np.random.default_rng(4)
     null = [meaning(two_sites(rng, 600, shift=-0.8)) for _ in range(100)]
     assert np.mean(np.array(null) < 0.05) < 0.12
@@ -205,7 +205,7 @@ def test_meaning_is_blind_to_prevalence_and_sees_another_slope():
     assert meaning(two_sites(rng, slope=-1)) < 1e-12
 
 
-def test_meaning_does_not_change_where_scores_separate_the_classes():
+def test_the_test_of_meaning_finds_no_change_when_scores_separate_the_classes():
     rng = np.random.default_rng(5)
     for _ in range(10):
         sites = []
@@ -216,7 +216,7 @@ def test_meaning_does_not_change_where_scores_separate_the_classes():
         assert meaning(sites) > 0.05
 
 
-def test_companions_see_labels_only():
+def test_the_test_of_companions_depends_on_labels_only():
     rng = np.random.default_rng(6)
     a, b = two_sites(rng)
     same = companions_changed(a, b, np.arange(2))[0]
@@ -227,7 +227,7 @@ def test_companions_see_labels_only():
     assert companions_changed(a, SiteScores(shuffled, b.of_a, b.of_b, b.patients), np.arange(2))[0] < 1e-4
 
 
-def test_both_directions_at_once_are_each_direction_alone():
+def test_both_directions_together_equal_each_direction_alone():
     world = drawn("prevalence + redefined", 0)
     a, b = world.a, world.b
     there, back = gather_both(a, b)

@@ -41,19 +41,19 @@ def test_labels_of_a_published_dataset_have_their_rules(engine: Engine, installa
     assert found["tasks"] == ["Effusion"]
 
 
-def test_a_manifests_labels_need_no_rule(engine: Engine, installation: Installation) -> None:
+def test_labels_of_a_manifest_need_no_rule(engine: Engine, installation: Installation) -> None:
     label(engine, "manifest")
     with engine.connect() as connection:
         assert list(rules_missing(connection, installation)) == []
 
 
-def test_an_empty_installation_is_well_and_mlflow_is_not_asked(installation: Installation) -> None:
+def test_an_empty_installation_passes_and_mlflow_is_not_asked(installation: Installation) -> None:
     found = list(outcomes(installation))
     assert [each.audit.name for each in found if not each.is_well] == []
     assert {audit.name for audit, _ in CHECKS} <= {each.audit.name for each in found}
 
 
-def test_nothing_is_written(
+def test_checks_write_nothing(
     engine: Engine, installation: Installation, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Not even by a check that tries."""

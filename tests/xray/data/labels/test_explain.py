@@ -21,7 +21,7 @@ def explained(found: list[Explanation], task: str) -> Explanation:
     return next(each for each in found if each.task == task)
 
 
-def test_stitched_labels_name_the_image_they_come_from(tmp_path: Path) -> None:
+def test_stitched_labels_name_their_source_image(tmp_path: Path) -> None:
     start = "v/train/patient00001/study"
     rows = [
         f"{start}1/a.jpg,F,60,Frontal,PA,,,-1.0,,,,,,,,,,,",
@@ -51,7 +51,7 @@ def test_stitched_labels_name_the_image_they_come_from(tmp_path: Path) -> None:
     assert explained(found, "Effusion").state == "not mentioned"
 
 
-def test_no_finding_is_the_reason(tmp_path: Path) -> None:
+def test_a_label_by_no_finding_names_no_finding_as_the_reason(tmp_path: Path) -> None:
     row = "train/patient00001/study1/a.jpg,F,60,Frontal,PA,1.0,,,,,,,,,,,,,"
     (tmp_path / "train.csv").write_text("\n".join([COLUMNS, row]))
     table = read_chexpert(tmp_path, None)
@@ -87,7 +87,7 @@ def test_a_manifests_label_names_its_column(tmp_path: Path) -> None:
     assert explained(found, "Edema").state == "not mentioned"
 
 
-def test_a_missing_column_is_not_a_blank_cell(tmp_path: Path) -> None:
+def test_a_missing_column_is_distinguished_from_a_blank_cell(tmp_path: Path) -> None:
     (tmp_path / "m.csv").write_text("image_id,patient_id,path,Mass,Edema\na,p,a.png,u,\nb,q,b.png,1,0\n")
     table = read_manifest(tmp_path / "m.csv", None)
     protocol = load_protocol("corrected")
@@ -96,7 +96,7 @@ def test_a_missing_column_is_not_a_blank_cell(tmp_path: Path) -> None:
     assert explained(found, "Hernia").rule == "the file has no column for it, or only blank cells"
 
 
-def test_a_published_file_without_one_of_its_columns(tmp_path: Path) -> None:
+def test_a_published_file_without_one_of_its_columns_is_explained(tmp_path: Path) -> None:
     row = "train/patient00001/study1/a.jpg,F,60,Frontal,PA,,,1.0,,,,,,,,,,,"
     (tmp_path / "train.csv").write_text("\n".join([COLUMNS, row]))
     table = read_chexpert(tmp_path, None)

@@ -34,7 +34,7 @@ def measured_ratio(picture: np.ndarray, base: float) -> float:
     return float((max(left_border[below_vessels]) - min(right_border[below_vessels]) - 1) / max(widths))
 
 
-def test_the_heart_is_as_wide_as_the_truth_says():
+def test_the_heart_has_the_true_width():
     cases = plain(sample_cases(PhantomSite("x", prevalence={**NOTHING, "Cardiomegaly": 0.5}), range(40), 0))
     pictures = draw_radiographs(cases, 256)
     ratios = [measured_ratio(*each) for each in zip(pictures, cases.body.base - 0.05, strict=True)]
@@ -45,7 +45,7 @@ def test_the_heart_is_as_wide_as_the_truth_says():
 
 
 @pytest.mark.parametrize("finding", [finding for finding in FINDINGS if finding != "Cardiomegaly"])
-def test_a_finding_is_in_the_picture_where_it_is_present_and_only_there(finding):
+def test_a_picture_shows_a_finding_exactly_when_it_is_present(finding):
     without = sample_cases(PhantomSite("x", prevalence=NOTHING), range(40), 0)
     some = sample_cases(PhantomSite("x", prevalence={**NOTHING, finding: 0.5}), range(40), 0)
     change = np.abs(draw_radiographs(some, 64) - draw_radiographs(without, 64))
@@ -55,7 +55,7 @@ def test_a_finding_is_in_the_picture_where_it_is_present_and_only_there(finding)
     assert np.all(change[present].max(axis=(1, 2)) > 0.03)
 
 
-def test_opacities_add_and_air_takes_away():
+def test_opacities_add_brightness_and_air_removes_it():
     without = draw_radiographs(sample_cases(PhantomSite("x", prevalence=NOTHING), range(30), 0), 64)
     for finding, sign in {"Mass": 1, "Nodule": 1, "Effusion": 1, "Infiltration": 1, "Emphysema": -1}.items():
         cases = sample_cases(PhantomSite("x", prevalence={**NOTHING, finding: 1.0}), range(30), 0)

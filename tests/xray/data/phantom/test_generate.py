@@ -32,7 +32,7 @@ def test_drawing_repeats_and_does_not_change_when_patients_are_added():
     np.testing.assert_array_equal(some.pixels, few.pixels[few.cases.patient >= 10])
 
 
-def test_seed_and_name_draw_other_patients():
+def test_another_seed_or_name_draws_other_patients():
     alpha = draw_site(SITES["alpha"], patients=10, size=32, seed=0)
     for other in (
         draw_site(SITES["alpha"], patients=10, size=32, seed=1),
@@ -86,7 +86,7 @@ def test_only_antero_posterior_pictures_show_a_magnified_heart():
     np.testing.assert_array_equal((first.pixels != second.pixels).any(axis=(1, 2)), first.antero_posterior)
 
 
-def test_files_hold_what_was_drawn(tmp_path):
+def test_files_hold_the_drawn_pictures_and_labels(tmp_path):
     site = SITES["charlie"]
     labels = write_site(site, tmp_path / "charlie", patients=70, size=32, seed=5)
     drawn = draw_site(site, patients=70, size=32, seed=5)
@@ -121,7 +121,7 @@ def test_files_hold_what_was_drawn(tmp_path):
     )
 
 
-def test_writing_twice_does_nothing_the_second_time(tmp_path, monkeypatch):
+def test_a_second_writing_does_nothing(tmp_path, monkeypatch):
     labels = write_site(SITES["delta"], tmp_path / "a" / "delta", patients=4, size=32, seed=0)
     before = {file: file.stat().st_mtime_ns for file in labels.parent.rglob("*")}
     monkeypatch.setattr(generate, "draw_site", None)
@@ -204,7 +204,7 @@ def test_impossible_numbers_are_refused(tmp_path, numbers, message):
     assert list(tmp_path.iterdir()) == []
 
 
-def test_progress_is_told_where_asked(tmp_path, caplog, monkeypatch):
+def test_progress_is_reported_on_request(tmp_path, caplog, monkeypatch):
     monkeypatch.setattr(progress, "LONG_SECONDS", -1.0)
     with caplog.at_level("INFO"):
         write_site(SITES["alpha"], tmp_path / "silent", patients=2, size=32, seed=0)

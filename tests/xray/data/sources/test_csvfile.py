@@ -25,7 +25,7 @@ tables = st.lists(st.tuples(st.sampled_from("xyz"), cell, cell), min_size=1, max
     st.booleans(),
 )
 @settings(max_examples=150, deadline=None)
-def test_any_table_comes_back(
+def test_any_written_table_is_read_back(
     rows: list[tuple[str, str, str]], ending: str, quoting: int, last_ending: bool
 ) -> None:
     text = io.StringIO(newline="")
@@ -46,7 +46,7 @@ def test_any_table_comes_back(
 
 @given(st.binary(max_size=60))
 @settings(max_examples=200, deadline=None)
-def test_any_bytes_are_read_or_refused(data: bytes) -> None:
+def test_any_bytes_are_read_or_refused_with_an_error(data: bytes) -> None:
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "x.csv"
         path.write_bytes(b"a,b\n1,2\n" + data)

@@ -54,7 +54,7 @@ def test_labels_are_joined_to_images(tmp_path: Path) -> None:
     assert len(reasons) == 2
 
 
-def test_stitched_in_paper_own_row_in_corrected(tmp_path: Path) -> None:
+def test_labels_are_stitched_in_paper_and_of_the_own_row_in_corrected(tmp_path: Path) -> None:
     table = mimic(tmp_path)
     for name, atelectasis in [("paper", 1), ("corrected", None)]:
         selection = select(table, "mimic_ch", load_protocol(name))
@@ -76,7 +76,7 @@ def test_the_other_labellers_file_is_refused(tmp_path: Path) -> None:
         read_mimic_ch(tmp_path / "mimic-cxr-2.0.0-negbio.csv", None)
 
 
-def test_metadata_is_needed(tmp_path: Path) -> None:
+def test_mimic_needs_its_metadata_file(tmp_path: Path) -> None:
     mimic(tmp_path)
     (tmp_path / "mimic-cxr-2.0.0-metadata.csv.gz").unlink()
     with pytest.raises(DataError, match="metadata"):

@@ -74,7 +74,7 @@ def test_reports_give_images_views_and_labels(tmp_path: Path, packed: bool, insi
     assert select(table, "openi", load_protocol("corrected")).index.tolist() == [1, 2, 4]
 
 
-def test_without_the_companions_it_is_said(tmp_path: Path) -> None:
+def test_missing_companion_files_are_reported(tmp_path: Path) -> None:
     table = read_openi(write(tmp_path, packed=True), None)
     assert [note.split()[0] for note in table.notes] == [
         "1",
