@@ -6,7 +6,7 @@ from urllib.parse import unquote, urlparse
 import pandas as pd
 import pytest
 
-from benchmarks.phantom_verdict import Planted, counting, drawn, outcome
+from benchmarks.phantom_verdict import Planted, counting, outcome, planted_causes
 from xray.data.phantom.sites import PHANTOM_TASKS, load_sites
 from xray.learning.network import load
 
@@ -65,7 +65,7 @@ def planted(demo) -> dict[tuple[str, str, str], Planted]:
         for b in SITES
         if a != b
         for task in PHANTOM_TASKS
-        for causes in [drawn(sites[SITES[a]], sites[SITES[b]], task)]
+        for causes in [planted_causes(sites[SITES[a]], sites[SITES[b]], task)]
     }
 
 

@@ -26,7 +26,7 @@ def hospital(n=800, **changes):
     other = np.column_stack([labels.max(axis=1), np.full(n, np.nan)])
     parts = {
         "name": "small", "tasks": TASKS, "labels": labels, "patients": np.arange(n) // 2,
-        "shown": pictures.clip(0, 255).astype(np.uint8), "covariates": None, "groups": {"age": (young, ~young)},
+        "inputs": pictures.clip(0, 255).astype(np.uint8), "covariates": None, "groups": {"age": (young, ~young)},
         "mild": {"Effusion": (labels[:, 0] == 1) & young}, "healthy": labels.max(axis=1) == 0,
         "readers": {"redefined": other}, "targets": TASKS, "looks": pictures[:50].astype(np.uint8) // 2,
     }  # fmt: skip
@@ -59,17 +59,17 @@ def test_sites_are_halves_of_the_patients_and_a_is_unchanged():
     assert not np.intersect1d(a, b).size
     assert a.size == b.size == 200
     at_a, at_b = (np.isin(of.patients, own) for own in (a, b))
-    np.testing.assert_array_equal(made.a.scores, score(of.shown)[at_a])
-    np.testing.assert_array_equal(made.b.scores, score(255 - of.shown)[at_b])
-    np.testing.assert_array_equal(made.piped, score(255 - of.shown)[at_a])
+    np.testing.assert_array_equal(made.a.scores, score(of.inputs)[at_a])
+    np.testing.assert_array_equal(made.b.scores, score(255 - of.inputs)[at_b])
+    np.testing.assert_array_equal(made.piped, score(255 - of.inputs)[at_a])
     np.testing.assert_array_equal(made.b.labels, of.labels[at_b])
 
 
 def test_changed_pictures_cause_the_drop_of_every_finding():
     of, made = pair(operation=lambda pictures: 255 - pictures)
     lost = [
-        roc_auc_score(of.labels[:, k], score(of.shown)[:, k])
-        - roc_auc_score(of.labels[:, k], score(255 - of.shown)[:, k])
+        roc_auc_score(of.labels[:, k], score(of.inputs)[:, k])
+        - roc_auc_score(of.labels[:, k], score(255 - of.inputs)[:, k])
         for k in (0, 1)
     ]
     np.testing.assert_allclose(made.shares[:, IMAGE], lost)
@@ -83,7 +83,7 @@ def test_another_labeller_causes_the_drop_that_repeated_readings_would():
     called = of.labels.copy()
     called[:, 1] = np.where(of.labels[:, 1] == 1, 0.7, 0.1)
     _, made = pair(1, called=called, of=of)
-    own = score(of.shown)[:, 1]
+    own = score(of.inputs)[:, 1]
     rng = np.random.default_rng(3)
     read = [roc_auc_score(rng.random(len(own)) < called[:, 1], own) for _ in range(100)]
     assert made.shares[1, LABEL] == pytest.approx(
@@ -114,7 +114,7 @@ def test_a_population_changes_who_is_ill_and_not_how_many():
     assert made.drawn[0].tolist() == [False, True, False, False]
     both = [weights(of.labels[:, 0], kept, 1, q) for q in (0, 1)]
     np.testing.assert_allclose(both[0], both[1])
-    own = score(of.shown)[:, 0]
+    own = score(of.inputs)[:, 0]
     lost = roc_auc_score(of.labels[:, 0], own) - roc_auc_score(of.labels[:, 0], own, sample_weight=kept)
     assert made.shares[0, POPULATION] == pytest.approx(lost)
 
@@ -147,19 +147,19 @@ def test_every_mechanism_is_drawn_and_changes_what_its_cause_describes():
         made = plant(of, np.random.default_rng(seed))
         assert planted(" + ".join(made.names.values())) == tuple(c for c in CAUSES if c in made.names)
         assert (made.operation is not None) == ("image" in made.names)
-        assert (made.called != of.labels).any() == ("label" in made.names)
-        assert (made.kept < 1).any() == bool({"population", "prevalence"} & set(made.names))
+        assert (made.calls != of.labels).any() == ("label" in made.names)
+        assert (made.weight < 1).any() == bool({"population", "prevalence"} & set(made.names))
         assert (
-            (made.kept >= 0) & (made.kept <= 1) & ((made.called >= 0) & (made.called <= 1)).all(axis=1)
+            (made.weight >= 0) & (made.weight <= 1) & ((made.calls >= 0) & (made.calls <= 1)).all(axis=1)
         ).all()
         if made.operation is not None and made.names["image"] not in names:
-            changed = made.operation(of.shown)
-            assert changed.shape == of.shown.shape
+            changed = made.operation(of.inputs)
+            assert changed.shape == of.inputs.shape
             assert changed.dtype == np.uint8
-            assert (changed != of.shown).any()
+            assert (changed != of.inputs).any()
         if "population" in made.names and "prevalence" not in made.names:
             ill = of.labels[:, made.target] == 1
-            assert made.kept[ill].mean() == pytest.approx(made.kept[~ill].mean())
+            assert made.weight[ill].mean() == pytest.approx(made.weight[~ill].mean())
         names |= set(made.names.values())
     assert names == {name for of_cause in MECHANISMS.values() for name in of_cause} - {
         "sex", "view", "follow-up", "Google's rates", "Google's readers"
@@ -168,7 +168,7 @@ def test_every_mechanism_is_drawn_and_changes_what_its_cause_describes():
 
 def test_changed_pictures_are_not_drawn_for_records_without_pictures():
     of = hospital()
-    of = hospital(shown=of.shown[:, 0, :].astype(float))
+    of = hospital(inputs=of.inputs[:, 0, :].astype(float))
     assert not any("image" in plant(of, np.random.default_rng(seed)).names for seed in range(20))
 
 
