@@ -30,14 +30,14 @@ def listing(tmp_path: Path) -> str:
     """What pip lists where this is one of its files of settings."""
     file = tmp_path / "pip.conf"
     file.write_text(PIP_CONF)
-    kept = {name: value for name, value in os.environ.items() if not name.startswith("PIP_")}
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("PIP_")}
     own = {
         "PIP_CONFIG_FILE": str(file),
         "PIP_FIND_LINKS": "/wheels https://more.example/",
         "PIP_RETRIES": "7",
     }
     command = [sys.executable, "-m", "pip", "config", "list"]
-    return subprocess.run(command, env=kept | own, capture_output=True, text=True, check=True).stdout
+    return subprocess.run(command, env=environment | own, capture_output=True, text=True, check=True).stdout
 
 
 def test_uv_uses_the_indexes_of_pip(listing: str) -> None:

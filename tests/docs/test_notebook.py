@@ -24,10 +24,10 @@ def test_the_notebook_runs_and_finds_the_planted_causes(database: str, tmp_path:
     script = tmp_path / "notebook.py"
     script.write_text("\n".join([*code, CHECKS]))
     own = {"XRAY_HOME": str(tmp_path / "home"), "XRAY_DATABASE_URL": database.replace("+psycopg2", "")}
-    ended = subprocess.run(
+    process = subprocess.run(
         [sys.executable, script], cwd=tmp_path, env=os.environ | own, capture_output=True, text=True
     )
-    assert ended.returncode == 0, ended.stderr
+    assert process.returncode == 0, process.stderr
 
 
 def test_the_notebook_is_stored_without_outputs() -> None:

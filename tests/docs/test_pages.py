@@ -50,14 +50,14 @@ def test_decisions_are_numbered_and_each_is_linked_from_a_page():
 
 
 def test_the_queries_of_the_sql_page_run(blocks, installation):
-    found = {}
+    answers = {}
     for block in blocks("docs/sql.md", "sql"):
         rows = installation.ask(block.text)
         assert rows, f"docs/sql.md, line {block.line}: no row"
-        found[tuple(rows[0])] = rows
+        answers[tuple(rows[0])] = rows
     agreement = {
         (row["dataset"], row["task"]): float(row["agreement"])
-        for row in found["dataset", "task", "agreement"]
+        for row in answers["dataset", "task", "agreement"]
     }
     assert agreement["phantom-a", "Mass"] == 1
     assert agreement["phantom-d", "Mass"] == 0
@@ -87,15 +87,15 @@ def test_relations_have_the_columns_that_the_sql_page_names(installation):
 
 def test_the_tables_that_the_sql_page_names_exist(installation):
     (paragraph,) = re.findall(r"^### Tables\n\n(.*?)\n\n", read("docs/sql.md"), re.M | re.S)
-    named = set(re.findall(r"`(\w+)`", paragraph))
+    names = set(re.findall(r"`(\w+)`", paragraph))
     query = "select table_name from information_schema.tables where table_schema = 'public'"
-    there = {row["table_name"] for row in installation.ask(query)}
-    assert named == set(READABLE)
-    assert named <= there
+    tables = {row["table_name"] for row in installation.ask(query)}
+    assert names == set(READABLE)
+    assert names <= tables
     may_read = "select table_name from information_schema.table_privileges where privilege_type = 'SELECT'"
     granted = {row["table_name"] for row in installation.ask(f"{may_read} and table_schema = 'public'")}
-    assert named <= granted
-    assert there - granted == {"alembic_version"} & there
+    assert names <= granted
+    assert tables - granted == {"alembic_version"} & tables
 
 
 def test_study_keys_are_shown_with_their_defaults(blocks, tmp_path):
@@ -108,23 +108,23 @@ def test_study_keys_are_shown_with_their_defaults(blocks, tmp_path):
     for key in ("title", "question", "protocol", "kinds", "seeds", "recipe"):
         assert getattr(whole, key) == getattr(short, key), key
     assert (whole.kinds, whole.question) == (KINDS, QUESTION)
-    shown = tomllib.loads(block.text)
+    example = tomllib.loads(block.text)
     fields = {field.name for field in dataclasses.fields(Recipe)} - {
         "network",
         "augmentation",
     } | {"name"}
-    assert set(shown["network"]) | set(shown["training"]) == fields
-    assert set(shown["augmentation"]) == set(dataclasses.asdict(Recipe().augmentation))
+    assert set(example["network"]) | set(example["training"]) == fields
+    assert set(example["augmentation"]) == set(dataclasses.asdict(Recipe().augmentation))
 
 
 def test_the_pages_name_every_task_and_reader():
     page = read("docs/your-own-study.md")
     flat = " ".join(page.split())
     assert ", ".join(TASKS) in flat
-    named = re.search(r"published: (.*?)\.", flat)
-    assert named
+    names = re.search(r"published: (.*?)\.", flat)
+    assert names
     own = {"manifest", "dicom", "labels"}
-    assert set(re.findall(r"`(\w+)`", named[1])) == set(sources()) - own
+    assert set(re.findall(r"`(\w+)`", names[1])) == set(sources()) - own
     assert all(f"`{name}`" in flat or f'"{name}"' in flat for name in own)
 
 

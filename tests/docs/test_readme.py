@@ -67,19 +67,19 @@ def test_ensembles_computed_in_sql_equal_the_stored_ones(answers, installation):
         "select trained_on, test_dataset, auc from auc_results"
         " where study = 'phantom' and seed is null and task = 'Infiltration'"
     )
-    expected, found = (
+    expected, computed = (
         {(row["trained_on"], row["test_dataset"]): float(row["auc"]) for row in rows}
         for rows in (stored, answers[3])
     )
-    assert found == pytest.approx(expected, abs=1e-3)
-    assert len(found) == 4
+    assert computed == pytest.approx(expected, abs=1e-3)
+    assert len(computed) == 4
 
 
 def test_the_query_for_the_shell_runs(blocks, installation, tmp_path):
     query = blocks(README, "sql")[1].text
-    said = installation.shell(f'xray sql "{query}"', tmp_path)
-    assert said.startswith("task ")
-    assert len(said.splitlines()) == 2 + 2 * 4
+    output = installation.shell(f'xray sql "{query}"', tmp_path)
+    assert output.startswith("task ")
+    assert len(output.splitlines()) == 2 + 2 * 4
 
 
 def test_the_csv_and_the_study_are_well_formed(blocks, tmp_path):
@@ -99,11 +99,11 @@ def test_the_study_of_your_own_runs(blocks, installation, tmp_path):
     (study,) = blocks(README, "toml")
     (tmp_path / "my_study.toml").write_text(study.text)
     (commands,) = (block for block in blocks(README, "sh") if block.run)
-    said = installation.shell(commands.text, tmp_path)
-    assert "ours: registered" in said
-    assert "Trained 6 of 6 models" in said
+    output = installation.shell(commands.text, tmp_path)
+    assert "ours: registered" in output
+    assert "Trained 6 of 6 models" in output
     assert re.search(
-        r"models trained +6 of 6\n +evaluations missing +0\n +analyses current +(\d+) of \1", said
+        r"models trained +6 of 6\n +evaluations missing +0\n +analyses current +(\d+) of \1", output
     )
     again = json.loads(installation.shell("xray study run my_study.toml --json", tmp_path))
     assert (again["trained"], again["evaluated"], again["analysed"]) == (0, 0, 0)

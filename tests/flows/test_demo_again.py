@@ -34,8 +34,8 @@ def test_both_runs_print_the_same_table(demo):
 
 
 def test_status_says_that_nothing_is_left_to_do(demo):
-    told = demo.home.run("study", "status", demo.file).stdout
-    assert told.splitlines() == [
+    output = demo.home.run("study", "status", demo.file).stdout
+    assert output.splitlines() == [
         "phantom: Four synthetic hospitals whose differences are known",
         "  datasets ready       4 of 4",
         "  models trained       18 of 18",

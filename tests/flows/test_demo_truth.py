@@ -43,10 +43,10 @@ def kappa(demo) -> pd.DataFrame:
 
 @pytest.mark.parametrize("task", CHANGED)
 def test_a_changed_label_breaks_the_transfer_beyond_both_intervals(auc, task):
-    there = auc.loc["phantom-a", "phantom-d", task]
+    elsewhere = auc.loc["phantom-a", "phantom-d", task]
     for home in (auc.loc["phantom-a", "phantom-a", task], auc.loc["phantom-d", "phantom-d", task]):
-        assert home.auc - there.auc > FALL
-        assert home.lower - there.upper > GAP
+        assert home.auc - elsewhere.auc > FALL
+        assert home.lower - elsewhere.upper > GAP
 
 
 @pytest.mark.parametrize("task", CHANGED)

@@ -41,22 +41,26 @@ def test_unchanged_labels_are_not_blamed_at_phantom_d(verdicts):
 
 def test_other_images_alone_never_get_the_verdict_labels(verdicts):
     for pair in (("phantom-a", "phantom-b"), ("phantom-b", "phantom-a")):
-        said = verdicts.loc[pair]
-        assert len(said) == 8
-        assert set(said["verdict"]) <= {"none", "image", "cannot tell"}, said["verdict"]
-        assert (said["p_images_all"] < 0.001).all()
+        verdict = verdicts.loc[pair]
+        assert len(verdict) == 8
+        assert set(verdict["verdict"]) <= {"none", "image", "cannot tell"}, verdict["verdict"]
+        assert (verdict["p_images_all"] < 0.001).all()
 
 
 @pytest.fixture(scope="module")
 def planted(demo) -> dict[tuple[str, str, str], Planted]:
     """(A, B, task) → what was drawn between two sites, and what of it the models of A feel: measured, on other patients."""
     trained = demo.ask("select trained_on, mlflow_model as name, mlflow_version as version from model")
-    kept = demo.ask("select name, version, storage_location from model_versions", "mlflow")
+    versions = demo.ask("select name, version, storage_location from model_versions", "mlflow")
     networks: dict[str, list] = {}
-    for row in trained[trained["trained_on"].isin(SITES)].merge(kept, on=["name", "version"]).itertuples():
+    for row in (
+        trained[trained["trained_on"].isin(SITES)].merge(versions, on=["name", "version"]).itertuples()
+    ):
         (weights,) = Path(unquote(urlparse(row.storage_location).path)).rglob("model.safetensors")
         networks.setdefault(SITES[row.trained_on], []).append(load(weights))
-    assert {site: len(found) for site, found in networks.items()} == dict.fromkeys(SITES.values(), 2)
+    assert {site: len(networks_of) for site, networks_of in networks.items()} == dict.fromkeys(
+        SITES.values(), 2
+    )
     sites = {name: site for name, site in load_sites().items() if name in networks}
     measured = counting(sites, networks, seed=0, unseen=range(5_000, 5_600))
     return {
@@ -82,11 +86,11 @@ def test_the_measured_effect_of_a_cause_is_the_planted_one(planted):
 
 
 def test_verdicts_name_the_planted_causes(verdicts, planted):
-    said = {key: outcome(planted[key], row.verdict) for key, row in verdicts.iterrows()}
-    assert len(said) == 84
-    false = [key for key, of_it in said.items() if of_it == "false"]
+    outcomes = {key: outcome(planted[key], row.verdict) for key, row in verdicts.iterrows()}
+    assert len(outcomes) == 84
+    false = [key for key, of_it in outcomes.items() if of_it == "false"]
     assert len(false) <= 4, false
-    assert list(said.values()).count("exact") >= 0.6 * 84, said
+    assert list(outcomes.values()).count("exact") >= 0.6 * 84, outcomes
 
 
 def test_the_drop_is_the_sum_of_its_parts(verdicts):

@@ -10,7 +10,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from tests.flows.test_killed import ours, wait_until
+from tests.flows.test_killed import own_processes, wait_until
 
 PROJECT = Path(__file__).resolve().parents[2]
 HEAD = """
@@ -43,8 +43,8 @@ def end(process: "subprocess.Popen[str]", number: int, group: bool = False) -> t
         os.killpg(process.pid, number)
     else:
         process.send_signal(number)
-    _, told = process.communicate(timeout=30)
-    return process.returncode, told, time.monotonic() - began
+    _, error = process.communicate(timeout=30)
+    return process.returncode, error, time.monotonic() - began
 
 
 @pytest.mark.parametrize(
@@ -67,8 +67,8 @@ with attended(Command("stopped")):
 """)
     children = psutil.Process(process.pid).children(recursive=True)
     assert len(children) >= 3
-    code, told, seconds = end(process, signal.SIGTERM)
-    assert (code, told) == (143, "stopped\n")
+    code, error, seconds = end(process, signal.SIGTERM)
+    assert (code, error) == (143, "stopped\n")
     assert seconds < 5
     assert not [child for child in children if child.is_running() and child.status() != "zombie"]
 
@@ -84,8 +84,8 @@ with attended(Command("stopped")):
 """,
         DATABASE=database.replace("+psycopg2", ""),
     )
-    code, told, seconds = end(process, signal.SIGINT)
-    assert (code, told) == (130, "stopped\n")
+    code, error, seconds = end(process, signal.SIGINT)
+    assert (code, error) == (130, "stopped\n")
     assert seconds < 5
 
 
@@ -178,8 +178,8 @@ with attended(Command("stopped")):
     time.sleep(1)
     sys.exit(-os.waitstatus_to_exitcode(status))
 """)
-    _, told = process.communicate(timeout=30)
-    assert (process.returncode, told) == (signal.SIGTERM, "")
+    _, error = process.communicate(timeout=30)
+    assert (process.returncode, error) == (signal.SIGTERM, "")
 
 
 def test_a_watch_can_end_the_command():
@@ -190,8 +190,8 @@ with attended(Command("stopped")):
     print("ready", flush=True)
     time.sleep(60)
 """)
-    _, told = process.communicate(timeout=30)
-    assert (process.returncode, told) == (1, "error: Prefect's server is gone\n")
+    _, error = process.communicate(timeout=30)
+    assert (process.returncode, error) == (1, "error: Prefect's server is gone\n")
 
 
 MOMENTS = {  # seconds after which a study is told to end, and how
@@ -217,14 +217,14 @@ def test_a_study_ends_within_seconds(new_home, tiny_file, moment):
         pass
     began = time.monotonic()
     os.killpg(process.pid, number) if group else process.send_signal(number)
-    told, _ = process.communicate(timeout=60)
-    if told.splitlines()[-1].endswith("report.html"):
+    output, _ = process.communicate(timeout=60)
+    if output.splitlines()[-1].endswith("report.html"):
         pytest.skip("the study was done before")
     assert process.returncode == 128 + number
-    assert told.splitlines()[-1] == "stopped; the next run continues where this one stopped"
-    assert "Traceback" not in told
-    assert "resource_tracker" not in told
-    wait_until(lambda: not ours(new_home.path), 10, lambda: ours(new_home.path))
+    assert output.splitlines()[-1] == "stopped; the next run continues where this one stopped"
+    assert "Traceback" not in output
+    assert "resource_tracker" not in output
+    wait_until(lambda: not own_processes(new_home.path), 10, lambda: own_processes(new_home.path))
     assert time.monotonic() - began < 10  # 5 on a machine that has nothing else to do
 
 
@@ -240,5 +240,5 @@ def test_a_platform_that_is_still_starting_ends_within_seconds(new_home, seconds
     process.send_signal(signal.SIGTERM)
     words, _ = process.communicate(timeout=60)
     assert words.splitlines()[-1] == "stopped, with all services that had started; xray up starts them again"
-    wait_until(lambda: not ours(new_home.path), 30, lambda: ours(new_home.path))
+    wait_until(lambda: not own_processes(new_home.path), 30, lambda: own_processes(new_home.path))
     assert time.monotonic() - began < 10  # 5 on a machine that has nothing else to do

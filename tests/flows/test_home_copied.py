@@ -49,8 +49,8 @@ def forget_scores(home: Home) -> None:
 def flip(file: Path, every: int) -> None:
     """Flip a bit in each so many-th byte."""
     data = bytearray(file.read_bytes())
-    for place in range(every - 9, len(data), every):
-        data[place] ^= 16
+    for position in range(every - 9, len(data), every):
+        data[position] ^= 16
     file.write_bytes(data)
 
 
@@ -73,8 +73,8 @@ def test_a_copied_home_scores_with_its_own_files_and_names_damaged_ones(new_home
     (pixels,) = copy.path.glob("pixels/*/pixels.raw")
     whole = pixels.read_bytes()
     flip(pixels, 32 * 32)
-    done = copy.run("study", "run", study)
-    (line,) = [line for line in done.stderr.splitlines() if "made again" in line]
+    process = copy.run("study", "run", study)
+    (line,) = [line for line in process.stderr.splitlines() if "made again" in line]
     assert f"{pixels.parent}: {len(whole) // 32**2} damaged picture(s) made again, first {copy.path}" in line
     assert pixels.read_bytes() == whole
     assert copy.sql(SCORES) == scores

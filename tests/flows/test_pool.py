@@ -20,8 +20,8 @@ def test_importing_the_flows_does_not_import_what_only_tasks_need():
         f"import sys, flows.steps, flows.study; print([each for each in {HEAVY} if each in sys.modules])"
     )
     environment = {**os.environ, "PYTHONPATH": str(PROJECT)}
-    done = subprocess.run([sys.executable, "-c", program], env=environment, capture_output=True, text=True)
-    assert done.stdout.strip() == "[]", done.stderr
+    process = subprocess.run([sys.executable, "-c", program], env=environment, capture_output=True, text=True)
+    assert process.stdout.strip() == "[]", process.stderr
 
 
 @pytest.fixture
@@ -33,5 +33,5 @@ def threads():
 
 
 def test_a_single_task_runs_in_this_process_on_one_thread(threads):
-    found = run_each("asking", lambda a, b: (a, b, os.getpid(), torch.get_num_threads()), [(1, "x")])
-    assert found == [(1, "x", os.getpid(), 1)]
+    results = run_each("asking", lambda a, b: (a, b, os.getpid(), torch.get_num_threads()), [(1, "x")])
+    assert results == [(1, "x", os.getpid(), 1)]

@@ -55,9 +55,9 @@ def test_every_task_retries_for_two_minutes():
 
     from flows import tasks
 
-    ours = [each for each in vars(tasks).values() if isinstance(each, Task)]
-    assert len(ours) > 8
-    for each in ours:
-        assert each.retries == len(DELAYS)
-        assert each.retry_condition_fn is PATIENT["retry_condition_fn"]
+    own = [value for value in vars(tasks).values() if isinstance(value, Task)]
+    assert len(own) > 8
+    for task in own:
+        assert task.retries == len(DELAYS)
+        assert task.retry_condition_fn is PATIENT["retry_condition_fn"]
     assert sum(DELAYS) >= 120

@@ -18,7 +18,7 @@ from db.embedded import acquire, status, stop
 from db.embedded.cluster import installations
 from db.store import read_logits
 from db.upkeep.dump import content, engine_of
-from tests.flows.conftest import Done, Home
+from tests.flows.conftest import FinishedRun, Home
 from xray.learning.evaluate import evaluate
 from xray.learning.tracking import Tracker
 from xray.pixels.cache import PIXELS
@@ -44,7 +44,7 @@ class Restored:
 
 
 @pytest.fixture(scope="module")
-def backup(tiny: Done, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def backup(tiny: FinishedRun, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A backup of the tiny study's home."""
     folder = tmp_path_factory.mktemp("backups") / "a backup"
     output = tiny.home.run("db", "backup", folder).stdout
@@ -60,8 +60,8 @@ def restored(backup: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator
     home.run("dataset", "list")  # the first command finds that the home is elsewhere
     with pytest.MonkeyPatch.context() as patch:
         patch.delenv("XRAY_DATABASE_URL", raising=False)
-        with databases(home.path) as found:
-            yield Restored(home, found)
+        with databases(home.path) as urls:
+            yield Restored(home, urls)
 
 
 @pytest.fixture
@@ -70,9 +70,9 @@ def copied(backup: Path, tmp_path: Path) -> Path:
     return shutil.copytree(backup, tmp_path / "damaged")
 
 
-def views(found: Databases) -> dict[str, list[str]]:
+def views(urls: Databases) -> dict[str, list[str]]:
     """View → its rows, as text."""
-    with engine_of(found.xray).connect() as connection:
+    with engine_of(urls.xray).connect() as connection:
         return {
             name: sorted(connection.scalars(text(f'select t::text from "{name}" as t')).all())
             for name in connection.scalars(text(VIEWS)).all()
@@ -87,9 +87,9 @@ def test_a_home_with_a_study_passes_every_check(call):
     answer = json.loads(out)
     assert (code, answer["clean"]) == (0, True)
     assert {"schema", "orphans", "patients_in_two_parts", "models_in_mlflow"} <= {
-        each["name"] for each in answer["checks"]
+        check["name"] for check in answer["checks"]
     }
-    assert all(each["rows"] == [] and each["finds"] and each["then"] for each in answer["checks"])
+    assert all(check["rows"] == [] and check["finds"] and check["then"] for check in answer["checks"])
 
 
 def flip(path: Path) -> None:
@@ -114,7 +114,7 @@ def test_two_flipped_bytes_in_weights_and_in_prepared_pictures_are_named(call, t
     finally:
         for path in damaged:
             flip(path)
-    faults = {each["name"]: each["rows"] for each in json.loads(out)["checks"] if each["rows"]}
+    faults = {check["name"]: check["rows"] for check in json.loads(out)["checks"] if check["rows"]}
     assert code == 1
     assert {name: len(rows) for name, rows in faults.items()} == {"weights": 1, "prepared_pictures": 1}
     assert faults["weights"][0]["model"].startswith("tiny.")
@@ -132,7 +132,7 @@ def test_size_reports_what_postgresql_and_the_disk_say(call, tiny):
     assert answer["folders"]["mlflow"] >= sum(
         p.stat().st_size for p in (tiny.home.path / "mlflow").rglob("*") if p.is_file()
     )
-    rows = {each["table_name"]: each["bytes"] for each in answer["tables"]}
+    rows = {table["table_name"]: table["bytes"] for table in answer["tables"]}
     assert rows["prediction"] == exact
     assert sorted(rows.values(), reverse=True) == list(rows.values())
     assert "bytes each" in call("db", "size")[1]
@@ -176,10 +176,10 @@ def test_a_restored_model_scores_as_before(tiny, restored, monkeypatch):
         connection.execute(text("delete from evaluation where id = :id"), {"id": former})
     tracker = Tracker(restored.databases.mlflow, home / "mlflow" / "artifacts")
     with engine.connect() as connection:
-        named, version = connection.execute(
+        model_name, version = connection.execute(
             text("select mlflow_model, mlflow_version from model where id = :id"), {"id": model}
         ).one()
-    assert home in tracker.weights(named, version).parents
+    assert home in tracker.weights(model_name, version).parents
     assert evaluate(engine, tracker, home, model, [images]) == 1
     with engine.connect() as connection:
         number = connection.scalar(text("select max(id) from evaluation"))
@@ -224,21 +224,21 @@ def test_check_names_faults_of_the_database_and_of_mlflow(restored):
     with engine.begin() as connection:
         connection.execute(text("set local session_replication_role = replica"))
         connection.execute(text("update cohort_label set n_pos = n_pos + 1 where cohort_id = 1"))
-        named, version, name = connection.execute(
+        model, version, name = connection.execute(
             text("select mlflow_model, mlflow_version, name from model order by id limit 1")
         ).one()
     with engine_of(restored.databases.mlflow).begin() as connection:
-        given = {"name": named, "version": version}
+        parameters = {"name": model, "version": version}
         connection.execute(
             text("update model_versions set run_id = 'another' where name = :name and version = :version"),
-            given,
+            parameters,
         )
-    said = restored.home.run("db", "check", exit_code=1).stdout
-    assert re.search(r"^cohort_label_length +\d+ ", said, re.M)
-    assert f"model {name}, " in said
-    assert "is of run another" in said
-    assert said.count("then: ") == 2
-    assert said.rstrip().endswith("2 found something")
+    output = restored.home.run("db", "check", exit_code=1).stdout
+    assert re.search(r"^cohort_label_length +\d+ ", output, re.M)
+    assert f"model {name}, " in output
+    assert "is of run another" in output
+    assert output.count("then: ") == 2
+    assert output.rstrip().endswith("2 found something")
 
 
 @pytest.mark.parametrize("damage", ["flip", "cut", "lose", "dump", "manifest", "no manifest"])
@@ -257,10 +257,10 @@ def test_an_incomplete_or_damaged_backup_is_refused(copied: Path, new_home: Home
     else:
         content[len(content) // 2] ^= 1
         file.write_bytes(content)
-    said = new_home.run("db", "restore", copied, exit_code=1).stderr
-    assert next(line for line in said.splitlines() if " | INFO " not in line).startswith("error: ")
-    assert "Traceback" not in said
-    assert str(file) in said or "no manifest.json" in said
+    error = new_home.run("db", "restore", copied, exit_code=1).stderr
+    assert next(line for line in error.splitlines() if " | INFO " not in line).startswith("error: ")
+    assert "Traceback" not in error
+    assert str(file) in error or "no manifest.json" in error
     assert not new_home.path.exists() or list(new_home.path.iterdir()) == []
 
 
@@ -271,8 +271,8 @@ def test_a_restore_that_fails_late_leaves_an_empty_home(copied: Path, new_home: 
     files = {**whole.files, "prefect.dump": manifest.digest(copied / "prefect.dump")}
     (copied / manifest.NAME).unlink()
     manifest.write(copied, manifest.Manifest(**{**vars(whole), "files": files}))
-    said = new_home.run("db", "restore", copied, exit_code=1).stderr
-    assert "pg_restore" in said
+    error = new_home.run("db", "restore", copied, exit_code=1).stderr
+    assert "pg_restore" in error
     assert list(new_home.path.iterdir()) == []
     assert status(new_home.path) is None
 
@@ -288,8 +288,8 @@ def test_a_backup_with_a_foreign_file_is_refused(copied: Path, new_home: Home, n
     files = {**whole.files, name: manifest.digest(copied / name)}
     (copied / manifest.NAME).unlink()
     manifest.write(copied, manifest.Manifest(**{**vars(whole), "files": files}))
-    said = new_home.run("db", "restore", copied, exit_code=1).stderr
-    assert f"names a file that no backup of xray has: {name}" in said
+    error = new_home.run("db", "restore", copied, exit_code=1).stderr
+    assert f"names a file that no backup of xray has: {name}" in error
     assert list(new_home.path.iterdir()) == []
 
 
@@ -319,12 +319,12 @@ def test_an_unsuitable_folder_for_a_backup_is_refused(call, tiny, tmp_path):
     (tmp_path / "full").mkdir()
     (tmp_path / "full" / "mine").write_text("kept")
     (tmp_path / "file").write_text("kept")
-    for place, why in (
+    for folder, why in (
         (tmp_path / "full", "is not empty"),
         (tmp_path / "file", "is a file"),
         (tiny.home.path / "backup", "is in the home"),
     ):
-        code, _, err = call("db", "backup", str(place))
+        code, _, err = call("db", "backup", str(folder))
         assert (code, why in err) == (1, True), err
     assert (tmp_path / "full" / "mine").read_text() == "kept"
     assert not (tiny.home.path / "backup").exists()
@@ -352,8 +352,8 @@ def test_vacuum_gives_room_back(restored):
             )
         )
         connection.execute(text("delete from heap"))
-    said = restored.home.run("db", "vacuum", "--full").stdout
-    assert [line.split(":")[0] for line in said.splitlines()] == list(DATABASES)
+    output = restored.home.run("db", "vacuum", "--full").stdout
+    assert [line.split(":")[0] for line in output.splitlines()] == list(DATABASES)
     with owned(restored.home.path) as owner, owner.engine().begin() as connection:
         assert connection.scalar(text("select pg_relation_size('heap')")) == 0
         connection.execute(text("drop table heap"))

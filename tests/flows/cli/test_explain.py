@@ -41,7 +41,7 @@ def test_a_result_is_explained_in_words(tiny, call):
     code, out, err = call("explain", "tiny/all/tiny-d/Cardiomegaly", "--seed", "0")
     assert code in (0, None), err
     assert out.startswith("tiny: all on tiny-d, Cardiomegaly, seed 0\n  AUC ")
-    for said in (
+    for phrase in (
         "model key ",
         "MLflow run ",
         "tiny-a/train  ",
@@ -49,7 +49,7 @@ def test_a_result_is_explained_in_words(tiny, call):
         "versions ",
         "in flow run ",
     ):
-        assert said in out
+        assert phrase in out
 
 
 def test_an_unknown_result_is_refused(tiny, call):

@@ -12,9 +12,9 @@ and trained_on = 'tiny-a' and test_dataset = 'tiny-d' order by task limit 1"""
 
 
 def sizes(*words: str) -> dict[str, int]:
-    done = CliRunner().invoke(cli, ["plan", "size", "--json", *words])
-    assert done.exit_code == 0, done.output
-    return {row["for"].split(",")[0]: row["images"] for row in map(json.loads, done.stdout.splitlines())}
+    result = CliRunner().invoke(cli, ["plan", "size", "--json", *words])
+    assert result.exit_code == 0, result.output
+    return {row["for"].split(",")[0]: row["images"] for row in map(json.loads, result.stdout.splitlines())}
 
 
 def test_sizes_of_assumed_values_equal_pmvalsampsize():
@@ -32,7 +32,7 @@ def test_values_that_are_not_given_come_from_the_pilot(tiny, call):
     (row,) = tiny.ask(PILOT).to_dict("records")
     code, output, _ = call("plan", "size", "--json", "--pilot", "tiny", "tiny-a", "tiny-d", row["task"])
     assert code == 0
-    planned = {each["for"].split(",")[0]: each["images"] for each in map(json.loads, output.splitlines())}
+    planned = {line["for"].split(",")[0]: line["images"] for line in map(json.loads, output.splitlines())}
     plain = sizes("--auc", repr(row["auc"]), "--prevalence", repr(row["n_pos"] / row["n"]))
     assert plain.items() <= planned.items()
     code, _, words = call("plan", "size", "--pilot", "tiny", "tiny-a", "nowhere", row["task"])

@@ -21,15 +21,15 @@ TRAINING = {"torch", "timm", "prefect", "accelerate"}
 
 def loaded(home, *arguments) -> set[str]:
     """Packages that a command has loaded at its end, in a process of its own; its exit code must be 0."""
-    done = subprocess.run(
+    process = subprocess.run(
         [sys.executable, "-c", LOADED, *map(str, arguments)],
         capture_output=True,
         text=True,
         env=home.environment(),
         cwd=home.path.parent,
     )
-    code, *names = done.stderr.splitlines()[-1].split()
-    assert code == "0", done.stderr
+    code, *names = process.stderr.splitlines()[-1].split()
+    assert code == "0", process.stderr
     return set(names)
 
 

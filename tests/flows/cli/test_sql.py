@@ -29,14 +29,14 @@ def expected(tiny):
 
 
 def test_rows_are_printed_as_a_table(tiny, expected):
-    done = tiny.home.run("sql", QUESTION)
-    head, rule, *rows = done.stdout.splitlines()
+    process = tiny.home.run("sql", QUESTION)
+    head, rule, *rows = process.stdout.splitlines()
     assert head.split() == ["trained_on", "seed", "n", "mean_logit", "nothing"]
     assert set(rule) == {"-", " "}
     assert [row.split() for row in rows] == [
         [row.trained_on, str(row.seed), str(row.n), f"{row.mean_logit:.6g}"] for row in expected.itertuples()
     ]
-    assert done.stderr == "(2 rows)\n"
+    assert process.stderr == "(2 rows)\n"
 
 
 def test_json_prints_an_object_per_row(call, expected):
@@ -65,8 +65,8 @@ def strict(line: str) -> dict[str, object]:
     def refuse(constant: str) -> None:
         raise ValueError(constant)
 
-    found: dict[str, object] = json.loads(line, parse_constant=refuse)
-    return found
+    value: dict[str, object] = json.loads(line, parse_constant=refuse)
+    return value
 
 
 def test_json_is_valid_for_all_values(call):
@@ -148,9 +148,9 @@ def test_a_mistake_is_one_line_and_exit_code_1(call, query, message):
 
 
 def test_a_mistake_ends_the_process_with_one_line(tiny):
-    done = tiny.home.run("sql", "selct 1", exit_code=1)
-    assert done.stderr == 'error: syntax error at or near "selct" (LINE 1: selct 1)\n'
-    assert done.stdout == ""
+    process = tiny.home.run("sql", "selct 1", exit_code=1)
+    assert process.stderr == 'error: syntax error at or near "selct" (LINE 1: selct 1)\n'
+    assert process.stdout == ""
 
 
 def test_a_query_that_takes_too_long_is_cancelled(call):
@@ -221,10 +221,10 @@ def test_the_queries_in_the_demos_text_run(tiny):
     question = NEXT.split('sql "')[1].split('"')[0].replace("Infiltration", "Mass")
     rows = tiny.home.sql(question)
     stored = tiny.ask("select * from auc_results where task = 'Mass' and seed = 0")
-    found = stored.set_index(["trained_on", "test_dataset"])["auc"]
+    aucs = stored.set_index(["trained_on", "test_dataset"])["auc"]
     assert len(rows) == 6
     for row in rows:
-        assert row["auc"] == pytest.approx(found[row["trained_on"], row["test_dataset"]], abs=1e-12)
+        assert row["auc"] == pytest.approx(aucs[row["trained_on"], row["test_dataset"]], abs=1e-12)
 
 
 def test_a_query_returns_every_models_score_of_one_image(tiny):
@@ -234,8 +234,8 @@ def test_a_query_returns_every_models_score_of_one_image(tiny):
     rows = tiny.home.sql(f"select * from image_predictions('{image}')")
     stored = tiny.ask("select * from predictions where image = :image", image=image)
     assert len(rows) == len(stored) > 10
-    found = stored.set_index(["model", "task"])["logit"]
-    assert {(r["model"], r["task"]): r["logit"] for r in rows} == found.to_dict()
+    logits = stored.set_index(["model", "task"])["logit"]
+    assert {(r["model"], r["task"]): r["logit"] for r in rows} == logits.to_dict()
 
 
 def test_table_aligns_numbers_to_the_right_and_text_to_the_left():

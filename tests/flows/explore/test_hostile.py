@@ -79,10 +79,10 @@ def addresses(number: int) -> Iterator[str]:
             yield f"{chance.choice(PATHS)}?{quote(name)}={value}{more}"
 
 
-def check(explorer: Explorer, asked: Iterator[str]) -> int:
+def check(explorer: Explorer, addresses: Iterator[str]) -> int:
     """Every one is refused in a sentence, and nothing of the machine is told; by GET, some by other methods and hosts."""
     count = 0
-    for address in asked:
+    for address in addresses:
         method = METHODS[count % len(METHODS)] if count % 7 == 0 else "GET"
         host = {"host": HOSTS[count % len(HOSTS)]} if count % 11 == 0 else {}
         answer = explorer.ask(address, method, **host)
@@ -92,7 +92,7 @@ def check(explorer: Explorer, asked: Iterator[str]) -> int:
         assert "<script>alert" not in answer.body
         assert not any(
             word in answer.body
-            for word in ("Traceback", "psycopg2", "root:", "select ", str(explorer.done.home.path))
+            for word in ("Traceback", "psycopg2", "root:", "select ", str(explorer.finished.home.path))
         )
         count += 1
     return count
@@ -131,11 +131,11 @@ def test_without_the_password_nothing_is_shown(explorer: Explorer) -> None:
     ],
 )
 def test_forms_sent_from_other_sites_are_refused(explorer: Explorer, headers: dict[str, str]) -> None:
-    given = {"content_type": "application/x-www-form-urlencoded", **headers}
-    given = {name: value.replace("{own}", explorer.address) for name, value in given.items()}
+    headers_sent = {"content_type": "application/x-www-form-urlencoded", **headers}
+    headers_sent = {name: value.replace("{own}", explorer.address) for name, value in headers_sent.items()}
     body = "name=stolen&count=1&model=tiny.tiny-a&dataset=tiny-d&task=Infiltration"
-    assert explorer.ask("/worklists", "POST", body, **given).status in (403, 415)
-    assert explorer.done.ask("select from worklist where name = 'stolen'").empty
+    assert explorer.ask("/worklists", "POST", body, **headers_sent).status in (403, 415)
+    assert explorer.finished.ask("select from worklist where name = 'stolen'").empty
 
 
 @pytest.mark.parametrize("method", METHODS[:6])
@@ -173,10 +173,10 @@ def test_invalid_values_of_a_form_are_not_stored(explorer: Explorer, fields: dic
     explorer.send(
         "/worklists", name=name, count="3", model="tiny.tiny-a", dataset="tiny-d", task="Infiltration"
     )
-    number = explorer.done.ask("select id from worklist where name = :name", name=name)["id"][0]
+    number = explorer.finished.ask("select id from worklist where name = :name", name=name)["id"][0]
     answer = explorer.send(f"/worklists/{number}/{'import' if 'csv' in fields else 'read'}", **fields)
     assert 400 <= answer.status < 500
-    assert explorer.done.ask("select from worklist_read where worklist_id = :id", id=int(number)).empty
+    assert explorer.finished.ask("select from worklist_read where worklist_id = :id", id=int(number)).empty
 
 
 def test_markup_and_formulas_in_names_and_comments_stay_text(explorer: Explorer) -> None:
@@ -184,7 +184,7 @@ def test_markup_and_formulas_in_names_and_comments_stay_text(explorer: Explorer)
     explorer.send(
         "/worklists", name=name, count="1", model="tiny.tiny-a", dataset="tiny-d", task="Infiltration"
     )
-    number = explorer.done.ask("select id from worklist where name = :name", name=name)["id"][0]
+    number = explorer.finished.ask("select id from worklist where name = :name", name=name)["id"][0]
     explorer.send(f"/worklists/{number}/read", reader="=1+1", position="1", answer="no", comment="@cmd <b>")
     for path in ("/worklists", f"/worklists/{number}", f"/worklists/{number}/read?reader=%3Cb%3E"):
         body = explorer.ask(path).body
@@ -202,8 +202,8 @@ def test_the_pages_use_a_login_that_can_only_read(explorer: Explorer) -> None:
     """Whatever an injection would reach, had it got through: the pool's login can't write, and its session reads."""
     from xray.explorer.asking import Database
 
-    assert explorer.done.databases.reader is not None
-    database = Database.of(explorer.done.databases.reader)
+    assert explorer.finished.databases.reader is not None
+    database = Database.of(explorer.finished.databases.reader)
     with database.engine.connect() as connection:
         user = connection.exec_driver_sql(
             "select current_user, current_setting('transaction_read_only')"
@@ -216,7 +216,7 @@ def test_every_page_of_a_list_leads_to_the_next_by_a_key(explorer: Explorer) -> 
     """No offset: a page begins after an image, whose place is looked up; an image of elsewhere is refused."""
     base = "/images?model=tiny.tiny-a&dataset=tiny-d&task=Infiltration"
     total = len(
-        explorer.done.ask(
+        explorer.finished.ask(
             "select from predictions where model = 'tiny.tiny-a/1' and test_dataset = 'tiny-d' and task = 'Infiltration'"
         )
     )

@@ -54,7 +54,7 @@ class Warm:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self.started: list[subprocess.Popen[str]] = []
+        self.processes: list[subprocess.Popen[str]] = []
 
     def serve(self, state: str = "fresh") -> "subprocess.Popen[str]":
         process = self.start([sys.executable, "-c", SERVER, str(self.folder), state], ONLY_SERVER="yes")
@@ -64,8 +64,8 @@ class Warm:
         return process
 
     def ask(self, program: str, **options) -> "subprocess.Popen[str]":
-        given = {WARM: str(self.folder), "PROGRAM": program, "GIVEN": "by the asker"}
-        return self.start([sys.executable, "-m", "flows.standing.engine"], options, **given)
+        environment = {WARM: str(self.folder), "PROGRAM": program, "GIVEN": "by the asker"}
+        return self.start([sys.executable, "-m", "flows.standing.engine"], options, **environment)
 
     def start(self, command, options=None, **variables) -> "subprocess.Popen[str]":
         own = {"PYTHONPATH": str(PROJECT), MARK: str(self.folder), **variables}
@@ -73,7 +73,7 @@ class Warm:
         process = subprocess.Popen(
             command, env=environment, stdout=-1, stderr=-1, text=True, **(options or {})
         )
-        self.started.append(process)
+        self.processes.append(process)
         return process
 
 
@@ -82,11 +82,11 @@ def warm(tmp_path):
     """In a folder whose path is longer than the name of a socket may be."""
     folder = tmp_path / ("long " * 20) / ("longer " * 20)
     folder.mkdir(parents=True)
-    found = Warm(folder)
-    yield found
+    server = Warm(folder)
+    yield server
     kill(marked(str(folder)))
-    for each in found.started:
-        each.communicate()
+    for process in server.processes:
+        process.communicate()
 
 
 def is_gone(pid: int) -> bool:
@@ -113,7 +113,7 @@ def test_a_fork_has_the_askers_environment_and_none_of_the_servers(warm, tmp_pat
 def test_signals_reach_the_fork(warm):
     warm.serve()
     patient, other = warm.ask(PATIENT), warm.ask(SLEEP)
-    pids = [int(each.stdout.readline()) for each in (patient, other)]
+    pids = [int(process.stdout.readline()) for process in (patient, other)]
     assert patient.pid not in pids
     patient.terminate()
     assert patient.wait(10) == 9
@@ -125,7 +125,7 @@ def test_signals_reach_the_fork(warm):
 def test_a_fork_ends_with_its_asker(warm):
     warm.serve()
     asker, other = warm.ask(PATIENT), warm.ask(PATIENT)
-    pids = [int(each.stdout.readline()) for each in (asker, other)]
+    pids = [int(process.stdout.readline()) for process in (asker, other)]
     asker.kill()
     assert is_gone(pids[0])
     assert psutil.pid_exists(pids[1])
