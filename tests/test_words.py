@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
-ROOMS = ("benchmarks", "db", "flows", "xray")
+ROOMS = ("benchmarks", "db", "flows", "tests", "xray")
 
 # fmt: off
 VAGUE = {

@@ -71,9 +71,8 @@ def test_every_query_runs_and_documents_its_rows(shared_rows: Any, name: str) ->
             parameters = re.findall(r"(?<!:):([a-z]\w*)", statement)
             values = {parameter: VALUES.get(parameter, 1) for parameter in parameters}
             result = connection.execute(text(statement), values)
-            assert [
-                column for column in result.keys() if column not in header and "results" not in name
-            ] == []  # noqa: SIM118
+            columns = result.keys()
+            assert [key for key in columns if key not in header and "results" not in name] == []
             rows = result.all()
             if "pg_catalog" not in statement and "pg_class" not in statement:  # where our tables are rows
                 assert len(rows) == (1 if header.startswith("One row:") and "count" in statement else 0)

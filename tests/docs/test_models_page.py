@@ -71,14 +71,14 @@ def test_the_card_and_the_study_of_the_page_are_read(blocks, tmp_path):
     assert read_study(tmp_path / "study.toml").foreign == ("their-model", "ours-again")
 
 
-Given = dict[str, Any]
+Context = dict[str, Any]
 CARD = {"name": "t", "size": 16, "range": [0, 1], "output": "logit", "tasks": ["Mass", "Effusion"]}
 
 
-def scores(**changes: Any) -> Callable[[Given], None]:
+def scores(**changes: Any) -> Callable[[Context], None]:
     """Import a file of scores, changed; `rows` says how many."""
 
-    def run(context: Given) -> None:
+    def run(context: Context) -> None:
         options = dict(changes)
         rows, twice = options.pop("rows", None), options.pop("twice", False)
         name, model = options.pop("rename", {}), options.pop("model", "theirs")
@@ -98,13 +98,13 @@ def scores(**changes: Any) -> Callable[[Given], None]:
     return run
 
 
-def two_times(context: Given) -> None:
+def two_times(context: Context) -> None:
     scores()(context)
     scores(Effusion=0.25)(context)
 
 
-def saved(save: Callable[[Path], object], name: str = "m.pt") -> Callable[[Given], None]:
-    def run(context: Given) -> None:
+def saved(save: Callable[[Path], object], name: str = "m.pt") -> Callable[[Context], None]:
+    def run(context: Context) -> None:
         path = context["folder"] / name
         save(path)
         kind = check_file(path)
@@ -120,28 +120,28 @@ def exported(path: Path) -> None:
     torch.export.save(torch.export.export(nn.Flatten(), (torch.zeros(2, 1, 4, 4),)), path)
 
 
-def training_mode(context: Given) -> None:
+def training_mode(context: Context) -> None:
     network = nn.Sequential(
         nn.Conv2d(1, 2, 3), nn.BatchNorm2d(2), nn.AdaptiveAvgPool2d(1), nn.Flatten()
     ).train()
     probe(ForeignNetwork(network, card_of(CARD, "card")))
 
 
-def endless(context: Given) -> None:
+def endless(context: Context) -> None:
     with pytest.MonkeyPatch.context() as patched:
         patched.setenv("XRAY_MODEL_SECONDS", "0.5")
         card = card_of({**CARD, "size": 8, "tasks": ["Mass"]}, "card")
         load_foreign(looping(context["folder"] / "m.onnx"), ONNX, card, trust=False)(torch.zeros(1, 1, 8, 8))
 
 
-def answers_above_1(context: Given) -> None:
+def answers_above_1(context: Context) -> None:
     network = ForeignNetwork(
         lambda x: torch.full((len(x), 2), 3.0), card_of({**CARD, "output": "probability"}, "c")
     )
     network(torch.zeros(1, 1, 16, 16))
 
 
-CAUSES: dict[str, Callable[[Given], object]] = {
+CAUSES: dict[str, Callable[[Context], object]] = {
     "expected one column image or image_id": scores(rename={"image": "film"}),
     "no column is a task": scores(rename={"Effusion": "Gout"}),
     "is no task; did you mean 'Effusion'?": scores(Efusion=0.5),

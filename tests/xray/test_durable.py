@@ -16,8 +16,13 @@ def disk(tmp_path: Path):
     folder.mkdir()
     with image.open("wb") as file:
         file.truncate(16 * 2**20)
-    made = subprocess.run(["mkfs.ext4", "-q", "-F", image], capture_output=True, check=False).returncode == 0
-    if not made or subprocess.run(["mount", "-o", "loop", image, folder], capture_output=True).returncode:
+    formatted = (
+        subprocess.run(["mkfs.ext4", "-q", "-F", image], capture_output=True, check=False).returncode == 0
+    )
+    if (
+        not formatted
+        or subprocess.run(["mount", "-o", "loop", image, folder], capture_output=True).returncode
+    ):
         pytest.skip("file systems can't be mounted here")
 
     def cut() -> None:

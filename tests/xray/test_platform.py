@@ -27,8 +27,8 @@ def tables(seed: int) -> tuple[pd.DataFrame, pd.DataFrame]:
 @pytest.fixture
 def platform(database: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setenv("XRAY_DATABASE_URL", database.replace("+psycopg2", ""))
-    with xray.connect(tmp_path / "home") as opened:
-        yield opened
+    with xray.connect(tmp_path / "home") as connection:
+        yield connection
 
 
 def test_a_judged_model_is_read_back_as_it_was_given(platform: Platform, tmp_path: Path) -> None:
@@ -53,8 +53,8 @@ def test_a_judged_model_is_read_back_as_it_was_given(platform: Platform, tmp_pat
 
     assert platform.studies() == ["evaluation"]
     assert platform.figure("auc", format="svg").read_text().lstrip().startswith("<?xml")
-    counted = platform.sql("select count(*) as n from predictions where test_dataset = %(name)s", name="here")
-    assert counted["n"].tolist() == [N]
+    counts = platform.sql("select count(*) as n from predictions where test_dataset = %(name)s", name="here")
+    assert counts["n"].tolist() == [N]
 
 
 def test_unknown_names_are_reported(platform: Platform) -> None:

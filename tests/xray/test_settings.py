@@ -34,11 +34,11 @@ def test_only_its_owner_can_read_the_home(tmp_path, monkeypatch, caplog):
     assert caplog.messages == [f"{home} was open to other accounts: closed to them (mode 0700)"]
 
 
-@pytest.mark.parametrize("given", [None, ""])
-def test_without_a_name_the_home_is_in_the_current_folder(given, tmp_path, monkeypatch):
+@pytest.mark.parametrize("value", [None, ""])
+def test_without_a_name_the_home_is_in_the_current_folder(value, tmp_path, monkeypatch):
     monkeypatch.delenv("XRAY_HOME", raising=False)
-    if given is not None:
-        monkeypatch.setenv("XRAY_HOME", given)
+    if value is not None:
+        monkeypatch.setenv("XRAY_HOME", value)
     monkeypatch.chdir(tmp_path)
     assert settings.home() == (tmp_path / ".xray").resolve()
 
@@ -68,10 +68,10 @@ def test_the_commit_is_recorded_in_a_checkout():
     if not (root / ".git").exists():
         assert "commit" not in settings.code_version()
         return
-    done = subprocess.run(["git", "-C", root, "rev-parse", "HEAD"], capture_output=True, text=True)
-    if done.returncode:
+    process = subprocess.run(["git", "-C", root, "rev-parse", "HEAD"], capture_output=True, text=True)
+    if process.returncode:
         pytest.skip("git can't read this checkout")
-    assert settings.code_version()["commit"].removesuffix("-dirty") == done.stdout.strip()
+    assert settings.code_version()["commit"].removesuffix("-dirty") == process.stdout.strip()
 
 
 def test_without_git_there_is_no_commit(monkeypatch):

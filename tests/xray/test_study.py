@@ -29,8 +29,8 @@ def with_datasets(folder: Path, *sites: tuple[str, str], head: str = "") -> Stud
     return study_of(folder, f'name = "mine"\n{head}\n{tables}')
 
 
-def asked(study: Study) -> dict[str, tuple[str, ...]]:
-    return {each.name: each.datasets for each in study.configurations()}
+def datasets_by_name(study: Study) -> dict[str, tuple[str, ...]]:
+    return {configuration.name: configuration.datasets for configuration in study.configurations()}
 
 
 def test_the_least_study_has_the_defaults(tmp_path):
@@ -112,9 +112,9 @@ def test_every_key_is_read(tmp_path):
         "bfloat16",
         True,
     )
-    drawn, read = study.datasets
-    assert drawn.phantom is not None
-    assert (drawn.phantom.site, drawn.phantom.patients, drawn.phantom.size, drawn.phantom.seed) == (
+    phantom, read = study.datasets
+    assert phantom.phantom is not None
+    assert (phantom.phantom.site, phantom.phantom.patients, phantom.phantom.size, phantom.phantom.seed) == (
         "alpha",
         10,
         32,
@@ -135,7 +135,7 @@ def test_the_demo_has_the_documented_models():
     study = read_study(PROJECT / "studies" / "phantom.toml")
     sites = [dataset.name for dataset in study.datasets]
     assert sites == ["phantom-a", "phantom-b", "phantom-c", "phantom-d"]
-    assert list(asked(study)) == [*sites, "all", *(f"all-but-{site}" for site in sites)]
+    assert list(datasets_by_name(study)) == [*sites, "all", *(f"all-but-{site}" for site in sites)]
     assert len(study.configurations()) * len(study.seeds) == 18
 
 
@@ -173,7 +173,7 @@ def test_absolute_paths_and_paths_from_the_home_are_kept(tmp_path, monkeypatch):
 
 def test_the_kinds_are_each_dataset_all_and_all_but_one_site(tmp_path):
     study = with_datasets(tmp_path, ("x", "x"), ("y", "y"), ("z", "z"))
-    assert asked(study) == {
+    assert datasets_by_name(study) == {
         "x": ("x",),
         "y": ("y",),
         "z": ("z",),
@@ -187,24 +187,24 @@ def test_the_kinds_are_each_dataset_all_and_all_but_one_site(tmp_path):
 def test_datasets_of_one_site_are_left_out_together(tmp_path):
     study = with_datasets(tmp_path, ("nih", "nih"), ("google", "nih"), ("openi", "openi"), ("rsna", "nih"))
     assert study.outside("nih") == ("openi",)
-    found = asked(study)
-    assert "all-but-google" not in found
-    assert found["all-but-openi"] == ("nih", "google", "rsna")
+    configurations = datasets_by_name(study)
+    assert "all-but-google" not in configurations
+    assert configurations["all-but-openi"] == ("nih", "google", "rsna")
     # without NIH only openi is left, which is a configuration already
-    assert "all-but-nih" not in found
-    assert found["openi"] == ("openi",)
-    assert sorted(found) == ["all", "all-but-openi", "google", "nih", "openi", "rsna"]
+    assert "all-but-nih" not in configurations
+    assert configurations["openi"] == ("openi",)
+    assert sorted(configurations) == ["all", "all-but-openi", "google", "nih", "openi", "rsna"]
 
 
 def test_one_set_of_datasets_is_one_configuration_under_its_first_name(tmp_path):
-    assert asked(with_datasets(tmp_path, ("x", "x"), ("y", "y"))) == {
+    assert datasets_by_name(with_datasets(tmp_path, ("x", "x"), ("y", "y"))) == {
         "x": ("x",),
         "y": ("y",),
         "all": ("x", "y"),
     }
-    assert asked(with_datasets(tmp_path, ("x", "x"))) == {"x": ("x",)}
+    assert datasets_by_name(with_datasets(tmp_path, ("x", "x"))) == {"x": ("x",)}
     without = with_datasets(tmp_path, ("x", "x"), ("y", "y"), head='configurations = ["all but one site"]')
-    assert asked(without) == {"all-but-x": ("y",), "all-but-y": ("x",)}
+    assert datasets_by_name(without) == {"all-but-x": ("y",), "all-but-y": ("x",)}
 
 
 @pytest.mark.parametrize(
@@ -218,16 +218,16 @@ def test_one_set_of_datasets_is_one_configuration_under_its_first_name(tmp_path)
 )
 def test_a_study_may_ask_for_some_kinds_only(tmp_path, kinds, names):
     study = with_datasets(tmp_path, ("x", "x"), ("y", "y"), ("z", "z"), head=f"configurations = {kinds}")
-    assert list(asked(study)) == names
+    assert list(datasets_by_name(study)) == names
 
 
 def test_pairs_makes_a_configuration_of_every_two_datasets(tmp_path):
     study = with_datasets(tmp_path, ("x", "x"), ("y", "y"), ("z", "z"), head='configurations = ["pairs"]')
-    assert asked(study) == {"x-and-y": ("x", "y"), "x-and-z": ("x", "z"), "y-and-z": ("y", "z")}
+    assert datasets_by_name(study) == {"x-and-y": ("x", "y"), "x-and-z": ("x", "z"), "y-and-z": ("y", "z")}
     every = with_datasets(
         tmp_path, ("x", "x"), ("y", "y"), head='configurations = ["each", "all", "all but one site", "pairs"]'
     )
-    assert asked(every) == {"x": ("x",), "y": ("y",), "all": ("x", "y")}
+    assert datasets_by_name(every) == {"x": ("x",), "y": ("y",), "all": ("x", "y")}
 
 
 NAMED = """
@@ -249,15 +249,18 @@ tasks = ["Mass", "Effusion"]
 
 def test_configurations_by_name_have_their_conditions_and_tasks(tmp_path):
     men, effusion = study_of(tmp_path, NAMED).configurations()
-    where = (
+    conditions = (
         Condition("age", least=18.0, most=65.0),
         Condition("sex", ("M",)),
         Condition("view", ("AP", "PA")),
     )
-    assert men == Configuration("men", ("x", "y"), (), where)
+    assert men == Configuration("men", ("x", "y"), (), conditions)
     assert effusion == Configuration("effusion", ("y",), ("Effusion", "Mass"))
     definition = study_of(tmp_path, NAMED).definition()
-    assert [each["name"] for each in json.loads(json.dumps(definition))["named"]] == ["men", "effusion"]
+    assert [configuration["name"] for configuration in json.loads(json.dumps(definition))["named"]] == [
+        "men",
+        "effusion",
+    ]
 
 
 @pytest.mark.parametrize(
@@ -304,7 +307,7 @@ def test_a_single_site_cannot_be_left_out(tmp_path):
     study = with_datasets(
         tmp_path, ("nih", "nih"), ("google", "nih"), head='configurations = ["all but one site", "all"]'
     )
-    assert asked(study) == {"all": ("nih", "google")}
+    assert datasets_by_name(study) == {"all": ("nih", "google")}
 
 
 @pytest.mark.parametrize("name", ["all", "all-but-y"])
@@ -466,7 +469,7 @@ def test_a_study_declares_its_findings_by_name(tmp_path):
     study = own(tmp_path, '["TB", "pleural effusion", "Kerley lines"]')
     assert study.findings == ("Tuberculosis", "Effusion", "Kerley lines")
     assert study.datasets[0].findings == study.findings
-    assert {each.findings for each in study.configurations()} == {study.findings}
+    assert {configuration.findings for configuration in study.configurations()} == {study.findings}
 
 
 def test_a_study_without_findings_has_the_default_list(tmp_path):
@@ -510,8 +513,8 @@ def test_a_study_file_registers_a_dataset_by_a_mapping_file(tmp_path, engine, mo
     assert request.mapping == tmp_path / "export/hospital.toml"
     assert (request.labels, request.images) == (tmp_path / "export/t.csv", None)
     assert (request.site, request.site_stated, request.readers) == ("clinic", True, "Weber")
-    done = register_request(engine, request, study.protocol, home=tmp_path / "home")
-    assert (done.n_images, done.n_patients) == (8, 8)
+    registration = register_request(engine, request, study.protocol, home=tmp_path / "home")
+    assert (registration.n_images, registration.n_patients) == (8, 8)
     with engine.begin() as connection:
         positive = connection.scalars(
             text(

@@ -46,7 +46,7 @@ class World:
 
     engine: Engine
     n_images: dict[str, int] = field(default_factory=dict)
-    _made: int = 0
+    _n_models: int = 0
 
     def dataset(
         self,
@@ -127,22 +127,22 @@ class World:
 
     def model(self, trained_on: str, seed: int, datasets: Sequence[str], tasks: Sequence[str]) -> int:
         """A model that was trained on the training cohorts of these datasets; its id."""
-        self._made += 1
+        self._n_models += 1
         with self.engine.begin() as connection:
             model_id = connection.scalar(
                 insert(Model)
                 .values(
-                    name=f"test.{trained_on}/{self._made}",
-                    key=f"key {self._made}",
+                    name=f"test.{trained_on}/{self._n_models}",
+                    key=f"key {self._n_models}",
                     trained_on=trained_on,
                     seed=seed,
                     network="small_convnet",
                     image_size=16,
                     protocol_id=connection.scalar(select(Protocol.id)),
                     recipe={},
-                    mlflow_run_id=f"run {self._made}",
+                    mlflow_run_id=f"run {self._n_models}",
                     mlflow_model=f"test.{trained_on}",
-                    mlflow_version=self._made,
+                    mlflow_version=self._n_models,
                     best_epoch=0,
                     provenance={},
                 )

@@ -162,7 +162,7 @@ def test_lateral_and_frontal_views_are_separated_by_features(two_sites, tmp_path
     spread = max(part.std(axis=0).max() for part in at.values())
     assert np.linalg.norm(at["PA"].mean(axis=0) - at["LATERAL"].mean(axis=0)) > spread
     with two_sites.engine.begin() as connection:
-        parts = [shown.part(connection, "test", each) for each in FEATURES]
+        parts = [shown.part(connection, "test", name) for name in FEATURES]
     assert [path.suffix for path in shown.write_figure(parts[0], tmp_path)] == [".png", ".svg", ".csv"]
     assert parts[0].draw is not None
     answering = spots.of(parts[0].draw())
@@ -185,7 +185,7 @@ def test_names_of_views_are_classified_as_lateral_or_frontal(view, is_lateral):
 def test_without_heads_and_features_there_are_no_rows_and_a_sentence_says_why(two_sites):
     run_all(two_sites.engine, "test")
     with two_sites.engine.begin() as connection:
-        parts = [shown.part(connection, "test", each) for each in (*CLASSIFIERS, *FEATURES)]
-    assert [len(each.data) for each in parts] == [0, 0, 0, 0]
-    assert all(each.findings for each in parts)
+        parts = [shown.part(connection, "test", name) for name in (*CLASSIFIERS, *FEATURES)]
+    assert [len(part.data) for part in parts] == [0, 0, 0, 0]
+    assert all(part.findings for part in parts)
     assert len(TASKS) == 18

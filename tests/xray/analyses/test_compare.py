@@ -90,10 +90,10 @@ def test_the_command_prints_a_comparison_and_writes_disagreements(two_sites, dat
 
 
 @pytest.mark.parametrize(
-    ("first", "second", "said"), [("x", "x", "another one"), ("x", "q", "no model of study")]
+    ("first", "second", "message"), [("x", "x", "another one"), ("x", "q", "no model of study")]
 )
-def test_a_comparison_needs_two_different_models(two_sites, first, second, said):
-    with two_sites.engine.begin() as connection, pytest.raises(AnalysisError, match=said):
+def test_a_comparison_needs_two_different_models(two_sites, first, second, message):
+    with two_sites.engine.begin() as connection, pytest.raises(AnalysisError, match=message):
         compare(connection, "test", first, second)
 
 

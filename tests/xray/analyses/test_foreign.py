@@ -56,7 +56,9 @@ def test_a_foreign_model_is_analysed_beside_our_own(with_theirs, tmp_path):
     assert list(own) == ["x", "y", "all"], (
         "it is no configuration: it plays no arm, and is nobody's own model"
     )
-    assert run_all(with_theirs.engine, "test") == {each.name: each.name not in UNTOUCHED for each in ANALYSES}
+    assert run_all(with_theirs.engine, "test") == {
+        analysis.name: analysis.name not in UNTOUCHED for analysis in ANALYSES
+    }
     with with_theirs.engine.begin() as connection:
         study = load_study(connection, "test")
         tests = load_tests(connection, study)

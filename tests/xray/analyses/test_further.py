@@ -73,7 +73,7 @@ def test_threshold_transfer_is_the_difference_between_the_two_thresholds(loaded)
         labels, scores = pick(test, name, "Effusion")
         home = [pick(by_name[d], name, "Effusion") for d in study.configurations[name]]
         cut = youden_point(*(np.concatenate(part) for part in zip(*home, strict=True)))
-        here = youden_point(labels, scores)
+        point = youden_point(labels, scores)
         for measure, right in (
             ("accuracy", lambda at, y=labels, s=scores: (y == (s >= at)).mean()),
             ("sensitivity", lambda at, y=labels, s=scores: recall_score(y, s >= at)),
@@ -81,8 +81,8 @@ def test_threshold_transfer_is_the_difference_between_the_two_thresholds(loaded)
         ):
             row = rows[test.cohort.id, "Effusion", name, measure]
             assert row["at_home"] == pytest.approx(right(cut), abs=1e-12)
-            assert row["at_target"] == pytest.approx(right(here), abs=1e-12)
-            assert row["difference"] == pytest.approx(right(cut) - right(here), abs=1e-12)
+            assert row["at_target"] == pytest.approx(right(point), abs=1e-12)
+            assert row["difference"] == pytest.approx(right(cut) - right(point), abs=1e-12)
             assert row["lower"] <= row["difference"] <= row["upper"]
             assert row["n"] == {"accuracy": len(labels), "sensitivity": sum(labels == 1)}.get(
                 measure, sum(labels == 0)
@@ -142,9 +142,9 @@ def test_positives_of_pooled_agreement_are_of_the_images_that_it_compares(loaded
     row = next(
         r for r in pooled_agreement.compute(study, tests) if (r["task_id"], r["rule"]) == (task, "target")
     )
-    here = first.cohort.labels[:, task]
-    assert row["n"] == (~np.isnan(here)).sum()
-    assert row["n_pos"] == (here == 1).sum()
+    own_labels = first.cohort.labels[:, task]
+    assert row["n"] == (~np.isnan(own_labels)).sum()
+    assert row["n_pos"] == (own_labels == 1).sum()
     assert row["n_pos"] >= 10
     assert row["n"] - row["n_pos"] >= 10
 
@@ -188,8 +188,8 @@ def test_operating_points_average_precision_and_calibration_equal_scikit_learn(l
     labels, scores = pick(y, "x", "Effusion")
     cut = youden_point(*pick(x, "x", "Effusion"))
     row = points[y.cohort.id, "Effusion", "x", "own", "ppv"]
-    called = scores >= cut
-    assert (row["numerator"], row["denominator"]) == ((labels[called] == 1).sum(), called.sum())
+    calls = scores >= cut
+    assert (row["numerator"], row["denominator"]) == ((labels[calls] == 1).sum(), calls.sum())
     assert [row["lower"], row["upper"]] == pytest.approx(
         proportion_confint(row["numerator"], row["denominator"], method="wilson")
     )
@@ -219,15 +219,15 @@ def test_net_benefit_uses_the_uncalibrated_probabilities(loaded):
     assert len(by_cell) == len(rows)
     for test, name, t in itertools.product(tests, ("x", "y", "all"), net_benefit.THRESHOLDS):
         labels, scores = pick(test, name, "Effusion")
-        called = 1 / (1 + np.exp(-scores)) >= t
-        hits, alarms = (called & (labels == 1)).sum(), (called & (labels == 0)).sum()
+        calls = 1 / (1 + np.exp(-scores)) >= t
+        hits, alarms = (calls & (labels == 1)).sum(), (calls & (labels == 0)).sum()
         row = by_cell[test.cohort.id, "Effusion", name, t]
         n, n_pos = len(labels), int(labels.sum())
         assert (row["n"], row["n_pos"]) == (n, n_pos)
         value, everyone = hits / n - alarms / n * t / (1 - t), n_pos / n - (n - n_pos) / n * t / (1 - t)
         assert [row["net_benefit"], row["treat_all"]] == pytest.approx([value, everyone])
         assert row["difference"] == pytest.approx(value - everyone, abs=1e-12)
-        if called.any() and not called.all():
+        if calls.any() and not calls.all():
             spread = (hits + alarms * (t / (1 - t)) ** 2) / n - value**2
             half = 1.959964 * np.sqrt(spread / n)
             if min(hits, alarms) >= 10:
@@ -236,9 +236,9 @@ def test_net_benefit_uses_the_uncalibrated_probabilities(loaded):
             assert row["difference_lower"] < row["difference"] < row["difference_upper"]
             assert row["reason"] is None
         else:
-            why = "every image is called" if called.all() else "no image is called"
+            why = "every image is called" if calls.all() else "no image is called"
             assert row["reason"] == why
-            assert row["difference_lower" if called.all() else "lower"] is None
+            assert row["difference_lower" if calls.all() else "lower"] is None
     (_, y) = tests
     untrained = by_cell[y.cohort.id, "Edema", "y", 0.1]
     assert (untrained["net_benefit"], untrained["reason"]) == (None, "not trained")
@@ -375,8 +375,10 @@ def test_intervals_have_patients_as_units(world):
     for row in (r for r in ensembles if r["trained_on"] == "x"):
         column = test.cohort.labels[:, row["task_id"]]
         scores, usable = test.ensemble("x")[:, row["task_id"]], ~np.isnan(column)
-        drawn = resampled(column[usable], scores[usable], weights[:, patients[usable]])
-        assert [row["lower"], row["upper"]] == pytest.approx(np.quantile(drawn, [0.025, 0.975]), abs=1e-9)
+        replicates = resampled(column[usable], scores[usable], weights[:, patients[usable]])
+        assert [row["lower"], row["upper"]] == pytest.approx(
+            np.quantile(replicates, [0.025, 0.975]), abs=1e-9
+        )
         assert row["auc"] == pytest.approx(roc_auc_score(column[usable], scores[usable]))
 
 
@@ -390,7 +392,7 @@ def test_net_benefit_has_patients_as_units(world):
     labelled = ~np.isnan(column)
     gain = np.where(column == 1, 1.0, -1.0)[labelled] * (test.ensemble("x")[labelled, row["task_id"]] >= 0)
     patients = test.cohort.patients[labelled]
-    sums = [(gain - gain.mean())[patients == who].sum() for who in np.unique(patients)]
+    sums = [(gain - gain.mean())[patients == patient].sum() for patient in np.unique(patients)]
     half = 1.959964 * np.sqrt(np.square(sums).sum()) / labelled.sum()
     assert row["net_benefit"] == pytest.approx(gain.mean())
     assert [row["lower"], row["upper"]] == pytest.approx([gain.mean() - half, gain.mean() + half])
@@ -408,7 +410,7 @@ def test_the_headline_is_the_mean_over_common_tasks_with_paired_draws(world):
     tasks = [TASK_INDEX["Effusion"], TASK_INDEX["Mass"]]
     weights = patient_weights(200, 1000, 0)
     patients = test.cohort.identities.ranks - 1
-    drawn = {}
+    replicates = {}
     for name, row in rows.items():
         assert row["task_ids"] == tasks
         assert row["auc"] == pytest.approx(np.mean([areas[name, task] for task in tasks]))
@@ -418,11 +420,11 @@ def test_the_headline_is_the_mean_over_common_tasks_with_paired_draws(world):
             column, scores = test.cohort.labels[:, task], test.ensemble(name)[:, task]
             usable = ~np.isnan(column)
             per_task.append(resampled(column[usable], scores[usable], weights[:, patients[usable]]))
-        drawn[name] = np.mean(per_task, axis=0)
+        replicates[name] = np.mean(per_task, axis=0)
         assert [row["lower"], row["upper"]] == pytest.approx(
-            np.quantile(drawn[name], [0.025, 0.975]), abs=0.02
+            np.quantile(replicates[name], [0.025, 0.975]), abs=0.02
         )
-    change = drawn["all"] - drawn["x"]
+    change = replicates["all"] - replicates["x"]
     row = rows["all"]
     assert row["reference"] == "x"
     assert row["difference"] == pytest.approx(rows["all"]["auc"] - rows["x"]["auc"])

@@ -53,11 +53,11 @@ def test_an_influence_is_the_derivative_by_the_weight_of_the_image(digits):
 def test_the_interval_covers_the_truth_at_its_level(n_pos, distance, truth):
     """truth: of the two normal distributions, by integration."""
     rng = np.random.default_rng(n_pos)
-    held = 0
+    covered = 0
     for _ in range(400):
         estimate = partial_auc(*world(rng, n_pos, 10 * n_pos, distance))
-        held += estimate.lower <= truth <= estimate.upper
-    assert held / 400 >= 0.92  # wider than 95 % where few positives are called at all
+        covered += estimate.lower <= truth <= estimate.upper
+    assert covered / 400 >= 0.92  # wider than 95 % where few positives are called at all
 
 
 def test_intervals_have_patients_as_units():

@@ -88,7 +88,7 @@ def test_the_policies_are_printed_as_a_table_and_nothing_is_stored(judged: Judge
 
     scores, states = judged.scores, judged.states
     before = stored()
-    shown = run("analyse", "performance", "--uncertain")
+    output = run("analyse", "performance", "--uncertain")
     for word in (
         "uncertain missing",
         "uncertain positive",
@@ -97,9 +97,9 @@ def test_the_policies_are_printed_as_a_table_and_nothing_is_stored(judged: Judge
         "Mass",
         f"/{N})",
     ):
-        assert word in shown
+        assert word in output
     read = (states["Effusion"].replace("u", "1") == "1").astype(int)
-    assert f"{roc_auc_score(read, scores['Effusion']):.3f} [" in shown
+    assert f"{roc_auc_score(read, scores['Effusion']):.3f} [" in output
     points = run("analyse", "operating_points", "--uncertain").splitlines()
     assert (
         len({line.split()[5] for line in points if " Effusion " in line}) > 3
@@ -112,12 +112,12 @@ def test_the_policies_are_printed_as_a_table_and_nothing_is_stored(judged: Judge
 )
 def test_every_analysis_can_be_computed_under_each_policy(judged: Judged, name: str) -> None:
     rows = [json.loads(line) for line in run("analyse", name, "--uncertain", "--json").splitlines()]
-    counted = {
+    counts = {
         policy: [row["n_pos"] for row in rows if row["uncertain"] == policy]
         for policy in ("missing", "positive", "negative")
     }
-    assert 0 < len(counted["missing"]) == len(counted["positive"])
-    assert sum(counted["positive"]) > sum(counted["missing"]) == sum(counted["negative"])
+    assert 0 < len(counts["missing"]) == len(counts["positive"])
+    assert sum(counts["positive"]) > sum(counts["missing"]) == sum(counts["negative"])
     assert "uncertain negative" in run("analyse", name, "--uncertain")
 
 

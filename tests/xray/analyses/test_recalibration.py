@@ -42,9 +42,9 @@ def vendor(world):
     return world
 
 
-def ask(world, statement, **given):
+def ask(world, statement, **parameters):
     with world.engine.connect() as connection:
-        return pd.read_sql(text(statement), connection, params=given)
+        return pd.read_sql(text(statement), connection, params=parameters)
 
 
 def numbers(rows, name):
@@ -119,10 +119,10 @@ def test_an_equal_fit_is_stored_once_and_each_new_fit_gets_a_version(vendor):
             )
         ]  # fmt: skip
     assert versions == [1, 2, 3, 1, 2]
-    shown = ask(vendor, "select * from recalibrations order by calibration")
-    assert shown["fitted_on"].tolist() == ["x", "x", "y"]
-    assert shown["slope"].isna().tolist() == [False, True, False]
-    assert len(shown["knots"][1]) == len(shown["probabilities"][1])
+    stored = ask(vendor, "select * from recalibrations order by calibration")
+    assert stored["fitted_on"].tolist() == ["x", "x", "y"]
+    assert stored["slope"].isna().tolist() == [False, True, False]
+    assert len(stored["knots"][1]) == len(stored["probabilities"][1])
     with vendor.engine.begin() as connection, pytest.raises(DBAPIError, match="frozen"):
         connection.execute(text("update recalibration set slope = 1 where version = 1"))
 
@@ -141,7 +141,7 @@ def test_patients_of_the_fit_are_left_out_at_other_hospitals(vendor):
 
 
 @pytest.mark.parametrize(
-    ("model", "task", "dataset", "said"),
+    ("model", "task", "dataset", "message"),
     [
         ("nobody", "Effusion", None, "there is no model of study test 'nobody'"),
         ("v", "Effusions", None, "did you mean 'Effusion'"),
@@ -156,8 +156,8 @@ def test_patients_of_the_fit_are_left_out_at_other_hospitals(vendor):
         ("v", "Hernia", None, "test.v/1 scored no image that is labelled for Hernia"),
     ],
 )
-def test_an_impossible_calibration_is_refused_with_the_reason(vendor, model, task, dataset, said):
-    with vendor.engine.begin() as connection, pytest.raises(AnalysisError, match=said):
+def test_an_impossible_calibration_is_refused_with_the_reason(vendor, model, task, dataset, message):
+    with vendor.engine.begin() as connection, pytest.raises(AnalysisError, match=message):
         recalibrate_model(connection, "test", model, task, "logistic", dataset)
 
 

@@ -25,8 +25,11 @@ WITHOUT_ROWS = (
     "reader_agreement",
     "interventions",
 )
-TABLES = ("analysis", *(each.table.__tablename__ for each in ANALYSES if each.name not in WITHOUT_ROWS))
-NAMES = [each.name for each in ANALYSES]
+TABLES = (
+    "analysis",
+    *(analysis.table.__tablename__ for analysis in ANALYSES if analysis.name not in WITHOUT_ROWS),
+)
+NAMES = [analysis.name for analysis in ANALYSES]
 UNSCORED = {"causes", "classifier_map", "feature_map", "view_classifier", "interventions"}
 """Analyses that no score of the study's own models enters."""
 
@@ -151,24 +154,26 @@ def test_changed_code_of_indirect_imports_makes_an_analysis_stale(two_sites, cha
 
 
 def test_changed_comments_docstrings_and_layout_make_nothing_stale(changed_source):
-    before = {each.name: each.code_hash for each in ANALYSES}
+    before = {analysis.name: analysis.code_hash for analysis in ANALYSES}
     changed_source("xray.stats.delong", '"""DeLong', '"""Said otherwise. DeLong')
-    assert {each.name: each.code_hash for each in ANALYSES} == before
+    assert {analysis.name: analysis.code_hash for analysis in ANALYSES} == before
     changed_source("xray.stats.delong", "\n\n\n", "\n\n# a remark\n\n\n")
-    assert {each.name: each.code_hash for each in ANALYSES} == before
+    assert {analysis.name: analysis.code_hash for analysis in ANALYSES} == before
 
 
 def test_a_failed_analysis_keeps_its_old_rows_while_others_get_new_ones(two_sites, monkeypatch):
     run_all(two_sites.engine, "test")
     before = ids(two_sites.engine)
     add_seed(two_sites)
-    last = next(each for each in ANALYSES if each.name == "subgroups")
+    last = next(analysis for analysis in ANALYSES if analysis.name == "subgroups")
 
     def fail(study, tests):
         yield from []
         raise ZeroDivisionError
 
-    changed = [dataclasses.replace(each, compute=fail) if each is last else each for each in ANALYSES]
+    changed = [
+        dataclasses.replace(analysis, compute=fail) if analysis is last else analysis for analysis in ANALYSES
+    ]
     monkeypatch.setattr(run, "ANALYSES", changed)
     with pytest.raises(ZeroDivisionError):
         run_all(two_sites.engine, "test")
@@ -179,15 +184,15 @@ def test_a_failed_analysis_keeps_its_old_rows_while_others_get_new_ones(two_site
 
 
 def test_two_processes_at_once_compute_an_analysis_once(two_sites):
-    done = []
+    outcomes = []
     threads = [
-        threading.Thread(target=lambda: done.append(run_all(two_sites.engine, "test"))) for _ in range(3)
+        threading.Thread(target=lambda: outcomes.append(run_all(two_sites.engine, "test"))) for _ in range(3)
     ]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
-    assert sorted(sum(each.values()) for each in done) == [0, 0, len(ANALYSES)]
+    assert sorted(sum(outcome.values()) for outcome in outcomes) == [0, 0, len(ANALYSES)]
     with two_sites.engine.begin() as connection:
         assert connection.scalar(text("select count(distinct name) from analysis")) == len(ANALYSES)
 
@@ -241,11 +246,11 @@ def test_the_report_is_the_same_bytes_for_the_same_results_on_one_core_and_on_al
         pages.append({file.name: file.read_bytes() for file in (tmp_path / name).iterdir()})
     assert pages[0] == pages[1]
     assert len(pages[0]) == 2 + 3 * 14
-    shown = pd.read_csv(tmp_path / "first" / "auc.csv")
+    table = pd.read_csv(tmp_path / "first" / "auc.csv")
     with two_sites.engine.begin() as connection:
         stored = results.performance(connection, "test")
-    assert len(shown) == len(stored)
-    np.testing.assert_allclose(shown["auc"], stored["auc"].astype(float), rtol=1e-12)
+    assert len(table) == len(stored)
+    np.testing.assert_allclose(table["auc"], stored["auc"].astype(float), rtol=1e-12)
 
 
 def test_results_can_be_limited_to_one_rule(two_sites):

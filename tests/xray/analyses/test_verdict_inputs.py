@@ -33,13 +33,13 @@ def site(name, models=("vendor",), pictures=None, columns=None, knows=(0, 1, 2),
     labels = (rng.random((N, 3)) < 0.3).astype(np.float32)
     scores = (2.0 * labels + rng.normal(size=labels.shape)) * (-1 if flip else 1)
     pictures = np.arange(N) + 1000 * number if pictures is None else pictures
-    shown = Identities(pictures, pictures.copy(), np.zeros(N, bool), np.arange(N) + 1)
+    identities = Identities(pictures, pictures.copy(), np.zeros(N, bool), np.arange(N) + 1)
     evaluations, logits = [], {}
     for at, model in enumerate(models):
         of = Scored(10 * number + at, model, None, number, frozenset(knows), foreign=model == "vendor")
         evaluations.append(of)
         logits[of.evaluation_id] = (scores + at * rng.normal(size=scores.shape)).T.astype(np.float32)
-    cohort = StoredCohort(number, number, np.arange(N, dtype=np.int32), shown, labels)
+    cohort = StoredCohort(number, number, np.arange(N, dtype=np.int32), identities, labels)
     return stored.TestSet(name, name, cohort, tuple(evaluations), logits, columns or {})
 
 
@@ -57,7 +57,7 @@ def judged(a, b, ask=None, **parts):
 
 
 @pytest.mark.parametrize(
-    ("ask", "wanted"),
+    ("ask", "expected"),
     [
         (Questions(reference="a"), {"ab", "ac"}),
         (Questions(homes={"vendor": ("a", "b")}), {"ac", "bc"}),
@@ -66,15 +66,15 @@ def judged(a, b, ask=None, **parts):
         (Questions(homes={"other": ("a",)}), {"ab", "ba", "ac", "ca", "bc", "cb"}),
     ],
 )
-def test_sites_are_compared_with_the_reference_else_with_home_else_with_each_other(ask, wanted):
+def test_sites_are_compared_with_the_reference_else_with_home_else_with_each_other(ask, expected):
     tests = [site(name) for name in "abc"] + [site("d", models=("else",))]
     pairs = list(causes.pairs(study(*tests), tests, ask))
-    assert {a.dataset + b.dataset for _, _, a, b, _, _ in pairs} == wanted
-    assert {at_home for *_, at_home, _ in pairs} == {len(wanted) < 6}
+    assert {a.dataset + b.dataset for _, _, a, b, _, _ in pairs} == expected
+    assert {at_home for *_, at_home, _ in pairs} == {len(expected) < 6}
 
 
 @pytest.mark.parametrize(
-    ("at_a", "at_b", "knows", "configurations", "used"),
+    ("at_a", "at_b", "knows", "configurations", "expected"),
     [
         (True, True, (0, 1, 2), {"own": ("b",)}, True),
         (False, True, (0, 1, 2), {"own": ("b",)}, False),
@@ -84,16 +84,16 @@ def test_sites_are_compared_with_the_reference_else_with_home_else_with_each_oth
     ],
 )
 def test_a_witness_is_trained_on_the_other_site_alone_and_scored_at_both(
-    at_a, at_b, knows, configurations, used
+    at_a, at_b, knows, configurations, expected
 ):
     a = site("a", ("vendor", "own") if at_a else ("vendor",), knows=knows)
     b = site("b", ("vendor", "own") if at_b else ("vendor",), knows=knows)
     pair = judged(a, b, configurations=configurations)
-    assert pair.witness == ("own" if used else None)
-    assert pair.evidence.witness == used
+    assert pair.witness == ("own" if expected else None)
+    assert pair.evidence.witness == expected
     rows = list(causes.compute(study(a, b, configurations=configurations), [a, b], Questions(reference="a")))
-    assert [len(row["evaluation_ids"]) for row in rows] == [4 if used else 2] * 3
-    network = "scores, labels and a network trained on b" if used else "scores and labels"
+    assert [len(row["evaluation_ids"]) for row in rows] == [4 if expected else 2] * 3
+    network = "scores, labels and a network trained on b" if expected else "scores and labels"
     assert {row["evidence"] for row in rows} == {network}
 
 
@@ -112,11 +112,11 @@ def test_age_sex_and_view_are_used_when_half_of_both_sites_record_them():
     view = np.array(["AP", "PA"] * (N // 2), dtype=object)
     a = site("a", columns={"age": age, "sex": sex, "view": view})
     b = site("b", columns={"age": age[::-1], "sex": sex, "view": np.array(["AP"] * N, dtype=object)})
-    made = causes._covariates(a, b)
-    assert list(made) == ["age", "sex", "view"]
-    np.testing.assert_array_equal(made["age"][0], [np.nan] * (N // 2) + list(range(N // 2)))
-    np.testing.assert_array_equal(made["sex"][0][:4], [1, 0, 1, np.nan])
-    np.testing.assert_array_equal(made["view"][0][:4], [1, 0, 1, 0])
+    covariates = causes._covariates(a, b)
+    assert list(covariates) == ["age", "sex", "view"]
+    np.testing.assert_array_equal(covariates["age"][0], [np.nan] * (N // 2) + list(range(N // 2)))
+    np.testing.assert_array_equal(covariates["sex"][0][:4], [1, 0, 1, np.nan])
+    np.testing.assert_array_equal(covariates["view"][0][:4], [1, 0, 1, 0])
     less = age.copy()
     less[-1] = None
     for of_a, of_b in ((less, age), (age, less)):
@@ -176,8 +176,10 @@ def test_images_labelled_by_both_are_complete_only_when_they_are_all_images_of_b
         return
     assert set(of) == {0, 1, 2}
     assert {one.whole for one in of.values()} == {whole}
-    x, kept = a.ensemble("vendor")[:, 0], slice(0, shared)
-    cost = roc_auc_score(a.cohort.labels[kept, 0], x[kept]) - roc_auc_score(b.cohort.labels[kept, 0], x[kept])
+    x, shared_rows = a.ensemble("vendor")[:, 0], slice(0, shared)
+    cost = roc_auc_score(a.cohort.labels[shared_rows, 0], x[shared_rows]) - roc_auc_score(
+        b.cohort.labels[shared_rows, 0], x[shared_rows]
+    )
     assert of[0].loss == pytest.approx(cost)
 
 
@@ -216,9 +218,9 @@ def test_copies_of_a_picture_with_contradicting_labels_have_no_label():
     a, b = site("a"), site("b")
     pictures = np.r_[[7, 7, 8, 8, 9], np.arange(N - 5) + 90_000]
     a.cohort.labels[:5, 0] = [1, 0, 1, 1, np.nan]
-    shown = replace(a.cohort.identities, pictures=pictures)
+    identities = replace(a.cohort.identities, pictures=pictures)
     b_shown = replace(b.cohort.identities, pictures=np.r_[[9, 8, 7], np.arange(N - 3) + 70_000])
-    one, two = replace(a.cohort, identities=shown), replace(b.cohort, identities=b_shown)
+    one, two = replace(a.cohort, identities=identities), replace(b.cohort, identities=b_shown)
     labels, others = labels_of_shared(one, two)
     np.testing.assert_array_equal(labels[:, 0], [np.nan, 1, np.nan])
     np.testing.assert_array_equal(others, b.cohort.labels[[2, 1, 0]])
@@ -303,8 +305,8 @@ def test_a_finding_in_doubt_has_a_chance_for_every_part_of_the_budget():
         scores, labels = b.ensemble("vendor")[:, offer.task], b.cohort.labels[:, offer.task].astype(float)
         before = known_before(pair.evidence, offer.task, pair.verdicts[offer.task].probability)
         errors = [expected_se(scores, labels, plan(scores, labels, reads)) for reads in (30, 60, 90)]
-        wanted = [chance(before, pair.verdicts[offer.task].alike, error, 999.0) for error in errors]
-        assert offer.chances == pytest.approx([0, *wanted])
+        expected = [chance(before, pair.verdicts[offer.task].alike, error, 999.0) for error in errors]
+        assert offer.chances == pytest.approx([0, *expected])
         assert offer.probability == pair.verdicts[offer.task].probability[3]
     assert [offer.task for offer in _offers(study(a, b), pair, 1.0, 30, 100, "two")] == [1]
     assert list(_offers(study(a, b), pair, 1.0, 30, 100, "three")) == []
@@ -358,24 +360,24 @@ def test_rows_of_models_trained_here_give_the_prevalence_their_scores_imply():
         (2, 1),
         (2, 2),
     ]
-    there, back = images_or_labels._both_ways(a, b, "at a", "at b")
-    verdicts = images_or_labels.judge([pair.evidence[k] for pair in (there, back) for k in range(3)])
+    forward, back = images_or_labels._both_ways(a, b, "at a", "at b")
+    verdicts = images_or_labels.judge([pair.evidence[k] for pair in (forward, back) for k in range(3)])
     for row, of in zip(rows, verdicts, strict=True):
         assert row["reason"] is None
         assert (row["verdict"], row["basis"], row["p_adjusted"]) == (of.code, of.basis, of.p_adjusted)
         assert (row["assumption"], row["resolve"]) == (of.assumption or None, of.resolve or None)
     for row in rows[:3]:
         k = row["task_id"]
-        implied, se = there.tilting.implied[k], there.tilting.implied_se[k]
+        implied, se = forward.tilting.implied[k], forward.tilting.implied_se[k]
         bounds = [implied, implied - norm.ppf(0.975) * se, implied + norm.ppf(0.975) * se]
-        given = [row[f"implied_{name}"] for name in ("prevalence", "lower", "upper")]
-        assert given == pytest.approx(np.clip(bounds, 0, 1), abs=1e-4)
+        values = [row[f"implied_{name}"] for name in ("prevalence", "lower", "upper")]
+        assert values == pytest.approx(np.clip(bounds, 0, 1), abs=1e-4)
         for name, of, model in (("aa", a, "at a"), ("ab", b, "at a"), ("ba", a, "at b"), ("bb", b, "at b")):
             auc = roc_auc_score(of.cohort.labels[:, k], of.ensemble(model)[:, k])
             assert row[f"auc_{name}"] == pytest.approx(auc)
         assert row["prevalence_b"] == pytest.approx(b.cohort.labels[:, k].mean())
         assert (row["n_b"], row["n_pos_b"]) == (N, int((b.cohort.labels[:, k] == 1).sum()))
-        assert row["p_meaning"] == pytest.approx(there.evidence[k].meaning_p)
+        assert row["p_meaning"] == pytest.approx(forward.evidence[k].meaning_p)
     c = replace(site("c", ("at a", "at b", "at c")), dataset="c")
     three = [replace(site(name, ("at a", "at b", "at c")), dataset=name) for name in "ab"] + [c]
     several = study(*three, configurations={f"at {name}": (name,) for name in "abc"})

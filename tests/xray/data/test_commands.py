@@ -46,8 +46,8 @@ def test_commands_lead_from_label_files_to_an_audit(run: Run, tmp_path: Path, wr
     assert "and 2 more" in added.stderr
     assert "release of 2017" in added.stderr
     assert len(run("dataset", "quarantine", "nih", "--json").stdout.splitlines()) == 12
-    counted = json.loads(run("dataset", "counts", "nih", "--protocol", "paper", "--json").stdout)
-    assert counted["tasks"]["Mass"] == {"positive": 13, "negative": 27, "uncertain": 0, "not mentioned": 0}
+    counts = json.loads(run("dataset", "counts", "nih", "--protocol", "paper", "--json").stdout)
+    assert counts["tasks"]["Mass"] == {"positive": 13, "negative": 27, "uncertain": 0, "not mentioned": 0}
     explained = run("labels", "explain", "nih", "00000003_000.png").stdout
     assert re.search(r"under paper(.|\n)*Mass +positive +1 +Finding Labels +Mass\|Nodule", explained)
     assert "under corrected" in explained
@@ -77,7 +77,7 @@ def test_commands_lead_from_label_files_to_an_audit(run: Run, tmp_path: Path, wr
 
 
 @pytest.mark.parametrize(
-    ("words", "said"),
+    ("words", "message"),
     [
         (["nih", "--labels", "F"], "--images DIR"),
         (["mine", "--labels", "F", "--labels-only"], "--source: expected one of"),
@@ -87,12 +87,12 @@ def test_commands_lead_from_label_files_to_an_audit(run: Run, tmp_path: Path, wr
     ],
 )
 def test_a_usage_error_names_the_option(
-    tmp_path: Path, write_nih: WriteNih, words: list[str], said: str
+    tmp_path: Path, write_nih: WriteNih, words: list[str], message: str
 ) -> None:
     stands_for = {"F": str(write_nih(tmp_path)), "D": str(tmp_path)}
     result = CliRunner().invoke(cli, ["dataset", "add", *(stands_for.get(word, word) for word in words)])
     assert result.exit_code == 2
-    assert said in result.output
+    assert message in result.output
 
 
 def test_table_a1_names_the_cells_that_differ(run: Run, tmp_path: Path, write_nih: WriteNih) -> None:
@@ -125,11 +125,11 @@ def test_counts_of_the_published_files_are_reproduced(run: Run) -> None:
     if not file.is_file():
         pytest.skip("the published label files are not there")
     run("dataset", "add", "nih", "--labels", file, "--labels-only")
-    counted = json.loads(
+    counts = json.loads(
         run("dataset", "counts", "nih", "--protocol", "paper", "--part", "test", "--json").stdout
     )
-    assert counted["images"] == 15_403
-    assert {task: states["positive"] for task, states in counted["tasks"].items() if states["positive"]} == {
+    assert counts["images"] == 15_403
+    assert {task: states["positive"] for task, states in counts["tasks"].items() if states["positive"]} == {
         "Atelectasis": 866, "Consolidation": 203, "Infiltration": 1809, "Pneumothorax": 136, "Edema": 41,
         "Emphysema": 126, "Fibrosis": 292, "Effusion": 656, "Pneumonia": 87, "Pleural_Thickening": 379,
         "Cardiomegaly": 399, "Nodule": 806, "Mass": 614, "Hernia": 39,
@@ -164,8 +164,8 @@ def test_the_custom_reader_of_the_docs_works(
     result = run(*words)
     assert "registered 40 images" in result.stdout
     assert "films.csv, row 42, image f99: column 'mass': 'perhaps'" in result.stderr
-    counted = json.loads(run("dataset", "counts", "clinic", "--json").stdout)["tasks"]["Mass"]
-    assert counted == {"positive": 10, "negative": 10, "uncertain": 10, "not mentioned": 10}
+    counts = json.loads(run("dataset", "counts", "clinic", "--json").stdout)["tasks"]["Mass"]
+    assert counts == {"positive": 10, "negative": 10, "uncertain": 10, "not mentioned": 10}
     assert "yes" in run("labels", "explain", "clinic", "f0").stdout
     sys.modules.pop("clinic_reader", None)
 

@@ -51,9 +51,9 @@ def test_a_comparison_counts_and_lists_the_images_that_change(nih: RegisteredDat
     assert rules["augmentation.scale"] == {"rule": "augmentation.scale", "first": 0.15, "second": 0.1}
     assert "datasets.nih.views" in rules
     changes = image_changes(nih, PAPER, CORRECTED)
-    named = {change["image"]: change for change in changes}
-    assert named["c.png"]["second"] == "" != named["c.png"]["first"]
-    assert named["b.png"]["first"] == ""
+    by_image = {change["image"]: change for change in changes}
+    assert by_image["c.png"]["second"] == "" != by_image["c.png"]["first"]
+    assert by_image["b.png"]["first"] == ""
     moved = [
         c for c in changes if c["first"] and c["second"] and (c["first"] == "test") != (c["second"] == "test")
     ]

@@ -27,8 +27,8 @@ MEMBERS = st.lists(st.tuples(st.integers(0, 8), st.integers(0, 5), st.booleans()
 
 def member(rows: list[tuple[int, int, bool, bool]]) -> Member:
     columns = np.array(rows, dtype=np.int64).reshape(-1, 4)
-    shown = Identities(columns[:, 0], columns[:, 1], columns[:, 3] == 1, columns[:, 1])
-    return Member(shown, {3: columns[:, 2].astype(bool)})
+    identities = Identities(columns[:, 0], columns[:, 1], columns[:, 3] == 1, columns[:, 1])
+    return Member(identities, {3: columns[:, 2].astype(bool)})
 
 
 @given(MEMBERS, MEMBERS)
@@ -36,14 +36,14 @@ def member(rows: list[tuple[int, int, bool, bool]]) -> Member:
 def test_overlap_equals_a_row_by_row_count(
     train: list[tuple[int, int, bool, bool]], test: list[tuple[int, int, bool, bool]]
 ) -> None:
-    def counted(rows: list[tuple[int, int, bool, bool]]) -> dict[str, int]:
+    def count(rows: list[tuple[int, int, bool, bool]]) -> dict[str, int]:
         image = [any(row[0] == other[0] for other in train) for row in rows]
         patient = [any(row[1] == other[1] for other in train) for row in rows]
         unnamed = sum(row[3] for row in rows)
         return {"n": len(rows), "n_image": sum(image), "n_patient": sum(patient), "n_unknown": unnamed}
 
-    expected: list[dict[str, Any]] = [{"task_id": None} | counted(test)]
-    positive = {"task_id": 3} | counted([row for row in test if row[2]])
+    expected: list[dict[str, Any]] = [{"task_id": None} | count(test)]
+    positive = {"task_id": 3} | count([row for row in test if row[2]])
     assert overlap(member(train), member(test)) == expected + [positive] * (positive["n_patient"] > 0)
 
 
@@ -183,10 +183,10 @@ def test_agreement_of_googles_and_nihs_pneumothorax_labels_is_reproduced(
         (result,) = labeller_agreement(connection, "google", "nih")
     google, nih = (published[name].rows for name in ("google", "nih"))
     both = google.merge(nih, on="image", suffixes=("_g", "_n"))
-    ours = (both["Pneumothorax"] == "YES").to_numpy(int)
-    theirs = both["Finding Labels_n"].str.contains("Pneumothorax").to_numpy(int)
+    google_calls = (both["Pneumothorax"] == "YES").to_numpy(int)
+    nih_calls = both["Finding Labels_n"].str.contains("Pneumothorax").to_numpy(int)
     assert (result.task, result.n) == ("Pneumothorax", len(both))
-    assert result.kappa.value == pytest.approx(cohen_kappa_score(ours, theirs), abs=1e-12)
-    counted = [result.both_negative, result.second_only, result.first_only, result.both_positive]
-    assert counted == confusion_matrix(ours, theirs).ravel().tolist()
-    assert result.pabak.value == pytest.approx(2 * np.mean(ours == theirs) - 1)
+    assert result.kappa.value == pytest.approx(cohen_kappa_score(google_calls, nih_calls), abs=1e-12)
+    cells = [result.both_negative, result.second_only, result.first_only, result.both_positive]
+    assert cells == confusion_matrix(google_calls, nih_calls).ravel().tolist()
+    assert result.pabak.value == pytest.approx(2 * np.mean(google_calls == nih_calls) - 1)

@@ -176,10 +176,10 @@ def of_a_home(add, read, home, database, tmp_path, monkeypatch, capsys):
 
     def run(*arguments: str) -> tuple[int, list[str], str]:
         capsys.readouterr()
-        with pytest.raises(SystemExit) as ended:
+        with pytest.raises(SystemExit) as caught:
             main(list(arguments))
         printed = capsys.readouterr()
-        return int(ended.value.code or 0), printed.out.splitlines(), printed.err
+        return int(caught.value.code or 0), printed.out.splitlines(), printed.err
 
     return run
 

@@ -66,16 +66,16 @@ def scores(images: list[str], seed: int = 0) -> pd.DataFrame:
 def test_scores_are_stored_in_the_order_of_the_cohort(engine: Engine, bring: Any, images: list[str]) -> None:
     frame = scores(images).sample(frac=1, random_state=1)
     frame["age"] = 50
-    done = bring(frame, citation="Doe 2026", trained_on=["a", "far-away"])
-    assert (done.n_images, done.n_missing, done.new) == (len(images), 0, True)
-    assert done.tasks == ("Effusion", "Pleural_Thickening")
-    assert done.notes == ("1 column(s) that are no task left out: age",)
+    imported = bring(frame, citation="Doe 2026", trained_on=["a", "far-away"])
+    assert (imported.n_images, imported.n_missing, imported.new) == (len(images), 0, True)
+    assert imported.tasks == ("Effusion", "Pleural_Thickening")
+    assert imported.notes == ("1 column(s) that are no task left out: age",)
     rows = stored(engine, "theirs")
     expected = frame.set_index("Image_ID").loc[images]
     for task, column in (("Effusion", "effusion"), ("Pleural_Thickening", "pleural thickening")):
         p = expected[column].to_numpy()
         np.testing.assert_array_equal(rows[TASK_INDEX[task]], np.log(p / (1 - p)).astype(np.float32))
-    assert np.isnan(np.delete(rows, [TASK_INDEX[t] for t in done.tasks], axis=0)).all()
+    assert np.isnan(np.delete(rows, [TASK_INDEX[t] for t in imported.tasks], axis=0)).all()
     with engine.begin() as connection:
         row = connection.execute(text("select * from foreign_models")).mappings().one()
         assert (row["model"], row["format"], row["scored"], row["citation"]) == (
@@ -85,8 +85,10 @@ def test_scores_are_stored_in_the_order_of_the_cohort(engine: Engine, bring: Any
             "Doe 2026",
         )
         assert row["trained_on"] == ["a", "far-away"]
-        seen = connection.execute(text("select distinct model, seed, trained_on, protocol from predictions"))
-        assert seen.all() == [("theirs", None, "theirs", "corrected")]
+        stored_models = connection.execute(
+            text("select distinct model, seed, trained_on, protocol from predictions")
+        )
+        assert stored_models.all() == [("theirs", None, "theirs", "corrected")]
         assert connection.scalar(text("select count(*) from missing_evaluations")) == 0
         leak = connection.execute(text("select model, n, n_image from leaking_models")).one()
         assert tuple(leak) == ("theirs", len(images), len(images)), (
@@ -135,9 +137,9 @@ def test_missing_scores_become_nan_only_on_request(engine: Engine, bring: Any, i
     with pytest.raises(PredictionsError, match="2 of the"):
         bring(frame)
     extra = pd.concat([frame, frame.iloc[[0]].assign(Image_ID="nobody")])
-    done = bring(extra, missing_as_nan=True, ignore_unknown=True)
-    assert (done.n_missing, done.new) == (2, True)
-    assert len(done.notes) == 3
+    imported = bring(extra, missing_as_nan=True, ignore_unknown=True)
+    assert (imported.n_missing, imported.new) == (2, True)
+    assert len(imported.notes) == 3
     rows = stored(engine, "theirs")[TASK_INDEX["Effusion"]]
     assert np.isnan(rows[:3]).all()
     assert np.isfinite(rows[3:]).all()
@@ -160,7 +162,7 @@ def test_rows_of_other_datasets_or_models_are_recognised(bring: Any, images: lis
 
 
 @pytest.mark.parametrize(
-    ("change", "said"),
+    ("change", "message"),
     [
         ({"Image_ID": "film"}, "expected one column image or image_id"),
         (
@@ -174,9 +176,9 @@ def test_rows_of_other_datasets_or_models_are_recognised(bring: Any, images: lis
     ],
 )
 def test_ambiguous_columns_are_refused(
-    bring: Any, images: list[str], change: dict[str, str], said: str
+    bring: Any, images: list[str], change: dict[str, str], message: str
 ) -> None:
-    with pytest.raises(PredictionsError, match=re.escape(said)):
+    with pytest.raises(PredictionsError, match=re.escape(message)):
         bring(scores(images).rename(columns=change))
 
 
@@ -319,8 +321,8 @@ def test_a_file_of_percentages_gets_no_advice_to_use_logits(bring: Any, images: 
 
 def test_calls_of_yes_and_no_are_imported(engine: Engine, bring: Any, images: list[str]) -> None:
     calls = ["yes" if k % 2 else "no" for k in range(len(images))]
-    done = bring(pd.DataFrame({"image": images, "Mass": calls}), "caller", "call")
-    assert "single point" in " ".join(done.notes)
+    imported = bring(pd.DataFrame({"image": images, "Mass": calls}), "caller", "call")
+    assert "single point" in " ".join(imported.notes)
     assert set(stored(engine, "caller")[TASK_INDEX["Mass"]].tolist()) == {LOGIT_OF_0, LOGIT_OF_1}
 
 
@@ -333,6 +335,6 @@ def test_scores_outside_the_cohort_are_stored_for_the_cohorts_that_they_complete
             for part in ("train", "test")
             for name in find_cohort(connection, "a", "corrected", part).images
         ]
-    done = bring(pd.DataFrame({"image": names, "Mass": np.linspace(0.1, 0.9, len(names))}), "whole")
-    assert any("kept for a/corrected/train too" in note for note in done.notes)
+    imported = bring(pd.DataFrame({"image": names, "Mass": np.linspace(0.1, 0.9, len(names))}), "whole")
+    assert any("kept for a/corrected/train too" in note for note in imported.notes)
     assert counts(engine)["evaluation"] == 2

@@ -91,6 +91,6 @@ def test_an_unknown_or_damaged_protocol_is_named(tmp_path: Path) -> None:
 def test_published_datasets_have_their_known_sites() -> None:
     assert {dataset(name).site for name in ("nih", "google", "rsna")} == {"nih-cc"}
     assert dataset("mimic_ch").site == dataset("mimic_nb").site
-    assert len({each.site for each in published_datasets().values()}) == 5
+    assert len({dataset.site for dataset in published_datasets().values()}) == 5
     assert (dataset("padchest").maximum, dataset("nih").maximum) == (65535, 255)
     assert (dataset("mine").site, dataset("mine", "general").site) == ("mine", "general")

@@ -38,8 +38,8 @@ c,Silva,70,u,0
 
 def wide(folder: Path, content: str = WIDE, rule: str | None = None, **keys: object) -> SourceTable:
     (folder / "w.csv").write_text(content)
-    given = {"columns": {"reader": "doctor"}, "readers": {"rule": rule} if rule else {}, **keys}
-    return read_mapped(folder / "w.csv", None, mapping_of(given, "m.toml"), "m.toml")
+    mapping_keys = {"columns": {"reader": "doctor"}, "readers": {"rule": rule} if rule else {}, **keys}
+    return read_mapped(folder / "w.csv", None, mapping_of(mapping_keys, "m.toml"), "m.toml")
 
 
 @pytest.mark.parametrize(
@@ -235,8 +235,8 @@ def test_the_calls_of_a_cohort_are_aligned_with_its_images(engine: Engine, tmp_p
         remove(connection, "calls")
     assert calls is not None
     assert 0 < len(names) < 40
-    meant = {"1": 1.0, "0": 0.0}
-    expected = [[meant.get(words[int(name[1:]), r], np.nan) for name in names] for r in range(3)]
+    values = {"1": 1.0, "0": 0.0}
+    expected = [[values.get(words[int(name[1:]), r], np.nan) for name in names] for r in range(3)]
     np.testing.assert_array_equal(calls.calls[:, :, 1], expected)
     assert np.isnan(calls.calls[:, :, 0]).all()
     assert (calls.names, calls.rule) == (("A", "B", "C"), "majority")
@@ -285,7 +285,7 @@ def test_each_readers_vote_is_stored_and_removed_with_the_dataset(engine: Engine
         assert [row.state for row in labels] == ["positive", "uncertain", "uncertain"]
         assert labels[1].source_term == "majority: 1 positive, 1 negative, 0 uncertain"
         assert connection.scalar(text("select reader_rule from dataset where name = 'panel'")) == "majority"
-        outcomes = {each.audit.name: each.rows for each in run_audits(connection)}
+        outcomes = {outcome.audit.name: outcome.rows for outcome in run_audits(connection)}
         assert outcomes["reader_labels"] == outcomes["labels_without_source"] == ()
     with pytest.raises(DataError, match="with other content"):
         add_wide(engine, tmp_path, readers="any")

@@ -58,10 +58,10 @@ def test_readings_recorded_by_an_earlier_version_are_checked_again(tmp_path: Pat
         usable.execute("insert into picture values (?, ?, ?, ?)", row)
         usable.commit()
     for _ in range(2):
-        (seen,) = look(["a.jpg"], tmp_path, memory)
-        assert isinstance(seen, PictureFacts)
-        assert (seen.height, seen.width, seen.choices) == (40, 30, choices.ORIENTATION)
-        assert seen.content_hash == content_hash(read_grey(tmp_path / "a.jpg").pixels)
+        (reading,) = look(["a.jpg"], tmp_path, memory)
+        assert isinstance(reading, PictureFacts)
+        assert (reading.height, reading.width, reading.choices) == (40, 30, choices.ORIENTATION)
+        assert reading.content_hash == content_hash(read_grey(tmp_path / "a.jpg").pixels)
 
 
 def add(engine: Engine, home: Path, name: str, labels: Path, reading: Reading = AS_STORED) -> Registration:
@@ -86,10 +86,10 @@ def registered(engine: Engine, name: str) -> RegisteredDataset:
 
 
 def test_unusual_readings_are_counted(engine: Engine, tmp_path: Path) -> None:
-    done = add(engine, tmp_path, "counted", pictures(tmp_path / "a"))
+    registration = add(engine, tmp_path, "counted", pictures(tmp_path / "a"))
     highest = max(int(smooth(40 + i, 40, 4095).max()) for i in (1, 2, 3))
-    assert done.pictures == PictureCounts(4, ((choices.MONOCHROME1, 1),), 3, highest, 65535)
-    lines = done.pictures.lines()
+    assert registration.pictures == PictureCounts(4, ((choices.MONOCHROME1, 1),), 3, highest, 65535)
+    lines = registration.pictures.lines()
     assert lines[0] == "1 of 4 pictures: MONOCHROME1: inverted"
     assert (
         f"3 of 4 pictures use a sixteenth or less of their range (no value above {highest} of 65535)"
@@ -104,9 +104,9 @@ def test_the_reading_options_apply_to_the_prepared_pictures(
 ) -> None:
     name = (reading.text or "").split()[0]
     labels = pictures(tmp_path / name)
-    done = add(engine, tmp_path, name, labels, reading)
+    registration = add(engine, tmp_path, name, labels, reading)
     dataset = registered(engine, name)
-    assert (dataset.reading, done.n_images) == (reading, 4)
+    assert (dataset.reading, registration.n_images) == (reading, 4)
     cache = pixel_cache(dataset, tmp_path, 32, "centre")
     for row in range(4):
         expected = prepare(read_grey(labels.parent / f"{row}.dcm", reading), 32)

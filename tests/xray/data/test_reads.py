@@ -37,10 +37,11 @@ def read(engine: Engine, draw: Callable[..., None]) -> dict[str, list[str]]:
     database.close()
     chance = np.random.default_rng(3)
     answers = {
-        who: chance.choice(["yes", "no", "unsure"], N, p=[0.4, 0.5, 0.1]).tolist() for who in ("anna", "ben")
+        reader: chance.choice(["yes", "no", "unsure"], N, p=[0.4, 0.5, 0.1]).tolist()
+        for reader in ("anna", "ben")
     }
-    for who, message in answers.items():
-        reads = [Read(position[row.id], who, answer) for row, answer in zip(images, message, strict=True)]
+    for reader, message in answers.items():
+        reads = [Read(position[row.id], reader, answer) for row, answer in zip(images, message, strict=True)]
         worklists.keep(number, reads)
     return answers
 
@@ -55,8 +56,8 @@ def test_one_readers_answers_become_labels_with_reader_and_time(
     engine: Engine, read: dict[str, list[str]]
 ) -> None:
     with engine.begin() as connection:
-        done = register_reads(connection, "doubtful ones", "a-by-anna", reader="anna")
-        assert done.n_images == N
+        registration = register_reads(connection, "doubtful ones", "a-by-anna", reader="anna")
+        assert registration.n_images == N
         word = {"yes": "positive", "no": "negative", "unsure": "uncertain"}
     assert states(engine, "a-by-anna") == [word[answer] for answer in read["anna"]]
     with engine.connect() as connection:
@@ -73,12 +74,12 @@ def test_one_readers_answers_become_labels_with_reader_and_time(
 
 def test_two_readers_are_compared_like_two_labellers(engine: Engine, read: dict[str, list[str]]) -> None:
     with engine.begin() as connection:
-        for who in read:
-            register_reads(connection, "doubtful ones", f"a-by-{who}", reader=who)
+        for reader in read:
+            register_reads(connection, "doubtful ones", f"a-by-{reader}", reader=reader)
         (row,) = labeller_agreement(connection, "a-by-anna", "a-by-ben")
-    called = [(a, b) for a, b in zip(*read.values(), strict=True) if "unsure" not in (a, b)]
-    assert (row.task, row.n) == ("Effusion", len(called))
-    assert row.kappa.value == pytest.approx(cohen_kappa_score(*zip(*called, strict=True)))
+    pairs = [(a, b) for a, b in zip(*read.values(), strict=True) if "unsure" not in (a, b)]
+    assert (row.task, row.n) == ("Effusion", len(pairs))
+    assert row.kappa.value == pytest.approx(cohen_kappa_score(*zip(*pairs, strict=True)))
 
 
 @pytest.mark.parametrize("rule", RULES)
@@ -106,8 +107,8 @@ def test_the_test_cohort_consists_of_images_that_are_scored_already(
     engine: Engine, read: dict[str, list[str]]
 ) -> None:
     with engine.begin() as connection:
-        done = register_reads(connection, "doubtful ones", "a-again")
-        assert freeze_dataset(connection, done.dataset_id, "corrected", required=["test"]) == []
+        registration = register_reads(connection, "doubtful ones", "a-again")
+        assert freeze_dataset(connection, registration.dataset_id, "corrected", required=["test"]) == []
         rows = connection.execute(
             text("select part, image_list.image_ids from cohort join image_list on image_list.id = image_list_id"
                  " join dataset on dataset.id = dataset_id where dataset.name = :name"), {"name": "a-again"},
@@ -120,7 +121,7 @@ def test_the_test_cohort_consists_of_images_that_are_scored_already(
             text(
                 "select n_pos from cohort_label join cohort on cohort.id = cohort_id where dataset_id = :id"
             ),
-            {"id": done.dataset_id},
+            {"id": registration.dataset_id},
         )
     assert [row.part for row in rows] == ["test"]
     assert set(rows[0].image_ids) <= set(own)

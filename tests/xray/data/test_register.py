@@ -55,9 +55,14 @@ def manifest(folder: Path, n: int = 20) -> Path:
 def test_a_registered_dataset_is_read_back_unchanged(
     engine: Engine, tmp_path: Path, write_nih: WriteNih
 ) -> None:
-    done = add(engine, "nih", write_nih(tmp_path))
-    assert (done.n_images, done.n_patients, done.unchanged, done.quarantine) == (80, 40, False, [])
-    assert done.notes == ["release of 2017, the paper's"]
+    registration = add(engine, "nih", write_nih(tmp_path))
+    assert (
+        registration.n_images,
+        registration.n_patients,
+        registration.unchanged,
+        registration.quarantine,
+    ) == (80, 40, False, [])
+    assert registration.notes == ["release of 2017, the paper's"]
     with engine.connect() as connection:
         back = read_named(connection, "nih", terms=True).table
         (rule,) = connection.execute(
@@ -93,12 +98,12 @@ def test_bad_rows_are_set_aside_with_name_and_reason(
     engine: Engine, tmp_path: Path, write_nih: WriteNih
 ) -> None:
     bad = ["a.png,Cough,0,7,058Y,M,PA", "b.png,Mass,0,seven,058Y,M,PA", "c.png,Mass"]
-    done = add(engine, "nih", write_nih(tmp_path, 40, *bad))
-    assert (done.n_images, [entry.row for entry in done.quarantine]) == (80, [82, 83, 84])
-    assert "column 'Finding Labels': 'Cough'" in done.quarantine[0].reason
-    assert "column 'Patient ID': 'seven'" in done.quarantine[1].reason
+    registration = add(engine, "nih", write_nih(tmp_path, 40, *bad))
+    assert (registration.n_images, [entry.row for entry in registration.quarantine]) == (80, [82, 83, 84])
+    assert "column 'Finding Labels': 'Cough'" in registration.quarantine[0].reason
+    assert "column 'Patient ID': 'seven'" in registration.quarantine[1].reason
     with engine.connect() as connection:
-        assert read_quarantine(connection, done.dataset_id) == done.quarantine
+        assert read_quarantine(connection, registration.dataset_id) == registration.quarantine
 
 
 def test_strict_registration_with_a_bad_row_registers_nothing(
@@ -137,8 +142,8 @@ def test_unusable_pictures_are_set_aside(engine: Engine, tmp_path: Path) -> None
     )
     (tmp_path / "7.png").unlink()
     labels.write_text(labels.read_text().replace("i8,p8,8.png", "i8,p8,"))
-    done = add(engine, "mine", labels, tmp_path, source="manifest", site="here")
-    by_key = {entry.image: entry.reason for entry in done.quarantine}
+    registration = add(engine, "mine", labels, tmp_path, source="manifest", site="here")
+    by_key = {entry.image: entry.reason for entry in registration.quarantine}
     words = {
         "i1": "1.png", "i2": "not a PNG", "i3": "8 × 8 pixels", "i4": "every pixel is 7",
         "i5": "same picture as image i0", "i6": "8-bit picture in a wider file", "i7": "no such picture",
@@ -147,7 +152,7 @@ def test_unusable_pictures_are_set_aside(engine: Engine, tmp_path: Path) -> None
     assert set(by_key) == set(words)
     for image, word in words.items():
         assert word in by_key[image]
-    assert done.n_images == 12
+    assert registration.n_images == 12
     with engine.connect() as connection:
         hashes = connection.execute(text("select content_hash, perceptual_hash, path from image")).all()
     assert len({row.content_hash for row in hashes}) == 12
@@ -187,8 +192,10 @@ def test_simultaneous_registrations_store_the_dataset_once(
         )
 
     def one(name: str) -> bool:
-        done = add(engine, name, files[name] / "labels.csv", files[name], source="manifest", site="here")
-        return done.unchanged
+        registration = add(
+            engine, name, files[name] / "labels.csv", files[name], source="manifest", site="here"
+        )
+        return registration.unchanged
 
     with ThreadPoolExecutor(len(names)) as pool:
         unchanged = list(pool.map(one, names))
@@ -208,13 +215,13 @@ def test_published_datasets_keep_their_duplicates_and_report_them(
     Image.fromarray(np.arange(1024, dtype=np.uint16).reshape(32, 32) * 64).save(
         tmp_path / "images/00000001_000.png"
     )
-    done = add(engine, "nih", labels, tmp_path / "images")
-    assert [(entry.image, entry.kept) for entry in done.quarantine] == [
+    registration = add(engine, "nih", labels, tmp_path / "images")
+    assert [(entry.image, entry.kept) for entry in registration.quarantine] == [
         ("00000001_000.png", False),
         ("00000010_001.png", True),
     ]
-    assert "values up to 65535; this dataset's" in done.quarantine[0].reason
-    assert done.n_images == 19
+    assert "values up to 65535; this dataset's" in registration.quarantine[0].reason
+    assert registration.n_images == 19
 
 
 def test_paths_that_lead_out_of_the_folder_are_refused(
@@ -225,8 +232,8 @@ def test_paths_that_lead_out_of_the_folder_are_refused(
     labels = write_nih(tmp_path, 3, "../secret.png,Mass,0,9,058Y,M,PA")
     for line in labels.read_text().splitlines()[1:7]:
         draw(folder / line.split(",")[0], hash(line) % 1000)
-    done = add(engine, "nih", labels, folder)
-    assert [entry.image for entry in done.quarantine if not entry.kept] == ["../secret.png"]
+    registration = add(engine, "nih", labels, folder)
+    assert [entry.image for entry in registration.quarantine if not entry.kept] == ["../secret.png"]
 
 
 def test_an_interrupted_registration_continues_where_it_stopped(
@@ -293,16 +300,16 @@ def test_a_failure_late_in_the_transaction_leaves_nothing(
     assert count_rows() == before
 
 
-def corrupt(line: str, how: str, draws: random.Random) -> bytes:
-    if how == "bytes":
+def corrupt(line: str, kind: str, draws: random.Random) -> bytes:
+    if kind == "bytes":
         return line.encode()[:20] + b"\xff\xfe" + line.encode()[20:]
-    if how == "quote":
+    if kind == "quote":
         return ('"' + line).encode()
-    if how == "fields":
+    if kind == "fields":
         return ",".join(line.split(",")[: draws.randint(1, 6)]).encode()
-    if how == "huge":
+    if kind == "huge":
         return (line + "x" * 200_000).encode()
-    if how == "zero":
+    if kind == "zero":
         return line.encode() + b"\0"
     return ",".join(draws.sample(line.split(","), len(line.split(",")))).encode()
 
@@ -352,14 +359,14 @@ def test_fuzzed_files_are_registered_with_quarantine_or_refused_as_a_whole(
     path.write_bytes(data)
     before, name = count_rows(), f"d{count_rows()['dataset']}"
     try:
-        done = add(engine, name, path, source="nih", site=f"s{before['site']}")
+        registration = add(engine, name, path, source="nih", site=f"s{before['site']}")
     except XrayError:
         assert count_rows() == before
         return
     after = count_rows()
     assert after["dataset"] == before["dataset"] + 1
-    assert after["quarantine"] - before["quarantine"] == len(done.quarantine)
+    assert after["quarantine"] - before["quarantine"] == len(registration.quarantine)
     with engine.connect() as connection:
         table = read_named(connection, name).table
-    assert len(table.rows) == done.n_images
-    assert 2 * done.n_images >= 40 - len(faults)
+    assert len(table.rows) == registration.n_images
+    assert 2 * registration.n_images >= 40 - len(faults)

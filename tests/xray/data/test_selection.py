@@ -29,22 +29,25 @@ studies = st.lists(
 )
 
 
-def chexpert(drawn: list[tuple[int, str, str, list[str]]]) -> SourceTable:
+def chexpert(drawn_rows: list[tuple[int, str, str, list[str]]]) -> SourceTable:
     findings = [column for column in COLUMNS if column != "No Finding"]
     rows = pd.DataFrame(
         {
-            "image": [f"image{index}" for index in range(len(drawn))],
-            "patient": pd.Series([f"patient{each[0]:05d}" for each in drawn], dtype=object),
+            "image": [f"image{index}" for index in range(len(drawn_rows))],
+            "patient": pd.Series([f"patient{row[0]:05d}" for row in drawn_rows], dtype=object),
             "path": None,
-            "view": pd.Series([each[1] for each in drawn], dtype=object),
+            "view": pd.Series([row[1] for row in drawn_rows], dtype=object),
             "age": np.nan,
             "sex": None,
             "Frontal/Lateral": pd.Series(
-                ["Lateral" if each[1] == "Lateral" else "Frontal" for each in drawn], dtype=object
+                ["Lateral" if row[1] == "Lateral" else "Frontal" for row in drawn_rows], dtype=object
             ),
-            "No Finding": pd.Series([each[2] for each in drawn], dtype=object),
+            "No Finding": pd.Series([row[2] for row in drawn_rows], dtype=object),
         }
-        | {name: pd.Series([each[3][i] for each in drawn], dtype=object) for i, name in enumerate(findings)}
+        | {
+            name: pd.Series([row[3][i] for row in drawn_rows], dtype=object)
+            for i, name in enumerate(findings)
+        }
     )
     states, terms = apply_rules(rows, all_rules("chexpert"))
     return SourceTable(rows, states, terms)
@@ -70,9 +73,9 @@ def released_code(table: SourceTable) -> tuple[list[str], np.ndarray]:
 @given(studies.filter(len))
 @settings(max_examples=60, deadline=None)
 def test_the_paper_protocol_selects_as_the_released_code_does(
-    drawn: list[tuple[int, str, str, list[str]]],
+    drawn_rows: list[tuple[int, str, str, list[str]]],
 ) -> None:
-    table = chexpert(drawn)
+    table = chexpert(drawn_rows)
     images, labels = released_code(table)
     selection = select(table, "chexpert", PAPER)
     assert table.rows["image"].to_numpy()[selection.index].tolist() == images
@@ -82,9 +85,9 @@ def test_the_paper_protocol_selects_as_the_released_code_does(
 @given(studies)
 @settings(max_examples=60, deadline=None)
 def test_the_corrected_protocol_never_uses_labels_of_another_image(
-    drawn: list[tuple[int, str, str, list[str]]],
+    drawn_rows: list[tuple[int, str, str, list[str]]],
 ) -> None:
-    table = chexpert(drawn)
+    table = chexpert(drawn_rows)
     selection = select(table, "chexpert", CORRECTED)
     own = (selection.label_rows == selection.index[:, None]) | (selection.label_rows == -1)
     assert own.all()

@@ -28,8 +28,8 @@ def test_the_random_split_equals_torchs(n: int) -> None:
         return
     torch.manual_seed(0)
     halves = torch.utils.data.random_split(range(n), [int(0.5 * n), n - int(0.5 * n)])
-    for ours, theirs in zip(random_split(n, 0.5, 0), halves, strict=True):
-        assert ours.tolist() == list(theirs.indices)
+    for own, half in zip(random_split(n, 0.5, 0), halves, strict=True):
+        assert own.tolist() == list(half.indices)
 
 
 def table_of(patients: list[str | None]) -> SourceTable:
@@ -59,9 +59,9 @@ def test_a_patient_stays_in_its_part_when_data_are_added(
     before: list[str | None], added: list[str | None], at: int
 ) -> None:
     def cut(patients: list[str | None], images: list[str]) -> list[int]:
-        who = pd.Series(patients, dtype=object)
+        names = pd.Series(patients, dtype=object)
         return patient_parts(
-            keys_by_name(who, pd.Series(images, dtype=object), "site"), CORRECTED.split
+            keys_by_name(names, pd.Series(images, dtype=object), "site"), CORRECTED.split
         ).tolist()
 
     images = [f"old{k}" for k in range(len(before))]
@@ -86,11 +86,11 @@ def test_parts_have_the_requested_fractions() -> None:
 
 
 def test_another_site_or_seed_splits_differently_and_datasets_of_a_site_agree() -> None:
-    who = pd.Series([str(k) for k in range(500)], dtype=object)
-    one = patient_parts(keys_by_name(who, who, "nih-cc"), CORRECTED.split)
-    assert (one != patient_parts(keys_by_name(who, who, "stanford"), CORRECTED.split)).any()
+    names = pd.Series([str(k) for k in range(500)], dtype=object)
+    one = patient_parts(keys_by_name(names, names, "nih-cc"), CORRECTED.split)
+    assert (one != patient_parts(keys_by_name(names, names, "stanford"), CORRECTED.split)).any()
     images = pd.Series([f"google {k}" for k in range(500)], dtype=object)
-    np.testing.assert_array_equal(one, patient_parts(keys_by_name(who, images, "nih-cc"), CORRECTED.split))
+    np.testing.assert_array_equal(one, patient_parts(keys_by_name(names, images, "nih-cc"), CORRECTED.split))
 
 
 def test_an_unknown_patient_differs_from_a_patient_named_like_the_image() -> None:

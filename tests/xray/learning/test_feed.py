@@ -49,5 +49,5 @@ def test_a_gpu_gives_the_logits_of_the_cpu():
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
 def test_without_a_gpu_the_script_says_so_and_exits_with_0():
     command = [sys.executable, "-m", "benchmarks.gpu"]
-    done = subprocess.run(command, cwd=PROJECT, capture_output=True, text=True, check=True)
-    assert (done.stdout, done.stderr) == ("", "not measured: there is no GPU that torch can use\n")
+    process = subprocess.run(command, cwd=PROJECT, capture_output=True, text=True, check=True)
+    assert (process.stdout, process.stderr) == ("", "not measured: there is no GPU that torch can use\n")

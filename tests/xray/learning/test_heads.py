@@ -68,8 +68,8 @@ def test_logits_come_from_the_own_head_or_the_mean_of_the_trained_ones(trained):
     np.testing.assert_allclose(of_a[:, [SAME, INVERTED]], every[:, 0, [SAME, INVERTED]], rtol=1e-5)
     np.testing.assert_allclose(of_b[:, [SAME, INVERTED]], every[:, 1, [SAME, INVERTED]], rtol=1e-5)
     np.testing.assert_allclose(of_none[:, SAME], every[:, :, SAME].mean(axis=1), rtol=1e-5, atol=1e-6)
-    for found in (of_a, of_b, of_none):  # a has no head for it
-        np.testing.assert_allclose(found[:, ONLY_B], every[:, 1, ONLY_B], rtol=1e-5)
+    for logits in (of_a, of_b, of_none):  # a has no head for it
+        np.testing.assert_allclose(logits[:, ONLY_B], every[:, 1, ONLY_B], rtol=1e-5)
     both = score(network, pixels, positions, ["a", "b"])
     np.testing.assert_allclose(both, of_none)
 
@@ -79,10 +79,10 @@ def test_heads_are_read_back_from_the_file(trained, tmp_path):
     back = load(tmp_path / "model.safetensors")
     assert back.heads == ("a", "b")
     assert np.array_equal(back.trained, trained.network.trained)
-    mine, theirs = (
-        score(each, VALIDATION.pixels, VALIDATION.positions, ["b"]) for each in (trained.network, back)
+    own, expected = (
+        score(network, VALIDATION.pixels, VALIDATION.positions, ["b"]) for network in (trained.network, back)
     )
-    np.testing.assert_array_equal(mine, theirs)
+    np.testing.assert_array_equal(own, expected)
 
 
 def test_the_penalty_brings_the_heads_together(trained):
@@ -104,5 +104,5 @@ def test_the_penalty_equals_a_hand_computation():
 
 def test_the_penalty_equals_the_released_code():
     weights = torch.randn(4, 18, 32, generator=torch.Generator().manual_seed(0))
-    theirs = sum(torch.pdist(weights[:, task], p=2).mean() for task in range(18))
-    assert alignment_penalty(weights).item() == pytest.approx(float(theirs), rel=1e-5)
+    expected = sum(torch.pdist(weights[:, task], p=2).mean() for task in range(18))
+    assert alignment_penalty(weights).item() == pytest.approx(float(expected), rel=1e-5)

@@ -20,9 +20,9 @@ print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
 """
 
 
-def faults(how: str) -> int:
-    done = subprocess.run([sys.executable, "-c", COUNT, how], capture_output=True, text=True, check=True)
-    return int(done.stdout)
+def faults(mode: str) -> int:
+    process = subprocess.run([sys.executable, "-c", COUNT, mode], capture_output=True, text=True, check=True)
+    return int(process.stdout)
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="page faults are counted on Linux")

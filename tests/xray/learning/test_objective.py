@@ -79,12 +79,12 @@ def test_loss_and_gradient_are_those_of_a_loop_over_tasks():
     labels[labels < 0] = NAN
     labels[:, 5] = NAN
     weights = torch.rand(18, generator=generator)
-    ours, theirs = logits.clone().requires_grad_(), logits.clone().requires_grad_()
-    loss, expected = masked_bce(ours, labels, weights), one_by_one(theirs, labels, weights)
+    own, looped = logits.clone().requires_grad_(), logits.clone().requires_grad_()
+    loss, expected = masked_bce(own, labels, weights), one_by_one(looped, labels, weights)
     loss.backward()
     expected.backward()
     assert loss.item() == pytest.approx(expected.item(), rel=1e-6)
-    assert torch.allclose(ours.grad, theirs.grad, atol=1e-7)
+    assert torch.allclose(own.grad, looped.grad, atol=1e-7)
 
 
 def test_task_weights_equal_a_hand_computation():

@@ -63,8 +63,8 @@ def test_protocol_cohorts_their_order_and_seed_change_the_key():
 
 
 def test_the_selection_from_the_cohorts_changes_the_key():
-    chosen = {"tasks": ["Mass"], "where": []}
-    assert Recipe().key("nih", "corrected/1", COHORTS, 0, chosen) != KEY
+    selection = {"tasks": ["Mass"], "where": []}
+    assert Recipe().key("nih", "corrected/1", COHORTS, 0, selection) != KEY
 
 
 def test_initial_weights_enter_the_key_by_their_content(tmp_path):
@@ -74,9 +74,9 @@ def test_initial_weights_enter_the_key_by_their_content(tmp_path):
         return recipe.key("nih", "corrected/1", COHORTS, 0)
 
     assert key("a", b"1") == key("b", b"1") != key("a", b"2")
-    gone = dataclasses.replace(Recipe(), weights=str(tmp_path / "gone"))
+    recipe = dataclasses.replace(Recipe(), weights=str(tmp_path / "gone"))
     with pytest.raises(LearningError, match="gone: weights to start from can't be read: No such file"):
-        gone.key("nih", "corrected/1", COHORTS, 0)
+        recipe.key("nih", "corrected/1", COHORTS, 0)
 
 
 def test_the_name_of_the_configuration_changes_the_key():
@@ -95,8 +95,8 @@ def test_equal_recipes_have_one_key_in_any_process():
         "from xray.learning.recipe import Recipe\n"
         f"print(Recipe(epochs=160).key('nih', 'corrected/1', {COHORTS!r}, 0))"
     )
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
-    assert done.stdout.strip() == KEY
+    process = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert process.stdout.strip() == KEY
 
 
 def test_a_recipe_is_read_back_from_plain_data_with_its_key():

@@ -47,26 +47,28 @@ def test_models_including_foreign_ones_rank_by_test_set(tracker, client, study, 
     experiment = tracker.experiment(study)
     assert ranked(client, experiment, "test_auc/nih/Effusion", "nih") == ["nih/0", "vendor", "nih/1"]
     assert ranked(client, experiment, "test_auc/rsna/Effusion", "rsna") == ["vendor", "nih/1", "nih/0"]
-    found = client.search_logged_models(
+    models = client.search_logged_models(
         [experiment], "metrics.`test_auc/rsna/Effusion` > 0.97", datasets=[{"dataset_name": "rsna"}]
     )
-    assert [model.name for model in found] == ["vendor"]
-    assert found[0].tags["mlflow.model.isExternal"] == "true"
+    assert [model.name for model in models] == ["vendor"]
+    assert models[0].tags["mlflow.model.isExternal"] == "true"
 
 
 def test_every_logged_number_is_the_stored_one_of_its_dataset(tracker, client, study, three):  # noqa: F811
     log_tests(tracker, study, three)
     models = {m.source_run_id: m for m in client.search_logged_models([tracker.experiment(study)])}
-    for each in three[:2]:
-        logged = models[each.run_id]
-        expected = {(key, dataset): value for key, dataset, value in metrics_of(each)}
+    for model in three[:2]:
+        logged = models[model.run_id]
+        expected = {(key, dataset): value for key, dataset, value in metrics_of(model)}
         assert {(m.key, m.dataset_name): m.value for m in logged.metrics} == expected
         digests = {m.dataset_name: m.dataset_digest for m in logged.metrics}
         assert digests == {"nih": "a" * 36, "rsna": "b" * 36}
-        run = client.get_run(each.run_id)
-        assert run.data.metrics["test_auc/nih/Mass"] == each.auc["nih", "Mass"]
+        run = client.get_run(model.run_id)
+        assert run.data.metrics["test_auc/nih/Mass"] == model.auc["nih", "Mass"]
         assert run.data.metrics["test_auc/rsna/Lung_Mass"] == 0.5
-        assert run.data.metrics["test_auc/nih"] == (each.auc["nih", "Effusion"] + each.auc["nih", "Mass"]) / 2
+        assert (
+            run.data.metrics["test_auc/nih"] == (model.auc["nih", "Effusion"] + model.auc["nih", "Mass"]) / 2
+        )
         contexts = {i.dataset.name: i.tags[0].value for i in run.inputs.dataset_inputs}
         assert contexts == {"nih": "test", "rsna": "test"}
 

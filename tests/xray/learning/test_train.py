@@ -113,14 +113,14 @@ def test_the_network_has_the_weights_of_the_best_epoch():
     labels[:, [LEFT, RIGHT]] = np.random.default_rng(0).integers(0, 2, (len(labels), 2))
     validation = dataclasses.replace(VALIDATION, labels=labels)
     for seed in range(10):
-        seen: list[Epoch] = []
-        result = train(TRAINING, validation, recipe, seed, seen.append)
-        means = [epoch.mean_auc for epoch in seen]
+        epochs: list[Epoch] = []
+        result = train(TRAINING, validation, recipe, seed, epochs.append)
+        means = [epoch.mean_auc for epoch in epochs]
         if max(means) > means[-1] + 0.01:
             break
     else:
         pytest.fail("the last epoch was always the best: this test needs other labels")
-    assert [epoch.number for epoch in seen] == list(range(4))
+    assert [epoch.number for epoch in epochs] == list(range(4))
     assert result.best.number == int(np.argmax(means))
     assert result.best.mean_auc == max(means)
     logits = score(result.network, VALIDATION.pixels, VALIDATION.positions)
@@ -142,10 +142,10 @@ def test_of_equal_epochs_the_first_is_kept():
 
 def test_without_any_defined_validation_auc_the_last_epoch_is_kept():
     labels = np.full_like(VALIDATION.labels, np.nan)
-    seen: list[Epoch] = []
-    result = train(TRAINING, dataclasses.replace(VALIDATION, labels=labels), RECIPE, 0, seen.append)
+    epochs: list[Epoch] = []
+    result = train(TRAINING, dataclasses.replace(VALIDATION, labels=labels), RECIPE, 0, epochs.append)
     assert np.isnan(result.best.mean_auc)
-    assert result.best.number == seen[-1].number == RECIPE.epochs - 1
+    assert result.best.number == epochs[-1].number == RECIPE.epochs - 1
 
 
 def test_a_training_set_with_nothing_to_learn_is_an_error():
@@ -184,9 +184,9 @@ def test_weights_that_are_not_finite_never_replace_the_last_checkpoint(tmp_path)
 
 
 def test_the_last_epoch_is_kept_if_the_recipe_says_so():
-    seen: list[Epoch] = []
+    epochs: list[Epoch] = []
     recipe = dataclasses.replace(RECIPE, selection="last epoch")
-    assert train(TRAINING, VALIDATION, recipe, 0, seen.append).best is seen[-1]
+    assert train(TRAINING, VALIDATION, recipe, 0, epochs.append).best is epochs[-1]
 
 
 def test_training_in_bfloat16_learns():
@@ -205,23 +205,23 @@ def test_a_last_batch_of_one_image_can_be_trained_on():
 
 @pytest.mark.parametrize("limit", [None, 20, 1000])
 def test_a_limited_epoch_shows_other_pictures_each_time(limit, monkeypatch):
-    shown: list[list[int]] = []
+    batches: list[list[int]] = []
 
     class Watched(module.Batches):
         def __iter__(self):
-            shown.append([])
+            batches.append([])
             for batch in super().__iter__():
-                shown[-1] += batch.positions.tolist()
+                batches[-1] += batch.positions.tolist()
                 yield batch
 
     monkeypatch.setattr(module, "Batches", Watched)
     train(TRAINING, VALIDATION, dataclasses.replace(RECIPE, epoch_images=limit), seed=0)
-    assert len(shown) == RECIPE.epochs
-    for positions in shown:
+    assert len(batches) == RECIPE.epochs
+    for positions in batches:
         assert len(positions) == len(set(positions)) == min(limit or 96, 96)
-    assert shown[0] != shown[1]
+    assert batches[0] != batches[1]
     if limit == 20:
-        assert set(shown[0]) != set(shown[1])
+        assert set(batches[0]) != set(batches[1])
 
 
 def test_labels_stay_with_their_pictures_when_positions_are_not_in_order():

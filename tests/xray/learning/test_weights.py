@@ -48,7 +48,7 @@ def foreign(engine, tracker, draw, tmp_path):
         nn.Sequential(nn.Flatten(), nn.Linear(256, 2)).eval(), torch.zeros(1, 1, 16, 16)
     )
     network.save(tmp_path / "their.pt")
-    told = {
+    card = {
         "name": "theirs",
         "size": 16,
         "range": [0, 1],
@@ -57,7 +57,7 @@ def foreign(engine, tracker, draw, tmp_path):
         "trained_on": ["a"],
     }
     model_id = import_model(
-        engine, tracker, tmp_path / "their.pt", card_of(told, "their.toml"), trust=True
+        engine, tracker, tmp_path / "their.pt", card_of(card, "their.toml"), trust=True
     ).model_id
     return model_id, "theirs", weights_of(engine, tracker, model_id)
 
@@ -77,7 +77,7 @@ def away(file: Path) -> None:
 
 def folder_away(file: Path) -> None:
     """The whole version is gone, as where a home was moved."""
-    version = next(each for each in file.parents if each.parent.name == "models")
+    version = next(folder for folder in file.parents if folder.parent.name == "models")
     version.rename(version.with_name("elsewhere"))
 
 
@@ -102,19 +102,19 @@ def test_a_damaged_or_missing_file_is_named_and_nothing_is_scored(
     model_id, name, file = request.getfixturevalue(origin)
     assert verify(engine, tracker) == []
     damage(file)
-    said = DAMAGE[damage].format("imported" if origin == "foreign" else "stored")
+    message = DAMAGE[damage].format("imported" if origin == "foreign" else "stored")
     kind = ForeignModelError if origin == "foreign" else LearningError
-    with pytest.raises(kind, match=f"^{name}: .*{said}.*xray model remove {name}") as error:
+    with pytest.raises(kind, match=f"^{name}: .*{message}.*xray model remove {name}") as error:
         evaluate(engine, tracker, home, model_id, lists(engine, model_id))
     assert str(file.parents[2]) in str(error.value)
     assert "\n" not in str(error.value)
     if origin == "trained":
-        with pytest.raises(LearningError, match=said):
+        with pytest.raises(LearningError, match=message):
             export_model(engine, tracker, name, "torchscript", tmp_path / "out.pt")
         assert not (tmp_path / "out.pt").exists()
-    ((model, what),) = verify(engine, tracker)
+    ((model, problem),) = verify(engine, tracker)
     assert model == name
-    assert said in what
+    assert message in problem
 
 
 @pytest.mark.parametrize("origin", ["trained", "foreign"])

@@ -92,19 +92,19 @@ def test_intensity_changes_pixels_but_not_the_filling() -> None:
 
 
 def test_draws_stay_in_their_ranges_and_fill_them() -> None:
-    drawn = Augmentation(45, 0.15, 0.10, 0.2).draw(np.random.default_rng(0), 20_000)
+    parameters = Augmentation(45, 0.15, 0.10, 0.2).draw(np.random.default_rng(0), 20_000)
     for values, low, high in (
-        (drawn.angle, -45, 45),
-        (drawn.shift, -0.15, 0.15),
-        (drawn.zoom, 0.9, 1.1),
-        (drawn.gain, 0.8, 1.2),
-        (drawn.offset, -0.2, 0.2),
+        (parameters.angle, -45, 45),
+        (parameters.shift, -0.15, 0.15),
+        (parameters.zoom, 0.9, 1.1),
+        (parameters.gain, 0.8, 1.2),
+        (parameters.offset, -0.2, 0.2),
     ):
         assert low <= values.min() < low + 0.01 * (high - low)
         assert high - 0.01 * (high - low) < values.max() <= high
         assert values.mean() == pytest.approx((low + high) / 2, abs=0.01 * (high - low))
     again = Augmentation(45, 0.15, 0.10, 0.2).draw(np.random.default_rng(0), 20_000)
-    np.testing.assert_array_equal(drawn.angle, again.angle)
+    np.testing.assert_array_equal(parameters.angle, again.angle)
     assert len(Augmentation().draw(np.random.default_rng(0), 0)) == 0
 
 

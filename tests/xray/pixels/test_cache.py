@@ -88,23 +88,23 @@ def test_the_bytes_do_not_depend_on_workers_or_chunks(
 def test_failed_pictures_are_named_and_only_they_are_built_next_time(
     pictures: list[Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    kept = {path: path.read_bytes() for path in pictures}
+    content = {path: path.read_bytes() for path in pictures}
     contents = [content_hash(read_grey(path).pixels) for path in pictures]
     for number in (1, 3, 5, 7):
-        pictures[number].write_bytes(kept[pictures[number]][:-30])
+        pictures[number].write_bytes(content[pictures[number]][:-30])
     pictures[9].unlink()
     with pytest.raises(
         ImageError, match=r"5 of 12 picture\(s\) can't be used: .*01.png.*03.png.*05.png.* and 2 more$"
     ):
         build(pictures, tmp_path / "cache", size=16, content=contents)
     assert not (tmp_path / "cache").exists()
-    for path, data in kept.items():
+    for path, data in content.items():
         path.write_bytes(data)
     read: list[Path] = []
 
-    def reading(path: Path, how: Reading) -> Decoded:
+    def reading(path: Path, options: Reading) -> Decoded:
         read.append(path)
-        return read_grey(path, how)
+        return read_grey(path, options)
 
     monkeypatch.setattr(cache, "read_grey", reading)
     built = build(pictures, tmp_path / "cache", size=16, content=contents)
@@ -148,12 +148,12 @@ def test_a_cache_is_found_by_content_wherever_the_files_are(pictures: list[Path]
 
 def flip(file: Path, *places: int) -> None:
     """Flip a bit in each of these bytes of a file."""
-    with file.open("r+b") as opened:
-        for place in places:
-            opened.seek(place)
-            (value,) = opened.read(1)
-            opened.seek(place)
-            opened.write(bytes([value ^ 16]))
+    with file.open("r+b") as stream:
+        for position in places:
+            stream.seek(position)
+            (value,) = stream.read(1)
+            stream.seek(position)
+            stream.write(bytes([value ^ 16]))
 
 
 READERS = {

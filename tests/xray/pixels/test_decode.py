@@ -65,8 +65,8 @@ def test_other_modes_give_the_first_channel(tmp_path: Path, mode: str) -> None:
     else:
         image = Image.fromarray(red).convert(mode) if mode in ("LA", "1") else colour.convert(mode)
         path = saved(tmp_path / "a.png", image)
-    with Image.open(path) as opened:
-        expected = np.asarray(opened.convert("RGB"))[:, :, 0]
+    with Image.open(path) as picture:
+        expected = np.asarray(picture.convert("RGB"))[:, :, 0]
     decoded = read_grey(path)
     assert decoded.maximum == 255
     np.testing.assert_array_equal(decoded.pixels, expected)
@@ -118,8 +118,8 @@ def test_jpeg_pixels_equal_pillows(tmp_path: Path) -> None:
     picture = Image.fromarray(smooth(70, 90, 255).astype(np.uint8))
     for name, image in (("grey.jpg", picture), ("colour.jpg", picture.convert("RGB"))):
         path = saved(tmp_path / name, image, quality=90, progressive=name == "colour.jpg")
-        with Image.open(path) as opened:
-            expected = np.asarray(opened.convert("RGB"))[:, :, 0]
+        with Image.open(path) as pillow_image:
+            expected = np.asarray(pillow_image.convert("RGB"))[:, :, 0]
         np.testing.assert_array_equal(read_grey(path).pixels, expected)
 
 
@@ -332,6 +332,6 @@ def test_real_pictures_equal_those_of_pillow_and_pydicom(path: Path) -> None:
     if path.suffix == ".dcm":
         expected = pytest.importorskip("pydicom").dcmread(path).pixel_array
     else:
-        with Image.open(io.BytesIO(path.read_bytes())) as opened:
-            expected = np.asarray(opened.convert("RGB"))[:, :, 0]
+        with Image.open(io.BytesIO(path.read_bytes())) as image:
+            expected = np.asarray(image.convert("RGB"))[:, :, 0]
     np.testing.assert_array_equal(decoded.pixels, expected)

@@ -388,8 +388,8 @@ def test_the_window_function_follows_the_standard(tmp_path, function, fields) ->
     path = dicom_file(tmp_path / "a.dcm", values, **fields, **window)
     header = pydicom.dcmread(path)
     modality = apply_modality_lut(header.pixel_array, header)
-    shown = apply_windowing(modality, header)
-    share = (shown - _lowest(header)) / (_highest(header) - _lowest(header))
+    windowed = apply_windowing(modality, header)
+    share = (windowed - _lowest(header)) / (_highest(header) - _lowest(header))
     decoded = read_grey(path, Reading(window=True))
     assert decoded.maximum == 65535
     assert decoded.choices[-1] == choices.WINDOW
@@ -418,10 +418,10 @@ def _highest(header: pydicom.Dataset) -> float:
 
 def test_the_same_pixels_with_a_declared_maximum_are_another_image(tmp_path: Path) -> None:
     path = dicom_file(tmp_path / "a.dcm", VALUES, BitsStored=16, HighBit=15)
-    plain, given = read_grey(path), read_grey(path, Reading(maximum=4095))
-    np.testing.assert_array_equal(plain.pixels, given.pixels)
-    assert (plain.maximum, given.maximum) == (65535, 4095)
-    assert content_hash(plain.pixels) == identity(plain) != identity(given)
+    plain, declared = read_grey(path), read_grey(path, Reading(maximum=4095))
+    np.testing.assert_array_equal(plain.pixels, declared.pixels)
+    assert (plain.maximum, declared.maximum) == (65535, 4095)
+    assert content_hash(plain.pixels) == identity(plain) != identity(declared)
     assert identity(read_grey(path, Reading(maximum=65535))) == identity(plain)
     with pytest.raises(ImageError, match="above the maximum given, 255"):
         read_grey(path, Reading(maximum=255))

@@ -23,9 +23,9 @@ def test_a_pool_reads_like_its_concatenated_caches(lengths):
     assert pool.offsets.tolist() == np.cumsum([0, *lengths]).tolist()
     rng = np.random.default_rng(0)
     for positions in (np.arange(len(whole)), rng.integers(0, len(whole), 40), np.array([], dtype=np.int64)):
-        taken = pool[positions]
-        assert taken.dtype == whole.dtype
-        np.testing.assert_array_equal(taken, whole[positions])
+        rows = pool[positions]
+        assert rows.dtype == whole.dtype
+        np.testing.assert_array_equal(rows, whole[positions])
 
 
 def test_rows_read_from_a_pool_are_copies():
@@ -54,12 +54,12 @@ def test_caches_of_different_kinds_cannot_be_pooled(unlike):
 def test_batches_of_a_pool_are_those_of_one_array(augmentation, dtype):
     parts = caches(7, 5, 9, dtype=dtype)
     indices = np.random.default_rng(1).permutation(21)[:18]
-    made = [
+    batches = [
         list(Batches(pixels, indices, 4, 3, augmentation, limit=14, prefetch=prefetch))
         for pixels, prefetch in ((Pool(parts), 2), (Pool(parts), 0), (np.concatenate(parts), 0))
     ]
-    assert [len(batch.positions) for batch in made[0]] == [4, 4, 4, 2]
-    for ahead, at_once, whole in zip(*made, strict=True):
+    assert [len(batch.positions) for batch in batches[0]] == [4, 4, 4, 2]
+    for ahead, at_once, whole in zip(*batches, strict=True):
         np.testing.assert_array_equal(ahead.positions, whole.positions)
         np.testing.assert_array_equal(ahead.images, whole.images)
         np.testing.assert_array_equal(at_once.images, whole.images)

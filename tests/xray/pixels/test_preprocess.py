@@ -44,11 +44,11 @@ def test_resize_equals_skimage(shape: tuple[int, int], size: int) -> None:
     atol = 1e-3 if max(shape) <= 16 * size else 3e-3  # float32 sums of hundreds of terms, here and there
     for low, high in ((0, 256), (200, 256), (0, 5), (255, 256)):
         pixels = rng.integers(low, high, shape, dtype=np.uint8)
-        ours = resize(pixels, size, fill=127.5) / 255 * 2048 - 1024
-        np.testing.assert_allclose(ours, oracle(pixels, 255, size), rtol=0, atol=atol)
+        own = resize(pixels, size, fill=127.5) / 255 * 2048 - 1024
+        np.testing.assert_allclose(own, oracle(pixels, 255, size), rtol=0, atol=atol)
     deep = rng.integers(0, 65536, shape, dtype=np.uint16)
-    ours = resize(deep, size, fill=32767.5) / 65535 * 2048 - 1024
-    np.testing.assert_allclose(ours, oracle(deep, 65535, size), rtol=0, atol=atol)
+    own = resize(deep, size, fill=32767.5) / 65535 * 2048 - 1024
+    np.testing.assert_allclose(own, oracle(deep, 65535, size), rtol=0, atol=atol)
 
 
 @settings(deadline=None, max_examples=60)

@@ -40,15 +40,15 @@ def luminance(colour: tuple[float, ...]) -> float:
 def test_cells_show_the_values_of_the_frame(performance: pd.DataFrame) -> None:
     figure = figures.auc_grid(performance)
     for row in performance[performance["seed"].isna()].itertuples():
-        shown = cell(figure, row.task, row.trained_on, row.test_dataset)
+        mark = cell(figure, row.task, row.trained_on, row.test_dataset)
         if np.isnan(row.auc):
-            assert (shown.fills, shown.lines) == ([WHITE], [])
+            assert (mark.fills, mark.lines) == ([WHITE], [])
             continue
         bounds = f"{row.lower:.2f}–{row.upper:.2f}".replace("0.", ".")
-        assert shown.lines == [f"{row.auc:.2f}".removeprefix("0"), bounds]
-        assert shown.hatched == (row.n_pos < 10)
-        assert (shown.fills == [GREY]) == shown.hatched
-        assert WHITE not in shown.fills
+        assert mark.lines == [f"{row.auc:.2f}".removeprefix("0"), bounds]
+        assert mark.hatched == (row.n_pos < 10)
+        assert (mark.fills == [GREY]) == mark.hatched
+        assert WHITE not in mark.fills
 
 
 def test_ink_is_dark_on_light_cells_and_light_on_dark_ones(performance: pd.DataFrame) -> None:
@@ -132,8 +132,10 @@ def test_no_text_overlaps_another(performance: pd.DataFrame, name: str) -> None:
     names = {old: f"{name}_{old}" for old in ("alpha", "beta")}
     figure = figures.auc_grid(performance.replace(names))
     figure.draw_without_rendering()
-    written = figure.findobj(lambda artist: isinstance(artist, Text) and artist.get_text() != "")
-    texts = [(artist.get_text(), artist.get_window_extent()) for artist in written if artist.get_visible()]
+    texts_found = figure.findobj(lambda artist: isinstance(artist, Text) and artist.get_text() != "")
+    texts = [
+        (artist.get_text(), artist.get_window_extent()) for artist in texts_found if artist.get_visible()
+    ]
     page = figure.bbox.expanded(1.001, 1.001)
     for index, (text, box) in enumerate(texts):
         assert page.x0 <= box.x0 <= box.x1 <= page.x1, text
@@ -221,10 +223,10 @@ def test_save_writes_the_same_bytes_each_time(performance: pd.DataFrame, tmp_pat
     assert [path.name for path in first] == ["auc.png", "auc.svg", "auc.csv"]
     for paths in zip(first, again, other, strict=True):
         assert len({path.read_bytes() for path in paths}) == 1
-    drawn = first[1].read_text()
-    assert "<text" not in drawn
+    content = first[1].read_text()
+    assert "<text" not in content
     assert not re.search(
-        r"DOCTYPE|<metadata|matplotlib\.org|(href|src)=\"(?!#|data:image/png)|url\((?!#)", drawn
+        r"DOCTYPE|<metadata|matplotlib\.org|(href|src)=\"(?!#|data:image/png)|url\((?!#)", content
     )
     assert first[0].read_bytes()[:8] == b"\x89PNG\r\n\x1a\n"
     data = pd.read_csv(first[2], keep_default_na=False, na_values={"auc": "", "lower": "", "upper": ""})
@@ -265,11 +267,13 @@ def test_importing_the_report_loads_no_matplotlib() -> None:
         "import sys; import xray.report, xray.report.page, xray.report.text, xray.report.captions; "
         "print(sorted({'matplotlib', 'torch', 'jinja2', 'db.connect'} & set(sys.modules)))"
     )
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
-    assert done.stdout.strip() == "[]"
-    drawn = "import sys; import xray.report.figures; print('matplotlib.pyplot' in sys.modules)"
-    done = subprocess.run([sys.executable, "-c", drawn], capture_output=True, text=True, check=True)
-    assert done.stdout.strip() == "False"
+    process = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert process.stdout.strip() == "[]"
+    figures_program = "import sys; import xray.report.figures; print('matplotlib.pyplot' in sys.modules)"
+    process = subprocess.run(
+        [sys.executable, "-c", figures_program], capture_output=True, text=True, check=True
+    )
+    assert process.stdout.strip() == "False"
 
 
 def test_a_range_of_one_pair_of_seeds_is_shown_once():

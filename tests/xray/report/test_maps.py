@@ -59,9 +59,9 @@ def test_a_dot_of_an_image_shows_number_view_and_labels_but_never_its_name() -> 
     assert text[
         "image 71, view PA | alpha: no finding is positive | alpha-again: Mass | by hand"
     ] == pytest.approx(axes.transData.transform((0.25, 1)))
-    written = spots.as_json(spots.of(figure), "study", [])
-    assert "secret" not in written
-    assert [spot[5] for spot in json.loads(written)["spots"]] == [70, 71, [], []]
+    content = spots.as_json(spots.of(figure), "study", [])
+    assert "secret" not in content
+    assert [spot[5] for spot in json.loads(content)["spots"]] == [70, 71, [], []]
 
 
 def test_a_dot_of_a_task_shows_distance_and_auc() -> None:

@@ -21,9 +21,9 @@ VENDORS = ("vendor-a", "vendor-b")
 
 def of(rows: pd.DataFrame, names: Sequence[str]) -> pd.DataFrame:
     """The rows with the models of both sites under other names; those that are no site are from elsewhere."""
-    named = rows.replace({"trained_on": dict(zip(SITES, names, strict=True))})
-    named = named[named["trained_on"] != "all"].reset_index(drop=True)
-    return named.assign(foreign=~named["trained_on"].isin(SITES))
+    renamed = rows.replace({"trained_on": dict(zip(SITES, names, strict=True))})
+    renamed = renamed[renamed["trained_on"] != "all"].reset_index(drop=True)
+    return renamed.assign(foreign=~renamed["trained_on"].isin(SITES))
 
 
 @pytest.mark.parametrize(
@@ -39,12 +39,12 @@ def of(rows: pd.DataFrame, names: Sequence[str]) -> pd.DataFrame:
     ],
 )
 def test_figure_table_and_text_use_one_heading_for_models(performance, names, heading, rows):
-    shown = of(performance, names)
-    grid = aucs(shown)
-    axis = figures.auc_grid(shown)
+    renamed_rows = of(performance, names)
+    grid = aucs(renamed_rows)
+    axis = figures.auc_grid(renamed_rows)
     assert heading in [text.get_text() for text in axis.texts]
     assert {table.corner for table in tables.performance(grid)} == {heading}
-    assert auc_table(shown).startswith(f"AUC (95% interval); rows: {heading}, columns: tested on\n")
+    assert auc_table(renamed_rows).startswith(f"AUC (95% interval); rows: {heading}, columns: tested on\n")
     assert rows in auc_grid(grid).text
     assert ("Boxed" in auc_grid(grid).text) == (names != VENDORS)
 
@@ -88,8 +88,8 @@ def test_a_study_without_models_from_elsewhere_has_no_such_column(performance):
 def test_tables_under_either_heading_link_to_their_images():
     stored = pd.DataFrame({"trained_on": ["v"], "test_dataset": ["x"], "task": ["Mass"]})
     for heading in ("trained on", "model"):
-        shown = pd.DataFrame({heading: ["v"], "tested on": ["x"], "task": ["Mass"], "AUC": [0.5]})
-        assert tables.images_of(shown, stored) == (("v", "x", "Mass"),)
+        frame = pd.DataFrame({heading: ["v"], "tested on": ["x"], "task": ["Mass"], "AUC": [0.5]})
+        assert tables.images_of(frame, stored) == (("v", "x", "Mass"),)
 
 
 def test_stored_rows_have_the_same_headings():

@@ -81,7 +81,7 @@ def study() -> page.Study:
     )
 
 
-def drawn(part: Part) -> page.Drawing:
+def drawing_of(part: Part) -> page.Drawing:
     """The part with its figure, as the report has it."""
     assert part.draw is not None
     figure = part.draw()
@@ -102,8 +102,8 @@ def parts(
         "answer": answer(performance, pd.DataFrame(columns=list(SHIFT))),
         "study": study,
         "parts": [
-            drawn(accuracy.performance(performance)),
-            drawn(accuracy.leave_one_site_out(comparison, left_out)),
+            drawing_of(accuracy.performance(performance)),
+            drawing_of(accuracy.leave_one_site_out(comparison, left_out)),
             page.Drawing(kappas),
             page.Drawing(
                 replace(plain("transfer", "Transfer", pd.DataFrame()), findings=["The threshold moved."])
@@ -160,10 +160,10 @@ def test_the_answer_is_open_and_everything_else_is_folded(parts: dict[str, Any])
     folds = reader.all("details")
     assert len(folds) > 6
     assert not any("open" in fold for fold in folds)
-    opened = [
+    open_parts = [
         tag for tag, attributes in reader.tags[: reader.tags.index(("details", folds[0]))] if tag == "li"
     ]
-    assert len(opened) >= len(first.failures)
+    assert len(open_parts) >= len(first.failures)
 
 
 def test_tables_hold_the_numbers_of_the_frames(parts: dict[str, Any], performance: pd.DataFrame) -> None:
@@ -201,8 +201,8 @@ def test_the_page_loads_nothing_from_outside(parts: dict[str, Any]) -> None:
     assert {(link["href"] or "")[1:] for link in reader.all("a")} <= anchors
     assert not re.search(r"https?:|@import|url\(", html)
     for image in reader.all("img"):
-        drawn = base64.b64decode((image["src"] or "").split(",", 1)[1]).decode()
-        assert not re.search(r"<script|<metadata|DOCTYPE|href=\"(?!#|data:image/png)|url\((?!#)", drawn)
+        image_text = base64.b64decode((image["src"] or "").split(",", 1)[1]).decode()
+        assert not re.search(r"<script|<metadata|DOCTYPE|href=\"(?!#|data:image/png)|url\((?!#)", image_text)
 
 
 def test_a_screen_reader_can_read_the_page(parts: dict[str, Any]) -> None:
@@ -227,7 +227,7 @@ def test_names_are_escaped(parts: dict[str, Any], performance: pd.DataFrame, stu
     other = replace(
         plain("x", HOSTILE, frame), short_table=pd.DataFrame({HOSTILE: [HOSTILE]}), findings=[HOSTILE]
     )
-    parts["parts"] = [drawn(part), page.Drawing(other)]
+    parts["parts"] = [drawing_of(part), page.Drawing(other)]
     parts |= {"title": HOSTILE, "notes": [HOSTILE], "commands": [HOSTILE]}
     object.__setattr__(study, "provenance", {HOSTILE: HOSTILE})
     reader = read(page.render(**parts))

@@ -95,8 +95,8 @@ def test_the_pairs_with_the_largest_contrast_are_shown():
             "lower_limit": -0.2, "upper_limit": 0.2,
         }
     )  # fmt: skip
-    chosen = agreement.contrasting_pairs(rows)
-    assert [row["trained_on"] for row in chosen.values()] == ["a", "d"]
+    pairs = agreement.contrasting_pairs(rows)
+    assert [row["trained_on"] for row in pairs.values()] == ["a", "d"]
     assert agreement.contrasting_pairs(rows.assign(n_pos=95)) == {}
     assert "AUC 0.95" in agreement.bland_altman(rows).findings[0]
 
@@ -278,8 +278,8 @@ def test_every_line_of_a_decision_curve_has_its_name_at_its_end():
     assert len(curves) == 4, "the models' and that of treating all"
     assert names["gamma"].get_color() != names["beta"].get_color()
     figure.draw_without_rendering()
-    drawn = sorted((text.get_window_extent() for text in first.texts), key=lambda box: box.y0)
-    assert all(a.y1 <= b.y0 + 0.35 * (b.y1 - b.y0) for a, b in itertools.pairwise(drawn))
+    boxes = sorted((text.get_window_extent() for text in first.texts), key=lambda box: box.y0)
+    assert all(a.y1 <= b.y0 + 0.35 * (b.y1 - b.y0) for a, b in itertools.pairwise(boxes))
     ends = {
         text: float(curves[f"Mass|alpha|{model}"].get_ydata()[-1])
         for text, model in (("own model", "alpha"), ("beta", "beta"), ("gamma", "gamma"))
@@ -335,8 +335,8 @@ def test_the_tau_of_a_pair_without_a_threshold_is_not_hatched():
     )  # fmt: skip
     for frame, counts in ((rows, ["2,449 images, 957 positive"]), (rows.iloc[:1], [])):
         figure = agreement.pooled_agreement(frame).draw()
-        shown = cell(figure, "Mass", "beta", "alpha")
-        assert (shown.lines, shown.hatched) == (["−.53"], False)
+        mark = cell(figure, "Mass", "beta", "alpha")
+        assert (mark.lines, mark.hatched) == (["−.53"], False)
         (lines,) = [spot.lines for spot in spots.of(figure) if "−0.530" in spot.lines[1]]
         assert [line for line in lines if "images" in line] == counts
 

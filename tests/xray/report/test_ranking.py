@@ -25,10 +25,10 @@ def grid(**values: float) -> Grid:
 
 
 def test_failing_findings_come_first_and_the_rest_share_a_panel():
-    shown = ranking.ranked(grid(One=0.93, Two=0.91, Low=0.55, Lost=0.8), ranking.AUC)
-    assert shown.tasks == ("Low", "Lost", "lowest of 2 others")
-    assert shown.cell("lowest of 2 others", "a", "b").value == 0.91
-    assert shown.cell("Low", "a", "b").value == 0.55
+    ranked = ranking.ranked(grid(One=0.93, Two=0.91, Low=0.55, Lost=0.8), ranking.AUC)
+    assert ranked.tasks == ("Low", "Lost", "lowest of 2 others")
+    assert ranked.cell("lowest of 2 others", "a", "b").value == 0.91
+    assert ranked.cell("Low", "a", "b").value == 0.55
     text = ranking.note(grid(One=0.93, Two=0.91, Low=0.55, Lost=0.8), ranking.AUC)
     assert "2 others (One, Two)" in text
     assert "below 0.70 or by 0.10 below home" in text
@@ -36,9 +36,9 @@ def test_failing_findings_come_first_and_the_rest_share_a_panel():
 
 @pytest.mark.parametrize("values", [{"One": 0.93, "Low": 0.5}, {"One": 0.93, "Two": 0.92}, {"Low": 0.5}, {}])
 def test_panels_are_not_merged_if_that_hides_nothing(values):
-    shown = ranking.ranked(grid(**values), ranking.AUC)
-    assert set(shown.tasks) == set(values)
-    assert shown.cells == grid(**values).cells
+    ranked = ranking.ranked(grid(**values), ranking.AUC)
+    assert set(ranked.tasks) == set(values)
+    assert ranked.cells == grid(**values).cells
 
 
 def test_a_finding_without_any_value_has_no_panel():
@@ -47,14 +47,14 @@ def test_a_finding_without_any_value_has_no_panel():
     cells = {
         key: Cell(reason="not trained") if key[0] == "Unknown" else cell for key, cell in some.cells.items()
     }
-    given = replace(some, cells=cells)
-    assert ranking.ranked(given, ranking.AUC).tasks == ("Low",)
-    assert "1 task without a value anywhere has no panel" in ranking.note(given, ranking.AUC)
-    text = grid_table(given, "AUC")
+    changed_grid = replace(some, cells=cells)
+    assert ranking.ranked(changed_grid, ranking.AUC).tasks == ("Low",)
+    assert "1 task without a value anywhere has no panel" in ranking.note(changed_grid, ranking.AUC)
+    text = grid_table(changed_grid, "AUC")
     assert "Low" in text
     assert "Unknown" not in text
     assert "not trained" not in text
-    assert [table.caption for table in tables.performance(given)] == ["Low: AUC, 95% interval"]
+    assert [table.caption for table in tables.performance(changed_grid)] == ["Low: AUC, 95% interval"]
     none = {key: Cell(reason="not trained") for key in cells}
     assert ranking.ranked(replace(some, cells=none), ranking.AUC).tasks == ("Low", "Unknown")
 

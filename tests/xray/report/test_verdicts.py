@@ -72,8 +72,8 @@ def test_the_figure_has_a_cell_per_verdict(frame):
         ("Edema", "beta", "alpha", [GREY], ["?", ".05"]),
         ("Mass", "alpha", "alpha", [], []),
     ]:
-        shown = cell(figure, task, row, column)
-        assert (shown.fills, shown.lines) == (fills, lines), (task, row, column)
+        mark = cell(figure, task, row, column)
+        assert (mark.fills, mark.lines) == (fills, lines), (task, row, column)
 
 
 def verdict(frame: pd.DataFrame, **values: object) -> verdict_grid.Record:
@@ -99,7 +99,7 @@ def test_a_cause_is_highlighted_only_if_auc_is_lost(frame, cause):
 def test_a_pair_without_a_verdict_looks_different_from_a_good_one(frame):
     figure = verdict_grid.draw(frame[~((frame["task"] == "Edema") & (frame["verdict"] == "cannot tell"))])
     edema = next(axes for axes in figure.axes if axes.get_label() == "Edema")
-    (crosses,) = [each for each in edema.collections if each.get_gid() == "no verdict"]
+    (crosses,) = [collection for collection in edema.collections if collection.get_gid() == "no verdict"]
     assert {tuple(path.get_extents().p0) for path in crosses.get_paths()} == {(0.0, 1.0)}
     assert cell(figure, "Edema", "beta", "alpha").lines == []
     assert cell(figure, "Edema", "alpha", "beta").lines[0] == verdict_grid.FINE

@@ -113,14 +113,14 @@ def other_forms(source: str) -> list[str]:
     modules = []
     for node in ast.walk(ast.parse(source)):
         if isinstance(node, ast.FormattedValue) and node.format_spec is not None:
-            written: list[ast.expr] = [node.value]
+            expressions: list[ast.expr] = [node.value]
         elif isinstance(node, ast.Call) and getattr(node.func, "id", "") in WRITERS:
-            written = list(node.args)
+            expressions = list(node.args)
         else:
             continue
         names = [
             str(getattr(part, "value", None) or getattr(part, "id", None) or getattr(part, "attr", ""))
-            for value in written
+            for value in expressions
             for part in ast.walk(value)
             if isinstance(part, ast.Constant | ast.Name | ast.Attribute)
         ]

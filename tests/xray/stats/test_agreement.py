@@ -102,10 +102,10 @@ def test_kappa_bounds_hold_where_positives_are_few():
         (0.6, 0.1, 50),
     ):
         both = value * share + (1 - value) * share**2
-        drawn = rng.multinomial(n, [both, share - both, share - both, 1 - 2 * share + both], 1500)
-        agreement = kappa(CrossTable(*drawn.T))
-        held = ((agreement.lower <= value) & (agreement.upper >= value))[np.isfinite(agreement.value)]
-        assert held.mean() >= 0.925, (value, share, n)
+        counts = rng.multinomial(n, [both, share - both, share - both, 1 - 2 * share + both], 1500)
+        agreement = kappa(CrossTable(*counts.T))
+        covered = ((agreement.lower <= value) & (agreement.upper >= value))[np.isfinite(agreement.value)]
+        assert covered.mean() >= 0.925, (value, share, n)
 
 
 def test_images_of_a_patient_are_one_unit_of_kappa():

@@ -41,9 +41,9 @@ def test_a_replicate_equals_the_resampled_data():
     labels, scores, patients = sample(2, k=1)
     bootstrapped = bootstrap_auc(labels, scores[0], patients, n_replicates=3, seed=1)
     names, index = np.unique(patients, return_inverse=True)
-    for replicate, drawn in enumerate(patient_weights(names.size, 3, seed=1)):
+    for replicate, weights in enumerate(patient_weights(names.size, 3, seed=1)):
         rows = np.concatenate(
-            [np.flatnonzero(index == patient) for patient in np.repeat(np.arange(names.size), drawn)]
+            [np.flatnonzero(index == patient) for patient in np.repeat(np.arange(names.size), weights)]
         )
         expected = roc_auc_score(labels[rows], scores[0, rows])
         assert bootstrapped.replicates[replicate, 0] == pytest.approx(expected, abs=1e-12)

@@ -51,8 +51,8 @@ def test_log_odds_are_limited_to_twelve():
     assert odds[0].max() > 20
     assert odds[1].min() < -20
     for weights, of in zip(odds_of_site(a, b), (odds[0], -odds[1]), strict=True):
-        wanted = np.exp(np.clip(of, -12, 12))
-        np.testing.assert_allclose(weights, np.minimum(wanted / wanted.mean(), 30), rtol=1e-3)
+        expected = np.exp(np.clip(of, -12, 12))
+        np.testing.assert_allclose(weights, np.minimum(expected / expected.mean(), 30), rtol=1e-3)
 
 
 def test_a_covariate_known_for_at_most_one_image_gets_no_weight():

@@ -13,7 +13,7 @@ from xray.stats.transfer import SiteScores
 def sites(seed=0, n=(160, 120), copies=1, slope=1.0, spread=1.0):
     """Scores of two networks and three findings; at B labels follow scores with another slope."""
     rng = np.random.default_rng(seed)
-    made = []
+    parts = []
     for at, (size, k) in enumerate(zip(n, (1.0, slope), strict=True)):
         own = spread * rng.normal(size=(size // copies, 3))
         labels = (rng.random(own.shape) < 1 / (1 + np.exp(-(1.5 * k * own - 0.3)))).astype(float)
@@ -22,18 +22,18 @@ def sites(seed=0, n=(160, 120), copies=1, slope=1.0, spread=1.0):
         one[0, 0], two[1, 0] = 30.0, -25.0  # beyond what counts
         labels[3, 1] = np.nan
         of = [np.repeat(x, copies, axis=0) for x in (labels, one, two, np.arange(len(own)) + 1000 * at)]
-        made.append(SiteScores(*of))
-    return made
+        parts.append(SiteScores(*of))
+    return parts
 
 
 def expected(a, b, task=0):
     """Wald's test of two slopes by site, from a general optimiser, by the covariance that says less, against F."""
-    known = [~np.isnan(of.labels[:, task]) for of in (a, b)]
-    y = np.concatenate([of.labels[at, task] for of, at in zip((a, b), known, strict=True)])
-    s = np.stack([np.concatenate([x[at, task] for x, at in zip(of, known, strict=True)])
+    labelled = [~np.isnan(of.labels[:, task]) for of in (a, b)]
+    y = np.concatenate([of.labels[at, task] for of, at in zip((a, b), labelled, strict=True)])
+    s = np.stack([np.concatenate([x[at, task] for x, at in zip(of, labelled, strict=True)])
                   for of in ((a.of_a, b.of_a), (a.of_b, b.of_b))])  # fmt: skip
     s = np.clip((s - s.mean(axis=1, keepdims=True)) / s.std(axis=1, keepdims=True), -5, 5)
-    site = np.repeat([-0.5, 0.5], [of.sum() for of in known])
+    site = np.repeat([-0.5, 0.5], [of.sum() for of in labelled])
     x = np.column_stack([np.ones(y.size), site, *s, *s**2, *(site * s)])
     penalty = np.array([0, 0, *[0.5] * 6])
 
@@ -46,9 +46,9 @@ def expected(a, b, task=0):
     beta = minimize(loss, np.zeros(8), jac=gradient, method="BFGS", options={"gtol": 1e-9}).x
     mean = 1 / (1 + np.exp(-x @ beta))
     inverse = np.linalg.inv((x.T * (mean * (1 - mean))) @ x + np.diag(penalty))
-    patients = np.concatenate([of.patients[at] for of, at in zip((a, b), known, strict=True)])
+    patients = np.concatenate([of.patients[at] for of, at in zip((a, b), labelled, strict=True)])
     rest = x * (y - mean)[:, None]
-    by_patient = np.array([rest[patients == who].sum(axis=0) for who in np.unique(patients)])
+    by_patient = np.array([rest[patients == patient].sum(axis=0) for patient in np.unique(patients)])
     sandwich = inverse @ (by_patient.T @ by_patient) @ inverse
     walds = [beta[6:] @ np.linalg.inv(of[6:, 6:]) @ beta[6:] for of in (sandwich, inverse)]
     fewest = min((y[site == of] == value).sum() for of in (-0.5, 0.5) for value in (0, 1))
@@ -77,12 +77,12 @@ def test_the_test_of_meaning_needs_six_of_each_class_and_differing_scores():
     a, b = sites(3)
     few = b.labels.copy()
     positive = np.flatnonzero(few[:, 0] == 1)
-    for kept in (5, 6, 7):
+    for n_kept in (5, 6, 7):
         few[:, 0] = 0
-        few[positive[:kept], 0] = 1
+        few[positive[:n_kept], 0] = 1
         of = SiteScores(few, b.of_a, b.of_b, b.patients)
         p = meaning_changed(a, of, np.array([0]))[0]
-        assert np.isnan(p) if kept < 6 else p == pytest.approx(expected(a, of)[0], rel=1e-4)
+        assert np.isnan(p) if n_kept < 6 else p == pytest.approx(expected(a, of)[0], rel=1e-4)
     flat = [SiteScores(of.labels, of.of_a, np.ones_like(of.of_b), of.patients) for of in (a, b)]
     assert np.isnan(meaning_changed(*flat, np.array([0]))[0])
 

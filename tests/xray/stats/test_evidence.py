@@ -137,8 +137,8 @@ def test_labels_of_another_meaning_change_companions_and_scores_of_other_finding
 
 def test_verification_bias_shows_in_missing_labels():
     a, b = pair(12)
-    chosen = b.scores[:, 0] < np.median(b.scores[:, 0])
-    b.labels[chosen, 0] = np.nan
+    low = b.scores[:, 0] < np.median(b.scores[:, 0])
+    b.labels[low, 0] = np.nan
     columns = gather(a, b).columns
     assert columns["labelled a"].tolist() == [1, 1, 1]
     assert columns["labelled b"][0] == pytest.approx(0.5, abs=0.01)

@@ -56,8 +56,8 @@ def images_per_patient(of):
     return (sizes**2).sum() / sizes.sum()
 
 
-def check(columns, k, wanted):
-    for name, value in wanted.items():
+def check(columns, k, expected):
+    for name, value in expected.items():
         assert columns[name][k] == pytest.approx(value, rel=1e-6, abs=1e-9), name
 
 
@@ -73,7 +73,9 @@ def test_moments_of_both_classes_equal_a_direct_computation(sites, evidence, pre
                 far = (y < middle if value else y > middle).astype(float)
                 moments.append([y.mean(), np.log(y.std()), far.mean()])
                 rest = [y - y.mean(), ((y - y.mean()) ** 2 / y.var() - 1) / 2, far - far.mean()]
-                sums = [[r[of.patients[own] == who].sum() for who in np.unique(of.patients)] for r in rest]
+                sums = [
+                    [r[of.patients[own] == patient].sum() for patient in np.unique(of.patients)] for r in rest
+                ]
                 variances.append(
                     (np.array(sums) ** 2).sum(axis=1) / n**2 + np.array([0.02, 0.1, 0.02]) / n**1.5
                 )
@@ -98,9 +100,9 @@ def test_counts_and_drops_equal_a_direct_computation(sites, evidence):
     parts = evidence.parts
     for k in range(3):
         auc = [
-            roc_auc_score(of.labels[known, k], of.scores[known, k])
+            roc_auc_score(of.labels[labelled, k], of.scores[labelled, k])
             for of in sites
-            for known in [~np.isnan(of.labels[:, k])]
+            for labelled in [~np.isnan(of.labels[:, k])]
         ]
         drop, se = auc[0] - auc[1], parts.drop.se[k]
         check(evidence.columns, k, {"auc a": auc[0], "auc b": auc[1], "drop": drop, "tasks": np.log(3)})
@@ -131,8 +133,8 @@ def test_prevalences_equal_a_direct_computation(sites, evidence):
 def test_shares_of_labelled_images_equal_a_direct_computation(sites, evidence):
     for k in range(3):
         for name, of, x in zip("ab", sites, normal(sites), strict=True):
-            known = ~np.isnan(of.labels[:, k])
-            share, gap = known.mean(), np.cov(known, x[:, k], bias=True)[0, 1]
+            labelled = ~np.isnan(of.labels[:, k])
+            share, gap = labelled.mean(), np.cov(labelled, x[:, k], bias=True)[0, 1]
             se = np.sqrt(images_per_patient(of) * share * (1 - share) * x[:, k].var() / len(x))
             z = np.arcsinh(gap / se) if share < 1 else 0.0
             check(evidence.columns, k, {f"labelled {name}": share, f"verified {name}": z})
@@ -149,10 +151,12 @@ def test_the_drop_at_equal_case_mix_equals_a_direct_computation(sites, evidence,
     for k in range(3):
         explained = []
         for at, (of, w, sign) in enumerate(zip(sites, weights, (1, -1), strict=True)):
-            known = ~np.isnan(of.labels[:, k])
-            y, x = of.labels[known, k], of.scores[known, k]
-            explained.append(sign * (roc_auc_score(y, x) - roc_auc_score(y, x, sample_weight=w[known])))
-            share = min(v.sum() ** 2 / (v**2).sum() / v.size for v in (w[known][y == 1], w[known][y == 0]))
+            labelled = ~np.isnan(of.labels[:, k])
+            y, x = of.labels[labelled, k], of.scores[labelled, k]
+            explained.append(sign * (roc_auc_score(y, x) - roc_auc_score(y, x, sample_weight=w[labelled])))
+            share = min(
+                v.sum() ** 2 / (v**2).sum() / v.size for v in (w[labelled][y == 1], w[labelled][y == 0])
+            )
             site, se = "ab"[at], parts.auc_se[k, 0, at] * np.sqrt(max(1 / share - 1, 0.02))
             check(columns, k, {f"{name}{site}": explained[at], f"{name}overlap {site}": share})
             check(columns, k, {f"{name}{site} z": np.arcsinh(explained[at] / se)})
@@ -173,7 +177,7 @@ def test_nearly_equal_weights_have_an_error(sites):
 
 def associations(sites, k):
     """Correlations of covariates with the label, and with the score within classes, as Fisher's z: (site, kind, column)."""
-    made = []
+    values = []
     for of, x in zip(sites, normal(sites), strict=True):
         c = np.nan_to_num(of.covariates - np.nanmean(of.covariates, axis=0))
         y = of.labels[:, k]
@@ -186,8 +190,8 @@ def associations(sites, k):
             ]
             for values in (label, score)
         ]
-        made.append(np.arctanh(np.clip(r, -0.999, 0.999)))
-    return made
+        values.append(np.arctanh(np.clip(r, -0.999, 0.999)))
+    return values
 
 
 def test_differences_and_associations_of_covariates_equal_a_direct_computation(sites, evidence):
@@ -228,12 +232,12 @@ def test_a_covariate_equal_to_label_or_score_is_almost_fully_associated(sites):
 
 def together(sites, k):
     """Fisher's z of both networks' scores among negatives of each site, and its variance."""
-    made = []
+    values = []
     for of, x, y in zip(sites, normal(sites), normal(sites, "witness"), strict=True):
         own = of.labels[:, k] == 0
         r = np.clip(np.corrcoef(x[own, k], y[own, k])[0, 1], -0.999, 0.999)
-        made.append((np.arctanh(r), images_per_patient(of) / max(own.sum(), 4)))
-    return made
+        values.append((np.arctanh(r), images_per_patient(of) / max(own.sum(), 4)))
+    return values
 
 
 def test_evidence_of_a_witness_equals_a_direct_computation(sites, evidence):
@@ -243,8 +247,8 @@ def test_evidence_of_a_witness_equals_a_direct_computation(sites, evidence):
             z = np.arcsinh(part.value[k] / part.se[k])
             check(evidence.columns, k, {f"witness {name}": part.value[k], f"witness {name} z": z})
         for name, of in zip("ab", sites, strict=True):
-            known = ~np.isnan(of.labels[:, k])
-            auc = roc_auc_score(of.labels[known, k], of.witness[known, k])
+            labelled = ~np.isnan(of.labels[:, k])
+            auc = roc_auc_score(of.labels[labelled, k], of.witness[labelled, k])
             check(evidence.columns, k, {f"witness auc {name}": auc})
         (one, v_one), (two, v_two) = together(sites, k)
         check(evidence.columns, k, {"witness together a": one, "witness together": two - one})

@@ -97,17 +97,17 @@ def test_degrees_of_freedom_equal_satterthwaites():
 def test_intervals_of_mean_aucs_of_few_findings_cover():
     """AUC .9, 10 positives, three findings: percentiles of the replicates hold 86 %."""
     rng = np.random.default_rng(5)
-    held, percentiles, p = [], [], []
+    covered, percentiles, p = [], [], []
     for seed in range(60):
         draws, tasks = Draws(np.arange(160), 200, seed, keep=True), []
         for _ in range(3):
             labels, one = scores(rng, 0.9, 10, 150, 2)
             tasks.append(bootstrap_auc(labels, one.T, np.arange(160), draws=draws))
         _, lower, upper = mean_of(tasks, [0] * 3)
-        held.append(lower <= 0.9 <= upper)
-        drawn = np.mean([task.replicates[:, 0] for task in tasks], axis=0)
-        low, high = np.nanquantile(drawn, [0.025, 0.975])
+        covered.append(lower <= 0.9 <= upper)
+        means = np.mean([task.replicates[:, 0] for task in tasks], axis=0)
+        low, high = np.nanquantile(means, [0.025, 0.975])
         percentiles.append(low <= 0.9 <= high)
         p.append(mean_difference(tasks, [0] * 3, [1] * 3)[3])
-    assert np.mean(held) >= 0.92 > np.mean(percentiles)
+    assert np.mean(covered) >= 0.92 > np.mean(percentiles)
     assert np.mean(np.array(p) < 0.05) <= 0.12

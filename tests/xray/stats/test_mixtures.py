@@ -119,21 +119,21 @@ def test_weights_stay_between_minus_one_and_two():
 def test_a_fit_is_generalised_least_squares():
     rng = np.random.default_rng(7)
     bins = [rng.choice(BINS, n, p=rng.dirichlet(np.full(BINS, 20.0))) for n in (400, 300, 500)]
-    counted = [_histogram(of, effect) for of, effect in zip(bins, (1.0, 1.5, 2.0), strict=True)]
-    for of, one, effect in zip(bins, counted, (1.0, 1.5, 2.0), strict=True):
+    histograms = [_histogram(of, effect) for of, effect in zip(bins, (1.0, 1.5, 2.0), strict=True)]
+    for of, one, effect in zip(bins, histograms, (1.0, 1.5, 2.0), strict=True):
         share = np.array([(of == k).sum() + 0.5 for k in range(BINS - 1)]) / (of.size + 5)
         np.testing.assert_allclose(
             one.covariance, effect * (np.diag(share) - np.outer(share, share)) / of.size
         )
-    mixture = fit(*counted, 0.3)
+    mixture = fit(*histograms, 0.3)
     weight = 0.3
     for _ in range(2):
         v = np.linalg.inv(
-            (1 - weight) ** 2 * counted[0].covariance
-            + weight**2 * counted[1].covariance
-            + counted[2].covariance
+            (1 - weight) ** 2 * histograms[0].covariance
+            + weight**2 * histograms[1].covariance
+            + histograms[2].covariance
         )
-        x, y = counted[1].share - counted[0].share, counted[2].share - counted[0].share
+        x, y = histograms[1].share - histograms[0].share, histograms[2].share - histograms[0].share
         implied = (x @ v @ y) / (x @ v @ x)
         weight = np.clip(implied, 0, 1)
     assert mixture.weight == pytest.approx(implied)

@@ -21,8 +21,8 @@ def test_net_benefit_and_interval_follow_the_definition():
     labels, p = sample(1)
     benefit = net_benefit(labels, p, THRESHOLDS)
     for row, t in enumerate(THRESHOLDS):
-        called = p >= t
-        gain = labels * called - (1 - labels) * called * t / (1 - t)
+        calls = p >= t
+        gain = labels * calls - (1 - labels) * calls * t / (1 - t)
         assert benefit.model.value[row] == pytest.approx(gain.mean())
         assert benefit.model.se[row] == pytest.approx(gain.std() / np.sqrt(gain.size))
         all_of_them = labels - (1 - labels) * t / (1 - t)
@@ -65,7 +65,7 @@ def test_intervals_have_patients_as_units():
             (benefit.over_all, -worth * (p[labelled] < t)),
         ):
             apart = contribution - contribution.mean()
-            sums = [apart[patients[labelled] == who].sum() for who in np.unique(patients[labelled])]
+            sums = [apart[patients[labelled] == patient].sum() for patient in np.unique(patients[labelled])]
             assert part.value[row] == pytest.approx(contribution.mean())
             assert part.se[row] == pytest.approx(np.sqrt(np.square(sums).sum()) / labelled.sum())
     alone = net_benefit(labels, p, THRESHOLDS, np.arange(600)[::-1])
@@ -114,13 +114,13 @@ def test_intervals_cover_the_truth_at_their_level(threshold):
         return (rng.random(n) < 1 / (1 + np.exp(3 - x))).astype(float), 1 / (1 + np.exp(3 - 0.8 * x))
 
     truth = net_benefit(*draw(1_000_000), threshold)
-    held = np.zeros(2)
+    covered = np.zeros(2)
     for _ in range(400):
         benefit = net_benefit(*draw(400), threshold)
         for index, name in enumerate(("model", "over_all")):
             part, right = getattr(benefit, name), getattr(truth, name).value
-            held[index] += np.isnan(part.lower[0]) or part.lower[0] <= right[0] <= part.upper[0]
-    assert (held >= 0.92 * 400).all(), held
+            covered[index] += np.isnan(part.lower[0]) or part.lower[0] <= right[0] <= part.upper[0]
+    assert (covered >= 0.92 * 400).all(), covered
 
 
 def test_logits_give_the_same_net_benefit_as_probabilities():

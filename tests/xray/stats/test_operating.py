@@ -20,9 +20,9 @@ def test_counts_equal_scikit_learn():
     point = operating_point(labels, scores, threshold)
     for column in range(3):
         usable = ~np.isnan(labels[:, column]) & ~np.isnan(scores[:, column])
-        truth, called = labels[usable, column], scores[usable, column] >= threshold[column]
-        tn, fp, fn, tp = confusion_matrix(truth, called).ravel()
-        ours = [
+        truth, calls = labels[usable, column], scores[usable, column] >= threshold[column]
+        tn, fp, fn, tp = confusion_matrix(truth, calls).ravel()
+        own = [
             part[column]
             for part in (
                 point.true_negatives,
@@ -31,7 +31,7 @@ def test_counts_equal_scikit_learn():
                 point.true_positives,
             )
         ]
-        assert ours == [tn, fp, fn, tp]
+        assert own == [tn, fp, fn, tp]
         shares = {"sensitivity": (tp, tp + fn), "specificity": (tn, tn + fp), "ppv": (tp, tp + fp)}
         shares |= {"npv": (tn, tn + fn), "accuracy": (tp + tn, tp + tn + fp + fn)}
         for name, (part, whole) in shares.items():

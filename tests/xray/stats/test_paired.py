@@ -51,8 +51,8 @@ def test_differences_and_intervals_equal_the_formula(table):
 def test_the_interval_covers_at_its_level():
     rng = np.random.default_rng(3)
     p = np.array([0.55, 0.08, 0.17, 0.2])
-    drawn = rng.multinomial(80, p, size=40_000)
-    difference = paired_difference(*drawn.T)
+    counts = rng.multinomial(80, p, size=40_000)
+    difference = paired_difference(*counts.T)
     inside = (difference.lower <= p[2] - p[1]) & (p[2] - p[1] <= difference.upper)
     assert 0.94 < inside.mean() < 0.965
 

@@ -79,9 +79,9 @@ def test_remaining_differences_after_the_pipeline_favour_their_cause(cause: int,
 
 def test_inputs_are_in_units_of_their_error() -> None:
     of = before(drop=0.1)
-    (made,) = piped_inputs(of, np.array([[0.05, 0.01]]), QUIET[None], np.array([[0.02, 0.015]]))
-    assert made[PIPED.index("image")] == pytest.approx(2)
-    assert made[PIPED.index("rest without image")] == pytest.approx(0.03)
+    (row,) = piped_inputs(of, np.array([[0.05, 0.01]]), QUIET[None], np.array([[0.02, 0.015]]))
+    assert row[PIPED.index("image")] == pytest.approx(2)
+    assert row[PIPED.index("rest without image")] == pytest.approx(0.03)
     (other,) = piped_inputs(of, np.array([[0.01, 0.01]]), QUIET[None], np.zeros((1, 2)))
     assert other[PIPED.index("z rest without image")] == pytest.approx(0.06 / np.hypot(0.02, 0.01))
     assert other[PIPED.index("kept population")] == pytest.approx(np.log(0.1 / 0.9))
@@ -101,7 +101,7 @@ def noisy() -> tuple[World, int]:
     return world, int(np.argmax(world.shares[:, IMAGE]))
 
 
-def said(world: World, task: int, piped: np.ndarray | None, **parts: object) -> Verdict:
+def verdict_of(world: World, task: int, piped: np.ndarray | None, **parts: object) -> Verdict:
     evidence = gather(world.a, world.b)
     of = {} if piped is None else through(world.a, world.b, piped)
     return verdicts(evidence, through=of, **parts)[task]  # type: ignore[arg-type]
@@ -111,7 +111,7 @@ def test_a_verdict_gives_the_image_loss_and_its_basis(noisy: tuple[World, int]) 
     world, task = noisy
     assert world.shares[task, IMAGE] > 0.05
     own = measure(world.a.labels[:, task], world.a.scores[:, task], world.piped[:, task], world.a.patients)
-    verdict = said(world, task, world.piped)
+    verdict = verdict_of(world, task, world.piped)
     assert (verdict.share[IMAGE], verdict.lower[IMAGE], verdict.upper[IMAGE]) == (
         own.cost,
         own.lower,
@@ -123,18 +123,18 @@ def test_a_verdict_gives_the_image_loss_and_its_basis(noisy: tuple[World, int]) 
     assert f"{words} of the reference site through the pipeline of this site" in verdict.basis
     assert HOLDS in verdict.assumption
     assert PIPELINE not in verdict.resolve
-    assert said(world, task, None).through is None
+    assert verdict_of(world, task, None).through is None
 
 
 def test_reads_and_pictures_are_weighed_together(noisy: tuple[World, int]) -> None:
     world, task = noisy
-    verdict = said(world, task, world.piped, again={task: Again(READS, 1)})
+    verdict = verdict_of(world, task, world.piped, again={task: Again(READS, 1)})
     assert verdict.share[LABEL] == READS.difference
     assert verdict.through is not None
     assert verdict.share[IMAGE] == verdict.through.piped.cost
     assert verdict.causes is not None
     assert "label" not in verdict.causes
-    alone = said(world, task, world.piped)
+    alone = verdict_of(world, task, world.piped)
     assert not np.array_equal(alone.probability, verdict.probability)
 
 
@@ -150,12 +150,14 @@ def test_verdicts_without_pipeline_scores_are_unchanged(noisy: tuple[World, int]
     world, task = noisy
     nothing = np.full_like(world.piped, np.nan)
     assert through(world.a, world.b, nothing) == {}
-    assert np.array_equal(said(world, task, nothing).probability, said(world, task, None).probability)
+    assert np.array_equal(
+        verdict_of(world, task, nothing).probability, verdict_of(world, task, None).probability
+    )
 
 
 def test_images_completely_labelled_by_both_sites_exclude_image_loss(noisy: tuple[World, int]) -> None:
     world, task = noisy
-    verdict = said(world, task, world.piped, rereads={task: Reread(0.1, 0.01, 100, True)})
+    verdict = verdict_of(world, task, world.piped, rereads={task: Reread(0.1, 0.01, 100, True)})
     assert verdict.through is None
     assert verdict.share[IMAGE] == 0
 
@@ -164,12 +166,12 @@ def test_unlike_cases_report_only_the_measurement(noisy: tuple[World, int]) -> N
     """Scores turned upside down at B are like nothing that was simulated."""
     world, task = noisy
     odd = replace(world.b, scores=-20 * world.b.labels + 0.1 * world.b.scores)
-    verdict = said(replace(world, b=odd), task, world.piped)
+    verdict = verdict_of(replace(world, b=odd), task, world.piped)
     assert not verdict.alike
     assert verdict.causes == frozenset({"image"})
     assert "whether others too is open" in verdict.basis
     assert PIPELINE not in verdict.resolve
-    silent = said(replace(world, b=odd), task, world.a.scores + 1e-9 * world.piped)
+    silent = verdict_of(replace(world, b=odd), task, world.a.scores + 1e-9 * world.piped)
     assert silent.causes is None
     assert silent.probability[IMAGE] < 0.05
 

@@ -29,8 +29,8 @@ def test_the_loss_is_the_difference_of_both_aucs() -> None:
 def test_the_error_equals_delongs_for_one_image_per_patient() -> None:
     c = delong_covariance(LABELS, np.stack([OWN, PIPED])).covariance
     positives = int(LABELS.sum())
-    wanted = c[0, 0] + c[1, 1] - 2 * c[0, 1] + least_variance(positives, 400 - positives)
-    assert measure(LABELS, OWN, PIPED, PATIENTS).se ** 2 == pytest.approx(float(wanted))
+    expected = c[0, 0] + c[1, 1] - 2 * c[0, 1] + least_variance(positives, 400 - positives)
+    assert measure(LABELS, OWN, PIPED, PATIENTS).se ** 2 == pytest.approx(float(expected))
 
 
 def test_patients_are_the_units() -> None:
@@ -47,9 +47,9 @@ def test_patients_are_the_units() -> None:
 def test_images_without_a_score_or_label_do_not_count() -> None:
     some, labels = PIPED.copy(), LABELS.copy()
     some[::2], labels[1::4] = np.nan, np.nan
-    kept = np.isfinite(some) & np.isfinite(labels)
+    usable = np.isfinite(some) & np.isfinite(labels)
     assert measure(labels, OWN, some, PATIENTS) == measure(
-        labels[kept], OWN[kept], some[kept], PATIENTS[kept]
+        labels[usable], OWN[usable], some[usable], PATIENTS[usable]
     )
 
 
@@ -82,8 +82,8 @@ def test_equal_numbers_of_positives_and_negatives_are_drawn_at_random() -> None:
     often = sum(np.bincount(draw(LABELS, 100, np.random.default_rng(n)), minlength=400) for n in range(400))
     shares = often / 400
     for value in (0, 1):
-        wanted = 50 / (value == LABELS).sum()
-        assert shares[value == LABELS] == pytest.approx(wanted, abs=0.13)
+        expected = 50 / (value == LABELS).sum()
+        assert shares[value == LABELS] == pytest.approx(expected, abs=0.13)
 
 
 def test_the_other_class_fills_the_budget_when_one_is_too_small() -> None:
@@ -119,9 +119,9 @@ def test_a_sample_for_one_finding_is_no_sample_for_an_associated_one() -> None:
     same = np.where(rng.random(3000) < 0.6, one, rng.random(3000) < 0.2).astype(float)
     apart = (rng.random(3000) < 0.2).astype(float)
     labels = np.column_stack([one, same, apart])
-    shown = np.zeros(3000, dtype=np.bool_)
-    shown[draw(one, 300, rng)] = True
-    assert [representative(labels, task, shown) for task in range(3)] == [True, False, False]
+    sampled = np.zeros(3000, dtype=np.bool_)
+    sampled[draw(one, 300, rng)] = True
+    assert [representative(labels, task, sampled) for task in range(3)] == [True, False, False]
     assert all(representative(labels, task, np.ones(3000, dtype=np.bool_)) for task in range(3))
     by_chance = np.isin(np.arange(3000), rng.choice(3000, 600, replace=False))
     assert all(representative(labels, task, by_chance) for task in range(3))
@@ -141,7 +141,7 @@ def test_the_interval_uses_students_t_with_the_patients_of_the_rarer_class() -> 
 
 
 @pytest.mark.parametrize(
-    ("images", "taken", "positives", "among", "like"),
+    ("images", "n_sampled", "positives", "among", "like"),
     [
         (100, 20, 50, 18, True),  # .40 beyond one half, 3.98 standard errors
         (100, 20, 50, 19, False),
@@ -158,18 +158,18 @@ def test_the_interval_uses_students_t_with_the_patients_of_the_rarer_class() -> 
     ],
 )
 def test_a_sample_differs_from_its_class_from_four_standard_errors(
-    images, taken, positives, among, like
+    images, n_sampled, positives, among, like
 ) -> None:
     own = np.r_[np.ones(30), np.zeros(images)]
-    shown = np.r_[np.ones(30), np.arange(images) < taken].astype(np.bool_)
+    sampled = np.r_[np.ones(30), np.arange(images) < n_sampled].astype(np.bool_)
     other = np.zeros(images)
-    other[:among], other[taken : taken + positives - among] = 1, 1
+    other[:among], other[n_sampled : n_sampled + positives - among] = 1, 1
     labels = np.column_stack([own, np.r_[np.zeros(30), other]])
-    assert representative(labels, 0, shown) == like
-    assert representative(np.column_stack([1 - own, labels[:, 1]]), 0, shown) == like
+    assert representative(labels, 0, sampled) == like
+    assert representative(np.column_stack([1 - own, labels[:, 1]]), 0, sampled) == like
 
 
 def test_a_class_that_was_not_drawn_is_not_called_unlike() -> None:
     labels = np.column_stack([np.r_[np.ones(10), np.zeros(90)], np.r_[np.zeros(50), np.ones(50)]])
-    shown = np.arange(100) < 10
-    assert representative(labels, 0, shown)
+    sampled = np.arange(100) < 10
+    assert representative(labels, 0, sampled)

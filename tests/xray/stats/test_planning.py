@@ -32,9 +32,9 @@ PROGRAM = [
 ]
 
 
-@pytest.mark.parametrize(("asked", "sizes"), PROGRAM)
-def test_sizes_equal_pmvalsampsize(asked, sizes):
-    prevalence, auc, ratio, slope, area, mean, sd, sensitivity, specificity, threshold, benefit = asked
+@pytest.mark.parametrize(("row", "sizes"), PROGRAM)
+def test_sizes_equal_pmvalsampsize(row, sizes):
+    prevalence, auc, ratio, slope, area, mean, sd, sensitivity, specificity, threshold, benefit = row
     assert size_for_observed_expected(prevalence, ratio) == sizes[0]
     assert size_for_slope(*normal_logits(mean, sd), slope) == pytest.approx(sizes[1], rel=0.005)
     assert size_for_auc(auc, prevalence, area) == sizes[2]
@@ -49,8 +49,8 @@ def test_the_size_for_the_slope_equals_the_published_example():
 def world(rng: np.random.Generator, n: int, auc: float, prevalence: float):
     """Labels and calibrated log odds: (n,) each."""
     logits, weights = logits_of(auc, prevalence)
-    drawn = rng.choice(logits, n, p=weights / weights.sum())
-    return (rng.random(n) < expit(drawn)).astype(float), drawn
+    sample = rng.choice(logits, n, p=weights / weights.sum())
+    return (rng.random(n) < expit(sample)).astype(float), sample
 
 
 def test_log_odds_reproduce_their_auc_and_prevalence():
@@ -71,13 +71,13 @@ def test_a_planned_width_is_what_a_study_of_that_size_gets():
 def test_a_planned_difference_is_shown_with_the_planned_power():
     """Two models whose AUCs correlate by 0.5, as the size assumes."""
     rng, n = np.random.default_rng(3), size_for_difference(0.85, 0.78, 0.3, 0.5)
-    shown = []
+    significant = []
     for _ in range(300):
         labels = (np.arange(n) < 0.3 * n).astype(float)
         noise = rng.multivariate_normal([0, 0], [[1, 0.52], [0.52, 1]], n)  # AUCs then correlate by about 0.5
         scores = noise + labels[:, None] * np.sqrt(2) * ndtri([0.85, 0.78])
-        shown.append(float(compare_paired(labels, scores[:, 0], scores[:, 1]).p) < 0.05)
-    assert np.mean(shown) == pytest.approx(0.8, abs=0.07)
+        significant.append(float(compare_paired(labels, scores[:, 0], scores[:, 1]).p) < 0.05)
+    assert np.mean(significant) == pytest.approx(0.8, abs=0.07)
 
 
 def test_sizes_for_shares_equal_a_hand_computation():

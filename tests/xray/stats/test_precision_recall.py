@@ -8,7 +8,7 @@ from statsmodels.stats.proportion import proportion_confint
 from xray.stats.precision_recall import average_precision_interval, influence
 
 
-def drawn(rng, n_pos, n_neg, gap, digits=1):
+def draw(rng, n_pos, n_neg, gap, digits=1):
     labels = np.repeat([1.0, 0.0], [n_pos, n_neg])
     return labels, np.round(rng.normal(size=labels.size) + gap * labels, digits)
 
@@ -22,7 +22,7 @@ def derivatives(labels, scores, step=1e-5):
 
 
 def test_influence_is_the_derivative_by_an_images_weight():
-    labels, scores = drawn(np.random.default_rng(0), 12, 40, 1.0)
+    labels, scores = draw(np.random.default_rng(0), 12, 40, 1.0)
     assert np.unique(scores).size < scores.size
     np.testing.assert_allclose(influence(labels, scores), derivatives(labels, scores), atol=1e-8)
 
@@ -59,7 +59,7 @@ def test_near_one_the_interval_equals_wilsons(misplaced):
 
 
 def test_images_of_one_patient_count_as_one_draw():
-    labels, scores = drawn(np.random.default_rng(1), 40, 80, 1.0)
+    labels, scores = draw(np.random.default_rng(1), 40, 80, 1.0)
     once = average_precision_interval(labels, scores)
     alone = average_precision_interval(labels, scores, np.arange(labels.size))
     assert (once.lower, once.upper) == (alone.lower, alone.upper)

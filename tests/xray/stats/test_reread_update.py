@@ -49,8 +49,8 @@ def test_the_answer_is_the_mean_over_the_networks() -> None:
         np.array([[[2.0]], [[2.0]]]), np.array([[0.5], [0.5]]),
     )  # fmt: skip
     hidden = np.tanh(1.0)
-    wanted = np.mean([1 / (1 + np.exp(-(sign * 2 * hidden + 0.5))) for sign in (1, -1)])
-    assert of.answers(np.array([[3.0]])) == pytest.approx(wanted)
+    expected = np.mean([1 / (1 + np.exp(-(sign * 2 * hidden + 0.5))) for sign in (1, -1)])
+    assert of.answers(np.array([[3.0]])) == pytest.approx(expected)
     assert of.answers(np.array([[np.nan]])) == pytest.approx(1 / (1 + np.exp(-0.5)))
 
 
@@ -75,12 +75,12 @@ def test_odds_before_the_reads_still_count() -> None:
 
 
 def test_inputs_are_finite_and_in_units_of_their_error() -> None:
-    made = inputs(before(0.5), np.array([[0.06, 0.015, 0.0, 0.1, 0.2]]))[0]
-    assert np.isfinite(made).all()
-    assert made[INPUTS.index("label")] == pytest.approx(2)
-    assert made[INPUTS.index("rest of drop")] == pytest.approx(0.02)
-    assert made[INPUTS.index("rest")] == pytest.approx(-0.01 / np.hypot(0.02, 0.015))
-    assert made[INPUTS.index("gained")] == pytest.approx(0.2)
+    values = inputs(before(0.5), np.array([[0.06, 0.015, 0.0, 0.1, 0.2]]))[0]
+    assert np.isfinite(values).all()
+    assert values[INPUTS.index("label")] == pytest.approx(2)
+    assert values[INPUTS.index("rest of drop")] == pytest.approx(0.02)
+    assert values[INPUTS.index("rest")] == pytest.approx(-0.01 / np.hypot(0.02, 0.015))
+    assert values[INPUTS.index("gained")] == pytest.approx(0.2)
     far = inputs(before(1 - 1e-6), np.array([[0.9, 0.01, 0.0, 0.1, 0.2]]))[0]
     assert far[INPUTS.index("label")] == far[INPUTS.index("odds label")] == 6
 

@@ -46,8 +46,8 @@ def test_totals_are_unbiased_over_all_samples() -> None:
     sizes, n = np.array([4, 3, 3]), np.array([2, 2, 2])
     members = [np.flatnonzero(stratum == h) for h in range(3)]
     sums = []
-    for chosen in product(*(combinations(of, 2) for of in members)):
-        at = np.concatenate(chosen)
+    for sample in product(*(combinations(of, 2) for of in members)):
+        at = np.concatenate(sample)
         sums.append(totals(scores, labels, at, again[at] - labels[at], stratum, sizes, n))
     positives = again.sum()
     pairs = positives * (again.size - positives)
@@ -62,14 +62,14 @@ def test_intervals_cover_in_samples_of_one_site() -> None:
     design = plan(scores, labels, 150)
     assert design is not None
     rng = np.random.default_rng(3)
-    held, values, widths = 0, [], []
+    covered, values, widths = 0, [], []
     for _ in range(400):
         read = draw(design, rng)
         of = measure(scores, labels, patients, design, read, again[read])
-        held += of.lower <= truth <= of.upper
+        covered += of.lower <= truth <= of.upper
         values.append(of.difference)
         widths.append(of.se)
-    assert 0.93 <= held / 400 <= 0.995
+    assert 0.93 <= covered / 400 <= 0.995
     assert np.mean(values) == pytest.approx(truth, abs=0.005)
     assert 0.9 < np.mean(widths) / np.std(values) < 1.6
 
@@ -92,11 +92,11 @@ def test_a_plan_is_more_precise_than_a_simple_random_sample() -> None:
     n = 4000
     scores, labels, patients, again = site(10, called_from=1.7, n=n)
     truth = roc_auc_score(again, scores) - roc_auc_score(labels, scores)
-    chosen = plan(scores, labels, 150)
-    assert chosen is not None
+    own_plan = plan(scores, labels, 150)
+    assert own_plan is not None
     by_chance = Design(np.zeros(n, dtype=np.int64), np.array([n]), np.array([150]))
     rng, errors = np.random.default_rng(0), []
-    for design in (chosen, by_chance):
+    for design in (own_plan, by_chance):
         reads = [draw(design, rng) for _ in range(100)]
         values = [measure(scores, labels, patients, design, read, again[read]).difference for read in reads]
         errors.append(np.nanmedian(np.abs(np.array(values) - truth)))

@@ -38,25 +38,25 @@ def share_above(scores, weights, x):
 def test_a_measure_equals_a_hand_computation_from_its_images():
     scores, labels, patients, design, read, calls = read_site()
     of = measure(scores, labels, patients, design, read, calls)
-    used = [(i, call) for i, call in zip(read, calls, strict=True) if not np.isnan(call)]
+    replies = [(i, call) for i, call in zip(read, calls, strict=True) if not np.isnan(call)]
     usable = [i for i in range(60) if np.isfinite(scores[i] + labels[i])]
     x, y = scores[usable], labels[usable]
     stratum = {i: design.stratum[i] for i in usable}
     size = {h: sum(stratum[i] == h for i in usable) for h in set(stratum.values())}
-    n = {h: sum(stratum[i] == h for i, _ in used) for h in size}
-    assert of.reads == len(used) == 29
+    n = {h: sum(stratum[i] == h for i, _ in replies) for h in size}
+    assert of.reads == len(replies) == 29
     u, pairs, positives = totals(
-        x, y, np.array([usable.index(i) for i, _ in used]), np.array([call - labels[i] for i, call in used]),
+        x, y, np.array([usable.index(i) for i, _ in replies]), np.array([call - labels[i] for i, call in replies]),
         np.array([stratum[i] for i in usable]), np.array(list(size.values())), np.array(list(n.values())),
     )  # fmt: skip
     auc = u / pairs
     assert of.difference == pytest.approx(auc - roc_auc_score(y, x))
     assert of.ratio == pytest.approx(np.log(positives / y.sum()))
-    gone = sum(size[stratum[i]] / n[stratum[i]] for i, call in used if labels[i] == 1 and call == 0)
-    assert of.lost == pytest.approx(gone / y.sum())
+    lost = sum(size[stratum[i]] / n[stratum[i]] for i, call in replies if labels[i] == 1 and call == 0)
+    assert of.lost == pytest.approx(lost / y.sum())
 
     # where scores lie among positives and negatives as the others call them
-    moved = {i: (call - labels[i]) * size[stratum[i]] / n[stratum[i]] for i, call in used}
+    moved = {i: (call - labels[i]) * size[stratum[i]] / n[stratum[i]] for i, call in replies}
     yes = np.array([labels[i] + moved.get(i, 0) for i in usable])
     below = {i: np.clip(1 - share_above(x, 1 - yes, scores[i]), 0, 1) for i in usable}
     above = {i: np.clip(share_above(x, yes, scores[i]), 0, 1) for i in usable}
@@ -67,32 +67,34 @@ def test_a_measure_equals_a_hand_computation_from_its_images():
     guess = dict(zip(usable, guesses(y, placed(x, y, 1 - y)), strict=True))
     rate = {}
     for value in (0, 1):
-        of_class = [(i, call) for i, call in used if labels[i] == value]
+        of_class = [(i, call) for i, call in replies if labels[i] == value]
         times = (sum(call != labels[i] for i, call in of_class) + 0.5) / (
             sum(guess[i] for i, _ in of_class) + 0.5
         )
         guess |= {i: min(guess[i] * times, 0.5) for i in usable if labels[i] == value}
     for h in size:
         mean = np.mean([guess[i] for i in usable if stratum[i] == h])
-        changed = sum(call != labels[i] for i, call in used if stratum[i] == h)
+        changed = sum(call != labels[i] for i, call in replies if stratum[i] == h)
         rate[h] = (changed + 2 * mean) / (n[h] + 2)
 
     # patients, and reads of strata
     own = placed(x, y, 1 - y)
-    drift = {h: sum(gain[i] * (call - labels[i]) for i, call in used if stratum[i] == h) / n[h] for h in size}
+    drift = {
+        h: sum(gain[i] * (call - labels[i]) for i, call in replies if stratum[i] == h) / n[h] for h in size
+    }
     influence = []
     for at, i in enumerate(usable):
-        there = (below[i] - auc) / p if labels[i] else (above[i] - auc) / q
-        here = (
+        before = (below[i] - auc) / p if labels[i] else (above[i] - auc) / q
+        after = (
             (own.below[at] - own.auc) / own.positives
             if labels[i]
             else (own.above[at] - own.auc) / own.negatives
         )
-        influence.append(there - here + drift[stratum[i]])
+        influence.append(before - after + drift[stratum[i]])
     rest = np.array(influence) - np.mean(influence)
-    who = patients[usable]
-    of_patients = sum(rest[who == patient].sum() ** 2 for patient in set(who))
-    images = np.array([(who == patient).sum() for patient in set(who)])
+    patient_ids = patients[usable]
+    of_patients = sum(rest[patient_ids == patient].sum() ** 2 for patient in set(patient_ids))
+    images = np.array([(patient_ids == patient).sum() for patient in set(patient_ids)])
     clustered = (images**2).sum() / images.sum()
     parts = {}
     for h in size:
@@ -164,11 +166,14 @@ def test_samples_are_pooled_by_their_precision():
 def test_a_guess_depends_on_the_other_class_and_is_at_most_a_half():
     scores, labels, _, _ = site()
     at = placed(scores, labels, 1 - labels)
-    for value, place, rate in ((0, at.below**3, labels.sum() / (1 - labels).sum()), (1, at.above**3, 1.0)):
+    for value, placement, rate in (
+        (0, at.below**3, labels.sum() / (1 - labels).sum()),
+        (1, at.above**3, 1.0),
+    ):
         own = labels == value
         # images of the class are likelier to be contradicted where the other class lies
-        wanted = 0.2 * rate * (0.5 + 0.5 * place[own] / place[own].mean())
-        np.testing.assert_allclose(guesses(labels, at)[own], np.minimum(wanted, 0.5))
+        expected = 0.2 * rate * (0.5 + 0.5 * placement[own] / placement[own].mean())
+        np.testing.assert_allclose(guesses(labels, at)[own], np.minimum(expected, 0.5))
     far = Placed(np.r_[np.zeros(50), 1.0, 0.0], np.ones(52), 0.5, 25.0, 26.0)
     assert guesses(np.r_[np.zeros(51), 1.0], far)[50] == 0.5
 
@@ -184,8 +189,8 @@ def test_strata_are_ordered_by_score_and_have_similar_worth():
     for value, count in zip((1, 0), counts, strict=True):
         own = np.flatnonzero(labels == value)
         order = own[np.argsort(scores[own], kind="stable")]
-        place = (np.cumsum(worth[order]) - worth[order] / 2) / worth[order].sum()
-        expected = np.floor(place * count)
+        position = (np.cumsum(worth[order]) - worth[order] / 2) / worth[order].sum()
+        expected = np.floor(position * count)
         _, first = np.unique(design.stratum[order], return_inverse=True)
         np.testing.assert_array_equal(first, expected)
 

@@ -86,12 +86,12 @@ def test_auc_of_many_columns_equals_that_of_each():
     scores[rng.random(scores.shape) < 0.2] = np.nan
     labels[:, 3] = np.nan
     labels[labels[:, 4] == 1, 4] = np.nan
-    each = [auc(labels[:, column], scores[:, column]) for column in range(len(SHAPES))]
+    estimates = [auc(labels[:, column], scores[:, column]) for column in range(len(SHAPES))]
     for arrays in [(labels, scores), (np.asfortranarray(labels), np.asfortranarray(scores))]:
         together = auc(*arrays)
         assert together.value.shape == (len(SHAPES),)
-        np.testing.assert_array_equal(together.value, [float(one.value) for one in each])
-        assert together.reason.tolist() == [str(one.reason) for one in each]
+        np.testing.assert_array_equal(together.value, [float(one.value) for one in estimates])
+        assert together.reason.tolist() == [str(one.reason) for one in estimates]
     assert together.reason.tolist() == ["", "", "", NO_DATA, ONE_CLASS, "", "", ""]
     shared = auc(labels[:, 0], scores)
     np.testing.assert_array_equal(shared.value[:3], [auc(labels[:, 0], scores[:, j]).value for j in range(3)])

@@ -20,12 +20,12 @@ def test_with_one_image_per_patient_the_interval_is_wilsons():
 
 def test_with_one_image_per_patient_a_paired_gain_is_tested_by_z():
     gain = np.random.default_rng(2).choice([-1, 0, 1], p=[0.1, 0.6, 0.3], size=60)
-    counted = np.arange(60) >= 5
-    paired = paired_by_patient(counted, gain, np.arange(60))
-    mean = DescrStatsW(gain[counted])
+    calls = np.arange(60) >= 5
+    paired = paired_by_patient(calls, gain, np.arange(60))
+    mean = DescrStatsW(gain[calls])
     assert (float(paired.z), float(paired.p)) == pytest.approx(mean.ztest_mean(0)[:2], rel=1e-12)
     assert (float(paired.lower), float(paired.upper)) == pytest.approx(mean.zconfint_mean(0.05), rel=1e-12)
-    assert (int(paired.n), int(paired.n_pos)) == (55, int((gain[counted] != 0).sum()))
+    assert (int(paired.n), int(paired.n_pos)) == (55, int((gain[calls] != 0).sum()))
 
 
 def test_images_that_repeat_their_patient_count_once():
@@ -37,9 +37,9 @@ def test_images_that_repeat_their_patient_count_once():
 
 
 def test_shares_of_none_all_and_no_images_have_bounds():
-    counted = np.array([[True, True, False]] * 8)
+    calls = np.array([[True, True, False]] * 8)
     hits = np.array([[True, False, False]] * 8)
-    estimate = share_by_patient(counted, hits, np.repeat(np.arange(4), 2))
+    estimate = share_by_patient(calls, hits, np.repeat(np.arange(4), 2))
     assert estimate.value[:2].tolist() == [1, 0]
     assert estimate.lower[0] == pytest.approx(proportion_confint(4, 4, method="wilson")[0]), (
         "four patients, not eight images"

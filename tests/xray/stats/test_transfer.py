@@ -58,11 +58,11 @@ def test_standard_errors_equal_obuchowskis(pair):
 
 
 def test_standard_errors_equal_the_bootstrap_over_patients(pair):
-    drawn = []
+    replicates = []
     for seed, part in enumerate(pair):
         scores = np.stack([part.of_a[:, 0], part.of_b[:, 0]])
-        drawn.append(bootstrap_auc(part.labels[:, 0], scores, part.patients, 3000, seed).replicates)
-    home, away = drawn
+        replicates.append(bootstrap_auc(part.labels[:, 0], scores, part.patients, 3000, seed).replicates)
+    home, away = replicates
     transfer = ((home[:, 0] - away[:, 0]) + (away[:, 1] - home[:, 1])) / 2
     assert decompose(*pair).transfer.se[0] == pytest.approx(transfer.std(), rel=0.06)
 

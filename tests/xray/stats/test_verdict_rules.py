@@ -34,7 +34,7 @@ UNCLEAR = "something changed, but no cause"
 MEANING = "mean something else"
 
 
-def said(**parts):
+def verdict_of(**parts):
     (verdict,) = judge([replace(QUIET, **parts)])
     return f"{verdict.code}: {verdict.basis}"
 
@@ -114,9 +114,9 @@ RULES = [
 
 @pytest.mark.parametrize(("situation", "name", "limit", "beyond", "before", "after"), RULES)
 def test_the_verdict_changes_exactly_at_the_limit(situation, name, limit, beyond, before, after):
-    assert before in said(**situation | {name: limit})
-    assert after in said(**situation | {name: beyond})
-    assert after not in said(**situation | {name: limit})
+    assert before in verdict_of(**situation | {name: limit})
+    assert after in verdict_of(**situation | {name: beyond})
+    assert after not in verdict_of(**situation | {name: limit})
 
 
 def test_the_user_sets_the_excluded_drop_and_the_share_of_false_claims():
@@ -140,19 +140,19 @@ def test_the_user_sets_the_excluded_drop_and_the_share_of_false_claims():
     ],
 )
 def test_causes_that_occur_together_are_named_together(situation, words):
-    assert words in said(**situation)
+    assert words in verdict_of(**situation)
 
 
 def sites(n=300, copies=1, share=(0.3, 0.4)):
     rng = np.random.default_rng(0)
-    made = []
+    parts = []
     for at, positive in enumerate(share):
         labels = np.repeat((rng.random((n, 3)) < positive).astype(float), copies, axis=0)
         scores = labels + rng.normal(size=labels.shape)
         labels[:7, 0] = np.nan
         patients = np.repeat(np.arange(n), copies) + n * at
-        made.append(SiteScores(labels, scores, scores + rng.normal(size=labels.shape), patients))
-    return made
+        parts.append(SiteScores(labels, scores, scores + rng.normal(size=labels.shape), patients))
+    return parts
 
 
 @pytest.mark.parametrize("copies", [1, 3])
@@ -163,8 +163,8 @@ def test_a_prevalence_is_compared_by_the_patients_of_both_sites(copies):
     for task in (0, 2):
         means, variances = [], []
         for site in (a, b):
-            known = ~np.isnan(site.labels[:, task])
-            y, units = site.labels[known, task], np.unique(site.patients[known], return_inverse=True)[1]
+            labelled = ~np.isnan(site.labels[:, task])
+            y, units = site.labels[labelled, task], np.unique(site.patients[labelled], return_inverse=True)[1]
             means.append(y.mean())
             variances.append((np.bincount(units, y - y.mean()) ** 2).sum() / y.size**2)
         assert z[task] == pytest.approx((means[1] - means[0]) / np.sqrt(sum(variances)))

@@ -44,23 +44,23 @@ def test_a_cause_counts_from_its_limit():
 
 
 @pytest.mark.parametrize(
-    ("factor", "counts", "drawn"), [(1.1, False, False), (1.3, False, True), (1.6, True, True)]
+    ("factor", "counts", "planted"), [(1.1, False, False), (1.3, False, True), (1.6, True, True)]
 )
-def test_prevalence_and_label_changes_count_by_their_factor(factor, counts, drawn):
+def test_prevalence_and_label_changes_count_by_their_factor(factor, counts, planted):
     common = np.array([0.2, 0.2])
     more = truth(swapped((0, 0, 0, 0)), (common, common * factor, common * factor), NOTHING)
-    assert (more.counts[0, 2], more.drawn[0, 2], more.counts[0, 3]) == (counts, drawn, False)
-    called = truth(swapped((0, 0, 0, 0)), (common, common, common / factor), NOTHING)
-    assert (called.counts[0, 2], called.counts[0, 3]) == (False, counts)
+    assert (more.counts[0, 2], more.drawn[0, 2], more.counts[0, 3]) == (counts, planted, False)
+    relabelled = truth(swapped((0, 0, 0, 0)), (common, common, common / factor), NOTHING)
+    assert (relabelled.counts[0, 2], relabelled.counts[0, 3]) == (False, counts)
 
 
 @pytest.mark.parametrize("family", FAMILIES)
 def test_a_mechanism_contributes_only_to_its_own_cause(family):
     cause = CAUSES.index(FAMILIES[family][0])
     world = draw_world(5, (family,))
-    taken = np.abs(np.nan_to_num(world.shares)).max(axis=0)
+    shares = np.abs(np.nan_to_num(world.shares)).max(axis=0)
     others = [k for k in range(4) if k not in (cause, 2)]
-    assert taken[others].max() < 1e-9
+    assert shares[others].max() < 1e-9
     assert world.drawn[:, cause].any()
     np.testing.assert_allclose(world.shares.sum(axis=1), world.drop, atol=1e-9)
 
@@ -86,7 +86,7 @@ def some():
     return rows([draw_world(8, ("noise",)), draw_world(9, ("mixed channels",))])
 
 
-def said(some, probability):
+def answers_of(some, probability):
     n = len(some)
     nothing = np.zeros((n, 4))
     return Answers(np.tile(np.array(probability), (n, 1)), nothing, nothing, nothing, np.ones(n, dtype=bool))
@@ -94,7 +94,7 @@ def said(some, probability):
 
 def test_verdicts_are_graded_by_outcome(some):
     one = some.take(np.arange(1))
-    for drawn, counts, probability, outcome in [
+    for planted, counts, probability, outcome in [
         ("", "", (0, 0, 0, 0), "exact"),
         ("", "", (0.95, 0, 0, 0), "false"),
         ("i", "", (0.95, 0, 0, 0), "exact"),
@@ -104,19 +104,19 @@ def test_verdicts_are_graded_by_outcome(some):
         ("il", "il", (0.95, 0, 0.95, 0), "false"),
         ("l", "l", (0.95, 0, 0, 0), "misdirected"),
     ]:
-        for name, letters in (("drawn", drawn), ("counts", counts)):
+        for name, letters in (("drawn", planted), ("counts", counts)):
             getattr(one, name)[0] = [letter in letters for letter in "iopl"]
         one.fewest[:] = 50
-        assert outcomes(one, said(one, probability))[0] == outcome
+        assert outcomes(one, answers_of(one, probability))[0] == outcome
     one.fewest[:] = 9
-    assert outcomes(one, said(one, (0.95, 0, 0, 0)))[0] == "cannot tell"
+    assert outcomes(one, answers_of(one, (0.95, 0, 0, 0)))[0] == "cannot tell"
 
 
 def test_every_world_has_one_finding_with_a_cause_that_counts(some):
     some.fewest[:] = 50
-    chosen = one_each(some)
-    assert some.world[chosen].tolist() == [0, 1]
-    for row in chosen:
+    selection = one_each(some)
+    assert some.world[selection].tolist() == [0, 1]
+    for row in selection:
         assert some.counts[row].any() == some.counts[some.world == some.world[row]].any()
     some.fewest[some.world == 1] = 29
     assert some.world[one_each(some)].tolist() == [0]

@@ -141,10 +141,10 @@ def test_an_unknown_rule_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_rule_files_are_packaged() -> None:
-    found = {
+    packaged = {
         file.name for file in resources.files("xray.data.labels").iterdir() if file.name.endswith(".csv")
     }
-    assert found == {f"{name}.csv" for name in LABELLERS if not name.startswith("mimic_")} | {
+    assert packaged == {f"{name}.csv" for name in LABELLERS if not name.startswith("mimic_")} | {
         "mimic.csv",
         "mimic_test.csv",
     }

@@ -69,7 +69,7 @@ def test_markers_are_letters_in_an_upper_corner(size):
 def test_antero_posterior_pictures_have_the_given_fraction():
     cases = sample_cases(PhantomSite("x"), range(800), 0)
     style = exposure_style(PhantomSite("x"), cases, 0)
-    taken = is_antero_posterior(Images(ap_fraction=0.3), style)
-    assert taken.mean() == pytest.approx(0.3, abs=0.05)
+    flags = is_antero_posterior(Images(ap_fraction=0.3), style)
+    assert flags.mean() == pytest.approx(0.3, abs=0.05)
     assert not is_antero_posterior(Images(), style).any()
     assert is_antero_posterior(Images(ap_fraction=1), style).all()

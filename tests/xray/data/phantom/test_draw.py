@@ -37,10 +37,10 @@ def measured_ratio(picture: np.ndarray, base: float) -> float:
 def test_the_heart_has_the_true_width():
     cases = plain(sample_cases(PhantomSite("x", prevalence={**NOTHING, "Cardiomegaly": 0.5}), range(40), 0))
     pictures = draw_radiographs(cases, 256)
-    ratios = [measured_ratio(*each) for each in zip(pictures, cases.body.base - 0.05, strict=True)]
+    ratios = [measured_ratio(*pair) for pair in zip(pictures, cases.body.base - 0.05, strict=True)]
     np.testing.assert_allclose(ratios, cases.size_of("Cardiomegaly"), atol=0.012)
     magnified = draw_radiographs(cases, 256, heart_magnification=np.full(len(pictures), 1.13))
-    wider = [measured_ratio(*each) for each in zip(magnified, cases.body.base - 0.05, strict=True)]
+    wider = [measured_ratio(*pair) for pair in zip(magnified, cases.body.base - 0.05, strict=True)]
     np.testing.assert_allclose(wider, 1.13 * cases.size_of("Cardiomegaly"), atol=0.02)
 
 
@@ -68,10 +68,10 @@ def test_a_round_opacity_covers_the_area_of_its_radius():
     some = sample_cases(PhantomSite("x", prevalence={**NOTHING, "Mass": 1.0}), range(60), 0)
     change = draw_radiographs(some, 256) - draw_radiographs(without, 256)
     covered = change > 0.5 * change.max(axis=(1, 2), keepdims=True)
-    seen = np.sqrt(covered.sum(axis=(1, 2)) / np.pi) / 256
+    radius = np.sqrt(covered.sum(axis=(1, 2)) / np.pi) / 256
     expected = some.size_of("Mass") * some.body.zoom
-    assert np.all(seen < expected + 0.006)
-    assert np.median(seen / expected) > 0.85  # the heart and the wall may hide a part
+    assert np.all(radius < expected + 0.006)
+    assert np.median(radius / expected) > 0.85  # the heart and the wall may hide a part
 
 
 @pytest.mark.parametrize("size", [16, 32, 65, 128, 224])

@@ -89,28 +89,30 @@ def test_only_antero_posterior_pictures_show_a_magnified_heart():
 def test_files_hold_the_drawn_pictures_and_labels(tmp_path):
     site = SITES["charlie"]
     labels = write_site(site, tmp_path / "charlie", patients=70, size=32, seed=5)
-    drawn = draw_site(site, patients=70, size=32, seed=5)
+    site_drawn = draw_site(site, patients=70, size=32, seed=5)
     assert labels == tmp_path / "charlie" / "labels.csv"
     manifest, truth = rows_of(labels), rows_of(labels.with_name("truth.csv"))
     tasks = [task for task in PHANTOM_TASKS if task != "Nodule"]
     assert list(manifest[0]) == ["image_id", "patient_id", "path", "view", "age", "sex", *tasks]
-    assert [row["image_id"] for row in manifest] == drawn.image_ids
-    assert [row["patient_id"] for row in manifest] == drawn.patient_ids
-    assert [row["view"] == "AP" for row in manifest] == drawn.antero_posterior.tolist()
-    assert [row["sex"] == "F" for row in manifest] == drawn.cases.female.tolist()
-    assert [int(row["age"]) for row in manifest] == drawn.cases.age.tolist()
+    assert [row["image_id"] for row in manifest] == site_drawn.image_ids
+    assert [row["patient_id"] for row in manifest] == site_drawn.patient_ids
+    assert [row["view"] == "AP" for row in manifest] == site_drawn.antero_posterior.tolist()
+    assert [row["sex"] == "F" for row in manifest] == site_drawn.cases.female.tolist()
+    assert [int(row["age"]) for row in manifest] == site_drawn.cases.age.tolist()
     for task in tasks:
-        expected = drawn.labels[:, PHANTOM_TASKS.index(task)]
+        expected = site_drawn.labels[:, PHANTOM_TASKS.index(task)]
         assert [float(row[task]) for row in manifest] == expected.tolist()
-    for row, pixels in zip(manifest, drawn.pixels, strict=True):
+    for row, pixels in zip(manifest, site_drawn.pixels, strict=True):
         with Image.open(labels.parent / row["path"]) as picture:
             assert picture.mode == "L"
             np.testing.assert_array_equal(np.asarray(picture), pixels)
     assert len(list((labels.parent / "images").iterdir())) == len(manifest)
     assert list(truth[0]) == ["image_id", "task", "present", "size"]
     assert [row["task"] for row in truth] == [*FINDINGS] * len(manifest)
-    np.testing.assert_array_equal([int(row["present"]) for row in truth], drawn.cases.present.ravel())
-    np.testing.assert_allclose([float(row["size"]) for row in truth], drawn.cases.size.ravel(), atol=5.1e-5)
+    np.testing.assert_array_equal([int(row["present"]) for row in truth], site_drawn.cases.present.ravel())
+    np.testing.assert_allclose(
+        [float(row["size"]) for row in truth], site_drawn.cases.size.ravel(), atol=5.1e-5
+    )
     stored = json.loads((labels.parent / "phantom.json").read_text(encoding="utf-8"))
     assert stored["format"] == generate.FORMAT_VERSION
     assert (stored["site"]["name"], stored["patients"], stored["size"], stored["seed"]) == (

@@ -12,8 +12,8 @@ SITE = PhantomSite("here", prevalence={"Mass": 0.5, "Nodule": 0.0, "Effusion": 1
 
 
 def arrays(cases: Cases) -> dict[str, np.ndarray]:
-    named = {part.name: getattr(cases, part.name) for part in fields(cases) if part.name != "body"}
-    return named | {f"body.{name}": value for name, value in vars(cases.body).items()}
+    arrays_by_name = {part.name: getattr(cases, part.name) for part in fields(cases) if part.name != "body"}
+    return arrays_by_name | {f"body.{name}": value for name, value in vars(cases.body).items()}
 
 
 def assert_same(first: Cases, second: Cases) -> None:

@@ -18,9 +18,9 @@ NAMES = FINDINGS.split(",")
 PAPER, CORRECTED = load_protocol("paper"), load_protocol("corrected")
 
 
-def row(patient: int, study: int, view: str = "PA", root: str = "CheXpert-v1.0-small", **found: str) -> str:
+def row(patient: int, study: int, view: str = "PA", root: str = "CheXpert-v1.0-small", **values: str) -> str:
     side = "Lateral" if view == "L" else "Frontal"
-    cells = [found.get(name.replace(" ", "_"), "") for name in NAMES]
+    cells = [values.get(name.replace(" ", "_"), "") for name in NAMES]
     path = f"{root}/train/patient{patient:05d}/study{study}/view1_{side.lower()}.jpg"
     return ",".join([path, "Female", "68", side, "" if view == "L" else view, *cells])
 

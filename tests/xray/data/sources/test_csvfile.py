@@ -30,10 +30,10 @@ def test_any_written_table_is_read_back(
 ) -> None:
     text = io.StringIO(newline="")
     csv.writer(text, lineterminator=ending, quoting=quoting).writerows([("a", "b", "c"), *rows])  # type: ignore[arg-type]
-    written = text.getvalue() if last_ending else text.getvalue().removesuffix(ending)
+    content = text.getvalue() if last_ending else text.getvalue().removesuffix(ending)
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "x.csv"
-        path.write_bytes(written.encode())
+        path.write_bytes(content.encode())
         file = read_csv(path, ["a"])
     assert file.quarantine == []
     assert [tuple(row) for row in file.frame.to_numpy().tolist()] == rows
@@ -58,7 +58,7 @@ def test_any_bytes_are_read_or_refused_with_an_error(data: bytes) -> None:
 
 
 @pytest.mark.parametrize(
-    ("wanted", "found"),
+    ("name", "nearest"),
     [
         ("pleural thickening", "Pleural_Thickening"),
         ("Pnuemonia", "Pneumonia"),
@@ -66,5 +66,5 @@ def test_any_bytes_are_read_or_refused_with_an_error(data: bytes) -> None:
         ("mask", None),
     ],
 )
-def test_near_finds_a_misspelt_name(wanted: str, found: str | None) -> None:
-    assert near(wanted, ["Pleural_Thickening", "Pneumonia", "Mass"]) == found
+def test_near_finds_a_misspelt_name(name: str, nearest: str | None) -> None:
+    assert near(name, ["Pleural_Thickening", "Pneumonia", "Mass"]) == nearest

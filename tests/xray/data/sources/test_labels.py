@@ -39,7 +39,7 @@ def test_further_columns_about_patients_and_images_are_kept(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("text", "said"),
+    ("text", "message"),
     [
         ("file,Mass\na,1\n", "required column 'image_id' is missing"),
         ("image,age\na,1\n", "no column is a finding"),
@@ -47,6 +47,6 @@ def test_further_columns_about_patients_and_images_are_kept(tmp_path):
         ("image,Effusions\na,1\n", "did you mean 'Effusion'"),
     ],
 )
-def test_an_incomplete_file_is_refused_with_the_reason(tmp_path, text, said):
-    with pytest.raises(ManifestError, match=said):
+def test_an_incomplete_file_is_refused_with_the_reason(tmp_path, text, message):
+    with pytest.raises(ManifestError, match=message):
         read_labels(write(tmp_path, text), None)

@@ -52,8 +52,8 @@ VINDR = (
 )
 
 
-def vindr_row(image: str, reader: str | None, *found: str) -> str:
-    cells = ["1" if name in found else "0" for name in VINDR.split(",")]
+def vindr_row(image: str, reader: str | None, *findings: str) -> str:
+    cells = ["1" if name in findings else "0" for name in VINDR.split(",")]
     return ",".join([image, *([reader] if reader else []), *cells])
 
 
@@ -133,11 +133,13 @@ def test_a_vindr_dataset_is_registered_split_and_explained(engine: Engine, tmp_p
     request = DatasetRequest(
         "vindr", published_sites()["vindr"], "vindr", tmp_path, None, None, True, readers="all"
     )
-    done = register_request(engine, request, "corrected")
-    assert done.n_images == 24
-    assert not [note for note in done.notes if "no cohorts" in note]
-    assert done.summary is not None
-    assert ("Edema", 24, 24, 0) in {(v.finding, v.n, v.disagree, v.tied) for v in done.summary.readers}
+    registration = register_request(engine, request, "corrected")
+    assert registration.n_images == 24
+    assert not [note for note in registration.notes if "no cohorts" in note]
+    assert registration.summary is not None
+    assert ("Edema", 24, 24, 0) in {
+        (v.finding, v.n, v.disagree, v.tied) for v in registration.summary.readers
+    }
     with engine.begin() as connection:
         registered = read_named(connection, "vindr", terms=True)
         remove(connection, "vindr")
@@ -152,7 +154,7 @@ def test_a_released_test_set_without_projections_names_a_suitable_protocol(
     header = f"Path,{CHEXPERT}"
     lines = [f"test/patient9{k:04}/study1/view1_frontal.jpg{',0' * 14}" for k in range(4)]
     (tmp_path / "test_labels.csv").write_text("\n".join([header, *lines]) + "\n")
-    done = register_request(
+    registration = register_request(
         engine,
         DatasetRequest(
             "chexpert-test", "stanford", "chexpert", tmp_path / "test_labels.csv", None, None, True
@@ -161,7 +163,7 @@ def test_a_released_test_set_without_projections_names_a_suitable_protocol(
     )
     with engine.begin() as connection:
         remove(connection, "chexpert-test")
-    (note,) = [note for note in done.notes if "no cohorts" in note]
+    (note,) = [note for note in registration.notes if "no cohorts" in note]
     assert note.endswith("(external, for models from elsewhere, tests on 4 of its images)")
 
 
@@ -173,8 +175,8 @@ CHEXPERT = (
 )
 
 
-def cells(header: str, **given: str) -> str:
-    return ",".join(given.get(name.replace(" ", "_"), "") for name in header.split(","))
+def cells(header: str, **values: str) -> str:
+    return ",".join(values.get(name.replace(" ", "_"), "") for name in header.split(","))
 
 
 def test_the_brax_layout_is_read(tmp_path: Path) -> None:

@@ -84,10 +84,10 @@ def test_mimic_needs_its_metadata_file(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "found",
+    "layout",
     ["files/p10/p10000032/s50414267/bbbb.jpg", "p10/p10000032/s50414267/bbbb.jpg", "flat/bbbb.jpg"],
 )
-def test_pictures_are_found_in_every_folder_layout(tmp_path: Path, found: str) -> None:
-    (tmp_path / "pictures" / found).parent.mkdir(parents=True)
-    (tmp_path / "pictures" / found).touch()
-    assert mimic(tmp_path, images=tmp_path / "pictures").rows["path"].tolist() == [found]
+def test_pictures_are_found_in_every_folder_layout(tmp_path: Path, layout: str) -> None:
+    (tmp_path / "pictures" / layout).parent.mkdir(parents=True)
+    (tmp_path / "pictures" / layout).touch()
+    assert mimic(tmp_path, images=tmp_path / "pictures").rows["path"].tolist() == [layout]

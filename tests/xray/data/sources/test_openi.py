@@ -57,8 +57,8 @@ def test_reports_give_images_views_and_labels(tmp_path: Path, packed: bool, insi
     )
     header = "imageid,Patient's Birth Date,Study Date,View Position,Patient's Sex\n"
     (tmp_path / "nlmcxr_dicom_metadata.csv").write_text(header + "CXR4_a,19550820,20110328,LL,F\n")
-    written = write(tmp_path, packed)
-    table = read_openi(tmp_path if inside else written, None)
+    folder = write(tmp_path, packed)
+    table = read_openi(tmp_path if inside else folder, None)
     assert table.rows["image"].tolist() == ["CXR2_a", "CXR2_b", "CXR3_a", "CXR4_a", "CXR10_a"]
     assert table.rows["patient"].tolist() == ["CXR2", "CXR2", "CXR3", "CXR4", "CXR10"]
     assert table.rows["view"].tolist() == ["L", "PA", "PA", "LL", "PA"]

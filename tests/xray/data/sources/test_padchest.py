@@ -87,9 +87,9 @@ def test_only_frontal_views_of_the_protocol_count(tmp_path: Path) -> None:
     ]
     table = padchest(tmp_path, *rows)
     assert select(table, "padchest", PAPER).index.tolist() == [1, 4]
-    chosen = select(table, "padchest", CORRECTED)
-    assert chosen.index.tolist() == [1]
-    assert chosen.left_out == {"view is not PA": 3, "view unknown": 1}
+    selection = select(table, "padchest", CORRECTED)
+    assert selection.index.tolist() == [1]
+    assert selection.left_out == {"view is not PA": 3, "view unknown": 1}
 
 
 def test_the_paper_protocol_orders_images_by_patient(tmp_path: Path) -> None:

@@ -98,7 +98,7 @@ def dicom(*elements: tuple[int, int, bytes, bytes], syntax: bytes = b"1.2.840.10
         return struct.pack("<HH2sH", group, number, kind, len(value)) + value
 
     meta = element(2, 0x10, b"UI", syntax, True)
-    return b"\0" * 128 + b"DICM" + meta + b"".join(element(*each, explicit) for each in elements)
+    return b"\0" * 128 + b"DICM" + meta + b"".join(element(*item, explicit) for item in elements)
 
 
 ITEM = struct.pack("<HHI", 0xFFFE, 0xE000, 0xFFFFFFFF) + struct.pack("<HH2sH", 8, 0x100, b"SH", 2) + b"AB"
