@@ -278,7 +278,7 @@ def test_a_published_split_cannot_name_a_file_to_read(tmp_path):
     )
     result = CliRunner().invoke(cli, ["cohort", "import", str(tmp_path / "split.csv")])
     assert isinstance(result.exception, DataError)
-    assert "its protocol '/etc/passwd' is not in the file" in str(result.exception)
+    assert "the rules of protocol '/etc/passwd' are not in the file" in str(result.exception)
 
 
 class Markup(HTMLParser):

@@ -18,7 +18,7 @@ def test_a_second_demo_does_nothing_quickly_and_says_so(demo):
     took = time.monotonic() - began
     assert took < SECONDS
     assert took < demo.seconds / 4
-    assert "All 18 models were trained, scored and analysed already: nothing was to be done" in again.stdout
+    assert "All 18 models were trained, scored and analysed already: nothing to do" in again.stdout
     assert "Trained" not in again.stdout
     assert demo.counts() == rows
     assert demo.report("phantom") == files

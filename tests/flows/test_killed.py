@@ -256,7 +256,7 @@ def test_a_killed_study_continues_to_the_same_result(moment, empty_home, tiny, t
     if (
         moment.name == "training"
     ):  # while others are being trained, or, where the kill came late, after all were
-        assert re.search(r"Trained [012] of 3 models \(the others were there\)", result.output)
+        assert re.search(r"Trained [012] of 3 models \(the others existed already\)", result.output)
     assert_the_same(result, tiny)
 
 

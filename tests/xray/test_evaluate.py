@@ -221,7 +221,7 @@ def read_again(run, folder: Path) -> None:
     assert planned == json.loads(dry)
     assert (planned["read images of"], planned["by the rules of"], planned["reads"]) == ("ours", "nih-cc", 60)
     with pytest.raises(
-        XrayError, match=r"again.csv: the list can't be written: File exists; --to names another"
+        XrayError, match=r"again.csv: the list can't be written: File exists; choose another file with --to"
     ):
         run(*words)
     through_pipeline(run, folder / "piped.csv")
@@ -230,7 +230,7 @@ def read_again(run, folder: Path) -> None:
     rows["answer"] = np.where(labels[rows["image"]].to_numpy() == 1, "yes", "no")
     rows.assign(reader="anna").to_csv(filled, index=False)
     assert (
-        "60 answers would be added (anna), 0 known already, 0 rows without answer"
+        "60 answers would be added (anna), 0 stored before, 0 rows without answer"
         in run("reread", "add", filled, "--dry-run").stderr
     )
     added = json.loads(run("reread", "add", filled, "--json").stdout)
